@@ -1,0 +1,9 @@
+//! nixdag turns a Nix flake into a CI pipeline in which nothing is built twice.
+//!
+//! Data flows in one direction, each stage a plain value that the next one takes:
+//! flake -> [`nix::evaluate`] -> targets -> [`graph`] -> [`availability`] -> [`plan`] -> [`provider`] and [`view`].
+//! [`commands`] strings the stages together and is the only module that prints.
+
+pub mod attribute;
+pub mod nix;
+pub mod plan;

@@ -1,0 +1,3 @@
+//! Everything that knows a Nix format or runs Nix.
+
+pub mod store_path;

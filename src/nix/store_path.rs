@@ -1,0 +1,67 @@
+//! Store paths: `<store directory>/<32 characters of Nix's base 32>-<name>`.
+//!
+//! Nothing from outside becomes a file name before it has passed through here.
+
+use anyhow::{Result, bail};
+
+/// The store directory that nearly everybody has.
+pub const DEFAULT_STORE_DIR: &str = "/nix/store";
+
+/// Characters of the hash part.
+pub const HASH_LEN: usize = 32;
+
+/// Nix's longest name part, in bytes.
+const MAX_NAME_LEN: usize = 211;
+
+/// True for a base name that Nix accepts: hash, dash, a name of `[0-9a-zA-Z+-._?=]` that is neither `.` nor `..`.
+pub fn is_base_name(base: &[u8]) -> bool {
+    if base.len() <= HASH_LEN + 1 || base.len() > HASH_LEN + 1 + MAX_NAME_LEN || base[HASH_LEN] != b'-' {
+        return false;
+    }
+    let (hash, name) = (&base[..HASH_LEN], &base[HASH_LEN + 1..]);
+    // Nix's base 32 leaves out e, o, t and u.
+    hash.iter().all(|b| b.is_ascii_digit() || (b.is_ascii_lowercase() && !b"eotu".contains(b)))
+        && name.iter().all(|b| b.is_ascii_alphanumeric() || b"+-._?=".contains(b))
+        && name != b"."
+        && name != b".."
+}
+
+/// Splits a store path into its store directory and its base name.
+pub fn split(path: &str) -> Result<(&str, &str)> {
+    match path.rsplit_once('/') {
+        Some((dir, base)) if dir.starts_with('/') && is_base_name(base.as_bytes()) => Ok((dir, base)),
+        _ => bail!("`{path}` is no store path (expected `{DEFAULT_STORE_DIR}/<hash>-<name>`)"),
+    }
+}
+
+/// The name part of a base name, without a `.drv` at its end: `hello-2.10` of `…-hello-2.10.drv`.
+pub fn name_of(base: &str) -> &str {
+    let name = base.get(HASH_LEN + 1..).unwrap_or(base);
+    name.strip_suffix(".drv").unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn real_base_names_pass_and_hostile_ones_do_not() {
+        let hash = "004ldcwhncm4f629h5cdaa9zyn40ak37";
+        for good in ["stdenv-linux.drv", "a", "x+y_z=1?2-3.4"] {
+            assert!(is_base_name(format!("{hash}-{good}").as_bytes()), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "ü", "a\0", &"x".repeat(212)] {
+            assert!(!is_base_name(format!("{hash}-{bad}").as_bytes()), "{bad}");
+        }
+        assert!(!is_base_name(b"short-name"));
+        assert!(!is_base_name(format!("{}-x", hash.replace('0', "e")).as_bytes()));
+        assert!(split(&format!("/nix/store/{hash}-a")).is_ok());
+        assert!(split(&format!("/nix/store/../{hash}-a/..")).is_err());
+        assert!(split(&format!("{hash}-a")).is_err());
+    }
+
+    #[test]
+    fn the_name_has_no_hash_and_no_ending() {
+        assert_eq!(name_of("004ldcwhncm4f629h5cdaa9zyn40ak37-hello-2.10.drv"), "hello-2.10");
+    }
+}

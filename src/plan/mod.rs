@@ -1,0 +1,3 @@
+//! Planning is pure: no files, no network, no clock, no environment.
+
+pub mod problem;

@@ -1,0 +1,134 @@
+//! What the planner solves: the needed part of the derivation graph in dense numbers, and an answer to it.
+//!
+//! In: the needed derivations as nodes `0..n` in an order in which inputs stand before their consumers, with durations.
+//! Out: a [`Partition`], the sets of nodes that jobs build. Nothing here knows a path, a file or a provider.
+
+/// A duration in milliseconds: whole numbers keep plans the same on every machine.
+pub type Millis = u64;
+
+/// A node of the problem: an index into its columns.
+pub type Node = u32;
+
+/// Adjacency in one array: the neighbours of `v` are `targets[offsets[v]..offsets[v + 1]]`, ascending, without repeats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Adjacency {
+    offsets: Vec<u32>,
+    targets: Vec<Node>,
+}
+
+impl Adjacency {
+    /// Collects one sorted, repeat-free list of neighbours a node.
+    pub fn from_lists(lists: impl IntoIterator<Item = Vec<Node>>) -> Self {
+        let mut adjacency = Self { offsets: vec![0], targets: Vec::new() };
+        for mut list in lists {
+            list.sort_unstable();
+            list.dedup();
+            adjacency.targets.extend(list);
+            adjacency.offsets.push(adjacency.targets.len() as u32);
+        }
+        adjacency
+    }
+
+    /// The neighbours of one node, ascending.
+    pub fn of(&self, node: Node) -> &[Node] {
+        &self.targets[self.offsets[node as usize] as usize..self.offsets[node as usize + 1] as usize]
+    }
+
+    /// Number of nodes.
+    pub fn len(&self) -> usize {
+        self.offsets.len().saturating_sub(1)
+    }
+
+    /// True where there is no node.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of edges.
+    pub fn edges(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// The same edges the other way round.
+    pub fn reversed(&self) -> Self {
+        let mut offsets = vec![0u32; self.len() + 1];
+        for &target in &self.targets {
+            offsets[target as usize + 1] += 1;
+        }
+        for node in 0..self.len() {
+            offsets[node + 1] += offsets[node];
+        }
+        let mut next = offsets.clone();
+        let mut targets = vec![0; self.targets.len()];
+        for node in 0..self.len() as Node {
+            for &target in self.of(node) {
+                targets[next[target as usize] as usize] = node;
+                next[target as usize] += 1;
+            }
+        }
+        Self { offsets, targets }
+    }
+}
+
+/// The number of a system (`x86_64-linux`, …) in the problem; the planner only compares them.
+pub type System = u16;
+
+/// The system of a derivation that any machine can build (`builtin`).
+pub const ANY_SYSTEM: System = System::MAX;
+
+/// The needed derivations as a planning problem. All columns have one entry a node.
+///
+/// Nodes are numbered so that every input of a node has a smaller number, and, where that leaves a choice, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Problem {
+    /// The needed inputs of each node.
+    pub inputs: Adjacency,
+    /// The needed consumers of each node.
+    pub consumers: Adjacency,
+    /// How long building the node alone takes.
+    pub duration: Vec<Millis>,
+    /// True for a fetch (fixed output) or a derivation with `preferLocalBuild`: repeating it costs less than sharing it.
+    pub cheap: Vec<bool>,
+    /// True for a derivation that is a target: always owned, never co-located.
+    pub target: Vec<bool>,
+    /// Where the node can be built; [`ANY_SYSTEM`] for `builtin`.
+    pub system: Vec<System>,
+    /// True for a derivation whose output paths nobody knows before it is built (content-addressed, dynamic):
+    /// it stays in one job with its consumers of the same system.
+    pub floating: Vec<bool>,
+    /// Rank of the node's name among all names, equal for equal names: breaks ties the same way from pipeline to pipeline
+    /// (a node's number follows from paths, and a path changes with every input).
+    pub name_rank: Vec<u32>,
+}
+
+impl Problem {
+    /// Number of nodes.
+    pub fn len(&self) -> usize {
+        self.duration.len()
+    }
+
+    /// True where nothing is to be built.
+    pub fn is_empty(&self) -> bool {
+        self.duration.is_empty()
+    }
+}
+
+/// What one job builds: node numbers, ascending, which is a build order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobNodes {
+    /// The one system of the job; [`ANY_SYSTEM`] only where every node says so.
+    pub system: System,
+    /// Built here and nowhere else.
+    pub owned: Vec<Node>,
+    /// Built here and in other jobs, on purpose; owned by none.
+    pub co_located: Vec<Node>,
+}
+
+/// An answer: every node is owned by exactly one job, or co-located in each job that needs it and owned by none.
+///
+/// The graph between jobs (an edge where a node built in one has an input owned by the other) has no cycle.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partition {
+    /// The jobs, in any order.
+    pub jobs: Vec<JobNodes>,
+}
