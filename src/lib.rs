@@ -5,5 +5,6 @@
 //! [`commands`] strings the stages together and is the only module that prints.
 
 pub mod attribute;
+pub mod executor;
 pub mod nix;
 pub mod plan;
