@@ -21,7 +21,7 @@ pub mod seconds {
 
     /// Writes milliseconds as seconds.
     pub fn serialize<S: Serializer>(millis: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        if millis % 1000 == 0 {
+        if millis.is_multiple_of(1000) {
             serializer.serialize_u64(millis / 1000)
         } else {
             serializer.serialize_f64(*millis as f64 / 1000.0)
