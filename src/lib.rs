@@ -8,3 +8,4 @@ pub mod attribute;
 pub mod executor;
 pub mod nix;
 pub mod plan;
+pub mod provider;
