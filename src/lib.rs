@@ -6,5 +6,6 @@
 
 pub mod attribute;
 pub mod executor;
+pub mod graph;
 pub mod nix;
 pub mod plan;
