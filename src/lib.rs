@@ -6,4 +6,5 @@
 
 pub mod attribute;
 pub mod nix;
+pub mod pattern;
 pub mod plan;
