@@ -9,5 +9,6 @@ pub mod availability;
 pub mod executor;
 pub mod graph;
 pub mod nix;
+pub mod pattern;
 pub mod plan;
 pub mod target;
