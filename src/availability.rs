@@ -17,6 +17,8 @@ pub enum Source {
     Nothing,
     /// Exactly these store paths exist, by base name.
     Listed(HashSet<String>),
+    /// What is valid in this machine's store.
+    LocalStore,
 }
 
 impl Source {
@@ -35,11 +37,16 @@ impl Source {
     }
 
     /// Answers for store paths, by base name, in the order of the questions.
-    fn look_up(&self, bases: &[&str]) -> Vec<bool> {
-        match self {
+    fn look_up(&self, store_dir: &str, bases: &[&str]) -> Result<Vec<bool>> {
+        Ok(match self {
             Self::Nothing => vec![false; bases.len()],
             Self::Listed(paths) => bases.iter().map(|&base| paths.contains(base)).collect(),
-        }
+            Self::LocalStore => {
+                let paths: Vec<String> = bases.iter().map(|base| format!("{store_dir}/{base}")).collect();
+                let invalid = invalid_paths(&paths)?;
+                paths.iter().map(|path| !invalid.contains(path)).collect()
+            }
+        })
     }
 }
 
@@ -107,7 +114,7 @@ pub fn find_needed(graph: &Graph, targets: &[DrvId], source: &Source) -> Result<
                 }
             }
         }
-        let answers = source.look_up(&questions);
+        let answers = source.look_up(graph.store_dir(), &questions)?;
         if answers.len() != questions.len() {
             bail!("asked for {} paths, got {} answers", questions.len(), answers.len());
         }
@@ -154,4 +161,8 @@ impl Walk {
             self.want(input.drv, input.outputs);
         }
     }
+}
+
+fn invalid_paths(_paths: &[String]) -> Result<HashSet<String>> {
+    bail!("--local-store")
 }
