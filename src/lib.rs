@@ -5,6 +5,7 @@
 //! [`commands`] strings the stages together and is the only module that prints.
 
 pub mod attribute;
+pub mod nearest;
 pub mod nix;
 pub mod pattern;
 pub mod plan;
