@@ -64,8 +64,10 @@ impl FreshNix {
         for name in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NIX_PATH", "NIX_REMOTE"] {
             command.env_remove(name);
         }
-        let config = "sandbox = false\nbuild-users-group =\nsubstituters =\nflake-registry =\nextra-experimental-features = nix-command flakes\n";
-        command.env("NIX_CONFIG", config);
+        let registry = self.home().join("registry.json");
+        fs::write(&registry, r#"{"flakes":[],"version":2}"#).unwrap();
+        let config = "sandbox = false\nbuild-users-group =\nsubstituters =\ndownload-attempts = 1\n";
+        command.env("NIX_CONFIG", format!("{config}flake-registry = {}\n", registry.display()));
         command.env("GIT_CONFIG_COUNT", "0").env("GIT_AUTHOR_NAME", "a").env("GIT_AUTHOR_EMAIL", "a@example.org");
         command.env("GIT_COMMITTER_NAME", "a").env("GIT_COMMITTER_EMAIL", "a@example.org");
         command

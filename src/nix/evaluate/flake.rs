@@ -80,7 +80,15 @@ impl Flake {
         if !answer.status.success() {
             let said = message::from_stderr(&answer.stderr)
                 .unwrap_or_else(|| format!("`nix flake metadata` ended with {}", answer.status));
-            return Err(explain(&shown, &said));
+            let error = explain(&shown, &said);
+            let is_folder = !reference.starts_with(['.', '/']) && Path::new(reference).join("flake.nix").is_file();
+            return Err(if is_folder {
+                error.context(format!(
+                    "`{shown}` is read as a name in the flake registry (for the folder write `./{shown}`)"
+                ))
+            } else {
+                error
+            });
         }
         let metadata: Metadata = serde_json::from_slice(&answer.stdout)
             .with_context(|| format!("cannot read what `nix flake metadata` says about `{shown}`"))?;

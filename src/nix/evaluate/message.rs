@@ -15,7 +15,7 @@ const MAX_CHARS: usize = 1000;
 const MAX_LINES: usize = 12;
 
 /// What Nix of any version says when something could not be fetched.
-const FETCH_FAILURES: [&str; 12] = [
+const FETCH_FAILURES: [&str; 13] = [
     "unable to download",
     "cannot fetch input",
     "cannot find flake",
@@ -27,6 +27,7 @@ const FETCH_FAILURES: [&str; 12] = [
     "hash mismatch",
     "program 'git' failed",
     "shallow",
+    "revspec",
     "network is unreachable",
 ];
 
@@ -60,7 +61,12 @@ pub fn from_stderr(stderr: &str) -> Option<String> {
         Some(at) if !message.contains(&at) => format!("{message} (at {at})"),
         _ => message,
     };
-    Some(shorten(&message))
+    // What git says stands apart, and newer versions complain of what follows from it.
+    let git = lines.iter().rev().find_map(|line| line.trim_start().strip_prefix("fatal: "));
+    match git {
+        Some(fatal) if is_fetch_failure(&message) => Some(shorten(&format!("{message} ({})", fatal.trim()))),
+        _ => Some(shorten(&message)),
+    }
 }
 
 /// True for the message of a failed download or checkout, which says nothing about the attribute that was evaluated.
@@ -183,6 +189,13 @@ mod tests {
         let stderr = "error:\n       … while x\n\n       error: Package ‘a’ is broken,\n       refusing to evaluate.\n\n       a) allow it\n";
         assert_eq!(from_stderr(stderr).unwrap(), "Package ‘a’ is broken, refusing to evaluate.");
         assert_eq!(from_stderr("error: x\n(use '--show-trace' to show)\n").unwrap(), "x");
+        assert_eq!(
+            from_stderr(
+                "fatal: unable to access 'https://x': refused\nerror: program 'git' failed with exit code 128\n"
+            )
+            .unwrap(),
+            "program 'git' failed with exit code 128 (unable to access 'https://x': refused)"
+        );
         assert_eq!(from_stderr("warning: error: unable to download; retrying\n"), None);
         assert_eq!(from_stderr(""), None);
     }

@@ -1,15 +1,15 @@
 //! Evaluates a flake: which of its attributes are derivations, and which derivations they are.
 //!
 //! In: a flake reference, patterns of attributes, systems. Out: an [`Evaluation`], a plain sorted value. It takes one `nix` process
-//! for the flake itself, one for each level of globs that a pattern has below the system, and one for every thousand attributes. Only selected attributes are
-//! forced; one that does not evaluate is an entry in `errors` and hides no other.
+//! for the flake itself, one for each level of globs below the system, and one for every thousand attributes. Only selected
+//! attributes are forced; one that does not evaluate is an entry in `errors` and hides no other.
 
 mod flake;
 mod message;
 mod query;
 mod selection;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
 use anyhow::{Result, bail};
@@ -139,7 +139,7 @@ struct Found {
     targets: Vec<Target>,
     errors: BTreeMap<AttributePath, String>,
     /// The patterns, by index, that led to a target or an error.
-    fruitful: std::collections::BTreeSet<usize>,
+    fruitful: BTreeSet<usize>,
 }
 
 impl Found {
@@ -192,8 +192,9 @@ impl Found {
     }
 }
 
+/// True for `packages.SYSTEM.NAME` and its like, where nothing but a derivation belongs.
 fn holds_derivations(attribute: &AttributePath) -> bool {
-    attribute.names().first().is_some_and(|output| DERIVATION_OUTPUTS.contains(&output.as_str()))
+    matches!(attribute.names(), [output, _, _] if DERIVATION_OUTPUTS.contains(&output.as_str()))
 }
 
 fn with_article(kind: &str) -> String {
