@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use anyhow::{Context, Result, bail};
 
 use crate::graph::{DrvId, Graph, OutputSet};
-use crate::nix::store_path;
+use crate::nix::command::Nix;
+use crate::nix::{local_store, store_path};
 
 /// Where answers come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Source {
             Self::Listed(paths) => bases.iter().map(|&base| paths.contains(base)).collect(),
             Self::LocalStore => {
                 let paths: Vec<String> = bases.iter().map(|base| format!("{store_dir}/{base}")).collect();
-                let invalid = invalid_paths(&paths)?;
+                let invalid = local_store::invalid_paths(&Nix::find()?, &paths)?;
                 paths.iter().map(|path| !invalid.contains(path)).collect()
             }
         })
@@ -161,8 +162,4 @@ impl Walk {
             self.want(input.drv, input.outputs);
         }
     }
-}
-
-fn invalid_paths(_paths: &[String]) -> Result<HashSet<String>> {
-    bail!("--local-store")
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cli;
 use crate::executor::{Executor, circleci_defaults};
+use crate::nix::evaluate::Systems;
 use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
 
@@ -18,17 +19,6 @@ pub enum Source {
     Roots(PathBuf),
     /// A plan.
     Plan(PathBuf),
-}
-
-/// Which systems' attributes a selection without a system takes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Systems {
-    /// This machine's.
-    Current,
-    /// These.
-    Listed(Vec<String>),
-    /// All.
-    All,
 }
 
 /// What counts as available.

@@ -8,6 +8,8 @@ use crate::attribute::AttributePath;
 use crate::availability::{self, find_needed};
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
+use crate::nix::command::Nix;
+use crate::nix::evaluate::{Request, evaluate, printable};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
@@ -31,7 +33,7 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
             return json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()));
         }
         Source::Roots(path) => recorded(path, settings)?,
-        Source::Flake(_) => bail!("flakes come with the evaluation stage"),
+        Source::Flake(flake) => evaluated(flake, settings)?,
     };
     let graph = load(evaluated.targets.iter().map(|target| target.drv_path.as_str()), settings)?;
     let targets: Vec<(AttributePath, DrvId)> = evaluated
@@ -73,6 +75,47 @@ fn source(available: &Available) -> Result<availability::Source> {
         }
         Available::LocalStore => Ok(availability::Source::LocalStore),
     }
+}
+
+/// The flake, evaluated now. Warnings go to standard error.
+fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
+    let evaluation = evaluate(
+        &Nix::find()?,
+        &Request {
+            flake: flake.into(),
+            select: settings.select.clone(),
+            exclude: settings.exclude.clone(),
+            systems: settings.systems.clone(),
+            override_inputs: settings.override_inputs.clone(),
+            allow_import_from_derivation: settings.allow_import_from_derivation,
+            workers: 0,
+        },
+    )?;
+    for warning in &evaluation.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let errors: Vec<EvaluationError> = evaluation
+        .errors
+        .into_iter()
+        .map(|error| EvaluationError { target: error.attribute, message: error.message })
+        .collect();
+    for error in &errors {
+        eprintln!("warning: attribute `{}` does not evaluate: {}", printable(&error.target.to_string()), error.message);
+    }
+    match errors.len() {
+        0 => {}
+        count if settings.strict => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
+        count => eprintln!(
+            "warning: {count} attributes are left out as they do not evaluate (leave them out with `--exclude`, or make it fatal with `--strict`)"
+        ),
+    }
+    let targets = evaluation
+        .targets
+        .into_iter()
+        .map(|target| Target { attribute: target.attribute, drv_path: target.drv_path })
+        .collect();
+    let flake = FlakeSource { url: evaluation.flake.url, revision: evaluation.flake.revision };
+    Ok(Evaluated { flake: Some(flake), targets, excluded: evaluation.excluded, errors })
 }
 
 /// A recorded evaluation, less what the patterns leave out.
