@@ -1,0 +1,239 @@
+//! What a job runs on: a mount namespace with an empty `/nix`, `/root` and `/tmp` that outlive its steps but not the job.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Component, Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Cancel;
+use super::compile::{self, Job};
+
+/// Where every job has its home, so that caches fit from one job to the next.
+const HOME: &str = "/root";
+
+/// The folders that are a job's own.
+const MOUNTS: [&str; 4] = ["/nix", HOME, "/mnt", "/tmp"];
+
+/// What all jobs of a pipeline find.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    pub nix: Option<PathBuf>,
+    pub nix_conf: String,
+    pub programs: Vec<PathBuf>,
+    pub checkout: Option<PathBuf>,
+    pub user: Option<u32>,
+    pub before: Option<String>,
+}
+
+/// The machine of one job.
+pub struct Machine {
+    dir: PathBuf,
+    world: World,
+    directory: String,
+    shell: Vec<String>,
+}
+
+impl Machine {
+    /// Sets a machine up; `dir` holds its folders.
+    pub fn new(world: &World, job: &Job, dir: &Path) -> Result<Self> {
+        for mount in MOUNTS {
+            fs::create_dir_all(dir.join(&mount[1..]))?;
+        }
+        let open = |path: &str| fs::set_permissions(dir.join(path), fs::Permissions::from_mode(0o1777));
+        open("tmp")?;
+        open("mnt")?;
+        for program in &world.programs {
+            let name = program.file_name().with_context(|| format!("`{}` is no program", program.display()))?;
+            fs::copy(program, dir.join("mnt").join(name))?;
+        }
+        for name in ["circleci", "circleci-agent"] {
+            let file = dir.join("mnt").join(name);
+            let script =
+                "#!/bin/sh\n[ \"$*\" = 'step halt' ] && touch /mnt/halt && exit\necho \"not there: $*\" >&2\nexit 1\n";
+            fs::write(&file, script)?;
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
+        }
+        fs::write(dir.join("mnt/nix.conf"), format!("build-users-group =\nsubstituters =\n{}", world.nix_conf))?;
+        fs::write(dir.join("tmp/.bash_env"), "")?;
+        let shell = match (&job.shell, &job.machine) {
+            (Some(shell), _) => shell.clone(),
+            // That image has no /bin/bash.
+            (None, Some(compile::Machine::Docker(image))) if image.starts_with("nixos/nix") => "/bin/sh -e".into(),
+            _ => "bash -eo pipefail".into(),
+        };
+        let shell = shell.split_whitespace().map(str::to_owned).collect();
+        let machine = Self { dir: dir.to_owned(), world: world.clone(), directory: job.directory.clone(), shell };
+        fs::create_dir_all(machine.outside(&machine.absolute(".")?)?)?;
+        machine.settle()?;
+        Ok(machine)
+    }
+
+    /// A step's path as the job sees it.
+    pub fn absolute(&self, path: &str) -> Result<PathBuf> {
+        ensure!(!path.contains('$'), "variables do not work in `{path}`");
+        let home = |path: &str| match path.strip_prefix('~') {
+            Some(rest) => PathBuf::from(format!("{HOME}{rest}")),
+            None => PathBuf::from(path),
+        };
+        // `join` keeps what is absolute already.
+        Ok(home(&self.directory).join(home(path)))
+    }
+
+    /// The same file as this process sees it.
+    pub fn outside(&self, path: &Path) -> Result<PathBuf> {
+        ensure!(!path.components().any(|part| part == Component::ParentDir), "`..` in `{}`", path.display());
+        if !MOUNTS.iter().any(|mount| path.starts_with(mount)) {
+            bail!("`{}` is outside of what a job may write", path.display());
+        }
+        Ok(self.dir.join(path.strip_prefix("/")?))
+    }
+
+    /// The folders that are the job's own.
+    pub fn mounted(&self) -> &'static [&'static str] {
+        &MOUNTS
+    }
+
+    /// Gives what was put into the home folder to the job's user.
+    pub fn settle(&self) -> Result<()> {
+        if let Some(user) = self.world.user {
+            let done = Command::new("chown")
+                .args(["-R", "-h", &format!("{user}:{user}")])
+                .arg(self.dir.join(&HOME[1..]))
+                .status()?;
+            ensure!(done.success(), "cannot give the home folder away");
+        }
+        Ok(())
+    }
+
+    /// What `checkout` gives.
+    pub fn checkout(&self) -> Result<()> {
+        let source = self.world.checkout.as_ref().context("the pipeline has nothing to check out")?;
+        copy_into(source, &self.outside(&self.absolute(".")?)?)?;
+        self.settle()
+    }
+
+    /// True once a step has asked for the job's end.
+    pub fn is_halted(&self) -> bool {
+        self.dir.join("mnt/halt").exists()
+    }
+
+    /// Runs the script that comes before all steps.
+    pub fn before_steps(&self, log: &Path, cancel: &Cancel) -> Result<()> {
+        let Some(script) = &self.world.before else { return Ok(()) };
+        let shell = ["sh", "-e", "-c", script].map(str::to_owned);
+        let status = self.spawn(&shell, None, "/", &self.environment(), log, cancel)?;
+        ensure!(status.is_some_and(|status| status.success()), "the script before all steps failed");
+        Ok(())
+    }
+
+    /// Runs a command of a step; none if the workflow was cancelled meanwhile.
+    pub fn run(
+        &self,
+        command: &str,
+        shell: Option<&str>,
+        directory: &Path,
+        variables: &BTreeMap<String, String>,
+        log: &Path,
+        cancel: &Cancel,
+    ) -> Result<Option<ExitStatus>> {
+        let mut words = match shell {
+            Some(shell) => shell.split_whitespace().map(str::to_owned).collect(),
+            None => self.shell.clone(),
+        };
+        words.extend(["-c".to_owned(), command.to_owned()]);
+        let mut environment = self.environment();
+        environment.extend(variables.clone());
+        let directory = directory.to_str().context("a path that is no text")?;
+        self.spawn(&words, self.world.user, directory, &environment, log, cancel)
+    }
+
+    fn environment(&self) -> BTreeMap<String, String> {
+        let nix = self.world.nix.as_ref().map_or(String::new(), |nix| format!("{}:", nix.display()));
+        let path = format!("/mnt:{nix}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        let user = if self.world.user.is_some() { "circleci" } else { "root" };
+        [
+            ("PATH", &*path),
+            ("HOME", HOME),
+            ("USER", user),
+            ("NIX_CONF_DIR", "/mnt"),
+            ("BASH_ENV", "/tmp/.bash_env"),
+            ("CI", "true"),
+            ("CIRCLECI", "true"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    fn spawn(
+        &self,
+        words: &[String],
+        user: Option<u32>,
+        directory: &str,
+        environment: &BTreeMap<String, String>,
+        log: &Path,
+        cancel: &Cancel,
+    ) -> Result<Option<ExitStatus>> {
+        // `/tmp` last: it hides the folders that the others come from.
+        let binds: String =
+            MOUNTS.iter().map(|mount| format!("mount --bind \"$1{mount}\" {mount} || exit 125\n")).collect();
+        let script = format!("{binds}cd \"$2\" || exit 125\nshift 2\nexec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script, "sh"]).arg(&self.dir).arg(directory);
+        if let Some(user) = user {
+            command.args(["setpriv", &format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
+        }
+        let output = OpenOptions::new().create(true).append(true).open(log)?;
+        command.args(words).env_clear().envs(environment).process_group(0);
+        command.stdin(File::open("/dev/null")?).stdout(output.try_clone()?).stderr(output);
+        let mut child = command.spawn().context("`unshare` is missing")?;
+        let mut asked = None;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(if asked.is_some() { None } else { Some(status) });
+            }
+            match asked {
+                None if cancel.is_set() => {
+                    asked = Some(Instant::now());
+                    signal(child.id(), libc::SIGTERM);
+                }
+                Some(since) if since.elapsed() > Duration::from_secs(10) => signal(child.id(), libc::SIGKILL),
+                _ => {}
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn signal(group: u32, number: i32) {
+    // SAFETY: `kill` takes two numbers and touches no memory.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::kill(-(group as i32), number);
+    }
+}
+
+/// Copies a file to a name, or what is in a folder into a folder, over what is there.
+pub fn copy_into(source: &Path, target: &Path) -> Result<()> {
+    let mut command = Command::new("cp");
+    command.args(["-a", "--no-target-directory"]);
+    if source.is_dir() {
+        fs::create_dir_all(target)?;
+    } else {
+        fs::create_dir_all(target.parent().context("a file stands in a folder")?)?;
+    }
+    let output = command.arg(source).arg(target).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// Adds a line to a log.
+pub fn note(log: &Path, line: &str) -> Result<()> {
+    writeln!(OpenOptions::new().create(true).append(true).open(log)?, "{line}")?;
+    Ok(())
+}

@@ -1,0 +1,367 @@
+//! A small strict stand-in for CircleCI: a configuration goes in, its workflow is run job by job on this machine.
+//!
+//! It refuses what CircleCI refuses, and where CircleCI's behaviour is not documented it refuses too, so that nothing
+//! generated comes to rely on it. Each job has a mount namespace with an empty `/nix`, `/root` and `/tmp` of its own, sees the
+//! workspace layers of its ancestors only, and shares nothing with other jobs but immutable caches.
+//!
+//! ```ignore
+//! let mut pipeline = Pipeline::new(&config)?.nix("/usr/bin").cache_dir(&caches).branch("main");
+//! let outcome = pipeline.run()?;
+//! assert_eq!(outcome.status("packages.x86_64-linux.a"), Status::Success);
+//! let again = pipeline.rerun_from_failed(&outcome)?;
+//! ```
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cache;
+mod compile;
+mod document;
+mod filter;
+mod job;
+mod machine;
+mod steps;
+mod template;
+mod workspace;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use compile::compile;
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Every step that had to succeed did.
+    Success,
+    /// A step failed.
+    Failed,
+    /// The workflow was cancelled while the job ran.
+    Canceled,
+    /// A job that it requires did not end as it should have.
+    NotRun,
+    /// It names a context that the pipeline has not.
+    Unauthorized,
+    /// Its machine is of another system than this one.
+    Foreign,
+}
+
+impl Status {
+    /// As `requires` writes it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+            Self::NotRun | Self::Foreign => "not_run",
+            Self::Unauthorized => "unauthorized",
+        }
+    }
+}
+
+/// What became of a job.
+#[derive(Clone, Debug)]
+pub struct JobOutcome {
+    /// Name in the workflow.
+    pub name: String,
+    /// How it ended.
+    pub status: Status,
+    /// All that its steps printed, step by step; empty if it did not run.
+    pub log: String,
+    /// Folder with what `store_test_results` took.
+    pub test_results: PathBuf,
+    /// Folder with what `store_artifacts` took.
+    pub artifacts: PathBuf,
+    /// True for a job that a rerun took over from the run before.
+    pub kept: bool,
+}
+
+/// What became of a workflow.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// In the order of the configuration, without those that filters removed.
+    pub jobs: Vec<JobOutcome>,
+    /// What a setup workflow continued with.
+    pub continuation: Option<String>,
+    /// Where test results and artifacts are.
+    folder: Arc<TempDir>,
+}
+
+impl Outcome {
+    /// A job by its name.
+    pub fn job(&self, name: &str) -> &JobOutcome {
+        self.jobs
+            .iter()
+            .find(|job| job.name == name)
+            .unwrap_or_else(|| panic!("no job `{name}`: {:?}", self.statuses()))
+    }
+
+    /// How a job ended.
+    pub fn status(&self, name: &str) -> Status {
+        self.job(name).status
+    }
+
+    /// Every job's name and end.
+    pub fn statuses(&self) -> Vec<(&str, Status)> {
+        self.jobs.iter().map(|job| (&*job.name, job.status)).collect()
+    }
+
+    /// True if every job succeeded.
+    pub fn succeeded(&self) -> bool {
+        self.jobs.iter().all(|job| job.status == Status::Success)
+    }
+}
+
+/// Ends the workflow that is running, as a click on "Cancel" does.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Cancels.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What a pipeline knows beside its configuration.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// `pipeline.id`.
+    pub id: String,
+    /// `pipeline.number`.
+    pub number: u64,
+    /// `pipeline.git.branch`; empty on a tag.
+    pub branch: String,
+    /// `pipeline.git.tag`; empty on a branch.
+    pub tag: String,
+    /// `pipeline.git.revision`.
+    pub revision: String,
+    /// Values given for pipeline parameters.
+    pub parameters: BTreeMap<String, serde_yaml::Value>,
+    /// The configuration is the one that sets the pipeline up.
+    pub setup: bool,
+}
+
+/// A configuration and the world that it runs in.
+pub struct Pipeline {
+    config: String,
+    facts: Facts,
+    world: machine::World,
+    contexts: BTreeMap<String, BTreeMap<String, String>>,
+    caches: Option<PathBuf>,
+    cancel: Cancel,
+    /// Workspace, job folders, results.
+    state: Arc<TempDir>,
+    runs: u32,
+    next_build: u64,
+}
+
+impl Pipeline {
+    /// A pipeline that was continued with this configuration; refused if CircleCI would refuse it.
+    pub fn new(config: &str) -> Result<Self> {
+        Self::with(config, false)
+    }
+
+    /// A pipeline in setup.
+    pub fn setup(config: &str) -> Result<Self> {
+        Self::with(config, true)
+    }
+
+    fn with(config: &str, setup: bool) -> Result<Self> {
+        let facts = Facts {
+            id: "5034460f-c7c4-4c43-9457-de07e2029e7b".into(),
+            number: 1,
+            branch: "main".into(),
+            tag: String::new(),
+            revision: "0f2a1e6c5a1f6f0dc1a1a64b0e1e2a3b4c5d6e7f".into(),
+            parameters: BTreeMap::new(),
+            setup,
+        };
+        compile(config, &facts)?;
+        Ok(Self {
+            config: config.to_owned(),
+            facts,
+            world: machine::World::default(),
+            contexts: BTreeMap::new(),
+            caches: None,
+            cancel: Cancel::default(),
+            state: Arc::new(TempDir::new()?),
+            runs: 0,
+            next_build: 1,
+        })
+    }
+
+    /// The folder with Nix's programs that images have; it must not be under `/tmp` or `/root`.
+    pub fn nix(mut self, programs: impl AsRef<Path>) -> Self {
+        self.world.nix = Some(programs.as_ref().to_owned());
+        self
+    }
+
+    /// More lines for the `nix.conf` of the images.
+    pub fn nix_conf(mut self, lines: &str) -> Self {
+        self.world.nix_conf.push_str(lines);
+        self
+    }
+
+    /// A program that images have on PATH under its own name.
+    pub fn program(mut self, file: impl AsRef<Path>) -> Self {
+        self.world.programs.push(file.as_ref().to_owned());
+        self
+    }
+
+    /// What `checkout` gives.
+    pub fn checkout(mut self, folder: impl AsRef<Path>) -> Self {
+        self.world.checkout = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// Steps run as this user and group, not as root; the home folder is theirs.
+    pub fn user(mut self, id: u32) -> Self {
+        self.world.user = Some(id);
+        self
+    }
+
+    /// A script that root runs in the job's namespaces before the first step, to start a Nix daemon for example.
+    pub fn before_steps(mut self, script: &str) -> Self {
+        self.world.before = Some(script.to_owned());
+        self
+    }
+
+    /// Where caches live beyond this pipeline; without it they end with it.
+    pub fn cache_dir(mut self, folder: impl AsRef<Path>) -> Self {
+        self.caches = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// The branch that was pushed.
+    pub fn branch(mut self, branch: &str) -> Self {
+        (self.facts.branch, self.facts.tag) = (branch.to_owned(), String::new());
+        self
+    }
+
+    /// The tag that was pushed.
+    pub fn tag(mut self, tag: &str) -> Self {
+        (self.facts.branch, self.facts.tag) = (String::new(), tag.to_owned());
+        self
+    }
+
+    /// The pipeline's id.
+    pub fn id(mut self, id: &str) -> Self {
+        self.facts.id = id.to_owned();
+        self
+    }
+
+    /// The number of the first job, which has to grow from pipeline to pipeline.
+    pub fn build_number(mut self, number: u64) -> Self {
+        self.next_build = number;
+        self
+    }
+
+    /// A value for a pipeline parameter.
+    pub fn parameter(mut self, name: &str, value: impl Into<serde_yaml::Value>) -> Self {
+        self.facts.parameters.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// A context that jobs may use.
+    pub fn context(mut self, name: &str, variables: &[(&str, &str)]) -> Self {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        self.contexts.insert(name.to_owned(), variables);
+        self
+    }
+
+    /// A way to cancel from another thread.
+    pub fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
+    /// Runs the workflow.
+    pub fn run(&mut self) -> Result<Outcome> {
+        self.run_after(None)
+    }
+
+    /// Runs again what did not succeed, and what comes behind it; succeeded jobs keep their results and workspace layers.
+    pub fn rerun_from_failed(&mut self, before: &Outcome) -> Result<Outcome> {
+        if self.facts.setup {
+            bail!("a pipeline cannot be set up twice: Pipeline is not in setup state.");
+        }
+        self.cancel.0.store(false, Ordering::SeqCst);
+        self.run_after(Some(before))
+    }
+
+    fn run_after(&mut self, before: Option<&Outcome>) -> Result<Outcome> {
+        let compiled = compile(&self.config, &self.facts)?;
+        self.runs += 1;
+        let run_dir = self.state.path().join(format!("run-{}", self.runs));
+        let caches = self.caches.clone().unwrap_or_else(|| self.state.path().join("caches"));
+        std::fs::create_dir_all(&run_dir).context("no room for a run")?;
+        let workspace = workspace::Workspace::new(self.state.path().join("workspace"));
+        let mut outcome = Outcome { jobs: Vec::new(), continuation: None, folder: self.state.clone() };
+        let mut done: BTreeMap<String, Status> = BTreeMap::new();
+
+        for at in compiled.order() {
+            let job = &compiled.jobs[at];
+            if let Some(kept) = before.and_then(|before| before.jobs.iter().find(|old| old.name == job.name))
+                && kept.status == Status::Success
+            {
+                done.insert(job.name.clone(), Status::Success);
+                outcome.jobs.push(JobOutcome { kept: true, ..kept.clone() });
+                continue;
+            }
+            let mut ended = JobOutcome {
+                name: job.name.clone(),
+                status: Status::NotRun,
+                log: String::new(),
+                test_results: run_dir.join(format!("{at}/test-results")),
+                artifacts: run_dir.join(format!("{at}/artifacts")),
+                kept: false,
+            };
+            workspace.forget(&job.name)?;
+            let missing = job.contexts.iter().any(|name| !self.contexts.contains_key(name));
+            ended.status = if self.cancel.is_set() {
+                Status::Canceled
+            } else if !compiled.is_due(at, &done) {
+                Status::NotRun
+            } else if missing {
+                Status::Unauthorized
+            } else if job.is_foreign() {
+                Status::Foreign
+            } else {
+                let number = self.next_build;
+                self.next_build += 1;
+                let ancestors: BTreeSet<String> = compiled.ancestors(at);
+                let secrets: BTreeMap<String, String> =
+                    job.contexts.iter().flat_map(|name| self.contexts[name].clone()).collect();
+                let mut running = job::Running {
+                    job,
+                    facts: &self.facts,
+                    machine: machine::Machine::new(&self.world, job, &run_dir.join(at.to_string()))?,
+                    caches: cache::Caches::new(caches.clone()),
+                    workspace: &workspace,
+                    ancestors,
+                    order: &compiled,
+                    number,
+                    secrets,
+                    cancel: &self.cancel,
+                    outcome: &mut ended,
+                    continuation: &mut outcome.continuation,
+                };
+                running.run()?
+            };
+            done.insert(job.name.clone(), ended.status);
+            outcome.jobs.push(ended);
+        }
+        let position = |name: &str| compiled.jobs.iter().position(|job| job.name == name);
+        outcome.jobs.sort_by_key(|job| position(&job.name));
+        Ok(outcome)
+    }
+}
