@@ -314,6 +314,49 @@ fn a_setup_continues_once() {
     assert!(outcome.continuation.unwrap().starts_with("version: 2.1 # a-secret"));
 }
 
+/// Builds something with Nix and lists what the store has.
+const BUILD: &str = r#"
+export NIX_CONFIG="sandbox = false"
+cat > x.nix <<'EOF'
+derivation { name = "x"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo built > $out" ]; }
+EOF
+cat "$(nix-store --realise "$(nix-instantiate x.nix)")"
+id -u
+"#;
+
+/// A job that runs [`BUILD`].
+fn building() -> String {
+    let command = serde_json::to_string(&BUILD.replace("<<", "\\<<")).unwrap();
+    one_job(&format!("- run: {{ name: build, command: {command} }}"))
+}
+
+#[test]
+fn every_job_has_a_nix_store_of_its_own() {
+    let twice = building().replace("jobs: [job]", "jobs: [job, { job: { name: next } }]");
+    let outcome = Pipeline::new(&twice).unwrap().nix("/usr/bin").run().unwrap();
+    for name in ["job", "next"] {
+        let log = &outcome.job(name).log;
+        assert_eq!(outcome.status(name), Status::Success, "{log}");
+        assert!(log.contains("building '/nix/store/") && log.ends_with("built\n0\n"), "{log}");
+    }
+}
+
+#[test]
+fn a_plain_user_builds_through_a_daemon() {
+    let daemon =
+        "nix-daemon > /tmp/daemon.log 2>&1 &\nwhile [ ! -S /nix/var/nix/daemon-socket/socket ]; do sleep 0.1; done";
+    let mut pipeline = Pipeline::new(&building())
+        .unwrap()
+        .nix("/usr/bin")
+        .nix_conf("sandbox = false\n")
+        .user(1234)
+        .before_steps(daemon);
+    let outcome = pipeline.run().unwrap();
+    let log = &outcome.job("job").log;
+    assert_eq!(outcome.status("job"), Status::Success, "{log}");
+    assert!(log.ends_with("built\n1234\n"), "{log}");
+}
+
 /// A program that keeps to what the steps expect of nixdag: it "builds" by writing down what it sees.
 const PROGRAM: &str = r#"#!/bin/sh -e
 case "$*" in

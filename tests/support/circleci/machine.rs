@@ -20,6 +20,9 @@ const HOME: &str = "/root";
 /// The folders that are a job's own.
 const MOUNTS: [&str; 4] = ["/nix", HOME, "/mnt", "/tmp"];
 
+/// The variable by which the processes of a job are known.
+const MARK: &str = "NIXDAG_STAND_IN";
+
 /// What all jobs of a pipeline find.
 #[derive(Clone, Debug, Default)]
 pub struct World {
@@ -163,6 +166,7 @@ impl Machine {
             ("USER", user),
             ("NIX_CONF_DIR", "/mnt"),
             ("BASH_ENV", "/tmp/.bash_env"),
+            (MARK, self.dir.to_str().unwrap_or_default()),
             ("CI", "true"),
             ("CIRCLECI", "true"),
         ]
@@ -206,6 +210,24 @@ impl Machine {
                 _ => {}
             }
             std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Machine {
+    /// Ends what the job left in the background.
+    fn drop(&mut self) {
+        let mark = format!("{MARK}={}", self.dir.display());
+        for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(id) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+            if environment.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes()) {
+                // SAFETY: `kill` takes two numbers and touches no memory.
+                #[allow(unsafe_code)]
+                unsafe {
+                    libc::kill(id, libc::SIGKILL);
+                }
+            }
         }
     }
 }

@@ -22,6 +22,7 @@ mod job;
 mod machine;
 mod steps;
 mod template;
+mod workflow;
 mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
