@@ -1,5 +1,7 @@
 //! Made-up derivation graphs: `.drv` files of any size and shape, the same for the same seed.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
@@ -98,7 +100,9 @@ pub fn graph(random: &mut Random, size: usize, systems: &[&str], floating: u64) 
 
 /// The path that Nix gives to a file of this content.
 fn fixed_path(name: &str, hash: &str) -> String {
-    let bytes = format!("Derive([(\"out\",\"/nix/store/00000000000000000000000000000000-x\",\"sha256\",\"{hash}\")],[],[],\"x\",\"b\",[],[])");
+    let bytes = format!(
+        "Derive([(\"out\",\"/nix/store/00000000000000000000000000000000-x\",\"sha256\",\"{hash}\")],[],[],\"x\",\"b\",[],[])"
+    );
     let drv = nix_derivation::Derivation::from_aterm_bytes(bytes.as_bytes(), name).unwrap();
     drv.resolved_outputs().unwrap()["out"].path.as_ref().unwrap().to_absolute_path()
 }
