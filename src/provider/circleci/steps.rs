@@ -180,7 +180,7 @@ const DOWNLOADED: &str = "/tmp/nixdag/nixdag";
 
 /// The line that makes an installed Nix visible.
 fn path(kind: &Kind) -> &'static str {
-    if has_nix(kind) { "" } else { "export PATH=$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH\n" }
+    if has_nix(kind) { "" } else { "export PATH=\"$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH\"\n" }
 }
 
 /// True for the images that are known to bring Nix.
