@@ -127,8 +127,8 @@ fn the_schema_accepts_what_is_generated() {
     for (plan, options) in [
         (diamond(), options()),
         (diamond(), Options::default()),
-        (diamond(), with(HandOff::Cache, Reuse::Off)),
-        (diamond(), with(HandOff::Cache, Reuse::Branch)),
+        (diamond(), with(HandOff::Cache("s3://it's/<<a".into()), Reuse::Off)),
+        (diamond(), with(HandOff::Cache("https://cache.example.org".into()), Reuse::Branch)),
         (diamond(), with(HandOff::Workspace, Reuse::Off)),
         (Plan::default(), options()),
         (Plan::default(), Options::default()),

@@ -360,9 +360,9 @@ fn a_plain_user_builds_through_a_daemon() {
 /// A program that keeps to what the steps expect of nixdag: it "builds" by writing down what it sees.
 const PROGRAM: &str = r#"#!/bin/sh -e
 case "$*" in
-    "build --bundle /tmp/nixdag/bundle --workspace /root/.nixdag/workspace --job "*)
-        id=$7
-        results=$HOME/.nixdag/results
+    "build --bundle /tmp/nixdag/bundle --workspace /root/.nixdag/workspace --results /root/.nixdag/results --record-verdict --job "*)
+        id=${10}
+        results=$7
         mkdir -p "$results" "$HOME/.nixdag/workspace/$id"
         echo "<testsuites/>" > "$results/junit.xml"
         if [ -e "$HOME/.nixdag/workspace/$id/built" ]; then echo "reused $id"; else echo "built $id"; fi

@@ -93,13 +93,11 @@ fn invocation(plan: &Plan, job: &Job, kind: &Kind, options: &Options) -> Result<
         bail!("job `{}` is named `{}`, which nixdag needs for the job behind all others", job.id, job.name);
     }
     let mut entries = vec![("name", Yaml::Text(template::label(&job.name))), ("id", Yaml::text(&job.id))];
-    if options.bundle.is_some() {
-        if options.reuse == Reuse::Branch {
-            entries.push(("reuse", Yaml::Text(reuse_hash(job, kind))));
-        }
-        if options.handoff == HandOff::Workspace && job.requires.is_empty() {
-            entries.push(("attach", Yaml::Bool(false)));
-        }
+    if options.has_reuse() {
+        entries.push(("reuse", Yaml::Text(reuse_hash(job, kind))));
+    }
+    if options.has_workspace() && job.requires.is_empty() {
+        entries.push(("attach", Yaml::Bool(false)));
     }
     if !job.requires.is_empty() {
         let names = job.requires.iter().map(|&required| template::label(&plan.jobs[required.at()].name));
@@ -236,14 +234,12 @@ fn job_body(kind: &Kind, options: &Options) -> Result<Yaml> {
         Yaml::map(entries)
     };
     let mut parameters = vec![("id", parameter("string", "The job in the plan", None))];
-    if options.bundle.is_some() {
-        if options.reuse == Reuse::Branch {
-            parameters.push(("reuse", parameter("string", "Hash of what the job builds", None)));
-        }
-        if options.handoff == HandOff::Workspace {
-            let description = "Whether other jobs come before this one";
-            parameters.push(("attach", parameter("boolean", description, Some(Yaml::Bool(true)))));
-        }
+    if options.has_reuse() {
+        parameters.push(("reuse", parameter("string", "Hash of what the job builds", None)));
+    }
+    if options.has_workspace() {
+        let description = "Whether other jobs come before this one";
+        parameters.push(("attach", parameter("boolean", description, Some(Yaml::Bool(true)))));
     }
     Ok(Yaml::map([
         ("parameters", Yaml::map(parameters)),

@@ -55,15 +55,15 @@ pub struct BundleReference {
 }
 
 /// How results reach the jobs that need them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandOff {
     /// Through the workflow's workspace.
     Workspace,
-    /// Through a binary cache that jobs push to.
-    Cache,
+    /// Through the store at this URL, which jobs copy to; it serves later pipelines too.
+    Cache(String),
 }
 
-/// What a pipeline takes from earlier ones through CircleCI's cache.
+/// What a pipeline that hands off through the workspace takes from earlier ones through CircleCI's cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reuse {
     /// Results of the same branch, and the default branch's where that is named.
@@ -135,6 +135,16 @@ pub enum ParameterDefault {
 }
 
 impl Options {
+    /// True where jobs attach and persist a workspace.
+    pub(super) fn has_workspace(&self) -> bool {
+        self.bundle.is_some() && self.handoff == HandOff::Workspace
+    }
+
+    /// True where jobs save and restore results in CircleCI's cache.
+    pub(super) fn has_reuse(&self) -> bool {
+        self.has_workspace() && self.reuse == Reuse::Branch
+    }
+
     /// Refuses what would break out of a script or a cache key.
     pub(super) fn check(&self) -> Result<()> {
         let hexadecimal = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::super::shell;
 use super::super::yaml::Yaml;
-use super::{BundleReference, Download, HandOff, NixRelease, Options, Reuse, template};
+use super::{BundleReference, Download, HandOff, NixRelease, Options, template};
 use crate::executor::Machine;
 
 /// Where the setup job writes the bundle, and where the generated jobs find it. CircleCI's caches come back at the absolute
@@ -73,8 +73,7 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
             "echo 'nothing to build from: make this configuration with `nixdag generate --bundle DIR`' >&2\nexit 1\n";
         return Ok(vec![run("Build", command)]);
     };
-    let workspace = options.handoff == HandOff::Workspace;
-    let reuse = options.reuse == Reuse::Branch;
+    let (workspace, reuse) = (options.has_workspace(), options.has_reuse());
 
     let hash = &bundle.manifest_sha256;
     let mut steps = vec![
@@ -97,7 +96,7 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
             [("condition", Yaml::text("<< parameters.attach >>")), ("steps", Yaml::List(vec![attach]))],
         ));
     }
-    steps.push(run("Build", &build(kind, bundle, workspace, reuse)?));
+    steps.push(run("Build", &build(kind, bundle, options)?));
     if workspace {
         let own = Yaml::texts(["<< parameters.id >>"]);
         steps.push(step("persist_to_workspace", [("root", Yaml::text(WORKSPACE)), ("paths", own)]));
@@ -127,7 +126,7 @@ fn partial_key() -> String {
 }
 
 /// The script of the build step. `set -e` is in force, so each check stands on a line of its own.
-fn build(kind: &Kind, bundle: &BundleReference, workspace: bool, reuse: bool) -> Result<String> {
+fn build(kind: &Kind, bundle: &BundleReference, options: &Options) -> Result<String> {
     let sum = sha256sum(kind);
     let mut script = format!(
         "id=<< parameters.id >>\n\
@@ -152,13 +151,20 @@ fn build(kind: &Kind, bundle: &BundleReference, workspace: bool, reuse: bool) ->
         (Machine::LinuxVm | Machine::MacOs, _) => "max-jobs = auto".to_owned(),
     };
     script.push_str(&format!("export NIX_CONFIG=\"{settings}\n$NIX_CONFIG\"\n"));
-    script.push_str("mkdir -p ~/.nixdag/partial ~/.nixdag/workspace\ncd ~/.nixdag\n");
+    let reuse = options.has_reuse();
     if reuse {
         // What an incomplete job of an earlier pipeline left is taken up where the job itself would put it.
-        script.push_str("mv partial/$id workspace/ 2>/dev/null || :\n");
+        script.push_str(&format!(
+            "mkdir -p {PARTIAL} {WORKSPACE}\ncd ~/.nixdag\nmv partial/$id workspace/ 2>/dev/null || :\n"
+        ));
     }
-    let from = if workspace || reuse { format!(" --workspace {WORKSPACE}") } else { String::new() };
-    script.push_str(&format!("$nixdag build --bundle {BUNDLE_DIR}{from} --job $id\n"));
+    let through = match &options.handoff {
+        HandOff::Workspace => format!("--workspace {WORKSPACE}"),
+        HandOff::Cache(url) => format!("--cache {}", template::escape(&shell::quote(url)?)),
+    };
+    script.push_str(&format!(
+        "$nixdag build --bundle {BUNDLE_DIR} {through} --results {RESULTS} --record-verdict --job $id\n"
+    ));
     if reuse {
         script
             .push_str(&format!("$nixdag build --verdict {RESULTS} >/dev/null 2>&1 || cp -R workspace/$id partial/\n"));
