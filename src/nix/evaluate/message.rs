@@ -61,12 +61,14 @@ pub fn from_stderr(stderr: &str) -> Option<String> {
         Some(at) if !message.contains(&at) => format!("{message} (at {at})"),
         _ => message,
     };
-    // What git says stands apart, and newer versions complain of what follows from it.
-    let git = lines.iter().rev().find_map(|line| line.trim_start().strip_prefix("fatal: "));
-    match git {
-        Some(fatal) if is_fetch_failure(&message) => Some(shorten(&format!("{message} ({})", fatal.trim()))),
-        _ => Some(shorten(&message)),
+    if !is_fetch_failure(&message) {
+        return Some(shorten(&message));
     }
+    // What was to be fetched stands in the trace, and what git says of it apart: the first line of it names the cause.
+    let git = lines.iter().find_map(|line| line.trim_start().strip_prefix("fatal: "));
+    let input = lines.iter().find_map(|line| line.trim_start().strip_prefix("… while fetching the input "));
+    let more: Vec<&str> = git.into_iter().chain(input).map(str::trim).filter(|text| !message.contains(text)).collect();
+    Some(shorten(&if more.is_empty() { message } else { format!("{message} ({})", more.join("; ")) }))
 }
 
 /// True for the message of a failed download or checkout, which says nothing about the attribute that was evaluated.
