@@ -275,10 +275,11 @@ fn what_nobody_selects_is_never_forced() {
             assert_eq!(attributes(&evaluation).join(" "), expected, "{select:?}");
             assert_eq!(evaluation.errors, [], "{select:?}");
         }
-        let exclude = vec![Pattern::parse("*.*.b").unwrap(), Pattern::parse("checks").unwrap()];
+        let exclude = ["*.*.b", "checks", "nothing"].map(|text| Pattern::parse(text).unwrap()).to_vec();
         let evaluation = ask(&Request { exclude, ..request(path(&flake), &[]) });
         assert_eq!(names(&evaluation), ["a"]);
         assert_eq!(evaluation.errors, []);
+        assert_eq!(evaluation.warnings, ["exclusion `nothing` matches nothing that is selected"]);
         let excluded: Vec<_> = evaluation.excluded.iter().map(ToString::to_string).collect();
         assert_eq!(excluded, ["checks".to_owned(), format!("packages.{}.b", system::current())]);
     });
@@ -423,6 +424,39 @@ fn inputs_are_overridden_relative_to_the_working_directory() {
         std::env::set_current_dir(both.path()).unwrap();
         let error = failure(&request("main", &[]));
         assert!(error.contains("registry") && error.contains("`./main`"), "{error}");
+        String::new()
+    });
+}
+
+#[test]
+fn a_name_of_any_length_hides_no_other() {
+    with_nix("a_name_of_any_length_hides_no_other", || {
+        let outputs = r#"packages.SYSTEM = {
+            a = mk "a"; ${builtins.concatStringsSep "" (builtins.genList (n: "\\\"x") 60000)} = mk "b"; z = mk "z";
+            ${builtins.concatStringsSep "" (builtins.genList (n: "\\\"") 12000)} = mk "c";
+        };"#;
+        let flake = flake(&outputs.replace("SYSTEM", &system::current()));
+        let evaluation = ask(&request(path(&flake), &[]));
+        assert_eq!(evaluation.targets.len(), 3);
+        assert_eq!(evaluation.errors.len(), 1);
+        assert_eq!(evaluation.errors[0].message, "its name is too long to ask for");
+    });
+}
+
+#[test]
+fn a_flake_may_lie_in_an_oddly_named_folder() {
+    with_every_nix("a_flake_may_lie_in_an_oddly_named_folder", || {
+        let text = flake_text(r#"packages.SYSTEM.a = mk "a";"#).replace("SYSTEM", &system::current());
+        let all = folder(&[("with space/a$b/flake.nix", &text), ("caret^x/flake.nix", &text)]);
+        for name in ["with space/a$b", "caret^x"] {
+            std::env::set_current_dir(all.path().join(name)).unwrap();
+            assert_eq!(names(&ask(&request(".", &[]))), ["a"], "{name}");
+            // 2.8 itself takes no such name for a repository.
+            if Nix::find().unwrap().version() >= (Version { major: 2, minor: 26 }) {
+                commit(Path::new("."));
+                assert_eq!(names(&ask(&request(".", &[]))), ["a"], "{name}");
+            }
+        }
         String::new()
     });
 }
