@@ -5,7 +5,17 @@
 //! [`commands`] strings the stages together and is the only module that prints.
 
 pub mod attribute;
+pub mod availability;
+pub mod cli;
+pub mod commands;
+pub mod executor;
+pub mod graph;
 pub mod nearest;
 pub mod nix;
+pub mod output;
 pub mod pattern;
 pub mod plan;
+pub mod provider;
+pub mod settings;
+pub mod target;
+pub mod view;

@@ -1,3 +1,199 @@
-//! Planning is pure: no files, no network, no clock, no environment.
+//! The plan: the intermediate representation between the derivation graph and everything that is made of it.
+//!
+//! Its JSON form is a contract: `nixdag plan --format json` writes it, every command reads it back with `--plan`, and so do
+//! other programs. Planning itself is pure: no files, no network, no clock, no environment.
 
+pub mod baseline;
+pub mod estimate;
+pub mod job_graph;
+pub mod json;
+pub mod make;
+pub mod names;
+pub mod needed;
+pub mod partition;
 pub mod problem;
+pub mod schedule;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attribute::AttributePath;
+use problem::Millis;
+
+/// Index of a job in [`Plan::jobs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobIndex(pub u32);
+
+impl JobIndex {
+    /// The index as an array index.
+    pub fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Jobs, their order, what was skipped and why, what failed to evaluate, the estimates.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Where the targets come from; none for a recorded evaluation.
+    pub flake: Option<FlakeSource>,
+    /// The revision that the change was compared with.
+    pub base: Option<Base>,
+    /// The store directory of all paths, without a slash at its end.
+    pub store_dir: String,
+    /// In topological order, then by id.
+    pub jobs: Vec<Job>,
+    /// Targets that no job builds; by attribute.
+    pub skipped: Vec<Skipped>,
+    /// Attributes that did not evaluate; by attribute.
+    pub errors: Vec<EvaluationError>,
+    /// What the plan is predicted to take, beside what simpler plans would.
+    pub estimates: Estimates,
+}
+
+/// The flake that was evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlakeSource {
+    /// The flake reference; a local path prints as `.`.
+    pub url: String,
+    /// The commit, where there is one and the tree is clean.
+    pub revision: Option<String>,
+}
+
+/// What the change is compared with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The commit.
+    pub revision: String,
+}
+
+/// One CI job: a set of derivations built on one machine of one system.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Matches `[a-z][a-z0-9_-]{0,62}`, unique.
+    pub id: String,
+    /// For people; unique without regard to case.
+    pub name: String,
+    /// The Nix system of the machine.
+    pub system: String,
+    /// The attributes that this job completes.
+    pub targets: Vec<AttributePath>,
+    /// Paths of the derivations that this job owns, in build order.
+    pub derivations: Vec<Arc<str>>,
+    /// Paths of the derivations that are built here and elsewhere on purpose, in build order.
+    pub co_located: Vec<Arc<str>>,
+    /// Jobs that must have ended before this one starts, transitively reduced; ascending.
+    pub requires: Vec<JobIndex>,
+    /// All jobs whose results this one may need: the closure of `requires`; ascending.
+    pub inputs: Vec<JobIndex>,
+    /// Name of the executor.
+    pub executor: Option<String>,
+    /// Docker image, VM image or Xcode version.
+    pub image: Option<String>,
+    /// Size of the machine.
+    pub resource_class: Option<String>,
+    /// Timeout, context, retries, environment: what the settings say.
+    pub options: JobOptions,
+    /// How long the job is expected to run.
+    pub estimate: Estimate,
+}
+
+/// What settings add to a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobOptions {}
+
+/// A predicted duration and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Start-up included.
+    #[serde(rename = "seconds", with = "json::seconds")]
+    pub duration: Millis,
+    /// The least certain source among the job's derivations.
+    pub from: EstimateSource,
+}
+
+/// Where a duration comes from, most certain first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EstimateSource {
+    /// Recorded in an earlier pipeline.
+    History,
+    /// What the derivation says about itself (a fetch, `preferLocalBuild`).
+    Derivation,
+    /// The stated default.
+    Default,
+}
+
+/// A target that no job builds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The attribute.
+    pub target: AttributePath,
+    /// Path of its derivation; none where it was not evaluated.
+    pub derivation: Option<Arc<str>>,
+    /// Why.
+    pub reason: SkipReason,
+    /// The cache that has it, where that is the reason and known.
+    #[serde(rename = "where")]
+    pub place: Option<String>,
+}
+
+/// Why a target is not built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SkipReason {
+    /// All of its outputs exist already.
+    Available,
+    /// Its derivation is the same as at the base.
+    Unaffected,
+    /// `--exclude` names it.
+    Excluded,
+    /// No executor builds its system.
+    NoExecutor,
+}
+
+/// An attribute that did not evaluate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluationError {
+    /// The attribute.
+    pub target: AttributePath,
+    /// Nix's own message.
+    pub message: String,
+}
+
+/// The plan's figures beside those of simpler plans.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimates {
+    /// Needed derivations.
+    pub needed: u64,
+    /// Derivation builds beyond that: `plan.builds - needed`.
+    pub duplicates: u64,
+    /// No plan can be faster: critical path, or work over all slots.
+    #[serde(rename = "lower_bound_seconds", with = "json::seconds")]
+    pub lower_bound: Millis,
+    /// This plan.
+    pub plan: Strategy,
+    /// One job a target, each building its whole needed closure, in no order.
+    pub flat: Strategy,
+    /// One job a target, after the jobs of the targets below it, less what those have built.
+    pub ordered: Strategy,
+    /// One job a needed derivation.
+    pub per_derivation: Strategy,
+}
+
+/// Predicted figures of one way to run everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Strategy {
+    /// Number of jobs.
+    pub jobs: u64,
+    /// Derivation builds over all jobs, repeats included.
+    pub builds: u64,
+    /// Sum of all jobs' durations, start-ups included.
+    #[serde(rename = "job_seconds", with = "json::seconds")]
+    pub job_time: Millis,
+    /// From the first job's start to the last one's end.
+    #[serde(rename = "makespan_seconds", with = "json::seconds")]
+    pub makespan: Millis,
+    /// What the provider charges, rounded up to a whole credit a job.
+    pub credits: u64,
+}

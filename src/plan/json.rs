@@ -1,0 +1,243 @@
+//! The plan as JSON, version 1: one line a job, keys in the contract's order, and back with every reference checked.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::{Base, Estimate, Estimates, EvaluationError, FlakeSource, Job, JobIndex, JobOptions, Plan, Skipped};
+use crate::attribute::AttributePath;
+use crate::nix::store_path;
+
+/// The version that this program writes and reads.
+pub const VERSION: u64 = 1;
+
+/// Milliseconds as a JSON number of seconds: whole where they are whole, else with up to three decimals.
+pub mod seconds {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Writes milliseconds as seconds.
+    pub fn serialize<S: Serializer>(millis: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        if millis.is_multiple_of(1000) {
+            serializer.serialize_u64(millis / 1000)
+        } else {
+            serializer.serialize_f64(*millis as f64 / 1000.0)
+        }
+    }
+
+    /// Reads seconds, refusing what is no duration.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        if !(0.0..=1e12).contains(&seconds) {
+            return Err(D::Error::custom(format!("`{seconds}` is no duration in seconds")));
+        }
+        Ok((seconds * 1000.0).round() as u64)
+    }
+}
+
+/// A job as the contract writes it; references to jobs are ids.
+#[derive(Serialize)]
+struct JobOut<'a> {
+    id: &'a str,
+    name: &'a str,
+    system: &'a str,
+    targets: &'a [AttributePath],
+    derivations: Paths<'a>,
+    co_located: Paths<'a>,
+    requires: Ids<'a>,
+    inputs: Ids<'a>,
+    executor: Option<&'a str>,
+    image: Option<&'a str>,
+    resource_class: Option<&'a str>,
+    options: &'a JobOptions,
+    estimate: Estimate,
+}
+
+struct Paths<'a>(&'a [Arc<str>]);
+
+impl Serialize for Paths<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|path| &**path))
+    }
+}
+
+struct Ids<'a>(&'a [Job], &'a [JobIndex]);
+
+impl Serialize for Ids<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut seq = serializer.serialize_seq(Some(self.1.len()))?;
+        for job in self.1 {
+            seq.serialize_element(&self.0[job.at()].id)?;
+        }
+        seq.end()
+    }
+}
+
+/// Writes the plan, a job a line.
+pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "{{\n  \"version\": {VERSION},")?;
+    member(out, "flake", &plan.flake, ",")?;
+    member(out, "base", &plan.base, ",")?;
+    member(out, "store_dir", &plan.store_dir, ",")?;
+    list(
+        out,
+        "jobs",
+        plan.jobs.iter().map(|job| JobOut {
+            id: &job.id,
+            name: &job.name,
+            system: &job.system,
+            targets: &job.targets,
+            derivations: Paths(&job.derivations),
+            co_located: Paths(&job.co_located),
+            requires: Ids(&plan.jobs, &job.requires),
+            inputs: Ids(&plan.jobs, &job.inputs),
+            executor: job.executor.as_deref(),
+            image: job.image.as_deref(),
+            resource_class: job.resource_class.as_deref(),
+            options: &job.options,
+            estimate: job.estimate,
+        }),
+    )?;
+    list(out, "final", std::iter::empty::<()>())?;
+    list(out, "skipped", plan.skipped.iter())?;
+    list(out, "errors", plan.errors.iter())?;
+    member(out, "estimates", &plan.estimates, "")?;
+    writeln!(out, "}}")
+}
+
+fn member(out: &mut impl Write, key: &str, value: &impl Serialize, comma: &str) -> io::Result<()> {
+    write!(out, "  \"{key}\": ")?;
+    serde_json::to_writer(&mut *out, value)?;
+    writeln!(out, "{comma}")
+}
+
+fn list(out: &mut impl Write, key: &str, items: impl Iterator<Item = impl Serialize>) -> io::Result<()> {
+    write!(out, "  \"{key}\": [")?;
+    let mut empty = true;
+    for item in items {
+        out.write_all(if empty { b"\n    " } else { b",\n    " })?;
+        serde_json::to_writer(&mut *out, &item)?;
+        empty = false;
+    }
+    out.write_all(if empty { b"],\n" } else { b"\n  ],\n" })
+}
+
+#[derive(Deserialize)]
+struct PlanIn {
+    version: u64,
+    flake: Option<FlakeSource>,
+    base: Option<Base>,
+    store_dir: String,
+    jobs: Vec<JobIn>,
+    skipped: Vec<Skipped>,
+    errors: Vec<EvaluationError>,
+    estimates: Estimates,
+}
+
+#[derive(Deserialize)]
+struct JobIn {
+    id: String,
+    name: String,
+    system: String,
+    targets: Vec<AttributePath>,
+    derivations: Vec<Arc<str>>,
+    co_located: Vec<Arc<str>>,
+    requires: Vec<String>,
+    inputs: Vec<String>,
+    executor: Option<String>,
+    image: Option<String>,
+    resource_class: Option<String>,
+    options: JobOptions,
+    estimate: Estimate,
+}
+
+/// True for an id of the contract: `[a-z][a-z0-9_-]{0,62}`.
+pub fn is_id(id: &str) -> bool {
+    id.len() <= 63
+        && id.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
+        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+}
+
+/// Reads a plan and checks that it holds together: ids, names, references, order, paths. Nothing in it is trusted.
+pub fn read(text: &[u8]) -> Result<Plan> {
+    #[derive(Deserialize)]
+    struct VersionOnly {
+        version: serde_json::Value,
+    }
+    // The version first: a plan of another version need not fit the rest.
+    let VersionOnly { version } =
+        serde_json::from_slice(text).context("not a plan (expected what `nixdag plan --format json` prints)")?;
+    if version != VERSION {
+        bail!("the plan has version {version}, this nixdag reads version {VERSION}: make it anew with this version");
+    }
+    let plan: PlanIn =
+        serde_json::from_slice(text).context("not a plan (expected what `nixdag plan --format json` prints)")?;
+    ensure!(plan.version == VERSION, "the plan names two versions");
+    ensure!(
+        plan.store_dir.starts_with('/') && !plan.store_dir.ends_with('/'),
+        "`store_dir` of the plan is `{}`, expected an absolute path without a slash at its end",
+        plan.store_dir.escape_debug()
+    );
+
+    let mut index = HashMap::new();
+    let mut names = HashMap::new();
+    for (position, job) in plan.jobs.iter().enumerate() {
+        ensure!(is_id(&job.id), "job id `{}` does not match `[a-z][a-z0-9_-]{{0,62}}`", job.id.escape_debug());
+        ensure!(index.insert(job.id.clone(), position).is_none(), "two jobs have the id `{}`", job.id);
+        let name = job.name.to_lowercase();
+        ensure!(names.insert(name, position).is_none(), "two jobs have the name `{}`", job.name.escape_debug());
+    }
+    let mut jobs = Vec::with_capacity(plan.jobs.len());
+    for (position, job) in plan.jobs.into_iter().enumerate() {
+        let resolve = |ids: Vec<String>| -> Result<Vec<JobIndex>> {
+            let mut found = ids
+                .iter()
+                .map(|id| match index.get(id) {
+                    Some(&at) if at < position => Ok(JobIndex(at as u32)),
+                    Some(_) => Err(anyhow!("job `{}` needs `{id}`, which does not stand before it", job.id)),
+                    None => Err(anyhow!("job `{}` needs `{}`, which is no job of the plan", job.id, id.escape_debug())),
+                })
+                .collect::<Result<Vec<_>>>()?;
+            found.sort_unstable();
+            found.dedup();
+            Ok(found)
+        };
+        let (requires, inputs) = (resolve(job.requires)?, resolve(job.inputs)?);
+        for path in job.derivations.iter().chain(&job.co_located) {
+            let (dir, _) = store_path::split(path).with_context(|| format!("job `{}` of the plan", job.id))?;
+            ensure!(
+                dir == plan.store_dir && path.ends_with(".drv"),
+                "job `{}` of the plan: `{path}` is no derivation in `{}`",
+                job.id,
+                plan.store_dir
+            );
+        }
+        jobs.push(Job {
+            id: job.id,
+            name: job.name,
+            system: job.system,
+            targets: job.targets,
+            derivations: job.derivations,
+            co_located: job.co_located,
+            requires,
+            inputs,
+            executor: job.executor,
+            image: job.image,
+            resource_class: job.resource_class,
+            options: job.options,
+            estimate: job.estimate,
+        });
+    }
+    Ok(Plan {
+        flake: plan.flake,
+        base: plan.base,
+        store_dir: plan.store_dir,
+        jobs,
+        skipped: plan.skipped,
+        errors: plan.errors,
+        estimates: plan.estimates,
+    })
+}
