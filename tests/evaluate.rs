@@ -6,6 +6,9 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use nixdag::attribute::AttributePath;
 use nixdag::nix::command::{Nix, Version};
@@ -522,4 +525,49 @@ fn many_attributes_with_some_bad_ones_are_all_told_apart() {
             assert_eq!(errors, ["a1300", "a1301", "a700"]);
         }
     });
+}
+
+#[test]
+fn an_evaluator_does_not_outlive_a_killed_nixdag() {
+    with_nix("an_evaluator_does_not_outlive_a_killed_nixdag", || {
+        let endless = "packages.SYSTEM.a = builtins.foldl' (a: n: builtins.foldl' (x: y: x + y) 0 (builtins.genList (i: i) 1000000)) null \
+             (builtins.genList (x: x) 1000000);";
+        let flake = flake(&endless.replace("SYSTEM", &system::current()));
+        let reference = format!("path:{}", path(&flake));
+        let mut nixdag = Command::new(env!("CARGO_BIN_EXE_nixdag"))
+            .args(["plan", &reference, "--available", "/dev/null"])
+            .spawn()
+            .unwrap();
+        let evaluator = loop {
+            assert!(nixdag.try_wait().unwrap().is_none(), "it ended by itself");
+            let children = child_processes(nixdag.id());
+            if let Some(child) = children.into_iter().find(|child| child.1.contains("--apply")) {
+                break child;
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        nixdag.kill().unwrap();
+        nixdag.wait().unwrap();
+        // Ends with the evaluator; a test that never ends is a failed one.
+        while command_line(evaluator.0).is_some_and(|line| line == evaluator.1) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+}
+
+/// Numbers and command lines of a process's children.
+fn child_processes(parent: u32) -> Vec<(u32, String)> {
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let is_child = |id: &u32| {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        status.lines().any(|line| line == format!("PPid:\t{parent}"))
+    };
+    processes.filter(is_child).filter_map(|id| Some((id, command_line(id)?))).collect()
+}
+
+fn command_line(process: u32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{process}/cmdline")).ok()?;
+    // A process that has ended and waits to be collected has none.
+    (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
