@@ -122,10 +122,9 @@ pub fn evaluate(nix: &Nix, request: &Request) -> Result<Evaluation> {
         ));
     }
     if !request.select.is_empty() {
-        let idle = patterns.iter().enumerate().filter(|(index, _)| !found.fruitful.contains(index));
-        warnings
-            .extend(idle.map(|(_, pattern)| format!("pattern `{}` selects nothing", printable(&pattern.to_string()))));
+        warnings.extend(idle("pattern", "selects nothing", patterns, &found.fruitful));
     }
+    warnings.extend(idle("exclusion", "matches nothing that is selected", &request.exclude, &selected.used_exclusions));
     Ok(Evaluation {
         flake: flake.info,
         targets: found.targets,
@@ -133,6 +132,12 @@ pub fn evaluate(nix: &Nix, request: &Request) -> Result<Evaluation> {
         errors: found.errors.into_iter().map(|(attribute, message)| EvalError { attribute, message }).collect(),
         warnings,
     })
+}
+
+/// A sentence for each pattern that did nothing.
+fn idle(what: &str, does: &str, patterns: &[Pattern], used: &BTreeSet<usize>) -> Vec<String> {
+    let unused = patterns.iter().enumerate().filter(|(index, _)| !used.contains(index));
+    unused.map(|(_, pattern)| format!("{what} `{}` {does}", printable(&pattern.to_string()))).collect()
 }
 
 /// What the candidates turned out to be.
