@@ -175,7 +175,7 @@ fn with_nothing_to_build_the_gate_is_the_only_job() {
 fn only_executors_that_are_used_are_defined() {
     let config = read(&generate(&diamond(), &options()).unwrap());
     assert_eq!(config["executors"].as_mapping().unwrap().len(), 1);
-    assert_eq!(config["executors"]["docker"]["docker"][0]["image"], "nixos/nix:2.34.8");
+    assert_eq!(config["executors"]["docker"]["docker"][0]["image"], nixdag::executor::NIX_IMAGE);
     assert_eq!(config["executors"]["docker"]["resource_class"], "large");
 }
 

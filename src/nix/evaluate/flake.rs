@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::message;
 use crate::nix::command::Nix;
+use crate::printable::printable;
 
 /// Bytes of metadata that are read: a lock of tens of thousands of inputs.
 const MAX_METADATA: usize = 64 << 20;
@@ -63,7 +64,7 @@ struct Metadata {
 impl Flake {
     /// Asks Nix about a flake reference, with inputs overridden as `(input, reference)`.
     pub fn resolve(nix: &Nix, reference: &str, override_inputs: &[(String, String)]) -> Result<Self> {
-        let shown = message::printable(reference);
+        let shown = printable(reference);
         if reference.contains('#') {
             bail!(
                 "flake reference `{shown}` names an attribute (give the flake alone, and the attribute with `--select`)"
@@ -108,7 +109,7 @@ impl Flake {
             },
             // A local tree is taken as it is, as `nix build` would: a locked reference would make Nix fetch from it.
             reference: if is_local { local_reference(&metadata) } else { Reference::Url(metadata.url) },
-            lock_is_incomplete: answer.stderr.contains("not writing modified lock file"),
+            lock_is_incomplete: override_inputs.is_empty() && answer.stderr.contains("not writing modified lock file"),
         })
     }
 }
@@ -180,7 +181,7 @@ fn printable_url(url: &str) -> String {
         }
         None => url.to_owned(),
     };
-    message::printable(&shown)
+    printable(&shown)
 }
 
 /// Says what to do about a flake that Nix cannot read.
@@ -221,7 +222,7 @@ pub fn absolute(reference: &str) -> Result<String> {
     let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
     let here = env::current_dir().context("cannot find the working directory")?;
     let found = fs::canonicalize(here.join(path))
-        .with_context(|| format!("no folder `{}` in the working directory", message::printable(path)))?;
+        .with_context(|| format!("no folder `{}` in the working directory", printable(path)))?;
     let found =
         found.to_str().with_context(|| format!("the folder `{}` has a name that is no text", path.escape_debug()))?;
     Ok(format!("{prefix}{found}{query}"))

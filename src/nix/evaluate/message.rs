@@ -4,6 +4,7 @@
 //! paths of this machine: `attribute 'nope' missing (at flake.nix:7:96)`.
 
 use crate::nix::store_path;
+use crate::printable::printable;
 
 /// The file with the questions; errors that point into it point nowhere for the user.
 pub const QUERY_FILE: &str = "nixdag-query.nix";
@@ -75,19 +76,6 @@ pub fn from_stderr(stderr: &str) -> Option<String> {
 pub fn is_fetch_failure(message: &str) -> bool {
     let message = message.to_lowercase();
     FETCH_FAILURES.iter().any(|failure| message.contains(failure))
-}
-
-/// Text that a terminal shows as it is: control characters and those that turn the direction of writing become visible escapes.
-pub fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 /// `flake.nix:7:96` of `/nix/store/…-source/flake.nix:7:96`, or nothing for a place that no source file of the user has.

@@ -24,9 +24,10 @@ use super::{store_path, system};
 use crate::attribute::AttributePath;
 use crate::nearest::nearest;
 use crate::pattern::{Pattern, Segment};
+use crate::printable::printable;
+use crate::target::Target;
 
 pub use self::flake::FlakeInfo;
-pub use self::message::printable;
 
 /// What is built when nobody says what.
 pub const DEFAULT_PATTERNS: [&str; 2] = ["packages.*.*", "checks.*.*"];
@@ -78,14 +79,6 @@ pub struct Evaluation {
     pub errors: Vec<EvalError>,
     /// Sentences for people, about what may not be as they think.
     pub warnings: Vec<String>,
-}
-
-/// An attribute that is a derivation.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
-    pub attribute: AttributePath,
-    /// The store path of its `.drv` file.
-    pub drv_path: String,
 }
 
 /// A selected attribute that does not evaluate to a derivation.
