@@ -15,6 +15,7 @@ pub mod nix;
 pub mod output;
 pub mod pattern;
 pub mod plan;
+pub mod printable;
 pub mod provider;
 pub mod settings;
 pub mod target;

@@ -6,6 +6,9 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use nixdag::attribute::AttributePath;
 use nixdag::nix::command::{Nix, Version};
@@ -275,10 +278,11 @@ fn what_nobody_selects_is_never_forced() {
             assert_eq!(attributes(&evaluation).join(" "), expected, "{select:?}");
             assert_eq!(evaluation.errors, [], "{select:?}");
         }
-        let exclude = vec![Pattern::parse("*.*.b").unwrap(), Pattern::parse("checks").unwrap()];
+        let exclude = ["*.*.b", "checks", "nothing"].map(|text| Pattern::parse(text).unwrap()).to_vec();
         let evaluation = ask(&Request { exclude, ..request(path(&flake), &[]) });
         assert_eq!(names(&evaluation), ["a"]);
         assert_eq!(evaluation.errors, []);
+        assert_eq!(evaluation.warnings, ["exclusion `nothing` matches nothing that is selected"]);
         let excluded: Vec<_> = evaluation.excluded.iter().map(ToString::to_string).collect();
         assert_eq!(excluded, ["checks".to_owned(), format!("packages.{}.b", system::current())]);
     });
@@ -428,6 +432,39 @@ fn inputs_are_overridden_relative_to_the_working_directory() {
 }
 
 #[test]
+fn a_name_of_any_length_hides_no_other() {
+    with_nix("a_name_of_any_length_hides_no_other", || {
+        let outputs = r#"packages.SYSTEM = {
+            a = mk "a"; ${builtins.concatStringsSep "" (builtins.genList (n: "\\\"x") 60000)} = mk "b"; z = mk "z";
+            ${builtins.concatStringsSep "" (builtins.genList (n: "\\\"") 12000)} = mk "c";
+        };"#;
+        let flake = flake(&outputs.replace("SYSTEM", &system::current()));
+        let evaluation = ask(&request(path(&flake), &[]));
+        assert_eq!(evaluation.targets.len(), 3);
+        assert_eq!(evaluation.errors.len(), 1);
+        assert_eq!(evaluation.errors[0].message, "its name is too long to ask for");
+    });
+}
+
+#[test]
+fn a_flake_may_lie_in_an_oddly_named_folder() {
+    with_every_nix("a_flake_may_lie_in_an_oddly_named_folder", || {
+        let text = flake_text(r#"packages.SYSTEM.a = mk "a";"#).replace("SYSTEM", &system::current());
+        let all = folder(&[("with space/a$b/flake.nix", &text), ("caret^x/flake.nix", &text)]);
+        for name in ["with space/a$b", "caret^x"] {
+            std::env::set_current_dir(all.path().join(name)).unwrap();
+            assert_eq!(names(&ask(&request(".", &[]))), ["a"], "{name}");
+            // 2.8 itself takes no such name for a repository.
+            if Nix::find().unwrap().version() >= (Version { major: 2, minor: 26 }) {
+                commit(Path::new("."));
+                assert_eq!(names(&ask(&request(".", &[]))), ["a"], "{name}");
+            }
+        }
+        String::new()
+    });
+}
+
+#[test]
 fn import_from_derivation_works_when_allowed() {
     with_every_nix("import_from_derivation_works_when_allowed", || {
         let flake = flake(
@@ -488,4 +525,49 @@ fn many_attributes_with_some_bad_ones_are_all_told_apart() {
             assert_eq!(errors, ["a1300", "a1301", "a700"]);
         }
     });
+}
+
+#[test]
+fn an_evaluator_does_not_outlive_a_killed_nixdag() {
+    with_nix("an_evaluator_does_not_outlive_a_killed_nixdag", || {
+        let endless = "packages.SYSTEM.a = builtins.foldl' (a: n: builtins.foldl' (x: y: x + y) 0 (builtins.genList (i: i) 1000000)) null \
+             (builtins.genList (x: x) 1000000);";
+        let flake = flake(&endless.replace("SYSTEM", &system::current()));
+        let reference = format!("path:{}", path(&flake));
+        let mut nixdag = Command::new(env!("CARGO_BIN_EXE_nixdag"))
+            .args(["plan", &reference, "--available", "/dev/null"])
+            .spawn()
+            .unwrap();
+        let evaluator = loop {
+            assert!(nixdag.try_wait().unwrap().is_none(), "it ended by itself");
+            let children = child_processes(nixdag.id());
+            if let Some(child) = children.into_iter().find(|child| child.1.contains("--apply")) {
+                break child;
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        nixdag.kill().unwrap();
+        nixdag.wait().unwrap();
+        // Ends with the evaluator; a test that never ends is a failed one.
+        while command_line(evaluator.0).is_some_and(|line| line == evaluator.1) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    });
+}
+
+/// Numbers and command lines of a process's children.
+fn child_processes(parent: u32) -> Vec<(u32, String)> {
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let is_child = |id: &u32| {
+        let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+        status.lines().any(|line| line == format!("PPid:\t{parent}"))
+    };
+    processes.filter(is_child).filter_map(|id| Some((id, command_line(id)?))).collect()
+}
+
+fn command_line(process: u32) -> Option<String> {
+    let bytes = fs::read(format!("/proc/{process}/cmdline")).ok()?;
+    // A process that has ended and waits to be collected has none.
+    (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }

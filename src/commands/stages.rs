@@ -9,12 +9,13 @@ use crate::availability::{self, find_needed};
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
 use crate::nix::command::Nix;
-use crate::nix::evaluate::{Request, evaluate, printable};
+use crate::nix::evaluate::{Request, evaluate};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
 use crate::plan::make::{self, Inputs};
 use crate::plan::{EvaluationError, FlakeSource, Plan, json};
+use crate::printable::printable;
 use crate::settings::{Available, Settings, Source};
 use crate::target::{Target, read_roots};
 
@@ -109,13 +110,8 @@ fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
             "warning: {count} attributes are left out as they do not evaluate (leave them out with `--exclude`, or make it fatal with `--strict`)"
         ),
     }
-    let targets = evaluation
-        .targets
-        .into_iter()
-        .map(|target| Target { attribute: target.attribute, drv_path: target.drv_path })
-        .collect();
     let flake = FlakeSource { url: evaluation.flake.url, revision: evaluation.flake.revision };
-    Ok(Evaluated { flake: Some(flake), targets, excluded: evaluation.excluded, errors })
+    Ok(Evaluated { flake: Some(flake), targets: evaluation.targets, excluded: evaluation.excluded, errors })
 }
 
 /// A recorded evaluation, less what the patterns leave out.

@@ -195,7 +195,8 @@ impl Drop for Running {
     }
 }
 
-/// The child stays in the terminal's process group, so Ctrl-C reaches it; this is for a parent that is killed.
+/// The child stays in the terminal's process group, so Ctrl-C reaches it; this is for a parent that is killed. Outright, as an
+/// evaluation looks at no milder signal for minutes; Nix sees to it that its own children end with it in the same way.
 fn end_with_parent(command: &mut Command) {
     #[cfg(target_os = "linux")]
     {
@@ -204,7 +205,7 @@ fn end_with_parent(command: &mut Command) {
         #[expect(unsafe_code, reason = "the standard library has no parent-death signal")]
         unsafe {
             command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong);
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
                 Ok(())
             });
         }

@@ -94,6 +94,8 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
     let job_graph = JobGraph::new(&direct_inputs(problem, &answer)?, &rank)?;
 
     let paths: Vec<Arc<str>> = small.drvs.iter().map(|&id| graph.path(id).into()).collect();
+    // A job of nothing but `builtin` runs on the first machine that there is.
+    let anywhere = executors.iter().flat_map(|executor| &executor.systems).next().map_or(BUILTIN, String::as_str);
     let mut jobs = Vec::with_capacity(answer.jobs.len());
     let mut durations = Vec::with_capacity(answer.jobs.len());
     let mut plan = Strategy { jobs: answer.jobs.len() as u64, ..Strategy::default() };
@@ -106,7 +108,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
         plan.job_time += duration;
         plan.credits += fleet.credits(nodes.system, duration);
         durations.push(Some(duration));
-        let system = small.systems.get(usize::from(nodes.system)).map_or(BUILTIN, |system| system);
+        let system = small.systems.get(usize::from(nodes.system)).map_or(anywhere, |system| system);
         let executor = executor_of(executors, system);
         let list = |nodes: &[Node]| nodes.iter().map(|&node| paths[node as usize].clone()).collect();
         let job_index = |jobs: &[u32]| jobs.iter().map(|&job| JobIndex(job)).collect();

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::attribute::AttributePath;
+use crate::printable::printable;
 
 /// Names and ids that providers keep for themselves, in lower case.
 pub const RESERVED: [&str; 1] = ["gate"];
@@ -59,7 +60,7 @@ pub fn representative<'a>(attributes: impl IntoIterator<Item = &'a AttributePath
 pub fn assign(wishes: &[Naming]) -> Vec<JobName> {
     let names = unique(
         wishes,
-        |naming| printable(&naming.wish),
+        |naming| shown(&naming.wish),
         str::to_lowercase,
         |name, suffix| {
             let room = MAX_NAME - suffix.len() - 1;
@@ -118,18 +119,10 @@ fn hash(parts: &[String]) -> String {
     format!("{:06x}", (state ^ (state >> 24) ^ (state >> 48)) & 0xff_ffff)
 }
 
-/// The wish without what terminals, logs and configurations trip over, and not too long.
-fn printable(wish: &str) -> String {
-    let plain = |c: char| if c.is_control() || is_invisible(c) { '\u{fffd}' } else { c };
-    if wish.chars().count() <= MAX_NAME {
-        return wish.chars().map(plain).collect();
-    }
-    wish.chars().take(MAX_NAME - 1).map(plain).chain(['…']).collect()
-}
-
-/// Characters that change how others look: line and paragraph separators, directions, joiners, the byte order mark.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}')
+/// The wish as people may see it, and not too long.
+fn shown(wish: &str) -> String {
+    let shown = printable(wish);
+    if shown.chars().count() <= MAX_NAME { shown } else { shown.chars().take(MAX_NAME - 1).chain(['…']).collect() }
 }
 
 fn id_of(wish: &str) -> String {

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::plan::problem::Millis;
 use crate::plan::{Plan, SkipReason, Strategy};
+use crate::printable::printable;
 
 /// Rows that are printed of each part before the rest is only counted.
 const MOST_ROWS: usize = 60;
@@ -98,9 +99,9 @@ fn strategies(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     columns(&rows, out)?;
     writeln!(
         out,
-        "\n{} derivations to build, {} repeats on purpose; no plan takes less than {}.",
-        estimates.needed,
-        estimates.duplicates,
+        "\n{} to build, {} on purpose; no plan takes less than {}.",
+        count(estimates.needed, "derivation"),
+        count(estimates.duplicates, "repeat"),
         duration(estimates.lower_bound)
     )
 }
@@ -120,6 +121,11 @@ fn list(items: impl ExactSizeIterator<Item = String>, most: usize) -> String {
         shown.push(format!("… {} more", count - most));
     }
     shown.join(", ")
+}
+
+/// `1 job`, `2 jobs`.
+fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// `1 h 02 min`, `3 min 05 s`, `45 s`.
@@ -144,11 +150,6 @@ fn columns(rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
-}
-
-/// Text from outside as a terminal may show it.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

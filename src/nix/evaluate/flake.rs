@@ -4,6 +4,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 use super::message;
 use crate::nix::command::Nix;
+use crate::printable::printable;
 
 /// Bytes of metadata that are read: a lock of tens of thousands of inputs.
 const MAX_METADATA: usize = 64 << 20;
@@ -30,10 +32,24 @@ pub struct FlakeInfo {
 pub struct Flake {
     pub info: FlakeInfo,
     /// The reference that Nix is given from here on.
-    pub reference: String,
+    pub reference: Reference,
     /// Whether the lock file has to change before it covers all inputs.
     pub lock_is_incomplete: bool,
 }
+
+/// A reference in the forms that Nix reads.
+#[derive(Clone, Debug)]
+pub enum Reference {
+    Url(String),
+    /// A folder without version control, apart because 2.8 does not undo the escapes in a `path:` address.
+    Path {
+        path: String,
+        dir: Option<String>,
+    },
+}
+
+/// The bytes of a path that are no letters or digits and need no escape in an address.
+pub const URL_PATH: &[u8] = b"/-_.~";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -48,7 +64,7 @@ struct Metadata {
 impl Flake {
     /// Asks Nix about a flake reference, with inputs overridden as `(input, reference)`.
     pub fn resolve(nix: &Nix, reference: &str, override_inputs: &[(String, String)]) -> Result<Self> {
-        let shown = message::printable(reference);
+        let shown = printable(reference);
         if reference.contains('#') {
             bail!(
                 "flake reference `{shown}` names an attribute (give the flake alone, and the attribute with `--select`)"
@@ -89,11 +105,11 @@ impl Flake {
         Ok(Self {
             info: FlakeInfo {
                 url: if is_local { ".".to_owned() } else { printable_url(&metadata.resolved_url) },
-                revision: metadata.revision,
+                revision: metadata.revision.clone(),
             },
             // A local tree is taken as it is, as `nix build` would: a locked reference would make Nix fetch from it.
-            reference: if is_local { metadata.resolved_url } else { metadata.url },
-            lock_is_incomplete: answer.stderr.contains("not writing modified lock file"),
+            reference: if is_local { local_reference(&metadata) } else { Reference::Url(metadata.url) },
+            lock_is_incomplete: override_inputs.is_empty() && answer.stderr.contains("not writing modified lock file"),
         })
     }
 }
@@ -114,6 +130,43 @@ fn is_local(metadata: &Metadata) -> bool {
         || metadata.resolved_url.contains("file://")
 }
 
+/// The reference of a local flake.
+fn local_reference(metadata: &Metadata) -> Reference {
+    let text = |key: &str| metadata.resolved.get(key).and_then(Value::as_str);
+    match (text("type"), text("path")) {
+        (Some("path"), Some(path)) => Reference::Path { path: path.to_owned(), dir: text("dir").map(str::to_owned) },
+        // What is escaped already stays as it is; 2.8 prints addresses that it does not take back.
+        _ => Reference::Url(url_escaped(&metadata.resolved_url, b"/-_.~:?&=+@!$'()*,;%")),
+    }
+}
+
+impl Reference {
+    /// As one text.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Url(url) => url.clone(),
+            Self::Path { path, dir } => {
+                let dir = dir.as_deref().map(|dir| format!("?dir={}", url_escaped(dir, URL_PATH)));
+                format!("path:{}{}", url_escaped(path, URL_PATH), dir.unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// Percent-encodes every byte but letters, digits and those in `plain`.
+pub fn url_escaped(text: &str, plain: &[u8]) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
 /// Without user and password.
 fn printable_url(url: &str) -> String {
     let shown = match url.split_once("://") {
@@ -128,7 +181,7 @@ fn printable_url(url: &str) -> String {
         }
         None => url.to_owned(),
     };
-    message::printable(&shown)
+    printable(&shown)
 }
 
 /// Says what to do about a flake that Nix cannot read.
@@ -136,6 +189,8 @@ fn explain(flake: &str, said: &str) -> anyhow::Error {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if has(&["syntax error", "unexpected", "undefined variable", "expected a"]) {
         anyhow!("the `flake.nix` of `{flake}` is not valid: {said}")
+    } else if has(&["executing 'git'", "executing \"git\""]) {
+        anyhow!("flake `{flake}` needs `git`, which is not on PATH: {said} (install git)")
     } else if has(&["shallow"]) {
         anyhow!("flake `{flake}` is a shallow clone: {said} (fetch the whole history, or use `git+file:.?shallow=1`)")
     } else if has(&["flake.nix", "not a flake", "is not part of a flake", "No such file", "does not exist"]) {
@@ -167,7 +222,7 @@ pub fn absolute(reference: &str) -> Result<String> {
     let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
     let here = env::current_dir().context("cannot find the working directory")?;
     let found = fs::canonicalize(here.join(path))
-        .with_context(|| format!("no folder `{}` in the working directory", message::printable(path)))?;
+        .with_context(|| format!("no folder `{}` in the working directory", printable(path)))?;
     let found =
         found.to_str().with_context(|| format!("the folder `{}` has a name that is no text", path.escape_debug()))?;
     Ok(format!("{prefix}{found}{query}"))

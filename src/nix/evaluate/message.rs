@@ -4,6 +4,7 @@
 //! paths of this machine: `attribute 'nope' missing (at flake.nix:7:96)`.
 
 use crate::nix::store_path;
+use crate::printable::printable;
 
 /// The file with the questions; errors that point into it point nowhere for the user.
 pub const QUERY_FILE: &str = "nixdag-query.nix";
@@ -61,31 +62,20 @@ pub fn from_stderr(stderr: &str) -> Option<String> {
         Some(at) if !message.contains(&at) => format!("{message} (at {at})"),
         _ => message,
     };
-    // What git says stands apart, and newer versions complain of what follows from it.
-    let git = lines.iter().rev().find_map(|line| line.trim_start().strip_prefix("fatal: "));
-    match git {
-        Some(fatal) if is_fetch_failure(&message) => Some(shorten(&format!("{message} ({})", fatal.trim()))),
-        _ => Some(shorten(&message)),
+    if !is_fetch_failure(&message) {
+        return Some(shorten(&message));
     }
+    // What was to be fetched stands in the trace, and what git says of it apart: the first line of it names the cause.
+    let git = lines.iter().find_map(|line| line.trim_start().strip_prefix("fatal: "));
+    let input = lines.iter().find_map(|line| line.trim_start().strip_prefix("… while fetching the input "));
+    let more: Vec<&str> = git.into_iter().chain(input).map(str::trim).filter(|text| !message.contains(text)).collect();
+    Some(shorten(&if more.is_empty() { message } else { format!("{message} ({})", more.join("; ")) }))
 }
 
 /// True for the message of a failed download or checkout, which says nothing about the attribute that was evaluated.
 pub fn is_fetch_failure(message: &str) -> bool {
     let message = message.to_lowercase();
     FETCH_FAILURES.iter().any(|failure| message.contains(failure))
-}
-
-/// Text that a terminal shows as it is: control characters and those that turn the direction of writing become visible escapes.
-pub fn printable(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
-            shown.extend(c.escape_default());
-        } else {
-            shown.push(c);
-        }
-    }
-    shown
 }
 
 /// `flake.nix:7:96` of `/nix/store/…-source/flake.nix:7:96`, or nothing for a place that no source file of the user has.

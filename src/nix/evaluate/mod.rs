@@ -24,9 +24,10 @@ use super::{store_path, system};
 use crate::attribute::AttributePath;
 use crate::nearest::nearest;
 use crate::pattern::{Pattern, Segment};
+use crate::printable::printable;
+use crate::target::Target;
 
 pub use self::flake::FlakeInfo;
-pub use self::message::printable;
 
 /// What is built when nobody says what.
 pub const DEFAULT_PATTERNS: [&str; 2] = ["packages.*.*", "checks.*.*"];
@@ -80,14 +81,6 @@ pub struct Evaluation {
     pub warnings: Vec<String>,
 }
 
-/// An attribute that is a derivation.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Target {
-    pub attribute: AttributePath,
-    /// The store path of its `.drv` file.
-    pub drv_path: String,
-}
-
 /// A selected attribute that does not evaluate to a derivation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EvalError {
@@ -122,10 +115,9 @@ pub fn evaluate(nix: &Nix, request: &Request) -> Result<Evaluation> {
         ));
     }
     if !request.select.is_empty() {
-        let idle = patterns.iter().enumerate().filter(|(index, _)| !found.fruitful.contains(index));
-        warnings
-            .extend(idle.map(|(_, pattern)| format!("pattern `{}` selects nothing", printable(&pattern.to_string()))));
+        warnings.extend(idle("pattern", "selects nothing", patterns, &found.fruitful));
     }
+    warnings.extend(idle("exclusion", "matches nothing that is selected", &request.exclude, &selected.used_exclusions));
     Ok(Evaluation {
         flake: flake.info,
         targets: found.targets,
@@ -133,6 +125,12 @@ pub fn evaluate(nix: &Nix, request: &Request) -> Result<Evaluation> {
         errors: found.errors.into_iter().map(|(attribute, message)| EvalError { attribute, message }).collect(),
         warnings,
     })
+}
+
+/// A sentence for each pattern that did nothing.
+fn idle(what: &str, does: &str, patterns: &[Pattern], used: &BTreeSet<usize>) -> Vec<String> {
+    let unused = patterns.iter().enumerate().filter(|(index, _)| !used.contains(index));
+    unused.map(|(_, pattern)| format!("{what} `{}` {does}", printable(&pattern.to_string()))).collect()
 }
 
 /// What the candidates turned out to be.

@@ -7,14 +7,13 @@
 //!   target, as its only input. Since 2.26 this would not do: a relative input of an input is then looked for in the wrong place.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
-use super::flake::{self, Flake};
+use super::flake::{self, Flake, Reference};
 use super::message;
 use crate::nix::command::{Nix, Version};
 
@@ -36,9 +35,9 @@ pub struct Outputs {
 /// A temporary flake around the target.
 struct Wrapper {
     /// Removed when this is.
-    directory: TempDir,
+    _directory: TempDir,
     /// Where it is, without symbolic links: some versions refuse those in a `path:` reference.
-    path: PathBuf,
+    path: String,
 }
 
 impl Outputs {
@@ -56,16 +55,17 @@ impl Outputs {
             .iter()
             .map(|(input, replacement)| Ok((format!("{prefix}{input}"), flake::absolute(replacement)?)))
             .collect::<Result<_>>()?;
-        Ok(Self { reference: flake.reference.clone(), wrapper, override_inputs, allow_import_from_derivation })
+        Ok(Self { reference: flake.reference.url(), wrapper, override_inputs, allow_import_from_derivation })
     }
 
     /// The arguments of a `nix` that answers the questions, given as JSON.
     pub fn arguments(&self, questions: &str) -> Vec<OsString> {
         let questions = nix_string(questions);
         let (installable, function) = match &self.wrapper {
-            Some(wrapper) => {
-                (format!("{}#query", wrapper.url()), format!("query: query (builtins.fromJSON {questions})"))
-            }
+            Some(wrapper) => (
+                format!("path:{}#query", flake::url_escaped(&wrapper.path, flake::URL_PATH)),
+                format!("query: query (builtins.fromJSON {questions})"),
+            ),
             None => (
                 format!("{}#.", self.reference),
                 format!("outputs: (\n{QUERY}\n) outputs (builtins.fromJSON {questions})"),
@@ -92,39 +92,38 @@ impl Outputs {
     /// A message without the path of the wrapper.
     pub fn hide(&self, message: &str) -> String {
         let Some(wrapper) = &self.wrapper else { return message.to_owned() };
-        [wrapper.path.as_path(), wrapper.directory.path()]
-            .iter()
-            .filter_map(|path| path.to_str())
-            .fold(message.to_owned(), |message, path| message.replace(path, "nixdag's own flake"))
+        message.replace(&wrapper.path, "nixdag's own flake")
     }
 }
 
 impl Wrapper {
-    fn write(reference: &str) -> Result<Self> {
+    fn write(reference: &Reference) -> Result<Self> {
         let directory = TempDir::with_prefix("nixdag-").context("cannot make a temporary folder")?;
         let path = fs::canonicalize(directory.path()).context("cannot find the temporary folder")?;
+        let path = path
+            .into_os_string()
+            .into_string()
+            .map_err(|_| anyhow!("the temporary folder has a name that is no text (set TMPDIR to another)"))?;
         let text = format!(
-            "{{\n  inputs.target.url = {};\n  outputs = {{ self, target }}: {{ query = import ./{} target.outputs; }};\n}}\n",
-            nix_string(reference),
+            "{{\n  inputs.target = {};\n  outputs = {{ self, target }}: {{ query = import ./{} target.outputs; }};\n}}\n",
+            input(reference),
             message::QUERY_FILE
         );
         for (name, text) in [("flake.nix", text.as_str()), (message::QUERY_FILE, QUERY)] {
-            fs::write(path.join(name), text).context("cannot write to the temporary folder")?;
+            fs::write(Path::new(&path).join(name), text).context("cannot write to the temporary folder")?;
         }
-        Ok(Self { directory, path })
+        Ok(Self { _directory: directory, path })
     }
+}
 
-    fn url(&self) -> String {
-        let mut url = String::from("path:");
-        for byte in self.path.as_os_str().as_encoded_bytes() {
-            if byte.is_ascii_alphanumeric() || b"/-_.".contains(byte) {
-                url.push(char::from(*byte));
-            } else {
-                // Writing to a string cannot fail.
-                let _ = write!(url, "%{byte:02X}");
-            }
+/// The input of a flake, as a Nix expression.
+fn input(reference: &Reference) -> String {
+    match reference {
+        Reference::Url(url) => format!("{{ url = {}; }}", nix_string(url)),
+        Reference::Path { path, dir } => {
+            let dir = dir.as_deref().map(|dir| format!("dir = {}; ", nix_string(dir))).unwrap_or_default();
+            format!("{{ type = \"path\"; path = {}; {dir}}}", nix_string(path))
         }
-        url
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,6 +25,9 @@ const MAX_QUESTIONS: usize = 1000;
 
 /// Most bytes of one process's questions; Linux takes no argument over 128 KiB, and quoting may add to them.
 const MAX_BYTES: usize = 48 << 10;
+
+/// Most bytes of one question; more than [`MAX_BYTES`], as a single name may be longer.
+const MAX_TEXT: usize = 56 << 10;
 
 /// Bytes of answers that are read from one process.
 const MAX_ANSWER: usize = 128 << 20;
@@ -193,10 +196,10 @@ impl<'a> Asker<'a> {
     /// Asks in one process.
     fn process(&self, questions: &[Question], guarded: bool) -> Result<Outcome> {
         let text = json!({ "guarded": guarded, "questions": written(questions) }).to_string();
-        let finished = match self.nix.nix(self.outputs.arguments(&text), MAX_ANSWER) {
-            Ok(finished) => finished,
-            Err(error) => return Err(error.context("cannot evaluate the flake")),
-        };
+        if text.len() > MAX_TEXT {
+            return Ok(Err("its name is too long to ask for".to_owned()));
+        }
+        let finished = self.nix.nix(self.outputs.arguments(&text), MAX_ANSWER).context("cannot evaluate the flake")?;
         if !finished.status.success() {
             let said = message::from_stderr(&finished.stderr).unwrap_or_else(|| died(finished.status));
             return Ok(Err(self.outputs.hide(&said)));

@@ -20,6 +20,8 @@ pub struct Selected {
     pub candidates: BTreeMap<AttributePath, Candidate>,
     /// The paths that an exclusion matched, not looked at.
     pub excluded: BTreeSet<AttributePath>,
+    /// The exclusions, by index, that matched something.
+    pub used_exclusions: BTreeSet<usize>,
     /// Sets on the way whose names do not evaluate, with Nix's message.
     pub errors: BTreeMap<AttributePath, String>,
 }
@@ -92,7 +94,9 @@ impl<'p> Walk<'p> {
     /// Goes down as far as names are known without asking.
     fn visit(&mut self, mut visit: Visit<'p>) {
         loop {
-            if self.exclude.iter().any(|pattern| pattern.matches(&visit.path)) {
+            let excluded_by = self.exclude.iter().position(|pattern| pattern.matches(&visit.path));
+            if let Some(index) = excluded_by {
+                self.selected.used_exclusions.insert(index);
                 self.selected.excluded.insert(AttributePath(visit.path));
                 return;
             }

@@ -1,25 +1,17 @@
 //! CircleCI's `<< … >>` templates: the one place where untrusted text is made safe for them, and where they are read back.
 
-use std::fmt::Write;
-
 use anyhow::{Result, anyhow, bail};
+
+use crate::printable::printable;
 
 /// Text as CircleCI's compiler leaves it alone: a literal `<<` is written `\<<`.
 pub fn escape(text: &str) -> String {
     text.replace("<<", "\\<<")
 }
 
-/// A name for people: control characters are spelt out, as `\u{1}`, and templates escaped.
+/// A name for people: what does not show is spelt out, as `\u{1}`, and templates are escaped.
 pub fn label(text: &str) -> String {
-    let mut visible = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            write!(visible, "{}", c.escape_default()).expect("a string takes every text");
-        } else {
-            visible.push(c);
-        }
-    }
-    escape(&visible)
+    escape(&printable(text))
 }
 
 /// What a template stands for.

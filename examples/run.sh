@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Shows what nixdag does: installs Nix if it is missing (Debian or Ubuntu), builds nixdag, runs it on examples/hermetic.
+# Wants Rust, and root or sudo where Nix is missing. Changes nothing in this repository but target/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+if ! command -v nix >/dev/null; then
+    echo "== installing Nix from Debian's packages"
+    as_root apt-get update -q >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nix-bin >/dev/null
+fi
+if [ ! -w /nix ] && [ ! -S /nix/var/nix/daemon-socket/socket ]; then
+    # Debian's package leaves the store to root; without a daemon it has to belong to whoever uses it.
+    as_root mkdir -p /nix
+    as_root chown "$(id -un)" /nix
+fi
+
+echo "== building nixdag"
+cargo build --release --locked --quiet
+nixdag=${CARGO_TARGET_DIR:-target}/release/nixdag
+
+echo
+echo "== the plan: nixdag plan examples/hermetic"
+"$nixdag" plan examples/hermetic
+echo
+echo "== the graph, for Markdown: nixdag graph examples/hermetic --format mermaid"
+"$nixdag" graph examples/hermetic --format mermaid
+echo
+echo "== the pipeline for CircleCI: nixdag generate examples/hermetic"
+"$nixdag" generate examples/hermetic

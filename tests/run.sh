@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Installs what the tests need (Debian or Ubuntu) and runs all of them. Wants Rust, and root or sudo for missing packages.
+# Arguments go to the test runner, e.g. `tests/run.sh contract`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# Command and the package that has it.
+needs=(nix:nix-bin gcc:gcc ruby:ruby zstd:zstd git:git jq:jq unshare:util-linux shellcheck:shellcheck)
+missing=()
+for need in "${needs[@]}"; do
+    command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
+done
+/usr/bin/python3 -c 'import venv, ensurepip, yaml' 2>/dev/null || missing+=(python3 python3-venv python3-yaml)
+if [ "${#missing[@]}" -gt 0 ]; then
+    echo "== installing ${missing[*]}"
+    as_root apt-get update -q >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+fi
+# A folder to mount each test's own empty store on.
+[ -d /nix ] || as_root mkdir /nix
+
+tools=$PWD/target/test-tools
+if [ ! -x "$tools/bin/check-jsonschema" ]; then
+    echo "== installing check-jsonschema"
+    /usr/bin/python3 -m venv "$tools"
+    "$tools/bin/pip" install -q 'check-jsonschema>=0.33,<1'
+fi
+export PATH="$tools/bin:$PATH"
+
+# More versions of Nix and real derivation graphs, where they are at hand.
+shared=$PWD/../shared
+if [ -z "${NIXDAG_NIX_VERSIONS:-}" ] && [ -x "$shared/tools/install-nix-versions" ] && [ "$(id -u)" = 0 ]; then
+    if [ ! -x target/nix-versions/2.34/bin/nix ]; then
+        echo "== installing more versions of Nix"
+        "$shared/tools/install-nix-versions" target/nix-versions >/dev/null
+    fi
+    export NIXDAG_NIX_VERSIONS=$PWD/target/nix-versions
+fi
+if [ -z "${NIXDAG_GRAPHS:-}" ] && [ -d "$shared/graphs" ]; then
+    export NIXDAG_GRAPHS=$shared/graphs
+fi
+
+echo "== shellcheck"
+git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+echo "== cargo fmt"
+cargo fmt --check
+echo "== cargo clippy"
+cargo clippy --quiet --locked --all-targets -- -D warnings
+echo "== tests"
+if cargo nextest --version >/dev/null 2>&1; then
+    exec cargo nextest run --locked --no-fail-fast "$@"
+fi
+exec cargo test --locked --no-fail-fast "$@"
