@@ -1,3 +1,5 @@
 //! Everything that knows a Nix format or runs Nix.
 
+pub mod hash;
+pub mod narinfo;
 pub mod store_path;
