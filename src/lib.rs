@@ -5,6 +5,9 @@
 //! [`commands`] strings the stages together and is the only module that prints.
 
 pub mod attribute;
+pub mod availability;
 pub mod executor;
+pub mod graph;
 pub mod nix;
 pub mod plan;
+pub mod target;

@@ -1,5 +1,6 @@
 //! Everything that knows a Nix format or runs Nix.
 
+pub mod derivation;
 pub mod hash;
 pub mod narinfo;
 pub mod store_path;

@@ -3,8 +3,11 @@
 //! Its JSON form is a contract: `nixdag plan --format json` writes it, every command reads it back with `--plan`, and so do
 //! other programs. Planning itself is pure: no files, no network, no clock, no environment.
 
+pub mod baseline;
+pub mod estimate;
 pub mod json;
 pub mod problem;
+pub mod schedule;
 
 use std::sync::Arc;
 

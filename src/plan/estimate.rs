@@ -1,0 +1,44 @@
+//! Durations: what building a derivation and starting a job are expected to take.
+//!
+//! All figures are assumptions of the model, none is a measurement: a fetch 5 s, a derivation that prefers to be built locally
+//! 1 s, any other 60 s, a job's start 45 s.
+
+use super::problem::Millis;
+use super::{Estimate, EstimateSource};
+use crate::graph::Node;
+
+/// The assumptions that durations, makespans and credits rest on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostModel {
+    /// From a job's start to its first build: machine, Nix, nixdag, bundle.
+    pub start_up: Millis,
+    /// A derivation that says nothing about itself.
+    pub default: Millis,
+    /// A fixed-output derivation.
+    pub fetch: Millis,
+    /// A derivation with `preferLocalBuild` that is no target.
+    pub local: Millis,
+    /// Jobs that run at once. 80 is the default of CircleCI's Performance plan (Free 30, Scale 200).
+    pub concurrency: u32,
+}
+
+impl Default for CostModel {
+    fn default() -> Self {
+        Self { start_up: 45_000, default: 60_000, fetch: 5_000, local: 1_000, concurrency: 80 }
+    }
+}
+
+impl CostModel {
+    /// How long building one derivation takes.
+    pub fn of(&self, node: &Node, is_target: bool) -> Estimate {
+        use EstimateSource::{Default, Derivation};
+        let (duration, from) = if node.fixed_output {
+            (self.fetch, Derivation)
+        } else if node.prefer_local_build && !is_target {
+            (self.local, Derivation)
+        } else {
+            (self.default, Default)
+        };
+        Estimate { duration, from }
+    }
+}
