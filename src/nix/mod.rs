@@ -2,5 +2,7 @@
 
 pub mod derivation;
 pub mod hash;
+pub mod log;
+pub mod nar;
 pub mod narinfo;
 pub mod store_path;
