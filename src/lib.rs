@@ -8,6 +8,7 @@ pub mod attribute;
 pub mod availability;
 pub mod executor;
 pub mod graph;
+pub mod handoff;
 pub mod nix;
 pub mod plan;
 pub mod target;

@@ -5,4 +5,5 @@ pub mod hash;
 pub mod log;
 pub mod nar;
 pub mod narinfo;
+pub mod store;
 pub mod store_path;
