@@ -15,44 +15,29 @@ pub struct AttributePath(pub Vec<String>);
 impl AttributePath {
     /// Reads `a."b.c".d`; inside quotes `\"`, `\\`, `\$`, `\n`, `\r` and `\t` are escapes as in Nix.
     ///
-    /// Outside quotes everything but dots and quotes belongs to the name, as on Nix's command line.
+    /// Outside quotes everything but dots and quotes belongs to the name, as on Nix's command line; a name may be empty.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut names = vec![String::new()];
-        let mut quoted = false; // the current name had quotes, so it may be empty
+        let (mut names, mut name) = (Vec::new(), String::new());
+        let mut quoted = false;
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
-            let name = names.last_mut().expect("never empty");
             match c {
-                '.' => {
-                    if name.is_empty() && !quoted {
-                        bail!("attribute path `{text}` has an empty name (write it `\"\"`)");
-                    }
-                    quoted = false;
-                    names.push(String::new());
-                }
-                '"' => {
-                    quoted = true;
-                    loop {
-                        match chars.next() {
-                            None => bail!("attribute path `{text}` lacks a closing quote"),
-                            Some('"') => break,
-                            Some('\\') => match chars.next() {
-                                None => bail!("attribute path `{text}` lacks a closing quote"),
-                                Some('n') => name.push('\n'),
-                                Some('r') => name.push('\r'),
-                                Some('t') => name.push('\t'),
-                                Some(other) => name.push(other),
-                            },
-                            Some(other) => name.push(other),
-                        }
-                    }
-                }
+                '"' => quoted = !quoted,
+                '.' if !quoted => names.push(std::mem::take(&mut name)),
+                '\\' if quoted => match chars.next() {
+                    Some('n') => name.push('\n'),
+                    Some('r') => name.push('\r'),
+                    Some('t') => name.push('\t'),
+                    Some(other) => name.push(other),
+                    None => {}
+                },
                 other => name.push(other),
             }
         }
-        if names.last().is_some_and(String::is_empty) && !quoted {
-            bail!("attribute path `{text}` has an empty name (write it `\"\"`)");
+        if quoted {
+            bail!("attribute path `{text}` lacks a closing quote");
         }
+        names.push(name);
         Ok(Self(names))
     }
 
@@ -143,8 +128,10 @@ mod tests {
     }
 
     #[test]
-    fn empty_names_want_quotes() {
-        for text in ["", "a.", ".a", "a..b", "a.\"b"] {
+    fn names_may_be_empty_and_quotes_must_close() {
+        assert_eq!(AttributePath::parse("a..b").unwrap().names(), ["a", "", "b"]);
+        assert_eq!(AttributePath::parse("").unwrap().names(), [""]);
+        for text in ["a.\"b", "\"", "\"\\"] {
             assert!(AttributePath::parse(text).is_err(), "{text}");
         }
     }

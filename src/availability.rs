@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use anyhow::{Context, Result, bail};
 
 use crate::graph::{DrvId, Graph, OutputSet};
-use crate::nix::store_path;
+use crate::nix::command::Nix;
+use crate::nix::{local_store, store_path};
 
 /// Where answers come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Source {
     Nothing,
     /// Exactly these store paths exist, by base name.
     Listed(HashSet<String>),
+    /// What is valid in this machine's store.
+    LocalStore,
 }
 
 impl Source {
@@ -35,11 +38,16 @@ impl Source {
     }
 
     /// Answers for store paths, by base name, in the order of the questions.
-    fn look_up(&self, bases: &[&str]) -> Vec<bool> {
-        match self {
+    fn look_up(&self, store_dir: &str, bases: &[&str]) -> Result<Vec<bool>> {
+        Ok(match self {
             Self::Nothing => vec![false; bases.len()],
             Self::Listed(paths) => bases.iter().map(|&base| paths.contains(base)).collect(),
-        }
+            Self::LocalStore => {
+                let paths: Vec<String> = bases.iter().map(|base| format!("{store_dir}/{base}")).collect();
+                let invalid = local_store::invalid_paths(&Nix::find()?, &paths)?;
+                paths.iter().map(|path| !invalid.contains(path)).collect()
+            }
+        })
     }
 }
 
@@ -107,7 +115,7 @@ pub fn find_needed(graph: &Graph, targets: &[DrvId], source: &Source) -> Result<
                 }
             }
         }
-        let answers = source.look_up(&questions);
+        let answers = source.look_up(graph.store_dir(), &questions)?;
         if answers.len() != questions.len() {
             bail!("asked for {} paths, got {} answers", questions.len(), answers.len());
         }

@@ -1,1 +1,19 @@
-fn main() {}
+//! Parses the command line, dispatches, and turns the result into an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match nixdag::commands::run(nixdag::cli::Cli::parse()) {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            nixdag::commands::ExitCode::Failed.into()
+        }
+    }
+}

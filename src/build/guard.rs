@@ -158,8 +158,7 @@ impl Guard<'_> {
 
 /// Makes an error of what is still missing.
 pub fn check(missing: &[Missing], on_missing: OnMissing) -> Result<()> {
-    let lines: Vec<String> =
-        missing.iter().filter(|missing| !missing.built).map(|missing| missing.text()).collect();
+    let lines: Vec<String> = missing.iter().filter(|missing| !missing.built).map(|missing| missing.text()).collect();
     if lines.is_empty() {
         return Ok(());
     }

@@ -6,9 +6,8 @@ use super::record::{DerivationRecord, Outcome, Record, Role};
 
 /// Writes the whole document.
 pub fn write(record: &Record, out: &mut dyn Write) -> io::Result<()> {
-    let count = |wanted: fn(Outcome) -> bool| {
-        record.derivations.iter().filter(|derivation| wanted(derivation.outcome)).count()
-    };
+    let count =
+        |wanted: fn(Outcome) -> bool| record.derivations.iter().filter(|derivation| wanted(derivation.outcome)).count();
     let errors = record.errors.len();
     writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
     writeln!(
@@ -92,7 +91,10 @@ mod tests {
 
     #[test]
     fn nothing_that_xml_forbids_comes_through() {
-        assert_eq!(escape("a<b>&\"c\"\u{0}\u{1b}[0m\u{ffff}]]>\n"), "a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}\u{fffd}[0m\u{fffd}]]&gt;\n");
+        assert_eq!(
+            escape("a<b>&\"c\"\u{0}\u{1b}[0m\u{ffff}]]>\n"),
+            "a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}\u{fffd}[0m\u{fffd}]]&gt;\n"
+        );
     }
 
     #[test]

@@ -226,12 +226,8 @@ impl<'a> Tracker<'a> {
     /// Before 2.34 Nix keeps the activity of a derivation that was asked for by name until the end of the call; but it
     /// counts it as done, and it has removed the locks of its outputs by then.
     fn sweep(&mut self, now: SystemTime) {
-        let over: Vec<u64> = self
-            .running
-            .iter()
-            .filter(|(_, running)| !(self.is_locked)(&running.drv))
-            .map(|(&id, _)| id)
-            .collect();
+        let over: Vec<u64> =
+            self.running.iter().filter(|(_, running)| !(self.is_locked)(&running.drv)).map(|(&id, _)| id).collect();
         for id in over {
             self.finish(id, now);
         }
@@ -243,7 +239,9 @@ impl<'a> Tracker<'a> {
         let failed = self.failures.contains_key(&running.drv);
         let line = match failed {
             true => format!("failed {} after {}", name(&running.drv), human(duration)),
-            false => format!("finished {} in {} ({} so far)", name(&running.drv), human(duration), self.builds.len() + 1),
+            false => {
+                format!("finished {} in {} ({} so far)", name(&running.drv), human(duration), self.builds.len() + 1)
+            }
         };
         self.say(&line, now);
         let started = running.started;
@@ -281,11 +279,9 @@ impl<'a> Tracker<'a> {
                     }
                 }
             }
-            1 => {
-                // Roots are not needed: nothing collects garbage in the middle of a job.
-                if !text.contains("--add-root") {
-                    self.say(&format!("warning: {}", text.trim_start_matches("warning: ")), now);
-                }
+            // Roots are not needed: nothing collects garbage in the middle of a job.
+            1 if !text.contains("--add-root") => {
+                self.say(&format!("warning: {}", text.trim_start_matches("warning: ")), now);
             }
             _ => {}
         }
@@ -332,7 +328,8 @@ impl Running {
         if let Some(file) = &mut self.file {
             if self.log_bytes > LOG_FILE_BYTES {
                 // See `log`: a file that cannot be written is done without.
-                let _ = writeln!(file, "[cut here: the log has {} bytes; its last lines follow]\n{tail}", self.log_bytes);
+                let _ =
+                    writeln!(file, "[cut here: the log has {} bytes; its last lines follow]\n{tail}", self.log_bytes);
             }
             let _ = file.flush();
         }

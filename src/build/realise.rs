@@ -3,7 +3,7 @@
 //! In: store paths or derivations. Out: whether Nix made all of them; what it said has gone to the [`Tracker`].
 
 use std::io::BufReader;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
@@ -30,11 +30,17 @@ pub fn realise(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<b
 }
 
 fn call(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
-    let mut command = store.command(&["--realise", "--keep-going", "--log-format", "internal-json"]);
-    command.args(paths).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut command = store.command(&["--realise", "--keep-going"]);
+    command.args(paths);
+    follow(command, tracker)
+}
+
+/// Runs a program of Nix to its end, or until a signal comes; true where it succeeded.
+pub fn follow(mut command: Command, tracker: &mut Tracker) -> Result<bool> {
+    command.args(["--log-format", "internal-json"]).stdout(Stdio::null()).stderr(Stdio::piped());
     interrupt::own_group(&mut command);
-    let mut child = command.spawn().context("cannot run `nix-store --realise`")?;
-    let stderr = child.stderr.take().context("`nix-store --realise` has no stderr")?;
+    let mut child = command.spawn().context("cannot run Nix")?;
+    let stderr = child.stderr.take().context("Nix has no stderr")?;
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
     let reader = std::thread::spawn(move || {
         log::read(BufReader::with_capacity(256 * 1024, stderr), |event| sender.send(event).is_ok())
@@ -45,19 +51,20 @@ fn call(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if let Some(signal) = interrupt::received() {
+        if interrupt::received().is_some() {
             interrupt::stop_group(&mut child);
-            tracker.end(SystemTime::now());
-            bail!("stopped by {signal}");
+            break;
         }
         tracker.tick(SystemTime::now());
     }
+    // Else the thread could wait for room for its next event.
+    drop(receiver);
     // What could not be read is a matter of progress lines only; the status says whether Nix succeeded.
     let _ = reader.join();
-    let status = child.wait().context("cannot wait for `nix-store --realise`")?;
+    let status = child.wait().context("cannot wait for Nix")?;
     tracker.end(SystemTime::now());
-    if let Some(signal) = interrupt::received() {
-        bail!("stopped by {signal}");
+    match interrupt::received() {
+        Some(signal) => bail!("stopped by {signal}"),
+        None => Ok(status.success()),
     }
-    Ok(status.success())
 }

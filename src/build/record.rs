@@ -213,11 +213,7 @@ impl Record {
         }
         let what = || format!("`{}` is no record of a job (expected `{REPORT}` of `nixdag build`)", path.display());
         let VersionOnly { version } = serde_json::from_slice(&text).with_context(what)?;
-        ensure!(
-            version == VERSION,
-            "`{}` has version {version}, this nixdag reads version {VERSION}",
-            path.display()
-        );
+        ensure!(version == VERSION, "`{}` has version {version}, this nixdag reads version {VERSION}", path.display());
         serde_json::from_slice(&text).with_context(what)
     }
 
@@ -306,9 +302,8 @@ impl Missing {
 /// Reads the verdict that a build step has left.
 pub fn read_verdict(dir: &Path) -> Result<Verdict> {
     let path = dir.join(VERDICT);
-    let text = fs::read_to_string(&path).with_context(|| {
-        format!("no verdict in `{}`: the build step did not come to its end", path.display())
-    })?;
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("no verdict in `{}`: the build step did not come to its end", path.display()))?;
     match text.as_str() {
         "success\n" => Ok(Verdict::Success),
         "failure\n" => Ok(Verdict::Failure),
@@ -331,7 +326,8 @@ pub fn clear(dir: &Path) -> Result<()> {
 
 fn whole(dir: &Path, name: &str, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
     let what = || format!("cannot write `{}`", dir.join(name).display());
-    let file = tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(dir).with_context(what)?;
+    let file =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(dir).with_context(what)?;
     let mut out = BufWriter::new(file);
     fill(&mut out).with_context(what)?;
     let file = out.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(what)?;

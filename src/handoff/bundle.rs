@@ -186,15 +186,15 @@ fn source_entries(names: &[&str], store: &Store) -> Result<(Vec<Entry>, Vec<Stri
 }
 
 /// A bundle whose every byte has been checked.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bundle {
     dir: PathBuf,
-    plan: Plan,
+    store_dir: String,
 }
 
 impl Bundle {
-    /// Opens and checks a bundle. With `expected`, its digest has to be that one.
-    pub fn open(dir: &Path, expected: Option<Sha256>) -> Result<Bundle> {
+    /// Opens and checks a bundle; gives the plan that it was made for, too. With `expected`, its digest has to be that one.
+    pub fn open(dir: &Path, expected: Option<Sha256>) -> Result<(Bundle, Plan)> {
         let manifest = read_manifest(dir)?;
         if let Some(expected) = expected
             && Sha256::of(manifest.as_bytes()) != expected
@@ -220,19 +220,14 @@ impl Bundle {
         }
         let text = fs::read(dir.join(PLAN)).with_context(|| unusable(dir))?;
         let plan = crate::plan::json::read(&text).with_context(|| unusable(&dir.join(PLAN)))?;
-        Ok(Bundle { dir: dir.to_owned(), plan })
-    }
-
-    /// The plan that the bundle was made for.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
+        Ok((Bundle { dir: dir.to_owned(), store_dir: plan.store_dir.clone() }, plan))
     }
 
     /// Reads the part of the bundle that these derivations need; see [`path_archive::Closure`].
     pub fn closure(&self, derivations: &[&str]) -> Result<path_archive::Closure> {
         let path = self.dir.join(PATHS);
         let file = File::open(&path).with_context(|| unusable(&path))?;
-        path_archive::Closure::read(file, &self.plan.store_dir, derivations).with_context(|| unusable(&path))
+        path_archive::Closure::read(file, &self.store_dir, derivations).with_context(|| unusable(&path))
     }
 }
 

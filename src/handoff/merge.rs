@@ -33,6 +33,13 @@ pub struct Damaged {
     pub problem: String,
 }
 
+impl Damaged {
+    /// One line for people.
+    pub fn text(&self) -> String {
+        format!("hand-off of job `{}`: {}", self.job, self.problem)
+    }
+}
+
 /// One copy of a store path.
 #[derive(Clone, Debug)]
 struct Copy {

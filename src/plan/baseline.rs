@@ -280,7 +280,7 @@ mod tests {
             let closures: Vec<_> = targets.iter().map(|&target| closure(&problem, target)).collect();
             for (index, &target) in targets.iter().enumerate() {
                 let mut set = closures[index].clone();
-                let mut add = |strategy: &mut Strategy, set: &[bool]| {
+                let add = |strategy: &mut Strategy, set: &[bool]| {
                     let work: Millis = set.iter().zip(&problem.duration).filter(|(inside, _)| **inside).map(|(_, d)| d).sum();
                     strategy.builds += set.iter().filter(|inside| **inside).count() as u64;
                     strategy.job_time += 45 + longest(&problem, set).max(work.div_ceil(4));

@@ -5,7 +5,12 @@
 
 pub mod baseline;
 pub mod estimate;
+pub mod job_graph;
 pub mod json;
+pub mod make;
+pub mod names;
+pub mod needed;
+pub mod partition;
 pub mod problem;
 pub mod schedule;
 

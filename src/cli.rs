@@ -1,0 +1,262 @@
+//! The command line as clap reads it, and nothing else: [`crate::settings`] turns it into what the stages take.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turns a Nix flake into a CI pipeline in which nothing is built twice.
+#[derive(Debug, Parser)]
+#[command(name = "nixdag", version, arg_required_else_help = true, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the plan: which jobs build what, in which order, and what that is predicted to take
+    Plan(PlanArgs),
+    /// Draw the plan's jobs or derivations
+    Graph(GraphArgs),
+    /// Write the CI configuration that runs the plan
+    Generate(GenerateArgs),
+    /// Build what one job of a plan owns, and hand it on
+    Build(BuildArgs),
+    /// Put the records of all jobs together: times, what was built twice, what failed
+    Report(ReportArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `nixdag plan`
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub planning: Planning,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = PlanFormat::Table)]
+    pub format: PlanFormat,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `nixdag graph`
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    #[command(flatten)]
+    pub planning: Planning,
+    /// How to draw it
+    #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
+    pub format: GraphFormat,
+    /// What the nodes are
+    #[arg(long, value_enum, default_value_t = GraphLevel::Jobs)]
+    pub level: GraphLevel,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `nixdag generate`
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    pub planning: Planning,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write nothing; fail if the output file is not what would be written
+    #[arg(long, requires = "output")]
+    pub check: bool,
+}
+
+/// `nixdag build`
+///
+/// Ends with 0 where everything that the job owns exists, else with 1. With `--record-verdict` it ends with 0 as soon as the
+/// verdict is recorded, so that a CI service runs the steps after it; `nixdag build --verdict DIR` as the last step then ends
+/// with that verdict.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("source").args(["bundle", "plan", "verdict"]).multiple(true).required(true)))]
+pub struct BuildArgs {
+    /// The bundle that `nixdag generate --bundle` wrote: plan, derivations and sources
+    #[arg(long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+    /// The bundle's digest as the configuration has it; another bundle is refused
+    #[arg(long, value_name = "HEX", requires = "bundle")]
+    pub bundle_sha256: Option<String>,
+    /// The plan that `nixdag plan --format json` printed; derivations come from the store or from `--drv-dir`
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Import `.drv` files from this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "bundle")]
+    pub drv_dir: Option<PathBuf>,
+    /// The job's id
+    #[arg(long, value_name = "ID", required_unless_present = "verdict")]
+    pub job: Option<String>,
+
+    /// Folder of hand-offs: those of other jobs are read from `DIR/<job id>`, this one's is written there
+    #[arg(long, value_name = "DIR", help_heading = "Hand-off")]
+    pub workspace: Option<PathBuf>,
+    /// How results travel [default: workspace where `--workspace` is given, else cache where `--cache` is]
+    #[arg(long, value_enum, help_heading = "Hand-off")]
+    pub handoff: Option<HandOffKind>,
+    /// The store that results are copied to and fetched from, e.g. `s3://bucket`
+    #[arg(long, value_name = "URL", help_heading = "Hand-off")]
+    pub cache: Option<String>,
+    /// What to do about an output that another job should have handed off
+    #[arg(long, value_enum, default_value_t = MissingOutputs::Build, help_heading = "Hand-off")]
+    pub on_missing: MissingOutputs,
+
+    /// Write `report.json`, `timings.json`, `junit.xml`, `verdict` and the logs of what failed into this folder
+    #[arg(long, value_name = "DIR", help_heading = "Results")]
+    pub results: Option<PathBuf>,
+    /// End with 0 once the verdict is recorded, whatever it is
+    #[arg(long, requires = "results", help_heading = "Results")]
+    pub record_verdict: bool,
+    /// Build nothing: print what failed, and end with the verdict recorded in this folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["bundle", "plan", "job", "results"], help_heading = "Results")]
+    pub verdict: Option<PathBuf>,
+
+    /// Derivations that Nix builds side by side, a number or `auto` [default: as Nix is set up]
+    #[arg(long, value_name = "N", help_heading = "Nix")]
+    pub max_jobs: Option<String>,
+    /// Cores that a builder is told to use [default: as Nix is set up]
+    #[arg(long, value_name = "N", help_heading = "Nix")]
+    pub cores: Option<u32>,
+    /// Seconds after which a build is ended
+    #[arg(long, value_name = "SECONDS", help_heading = "Nix")]
+    pub timeout: Option<u64>,
+    /// Seconds without output after which a build is ended
+    #[arg(long, value_name = "SECONDS", help_heading = "Nix")]
+    pub max_silent_time: Option<u64>,
+    /// Any other setting of Nix
+    #[arg(long, value_names = ["NAME", "VALUE"], num_args = 2, action = clap::ArgAction::Append, help_heading = "Nix")]
+    pub nix_option: Vec<String>,
+}
+
+/// How results travel from job to job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HandOffKind {
+    /// In the CI's workspace
+    Workspace,
+    /// In a binary cache
+    Cache,
+}
+
+/// What to do about a missing output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MissingOutputs {
+    /// Stop before anything is built
+    Fail,
+    /// Build it here, and say so
+    Build,
+}
+
+/// `nixdag report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Records of jobs, or folders that hold them
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub records: Vec<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Formats of `nixdag report`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+/// Formats of `nixdag plan`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people
+    Table,
+    /// The contract; every command reads it back with `--plan`
+    Json,
+}
+
+/// Formats of `nixdag graph`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// Graphviz
+    Dot,
+    /// Mermaid, which GitHub and GitLab draw in Markdown
+    Mermaid,
+    /// Nodes and edges
+    Json,
+}
+
+/// Levels of `nixdag graph`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphLevel {
+    /// One node a job
+    Jobs,
+    /// One node a derivation, grouped by job
+    Derivations,
+}
+
+/// What every planning command takes.
+#[derive(Debug, Args)]
+pub struct Planning {
+    /// The flake: a path, `git+file:`, `github:owner/repo`, … [default: .]
+    #[arg(value_name = "FLAKE", conflicts_with_all = ["plan", "roots"])]
+    pub flake: Option<String>,
+
+    /// Take a plan that `nixdag plan --format json` printed
+    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["roots", "select", "exclude", "system", "all_systems", "available", "local_store", "concurrency", "override_input", "allow_ifd"])]
+    pub plan: Option<PathBuf>,
+    /// Take a recorded evaluation: JSON from attribute to derivation path
+    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["override_input", "allow_ifd"])]
+    pub roots: Option<PathBuf>,
+    /// Read `.drv` files from this folder [default: the store directory]
+    #[arg(long, value_name = "DIR", help_heading = "Instead of a flake", conflicts_with = "flake")]
+    pub drv_dir: Option<PathBuf>,
+
+    /// Attributes to build, e.g. `packages.*.*` or `checks.x86_64-linux.{lint,test-*}` [default: packages.*.* checks.*.*]
+    #[arg(long, value_name = "PATTERN", num_args = 1.., help_heading = "Selection")]
+    pub select: Vec<String>,
+    /// Attributes to leave out
+    #[arg(long, value_name = "PATTERN", num_args = 1.., help_heading = "Selection")]
+    pub exclude: Vec<String>,
+    /// Systems whose attributes to take [default: this machine's]
+    #[arg(long, value_name = "SYSTEM", num_args = 1.., conflicts_with = "all_systems", help_heading = "Selection")]
+    pub system: Vec<String>,
+    /// Take the attributes of all systems
+    #[arg(long, help_heading = "Selection")]
+    pub all_systems: bool,
+    /// Fail if an attribute does not evaluate
+    #[arg(long, help_heading = "Selection")]
+    pub strict: bool,
+
+    /// Take another flake for an input of the flake
+    #[arg(long, value_names = ["INPUT", "FLAKE"], num_args = 2, action = clap::ArgAction::Append, help_heading = "Evaluation")]
+    pub override_input: Vec<String>,
+    /// Let evaluation build derivations (import from derivation)
+    #[arg(long, help_heading = "Evaluation")]
+    pub allow_ifd: bool,
+
+    /// Exactly these store paths exist, one a line; `-` for standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "local_store", help_heading = "Availability")]
+    pub available: Option<PathBuf>,
+    /// What is in this machine's store exists
+    #[arg(long, help_heading = "Availability")]
+    pub local_store: bool,
+
+    /// Jobs that run at once
+    #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Planning")]
+    pub concurrency: u32,
+}

@@ -1,0 +1,27 @@
+//! `nixdag graph`
+
+use anyhow::Result;
+
+use super::{ExitCode, stages};
+use crate::cli::{self, GraphArgs, GraphLevel};
+use crate::output::Output;
+use crate::settings::Settings;
+use crate::view::{self, network};
+
+pub(super) fn run(args: &GraphArgs) -> Result<ExitCode> {
+    let settings = Settings::new(&args.planning)?;
+    let plan = stages::plan(&settings)?;
+    let network = match args.level {
+        GraphLevel::Jobs => network::jobs(&plan),
+        GraphLevel::Derivations => {
+            network::derivations(&plan, &stages::load(network::derivations_of(&plan), &settings)?)?
+        }
+    };
+    let format = match args.format {
+        cli::GraphFormat::Dot => view::GraphFormat::Dot,
+        cli::GraphFormat::Mermaid => view::GraphFormat::Mermaid,
+        cli::GraphFormat::Json => view::GraphFormat::Json,
+    };
+    Output::from(args.output.clone()).write(|mut out| view::draw(&network, format, &mut out))?;
+    Ok(ExitCode::Done)
+}

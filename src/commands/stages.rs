@@ -1,0 +1,171 @@
+//! The stages from settings to a plan, as every planning command runs them.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::attribute::AttributePath;
+use crate::availability::{self, find_needed};
+use crate::graph::{DrvId, Graph};
+use crate::nearest::nearest;
+use crate::nix::command::Nix;
+use crate::nix::evaluate::{Request, evaluate, printable};
+use crate::nix::store_path::DEFAULT_STORE_DIR;
+use crate::output::read_input;
+use crate::pattern::{Pattern, Segment};
+use crate::plan::make::{self, Inputs};
+use crate::plan::{EvaluationError, FlakeSource, Plan, json};
+use crate::settings::{Available, Settings, Source};
+use crate::target::{Target, read_roots};
+
+/// What evaluation has found, live or recorded.
+struct Evaluated {
+    flake: Option<FlakeSource>,
+    targets: Vec<Target>,
+    excluded: Vec<AttributePath>,
+    errors: Vec<EvaluationError>,
+}
+
+/// Makes the plan that the settings ask for, or reads it.
+pub(super) fn plan(settings: &Settings) -> Result<Plan> {
+    let evaluated = match &settings.source {
+        Source::Plan(path) => {
+            return json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()));
+        }
+        Source::Roots(path) => recorded(path, settings)?,
+        Source::Flake(flake) => evaluated(flake, settings)?,
+    };
+    let graph = load(evaluated.targets.iter().map(|target| target.drv_path.as_str()), settings)?;
+    let targets: Vec<(AttributePath, DrvId)> = evaluated
+        .targets
+        .into_iter()
+        .filter_map(|target| Some((target.attribute, graph.find(&target.drv_path)?)))
+        .collect();
+    let ids: Vec<DrvId> = targets.iter().map(|(_, id)| *id).collect();
+    let needed = find_needed(&graph, &ids, &source(&settings.available)?)?;
+    make::make(Inputs {
+        flake: evaluated.flake,
+        base: None,
+        graph: &graph,
+        targets: &targets,
+        needed,
+        excluded: evaluated.excluded,
+        errors: evaluated.errors,
+        executors: &settings.executors,
+        costs: &settings.costs,
+    })
+}
+
+/// Loads the graph below these derivations.
+pub(super) fn load<'a>(roots: impl Iterator<Item = &'a str>, settings: &Settings) -> Result<Graph> {
+    let roots: Vec<&str> = roots.collect();
+    let store_dir = roots.first().and_then(|root| root.rsplit_once('/')).map_or(DEFAULT_STORE_DIR, |(dir, _)| dir);
+    let dir = settings.drv_dir.as_deref().unwrap_or(Path::new(store_dir));
+    Graph::load(roots.iter().copied(), dir, store_dir)
+}
+
+fn source(available: &Available) -> Result<availability::Source> {
+    match available {
+        Available::Nothing => Ok(availability::Source::Nothing),
+        Available::File(path) => {
+            let name = path.display().to_string();
+            let bytes = read_input(path)?;
+            let text = std::str::from_utf8(&bytes).with_context(|| format!("`{name}` is not UTF-8"))?;
+            availability::Source::from_list(text, &name)
+        }
+        Available::LocalStore => Ok(availability::Source::LocalStore),
+    }
+}
+
+/// The flake, evaluated now. Warnings go to standard error.
+fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
+    let evaluation = evaluate(
+        &Nix::find()?,
+        &Request {
+            flake: flake.into(),
+            select: settings.select.clone(),
+            exclude: settings.exclude.clone(),
+            systems: settings.systems.clone(),
+            override_inputs: settings.override_inputs.clone(),
+            allow_import_from_derivation: settings.allow_import_from_derivation,
+            workers: 0,
+        },
+    )?;
+    for warning in &evaluation.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let errors: Vec<EvaluationError> = evaluation
+        .errors
+        .into_iter()
+        .map(|error| EvaluationError { target: error.attribute, message: error.message })
+        .collect();
+    for error in &errors {
+        eprintln!("warning: attribute `{}` does not evaluate: {}", printable(&error.target.to_string()), error.message);
+    }
+    match errors.len() {
+        0 => {}
+        count if settings.strict => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
+        count => eprintln!(
+            "warning: {count} attributes are left out as they do not evaluate (leave them out with `--exclude`, or make it fatal with `--strict`)"
+        ),
+    }
+    let targets = evaluation
+        .targets
+        .into_iter()
+        .map(|target| Target { attribute: target.attribute, drv_path: target.drv_path })
+        .collect();
+    let flake = FlakeSource { url: evaluation.flake.url, revision: evaluation.flake.revision };
+    Ok(Evaluated { flake: Some(flake), targets, excluded: evaluation.excluded, errors })
+}
+
+/// A recorded evaluation, less what the patterns leave out.
+fn recorded(path: &Path, settings: &Settings) -> Result<Evaluated> {
+    let targets = read_roots(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
+    for pattern in &settings.select {
+        check_literals(pattern, &targets, path)?;
+    }
+    let matches = |patterns: &[Pattern], target: &Target| {
+        patterns.iter().any(|pattern| pattern.matches(target.attribute.names()))
+    };
+    let (selected, total) = (settings.select.as_slice(), targets.len());
+    let mut taken = Vec::new();
+    let mut excluded = Vec::new();
+    for target in targets {
+        if !selected.is_empty() && !matches(selected, &target) {
+            continue;
+        }
+        if matches(&settings.exclude, &target) { excluded.push(target.attribute) } else { taken.push(target) }
+    }
+    if taken.is_empty() && excluded.is_empty() {
+        bail!(
+            "nothing is selected: `{}` holds {total} attributes{}",
+            path.display(),
+            if selected.is_empty() { "" } else { ", and no `--select` pattern matches one of them" }
+        );
+    }
+    Ok(Evaluated { flake: None, targets: taken, excluded, errors: Vec::new() })
+}
+
+/// A pattern without globs names an attribute, which must be there.
+fn check_literals(pattern: &Pattern, targets: &[Target], path: &Path) -> Result<()> {
+    for alternative in pattern.alternatives() {
+        let literal: Option<AttributePath> = alternative
+            .iter()
+            .map(|segment| match segment {
+                Segment::Literal(name) => Some(name.clone()),
+                Segment::Glob(_) => None,
+            })
+            .collect::<Option<Vec<String>>>()
+            .map(AttributePath);
+        let Some(literal) = literal else { continue };
+        if targets.iter().any(|target| target.attribute == literal) {
+            continue;
+        }
+        let names: Vec<String> = targets.iter().map(|target| target.attribute.to_string()).collect();
+        let hint = nearest(&literal.to_string(), names.iter().map(String::as_str))
+            .map(|name| format!(" (did you mean `{name}`?)"))
+            .unwrap_or_default();
+        bail!("`{}` has no attribute `{literal}`{hint}", path.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! The one place that runs Nix.
+//!
+//! In: arguments for `nix` or `nix-store`. Out: how the process ended and what it printed, both bounded. The environment is built
+//! from a list of what Nix needs, so that none of the CI's secrets reaches evaluated code or a log, and no process is left behind.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+/// The oldest Nix that is known to work (Debian 12 has it).
+pub(super) const OLDEST: Version = Version { major: 2, minor: 8 };
+
+/// Bytes of standard error that are kept: the last ones, as Nix prints the error at the end.
+const STDERR_KEPT: usize = 64 << 10;
+
+/// How long a process may take to end after it was asked to.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Names of variables that Nix, git, curl and ssh need.
+const ALLOWED: [&str; 27] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "TZDIR",
+    "LOCALE_ARCHIVE",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "SSH_AUTH_SOCK",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_EXEC_PATH",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+];
+
+/// Beginnings of such names.
+const ALLOWED_PREFIXES: [&str; 4] = ["NIX_", "XDG_", "GIT_SSL_", "GIT_CONFIG_"];
+
+/// Words that give away a secret which somebody named like one of Nix's variables, e.g. `NIX_SIGNING_KEY`.
+const SECRET_WORDS: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "_KEY"];
+
+/// A Nix version: the first two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    pub major: u32,
+    pub minor: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// An installed Nix.
+#[derive(Clone, Debug)]
+pub struct Nix {
+    nix: PathBuf,
+    nix_store: PathBuf,
+    version: Version,
+    environment: Vec<(OsString, OsString)>,
+}
+
+/// What a process left.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    /// Whole.
+    pub stdout: Vec<u8>,
+    /// The end of it, at most 64 KiB, as text.
+    pub stderr: String,
+}
+
+impl Nix {
+    /// Finds `nix` and `nix-store` on PATH and asks for the version.
+    pub fn find() -> Result<Self> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let environment: Vec<_> = env::vars_os().filter(|(name, _)| is_allowed(name)).chain(fixed()).collect();
+        let (nix, nix_store) = (on_path(&path, "nix")?, on_path(&path, "nix-store")?);
+        let mut found = Self { nix, nix_store, version: OLDEST, environment };
+        let answer =
+            found.run(&found.nix, &[OsString::from("--version")], 4 << 10).context("`nix --version` failed")?;
+        let text = String::from_utf8_lossy(&answer.stdout);
+        found.version = parse_version(&text).filter(|_| answer.status.success()).ok_or_else(|| {
+            anyhow!("`nix --version` printed no version: `{}` (is it Nix?)", text.trim().escape_debug())
+        })?;
+        if found.version < OLDEST {
+            bail!("Nix {} is too old: nixdag needs {OLDEST} or newer (install a newer Nix)", found.version);
+        }
+        Ok(found)
+    }
+
+    /// The version of `nix`; Lix counts as the Nix that it is like.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Runs `nix` with flakes switched on. Standard output beyond `limit` bytes is an error.
+    pub fn nix<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, limit: usize) -> Result<Finished> {
+        let features = ["--extra-experimental-features", "nix-command flakes"].map(OsString::from);
+        let arguments: Vec<_> =
+            features.into_iter().chain(arguments.into_iter().map(|a| a.as_ref().to_owned())).collect();
+        self.run(&self.nix, &arguments, limit)
+    }
+
+    /// Runs `nix-store`. Standard output beyond `limit` bytes is an error.
+    pub fn nix_store<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, limit: usize) -> Result<Finished> {
+        let arguments: Vec<_> = arguments.into_iter().map(|a| a.as_ref().to_owned()).collect();
+        self.run(&self.nix_store, &arguments, limit)
+    }
+
+    fn run(&self, program: &PathBuf, arguments: &[OsString], limit: usize) -> Result<Finished> {
+        let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        end_with_parent(&mut command);
+        let mut child = Running(command.spawn().with_context(|| format!("cannot run `{name}`"))?);
+        let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
+        let (stdout, stderr) = thread::scope(|scope| {
+            let stderr = scope.spawn(move || stderr.map_or_else(|| Ok(Vec::new()), read_tail));
+            let stdout = stdout.map_or_else(|| Ok(Vec::new()), |pipe| read_bounded(pipe, limit));
+            if stdout.is_err() {
+                child.end();
+            }
+            (stdout, stderr.join().unwrap_or_else(|_| Err(io::Error::other("the reading thread died"))))
+        });
+        let stdout = stdout.with_context(|| format!("cannot use the output of `{name}`"))?;
+        let stderr = stderr.with_context(|| format!("cannot read the messages of `{name}`"))?;
+        let status = child.0.wait().with_context(|| format!("cannot wait for `{name}`"))?;
+        Ok(Finished { status, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() })
+    }
+}
+
+/// A child that does not outlive its owner.
+struct Running(Child);
+
+impl Running {
+    /// Asks the process to end, so that it can end its own children (git, builders), and makes it so after a while.
+    fn end(&mut self) {
+        if matches!(self.0.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        if let Ok(id) = libc::pid_t::try_from(self.0.id()) {
+            // SAFETY: a plain system call; the child is not reaped yet, so the number is still its own.
+            #[expect(unsafe_code, reason = "the standard library can only kill outright")]
+            unsafe {
+                libc::kill(id, libc::SIGTERM);
+            }
+        }
+        let step = Duration::from_millis(20);
+        for _ in 0..GRACE.as_millis() / step.as_millis() {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            thread::sleep(step);
+        }
+        // Both fail only for a process that has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The child stays in the terminal's process group, so Ctrl-C reaches it; this is for a parent that is killed.
+fn end_with_parent(command: &mut Command) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        // SAFETY: `prctl` with these arguments is async-signal-safe and touches no memory.
+        #[expect(unsafe_code, reason = "the standard library has no parent-death signal")]
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong);
+                Ok(())
+            });
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = command;
+}
+
+fn read_bounded(pipe: impl Read, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    pipe.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        return Err(io::Error::other(format!("it printed more than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn read_tail(mut pipe: impl Read) -> io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    let mut buffer = [0; 8 << 10];
+    loop {
+        let count = match pipe.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        kept.extend_from_slice(&buffer[..count]);
+        if kept.len() > 2 * STDERR_KEPT {
+            kept.drain(..kept.len() - STDERR_KEPT);
+        }
+    }
+    kept.drain(..kept.len().saturating_sub(STDERR_KEPT));
+    Ok(kept)
+}
+
+fn is_allowed(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    if ALLOWED.contains(&name) {
+        return true;
+    }
+    // Git's own `GIT_CONFIG_KEY_0` is the name of a setting.
+    let is_secret = !name.starts_with("GIT_CONFIG_") && SECRET_WORDS.iter().any(|word| name.contains(word));
+    ALLOWED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !is_secret
+}
+
+/// Messages in one language and without colours, and no git that waits for a password.
+fn fixed() -> impl Iterator<Item = (OsString, OsString)> {
+    [("LC_ALL", "C"), ("NO_COLOR", "1"), ("TERM", "dumb"), ("GIT_TERMINAL_PROMPT", "0")]
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+}
+
+fn on_path(path: &OsStr, program: &str) -> Result<PathBuf> {
+    env::split_paths(path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(program))
+        .find(is_executable)
+        .ok_or_else(|| {
+            anyhow!(
+                "no `{program}` in any folder on PATH (install Nix {OLDEST} or newer, e.g. `apt-get install nix-bin`, or as \
+                 https://nixos.org/download says; if it is installed, add its folder to PATH)"
+            )
+        })
+}
+
+fn is_executable(candidate: &PathBuf) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(candidate).is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+/// Reads `nix (Nix) 2.8.0`, `nix (Lix, like Nix) 2.91.1`, `nix (Determinate Nix 3.5.2) 2.28.3`: the last word counts.
+pub(super) fn parse_version(text: &str) -> Option<Version> {
+    let mut numbers = text.lines().next()?.split_whitespace().last()?.split('.');
+    let major = numbers.next()?.parse().ok()?;
+    let minor = numbers.next()?;
+    let digits = minor.find(|c: char| !c.is_ascii_digit()).map_or(minor, |end| &minor[..end]);
+    Some(Version { major, minor: digits.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_nix_and_its_relatives() {
+        for (text, major, minor) in [
+            ("nix (Nix) 2.8.0\n", 2, 8),
+            ("nix (Nix) 2.35pre20260101_abcdef", 2, 35),
+            ("nix (Lix, like Nix) 2.91.1\nSystem type: x86_64-linux\n", 2, 91),
+            ("nix (Determinate Nix 3.5.2) 2.28.3", 2, 28),
+        ] {
+            assert_eq!(parse_version(text), Some(Version { major, minor }), "{text}");
+        }
+        for text in ["", "nix", "nix (Nix) x.y", "nix (Nix) 2"] {
+            assert_eq!(parse_version(text), None, "{text}");
+        }
+        assert!(Version { major: 2, minor: 8 } < Version { major: 2, minor: 26 });
+    }
+
+    #[test]
+    fn secrets_stay_out_of_the_environment() {
+        for name in ["PATH", "NIX_CONFIG", "NIX_SSL_CERT_FILE", "XDG_CACHE_HOME", "GIT_CONFIG_KEY_0", "https_proxy"] {
+            assert!(is_allowed(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "CIRCLE_TOKEN",
+            "CIRCLE_CONTINUATION_KEY",
+            "CACHIX_AUTH_TOKEN",
+            "NIX_SIGNING_KEY",
+            "NIX_CACHE_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "CI",
+        ] {
+            assert!(!is_allowed(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_missing_program_is_named_with_the_way_to_get_it() {
+        let error = on_path(OsStr::new("/nowhere"), "nix").unwrap_err().to_string();
+        assert!(error.contains("`nix`") && error.contains("nix-bin"), "{error}");
+    }
+
+    fn shell(script: &str, limit: usize) -> Result<Finished> {
+        let shell = PathBuf::from("/bin/sh");
+        let nix = Nix { nix: shell.clone(), nix_store: shell.clone(), version: OLDEST, environment: Vec::new() };
+        nix.run(&shell, &["-c".into(), script.into()], limit)
+    }
+
+    #[test]
+    fn output_is_bounded_and_an_endless_process_is_ended() {
+        let error = format!("{:#}", shell("yes", 1000).unwrap_err());
+        assert!(error.contains("more than 1000 bytes"), "{error}");
+        assert_eq!(shell("printf abc", 3).unwrap().stdout, b"abc");
+    }
+
+    #[test]
+    fn only_the_end_of_the_messages_is_kept() {
+        let finished = shell("head -c 300000 /dev/zero | tr '\\0' x >&2; echo end >&2; exit 3", 10).unwrap();
+        assert_eq!(finished.stderr.len(), STDERR_KEPT);
+        assert!(finished.stderr.ends_with("xend\n"));
+        assert_eq!(finished.status.code(), Some(3));
+    }
+}

@@ -1,0 +1,300 @@
+//! The flake that is evaluated, and the small flake that is put around it to ask questions.
+//!
+//! In: a flake reference as somebody typed it. Out: a [`Flake`], what `nix flake metadata` knows about it, and a [`Wrapper`], a
+//! temporary flake with the target as its only input. Evaluated as an input the target stays pure, sees the same `self` and has the
+//! same derivations as with `nix build`, needs no lock written, and its `nixConfig` is not applied.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::message;
+use crate::nix::command::Nix;
+
+/// Bytes of metadata that are read: a lock of tens of thousands of inputs.
+const MAX_METADATA: usize = 64 << 20;
+
+/// The questions, as a function of the target.
+const QUERY: &str = include_str!("query.nix");
+
+/// What identifies the flake in a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlakeInfo {
+    /// The reference without the machine's paths and without passwords; `.` for a local flake.
+    pub url: String,
+    /// The commit; none for a tree with changes or without version control.
+    pub revision: Option<String>,
+}
+
+/// A resolved flake.
+pub struct Flake {
+    pub info: FlakeInfo,
+    /// The reference that Nix is given from here on.
+    reference: String,
+    /// Whether the lock file has to change before it covers all inputs.
+    pub lock_is_incomplete: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    #[serde(default)]
+    resolved: Value,
+    resolved_url: String,
+    url: String,
+    revision: Option<String>,
+}
+
+impl Flake {
+    /// Asks Nix about a flake reference, with inputs overridden as `(input, reference)`.
+    pub fn resolve(nix: &Nix, reference: &str, override_inputs: &[(String, String)]) -> Result<Self> {
+        let shown = message::printable(reference);
+        if reference.contains('#') {
+            bail!(
+                "flake reference `{shown}` names an attribute (give the flake alone, and the attribute with `--select`)"
+            );
+        }
+        if reference.is_empty() || reference.starts_with('-') {
+            bail!("`{shown}` is no flake reference (give a folder with a `flake.nix`, or e.g. `github:owner/repo`)");
+        }
+        let asked = if reference.starts_with("path:") {
+            // Nix 2.8 would leave it relative, and the wrapper would be its own input.
+            absolute(reference)?
+        } else {
+            as_path(reference, Path::new(reference.split('?').next().unwrap_or(reference)))
+        };
+        let mut arguments: Vec<OsString> =
+            ["flake", "metadata", "--json", "--no-write-lock-file"].into_iter().map(OsString::from).collect();
+        for (input, replacement) in override_inputs {
+            arguments.extend(["--override-input", input, replacement].map(OsString::from));
+        }
+        arguments.push(asked.into());
+        let answer = nix.nix(&arguments, MAX_METADATA)?;
+        if !answer.status.success() {
+            let said = message::from_stderr(&answer.stderr)
+                .unwrap_or_else(|| format!("`nix flake metadata` ended with {}", answer.status));
+            let error = explain(&shown, &said);
+            let is_folder = !reference.starts_with(['.', '/']) && Path::new(reference).join("flake.nix").is_file();
+            return Err(if is_folder {
+                error.context(format!(
+                    "`{shown}` is read as a name in the flake registry (for the folder write `./{shown}`)"
+                ))
+            } else {
+                error
+            });
+        }
+        let metadata: Metadata = serde_json::from_slice(&answer.stdout)
+            .with_context(|| format!("cannot read what `nix flake metadata` says about `{shown}`"))?;
+        let is_local = is_local(&metadata);
+        Ok(Self {
+            info: FlakeInfo {
+                url: if is_local { ".".to_owned() } else { printable_url(&metadata.resolved_url) },
+                revision: metadata.revision,
+            },
+            // A local tree is taken as it is, as `nix build` would: a locked reference would make Nix fetch from it.
+            reference: if is_local { metadata.resolved_url } else { metadata.url },
+            lock_is_incomplete: answer.stderr.contains("not writing modified lock file"),
+        })
+    }
+}
+
+/// Gives `examples/hermetic` the `./` without which Nix takes it for the registry entry `examples`.
+fn as_path(reference: &str, path: &Path) -> String {
+    let is_bare =
+        reference.contains('/') && !reference.contains(':') && path.is_relative() && !reference.starts_with('.');
+    if is_bare && path.join("flake.nix").is_file() { format!("./{reference}") } else { reference.to_owned() }
+}
+
+fn is_local(metadata: &Metadata) -> bool {
+    let kind = metadata.resolved.get("type").and_then(Value::as_str);
+    let url = metadata.resolved.get("url").and_then(Value::as_str).unwrap_or_default();
+    kind == Some("path")
+        || url.starts_with("file:")
+        || url.starts_with('/')
+        || metadata.resolved_url.contains("file://")
+}
+
+/// Without user and password.
+fn printable_url(url: &str) -> String {
+    let shown = match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+            let host = match authority.rsplit_once('@') {
+                // `git@host` is no secret, and part of every ssh address.
+                Some((user, host)) if user.contains(':') || scheme.contains("http") => host,
+                _ => authority,
+            };
+            format!("{scheme}://{host}{path}")
+        }
+        None => url.to_owned(),
+    };
+    message::printable(&shown)
+}
+
+/// Says what to do about a flake that Nix cannot read.
+fn explain(flake: &str, said: &str) -> anyhow::Error {
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["syntax error", "unexpected", "undefined variable", "expected a"]) {
+        anyhow!("the `flake.nix` of `{flake}` is not valid: {said}")
+    } else if has(&["shallow"]) {
+        anyhow!("flake `{flake}` is a shallow clone: {said} (fetch the whole history, or use `git+file:.?shallow=1`)")
+    } else if has(&["flake.nix", "not a flake", "is not part of a flake", "No such file", "does not exist"]) {
+        anyhow!(
+            "no flake at `{flake}`: {said} (give a folder with a `flake.nix`, in a git repository one that `git add` has added, \
+             or a reference such as `github:owner/repo`)"
+        )
+    } else if message::is_fetch_failure(said) {
+        cannot_fetch(flake, said)
+    } else {
+        anyhow!("flake `{flake}` cannot be read: {said}")
+    }
+}
+
+/// The error for a flake or an input that cannot be downloaded.
+pub fn cannot_fetch(flake: &str, said: &str) -> anyhow::Error {
+    anyhow!(
+        "flake `{flake}` or one of its inputs cannot be fetched: {said} (check the network, the `flake.lock` and the access tokens in \
+         `nix.conf`, or replace the input with `--override-input`)"
+    )
+}
+
+/// A temporary flake around the target.
+pub struct Wrapper {
+    /// Removed when the wrapper is.
+    directory: TempDir,
+    /// Where it is, without symbolic links: newer versions refuse those in a `path:` reference.
+    path: PathBuf,
+    override_inputs: Vec<(String, String)>,
+    allow_import_from_derivation: bool,
+}
+
+impl Wrapper {
+    /// Writes the wrapper of a flake.
+    pub fn new(
+        flake: &Flake,
+        override_inputs: &[(String, String)],
+        allow_import_from_derivation: bool,
+    ) -> Result<Self> {
+        let directory = TempDir::with_prefix("nixdag-").context("cannot make a temporary folder")?;
+        let path = fs::canonicalize(directory.path()).context("cannot find the temporary folder")?;
+        let text = format!(
+            "{{\n  inputs.target.url = {};\n  outputs = {{ self, target }}: {{ query = import ./{} target; }};\n}}\n",
+            nix_string(&flake.reference),
+            message::QUERY_FILE
+        );
+        for (name, text) in [("flake.nix", text.as_str()), (message::QUERY_FILE, QUERY)] {
+            fs::write(path.join(name), text).context("cannot write to the temporary folder")?;
+        }
+        let override_inputs = override_inputs
+            .iter()
+            .map(|(input, replacement)| Ok((format!("target/{input}"), absolute(replacement)?)))
+            .collect::<Result<_>>()?;
+        Ok(Self { directory, path, override_inputs, allow_import_from_derivation })
+    }
+
+    /// The arguments of a `nix` that answers the questions, given as JSON.
+    pub fn arguments(&self, questions: &str) -> Vec<OsString> {
+        let mut url = String::from("path:");
+        for byte in self.path.as_os_str().as_encoded_bytes() {
+            if byte.is_ascii_alphanumeric() || b"/-_.".contains(byte) {
+                url.push(char::from(*byte));
+            } else {
+                // Writing to a string cannot fail.
+                let _ = write!(url, "%{byte:02X}");
+            }
+        }
+        let question = format!("query: query (builtins.fromJSON {})", nix_string(questions));
+        let flag = |on: bool| if on { "true" } else { "false" };
+        let mut arguments: Vec<OsString> = [
+            "eval",
+            &format!("{url}#query"),
+            "--apply",
+            &question,
+            "--json",
+            "--no-write-lock-file",
+            "--option",
+            "eval-cache",
+            "false",
+            "--option",
+            "warn-dirty",
+            "false",
+            "--option",
+            "allow-import-from-derivation",
+            flag(self.allow_import_from_derivation),
+        ]
+        .into_iter()
+        .map(OsString::from)
+        .collect();
+        for (input, replacement) in &self.override_inputs {
+            arguments.extend(["--override-input", input, replacement].map(OsString::from));
+        }
+        arguments
+    }
+
+    /// A message without the path of the wrapper.
+    pub fn hide(&self, message: &str) -> String {
+        [self.path.as_path(), self.directory.path()]
+            .iter()
+            .filter_map(|path| path.to_str())
+            .fold(message.to_owned(), |message, path| message.replace(path, "nixdag's own flake"))
+    }
+}
+
+/// A relative path, with or without `path:`, from the root: it is relative to the working directory, not to the wrapper.
+fn absolute(reference: &str) -> Result<String> {
+    let (prefix, path) = reference.strip_prefix("path:").map_or(("", reference), |path| ("path:", path));
+    if !path.starts_with('.') {
+        return Ok(reference.to_owned());
+    }
+    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+    let here = env::current_dir().context("cannot find the working directory")?;
+    let found = fs::canonicalize(here.join(path))
+        .with_context(|| format!("no folder `{}` in the working directory", message::printable(path)))?;
+    let found =
+        found.to_str().with_context(|| format!("the folder `{}` has a name that is no text", path.escape_debug()))?;
+    Ok(format!("{prefix}{found}{query}"))
+}
+
+/// Text as a Nix string literal.
+fn nix_string(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len() + 2);
+    literal.push('"');
+    for c in text.chars() {
+        if matches!(c, '"' | '\\' | '$') {
+            literal.push('\\');
+        }
+        literal.push(c);
+    }
+    literal.push('"');
+    literal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_address_has_no_password() {
+        for (url, shown) in [
+            ("https://user:secret@host/x?y=1", "https://host/x?y=1"),
+            ("git+https://token@host/x", "git+https://host/x"),
+            ("git+ssh://git@host/x", "git+ssh://git@host/x"),
+            ("github:owner/repo", "github:owner/repo"),
+            ("https://host/a@b", "https://host/a@b"),
+        ] {
+            assert_eq!(printable_url(url), shown);
+        }
+    }
+
+    #[test]
+    fn text_becomes_a_nix_string() {
+        assert_eq!(nix_string(r#"a"b\c${d}"#), r#""a\"b\\c\${d}""#);
+    }
+}

@@ -1,0 +1,87 @@
+//! Results: to standard output, or to a file that is written whole or not at all.
+
+use std::fs;
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+
+/// Where a result goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// A file.
+    File(PathBuf),
+}
+
+impl From<Option<PathBuf>> for Output {
+    /// None and `-` are standard output.
+    fn from(path: Option<PathBuf>) -> Self {
+        path.filter(|path| path.as_os_str() != "-").map_or(Self::Stdout, Self::File)
+    }
+}
+
+impl Output {
+    /// Hands a buffered writer to `write` and makes the result visible only once it is complete.
+    ///
+    /// A reader of standard output that has gone away, as `head` does, is no error.
+    pub fn write(&self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+        match self {
+            Self::Stdout => {
+                let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+                match write(&mut out).and_then(|()| out.flush()) {
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                    result => result.context("cannot write to standard output"),
+                }
+            }
+            Self::File(path) => write_whole(path, write).with_context(|| format!("cannot write `{}`", path.display())),
+        }
+    }
+}
+
+/// Writes a file beside its final place and moves it there.
+fn write_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    // Through a symbolic link to the file that it means, so that the link stays one.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if path.is_dir() {
+        return Err(anyhow!("it is a directory"));
+    }
+    if path.exists() && !path.is_file() {
+        // A device or a pipe cannot be replaced, only written to.
+        let mut out = BufWriter::new(fs::File::options().write(true).open(&path)?);
+        write(&mut out)?;
+        return Ok(out.flush()?);
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    let mut out = BufWriter::with_capacity(1 << 16, file.as_file_mut());
+    write(&mut out)?;
+    out.flush()?;
+    drop(out);
+    let permissions = fs::metadata(&path).map(|metadata| metadata.permissions());
+    file.as_file().set_permissions(permissions.unwrap_or_else(|_| fs::Permissions::from_mode(0o644)))?;
+    file.persist(&path)?;
+    Ok(())
+}
+
+/// Most bytes that are read of any input file.
+const MAX_INPUT: u64 = 1 << 30;
+
+/// Reads an input file; `-` is standard input.
+pub fn read_input(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = |bytes: &mut Vec<u8>| -> io::Result<u64> {
+        if path.as_os_str() == "-" {
+            io::stdin().lock().take(MAX_INPUT + 1).read_to_end(bytes).map(|read| read as u64)
+        } else {
+            fs::File::open(path)?.take(MAX_INPUT + 1).read_to_end(bytes).map(|read| read as u64)
+        }
+    };
+    let length = read(&mut bytes).with_context(|| format!("cannot read `{}`", path.display()))?;
+    if length > MAX_INPUT {
+        return Err(anyhow!("`{}` has more than {MAX_INPUT} bytes", path.display()));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,83 @@
+//! The needed derivations as a [`Problem`]: dense numbers, durations, systems.
+//!
+//! In: the graph, what is needed, the targets and the cost model. Out: the problem and, beside it, what turns its nodes back into
+//! derivations.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::Estimate;
+use super::estimate::CostModel;
+use super::problem::{ANY_SYSTEM, Adjacency, Node, Problem, System};
+use crate::availability::Needed;
+use crate::graph::{DrvId, Graph};
+
+/// What Nix calls the system of a derivation that it builds itself.
+pub const BUILTIN: &str = "builtin";
+
+/// The problem and the way back.
+#[derive(Clone, Debug)]
+pub struct NeededGraph {
+    /// What the planner solves.
+    pub problem: Problem,
+    /// The derivation of each node.
+    pub drvs: Vec<DrvId>,
+    /// How long each node takes, and who says so.
+    pub estimates: Vec<Estimate>,
+    /// Names of the systems, by number.
+    pub systems: Vec<Arc<str>>,
+}
+
+impl NeededGraph {
+    /// Numbers the needed derivations in the graph's order, in which inputs stand before consumers.
+    pub fn new(graph: &Graph, needed: &Needed, targets: &[DrvId], costs: &CostModel) -> Self {
+        let drvs: Vec<DrvId> = needed.ids().collect();
+        let mut number: HashMap<DrvId, Node> = HashMap::with_capacity(drvs.len());
+        for (node, &id) in drvs.iter().enumerate() {
+            number.insert(id, node as Node);
+        }
+        let mut target = vec![false; drvs.len()];
+        for id in targets {
+            if let Some(&node) = number.get(id) {
+                target[node as usize] = true;
+            }
+        }
+        let inputs = Adjacency::from_lists(
+            drvs.iter()
+                .map(|&id| graph.inputs(id).iter().filter_map(|input| number.get(&input.drv).copied()).collect()),
+        );
+
+        let names: BTreeMap<&str, ()> = drvs.iter().map(|&id| (&*graph.node(id).system, ())).collect();
+        let systems: Vec<Arc<str>> = names.into_keys().filter(|&name| name != BUILTIN).map(Into::into).collect();
+        let numbers: HashMap<&str, System> =
+            systems.iter().enumerate().map(|(index, name)| (&**name, index as System)).collect();
+        let system =
+            drvs.iter().map(|&id| numbers.get(&*graph.node(id).system).copied().unwrap_or(ANY_SYSTEM)).collect();
+
+        let estimates: Vec<Estimate> =
+            drvs.iter().zip(&target).map(|(&id, &is_target)| costs.of(graph.node(id), is_target)).collect();
+        // The graph's order breaks ties by name, so sorting by name again is cheap.
+        let mut by_name: Vec<Node> = (0..drvs.len() as Node).collect();
+        by_name.sort_by_key(|&node| graph.node(drvs[node as usize]).name());
+        let mut name_rank = vec![0; drvs.len()];
+        let mut rank = 0;
+        for (position, &node) in by_name.iter().enumerate() {
+            let name = |node: Node| graph.node(drvs[node as usize]).name();
+            if position > 0 && name(by_name[position - 1]) != name(node) {
+                rank = position as u32;
+            }
+            name_rank[node as usize] = rank;
+        }
+        let problem = Problem {
+            consumers: inputs.reversed(),
+            inputs,
+            duration: estimates.iter().map(|estimate| estimate.duration).collect(),
+            cheap: drvs.iter().map(|&id| graph.node(id).fixed_output || graph.node(id).prefer_local_build).collect(),
+            target,
+            system,
+            floating: drvs.iter().map(|&id| graph.node(id).is_floating()).collect(),
+            name_rank,
+        };
+        Self { problem, drvs, estimates, systems }
+    }
+}

@@ -1,0 +1,133 @@
+//! Support for tests that need Nix: each runs with an empty store of its own, once with every version of Nix that is there.
+//!
+//! The `nix` on PATH is always used; the environment variable `NIXDAG_NIX_VERSIONS` may name a folder with more
+//! (`2.26/bin/nix`, `2.34/bin/nix`). The store is a tmpfs over `/nix` in a mount namespace, so nothing on the machine is touched.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::new_without_default, reason = "a test fails by panicking")]
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Set, to the folder of the version or to nothing, in a process that runs inside.
+const INSIDE: &str = "NIXDAG_TEST_INSIDE";
+
+/// A way to run programs with an empty Nix store, a private home, and one version of Nix.
+pub struct FreshNix {
+    /// The folder with `nix`, or none for the one on PATH.
+    programs: Option<PathBuf>,
+    home: TempDir,
+}
+
+impl FreshNix {
+    /// One for every version of Nix, the one on PATH first.
+    pub fn every_version() -> Vec<Self> {
+        let mut programs = vec![None];
+        if let Some(folder) = std::env::var_os("NIXDAG_NIX_VERSIONS") {
+            let entries = fs::read_dir(&folder).expect("NIXDAG_NIX_VERSIONS names a folder");
+            let mut found: Vec<_> = entries.map(|entry| entry.unwrap().path().join("bin")).collect();
+            found.retain(|bin| bin.join("nix").exists());
+            assert!(!found.is_empty(), "no version of Nix in NIXDAG_NIX_VERSIONS");
+            found.sort();
+            programs.extend(found.into_iter().map(Some));
+        }
+        programs.into_iter().map(|programs| Self { programs, home: TempDir::new().unwrap() }).collect()
+    }
+
+    /// The `nix` on PATH.
+    pub fn new() -> Self {
+        Self { programs: None, home: TempDir::new().unwrap() }
+    }
+
+    /// A private folder that the programs see as their home.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// A command that will run with an empty store; the store is gone when it ends.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+        let mut command = Command::new("unshare");
+        command.arg(if is_root { "-m" } else { "-Urm" });
+        command.args(["sh", "-c", "mount -t tmpfs none /nix && exec \"$@\"", "sh"]).arg(program);
+        let path = std::env::var("PATH").unwrap();
+        let path = match &self.programs {
+            Some(folder) => format!("{}:{path}", folder.display()),
+            None => path,
+        };
+        command.env("PATH", path).env("HOME", self.home()).env(INSIDE, self.programs.clone().unwrap_or_default());
+        for name in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NIX_PATH", "NIX_REMOTE"] {
+            command.env_remove(name);
+        }
+        let registry = self.home().join("registry.json");
+        fs::write(&registry, r#"{"flakes":[],"version":2}"#).unwrap();
+        let config = "sandbox = false\nbuild-users-group =\nsubstituters =\ndownload-attempts = 1\n";
+        command.env("NIX_CONFIG", format!("{config}flake-registry = {}\n", registry.display()));
+        command.env("GIT_CONFIG_COUNT", "0").env("GIT_AUTHOR_NAME", "a").env("GIT_AUTHOR_EMAIL", "a@example.org");
+        command.env("GIT_COMMITTER_NAME", "a").env("GIT_COMMITTER_EMAIL", "a@example.org");
+        command
+    }
+}
+
+/// Runs the body of the test `name` with every version of Nix, each in a process with an empty store: in the outer process this starts the
+/// test binary again, in the inner one it runs `body`.
+pub fn with_every_nix(name: &str, body: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return body();
+    }
+    for nix in FreshNix::every_version() {
+        run_again(&nix, name);
+    }
+}
+
+/// The same with the `nix` on PATH alone.
+pub fn with_nix(name: &str, body: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some() {
+        return body();
+    }
+    run_again(&FreshNix::new(), name);
+}
+
+fn run_again(nix: &FreshNix, name: &str) {
+    let this = std::env::current_exe().unwrap();
+    let output = nix.command(this).args(["--exact", name, "--nocapture", "--test-threads", "1"]).output().unwrap();
+    let text = shown(&output);
+    // A name that matches no test would pass without doing anything.
+    assert!(output.status.success() && text.contains("1 passed"), "with {:?}:\n{text}", nix.programs);
+}
+
+/// Both streams of a finished process, for an assertion's message.
+pub fn shown(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Runs a program and returns its trimmed standard output.
+#[track_caller]
+pub fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{program} {arguments:?}: {}", shown(&output));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// A folder with files, each path with its text.
+pub fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::with_prefix("flake").unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+/// Makes a folder a git repository with one commit of everything in it.
+pub fn commit(folder: &Path) {
+    run(folder, "git", &["init", "-q"]);
+    run(folder, "git", &["add", "."]);
+    run(folder, "git", &["commit", "-q", "-m", "x"]);
+}
