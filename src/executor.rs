@@ -34,7 +34,7 @@ pub struct Executor {
 }
 
 /// The image with Nix in it that containers start from.
-pub const NIX_IMAGE: &str = "nixos/nix:2.34.8";
+pub const NIX_IMAGE: &str = "nixos/nix:2.34.7";
 
 /// CircleCI's executors as nixdag uses them when nobody says otherwise.
 pub fn circleci_defaults() -> Vec<Executor> {

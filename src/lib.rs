@@ -17,6 +17,7 @@ pub mod nix;
 pub mod output;
 pub mod pattern;
 pub mod plan;
+pub mod provider;
 pub mod settings;
 pub mod target;
 pub mod view;

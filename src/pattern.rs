@@ -5,21 +5,14 @@
 //! and braces mean something outside quotes; inside quotes everything is literal. A segment matches exactly one name: no
 //! glob reaches across a dot of the path, though a name may contain dots of its own.
 
+mod parse;
+
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::attribute::AttributePath;
-
-/// Most alternatives that the braces of one pattern may stand for.
-const MAX_ALTERNATIVES: usize = 4096;
-
-/// Most characters of all alternatives of one pattern together.
-const MAX_EXPANDED: usize = 1 << 20;
-
-/// How deep braces may nest.
-const MAX_NESTING: usize = 32;
 
 /// A parsed attribute pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +22,7 @@ pub struct Pattern {
 }
 
 /// What one name of an attribute path has to look like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
     /// Exactly this name.
     Literal(String),
@@ -38,10 +31,10 @@ pub enum Segment {
 }
 
 /// A glob over the characters of one name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Glob(Vec<Token>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Token {
     /// Ends a segment.
     Dot,
@@ -59,28 +52,10 @@ enum Token {
     },
 }
 
-/// A piece of the text before its braces are expanded.
-enum Piece {
-    Token(Token),
-    Braces(Vec<Vec<Piece>>),
-}
-
 impl Pattern {
     /// Reads a pattern; an error names the pattern and the character (from 1) at fault.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut parser = Parser { text, chars: text.chars().collect(), at: 0, nesting: 0 };
-        let pieces = parser.sequence()?;
-        if parser.at < parser.chars.len() {
-            // `sequence` stops early only at a closing brace that nothing opened.
-            return parser.fail(parser.at, "`}` without `{` (put a brace that belongs to a name in quotes)");
-        }
-        let mut alternatives = Vec::new();
-        for tokens in expand(text, &pieces)? {
-            let alternative = segments(text, tokens)?;
-            if !alternatives.contains(&alternative) {
-                alternatives.push(alternative);
-            }
-        }
+        let alternatives = parse::alternatives(text)?;
         Ok(Self { text: text.to_owned(), alternatives })
     }
 
@@ -175,193 +150,6 @@ impl Token {
     }
 }
 
-struct Parser<'t> {
-    text: &'t str,
-    chars: Vec<char>,
-    at: usize,
-    nesting: usize,
-}
-
-impl Parser<'_> {
-    fn fail<T>(&self, at: usize, what: &str) -> Result<T> {
-        bail!("pattern `{}`, character {}: {what}", self.text, at + 1)
-    }
-
-    fn peek(&self) -> Option<char> {
-        self.chars.get(self.at).copied()
-    }
-
-    /// Reads up to the end, or up to a `,` or `}` that closes the braces it stands in.
-    fn sequence(&mut self) -> Result<Vec<Piece>> {
-        let mut pieces = Vec::new();
-        while let Some(c) = self.peek() {
-            let start = self.at;
-            match c {
-                '}' => break,
-                ',' if self.nesting > 0 => break,
-                '{' => {
-                    pieces.push(self.braces()?);
-                    continue;
-                }
-                '"' => {
-                    self.quoted(&mut pieces)?;
-                    continue;
-                }
-                '[' => {
-                    let class = self.class()?;
-                    pieces.push(Piece::Token(class));
-                    continue;
-                }
-                '*' if self.chars.get(start + 1) == Some(&'*') => {
-                    return self.fail(start, "`**` is no glob: write one `*` for each level (`packages.*.*`)");
-                }
-                '*' => pieces.push(Piece::Token(Token::Star)),
-                '?' => pieces.push(Piece::Token(Token::Any)),
-                '.' => pieces.push(Piece::Token(Token::Dot)),
-                other => pieces.push(Piece::Token(Token::Char(other))),
-            }
-            self.at += 1;
-        }
-        Ok(pieces)
-    }
-
-    fn braces(&mut self) -> Result<Piece> {
-        let start = self.at;
-        if self.nesting == MAX_NESTING {
-            return self.fail(start, &format!("braces nest deeper than {MAX_NESTING} levels"));
-        }
-        self.nesting += 1;
-        let mut alternatives = Vec::new();
-        loop {
-            self.at += 1; // the opening brace or a comma
-            alternatives.push(self.sequence()?);
-            match self.peek() {
-                Some(',') => {}
-                Some(_) => break,
-                None => {
-                    return self.fail(start, "`{` is never closed (put a brace that belongs to a name in quotes)");
-                }
-            }
-        }
-        self.at += 1;
-        self.nesting -= 1;
-        Ok(Piece::Braces(alternatives))
-    }
-
-    /// The same escapes as in [`AttributePath::parse`].
-    fn quoted(&mut self, pieces: &mut Vec<Piece>) -> Result<()> {
-        let start = self.at;
-        self.at += 1;
-        pieces.push(Piece::Token(Token::Quotes));
-        loop {
-            let Some(mut c) = self.peek() else { return self.fail(start, "`\"` is never closed") };
-            self.at += 1;
-            if c == '"' {
-                return Ok(());
-            }
-            if c == '\\' {
-                let Some(escaped) = self.peek() else { return self.fail(start, "`\"` is never closed") };
-                self.at += 1;
-                c = match escaped {
-                    'n' => '\n',
-                    'r' => '\r',
-                    't' => '\t',
-                    other => other,
-                };
-            }
-            pieces.push(Piece::Token(Token::Char(c)));
-        }
-    }
-
-    fn class(&mut self) -> Result<Token> {
-        let start = self.at;
-        self.at += 1;
-        let negated = self.peek() == Some('!');
-        self.at += usize::from(negated);
-        let mut ranges = Vec::new();
-        loop {
-            let Some(from) = self.peek() else {
-                return self.fail(start, "`[` is never closed (put a bracket that belongs to a name in quotes)");
-            };
-            self.at += 1;
-            // As everywhere, a `]` that stands first is a member.
-            if from == ']' && !ranges.is_empty() {
-                return Ok(Token::Class { negated, ranges });
-            }
-            let to = match (self.peek(), self.chars.get(self.at + 1)) {
-                (Some('-'), Some(&to)) if to != ']' => {
-                    self.at += 2;
-                    to
-                }
-                _ => from,
-            };
-            if to < from {
-                return self.fail(self.at - 3, &format!("the range `{from}-{to}` is empty"));
-            }
-            ranges.push((from, to));
-        }
-    }
-}
-
-/// All token lists that the pieces stand for, in the order of the text.
-fn expand(text: &str, pieces: &[Piece]) -> Result<Vec<Vec<Token>>> {
-    let mut lists: Vec<Vec<Token>> = vec![Vec::new()];
-    let mut size = 0; // tokens in `lists`
-    for piece in pieces {
-        let endings = match piece {
-            Piece::Token(token) => vec![vec![token.clone()]],
-            Piece::Braces(alternatives) => {
-                let mut endings = Vec::new();
-                for alternative in alternatives {
-                    endings.extend(expand(text, alternative)?);
-                }
-                endings
-            }
-        };
-        // Checked before anything is copied: every list meets every ending.
-        let ending_size: usize = endings.iter().map(Vec::len).sum();
-        size = size * endings.len() + ending_size * lists.len();
-        if lists.len() * endings.len() > MAX_ALTERNATIVES || size > MAX_EXPANDED {
-            bail!(
-                "pattern `{}…`: its braces stand for more than {MAX_ALTERNATIVES} alternatives or {MAX_EXPANDED} characters \
-                 (use a glob, or several patterns)",
-                text.chars().take(100).collect::<String>()
-            );
-        }
-        match endings.as_slice() {
-            [ending] => lists.iter_mut().for_each(|list| list.extend_from_slice(ending)),
-            _ => {
-                let longer =
-                    |list: &Vec<Token>| endings.iter().map(|ending| [list.as_slice(), ending].concat()).collect();
-                lists = lists.iter().flat_map(|list| -> Vec<Vec<Token>> { longer(list) }).collect();
-            }
-        }
-    }
-    Ok(lists)
-}
-
-/// Cuts an expanded alternative at its dots.
-fn segments(text: &str, tokens: Vec<Token>) -> Result<Vec<Segment>> {
-    tokens
-        .split(|token| *token == Token::Dot)
-        .map(|segment| {
-            if segment.is_empty() {
-                bail!("pattern `{text}` has an empty name (write it `\"\"`)");
-            }
-            let mut glob: Vec<Token> = segment.iter().filter(|token| **token != Token::Quotes).cloned().collect();
-            glob.dedup_by(|a, b| *a == Token::Star && *b == Token::Star);
-            let literal: Option<String> = glob
-                .iter()
-                .map(|token| match token {
-                    Token::Char(c) => Some(*c),
-                    _ => None,
-                })
-                .collect();
-            Ok(literal.map_or_else(|| Segment::Glob(Glob(glob)), Segment::Literal))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -396,6 +184,7 @@ mod tests {
         let pattern = "legacyPackages.x.pkgsCross.{musl64,arm.{sub,}thing}.{hello,git}";
         let pattern = Pattern::parse(pattern).unwrap();
         assert_eq!(pattern.alternatives().len(), 6);
+        assert_eq!(Pattern::parse("{a,a}.{b,b}").unwrap().alternatives().len(), 1);
         assert!(pattern.matches(&["legacyPackages", "x", "pkgsCross", "musl64", "git"].map(String::from)));
         assert!(pattern.matches(&["legacyPackages", "x", "pkgsCross", "arm", "subthing", "hello"].map(String::from)));
         assert!(pattern.matches(&["legacyPackages", "x", "pkgsCross", "arm", "thing", "hello"].map(String::from)));

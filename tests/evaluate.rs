@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use nixdag::attribute::AttributePath;
-use nixdag::nix::command::Nix;
+use nixdag::nix::command::{Nix, Version};
 use nixdag::nix::evaluate::{Evaluation, Request, Systems, evaluate};
 use nixdag::nix::system;
 use nixdag::pattern::Pattern;
@@ -125,6 +125,7 @@ fn every_good_attribute_is_a_target_and_every_bad_one_has_its_message() {
         for target in &evaluation.targets {
             assert!(Path::new(&target.drv_path).is_file(), "{}", target.drv_path);
         }
+        evaluation.targets.iter().map(|target| format!("{} {}\n", target.attribute, target.drv_path)).collect()
     });
 }
 
@@ -198,6 +199,56 @@ fn the_targets_are_those_of_nix_build() {
         for reference in &references[..4] {
             assert_eq!(same(root, reference).revision, None, "{reference}");
         }
+        String::new()
+    });
+}
+
+#[test]
+fn relative_inputs_and_followed_ones_are_those_of_nix_build() {
+    with_every_nix("relative_inputs_and_followed_ones_are_those_of_nix_build", || {
+        let value = "{ outputs = { self }: { v = self.outPath; }; }";
+        let all = folder(&[
+            ("b/flake.nix", value),
+            ("c/flake.nix", value),
+            ("main/below/flake.nix", value),
+            ("a/inner/flake.nix", value),
+            (
+                "a/flake.nix",
+                r#"{ inputs.c.url = "path:ROOT/c"; inputs.inner.url = "path:./inner"; outputs = { self, c, inner }: { v = c.v + inner.v; }; }"#,
+            ),
+            (
+                "main/flake.nix",
+                r#"{
+                  inputs = { a.url = "path:ROOT/a"; b.url = "path:ROOT/b"; a.inputs.c.follows = "b"; below.url = "path:./below"; x.follows = "a/c"; };
+                  outputs = { self, a, b, below, x }: {
+                    packages.SYSTEM.told = derivation { name = "told"; system = "SYSTEM"; builder = "/bin/sh"; args = [ a.v b.v below.v x.v self ]; };
+                  };
+                }"#,
+            ),
+        ]);
+        for file in ["a/flake.nix", "main/flake.nix"] {
+            let file = all.path().join(file);
+            let text = fs::read_to_string(&file).unwrap().replace("ROOT", path(&all));
+            fs::write(file, text.replace("SYSTEM", &system::current())).unwrap();
+        }
+        let main = all.path().join("main");
+        let flakes = ["--extra-experimental-features", "nix-command flakes"];
+        let reference = format!("path:{}", main.display());
+        let compare = || {
+            let installable = format!("{reference}#packages.{}.told.drvPath", system::current());
+            let arguments = [flakes.as_slice(), &["eval", "--raw", "--no-write-lock-file", &installable]].concat();
+            let evaluation = ask(&request(&reference, &[]));
+            assert_eq!(evaluation.targets[0].drv_path, run(&main, "nix", &arguments));
+            evaluation.warnings
+        };
+        assert!(compare()[0].contains("does not cover all inputs"));
+        assert!(!main.join("flake.lock").exists());
+        // Before 2.26 a locked relative input is an error in Nix itself.
+        if Nix::find().unwrap().version() >= (Version { major: 2, minor: 26 }) {
+            run(&main, "nix", &[flakes.as_slice(), &["flake", "lock", &reference]].concat());
+            assert_eq!(compare(), [] as [&str; 0]);
+        }
+        String::new()
     });
 }
 
@@ -329,6 +380,7 @@ fn a_flake_that_fails_as_a_whole_is_one_clear_error() {
             assert!(error.starts_with("no flake at `") && error.contains("github:owner/repo"), "{error}");
         }
         assert!(failure(&request(".#hello", &[])).contains("--select"));
+        String::new()
     });
 }
 
@@ -344,6 +396,7 @@ fn a_locked_input_that_is_gone_is_one_clear_error() {
         let flake = folder(&[("flake.nix", &text), ("flake.lock", lock)]);
         let error = failure(&request(path(&flake), &[]));
         assert!(error.contains("one of its inputs cannot be fetched: ") && error.contains("localhost:1"), "{error}");
+        String::new()
     });
 }
 
@@ -370,6 +423,7 @@ fn inputs_are_overridden_relative_to_the_working_directory() {
         std::env::set_current_dir(both.path()).unwrap();
         let error = failure(&request("main", &[]));
         assert!(error.contains("registry") && error.contains("`./main`"), "{error}");
+        String::new()
     });
 }
 
@@ -382,6 +436,7 @@ fn import_from_derivation_works_when_allowed() {
         );
         let evaluation = ask(&Request { allow_import_from_derivation: true, ..request(path(&flake), &[]) });
         assert!(evaluation.targets[0].drv_path.ends_with("-imported.drv"), "{evaluation:?}");
+        evaluation.targets[0].drv_path.clone()
     });
 }
 

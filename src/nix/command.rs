@@ -79,6 +79,7 @@ pub struct Nix {
     nix: PathBuf,
     nix_store: PathBuf,
     version: Version,
+    is_lix: bool,
     environment: Vec<(OsString, OsString)>,
 }
 
@@ -98,22 +99,28 @@ impl Nix {
         let path = env::var_os("PATH").unwrap_or_default();
         let environment: Vec<_> = env::vars_os().filter(|(name, _)| is_allowed(name)).chain(fixed()).collect();
         let (nix, nix_store) = (on_path(&path, "nix")?, on_path(&path, "nix-store")?);
-        let mut found = Self { nix, nix_store, version: OLDEST, environment };
+        let mut found = Self { nix, nix_store, version: OLDEST, is_lix: false, environment };
         let answer =
             found.run(&found.nix, &[OsString::from("--version")], 4 << 10).context("`nix --version` failed")?;
         let text = String::from_utf8_lossy(&answer.stdout);
         found.version = parse_version(&text).filter(|_| answer.status.success()).ok_or_else(|| {
             anyhow!("`nix --version` printed no version: `{}` (is it Nix?)", text.trim().escape_debug())
         })?;
+        found.is_lix = text.contains("Lix");
         if found.version < OLDEST {
             bail!("Nix {} is too old: nixdag needs {OLDEST} or newer (install a newer Nix)", found.version);
         }
         Ok(found)
     }
 
-    /// The version of `nix`; Lix counts as the Nix that it is like.
+    /// The version that `nix` says it has.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// True for Lix, which left Nix at 2.18 and counts on its own from 2.90.
+    pub fn is_lix(&self) -> bool {
+        self.is_lix
     }
 
     /// Runs `nix` with flakes switched on. Standard output beyond `limit` bytes is an error.
@@ -324,7 +331,13 @@ mod tests {
 
     fn shell(script: &str, limit: usize) -> Result<Finished> {
         let shell = PathBuf::from("/bin/sh");
-        let nix = Nix { nix: shell.clone(), nix_store: shell.clone(), version: OLDEST, environment: Vec::new() };
+        let nix = Nix {
+            nix: shell.clone(),
+            nix_store: shell.clone(),
+            version: OLDEST,
+            is_lix: false,
+            environment: Vec::new(),
+        };
         nix.run(&shell, &["-c".into(), script.into()], limit)
     }
 

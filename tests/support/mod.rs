@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::new_without_default, reason = "a test fails by panicking")]
 
+pub mod pipeline;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -16,6 +18,9 @@ use tempfile::TempDir;
 
 /// Set, to the folder of the version or to nothing, in a process that runs inside.
 const INSIDE: &str = "NIXDAG_TEST_INSIDE";
+
+/// Before what a body returned, on the output of the inner process.
+const RESULT: &str = "result: ";
 
 /// A way to run programs with an empty Nix store, a private home, and one version of Nix.
 pub struct FreshNix {
@@ -74,31 +79,39 @@ impl FreshNix {
     }
 }
 
-/// Runs the body of the test `name` with every version of Nix, each in a process with an empty store: in the outer process this starts the
-/// test binary again, in the inner one it runs `body`.
-pub fn with_every_nix(name: &str, body: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return body();
+/// Runs the body of the test `name` with every version of Nix, each in a process with an empty store: in the outer process this
+/// starts the test binary again, in the inner one it runs `body`. What `body` returns has to be the same for all versions.
+pub fn with_every_nix(name: &str, body: impl FnOnce() -> String) {
+    if is_inside() {
+        println!("\n{RESULT}{:?}", body());
+        return;
     }
-    for nix in FreshNix::every_version() {
-        run_again(&nix, name);
-    }
+    let results: Vec<String> = FreshNix::every_version()
+        .iter()
+        .map(|nix| run_again(nix, name).expect("the body returned something"))
+        .collect();
+    assert!(results.iter().all(|result| *result == results[0]), "versions of Nix differ: {results:#?}");
 }
 
 /// The same with the `nix` on PATH alone.
 pub fn with_nix(name: &str, body: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
+    if is_inside() {
         return body();
     }
     run_again(&FreshNix::new(), name);
 }
 
-fn run_again(nix: &FreshNix, name: &str) {
+fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+fn run_again(nix: &FreshNix, name: &str) -> Option<String> {
     let this = std::env::current_exe().unwrap();
     let output = nix.command(this).args(["--exact", name, "--nocapture", "--test-threads", "1"]).output().unwrap();
     let text = shown(&output);
     // A name that matches no test would pass without doing anything.
     assert!(output.status.success() && text.contains("1 passed"), "with {:?}:\n{text}", nix.programs);
+    text.lines().find_map(|line| line.strip_prefix(RESULT)).map(str::to_owned)
 }
 
 /// Both streams of a finished process, for an assertion's message.

@@ -1,28 +1,21 @@
-//! The flake that is evaluated, and the small flake that is put around it to ask questions.
+//! The flake that is evaluated: what a reference means.
 //!
-//! In: a flake reference as somebody typed it. Out: a [`Flake`], what `nix flake metadata` knows about it, and a [`Wrapper`], a
-//! temporary flake with the target as its only input. Evaluated as an input the target stays pure, sees the same `self` and has the
-//! same derivations as with `nix build`, needs no lock written, and its `nixConfig` is not applied.
+//! In: a flake reference as somebody typed it. Out: a [`Flake`], what `nix flake metadata` knows about it, or one clear error.
 
 use std::env;
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::message;
 use crate::nix::command::Nix;
 
 /// Bytes of metadata that are read: a lock of tens of thousands of inputs.
 const MAX_METADATA: usize = 64 << 20;
-
-/// The questions, as a function of the target.
-const QUERY: &str = include_str!("query.nix");
 
 /// What identifies the flake in a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +30,7 @@ pub struct FlakeInfo {
 pub struct Flake {
     pub info: FlakeInfo,
     /// The reference that Nix is given from here on.
-    reference: String,
+    pub reference: String,
     /// Whether the lock file has to change before it covers all inputs.
     pub lock_is_incomplete: bool,
 }
@@ -165,90 +158,8 @@ pub fn cannot_fetch(flake: &str, said: &str) -> anyhow::Error {
     )
 }
 
-/// A temporary flake around the target.
-pub struct Wrapper {
-    /// Removed when the wrapper is.
-    directory: TempDir,
-    /// Where it is, without symbolic links: newer versions refuse those in a `path:` reference.
-    path: PathBuf,
-    override_inputs: Vec<(String, String)>,
-    allow_import_from_derivation: bool,
-}
-
-impl Wrapper {
-    /// Writes the wrapper of a flake.
-    pub fn new(
-        flake: &Flake,
-        override_inputs: &[(String, String)],
-        allow_import_from_derivation: bool,
-    ) -> Result<Self> {
-        let directory = TempDir::with_prefix("nixdag-").context("cannot make a temporary folder")?;
-        let path = fs::canonicalize(directory.path()).context("cannot find the temporary folder")?;
-        let text = format!(
-            "{{\n  inputs.target.url = {};\n  outputs = {{ self, target }}: {{ query = import ./{} target; }};\n}}\n",
-            nix_string(&flake.reference),
-            message::QUERY_FILE
-        );
-        for (name, text) in [("flake.nix", text.as_str()), (message::QUERY_FILE, QUERY)] {
-            fs::write(path.join(name), text).context("cannot write to the temporary folder")?;
-        }
-        let override_inputs = override_inputs
-            .iter()
-            .map(|(input, replacement)| Ok((format!("target/{input}"), absolute(replacement)?)))
-            .collect::<Result<_>>()?;
-        Ok(Self { directory, path, override_inputs, allow_import_from_derivation })
-    }
-
-    /// The arguments of a `nix` that answers the questions, given as JSON.
-    pub fn arguments(&self, questions: &str) -> Vec<OsString> {
-        let mut url = String::from("path:");
-        for byte in self.path.as_os_str().as_encoded_bytes() {
-            if byte.is_ascii_alphanumeric() || b"/-_.".contains(byte) {
-                url.push(char::from(*byte));
-            } else {
-                // Writing to a string cannot fail.
-                let _ = write!(url, "%{byte:02X}");
-            }
-        }
-        let question = format!("query: query (builtins.fromJSON {})", nix_string(questions));
-        let flag = |on: bool| if on { "true" } else { "false" };
-        let mut arguments: Vec<OsString> = [
-            "eval",
-            &format!("{url}#query"),
-            "--apply",
-            &question,
-            "--json",
-            "--no-write-lock-file",
-            "--option",
-            "eval-cache",
-            "false",
-            "--option",
-            "warn-dirty",
-            "false",
-            "--option",
-            "allow-import-from-derivation",
-            flag(self.allow_import_from_derivation),
-        ]
-        .into_iter()
-        .map(OsString::from)
-        .collect();
-        for (input, replacement) in &self.override_inputs {
-            arguments.extend(["--override-input", input, replacement].map(OsString::from));
-        }
-        arguments
-    }
-
-    /// A message without the path of the wrapper.
-    pub fn hide(&self, message: &str) -> String {
-        [self.path.as_path(), self.directory.path()]
-            .iter()
-            .filter_map(|path| path.to_str())
-            .fold(message.to_owned(), |message, path| message.replace(path, "nixdag's own flake"))
-    }
-}
-
 /// A relative path, with or without `path:`, from the root: it is relative to the working directory, not to the wrapper.
-fn absolute(reference: &str) -> Result<String> {
+pub fn absolute(reference: &str) -> Result<String> {
     let (prefix, path) = reference.strip_prefix("path:").map_or(("", reference), |path| ("path:", path));
     if !path.starts_with('.') {
         return Ok(reference.to_owned());
@@ -260,20 +171,6 @@ fn absolute(reference: &str) -> Result<String> {
     let found =
         found.to_str().with_context(|| format!("the folder `{}` has a name that is no text", path.escape_debug()))?;
     Ok(format!("{prefix}{found}{query}"))
-}
-
-/// Text as a Nix string literal.
-fn nix_string(text: &str) -> String {
-    let mut literal = String::with_capacity(text.len() + 2);
-    literal.push('"');
-    for c in text.chars() {
-        if matches!(c, '"' | '\\' | '$') {
-            literal.push('\\');
-        }
-        literal.push(c);
-    }
-    literal.push('"');
-    literal
 }
 
 #[cfg(test)]
@@ -291,10 +188,5 @@ mod tests {
         ] {
             assert_eq!(printable_url(url), shown);
         }
-    }
-
-    #[test]
-    fn text_becomes_a_nix_string() {
-        assert_eq!(nix_string(r#"a"b\c${d}"#), r#""a\"b\\c\${d}""#);
     }
 }

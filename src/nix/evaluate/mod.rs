@@ -6,6 +6,7 @@
 
 mod flake;
 mod message;
+mod outputs;
 mod query;
 mod selection;
 
@@ -14,7 +15,8 @@ use std::thread;
 
 use anyhow::{Result, bail};
 
-use self::flake::{Flake, Wrapper};
+use self::flake::Flake;
+use self::outputs::Outputs;
 use self::query::{Answer, Asker, Question};
 use self::selection::Selected;
 use super::command::Nix;
@@ -97,13 +99,13 @@ pub struct EvalError {
 /// Evaluates the selected attributes. Fails if the flake as a whole does not evaluate or the patterns select nothing.
 pub fn evaluate(nix: &Nix, request: &Request) -> Result<Evaluation> {
     let flake = Flake::resolve(nix, &request.flake, &request.override_inputs)?;
-    let wrapper = Wrapper::new(&flake, &request.override_inputs, request.allow_import_from_derivation)?;
+    let outputs = Outputs::new(nix, &flake, &request.override_inputs, request.allow_import_from_derivation)?;
     let shown = printable(&request.flake);
     let workers = match request.workers {
         0 => thread::available_parallelism().map_or(2, |count| count.get().min(4)),
         given => given,
     };
-    let asker = Asker::new(nix, &wrapper, &shown, workers);
+    let asker = Asker::new(nix, &outputs, &shown, workers);
     let defaults: Vec<Pattern> = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
     let patterns = if request.select.is_empty() { &defaults } else { &request.select };
 

@@ -3,7 +3,7 @@
 #   { below = PATH; names = [ … ]; }   -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name
 # Other answers: { missing = DEPTH; } nothing has the name at that depth; { kind = TYPE; } the value there is of that type;
 # { failed = true; } evaluation failed in a way that `tryEval` catches (only if `guarded`, else the error goes through).
-target:
+outputs:
 { guarded, questions }:
 let
   inherit (builtins)
@@ -38,7 +38,7 @@ let
 
   answer = path: use:
     let
-      found = walk path 0 target.outputs use;
+      found = walk path 0 outputs use;
       complete = deepSeq found found;
       attempt = tryEval complete;
     in

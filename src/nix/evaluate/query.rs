@@ -16,8 +16,8 @@ use anyhow::{Result, anyhow};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::flake::{self, Wrapper};
-use super::message;
+use super::outputs::Outputs;
+use super::{flake, message};
 use crate::nix::command::Nix;
 
 /// Most questions in one process: what it evaluates stays in its memory.
@@ -92,7 +92,7 @@ type Outcome = Result<Vec<Option<Answer>>, String>;
 /// Asks one flake.
 pub struct Asker<'a> {
     nix: &'a Nix,
-    wrapper: &'a Wrapper,
+    outputs: &'a Outputs,
     /// For messages.
     flake: &'a str,
     workers: usize,
@@ -102,8 +102,8 @@ pub struct Asker<'a> {
 
 impl<'a> Asker<'a> {
     /// `workers` is the number of processes that may run at the same time.
-    pub fn new(nix: &'a Nix, wrapper: &'a Wrapper, flake: &'a str, workers: usize) -> Self {
-        Self { nix, wrapper, flake, workers: workers.max(1), sound: AtomicBool::new(false) }
+    pub fn new(nix: &'a Nix, outputs: &'a Outputs, flake: &'a str, workers: usize) -> Self {
+        Self { nix, outputs, flake, workers: workers.max(1), sound: AtomicBool::new(false) }
     }
 
     /// Answers every question, or fails if the flake as a whole does not evaluate.
@@ -193,13 +193,13 @@ impl<'a> Asker<'a> {
     /// Asks in one process.
     fn process(&self, questions: &[Question], guarded: bool) -> Result<Outcome> {
         let text = json!({ "guarded": guarded, "questions": written(questions) }).to_string();
-        let finished = match self.nix.nix(self.wrapper.arguments(&text), MAX_ANSWER) {
+        let finished = match self.nix.nix(self.outputs.arguments(&text), MAX_ANSWER) {
             Ok(finished) => finished,
             Err(error) => return Err(error.context("cannot evaluate the flake")),
         };
         if !finished.status.success() {
             let said = message::from_stderr(&finished.stderr).unwrap_or_else(|| died(finished.status));
-            return Ok(Err(self.wrapper.hide(&said)));
+            return Ok(Err(self.outputs.hide(&said)));
         }
         let answers: Vec<Written> = match serde_json::from_slice(&finished.stdout) {
             Ok(answers) => answers,

@@ -1,0 +1,154 @@
+//! Checks a CircleCI configuration against what CircleCI's compiler and its limits demand: a parsed configuration goes in,
+//! one sentence a problem comes out.
+//!
+//! CircleCI compiles a continued configuration only after it has answered that all is well, and a refused one leaves a green
+//! setup job and no workflow: so everything that a program can find out is found out here. The configuration may be one that
+//! nixdag wrote, or one that it was merged into: orbs, commands and matrices are understood as far as they go.
+
+mod jobs;
+mod size;
+mod workflow;
+
+use serde_yaml::{Mapping, Value};
+
+use super::template::{self, Reference};
+use crate::provider::Limits;
+
+/// All problems, in the order of the configuration; none for one that CircleCI takes.
+pub fn check(config: &Value, limits: &Limits) -> Vec<String> {
+    let mut problems = Vec::new();
+    let Some(top) = config.as_mapping() else {
+        return vec!["the configuration is no mapping".to_owned()];
+    };
+    top_level(top, &mut problems);
+    strings(config, "the configuration", &mut problems);
+    jobs::check(top, &mut problems);
+    workflow::check(top, limits, &mut problems);
+    size::check(top, limits, &mut problems);
+    problems
+}
+
+fn top_level(top: &Mapping, problems: &mut Vec<String>) {
+    const KEYS: [&str; 12] = [
+        "version",
+        "setup",
+        "orbs",
+        "commands",
+        "executors",
+        "jobs",
+        "workflows",
+        "parameters",
+        "display",
+        "experimental",
+        "job-groups",
+        "functions",
+    ];
+    for (key, _) in top {
+        let key = text(key);
+        // Keys that begin with `x-` are where people keep what they repeat.
+        if !KEYS.contains(&&*key) && !key.starts_with("x-") {
+            problems.push(format!("`{key}` is no key of a configuration"));
+        }
+    }
+    match top.get("version") {
+        Some(Value::String(version)) if version == "2.1" => {}
+        Some(Value::Number(version)) if version.as_f64() == Some(2.1) => {}
+        _ => problems.push("`version` is not 2.1".to_owned()),
+    }
+    if top.get("setup").is_some_and(|setup| *setup != Value::Bool(false)) {
+        problems
+            .push("`setup` is set: a configuration that continues a pipeline may not be in setup itself".to_owned());
+    }
+    let parameters = map(top, "parameters");
+    if parameters.len() > 100 {
+        problems.push(format!("there are {} pipeline parameters, CircleCI takes 100", parameters.len()));
+    }
+    for (name, declaration) in parameters {
+        let name = text(name);
+        if name.chars().count() > 128 {
+            problems.push(format!("the pipeline parameter `{name}` has a name of more than 128 characters"));
+        }
+        let kind = declaration.get("type").and_then(Value::as_str);
+        if !matches!(kind, Some("string" | "boolean" | "integer" | "enum")) {
+            problems
+                .push(format!("the pipeline parameter `{name}` has no type of `string`, `boolean`, `integer`, `enum`"));
+        }
+        match declaration.get("default") {
+            None => problems.push(format!("the pipeline parameter `{name}` has no default")),
+            Some(Value::String(default)) if default.chars().count() > 512 => {
+                problems.push(format!("the pipeline parameter `{name}` has a default of more than 512 characters"));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Looks at every string and key: `<<` only as a template or escaped, and never a mapping key of its own.
+fn strings(value: &Value, place: &str, problems: &mut Vec<String>) {
+    match value {
+        Value::String(string) => {
+            if let Err(error) = template::templates(string) {
+                problems.push(format!("{place} holds {error}"));
+            }
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| strings(item, place, problems)),
+        Value::Mapping(entries) => {
+            for (key, value) in entries {
+                let name = text(key);
+                if name.trim() == "<<" {
+                    problems.push(format!("{place} has a mapping key `<<`"));
+                } else {
+                    strings(key, place, problems);
+                }
+                strings(value, &format!("`{name}`"), problems);
+            }
+        }
+        Value::Tagged(_) => problems.push(format!("{place} holds a YAML tag")),
+        _ => {}
+    }
+}
+
+/// A scalar as text; empty for a mapping or a sequence.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Number(number) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// The mapping under a key; an empty one where there is none.
+fn map<'a>(parent: &'a Mapping, key: &str) -> &'a Mapping {
+    static EMPTY: std::sync::LazyLock<Mapping> = std::sync::LazyLock::new(Mapping::new);
+    parent.get(key).and_then(Value::as_mapping).unwrap_or(&EMPTY)
+}
+
+/// One string, or a sequence of them.
+fn text_list(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::Sequence(items)) => items.iter().map(text).collect(),
+        Some(Value::Null) | None => Vec::new(),
+        Some(value) => vec![text(value)],
+    }
+}
+
+/// Calls back for each template in all strings and keys of a value.
+fn each_reference<'a>(value: &'a Value, visit: &mut dyn FnMut(Reference<'a>)) {
+    match value {
+        Value::String(string) => {
+            // A stray `<<` is reported by [`strings`].
+            for template in template::templates(string).unwrap_or_default() {
+                visit(template.reference);
+            }
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| each_reference(item, visit)),
+        Value::Mapping(entries) => {
+            for (key, value) in entries {
+                each_reference(key, visit);
+                each_reference(value, visit);
+            }
+        }
+        _ => {}
+    }
+}

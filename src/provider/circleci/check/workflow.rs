@@ -1,0 +1,242 @@
+//! Workflows: invocations of jobs, their names, parameters, order, filters and contexts, and the gate.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use serde_yaml::{Mapping, Value};
+
+use super::super::template::Reference;
+use super::super::{GATE, WORKFLOW};
+use super::jobs::WITHOUT_STEPS;
+use super::{each_reference, map, text, text_list};
+use crate::provider::Limits;
+
+/// What an invocation may say beside the job's parameters.
+const INVOCATION_KEYS: [&str; 10] = [
+    "name",
+    "requires",
+    "filters",
+    "context",
+    "type",
+    "pre-steps",
+    "post-steps",
+    "matrix",
+    "serial-group",
+    "override-with",
+];
+
+/// The ends of a job that another one may wait for.
+const STATUSES: [&str; 6] = ["success", "failed", "canceled", "unauthorized", "not_run", "terminal"];
+
+/// CircleCI's most contexts in one configuration.
+const MAX_CONTEXTS: usize = 100;
+
+pub(super) fn check(top: &Mapping, limits: &Limits, problems: &mut Vec<String>) {
+    let mut contexts = BTreeSet::new();
+    for (key, workflow) in map(top, "workflows") {
+        let key = text(key);
+        // Configurations for 2.0 say `version: 2` here.
+        if key == "version" {
+            continue;
+        }
+        match workflow.get("jobs").and_then(Value::as_sequence) {
+            Some(invocations) if !invocations.is_empty() => {
+                check_workflow(top, &key, invocations, limits, &mut contexts, problems);
+            }
+            _ => problems.push(format!("workflow `{key}` has no jobs")),
+        }
+    }
+    if contexts.len() > MAX_CONTEXTS {
+        problems.push(format!("there are {} contexts, CircleCI takes {MAX_CONTEXTS}", contexts.len()));
+    }
+    gate(top, problems);
+}
+
+/// An invocation's job key and arguments.
+pub(super) fn parts(invocation: &Value) -> (String, Option<&Mapping>) {
+    match invocation {
+        Value::Mapping(entries) if entries.len() == 1 => {
+            let (key, arguments) = entries.iter().next().expect("it has one entry");
+            (text(key), arguments.as_mapping())
+        }
+        other => (text(other), None),
+    }
+}
+
+fn check_workflow(
+    top: &Mapping,
+    workflow: &str,
+    invocations: &[Value],
+    limits: &Limits,
+    contexts: &mut BTreeSet<String>,
+    problems: &mut Vec<String>,
+) {
+    if let Some(most) = limits.jobs.filter(|&most| invocations.len() > most as usize) {
+        problems.push(format!("workflow `{workflow}` has {} jobs, {most} are allowed", invocations.len()));
+    }
+    let nothing = Mapping::new();
+    let mut names = HashMap::new();
+    // With a matrix, one invocation is several jobs, whose names are known after compilation only.
+    let mut matrices = HashSet::new();
+    let mut nodes = Vec::with_capacity(invocations.len());
+    for invocation in invocations {
+        let (key, arguments) = parts(invocation);
+        let arguments = arguments.unwrap_or(&nothing);
+        let name = arguments.get("name").map_or_else(|| key.clone(), text);
+        let place = format!("job `{name}`");
+        known_job(top, &key, arguments, &place, problems);
+        if name.trim().is_empty() {
+            problems.push(format!("an invocation of job `{key}` has an empty name"));
+        }
+        if name.chars().any(char::is_control) {
+            problems.push(format!("the name `{}` holds control characters", name.escape_debug()));
+        }
+        if let Some(matrix) = arguments.get("matrix") {
+            matrices.insert(matrix.get("alias").map_or_else(|| key.clone(), text));
+        } else if let Some(other) = names.insert(name.to_lowercase(), name.clone()) {
+            problems.push(format!("two jobs of workflow `{workflow}` have the name `{other}`, without regard to case"));
+        }
+        filters(arguments, &place, problems);
+        contexts.extend(text_list(arguments.get("context")));
+        let required = requires(arguments, &place, problems);
+        if let Some(most) = limits.requires.filter(|&most| required.len() > most as usize) {
+            problems.push(format!("{place} requires {} jobs, {most} are allowed", required.len()));
+        }
+        nodes.push((name, required));
+    }
+
+    let index: HashMap<&str, usize> = nodes.iter().enumerate().map(|(at, (name, _))| (&**name, at)).collect();
+    let mut waiting = vec![0usize; nodes.len()];
+    let mut consumers = vec![Vec::new(); nodes.len()];
+    for (at, (name, required)) in nodes.iter().enumerate() {
+        for other in required {
+            match index.get(&**other) {
+                Some(&before) => {
+                    waiting[at] += 1;
+                    consumers[before].push(at);
+                }
+                None if matrices.contains(other) || (!matrices.is_empty() && other.contains('-')) => {}
+                None => problems.push(format!("job `{name}` requires `{other}`, which workflow `{workflow}` has not")),
+            }
+        }
+    }
+    let mut ready: Vec<usize> = (0..nodes.len()).filter(|&at| waiting[at] == 0).collect();
+    while let Some(at) = ready.pop() {
+        for &consumer in &consumers[at] {
+            waiting[consumer] -= 1;
+            if waiting[consumer] == 0 {
+                ready.push(consumer);
+            }
+        }
+    }
+    let mut stuck = nodes.iter().zip(&waiting).filter(|(_, count)| **count > 0).map(|((name, _), _)| name);
+    if let Some(first) = stuck.next() {
+        problems.push(format!("workflow `{workflow}` has a cycle of `requires` through or before job `{first}`"));
+    }
+}
+
+/// The job exists, and gets the parameters that it declares.
+fn known_job(top: &Mapping, key: &str, arguments: &Mapping, place: &str, problems: &mut Vec<String>) {
+    each_reference_in(arguments, &mut |reference| {
+        if let Reference::Parameter(name) = reference {
+            problems.push(format!("{place} uses the parameter `{name}`, but a workflow has none"));
+        }
+    });
+    let by_type = arguments.get("type").is_some_and(|kind| WITHOUT_STEPS.contains(&&*text(kind)));
+    let from_orb = key.split_once('/').is_some_and(|(orb, _)| map(top, "orbs").contains_key(orb));
+    let Some(job) = map(top, "jobs").get(key) else {
+        if !by_type && !from_orb {
+            problems.push(format!("{place} invokes the job `{key}`, which is not defined"));
+        }
+        return;
+    };
+    let none = Mapping::new();
+    let declared = job.get("parameters").and_then(Value::as_mapping).unwrap_or(&none);
+    for (argument, _) in arguments {
+        let argument = text(argument);
+        if !INVOCATION_KEYS.contains(&&*argument) && !declared.contains_key(&*argument) {
+            problems.push(format!("{place} gives the parameter `{argument}`, which job `{key}` does not declare"));
+        }
+    }
+    let in_matrix = arguments.get("matrix").and_then(|matrix| matrix.get("parameters"));
+    for (parameter, declaration) in declared {
+        let parameter = text(parameter);
+        let given = arguments.get(&*parameter).or_else(|| in_matrix?.get(&*parameter));
+        match (given, declaration.get("type").and_then(Value::as_str)) {
+            (None, _) if declaration.get("default").is_none() => {
+                problems.push(format!("{place} does not give the parameter `{parameter}` of job `{key}`"));
+            }
+            (Some(Value::Bool(_) | Value::Number(_)), Some("string")) => {
+                problems.push(format!("{place} gives the parameter `{parameter}` no string"));
+            }
+            (Some(Value::String(text)), Some(kind @ ("boolean" | "integer"))) if !text.contains("<<") => {
+                problems.push(format!("{place} gives the parameter `{parameter}` a string in place of type `{kind}`"));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn each_reference_in<'a>(arguments: &'a Mapping, visit: &mut dyn FnMut(Reference<'a>)) {
+    for (_, value) in arguments {
+        each_reference(value, visit);
+    }
+}
+
+/// Without filters a job does not run on tags, and takes all jobs behind it with it.
+fn filters(arguments: &Mapping, place: &str, problems: &mut Vec<String>) {
+    match arguments.get("filters") {
+        Some(Value::String(expression)) if expression.contains("<<") => {
+            problems.push(format!("{place} has a filter with `<<`, which filters do not take"));
+        }
+        Some(Value::String(expression)) if !expression.trim().is_empty() => {}
+        Some(Value::Mapping(filters)) if filters.contains_key("tags") => {}
+        _ => problems.push(format!("{place} has no filters for tags: it would not run on any")),
+    }
+}
+
+/// The names that a job waits for.
+fn requires(arguments: &Mapping, place: &str, problems: &mut Vec<String>) -> Vec<String> {
+    let mut names = Vec::new();
+    let items = match arguments.get("requires") {
+        Some(Value::Sequence(items)) => items.as_slice(),
+        Some(_) => {
+            problems.push(format!("{place} has a `requires` that is no list"));
+            &[]
+        }
+        None => &[],
+    };
+    for item in items {
+        let name = match item {
+            Value::Mapping(entries) if entries.len() == 1 => {
+                let (name, statuses) = entries.iter().next().expect("it has one entry");
+                for status in text_list(Some(statuses)) {
+                    if !STATUSES.contains(&&*status) {
+                        problems.push(format!("{place} waits for `{status}`, which no job ends as"));
+                    }
+                }
+                text(name)
+            }
+            other => text(other),
+        };
+        if names.contains(&name) {
+            problems.push(format!("{place} requires `{name}` twice"));
+        }
+        names.push(name);
+    }
+    names
+}
+
+/// The job that can be made a required check is there, behind everything.
+fn gate(top: &Mapping, problems: &mut Vec<String>) {
+    let is_no_op = map(top, "jobs").get(GATE).is_some_and(|job| job.get("type").map(text).as_deref() == Some("no-op"));
+    let invocations = map(top, "workflows").get(WORKFLOW).and_then(|workflow| workflow.get("jobs"));
+    let invoked = invocations.and_then(Value::as_sequence).is_some_and(|jobs| {
+        jobs.iter().any(|job| {
+            let (key, arguments) = parts(job);
+            key == GATE && arguments.is_none_or(|arguments| !arguments.contains_key("name"))
+        })
+    });
+    if !is_no_op || !invoked {
+        problems.push(format!("workflow `{WORKFLOW}` lacks the job `{GATE}` of type `no-op`"));
+    }
+}

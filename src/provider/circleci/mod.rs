@@ -1,0 +1,278 @@
+//! CircleCI: a plan goes in, a configuration that is complete in itself comes out, ready to be handed to a pipeline in setup.
+//!
+//! It has one parameterised job a kind of machine and one workflow, [`WORKFLOW`], which invokes these jobs under the names of
+//! the plan, plus the job [`GATE`] behind all others. Before it leaves, the text is read back and put through [`check`].
+
+pub mod check;
+pub mod options;
+pub mod steps;
+pub mod template;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use anyhow::{Context, Result, bail, ensure};
+use ring::digest;
+
+use super::Limits;
+use super::yaml::{self, Yaml};
+use crate::executor::{Executor, Machine};
+use crate::plan::names::RESERVED;
+use crate::plan::{Job, Plan, json};
+pub use options::{
+    BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Reuse,
+};
+use steps::{Kind, Program};
+
+/// Name of the workflow; GitHub sees a job as `ci/circleci: <workflow>/<job>`.
+pub const WORKFLOW: &str = "nixdag";
+
+/// Name of the job that costs nothing and needs all others: one to be made a required check.
+pub const GATE: &str = "gate";
+
+/// What CircleCI allows. It publishes no number for jobs in a workflow nor for `requires`; jobs run three hours on the middle plan.
+pub const LIMITS: Limits =
+    Limits { jobs: None, requires: None, waves: None, job_seconds: 3 * 60 * 60, compiled_bytes: 8_000_000 };
+
+/// Without filters nothing runs on a tag; with this every branch and every tag does.
+const EVERYWHERE: &str = "pipeline.git.branch or pipeline.git.tag";
+
+/// Writes the configuration of a plan, or says which rule of CircleCI's it would break.
+pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
+    options.check()?;
+    let text = write(plan, options)?;
+    let config = serde_yaml::from_str(&text).context("the generated configuration is no YAML")?;
+    let problems = check::check(&config, &options.limits);
+    ensure!(problems.is_empty(), "CircleCI would refuse the configuration:\n  {}", problems.join("\n  "));
+    Ok(text)
+}
+
+/// The text, unchecked.
+fn write(plan: &Plan, options: &Options) -> Result<String> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    let mut invocations = Vec::with_capacity(plan.jobs.len() + 1);
+    for job in &plan.jobs {
+        let kind = kind_of(job, &mut kinds, options)
+            .with_context(|| format!("job `{}` cannot be written for CircleCI", job.name.escape_debug()))?;
+        invocations.push(invocation(plan, job, kind, options)?);
+    }
+    invocations.push(gate(plan));
+
+    let mut executors = Vec::new();
+    let mut jobs = Vec::new();
+    for kind in &kinds {
+        executors.push((kind.executor.clone(), executor(kind)));
+        jobs.push((kind.job.clone(), job_body(kind, options)?));
+    }
+    jobs.push((GATE.to_owned(), Yaml::entry("type", Yaml::text("no-op"))));
+
+    let mut config = Vec::new();
+    if !options.parameters.is_empty() {
+        let declared =
+            options.parameters.iter().map(|parameter| (parameter.name.clone(), declaration(&parameter.default)));
+        config.push(("parameters", Yaml::map(declared)));
+    }
+    if !executors.is_empty() {
+        config.push(("executors", Yaml::Map(executors)));
+    }
+    config.push(("jobs", Yaml::Map(jobs)));
+    config.push(("workflows", Yaml::entry(WORKFLOW, Yaml::entry("jobs", Yaml::List(invocations)))));
+
+    Ok(format!(
+        "# Made by nixdag {}: change the flake or nixdag.yml, not this file.\nversion: 2.1\n{}",
+        env!("CARGO_PKG_VERSION"),
+        yaml::to_string(&Yaml::map(config))
+    ))
+}
+
+/// The job's place in the workflow.
+fn invocation(plan: &Plan, job: &Job, kind: &Kind, options: &Options) -> Result<Yaml> {
+    ensure!(json::is_id(&job.id), "job id `{}` does not match `[a-z][a-z0-9_-]{{0,62}}`", job.id.escape_debug());
+    ensure!(!job.name.trim().is_empty(), "job `{}` has an empty name", job.id);
+    if RESERVED.contains(&&*job.name.to_lowercase()) {
+        bail!("job `{}` is named `{}`, which nixdag needs for the job behind all others", job.id, job.name);
+    }
+    let mut entries = vec![("name", Yaml::Text(template::label(&job.name))), ("id", Yaml::text(&job.id))];
+    if options.bundle.is_some() {
+        if options.reuse == Reuse::Branch {
+            entries.push(("reuse", Yaml::Text(reuse_hash(job, kind))));
+        }
+        if options.handoff == HandOff::Workspace && job.requires.is_empty() {
+            entries.push(("attach", Yaml::Bool(false)));
+        }
+    }
+    if !job.requires.is_empty() {
+        let names = job.requires.iter().map(|&required| template::label(&plan.jobs[required.at()].name));
+        entries.push(("requires", Yaml::texts(names)));
+    }
+    entries.push(("filters", Yaml::text(EVERYWHERE)));
+    Ok(Yaml::entry(&kind.job, Yaml::map(entries)))
+}
+
+/// The job behind all others.
+fn gate(plan: &Plan) -> Yaml {
+    let required: BTreeSet<_> = plan.jobs.iter().flat_map(|job| &job.requires).map(|required| required.at()).collect();
+    let last = plan.jobs.iter().enumerate().filter(|(at, _)| !required.contains(at));
+    let names: Vec<_> = last.map(|(_, job)| template::label(&job.name)).collect();
+    let mut entries = Vec::new();
+    if !names.is_empty() {
+        entries.push(("requires", Yaml::texts(names)));
+    }
+    entries.push(("filters", Yaml::text(EVERYWHERE)));
+    Yaml::entry(GATE, Yaml::map(entries))
+}
+
+/// Names what a job builds, on what: two jobs with the same hash build the same outputs, whatever pipeline they are in.
+fn reuse_hash(job: &Job, kind: &Kind) -> String {
+    let mut derivations: Vec<&str> = job.derivations.iter().chain(&job.co_located).map(|drv| &**drv).collect();
+    derivations.sort_unstable();
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in [&*job.id, &*kind.image].into_iter().chain(derivations) {
+        hash.update(part.as_bytes());
+        hash.update(b"\0");
+    }
+    hash.finish().as_ref()[..16].iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes every text");
+        text
+    })
+}
+
+/// The kind of machine that the job runs on, added if it is the first such job.
+fn kind_of<'a>(job: &Job, kinds: &'a mut Vec<Kind>, options: &Options) -> Result<&'a Kind> {
+    let Some(name) = &job.executor else {
+        bail!("it has no executor: name one for `{}`", job.system.escape_debug());
+    };
+    let Some(executor) = options.executors.iter().find(|executor| executor.name == *name) else {
+        bail!("there is no executor `{}`", name.escape_debug());
+    };
+    let plain =
+        |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+    ensure!(
+        plain(name) && name.bytes().next().is_some_and(|b| b.is_ascii_lowercase()),
+        "`{}` cannot be the name of an executor (expected `[a-z][a-z0-9_-]*`)",
+        name.escape_debug()
+    );
+    let image = job.image.as_ref().unwrap_or(&executor.image);
+    let class = job.resource_class.as_ref().unwrap_or(&executor.resource_class);
+    let same = |kind: &Kind| {
+        kind.machine == executor.machine && kind.image == *image && kind.resource_class == *class && kind.name == *name
+    };
+    if let Some(at) = kinds.iter().position(same) {
+        return Ok(&kinds[at]);
+    }
+
+    // The executor as it is defined keeps its name, others get the size and, where that is not enough, a number.
+    let mut key = name.clone();
+    if *class != executor.resource_class {
+        key = format!("{name}-{}", class.replace('+', "-plus").to_lowercase());
+        key = key.chars().map(|c| if plain(&c.to_string()) { c } else { '-' }).collect();
+    }
+    let taken = |key: &str| kinds.iter().any(|kind| kind.executor == key);
+    if *image != executor.image || taken(&key) {
+        let number = (2..).find(|number| !taken(&format!("{key}-{number}"))).expect("numbers do not end");
+        key = format!("{key}-{number}");
+    }
+    let system = executor.systems.first().unwrap_or(&job.system).clone();
+    kinds.push(Kind {
+        name: name.clone(),
+        job: format!("build-{key}"),
+        executor: key,
+        machine: executor.machine,
+        image: image.clone(),
+        resource_class: class.clone(),
+        cores: cores(executor, class),
+        program: program(&system, executor, options),
+        system,
+    });
+    Ok(&kinds[kinds.len() - 1])
+}
+
+/// The cores of a container, which Nix cannot find out by itself; as CircleCI documents its sizes.
+fn cores(executor: &Executor, class: &str) -> Option<u32> {
+    if class == executor.resource_class {
+        return Some(executor.cores);
+    }
+    let size = class.strip_prefix("arm.").unwrap_or(class);
+    Some(match size.split('.').next().unwrap_or(size) {
+        "small" => 1,
+        "medium" => 2,
+        "medium+" => 3,
+        "large" => 4,
+        "xlarge" => 8,
+        "2xlarge" => 16,
+        "2xlarge+" => 20,
+        _ => return None,
+    })
+}
+
+/// How nixdag gets onto machines of this system.
+fn program(system: &str, executor: &Executor, options: &Options) -> Program {
+    let bundled = options.bundle.as_ref().is_some_and(|bundle| executor.systems.contains(&bundle.system));
+    match options.downloads.iter().find(|file| file.system == *system) {
+        _ if bundled => Program::Bundled,
+        Some(file) => Program::Download(file.clone()),
+        None => Program::OnPath,
+    }
+}
+
+/// An entry under `executors`.
+fn executor(kind: &Kind) -> Yaml {
+    let image = Yaml::Text(template::escape(&kind.image));
+    let machine = match kind.machine {
+        Machine::Docker => ("docker", Yaml::List(vec![Yaml::entry("image", image)])),
+        // A self-hosted runner, written `namespace/name`, has no image.
+        Machine::LinuxVm if kind.resource_class.contains('/') => ("machine", Yaml::Bool(true)),
+        Machine::LinuxVm => ("machine", Yaml::entry("image", image)),
+        Machine::MacOs => ("macos", Yaml::entry("xcode", image)),
+    };
+    Yaml::map([machine, ("resource_class", Yaml::Text(template::escape(&kind.resource_class)))])
+}
+
+/// An entry under `jobs`.
+fn job_body(kind: &Kind, options: &Options) -> Result<Yaml> {
+    let parameter = |kind: &str, description: &str, default: Option<Yaml>| {
+        let mut entries = vec![("type", Yaml::text(kind)), ("description", Yaml::text(description))];
+        entries.extend(default.map(|default| ("default", default)));
+        Yaml::map(entries)
+    };
+    let mut parameters = vec![("id", parameter("string", "The job in the plan", None))];
+    if options.bundle.is_some() {
+        if options.reuse == Reuse::Branch {
+            parameters.push(("reuse", parameter("string", "Hash of what the job builds", None)));
+        }
+        if options.handoff == HandOff::Workspace {
+            let description = "Whether other jobs come before this one";
+            parameters.push(("attach", parameter("boolean", description, Some(Yaml::Bool(true)))));
+        }
+    }
+    Ok(Yaml::map([
+        ("parameters", Yaml::map(parameters)),
+        ("executor", Yaml::text(&kind.executor)),
+        ("steps", Yaml::List(steps::of(kind, options)?)),
+    ]))
+}
+
+/// An entry under the pipeline's `parameters`.
+fn declaration(default: &ParameterDefault) -> Yaml {
+    let escaped = |text: &String| Yaml::Text(template::escape(text));
+    let (kind, default, values) = match default {
+        ParameterDefault::String(text) => ("string", escaped(text), None),
+        ParameterDefault::Boolean(truth) => ("boolean", Yaml::Bool(*truth), None),
+        ParameterDefault::Integer(number) => ("integer", Yaml::Integer(*number), None),
+        ParameterDefault::Enum { values, default } => ("enum", escaped(default), Some(values)),
+    };
+    let mut entries = vec![("type", Yaml::text(kind))];
+    entries.extend(values.map(|values| ("enum", Yaml::List(values.iter().map(escaped).collect()))));
+    entries.push(("default", default));
+    Yaml::map(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_planner_leaves_the_name_of_the_gate_alone() {
+        assert!(RESERVED.contains(&GATE));
+    }
+}

@@ -1,0 +1,179 @@
+//! What a CircleCI configuration depends on beside the plan: executors, bundle, hand-off, reuse, pipeline parameters.
+
+use anyhow::{Result, ensure};
+
+use crate::executor::{self, Executor};
+use crate::provider::Limits;
+
+/// How a plan is written for CircleCI.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The kinds of machine that jobs may name.
+    pub executors: Vec<Executor>,
+    /// What the jobs build from; without it the configuration is for reading, and its jobs fail saying so.
+    pub bundle: Option<BundleReference>,
+    /// How results reach the jobs that need them.
+    pub handoff: HandOff,
+    /// What a pipeline takes from earlier ones through CircleCI's cache.
+    pub reuse: Reuse,
+    /// The branch whose complete results other branches may take too.
+    pub default_branch: Option<String>,
+    /// Pipeline parameters that the setup configuration takes: CircleCI passes them on, so they have to be declared again.
+    pub parameters: Vec<PipelineParameter>,
+    /// The Nix for machines that have none.
+    pub nix: NixRelease,
+    /// The nixdag for systems other than the bundle's.
+    pub downloads: Vec<Download>,
+    /// What the configuration must keep within.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            executors: executor::circleci_defaults(),
+            bundle: None,
+            handoff: HandOff::Workspace,
+            reuse: Reuse::Branch,
+            default_branch: None,
+            parameters: Vec::new(),
+            nix: NixRelease::default(),
+            downloads: Vec::new(),
+            limits: super::LIMITS,
+        }
+    }
+}
+
+/// What the configuration says about the bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleReference {
+    /// SHA-256 of the bundle's file `manifest`, 64 hexadecimal digits. The manifest has a line `<SHA-256>  <file>` for each
+    /// other file, the program `nixdag` among them.
+    pub manifest_sha256: String,
+    /// The Nix system that the bundle's nixdag runs on.
+    pub system: String,
+}
+
+/// How results reach the jobs that need them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandOff {
+    /// Through the workflow's workspace.
+    Workspace,
+    /// Through a binary cache that jobs push to.
+    Cache,
+}
+
+/// What a pipeline takes from earlier ones through CircleCI's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// Results of the same branch, and the default branch's where that is named.
+    Branch,
+    /// Nothing.
+    Off,
+}
+
+/// A file with a pinned checksum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// The Nix system that it is for.
+    pub system: String,
+    /// Where it is, by HTTPS.
+    pub url: String,
+    /// Its SHA-256, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A release of Nix and the SHA-256 of its tarballs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NixRelease {
+    /// E.g. `2.34.7`.
+    pub version: String,
+    /// System and SHA-256, 64 hexadecimal digits, of `nix-<version>-<system>.tar.xz`.
+    pub tarballs: Vec<(String, String)>,
+}
+
+impl Default for NixRelease {
+    fn default() -> Self {
+        // As the release's own `install` script pins them.
+        let tarballs = [
+            ("x86_64-linux", "eafe5042404e818505e28c5ca3d0885f3ec45c31f955489a25bb38258f87560e"),
+            ("aarch64-linux", "f1cee64ae7a02330c6421924c28f597c41813f2214ff108622087d8056378b08"),
+            ("aarch64-darwin", "71e18301c4ea78c667f2753159156b5bdb899993720e8aa7bcca97e8312d3d6b"),
+        ];
+        Self {
+            version: "2.34.7".into(),
+            tarballs: tarballs.map(|(system, sha256)| (system.into(), sha256.into())).into(),
+        }
+    }
+}
+
+/// A pipeline parameter that is passed through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelineParameter {
+    /// As the setup configuration declares it.
+    pub name: String,
+    /// Type and default.
+    pub default: ParameterDefault,
+}
+
+/// The default of a pipeline parameter, which says its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParameterDefault {
+    /// `type: string`.
+    String(String),
+    /// `type: boolean`.
+    Boolean(bool),
+    /// `type: integer`.
+    Integer(i64),
+    /// `type: enum`, with all values.
+    Enum {
+        /// What the parameter may be.
+        values: Vec<String>,
+        /// One of them.
+        default: String,
+    },
+}
+
+impl Options {
+    /// Refuses what would break out of a script or a cache key.
+    pub(super) fn check(&self) -> Result<()> {
+        let hexadecimal = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let bundle = self.bundle.iter().map(|bundle| &bundle.manifest_sha256);
+        let hashes = bundle
+            .chain(self.downloads.iter().map(|file| &file.sha256))
+            .chain(self.nix.tarballs.iter().map(|(_, sha256)| sha256));
+        for hash in hashes {
+            ensure!(hexadecimal(hash), "`{}` is no SHA-256 (expected 64 hexadecimal digits)", hash.escape_debug());
+        }
+        for file in &self.downloads {
+            ensure!(file.url.starts_with("https://"), "`{}` is no https address", file.url.escape_debug());
+        }
+        let word =
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        for text in self.nix.tarballs.iter().map(|(system, _)| system).chain([&self.nix.version]) {
+            ensure!(word(text), "`{}` is neither a Nix version nor a system", text.escape_debug());
+        }
+        if let Some(branch) = &self.default_branch {
+            // Git allows `{` in the name of a branch, but CircleCI reads `{{` in a key as a template.
+            ensure!(
+                !branch.is_empty()
+                    && !branch.contains("{{")
+                    && !branch.contains("..")
+                    && !branch.contains(char::is_control),
+                "`{}` cannot be the default branch in a cache key",
+                branch.escape_debug()
+            );
+        }
+        for parameter in &self.parameters {
+            let name = &parameter.name;
+            ensure!(
+                name.len() <= 128
+                    && name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'),
+                "`{}` cannot be a pipeline parameter (a letter, then letters, digits, `_` and `-`, 128 at most)",
+                name.escape_debug()
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! The steps of a generated job. Their text is counted once for every job against the size of the compiled configuration,
+//! so they are few and short: what can be done by the nixdag in the bundle is done there.
+//!
+//! A step that fails ends the job, and caches and workspaces are not saved behind it. So the build records its verdict and
+//! ends well, everything is handed on, and a step near the end fails with that verdict; what only a complete job may save
+//! stands behind it.
+
+use anyhow::Result;
+
+use super::super::shell;
+use super::super::yaml::Yaml;
+use super::{BundleReference, Download, HandOff, NixRelease, Options, Reuse, template};
+use crate::executor::Machine;
+
+/// Where the setup job writes the bundle, and where the generated jobs find it. CircleCI's caches come back at the absolute
+/// path that they were saved from, and home directories differ between images: hence a path that all of them have.
+pub const BUNDLE_DIR: &str = "/tmp/nixdag/bundle";
+
+/// Holds the SHA-256 of the bundle's manifest, in hexadecimal, and a newline. The setup job and each generated job write the
+/// same file, so that both derive the same cache key from it.
+pub const BUNDLE_HASH_FILE: &str = "/tmp/nixdag/bundle.sha256";
+
+/// The key under which the setup job saves [`BUNDLE_DIR`]: the pipeline, and the hash of [`BUNDLE_HASH_FILE`].
+pub const BUNDLE_KEY: &str = "nixdag-bundle-<< pipeline.id >>-{{ checksum \"/tmp/nixdag/bundle.sha256\" }}";
+
+/// One folder a job, named by its id.
+const WORKSPACE: &str = "~/.nixdag/workspace";
+
+/// Verdict, JUnit file, timings and logs.
+const RESULTS: &str = "~/.nixdag/results";
+
+/// What an incomplete job has built: the same folder as in the workspace.
+const PARTIAL: &str = "~/.nixdag/partial";
+
+/// One kind of machine in the configuration: all jobs of a kind share their body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// What plans call the executor.
+    pub name: String,
+    /// Key under `executors`.
+    pub executor: String,
+    /// Key under `jobs`.
+    pub job: String,
+    /// How the machine comes into being.
+    pub machine: Machine,
+    /// Docker image, VM image or Xcode version.
+    pub image: String,
+    /// Size of the machine.
+    pub resource_class: String,
+    /// The Nix system that the machine itself is.
+    pub system: String,
+    /// Where a container's cores are known: Nix would see the host's.
+    pub cores: Option<u32>,
+    /// How nixdag gets there.
+    pub program: Program,
+}
+
+/// How nixdag gets onto a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// It is in the bundle.
+    Bundled,
+    /// From a release.
+    Download(Download),
+    /// The image has it.
+    OnPath,
+}
+
+/// The steps of one kind's job.
+pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
+    let Some(bundle) = &options.bundle else {
+        let command =
+            "echo 'nothing to build from: make this configuration with `nixdag generate --bundle DIR`' >&2\nexit 1\n";
+        return Ok(vec![run("Build", command)]);
+    };
+    let workspace = options.handoff == HandOff::Workspace;
+    let reuse = options.reuse == Reuse::Branch;
+
+    let hash = &bundle.manifest_sha256;
+    let mut steps = vec![
+        run("Name the bundle", &format!("mkdir -p /tmp/nixdag\necho {hash} > {BUNDLE_HASH_FILE}\n")),
+        step("restore_cache", [("name", Yaml::text("Restore the bundle")), ("key", Yaml::text(BUNDLE_KEY))]),
+    ];
+    steps.extend(install_nix(kind, &options.nix)?);
+    if reuse {
+        let mut keys = vec![complete_key("{{ .Branch }}")];
+        keys.extend(options.default_branch.as_deref().map(|branch| complete_key(&template::escape(branch))));
+        keys.push(partial_key());
+        let name = Yaml::text("Restore earlier results");
+        steps.push(step("restore_cache", [("name", name), ("keys", Yaml::texts(keys))]));
+    }
+    if workspace {
+        // A job without ancestors has no workspace to attach.
+        let attach = step("attach_workspace", [("at", Yaml::text(WORKSPACE))]);
+        steps.push(step(
+            "when",
+            [("condition", Yaml::text("<< parameters.attach >>")), ("steps", Yaml::List(vec![attach]))],
+        ));
+    }
+    steps.push(run("Build", &build(kind, bundle, workspace, reuse)?));
+    if workspace {
+        let own = Yaml::texts(["<< parameters.id >>"]);
+        steps.push(step("persist_to_workspace", [("root", Yaml::text(WORKSPACE)), ("paths", own)]));
+    }
+    steps.push(step("store_test_results", [("path", Yaml::text(format!("{RESULTS}/junit.xml")))]));
+    steps.push(step("store_artifacts", [("path", Yaml::text(RESULTS)), ("destination", Yaml::text("nixdag"))]));
+    if reuse {
+        let key = format!("{}{{{{ .BuildNum }}}}", partial_key());
+        steps.push(save("Save incomplete results", key, PARTIAL));
+    }
+    steps.push(run("Verdict", &format!("{} build --verdict {RESULTS}\n", program(kind))));
+    if reuse {
+        let own = format!("{WORKSPACE}/<< parameters.id >>");
+        steps.push(save("Save results", complete_key("{{ .Branch }}"), &own));
+    }
+    Ok(steps)
+}
+
+/// Key of a complete result on a branch. No branch's name holds `..`, so no key is the beginning of another.
+fn complete_key(branch: &str) -> String {
+    format!("nixdag-complete-<< parameters.reuse >>-{branch}..")
+}
+
+/// Beginning of the keys of incomplete results on the job's branch.
+fn partial_key() -> String {
+    "nixdag-partial-<< parameters.reuse >>-{{ .Branch }}..".to_owned()
+}
+
+/// The script of the build step. `set -e` is in force, so each check stands on a line of its own.
+fn build(kind: &Kind, bundle: &BundleReference, workspace: bool, reuse: bool) -> Result<String> {
+    let sum = sha256sum(kind);
+    let mut script = format!(
+        "id=<< parameters.id >>\n\
+         nixdag={}\n\
+         cd {BUNDLE_DIR} || {{ echo 'no bundle: start a new pipeline' >&2; exit 1; }}\n\
+         echo '{}  manifest' | {sum} -c -\n",
+        program(kind),
+        bundle.manifest_sha256
+    );
+    match &kind.program {
+        Program::Bundled => script.push_str(&format!("grep ' nixdag$' manifest | {sum} -c -\n")),
+        Program::Download(file) => {
+            script.push_str(&format!("{}chmod +x {DOWNLOADED}\n", download(&file.url, &file.sha256, DOWNLOADED, sum)?))
+        }
+        Program::OnPath => {}
+    }
+    script.push_str(path(kind));
+    // Containers have no user namespaces, and show the cores of their host. What the user sets comes last and wins.
+    let settings = match (kind.machine, kind.cores) {
+        (Machine::Docker, Some(cores)) => format!("sandbox = false\nmax-jobs = {cores}\ncores = {cores}"),
+        (Machine::Docker, None) => "sandbox = false".to_owned(),
+        (Machine::LinuxVm | Machine::MacOs, _) => "max-jobs = auto".to_owned(),
+    };
+    script.push_str(&format!("export NIX_CONFIG=\"{settings}\n$NIX_CONFIG\"\n"));
+    script.push_str("mkdir -p ~/.nixdag/partial ~/.nixdag/workspace\ncd ~/.nixdag\n");
+    if reuse {
+        // What an incomplete job of an earlier pipeline left is taken up where the job itself would put it.
+        script.push_str("mv partial/$id workspace/ 2>/dev/null || :\n");
+    }
+    let from = if workspace || reuse { format!(" --workspace {WORKSPACE}") } else { String::new() };
+    script.push_str(&format!("$nixdag build --bundle {BUNDLE_DIR}{from} --job $id\n"));
+    if reuse {
+        script
+            .push_str(&format!("$nixdag build --verdict {RESULTS} >/dev/null 2>&1 || cp -R workspace/$id partial/\n"));
+    }
+    Ok(script)
+}
+
+/// How scripts call nixdag. The bundle itself is not put on PATH: only the file that was checked is run.
+fn program(kind: &Kind) -> &'static str {
+    match kind.program {
+        Program::Bundled => "/tmp/nixdag/bundle/nixdag",
+        Program::Download(_) => DOWNLOADED,
+        Program::OnPath => "nixdag",
+    }
+}
+
+/// Where a downloaded nixdag is put.
+const DOWNLOADED: &str = "/tmp/nixdag/nixdag";
+
+/// The line that makes an installed Nix visible.
+fn path(kind: &Kind) -> &'static str {
+    if has_nix(kind) { "" } else { "export PATH=$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH\n" }
+}
+
+/// True for the images that are known to bring Nix.
+fn has_nix(kind: &Kind) -> bool {
+    kind.machine == Machine::Docker && kind.image.split([':', '@']).next() == Some("nixos/nix")
+}
+
+/// The step that installs Nix where the image may lack it.
+fn install_nix(kind: &Kind, nix: &NixRelease) -> Result<Option<Yaml>> {
+    if has_nix(kind) {
+        return Ok(None);
+    }
+    let Some((_, sha256)) = nix.tarballs.iter().find(|(system, _)| *system == kind.system) else {
+        return Ok(Some(run("Find Nix", &format!("{}command -v nix-store\n", path(kind)))));
+    };
+    let url = format!("https://releases.nixos.org/nix/nix-{0}/nix-{0}-{1}.tar.xz", nix.version, kind.system);
+    let fetch = download(&url, sha256, "/tmp/nixdag/nix.tar.xz", sha256sum(kind))?;
+    let install = match kind.machine {
+        // No init system: one user, who owns the store.
+        Machine::Docker => "NIX_CONFIG='build-users-group =' sh /tmp/nixdag/nix/install --no-daemon --no-channel-add\n",
+        Machine::LinuxVm | Machine::MacOs => {
+            "echo \"trusted-users = root $(id -un)\" > /tmp/nixdag/nix.conf\n\
+             sh /tmp/nixdag/nix/install --daemon --yes --no-channel-add --nix-extra-conf-file /tmp/nixdag/nix.conf\n"
+        }
+    };
+    Ok(Some(run(
+        "Install Nix",
+        &format!(
+            "{}if command -v nix-store; then exit; fi\n{fetch}mkdir -p /tmp/nixdag/nix\n\
+             tar -xJf /tmp/nixdag/nix.tar.xz -C /tmp/nixdag/nix --strip-components 1\n{install}",
+            path(kind)
+        ),
+    )))
+}
+
+/// Lines that fetch a file and check it before anybody uses it.
+fn download(url: &str, sha256: &str, to: &str, sum: &str) -> Result<String> {
+    let url = template::escape(&shell::quote(url)?);
+    Ok(format!("curl --proto '=https' --tlsv1.2 -fsSL --retry 5 -o {to} {url}\necho '{sha256}  {to}' | {sum} -c -\n"))
+}
+
+/// macOS has no `sha256sum` of its own.
+fn sha256sum(kind: &Kind) -> &'static str {
+    if kind.machine == Machine::MacOs { "shasum -a 256" } else { "sha256sum" }
+}
+
+fn run(name: &str, command: &str) -> Yaml {
+    step("run", [("name", Yaml::text(name)), ("command", Yaml::Script(command.to_owned()))])
+}
+
+fn save(name: &str, key: String, path: &str) -> Yaml {
+    step("save_cache", [("name", Yaml::text(name)), ("key", Yaml::Text(key)), ("paths", Yaml::texts([path]))])
+}
+
+fn step<const N: usize>(kind: &str, body: [(&str, Yaml); N]) -> Yaml {
+    Yaml::entry(kind, Yaml::map(body))
+}

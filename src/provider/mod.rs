@@ -1,0 +1,49 @@
+//! Providers: the CI systems that a plan can be written for. A plan goes in, the text of a configuration comes out.
+//!
+//! A closed set: each provider is a variant with a module of its own, which declares its limits and escapes what it writes.
+
+pub mod circleci;
+pub mod shell;
+pub mod yaml;
+
+use anyhow::Result;
+
+use crate::plan::Plan;
+
+/// A CI system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// CircleCI, by dynamic configuration.
+    CircleCi,
+}
+
+impl Provider {
+    /// What the provider allows.
+    pub fn limits(self) -> Limits {
+        match self {
+            Self::CircleCi => circleci::LIMITS,
+        }
+    }
+
+    /// Writes the configuration, or says which limit or rule the plan breaks.
+    pub fn generate(self, plan: &Plan, options: &circleci::Options) -> Result<String> {
+        match self {
+            Self::CircleCi => circleci::generate(plan, options),
+        }
+    }
+}
+
+/// What a provider allows; none where it publishes no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Jobs in one pipeline.
+    pub jobs: Option<u32>,
+    /// Jobs that one job may require.
+    pub requires: Option<u32>,
+    /// Jobs that can stand behind one another.
+    pub waves: Option<u32>,
+    /// Seconds that one job may run.
+    pub job_seconds: u64,
+    /// Bytes of the configuration with every job's body written out.
+    pub compiled_bytes: u64,
+}
