@@ -7,8 +7,7 @@ mod support;
 use std::fs;
 
 use nixdag::build::record::Outcome;
-use support::pipeline::Pipeline;
-use support::with_every_nix;
+use support::pipeline::{Pipeline, with_each_nix};
 
 /// The diamond: b and c take a, d takes b and c. a and b are referred to at run time, by paths inside of outputs.
 const DIAMOND: &str = r#"
@@ -21,10 +20,15 @@ rec {
 
 #[test]
 fn a_diamond_on_four_empty_machines_builds_each_derivation_once() {
-    with_every_nix("a_diamond_on_four_empty_machines_builds_each_derivation_once", || {
+    with_each_nix("a_diamond_on_four_empty_machines_builds_each_derivation_once", || {
         let pipeline = Pipeline::new(
             DIAMOND,
-            &[("a", &["a"], &[], &[]), ("b", &["b"], &[], &["a"]), ("c", &["c"], &[], &["a"]), ("d", &["d"], &[], &["a", "b", "c"])],
+            &[
+                ("a", &["a"], &[], &[]),
+                ("b", &["b"], &[], &["a"]),
+                ("c", &["c"], &[], &["a"]),
+                ("d", &["d"], &[], &["a", "b", "c"]),
+            ],
         );
         pipeline.run_all();
         assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d"]);

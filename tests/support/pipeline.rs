@@ -50,11 +50,8 @@ impl Pipeline {
         let text = format!("{}{expression}", PRELUDE.replace("@BUILT@", built.to_str().unwrap()));
         fs::write(dir.path().join("drvs.nix"), text).unwrap();
         let evaluate = "builtins.mapAttrs (name: drv: drv.drvPath) (import ./drvs.nix)";
-        let json = run(
-            dir.path(),
-            "nix-instantiate",
-            &["--eval", "--read-write-mode", "--strict", "--json", "-E", evaluate],
-        );
+        let json =
+            run(dir.path(), "nix-instantiate", &["--eval", "--read-write-mode", "--strict", "--json", "-E", evaluate]);
         let drvs: BTreeMap<String, String> = serde_json::from_str(&json).unwrap();
         let plan = plan(jobs, &drvs);
         let graph = Graph::load(drvs.values().map(String::as_str), Path::new("/nix/store"), "/nix/store").unwrap();
@@ -221,4 +218,12 @@ impl Ran {
         assert_eq!(self.of(name).outcome, outcome, "{name}: {}", self.text);
         self
     }
+}
+
+/// Runs the body of the test `name` with every version of Nix.
+pub fn with_each_nix(name: &str, body: impl FnOnce()) {
+    super::with_every_nix(name, || {
+        body();
+        String::new()
+    });
 }
