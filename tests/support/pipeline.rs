@@ -54,13 +54,18 @@ impl Pipeline {
             run(dir.path(), "nix-instantiate", &["--eval", "--read-write-mode", "--strict", "--json", "-E", evaluate]);
         let drvs: BTreeMap<String, String> = serde_json::from_str(&json).unwrap();
         let plan = plan(jobs, &drvs);
-        let graph = Graph::load(drvs.values().map(String::as_str), Path::new("/nix/store"), "/nix/store").unwrap();
+        let mut pipeline = Pipeline { dir, plan, sha256: Sha256([0; 32]), drvs };
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        pipeline
+    }
+
+    /// Writes the bundle into another folder beside; gives its digest.
+    pub fn write_bundle(&self, name: &str) -> Sha256 {
+        let graph = Graph::load(self.drvs.values().map(String::as_str), Path::new("/nix/store"), "/nix/store").unwrap();
         let store = Store::find().unwrap();
         let program = Path::new(env!("CARGO_BIN_EXE_nixdag"));
-        let summary =
-            bundle::write(&dir.path().join("bundle"), &plan, &graph, Path::new("/nix/store"), Ok(&store), program)
-                .unwrap();
-        Pipeline { dir, plan, sha256: summary.sha256, drvs }
+        let dir = self.dir().join(name);
+        bundle::write(&dir, &self.plan, &graph, Path::new("/nix/store"), Ok(&store), program).unwrap().sha256
     }
 
     /// The folder of everything.
