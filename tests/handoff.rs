@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use nixdag::build::record::{Outcome, Role};
-use support::pipeline::{JobOf, Pipeline, with_each_nix};
+use support::pipeline::{JobOf, Pipeline, user_setting, with_each_nix};
 use support::{run, shown, with_nix};
 
 /// The diamond: b and c take a, d takes b and c. a and b are referred to at run time, by paths inside of outputs.
@@ -277,6 +277,7 @@ fn a_binary_cache_takes_the_place_of_the_workspace() {
 #[test]
 fn content_addressed_outputs_are_handed_on_with_their_realisations() {
     with_each_nix("content_addressed_outputs_are_handed_on_with_their_realisations", || {
+        user_setting("extra-experimental-features = ca-derivations");
         let pipeline = Pipeline::new(
             r#"
             let ca = { __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; }; in

@@ -1,7 +1,7 @@
 //! What became of each derivation, and which store paths the job hands on. In: the store before and after, and what Nix said.
 //! Out: records, and the paths of a hand-off.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -58,7 +58,33 @@ pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
             log: failure.map(|_| facts.tracker.builds()[drv].log.clone()),
         });
     }
+    blame_dependencies(facts.graph, &mut records);
     records
+}
+
+/// Says of what was never begun that something below it failed, where that is so; Nix does not always.
+fn blame_dependencies(graph: &Graph, records: &mut [DerivationRecord]) {
+    let mut failed: BTreeMap<DrvId, String> = BTreeMap::new();
+    let mut ascending: Vec<(DrvId, usize)> = records
+        .iter()
+        .enumerate()
+        .filter_map(|(index, record)| Some((graph.find(&record.derivation)?, index)))
+        .collect();
+    // Inputs come before their consumers.
+    ascending.sort_unstable();
+    for (id, index) in ascending {
+        let record = &mut records[index];
+        let below = graph.inputs(id).iter().find_map(|input| failed.get(&input.drv));
+        if record.outcome == Outcome::NotBuilt
+            && let Some(below) = below
+        {
+            record.outcome = Outcome::DependencyFailed;
+            record.message = Some(format!("`{below}` failed, which this needs"));
+        }
+        if !record.outcome.is_good() {
+            failed.insert(id, record.derivation.clone());
+        }
+    }
 }
 
 fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) -> DerivationRecord {

@@ -240,7 +240,7 @@ impl<'a> Tracker<'a> {
         let line = match failed {
             true => format!("failed {} after {}", name(&running.drv), human(duration)),
             false => {
-                format!("finished {} in {} ({} so far)", name(&running.drv), human(duration), self.builds.len() + 1)
+                format!("ended {} after {} ({} so far)", name(&running.drv), human(duration), self.builds.len() + 1)
             }
         };
         self.say(&line, now);
@@ -483,6 +483,6 @@ mod tests {
         );
         assert!(lines[0].contains("not listed in this job's plan") && lines[0].contains(other), "{lines:?}");
         assert_eq!(lines[1], "still at work: other (1 min 15 s, buildPhase); 0 built");
-        assert_eq!(lines[2], "finished other in 1 min 20 s (1 so far)");
+        assert_eq!(lines[2], "ended other after 1 min 20 s (1 so far)");
     }
 }

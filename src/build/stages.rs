@@ -238,8 +238,41 @@ impl<'a> Work<'a> {
         if self.request.on_missing == OnMissing::Fail {
             guard::check(&record.missing, OnMissing::Fail)?;
         }
-        let derivations: Vec<String> = self.building(&reusable).iter().map(|&id| self.graph.path(id)).collect();
-        realise(store, &strs(&derivations), tracker)
+        let mut left = self.building(&reusable);
+        loop {
+            let derivations: Vec<String> = left.iter().map(|&id| self.graph.path(id)).collect();
+            if realise(store, &strs(&derivations), tracker)? {
+                return Ok(true);
+            }
+            // A derivation of a foreign system, or one whose features the machine lacks, ends all of Nix 2.8 in spite of
+            // `--keep-going`: what was only not reached is asked for again, without what has failed.
+            let next = self.not_reached(store, &left, tracker)?;
+            if next.is_empty() || next.len() == left.len() {
+                return Ok(false);
+            }
+            left = next;
+        }
+    }
+
+    /// Those of the derivations that neither exist, nor failed, nor take anything from one that failed.
+    fn not_reached(&self, store: &Store, asked: &[DrvId], tracker: &Tracker) -> Result<Vec<DrvId>> {
+        let invalid = self.invalid(store)?;
+        let mut failed: HashSet<DrvId> =
+            asked.iter().copied().filter(|&id| tracker.failure(&self.graph.path(id)).is_some()).collect();
+        // Numbers of inputs are smaller than those of their consumers.
+        let mut ascending = self.ids.clone();
+        ascending.sort_unstable();
+        for &id in &ascending {
+            if self.graph.inputs(id).iter().any(|input| failed.contains(&input.drv)) {
+                failed.insert(id);
+            }
+        }
+        let is_open = |id: DrvId| {
+            !failed.contains(&id)
+                && (self.graph.node(id).is_floating()
+                    || known_outputs(self.graph, id).any(|path| invalid.contains(&path)))
+        };
+        Ok(asked.iter().copied().filter(|&id| is_open(id)).collect())
     }
 
     /// Puts down what became of each derivation.

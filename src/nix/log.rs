@@ -31,7 +31,7 @@ pub enum Event {
     LogLine {
         /// The build's number.
         id: u64,
-        /// The line, as it came, but for bytes that are no UTF-8.
+        /// The line, without colours.
         line: String,
     },
     /// A builder begins a phase, e.g. `installPhase`.
@@ -142,7 +142,9 @@ impl Line<'_> {
             }
             "stop" => Some(Event::Stop { id }),
             "result" => match self.kind {
-                RESULT_LOG_LINE | RESULT_POST_BUILD_LOG_LINE => Some(Event::LogLine { id, line: self.text(0)? }),
+                RESULT_LOG_LINE | RESULT_POST_BUILD_LOG_LINE => {
+                    Some(Event::LogLine { id, line: plain(self.fields.first()?.as_str()?) })
+                }
                 RESULT_PHASE => Some(Event::Phase { id, phase: self.text(0)? }),
                 RESULT_PROGRESS => Some(Event::Progress { id, done: self.number(0)?, failed: self.number(3)? }),
                 _ => None,
@@ -203,6 +205,9 @@ pub fn read(mut reader: impl BufRead, mut take: impl FnMut(Event) -> bool) -> io
 
 /// Text as it can be shown anywhere: without terminal sequences and without control characters other than newline and tab.
 pub fn plain(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
     let mut shown = String::with_capacity(text.len());
     let mut rest = text.chars().peekable();
     while let Some(character) = rest.next() {

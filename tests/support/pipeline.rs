@@ -232,3 +232,10 @@ pub fn with_each_nix(name: &str, body: impl FnOnce()) {
         String::new()
     });
 }
+
+/// Adds a line to the settings file of the user that all programs of this test run as.
+pub fn user_setting(line: &str) {
+    let dir = PathBuf::from(std::env::var_os("HOME").unwrap()).join(".config/nix");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("nix.conf"), format!("{line}\n")).unwrap();
+}
