@@ -22,6 +22,10 @@ pub enum Command {
     Graph(GraphArgs),
     /// Write the CI configuration that runs the plan
     Generate(GenerateArgs),
+    /// Build what one job of a plan owns, and hand it on
+    Build(BuildArgs),
+    /// Put the records of all jobs together: times, what was built twice, what failed
+    Report(ReportArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -69,6 +73,111 @@ pub struct GenerateArgs {
     /// Write nothing; fail if the output file is not what would be written
     #[arg(long, requires = "output")]
     pub check: bool,
+}
+
+/// `nixdag build`
+///
+/// Ends with 0 where everything that the job owns exists, else with 1. With `--record-verdict` it ends with 0 as soon as the
+/// verdict is recorded, so that a CI service runs the steps after it; `nixdag build --verdict DIR` as the last step then ends
+/// with that verdict.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("source").args(["bundle", "plan", "verdict"]).multiple(true).required(true)))]
+pub struct BuildArgs {
+    /// The bundle that `nixdag generate --bundle` wrote: plan, derivations and sources
+    #[arg(long, value_name = "DIR")]
+    pub bundle: Option<PathBuf>,
+    /// The bundle's digest as the configuration has it; another bundle is refused
+    #[arg(long, value_name = "HEX", requires = "bundle")]
+    pub bundle_sha256: Option<String>,
+    /// The plan that `nixdag plan --format json` printed; derivations come from the store or from `--drv-dir`
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// Import `.drv` files from this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "bundle")]
+    pub drv_dir: Option<PathBuf>,
+    /// The job's id
+    #[arg(long, value_name = "ID", required_unless_present = "verdict")]
+    pub job: Option<String>,
+
+    /// Folder of hand-offs: those of other jobs are read from `DIR/<job id>`, this one's is written there
+    #[arg(long, value_name = "DIR", help_heading = "Hand-off")]
+    pub workspace: Option<PathBuf>,
+    /// How results travel [default: workspace where `--workspace` is given, else cache where `--cache` is]
+    #[arg(long, value_enum, help_heading = "Hand-off")]
+    pub handoff: Option<HandOffKind>,
+    /// The store that results are copied to and fetched from, e.g. `s3://bucket`
+    #[arg(long, value_name = "URL", help_heading = "Hand-off")]
+    pub cache: Option<String>,
+    /// What to do about an output that another job should have handed off
+    #[arg(long, value_enum, default_value_t = MissingOutputs::Build, help_heading = "Hand-off")]
+    pub on_missing: MissingOutputs,
+
+    /// Write `report.json`, `timings.json`, `junit.xml`, `verdict` and the logs of what failed into this folder
+    #[arg(long, value_name = "DIR", help_heading = "Results")]
+    pub results: Option<PathBuf>,
+    /// End with 0 once the verdict is recorded, whatever it is
+    #[arg(long, requires = "results", help_heading = "Results")]
+    pub record_verdict: bool,
+    /// Build nothing: print what failed, and end with the verdict recorded in this folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["bundle", "plan", "job", "results"], help_heading = "Results")]
+    pub verdict: Option<PathBuf>,
+
+    /// Derivations that Nix builds side by side, a number or `auto` [default: as Nix is set up]
+    #[arg(long, value_name = "N", help_heading = "Nix")]
+    pub max_jobs: Option<String>,
+    /// Cores that a builder is told to use [default: as Nix is set up]
+    #[arg(long, value_name = "N", help_heading = "Nix")]
+    pub cores: Option<u32>,
+    /// Seconds after which a build is ended
+    #[arg(long, value_name = "SECONDS", help_heading = "Nix")]
+    pub timeout: Option<u64>,
+    /// Seconds without output after which a build is ended
+    #[arg(long, value_name = "SECONDS", help_heading = "Nix")]
+    pub max_silent_time: Option<u64>,
+    /// Any other setting of Nix
+    #[arg(long, value_names = ["NAME", "VALUE"], num_args = 2, action = clap::ArgAction::Append, help_heading = "Nix")]
+    pub nix_option: Vec<String>,
+}
+
+/// How results travel from job to job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HandOffKind {
+    /// In the CI's workspace
+    Workspace,
+    /// In a binary cache
+    Cache,
+}
+
+/// What to do about a missing output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MissingOutputs {
+    /// Stop before anything is built
+    Fail,
+    /// Build it here, and say so
+    Build,
+}
+
+/// `nixdag report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Records of jobs, or folders that hold them
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub records: Vec<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Formats of `nixdag report`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 /// Formats of `nixdag plan`.

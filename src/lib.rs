@@ -6,10 +6,12 @@
 
 pub mod attribute;
 pub mod availability;
+pub mod build;
 pub mod cli;
 pub mod commands;
 pub mod executor;
 pub mod graph;
+pub mod handoff;
 pub mod nearest;
 pub mod nix;
 pub mod output;

@@ -1,9 +1,11 @@
 //! One file a subcommand: the stages in order, no logic of their own. The only place that prints.
 
+mod build;
 mod completions;
 mod generate;
 mod graph;
 mod plan;
+mod report;
 mod stages;
 
 use anyhow::Result;
@@ -34,6 +36,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Plan(args) => plan::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Generate(args) => generate::run(&args),
+        Command::Build(args) => build::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Completions { shell } => completions::run(shell),
     }
 }

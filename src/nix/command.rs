@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 /// The oldest Nix that is known to work (Debian 12 has it).
-const OLDEST: Version = Version { major: 2, minor: 8 };
+pub(super) const OLDEST: Version = Version { major: 2, minor: 8 };
 
 /// Bytes of standard error that are kept: the last ones, as Nix prints the error at the end.
 const STDERR_KEPT: usize = 64 << 10;
@@ -278,7 +278,7 @@ fn is_executable(candidate: &PathBuf) -> bool {
 }
 
 /// Reads `nix (Nix) 2.8.0`, `nix (Lix, like Nix) 2.91.1`, `nix (Determinate Nix 3.5.2) 2.28.3`: the last word counts.
-fn parse_version(text: &str) -> Option<Version> {
+pub(super) fn parse_version(text: &str) -> Option<Version> {
     let mut numbers = text.lines().next()?.split_whitespace().last()?.split('.');
     let major = numbers.next()?.parse().ok()?;
     let minor = numbers.next()?;

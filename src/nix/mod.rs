@@ -3,6 +3,11 @@
 pub mod command;
 pub mod derivation;
 pub mod evaluate;
+pub mod hash;
 pub mod local_store;
+pub mod log;
+pub mod nar;
+pub mod narinfo;
+pub mod store;
 pub mod store_path;
 pub mod system;

@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::new_without_default, reason = "a test fails by panicking")]
 
+pub mod pipeline;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,0 +1,170 @@
+//! The guard against silent rebuilds: everything that a job takes from elsewhere is fetched by output path, before anything is
+//! built. Nix never builds for a path, so what is missing is found out, named with the job that should have delivered it, and
+//! built only where that is allowed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::SystemTime;
+
+use anyhow::{Result, bail};
+
+use super::OnMissing;
+use super::progress::Tracker;
+use super::realise::realise;
+use super::record::Missing;
+use crate::graph::{DrvId, Graph};
+use crate::handoff::merge::{HandOffs, references};
+use crate::nix::store::Store;
+use crate::plan::{Job, JobIndex, Plan};
+
+/// The outputs that some derivations take from derivations outside of a set, with the derivation that each comes from.
+/// Outputs whose paths only the build tells are left out.
+pub fn wanted(graph: &Graph, building: &[DrvId], here: &HashSet<DrvId>) -> BTreeMap<String, DrvId> {
+    let mut found = BTreeMap::new();
+    for &consumer in building {
+        for input in graph.inputs(consumer).iter().filter(|input| !here.contains(&input.drv)) {
+            for (index, output) in graph.node(input.drv).outputs.iter().enumerate() {
+                if input.outputs.has(index)
+                    && let Some(base) = &output.base
+                {
+                    found.insert(graph.full_path(base), input.drv);
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Which job should have delivered a derivation's outputs to another job; none where a substituter should have.
+pub struct Deliverers<'a> {
+    jobs: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Deliverers<'a> {
+    /// Looks at a job's inputs: the owner, else the first one that repeats the derivation.
+    pub fn new(plan: &'a Plan, job: &Job) -> Self {
+        let mut jobs = HashMap::new();
+        let inputs: Vec<&Job> = job.inputs.iter().map(|&JobIndex(index)| &plan.jobs[index as usize]).collect();
+        for input in &inputs {
+            jobs.extend(input.derivations.iter().map(|drv| (&**drv, input.id.as_str())));
+        }
+        for input in &inputs {
+            for drv in &input.co_located {
+                jobs.entry(drv).or_insert(&input.id);
+            }
+        }
+        Deliverers { jobs }
+    }
+
+    /// The job that should have delivered this derivation.
+    pub fn of(&self, drv: &str) -> Option<&'a str> {
+        self.jobs.get(drv).copied()
+    }
+}
+
+/// What the guard works on.
+pub struct Guard<'a> {
+    /// The store, with all substituters.
+    pub store: &'a Store,
+    /// The job's derivations and all below them.
+    pub graph: &'a Graph,
+    /// What the ancestors handed off.
+    pub hand_offs: &'a HandOffs,
+    /// Who should have delivered what.
+    pub deliverers: &'a Deliverers<'a>,
+    /// Whether missing outputs are built.
+    pub on_missing: OnMissing,
+}
+
+impl Guard<'_> {
+    /// Brings all paths into the store. Gives what was missing; where something still is, the result says so.
+    pub fn bring(&self, paths: &[&str], tracker: &mut Tracker) -> Result<Vec<Missing>> {
+        let mut missing = BTreeMap::new();
+        let mut open = self.fetch(paths, tracker)?;
+        let mut producers = None;
+        while !open.is_empty() {
+            let causes = self.causes(&open, tracker)?;
+            let producers = producers.get_or_insert_with(|| self.producers());
+            let mut build = BTreeSet::new();
+            for path in &causes {
+                let drv = producers.get(path.as_str()).copied();
+                let derivation = drv.map(|drv| self.graph.path(drv));
+                let job = derivation.as_deref().and_then(|drv| self.deliverers.of(drv)).map(str::to_owned);
+                let new = Missing { path: path.clone(), derivation, job, built: false };
+                tracker.say(&new.text(), SystemTime::now());
+                let again = missing.insert(path.clone(), new).is_some();
+                if !again && let Some(drv) = drv {
+                    build.insert(drv);
+                }
+            }
+            if self.on_missing == OnMissing::Fail || build.is_empty() {
+                break;
+            }
+            let drvs: Vec<String> = build.iter().map(|&drv| self.graph.path(drv)).collect();
+            let line = format!("building {} derivations that should have been delivered", drvs.len());
+            tracker.say(&line, SystemTime::now());
+            realise(self.store, &drvs.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
+            let paths: Vec<&str> = missing.keys().map(String::as_str).collect();
+            let invalid: HashSet<String> = self.store.invalid(&paths)?.into_iter().collect();
+            for (path, missing) in &mut missing {
+                missing.built = !invalid.contains(path);
+            }
+            open = self.fetch(&open.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
+        }
+        Ok(missing.into_values().collect())
+    }
+
+    /// Fetches paths; gives those that are not valid afterwards.
+    fn fetch(&self, paths: &[&str], tracker: &mut Tracker) -> Result<Vec<String>> {
+        if paths.is_empty() || realise(self.store, paths, tracker)? {
+            return Ok(Vec::new());
+        }
+        self.store.invalid(paths)
+    }
+
+    /// Why paths could not be fetched: themselves where nobody has them, else what they refer to.
+    fn causes(&self, open: &[String], tracker: &mut Tracker) -> Result<Vec<String>> {
+        let mut seen: BTreeSet<String> = BTreeSet::new();
+        let mut todo: Vec<String> = open.to_vec();
+        while let Some(path) = todo.pop() {
+            if seen.insert(path.clone())
+                && let Some(info) = self.hand_offs.get(&path)
+            {
+                todo.extend(references(info));
+            }
+        }
+        let reached: Vec<&str> = seen.iter().map(String::as_str).collect();
+        let invalid = self.store.invalid(&reached)?;
+        let (handed_off, absent): (Vec<String>, Vec<String>) =
+            invalid.into_iter().partition(|path| self.hand_offs.get(path).is_some());
+        // What was not handed off may still be in a cache, and was not fetched only since something beside it failed.
+        let absent = self.fetch(&absent.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
+        if !absent.is_empty() {
+            return Ok(absent);
+        }
+        // Everything is there, and yet something cannot be fetched.
+        let again = self.fetch(&handed_off.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
+        Ok(again)
+    }
+
+    /// The derivation of each output whose path is known.
+    fn producers(&self) -> HashMap<String, DrvId> {
+        let outputs = self.graph.ids().flat_map(|id| {
+            let known = self.graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref());
+            known.map(move |base| (self.graph.full_path(base), id))
+        });
+        outputs.collect()
+    }
+}
+
+/// Makes an error of what is still missing.
+pub fn check(missing: &[Missing], on_missing: OnMissing) -> Result<()> {
+    let lines: Vec<String> = missing.iter().filter(|missing| !missing.built).map(|missing| missing.text()).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let next = match on_missing {
+        OnMissing::Fail => "rerun the job that should have delivered, or build it here with `--on-missing build`",
+        OnMissing::Build => "it could not be built here either",
+    };
+    bail!("{} ({next})", lines.join("\n"))
+}

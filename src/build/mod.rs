@@ -1,0 +1,108 @@
+//! The runner inside a job: brings in what the job needs, builds what it owns, hands it on.
+//!
+//! In: a [`Request`]. Out: a [`record::Record`] of everything that happened, whatever the outcome; lines for people meanwhile.
+
+pub mod guard;
+pub mod interrupt;
+pub mod junit;
+pub mod outcome;
+pub mod progress;
+pub mod realisation;
+pub mod realise;
+pub mod record;
+pub mod report;
+pub mod stages;
+pub mod trust;
+
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime};
+
+use crate::handoff::bundle::Bundle;
+use crate::plan::{Job, JobIndex, Plan};
+use record::{HandedOff, Record, Verdict};
+
+/// What to do about an output that should have been delivered and was not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMissing {
+    /// Stop before anything is built.
+    Fail,
+    /// Build it here, and say so.
+    Build,
+}
+
+/// Where the job's derivations come from.
+#[derive(Debug)]
+pub enum Derivations {
+    /// A bundle.
+    Bundle(Bundle),
+    /// A folder of `.drv` files by their base names.
+    Folder(PathBuf),
+    /// The store, which has them already.
+    Store,
+}
+
+/// How results travel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandOff {
+    /// Each job writes a folder, `<workspace>/<job id>`.
+    Workspace(PathBuf),
+    /// Each job copies its results to this store, and later ones fetch them from there.
+    Cache(String),
+    /// Results stay in the store of this machine.
+    None,
+}
+
+/// What to run.
+#[derive(Debug)]
+pub struct Request {
+    /// The plan.
+    pub plan: Plan,
+    /// The job.
+    pub job: JobIndex,
+    /// Where its derivations come from.
+    pub derivations: Derivations,
+    /// How results travel.
+    pub hand_off: HandOff,
+    /// Where logs of failed builds go: into its folder `logs`.
+    pub results: Option<PathBuf>,
+    /// What to do about missing outputs.
+    pub on_missing: OnMissing,
+    /// Settings for Nix, beside the user's own.
+    pub options: Vec<(String, String)>,
+}
+
+impl Request {
+    fn job(&self) -> &Job {
+        &self.plan.jobs[self.job.at()]
+    }
+}
+
+/// Runs a job. `say` gets lines for people. A signal ends the run as a failure, Nix stopped and nothing half-written.
+pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
+    let start = Instant::now();
+    let job = request.job();
+    let mut record = Record {
+        version: record::VERSION,
+        job: job.id.clone(),
+        name: job.name.clone(),
+        system: job.system.clone(),
+        nix: String::new(),
+        started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        duration: 0,
+        verdict: Verdict::Success,
+        errors: Vec::new(),
+        derivations: Vec::new(),
+        missing: Vec::new(),
+        damaged: Vec::new(),
+        fetched: 0,
+        handed_off: HandedOff::default(),
+    };
+    if let Err(error) = stages::run(request, &mut record, say) {
+        record.errors.push(format!("{error:#}"));
+    }
+    if !record.errors.is_empty() || record.derivations.iter().any(|drv| !drv.outcome.is_good()) {
+        record.verdict = Verdict::Failure;
+    }
+    record.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    record
+}

@@ -1,0 +1,239 @@
+//! What became of each derivation, and which store paths the job hands on. In: the store before and after, and what Nix said.
+//! Out: records, and the paths of a hand-off.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::progress::{self, Build, Tracker};
+use super::realisation::{self, Realisation};
+use super::record::{DerivationRecord, Outcome, Role};
+use crate::graph::{DrvId, Graph};
+use crate::nix::store::Store;
+use crate::nix::store_path;
+use crate::plan::Job;
+
+/// What is known after a run.
+pub struct Facts<'a> {
+    /// The job's derivations and all below them.
+    pub graph: &'a Graph,
+    /// The job.
+    pub job: &'a Job,
+    /// Outputs that were not valid before.
+    pub before: &'a HashSet<String>,
+    /// Outputs that are not valid now.
+    pub after: &'a HashSet<String>,
+    /// True where Nix succeeded with everything that it was asked for.
+    pub complete: bool,
+    /// What Nix said.
+    pub tracker: &'a Tracker<'a>,
+}
+
+/// What became of the job's derivations in build order, and then of those that were built beyond that, by path.
+pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
+    let mut accounted = HashSet::new();
+    let mut records = Vec::new();
+    let roles = [(&facts.job.derivations, Role::Owned), (&facts.job.co_located, Role::CoLocated)];
+    for (paths, role) in roles {
+        for path in paths.iter().filter_map(|path| facts.graph.find(path)) {
+            records.push(one(facts, path, role, &mut accounted));
+        }
+    }
+    let others: BTreeSet<&String> =
+        facts.tracker.builds().keys().filter(|drv| !accounted.contains(drv.as_str())).collect();
+    for drv in others {
+        let known = facts.graph.find(drv);
+        let failure = facts.tracker.failure(drv);
+        records.push(DerivationRecord {
+            derivation: drv.clone(),
+            name: name_of(drv).to_owned(),
+            system: known.map_or(&*facts.job.system, |id| &*facts.graph.node(id).system).to_owned(),
+            role: Role::Other,
+            outcome: if failure.is_some() { Outcome::Failed } else { Outcome::Built },
+            duration: Some(millis(&facts.tracker.builds()[drv])),
+            message: failure.map(str::to_owned),
+            log: failure.map(|_| facts.tracker.builds()[drv].log.clone()),
+        });
+    }
+    blame_dependencies(facts.graph, &mut records);
+    records
+}
+
+/// Says of what was never begun that something below it failed, where that is so; Nix does not always.
+fn blame_dependencies(graph: &Graph, records: &mut [DerivationRecord]) {
+    let mut failed: BTreeMap<DrvId, String> = BTreeMap::new();
+    let mut ascending: Vec<(DrvId, usize)> = records
+        .iter()
+        .enumerate()
+        .filter_map(|(index, record)| Some((graph.find(&record.derivation)?, index)))
+        .collect();
+    // Inputs come before their consumers.
+    ascending.sort_unstable();
+    for (id, index) in ascending {
+        let record = &mut records[index];
+        let below = graph.inputs(id).iter().find_map(|input| failed.get(&input.drv));
+        if record.outcome == Outcome::NotBuilt
+            && let Some(below) = below
+        {
+            record.outcome = Outcome::DependencyFailed;
+            record.message = Some(format!("`{below}` failed, which this needs"));
+        }
+        if !record.outcome.is_good() {
+            failed.insert(id, record.derivation.clone());
+        }
+    }
+}
+
+fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) -> DerivationRecord {
+    let graph = facts.graph;
+    let path = graph.path(id);
+    let floating = graph.node(id).is_floating();
+    let known = || super::stages::known_outputs(graph, id);
+    // A content-addressed derivation is built under another path, as resolved; its name is the same.
+    let named = if floating && !facts.tracker.builds().contains_key(&path) {
+        let mut resolved = facts.tracker.builds().keys().filter(|drv| {
+            graph.find(drv).is_none() && !accounted.contains(drv.as_str()) && name_of(drv) == name_of(&path)
+        });
+        resolved.next().cloned().unwrap_or_else(|| path.clone())
+    } else {
+        path.clone()
+    };
+    let build = facts.tracker.builds().get(&named);
+    accounted.insert(named.clone());
+    let message = facts.tracker.failure(&named).or_else(|| facts.tracker.failure(&path));
+    let exists = if floating {
+        facts.complete || build.is_some() && message.is_none()
+    } else {
+        !known().any(|output| facts.after.contains(&output))
+    };
+    let fetched = known().filter_map(|output| facts.tracker.fetched().get(&output)).max();
+    let outcome = match (exists, build, message) {
+        (true, Some(_), _) => Outcome::Built,
+        (true, None, _) if !floating && !known().any(|output| facts.before.contains(&output)) => Outcome::Present,
+        (true, None, _) => Outcome::Substituted,
+        (false, Some(_), _) => Outcome::Failed,
+        (false, None, Some(message)) if is_about_dependencies(message) => Outcome::DependencyFailed,
+        (false, None, Some(_)) => Outcome::Failed,
+        (false, None, None) => Outcome::NotBuilt,
+    };
+    let failed = !outcome.is_good();
+    DerivationRecord {
+        name: graph.node(id).name().to_owned(),
+        system: graph.node(id).system.to_string(),
+        role,
+        outcome,
+        duration: build.map(millis).or_else(|| fetched.map(|duration| duration.as_millis() as u64)),
+        message: message.filter(|_| failed).map(str::to_owned),
+        log: build.filter(|build| failed && !build.log.is_empty()).map(|build| build.log.clone()),
+        derivation: path,
+    }
+}
+
+fn millis(build: &Build) -> u64 {
+    u64::try_from(build.duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn name_of(drv: &str) -> &str {
+    store_path::name_of(drv.rsplit('/').next().unwrap_or(drv))
+}
+
+/// `2 dependencies of derivation '…' failed to build`, or from 2.34 on `Reason: 1 dependency failed.`
+fn is_about_dependencies(message: &str) -> bool {
+    message.contains("dependencies of derivation")
+        || message.contains("dependency failed")
+        || message.contains("dependencies failed")
+}
+
+/// Leaves the logs of what failed and removes the others.
+pub fn keep_failed_logs(logs: &Path, records: &[DerivationRecord]) -> Result<()> {
+    let failed: HashSet<_> = records
+        .iter()
+        .filter(|record| record.outcome == Outcome::Failed)
+        .map(|record| progress::log_file(logs, &record.derivation))
+        .collect();
+    let entries = match fs::read_dir(logs) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(|| format!("cannot read `{}`", logs.display()))?,
+    };
+    for entry in entries {
+        let path = entry.with_context(|| format!("cannot read `{}`", logs.display()))?.path();
+        if !failed.contains(&path) {
+            fs::remove_file(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a job hands on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Results {
+    /// Outputs of the job's own derivations, and outputs of others, built here, that these refer to; ascending.
+    pub paths: Vec<String>,
+    /// Which outputs content-addressed derivations have.
+    pub realisations: Vec<Realisation>,
+}
+
+/// Finds what a job hands on: what it owns as far as it exists, and what that refers to of all that was built here.
+pub fn results(store: &Store, graph: &Graph, records: &[DerivationRecord]) -> Result<Results> {
+    let mut realisations = Vec::new();
+    let mut own = BTreeSet::new();
+    let mut beside = HashSet::new();
+    for record in records.iter().filter(|record| record.outcome.is_good()) {
+        let mut outputs: Vec<String> = Vec::new();
+        match graph.find(&record.derivation) {
+            Some(id) if graph.node(id).is_floating() => {
+                let found = realisation::of(store, &record.derivation)?;
+                outputs.extend(found.iter().map(|realisation| graph.full_path(&realisation.output)));
+                realisations.extend(found);
+            }
+            Some(id) => outputs.extend(super::stages::known_outputs(graph, id)),
+            // A resolved content-addressed derivation: the one that it was made from speaks for it.
+            None => {}
+        }
+        if record.role == Role::Owned { own.extend(outputs) } else { beside.extend(outputs) }
+    }
+    if !beside.is_empty() && !own.is_empty() {
+        let roots: Vec<&str> = own.iter().map(String::as_str).collect();
+        own.extend(store.requisites(&roots)?.into_iter().filter(|path| beside.contains(path)));
+    }
+    realisations.sort();
+    realisations.dedup();
+    Ok(Results { paths: own.into_iter().collect(), realisations })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_about_dependencies_are_told_from_failures() {
+        assert!(is_about_dependencies("1 dependencies of derivation '/nix/store/x.drv' failed to build"));
+        assert!(is_about_dependencies("Cannot build '/nix/store/x.drv'.\nReason: 2 dependencies failed."));
+        assert!(!is_about_dependencies("Cannot build '/nix/store/x.drv'.\nReason: builder failed with exit code 3."));
+    }
+
+    #[test]
+    fn only_logs_of_failures_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = |name: &str, outcome| DerivationRecord {
+            derivation: format!("/nix/store/jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-{name}.drv"),
+            name: name.into(),
+            system: "x86_64-linux".into(),
+            role: Role::Owned,
+            outcome,
+            duration: None,
+            message: None,
+            log: None,
+        };
+        let records = [record("good", Outcome::Built), record("bad", Outcome::Failed)];
+        for record in &records {
+            fs::write(progress::log_file(dir.path(), &record.derivation), "log").unwrap();
+        }
+        keep_failed_logs(dir.path(), &records).unwrap();
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-bad.log"]);
+    }
+}

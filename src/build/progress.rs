@@ -1,0 +1,488 @@
+//! Follows what Nix says while it builds: who is building, for how long, what failed and what was printed last.
+//!
+//! In: [`Event`]s and the time. Out: lines for people, at least one a minute, and for the record durations, messages and log
+//! tails. Memory is bounded: of a log only the end is kept, the rest goes to a file up to a limit.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::nix::log::{Activity, Event};
+use crate::nix::store_path;
+
+/// After this long without a line one is printed; CircleCI ends steps that are silent for ten minutes.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Most that is kept of one log in memory, in lines and in bytes.
+const TAIL_LINES: usize = 100;
+const TAIL_BYTES: usize = 64 << 10;
+
+/// Bytes of one log that go to a file before it is cut; the tail is added.
+const LOG_FILE_BYTES: u64 = 8 << 20;
+
+/// Messages without a derivation that are kept.
+const MAX_MESSAGES: usize = 200;
+
+/// Longest line that is printed or kept, in bytes.
+const LINE_BYTES: usize = 4096;
+
+/// How one derivation's build ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// How long it took.
+    pub duration: Duration,
+    /// When it began.
+    pub started: SystemTime,
+    /// The last lines of its log.
+    pub log: String,
+}
+
+struct Running {
+    drv: String,
+    started: SystemTime,
+    phase: Option<String>,
+    tail: VecDeque<String>,
+    tail_bytes: usize,
+    log_bytes: u64,
+    file: Option<BufWriter<File>>,
+    path: Option<PathBuf>,
+}
+
+/// What has happened so far.
+pub struct Tracker<'a> {
+    say: Box<dyn FnMut(&str) + 'a>,
+    /// Whether Nix still works on a derivation that it has begun.
+    is_locked: Box<dyn Fn(&str) -> bool + 'a>,
+    /// Derivations that may be built here.
+    expected: HashSet<String>,
+    logs: Option<PathBuf>,
+    last_line: SystemTime,
+    running: BTreeMap<u64, Running>,
+    fetching: HashMap<u64, (String, SystemTime)>,
+    counters: HashSet<u64>,
+    builds: HashMap<String, Build>,
+    fetched: HashMap<String, Duration>,
+    messages: Vec<String>,
+    failures: HashMap<String, String>,
+}
+
+impl<'a> Tracker<'a> {
+    /// A tracker that prints with `say`. Logs go to the folder `logs`, where there is one.
+    pub fn new(
+        say: Box<dyn FnMut(&str) + 'a>,
+        is_locked: Box<dyn Fn(&str) -> bool + 'a>,
+        expected: HashSet<String>,
+        logs: Option<PathBuf>,
+        now: SystemTime,
+    ) -> Self {
+        Tracker {
+            say,
+            is_locked,
+            expected,
+            logs,
+            last_line: now,
+            running: BTreeMap::new(),
+            fetching: HashMap::new(),
+            counters: HashSet::new(),
+            builds: HashMap::new(),
+            fetched: HashMap::new(),
+            messages: Vec::new(),
+            failures: HashMap::new(),
+        }
+    }
+
+    /// Prints a line.
+    pub fn say(&mut self, line: &str, now: SystemTime) {
+        self.last_line = now;
+        (self.say)(line);
+    }
+
+    /// All builds that have ended, by the derivation that Nix named: for a content-addressed one the resolved one.
+    pub fn builds(&self) -> &HashMap<String, Build> {
+        &self.builds
+    }
+
+    /// All paths that were fetched, and how long that took.
+    pub fn fetched(&self) -> &HashMap<String, Duration> {
+        &self.fetched
+    }
+
+    /// Nix's message about a derivation.
+    pub fn failure(&self, drv: &str) -> Option<&str> {
+        self.failures.get(drv).map(String::as_str)
+    }
+
+    /// Errors that are about no single derivation.
+    pub fn messages(&self) -> &[String] {
+        &self.messages
+    }
+
+    /// Takes one event.
+    pub fn take(&mut self, event: Event, now: SystemTime) {
+        match event {
+            Event::Start { id, activity: Activity::Build { drv, machine } } => self.start(id, drv, &machine, now),
+            Event::Start { id, activity: Activity::Substitute { path, .. } } => {
+                self.fetching.insert(id, (path, now));
+            }
+            Event::Start { id, activity: Activity::Builds } => {
+                self.counters.insert(id);
+            }
+            Event::Start { .. } => {}
+            Event::Stop { id } => {
+                self.counters.remove(&id);
+                if self.running.contains_key(&id) {
+                    self.finish(id, now);
+                } else if let Some((path, started)) = self.fetching.remove(&id) {
+                    self.fetched.insert(path, now.duration_since(started).unwrap_or_default());
+                }
+            }
+            Event::LogLine { id, line } => {
+                if let Some(running) = self.running.get_mut(&id) {
+                    running.log(shorten(line));
+                }
+            }
+            Event::Phase { id, phase } => {
+                if let Some(running) = self.running.get_mut(&id) {
+                    running.phase = Some(shorten(phase));
+                }
+            }
+            Event::Progress { id, .. } if self.counters.contains(&id) => self.sweep(now),
+            Event::Progress { .. } => {}
+            Event::Message { level, text } => self.message(level, shorten(text), now),
+            Event::Text(text) => self.say(&shorten(text), now),
+            Event::TooLong { bytes } => {
+                let only = if self.running.len() == 1 { self.running.values_mut().next() } else { None };
+                if let Some(running) = only {
+                    running.log(format!("[a line of {bytes} bytes is left out]"));
+                }
+            }
+        }
+    }
+
+    /// Prints a sign of life where nothing has been printed for long.
+    pub fn tick(&mut self, now: SystemTime) {
+        if now.duration_since(self.last_line).unwrap_or_default() < HEARTBEAT {
+            return;
+        }
+        let mut parts: Vec<String> = self
+            .running
+            .values()
+            .take(5)
+            .map(|running| {
+                let phase = running.phase.as_ref().map(|phase| format!(", {phase}")).unwrap_or_default();
+                format!("{} ({}{phase})", name(&running.drv), human(since(running.started, now)))
+            })
+            .collect();
+        if self.running.len() > 5 {
+            parts.push(format!("{} more", self.running.len() - 5));
+        }
+        if !self.fetching.is_empty() {
+            parts.push(format!("fetching {} paths", self.fetching.len()));
+        }
+        if parts.is_empty() {
+            parts.push("waiting for Nix".to_owned());
+        }
+        self.say(&format!("still at work: {}; {} built", parts.join(", "), self.builds.len()), now);
+    }
+
+    /// Takes the end of a call of Nix: whatever was running is over.
+    pub fn end(&mut self, now: SystemTime) {
+        for id in self.running.keys().copied().collect::<Vec<_>>() {
+            self.finish(id, now);
+        }
+        for (_, (path, started)) in self.fetching.drain() {
+            self.fetched.insert(path, since(started, now));
+        }
+        self.counters.clear();
+    }
+
+    fn start(&mut self, id: u64, drv: String, machine: &str, now: SystemTime) {
+        let place = if machine.is_empty() { String::new() } else { format!(" on {machine}") };
+        let line = if self.expected.contains(&drv) {
+            format!("building {}{place}", name(&drv))
+        } else {
+            // Content-addressed derivations are named as resolved, so the name is the best that is known.
+            format!("building {}{place}: not listed in this job's plan (`{drv}`)", name(&drv))
+        };
+        self.say(&line, now);
+        let path = self.logs.as_ref().map(|dir| dir.join(format!("{}.log", file_name(&drv))));
+        self.running.insert(
+            id,
+            Running {
+                drv,
+                started: now,
+                phase: None,
+                tail: VecDeque::new(),
+                tail_bytes: 0,
+                log_bytes: 0,
+                file: None,
+                path,
+            },
+        );
+    }
+
+    /// Before 2.34 Nix keeps the activity of a derivation that was asked for by name until the end of the call; but it
+    /// counts it as done, and it has removed the locks of its outputs by then.
+    fn sweep(&mut self, now: SystemTime) {
+        let over: Vec<u64> =
+            self.running.iter().filter(|(_, running)| !(self.is_locked)(&running.drv)).map(|(&id, _)| id).collect();
+        for id in over {
+            self.finish(id, now);
+        }
+    }
+
+    fn finish(&mut self, id: u64, now: SystemTime) {
+        let Some(running) = self.running.remove(&id) else { return };
+        let duration = since(running.started, now);
+        let failed = self.failures.contains_key(&running.drv);
+        let line = match failed {
+            true => format!("failed {} after {}", name(&running.drv), human(duration)),
+            false => {
+                format!("ended {} after {} ({} so far)", name(&running.drv), human(duration), self.builds.len() + 1)
+            }
+        };
+        self.say(&line, now);
+        let started = running.started;
+        let (drv, log) = running.close();
+        self.builds.insert(drv, Build { duration, started, log });
+    }
+
+    fn message(&mut self, level: u64, text: String, now: SystemTime) {
+        match level {
+            0 => {
+                let first = text.lines().next().unwrap_or_default();
+                // `build of 'a.drv', 'b.drv' failed` says nothing new.
+                if first.starts_with("build of ") {
+                    return;
+                }
+                match quoted_drv(first) {
+                    Some(drv) => {
+                        let drv = drv.to_owned();
+                        let seen = self.failures.insert(drv.clone(), text.clone()).is_some();
+                        if !seen {
+                            self.say(&format!("error: {text}"), now);
+                        }
+                        let over = self.running.iter().find(|(_, running)| running.drv == drv).map(|(&id, _)| id);
+                        if let Some(id) = over {
+                            self.finish(id, now);
+                        }
+                    }
+                    // A daemon sends warnings at this level too, with the word before them.
+                    None if text.starts_with("warning: ") => self.say(&text, now),
+                    None => {
+                        self.say(&format!("error: {text}"), now);
+                        if self.messages.len() < MAX_MESSAGES {
+                            self.messages.push(text);
+                        }
+                    }
+                }
+            }
+            // Roots are not needed: nothing collects garbage in the middle of a job.
+            1 if !text.contains("--add-root") => {
+                self.say(&format!("warning: {}", text.trim_start_matches("warning: ")), now);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Running {
+    fn log(&mut self, line: String) {
+        self.log_bytes += line.len() as u64 + 1;
+        if self.file.is_none()
+            && let Some(path) = self.path.take()
+        {
+            self.file = path
+                .parent()
+                .map_or(Ok(()), fs::create_dir_all)
+                .and_then(|()| File::create(&path))
+                .map(BufWriter::new)
+                .ok();
+            self.path = Some(path);
+            if self.file.is_none() {
+                // The log is a convenience; the build goes on without its file.
+                self.path = None;
+            }
+        }
+        if self.log_bytes <= LOG_FILE_BYTES
+            && let Some(file) = &mut self.file
+            && writeln!(file, "{line}").is_err()
+        {
+            self.file = None;
+        }
+        self.tail_bytes += line.len() + 1;
+        self.tail.push_back(line);
+        while self.tail.len() > TAIL_LINES || self.tail_bytes > TAIL_BYTES {
+            match self.tail.pop_front() {
+                Some(first) => self.tail_bytes -= first.len() + 1,
+                None => break,
+            }
+        }
+    }
+
+    /// Ends the log; gives the derivation and the last lines.
+    fn close(mut self) -> (String, String) {
+        let tail = self.tail.into_iter().collect::<Vec<_>>().join("\n");
+        if let Some(file) = &mut self.file {
+            if self.log_bytes > LOG_FILE_BYTES {
+                // See `log`: a file that cannot be written is done without.
+                let _ =
+                    writeln!(file, "[cut here: the log has {} bytes; its last lines follow]\n{tail}", self.log_bytes);
+            }
+            let _ = file.flush();
+        }
+        (self.drv, tail)
+    }
+}
+
+/// The file of a derivation's log in a folder of logs.
+pub fn log_file(logs: &Path, drv: &str) -> PathBuf {
+    logs.join(format!("{}.log", file_name(drv)))
+}
+
+/// A derivation's base name where it is one; whatever Nix says, a log's name is no path.
+fn file_name(drv: &str) -> String {
+    match store_path::split(drv) {
+        Ok((_, base)) => base.strip_suffix(".drv").unwrap_or(base).to_owned(),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+fn name(drv: &str) -> &str {
+    store_path::name_of(drv.rsplit('/').next().unwrap_or(drv))
+}
+
+fn since(started: SystemTime, now: SystemTime) -> Duration {
+    now.duration_since(started).unwrap_or_default()
+}
+
+/// The first derivation that a message names in quotes.
+fn quoted_drv(text: &str) -> Option<&str> {
+    text.split('\'').find(|part| part.ends_with(".drv") && store_path::split(part).is_ok())
+}
+
+fn shorten(mut text: String) -> String {
+    if text.len() > LINE_BYTES {
+        let cut = (0..=LINE_BYTES).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let left_out = text.len() - cut;
+        text.truncate(cut);
+        text.push_str(&format!(" [{left_out} bytes left out]"));
+    }
+    text
+}
+
+/// A duration for people: `0.4 s`, `12 s`, `3 min 5 s`, `1 h 2 min`.
+pub fn human(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    const A: &str = "/nix/store/jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-a.drv";
+    const B: &str = "/nix/store/mijmkhwlzf00lgf2qj6z08ha30sgy0h4-b.drv";
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn start(id: u64, drv: &str) -> Event {
+        Event::Start { id, activity: Activity::Build { drv: drv.into(), machine: String::new() } }
+    }
+
+    fn with_tracker(
+        locked: impl Fn(&str) -> bool,
+        logs: Option<PathBuf>,
+        work: impl FnOnce(&mut Tracker),
+    ) -> Vec<String> {
+        let lines = RefCell::new(Vec::new());
+        let say = Box::new(|line: &str| lines.borrow_mut().push(line.to_owned()));
+        let expected = [A.to_owned(), B.to_owned()].into();
+        let mut tracker = Tracker::new(say, Box::new(&locked), expected, logs, at(0));
+        work(&mut tracker);
+        drop(tracker);
+        lines.into_inner()
+    }
+
+    #[test]
+    fn a_build_is_over_when_nix_counts_it_and_its_lock_is_gone() {
+        let gone = RefCell::new(false);
+        with_tracker(
+            |drv| drv != A || !*gone.borrow(),
+            None,
+            |tracker| {
+                tracker.take(Event::Start { id: 9, activity: Activity::Builds }, at(0));
+                tracker.take(start(1, A), at(0));
+                tracker.take(start(2, B), at(1));
+                tracker.take(Event::Progress { id: 9, done: 0, failed: 0 }, at(5));
+                assert!(tracker.builds().is_empty());
+                *gone.borrow_mut() = true;
+                tracker.take(Event::Progress { id: 9, done: 1, failed: 0 }, at(7));
+                tracker.take(Event::Stop { id: 1 }, at(90));
+                tracker.take(Event::Stop { id: 2 }, at(91));
+                assert_eq!(tracker.builds()[A].duration, Duration::from_secs(7));
+                assert_eq!(tracker.builds()[B].duration, Duration::from_secs(90));
+            },
+        );
+    }
+
+    #[test]
+    fn a_failure_keeps_its_message_and_the_end_of_its_log() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = dir.path().join("logs");
+        let lines = with_tracker(
+            |_| true,
+            Some(logs.clone()),
+            |tracker| {
+                tracker.take(start(1, A), at(0));
+                for number in 0..3 * TAIL_LINES {
+                    tracker.take(Event::LogLine { id: 1, line: format!("line {number} {}", "x".repeat(9000)) }, at(1));
+                }
+                for _ in 0..LOG_FILE_BYTES / 3000 {
+                    tracker.take(Event::LogLine { id: 1, line: "y".repeat(3000) }, at(2));
+                }
+                tracker.take(Event::LogLine { id: 1, line: "last".into() }, at(2));
+                let text = format!("builder for '{A}' failed with exit code 3");
+                tracker.take(Event::Message { level: 0, text: text.clone() }, at(3));
+                tracker.take(Event::Message { level: 0, text: format!("build of '{A}' failed") }, at(3));
+                assert_eq!(tracker.failure(A), Some(text.as_str()));
+                let build = &tracker.builds()[A];
+                assert!(build.log.ends_with("\nlast") && build.log.len() <= TAIL_BYTES);
+                assert!(tracker.messages().is_empty());
+            },
+        );
+        assert!(lines.iter().any(|line| line.starts_with("failed a after 3.0 s")), "{lines:?}");
+        let log = fs::read_to_string(log_file(&logs, A)).unwrap();
+        assert!(log.starts_with("line 0 ") && log.ends_with("last\n"));
+        assert!((log.len() as u64) < LOG_FILE_BYTES + 2 * TAIL_BYTES as u64);
+    }
+
+    #[test]
+    fn silence_is_broken_and_what_belongs_elsewhere_is_named() {
+        let other = "/nix/store/plkgpmfzry155zwppdgcn16mvizcm16f-other.drv";
+        let lines = with_tracker(
+            |_| true,
+            None,
+            |tracker| {
+                tracker.take(start(1, other), at(0));
+                tracker.take(Event::Phase { id: 1, phase: "buildPhase".into() }, at(0));
+                tracker.tick(at(29));
+                tracker.tick(at(75));
+                tracker.end(at(80));
+            },
+        );
+        assert!(lines[0].contains("not listed in this job's plan") && lines[0].contains(other), "{lines:?}");
+        assert_eq!(lines[1], "still at work: other (1 min 15 s, buildPhase); 0 built");
+        assert_eq!(lines[2], "ended other after 1 min 20 s (1 so far)");
+    }
+}

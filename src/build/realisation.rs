@@ -1,0 +1,115 @@
+//! Realisations: which output a content-addressed derivation turned out to have. A cache that hands such outputs on needs them
+//! beside its narinfo files, as `realisations/<id>.doi`.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use super::progress::Tracker;
+use super::realise::follow;
+use crate::nix::hash::shortened;
+use crate::nix::store::{self, Store};
+use crate::nix::store_path;
+
+/// The commands used here have been experimental in every version so far.
+const FEATURES: [&str; 2] = ["--extra-experimental-features", "nix-command ca-derivations"];
+
+/// One output of one content-addressed derivation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Realisation {
+    /// `sha256:<hash modulo>!<output name>`.
+    pub id: String,
+    /// Base name of the output's store path.
+    pub output: String,
+    /// The whole record as Nix writes it.
+    json: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Known {
+    id: Option<String>,
+    out_path: Option<String>,
+}
+
+/// Asks the store for the realisations of a derivation that has been built. None where it knows of none.
+pub fn of(store: &Store, drv: &str) -> Result<Vec<Realisation>> {
+    // Up to 2.8 a derivation stands for its outputs, later `^*` says so.
+    for installable in [format!("{drv}^*"), drv.to_owned()] {
+        let mut command = store.program_beside("nix", &FEATURES);
+        command.args(["realisation", "info", "--json", &installable]);
+        let output = store::run(&mut command)?;
+        if output.status.success() {
+            return parse(&output.stdout).with_context(|| format!("cannot read the realisations of `{drv}`"));
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn parse(json: &[u8]) -> Result<Vec<Realisation>> {
+    let records: Vec<serde_json::Value> = serde_json::from_slice(json)?;
+    let mut found = Vec::new();
+    for record in records {
+        let json = record.to_string();
+        if let Known { id: Some(id), out_path: Some(output) } = serde_json::from_value(record)? {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b":!+-._?=".contains(&byte);
+            ensure!(id.bytes().all(is_plain), "`{}` is no realisation", shortened(&id));
+            ensure!(store_path::is_base_name(output.as_bytes()), "`{}` is no output", shortened(&output));
+            found.push(Realisation { id, output, json });
+        }
+    }
+    Ok(found)
+}
+
+/// Writes realisations into a partial binary cache, each file whole or not there.
+pub fn write(dir: &Path, realisations: &[Realisation]) -> Result<()> {
+    if realisations.is_empty() {
+        return Ok(());
+    }
+    let dir = dir.join("realisations");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+    for realisation in realisations {
+        let path = dir.join(format!("{}.doi", realisation.id));
+        let temporary = dir.with_extension("tmp");
+        fs::write(&temporary, &realisation.json)
+            .and_then(|()| fs::rename(&temporary, &path))
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Copies paths, and what they refer to, to a store that is named by its URL.
+pub fn copy_to(store: &Store, url: &str, paths: &[String], tracker: &mut Tracker) -> Result<()> {
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    for share in store::shares(&paths) {
+        let mut command = store.program_beside("nix", &FEATURES);
+        command.args(["copy", "--to", url]).args(share);
+        ensure!(
+            follow(command, tracker)?,
+            "cannot copy the results to `{}`: {}",
+            shortened(url),
+            tracker.messages().last().map_or("Nix said nothing", String::as_str)
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nix_prints_is_read_and_odd_names_are_refused() {
+        let json = br#"[{"dependentRealisations":{},"id":"sha256:cd3f!out","outPath":"qkcjym7f4s8gzgna572cn811pjqm9cj4-ca","signatures":[]}]"#;
+        let found = parse(json).unwrap();
+        assert_eq!(
+            (found[0].id.as_str(), found[0].output.as_str()),
+            ("sha256:cd3f!out", "qkcjym7f4s8gzgna572cn811pjqm9cj4-ca")
+        );
+        // An input-addressed path.
+        assert!(parse(br#"[{"opaquePath":"/nix/store/x"}]"#).unwrap().is_empty());
+        assert!(parse(br#"[{"id":"../x","outPath":"qkcjym7f4s8gzgna572cn811pjqm9cj4-ca"}]"#).is_err());
+    }
+}

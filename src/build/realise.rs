@@ -1,0 +1,70 @@
+//! One `nix-store --realise` after the other, followed while they run.
+//!
+//! In: store paths or derivations. Out: whether Nix made all of them; what it said has gone to the [`Tracker`].
+
+use std::io::BufReader;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+
+use super::interrupt;
+use super::progress::Tracker;
+use crate::nix::log;
+use crate::nix::store::{self, Store};
+
+/// How often signals are looked for and silence is broken.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Events that may wait between the thread that reads and the one that follows.
+const QUEUE: usize = 4096;
+
+/// Realises all paths as far as possible, in as few calls as the argument list allows; true where all of them succeeded.
+pub fn realise(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
+    let mut complete = true;
+    for share in store::shares(paths) {
+        complete &= call(store, share, tracker)?;
+    }
+    Ok(complete)
+}
+
+fn call(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
+    let mut command = store.command(&["--realise", "--keep-going"]);
+    command.args(paths);
+    follow(command, tracker)
+}
+
+/// Runs a program of Nix to its end, or until a signal comes; true where it succeeded.
+pub fn follow(mut command: Command, tracker: &mut Tracker) -> Result<bool> {
+    command.args(["--log-format", "internal-json"]).stdout(Stdio::null()).stderr(Stdio::piped());
+    interrupt::own_group(&mut command);
+    let mut child = command.spawn().context("cannot run Nix")?;
+    let stderr = child.stderr.take().context("Nix has no stderr")?;
+    let (sender, receiver) = mpsc::sync_channel(QUEUE);
+    let reader = std::thread::spawn(move || {
+        log::read(BufReader::with_capacity(256 * 1024, stderr), |event| sender.send(event).is_ok())
+    });
+    loop {
+        match receiver.recv_timeout(TICK) {
+            Ok(event) => tracker.take(event, SystemTime::now()),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if interrupt::received().is_some() {
+            interrupt::stop_group(&mut child);
+            break;
+        }
+        tracker.tick(SystemTime::now());
+    }
+    // Else the thread could wait for room for its next event.
+    drop(receiver);
+    // What could not be read is a matter of progress lines only; the status says whether Nix succeeded.
+    let _ = reader.join();
+    let status = child.wait().context("cannot wait for Nix")?;
+    tracker.end(SystemTime::now());
+    match interrupt::received() {
+        Some(signal) => bail!("stopped by {signal}"),
+        None => Ok(status.success()),
+    }
+}

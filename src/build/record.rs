@@ -1,0 +1,336 @@
+//! What a job leaves behind for people and for later pipelines: the record of its run, as files.
+//!
+//! In: a [`Record`]. Out, in the results folder: `report.json` (the record, which `nixdag report` reads), `timings.json` (what
+//! later plans read as `--history`), `junit.xml`, `logs/` (of what failed) and `verdict`, each whole or not there.
+
+use std::fs::{self, File, Permissions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::junit;
+use crate::handoff::partial_cache::Written;
+use crate::plan::json::seconds;
+
+/// Version of `report.json` and `timings.json`.
+pub const VERSION: u64 = 1;
+
+/// Name of the record's file.
+pub const REPORT: &str = "report.json";
+
+const VERDICT: &str = "verdict";
+
+/// Longest record that is read, in bytes.
+const MAX_SIZE: u64 = 1 << 30;
+
+/// One job's run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`VERSION`].
+    pub version: u64,
+    /// The job's id.
+    pub job: String,
+    /// The job's name.
+    pub name: String,
+    /// The job's system.
+    pub system: String,
+    /// Version of Nix; empty where it was not found.
+    pub nix: String,
+    /// When the run began, in seconds since 1970.
+    pub started: u64,
+    /// How long the run took.
+    #[serde(rename = "seconds", with = "seconds")]
+    pub duration: u64,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// Why it failed, beyond single derivations.
+    pub errors: Vec<String>,
+    /// Everything that the job owns or repeats, in build order, then what it built beyond that.
+    pub derivations: Vec<DerivationRecord>,
+    /// Outputs that should have been there and were not.
+    pub missing: Vec<Missing>,
+    /// Files of other jobs' hand-offs that could not be used.
+    pub damaged: Vec<String>,
+    /// Store paths fetched from a substituter, hand-offs included.
+    pub fetched: u64,
+    /// What was handed off.
+    pub handed_off: HandedOff,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Everything that the job owns exists.
+    Success,
+    /// Something does not, or it is not known.
+    Failure,
+}
+
+/// What became of one derivation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DerivationRecord {
+    /// Its path.
+    pub derivation: String,
+    /// Its name.
+    pub name: String,
+    /// The system it is built on.
+    pub system: String,
+    /// What the plan says about it and this job.
+    pub role: Role,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How long it was built or fetched; null where neither happened.
+    #[serde(rename = "seconds", with = "optional_seconds")]
+    pub duration: Option<u64>,
+    /// Nix's message where it failed.
+    pub message: Option<String>,
+    /// The last lines that its builder printed, where it failed.
+    pub log: Option<String>,
+}
+
+/// What the plan says about a derivation and the job that reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// This job builds it and no other.
+    Owned,
+    /// Built here and elsewhere on purpose.
+    CoLocated,
+    /// Not to be built here.
+    Other,
+}
+
+/// What became of a derivation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It was built here.
+    Built,
+    /// Its outputs were fetched.
+    Substituted,
+    /// Its outputs were in the store from the beginning.
+    Present,
+    /// Its own build failed.
+    Failed,
+    /// It was not built since something below it failed.
+    DependencyFailed,
+    /// It was not built for another reason.
+    NotBuilt,
+}
+
+impl Outcome {
+    /// True where the outputs exist.
+    pub fn is_good(self) -> bool {
+        matches!(self, Outcome::Built | Outcome::Substituted | Outcome::Present)
+    }
+}
+
+/// An output that the job needed and did not find.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// The store path.
+    pub path: String,
+    /// The derivation that it comes from, where it is known.
+    pub derivation: Option<String>,
+    /// The job that should have delivered it; null where a substituter should have.
+    pub job: Option<String>,
+    /// True where it was built here instead.
+    pub built: bool,
+}
+
+/// What a job handed off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedOff {
+    /// Store paths.
+    pub paths: u64,
+    /// Of these, paths that an earlier run of the same job had handed off.
+    pub kept: u64,
+    /// Bytes, not compressed.
+    pub nar_bytes: u64,
+    /// Bytes, compressed.
+    pub file_bytes: u64,
+}
+
+impl From<Written> for HandedOff {
+    fn from(written: Written) -> Self {
+        HandedOff {
+            paths: written.paths,
+            kept: written.kept,
+            nar_bytes: written.nar_bytes,
+            file_bytes: written.file_bytes,
+        }
+    }
+}
+
+/// Milliseconds that may be missing, as seconds or null.
+mod optional_seconds {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Seconds(#[serde(with = "super::seconds")] u64);
+
+    pub fn serialize<S: Serializer>(millis: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        millis.map(Seconds).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+        Ok(Option::<Seconds>::deserialize(deserializer)?.map(|seconds| seconds.0))
+    }
+}
+
+/// What later plans need to know.
+#[derive(Serialize)]
+struct Timings<'a> {
+    version: u64,
+    timings: Vec<Timing<'a>>,
+}
+
+#[derive(Serialize)]
+struct Timing<'a> {
+    derivation: &'a str,
+    name: &'a str,
+    system: &'a str,
+    #[serde(with = "seconds")]
+    seconds: u64,
+    source: Outcome,
+}
+
+impl Record {
+    /// Reads a record back.
+    pub fn read(path: &Path) -> Result<Record> {
+        use std::io::Read;
+        let mut text = Vec::new();
+        File::open(path)
+            .and_then(|file| file.take(MAX_SIZE).read_to_end(&mut text))
+            .with_context(|| format!("cannot read `{}`", path.display()))?;
+        #[derive(Deserialize)]
+        struct VersionOnly {
+            version: u64,
+        }
+        let what = || format!("`{}` is no record of a job (expected `{REPORT}` of `nixdag build`)", path.display());
+        let VersionOnly { version } = serde_json::from_slice(&text).with_context(what)?;
+        ensure!(version == VERSION, "`{}` has version {version}, this nixdag reads version {VERSION}", path.display());
+        serde_json::from_slice(&text).with_context(what)
+    }
+
+    /// Writes all files into the results folder; the verdict comes last.
+    pub fn write(&self, dir: &Path) -> Result<()> {
+        fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+        whole(dir, REPORT, &mut |out| Ok(writeln!(out, "{}", serde_json::to_string_pretty(self)?)?))?;
+        let timings = self
+            .derivations
+            .iter()
+            .filter(|derivation| derivation.outcome.is_good())
+            .filter_map(|derivation| {
+                Some(Timing {
+                    derivation: &derivation.derivation,
+                    name: &derivation.name,
+                    system: &derivation.system,
+                    seconds: derivation.duration?,
+                    source: derivation.outcome,
+                })
+            })
+            .collect();
+        let timings = Timings { version: VERSION, timings };
+        whole(dir, "timings.json", &mut |out| Ok(writeln!(out, "{}", serde_json::to_string_pretty(&timings)?)?))?;
+        whole(dir, "junit.xml", &mut |out| Ok(junit::write(self, out)?))?;
+        let verdict = match self.verdict {
+            Verdict::Success => "success\n",
+            Verdict::Failure => "failure\n",
+        };
+        whole(dir, VERDICT, &mut |out| Ok(out.write_all(verdict.as_bytes())?))
+    }
+
+    /// Prints what failed and why.
+    pub fn summarize(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        let count = |outcome| self.derivations.iter().filter(|derivation| derivation.outcome == outcome).count();
+        writeln!(
+            out,
+            "job `{}`: {}; {} built, {} substituted, {} present, {} failed, {} not built; {} paths handed off ({} bytes)",
+            self.job,
+            match self.verdict {
+                Verdict::Success => "success",
+                Verdict::Failure => "failure",
+            },
+            count(Outcome::Built),
+            count(Outcome::Substituted),
+            count(Outcome::Present),
+            count(Outcome::Failed),
+            count(Outcome::DependencyFailed) + count(Outcome::NotBuilt),
+            self.handed_off.paths,
+            self.handed_off.file_bytes,
+        )?;
+        for missing in &self.missing {
+            writeln!(out, "{}", missing.text())?;
+        }
+        for problem in &self.damaged {
+            writeln!(out, "{problem}")?;
+        }
+        for derivation in self.derivations.iter().filter(|derivation| !derivation.outcome.is_good()) {
+            let message = derivation.message.as_deref().unwrap_or("not built");
+            writeln!(out, "\n{}\n  {}", derivation.derivation, message.replace('\n', "\n  "))?;
+            if let Some(log) = &derivation.log {
+                writeln!(out, "  last lines of its log:")?;
+                for line in log.lines() {
+                    writeln!(out, "    {line}")?;
+                }
+            }
+        }
+        for error in &self.errors {
+            writeln!(out, "\nerror: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Missing {
+    /// One line for people.
+    pub fn text(&self) -> String {
+        let from = match &self.job {
+            Some(job) => format!("job `{job}` should have handed it off"),
+            None => "no substituter has it".to_owned(),
+        };
+        let then = if self.built { "; built here instead" } else { "" };
+        format!("`{}` is missing: {from}{then}", self.path)
+    }
+}
+
+/// Reads the verdict that a build step has left.
+pub fn read_verdict(dir: &Path) -> Result<Verdict> {
+    let path = dir.join(VERDICT);
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("no verdict in `{}`: the build step did not come to its end", path.display()))?;
+    match text.as_str() {
+        "success\n" => Ok(Verdict::Success),
+        "failure\n" => Ok(Verdict::Failure),
+        _ => bail!("`{}` holds no verdict", path.display()),
+    }
+}
+
+/// Removes what an earlier run left, so that nobody takes its verdict for this one's.
+pub fn clear(dir: &Path) -> Result<()> {
+    for name in [VERDICT, REPORT, "timings.json", "junit.xml"] {
+        match fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove `{}`", dir.join(name).display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn whole(dir: &Path, name: &str, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let what = || format!("cannot write `{}`", dir.join(name).display());
+    let file =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(dir).with_context(what)?;
+    let mut out = BufWriter::new(file);
+    fill(&mut out).with_context(what)?;
+    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(what)?;
+    file.persist(dir.join(name)).with_context(what)?;
+    Ok(())
+}

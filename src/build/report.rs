@@ -1,0 +1,276 @@
+//! All jobs of a pipeline in one report: how long it took, what was built where, and above all what was built twice.
+//!
+//! In: the records of the jobs. Out: a [`Report`], as text or JSON.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::progress::human;
+use super::record::{Missing, Outcome, Record, Role, Verdict};
+use crate::plan::json::seconds;
+
+/// How many of the slowest derivations are listed.
+const SLOWEST: usize = 10;
+
+/// A pipeline.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Number of jobs.
+    pub jobs: u64,
+    /// From the first job's start to the last one's end.
+    #[serde(rename = "wall_seconds", with = "seconds")]
+    pub wall: u64,
+    /// Sum of all jobs' durations.
+    #[serde(rename = "job_seconds", with = "seconds")]
+    pub job_time: u64,
+    /// Derivation builds, repeats included.
+    pub built: u64,
+    /// Derivations whose outputs were fetched.
+    pub substituted: u64,
+    /// Derivations that were in a job's store from the beginning.
+    pub present: u64,
+    /// Derivations built in more than one job, or by a job that should not have, other than co-located ones.
+    pub built_twice: Vec<Repeated>,
+    /// Derivations built in more than one job on purpose.
+    pub co_located: Vec<Repeated>,
+    /// The slowest builds, slowest first.
+    pub slowest: Vec<Slow>,
+    /// What failed.
+    pub failures: Vec<Failure>,
+    /// What was not handed off as it should have been.
+    pub missing: Vec<MissingIn>,
+    /// Hand-offs that could not be used.
+    pub damaged: Vec<String>,
+}
+
+/// A derivation built more than once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Repeated {
+    /// Its path.
+    pub derivation: String,
+    /// The jobs, by id.
+    pub jobs: Vec<String>,
+}
+
+/// A build.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Slow {
+    /// The derivation's path.
+    pub derivation: String,
+    /// The job.
+    pub job: String,
+    /// How long it took.
+    #[serde(rename = "seconds", with = "seconds")]
+    pub duration: u64,
+}
+
+/// Something that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The job.
+    pub job: String,
+    /// The derivation; null where the job itself failed.
+    pub derivation: Option<String>,
+    /// Why.
+    pub message: String,
+}
+
+/// An output that a job needed and did not find.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MissingIn {
+    /// The job that needed it.
+    pub needed_by: String,
+    /// The output.
+    #[serde(flatten)]
+    pub missing: Missing,
+}
+
+impl Report {
+    /// Puts records together. Of a job that ran twice only the later run counts.
+    pub fn new(records: Vec<Record>) -> Report {
+        let mut latest: BTreeMap<String, Record> = BTreeMap::new();
+        for record in records {
+            match latest.get(&record.job) {
+                Some(other) if other.started >= record.started => {}
+                _ => {
+                    latest.insert(record.job.clone(), record);
+                }
+            }
+        }
+        let records: Vec<&Record> = latest.values().collect();
+        let derivations = || records.iter().flat_map(|record| record.derivations.iter().map(move |drv| (*record, drv)));
+        let count = |outcome| derivations().filter(|(_, drv)| drv.outcome == outcome).count() as u64;
+
+        let mut builders: BTreeMap<&str, Vec<(&str, Role)>> = BTreeMap::new();
+        for (record, drv) in derivations().filter(|(_, drv)| drv.outcome == Outcome::Built) {
+            builders.entry(&drv.derivation).or_default().push((&record.job, drv.role));
+        }
+        let repeated = |on_purpose: bool| -> Vec<Repeated> {
+            builders
+                .iter()
+                .filter(|(_, jobs)| {
+                    jobs.len() > 1 && jobs.iter().all(|(_, role)| *role == Role::CoLocated) == on_purpose
+                })
+                .map(|(drv, jobs)| Repeated {
+                    derivation: (*drv).to_owned(),
+                    jobs: jobs.iter().map(|(job, _)| (*job).to_owned()).collect(),
+                })
+                .collect()
+        };
+        let mut slowest: Vec<Slow> = derivations()
+            .filter(|(_, drv)| drv.outcome == Outcome::Built)
+            .map(|(record, drv)| Slow {
+                derivation: drv.derivation.clone(),
+                job: record.job.clone(),
+                duration: drv.duration.unwrap_or(0),
+            })
+            .collect();
+        slowest.sort_by(|a, b| b.duration.cmp(&a.duration).then_with(|| a.derivation.cmp(&b.derivation)));
+        slowest.truncate(SLOWEST);
+        let mut failures = Vec::new();
+        for record in &records {
+            failures.extend(record.errors.iter().map(|error| Failure {
+                job: record.job.clone(),
+                derivation: None,
+                message: error.clone(),
+            }));
+            failures.extend(record.derivations.iter().filter(|drv| !drv.outcome.is_good()).map(|drv| Failure {
+                job: record.job.clone(),
+                derivation: Some(drv.derivation.clone()),
+                message: drv.message.clone().unwrap_or_else(|| "not built".to_owned()),
+            }));
+        }
+        let start = records.iter().map(|record| record.started * 1000).min().unwrap_or(0);
+        let end = records.iter().map(|record| record.started * 1000 + record.duration).max().unwrap_or(0);
+        Report {
+            jobs: records.len() as u64,
+            wall: end - start,
+            job_time: records.iter().map(|record| record.duration).sum(),
+            built: count(Outcome::Built),
+            substituted: count(Outcome::Substituted),
+            present: count(Outcome::Present),
+            built_twice: repeated(false),
+            co_located: repeated(true),
+            slowest,
+            failures,
+            missing: records
+                .iter()
+                .flat_map(|record| {
+                    let job = record.job.clone();
+                    record
+                        .missing
+                        .iter()
+                        .map(move |missing| MissingIn { needed_by: job.clone(), missing: missing.clone() })
+                })
+                .collect(),
+            damaged: records.iter().flat_map(|record| record.damaged.iter().cloned()).collect(),
+        }
+    }
+
+    /// Failure where anything failed.
+    pub fn verdict(&self) -> Verdict {
+        if self.failures.is_empty() { Verdict::Success } else { Verdict::Failure }
+    }
+
+    /// Prints the report for people.
+    pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let time = |millis| human(std::time::Duration::from_millis(millis));
+        writeln!(out, "{} jobs in {} ({} of job time)", self.jobs, time(self.wall), time(self.job_time))?;
+        writeln!(out, "{} derivations built, {} substituted, {} present", self.built, self.substituted, self.present)?;
+        writeln!(out, "{} built in more than one job", self.built_twice.len())?;
+        for repeated in &self.built_twice {
+            writeln!(out, "  {} in {}", repeated.derivation, repeated.jobs.join(", "))?;
+        }
+        if !self.co_located.is_empty() {
+            writeln!(out, "{} co-located, built in several jobs on purpose", self.co_located.len())?;
+        }
+        if !self.slowest.is_empty() {
+            writeln!(out, "slowest:")?;
+            for slow in &self.slowest {
+                writeln!(out, "  {:>10}  {}  ({})", time(slow.duration), slow.derivation, slow.job)?;
+            }
+        }
+        for missing in &self.missing {
+            writeln!(out, "job `{}`: {}", missing.needed_by, missing.missing.text())?;
+        }
+        for damaged in &self.damaged {
+            writeln!(out, "{damaged}")?;
+        }
+        if !self.failures.is_empty() {
+            writeln!(out, "failures:")?;
+            for failure in &self.failures {
+                let what = failure.derivation.as_deref().unwrap_or("the job itself");
+                writeln!(out, "  {}: {what}: {}", failure.job, failure.message.replace('\n', "\n    "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::record::{DerivationRecord, HandedOff, VERSION};
+
+    fn record(job: &str, started: u64, derivations: &[(&str, Role, Outcome, u64)]) -> Record {
+        Record {
+            version: VERSION,
+            job: job.into(),
+            name: job.into(),
+            system: "x86_64-linux".into(),
+            nix: "2.8.0".into(),
+            started,
+            duration: 10_000,
+            verdict: Verdict::Success,
+            errors: Vec::new(),
+            derivations: derivations
+                .iter()
+                .map(|&(name, role, outcome, seconds)| DerivationRecord {
+                    derivation: format!("/nix/store/{name}.drv"),
+                    name: name.into(),
+                    system: "x86_64-linux".into(),
+                    role,
+                    outcome,
+                    duration: Some(seconds * 1000),
+                    message: None,
+                    log: None,
+                })
+                .collect(),
+            missing: Vec::new(),
+            damaged: Vec::new(),
+            fetched: 0,
+            handed_off: HandedOff::default(),
+        }
+    }
+
+    #[test]
+    fn only_what_was_not_meant_to_repeat_counts_as_built_twice() {
+        use Outcome::{Built, Substituted};
+        use Role::{CoLocated, Other, Owned};
+        let report = Report::new(vec![
+            record("a", 100, &[("x", Owned, Built, 5), ("src", CoLocated, Built, 1), ("y", Owned, Built, 2)]),
+            record("b", 112, &[("z", Owned, Substituted, 1), ("src", CoLocated, Built, 1), ("x", Other, Built, 7)]),
+        ]);
+        assert_eq!((report.jobs, report.wall, report.job_time), (2, 22_000, 20_000));
+        assert_eq!((report.built, report.substituted), (5, 1));
+        assert_eq!(
+            report.built_twice,
+            [Repeated { derivation: "/nix/store/x.drv".into(), jobs: vec!["a".into(), "b".into()] }]
+        );
+        assert_eq!(report.co_located.len(), 1);
+        assert_eq!((report.slowest[0].job.as_str(), report.slowest[0].duration), ("b", 7_000));
+    }
+
+    #[test]
+    fn a_rerun_replaces_the_run_before() {
+        let first = record("a", 100, &[("x", Role::Owned, Outcome::Failed, 5)]);
+        let second = record("a", 200, &[("x", Role::Owned, Outcome::Built, 5)]);
+        for records in [vec![first.clone(), second.clone()], vec![second.clone(), first.clone()]] {
+            let report = Report::new(records);
+            assert_eq!((report.jobs, report.failures.len()), (1, 0));
+        }
+        assert_eq!(Report::new(vec![first]).verdict(), Verdict::Failure);
+    }
+}

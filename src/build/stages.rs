@@ -1,0 +1,338 @@
+//! The stages of a job's run, in order: read the hand-offs, find out what this user may do, import the derivations, fetch what
+//! an earlier run of the same job left, let the [`Guard`] bring in what others built, build, hand off.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
+
+use super::guard::{self, Deliverers, Guard};
+use super::progress::Tracker;
+use super::realise::realise;
+use super::record::{HandedOff, Outcome, Record, Role};
+use super::{Derivations, HandOff, OnMissing, Request, outcome, realisation, trust};
+use crate::graph::{DrvId, Graph};
+use crate::handoff::merge::{self, HandOffs, Source};
+use crate::handoff::{partial_cache, path_archive};
+use crate::nix::store::{self, Store};
+
+/// Runs all stages. What has happened until an error is in the record.
+pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
+    let job = request.job();
+    let here: Vec<&str> = job.derivations.iter().chain(&job.co_located).map(|path| &**path).collect();
+    let mut hand_offs = read_hand_offs(request)?;
+    let store = open_store(request, record, &here, &hand_offs, say)?;
+    let graph = Graph::load(here.iter().copied(), Path::new(&request.plan.store_dir), &request.plan.store_dir)?;
+    let work = Work::new(request, &graph, &here, &store)?;
+
+    let reusable = work.reusable(&mut hand_offs);
+    let wanted = work.wanted(&reusable);
+    hand_offs.verify(wanted.iter().map(String::as_str));
+    record.damaged = hand_offs.damaged().iter().map(merge::Damaged::text).collect();
+    record.damaged.iter().for_each(|problem| say(problem));
+    // Kept until the end: Nix reads from it.
+    let (store, _merged) = link(store, &hand_offs, &request.plan.store_dir)?;
+
+    let logs = request.results.as_ref().map(|dir| dir.join("logs"));
+    let expected = here.iter().map(|&path| path.to_owned()).collect();
+    let is_locked = Box::new(|drv: &str| work.is_locked(drv));
+    let mut tracker = Tracker::new(Box::new(say), is_locked, expected, logs.clone(), SystemTime::now());
+    let built = work.build(&store, &hand_offs, reusable, record, &mut tracker);
+    work.account(&store, built.as_ref().is_ok_and(|complete| *complete), record, &tracker)?;
+    if let Some(logs) = &logs {
+        outcome::keep_failed_logs(logs, &record.derivations)?;
+    }
+    built?;
+    let handed_off = work.hand_off(&store, record, &mut tracker);
+    record.handed_off = handed_off?;
+    guard::check(&record.missing, request.on_missing)
+}
+
+/// The hand-offs that count for a job: its own earlier one first, then those of its inputs in the order of their ids.
+fn read_hand_offs(request: &Request) -> Result<HandOffs> {
+    let HandOff::Workspace(workspace) = &request.hand_off else { return HandOffs::read(Vec::new()) };
+    let own = request.job();
+    partial_cache::clean(&workspace.join(&own.id))?;
+    let mut ids: Vec<&str> = own.inputs.iter().map(|input| request.plan.jobs[input.at()].id.as_str()).collect();
+    ids.sort_unstable();
+    ids.insert(0, &own.id);
+    HandOffs::read(ids.into_iter().map(|id| Source { job: id.to_owned(), dir: workspace.join(id) }).collect())
+}
+
+/// A store that has the job's derivations, and in which this user may do what the job needs.
+fn open_store(
+    request: &Request,
+    record: &mut Record,
+    here: &[&str],
+    hand_offs: &HandOffs,
+    say: &mut dyn FnMut(&str),
+) -> Result<Store> {
+    let mut store = Store::find()?;
+    record.nix = store.version().to_owned();
+    for (name, value) in &request.options {
+        store = store.with_option(name, value);
+    }
+    let import = !matches!(request.derivations, Derivations::Store) && !store.invalid(here)?.is_empty();
+    if import || !hand_offs.is_empty() || matches!(request.hand_off, HandOff::Cache(_)) {
+        store = trust::establish(store)?;
+        if store.uses_sudo() {
+            say("the Nix daemon does not trust this user: going through sudo");
+        }
+    }
+    if let HandOff::Cache(url) = &request.hand_off {
+        // A path that was asked for before it was pushed would stay missing.
+        store = store.with_option("narinfo-cache-negative-ttl", "0").with_option("extra-substituters", url);
+    }
+    if import {
+        import_derivations(request, here, &store, say)?;
+    }
+    Ok(store)
+}
+
+fn import_derivations(request: &Request, here: &[&str], store: &Store, say: &mut dyn FnMut(&str)) -> Result<()> {
+    match &request.derivations {
+        Derivations::Bundle(bundle) => {
+            let closure = bundle.closure(here)?;
+            let (paths, bytes) = closure.size();
+            say(&format!("importing {paths} derivations and sources ({bytes} bytes)"));
+            fetch_sources(store, &closure.absent())?;
+            store.import(|out| closure.export(out))
+        }
+        Derivations::Folder(dir) => {
+            let graph = Graph::load(here.iter().copied(), dir, &request.plan.store_dir)?;
+            say(&format!("importing {} derivations", graph.len()));
+            let paths: Vec<String> = graph.ids().map(|id| graph.path(id)).collect();
+            store.import(|out| path_archive::export_files(&paths, dir, out))
+        }
+        Derivations::Store => Ok(()),
+    }
+}
+
+/// Sources that the planning machine did not have either: only a substituter can help.
+fn fetch_sources(store: &Store, paths: &[&str]) -> Result<()> {
+    let absent = if paths.is_empty() { Vec::new() } else { store.invalid(paths)? };
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let mut command = store.command(&["--realise"]);
+    command.args(&absent);
+    let output = store::run(&mut command)?;
+    if !output.status.success() {
+        bail!(
+            "sources that the bundle lacks cannot be fetched: {} (make the plan on a machine whose store has them)",
+            store::complaint(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+/// Makes the hand-offs a substituter of the store, as long as the folder lives.
+fn link(store: Store, hand_offs: &HandOffs, store_dir: &str) -> Result<(Store, Option<TempDir>)> {
+    if hand_offs.is_empty() {
+        return Ok((store, None));
+    }
+    // A daemon is another user.
+    let merged = tempfile::Builder::new()
+        .prefix("nixdag-substituter-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir()
+        .context("cannot make a temporary folder")?;
+    let folder = merged.path().join("cache");
+    hand_offs.link(&folder, store_dir)?;
+    Ok((store.with_option("extra-substituters", &merge::substituter(&folder)), Some(merged)))
+}
+
+/// What a job has to do, and what of it was done before.
+struct Work<'a> {
+    request: &'a Request,
+    graph: &'a Graph,
+    /// What the job owns and repeats, in build order.
+    ids: Vec<DrvId>,
+    set: HashSet<DrvId>,
+    /// Outputs of these, as far as their paths are known, that the store did not have when the job began.
+    absent: HashSet<String>,
+}
+
+impl<'a> Work<'a> {
+    fn new(request: &'a Request, graph: &'a Graph, here: &[&str], store: &Store) -> Result<Self> {
+        let ids: Vec<DrvId> = here
+            .iter()
+            .map(|path| graph.find(path).with_context(|| format!("`{path}` is not among the derivations")))
+            .collect::<Result<_>>()?;
+        let set = ids.iter().copied().collect();
+        let mut work = Work { request, graph, ids, set, absent: HashSet::new() };
+        work.absent = work.invalid(store)?;
+        Ok(work)
+    }
+
+    /// Outputs of the job's derivations that are not valid.
+    fn invalid(&self, store: &Store) -> Result<HashSet<String>> {
+        let outputs: Vec<String> = self.ids.iter().flat_map(|&id| known_outputs(self.graph, id)).collect();
+        Ok(invalid(store, &outputs)?.into_iter().collect())
+    }
+
+    /// Derivations that need not be built: all their outputs are valid, or in a hand-off that an earlier run of this job left.
+    fn reusable(&self, hand_offs: &mut HandOffs) -> BTreeSet<DrvId> {
+        hand_offs.verify(self.absent.iter().map(String::as_str));
+        self.set
+            .iter()
+            .copied()
+            .filter(|&id| {
+                let is_there = |path: String| !self.absent.contains(&path) || hand_offs.get(&path).is_some();
+                !self.graph.node(id).is_floating() && known_outputs(self.graph, id).all(is_there)
+            })
+            .collect()
+    }
+
+    fn building(&self, reusable: &BTreeSet<DrvId>) -> Vec<DrvId> {
+        self.ids.iter().copied().filter(|id| !reusable.contains(id)).collect()
+    }
+
+    /// What has to come from elsewhere.
+    fn wanted(&self, reusable: &BTreeSet<DrvId>) -> Vec<String> {
+        guard::wanted(self.graph, &self.building(reusable), &self.set).into_keys().collect()
+    }
+
+    /// Nix holds a lock beside each output while it builds.
+    fn is_locked(&self, drv: &str) -> bool {
+        match self.graph.find(drv) {
+            Some(id) if !self.graph.node(id).is_floating() => {
+                known_outputs(self.graph, id).any(|path| Path::new(&format!("{path}.lock")).exists())
+            }
+            _ => true,
+        }
+    }
+
+    /// Fetches and builds; true where everything succeeded.
+    fn build(
+        &self,
+        store: &Store,
+        hand_offs: &HandOffs,
+        mut reusable: BTreeSet<DrvId>,
+        record: &mut Record,
+        tracker: &mut Tracker,
+    ) -> Result<bool> {
+        // By path, since Nix builds some derivations again even where a substituter has them.
+        let earlier: Vec<String> = reusable
+            .iter()
+            .flat_map(|&id| known_outputs(self.graph, id))
+            .filter(|path| self.absent.contains(path))
+            .collect();
+        if !earlier.is_empty() && !realise(store, &strs(&earlier), tracker)? {
+            let failed: HashSet<String> = invalid(store, &earlier)?.into_iter().collect();
+            reusable.retain(|&id| !known_outputs(self.graph, id).any(|path| failed.contains(&path)));
+        }
+        let wanted = self.wanted(&reusable);
+        let guard = Guard {
+            store,
+            graph: self.graph,
+            hand_offs,
+            deliverers: &Deliverers::new(&self.request.plan, self.request.job()),
+            on_missing: self.request.on_missing,
+        };
+        record.missing = guard.bring(&strs(&wanted), tracker)?;
+        if self.request.on_missing == OnMissing::Fail {
+            guard::check(&record.missing, OnMissing::Fail)?;
+        }
+        let mut left = self.building(&reusable);
+        loop {
+            let derivations: Vec<String> = left.iter().map(|&id| self.graph.path(id)).collect();
+            if realise(store, &strs(&derivations), tracker)? {
+                return Ok(true);
+            }
+            // A derivation of a foreign system, or one whose features the machine lacks, ends all of Nix 2.8 in spite of
+            // `--keep-going`: what was only not reached is asked for again, without what has failed.
+            let next = self.not_reached(store, &left, tracker)?;
+            if next.is_empty() || next.len() == left.len() {
+                return Ok(false);
+            }
+            left = next;
+        }
+    }
+
+    /// Those of the derivations that neither exist, nor failed, nor take anything from one that failed.
+    fn not_reached(&self, store: &Store, asked: &[DrvId], tracker: &Tracker) -> Result<Vec<DrvId>> {
+        let invalid = self.invalid(store)?;
+        let mut failed: HashSet<DrvId> =
+            asked.iter().copied().filter(|&id| tracker.failure(&self.graph.path(id)).is_some()).collect();
+        // Numbers of inputs are smaller than those of their consumers.
+        let mut ascending = self.ids.clone();
+        ascending.sort_unstable();
+        for &id in &ascending {
+            if self.graph.inputs(id).iter().any(|input| failed.contains(&input.drv)) {
+                failed.insert(id);
+            }
+        }
+        let is_open = |id: DrvId| {
+            !failed.contains(&id)
+                && (self.graph.node(id).is_floating()
+                    || known_outputs(self.graph, id).any(|path| invalid.contains(&path)))
+        };
+        Ok(asked.iter().copied().filter(|&id| is_open(id)).collect())
+    }
+
+    /// Puts down what became of each derivation.
+    fn account(&self, store: &Store, complete: bool, record: &mut Record, tracker: &Tracker) -> Result<()> {
+        record.fetched = tracker.fetched().len() as u64;
+        let after = if complete { HashSet::new() } else { self.invalid(store)? };
+        record.derivations = outcome::derivations(&outcome::Facts {
+            graph: self.graph,
+            job: self.request.job(),
+            before: &self.absent,
+            after: &after,
+            complete,
+            tracker,
+        });
+        record.errors.extend(tracker.messages().iter().filter(|_| !complete).cloned());
+        let elsewhere: Vec<&str> = record
+            .derivations
+            .iter()
+            .filter(|drv| drv.role == Role::Other && drv.outcome == Outcome::Built)
+            .map(|drv| drv.derivation.as_str())
+            .collect();
+        if self.request.on_missing == OnMissing::Fail && !elsewhere.is_empty() {
+            record.errors.push(format!("Nix built what belongs to other jobs: {}", elsewhere.join(", ")));
+        }
+        Ok(())
+    }
+
+    fn hand_off(&self, store: &Store, record: &Record, tracker: &mut Tracker) -> Result<HandedOff> {
+        if self.request.hand_off == HandOff::None {
+            return Ok(HandedOff::default());
+        }
+        let results = outcome::results(store, self.graph, &record.derivations)?;
+        let infos = if results.paths.is_empty() { Vec::new() } else { store.path_infos(&strs(&results.paths))? };
+        let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
+        tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), SystemTime::now());
+        match &self.request.hand_off {
+            HandOff::Workspace(workspace) => {
+                let dir = workspace.join(&self.request.job().id);
+                let written = partial_cache::write(&dir, &infos)?;
+                realisation::write(&dir, &results.realisations)?;
+                Ok(written.into())
+            }
+            HandOff::Cache(url) => {
+                realisation::copy_to(store, url, &results.paths, tracker)?;
+                Ok(HandedOff { paths: infos.len() as u64, kept: 0, nar_bytes: bytes, file_bytes: 0 })
+            }
+            HandOff::None => Ok(HandedOff::default()),
+        }
+    }
+}
+
+/// The outputs of a derivation whose paths are known.
+pub(super) fn known_outputs(graph: &Graph, id: DrvId) -> impl Iterator<Item = String> {
+    graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref()).map(|base| graph.full_path(base))
+}
+
+fn strs(paths: &[String]) -> Vec<&str> {
+    paths.iter().map(String::as_str).collect()
+}
+
+fn invalid(store: &Store, paths: &[String]) -> Result<Vec<String>> {
+    if paths.is_empty() { Ok(Vec::new()) } else { store.invalid(&strs(paths)) }
+}

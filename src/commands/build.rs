@@ -1,0 +1,109 @@
+//! `nixdag build`: runs one job, or ends with the verdict of one that ran.
+
+use std::io;
+
+use anyhow::{Context, Result, bail};
+
+use super::ExitCode;
+use crate::build::record::{self, Record, Verdict};
+use crate::build::{self, Derivations, HandOff, OnMissing, Request, interrupt};
+use crate::cli::{BuildArgs, HandOffKind, MissingOutputs};
+use crate::handoff::bundle::Bundle;
+use crate::nearest::nearest;
+use crate::nix::hash::Sha256;
+use crate::output::read_input;
+use crate::plan::{JobIndex, Plan, json};
+
+pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
+    if let Some(results) = &args.verdict {
+        let verdict = record::read_verdict(results)?;
+        Record::read(&results.join(record::REPORT))?.summarize(&mut io::stdout().lock())?;
+        return Ok(code(verdict));
+    }
+    let request = request(args)?;
+    if let Some(results) = &args.results {
+        record::clear(results)?;
+    }
+    interrupt::listen();
+    let record = build::run(&request, &mut |line| eprintln!("{line}"));
+    record.summarize(&mut io::stderr().lock())?;
+    if let Some(results) = &args.results {
+        record.write(results)?;
+        if args.record_verdict {
+            return Ok(ExitCode::Done);
+        }
+    }
+    Ok(code(record.verdict))
+}
+
+fn code(verdict: Verdict) -> ExitCode {
+    match verdict {
+        Verdict::Success => ExitCode::Done,
+        Verdict::Failure => ExitCode::Failed,
+    }
+}
+
+fn request(args: &BuildArgs) -> Result<Request> {
+    let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context("`--bundle-sha256`")?;
+    let (plan, derivations) = match (&args.bundle, &args.plan) {
+        (Some(dir), plan) => {
+            let (bundle, bundled) = Bundle::open(dir, expected)?;
+            if let Some(path) = plan
+                && read_plan(path)? != bundled
+            {
+                bail!("plan `{}` and bundle `{}` do not belong together", path.display(), dir.display());
+            }
+            (bundled, Derivations::Bundle(bundle))
+        }
+        (None, Some(path)) => {
+            let derivations = args.drv_dir.clone().map_or(Derivations::Store, Derivations::Folder);
+            (read_plan(path)?, derivations)
+        }
+        (None, None) => bail!("neither `--bundle` nor `--plan` is given"),
+    };
+    let id = args.job.as_deref().context("`--job` is not given")?;
+    let hand_off = match (args.handoff, &args.workspace, &args.cache) {
+        (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOff::Cache(url.clone()),
+        (Some(HandOffKind::Cache), _, None) => bail!("`--handoff cache` needs `--cache URL`"),
+        (Some(HandOffKind::Workspace), None, _) => bail!("`--handoff workspace` needs `--workspace DIR`"),
+        (_, Some(dir), _) => HandOff::Workspace(std::path::absolute(dir)?),
+        (None, None, None) => HandOff::None,
+    };
+    let mut options: Vec<(String, String)> =
+        args.nix_option.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
+    let given = [
+        ("max-jobs", args.max_jobs.clone()),
+        ("cores", args.cores.map(|number| number.to_string())),
+        ("timeout", args.timeout.map(|number| number.to_string())),
+        ("max-silent-time", args.max_silent_time.map(|number| number.to_string())),
+    ];
+    options.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    Ok(Request {
+        job: find_job(&plan, id)?,
+        plan,
+        derivations,
+        hand_off,
+        results: args.results.clone(),
+        on_missing: match args.on_missing {
+            MissingOutputs::Fail => OnMissing::Fail,
+            MissingOutputs::Build => OnMissing::Build,
+        },
+        options,
+    })
+}
+
+fn read_plan(path: &std::path::Path) -> Result<Plan> {
+    json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))
+}
+
+fn find_job(plan: &Plan, id: &str) -> Result<JobIndex> {
+    match plan.jobs.iter().position(|job| job.id == id) {
+        Some(index) => Ok(JobIndex(index as u32)),
+        None => {
+            let hint = nearest(id, plan.jobs.iter().map(|job| job.id.as_str()))
+                .map(|name| format!(" (did you mean `{name}`?)"))
+                .unwrap_or_default();
+            bail!("the plan has no job `{}`{hint}", id.escape_debug())
+        }
+    }
+}

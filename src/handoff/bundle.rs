@@ -1,0 +1,268 @@
+//! The drv bundle: everything that a job needs to build without evaluating. The derivations with the sources that they name,
+//! the plan, and this program, from the planning machine to every job.
+//!
+//! A bundle is a folder of four files:
+//! - `manifest`: one line `<sha256>  <file>` for each of the others, so that `sha256sum -c manifest` checks them in a shell before
+//!   anything is run. The digest of this file is the bundle's name; it stands in the generated configuration.
+//! - `plan.json`: the plan.
+//! - `nixdag`: this program.
+//! - `paths.zst`: see [`super::path_archive`]. One file and no process a path, so that a job reads it in one go and imports only
+//!   the closure of its own derivations.
+//!
+//! The same inputs give the same bytes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use super::free_space;
+use super::path_archive::{self, Contents, Entry};
+use crate::graph::Graph;
+use crate::nix::derivation::Derivation;
+use crate::nix::hash::{self, Sha256};
+use crate::nix::nar;
+use crate::nix::store::Store;
+use crate::plan::Plan;
+
+/// What a job without a usable bundle has to be told.
+const START_ANEW: &str = "start a new pipeline, which makes a new bundle (a rerun of this one looks for the old one)";
+
+const MANIFEST: &str = "manifest";
+const PLAN: &str = "plan.json";
+const PROGRAM: &str = "nixdag";
+const PATHS: &str = "paths.zst";
+
+/// Longest manifest that is read, in bytes.
+const MAX_MANIFEST: u64 = 64 << 10;
+
+/// What a bundle holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Digest of the manifest, which covers all else.
+    pub sha256: Sha256,
+    /// Number of derivations.
+    pub derivations: u64,
+    /// Number of other store paths: sources, and what these refer to.
+    pub sources: u64,
+    /// Sources that this machine's store does not have: jobs must find them in their substituters.
+    pub absent_sources: Vec<String>,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+/// Writes a bundle for a plan into `dir`, which is created; what stands there already is replaced file by file.
+///
+/// `graph` holds the plan's derivations and their inputs, `drv_dir` their files by base name. `store` is asked for the
+/// sources that derivations name; it may be missing where none does.
+pub fn write(
+    dir: &Path,
+    plan: &Plan,
+    graph: &Graph,
+    drv_dir: &Path,
+    store: Result<&Store>,
+    program: &Path,
+) -> Result<Summary> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+    let (entries, absent_sources) = entries(plan, graph, drv_dir, store)?;
+    let derivations = entries.iter().filter(|entry| matches!(entry.contents, Contents::File(_))).count() as u64;
+    let sources = entries.len() as u64 - derivations - absent_sources.len() as u64;
+
+    let mut text = Vec::new();
+    crate::plan::json::write(plan, &mut text)?;
+    let needed = entries.iter().map(|entry| entry.nar_size).sum::<u64>() + text.len() as u64;
+    let mut digests = BTreeMap::new();
+    let mut put = |name: &'static str, mode: u32, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>| -> Result<u64> {
+        let (digest, size) = write_whole(dir, name, mode, fill).map_err(|error| {
+            match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()) {
+                Some(cause) => {
+                    let text = free_space::explain(cause, &format!("`{name}` of the bundle"), needed, dir);
+                    error.context(text)
+                }
+                None => error,
+            }
+        })?;
+        digests.insert(name, digest);
+        Ok(size)
+    };
+    let mut bytes = put(PATHS, 0o644, &mut |out| path_archive::write(&entries, out))?;
+    bytes += put(PLAN, 0o644, &mut |out| Ok(out.write_all(&text)?))?;
+    bytes += put(PROGRAM, 0o755, &mut |out| {
+        let mut file = File::open(program).with_context(|| format!("cannot read `{}`", program.display()))?;
+        io::copy(&mut file, out)?;
+        Ok(())
+    })?;
+    let manifest: String = digests.iter().map(|(name, digest)| format!("{}  {name}\n", digest.base16())).collect();
+    let (sha256, size) = write_whole(dir, MANIFEST, 0o644, &mut |out| Ok(out.write_all(manifest.as_bytes())?))?;
+    Ok(Summary { sha256, derivations, sources, absent_sources, bytes: bytes + size })
+}
+
+/// Writes a file under a temporary name first; gives its digest and size.
+fn write_whole(
+    dir: &Path,
+    name: &str,
+    mode: u32,
+    fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
+) -> Result<(Sha256, u64)> {
+    let file = tempfile::Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(dir)?;
+    let mut out = hash::HashingWriter::new(io::BufWriter::with_capacity(256 * 1024, file));
+    fill(&mut out)?;
+    let (out, digest, size) = out.finish();
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.persist(dir.join(name)).map_err(|error| error.error)?;
+    Ok((digest, size))
+}
+
+/// The paths of the bundle, references before referrers, and the sources that are nowhere to be had.
+fn entries(plan: &Plan, graph: &Graph, drv_dir: &Path, store: Result<&Store>) -> Result<(Vec<Entry>, Vec<String>)> {
+    let mut needed = vec![false; graph.len()];
+    for path in plan.jobs.iter().flat_map(|job| job.derivations.iter().chain(&job.co_located)) {
+        let id = graph.find(path).with_context(|| format!("`{path}` of the plan is not among the derivations"))?;
+        needed[id.at()] = true;
+    }
+    // Consumers stand after their inputs, so one pass from the end reaches all.
+    for id in graph.ids().rev() {
+        if needed[id.at()] {
+            graph.inputs(id).iter().for_each(|input| needed[input.drv.at()] = true);
+        }
+    }
+
+    let mut derivations = Vec::new();
+    let mut sources = HashSet::new();
+    for id in graph.ids().filter(|id| needed[id.at()]) {
+        let file = drv_dir.join(&*graph.node(id).base);
+        let (references, size) = references_of(&file)?;
+        sources.extend(references.iter().filter(|path| !path.ends_with(".drv")).cloned());
+        derivations.push(Entry {
+            path: graph.path(id),
+            nar_size: nar::size_of_file(size),
+            references,
+            contents: Contents::File(file),
+        });
+    }
+    let mut names: Vec<&str> = sources.iter().map(String::as_str).collect();
+    names.sort_unstable();
+    let (mut found, absent) = match names.is_empty() {
+        true => (Vec::new(), Vec::new()),
+        false => source_entries(&names, store?)?,
+    };
+    found.extend(absent.iter().map(|path| Entry::absent(path)));
+    found.extend(derivations);
+    path_archive::sort(&mut found)?;
+    Ok((found, absent))
+}
+
+/// Everything that a derivation's file refers to, and the file's size.
+pub(super) fn references_of(file: &Path) -> Result<(Vec<String>, u64)> {
+    let bytes = fs::read(file).with_context(|| format!("cannot read derivation `{}`", file.display()))?;
+    let drv = Derivation::parse(&bytes).with_context(|| format!("`{}` is no derivation", file.display()))?;
+    let paths = drv.inputs.iter().map(|input| input.path).chain(drv.sources.iter().copied());
+    let references = paths
+        .map(|path| String::from_utf8(path.bytes().into_owned()).context("a reference that is not UTF-8"))
+        .collect::<Result<_>>()
+        .with_context(|| format!("`{}` is no derivation", file.display()))?;
+    Ok((references, bytes.len() as u64))
+}
+
+/// The sources and what they refer to, as the store has them; and those that it does not have.
+fn source_entries(names: &[&str], store: &Store) -> Result<(Vec<Entry>, Vec<String>)> {
+    let absent = store.invalid(names)?;
+    let present: Vec<&str> = names.iter().copied().filter(|name| !absent.iter().any(|path| path == name)).collect();
+    let closure = store.requisites(&present)?;
+    let closure: Vec<&str> = closure.iter().map(String::as_str).collect();
+    let entries = store
+        .path_infos(&closure)?
+        .into_iter()
+        .map(|info| Entry {
+            contents: Contents::Tree(PathBuf::from(&info.path), info.nar_hash),
+            path: info.path,
+            nar_size: info.nar_size,
+            references: info.references,
+        })
+        .collect();
+    Ok((entries, absent))
+}
+
+/// A bundle whose every byte has been checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    dir: PathBuf,
+    store_dir: String,
+}
+
+impl Bundle {
+    /// Opens and checks a bundle; gives the plan that it was made for, too. With `expected`, its digest has to be that one.
+    pub fn open(dir: &Path, expected: Option<Sha256>) -> Result<(Bundle, Plan)> {
+        let manifest = read_manifest(dir)?;
+        if let Some(expected) = expected
+            && Sha256::of(manifest.as_bytes()) != expected
+        {
+            bail!(
+                "`{}` is another bundle: it has sha256 {}, expected {}: {START_ANEW}",
+                dir.display(),
+                Sha256::of(manifest.as_bytes()).base16(),
+                expected.base16()
+            );
+        }
+        let digests = parse_manifest(&manifest).with_context(|| unusable(dir))?;
+        for (name, digest) in &digests {
+            let path = dir.join(name);
+            let (found, _) = File::open(&path).and_then(hash::of_reader).with_context(|| unusable(&path))?;
+            ensure!(
+                found == *digest,
+                "{}: its sha256 is {}, expected {}",
+                unusable(&path),
+                found.base16(),
+                digest.base16()
+            );
+        }
+        let text = fs::read(dir.join(PLAN)).with_context(|| unusable(dir))?;
+        let plan = crate::plan::json::read(&text).with_context(|| unusable(&dir.join(PLAN)))?;
+        Ok((Bundle { dir: dir.to_owned(), store_dir: plan.store_dir.clone() }, plan))
+    }
+
+    /// Reads the part of the bundle that these derivations need; see [`path_archive::Closure`].
+    pub fn closure(&self, derivations: &[&str]) -> Result<path_archive::Closure> {
+        let path = self.dir.join(PATHS);
+        let file = File::open(&path).with_context(|| unusable(&path))?;
+        path_archive::Closure::read(file, &self.store_dir, derivations).with_context(|| unusable(&path))
+    }
+}
+
+fn unusable(path: &Path) -> String {
+    format!("`{}` of the bundle cannot be used: {START_ANEW}", path.display())
+}
+
+fn read_manifest(dir: &Path) -> Result<String> {
+    use std::io::Read;
+    let path = dir.join(MANIFEST);
+    match File::open(&path) {
+        Ok(file) => {
+            let mut text = String::new();
+            file.take(MAX_MANIFEST).read_to_string(&mut text).with_context(|| unusable(&path))?;
+            Ok(text)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(anyhow!("no bundle in `{}`: {START_ANEW}", dir.display()))
+        }
+        Err(error) => Err(error).with_context(|| unusable(&path)),
+    }
+}
+
+/// Reads a manifest: exactly the files that a bundle consists of.
+fn parse_manifest(text: &str) -> Result<BTreeMap<&str, Sha256>> {
+    let mut digests = BTreeMap::new();
+    for (index, line) in text.lines().enumerate() {
+        let (digest, name) =
+            line.split_once("  ").with_context(|| format!("manifest line {} is not `<sha256>  <file>`", index + 1))?;
+        digests.insert(name, Sha256::parse(digest).with_context(|| format!("manifest line {}", index + 1))?);
+    }
+    ensure!(
+        digests.keys().copied().eq([PROGRAM, PATHS, PLAN]),
+        "its manifest names {:?}, expected {PROGRAM}, {PATHS}, {PLAN}",
+        digests.keys().map(|name| hash::shortened(name)).collect::<Vec<_>>()
+    );
+    Ok(digests)
+}

@@ -1,0 +1,240 @@
+//! Merges the hand-offs of a job's ancestors into one partial binary cache that Nix reads as a substituter.
+//!
+//! In: a folder a job, in the order of their ids. Out: one folder of symlinks, a narinfo always with its own NAR, the first
+//! whole copy of a path winning, and a list of what is damaged. A damaged copy counts as absent: Nix would stop at it.
+//! Symlinks, since files of another owner cannot be hard-linked.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::partial_cache;
+use crate::nix::narinfo::NarInfo;
+
+/// The hand-off of one job.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The job's id.
+    pub job: String,
+    /// Its folder, which need not exist: a job may have nothing to hand off.
+    pub dir: PathBuf,
+}
+
+/// A file that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// The job that handed it off.
+    pub job: String,
+    /// What is wrong, the file named.
+    pub problem: String,
+}
+
+impl Damaged {
+    /// One line for people.
+    pub fn text(&self) -> String {
+        format!("hand-off of job `{}`: {}", self.job, self.problem)
+    }
+}
+
+/// One copy of a store path.
+#[derive(Clone, Debug)]
+struct Copy {
+    source: usize,
+    info: NarInfo,
+}
+
+/// All hand-offs of a job's ancestors, read but not yet linked.
+#[derive(Clone, Debug)]
+pub struct HandOffs {
+    sources: Vec<Source>,
+    /// Copies of each store path, best first.
+    copies: BTreeMap<String, Vec<Copy>>,
+    damaged: Vec<Damaged>,
+}
+
+impl HandOffs {
+    /// Reads all narinfo files and looks at the sizes of their NARs. Sources come best first.
+    pub fn read(sources: Vec<Source>) -> Result<HandOffs> {
+        let mut copies: BTreeMap<String, Vec<Copy>> = BTreeMap::new();
+        let mut damaged = Vec::new();
+        for (index, source) in sources.iter().enumerate() {
+            for path in narinfo_files(&source.dir)? {
+                let checked = partial_cache::read_narinfo(&path)
+                    .and_then(|info| partial_cache::verify_size(&source.dir, &info).map(|_| info));
+                match checked {
+                    Ok(info) => copies.entry(info.store_path.clone()).or_default().push(Copy { source: index, info }),
+                    Err(error) => damaged.push(Damaged { job: source.job.clone(), problem: format!("{error:#}") }),
+                }
+            }
+        }
+        Ok(HandOffs { sources, copies, damaged })
+    }
+
+    /// Reads the NARs of these paths, and of what they refer to as far as it was handed off, and drops each copy whose
+    /// contents are not what its narinfo says.
+    pub fn verify<'a>(&mut self, paths: impl IntoIterator<Item = &'a str>) {
+        let reached = self.closure(paths);
+        let (copies, sources, damaged) = (&mut self.copies, &self.sources, &mut self.damaged);
+        let work: Vec<(&String, &mut Vec<Copy>)> =
+            copies.iter_mut().filter(|(path, _)| reached.contains(path.as_str())).collect();
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let share = work.len().div_ceil(threads).max(1);
+        let mut work = work.into_iter().peekable();
+        let found: Vec<Damaged> = std::thread::scope(|scope| {
+            let mut workers = Vec::new();
+            while work.peek().is_some() {
+                let part: Vec<_> = work.by_ref().take(share).collect();
+                workers.push(scope.spawn(move || {
+                    let mut found = Vec::new();
+                    for (_, copies) in part {
+                        // Only the copy that will be used has to be whole.
+                        while let Some(first) = copies.first() {
+                            let source = &sources[first.source];
+                            let Err(error) = partial_cache::verify(&source.dir, &first.info) else { break };
+                            found.push(Damaged { job: source.job.clone(), problem: format!("{error:#}") });
+                            copies.remove(0);
+                        }
+                    }
+                    found
+                }));
+            }
+            workers
+                .into_iter()
+                .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        damaged.extend(found);
+        copies.retain(|_, copies| !copies.is_empty());
+    }
+
+    /// The paths and all that they refer to, as far as it was handed off.
+    fn closure<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> HashSet<String> {
+        let mut reached: HashSet<String> = HashSet::new();
+        let mut open: Vec<String> = paths.into_iter().map(str::to_owned).collect();
+        while let Some(path) = open.pop() {
+            if let Some(info) = self.get(&path)
+                && !reached.contains(&path)
+            {
+                open.extend(references(info));
+                reached.insert(path);
+            }
+        }
+        reached
+    }
+
+    /// The copy of a store path that is used, where there is one.
+    pub fn get(&self, path: &str) -> Option<&NarInfo> {
+        self.copies.get(path).and_then(|copies| copies.first()).map(|copy| &copy.info)
+    }
+
+    /// The job whose copy of a store path is used.
+    pub fn job_of(&self, path: &str) -> Option<&str> {
+        self.copies.get(path).and_then(|copies| copies.first()).map(|copy| self.sources[copy.source].job.as_str())
+    }
+
+    /// Number of store paths.
+    pub fn len(&self) -> usize {
+        self.copies.len()
+    }
+
+    /// True where nothing was handed off.
+    pub fn is_empty(&self) -> bool {
+        self.copies.is_empty()
+    }
+
+    /// What cannot be used, by job.
+    pub fn damaged(&self) -> &[Damaged] {
+        &self.damaged
+    }
+
+    /// Writes the merged cache. `into` is made anew.
+    pub fn link(&self, into: &Path, store_dir: &str) -> Result<()> {
+        match fs::remove_dir_all(into) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove `{}`", into.display()));
+            }
+            _ => {}
+        }
+        // All of these, since Nix cannot make them in a cache that it may not write to, and 2.8 ignores one without them.
+        for name in ["nar", "log", "realisations"] {
+            let dir = into.join(name);
+            fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+        }
+        let info = into.join("nix-cache-info");
+        fs::write(&info, format!("StoreDir: {store_dir}\nWantMassQuery: 1\nPriority: 1\n"))
+            .with_context(|| format!("cannot write `{}`", info.display()))?;
+        for copy in self.copies.values().filter_map(|copies| copies.first()) {
+            let dir = std::path::absolute(&self.sources[copy.source].dir)?;
+            for name in [&copy.info.url, &copy.info.file_name()] {
+                match symlink(dir.join(name), into.join(name)) {
+                    // Two paths with the same contents share a NAR.
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(error).with_context(|| format!("cannot link `{name}` into `{}`", into.display()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        // A job hands off few realisations; the first one of a name wins here too.
+        for source in &self.sources {
+            for path in files_in(&source.dir.join("realisations"))? {
+                if let Some(name) = path.file_name() {
+                    match symlink(std::path::absolute(&path)?, into.join("realisations").join(name)) {
+                        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                            return Err(error).with_context(|| format!("cannot link `{}`", path.display()));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The whole store paths that a path refers to, itself left out.
+pub fn references(info: &NarInfo) -> impl Iterator<Item = String> + '_ {
+    let dir = info.store_path.rsplit_once('/').map_or("", |(dir, _)| dir);
+    info.references.iter().map(move |base| format!("{dir}/{base}")).filter(|path| *path != info.store_path)
+}
+
+fn narinfo_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = files_in(dir)?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "narinfo"));
+    Ok(files)
+}
+
+/// The entries of a folder in the order of their names; none where it does not exist.
+fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read `{}`", dir.display()))?,
+    };
+    let mut files = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<io::Result<Vec<_>>>()
+        .with_context(|| format!("cannot read `{}`", dir.display()))?;
+    files.sort_unstable();
+    Ok(files)
+}
+
+/// The merged cache as a substituter that needs no signature and is asked before all others.
+pub fn substituter(dir: &Path) -> String {
+    use std::fmt::Write;
+    use std::os::unix::ffi::OsStrExt;
+    let mut url = String::from("file://");
+    for &byte in dir.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {
+            url.push(byte as char);
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(url, "%{byte:02X}");
+        }
+    }
+    url.push_str("?trusted=1&priority=1");
+    url
+}

@@ -1,0 +1,10 @@
+//! Hand-off: moving what a job built to the jobs that need it, and the derivations to all of them.
+//!
+//! A job writes a [`partial_cache`], a starting job [`merge`]s those of its ancestors; the drv [`bundle`] carries the
+//! derivations, the plan and this program from the planning machine to every job.
+
+pub mod bundle;
+pub mod free_space;
+pub mod merge;
+pub mod partial_cache;
+pub mod path_archive;

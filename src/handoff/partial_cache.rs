@@ -1,0 +1,256 @@
+//! Writer of partial binary caches: a folder with a narinfo and a NAR for some store paths and not for what they refer to.
+//!
+//! In: what the store knows of the paths. Out: `<hash>.narinfo` and `nar/<file hash>.nar.zst`, readable by any Nix as
+//! `file://…?trusted=1`. `nix copy` refuses to write such a cache, it wants the whole closure.
+//! A NAR is hashed on the way and held against the store's digest; nothing has its valid name before it is whole, and the
+//! narinfo comes after its NAR. Memory does not grow with the paths.
+
+use std::collections::HashSet;
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use tempfile::NamedTempFile;
+
+use super::free_space;
+use crate::nix::hash::{self, HashingWriter};
+use crate::nix::nar;
+use crate::nix::narinfo::{self, NarInfo};
+use crate::nix::store::PathInfo;
+
+/// How NARs are compressed; 3 is zstd's own default and about as fast as the disk.
+const LEVEL: i32 = 3;
+
+/// From this size on, in bytes, a NAR is compressed on all cores, one NAR at a time; smaller ones go side by side.
+const LARGE: u64 = 32 << 20;
+
+/// Begins the name of every file that is not whole yet.
+const TEMPORARY: &str = ".tmp-";
+
+/// What was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Paths in the folder.
+    pub paths: u64,
+    /// Of these, paths that were there before, whole.
+    pub kept: u64,
+    /// Bytes of all NARs, not compressed.
+    pub nar_bytes: u64,
+    /// Bytes of all NARs, compressed.
+    pub file_bytes: u64,
+}
+
+/// Makes `dir` hold exactly these paths. What it holds of them already, whole, stays; everything else in it goes.
+pub fn write(dir: &Path, paths: &[PathInfo]) -> Result<Written> {
+    let nar_dir = dir.join("nar");
+    fs::create_dir_all(&nar_dir).with_context(|| format!("cannot create `{}`", nar_dir.display()))?;
+    clean(dir)?;
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let total = Mutex::new(Written::default());
+    let done = |one: Written| {
+        // A thread that panicked while it held the lock ends the whole program anyway.
+        if let Ok(mut total) = total.lock() {
+            total.paths += one.paths;
+            total.kept += one.kept;
+            total.nar_bytes += one.nar_bytes;
+            total.file_bytes += one.file_bytes;
+        }
+    };
+    let (large, mut small): (Vec<&PathInfo>, Vec<&PathInfo>) = paths.iter().partition(|info| info.nar_size >= LARGE);
+    for info in large {
+        done(write_path(dir, info, threads)?);
+    }
+    // The largest first, so that no thread begins it when the others are done.
+    small.sort_by_key(|info| std::cmp::Reverse(info.nar_size));
+    let next = AtomicUsize::new(0);
+    let failed = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(small.len()) {
+            scope.spawn(|| {
+                while let Some(info) = small.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match write_path(dir, info, 0) {
+                        Ok(one) => done(one),
+                        Err(error) => {
+                            next.store(small.len(), Ordering::Relaxed);
+                            if let Ok(mut failed) = failed.lock() {
+                                failed.get_or_insert(error);
+                            }
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    if let Some(error) = failed.into_inner().unwrap_or_default() {
+        return Err(error);
+    }
+    prune(dir, paths)?;
+    Ok(total.into_inner().unwrap_or_default())
+}
+
+/// Writes one path; with 0 threads the caller's own compresses.
+fn write_path(dir: &Path, info: &PathInfo, threads: usize) -> Result<Written> {
+    let name = base_name(&info.path)?;
+    let mut narinfo = NarInfo {
+        store_path: info.path.clone(),
+        url: String::new(),
+        compression: "zstd".to_owned(),
+        file_hash: None,
+        file_size: None,
+        nar_hash: info.nar_hash,
+        nar_size: info.nar_size,
+        references: info.references.iter().map(|path| base_name(path)).collect::<Result<_>>()?,
+        deriver: info.deriver.as_deref().map(base_name).transpose()?,
+        signatures: Vec::new(),
+        content_address: None,
+    };
+    let narinfo_path = dir.join(narinfo.file_name());
+    if let Some(size) = whole(dir, &narinfo_path, info) {
+        return Ok(Written { paths: 1, kept: 1, nar_bytes: info.nar_size, file_bytes: size });
+    }
+
+    let explain = |error: io::Error| {
+        let text = free_space::explain(&error, &format!("the hand-off of `{name}`"), info.nar_size, dir);
+        anyhow::Error::new(error).context(text)
+    };
+    let nar_dir = dir.join("nar");
+    let file = temporary(&nar_dir).map_err(explain)?;
+    let output = HashingWriter::new(BufWriter::with_capacity(256 * 1024, file));
+    let mut encoder = zstd::Encoder::new(output, LEVEL).map_err(explain)?;
+    if threads > 1 {
+        encoder.multithread(threads as u32).map_err(explain)?;
+    }
+    let mut hashing = HashingWriter::new(encoder);
+    nar::write(Path::new(&info.path), &mut hashing).map_err(explain)?;
+    let (encoder, nar_hash, nar_size) = hashing.finish();
+    ensure!(
+        nar_hash == info.nar_hash && nar_size == info.nar_size,
+        "`{}` is damaged: the store knows it with {} bytes and {:?}, on disk it has {nar_size} bytes and {nar_hash:?} \
+         (`nix-store --verify-path` tells more)",
+        info.path,
+        info.nar_size,
+        info.nar_hash,
+    );
+    let (output, file_hash, file_size) = encoder.finish().map_err(explain)?.finish();
+    let file = output.into_inner().map_err(|error| explain(error.into_error()))?;
+    narinfo.url = format!("nar/{}.nar.zst", file_hash.base32());
+    narinfo.file_hash = Some(file_hash);
+    narinfo.file_size = Some(file_size);
+    file.persist(dir.join(&narinfo.url)).map_err(|error| explain(error.error))?;
+
+    let mut file = temporary(dir).map_err(explain)?;
+    file.write_all(narinfo.to_text().as_bytes()).map_err(explain)?;
+    file.persist(&narinfo_path).map_err(|error| explain(error.error))?;
+    Ok(Written { paths: 1, kept: 0, nar_bytes: nar_size, file_bytes: file_size })
+}
+
+/// A file that goes away with its handle and that others may read: a daemon is another user.
+fn temporary(dir: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(TEMPORARY).permissions(Permissions::from_mode(0o644)).tempfile_in(dir)
+}
+
+fn base_name(path: &str) -> Result<String> {
+    Ok(crate::nix::store_path::split(path)?.1.to_owned())
+}
+
+/// Size of the NAR file where the folder has this very path already, whole.
+fn whole(dir: &Path, narinfo: &Path, info: &PathInfo) -> Option<u64> {
+    let known = read_narinfo(narinfo).ok()?;
+    let same = known.store_path == info.path && known.nar_hash == info.nar_hash && known.nar_size == info.nar_size;
+    if same { verify(dir, &known).ok() } else { None }
+}
+
+/// Reads a narinfo file of a hand-off: one that names its NAR as nixdag does.
+pub fn read_narinfo(path: &Path) -> Result<NarInfo> {
+    use std::io::Read;
+    use std::os::unix::fs::OpenOptionsExt;
+    // Without waiting: a pipe may stand where a file should be.
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .with_context(|| format!("cannot read `{}`", path.display()))?;
+    let mut text = Vec::new();
+    file.take(narinfo::MAX_SIZE as u64 + 1)
+        .read_to_end(&mut text)
+        .with_context(|| format!("cannot read `{}`", path.display()))?;
+    let check = || {
+        let info = NarInfo::parse(&text)?;
+        let digest = info.file_hash.context("narinfo without `FileHash`")?;
+        ensure!(
+            info.url == format!("nar/{}.nar.zst", digest.base32()) && info.compression == "zstd",
+            "its URL is `{}`, expected `nar/<FileHash>.nar.zst`",
+            hash::shortened(&info.url)
+        );
+        info.file_size.context("narinfo without `FileSize`")?;
+        let expected = info.file_name();
+        ensure!(
+            path.file_name().is_some_and(|name| name.as_encoded_bytes() == expected.as_bytes()),
+            "it describes `{}`",
+            info.store_path
+        );
+        Ok(info)
+    };
+    check().map_err(|error: anyhow::Error| error.context(format!("damaged narinfo `{}`", path.display())))
+}
+
+/// Holds a NAR file against what its narinfo says; gives its size in bytes.
+pub fn verify(dir: &Path, info: &NarInfo) -> Result<u64> {
+    let path = dir.join(&info.url);
+    let size = verify_size(dir, info)?;
+    let file = File::open(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let (digest, _) = hash::of_reader(file).with_context(|| format!("cannot read `{}`", path.display()))?;
+    ensure!(info.file_hash == Some(digest), "damaged NAR `{}`: its contents have {digest:?}", path.display());
+    Ok(size)
+}
+
+/// Holds only a NAR file's size against what its narinfo says; gives it.
+pub fn verify_size(dir: &Path, info: &NarInfo) -> Result<u64> {
+    let path = dir.join(&info.url);
+    let metadata = fs::metadata(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    ensure!(metadata.is_file(), "damaged NAR `{}`: no regular file", path.display());
+    match info.file_size {
+        Some(size) if size == metadata.len() => Ok(size),
+        Some(size) => bail!("damaged NAR `{}`: {} bytes of {size}", path.display(), metadata.len()),
+        None => Err(anyhow!("narinfo of `{}` without `FileSize`", info.store_path)),
+    }
+}
+
+/// Removes what an earlier run left half-written.
+pub fn clean(dir: &Path) -> Result<()> {
+    remove_files(dir, |name| name.starts_with(TEMPORARY))?;
+    remove_files(&dir.join("nar"), |name| name.starts_with(TEMPORARY))
+}
+
+/// Removes what belongs to none of the paths: the folder may come from the CI's cache and hold an older job's results.
+fn prune(dir: &Path, paths: &[PathInfo]) -> Result<()> {
+    let mut narinfos = HashSet::new();
+    let mut nars = HashSet::new();
+    for info in paths {
+        let name = base_name(&info.path)?;
+        let file = format!("{}.narinfo", &name[..crate::nix::store_path::HASH_LEN]);
+        nars.extend(read_narinfo(&dir.join(&file))?.url.strip_prefix("nar/").map(str::to_owned));
+        narinfos.insert(file);
+    }
+    remove_files(dir, |name| name.ends_with(".narinfo") && !narinfos.contains(name))?;
+    remove_files(&dir.join("nar"), |name| !nars.contains(name))
+}
+
+fn remove_files(dir: &Path, unwanted: impl Fn(&str) -> bool) -> Result<()> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(|| format!("cannot read `{}`", dir.display()))?,
+    };
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot read `{}`", dir.display()))?;
+        if unwanted(&entry.file_name().to_string_lossy()) && !entry.path().is_dir() {
+            fs::remove_file(entry.path()).with_context(|| format!("cannot remove `{}`", entry.path().display()))?;
+        }
+    }
+    Ok(())
+}

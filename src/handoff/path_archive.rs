@@ -1,0 +1,283 @@
+//! The store paths of a drv bundle in one compressed stream, and the part of it that one job needs as a Nix export.
+//!
+//! The stream is zstd. First comes an index, a line a path: base name, size of its NAR in bytes, numbers of the paths that it
+//! refers to (a comma between; `-` for none), references before referrers; a size of 0 stands for a path that was not to be had.
+//! After an empty line the NARs follow in the same order, nothing between them. Numbers and sizes are all that is needed to
+//! find a closure in one pass and to copy it without looking into it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use super::bundle::references_of;
+use crate::nix::hash::{HashingWriter, Sha256};
+use crate::nix::nar;
+use crate::nix::store_path;
+
+/// How the stream is compressed; it is written once and read by every job.
+const LEVEL: i32 = 9;
+
+/// Longest line of the index, in bytes: a derivation that refers to 100,000 others.
+const MAX_LINE: u64 = 1 << 20;
+
+/// Most paths that are read.
+const MAX_PATHS: usize = 10_000_000;
+
+/// Where a path's contents are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// A plain file: a derivation.
+    File(PathBuf),
+    /// Anything, with the digest of its NAR: a source.
+    Tree(PathBuf, Sha256),
+    /// Nowhere here.
+    Absent,
+}
+
+/// One path to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The store path.
+    pub path: String,
+    /// Bytes of its NAR.
+    pub nar_size: u64,
+    /// The store paths that it refers to.
+    pub references: Vec<String>,
+    /// Where its contents are.
+    pub contents: Contents,
+}
+
+impl Entry {
+    /// A path that is not to be had.
+    pub fn absent(path: &str) -> Entry {
+        Entry { path: path.to_owned(), nar_size: 0, references: Vec::new(), contents: Contents::Absent }
+    }
+}
+
+/// Puts references before referrers and otherwise keeps to the order of the paths. A missing reference or a cycle is an error.
+pub fn sort(entries: &mut Vec<Entry>) -> Result<()> {
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    let numbers: HashMap<&str, usize> =
+        entries.iter().enumerate().map(|(number, entry)| (entry.path.as_str(), number)).collect();
+    let mut position = vec![usize::MAX; entries.len()];
+    let mut order = Vec::with_capacity(entries.len());
+    let mut stack: Vec<(usize, usize)> = Vec::new();
+    // Depth first without recursion: chains of derivations are thousands long.
+    const OPEN: usize = usize::MAX - 1;
+    for root in 0..entries.len() {
+        if position[root] != usize::MAX {
+            continue;
+        }
+        position[root] = OPEN;
+        stack.push((root, 0));
+        while let Some((number, next)) = stack.last_mut() {
+            let entry = &entries[*number];
+            let Some(reference) = entry.references.get(*next) else {
+                position[*number] = order.len();
+                order.push(*number);
+                stack.pop();
+                continue;
+            };
+            *next += 1;
+            let to = *numbers
+                .get(reference.as_str())
+                .with_context(|| format!("`{}` refers to `{reference}`, which is not there", entry.path))?;
+            if position[to] == usize::MAX {
+                position[to] = OPEN;
+                stack.push((to, 0));
+            } else if position[to] == OPEN && to != stack[stack.len() - 1].0 {
+                bail!("`{reference}` refers to itself by way of others");
+            }
+        }
+    }
+    let mut slots: Vec<Option<Entry>> = std::mem::take(entries).into_iter().map(Some).collect();
+    entries.extend(order.into_iter().filter_map(|number| slots[number].take()));
+    Ok(())
+}
+
+/// Writes paths that [`sort`] has put in order.
+pub fn write(entries: &[Entry], out: &mut dyn Write) -> Result<()> {
+    let numbers: HashMap<&str, usize> =
+        entries.iter().enumerate().map(|(number, entry)| (entry.path.as_str(), number)).collect();
+    let mut encoder = zstd::Encoder::new(out, LEVEL)?;
+    // Not the number of this machine's cores: that must not change the bytes, and with one thread or more it does not.
+    encoder.multithread(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32))?;
+    for entry in entries {
+        let (_, base) = store_path::split(&entry.path)?;
+        let references: Vec<String> = entry
+            .references
+            .iter()
+            .map(|path| numbers.get(path.as_str()).map(usize::to_string).context("a reference that is not there"))
+            .collect::<Result<_>>()?;
+        let references = if references.is_empty() { "-".to_owned() } else { references.join(",") };
+        writeln!(encoder, "{base} {} {references}", entry.nar_size)?;
+    }
+    encoder.write_all(b"\n")?;
+    for entry in entries {
+        write_contents(entry, &mut encoder)?;
+    }
+    encoder.finish()?;
+    Ok(())
+}
+
+fn write_contents(entry: &Entry, out: &mut impl Write) -> Result<()> {
+    let mut hashing = HashingWriter::new(out);
+    let digest = match &entry.contents {
+        Contents::File(path) => {
+            let bytes = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            nar::write_file(&bytes, &mut hashing)?;
+            None
+        }
+        Contents::Tree(path, digest) => {
+            nar::write(path, &mut hashing)?;
+            Some(*digest)
+        }
+        Contents::Absent => return Ok(()),
+    };
+    let (_, found, size) = hashing.finish();
+    ensure!(
+        size == entry.nar_size && digest.is_none_or(|digest| digest == found),
+        "`{}` is not what it was when it came into the store (`nix-store --verify-path` tells more)",
+        entry.path
+    );
+    Ok(())
+}
+
+/// One path of the index.
+struct Indexed {
+    path: String,
+    nar_size: u64,
+    references: Vec<u32>,
+    wanted: bool,
+}
+
+/// The part of a stream that some derivations need: their closure.
+pub struct Closure {
+    stream: BufReader<zstd::Decoder<'static, BufReader<fs::File>>>,
+    paths: Vec<Indexed>,
+}
+
+impl Closure {
+    /// Reads the index and finds the closure. A derivation that is not there is an error.
+    pub fn read(file: fs::File, store_dir: &str, derivations: &[&str]) -> Result<Closure> {
+        let mut stream = BufReader::with_capacity(256 * 1024, zstd::Decoder::new(file)?);
+        let mut paths: Vec<Indexed> = Vec::new();
+        let mut line = String::new();
+        loop {
+            line.clear();
+            let number = paths.len();
+            Read::by_ref(&mut stream)
+                .take(MAX_LINE)
+                .read_line(&mut line)
+                .with_context(|| format!("cannot read line {} of the index", number + 1))?;
+            if line == "\n" {
+                break;
+            }
+            ensure!(number < MAX_PATHS, "an index of more than {MAX_PATHS} paths");
+            paths.push(
+                index_line(&line, number, store_dir).with_context(|| format!("line {} of the index", number + 1))?,
+            );
+        }
+        let mut numbers: HashMap<&str, usize> = HashMap::with_capacity(derivations.len());
+        for &path in derivations {
+            numbers.insert(path, usize::MAX);
+        }
+        for (number, path) in paths.iter().enumerate() {
+            if let Some(slot) = numbers.get_mut(path.path.as_str()) {
+                *slot = number;
+            }
+        }
+        let mut roots = Vec::with_capacity(numbers.len());
+        for &path in derivations {
+            match numbers.get(path) {
+                Some(&number) if number != usize::MAX => roots.push(number),
+                _ => bail!("`{path}` is not in the bundle: plan and bundle do not belong together"),
+            }
+        }
+        for number in roots {
+            paths[number].wanted = true;
+        }
+        for number in (0..paths.len()).rev() {
+            if paths[number].wanted {
+                for reference in std::mem::take(&mut paths[number].references) {
+                    paths[reference as usize].wanted = true;
+                    paths[number].references.push(reference);
+                }
+            }
+        }
+        Ok(Closure { stream, paths })
+    }
+
+    /// Paths of the closure that the bundle does not carry: sources that the planning machine did not have either.
+    pub fn absent(&self) -> Vec<&str> {
+        self.paths.iter().filter(|path| path.wanted && path.nar_size == 0).map(|path| path.path.as_str()).collect()
+    }
+
+    /// Number of paths, and bytes of their NARs.
+    pub fn size(&self) -> (u64, u64) {
+        self.paths
+            .iter()
+            .filter(|path| path.wanted)
+            .fold((0, 0), |(count, bytes), path| (count + 1, bytes + path.nar_size))
+    }
+
+    /// Writes the closure in the format of `nix-store --export`. Memory stays flat.
+    pub fn export(mut self, out: &mut dyn Write) -> Result<()> {
+        let mut out = out;
+        for path in self.paths.iter().filter(|path| path.nar_size > 0) {
+            let mut nar = Read::by_ref(&mut self.stream).take(path.nar_size);
+            if path.wanted {
+                nar::export_begin(&mut out)?;
+                let copied = io::copy(&mut nar, &mut out)?;
+                ensure!(copied == path.nar_size, "the bundle ends within `{}`", path.path);
+                let references = path.references.iter().map(|&number| self.paths[number as usize].path.as_str());
+                nar::export_describe(&mut out, &path.path, references)?;
+            } else {
+                let skipped = io::copy(&mut nar, &mut io::sink())?;
+                ensure!(skipped == path.nar_size, "the bundle ends within `{}`", path.path);
+            }
+        }
+        Ok(nar::export_end(&mut out)?)
+    }
+}
+
+fn index_line(line: &str, number: usize, store_dir: &str) -> Result<Indexed> {
+    let line = line.strip_suffix('\n').ok_or_else(|| anyhow!("the index is cut short"))?;
+    let mut words = line.split(' ');
+    let (Some(base), Some(size), Some(references), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        bail!("expected name, size and references");
+    };
+    ensure!(store_path::is_base_name(base.as_bytes()), "no name of a store path");
+    let nar_size = size.parse().context("no size")?;
+    let references = match references {
+        "-" => Vec::new(),
+        list => list
+            .split(',')
+            .map(|reference| match reference.parse::<u32>() {
+                Ok(reference) if reference as usize <= number => Ok(reference),
+                _ => Err(anyhow!("a reference that does not stand before it")),
+            })
+            .collect::<Result<_>>()?,
+    };
+    Ok(Indexed { path: format!("{store_dir}/{base}"), nar_size, references, wanted: false })
+}
+
+/// Writes the closure of some derivations, whose files are in `dir` by base name, in the format of `nix-store --export`.
+/// Sources are not written: they have to be in the store, or come from a substituter.
+pub fn export_files(paths: &[String], dir: &Path, out: &mut dyn Write) -> Result<()> {
+    let mut out = out;
+    for path in paths {
+        let (_, base) = store_path::split(path)?;
+        let file = dir.join(base);
+        let (references, _) = references_of(&file)?;
+        let bytes = fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        nar::export_begin(&mut out)?;
+        nar::write_file(&bytes, &mut out)?;
+        nar::export_describe(&mut out, path, references.iter().map(String::as_str))?;
+    }
+    Ok(nar::export_end(&mut out)?)
+}

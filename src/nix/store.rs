@@ -1,0 +1,324 @@
+//! The Nix store behind `nix-store`: what is valid, what it refers to, what digests it has, and bringing paths in.
+//!
+//! Only subcommands whose output is the same from Nix 2.8 to the newest. The user's own environment and settings stay in force;
+//! what the caller adds comes as `--option`s. In: store paths. Out: plain values.
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use super::command::{OLDEST, parse_version};
+use super::hash::{self, Sha256};
+use super::log;
+use super::store_path;
+
+/// Bytes of store paths in one call; the kernel's limit is 2 MB on Linux and 1 MB on macOS, the environment included.
+const MAX_ARGUMENT_BYTES: usize = 400_000;
+
+/// Where installers put Nix when a CI step's PATH does not say so.
+const USUAL_PLACES: [&str; 2] = ["/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin"];
+
+/// Variables that reach Nix through sudo, by how they begin.
+const KEPT_VARIABLES: [&str; 6] = ["NIX_", "AWS_", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE"];
+
+/// What the store knows of one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathInfo {
+    /// The store path.
+    pub path: String,
+    /// Digest of its NAR.
+    pub nar_hash: Sha256,
+    /// Bytes of its NAR.
+    pub nar_size: u64,
+    /// The derivation that it was built from.
+    pub deriver: Option<String>,
+    /// The paths that it refers to.
+    pub references: Vec<String>,
+}
+
+/// A way to the store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    program: PathBuf,
+    version: String,
+    sudo: bool,
+    options: Vec<(String, String)>,
+}
+
+impl Store {
+    /// Finds `nix-store`, on the PATH and then where installers put it, and asks for its version.
+    pub fn find() -> Result<Store> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let program = std::env::split_paths(&path)
+            .chain(USUAL_PLACES.iter().map(PathBuf::from))
+            .map(|dir| dir.join("nix-store"))
+            .find(|candidate| candidate.is_file())
+            .ok_or_else(|| anyhow!("no `nix-store` on the PATH: install Nix {OLDEST} or newer"))?;
+        let mut store = Store { program, version: String::new(), sudo: false, options: Vec::new() };
+        let output = store.query("--version", &[])?;
+        store.version = check_version(&output)?;
+        Ok(store)
+    }
+
+    /// Nix's version, e.g. `2.26.3`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The same store with one of Nix's settings changed for every call.
+    #[must_use]
+    pub fn with_option(mut self, name: &str, value: &str) -> Store {
+        self.options.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same store as the superuser.
+    #[must_use]
+    pub fn through_sudo(mut self) -> Store {
+        self.sudo = true;
+        self
+    }
+
+    /// True where calls go through sudo.
+    pub fn uses_sudo(&self) -> bool {
+        self.sudo
+    }
+
+    /// A call of `nix-store` that begins with these arguments; options follow at once.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.program_beside("nix-store", arguments)
+    }
+
+    /// A call of another program of the same Nix, e.g. `nix`.
+    pub fn program_beside(&self, name: &str, arguments: &[&str]) -> Command {
+        let program = self.program.with_file_name(name);
+        let mut command = if self.sudo { self.sudo_command(&program) } else { Command::new(program) };
+        command.args(arguments);
+        for (name, value) in &self.options {
+            command.args(["--option", name, value]);
+        }
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn sudo_command(&self, program: &Path) -> Command {
+        let mut names: Vec<String> = std::env::vars_os()
+            .filter_map(|(name, _)| name.into_string().ok())
+            .filter(|name| KEPT_VARIABLES.iter().any(|start| name.starts_with(start)))
+            .collect();
+        let mut command = Command::new("sudo");
+        // The superuser has another home: the user's own settings file has to be named.
+        if std::env::var_os("NIX_USER_CONF_FILES").is_none()
+            && let Some(file) = user_settings()
+        {
+            command.env("NIX_USER_CONF_FILES", file);
+            names.push("NIX_USER_CONF_FILES".to_owned());
+        }
+        names.sort_unstable();
+        command.arg("-n").arg(format!("--preserve-env={}", names.join(","))).arg(program);
+        command
+    }
+
+    /// Runs a query; gives its stdout.
+    fn query(&self, subcommand: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = self.command(&[subcommand]);
+        command.args(arguments);
+        let output = run(&mut command)?;
+        ensure!(output.status.success(), "`nix-store {subcommand}` failed: {}", complaint(&output.stderr));
+        String::from_utf8(output.stdout).with_context(|| format!("`nix-store {subcommand}` printed what is not UTF-8"))
+    }
+
+    /// Runs a query on paths, in as few calls as the argument list allows; gives all lines of stdout.
+    fn query_paths(&self, subcommand: &[&str], paths: &[&str]) -> Result<String> {
+        let mut lines = String::new();
+        for share in shares(paths) {
+            lines.push_str(&self.query(subcommand[0], &[&subcommand[1..], share].concat())?);
+        }
+        Ok(lines)
+    }
+
+    /// Those of the paths that are not valid, in the order given.
+    pub fn invalid(&self, paths: &[&str]) -> Result<Vec<String>> {
+        let text = self.query_paths(&["--check-validity", "--print-invalid"], paths)?;
+        Ok(text.lines().map(str::to_owned).collect())
+    }
+
+    /// The paths and all that they refer to, each once, references before referrers within a call.
+    pub fn requisites(&self, paths: &[&str]) -> Result<Vec<String>> {
+        let text = self.query_paths(&["--query", "--requisites"], paths)?;
+        let mut seen = std::collections::HashSet::new();
+        Ok(text.lines().filter(|line| seen.insert(*line)).map(str::to_owned).collect())
+    }
+
+    /// What the store knows of each path, ordered by path. An invalid path is an error.
+    pub fn path_infos(&self, paths: &[&str]) -> Result<Vec<PathInfo>> {
+        let mut infos = Vec::with_capacity(paths.len());
+        for share in shares(paths) {
+            infos.extend(parse_dump(&self.query("--dump-db", share)?)?);
+        }
+        infos.sort_by(|a, b| a.path.cmp(&b.path));
+        infos.dedup_by(|a, b| a.path == b.path);
+        Ok(infos)
+    }
+
+    /// Imports what `write` writes in the export format. Nix's own words come with the error.
+    pub fn import(&self, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+        let mut command = self.command(&["--import"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot run `nix-store --import`")?;
+        let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+        std::thread::scope(|scope| {
+            let said = scope.spawn(move || {
+                let mut text = Vec::new();
+                if let Some(stderr) = stderr {
+                    // What cannot be read any more is not needed for the verdict, which the status gives.
+                    let _ = stderr.take(log::MAX_LINE as u64).read_to_end(&mut text);
+                }
+                text
+            });
+            let written = stdin.context("`nix-store --import` has no input").and_then(|stdin| {
+                let mut pipe = BufWriter::with_capacity(64 * 1024, stdin);
+                write(&mut pipe)?;
+                Ok(pipe.flush()?)
+            });
+            if written.as_ref().is_err_and(|error| !is_broken_pipe(error)) {
+                stop(&mut child);
+            }
+            let status = child.wait().context("cannot wait for `nix-store --import`")?;
+            let said = said.join().unwrap_or_default();
+            match written {
+                Err(error) if !is_broken_pipe(&error) => Err(error),
+                written => {
+                    ensure!(status.success(), "`nix-store --import` failed: {}", complaint(&said));
+                    written
+                }
+            }
+        })
+    }
+}
+
+/// The user's own settings file, where there is one.
+fn user_settings() -> Option<OsString> {
+    let folder = std::env::var_os("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")))?;
+    let file = folder.join("nix/nix.conf");
+    file.is_file().then(|| file.into_os_string())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn stop(child: &mut Child) {
+    // It may have ended by itself.
+    let _ = child.kill();
+}
+
+/// Runs a command to its end.
+pub fn run(command: &mut Command) -> Result<Output> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().with_context(|| format!("cannot run `{name}`"))
+}
+
+/// The last error that Nix printed, on one line, shortened.
+pub fn complaint(stderr: &[u8]) -> String {
+    let text = log::plain(&String::from_utf8_lossy(stderr));
+    let from = text.rfind("error:").map_or(0, |at| at);
+    let words: Vec<&str> = text[from..].split_whitespace().collect();
+    let line = words.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    if line.is_empty() { "it said nothing".to_owned() } else { line.chars().take(2000).collect() }
+}
+
+/// Cuts a list of paths so that each part fits the argument list of one call.
+pub fn shares<'a, 'b>(paths: &'a [&'b str]) -> Vec<&'a [&'b str]> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    let mut bytes = 0;
+    for (index, path) in paths.iter().enumerate() {
+        let cost = path.len() + 9;
+        if bytes + cost > MAX_ARGUMENT_BYTES && index > start {
+            found.push(&paths[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += cost;
+    }
+    if start < paths.len() {
+        found.push(&paths[start..]);
+    }
+    found
+}
+
+/// The version in `nix-store (Nix) 2.8.0`, where it is new enough.
+fn check_version(text: &str) -> Result<String> {
+    match parse_version(text) {
+        Some(version) if version < OLDEST => bail!("Nix {version} is too old: install Nix {OLDEST} or newer"),
+        Some(_) => {
+            Ok(text.lines().next().and_then(|line| line.split_whitespace().last()).unwrap_or_default().to_owned())
+        }
+        None => bail!("`nix-store --version` printed `{}`, expected a version of Nix", hash::shortened(text.trim())),
+    }
+}
+
+/// Reads what `nix-store --dump-db` prints: a line each for path, digest, size, deriver, number of references, references.
+fn parse_dump(text: &str) -> Result<Vec<PathInfo>> {
+    let mut lines = text.lines();
+    let mut infos = Vec::new();
+    while let Some(path) = lines.next() {
+        let mut line = || lines.next().with_context(|| format!("the store's record of `{path}` is cut short"));
+        store_path::split(path)?;
+        let nar_hash = Sha256::parse(line()?)?;
+        let nar_size = line()?.parse().with_context(|| format!("the store's record of `{path}` has no size"))?;
+        let deriver = Some(line()?).filter(|deriver| !deriver.is_empty()).map(str::to_owned);
+        let count: usize =
+            line()?.parse().with_context(|| format!("the store's record of `{path}` has no references"))?;
+        let references = (0..count).map(|_| line().map(str::to_owned)).collect::<Result<_>>()?;
+        infos.push(PathInfo { path: path.to_owned(), nar_hash, nar_size, deriver, references });
+    }
+    Ok(infos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_version_is_kept_and_an_old_one_refused() {
+        assert_eq!(check_version("nix-store (Nix) 2.34.8\n").unwrap(), "2.34.8");
+        assert!(check_version("nix-store (Nix) 2.3.16").unwrap_err().to_string().contains("too old"));
+        assert!(check_version("").is_err());
+    }
+
+    #[test]
+    fn records_of_the_store_are_read_and_cuts_are_errors() {
+        let text = "/nix/store/ym5zc67iw84kbm7zrsi8khbiipwwq86c-m\n\
+            072e538990d92f65886af7353797898c0d4f8933d698cee4602994d339854efd\n160\n\
+            /nix/store/mijmkhwlzf00lgf2qj6z08ha30sgy0h4-m.drv\n1\n\
+            /nix/store/ifjvyksv78awiwky6qkr4dnjsj9qps42-a\n";
+        let infos = parse_dump(text).unwrap();
+        assert_eq!((infos[0].nar_size, infos[0].references.len()), (160, 1));
+        for lines in 1..6 {
+            let cut: Vec<&str> = text.lines().take(lines).collect();
+            assert!(parse_dump(&cut.join("\n")).is_err(), "{lines} lines");
+        }
+    }
+
+    #[test]
+    fn argument_lists_are_cut_below_the_limit_and_lose_nothing() {
+        let path = "/nix/store/ifjvyksv78awiwky6qkr4dnjsj9qps42-a";
+        let paths = vec![path; 20_000];
+        let shares = shares(&paths);
+        assert_eq!(shares.iter().map(|share| share.len()).sum::<usize>(), 20_000);
+        assert!(shares.iter().all(|share| share.len() * (path.len() + 9) <= MAX_ARGUMENT_BYTES));
+    }
+
+    #[test]
+    fn a_complaint_is_the_last_error_on_one_line() {
+        let stderr = b"warning: x\n\x1b[31;1merror:\x1b[0m first\nerror: cannot add path\n       because\n";
+        assert_eq!(complaint(stderr), "cannot add path because");
+    }
+}

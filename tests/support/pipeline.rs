@@ -1,0 +1,241 @@
+//! Support for tests of the runner: a small graph of real derivations, a plan for it made by hand, a bundle, and each job in an
+//! empty store of its own. Every builder writes its name into one file outside the store, which proves what was built how often.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use nixdag::build::record::{DerivationRecord, Outcome, Record};
+use nixdag::graph::Graph;
+use nixdag::handoff::bundle;
+use nixdag::nix::hash::Sha256;
+use nixdag::nix::store::Store;
+use nixdag::plan::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan, json};
+use tempfile::TempDir;
+
+use super::{run, shown};
+
+/// One job of a plan: its id, what it owns, what it repeats, and the jobs it needs, directly or not.
+pub type JobOf<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+
+/// The plan, its bundle, and what the jobs leave.
+pub struct Pipeline {
+    dir: TempDir,
+    /// The plan.
+    pub plan: Plan,
+    /// Digest of the bundle.
+    pub sha256: Sha256,
+    drvs: BTreeMap<String, String>,
+}
+
+/// Defines `drv name script`, a derivation whose builder says that it ran, and `drvWith`, the same with more attributes.
+const PRELUDE: &str = r#"
+let
+  drvWith = name: extra: script: derivation ({
+    inherit name; system = builtins.currentSystem; builder = "/bin/sh";
+    args = [ "-c" "set -e; PATH=/bin:/usr/bin; echo ${name} >> @BUILT@; ${script}" ];
+  } // extra);
+  drv = name: drvWith name {};
+in
+"#;
+
+impl Pipeline {
+    /// Instantiates a set of derivations in the store of this process, plans it as told and writes the bundle.
+    pub fn new(expression: &str, jobs: &[JobOf]) -> Pipeline {
+        let dir = TempDir::with_prefix("pipeline").unwrap();
+        let built = dir.path().join("built");
+        fs::write(&built, "").unwrap();
+        let text = format!("{}{expression}", PRELUDE.replace("@BUILT@", built.to_str().unwrap()));
+        fs::write(dir.path().join("drvs.nix"), text).unwrap();
+        let evaluate = "builtins.mapAttrs (name: drv: drv.drvPath) (import ./drvs.nix)";
+        let json =
+            run(dir.path(), "nix-instantiate", &["--eval", "--read-write-mode", "--strict", "--json", "-E", evaluate]);
+        let drvs: BTreeMap<String, String> = serde_json::from_str(&json).unwrap();
+        let plan = plan(jobs, &drvs);
+        let mut pipeline = Pipeline { dir, plan, sha256: Sha256([0; 32]), drvs };
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        pipeline
+    }
+
+    /// Writes the bundle into another folder beside; gives its digest.
+    pub fn write_bundle(&self, name: &str) -> Sha256 {
+        let graph = Graph::load(self.drvs.values().map(String::as_str), Path::new("/nix/store"), "/nix/store").unwrap();
+        let store = Store::find().unwrap();
+        let program = Path::new(env!("CARGO_BIN_EXE_nixdag"));
+        let dir = self.dir().join(name);
+        bundle::write(&dir, &self.plan, &graph, Path::new("/nix/store"), Ok(&store), program).unwrap().sha256
+    }
+
+    /// The folder of everything.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The bundle's folder.
+    pub fn bundle(&self) -> PathBuf {
+        self.dir().join("bundle")
+    }
+
+    /// The folder that a job hands off.
+    pub fn handed_off(&self, job: &str) -> PathBuf {
+        self.dir().join("workspace").join(job)
+    }
+
+    /// Path of a derivation.
+    pub fn drv(&self, name: &str) -> &str {
+        &self.drvs[name]
+    }
+
+    /// Path of a derivation's output.
+    pub fn output(&self, name: &str, output: &str) -> String {
+        let drv = fs::read_to_string(self.drv(name)).unwrap();
+        let start = drv.find(&format!("(\"{output}\",\"")).unwrap() + output.len() + 5;
+        drv[start..].split('"').next().unwrap().to_owned()
+    }
+
+    /// The arguments of `nixdag build` for a job, as a CI step would give them.
+    pub fn arguments(&self, job: &str) -> Vec<String> {
+        let path = |name: &str| self.dir().join(name).to_str().unwrap().to_owned();
+        let results = self.dir().join("results").join(job).to_str().unwrap().to_owned();
+        let sha256 = self.sha256.base16();
+        let given =
+            ["build", "--bundle", &path("bundle"), "--bundle-sha256", &sha256, "--workspace", &path("workspace")];
+        let given = given.into_iter().chain(["--results", &results, "--job", job]);
+        given.map(str::to_owned).collect()
+    }
+
+    /// A command that runs a job on a machine with an empty store.
+    pub fn command(&self, job: &str, more: &[&str]) -> Command {
+        let mut command = empty_store("exec \"$@\"");
+        command.arg(env!("CARGO_BIN_EXE_nixdag")).args(self.arguments(job)).args(more);
+        command
+    }
+
+    /// Runs a job on a machine with an empty store.
+    pub fn run(&self, job: &str, more: &[&str]) -> Ran {
+        let output = self.command(job, more).output().unwrap();
+        self.ran(job, output)
+    }
+
+    /// What a job that has run left.
+    pub fn ran(&self, job: &str, output: Output) -> Ran {
+        let report = self.dir().join("results").join(job).join("report.json");
+        Ran { text: shown(&output), code: output.status.code(), record: Record::read(&report).ok() }
+    }
+
+    /// Runs all jobs in the plan's order; each has to succeed.
+    #[track_caller]
+    pub fn run_all(&self) {
+        for job in &self.plan.jobs {
+            self.run(&job.id, &[]).succeeds();
+        }
+    }
+
+    /// What builders have run so far, in order.
+    pub fn built(&self) -> Vec<String> {
+        fs::read_to_string(self.dir().join("built")).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// The same, sorted.
+    pub fn built_sorted(&self) -> Vec<String> {
+        let mut built = self.built();
+        built.sort();
+        built
+    }
+}
+
+/// A shell that runs `script` with an empty store.
+pub fn empty_store(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let script = format!("mount -t tmpfs none /nix && {script}");
+    command.args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]);
+    command
+}
+
+fn plan(jobs: &[JobOf], drvs: &BTreeMap<String, String>) -> Plan {
+    let paths = |names: &[&str]| -> Vec<Arc<str>> { names.iter().map(|name| drvs[*name].as_str().into()).collect() };
+    let index = |id: &str| JobIndex(jobs.iter().position(|job| job.0 == id).unwrap() as u32);
+    let jobs = jobs
+        .iter()
+        .map(|(id, own, co_located, inputs)| Job {
+            id: (*id).into(),
+            name: (*id).into(),
+            system: "x86_64-linux".into(),
+            targets: Vec::new(),
+            derivations: paths(own),
+            co_located: paths(co_located),
+            requires: inputs.iter().map(|id| index(id)).collect(),
+            inputs: inputs.iter().map(|id| index(id)).collect(),
+            executor: None,
+            image: None,
+            resource_class: None,
+            options: JobOptions::default(),
+            estimate: Estimate { duration: 1000, from: EstimateSource::Default },
+        })
+        .collect();
+    let plan = Plan { store_dir: "/nix/store".into(), jobs, ..Plan::default() };
+    // The plan as every command would read it.
+    let mut text = Vec::new();
+    json::write(&plan, &mut text).unwrap();
+    json::read(&text).unwrap()
+}
+
+/// A job that has run.
+pub struct Ran {
+    /// Both of its streams.
+    pub text: String,
+    /// Its exit code; none after a signal.
+    pub code: Option<i32>,
+    /// Its record, where it left one.
+    pub record: Option<Record>,
+}
+
+impl Ran {
+    /// Fails the test unless the job succeeded.
+    #[track_caller]
+    pub fn succeeds(self) -> Ran {
+        assert_eq!(self.code, Some(0), "{}", self.text);
+        self
+    }
+
+    /// Fails the test unless the job failed and said all of this.
+    #[track_caller]
+    pub fn fails(self, said: &[&str]) -> Ran {
+        assert_eq!(self.code, Some(1), "{}", self.text);
+        for said in said {
+            assert!(self.text.contains(said), "`{said}` is missing in:\n{}", self.text);
+        }
+        self
+    }
+
+    /// The record of a derivation.
+    #[track_caller]
+    pub fn of(&self, name: &str) -> &DerivationRecord {
+        let record = self.record.as_ref().expect("the job left a record");
+        record.derivations.iter().find(|drv| drv.name == name).unwrap_or_else(|| panic!("no `{name}`: {}", self.text))
+    }
+
+    /// Fails the test unless a derivation came out like this.
+    #[track_caller]
+    pub fn has(self, name: &str, outcome: Outcome) -> Ran {
+        assert_eq!(self.of(name).outcome, outcome, "{name}: {}", self.text);
+        self
+    }
+}
+
+/// Runs the body of the test `name` with every version of Nix.
+pub fn with_each_nix(name: &str, body: impl FnOnce()) {
+    super::with_every_nix(name, || {
+        body();
+        String::new()
+    });
+}
+
+/// Adds a line to the settings file of the user that all programs of this test run as.
+pub fn user_setting(line: &str) {
+    let dir = PathBuf::from(std::env::var_os("HOME").unwrap()).join(".config/nix");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("nix.conf"), format!("{line}\n")).unwrap();
+}
