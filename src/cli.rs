@@ -71,8 +71,24 @@ pub struct GenerateArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Write nothing; fail if the output file is not what would be written
-    #[arg(long, requires = "output")]
+    #[arg(long, requires = "output", conflicts_with = "bundle")]
     pub check: bool,
+
+    /// Write what the jobs build from (plan, derivations, this program) into this folder, and its digest beside it
+    #[arg(long, value_name = "DIR", help_heading = "Jobs")]
+    pub bundle: Option<PathBuf>,
+    /// How results reach the jobs that need them [default: cache where `--cache` is given, else workspace]
+    #[arg(long, value_enum, help_heading = "Jobs")]
+    pub handoff: Option<HandOffKind>,
+    /// The store that jobs push their results to, e.g. `s3://bucket`
+    #[arg(long, value_name = "URL", help_heading = "Jobs")]
+    pub cache: Option<String>,
+    /// What a pipeline takes from earlier ones through the CI's own cache
+    #[arg(long, value_enum, default_value_t = ReuseKind::Branch, help_heading = "Jobs")]
+    pub reuse: ReuseKind,
+    /// The branch whose results other branches may take too
+    #[arg(long, value_name = "BRANCH", help_heading = "Jobs")]
+    pub default_branch: Option<String>,
 }
 
 /// `nixdag build`
@@ -178,6 +194,15 @@ pub enum ReportFormat {
     Text,
     /// For programs
     Json,
+}
+
+/// What a pipeline takes from earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReuseKind {
+    /// Results of the same branch, and of the default branch where that is named
+    Branch,
+    /// Nothing
+    Off,
 }
 
 /// Formats of `nixdag plan`.
