@@ -23,59 +23,49 @@ fn main() {
         let p = load(&format!("/tmp/pl/{s}.txt"));
         let m = Model::default();
         let lb = lower_bound(&p, &m);
+        for gran in [Granularity::Auto, Granularity::Target] {
         let c = cpu();
         let (u, notes) = contract(&p, &m);
-        println!("{s} n {} lb {} units {} edges {} contract {:.2}s {:?}", p.len(), lb/1000, u.len(), u.inputs.edges(), cpu()-c, notes);
-        let o = Options { granularity: Granularity::Auto, reserve: Some(0.0), ..Default::default() };
+        println!("{s} {gran:?} n {} lb {} units {} edges {} contract {:.2}s {:?}", p.len(), lb/1000, u.len(), u.inputs.edges(), cpu()-c, notes);
+        let o = Options { granularity: gran, reserve: Some(0.0), ..Default::default() };
         let g = Ground { problem: &p, units: &u, model: &m, options: &o, start_up: m.start_up };
         let mut sch = Scheduler::new(&p);
+        let mut t = search::Tools { ground: &g, scheduler: &mut sch, marks: Marks::default(), steps: Steps(i64::MAX) };
+        let mut best = vec![];
+        let c = cpu();
         for order in [EdgeOrder::FromStart, EdgeOrder::FromEnd, EdgeOrder::ShortestFirst, EdgeOrder::Shuffled(1), EdgeOrder::Shuffled(2)] {
+            let mut j = Jobs::singletons(&g, t.scheduler);
+            let mk = zero(&g, t.scheduler, &mut j, Zeroing { order, choices: 5, enough: 0, moves: 100000 });
+            println!("zero {} {:.2}", mk/1000, cpu() - c);
+            best.push((mk, j));
+            if u.len() > 10000 && best.len() > 1 { break; }
+        }
+        best.sort_by_key(|x| x.0);
+        if u.len() < 10000 {
+        for b in best.iter_mut().take(2) {
             let c = cpu();
-            let mut j = Jobs::singletons(&g, &mut sch);
-            let (_, m0) = j.measure(&g);
-            let mk = zero(&g, &mut sch, &mut j, Zeroing { order, choices: 5, enough: 0, moves: 100000 });
-            println!(" zero {order:?} {} -> {} total {} jobs {} {:.2}s", m0/1000, mk/1000, j.total()/1000, j.count(), cpu()-c);
-            let mut marks = Marks::default();
-            for f in [1.0, 1.05, 1.15, 1.5, 2.0] {
+            let mk = search::shorten(&mut t, &mut b.1, 100, 7);
+            println!("shorten {} -> {} {:.2}", b.0/1000, mk/1000, cpu() - c);
+            b.0 = mk;
+        }}
+        best.sort_by_key(|x| x.0);
+        let mk = best[0].0;
+        for f in [1.0, 1.15, 2.0] {
+            let mut k = best[0].1.clone();
+            let d = (mk as f64 * f) as u64;
+            let c = cpu(); let s0 = t.steps.0;
+            search::merge_all(&mut t, &mut k, d, 0.0, 4);
+            println!("  f {f} jobs {} total {} {:.2}s {}M steps", k.count(), k.total()/1000, cpu() - c, (s0-t.steps.0)/1000000);
+            if u.len() < 10000 {
+            for r in 0..3 {
                 let c = cpu();
-                let mut k = j.clone();
-                let mut st = Steps(10_000_000_000);
-                let mut rounds = vec![];
-                for r in 0..6 {
-                    k.measure_for(&g, (mk as f64 * f) as u64);
-                    let v: Vec<_> = alive(&k).collect();
-                    let direction = if r % 2 == 0 { Direction::Forward } else { Direction::Backward };
-                    let n = sweep(&g, &mut sch, &mut k, &mut marks, &v, Sweep { direction, reserve: 0.0, exact: 8, window: 24 }, &mut st);
-                    rounds.push(n);
-                    if n * 250 < v.len() { break; }
-                }
-                let cc = cpu() - c;
-                let part = emit(&p, &u, &k);
-                if f == 2.0 {
-                    let sumw: u64 = k.list.iter().map(|j| j.work).sum();
-                    println!("      work/4 {} startups {}", sumw/4000, 45*part.jobs.len());
-                    k.measure_for(&g, (mk as f64 * f) as u64);
-                    let al: Vec<_> = alive(&k).collect();
-                    let (mut time, mut path, mut save, mut good, mut tot) = (0,0,0,0,0);
-                    let mut bestsave = 0i64;
-                    for (x, &a) in al.iter().enumerate() { for &b in &al[x+1..] { tot += 1;
-                        if !k.compatible(&g, a, b) { continue; }
-                        let (a, b) = if k.list[a as usize].earliest <= k.list[b as usize].earliest { (a,b) } else {(b,a)};
-                        if k.path_between(&g, &mut marks, a, b) || k.path_between(&g, &mut marks, b, a) { path += 1; continue; }
-                        let un = k.union(&g, &mut sch, a, b);
-                        let sv = (k.list[a as usize].length + k.list[b as usize].length) as i64 - un.length as i64;
-                        if sv <= 0 { save += 1; continue; }
-                        let (i, c) = k.around(&g, &mut marks, &[a, b]);
-                        let st = i.iter().map(|&j| k.list[j as usize].earliest_end()).max().unwrap_or(0);
-                        let en = c.iter().map(|&j| k.list[j as usize].latest).min().unwrap_or(k.deadline as i64);
-                        if (st + un.length) as i64 > en { time += 1; continue; }
-                        good += 1; bestsave = bestsave.max(sv);
-                    } }
-                    println!("      pairs {tot} path {path} nosave {save} time {time} good {good} best {bestsave}");
-                }
-                let sim = simulate(&p, &part, &m);
-                println!("   f {f} jobs {} makespan {} total {}  rounds {:?} {:.2}s steps {}M", part.jobs.len(), sim.makespan/1000, sim.job_time/1000, rounds, cc, (10_000_000_000 - st.0)/1_000_000);
-            }
+                search::refill(&mut t, &mut k, d, 0.0, 200, r * 1000);
+                println!("     refill jobs {} total {} {:.2}s", k.count(), k.total()/1000, cpu() - c);
+            }}
+            let part = emit(&p, &u, &k);
+            let sim = simulate(&p, &part, &m);
+            println!("   f {f} jobs {} makespan {} total {}", part.jobs.len(), sim.makespan/1000, sim.job_time/1000);
+        }
         }
     }
 }

@@ -3,6 +3,7 @@ pub mod contract;
 pub mod jobs;
 pub mod neighbours;
 pub mod schedule;
+pub mod search;
 pub mod sweep;
 pub mod units;
 pub mod zero;

@@ -8,9 +8,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::jobs::{Ground, Job, Jobs, Union};
+use super::jobs::{Ground, Job, JobState, Jobs, Union};
 use super::schedule::Scheduler;
 use super::zero::Marks;
+use crate::plan::problem::Millis;
 
 /// Jobs with more consumers than this are not searched from below: a hub is looked at once, when it is its own turn.
 const MANY: usize = 128;
@@ -32,6 +33,10 @@ pub struct Sweep {
     pub exact: usize,
     /// How many jobs before and after in time are looked at.
     pub window: usize,
+    /// Milliseconds of job time that a millisecond of lost slack must save.
+    pub thrift: i64,
+    /// Longest job that a merge may make, milliseconds: short ones first keeps jobs alike, and leaves more ways to go on.
+    pub most: Millis,
 }
 
 /// A budget of elementary steps: bounds the work on any graph, and the same on any machine.
@@ -43,6 +48,7 @@ struct Pair {
     other: Job,
     /// Upper estimate of the job time it saves, milliseconds.
     saving: i64,
+    score: i64,
     start: u64,
     end: i64,
 }
@@ -112,11 +118,15 @@ fn best_partner(
     let mut pairs = dependent_pairs(ground, jobs, marks, job, steps);
     pairs.extend(independent_pairs(ground, jobs, marks, job, near, steps));
     pairs.retain(|pair| pair.saving > 0);
-    pairs.sort_unstable_by_key(|pair| (-pair.saving, jobs.list[pair.other as usize].units[0]));
+    for pair in &mut pairs {
+        let least = least_length(ground, jobs, job, pair.other);
+        pair.score = score(jobs, job, pair, least, how);
+    }
+    pairs.sort_unstable_by_key(|pair| (-pair.score, jobs.list[pair.other as usize].units[0]));
     let mut best: Option<(i64, Job, Union)> = None;
     let mut tried = 0;
     for pair in pairs {
-        if tried >= how.exact || best.as_ref().is_some_and(|best| best.0 >= pair.saving) {
+        if tried >= how.exact || best.as_ref().is_some_and(|best| best.0 >= pair.score) {
             break;
         }
         let (a, b) = (&jobs.list[job as usize], &jobs.list[pair.other as usize]);
@@ -130,11 +140,21 @@ fn best_partner(
         let union = jobs.union(ground, scheduler, job, pair.other);
         steps.0 -= 20 * union.tasks.len() as i64;
         let saving = apart - union.length as i64;
-        if saving > best.as_ref().map_or(0, |best| best.0) && in_time(ground, &union, &pair, how.reserve) {
-            best = Some((saving, pair.other, union));
+        let score = score(jobs, job, &pair, union.length, how);
+        if saving > 0 && union.length <= how.most && best.as_ref().is_none_or(|best| score > best.0) && in_time(ground, &union, &pair, how.reserve) {
+            best = Some((score, pair.other, union));
         }
     }
     best.map(|(_, other, union)| (other, union))
+}
+
+fn score(jobs: &Jobs, job: Job, pair: &Pair, length: u64, how: Sweep) -> i64 {
+    let (a, b) = (&jobs.list[job as usize], &jobs.list[pair.other as usize]);
+    let saving = (a.length + b.length) as i64 - length as i64;
+    let slack = |job: &JobState| job.latest - job.earliest as i64;
+    let left = pair.end - pair.start as i64 - length as i64;
+    let lost = (slack(a) + slack(b)) / 2 - left;
+    saving - how.thrift * lost
 }
 
 fn in_time(ground: &Ground, union: &Union, pair: &Pair, reserve: f64) -> bool {
@@ -154,7 +174,7 @@ fn pair(ground: &Ground, jobs: &Jobs, job: Job, other: Job, start: u64, end: i64
     let least = least_length(ground, jobs, job, other);
     let saving = (jobs.list[job as usize].length + jobs.list[other as usize].length) as i64 - least as i64;
     let possible = (start + least) as i64 <= end && jobs.compatible(ground, job, other);
-    possible.then_some(Pair { other, saving, start, end })
+    possible.then_some(Pair { other, saving, score: saving, start, end })
 }
 
 /// The two largest values and where the largest is.
