@@ -82,6 +82,26 @@ impl Jobs {
         jobs
     }
 
+    /// One job for each set of units with the same owner (any numbers below the number of units).
+    pub fn from_owners(ground: &Ground, scheduler: &mut Scheduler, owner: &[u32]) -> Self {
+        let mut jobs = Self { of_unit: owner.to_vec(), list: vec![JobState::default(); owner.len()], deadline: 0 };
+        for (unit, &own) in owner.iter().enumerate() {
+            let state = &mut jobs.list[own as usize];
+            let system = ground.units.system[unit];
+            state.system = if state.units.is_empty() { system } else { state.system.min(system) };
+            state.targets += ground.units.targets[unit];
+            state.units.push(unit as Unit);
+            state.tasks.extend(ground.units.tasks(unit as Unit));
+        }
+        for state in jobs.list.iter_mut().filter(|state| !state.units.is_empty()) {
+            state.tasks.sort_unstable();
+            state.tasks.dedup();
+            state.work = work_of(ground.problem, &state.tasks);
+            state.length = ground.start_up + scheduler.length(&state.tasks, ground.model.slots_of(state.system));
+        }
+        jobs
+    }
+
     /// Number of jobs.
     pub fn count(&self) -> usize {
         self.list.iter().filter(|job| !job.units.is_empty()).count()

@@ -147,3 +147,26 @@ impl Jobs {
         false
     }
 }
+
+/// The inputs of a job from which no path leads to another of its inputs: what it has to require.
+pub fn reduced_inputs(ground: &Ground, jobs: &mut Jobs, job: Job) -> Vec<Job> {
+    jobs.measure(ground);
+    let mut marks = Marks::default();
+    let mut inputs = jobs.inputs(ground, &mut marks, job);
+    // Whatever lies above some input, found in one walk from all of them.
+    let mut implied = Marks::default();
+    implied.reset(jobs.list.len());
+    let mut stack = inputs.clone();
+    while let Some(current) = stack.pop() {
+        for &unit in &jobs.list[current as usize].units {
+            for &input in ground.units.inputs.of(unit) {
+                let other = jobs.of_unit[input as usize];
+                if other != current && implied.mark(other) {
+                    stack.push(other);
+                }
+            }
+        }
+    }
+    inputs.retain(|&input| !implied.has(input));
+    inputs
+}

@@ -5,16 +5,24 @@
 
 use super::jobs::{Ground, Job, Jobs};
 use super::schedule::Scheduler;
-use super::sweep::{Direction, Steps, Sweep, alive, sweep};
+use super::steps::Steps;
+use super::sweep::{Direction, Sweep, alive, sweep};
 use super::zero::{EdgeOrder, Marks, Zeroing, mix, zero};
 use crate::plan::problem::Millis;
 
 /// What a search works with.
-pub struct Tools<'a, 'b> {
+pub struct Tools<'a> {
     pub ground: &'a Ground<'a>,
-    pub scheduler: &'b mut Scheduler<'a>,
+    pub scheduler: Scheduler<'a>,
     pub marks: Marks,
     pub steps: Steps,
+}
+
+impl<'a> Tools<'a> {
+    /// Tools with a budget of so many steps.
+    pub fn new(ground: &'a Ground<'a>, steps: u64) -> Self {
+        Self { ground, scheduler: Scheduler::new(ground.problem), marks: Marks::default(), steps: Steps::new(steps) }
+    }
 }
 
 /// Passes of a merge under a deadline: twice each, forward and backward, with jobs of at most so many start-ups.
@@ -30,7 +38,7 @@ pub fn merge_all(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: 
         let visit: Vec<Job> = alive(jobs).collect();
         let direction = if pass % 2 == 0 { Direction::Forward } else { Direction::Backward };
         let how = Sweep { direction, reserve, exact: 8, window: 24, thrift, most: cap.unwrap_or(Millis::MAX) };
-        let merges = sweep(tools.ground, tools.scheduler, jobs, &mut tools.marks, &visit, how, &mut tools.steps);
+        let merges = sweep(tools.ground, &mut tools.scheduler, jobs, &mut tools.marks, &visit, how, &mut tools.steps);
         if cap.is_none() && merges * 250 < visit.len() {
             break;
         }
@@ -41,6 +49,10 @@ pub fn merge_all(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: 
 pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64) -> Millis {
     let (_, mut makespan) = jobs.measure(tools.ground);
     for round in 0..rounds {
+        if tools.steps.exhausted() {
+            break;
+        }
+        tools.steps.take(jobs.list.len() + tools.ground.problem.len());
         let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let center = random % 1024 * makespan / 1024;
         let width = makespan * (1 + (random >> 10) % 16) / 100;
@@ -58,7 +70,7 @@ pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64) -> Mi
         }
         let mut free = free_places(&trial);
         for job in stretch {
-            trial.explode(tools.ground, tools.scheduler, job, &mut free);
+            trial.explode(tools.ground, &mut tools.scheduler, job, &mut free);
         }
         let order = match (random >> 20) % 4 {
             0 => EdgeOrder::FromStart,
@@ -67,7 +79,7 @@ pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64) -> Mi
             _ => EdgeOrder::Shuffled(random),
         };
         let zeroing = Zeroing { order, choices: 4, enough: 0, moves: 200 };
-        let reached = zero(tools.ground, tools.scheduler, &mut trial, zeroing);
+        let reached = zero(tools.ground, &mut tools.scheduler, &mut trial, zeroing, &mut tools.steps);
         if reached <= makespan {
             makespan = reached;
             *jobs = trial;
@@ -80,6 +92,10 @@ pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64) -> Mi
 pub fn refill(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: f64, rounds: u32, seed: u64) {
     jobs.measure_for(tools.ground, deadline);
     for round in 0..rounds {
+        if tools.steps.exhausted() {
+            break;
+        }
+        tools.steps.take(jobs.list.len() + tools.ground.problem.len());
         let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut trial = jobs.clone();
         let stretch = badly_filled(tools.ground, &trial, random);
@@ -89,11 +105,11 @@ pub fn refill(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: f64
         let mut free = free_places(&trial);
         let mut dirty = Vec::new();
         for job in stretch {
-            dirty.extend(trial.explode(tools.ground, tools.scheduler, job, &mut free));
+            dirty.extend(trial.explode(tools.ground, &mut tools.scheduler, job, &mut free));
         }
         let order = if random >> 63 == 0 { EdgeOrder::FromStart } else { EdgeOrder::Shuffled(random) };
         let zeroing = Zeroing { order, choices: 2, enough: deadline, moves: 60 };
-        if zero(tools.ground, tools.scheduler, &mut trial, zeroing) > deadline {
+        if zero(tools.ground, &mut tools.scheduler, &mut trial, zeroing, &mut tools.steps) > deadline {
             continue;
         }
         let thrift = [0, 1, 2, 4][(random >> 40) as usize % 4];
@@ -103,7 +119,7 @@ pub fn refill(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: f64
             let most = if pass < 2 && random >> 51 & 1 == 0 { 10 * tools.ground.start_up } else { Millis::MAX };
             let how = Sweep { direction, reserve, exact: 8, window: 24, thrift, most };
             dirty.retain(|&job| !trial.list[job as usize].units.is_empty());
-            sweep(tools.ground, tools.scheduler, &mut trial, &mut tools.marks, &dirty, how, &mut tools.steps);
+            sweep(tools.ground, &mut tools.scheduler, &mut trial, &mut tools.marks, &dirty, how, &mut tools.steps);
         }
         trial.measure_for(tools.ground, deadline);
         if trial.total() <= jobs.total() {

@@ -10,6 +10,7 @@ use std::collections::BinaryHeap;
 
 use super::jobs::{Ground, Job, JobState, Jobs, Union};
 use super::schedule::Scheduler;
+use super::steps::Steps;
 use super::zero::Marks;
 use crate::plan::problem::Millis;
 
@@ -38,10 +39,6 @@ pub struct Sweep {
     /// Longest job that a merge may make, milliseconds: short ones first keeps jobs alike, and leaves more ways to go on.
     pub most: Millis,
 }
-
-/// A budget of elementary steps: bounds the work on any graph, and the same on any machine.
-#[derive(Clone, Debug)]
-pub struct Steps(pub i64);
 
 /// A pair that may become one job.
 struct Pair {
@@ -73,7 +70,7 @@ pub fn sweep(
     sort_by_time(jobs, &mut visit, how.direction);
     let mut merges = 0;
     for job in visit {
-        while !jobs.list[job as usize].units.is_empty() && steps.0 > 0 {
+        while !jobs.list[job as usize].units.is_empty() && !steps.exhausted() {
             let near = neighbourhood(&timeline, place[job as usize] as usize, how.window);
             let Some((other, union)) = best_partner(ground, scheduler, jobs, marks, job, near, how, steps) else { break };
             merge(ground, jobs, marks, job, other, union, steps);
@@ -133,12 +130,12 @@ fn best_partner(
         let apart = (a.length + b.length) as i64;
         let (first, second) = if a.earliest <= b.earliest { (job, pair.other) } else { (pair.other, job) };
         if jobs.path_between(ground, marks, first, second) || jobs.path_between(ground, marks, second, first) {
-            steps.0 -= 100;
+            steps.take(100);
             continue;
         }
         tried += 1;
         let union = jobs.union(ground, scheduler, job, pair.other);
-        steps.0 -= 20 * union.tasks.len() as i64;
+        steps.take(20 * union.tasks.len());
         let saving = apart - union.length as i64;
         let score = score(jobs, job, &pair, union.length, how);
         if saving > 0 && union.length <= how.most && best.as_ref().is_none_or(|best| score > best.0) && in_time(ground, &union, &pair, how.reserve) {
@@ -195,7 +192,7 @@ fn dependent_pairs(ground: &Ground, jobs: &Jobs, marks: &mut Marks, job: Job, st
     let state = &jobs.list[job as usize];
     let inputs = jobs.inputs(ground, marks, job);
     let consumers = jobs.consumers(ground, marks, job);
-    steps.0 -= 2 * (inputs.len() + consumers.len() + state.units.len()) as i64;
+    steps.take(2 * (inputs.len() + consumers.len() + state.units.len()));
     let ends = two_largest(inputs.iter().map(|&input| (jobs.list[input as usize].earliest_end() as i64, input)));
     let starts = two_largest(consumers.iter().map(|&consumer| (-jobs.list[consumer as usize].latest, consumer)));
     let mut pairs = Vec::new();
@@ -217,7 +214,7 @@ fn dependent_pairs(ground: &Ground, jobs: &Jobs, marks: &mut Marks, job: Job, st
                 }
             }
         }
-        steps.0 -= 4 * jobs.list[consumer as usize].units.len() as i64;
+        steps.take(4 * jobs.list[consumer as usize].units.len());
         pairs.extend(pair(ground, jobs, job, consumer, start, end));
     }
     for &input in &inputs {
@@ -235,7 +232,7 @@ fn dependent_pairs(ground: &Ground, jobs: &Jobs, marks: &mut Marks, job: Job, st
                 }
             }
         }
-        steps.0 -= MANY as i64 / 2;
+        steps.take(MANY / 2);
         pairs.extend(pair(ground, jobs, job, input, start, end));
     }
     pairs
@@ -273,7 +270,7 @@ fn independent_pairs(
     others.extend(near.iter().copied().filter(|&other| {
         !jobs.list[other as usize].units.is_empty() && marks.mark(other)
     }));
-    steps.0 -= 6 * others.len() as i64;
+    steps.take(6 * others.len());
     let state = &jobs.list[job as usize];
     let pairs = others.into_iter().filter_map(|other| {
         let partner = &jobs.list[other as usize];
@@ -309,7 +306,7 @@ fn push_forward(ground: &Ground, jobs: &mut Jobs, job: Job, steps: &mut Steps) {
         for index in 0..jobs.list[job as usize].units.len() {
             let unit = jobs.list[job as usize].units[index];
             let consumers = ground.units.consumers.of(unit);
-            steps.0 -= 1 + consumers.len() as i64;
+            steps.take(1 + consumers.len());
             for &consumer in consumers {
                 let other = jobs.of_unit[consumer as usize];
                 if other != job && jobs.list[other as usize].earliest < end {
@@ -333,7 +330,7 @@ fn push_backward(ground: &Ground, jobs: &mut Jobs, job: Job, steps: &mut Steps) 
         for index in 0..jobs.list[job as usize].units.len() {
             let unit = jobs.list[job as usize].units[index];
             let inputs = ground.units.inputs.of(unit);
-            steps.0 -= 1 + inputs.len() as i64;
+            steps.take(1 + inputs.len());
             for &input in inputs {
                 let other = jobs.of_unit[input as usize];
                 if other != job && jobs.list[other as usize].latest_end() > latest {

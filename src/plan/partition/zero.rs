@@ -7,6 +7,7 @@
 
 use super::jobs::{Ground, Job, Jobs, compatible_systems, merged};
 use super::schedule::Scheduler;
+use super::steps::Steps;
 use crate::plan::model::Granularity;
 use crate::plan::problem::{Millis, Node, System};
 
@@ -46,14 +47,21 @@ struct Candidate {
 }
 
 /// Merges until no critical edge pays; returns the makespan, milliseconds.
-pub fn zero(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Jobs, zeroing: Zeroing) -> Millis {
+pub fn zero(
+    ground: &Ground,
+    scheduler: &mut Scheduler,
+    jobs: &mut Jobs,
+    zeroing: Zeroing,
+    steps: &mut Steps,
+) -> Millis {
     let mut marks = Marks::default();
     let mut makespan;
     let mut moves = 0;
     loop {
         let order;
         (order, makespan) = jobs.measure(ground);
-        if makespan <= zeroing.enough || moves >= zeroing.moves {
+        steps.take(4 * ground.units.len() + 2 * ground.units.inputs.edges());
+        if steps.exhausted() || makespan <= zeroing.enough || moves >= zeroing.moves {
             return makespan;
         }
         let mut edges = critical_edges(ground, jobs, &order, makespan);
@@ -61,7 +69,7 @@ pub fn zero(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Jobs, zeroing
         let mut best: Option<Candidate> = None;
         let mut found = 0;
         for &(from, to) in &edges {
-            let Some(candidate) = grow(ground, scheduler, jobs, &mut marks, from, to, makespan) else { continue };
+            let Some(candidate) = grow(ground, scheduler, jobs, &mut marks, (from, to), makespan, steps) else { continue };
             found += 1;
             if best.as_ref().is_none_or(|best| candidate.through < best.through) {
                 best = Some(candidate);
@@ -127,9 +135,9 @@ fn grow(
     scheduler: &mut Scheduler,
     jobs: &Jobs,
     marks: &mut Marks,
-    from: Job,
-    to: Job,
+    (from, to): (Job, Job),
     makespan: Millis,
+    steps: &mut Steps,
 ) -> Option<Candidate> {
     let mut members = vec![from, to];
     for _ in 0..ROUNDS {
@@ -150,6 +158,7 @@ fn grow(
         for &member in &members {
             tasks = merged(&tasks, &jobs.list[member as usize].tasks);
         }
+        steps.take(20 * tasks.len() + 4 * (inputs.len() + consumers.len()));
         let slots = ground.model.slots_of(system_of(jobs, &members));
         let longest = members.iter().map(|&job| jobs.list[job as usize].length).max().unwrap_or(0);
         if start + longest >= makespan {
