@@ -173,7 +173,8 @@ fn choose_groups(problem: &Problem, model: &Model, floating: &[u32]) -> (Vec<u32
             .sum();
         if group[node] == CO_LOCATED {
             let (inputs, consumers) = (problem.inputs.of(node as Node).len(), problem.consumers.of(node as Node).len());
-            let multiplies = reached[node] * consumers > 8 * (inputs + consumers) + 64 || brought.len() * consumers > 4096;
+            let multiplies =
+                reached[node] * consumers > 8 * (inputs + consumers) + 64 || brought.len() * consumers > 4096;
             if multiplies && consumers > 1 {
                 group[node] = floating[node];
             } else {

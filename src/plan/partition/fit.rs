@@ -96,7 +96,8 @@ pub fn limit_requires(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Job
         let mut changed = false;
         over = 0;
         for job in alive(jobs).collect::<Vec<_>>() {
-            if jobs.list[job as usize].units.is_empty() || jobs.inputs(ground, &mut Marks::default(), job).len() <= most {
+            if jobs.list[job as usize].units.is_empty() || jobs.inputs(ground, &mut Marks::default(), job).len() <= most
+            {
                 continue;
             }
             let required = reduced_inputs(ground, jobs, job);
@@ -163,9 +164,11 @@ fn merge_some(
 /// Makes one job of several; the caller knows that this closes no cycle.
 pub fn merge_members(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Jobs, members: &[Job]) {
     let [first, others @ ..] = members else { return };
-    debug_assert!(others.iter().all(|&other| {
-        compatible_systems(jobs.list[*first as usize].system, jobs.list[other as usize].system)
-    }));
+    debug_assert!(
+        others
+            .iter()
+            .all(|&other| { compatible_systems(jobs.list[*first as usize].system, jobs.list[other as usize].system) })
+    );
     let mut tasks = jobs.list[*first as usize].tasks.clone();
     for &other in others {
         tasks = merged(&tasks, &jobs.list[other as usize].tasks);

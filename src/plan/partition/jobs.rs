@@ -17,7 +17,7 @@ pub struct Ground<'a> {
     pub units: &'a Units,
     pub model: &'a Model,
     pub options: &'a Options,
-    /// Start-up to plan with, milliseconds: the model's, and the layers that a job is expected to attach.
+    /// Start-up to plan with, milliseconds, at least 1: the model's, and the layers that a job is expected to attach.
     pub start_up: Millis,
 }
 
@@ -173,7 +173,8 @@ impl Jobs {
         let mut missing = vec![0u32; self.list.len()];
         for unit in 0..ground.units.len() as Unit {
             let own = self.of_unit[unit as usize];
-            let from_elsewhere = ground.units.inputs.of(unit).iter().filter(|&&input| self.of_unit[input as usize] != own);
+            let from_elsewhere =
+                ground.units.inputs.of(unit).iter().filter(|&&input| self.of_unit[input as usize] != own);
             missing[own as usize] += from_elsewhere.count() as u32;
         }
         let mut order: Vec<Job> = (0..self.list.len() as Job)

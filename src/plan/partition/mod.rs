@@ -28,6 +28,8 @@ pub mod fit;
 pub mod jobs;
 pub mod neighbours;
 pub mod portfolio;
+#[cfg(test)]
+mod properties;
 pub mod schedule;
 pub mod search;
 pub mod steps;
@@ -61,7 +63,8 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
         return Plan::default();
     }
     let (units, mut notes) = contract::contract(problem, model);
-    let ground = Ground { problem, units: &units, model, options, start_up: model.start_up };
+    // Every job takes some time: then every edge leads forward in time, which the tests for cycles rely on.
+    let ground = Ground { problem, units: &units, model, options, start_up: model.start_up.max(1) };
     let mut jobs = if options.granularity == Granularity::Single {
         fit::single(&ground, &mut Scheduler::new(problem))
     } else if model.layer == 0 {
@@ -78,7 +81,7 @@ fn search_with_layers(ground: &Ground) -> Choice {
     let mut choices = Vec::new();
     let mut extra: Millis = 0;
     for round in 0..LAYER_ROUNDS {
-        let ground = Ground { start_up: ground.model.start_up + extra, ..*ground };
+        let ground = Ground { start_up: ground.start_up + extra, ..*ground };
         let choice = portfolio::search(&ground, 1.0 / LAYER_ROUNDS as f64);
         let expected = (choice.layers * ground.model.layer as f64) as Millis;
         extra = if round == 0 { expected } else { (extra + expected) / 2 };
@@ -100,14 +103,21 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
     if over(jobs) && ground.options.granularity == Granularity::Target {
         let ground = Ground { options: &sharing, ..*ground };
         merge_under_looser_deadlines(&ground, jobs, over);
-        notes.push(format!("targets share jobs, since {} jobs are the most there may be", limits.jobs.unwrap_or_default()));
+        notes.push(format!(
+            "targets share jobs, since {} jobs are the most there may be",
+            limits.jobs.unwrap_or_default()
+        ));
     }
     if over(jobs) {
         let most = limits.jobs.unwrap_or_default();
         let phases = fit::phases(ground.units);
         *jobs = fit::packed(ground, &mut scheduler, &phases, most);
         if jobs.count() > most {
-            notes.push(format!("{} jobs are the fewest, {} more than the provider allows", jobs.count(), jobs.count() - most));
+            notes.push(format!(
+                "{} jobs are the fewest, {} more than the provider allows",
+                jobs.count(),
+                jobs.count() - most
+            ));
         }
     }
     if let Some(most) = limits.requires {
@@ -117,7 +127,11 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
         let longest = jobs.list.iter().map(|job| job.length).max().unwrap_or(0);
         if longest > most {
             let long = jobs.list.iter().filter(|job| job.length > most).count();
-            notes.push(format!("{long} jobs take longer than the {} s allowed, the longest {} s", most / 1000, longest / 1000));
+            notes.push(format!(
+                "{long} jobs take longer than the {} s allowed, the longest {} s",
+                most / 1000,
+                longest / 1000
+            ));
         }
     }
     notes

@@ -116,7 +116,9 @@ impl Jobs {
     /// True where some path leads from `from` to `to` through another job, or where that would take too long to find out.
     pub fn path_between(&self, ground: &Ground, marks: &mut Marks, from: Job, to: Job) -> bool {
         let goal = &self.list[to as usize];
-        if self.list[from as usize].earliest_end() >= goal.earliest || self.list[from as usize].latest_end() >= goal.latest {
+        if self.list[from as usize].earliest_end() >= goal.earliest
+            || self.list[from as usize].latest_end() >= goal.latest
+        {
             return false;
         }
         marks.reset(self.list.len());

@@ -21,6 +21,8 @@ const SHORTENED: u64 = 40;
 const MERGED: u64 = 60;
 /// No single stage takes more than this, whatever the graph.
 const MOST_STEPS: u64 = 1_500_000_000;
+/// Most rounds of refilling.
+const MOST_ROUNDS: u32 = 3000;
 /// Different orders in which critical edges are tried.
 const ORDERS: u64 = 10;
 
@@ -45,7 +47,8 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
     let mut starts = zeroed(&mut tools, &single, part(STARTS));
     for (index, (makespan, jobs)) in starts.iter_mut().take(2).enumerate() {
         tools.steps.set_limit(part(STARTS) + (part(SHORTENED) - part(STARTS)) * (index as u64 + 1) / 2);
-        *makespan = shorten(&mut tools, jobs, 120, index as u64);
+        let rounds = (10 * jobs.count() as u32).min(120).saturating_mul(ground.options.effort.0);
+        *makespan = shorten(&mut tools, jobs, rounds, index as u64);
     }
     starts.sort_by_key(|start| start.0);
     let shortest = starts[0].0;
@@ -77,7 +80,8 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
         return best;
     }
     tools.steps.set_limit(part(100));
-    refill(&mut tools, &mut jobs, best.deadline, reserve, u32::MAX, 17);
+    let rounds = (20 * jobs.count() as u32).min(MOST_ROUNDS).saturating_mul(ground.options.effort.0);
+    refill(&mut tools, &mut jobs, best.deadline, reserve, rounds, 17);
     let refilled = judged(ground, jobs, best.deadline);
     let better = match ground.options.objective {
         Objective::Time => (refilled.makespan, refilled.job_time) < (best.makespan, best.job_time),
@@ -139,7 +143,8 @@ fn simulate_jobs(ground: &Ground, jobs: &Jobs) -> Simulation {
     let build: Vec<Millis> = list.iter().map(|&job| jobs.list[job as usize].length - ground.start_up).collect();
     let mut marks = Marks::default();
     let inputs = Adjacency::from_lists(
-        list.iter().map(|&job| jobs.inputs(ground, &mut marks, job).iter().map(|&other| place[other as usize]).collect()),
+        list.iter()
+            .map(|&job| jobs.inputs(ground, &mut marks, job).iter().map(|&other| place[other as usize]).collect()),
     );
     run(&build, &inputs, ground.model)
 }
@@ -181,9 +186,7 @@ fn owned_by_first_target(ground: &Ground, scheduler: &mut Scheduler) -> Option<J
             }
         }
     }
-    let allowed = |unit: usize| {
-        owner[unit] != Unit::MAX && units.system[owner[unit] as usize] == units.system[unit]
-    };
+    let allowed = |unit: usize| owner[unit] != Unit::MAX && units.system[owner[unit] as usize] == units.system[unit];
     if !(0..count).all(allowed) {
         return None;
     }

@@ -52,7 +52,7 @@ pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64) -> Mi
         if tools.steps.exhausted() {
             break;
         }
-        tools.steps.take(jobs.list.len() + tools.ground.problem.len());
+        tools.steps.take(2 * jobs.list.len() + tools.ground.problem.len());
         let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let center = random % 1024 * makespan / 1024;
         let width = makespan * (1 + (random >> 10) % 16) / 100;
@@ -95,7 +95,7 @@ pub fn refill(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: f64
         if tools.steps.exhausted() {
             break;
         }
-        tools.steps.take(jobs.list.len() + tools.ground.problem.len());
+        tools.steps.take(2 * jobs.list.len() + tools.ground.problem.len());
         let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut trial = jobs.clone();
         let stretch = badly_filled(tools.ground, &trial, random);
@@ -115,9 +115,11 @@ pub fn refill(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: f64
         let thrift = [0, 1, 2, 4][(random >> 40) as usize % 4];
         for pass in 0..4 {
             trial.measure_for(tools.ground, deadline);
-            let direction = if (pass % 2 == 0) == (random >> 50 & 1 == 0) { Direction::Forward } else { Direction::Backward };
+            let direction =
+                if (pass % 2 == 0) == (random >> 50 & 1 == 0) { Direction::Forward } else { Direction::Backward };
             let most = if pass < 2 && random >> 51 & 1 == 0 { 10 * tools.ground.start_up } else { Millis::MAX };
             let how = Sweep { direction, reserve, exact: 8, window: 24, thrift, most };
+            tools.steps.take(4 * tools.ground.units.len() + 2 * tools.ground.units.inputs.edges());
             dirty.retain(|&job| !trial.list[job as usize].units.is_empty());
             sweep(tools.ground, &mut tools.scheduler, &mut trial, &mut tools.marks, &dirty, how, &mut tools.steps);
         }
@@ -147,7 +149,8 @@ fn badly_filled(ground: &Ground, jobs: &Jobs, random: u64) -> Vec<Job> {
 }
 
 fn free_places(jobs: &Jobs) -> Vec<Job> {
-    let mut free: Vec<Job> = (0..jobs.list.len() as Job).filter(|&job| jobs.list[job as usize].units.is_empty()).collect();
+    let mut free: Vec<Job> =
+        (0..jobs.list.len() as Job).filter(|&job| jobs.list[job as usize].units.is_empty()).collect();
     free.reverse();
     free
 }

@@ -62,6 +62,7 @@ pub fn sweep(
 ) -> usize {
     let mut timeline: Vec<Job> = alive(jobs).collect();
     sort_by_time(jobs, &mut timeline, how.direction);
+    steps.take(20 * timeline.len());
     let mut place = vec![u32::MAX; jobs.list.len()];
     for (index, &job) in timeline.iter().enumerate() {
         place[job as usize] = index as u32;
@@ -72,7 +73,9 @@ pub fn sweep(
     for job in visit {
         while !jobs.list[job as usize].units.is_empty() && !steps.exhausted() {
             let near = neighbourhood(&timeline, place[job as usize] as usize, how.window);
-            let Some((other, union)) = best_partner(ground, scheduler, jobs, marks, job, near, how, steps) else { break };
+            let Some((other, union)) = best_partner(ground, scheduler, jobs, marks, job, near, how, steps) else {
+                break;
+            };
             merge(ground, jobs, marks, job, other, union, steps);
             merges += 1;
         }
@@ -138,7 +141,11 @@ fn best_partner(
         steps.take(20 * union.tasks.len());
         let saving = apart - union.length as i64;
         let score = score(jobs, job, &pair, union.length, how);
-        if saving > 0 && union.length <= how.most && best.as_ref().is_none_or(|best| score > best.0) && in_time(ground, &union, &pair, how.reserve) {
+        if saving > 0
+            && union.length <= how.most
+            && best.as_ref().is_none_or(|best| score > best.0)
+            && in_time(ground, &union, &pair, how.reserve)
+        {
             best = Some((score, pair.other, union));
         }
     }
@@ -267,9 +274,8 @@ fn independent_pairs(
             others.extend(found.filter(|&other| marks.mark(other)));
         }
     }
-    others.extend(near.iter().copied().filter(|&other| {
-        !jobs.list[other as usize].units.is_empty() && marks.mark(other)
-    }));
+    others
+        .extend(near.iter().copied().filter(|&other| !jobs.list[other as usize].units.is_empty() && marks.mark(other)));
     steps.take(6 * others.len());
     let state = &jobs.list[job as usize];
     let pairs = others.into_iter().filter_map(|other| {

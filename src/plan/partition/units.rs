@@ -102,10 +102,8 @@ impl Units {
             .iter()
             .map(|&own| members[own as usize].iter().filter(|&&node| problem.target[node as usize]).count() as u32)
             .collect();
-        let of_node = group
-            .iter()
-            .map(|&own| if own == CO_LOCATED { CO_LOCATED } else { unit_of_group[own as usize] })
-            .collect();
+        let of_node =
+            group.iter().map(|&own| if own == CO_LOCATED { CO_LOCATED } else { unit_of_group[own as usize] }).collect();
         let owned = Adjacency::from_lists(order.iter().map(|&own| std::mem::take(&mut members[own as usize])));
         Ok(Self { owned, co_located, inputs, consumers, system, targets, of_node })
     }

@@ -69,7 +69,9 @@ pub fn zero(
         let mut best: Option<Candidate> = None;
         let mut found = 0;
         for &(from, to) in &edges {
-            let Some(candidate) = grow(ground, scheduler, jobs, &mut marks, (from, to), makespan, steps) else { continue };
+            let Some(candidate) = grow(ground, scheduler, jobs, &mut marks, (from, to), makespan, steps) else {
+                continue;
+            };
             found += 1;
             if best.as_ref().is_none_or(|best| candidate.through < best.through) {
                 best = Some(candidate);
