@@ -10,7 +10,7 @@
 //!    their consumers; fetches by the thousand are packed into bins. What is left are the [`units`], an acyclic graph that no longer has these cases.
 //! 2. [`zero`]: from one job a unit, jobs are merged along the longest path until no merge shortens it. Different orders of trying edges lead to
 //!    different results, so there are several starts, and a local search that takes critical jobs apart and tries again ([`search::shorten`]). This gives the shortest makespan.
-//! 3. [`sweep`]: with that makespan times 1, 1.15 or 2 (the objective) as deadline, jobs are merged as long as that saves job time and no path gets longer than the deadline. Merges
+//! 3. [`sweep`]: with that makespan times 1.01, 1.15 or 2 (the objective) as deadline, jobs are merged as long as that saves job time and no path gets longer than the deadline. Merges
 //!    that save much and use up little slack come first, and jobs grow in rounds, which keeps them alike and their slack usable.
 //! 4. [`search::refill`]: badly filled neighbouring jobs are taken apart and merged again, and kept so where that saves job time.
 //! 5. [`portfolio`]: all the plans that came up, and two plain ones (a job a unit; a job a target that owns what no earlier one does), are
@@ -54,8 +54,8 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
-/// How often a plan is made where layers cost something.
-const LAYER_ROUNDS: usize = 4;
+/// How often a plan is made again where layers cost something.
+const LAYER_ROUNDS: usize = 2;
 
 /// Cuts a problem into jobs.
 pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
@@ -76,18 +76,20 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
     Plan { partition: written(problem, &units, &jobs), notes }
 }
 
-/// Makes plans with start-ups that hold the layers of the plan before, and takes the best.
+/// Makes plans with start-ups that hold the layers of the plan before, and takes the best that is not longer than the first.
 fn search_with_layers(ground: &Ground) -> Choice {
-    let mut choices = Vec::new();
-    let mut extra: Millis = 0;
-    for round in 0..LAYER_ROUNDS {
+    let first = portfolio::search(ground, 1.0);
+    let layers = |choice: &Choice| (choice.layers * ground.model.layer as f64) as Millis;
+    let mut extra = layers(&first);
+    let longest = first.makespan;
+    let mut choices = vec![first];
+    for _ in 0..LAYER_ROUNDS {
         let ground = Ground { start_up: ground.start_up + extra, ..*ground };
         let choice = portfolio::search(&ground, 1.0 / LAYER_ROUNDS as f64);
-        let expected = (choice.layers * ground.model.layer as f64) as Millis;
-        extra = if round == 0 { expected } else { (extra + expected) / 2 };
+        extra = (extra + layers(&choice)) / 2;
         choices.push(choice);
     }
-    portfolio::best(choices, ground.options.objective).0
+    portfolio::best(choices, longest)
 }
 
 /// Merges jobs until the limits hold; says what that took.

@@ -13,18 +13,35 @@ use crate::plan::model::Objective;
 use crate::plan::problem::{Adjacency, Millis};
 use crate::plan::simulate::{Simulation, run};
 
-/// Steps of a whole search at the default effort, about two seconds of one core.
-const STEPS: u64 = 400_000_000;
-/// Shares of the steps, in hundredths, after which each stage stops.
-const STARTS: u64 = 15;
-const SHORTENED: u64 = 40;
-const MERGED: u64 = 60;
-/// No single stage takes more than this, whatever the graph.
+/// No stage takes more steps than this, whatever the graph: about seven seconds of one core.
 const MOST_STEPS: u64 = 1_500_000_000;
-/// Most rounds of refilling.
-const MOST_ROUNDS: u32 = 3000;
-/// Different orders in which critical edges are tried.
-const ORDERS: u64 = 10;
+
+/// How much is tried. It depends on the size of the graph in powers of two only, so that one derivation more changes nothing.
+struct Rounds {
+    /// Orders in which critical edges are tried.
+    starts: u64,
+    /// Rounds that shorten each of the best two starts.
+    shorten: u32,
+    /// Starts that are merged under the deadline.
+    merged: usize,
+    /// Rounds that refill the best plan.
+    refill: u32,
+}
+
+impl Rounds {
+    fn new(ground: &Ground, share: f64) -> Self {
+        let size = (ground.units.len() + ground.units.inputs.edges()).next_power_of_two() as f64;
+        let scaled = |per_size: f64, most: f64| {
+            (per_size * share / size).min(most * share) * f64::from(ground.options.effort.0)
+        };
+        Self {
+            starts: (scaled(160_000.0, 10.0) as u64).max(1),
+            shorten: scaled(500_000.0, 100.0) as u32,
+            merged: (scaled(65_000.0, 5.0) as usize).max(1),
+            refill: scaled(1_200_000.0, 250.0) as u32,
+        }
+    }
+}
 
 /// A plan among others.
 #[derive(Clone, Default)]
@@ -40,69 +57,74 @@ pub struct Choice {
 
 /// The best plan for the objective. `share` is the part of the default number of steps.
 pub fn search(ground: &Ground, share: f64) -> Choice {
-    let steps = (STEPS as f64 * share * f64::from(ground.options.effort.0)) as u64;
-    let part = |hundredths: u64| steps / 100 * hundredths;
+    let rounds = Rounds::new(ground, share);
     let mut tools = Tools::new(ground, MOST_STEPS);
     let single = Jobs::singletons(ground, &mut tools.scheduler);
-    let mut starts = zeroed(&mut tools, &single, part(STARTS));
+    let mut starts = zeroed(&mut tools, &single, rounds.starts);
     for (index, (makespan, jobs)) in starts.iter_mut().take(2).enumerate() {
-        tools.steps.set_limit(part(STARTS) + (part(SHORTENED) - part(STARTS)) * (index as u64 + 1) / 2);
-        let rounds = (10 * jobs.count() as u32).min(120).saturating_mul(ground.options.effort.0);
+        let rounds = (10 * jobs.count() as u32).min(rounds.shorten);
         *makespan = shorten(&mut tools, jobs, rounds, index as u64);
     }
     starts.sort_by_key(|start| start.0);
     let shortest = starts[0].0;
     let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
+    let factor = factor(ground.options.objective);
 
     let mut choices = vec![judged(ground, single, shortest)];
     choices.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, shortest)));
-    let mut add = |tools: &mut Tools, jobs: &Jobs, deadline: Millis, thrift: i64| {
+    let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
+    let mut add = |tools: &mut Tools, jobs: &Jobs, factor: f64, thrift: i64| {
+        let deadline = (shortest as f64 * factor) as Millis;
         let mut jobs = jobs.clone();
         tools.steps.set_limit(tools.steps.spent() + MOST_STEPS);
         merge_all(tools, &mut jobs, deadline, reserve, thrift);
         choices.push(judged(ground, jobs, deadline));
     };
-    add(&mut tools, &starts[0].1, shortest, 4);
-    let factor = factor(ground.options.objective);
-    let deadline = (shortest as f64 * factor) as Millis;
-    for (index, (makespan, jobs)) in starts.iter().enumerate() {
-        for thrift in [4, 1] {
-            let first = index == 0 && thrift == 4;
-            let again = first && factor == 1.0;
-            if *makespan <= deadline && !again && (first || tools.steps.spent() < part(MERGED)) {
-                add(&mut tools, jobs, deadline, thrift);
+    let several = rounds.merged > 1;
+    for (index, (makespan, jobs)) in starts.iter().take(rounds.merged).enumerate() {
+        if *makespan > (shortest as f64 * factor) as Millis {
+            break;
+        }
+        add(&mut tools, jobs, factor, 4);
+        if several {
+            add(&mut tools, jobs, factor, 1);
+        }
+        if several && index == 0 {
+            // The shortest tells how long the plan may be; where layers cost time, fewer jobs may be shorter.
+            let others: &[f64] = if ground.model.layer > 0 { &[1.0, 1.05, 1.15, 1.3] } else { &[1.0] };
+            for &other in others.iter().filter(|&&other| other != factor) {
+                add(&mut tools, jobs, other, 4);
             }
         }
     }
-    let (best, most) = best(choices, ground.options.objective);
+    let most = longest_allowed(&choices, plain, ground.options.objective);
+    let best = best(choices, most);
     let mut jobs = best.jobs.clone();
     if best.deadline < jobs.measure(ground).1 {
         return best;
     }
-    tools.steps.set_limit(part(100));
-    let rounds = (20 * jobs.count() as u32).min(MOST_ROUNDS).saturating_mul(ground.options.effort.0);
+    tools.steps.set_limit(tools.steps.spent() + MOST_STEPS);
+    let rounds = (20 * jobs.count() as u32).min(rounds.refill);
     refill(&mut tools, &mut jobs, best.deadline, reserve, rounds, 17);
     let refilled = judged(ground, jobs, best.deadline);
-    let better = match ground.options.objective {
-        Objective::Time => (refilled.makespan, refilled.job_time) < (best.makespan, best.job_time),
-        _ => refilled.makespan <= most && refilled.job_time <= best.job_time,
-    };
+    let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
     if better { refilled } else { best }
 }
 
 /// How much longer than the shortest a plan may be.
 pub fn factor(objective: Objective) -> f64 {
     match objective {
-        Objective::Time => 1.0,
+        // Less than any estimate is good for, and a good deal cheaper.
+        Objective::Time => 1.01,
         Objective::Balanced => 1.15,
         Objective::Cost => 2.0,
     }
 }
 
 /// Zeroed plans from several orders of edges, shortest first.
-fn zeroed(tools: &mut Tools, single: &Jobs, enough: u64) -> Vec<(Millis, Jobs)> {
+fn zeroed(tools: &mut Tools, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)> {
     let mut starts = Vec::new();
-    for index in 0..ORDERS {
+    for index in 0..orders {
         let order = match index {
             0 => EdgeOrder::ShortestFirst,
             1 => EdgeOrder::FromStart,
@@ -113,9 +135,6 @@ fn zeroed(tools: &mut Tools, single: &Jobs, enough: u64) -> Vec<(Millis, Jobs)> 
         let zeroing = Zeroing { order, choices: 5, enough: 0, moves: usize::MAX };
         let makespan = zero(tools.ground, &mut tools.scheduler, &mut jobs, zeroing, &mut tools.steps);
         starts.push((makespan, jobs));
-        if tools.steps.spent() >= enough {
-            break;
-        }
     }
     starts.sort_by_key(|start| start.0);
     starts
@@ -149,22 +168,18 @@ fn simulate_jobs(ground: &Ground, jobs: &Jobs) -> Simulation {
     run(&build, &inputs, ground.model)
 }
 
-/// The best of the plans that are short enough for the objective, and the longest makespan that is, milliseconds.
-pub fn best(choices: Vec<Choice>, objective: Objective) -> (Choice, Millis) {
+/// The longest makespan that the objective allows, milliseconds; for [`Objective::Time`] never more than that of a plain plan.
+pub fn longest_allowed(choices: &[Choice], plain: Millis, objective: Objective) -> Millis {
     let shortest = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let most = (shortest as f64 * factor(objective)) as Millis;
-    let key = |choice: &Choice| match objective {
-        Objective::Time => (0, choice.makespan, choice.job_time),
-        _ => (choice.makespan.saturating_sub(most), choice.job_time, choice.makespan),
-    };
-    let mut choices = choices.into_iter();
-    let mut best = choices.next().unwrap_or_default();
-    for choice in choices {
-        if key(&choice) < key(&best) {
-            best = choice;
-        }
-    }
-    (best, most)
+    if objective == Objective::Time { most.min(plain) } else { most }
+}
+
+/// The least job time among the plans that take at most `most` milliseconds.
+pub fn best(choices: Vec<Choice>, most: Millis) -> Choice {
+    let key = |choice: &Choice| (choice.makespan.saturating_sub(most), choice.job_time, choice.makespan);
+    // The first of equals, and a plan with the shortest makespan is always short enough.
+    choices.into_iter().min_by_key(key).unwrap_or_default()
 }
 
 /// One job a target, which owns what no earlier target's job owns: what *ordered* does, without its repeats. None where a unit has no
