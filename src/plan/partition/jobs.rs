@@ -112,9 +112,14 @@ impl Jobs {
         self.list.iter().map(|job| job.length).sum()
     }
 
-    /// True where the rules let two jobs be one, edges aside.
+    /// True where the rules let two jobs be one, edges aside. Where each target has its own job, parts of the graph without a connection stay apart too:
+    /// something added elsewhere then leaves a job as it is.
     pub fn compatible(&self, ground: &Ground, a: Job, b: Job) -> bool {
         let (a, b) = (&self.list[a as usize], &self.list[b as usize]);
+        let component = |job: &JobState| ground.units.component[job.units[0] as usize];
+        if ground.options.granularity == Granularity::Target && component(a) != component(b) {
+            return false;
+        }
         compatible_systems(a.system, b.system)
             && (ground.options.granularity != Granularity::Target || a.targets == 0 || b.targets == 0)
     }

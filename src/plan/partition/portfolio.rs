@@ -31,14 +31,13 @@ struct Rounds {
 impl Rounds {
     fn new(ground: &Ground, share: f64) -> Self {
         let size = (ground.units.len() + ground.units.inputs.edges()).next_power_of_two() as f64;
-        let scaled = |per_size: f64, most: f64| {
-            (per_size * share / size).min(most * share) * f64::from(ground.options.effort.0)
-        };
+        let scaled =
+            |per_size: f64, most: f64| (per_size * share / size).min(most * share) * f64::from(ground.options.effort.0);
         Self {
             starts: (scaled(160_000.0, 10.0) as u64).max(1),
-            shorten: scaled(500_000.0, 100.0) as u32,
+            shorten: scaled(400_000.0, 70.0) as u32,
             merged: (scaled(65_000.0, 5.0) as usize).max(1),
-            refill: scaled(1_200_000.0, 250.0) as u32,
+            refill: scaled(900_000.0, 170.0) as u32,
         }
     }
 }
@@ -104,7 +103,8 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
         return best;
     }
     tools.steps.set_limit(tools.steps.spent() + MOST_STEPS);
-    let rounds = (20 * jobs.count() as u32).min(rounds.refill);
+    // Jobs that may take twice as long are twice as large, and take longer to look at.
+    let rounds = (20 * jobs.count() as u32).min((f64::from(rounds.refill) / factor) as u32);
     refill(&mut tools, &mut jobs, best.deadline, reserve, rounds, 17);
     let refilled = judged(ground, jobs, best.deadline);
     let better = refilled.makespan <= most && refilled.job_time <= best.job_time;

@@ -6,8 +6,9 @@
 use super::jobs::{Ground, Job, Jobs};
 use super::schedule::Scheduler;
 use super::steps::Steps;
-use super::sweep::{Direction, Sweep, alive, sweep};
+use super::sweep::{Direction, Sweep, alive, own_target, sweep};
 use super::zero::{EdgeOrder, Marks, Zeroing, mix, zero};
+use crate::plan::model::Granularity;
 use crate::plan::problem::Millis;
 
 /// What a search works with.
@@ -139,12 +140,19 @@ fn badly_filled(ground: &Ground, jobs: &Jobs, random: u64) -> Vec<Job> {
         .filter_map(|job| {
             let state = &jobs.list[job as usize];
             let meets = state.earliest <= center + width && state.latest_end() as u64 + width >= center;
+            let fixed = state.units.len() == 1 && own_target(ground, jobs, job);
             let filled = state.work * 1000 / (ground.model.slots_of(state.system) as u64 * state.length).max(1);
             let chance = mix(random ^ state.earliest ^ state.length << 20 ^ state.work << 40) % 400;
-            meets.then_some((filled + chance, state.earliest, job))
+            (meets && !fixed).then_some((filled + chance, state.earliest, job))
         })
         .collect();
     near.sort_unstable();
+    let component = |job: Job| ground.units.component[jobs.list[job as usize].units[0] as usize];
+    if let Some(&(_, _, first)) = near.first() {
+        near.retain(|&(_, _, job)| {
+            component(job) == component(first) || ground.options.granularity != Granularity::Target
+        });
+    }
     near.into_iter().take(count).map(|(_, _, job)| job).collect()
 }
 

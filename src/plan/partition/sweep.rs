@@ -12,6 +12,7 @@ use super::jobs::{Ground, Job, JobState, Jobs, Union};
 use super::schedule::Scheduler;
 use super::steps::Steps;
 use super::zero::Marks;
+use crate::plan::model::Granularity;
 use crate::plan::problem::Millis;
 
 /// Jobs with more consumers than this are not searched from below: a hub is looked at once, when it is its own turn.
@@ -60,7 +61,7 @@ pub fn sweep(
     how: Sweep,
     steps: &mut Steps,
 ) -> usize {
-    let mut timeline: Vec<Job> = alive(jobs).collect();
+    let mut timeline: Vec<Job> = alive(jobs).filter(|&job| !own_target(ground, jobs, job)).collect();
     sort_by_time(jobs, &mut timeline, how.direction);
     steps.take(20 * timeline.len());
     let mut place = vec![u32::MAX; jobs.list.len()];
@@ -88,6 +89,12 @@ pub fn alive(jobs: &Jobs) -> impl Iterator<Item = Job> + '_ {
     (0..jobs.list.len() as Job).filter(|&job| !jobs.list[job as usize].units.is_empty())
 }
 
+/// True for a target's job where each target has its own: it takes in what the target needs or what needs it, and nothing that only happens at the
+/// same time. So a target that comes or goes leaves the other jobs as they are.
+pub fn own_target(ground: &Ground, jobs: &Jobs, job: Job) -> bool {
+    ground.options.granularity == Granularity::Target && jobs.list[job as usize].targets > 0
+}
+
 fn sort_by_time(jobs: &Jobs, list: &mut [Job], direction: Direction) {
     list.sort_by_key(|&job| {
         let state = &jobs.list[job as usize];
@@ -100,6 +107,7 @@ fn sort_by_time(jobs: &Jobs, list: &mut [Job], direction: Direction) {
 }
 
 fn neighbourhood(timeline: &[Job], place: usize, window: usize) -> &[Job] {
+    let place = place.min(timeline.len());
     &timeline[place.saturating_sub(window)..(place + window + 1).min(timeline.len())]
 }
 
@@ -258,6 +266,9 @@ fn independent_pairs(
     near: &[Job],
     steps: &mut Steps,
 ) -> Vec<Pair> {
+    if own_target(ground, jobs, job) {
+        return Vec::new();
+    }
     let (inputs, consumers) = jobs.around(ground, marks, &[job]);
     let mut others = Vec::new();
     for &input in inputs.iter().take(16) {
@@ -278,7 +289,7 @@ fn independent_pairs(
         .extend(near.iter().copied().filter(|&other| !jobs.list[other as usize].units.is_empty() && marks.mark(other)));
     steps.take(6 * others.len());
     let state = &jobs.list[job as usize];
-    let pairs = others.into_iter().filter_map(|other| {
+    let pairs = others.into_iter().filter(|&other| !own_target(ground, jobs, other)).filter_map(|other| {
         let partner = &jobs.list[other as usize];
         let start = state.earliest.max(partner.earliest);
         let end = state.latest_end().min(partner.latest_end());

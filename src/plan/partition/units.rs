@@ -30,6 +30,8 @@ pub struct Units {
     pub system: Vec<System>,
     /// How many targets a unit owns.
     pub targets: Vec<u32>,
+    /// The smallest unit of the connected part of the graph that each unit is in.
+    pub component: Vec<Unit>,
     /// The unit of each owned node, [`CO_LOCATED`] for others.
     pub of_node: Vec<Unit>,
 }
@@ -104,8 +106,9 @@ impl Units {
             .collect();
         let of_node =
             group.iter().map(|&own| if own == CO_LOCATED { CO_LOCATED } else { unit_of_group[own as usize] }).collect();
+        let component = components(&inputs);
         let owned = Adjacency::from_lists(order.iter().map(|&own| std::mem::take(&mut members[own as usize])));
-        Ok(Self { owned, co_located, inputs, consumers, system, targets, of_node })
+        Ok(Self { owned, co_located, inputs, consumers, system, targets, component, of_node })
     }
 
     /// The nodes that a job with this unit builds on account of it, in any order.
@@ -190,6 +193,26 @@ pub fn without_shortcuts(inputs: &Adjacency) -> Adjacency {
         }
         inputs.of(node).iter().copied().filter(|&input| implied_for[input as usize] != node).collect()
     }))
+}
+
+/// The smallest member of the connected part of each unit.
+fn components(inputs: &Adjacency) -> Vec<Unit> {
+    let mut component: Vec<Unit> = (0..inputs.len() as Unit).collect();
+    let find = |component: &mut Vec<Unit>, unit: Unit| {
+        let mut unit = unit;
+        while component[unit as usize] != unit {
+            component[unit as usize] = component[component[unit as usize] as usize];
+            unit = component[unit as usize];
+        }
+        unit
+    };
+    for unit in 0..inputs.len() as Unit {
+        for &input in inputs.of(unit) {
+            let (a, b) = (find(&mut component, unit), find(&mut component, input));
+            component[a.max(b) as usize] = a.min(b);
+        }
+    }
+    (0..inputs.len() as Unit).map(|unit| find(&mut component, unit)).collect()
 }
 
 /// The longest path in milliseconds that ends with each node, and the one that starts with it, both with the node itself.
