@@ -181,3 +181,43 @@ pub fn lower_bound(problem: &Problem, model: &Model) -> Millis {
 pub fn reduced_inputs(inputs: &Adjacency) -> Adjacency {
     without_shortcuts(inputs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(concurrency: usize, layer: Millis) -> Model {
+        Model { concurrency, layer, ..Model::default() }
+    }
+
+    #[test]
+    fn a_job_waits_for_the_end_of_its_inputs() {
+        let inputs = Adjacency::from_lists([vec![], vec![0], vec![0, 1]]);
+        let simulation = run(&[60_000, 10_000, 5_000], &inputs, &model(80, 0));
+        assert_eq!(simulation.start, [0, 105_000, 160_000]);
+        assert_eq!((simulation.makespan, simulation.job_time), (210_000, 210_000));
+        assert_eq!(simulation.critical_path, [0, 1, 2]);
+    }
+
+    #[test]
+    fn jobs_beyond_the_concurrency_wait_for_a_machine() {
+        let inputs = Adjacency::from_lists([vec![], vec![], vec![]]);
+        let simulation = run(&[60_000, 10_000, 5_000], &inputs, &model(2, 0));
+        assert_eq!(simulation.start, [0, 0, 55_000]);
+        assert_eq!(simulation.makespan, 105_000);
+    }
+
+    #[test]
+    fn every_ancestor_is_a_layer_once() {
+        let inputs = Adjacency::from_lists([vec![], vec![0], vec![0], vec![1, 2]]);
+        let simulation = run(&[0; 4], &inputs, &model(80, 1_000));
+        assert_eq!(simulation.layers, 5);
+        assert_eq!(simulation.makespan, 3 * 45_000 + 1_000 + 3_000);
+    }
+
+    #[test]
+    fn nothing_to_build_takes_no_time() {
+        assert_eq!(run(&[], &Adjacency::from_lists([]), &model(80, 500)), Simulation::default());
+        assert_eq!(lower_bound(&Problem::default(), &Model::default()), 0);
+    }
+}

@@ -51,8 +51,8 @@ fn group_floating(problem: &Problem, relaxed: &[bool]) -> Vec<u32> {
     let nodes = problem.len();
     let mut groups = Groups { parent: (0..nodes as u32).collect() };
     let mut any = false;
-    for node in 0..nodes {
-        if problem.floating[node] && !relaxed[node] {
+    for (node, &let_go) in relaxed.iter().enumerate() {
+        if problem.floating[node] && !let_go {
             for &consumer in problem.consumers.of(node as Node) {
                 if problem.system[consumer as usize] == problem.system[node] {
                     groups.join(node as u32, consumer);

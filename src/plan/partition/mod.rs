@@ -98,13 +98,18 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
     let mut scheduler = Scheduler::new(ground.problem);
     let mut notes = Vec::new();
     let over = |jobs: &Jobs| limits.jobs.is_some_and(|most| jobs.count() > most);
-    if over(jobs) {
+    let own = ground.options.granularity == Granularity::Target;
+    let fewest = if own { ground.units.targets.iter().filter(|&&targets| targets > 0).count() } else { 1 };
+    if over(jobs) && limits.jobs.is_some_and(|most| fewest <= most) {
         merge_under_looser_deadlines(ground, jobs, over);
     }
-    let sharing = Options { granularity: Granularity::Auto, ..ground.options.clone() };
-    if over(jobs) && ground.options.granularity == Granularity::Target {
+    if over(jobs) && own {
+        let sharing = Options { granularity: Granularity::Auto, ..ground.options.clone() };
         let ground = Ground { options: &sharing, ..*ground };
-        merge_under_looser_deadlines(&ground, jobs, over);
+        *jobs = portfolio::search(&ground, 1.0).jobs;
+        if over(jobs) {
+            merge_under_looser_deadlines(&ground, jobs, over);
+        }
         notes.push(format!(
             "targets share jobs, since {} jobs are the most there may be",
             limits.jobs.unwrap_or_default()
@@ -140,11 +145,12 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
 }
 
 fn merge_under_looser_deadlines(ground: &Ground, jobs: &mut Jobs, over: impl Fn(&Jobs) -> bool) {
-    const DOUBLINGS: u32 = 8;
-    let (_, makespan) = jobs.measure(ground);
-    for doubling in 1..=DOUBLINGS {
+    const ROUNDS: usize = 12;
+    let (_, mut deadline) = jobs.measure(ground);
+    for _ in 0..ROUNDS {
+        deadline = deadline * 3 / 2;
         let mut tools = Tools::new(ground, 300_000_000);
-        search::merge_all(&mut tools, jobs, makespan << doubling, 0.0, 1);
+        search::merge_all(&mut tools, jobs, deadline, 0.0, 1);
         if !over(jobs) {
             return;
         }

@@ -9,7 +9,7 @@ use super::search::{Tools, merge_all, refill, shorten};
 use super::sweep::alive;
 use super::units::Unit;
 use super::zero::{EdgeOrder, Marks, Zeroing, zero};
-use crate::plan::model::Objective;
+use crate::plan::model::{Granularity, Objective};
 use crate::plan::problem::{Adjacency, Millis};
 use crate::plan::simulate::{Simulation, run};
 
@@ -105,10 +105,28 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
     tools.steps.set_limit(tools.steps.spent() + MOST_STEPS);
     // Jobs that may take twice as long are twice as large, and take longer to look at.
     let rounds = (20 * jobs.count() as u32).min((f64::from(rounds.refill) / factor) as u32);
-    refill(&mut tools, &mut jobs, best.deadline, reserve, rounds, 17);
+    for (part, rounds) in shares(ground, rounds) {
+        refill(&mut tools, &mut jobs, best.deadline, reserve, rounds, 17, part);
+    }
     let refilled = judged(ground, jobs, best.deadline);
     let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
     if better { refilled } else { best }
+}
+
+/// Rounds for each connected part of the graph where parts stay apart (by size in powers of two: another part changes nothing), else for all together.
+fn shares(ground: &Ground, rounds: u32) -> Vec<(Option<Unit>, u32)> {
+    if ground.options.granularity != Granularity::Target {
+        return vec![(None, rounds)];
+    }
+    let mut sizes = vec![0usize; ground.units.len()];
+    for &part in &ground.units.component {
+        sizes[part as usize] += 1;
+    }
+    let whole = ground.units.len().next_power_of_two() as u64;
+    let share =
+        |size: usize| (u64::from(rounds) * size.next_power_of_two() as u64 / whole).min(u64::from(rounds)) as u32;
+    let parts = sizes.iter().enumerate().filter(|&(_, &size)| size > 1);
+    parts.map(|(part, &size)| (Some(part as Unit), share(size))).filter(|&(_, rounds)| rounds > 0).collect()
 }
 
 /// How much longer than the shortest a plan may be.

@@ -22,11 +22,11 @@ impl Random {
 /// A graph of one of the shapes that real ones are made of.
 fn random_problem(seed: u64) -> Problem {
     let mut random = Random(seed);
-    let count = 1 + random.below(if seed % 10 == 0 { 120 } else { 30 }) as usize;
+    let count = 1 + random.below(if seed.is_multiple_of(10) { 120 } else { 30 }) as usize;
     let shape = random.below(9);
     let width = 1 + random.below(8) as usize;
     let mut inputs: Vec<Vec<Node>> = vec![Vec::new(); count];
-    for node in 1..count {
+    for (node, row) in inputs.iter_mut().enumerate().skip(1) {
         let list: Vec<usize> = match shape {
             // Chains, side by side.
             0 => node.checked_sub(width).into_iter().collect(),
@@ -64,7 +64,7 @@ fn random_problem(seed: u64) -> Problem {
             // Anything.
             _ => (0..node).filter(|_| random.chance(15)).collect(),
         };
-        inputs[node] = list.into_iter().filter(|&other| other < node).map(|other| other as Node).collect();
+        *row = list.into_iter().filter(|&other| other < node).map(|other| other as Node).collect();
     }
     let systems = [1, 1, 2, 3][random.below(4) as usize];
     let (cheap, floating, targets) = (random.below(90), [0, 0, 0, 25][random.below(4) as usize], 5 + random.below(60));

@@ -130,3 +130,36 @@ impl<'a> Scheduler<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(inputs: Vec<Vec<Node>>, duration: &[Millis], slots: usize) -> Millis {
+        let problem =
+            Problem { inputs: Adjacency::from_lists(inputs), duration: duration.to_vec(), ..Problem::default() };
+        let nodes: Vec<Node> = (0..duration.len() as Node).collect();
+        Scheduler::new(&problem).length(&nodes, slots)
+    }
+
+    #[test]
+    fn the_longest_way_to_the_end_goes_first() {
+        // Two slots: the chain 2 -> 3 of 60 starts at once, the two others share the other slot.
+        assert_eq!(length(vec![vec![], vec![], vec![], vec![2]], &[20, 30, 30, 30], 2), 60);
+    }
+
+    #[test]
+    fn slots_bound_what_runs_at_once() {
+        let apart = vec![vec![]; 5];
+        assert_eq!(length(apart.clone(), &[60; 5], 4), 120);
+        assert_eq!(length(apart.clone(), &[60; 5], 5), 60);
+        assert_eq!(length(apart, &[60; 5], 1), 300);
+    }
+
+    #[test]
+    fn inputs_outside_the_job_do_not_count() {
+        let inputs = Adjacency::from_lists([vec![], vec![0], vec![1], vec![], vec![]]);
+        let problem = Problem { inputs, duration: vec![900, 10, 20, 30, 40], ..Problem::default() };
+        assert_eq!(Scheduler::new(&problem).length(&[1, 2, 3, 4], 2), 60);
+    }
+}

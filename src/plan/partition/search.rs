@@ -7,6 +7,7 @@ use super::jobs::{Ground, Job, Jobs};
 use super::schedule::Scheduler;
 use super::steps::Steps;
 use super::sweep::{Direction, Sweep, alive, own_target, sweep};
+use super::units::Unit;
 use super::zero::{EdgeOrder, Marks, Zeroing, mix, zero};
 use crate::plan::model::Granularity;
 use crate::plan::problem::Millis;
@@ -89,8 +90,16 @@ pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64) -> Mi
     makespan
 }
 
-/// Takes neighbouring, badly filled jobs apart and merges them again within the deadline, so many rounds; keeps what needs no more job time.
-pub fn refill(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: f64, rounds: u32, seed: u64) {
+/// Takes neighbouring, badly filled jobs apart and merges them again within the deadline, so many rounds; keeps what needs no more job time. `part` is a connected part of the graph to stay in.
+pub fn refill(
+    tools: &mut Tools,
+    jobs: &mut Jobs,
+    deadline: Millis,
+    reserve: f64,
+    rounds: u32,
+    seed: u64,
+    part: Option<Unit>,
+) {
     jobs.measure_for(tools.ground, deadline);
     for round in 0..rounds {
         if tools.steps.exhausted() {
@@ -99,7 +108,7 @@ pub fn refill(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: f64
         tools.steps.take(2 * jobs.list.len() + tools.ground.problem.len());
         let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut trial = jobs.clone();
-        let stretch = badly_filled(tools.ground, &trial, random);
+        let stretch = badly_filled(tools.ground, &trial, part, random);
         if stretch.len() < 2 {
             continue;
         }
@@ -132,7 +141,7 @@ pub fn refill(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: f64
 }
 
 /// Up to ten of the emptiest jobs around a moment.
-fn badly_filled(ground: &Ground, jobs: &Jobs, random: u64) -> Vec<Job> {
+fn badly_filled(ground: &Ground, jobs: &Jobs, part: Option<Unit>, random: u64) -> Vec<Job> {
     let center = random % 1024 * jobs.deadline / 1024;
     let count = 2 + (random >> 10) as usize % 9;
     let width = jobs.deadline * (1 + (random >> 16) % 8) / 50;
@@ -140,19 +149,14 @@ fn badly_filled(ground: &Ground, jobs: &Jobs, random: u64) -> Vec<Job> {
         .filter_map(|job| {
             let state = &jobs.list[job as usize];
             let meets = state.earliest <= center + width && state.latest_end() as u64 + width >= center;
+            let elsewhere = part.is_some_and(|part| ground.units.component[state.units[0] as usize] != part);
             let fixed = state.units.len() == 1 && own_target(ground, jobs, job);
             let filled = state.work * 1000 / (ground.model.slots_of(state.system) as u64 * state.length).max(1);
             let chance = mix(random ^ state.earliest ^ state.length << 20 ^ state.work << 40) % 400;
-            (meets && !fixed).then_some((filled + chance, state.earliest, job))
+            (meets && !fixed && !elsewhere).then_some((filled + chance, state.earliest, job))
         })
         .collect();
     near.sort_unstable();
-    let component = |job: Job| ground.units.component[jobs.list[job as usize].units[0] as usize];
-    if let Some(&(_, _, first)) = near.first() {
-        near.retain(|&(_, _, job)| {
-            component(job) == component(first) || ground.options.granularity != Granularity::Target
-        });
-    }
     near.into_iter().take(count).map(|(_, _, job)| job).collect()
 }
 

@@ -63,6 +63,10 @@ pub fn sweep(
 ) -> usize {
     let mut timeline: Vec<Job> = alive(jobs).filter(|&job| !own_target(ground, jobs, job)).collect();
     sort_by_time(jobs, &mut timeline, how.direction);
+    if ground.options.granularity == Granularity::Target {
+        // What may not be merged should not take up the window either.
+        timeline.sort_by_key(|&job| ground.units.component[jobs.list[job as usize].units[0] as usize]);
+    }
     steps.take(20 * timeline.len());
     let mut place = vec![u32::MAX; jobs.list.len()];
     for (index, &job) in timeline.iter().enumerate() {

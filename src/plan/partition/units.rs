@@ -45,6 +45,11 @@ impl Units {
         self.system.len()
     }
 
+    /// True where there is no unit.
+    pub fn is_empty(&self) -> bool {
+        self.system.is_empty()
+    }
+
     /// Collects the units from the group of each node (any numbers below the number of nodes, or [`CO_LOCATED`]).
     pub fn new(problem: &Problem, group: &[u32]) -> Result<Self, Cycle> {
         let nodes = problem.len();
