@@ -9,7 +9,6 @@ use super::steps::Steps;
 use super::sweep::{Direction, Sweep, alive, own_target, sweep};
 use super::units::Unit;
 use super::zero::{EdgeOrder, Marks, Zeroing, mix, zero};
-use crate::plan::model::Granularity;
 use crate::plan::problem::Millis;
 
 /// What a search works with.
