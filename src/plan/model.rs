@@ -110,7 +110,7 @@ impl Options {
         match (self.durations_recorded, self.objective) {
             (true, _) | (false, Objective::Cost) => 0.0,
             (false, Objective::Balanced) => 1.0,
-            (false, Objective::Time) => 3.0,
+            (false, Objective::Time) => 10.0,
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Ground<'a> {
     pub options: &'a Options,
     /// Start-up to plan with, milliseconds, at least 1: the model's, and the layers that a job is expected to attach.
     pub start_up: Millis,
+    /// No plan should take longer than this, milliseconds, whatever the objective allows.
+    pub longest: Millis,
 }
 
 /// One job.

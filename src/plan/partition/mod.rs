@@ -64,7 +64,8 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
     }
     let (units, mut notes) = contract::contract(problem, model);
     // Every job takes some time: then every edge leads forward in time, which the tests for cycles rely on.
-    let ground = Ground { problem, units: &units, model, options, start_up: model.start_up.max(1) };
+    let ground =
+        Ground { problem, units: &units, model, options, start_up: model.start_up.max(1), longest: Millis::MAX };
     let mut jobs = if options.granularity == Granularity::Single {
         fit::single(&ground, &mut Scheduler::new(problem))
     } else if model.layer == 0 {
@@ -84,8 +85,8 @@ fn search_with_layers(ground: &Ground) -> Choice {
     let longest = first.makespan;
     let mut choices = vec![first];
     for _ in 0..LAYER_ROUNDS {
-        let ground = Ground { start_up: ground.start_up + extra, ..*ground };
-        let choice = portfolio::search(&ground, 1.0 / LAYER_ROUNDS as f64);
+        let ground = Ground { start_up: ground.start_up + extra, longest: longest / 100 * 99, ..*ground };
+        let choice = portfolio::search(&ground, 1.0);
         extra = (extra + layers(&choice)) / 2;
         choices.push(choice);
     }

@@ -73,7 +73,7 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
     choices.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, shortest)));
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let mut add = |tools: &mut Tools, jobs: &Jobs, factor: f64, thrift: i64| {
-        let deadline = (shortest as f64 * factor) as Millis;
+        let deadline = ((shortest as f64 * factor) as Millis).min(ground.longest).max(shortest);
         let mut jobs = jobs.clone();
         tools.steps.set_limit(tools.steps.spent() + MOST_STEPS);
         merge_all(tools, &mut jobs, deadline, reserve, thrift);
