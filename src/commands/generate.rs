@@ -20,13 +20,13 @@ use crate::settings::Settings;
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let settings = Settings::new(&args.planning)?;
-    let handoff = match (args.handoff, &args.cache) {
+    let handoff = match (settings.handoff, &args.cache) {
         (Some(HandOffKind::Cache) | None, Some(url)) => HandOff::Cache(url.clone()),
         (Some(HandOffKind::Cache), None) => bail!("`--handoff cache` needs `--cache URL`"),
         (Some(HandOffKind::Workspace), Some(_)) => bail!("`--cache` goes with `--handoff cache`"),
         (Some(HandOffKind::Workspace) | None, None) => HandOff::Workspace,
     };
-    let plan = stages::plan(&settings)?;
+    let plan = stages::plan(&settings, &[])?.plan;
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, &settings)).transpose()?;
     let options = Options {
         executors: settings.executors.clone(),
