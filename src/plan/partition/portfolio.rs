@@ -11,7 +11,7 @@ use super::units::Unit;
 use super::zero::{EdgeOrder, Marks, Zeroing, zero};
 use crate::plan::model::{Granularity, Objective};
 use crate::plan::problem::{Adjacency, Millis};
-use crate::plan::simulate::{Simulation, run};
+use crate::plan::simulate::{Simulation, lower_bound, run};
 
 /// No stage takes more steps than this, whatever the graph: about seven seconds of one core.
 const MOST_STEPS: u64 = 1_500_000_000;
@@ -65,7 +65,8 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
         *makespan = shorten(&mut tools, jobs, rounds, index as u64);
     }
     starts.sort_by_key(|start| start.0);
-    let shortest = starts[0].0;
+    // Where the work keeps all machines busy for longer than the longest path takes, haste on a path gains nothing.
+    let shortest = starts[0].0.max(lower_bound(ground.problem, ground.model));
     let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
     let factor = factor(ground.options.objective);
 

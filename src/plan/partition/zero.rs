@@ -13,6 +13,8 @@ use crate::plan::problem::{Millis, Node, System};
 
 /// Most jobs in one merge.
 const MOST_MEMBERS: usize = 40;
+/// Most critical edges that one move tries: a hub has one to each of its consumers, all alike.
+const MOST_EDGES: usize = 500;
 /// How often a set is enlarged before it is given up.
 const ROUNDS: usize = 6;
 
@@ -68,7 +70,10 @@ pub fn zero(
         sort_edges(jobs, &mut edges, zeroing.order);
         let mut best: Option<Candidate> = None;
         let mut found = 0;
-        for &(from, to) in &edges {
+        for &(from, to) in edges.iter().take(MOST_EDGES) {
+            if steps.exhausted() {
+                break;
+            }
             let Some(candidate) = grow(ground, scheduler, jobs, &mut marks, (from, to), makespan, steps) else {
                 continue;
             };
