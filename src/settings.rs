@@ -10,6 +10,7 @@ use crate::nix::evaluate::Systems;
 use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
 use crate::plan::model::{Effort, Granularity, Limits, Objective, Options};
+use crate::provider::Provider;
 
 /// Where the plan comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Settings {
                     cli::Granularity::Auto => Granularity::Auto,
                     cli::Granularity::Single => Granularity::Single,
                 },
-                limits: Limits { jobs: flags.max_jobs.map(|most| most as usize), ..Limits::default() },
+                limits: limits(flags.max_jobs),
                 reserve: flags.reserve,
                 durations_recorded: false,
                 effort: Effort(flags.effort),
@@ -123,5 +124,15 @@ impl Settings {
             handoff: flags.handoff,
             executors: circleci_defaults(),
         })
+    }
+}
+
+/// What the provider allows, and what the user does.
+fn limits(max_jobs: Option<u32>) -> Limits {
+    let provider = Provider::CircleCi.limits();
+    Limits {
+        jobs: [provider.jobs, max_jobs].into_iter().flatten().min().map(|most| most as usize),
+        requires: provider.requires.map(|most| most as usize),
+        job_length: Some(provider.job_seconds * 1000),
     }
 }
