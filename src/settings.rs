@@ -7,8 +7,10 @@ use anyhow::{Context, Result, bail};
 use crate::cli;
 use crate::executor::{Executor, circleci_defaults};
 use crate::nix::evaluate::Systems;
+use crate::output::read_input;
 use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
+use crate::plan::history::History;
 use crate::plan::model::{Effort, Granularity, Limits, Objective, Options};
 use crate::provider::Provider;
 
@@ -57,8 +59,6 @@ pub struct Settings {
     pub available: Available,
     /// Assumptions about time.
     pub costs: CostModel,
-    /// Files with durations of earlier runs.
-    pub history: Vec<PathBuf>,
     /// What the planner is asked for.
     pub planner: Options,
     /// How results reach the jobs that need them, where that is said.
@@ -103,8 +103,11 @@ impl Settings {
                 .collect(),
             allow_import_from_derivation: flags.allow_ifd,
             available,
-            costs: CostModel { concurrency: flags.concurrency as usize, ..CostModel::default() },
-            history: flags.history.clone(),
+            costs: CostModel {
+                concurrency: flags.concurrency as usize,
+                history: read_history(&flags.history)?,
+                ..CostModel::default()
+            },
             planner: Options {
                 objective: match flags.objective {
                     cli::Objective::Time => Objective::Time,
@@ -118,7 +121,7 @@ impl Settings {
                 },
                 limits: limits(flags.max_jobs),
                 reserve: flags.reserve,
-                durations_recorded: false,
+                durations_recorded: false, // known when the derivations are
                 effort: Effort(flags.effort),
             },
             handoff: flags.handoff,
@@ -135,4 +138,10 @@ fn limits(max_jobs: Option<u32>) -> Limits {
         requires: provider.requires.map(|most| most as usize),
         job_length: Some(provider.job_seconds * 1000),
     }
+}
+
+fn read_history(paths: &[PathBuf]) -> Result<History> {
+    let texts: Vec<(String, Vec<u8>)> =
+        paths.iter().map(|path| Ok((path.display().to_string(), read_input(path)?))).collect::<Result<_>>()?;
+    History::read(texts.iter().map(|(name, text)| (name.as_str(), text.as_slice()))).context("`--history`")
 }

@@ -5,6 +5,7 @@
 
 pub mod baseline;
 pub mod estimate;
+pub mod history;
 pub mod job_graph;
 pub mod json;
 pub mod make;
