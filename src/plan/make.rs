@@ -56,8 +56,6 @@ pub struct Inputs<'a> {
 /// A plan run on paper, beyond the figures in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
-    /// Jobs that hold up the end, in the order in which they run.
-    pub critical_path: Vec<JobIndex>,
     /// Layers of a workspace that all jobs together attach.
     pub layers: u64,
     /// What attaching them takes, over all jobs; nothing where results travel another way.
@@ -200,15 +198,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
             Ok((granularity, strategy(&other, &simulation, &prices)))
         })
         .collect::<Result<_>>()?;
-    let mut position = vec![0; job_graph.order.len()];
-    for (at, &job) in job_graph.order.iter().enumerate() {
-        position[job as usize] = at as u32;
-    }
-    let run = Run {
-        critical_path: simulation.critical_path.iter().map(|&job| JobIndex(position[job as usize])).collect(),
-        layers: simulation.layers,
-        layer_time: simulation.layers * model.layer,
-    };
+    let run = Run { layers: simulation.layers, layer_time: simulation.layers * model.layer };
     Ok(Made { plan, notes, run: Some(run), others })
 }
 

@@ -14,15 +14,14 @@ const MOST_ROWS: usize = 60;
 
 /// Writes the whole plan.
 pub fn write(made: &Made, out: &mut impl Write) -> io::Result<()> {
-    jobs(made, out)?;
+    jobs(&made.plan, out)?;
     skipped(&made.plan, out)?;
     errors(&made.plan, out)?;
     strategies(made, out)
 }
 
-fn jobs(made: &Made, out: &mut impl Write) -> io::Result<()> {
-    let plan = &made.plan;
-    let critical: HashSet<JobIndex> = made.run.iter().flat_map(|run| &run.critical_path).copied().collect();
+fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+    let critical: HashSet<JobIndex> = plan.critical_path().into_iter().collect();
     if plan.jobs.is_empty() {
         return writeln!(out, "nothing to build");
     }
@@ -43,11 +42,7 @@ fn jobs(made: &Made, out: &mut impl Write) -> io::Result<()> {
     }
     columns(&rows, out)?;
     more(plan.jobs.len(), out)?;
-    if critical.is_empty() {
-        Ok(())
-    } else {
-        writeln!(out, "* on the critical path, which has {}", count(critical.len() as u64, "job"))
-    }
+    writeln!(out, "* on the critical path, which has {}", count(critical.len() as u64, "job"))
 }
 
 fn skipped(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
