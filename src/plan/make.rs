@@ -143,6 +143,7 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
         base,
         store_dir: graph.store_dir().into(),
         jobs,
+        final_jobs: Vec::new(),
         skipped,
         errors,
         estimates: Estimates {
