@@ -14,6 +14,8 @@ use crate::nix::evaluate::Systems;
 use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
+use crate::plan::model::{Effort, Granularity, Limits, Objective, Options};
+use crate::provider::Provider;
 use crate::provider::circleci::{HandOff, Reuse};
 use file::{HandOffNames, ReuseNames, SettingsFile, SystemList, patterns};
 
@@ -62,6 +64,12 @@ pub struct Settings {
     pub available: Available,
     /// Assumptions about time.
     pub costs: CostModel,
+    /// Files with durations of earlier runs.
+    pub history: Vec<PathBuf>,
+    /// What the planner is asked for.
+    pub planner: Options,
+    /// How results reach the jobs that need them, where that is said.
+    pub handoff: Option<cli::HandOffKind>,
     /// The machines that the provider offers.
     pub executors: Vec<Executor>,
     /// What runs after other jobs.
@@ -102,6 +110,11 @@ impl Settings {
             (false, true, None) => Systems::Current,
         };
         let concurrency = flags.concurrency.or(file.concurrency.map(|number| number.0));
+        let named = file.handoff.map(|choice| match choice.0 {
+            HandOffNames::Workspace => HandOffKind::Workspace,
+            HandOffNames::Cache => HandOffKind::Cache,
+        });
+        let handoff = flags.handoff.or(named).or(file.cache.as_ref().map(|_| HandOffKind::Cache));
         let executors = circleci_defaults();
         let final_jobs = file.final_requests()?;
         check_executors(&final_jobs, &executors)?;
@@ -125,11 +138,29 @@ impl Settings {
             allow_import_from_derivation: flags.allow_ifd,
             available,
             costs: CostModel {
-                concurrency: concurrency.unwrap_or(CostModel::default().concurrency),
+                concurrency: concurrency.map_or(CostModel::default().concurrency, |jobs| jobs as usize),
                 ..CostModel::default()
             },
             executors,
             final_jobs,
+            history: flags.history.clone(),
+            planner: Options {
+                objective: match flags.objective {
+                    cli::Objective::Time => Objective::Time,
+                    cli::Objective::Balanced => Objective::Balanced,
+                    cli::Objective::Cost => Objective::Cost,
+                },
+                granularity: match flags.granularity {
+                    cli::Granularity::Target => Granularity::Target,
+                    cli::Granularity::Auto => Granularity::Auto,
+                    cli::Granularity::Single => Granularity::Single,
+                },
+                limits: limits(flags.max_jobs),
+                reserve: flags.reserve,
+                durations_recorded: false,
+                effort: Effort(flags.effort),
+            },
+            handoff,
             file,
         })
     }
@@ -137,7 +168,7 @@ impl Settings {
     /// How the jobs of a configuration pass on what they build.
     pub fn delivery(&self, flags: &cli::GenerateArgs) -> Result<Delivery> {
         let file = &self.file;
-        let handoff = match (flags.handoff, &flags.cache) {
+        let handoff = match (flags.planning.handoff, &flags.cache) {
             (Some(HandOffKind::Cache) | None, Some(url)) => HandOff::Cache(url.clone()),
             (Some(HandOffKind::Cache), None) => match &file.cache {
                 Some(url) => HandOff::Cache(url.clone()),
@@ -200,4 +231,14 @@ fn check_executors(requests: &[FinalJobRequest], executors: &[Executor]) -> Resu
         }
     }
     Ok(())
+}
+
+/// What the provider allows, and what the user does.
+fn limits(max_jobs: Option<u32>) -> Limits {
+    let provider = Provider::CircleCi.limits();
+    Limits {
+        jobs: [provider.jobs, max_jobs].into_iter().flatten().min().map(|most| most as usize),
+        requires: provider.requires.map(|most| most as usize),
+        job_length: Some(provider.job_seconds * 1000),
+    }
 }

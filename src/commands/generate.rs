@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::{ExitCode, stages};
-use crate::cli::GenerateArgs;
+use crate::cli::{GenerateArgs, HandOffKind};
 use crate::handoff::bundle;
 use crate::nix::store::Store;
 use crate::nix::system;
@@ -14,14 +14,18 @@ use crate::plan::Plan;
 use crate::provider::circleci::steps::BUNDLE_DIR;
 use crate::provider::{
     Provider,
-    circleci::{BundleReference, Options},
+    circleci::{BundleReference, HandOff, Options},
 };
 use crate::settings::Settings;
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
-    let settings = Settings::new(&args.planning)?;
+    let mut settings = Settings::new(&args.planning)?;
     let delivery = settings.delivery(args)?;
-    let plan = stages::plan(&settings)?;
+    settings.handoff = Some(match &delivery.handoff {
+        HandOff::Workspace => HandOffKind::Workspace,
+        HandOff::Cache(_) => HandOffKind::Cache,
+    });
+    let plan = stages::plan(&settings, &[])?.plan;
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, &settings)).transpose()?;
     let options = Options {
         executors: settings.executors.clone(),

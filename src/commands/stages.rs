@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::attribute::AttributePath;
 use crate::availability::{self, find_needed};
+use crate::cli::HandOffKind;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
 use crate::nix::command::Nix;
@@ -14,8 +15,9 @@ use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
 use crate::plan::final_job::Task;
-use crate::plan::make::{self, Inputs};
-use crate::plan::{EvaluationError, FlakeSource, Plan, finals, json};
+use crate::plan::make::{self, Inputs, Made};
+use crate::plan::model::Granularity;
+use crate::plan::{EvaluationError, FlakeSource, finals, json};
 use crate::printable::printable;
 use crate::settings::{Available, Settings, Source};
 use crate::target::{Target, read_roots};
@@ -29,10 +31,13 @@ struct Evaluated {
 }
 
 /// Makes the plan that the settings ask for, or reads it.
-pub(super) fn plan(settings: &Settings) -> Result<Plan> {
+///
+/// What there is to be said about the plan goes to standard error; `also` are granularities to compare it with.
+pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
     let evaluated = match &settings.source {
         Source::Plan(path) => {
-            return json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()));
+            let plan = json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
+            return Ok(Made { plan, notes: Vec::new(), layers: None, others: Vec::new() });
         }
         Source::Roots(path) => recorded(path, settings)?,
         Source::Flake(flake) => evaluated(flake, settings)?,
@@ -50,7 +55,7 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
     if built.iter().any(|attributes| !attributes.is_empty()) {
         needed_by_jobs.restrict(&graph, &targets.iter().map(|(_, id)| *id).collect::<Vec<_>>());
     }
-    let mut plan = make::make(Inputs {
+    let mut made = make::make(Inputs {
         flake: evaluated.flake,
         base: None,
         graph: &graph,
@@ -60,9 +65,15 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
         errors: evaluated.errors,
         executors: &settings.executors,
         costs: &settings.costs,
+        options: &settings.planner,
+        also,
+        workspace: settings.handoff != Some(HandOffKind::Cache),
     })?;
+    for note in &made.notes {
+        eprintln!("warning: {note}");
+    }
     let warnings = finals::add(
-        &mut plan,
+        &mut made.plan,
         &finals::Inputs {
             requests: &settings.final_jobs,
             graph: &graph,
@@ -76,7 +87,7 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
-    Ok(plan)
+    Ok(made)
 }
 
 /// What to select: what the settings say, and what final jobs build.

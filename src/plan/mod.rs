@@ -10,12 +10,14 @@ pub mod finals;
 pub mod job_graph;
 pub mod json;
 pub mod make;
+pub mod model;
 pub mod names;
 pub mod needed;
 pub mod partition;
+pub mod prices;
 pub mod problem;
 pub mod restored;
-pub mod schedule;
+pub mod simulate;
 
 use std::sync::Arc;
 
