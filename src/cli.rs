@@ -80,9 +80,9 @@ pub struct GenerateArgs {
     /// The store that jobs push their results to, e.g. `s3://bucket`
     #[arg(long, value_name = "URL", help_heading = "Jobs")]
     pub cache: Option<String>,
-    /// What a pipeline takes from earlier ones through the CI's own cache
-    #[arg(long, value_enum, default_value_t = ReuseKind::Branch, help_heading = "Jobs")]
-    pub reuse: ReuseKind,
+    /// What a pipeline takes from earlier ones through the CI's own cache [default: branch]
+    #[arg(long, value_enum, help_heading = "Jobs")]
+    pub reuse: Option<ReuseKind>,
     /// The branch whose results other branches may take too
     #[arg(long, value_name = "BRANCH", help_heading = "Jobs")]
     pub default_branch: Option<String>,
@@ -121,6 +121,9 @@ pub struct BuildArgs {
     /// The store that results are copied to and fetched from, e.g. `s3://bucket`
     #[arg(long, value_name = "URL", help_heading = "Hand-off")]
     pub cache: Option<String>,
+    /// Where a final job's command finds its outputs: a folder of links, made anew
+    #[arg(long, value_name = "DIR", help_heading = "Hand-off")]
+    pub restore: Option<PathBuf>,
     /// What to do about an output that another job should have handed off
     #[arg(long, value_enum, default_value_t = MissingOutputs::Build, help_heading = "Hand-off")]
     pub on_missing: MissingOutputs,
@@ -322,13 +325,17 @@ pub struct Planning {
     /// How many times its own build time a job keeps free before its deadline [default: by objective, none for recorded times]
     #[arg(long, value_name = "K", value_parser = parse_reserve, help_heading = "Planning")]
     pub reserve: Option<f64>,
-    /// Jobs that run at once
-    #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Planning")]
-    pub concurrency: u32,
+    /// Jobs that run at once [default: 80]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Planning")]
+    pub concurrency: Option<u32>,
     /// How results reach the jobs that need them [default: cache where `--cache` is given, else workspace]
     #[arg(long, value_enum, help_heading = "Planning")]
     pub handoff: Option<HandOffKind>,
     /// Durations of earlier runs: `timings.json` files
     #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Planning")]
     pub history: Vec<PathBuf>,
+
+    /// Take settings from this file [default: nixdag.yml, else .circleci/nixdag.yml, of the flake's folder]
+    #[arg(long, value_name = "FILE", help_heading = "Settings")]
+    pub settings: Option<PathBuf>,
 }

@@ -1,18 +1,25 @@
-//! Settings: what the stages are told, resolved once from the command line.
+//! Settings: what the stages are told, resolved once. A flag wins over `nixdag.yml`, that over the default.
 
-use std::path::PathBuf;
+pub mod file;
+mod yaml;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cli;
+use crate::cli::{self, HandOffKind, ReuseKind};
 use crate::executor::{Executor, circleci_defaults};
+use crate::nearest::nearest;
 use crate::nix::evaluate::Systems;
 use crate::output::read_input;
 use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
+use crate::plan::final_job::FinalJobRequest;
 use crate::plan::history::History;
 use crate::plan::model::{Effort, Granularity, Limits, Objective, Options};
 use crate::provider::Provider;
+use crate::provider::circleci::{HandOff, Reuse};
+use file::{HandOffNames, ReuseNames, SettingsFile, SystemList, patterns};
 
 /// Where the plan comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +72,25 @@ pub struct Settings {
     pub handoff: Option<cli::HandOffKind>,
     /// The machines that the provider offers.
     pub executors: Vec<Executor>,
+    /// What runs after other jobs.
+    pub final_jobs: Vec<FinalJobRequest>,
+    file: SettingsFile,
+}
+
+/// How generated jobs pass on what they build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// To the jobs that need it.
+    pub handoff: HandOff,
+    /// To later pipelines.
+    pub reuse: Reuse,
+    /// The branch whose results other branches may take too.
+    pub default_branch: Option<String>,
 }
 
 impl Settings {
-    /// Resolves the command line.
+    /// Resolves the command line and the settings file.
     pub fn new(flags: &cli::Planning) -> Result<Self> {
-        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>>>();
         let source = match (&flags.plan, &flags.roots) {
             (Some(plan), _) => Source::Plan(plan.clone()),
             (None, Some(roots)) => Source::Roots(roots.clone()),
@@ -79,11 +99,25 @@ impl Settings {
         if flags.drv_dir.is_some() && matches!(source, Source::Flake(_)) {
             bail!("`--drv-dir` goes with `--roots` or `--plan`: a flake's derivations are in the store");
         }
-        let systems = match (flags.all_systems, flags.system.is_empty()) {
-            (true, _) => Systems::All,
-            (false, true) => Systems::Current,
-            (false, false) => Systems::Listed(flags.system.clone()),
+        let file = match find_file(flags.settings.as_deref(), &source) {
+            Some(path) => SettingsFile::read(&path)?,
+            None => SettingsFile::default(),
         };
+        let systems = match (flags.all_systems, flags.system.is_empty(), &file.systems) {
+            (true, _, _) | (false, true, Some(SystemList::All)) => Systems::All,
+            (false, false, _) => Systems::Listed(flags.system.clone()),
+            (false, true, Some(SystemList::Listed(systems))) => Systems::Listed(systems.clone()),
+            (false, true, None) => Systems::Current,
+        };
+        let concurrency = flags.concurrency.or(file.concurrency.map(|number| number.0));
+        let named = file.handoff.map(|choice| match choice.0 {
+            HandOffNames::Workspace => HandOffKind::Workspace,
+            HandOffNames::Cache => HandOffKind::Cache,
+        });
+        let handoff = flags.handoff.or(named).or(file.cache.as_ref().map(|_| HandOffKind::Cache));
+        let executors = circleci_defaults();
+        let final_jobs = file.final_requests()?;
+        check_executors(&final_jobs, &executors)?;
         let available = match (&flags.available, flags.local_store) {
             (Some(file), _) => Available::File(file.clone()),
             (None, true) => Available::LocalStore,
@@ -92,8 +126,8 @@ impl Settings {
         Ok(Self {
             source,
             drv_dir: flags.drv_dir.clone(),
-            select: patterns(&flags.select).context("`--select`")?,
-            exclude: patterns(&flags.exclude).context("`--exclude`")?,
+            select: choose(&flags.select, file.select.as_ref().map(patterns)).context("`--select`")?,
+            exclude: choose(&flags.exclude, file.exclude.as_ref().map(patterns)).context("`--exclude`")?,
             systems,
             strict: flags.strict,
             override_inputs: flags
@@ -104,10 +138,12 @@ impl Settings {
             allow_import_from_derivation: flags.allow_ifd,
             available,
             costs: CostModel {
-                concurrency: flags.concurrency as usize,
+                concurrency: concurrency.map_or(CostModel::default().concurrency, |jobs| jobs as usize),
                 history: read_history(&flags.history)?,
                 ..CostModel::default()
             },
+            executors,
+            final_jobs,
             planner: Options {
                 objective: match flags.objective {
                     cli::Objective::Time => Objective::Time,
@@ -124,10 +160,77 @@ impl Settings {
                 durations_recorded: false, // known when the derivations are
                 effort: Effort(flags.effort),
             },
-            handoff: flags.handoff,
-            executors: circleci_defaults(),
+            handoff,
+            file,
         })
     }
+
+    /// How the jobs of a configuration pass on what they build.
+    pub fn delivery(&self, flags: &cli::GenerateArgs) -> Result<Delivery> {
+        let file = &self.file;
+        let handoff = match (flags.planning.handoff, &flags.cache) {
+            (Some(HandOffKind::Cache) | None, Some(url)) => HandOff::Cache(url.clone()),
+            (Some(HandOffKind::Cache), None) => match &file.cache {
+                Some(url) => HandOff::Cache(url.clone()),
+                None => bail!("`--handoff cache` needs `--cache URL`, or `cache` in nixdag.yml"),
+            },
+            (Some(HandOffKind::Workspace), Some(_)) => bail!("`--cache` goes with `--handoff cache`"),
+            (Some(HandOffKind::Workspace), None) => HandOff::Workspace,
+            (None, None) => match (file.handoff.map(|choice| choice.0), &file.cache) {
+                (Some(HandOffNames::Cache) | None, Some(url)) => HandOff::Cache(url.clone()),
+                (Some(HandOffNames::Cache), None) => {
+                    bail!("`handoff: cache` in nixdag.yml needs `cache`, or `--cache URL`")
+                }
+                (Some(HandOffNames::Workspace), Some(_)) => bail!("`cache` in nixdag.yml goes with `handoff: cache`"),
+                (Some(HandOffNames::Workspace) | None, None) => HandOff::Workspace,
+            },
+        };
+        let reuse = match (flags.reuse, file.reuse.map(|choice| choice.0)) {
+            (Some(ReuseKind::Branch), _) | (None, Some(ReuseNames::Branch) | None) => Reuse::Branch,
+            (Some(ReuseKind::Off), _) | (None, Some(ReuseNames::Off)) => Reuse::Off,
+        };
+        let default_branch = flags.default_branch.clone().or_else(|| file.default_branch.clone());
+        Ok(Delivery { handoff, reuse, default_branch })
+    }
+}
+
+/// The patterns of a flag, else those of the file.
+fn choose(flag: &[String], file: Option<Vec<Pattern>>) -> Result<Vec<Pattern>> {
+    if flag.is_empty() { Ok(file.unwrap_or_default()) } else { flag.iter().map(|text| Pattern::parse(text)).collect() }
+}
+
+/// The settings file: the one that is named, else that of the flake's folder, else that of the working directory.
+fn find_file(named: Option<&Path>, source: &Source) -> Option<PathBuf> {
+    match (named, source) {
+        (Some(path), _) => Some(path.to_owned()),
+        (None, Source::Flake(flake)) => SettingsFile::find(&flake_folder(flake).unwrap_or_default()),
+        (None, Source::Roots(_) | Source::Plan(_)) => SettingsFile::find(Path::new("")),
+    }
+}
+
+/// The folder of a flake that is a local path.
+fn flake_folder(reference: &str) -> Option<PathBuf> {
+    let (address, query) = reference.split_once('?').unwrap_or((reference, ""));
+    let path = ["path:", "git+file://", "git+file:"].iter().find_map(|scheme| address.strip_prefix(scheme));
+    let folder = PathBuf::from(path.unwrap_or(address));
+    let below = query.split('&').find_map(|part| part.strip_prefix("dir="));
+    let folder = below.map_or(folder.clone(), |below| folder.join(below.trim_start_matches('/')));
+    folder.is_dir().then_some(folder)
+}
+
+/// An executor that a final job names has to exist.
+fn check_executors(requests: &[FinalJobRequest], executors: &[Executor]) -> Result<()> {
+    let names = || executors.iter().map(|executor| executor.name.as_str());
+    for request in requests {
+        if let Some(name) = request.executor.as_deref().filter(|name| !names().any(|known| known == *name)) {
+            let hint = match nearest(name, names()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
+            };
+            bail!("final job `{}` of nixdag.yml: no executor `{}` ({hint})", request.name, name.escape_debug());
+        }
+    }
+    Ok(())
 }
 
 /// What the provider allows, and what the user does.

@@ -14,7 +14,7 @@ use super::record::Missing;
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{HandOffs, references};
 use crate::nix::store::Store;
-use crate::plan::{Job, JobIndex, Plan};
+use crate::plan::{Job, Plan};
 
 /// The outputs that some derivations take from derivations outside of a set, with the derivation that each comes from.
 /// Outputs whose paths only the build tells are left out.
@@ -43,7 +43,7 @@ impl<'a> Deliverers<'a> {
     /// Looks at a job's inputs: the owner, else the first one that repeats the derivation.
     pub fn new(plan: &'a Plan, job: &Job) -> Self {
         let mut jobs = HashMap::new();
-        let inputs: Vec<&Job> = job.inputs.iter().map(|&JobIndex(index)| &plan.jobs[index as usize]).collect();
+        let inputs: Vec<&Job> = job.inputs.iter().map(|&index| plan.job(index)).collect();
         for input in &inputs {
             jobs.extend(input.derivations.iter().map(|drv| (&**drv, input.id.as_str())));
         }

@@ -11,6 +11,7 @@ pub mod realisation;
 pub mod realise;
 pub mod record;
 pub mod report;
+pub mod restore;
 pub mod stages;
 pub mod trust;
 
@@ -65,6 +66,8 @@ pub struct Request {
     pub hand_off: HandOff,
     /// Where logs of failed builds go: into its folder `logs`.
     pub results: Option<PathBuf>,
+    /// Where links to what a final job's command finds go.
+    pub restore: Option<PathBuf>,
     /// What to do about missing outputs.
     pub on_missing: OnMissing,
     /// Settings for Nix, beside the user's own.
@@ -73,7 +76,7 @@ pub struct Request {
 
 impl Request {
     fn job(&self) -> &Job {
-        &self.plan.jobs[self.job.at()]
+        self.plan.job(self.job)
     }
 }
 

@@ -14,7 +14,7 @@ use super::guard::{self, Deliverers, Guard};
 use super::progress::Tracker;
 use super::realise::realise;
 use super::record::{HandedOff, Outcome, Record, Role};
-use super::{Derivations, HandOff, OnMissing, Request, outcome, realisation, trust};
+use super::{Derivations, HandOff, OnMissing, Request, outcome, realisation, restore, trust};
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{self, HandOffs, Source};
 use crate::handoff::{partial_cache, path_archive};
@@ -25,8 +25,12 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
     let job = request.job();
     let here: Vec<&str> = job.derivations.iter().chain(&job.co_located).map(|path| &**path).collect();
     let mut hand_offs = read_hand_offs(request)?;
-    let store = open_store(request, record, &here, &hand_offs, say)?;
-    let graph = Graph::load(here.iter().copied(), Path::new(&request.plan.store_dir), &request.plan.store_dir)?;
+    let deliverers = Deliverers::new(&request.plan, job);
+    let final_job = request.plan.final_job(request.job);
+    let mut roots = here.clone();
+    roots.extend(final_job.into_iter().flat_map(|job| restore::derivations(job, &deliverers)));
+    let store = open_store(request, record, &roots, &hand_offs, say)?;
+    let graph = Graph::load(roots.iter().copied(), Path::new(&request.plan.store_dir), &request.plan.store_dir)?;
     let work = Work::new(request, &graph, &here, &store)?;
 
     let reusable = work.reusable(&mut hand_offs);
@@ -37,6 +41,9 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
     // Kept until the end: Nix reads from it.
     let (store, _merged) = link(store, &hand_offs, &request.plan.store_dir)?;
 
+    if let Some(final_job) = final_job.filter(|job| !job.restore.is_empty()) {
+        say(&format!("restoring {} paths", final_job.outputs().count()));
+    }
     let logs = request.results.as_ref().map(|dir| dir.join("logs"));
     let expected = here.iter().map(|&path| path.to_owned()).collect();
     let is_locked = Box::new(|drv: &str| work.is_locked(drv));
@@ -47,6 +54,12 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
         outcome::keep_failed_logs(logs, &record.derivations)?;
     }
     built?;
+    if let Some(final_job) = final_job {
+        restore::check(final_job, &deliverers, &store)?;
+        if let Some(dir) = &request.restore {
+            restore::link(final_job, dir)?;
+        }
+    }
     let handed_off = work.hand_off(&store, record, &mut tracker);
     record.handed_off = handed_off?;
     guard::check(&record.missing, request.on_missing)
@@ -57,7 +70,7 @@ fn read_hand_offs(request: &Request) -> Result<HandOffs> {
     let HandOff::Workspace(workspace) = &request.hand_off else { return HandOffs::read(Vec::new()) };
     let own = request.job();
     partial_cache::clean(&workspace.join(&own.id))?;
-    let mut ids: Vec<&str> = own.inputs.iter().map(|input| request.plan.jobs[input.at()].id.as_str()).collect();
+    let mut ids: Vec<&str> = own.inputs.iter().map(|input| request.plan.job(*input).id.as_str()).collect();
     ids.sort_unstable();
     ids.insert(0, &own.id);
     HandOffs::read(ids.into_iter().map(|id| Source { job: id.to_owned(), dir: workspace.join(id) }).collect())
@@ -194,7 +207,12 @@ impl<'a> Work<'a> {
 
     /// What has to come from elsewhere.
     fn wanted(&self, reusable: &BTreeSet<DrvId>) -> Vec<String> {
-        guard::wanted(self.graph, &self.building(reusable), &self.set).into_keys().collect()
+        let mut wanted: BTreeSet<String> =
+            guard::wanted(self.graph, &self.building(reusable), &self.set).into_keys().collect();
+        if let Some(job) = self.request.plan.final_job(self.request.job) {
+            wanted.extend(job.outputs().map(|output| output.path.clone()));
+        }
+        wanted.into_iter().collect()
     }
 
     /// Nix holds a lock beside each output while it builds.

@@ -84,6 +84,7 @@ fn request(args: &BuildArgs) -> Result<Request> {
         derivations,
         hand_off,
         results: args.results.clone(),
+        restore: args.restore.clone(),
         on_missing: match args.on_missing {
             MissingOutputs::Fail => OnMissing::Fail,
             MissingOutputs::Build => OnMissing::Build,
@@ -97,10 +98,10 @@ fn read_plan(path: &std::path::Path) -> Result<Plan> {
 }
 
 fn find_job(plan: &Plan, id: &str) -> Result<JobIndex> {
-    match plan.jobs.iter().position(|job| job.id == id) {
+    match plan.all_jobs().position(|job| job.id == id) {
         Some(index) => Ok(JobIndex(index as u32)),
         None => {
-            let hint = nearest(id, plan.jobs.iter().map(|job| job.id.as_str()))
+            let hint = nearest(id, plan.all_jobs().map(|job| job.id.as_str()))
                 .map(|name| format!(" (did you mean `{name}`?)"))
                 .unwrap_or_default();
             bail!("the plan has no job `{}`{hint}", id.escape_debug())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::{ExitCode, stages};
-use crate::cli::{GenerateArgs, HandOffKind, ReuseKind};
+use crate::cli::{GenerateArgs, HandOffKind};
 use crate::handoff::bundle;
 use crate::nix::store::Store;
 use crate::nix::system;
@@ -14,29 +14,25 @@ use crate::plan::Plan;
 use crate::provider::circleci::steps::BUNDLE_DIR;
 use crate::provider::{
     Provider,
-    circleci::{BundleReference, HandOff, Options, Reuse},
+    circleci::{BundleReference, HandOff, Options},
 };
 use crate::settings::Settings;
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
-    let settings = Settings::new(&args.planning)?;
-    let handoff = match (settings.handoff, &args.cache) {
-        (Some(HandOffKind::Cache) | None, Some(url)) => HandOff::Cache(url.clone()),
-        (Some(HandOffKind::Cache), None) => bail!("`--handoff cache` needs `--cache URL`"),
-        (Some(HandOffKind::Workspace), Some(_)) => bail!("`--cache` goes with `--handoff cache`"),
-        (Some(HandOffKind::Workspace) | None, None) => HandOff::Workspace,
-    };
+    let mut settings = Settings::new(&args.planning)?;
+    let delivery = settings.delivery(args)?;
+    settings.handoff = Some(match &delivery.handoff {
+        HandOff::Workspace => HandOffKind::Workspace,
+        HandOff::Cache(_) => HandOffKind::Cache,
+    });
     let plan = stages::plan(&settings, &[])?.plan;
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, &settings)).transpose()?;
     let options = Options {
         executors: settings.executors.clone(),
         bundle,
-        handoff,
-        reuse: match args.reuse {
-            ReuseKind::Branch => Reuse::Branch,
-            ReuseKind::Off => Reuse::Off,
-        },
-        default_branch: args.default_branch.clone(),
+        handoff: delivery.handoff,
+        reuse: delivery.reuse,
+        default_branch: delivery.default_branch,
         ..Options::default()
     };
     let config = Provider::CircleCi.generate(&plan, &options)?;
@@ -53,7 +49,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
 
 /// Writes the bundle, and its digest into a file beside it: CI caches are keyed by the checksum of a file.
 fn write_bundle(dir: &Path, plan: &Plan, settings: &Settings) -> Result<BundleReference> {
-    let derivations = plan.jobs.iter().flat_map(|job| job.derivations.iter().chain(&job.co_located));
+    let derivations = plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located));
     let graph = stages::load(derivations.map(|path| &**path), settings)?;
     let drv_dir = settings.drv_dir.clone().unwrap_or_else(|| PathBuf::from(&plan.store_dir));
     let program = std::env::current_exe().context("cannot find the running program, which goes into the bundle")?;

@@ -10,13 +10,14 @@ use crate::cli::HandOffKind;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
 use crate::nix::command::Nix;
-use crate::nix::evaluate::{Request, evaluate};
+use crate::nix::evaluate::{DEFAULT_PATTERNS, Request, evaluate};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
+use crate::plan::final_job::Task;
 use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
-use crate::plan::{EvaluationError, FlakeSource, json};
+use crate::plan::{EvaluationError, FlakeSource, finals, json};
 use crate::printable::printable;
 use crate::settings::{Available, Settings, Source};
 use crate::target::{Target, read_roots};
@@ -49,12 +50,17 @@ pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
         .collect();
     let ids: Vec<DrvId> = targets.iter().map(|(_, id)| *id).collect();
     let needed = find_needed(&graph, &ids, &source(&settings.available)?)?;
-    let made = make::make(Inputs {
+    let (targets, built) = finals::split(&settings.final_jobs, targets);
+    let mut needed_by_jobs = needed.clone();
+    if built.iter().any(|attributes| !attributes.is_empty()) {
+        needed_by_jobs.restrict(&graph, &targets.iter().map(|(_, id)| *id).collect::<Vec<_>>());
+    }
+    let mut made = make::make(Inputs {
         flake: evaluated.flake,
         base: None,
         graph: &graph,
         targets: &targets,
-        needed,
+        needed: needed_by_jobs,
         excluded: evaluated.excluded,
         errors: evaluated.errors,
         executors: &settings.executors,
@@ -66,7 +72,37 @@ pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
     for note in &made.notes {
         eprintln!("warning: {note}");
     }
+    let warnings = finals::add(
+        &mut made.plan,
+        &finals::Inputs {
+            requests: &settings.final_jobs,
+            graph: &graph,
+            targets: &targets,
+            built: &built,
+            needed: &needed,
+            executors: &settings.executors,
+            costs: &settings.costs,
+        },
+    )?;
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
     Ok(made)
+}
+
+/// What to select: what the settings say, and what final jobs build.
+fn selection(settings: &Settings, defaults: &[&str]) -> Result<Vec<Pattern>> {
+    let built = settings.final_jobs.iter().filter_map(|request| match &request.task {
+        Task::Build(patterns) => Some(patterns),
+        Task::Run { .. } => None,
+    });
+    let built: Vec<Pattern> = built.flatten().cloned().collect();
+    let mut select = settings.select.clone();
+    if select.is_empty() && !built.is_empty() {
+        select = defaults.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
+    }
+    select.extend(built);
+    Ok(select)
 }
 
 /// Loads the graph below these derivations.
@@ -96,7 +132,7 @@ fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
         &Nix::find()?,
         &Request {
             flake: flake.into(),
-            select: settings.select.clone(),
+            select: selection(settings, &DEFAULT_PATTERNS)?,
             exclude: settings.exclude.clone(),
             systems: settings.systems.clone(),
             override_inputs: settings.override_inputs.clone(),
@@ -135,7 +171,9 @@ fn recorded(path: &Path, settings: &Settings) -> Result<Evaluated> {
     let matches = |patterns: &[Pattern], target: &Target| {
         patterns.iter().any(|pattern| pattern.matches(target.attribute.names()))
     };
-    let (selected, total) = (settings.select.as_slice(), targets.len());
+    // Without a selection everything recorded is taken.
+    let select = if settings.select.is_empty() { Vec::new() } else { selection(settings, &[])? };
+    let (selected, total) = (select.as_slice(), targets.len());
     let mut taken = Vec::new();
     let mut excluded = Vec::new();
     for target in targets {

@@ -118,7 +118,7 @@ fn write_whole(
 /// The paths of the bundle, references before referrers, and the sources that are nowhere to be had.
 fn entries(plan: &Plan, graph: &Graph, drv_dir: &Path, store: Result<&Store>) -> Result<(Vec<Entry>, Vec<String>)> {
     let mut needed = vec![false; graph.len()];
-    for path in plan.jobs.iter().flat_map(|job| job.derivations.iter().chain(&job.co_located)) {
+    for path in plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located)) {
         let id = graph.find(path).with_context(|| format!("`{path}` of the plan is not among the derivations"))?;
         needed[id.at()] = true;
     }

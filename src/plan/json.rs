@@ -1,6 +1,6 @@
 //! The plan as JSON, version 1: one line a job, keys in the contract's order, and back with every reference checked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::final_job::{FinalJob, Restored};
 use super::{Base, Estimate, Estimates, EvaluationError, FlakeSource, Job, JobIndex, JobOptions, Plan, Skipped};
 use crate::attribute::AttributePath;
 use crate::nix::store_path;
@@ -56,6 +57,37 @@ struct JobOut<'a> {
     estimate: Estimate,
 }
 
+impl<'a> JobOut<'a> {
+    fn new(plan: &'a Plan, job: &'a Job) -> Self {
+        Self {
+            id: &job.id,
+            name: &job.name,
+            system: &job.system,
+            targets: &job.targets,
+            derivations: Paths(&job.derivations),
+            co_located: Paths(&job.co_located),
+            requires: Ids(plan, &job.requires),
+            inputs: Ids(plan, &job.inputs),
+            executor: job.executor.as_deref(),
+            image: job.image.as_deref(),
+            resource_class: job.resource_class.as_deref(),
+            options: &job.options,
+            estimate: job.estimate,
+        }
+    }
+}
+
+/// A final job as the contract writes it: the keys of a job, and more.
+#[derive(Serialize)]
+struct FinalJobOut<'a> {
+    #[serde(flatten)]
+    job: JobOut<'a>,
+    run: Option<&'a str>,
+    restore: &'a [Restored],
+    checkout: bool,
+    environment: &'a BTreeMap<String, String>,
+}
+
 struct Paths<'a>(&'a [Arc<str>]);
 
 impl Serialize for Paths<'_> {
@@ -64,13 +96,13 @@ impl Serialize for Paths<'_> {
     }
 }
 
-struct Ids<'a>(&'a [Job], &'a [JobIndex]);
+struct Ids<'a>(&'a Plan, &'a [JobIndex]);
 
 impl Serialize for Ids<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut seq = serializer.serialize_seq(Some(self.1.len()))?;
-        for job in self.1 {
-            seq.serialize_element(&self.0[job.at()].id)?;
+        for &job in self.1 {
+            seq.serialize_element(&self.0.job(job).id)?;
         }
         seq.end()
     }
@@ -82,26 +114,18 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     member(out, "flake", &plan.flake, ",")?;
     member(out, "base", &plan.base, ",")?;
     member(out, "store_dir", &plan.store_dir, ",")?;
+    list(out, "jobs", plan.jobs.iter().map(|job| JobOut::new(plan, job)))?;
     list(
         out,
-        "jobs",
-        plan.jobs.iter().map(|job| JobOut {
-            id: &job.id,
-            name: &job.name,
-            system: &job.system,
-            targets: &job.targets,
-            derivations: Paths(&job.derivations),
-            co_located: Paths(&job.co_located),
-            requires: Ids(&plan.jobs, &job.requires),
-            inputs: Ids(&plan.jobs, &job.inputs),
-            executor: job.executor.as_deref(),
-            image: job.image.as_deref(),
-            resource_class: job.resource_class.as_deref(),
-            options: &job.options,
-            estimate: job.estimate,
+        "final",
+        plan.final_jobs.iter().map(|job| FinalJobOut {
+            job: JobOut::new(plan, &job.job),
+            run: job.run.as_deref(),
+            restore: &job.restore,
+            checkout: job.checkout,
+            environment: &job.environment,
         }),
     )?;
-    list(out, "final", std::iter::empty::<()>())?;
     list(out, "skipped", plan.skipped.iter())?;
     list(out, "errors", plan.errors.iter())?;
     member(out, "estimates", &plan.estimates, "")?;
@@ -132,6 +156,8 @@ struct PlanIn {
     base: Option<Base>,
     store_dir: String,
     jobs: Vec<JobIn>,
+    #[serde(default, rename = "final")]
+    final_jobs: Vec<FinalJobIn>,
     skipped: Vec<Skipped>,
     errors: Vec<EvaluationError>,
     estimates: Estimates,
@@ -152,6 +178,16 @@ struct JobIn {
     resource_class: Option<String>,
     options: JobOptions,
     estimate: Estimate,
+}
+
+#[derive(Deserialize)]
+struct FinalJobIn {
+    #[serde(flatten)]
+    job: JobIn,
+    run: Option<String>,
+    restore: Vec<Restored>,
+    checkout: bool,
+    environment: BTreeMap<String, String>,
 }
 
 /// True for an id of the contract: `[a-z][a-z0-9_-]{0,62}`.
@@ -184,18 +220,54 @@ pub fn read(text: &[u8]) -> Result<Plan> {
 
     let mut index = HashMap::new();
     let mut names = HashMap::new();
-    for (position, job) in plan.jobs.iter().enumerate() {
+    let all = plan.jobs.iter().chain(plan.final_jobs.iter().map(|job| &job.job));
+    for (position, job) in all.enumerate() {
         ensure!(is_id(&job.id), "job id `{}` does not match `[a-z][a-z0-9_-]{{0,62}}`", job.id.escape_debug());
         ensure!(index.insert(job.id.clone(), position).is_none(), "two jobs have the id `{}`", job.id);
         let name = job.name.to_lowercase();
         ensure!(names.insert(name, position).is_none(), "two jobs have the name `{}`", job.name.escape_debug());
     }
-    let mut jobs = Vec::with_capacity(plan.jobs.len());
-    for (position, job) in plan.jobs.into_iter().enumerate() {
+    let context = References { index: &index, store_dir: &plan.store_dir };
+    let count = plan.jobs.len();
+    let jobs = plan.jobs.into_iter().enumerate().map(|(at, job)| context.job(at, job)).collect::<Result<Vec<_>>>()?;
+    let mut final_jobs = Vec::with_capacity(plan.final_jobs.len());
+    for (at, job) in plan.final_jobs.into_iter().enumerate() {
+        let job = FinalJob {
+            job: context.job(count + at, job.job)?,
+            restore: job.restore,
+            run: job.run,
+            checkout: job.checkout,
+            environment: job.environment,
+        };
+        job.check(&plan.store_dir)?;
+        final_jobs.push(job);
+    }
+    Ok(Plan {
+        flake: plan.flake,
+        base: plan.base,
+        store_dir: plan.store_dir,
+        jobs,
+        final_jobs,
+        skipped: plan.skipped,
+        errors: plan.errors,
+        estimates: plan.estimates,
+    })
+}
+
+/// What the jobs that are read refer to.
+struct References<'a> {
+    /// Position of each id.
+    index: &'a HashMap<String, usize>,
+    store_dir: &'a str,
+}
+
+impl References<'_> {
+    /// Checks one job, which stands at this position.
+    fn job(&self, position: usize, job: JobIn) -> Result<Job> {
         let resolve = |ids: Vec<String>| -> Result<Vec<JobIndex>> {
             let mut found = ids
                 .iter()
-                .map(|id| match index.get(id) {
+                .map(|id| match self.index.get(id) {
                     Some(&at) if at < position => Ok(JobIndex(at as u32)),
                     Some(_) => Err(anyhow!("job `{}` needs `{id}`, which does not stand before it", job.id)),
                     None => Err(anyhow!("job `{}` needs `{}`, which is no job of the plan", job.id, id.escape_debug())),
@@ -209,13 +281,13 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         for path in job.derivations.iter().chain(&job.co_located) {
             let (dir, _) = store_path::split(path).with_context(|| format!("job `{}` of the plan", job.id))?;
             ensure!(
-                dir == plan.store_dir && path.ends_with(".drv"),
+                dir == self.store_dir && path.ends_with(".drv"),
                 "job `{}` of the plan: `{path}` is no derivation in `{}`",
                 job.id,
-                plan.store_dir
+                self.store_dir
             );
         }
-        jobs.push(Job {
+        Ok(Job {
             id: job.id,
             name: job.name,
             system: job.system,
@@ -229,15 +301,6 @@ pub fn read(text: &[u8]) -> Result<Plan> {
             resource_class: job.resource_class,
             options: job.options,
             estimate: job.estimate,
-        });
+        })
     }
-    Ok(Plan {
-        flake: plan.flake,
-        base: plan.base,
-        store_dir: plan.store_dir,
-        jobs,
-        skipped: plan.skipped,
-        errors: plan.errors,
-        estimates: plan.estimates,
-    })
 }

@@ -177,6 +177,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         base,
         store_dir: graph.store_dir().into(),
         jobs,
+        final_jobs: Vec::new(),
         skipped,
         errors,
         estimates: Estimates {

@@ -5,6 +5,8 @@
 
 pub mod baseline;
 pub mod estimate;
+pub mod final_job;
+pub mod finals;
 pub mod history;
 pub mod job_graph;
 pub mod json;
@@ -15,6 +17,7 @@ pub mod needed;
 pub mod partition;
 pub mod prices;
 pub mod problem;
+pub mod restored;
 pub mod simulate;
 
 use std::sync::Arc;
@@ -22,9 +25,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::AttributePath;
+use final_job::FinalJob;
 use problem::Millis;
 
-/// Index of a job in [`Plan::jobs`].
+/// Index of a job: in [`Plan::jobs`], and behind these in [`Plan::final_jobs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobIndex(pub u32);
 
@@ -46,6 +50,8 @@ pub struct Plan {
     pub store_dir: String,
     /// In topological order, then by id.
     pub jobs: Vec<Job>,
+    /// What runs after other jobs, in the order of the settings.
+    pub final_jobs: Vec<FinalJob>,
     /// Targets that no job builds; by attribute.
     pub skipped: Vec<Skipped>,
     /// Attributes that did not evaluate; by attribute.
@@ -74,6 +80,24 @@ impl Plan {
         }
         path.reverse();
         path
+    }
+
+    /// A job or final job; the index has to come from this plan.
+    pub fn job(&self, index: JobIndex) -> &Job {
+        match index.at().checked_sub(self.jobs.len()) {
+            Some(at) => &self.final_jobs[at].job,
+            None => &self.jobs[index.at()],
+        }
+    }
+
+    /// All jobs and then all final jobs.
+    pub fn all_jobs(&self) -> impl Iterator<Item = &Job> {
+        self.jobs.iter().chain(self.final_jobs.iter().map(|job| &job.job))
+    }
+
+    /// The final job at an index, where that is the index of one.
+    pub fn final_job(&self, index: JobIndex) -> Option<&FinalJob> {
+        self.final_jobs.get(index.at().checked_sub(self.jobs.len())?)
     }
 }
 

@@ -111,7 +111,7 @@ fn unique(
 }
 
 /// Six hexadecimal digits of FNV-1a over the parts.
-fn hash(parts: &[String]) -> String {
+pub(super) fn hash(parts: &[String]) -> String {
     let mut state: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in parts.iter().flat_map(|part| part.bytes().chain([0])) {
         state = (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

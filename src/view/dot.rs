@@ -29,6 +29,7 @@ pub(super) fn write(network: &Network, out: &mut impl Write) -> io::Result<()> {
             node.name.clone()
         };
         let style = match (node.target, node.co_located) {
+            _ if node.is_final && network.groups.is_empty() => ", shape=ellipse",
             (_, true) => ", style=\"rounded,dashed\"",
             (Some(true), _) => ", style=\"rounded,bold\"",
             _ => "",

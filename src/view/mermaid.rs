@@ -29,7 +29,13 @@ pub(super) fn write(network: &Network, out: &mut impl Write) -> io::Result<()> {
         if network.groups.is_empty() && node.builds > 1 {
             label.push_str(&format!("<br/>{} builds", node.builds));
         }
-        let (open, close) = if node.target == Some(true) { ("[", "]") } else { ("(", ")") };
+        let (open, close) = if node.is_final && network.groups.is_empty() {
+            ("([", "])")
+        } else if node.target == Some(true) {
+            ("[", "]")
+        } else {
+            ("(", ")")
+        };
         writeln!(out, "  n{index}{open}\"{label}\"{close}")
     };
     if network.groups.is_empty() {

@@ -46,6 +46,9 @@ pub struct Node {
     pub target: Option<bool>,
     /// Built in other jobs too, on purpose.
     pub co_located: bool,
+    /// Comes after others and is no part of the figures.
+    #[serde(rename = "final", skip_serializing_if = "std::ops::Not::not")]
+    pub is_final: bool,
     /// Derivations that it builds.
     pub builds: usize,
     /// Index into the groups.
@@ -65,21 +68,21 @@ pub struct Edge {
 /// One node a job, one edge a reduced requirement.
 pub fn jobs(plan: &Plan) -> Network {
     let nodes = plan
-        .jobs
-        .iter()
-        .map(|job| Node {
+        .all_jobs()
+        .enumerate()
+        .map(|(at, job)| Node {
             id: job.id.clone(),
             name: job.name.clone(),
             system: job.system.clone(),
             target: Some(!job.targets.is_empty()),
             co_located: false,
+            is_final: at >= plan.jobs.len(),
             builds: job.derivations.len() + job.co_located.len(),
             group: None,
         })
         .collect();
     let edges = plan
-        .jobs
-        .iter()
+        .all_jobs()
         .enumerate()
         .flat_map(|(to, job)| job.requires.iter().map(move |from| Edge { from: from.at(), to }))
         .collect();
@@ -88,14 +91,15 @@ pub fn jobs(plan: &Plan) -> Network {
 
 /// The derivations of the plan: what the graph is loaded from to draw it at that level.
 pub fn derivations_of(plan: &Plan) -> impl Iterator<Item = &str> {
-    plan.jobs.iter().flat_map(|job| job.derivations.iter().chain(&job.co_located)).map(|path| &**path)
+    plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located)).map(|path| &**path)
 }
 
-/// One node a derivation build, grouped by job, one edge where one takes outputs of the other.
+/// One node a derivation build, grouped by job (a final job that only runs a command has none), one edge where one takes outputs of the other.
 pub fn derivations(plan: &Plan, graph: &Graph) -> Result<Network> {
     let mut network = Network { level: "derivations", ..Network::default() };
     let mut owned: HashMap<DrvId, usize> = HashMap::new();
-    for (group, job) in plan.jobs.iter().enumerate() {
+    let building = plan.all_jobs().enumerate().filter(|(_, job)| !job.derivations.is_empty());
+    for (group, (at, job)) in building.enumerate() {
         network.groups.push(Group { id: job.id.clone(), name: job.name.clone() });
         let find = |path: &str| {
             graph.find(path).ok_or_else(|| anyhow::anyhow!("job `{}`: derivation `{path}` was not loaded", job.id))
@@ -122,6 +126,7 @@ pub fn derivations(plan: &Plan, graph: &Graph) -> Result<Network> {
                 system: node.system.to_string(),
                 target: None,
                 co_located,
+                is_final: at >= plan.jobs.len(),
                 builds: 1,
                 group: Some(group),
             });

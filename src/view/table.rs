@@ -12,9 +12,13 @@ use crate::printable::printable;
 /// Rows that are printed of each part before the rest is only counted.
 const MOST_ROWS: usize = 60;
 
+/// Characters of a command that are shown.
+const MAX_COMMAND: usize = 50;
+
 /// Writes the whole plan.
 pub fn write(made: &Made, out: &mut impl Write) -> io::Result<()> {
     jobs(&made.plan, out)?;
+    final_jobs(&made.plan, out)?;
     skipped(&made.plan, out)?;
     errors(&made.plan, out)?;
     strategies(made, out)
@@ -43,6 +47,40 @@ fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     columns(&rows, out)?;
     more(plan.jobs.len(), out)?;
     writeln!(out, "* on the critical path, which has {}", count(critical.len() as u64, "job"))
+}
+
+fn final_jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+    if plan.final_jobs.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut rows = vec![["FINAL JOB", "SYSTEM", "DOES", "RESTORED", "AFTER"].map(String::from).to_vec()];
+    for final_job in plan.final_jobs.iter().take(MOST_ROWS) {
+        let job = &final_job.job;
+        rows.push(vec![
+            job.name.clone(),
+            job.system.clone(),
+            match &final_job.run {
+                Some(command) => shortened(command),
+                None => format!("builds {}", list(job.targets.iter().map(ToString::to_string), 3)),
+            },
+            list(final_job.restore.iter().map(|restored| restored.target.to_string()), 3),
+            list(job.requires.iter().map(|&index| plan.job(index).name.clone()), 3),
+        ]);
+    }
+    columns(&rows, out)?;
+    more(plan.final_jobs.len(), out)
+}
+
+/// The first line of a command that says something, as far as it fits.
+fn shortened(command: &str) -> String {
+    let mut lines = command.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    let mut shown: String = first.chars().take(MAX_COMMAND).collect();
+    if shown.len() < first.len() || lines.next().is_some() {
+        shown.push_str(" …");
+    }
+    shown
 }
 
 fn skipped(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
@@ -110,9 +148,10 @@ fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
     add("ordered: a job a target, in order", &estimates.ordered);
     add("a job a derivation", &estimates.per_derivation);
     columns(&rows, out)?;
+    let rest = if made.plan.final_jobs.is_empty() { "" } else { " Final jobs are not in these figures." };
     writeln!(
         out,
-        "\n{} to build, {} on purpose; no plan takes less than {}.",
+        "\n{} to build, {} on purpose; no plan takes less than {}.{rest}",
         count(estimates.needed, "derivation"),
         count(estimates.duplicates, "repeat"),
         duration(estimates.lower_bound)

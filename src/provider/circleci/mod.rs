@@ -4,6 +4,7 @@
 //! the plan, plus the job [`GATE`] behind all others. Before it leaves, the text is read back and put through [`check`].
 
 pub mod check;
+pub mod final_steps;
 pub mod options;
 pub mod steps;
 pub mod template;
@@ -18,7 +19,7 @@ use super::Limits;
 use super::yaml::{self, Yaml};
 use crate::executor::{Executor, Machine};
 use crate::plan::names::RESERVED;
-use crate::plan::{Job, Plan, json};
+use crate::plan::{Job, JobIndex, Plan, json};
 pub use options::{
     BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Reuse,
 };
@@ -52,11 +53,27 @@ pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
 /// The text, unchecked.
 fn write(plan: &Plan, options: &Options) -> Result<String> {
     let mut kinds: Vec<Kind> = Vec::new();
-    let mut invocations = Vec::with_capacity(plan.jobs.len() + 1);
-    for job in &plan.jobs {
-        let kind = kind_of(job, &mut kinds, options)
-            .with_context(|| format!("job `{}` cannot be written for CircleCI", job.name.escape_debug()))?;
-        invocations.push(invocation(plan, job, kind, options)?);
+    let mut building = BTreeSet::new();
+    let mut invocations = Vec::with_capacity(plan.jobs.len() + plan.final_jobs.len() + 1);
+    let mut commands = Vec::new();
+    for (at, job) in plan.all_jobs().enumerate() {
+        let what = || format!("job `{}` cannot be written for CircleCI", job.name.escape_debug());
+        check_job(job)?;
+        let kind = kind_of(job, &mut kinds, options).with_context(what)?;
+        let final_job = plan.final_job(JobIndex(at as u32));
+        match final_job.and_then(|final_job| Some((final_job, final_job.run.as_deref()?))) {
+            Some((final_job, command)) => {
+                let key = format!("final-{}", job.id);
+                invocations.push(invocation(plan, job, &key, Vec::new()));
+                let steps = final_steps::of(final_job, command, kind, options).with_context(what)?;
+                let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
+                commands.push((key, Yaml::map(body)));
+            }
+            None => {
+                building.insert(kind.job.clone());
+                invocations.push(invocation(plan, job, &kind.job, arguments(job, kind, options)));
+            }
+        }
     }
     invocations.push(gate(plan));
 
@@ -64,8 +81,11 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
     let mut jobs = Vec::new();
     for kind in &kinds {
         executors.push((kind.executor.clone(), executor(kind)));
-        jobs.push((kind.job.clone(), job_body(kind, options)?));
+        if building.contains(&kind.job) {
+            jobs.push((kind.job.clone(), job_body(kind, options)?));
+        }
     }
+    jobs.extend(commands);
     jobs.push((GATE.to_owned(), Yaml::entry("type", Yaml::text("no-op"))));
 
     let mut config = Vec::new();
@@ -87,32 +107,44 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
     ))
 }
 
-/// The job's place in the workflow.
-fn invocation(plan: &Plan, job: &Job, kind: &Kind, options: &Options) -> Result<Yaml> {
+/// Refuses a job that cannot stand in the workflow.
+fn check_job(job: &Job) -> Result<()> {
     ensure!(json::is_id(&job.id), "job id `{}` does not match `[a-z][a-z0-9_-]{{0,62}}`", job.id.escape_debug());
     ensure!(!job.name.trim().is_empty(), "job `{}` has an empty name", job.id);
     if RESERVED.contains(&&*job.name.to_lowercase()) {
         bail!("job `{}` is named `{}`, which nixdag needs for the job behind all others", job.id, job.name);
     }
-    let mut entries = vec![("name", Yaml::Text(template::label(&job.name))), ("id", Yaml::text(&job.id))];
+    Ok(())
+}
+
+/// What a job tells the body that it shares with others of its kind.
+fn arguments(job: &Job, kind: &Kind, options: &Options) -> Vec<(&'static str, Yaml)> {
+    let mut arguments = vec![("id", Yaml::text(&job.id))];
     if options.has_reuse() {
-        entries.push(("reuse", Yaml::Text(reuse_hash(job, kind))));
+        arguments.push(("reuse", Yaml::text(reuse_hash(job, kind))));
     }
-    if options.has_workspace() && job.requires.is_empty() {
-        entries.push(("attach", Yaml::Bool(false)));
+    if options.has_workspace() && job.inputs.is_empty() {
+        arguments.push(("attach", Yaml::Bool(false)));
     }
+    arguments
+}
+
+/// The job's place in the workflow.
+fn invocation(plan: &Plan, job: &Job, key: &str, arguments: Vec<(&'static str, Yaml)>) -> Yaml {
+    let mut entries = vec![("name", Yaml::Text(template::label(&job.name)))];
+    entries.extend(arguments);
     if !job.requires.is_empty() {
-        let names = job.requires.iter().map(|&required| template::label(&plan.jobs[required.at()].name));
+        let names = job.requires.iter().map(|&required| template::label(&plan.job(required).name));
         entries.push(("requires", Yaml::texts(names)));
     }
     entries.push(("filters", Yaml::text(EVERYWHERE)));
-    Ok(Yaml::entry(&kind.job, Yaml::map(entries)))
+    Yaml::entry(key, Yaml::map(entries))
 }
 
 /// The job behind all others.
 fn gate(plan: &Plan) -> Yaml {
-    let required: BTreeSet<_> = plan.jobs.iter().flat_map(|job| &job.requires).map(|required| required.at()).collect();
-    let last = plan.jobs.iter().enumerate().filter(|(at, _)| !required.contains(at));
+    let required: BTreeSet<_> = plan.all_jobs().flat_map(|job| &job.requires).map(|required| required.at()).collect();
+    let last = plan.all_jobs().enumerate().filter(|(at, _)| !required.contains(at));
     let names: Vec<_> = last.map(|(_, job)| template::label(&job.name)).collect();
     let mut entries = Vec::new();
     if !names.is_empty() {

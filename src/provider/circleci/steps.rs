@@ -68,19 +68,10 @@ pub enum Program {
 
 /// The steps of one kind's job.
 pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
-    let Some(bundle) = &options.bundle else {
-        let command =
-            "echo 'nothing to build from: make this configuration with `nixdag generate --bundle DIR`' >&2\nexit 1\n";
-        return Ok(vec![run("Build", command)]);
-    };
+    let Some(bundle) = &options.bundle else { return Ok(vec![no_bundle()]) };
     let (workspace, reuse) = (options.has_workspace(), options.has_reuse());
 
-    let hash = &bundle.manifest_sha256;
-    let mut steps = vec![
-        run("Name the bundle", &format!("mkdir -p /tmp/nixdag\necho {hash} > {BUNDLE_HASH_FILE}\n")),
-        step("restore_cache", [("name", Yaml::text("Restore the bundle")), ("key", Yaml::text(BUNDLE_KEY))]),
-    ];
-    steps.extend(install_nix(kind, &options.nix)?);
+    let mut steps = start(kind, bundle, options)?;
     if reuse {
         let mut keys = vec![complete_key("{{ .Branch }}")];
         keys.extend(options.default_branch.as_deref().map(|branch| complete_key(&template::escape(branch))));
@@ -90,29 +81,75 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
     }
     if workspace {
         // A job without ancestors has no workspace to attach.
-        let attach = step("attach_workspace", [("at", Yaml::text(WORKSPACE))]);
         steps.push(step(
             "when",
-            [("condition", Yaml::text("<< parameters.attach >>")), ("steps", Yaml::List(vec![attach]))],
+            [("condition", Yaml::text("<< parameters.attach >>")), ("steps", Yaml::List(vec![attach()]))],
         ));
     }
-    steps.push(run("Build", &build(kind, bundle, options)?));
+    let mut script = prepare(kind, bundle, "<< parameters.id >>")?;
+    if reuse {
+        // What an incomplete job of an earlier pipeline left is taken up where the job itself would put it.
+        script.push_str(&format!(
+            "mkdir -p {PARTIAL} {WORKSPACE}\ncd ~/.nixdag\nmv partial/$id workspace/ 2>/dev/null || :\n"
+        ));
+    }
+    script.push_str(&build(options, "")?);
+    if reuse {
+        script
+            .push_str(&format!("$nixdag build --verdict {RESULTS} >/dev/null 2>&1 || cp -R workspace/$id partial/\n"));
+    }
+    steps.push(run("Build", &script));
     if workspace {
         let own = Yaml::texts(["<< parameters.id >>"]);
         steps.push(step("persist_to_workspace", [("root", Yaml::text(WORKSPACE)), ("paths", own)]));
     }
-    steps.push(step("store_test_results", [("path", Yaml::text(format!("{RESULTS}/junit.xml")))]));
-    steps.push(step("store_artifacts", [("path", Yaml::text(RESULTS)), ("destination", Yaml::text("nixdag"))]));
+    steps.extend(keep_results());
     if reuse {
         let key = format!("{}{{{{ .BuildNum }}}}", partial_key());
         steps.push(save("Save incomplete results", key, PARTIAL));
     }
-    steps.push(run("Verdict", &format!("{} build --verdict {RESULTS}\n", program(kind))));
+    steps.push(verdict(kind));
     if reuse {
         let own = format!("{WORKSPACE}/<< parameters.id >>");
         steps.push(save("Save results", complete_key("{{ .Branch }}"), &own));
     }
     Ok(steps)
+}
+
+/// The only step where there is nothing to build from.
+pub(super) fn no_bundle() -> Yaml {
+    let command =
+        "echo 'nothing to build from: make this configuration with `nixdag generate --bundle DIR`' >&2\nexit 1\n";
+    run("Build", command)
+}
+
+/// The steps that every job begins with: the bundle, and Nix.
+pub(super) fn start(kind: &Kind, bundle: &BundleReference, options: &Options) -> Result<Vec<Yaml>> {
+    let hash = &bundle.manifest_sha256;
+    let mut steps = vec![
+        run("Name the bundle", &format!("mkdir -p /tmp/nixdag\necho {hash} > {BUNDLE_HASH_FILE}\n")),
+        step("restore_cache", [("name", Yaml::text("Restore the bundle")), ("key", Yaml::text(BUNDLE_KEY))]),
+    ];
+    steps.extend(install_nix(kind, &options.nix)?);
+    Ok(steps)
+}
+
+/// The step that brings in what other jobs handed off.
+pub(super) fn attach() -> Yaml {
+    step("attach_workspace", [("at", Yaml::text(WORKSPACE))])
+}
+
+/// The steps that keep what the runner has recorded, for a failed job too.
+pub(super) fn keep_results() -> [Yaml; 2] {
+    [
+        step("store_test_results", [("path", Yaml::text(format!("{RESULTS}/junit.xml")))]),
+        step("store_artifacts", [("path", Yaml::text(RESULTS)), ("destination", Yaml::text("nixdag"))]),
+    ]
+}
+
+/// The step that fails with the runner's verdict.
+pub(super) fn verdict(kind: &Kind) -> Yaml {
+    run("Verdict", &format!("{} build --verdict {RESULTS}\n", program(kind)))
 }
 
 /// Key of a complete result on a branch. No branch's name holds `..`, so no key is the beginning of another.
@@ -125,11 +162,11 @@ fn partial_key() -> String {
     "nixdag-partial-<< parameters.reuse >>-{{ .Branch }}..".to_owned()
 }
 
-/// The script of the build step. `set -e` is in force, so each check stands on a line of its own.
-fn build(kind: &Kind, bundle: &BundleReference, options: &Options) -> Result<String> {
+/// The script before the runner is called. `set -e` is in force, so each check stands on a line of its own.
+pub(super) fn prepare(kind: &Kind, bundle: &BundleReference, id: &str) -> Result<String> {
     let sum = sha256sum(kind);
     let mut script = format!(
-        "id=<< parameters.id >>\n\
+        "id={id}\n\
          nixdag={}\n\
          cd {BUNDLE_DIR} || {{ echo 'no bundle: start a new pipeline' >&2; exit 1; }}\n\
          echo '{}  manifest' | {sum} -c -\n",
@@ -151,25 +188,16 @@ fn build(kind: &Kind, bundle: &BundleReference, options: &Options) -> Result<Str
         (Machine::LinuxVm | Machine::MacOs, _) => "max-jobs = auto".to_owned(),
     };
     script.push_str(&format!("export NIX_CONFIG=\"{settings}\n$NIX_CONFIG\"\n"));
-    let reuse = options.has_reuse();
-    if reuse {
-        // What an incomplete job of an earlier pipeline left is taken up where the job itself would put it.
-        script.push_str(&format!(
-            "mkdir -p {PARTIAL} {WORKSPACE}\ncd ~/.nixdag\nmv partial/$id workspace/ 2>/dev/null || :\n"
-        ));
-    }
+    Ok(script)
+}
+
+/// The call of the runner; `more` are arguments.
+pub(super) fn build(options: &Options, more: &str) -> Result<String> {
     let through = match &options.handoff {
         HandOff::Workspace => format!("--workspace {WORKSPACE}"),
         HandOff::Cache(url) => format!("--cache {}", template::escape(&shell::quote(url)?)),
     };
-    script.push_str(&format!(
-        "$nixdag build --bundle {BUNDLE_DIR} {through} --results {RESULTS} --record-verdict --job $id\n"
-    ));
-    if reuse {
-        script
-            .push_str(&format!("$nixdag build --verdict {RESULTS} >/dev/null 2>&1 || cp -R workspace/$id partial/\n"));
-    }
-    Ok(script)
+    Ok(format!("$nixdag build --bundle {BUNDLE_DIR} {through} {more}--results {RESULTS} --record-verdict --job $id\n"))
 }
 
 /// How scripts call nixdag. The bundle itself is not put on PATH: only the file that was checked is run.
@@ -185,7 +213,7 @@ fn program(kind: &Kind) -> &'static str {
 const DOWNLOADED: &str = "/tmp/nixdag/nixdag";
 
 /// The line that makes an installed Nix visible.
-fn path(kind: &Kind) -> &'static str {
+pub(super) fn path(kind: &Kind) -> &'static str {
     if has_nix(kind) { "" } else { "export PATH=\"$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH\"\n" }
 }
 
@@ -233,7 +261,7 @@ fn sha256sum(kind: &Kind) -> &'static str {
     if kind.machine == Machine::MacOs { "shasum -a 256" } else { "sha256sum" }
 }
 
-fn run(name: &str, command: &str) -> Yaml {
+pub(super) fn run(name: &str, command: &str) -> Yaml {
     step("run", [("name", Yaml::text(name)), ("command", Yaml::Script(command.to_owned()))])
 }
 
@@ -241,6 +269,6 @@ fn save(name: &str, key: String, path: &str) -> Yaml {
     step("save_cache", [("name", Yaml::text(name)), ("key", Yaml::Text(key)), ("paths", Yaml::texts([path]))])
 }
 
-fn step<const N: usize>(kind: &str, body: [(&str, Yaml); N]) -> Yaml {
+pub(super) fn step<const N: usize>(kind: &str, body: [(&str, Yaml); N]) -> Yaml {
     Yaml::entry(kind, Yaml::map(body))
 }

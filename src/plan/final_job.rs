@@ -1,0 +1,168 @@
+//! Final jobs: what runs after other jobs, a command of the user's with outputs at hand, or attributes that nothing else builds.
+//!
+//! In the plan's JSON, `final` lists them with all keys of a job and these:
+//! - `run`: the command, for a shell; null for a job that builds attributes. Those are its `targets`, what they need and no other
+//!   job builds is in its `derivations`.
+//! - `restore`: the outputs that are in the store when the command runs, a target an entry: `target`, `derivation`, `outputs`, each
+//!   of these with `name`, `path`, `link` (the name of a symlink to it) and `variable` (of the environment, with the path as its
+//!   value; null where there are too many).
+//! - `checkout`: whether the command runs in a checkout of the repository.
+//! - `environment`: variables for the command, name to value.
+//!
+//! `requires` and `inputs` may name jobs and final jobs that stand before it. Figures under `estimates` leave final jobs out, and
+//! a final job's own `estimate` leaves its command out: nobody knows how long that takes.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::Job;
+use crate::attribute::AttributePath;
+use crate::nix::store_path;
+use crate::pattern::Pattern;
+
+/// The folder of symlinks to restored outputs, in every machine's environment.
+pub const RESTORED_VARIABLE: &str = "NIXDAG_RESTORED";
+
+/// What the names of all variables that nixdag sets begin with.
+pub const VARIABLE_PREFIX: &str = "NIXDAG_";
+
+/// Longest file name of a symlink, in bytes: what file systems take.
+pub const MAX_LINK: usize = 255;
+
+/// A final job as somebody asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalJobRequest {
+    /// Its name.
+    pub name: String,
+    /// Targets whose jobs come before; none for all of them.
+    pub after: Option<Vec<Pattern>>,
+    /// What it does.
+    pub task: Task,
+    /// Name of the executor; none for that of the main system.
+    pub executor: Option<String>,
+}
+
+/// What a final job does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Runs a command.
+    Run {
+        /// For a shell.
+        command: String,
+        /// Whether it runs in a checkout of the repository.
+        checkout: bool,
+        /// Targets whose outputs it finds; none for those that it comes after.
+        restore: Option<Vec<Pattern>>,
+        /// Variables.
+        environment: BTreeMap<String, String>,
+    },
+    /// Builds attributes that no other job builds.
+    Build(Vec<Pattern>),
+}
+
+/// A final job of a plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FinalJob {
+    /// What it has in common with every other job.
+    pub job: Job,
+    /// What is in the store when the command runs; by attribute.
+    pub restore: Vec<Restored>,
+    /// The command; none for a job that builds.
+    pub run: Option<String>,
+    /// Whether the command runs in a checkout of the repository.
+    pub checkout: bool,
+    /// Variables for the command, beside those of the restored outputs.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A target whose outputs a command finds in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// The attribute.
+    pub target: AttributePath,
+    /// Path of its derivation.
+    pub derivation: Arc<str>,
+    /// Its outputs, in the derivation's order.
+    pub outputs: Vec<RestoredOutput>,
+}
+
+/// One output, and how a command finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredOutput {
+    /// `out`, `dev`, …
+    pub name: String,
+    /// Its store path.
+    pub path: String,
+    /// File name of the symlink to it.
+    pub link: String,
+    /// The variable that holds the path; none where there are too many outputs for that.
+    pub variable: Option<String>,
+}
+
+impl FinalJob {
+    /// All restored outputs.
+    pub fn outputs(&self) -> impl Iterator<Item = &RestoredOutput> {
+        self.restore.iter().flat_map(|restored| &restored.outputs)
+    }
+
+    /// Refuses what would break out of a folder, a script or an environment.
+    pub fn check(&self, store_dir: &str) -> Result<()> {
+        let id = &self.job.id;
+        let in_store = |path: &str| -> Result<()> {
+            let (dir, _) = store_path::split(path)?;
+            ensure!(dir == store_dir, "`{path}` is not in `{store_dir}`");
+            Ok(())
+        };
+        let (mut links, mut variables) = (HashSet::new(), HashSet::new());
+        for restored in &self.restore {
+            in_store(&restored.derivation)?;
+            ensure!(restored.derivation.ends_with(".drv"), "`{}` is no derivation", restored.derivation);
+        }
+        for output in self.outputs() {
+            in_store(&output.path)?;
+            let link = output.link.as_str();
+            ensure!(
+                !link.is_empty()
+                    && link.len() <= MAX_LINK
+                    && ![".", ".."].contains(&link)
+                    && !link.contains(['/', '\0'])
+                    && links.insert(link),
+                "final job `{id}` has the link `{}`, which cannot be the name of a file of its own",
+                link.escape_debug()
+            );
+            if let Some(variable) = &output.variable {
+                ensure!(
+                    is_variable(variable)
+                        && variable.starts_with(VARIABLE_PREFIX)
+                        && variable != RESTORED_VARIABLE
+                        && variables.insert(variable),
+                    "final job `{id}` has the variable `{}` for an output",
+                    variable.escape_debug()
+                );
+            }
+        }
+        for (name, value) in &self.environment {
+            ensure!(
+                is_variable(name) && !name.starts_with(VARIABLE_PREFIX),
+                "final job `{id}` has the variable `{}` (expected letters, digits and `_`, not `{VARIABLE_PREFIX}…`)",
+                name.escape_debug()
+            );
+            ensure!(!value.contains('\0'), "final job `{id}`: the variable `{name}` holds a NUL");
+        }
+        if let Some(command) = &self.run {
+            ensure!(!command.trim().is_empty(), "final job `{id}` has an empty command");
+            ensure!(!command.contains('\0'), "final job `{id}` has a command with a NUL");
+        }
+        Ok(())
+    }
+}
+
+/// True for the name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
+pub fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}

@@ -1,0 +1,451 @@
+//! Puts final jobs behind a plan's other jobs. In: the plan of everything else, the graph, what is asked for. Out: the same plan
+//! with its final jobs, and warnings. Pure, like all planning.
+//!
+//! A final job that builds owns what its attributes need and no other job builds. What two of them need belongs to the first, and
+//! the second comes after it: nothing is built twice.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use super::estimate::CostModel;
+use super::final_job::{FinalJob, FinalJobRequest, Task};
+use super::needed::BUILTIN;
+use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, names, restored};
+use crate::attribute::AttributePath;
+use crate::availability::Needed;
+use crate::executor::Executor;
+use crate::graph::{DrvId, Graph};
+use crate::nearest::nearest;
+use crate::pattern::Pattern;
+
+/// An attribute and its derivation.
+pub type Attribute = (AttributePath, DrvId);
+
+/// The targets, without those that a final job builds; and these, a list a request. The first request that means one has it.
+pub fn split(requests: &[FinalJobRequest], targets: Vec<Attribute>) -> (Vec<Attribute>, Vec<Vec<Attribute>>) {
+    let mut built = vec![Vec::new(); requests.len()];
+    let mut others = Vec::with_capacity(targets.len());
+    for target in targets {
+        let wanted = requests
+            .iter()
+            .position(|request| matches!(&request.task, Task::Build(patterns) if matches(patterns, &target.0)));
+        match wanted {
+            Some(at) => built[at].push(target),
+            None => others.push(target),
+        }
+    }
+    (others, built)
+}
+
+fn matches(patterns: &[Pattern], attribute: &AttributePath) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(attribute.names()))
+}
+
+/// What final jobs are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// What is asked for.
+    pub requests: &'a [FinalJobRequest],
+    /// The graph of all targets, final ones included.
+    pub graph: &'a Graph,
+    /// The targets of the plan.
+    pub targets: &'a [Attribute],
+    /// What each request builds; see [`split`].
+    pub built: &'a [Vec<Attribute>],
+    /// What must be built for all targets, final ones included.
+    pub needed: &'a Needed,
+    /// The machines that the provider offers.
+    pub executors: &'a [Executor],
+    /// Assumptions about time.
+    pub costs: &'a CostModel,
+}
+
+/// Adds the final jobs. Gives warnings.
+pub fn add(plan: &mut Plan, inputs: &Inputs) -> Result<Vec<String>> {
+    if inputs.requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut finals = Finals::new(plan, inputs);
+    for (request, built) in inputs.requests.iter().zip(inputs.built) {
+        match &request.task {
+            Task::Build(patterns) => finals.build(request, patterns, built)?,
+            Task::Run { .. } => finals.run(request)?,
+        }
+    }
+    finals.name();
+    let Finals { jobs, skipped, warnings, .. } = finals;
+    plan.final_jobs = jobs;
+    plan.skipped.extend(skipped);
+    plan.skipped.sort_by(|a, b| a.target.cmp(&b.target));
+    Ok(warnings)
+}
+
+struct Finals<'a> {
+    plan: &'a Plan,
+    inputs: &'a Inputs<'a>,
+    /// The job that builds a derivation and no other does.
+    owner: HashMap<DrvId, JobIndex>,
+    co_located: HashSet<DrvId>,
+    /// Everything that patterns may mean so far: targets, and attributes of the final jobs before.
+    known: Vec<(&'a AttributePath, DrvId)>,
+    jobs: Vec<FinalJob>,
+    skipped: Vec<Skipped>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Finals<'a> {
+    fn new(plan: &'a Plan, inputs: &'a Inputs<'a>) -> Self {
+        let find = |path: &Arc<str>| inputs.graph.find(path);
+        let owned = plan.jobs.iter().enumerate().flat_map(|(at, job)| {
+            job.derivations.iter().filter_map(move |path| Some((find(path)?, JobIndex(at as u32))))
+        });
+        Self {
+            plan,
+            inputs,
+            owner: owned.collect(),
+            co_located: plan.jobs.iter().flat_map(|job| &job.co_located).filter_map(find).collect(),
+            known: inputs.targets.iter().map(|(attribute, id)| (attribute, *id)).collect(),
+            jobs: Vec::new(),
+            skipped: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn job(&self, index: JobIndex) -> &Job {
+        match self.jobs.get(index.at().wrapping_sub(self.plan.jobs.len())) {
+            Some(job) => &job.job,
+            None => &self.plan.jobs[index.at()],
+        }
+    }
+
+    /// The attributes that a pattern means.
+    fn meant(&self, pattern: &Pattern) -> Vec<(&'a AttributePath, DrvId)> {
+        self.known.iter().filter(|(attribute, _)| pattern.matches(attribute.names())).copied().collect()
+    }
+
+    /// ` (did you mean …?)`
+    fn hint(&self, pattern: &Pattern) -> String {
+        let names: Vec<String> = self.known.iter().map(|(attribute, _)| attribute.to_string()).collect();
+        nearest(&pattern.to_string(), names.iter().map(String::as_str))
+            .map(|name| format!(" (did you mean `{name}`?)"))
+            .unwrap_or_default()
+    }
+
+    /// The targets that come before, and the jobs that build them.
+    fn after(&mut self, request: &FinalJobRequest) -> (Vec<(&'a AttributePath, DrvId)>, BTreeSet<JobIndex>) {
+        let Some(patterns) = &request.after else {
+            let all = self.inputs.targets.iter().map(|(attribute, id)| (attribute, *id)).collect();
+            return (all, (0..self.plan.jobs.len()).map(|at| JobIndex(at as u32)).collect());
+        };
+        let mut found = Vec::new();
+        for pattern in patterns {
+            let meant = self.meant(pattern);
+            if meant.is_empty() {
+                let warning = format!(
+                    "final job `{}` comes after `{pattern}`, which is no target{}",
+                    request.name,
+                    self.hint(pattern)
+                );
+                self.warnings.push(warning);
+            }
+            found.extend(meant);
+        }
+        found.sort_unstable();
+        found.dedup();
+        let jobs = found.iter().filter_map(|(_, id)| self.owner.get(id).copied()).collect();
+        (found, jobs)
+    }
+
+    /// A job that runs a command.
+    fn run(&mut self, request: &FinalJobRequest) -> Result<()> {
+        let Task::Run { command, checkout, restore, environment } = &request.task else { return Ok(()) };
+        let (after, mut direct) = self.after(request);
+        let targets = match restore {
+            None => self.restorable(request, after),
+            Some(patterns) => {
+                let mut all = Vec::new();
+                for pattern in patterns {
+                    let meant = self.meant(pattern);
+                    let none = meant.is_empty();
+                    let found = self.restorable(request, meant);
+                    if found.is_empty() {
+                        bail!(
+                            "final job `{}` wants `{pattern}` restored, {}",
+                            request.name,
+                            if none {
+                                format!("which is no target{}", self.hint(pattern))
+                            } else {
+                                format!("and cannot have it: {}", self.warnings.pop().unwrap_or_default())
+                            }
+                        );
+                    }
+                    all.extend(found);
+                }
+                all.sort_unstable();
+                all.dedup();
+                all
+            }
+        };
+        direct.extend(targets.iter().filter_map(|(_, id)| self.owner.get(id).copied()));
+        let (system, executor) = self.machine(request);
+        let mut job = self.shell(request, &system, executor, direct);
+        job.name = request.name.clone();
+        self.jobs.push(FinalJob {
+            restore: restored::name(self.inputs.graph, &targets, &system),
+            job,
+            run: Some(command.clone()),
+            checkout: *checkout,
+            environment: environment.clone(),
+        });
+        Ok(())
+    }
+
+    /// Those targets whose outputs a job can have before it builds anything; warns about others.
+    fn restorable(
+        &mut self,
+        request: &FinalJobRequest,
+        targets: Vec<(&'a AttributePath, DrvId)>,
+    ) -> Vec<(&'a AttributePath, DrvId)> {
+        let (inputs, owner) = (self.inputs, &self.owner);
+        let mut found = targets;
+        found.retain(|(attribute, id)| {
+            let problem = if inputs.graph.node(*id).is_floating() {
+                "its output path is known only once it is built"
+            } else if inputs.needed.has(*id) && !owner.contains_key(id) {
+                "no job builds it"
+            } else {
+                return true;
+            };
+            self.warnings.push(format!("final job `{}` does without target `{attribute}`: {problem}", request.name));
+            false
+        });
+        found
+    }
+
+    /// A job a system that builds attributes.
+    fn build(&mut self, request: &FinalJobRequest, patterns: &'a [Pattern], built: &'a [Attribute]) -> Result<()> {
+        self.check_built(request, patterns, built)?;
+        let (inputs, graph) = (self.inputs, self.inputs.graph);
+        let mut by_system: BTreeMap<&str, Vec<&'a Attribute>> = BTreeMap::new();
+        for attribute in built {
+            let (path, id) = (&attribute.0, attribute.1);
+            let system = &*graph.node(id).system;
+            let executor = system == BUILTIN || self.executor(request, system).is_some();
+            let reason = match (inputs.needed.has(id), executor) {
+                (false, _) => SkipReason::Available,
+                (true, false) => SkipReason::NoExecutor,
+                (true, true) => {
+                    by_system.entry(system).or_default().push(attribute);
+                    continue;
+                }
+            };
+            let derivation = Some(graph.path(id).into());
+            self.skipped.push(Skipped { target: path.clone(), derivation, reason, place: None });
+        }
+        let count = by_system.len();
+        for (system, attributes) in by_system {
+            let job = self.build_on(request, system, &attributes, count > 1)?;
+            let index = JobIndex((self.plan.jobs.len() + self.jobs.len()) as u32);
+            self.owner.extend(job.derivations.iter().filter_map(|path| Some((graph.find(path)?, index))));
+            self.jobs.push(FinalJob {
+                job,
+                restore: Vec::new(),
+                run: None,
+                checkout: false,
+                environment: BTreeMap::new(),
+            });
+        }
+        self.known.extend(built.iter().map(|(attribute, id)| (attribute, *id)));
+        Ok(())
+    }
+
+    /// A pattern that means nothing, or what another job builds, is a mistake.
+    fn check_built(&self, request: &FinalJobRequest, patterns: &[Pattern], built: &[Attribute]) -> Result<()> {
+        let left_out = self.plan.skipped.iter().map(|skipped| &skipped.target);
+        let left_out: Vec<_> = left_out.chain(self.plan.errors.iter().map(|error| &error.target)).collect();
+        for pattern in patterns {
+            let is_meant = |attribute: &AttributePath| pattern.matches(attribute.names());
+            if !built.iter().any(|(attribute, _)| is_meant(attribute)) && !left_out.iter().any(|path| is_meant(path)) {
+                let other = self.inputs.built.iter().flatten().any(|(attribute, _)| is_meant(attribute));
+                let why = if other { "another final job builds it" } else { "no such attribute is a derivation" };
+                bail!("final job `{}` cannot build `{pattern}`: {why}", request.name);
+            }
+        }
+        for (attribute, id) in built {
+            if let Some(owner) = self.owner.get(id) {
+                bail!(
+                    "final job `{}` is to build `{attribute}`, but job `{}` has to build it: a target is the same derivation, \
+                     or needs it",
+                    request.name,
+                    self.job(*owner).name
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn build_on(
+        &mut self,
+        request: &FinalJobRequest,
+        system: &str,
+        attributes: &[&'a Attribute],
+        many_systems: bool,
+    ) -> Result<Job> {
+        let (_, mut direct) = self.after(request);
+        let (graph, needed) = (self.inputs.graph, self.inputs.needed);
+        let mut seen: BTreeSet<DrvId> = attributes.iter().map(|(_, id)| *id).collect();
+        let mut open: Vec<DrvId> = seen.iter().copied().collect();
+        while let Some(id) = open.pop() {
+            for input in graph.inputs(id).iter().filter(|input| needed.has(input.drv)) {
+                match self.owner.get(&input.drv) {
+                    Some(&owner) => drop(direct.insert(owner)),
+                    None if seen.insert(input.drv) => open.push(input.drv),
+                    None => {}
+                }
+            }
+        }
+        let main = self.main_system();
+        let system = if system == BUILTIN { &*main } else { system };
+        for &id in &seen {
+            let node = graph.node(id);
+            if *node.system != *system && &*node.system != BUILTIN {
+                bail!(
+                    "final job `{}` builds on {system}, but needs `{}` of {}, which no other job builds: make that a target",
+                    request.name,
+                    node.name(),
+                    node.system
+                );
+            }
+        }
+        // Numbers of inputs are smaller than those of their consumers: ascending is a build order.
+        let (co_located, owned): (Vec<DrvId>, Vec<DrvId>) = seen.iter().partition(|id| self.co_located.contains(id));
+        let executor = self.executor(request, system);
+        let mut job = self.shell(request, system, executor, direct);
+        if many_systems {
+            job.name = format!("{} ({system})", request.name);
+        }
+        let paths = |ids: &[DrvId]| ids.iter().map(|&id| graph.path(id).into()).collect();
+        (job.derivations, job.co_located) = (paths(&owned), paths(&co_located));
+        job.targets = attributes.iter().map(|(attribute, _)| attribute.clone()).collect();
+        job.targets.sort_unstable();
+        job.estimate = self.estimate(&seen, attributes, executor.map_or(1, |executor| executor.cores));
+        Ok(job)
+    }
+
+    /// Start-up and then the longest path, or all work on all cores.
+    fn estimate(&self, ids: &BTreeSet<DrvId>, targets: &[&Attribute], cores: u32) -> Estimate {
+        let (graph, costs) = (self.inputs.graph, self.inputs.costs);
+        let mut height: HashMap<DrvId, u64> = HashMap::new();
+        let (mut path, mut work, mut from) = (0, 0, EstimateSource::History);
+        for &id in ids {
+            let own = costs.of(graph.node(id), &graph.path(id), targets.iter().any(|(_, target)| *target == id));
+            let below = graph.inputs(id).iter().filter_map(|input| height.get(&input.drv)).max().copied();
+            let end = below.unwrap_or(0) + own.duration;
+            height.insert(id, end);
+            path = end.max(path);
+            work += own.duration;
+            from = own.from.max(from);
+        }
+        Estimate { duration: costs.start_up + path.max(work / u64::from(cores.max(1))), from }
+    }
+
+    /// A job that does nothing yet, behind these others.
+    fn shell(
+        &self,
+        request: &FinalJobRequest,
+        system: &str,
+        executor: Option<&Executor>,
+        direct: BTreeSet<JobIndex>,
+    ) -> Job {
+        let below: BTreeSet<JobIndex> =
+            direct.iter().flat_map(|&index| self.job(index).inputs.iter().copied()).collect();
+        Job {
+            id: String::new(),
+            name: request.name.clone(),
+            system: system.into(),
+            targets: Vec::new(),
+            derivations: Vec::new(),
+            co_located: Vec::new(),
+            requires: direct.difference(&below).copied().collect(),
+            inputs: direct.union(&below).copied().collect(),
+            executor: executor.map(|executor| executor.name.clone()),
+            image: executor.map(|executor| executor.image.clone()),
+            resource_class: executor.map(|executor| executor.resource_class.clone()),
+            options: JobOptions::default(),
+            estimate: Estimate { duration: self.inputs.costs.start_up, from: EstimateSource::Default },
+        }
+    }
+
+    /// The executor that a request names, else the first one of the system.
+    fn executor(&self, request: &FinalJobRequest, system: &str) -> Option<&'a Executor> {
+        let builds = |executor: &&Executor| executor.systems.iter().any(|has| has == system);
+        match &request.executor {
+            Some(name) => self.inputs.executors.iter().find(|executor| executor.name == *name).filter(builds),
+            None => self.inputs.executors.iter().find(builds),
+        }
+    }
+
+    /// Where a command runs.
+    fn machine(&self, request: &FinalJobRequest) -> (String, Option<&'a Executor>) {
+        let main = self.main_system();
+        match &request.executor {
+            None => (main.clone(), self.executor(request, &main)),
+            Some(name) => {
+                let executor = self.inputs.executors.iter().find(|executor| executor.name == *name);
+                let system = executor.and_then(|executor| {
+                    executor.systems.iter().find(|system| **system == main).or(executor.systems.first())
+                });
+                (system.unwrap_or(&main).clone(), executor)
+            }
+        }
+    }
+
+    /// The system that most jobs are of, else most targets, among those that there are machines for.
+    fn main_system(&self) -> String {
+        let graph = self.inputs.graph;
+        let jobs: Vec<&str> = self.plan.jobs.iter().map(|job| job.system.as_str()).collect();
+        let all = self.inputs.built.iter().flatten().chain(self.inputs.targets);
+        let targets: Vec<&str> = all.map(|(_, id)| &*graph.node(*id).system).collect();
+        let offered: Vec<&str> =
+            self.inputs.executors.iter().flat_map(|executor| &executor.systems).map(String::as_str).collect();
+        for systems in [jobs, targets] {
+            let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+            systems.iter().filter(|system| offered.contains(*system)).for_each(|system| {
+                *count.entry(system).or_default() += 1;
+            });
+            if let Some((system, _)) =
+                count.into_iter().max_by_key(|&(system, count)| (count, std::cmp::Reverse(system)))
+            {
+                return system.to_owned();
+            }
+        }
+        offered.first().copied().unwrap_or(BUILTIN).to_owned()
+    }
+
+    /// Gives all final jobs names and ids that no other job has.
+    fn name(&mut self) {
+        let wishes: Vec<names::Naming> = self
+            .jobs
+            .iter()
+            .map(|job| names::Naming {
+                wish: job.job.name.clone(),
+                content: vec![job.job.name.clone()],
+                paths: Vec::new(),
+            })
+            .collect();
+        let mut ids: HashSet<String> = self.plan.jobs.iter().map(|job| job.id.clone()).collect();
+        let mut taken: HashSet<String> = self.plan.jobs.iter().map(|job| job.name.to_lowercase()).collect();
+        for (job, wish) in self.jobs.iter_mut().zip(names::assign(&wishes)) {
+            let (mut name, mut id, mut number) = (wish.name.clone(), wish.id.clone(), 1);
+            while !(ids.insert(id.clone()) & taken.insert(name.to_lowercase())) {
+                let suffix = if number == 1 { "final".to_owned() } else { format!("final-{number}") };
+                number += 1;
+                name = format!("{} ({suffix})", wish.name);
+                id = format!("{}-{suffix}", &wish.id[..wish.id.len().min(50)]);
+            }
+            (job.job.name, job.job.id) = (name, id);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The steps of a final job that runs a command: what it needs is restored, the record of that is kept, and then the user's command
+//! runs in a step of its own, whose end is the job's.
+//!
+//! The command and its variables are untrusted text. They pass through [`template::escape`] on their way into the configuration,
+//! and nothing else: YAML quotes them, and no shell reads them before the one that runs the command.
+
+use anyhow::Result;
+
+use super::super::yaml::Yaml;
+use super::steps::{self, Kind, run, step};
+use super::{Options, template};
+use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE};
+
+/// The folder of links to restored outputs: an absolute path, since nothing expands `~` in a variable.
+pub const RESTORED_DIR: &str = "/tmp/nixdag/restored";
+
+/// The steps; `command` is the job's.
+pub fn of(job: &FinalJob, command: &str, kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
+    let Some(bundle) = &options.bundle else { return Ok(vec![steps::no_bundle()]) };
+    let mut list = steps::start(kind, bundle, options)?;
+    if options.has_workspace() && !job.job.inputs.is_empty() {
+        list.push(steps::attach());
+    }
+    if job.checkout {
+        list.push(Yaml::text("checkout"));
+    }
+    let mut script = steps::prepare(kind, bundle, &job.job.id)?;
+    script.push_str(&steps::build(options, &format!("--restore {RESTORED_DIR} "))?);
+    list.push(run("Restore", &script));
+    list.extend(steps::keep_results());
+    list.push(steps::verdict(kind));
+    let variables = [(RESTORED_VARIABLE, RESTORED_DIR)].into_iter();
+    let outputs = job.outputs().filter_map(|output| Some((output.variable.as_deref()?, output.path.as_str())));
+    let own = job.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let environment =
+        variables.chain(outputs).chain(own).map(|(name, value)| (name, Yaml::Text(template::escape(value))));
+    // What names its own interpreter has to begin with it.
+    let path = if command.starts_with("#!") { "" } else { steps::path(kind) };
+    list.push(step(
+        "run",
+        [
+            ("name", Yaml::Text(template::label(&job.job.name))),
+            ("environment", Yaml::map(environment)),
+            ("command", Yaml::Script(format!("{path}{}", template::escape(command)))),
+        ],
+    ));
+    Ok(list)
+}

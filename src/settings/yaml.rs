@@ -1,0 +1,278 @@
+//! Reading YAML for people: errors name the nearest key, what was expected, line and column.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use anyhow::{Result, ensure};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
+
+use crate::nearest::nearest;
+use crate::pattern::Pattern;
+use crate::printable::printable;
+
+/// Brackets that may be open at once: the reader's own work grows with the square of it.
+const MAX_BRACKETS: usize = 256;
+
+/// Refuses text whose flow collections are nested too deeply to be read in reasonable time. Counts brackets in strings too, of
+/// which no sound file has that many.
+pub fn check_nesting(text: &str) -> Result<()> {
+    let (mut open, mut most) = (0usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        most = open.max(most);
+    }
+    ensure!(most <= MAX_BRACKETS, "{most} brackets are open at once, {MAX_BRACKETS} are allowed");
+    Ok(())
+}
+
+/// The reader's message on one line, fit for a terminal.
+pub fn message(error: &serde_yaml::Error) -> String {
+    printable(&error.to_string())
+}
+
+/// Which of the known keys comes next.
+pub struct Key<'k> {
+    /// All keys that are known.
+    pub known: &'k [&'static str],
+    /// Which of them were there already.
+    pub seen: &'k mut Vec<bool>,
+}
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = usize;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<usize, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = usize;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "one of the keys {}", listed(self.known))
+    }
+
+    fn visit_str<E: de::Error>(self, key: &str) -> Result<usize, E> {
+        let Some(at) = self.known.iter().position(|known| *known == key) else {
+            return Err(E::custom(unknown("key", key, self.known)));
+        };
+        if std::mem::replace(&mut self.seen[at], true) {
+            return Err(E::custom(format!("the key `{key}` stands there twice")));
+        }
+        Ok(at)
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Says that a name is not known, and which one was meant.
+fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    let shown: String = name.chars().take(60).collect();
+    let shown = shown.escape_debug();
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("unknown {what} `{shown}` (did you mean `{meant}`?)"),
+        None => format!("unknown {what} `{shown}` (known: {})", listed(known)),
+    }
+}
+
+/// Implements `Deserialize` for a struct of options: a mapping whose keys are known, each at most once.
+macro_rules! mapping {
+    ($type:ident, $expected:literal, { $($key:literal => $field:ident),+ $(,)? }) => {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Reader;
+                impl<'de> serde::de::Visitor<'de> for Reader {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                        f.write_str($expected)
+                    }
+
+                    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$type, A::Error> {
+                        const KNOWN: &[&str] = &[$($key),+];
+                        let mut read = $type::default();
+                        let mut seen = vec![false; KNOWN.len()];
+                        while let Some(at) =
+                            map.next_key_seed($crate::settings::yaml::Key { known: KNOWN, seen: &mut seen })?
+                        {
+                            match KNOWN[at] {
+                                $($key => read.$field = Some(map.next_value()?),)+
+                                // `Key` gives positions of known keys only.
+                                _ => unreachable!("a key of another mapping"),
+                            }
+                        }
+                        Ok(read)
+                    }
+                }
+                deserializer.deserialize_map(Reader)
+            }
+        }
+    };
+}
+pub(super) use mapping;
+
+/// A list of values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct List<T>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de> + Expected> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de> + Expected> Visitor<'de> for Reader<T> {
+            type Value = List<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                write!(f, "a list of {}", T::PLURAL)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<List<T>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(List(items))
+            }
+        }
+        deserializer.deserialize_seq(Reader(PhantomData))
+    }
+}
+
+/// What messages call several of something.
+pub trait Expected {
+    /// The plural.
+    const PLURAL: &'static str;
+}
+
+/// A pattern of attributes, as a string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatternText(pub Pattern);
+
+impl Expected for PatternText {
+    const PLURAL: &'static str = "attribute patterns";
+}
+
+impl Expected for super::file::FinalJobEntry {
+    const PLURAL: &'static str = "final jobs";
+}
+
+impl<'de> Deserialize<'de> for PatternText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = PatternText;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a pattern of attributes such as `packages.*.*`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<PatternText, E> {
+                Pattern::parse(text).map(PatternText).map_err(|error| E::custom(format!("{error:#}")))
+            }
+        }
+        deserializer.deserialize_str(Reader)
+    }
+}
+
+/// One of a few names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice<T>(pub T);
+
+/// A set of names.
+pub trait Named: Copy + 'static {
+    /// All names and what they mean.
+    const ALL: &'static [(&'static str, Self)];
+}
+
+impl<'de, T: Named> Deserialize<'de> for Choice<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<T: Named> Visitor<'_> for Reader<T> {
+            type Value = Choice<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                write!(f, "one of {}", listed(&names::<T>()))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Choice<T>, E> {
+                match T::ALL.iter().find(|(name, _)| *name == text) {
+                    Some((_, value)) => Ok(Choice(*value)),
+                    None => Err(E::custom(unknown("value", text, &names::<T>()))),
+                }
+            }
+        }
+        deserializer.deserialize_str(Reader(PhantomData))
+    }
+}
+
+fn names<T: Named>() -> Vec<&'static str> {
+    T::ALL.iter().map(|(name, _)| *name).collect()
+}
+
+/// A value that an environment variable can have: a string, a whole number or a boolean as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scalar(pub String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a string, in quotes where YAML would read something else")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar(text.to_owned()))
+            }
+
+            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<Scalar, E> {
+                Ok(Scalar(truth.to_string()))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Scalar, E> {
+                Ok(Scalar(number.to_string()))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Scalar, E> {
+                Ok(Scalar(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+/// A string (true) or a list of strings (false).
+pub fn text_or_list<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    expected: &'static str,
+) -> Result<(bool, Vec<String>), D::Error> {
+    struct Reader(&'static str);
+    impl<'de> Visitor<'de> for Reader {
+        type Value = (bool, Vec<String>);
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok((true, vec![text.to_owned()]))
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut texts = Vec::new();
+            while let Some(text) = list.next_element()? {
+                texts.push(text);
+            }
+            Ok((false, texts))
+        }
+    }
+    deserializer.deserialize_any(Reader(expected))
+}
