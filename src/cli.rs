@@ -73,6 +73,9 @@ pub struct GenerateArgs {
     /// Write nothing; fail if the output file is not what would be written
     #[arg(long, requires = "output")]
     pub check: bool,
+    /// Write what the jobs build from into this folder: the plan, the derivations with their sources, and this program
+    #[arg(long, value_name = "DIR", conflicts_with = "check")]
+    pub bundle: Option<PathBuf>,
 }
 
 /// `nixdag build`

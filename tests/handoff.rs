@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use nixdag::build::record::{Outcome, Role};
+use nixdag::handoff::bundle::Bundle;
+use nixdag::nix::hash::Sha256;
 use support::pipeline::{JobOf, Pipeline, user_setting, with_each_nix};
 use support::{run, shown, with_nix};
 
@@ -298,5 +300,30 @@ fn content_addressed_outputs_are_handed_on_with_their_realisations() {
         assert_eq!(narinfos.count(), 3);
         pipeline.run("ca", &[]).succeeds();
         assert_eq!(pipeline.built().len(), 3, "with the realisations at hand nothing is built again");
+    });
+}
+
+#[test]
+fn what_generate_bundles_is_what_the_jobs_build() {
+    with_nix("what_generate_bundles_is_what_the_jobs_build", || {
+        let mut pipeline = Pipeline::new(DIAMOND, &[]);
+        let roots: serde_json::Map<String, serde_json::Value> = ["a", "b", "c", "d"]
+            .iter()
+            .map(|name| (format!("packages.x86_64-linux.{name}"), pipeline.drv(name).into()))
+            .collect();
+        fs::write(pipeline.dir().join("roots.json"), serde_json::to_string(&roots).unwrap()).unwrap();
+        fs::write(pipeline.dir().join("nothing"), "").unwrap();
+        let arguments =
+            ["generate", "--roots", "roots.json", "--available", "nothing", "--bundle", "bundle", "-o", "config.yml"];
+        run(pipeline.dir(), env!("CARGO_BIN_EXE_nixdag"), &arguments);
+
+        let config = fs::read_to_string(pipeline.dir().join("config.yml")).unwrap();
+        let (_, plan) = Bundle::open(&pipeline.bundle(), None).unwrap();
+        pipeline.sha256 = Sha256::of(&fs::read(pipeline.bundle().join("manifest")).unwrap());
+        assert!(config.contains(&pipeline.sha256.base16()));
+        assert_eq!(plan.jobs.len(), 4);
+        pipeline.plan = plan;
+        pipeline.run_all();
+        assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d"]);
     });
 }

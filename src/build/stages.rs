@@ -56,7 +56,7 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
 fn read_hand_offs(request: &Request) -> Result<HandOffs> {
     let HandOff::Workspace(workspace) = &request.hand_off else { return HandOffs::read(Vec::new()) };
     let own = request.job();
-    partial_cache::clean(&workspace.join(&own.id))?;
+    partial_cache::prepare(&workspace.join(&own.id), &request.plan.store_dir)?;
     let mut ids: Vec<&str> = own.inputs.iter().map(|input| request.plan.jobs[input.at()].id.as_str()).collect();
     ids.sort_unstable();
     ids.insert(0, &own.id);

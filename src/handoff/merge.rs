@@ -165,7 +165,7 @@ impl HandOffs {
             fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
         }
         let info = into.join("nix-cache-info");
-        fs::write(&info, format!("StoreDir: {store_dir}\nWantMassQuery: 1\nPriority: 1\n"))
+        fs::write(&info, partial_cache::cache_info(store_dir))
             .with_context(|| format!("cannot write `{}`", info.display()))?;
         for copy in self.copies.values().filter_map(|copies| copies.first()) {
             let dir = std::path::absolute(&self.sources[copy.source].dir)?;
