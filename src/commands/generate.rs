@@ -47,11 +47,10 @@ fn bundle(dir: &Path, plan: &Plan, settings: &Settings) -> Result<BundleReferenc
         summary.bytes,
         dir.display()
     );
-    if !summary.absent_sources.is_empty() {
+    if let Some(first) = summary.absent_sources.first() {
         eprintln!(
-            "warning: {} sources are not in this machine's store, jobs have to find them in a substituter: {}",
+            "warning: {} sources are not in this machine's store, jobs have to find them in a substituter (`{first}` …)",
             summary.absent_sources.len(),
-            summary.absent_sources.join(" ")
         );
     }
     Ok(BundleReference { manifest_sha256: summary.sha256.base16(), system: system::current() })
