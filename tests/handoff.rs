@@ -11,7 +11,7 @@ use std::process::Command;
 use nixdag::build::record::{Outcome, Role};
 use nixdag::handoff::bundle::Bundle;
 use nixdag::nix::hash::Sha256;
-use support::pipeline::{JobOf, Pipeline, user_setting, with_each_nix};
+use support::pipeline::{JobOf, Pipeline, empty_store, user_setting, with_each_nix};
 use support::{run, shown, with_nix};
 
 /// The diamond: b and c take a, d takes b and c. a and b are referred to at run time, by paths inside of outputs.
@@ -35,7 +35,13 @@ fn a_diamond_on_four_empty_machines_builds_each_derivation_once() {
                 ("d", &["d"], &[], &["a", "b", "c"]),
             ],
         );
-        pipeline.run_all();
+        // Folders of other people have spaces in their names.
+        let temporary = pipeline.dir().join("a folder, 50% ü");
+        fs::create_dir(&temporary).unwrap();
+        for job in ["a", "b", "c", "d"] {
+            let mut command = pipeline.command(job, &[]);
+            pipeline.ran(job, command.env("TMPDIR", &temporary).output().unwrap()).succeeds();
+        }
         assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d"]);
         // Each job hands off its own output alone.
         for job in ["a", "b", "c", "d"] {
@@ -325,5 +331,36 @@ fn what_generate_bundles_is_what_the_jobs_build() {
         pipeline.plan = plan;
         pipeline.run_all();
         assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d"]);
+    });
+}
+
+#[test]
+fn derivations_come_from_a_folder_too_and_sources_that_are_nowhere_are_named() {
+    with_each_nix("derivations_come_from_a_folder_too_and_sources_that_are_nowhere_are_named", || {
+        let pipeline = Pipeline::new(
+            r#"
+            rec {
+              a = drv "a" "echo a > $out";
+              b = drv "b" "cat ${a} > $out";
+              sourced = drv "sourced" "cat ${builtins.toFile "source" "text"} > $out";
+            }"#,
+            &[("plain", &["a", "b"], &[], &[]), ("sourced", &["sourced"], &[], &[])],
+        );
+        let drvs = pipeline.dir().join("drvs");
+        fs::create_dir(&drvs).unwrap();
+        for name in ["a", "b", "sourced"] {
+            let drv = pipeline.drv(name);
+            fs::copy(drv, drvs.join(&drv["/nix/store/".len()..])).unwrap();
+        }
+        let build = |job: &str| {
+            let plan = pipeline.bundle().join("plan.json");
+            let results = pipeline.dir().join("results").join(job);
+            let mut command = empty_store("exec \"$@\"");
+            command.args([env!("CARGO_BIN_EXE_nixdag"), "build", "--job", job, "--plan"]).arg(plan);
+            command.arg("--drv-dir").arg(&drvs).arg("--results").arg(results);
+            pipeline.ran(job, command.output().unwrap())
+        };
+        build("plain").succeeds().has("b", Outcome::Built);
+        build("sourced").fails(&["sources that derivations name cannot be fetched", "-source"]);
     });
 }

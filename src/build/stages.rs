@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use super::guard::{self, Deliverers, Guard};
@@ -106,24 +106,26 @@ fn import_derivations(request: &Request, here: &[&str], store: &Store, say: &mut
             let graph = Graph::load(here.iter().copied(), dir, &request.plan.store_dir)?;
             say(&format!("importing {} derivations", graph.len()));
             let paths: Vec<String> = graph.ids().map(|id| graph.path(id)).collect();
+            fetch_sources(store, &strs(&path_archive::sources(&paths, dir)?))?;
             store.import(|out| path_archive::export_files(&paths, dir, out))
         }
         Derivations::Store => Ok(()),
     }
 }
 
-/// Sources that the planning machine did not have either: only a substituter can help.
+/// Sources that did not come with the derivations: where the store lacks them too, only a substituter can help.
 fn fetch_sources(store: &Store, paths: &[&str]) -> Result<()> {
     let absent = if paths.is_empty() { Vec::new() } else { store.invalid(paths)? };
     if absent.is_empty() {
         return Ok(());
     }
-    let mut command = store.command(&["--realise"]);
-    command.args(&absent);
-    let output = store::run(&mut command)?;
-    if !output.status.success() {
-        bail!(
-            "sources that the bundle lacks cannot be fetched: {} (make the plan on a machine whose store has them)",
+    for share in store::shares(&strs(&absent)) {
+        let mut command = store.command(&["--realise"]);
+        command.args(share);
+        let output = store::run(&mut command)?;
+        ensure!(
+            output.status.success(),
+            "sources that derivations name cannot be fetched: {} (a bundle made on a machine whose store has them brings them)",
             store::complaint(&output.stderr)
         );
     }
@@ -135,15 +137,21 @@ fn link(store: Store, hand_offs: &HandOffs, store_dir: &str) -> Result<(Store, O
     if hand_offs.is_empty() {
         return Ok((store, None));
     }
-    // A daemon is another user.
-    let merged = tempfile::Builder::new()
-        .prefix("nixdag-substituter-")
-        .permissions(fs::Permissions::from_mode(0o755))
-        .tempdir()
-        .context("cannot make a temporary folder")?;
-    let folder = merged.path().join("cache");
-    hand_offs.link(&folder, store_dir)?;
-    Ok((store.with_option("extra-substituters", &merge::substituter(&folder)), Some(merged)))
+    let make = |parent: &Path| -> Result<(TempDir, String)> {
+        // A daemon is another user.
+        let permissions = fs::Permissions::from_mode(0o755);
+        let merged = tempfile::Builder::new()
+            .prefix("nixdag-substituter-")
+            .permissions(permissions)
+            .tempdir_in(parent)
+            .with_context(|| format!("cannot make a folder in `{}`", parent.display()))?;
+        let url = merge::substituter(&merged.path().join("cache"))
+            .with_context(|| format!("Nix cannot read a cache in `{}`: its path is unusual", parent.display()))?;
+        Ok((merged, url))
+    };
+    let (merged, url) = make(&std::env::temp_dir()).or_else(|_| make(Path::new("/tmp")))?;
+    hand_offs.link(&merged.path().join("cache"), store_dir)?;
+    Ok((store.with_option("extra-substituters", &url), Some(merged)))
 }
 
 /// What a job has to do, and what of it was done before.
