@@ -71,11 +71,21 @@ pub struct GenerateArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Write nothing; fail if the output file is not what would be written
-    #[arg(long, requires = "output")]
+    #[arg(long, requires = "output", conflicts_with = "bundle")]
     pub check: bool,
-    /// Write what the jobs build from into this folder: the plan, the derivations with their sources, and this program
-    #[arg(long, value_name = "DIR", conflicts_with = "check")]
+
+    /// Write what the jobs build from (plan, derivations, this program) into this folder, and its digest beside it
+    #[arg(long, value_name = "DIR", help_heading = "Jobs")]
     pub bundle: Option<PathBuf>,
+    /// The store that jobs push their results to, e.g. `s3://bucket`
+    #[arg(long, value_name = "URL", help_heading = "Jobs")]
+    pub cache: Option<String>,
+    /// What a pipeline takes from earlier ones through the CI's own cache
+    #[arg(long, value_enum, default_value_t = ReuseKind::Branch, help_heading = "Jobs")]
+    pub reuse: ReuseKind,
+    /// The branch whose results other branches may take too
+    #[arg(long, value_name = "BRANCH", help_heading = "Jobs")]
+    pub default_branch: Option<String>,
 }
 
 /// `nixdag build`
@@ -183,6 +193,15 @@ pub enum ReportFormat {
     Json,
 }
 
+/// What a pipeline takes from earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReuseKind {
+    /// Results of the same branch, and of the default branch where that is named
+    Branch,
+    /// Nothing
+    Off,
+}
+
 /// Formats of `nixdag plan`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PlanFormat {
@@ -212,6 +231,35 @@ pub enum GraphLevel {
     Derivations,
 }
 
+/// How derivations share jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Granularity {
+    /// Each target has a job of its own; what lies below is planned freely
+    Target,
+    /// Targets share jobs where that pays
+    Auto,
+    /// One job a system
+    Single,
+}
+
+/// Wall time against machine time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Objective {
+    /// The shortest wall time
+    Time,
+    /// The least machine time at nearly the shortest wall time
+    Balanced,
+    /// The least machine time at no more than twice the shortest wall time
+    Cost,
+}
+
+fn parse_reserve(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(reserve) if (0.0..=100.0).contains(&reserve) => Ok(reserve),
+        _ => Err("a number from 0 to 100 is expected".into()),
+    }
+}
+
 /// What every planning command takes.
 #[derive(Debug, Args)]
 pub struct Planning {
@@ -220,7 +268,7 @@ pub struct Planning {
     pub flake: Option<String>,
 
     /// Take a plan that `nixdag plan --format json` printed
-    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["roots", "select", "exclude", "system", "all_systems", "available", "local_store", "concurrency", "override_input", "allow_ifd"])]
+    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["roots", "select", "exclude", "system", "all_systems", "available", "local_store", "granularity", "objective", "max_jobs", "effort", "reserve", "concurrency", "history", "override_input", "allow_ifd"])]
     pub plan: Option<PathBuf>,
     /// Take a recorded evaluation: JSON from attribute to derivation path
     #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["override_input", "allow_ifd"])]
@@ -259,7 +307,28 @@ pub struct Planning {
     #[arg(long, help_heading = "Availability")]
     pub local_store: bool,
 
+    /// How derivations share jobs
+    #[arg(long, value_enum, default_value_t = Granularity::Target, help_heading = "Planning")]
+    pub granularity: Granularity,
+    /// Wall time against machine time
+    #[arg(long, value_enum, default_value_t = Objective::Balanced, help_heading = "Planning")]
+    pub objective: Objective,
+    /// Most jobs that the plan may have
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Planning")]
+    pub max_jobs: Option<u32>,
+    /// How long to search for a better plan, in multiples of the usual; 0 for not at all
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=1000), help_heading = "Planning")]
+    pub effort: u32,
+    /// How many times its own build time a job keeps free before its deadline [default: by objective, none for recorded times]
+    #[arg(long, value_name = "K", value_parser = parse_reserve, help_heading = "Planning")]
+    pub reserve: Option<f64>,
     /// Jobs that run at once
     #[arg(long, value_name = "N", default_value_t = 80, value_parser = clap::value_parser!(u32).range(1..), help_heading = "Planning")]
     pub concurrency: u32,
+    /// How results reach the jobs that need them [default: cache where `--cache` is given, else workspace]
+    #[arg(long, value_enum, help_heading = "Planning")]
+    pub handoff: Option<HandOffKind>,
+    /// Durations of earlier runs: `timings.json` files
+    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Planning")]
+    pub history: Vec<PathBuf>,
 }

@@ -9,6 +9,8 @@ use crate::executor::{Executor, circleci_defaults};
 use crate::nix::evaluate::Systems;
 use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
+use crate::plan::model::{Effort, Granularity, Limits, Objective, Options};
+use crate::provider::Provider;
 
 /// Where the plan comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,12 @@ pub struct Settings {
     pub available: Available,
     /// Assumptions about time.
     pub costs: CostModel,
+    /// Files with durations of earlier runs.
+    pub history: Vec<PathBuf>,
+    /// What the planner is asked for.
+    pub planner: Options,
+    /// How results reach the jobs that need them, where that is said.
+    pub handoff: Option<cli::HandOffKind>,
     /// The machines that the provider offers.
     pub executors: Vec<Executor>,
 }
@@ -95,8 +103,36 @@ impl Settings {
                 .collect(),
             allow_import_from_derivation: flags.allow_ifd,
             available,
-            costs: CostModel { concurrency: flags.concurrency, ..CostModel::default() },
+            costs: CostModel { concurrency: flags.concurrency as usize, ..CostModel::default() },
+            history: flags.history.clone(),
+            planner: Options {
+                objective: match flags.objective {
+                    cli::Objective::Time => Objective::Time,
+                    cli::Objective::Balanced => Objective::Balanced,
+                    cli::Objective::Cost => Objective::Cost,
+                },
+                granularity: match flags.granularity {
+                    cli::Granularity::Target => Granularity::Target,
+                    cli::Granularity::Auto => Granularity::Auto,
+                    cli::Granularity::Single => Granularity::Single,
+                },
+                limits: limits(flags.max_jobs),
+                reserve: flags.reserve,
+                durations_recorded: false,
+                effort: Effort(flags.effort),
+            },
+            handoff: flags.handoff,
             executors: circleci_defaults(),
         })
+    }
+}
+
+/// What the provider allows, and what the user does.
+fn limits(max_jobs: Option<u32>) -> Limits {
+    let provider = Provider::CircleCi.limits();
+    Limits {
+        jobs: [provider.jobs, max_jobs].into_iter().flatten().min().map(|most| most as usize),
+        requires: provider.requires.map(|most| most as usize),
+        job_length: Some(provider.job_seconds * 1000),
     }
 }

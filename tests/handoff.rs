@@ -148,7 +148,9 @@ fn a_missing_hand_off_is_named_and_nothing_is_built_silently() {
         );
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
         assert_eq!(report["built_twice"][0]["derivation"], pipeline.drv("a"));
-        // What was built in a's place goes on to the jobs after this one.
+        // What was built in a's place goes on to the jobs after this one, and still does after a rerun that builds nothing.
+        assert_eq!(fs::read_dir(pipeline.handed_off("job-d").join("nar")).unwrap().count(), 2);
+        pipeline.run("job-d", &["--on-missing", "fail"]).succeeds().has("d", Outcome::Substituted);
         assert_eq!(fs::read_dir(pipeline.handed_off("job-d").join("nar")).unwrap().count(), 2);
     });
 }

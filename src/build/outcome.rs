@@ -176,11 +176,17 @@ pub struct Results {
     pub realisations: Vec<Realisation>,
 }
 
-/// Finds what a job hands on: what it owns as far as it exists, and what that refers to of all that was built here.
-pub fn results(store: &Store, graph: &Graph, records: &[DerivationRecord]) -> Result<Results> {
+/// Finds what a job hands on: what it owns as far as it exists, and what that refers to of all that was built here, now or, as
+/// `earlier` tells, in an earlier run of the same job.
+pub fn results<'a>(
+    store: &Store,
+    graph: &Graph,
+    records: &[DerivationRecord],
+    earlier: impl Iterator<Item = &'a str>,
+) -> Result<Results> {
     let mut realisations = Vec::new();
     let mut own = BTreeSet::new();
-    let mut beside = HashSet::new();
+    let mut beside: HashSet<String> = earlier.map(str::to_owned).collect();
     for record in records.iter().filter(|record| record.outcome.is_good()) {
         let mut outputs: Vec<String> = Vec::new();
         match graph.find(&record.derivation) {

@@ -273,7 +273,7 @@ impl<'a> Tracker<'a> {
                     None if text.starts_with("warning: ") => self.say(&text, now),
                     None => {
                         self.say(&format!("error: {text}"), now);
-                        if self.messages.len() < MAX_MESSAGES {
+                        if self.messages.len() < MAX_MESSAGES && !self.messages.contains(&text) {
                             self.messages.push(text);
                         }
                     }

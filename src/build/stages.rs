@@ -47,7 +47,7 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
         outcome::keep_failed_logs(logs, &record.derivations)?;
     }
     built?;
-    let handed_off = work.hand_off(&store, record, &mut tracker);
+    let handed_off = work.hand_off(&store, &hand_offs, record, &mut tracker);
     record.handed_off = handed_off?;
     guard::check(&record.missing, request.on_missing)
 }
@@ -308,11 +308,18 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn hand_off(&self, store: &Store, record: &Record, tracker: &mut Tracker) -> Result<HandedOff> {
+    fn hand_off(
+        &self,
+        store: &Store,
+        hand_offs: &HandOffs,
+        record: &Record,
+        tracker: &mut Tracker,
+    ) -> Result<HandedOff> {
         if self.request.hand_off == HandOff::None {
             return Ok(HandedOff::default());
         }
-        let results = outcome::results(store, self.graph, &record.derivations)?;
+        let results =
+            outcome::results(store, self.graph, &record.derivations, hand_offs.paths_of(&self.request.job().id))?;
         let infos = if results.paths.is_empty() { Vec::new() } else { store.path_infos(&strs(&results.paths))? };
         let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
         tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), SystemTime::now());

@@ -1,25 +1,44 @@
 //! `nixdag generate`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::{ExitCode, stages};
-use crate::cli::GenerateArgs;
+use crate::cli::{GenerateArgs, HandOffKind, ReuseKind};
 use crate::handoff::bundle;
 use crate::nix::store::Store;
 use crate::nix::system;
 use crate::output::{Output, read_input};
 use crate::plan::Plan;
-use crate::provider::circleci::BundleReference;
-use crate::provider::{Provider, circleci};
+use crate::provider::circleci::steps::BUNDLE_DIR;
+use crate::provider::{
+    Provider,
+    circleci::{BundleReference, HandOff, Options, Reuse},
+};
 use crate::settings::Settings;
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let settings = Settings::new(&args.planning)?;
-    let plan = stages::plan(&settings)?;
-    let bundle = args.bundle.as_ref().map(|dir| bundle(dir, &plan, &settings)).transpose()?;
-    let options = circleci::Options { executors: settings.executors.clone(), bundle, ..circleci::Options::default() };
+    let handoff = match (settings.handoff, &args.cache) {
+        (Some(HandOffKind::Cache) | None, Some(url)) => HandOff::Cache(url.clone()),
+        (Some(HandOffKind::Cache), None) => bail!("`--handoff cache` needs `--cache URL`"),
+        (Some(HandOffKind::Workspace), Some(_)) => bail!("`--cache` goes with `--handoff cache`"),
+        (Some(HandOffKind::Workspace) | None, None) => HandOff::Workspace,
+    };
+    let plan = stages::plan(&settings, &[])?.plan;
+    let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, &settings)).transpose()?;
+    let options = Options {
+        executors: settings.executors.clone(),
+        bundle,
+        handoff,
+        reuse: match args.reuse {
+            ReuseKind::Branch => Reuse::Branch,
+            ReuseKind::Off => Reuse::Off,
+        },
+        default_branch: args.default_branch.clone(),
+        ..Options::default()
+    };
     let config = Provider::CircleCi.generate(&plan, &options)?;
     match &args.output {
         Some(path) if args.check => {
@@ -32,26 +51,29 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// Writes the bundle.
-fn bundle(dir: &Path, plan: &Plan, settings: &Settings) -> Result<BundleReference> {
+/// Writes the bundle, and its digest into a file beside it: CI caches are keyed by the checksum of a file.
+fn write_bundle(dir: &Path, plan: &Plan, settings: &Settings) -> Result<BundleReference> {
     let derivations = plan.jobs.iter().flat_map(|job| job.derivations.iter().chain(&job.co_located));
     let graph = stages::load(derivations.map(|path| &**path), settings)?;
-    let drv_dir = settings.drv_dir.as_deref().unwrap_or(Path::new(&plan.store_dir));
+    let drv_dir = settings.drv_dir.clone().unwrap_or_else(|| PathBuf::from(&plan.store_dir));
+    let program = std::env::current_exe().context("cannot find the running program, which goes into the bundle")?;
     let store = Store::find();
-    let program = std::env::current_exe().context("cannot find this program's own file")?;
-    let summary = bundle::write(dir, plan, &graph, drv_dir, store.as_ref(), &program)?;
-    eprintln!(
-        "bundle: {} derivations, {} sources, {} bytes in `{}`",
-        summary.derivations,
-        summary.sources,
-        summary.bytes,
-        dir.display()
-    );
+    let summary = bundle::write(dir, plan, &graph, &drv_dir, store.as_ref(), &program)?;
     if let Some(first) = summary.absent_sources.first() {
         eprintln!(
-            "warning: {} sources are not in this machine's store, jobs have to find them in a substituter (`{first}` …)",
+            "warning: {} sources are not in this machine's store, jobs must find them in a substituter (`{first}` …)",
             summary.absent_sources.len(),
         );
     }
-    Ok(BundleReference { manifest_sha256: summary.sha256.base16(), system: system::current() })
+    if std::path::absolute(dir)? != Path::new(BUNDLE_DIR) {
+        eprintln!(
+            "warning: the jobs look for the bundle in `{BUNDLE_DIR}`: save it to the CI's cache from there, not from `{}`",
+            dir.display()
+        );
+    }
+    let digest = summary.sha256.base16();
+    let mut beside = dir.as_os_str().to_owned();
+    beside.push(".sha256");
+    Output::File(beside.into()).write(|out| writeln!(out, "{digest}"))?;
+    Ok(BundleReference { manifest_sha256: digest, system: system::current() })
 }

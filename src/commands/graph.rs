@@ -10,7 +10,7 @@ use crate::view::{self, network};
 
 pub(super) fn run(args: &GraphArgs) -> Result<ExitCode> {
     let settings = Settings::new(&args.planning)?;
-    let plan = stages::plan(&settings)?;
+    let plan = stages::plan(&settings, &[])?.plan;
     let network = match args.level {
         GraphLevel::Jobs => network::jobs(&plan),
         GraphLevel::Derivations => {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::attribute::AttributePath;
 use crate::availability::{self, find_needed};
+use crate::cli::HandOffKind;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
 use crate::nix::command::Nix;
@@ -13,8 +14,9 @@ use crate::nix::evaluate::{Request, evaluate};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
-use crate::plan::make::{self, Inputs};
-use crate::plan::{EvaluationError, FlakeSource, Plan, json};
+use crate::plan::make::{self, Inputs, Made};
+use crate::plan::model::Granularity;
+use crate::plan::{EvaluationError, FlakeSource, json};
 use crate::printable::printable;
 use crate::settings::{Available, Settings, Source};
 use crate::target::{Target, read_roots};
@@ -28,10 +30,13 @@ struct Evaluated {
 }
 
 /// Makes the plan that the settings ask for, or reads it.
-pub(super) fn plan(settings: &Settings) -> Result<Plan> {
+///
+/// What there is to be said about the plan goes to standard error; `also` are granularities to compare it with.
+pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
     let evaluated = match &settings.source {
         Source::Plan(path) => {
-            return json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()));
+            let plan = json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
+            return Ok(Made { plan, notes: Vec::new(), layers: None, others: Vec::new() });
         }
         Source::Roots(path) => recorded(path, settings)?,
         Source::Flake(flake) => evaluated(flake, settings)?,
@@ -44,7 +49,7 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
         .collect();
     let ids: Vec<DrvId> = targets.iter().map(|(_, id)| *id).collect();
     let needed = find_needed(&graph, &ids, &source(&settings.available)?)?;
-    make::make(Inputs {
+    let made = make::make(Inputs {
         flake: evaluated.flake,
         base: None,
         graph: &graph,
@@ -54,7 +59,14 @@ pub(super) fn plan(settings: &Settings) -> Result<Plan> {
         errors: evaluated.errors,
         executors: &settings.executors,
         costs: &settings.costs,
-    })
+        options: &settings.planner,
+        also,
+        workspace: settings.handoff != Some(HandOffKind::Cache),
+    })?;
+    for note in &made.notes {
+        eprintln!("warning: {note}");
+    }
+    Ok(made)
 }
 
 /// Loads the graph below these derivations.

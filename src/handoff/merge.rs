@@ -132,8 +132,13 @@ impl HandOffs {
     }
 
     /// The job whose copy of a store path is used.
-    pub fn job_of(&self, path: &str) -> Option<&str> {
+    fn job_of(&self, path: &str) -> Option<&str> {
         self.copies.get(path).and_then(|copies| copies.first()).map(|copy| self.sources[copy.source].job.as_str())
+    }
+
+    /// The store paths of which a job's copy is used.
+    pub fn paths_of(&self, job: &str) -> impl Iterator<Item = &str> {
+        self.copies.keys().map(String::as_str).filter(move |path| self.job_of(path) == Some(job))
     }
 
     /// Number of store paths.

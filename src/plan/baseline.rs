@@ -8,8 +8,12 @@
 //! X(v) holds those t; it is T(v) without v itself where v is a target, else what v's consumers pass down.
 
 use super::Strategy;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::model::Model;
+use super::prices::Prices;
 use super::problem::{Adjacency, Millis, Node, Problem};
-use super::schedule::{Fleet, simulate};
 
 /// Targets that are followed at once.
 const BLOCK: usize = 512;
@@ -35,7 +39,7 @@ struct Work {
 }
 
 /// Computes the baselines.
-pub fn baselines(problem: &Problem, fleet: &Fleet) -> Baselines {
+pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines {
     let targets: Vec<Node> = (0..problem.len() as Node).filter(|&node| problem.target[node as usize]).collect();
     let mut flat = vec![Work::default(); targets.len()];
     let mut ordered = vec![Work::default(); targets.len()];
@@ -57,8 +61,8 @@ pub fn baselines(problem: &Problem, fleet: &Fleet) -> Baselines {
     }
 
     let job_time = |work: &Work, target: Node| {
-        let slots = u64::from(fleet.slots(problem.system[target as usize]));
-        fleet.start_up + work.longest.max(work.total.div_ceil(slots))
+        let slots = model.slots_of(problem.system[target as usize]) as u64;
+        model.start_up + work.longest.max(work.total.div_ceil(slots))
     };
     let no_order = Adjacency::from_lists(targets.iter().map(|_| Vec::new()));
     let flat_jobs: Vec<Option<Millis>> =
@@ -71,17 +75,17 @@ pub fn baselines(problem: &Problem, fleet: &Fleet) -> Baselines {
         ordered_jobs[node as usize] = Some(job_time(work, node));
     }
     let single_jobs: Vec<Option<Millis>> =
-        problem.duration.iter().map(|&duration| Some(fleet.start_up + duration)).collect();
+        problem.duration.iter().map(|&duration| Some(model.start_up + duration)).collect();
 
     let strategy = |durations: &[Option<Millis>], systems: &[_], inputs: &Adjacency, builds| Strategy {
         jobs: durations.iter().flatten().count() as u64,
         builds,
         job_time: durations.iter().flatten().sum(),
-        makespan: simulate(durations, inputs, fleet.concurrency).makespan,
+        makespan: makespan(durations, inputs, model.concurrency),
         credits: durations
             .iter()
             .zip(systems)
-            .filter_map(|(duration, &system)| Some(fleet.credits(system, (*duration)?)))
+            .filter_map(|(duration, &system)| Some(prices.credits(system, (*duration)?)))
             .sum(),
     };
     Baselines {
@@ -205,6 +209,54 @@ impl Sweep {
     }
 }
 
+/// Runs jobs in the order in which they become ready, at most `concurrency` at once.
+///
+/// `durations[i]` is none for what is no job and ends as soon as its inputs have. `inputs` is acyclic, in any numbering.
+fn makespan(durations: &[Option<Millis>], inputs: &Adjacency, concurrency: usize) -> Millis {
+    let consumers = inputs.reversed();
+    let mut waiting: Vec<u32> = (0..durations.len()).map(|job| inputs.of(job as Node).len() as u32).collect();
+    // By the time at which a job became ready, then by number.
+    let mut ready: BinaryHeap<Reverse<(Millis, usize)>> = BinaryHeap::new();
+    let mut running: BinaryHeap<Reverse<(Millis, usize)>> = BinaryHeap::new();
+    let mut ended: Vec<usize> = Vec::new();
+    let mut now = 0;
+    for job in 0..durations.len() {
+        if waiting[job] == 0 {
+            if durations[job].is_some() { ready.push(Reverse((0, job))) } else { ended.push(job) }
+        }
+    }
+    loop {
+        while let Some(job) = ended.pop() {
+            for &consumer in consumers.of(job as Node) {
+                let consumer = consumer as usize;
+                waiting[consumer] -= 1;
+                if waiting[consumer] == 0 {
+                    if durations[consumer].is_some() {
+                        ready.push(Reverse((now, consumer)))
+                    } else {
+                        ended.push(consumer)
+                    }
+                }
+            }
+        }
+        while running.len() < concurrency.max(1)
+            && let Some(Reverse((_, job))) = ready.pop()
+        {
+            running.push(Reverse((now + durations[job].unwrap_or(0), job)));
+        }
+        let Some(Reverse((end, job))) = running.pop() else { break };
+        now = end;
+        ended.push(job);
+        while let Some(&Reverse((end, job))) = running.peek()
+            && end == now
+        {
+            running.pop();
+            ended.push(job);
+        }
+    }
+    now
+}
+
 fn each_bit(mut bits: u64, mut then: impl FnMut(usize)) {
     while bits != 0 {
         then(bits.trailing_zeros() as usize);
@@ -258,6 +310,20 @@ mod tests {
         height.into_iter().max().unwrap_or(0)
     }
 
+    #[test]
+    fn what_is_no_job_takes_no_time_but_keeps_the_order() {
+        let inputs = Adjacency::from_lists([vec![], vec![0], vec![1]]);
+        assert_eq!(makespan(&[Some(10), None, Some(5)], &inputs, 8), 15);
+    }
+
+    #[test]
+    fn machines_bound_what_runs_at_once() {
+        let inputs = Adjacency::from_lists([vec![], vec![], vec![]]);
+        let three = [Some(10), Some(10), Some(10)];
+        assert_eq!(makespan(&three, &inputs, 2), 20);
+        assert_eq!(makespan(&three, &inputs, 3), 10);
+    }
+
     proptest! {
         /// Against sets made the slow way, with enough targets for more than one block.
         #[test]
@@ -274,8 +340,8 @@ mod tests {
             }
             let problem = problem(lists, is_target, seconds);
             let targets: Vec<Node> = (0..700).filter(|&node| problem.target[node as usize]).collect();
-            let fleet = Fleet::uniform(45, 4, u32::MAX);
-            let found = baselines(&problem, &fleet);
+            let model = Model { start_up: 45, concurrency: usize::MAX, ..Model::default() };
+            let found = baselines(&problem, &model, &Prices::default());
             let (mut flat, mut ordered) = (Strategy::default(), Strategy::default());
             let closures: Vec<_> = targets.iter().map(|&target| closure(&problem, target)).collect();
             for (index, &target) in targets.iter().enumerate() {

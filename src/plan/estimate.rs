@@ -1,7 +1,7 @@
 //! Durations: what building a derivation and starting a job are expected to take.
 //!
 //! All figures are assumptions of the model, none is a measurement: a fetch 5 s, a derivation that prefers to be built locally
-//! 1 s, any other 60 s, a job's start 45 s.
+//! 1 s, any other 60 s, a job's start 45 s, a workspace's layer 0.5 s.
 
 use super::problem::Millis;
 use super::{Estimate, EstimateSource};
@@ -18,13 +18,15 @@ pub struct CostModel {
     pub fetch: Millis,
     /// A derivation with `preferLocalBuild` that is no target.
     pub local: Millis,
+    /// Attaching what one transitive ancestor has handed off, where it travels as a layer of a workspace.
+    pub layer: Millis,
     /// Jobs that run at once. 80 is the default of CircleCI's Performance plan (Free 30, Scale 200).
-    pub concurrency: u32,
+    pub concurrency: usize,
 }
 
 impl Default for CostModel {
     fn default() -> Self {
-        Self { start_up: 45_000, default: 60_000, fetch: 5_000, local: 1_000, concurrency: 80 }
+        Self { start_up: 45_000, default: 60_000, fetch: 5_000, local: 1_000, layer: 500, concurrency: 80 }
     }
 }
 

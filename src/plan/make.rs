@@ -8,11 +8,13 @@ use anyhow::{Result, ensure};
 use super::baseline::baselines;
 use super::estimate::CostModel;
 use super::job_graph::{JobGraph, direct_inputs};
+use super::model::{Granularity, Model, Options};
 use super::names::{self, Naming};
 use super::needed::{BUILTIN, NeededGraph};
 use super::partition::partition;
-use super::problem::{ANY_SYSTEM, Adjacency, JobNodes, Millis, Node};
-use super::schedule::{Fleet, build_time, simulate};
+use super::prices::Prices;
+use super::problem::{ANY_SYSTEM, JobNodes, Node, Partition, Problem};
+use super::simulate::{Simulation, lower_bound, simulate};
 use super::{
     Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, Job, JobIndex, JobOptions, Plan,
     SkipReason, Skipped, Strategy,
@@ -43,11 +45,43 @@ pub struct Inputs<'a> {
     pub executors: &'a [Executor],
     /// Assumptions about time.
     pub costs: &'a CostModel,
+    /// What the planner is asked for.
+    pub options: &'a Options,
+    /// Other granularities to predict the figures of.
+    pub also: &'a [Granularity],
+    /// Results travel through a workspace, where every ancestor is a layer to attach.
+    pub workspace: bool,
+}
+
+/// A plan, and what is to be said about it.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The plan.
+    pub plan: Plan,
+    /// Limits and wishes that could not be met or that cost something, in words.
+    pub notes: Vec<String>,
+    /// Layers of a workspace that all jobs together attach; none where the plan was read from a file.
+    pub layers: Option<u64>,
+    /// What plans of other granularities would take.
+    pub others: Vec<(Granularity, Strategy)>,
 }
 
 /// Makes the plan. The same inputs give the same plan, byte for byte.
-pub fn make(inputs: Inputs) -> Result<Plan> {
-    let Inputs { flake, base, graph, targets, mut needed, excluded, errors, executors, costs } = inputs;
+pub fn make(inputs: Inputs) -> Result<Made> {
+    let Inputs {
+        flake,
+        base,
+        graph,
+        targets,
+        mut needed,
+        excluded,
+        errors,
+        executors,
+        costs,
+        options,
+        also,
+        workspace,
+    } = inputs;
     let unbuildable = drop_unbuildable(graph, targets, &mut needed, executors);
 
     let mut skipped: Vec<Skipped> = excluded
@@ -71,15 +105,10 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
 
     let target_drvs: Vec<DrvId> = attributes.keys().copied().collect();
     let small = NeededGraph::new(graph, &needed, &target_drvs, costs);
-    let fleet = fleet(&small.systems, executors, costs);
+    let (model, prices) = machines(&small.systems, executors, costs, workspace);
     let problem = &small.problem;
-    let mut answer = partition(problem);
-    let main = main_system(problem.system.iter().copied());
-    for job in &mut answer.jobs {
-        if job.system == ANY_SYSTEM {
-            job.system = main;
-        }
-    }
+    let planned = partition(problem, &model, options);
+    let (answer, notes) = (on_machines(problem, planned.partition), planned.notes);
 
     let systems: HashSet<&str> =
         targets.iter().map(|(_, id)| &*graph.node(*id).system).filter(|&system| system != BUILTIN).collect();
@@ -91,23 +120,20 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
     for (position, &job) in by_id.iter().enumerate() {
         rank[job] = position as u32;
     }
-    let job_graph = JobGraph::new(&direct_inputs(problem, &answer)?, &rank)?;
+    let direct = direct_inputs(problem, &answer)?;
+    let simulation = simulate(problem, &answer, &direct, &model);
+    let job_graph = JobGraph::new(&direct, &rank)?;
 
     let paths: Vec<Arc<str>> = small.drvs.iter().map(|&id| graph.path(id).into()).collect();
     // A job of nothing but `builtin` runs on the first machine that there is.
     let anywhere = executors.iter().flat_map(|executor| &executor.systems).next().map_or(BUILTIN, String::as_str);
     let mut jobs = Vec::with_capacity(answer.jobs.len());
-    let mut durations = Vec::with_capacity(answer.jobs.len());
-    let mut plan = Strategy { jobs: answer.jobs.len() as u64, ..Strategy::default() };
+    let plan = strategy(&answer, &simulation, &prices);
     for ((&number, requires), inputs) in job_graph.order.iter().zip(&job_graph.requires).zip(&job_graph.inputs) {
         let nodes = &answer.jobs[number as usize];
         let built = merge(&nodes.owned, &nodes.co_located);
         ensure!(!built.is_empty(), "job {number} builds nothing");
-        let duration = fleet.start_up + build_time(problem, &built, fleet.slots(nodes.system));
-        plan.builds += built.len() as u64;
-        plan.job_time += duration;
-        plan.credits += fleet.credits(nodes.system, duration);
-        durations.push(Some(duration));
+        let duration = simulation.end[number as usize] - simulation.start[number as usize];
         let system = small.systems.get(usize::from(nodes.system)).map_or(anywhere, |system| system);
         let executor = executor_of(executors, system);
         let list = |nodes: &[Node]| nodes.iter().map(|&node| paths[node as usize].clone()).collect();
@@ -135,10 +161,8 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
             },
         });
     }
-    plan.makespan = simulate(&durations, &Adjacency::from_lists(job_graph.requires), fleet.concurrency).makespan;
-
-    let simpler = baselines(problem, &fleet);
-    Ok(Plan {
+    let simpler = baselines(problem, &model, &prices);
+    let plan = Plan {
         flake,
         base,
         store_dir: graph.store_dir().into(),
@@ -148,13 +172,46 @@ pub fn make(inputs: Inputs) -> Result<Plan> {
         estimates: Estimates {
             needed: problem.len() as u64,
             duplicates: plan.builds - problem.len() as u64,
-            lower_bound: lower_bound(&small, &fleet),
+            lower_bound: lower_bound(problem, &model),
             plan,
             flat: simpler.flat,
             ordered: simpler.ordered,
             per_derivation: simpler.per_derivation,
         },
-    })
+    };
+    let others = also
+        .iter()
+        .map(|&granularity| {
+            let options = Options { granularity, ..options.clone() };
+            let other = on_machines(problem, partition(problem, &model, &options).partition);
+            let simulation = simulate(problem, &other, &direct_inputs(problem, &other)?, &model);
+            Ok((granularity, strategy(&other, &simulation, &prices)))
+        })
+        .collect::<Result<_>>()?;
+    Ok(Made { plan, notes, layers: Some(simulation.layers), others })
+}
+
+/// Gives the jobs that anybody could run to the machines that have the most to do.
+fn on_machines(problem: &Problem, mut partition: Partition) -> Partition {
+    let main = main_system(problem.system.iter().copied());
+    for job in &mut partition.jobs {
+        if job.system == ANY_SYSTEM {
+            job.system = main;
+        }
+    }
+    partition
+}
+
+/// The figures of a partition.
+fn strategy(partition: &Partition, simulation: &Simulation, prices: &Prices) -> Strategy {
+    let lengths = simulation.end.iter().zip(&simulation.start).map(|(end, start)| end - start);
+    Strategy {
+        jobs: partition.jobs.len() as u64,
+        builds: partition.jobs.iter().map(|job| (job.owned.len() + job.co_located.len()) as u64).sum(),
+        job_time: simulation.job_time,
+        makespan: simulation.makespan,
+        credits: partition.jobs.iter().zip(lengths).map(|(job, length)| prices.credits(job.system, length)).sum(),
+    }
 }
 
 /// Takes the targets away whose needed closure holds a derivation that no executor builds; gives them.
@@ -185,14 +242,18 @@ fn executor_of<'a>(executors: &'a [Executor], system: &str) -> Option<&'a Execut
     executors.iter().find(|executor| executor.systems.iter().any(|has| has == system))
 }
 
-/// The machines of the problem's systems.
-fn fleet(systems: &[Arc<str>], executors: &[Executor], costs: &CostModel) -> Fleet {
-    let machines = systems
-        .iter()
-        .map(|system| executor_of(executors, system))
-        .map(|executor| executor.map_or((1, 0), |executor| (executor.cores, executor.credits_per_minute)))
-        .collect();
-    Fleet::new(costs.start_up, costs.concurrency, machines)
+/// The machines of the problem's systems and what they cost.
+fn machines(systems: &[Arc<str>], executors: &[Executor], costs: &CostModel, workspace: bool) -> (Model, Prices) {
+    let found: Vec<Option<&Executor>> = systems.iter().map(|system| executor_of(executors, system)).collect();
+    let cores = |executor: &Executor| executor.cores.max(1) as usize;
+    let model = Model {
+        start_up: costs.start_up,
+        layer: if workspace { costs.layer } else { 0 },
+        concurrency: costs.concurrency,
+        slots: found.iter().map(|executor| executor.map_or(1, cores)).collect(),
+        default_slots: executors.first().map_or(1, cores),
+    };
+    (model, Prices(found.iter().map(|executor| executor.map_or(0, |executor| executor.credits_per_minute)).collect()))
 }
 
 /// The system that most derivations have: derivations that anybody can build go there.
@@ -211,22 +272,6 @@ fn merge(a: &[Node], b: &[Node]) -> Vec<Node> {
     let mut all = [a, b].concat();
     all.sort_unstable();
     all
-}
-
-/// No plan is faster than its longest path after one start-up, nor than all work on all slots.
-fn lower_bound(small: &NeededGraph, fleet: &Fleet) -> Millis {
-    let problem = &small.problem;
-    if problem.is_empty() {
-        return 0;
-    }
-    let mut height = vec![0; problem.len()];
-    for node in 0..problem.len() {
-        let below = problem.inputs.of(node as Node).iter().map(|&input| height[input as usize]).max().unwrap_or(0);
-        height[node] = below + problem.duration[node];
-    }
-    let path = height.into_iter().max().unwrap_or(0) + fleet.start_up;
-    let work: Millis = problem.duration.iter().sum();
-    path.max(work / (u64::from(fleet.concurrency) * u64::from(fleet.most_slots())))
 }
 
 /// Finds names for jobs.

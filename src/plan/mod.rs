@@ -8,11 +8,13 @@ pub mod estimate;
 pub mod job_graph;
 pub mod json;
 pub mod make;
+pub mod model;
 pub mod names;
 pub mod needed;
 pub mod partition;
+pub mod prices;
 pub mod problem;
-pub mod schedule;
+pub mod simulate;
 
 use std::sync::Arc;
 

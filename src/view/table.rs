@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use crate::plan::make::Made;
+use crate::plan::model::Granularity;
 use crate::plan::problem::Millis;
 use crate::plan::{Plan, SkipReason, Strategy};
 use crate::printable::printable;
@@ -10,11 +12,11 @@ use crate::printable::printable;
 const MOST_ROWS: usize = 60;
 
 /// Writes the whole plan.
-pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
-    jobs(plan, out)?;
-    skipped(plan, out)?;
-    errors(plan, out)?;
-    strategies(plan, out)
+pub fn write(made: &Made, out: &mut impl Write) -> io::Result<()> {
+    jobs(&made.plan, out)?;
+    skipped(&made.plan, out)?;
+    errors(&made.plan, out)?;
+    strategies(made, out)
 }
 
 fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
@@ -74,8 +76,8 @@ fn errors(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     more(plan.errors.len(), out)
 }
 
-fn strategies(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
-    let estimates = &plan.estimates;
+fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
+    let estimates = &made.plan.estimates;
     if estimates.needed == 0 {
         return Ok(());
     }
@@ -93,6 +95,14 @@ fn strategies(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
         ]);
     };
     add("this plan", &estimates.plan);
+    for (granularity, strategy) in &made.others {
+        let flag = match granularity {
+            Granularity::Target => "target",
+            Granularity::Auto => "auto",
+            Granularity::Single => "single",
+        };
+        add(&format!("with --granularity {flag}"), strategy);
+    }
     add("flat: a job a target, no order", &estimates.flat);
     add("ordered: a job a target, in order", &estimates.ordered);
     add("a job a derivation", &estimates.per_derivation);

@@ -1,0 +1,116 @@
+//! What a plan costs and what it may look like: the numbers and choices that the planner and the simulator share.
+//!
+//! In: nothing; the caller fills these in from flags, provider limits and records. Out: plain values, times in milliseconds.
+
+use super::problem::{ANY_SYSTEM, Millis, System};
+
+/// What running jobs costs on a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// From the start of a job to its first derivation, milliseconds.
+    pub start_up: Millis,
+    /// Fetching the results of one transitive ancestor job, milliseconds, before the first derivation starts
+    /// (hand-off by workspace); 0 where a job fetches only what it misses (hand-off by cache).
+    pub layer: Millis,
+    /// How many jobs run at once.
+    pub concurrency: usize,
+    /// How many derivations a job builds at once, by system number; systems beyond the end get `default_slots`.
+    pub slots: Vec<usize>,
+    /// Slots of the systems that `slots` does not name.
+    pub default_slots: usize,
+}
+
+impl Default for Model {
+    /// The model of the reference figures: 45 s of start-up, 4 slots, 80 jobs at once, free transfers.
+    fn default() -> Self {
+        Self { start_up: 45_000, layer: 0, concurrency: 80, slots: Vec::new(), default_slots: 4 }
+    }
+}
+
+impl Model {
+    /// Derivations that a job of this system builds at once, at least 1.
+    pub fn slots_of(&self, system: System) -> usize {
+        let named = if system == ANY_SYSTEM { None } else { self.slots.get(system as usize).copied() };
+        named.unwrap_or(self.default_slots).max(1)
+    }
+
+    /// The largest number of slots that any job has, at least 1.
+    pub fn most_slots(&self) -> usize {
+        self.slots.iter().copied().chain([self.default_slots, 1]).max().unwrap_or(1)
+    }
+}
+
+/// Which point on the curve between wall time and job time a plan aims for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Objective {
+    /// The smallest makespan; among equals, the smallest total job time.
+    Time,
+    /// The smallest total job time with a makespan of at most 1.15 times the best.
+    #[default]
+    Balanced,
+    /// The smallest total job time with a makespan of at most twice the best.
+    Cost,
+}
+
+/// How derivations may share jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Granularity {
+    /// A job builds at most one target.
+    #[default]
+    Target,
+    /// Targets share jobs where that pays.
+    Auto,
+    /// One job a system, or as few as the order between systems allows.
+    Single,
+}
+
+/// What a provider accepts. `None` is no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Most jobs in the plan.
+    pub jobs: Option<usize>,
+    /// Most direct (transitively reduced) requirements of one job.
+    pub requires: Option<usize>,
+    /// Longest time one job may take, start-up included, milliseconds.
+    pub job_length: Option<Millis>,
+}
+
+/// What the caller wants from the planner.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Options {
+    /// Wall time against job time.
+    pub objective: Objective,
+    /// How targets share jobs.
+    pub granularity: Granularity,
+    /// What the provider accepts.
+    pub limits: Limits,
+    /// How many times its own build time a job keeps free before its deadline, against durations that turn out longer;
+    /// `None` takes [`Options::default_reserve`].
+    pub reserve: Option<f64>,
+    /// True where the durations come from records of earlier runs, false where they are guesses.
+    pub durations_recorded: bool,
+    /// Rounds of local search relative to the default: 0 for none, 1 for the default, 10 for ten times as many.
+    pub effort: Effort,
+}
+
+/// How long to search, in multiples of the default rounds: work, not seconds, so that the result is the same everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort(pub u32);
+
+impl Default for Effort {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl Options {
+    /// The reserve where the caller names none: guessed durations need one the more the tighter the plan, records need none
+    /// (measured with heavy-tailed durations: without it a tight plan loses a third of its wall time).
+    pub fn default_reserve(&self) -> f64 {
+        match (self.durations_recorded, self.objective) {
+            (true, _) | (false, Objective::Cost) => 0.0,
+            (false, Objective::Balanced) => 1.0,
+            (false, Objective::Time) => 10.0,
+        }
+    }
+}

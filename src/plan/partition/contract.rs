@@ -1,0 +1,269 @@
+//! Decides, before any search, what is co-located and what no job may cut.
+//!
+//! In: a [`Problem`] and the [`Model`]. Out: [`Units`], and notes on what could not be had. In this order:
+//! 1. A floating derivation is grouped with its consumers of the same system, and with whatever lies between them.
+//! 2. A cheap derivation is co-located, unless it is a target, floating, slow, wanted on another system, or would multiply
+//!    edges or copies without bound; then it is owned like any other.
+//! 3. Under a hub (a derivation with minutes of cheap inputs, as a TeX distribution has) the cheap inputs are owned, so that several
+//!    jobs can fetch them, and packed into bins: fetches of one level, wanted at about the same time by the same hubs.
+
+use super::units::{CO_LOCATED, Cycle, Units, longest_paths};
+use crate::plan::model::Model;
+use crate::plan::problem::{Millis, Node, Problem};
+
+/// Most co-located derivations that one derivation may bring along.
+const MOST_COPIES: usize = 256;
+
+/// Units of a problem; notes say which wish of the problem could not be met.
+pub fn contract(problem: &Problem, model: &Model) -> (Units, Vec<String>) {
+    let mut notes = Vec::new();
+    let mut relaxed = vec![false; problem.len()];
+    loop {
+        let floating = group_floating(problem, &relaxed);
+        let (mut group, hub_inputs) = choose_groups(problem, model, &floating);
+        let cycle = match Units::new(problem, &group) {
+            Ok(units) if hub_inputs.is_empty() => return (units, notes),
+            Ok(units) => {
+                bin(problem, model, &units, &hub_inputs, &mut group);
+                match Units::new(problem, &group) {
+                    Ok(units) => return (units, notes),
+                    Err(cycle) => cycle,
+                }
+            }
+            Err(cycle) => cycle,
+        };
+        // Only groups of floating derivations across systems can cross each other: those on the cycle are let go.
+        let Cycle(nodes) = cycle;
+        for &node in &nodes {
+            if problem.floating[node as usize] && !relaxed[node as usize] {
+                relaxed[node as usize] = true;
+            }
+        }
+        notes.push(format!(
+            "{} derivations without known output paths cannot all share a job with their consumers: other systems lie between them",
+            nodes.iter().filter(|&&node| problem.floating[node as usize]).count()
+        ));
+    }
+}
+
+/// The group of each node: itself, or the smallest node of what a floating derivation holds together.
+fn group_floating(problem: &Problem, relaxed: &[bool]) -> Vec<u32> {
+    let nodes = problem.len();
+    let mut groups = Groups { parent: (0..nodes as u32).collect() };
+    let mut any = false;
+    for (node, &let_go) in relaxed.iter().enumerate() {
+        if problem.floating[node] && !let_go {
+            for &consumer in problem.consumers.of(node as Node) {
+                if problem.system[consumer as usize] == problem.system[node] {
+                    groups.join(node as u32, consumer);
+                    any = true;
+                }
+            }
+        }
+    }
+    while any {
+        let before: Vec<u32> = (0..nodes as u32).map(|node| groups.find(node)).collect();
+        any = join_cycles(problem, &mut groups, &before);
+    }
+    (0..nodes as u32).map(|node| groups.find(node)).collect()
+}
+
+/// Joins the groups of one system that lie on a common cycle; true where something was joined.
+fn join_cycles(problem: &Problem, groups: &mut Groups, of: &[u32]) -> bool {
+    let mut quotient = petgraph::graph::DiGraph::<(), (), u32>::with_capacity(of.len(), problem.inputs.edges());
+    for _ in 0..of.len() {
+        quotient.add_node(());
+    }
+    for node in 0..of.len() {
+        for &input in problem.inputs.of(node as Node) {
+            if of[input as usize] != of[node] {
+                quotient.add_edge(of[input as usize].into(), of[node].into(), ());
+            }
+        }
+    }
+    let mut joined = false;
+    for component in petgraph::algo::tarjan_scc(&quotient) {
+        let systems = component.iter().map(|index| problem.system[index.index()]);
+        let one_system = systems.clone().min() == systems.max();
+        if component.len() > 1 && one_system {
+            for index in &component[1..] {
+                groups.join(component[0].index() as u32, index.index() as u32);
+            }
+            joined = true;
+        }
+    }
+    joined
+}
+
+/// Disjoint sets whose representative is the smallest member.
+struct Groups {
+    parent: Vec<u32>,
+}
+
+impl Groups {
+    fn find(&mut self, node: u32) -> u32 {
+        let mut root = node;
+        while self.parent[root as usize] != root {
+            root = self.parent[root as usize];
+        }
+        let mut walk = node;
+        while self.parent[walk as usize] != root {
+            walk = std::mem::replace(&mut self.parent[walk as usize], root);
+        }
+        root
+    }
+
+    fn join(&mut self, a: u32, b: u32) {
+        let (a, b) = (self.find(a), self.find(b));
+        self.parent[a.max(b) as usize] = a.min(b);
+    }
+}
+
+/// Cheap time in milliseconds up to which inputs ride along: two thirds of the work that the slots do in two start-ups,
+/// 240 s with 45 s and 4 slots, at least a minute.
+fn most_cheap_time(model: &Model) -> Millis {
+    (model.start_up * model.most_slots() as Millis * 4 / 3).max(60_000)
+}
+
+/// The group of each node, [`CO_LOCATED`] for those that ride along; and, with its hub, each input that a hub has owned.
+fn choose_groups(problem: &Problem, model: &Model, floating: &[u32]) -> (Vec<u32>, Vec<(Node, Node)>) {
+    let nodes = problem.len();
+    let mut members = vec![0u32; nodes];
+    for &own in floating {
+        members[own as usize] += 1;
+    }
+    let mut group: Vec<u32> = (0..nodes)
+        .map(|node| {
+            let alone = members[floating[node] as usize] == 1;
+            let system = problem.system[node];
+            let consumers = problem.consumers.of(node as Node);
+            let elsewhere = system != crate::plan::problem::ANY_SYSTEM
+                && consumers.iter().any(|&consumer| problem.system[consumer as usize] != system);
+            let slow = problem.duration[node] > model.start_up.max(10_000);
+            let rides = problem.cheap[node]
+                && !problem.target[node]
+                && !problem.floating[node]
+                && alone
+                && !elsewhere
+                && !slow
+                && !consumers.is_empty();
+            if rides { CO_LOCATED } else { floating[node] }
+        })
+        .collect();
+    let (head, tail) = longest_paths(problem);
+    let longest = head.iter().copied().max().unwrap_or(0);
+    let limit = most_cheap_time(model);
+    let mut below: Vec<Vec<Node>> = vec![Vec::new(); nodes];
+    let mut reached = vec![0usize; nodes];
+    let mut hub_inputs = Vec::new();
+    for node in 0..nodes {
+        let mut brought = copies(problem, &group, &below, node as Node);
+        let time = |list: &[Node]| list.iter().map(|&other| problem.duration[other as usize]).sum::<Millis>();
+        let slack = longest + problem.duration[node] - head[node] - tail[node];
+        let total = time(&brought);
+        if brought.len() > MOST_COPIES || (total > limit && (slack > limit * 5 / 4 || total > 4 * limit)) {
+            own_inputs_of_hub(problem, &mut group, &below, node as Node, limit / 4, &mut hub_inputs);
+            brought = copies(problem, &group, &below, node as Node);
+        }
+        reached[node] = problem
+            .inputs
+            .of(node as Node)
+            .iter()
+            .map(|&input| if group[input as usize] == CO_LOCATED { reached[input as usize] } else { 1 })
+            .sum();
+        if group[node] == CO_LOCATED {
+            let (inputs, consumers) = (problem.inputs.of(node as Node).len(), problem.consumers.of(node as Node).len());
+            let multiplies =
+                reached[node] * consumers > 8 * (inputs + consumers) + 64 || brought.len() * consumers > 4096;
+            if multiplies && consumers > 1 {
+                group[node] = floating[node];
+            } else {
+                below[node] = brought;
+            }
+        }
+    }
+    (group, hub_inputs)
+}
+
+/// The co-located nodes that a node brings along, ascending.
+fn copies(problem: &Problem, group: &[u32], below: &[Vec<Node>], node: Node) -> Vec<Node> {
+    let mut list = Vec::new();
+    for &input in problem.inputs.of(node) {
+        if group[input as usize] == CO_LOCATED {
+            list.push(input);
+            list.extend_from_slice(&below[input as usize]);
+        }
+    }
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+/// Makes the cheap inputs of a hub owned, but for those with most consumers, as far as these fit into `keep` milliseconds.
+fn own_inputs_of_hub(
+    problem: &Problem,
+    group: &mut [u32],
+    below: &[Vec<Node>],
+    hub: Node,
+    keep: Millis,
+    hub_inputs: &mut Vec<(Node, Node)>,
+) {
+    let mut inputs: Vec<Node> =
+        problem.inputs.of(hub).iter().copied().filter(|&input| group[input as usize] == CO_LOCATED).collect();
+    inputs.sort_by_key(|&input| (std::cmp::Reverse(problem.consumers.of(input).len()), input));
+    let (mut kept_time, mut kept_count) = (0, 0);
+    for input in inputs {
+        let copies = &below[input as usize];
+        let time = problem.duration[input as usize]
+            + copies.iter().map(|&other| problem.duration[other as usize]).sum::<Millis>();
+        let shared = problem.consumers.of(input).len() > 4;
+        if shared && kept_time + time <= keep && kept_count + copies.len() < MOST_COPIES / 4 {
+            kept_time += time;
+            kept_count += copies.len() + 1;
+        } else {
+            group[input as usize] = input;
+            hub_inputs.push((input, hub));
+        }
+    }
+}
+
+/// Packs the inputs of hubs into bins of one level and system, each with as much work as the slots do in a quarter of an hour's third.
+///
+/// Units of one level have no path between them, and every edge leads to a higher level: bins cannot close a cycle.
+fn bin(problem: &Problem, model: &Model, units: &Units, hub_inputs: &[(Node, Node)], group: &mut [u32]) {
+    let levels = units.levels();
+    let limit = most_cheap_time(model);
+    let (_, tail) = longest_paths(problem);
+    let longest = tail.iter().copied().max().unwrap_or(0);
+    let mut rows: Vec<_> = hub_inputs
+        .iter()
+        .map(|&(node, hub)| {
+            let level = levels[units.of_node[node as usize] as usize];
+            let wanted = (longest - tail[node as usize]) / limit;
+            (problem.system[node as usize], level, wanted, hub, node)
+        })
+        .collect();
+    rows.sort_unstable();
+    let mut seen = vec![false; problem.len()];
+    rows.retain(|row| !std::mem::replace(&mut seen[row.4 as usize], true));
+    let (mut open, mut work) = (None, 0);
+    for (system, level, wanted, hub, node) in rows {
+        let room = limit * model.slots_of(system) as Millis;
+        let duration = problem.duration[node as usize];
+        let fits = |&(first, as_system, as_level, as_wanted, as_hub): &(Node, _, _, _, _)| {
+            let alike = as_system == system && as_level == level;
+            let same_purpose = (as_wanted, as_hub) == (wanted, hub) || work < room / 4;
+            (alike && same_purpose && work + duration <= room).then_some(first)
+        };
+        match open.as_ref().and_then(fits) {
+            Some(first) => {
+                group[node as usize] = first;
+                work += duration;
+            }
+            None => {
+                open = Some((node, system, level, wanted, hub));
+                work = duration;
+            }
+        }
+    }
+}

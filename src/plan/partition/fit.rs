@@ -1,0 +1,181 @@
+//! Makes plans that a provider accepts: fewer jobs, fewer requirements, whatever that costs.
+//!
+//! In: the jobs of a good plan and the [`Limits`](crate::plan::model::Limits). Out: jobs within the limits, with notes on what was given up or could not be met. Also
+//! the plan of granularity `single`, since that is the packing with the fewest jobs.
+
+use super::jobs::{Ground, Job, Jobs, Union, compatible_systems, merged};
+use super::neighbours::reduced_inputs;
+use super::schedule::Scheduler;
+use super::sweep::alive;
+use super::units::{Unit, Units};
+use super::zero::Marks;
+use crate::plan::model::Granularity;
+use crate::plan::problem::{ANY_SYSTEM, System};
+
+/// Units of one system that can run as one job, one phase after the other: as few phases as a greedy choice finds, which is the fewest for
+/// two systems. In each phase everything is taken that does not wait for another system.
+pub fn phases(units: &Units) -> Vec<Vec<Unit>> {
+    let mut systems: Vec<System> = units.system.iter().copied().filter(|&system| system != ANY_SYSTEM).collect();
+    systems.sort_unstable();
+    systems.dedup();
+    if systems.is_empty() {
+        systems.push(ANY_SYSTEM);
+    }
+    let plans = systems.iter().map(|&first| phases_from(units, &systems, first));
+    plans.min_by_key(Vec::len).unwrap_or_default()
+}
+
+fn phases_from(units: &Units, systems: &[System], first: System) -> Vec<Vec<Unit>> {
+    let mut missing: Vec<usize> = (0..units.len() as Unit).map(|unit| units.inputs.of(unit).len()).collect();
+    let mut ready: Vec<Vec<Unit>> = vec![Vec::new(); systems.len() + 1];
+    let slot = |unit: Unit| systems.binary_search(&units.system[unit as usize]).unwrap_or(systems.len());
+    for unit in (0..units.len() as Unit).filter(|&unit| missing[unit as usize] == 0) {
+        ready[slot(unit)].push(unit);
+    }
+    let mut plan = Vec::new();
+    let mut next = systems.iter().position(|&system| system == first);
+    while let Some(system) = next {
+        let mut phase = Vec::new();
+        // What any machine can build goes with the first that comes.
+        while let Some(unit) = ready[system].pop().or_else(|| ready[systems.len()].pop()) {
+            phase.push(unit);
+            for &consumer in units.consumers.of(unit) {
+                missing[consumer as usize] -= 1;
+                if missing[consumer as usize] == 0 {
+                    ready[slot(consumer)].push(consumer);
+                }
+            }
+        }
+        phase.sort_unstable();
+        if !phase.is_empty() {
+            plan.push(phase);
+        }
+        next = (0..systems.len()).filter(|&other| !ready[other].is_empty()).max_by_key(|&other| ready[other].len());
+    }
+    plan
+}
+
+/// One job a phase.
+pub fn single(ground: &Ground, scheduler: &mut Scheduler) -> Jobs {
+    packed(ground, scheduler, &phases(ground.units), 0)
+}
+
+/// At most `most` jobs where there are not more phases than that: phases cut into stretches of equal work, in an order in which inputs come first.
+pub fn packed(ground: &Ground, scheduler: &mut Scheduler, phases: &[Vec<Unit>], most: usize) -> Jobs {
+    let work = |unit: Unit| -> u64 {
+        ground.units.owned.of(unit).iter().map(|&node| ground.problem.duration[node as usize] + 1).sum()
+    };
+    let total: u64 = phases.iter().flatten().map(|&unit| work(unit)).sum();
+    let spare = most.saturating_sub(phases.len()) as u64;
+    let mut owner = vec![0; ground.units.len()];
+    for phase in phases {
+        let own: u64 = phase.iter().map(|&unit| work(unit)).sum();
+        let parts = 1 + spare * own / total.max(1);
+        let mut before = 0;
+        let mut first = (u64::MAX, 0);
+        for &unit in phase {
+            let part = before * parts / own.max(1);
+            if part != first.0 {
+                first = (part, unit);
+            }
+            owner[unit as usize] = first.1;
+            before += work(unit);
+        }
+    }
+    Jobs::from_owners(ground, scheduler, &owner)
+}
+
+/// Merges direct requirements of jobs that have more than `most` of them. Returns a note where that is not possible.
+///
+/// The reduced requirements of a job have no path between them, so merging them closes no cycle.
+pub fn limit_requires(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Jobs, most: usize) -> Vec<String> {
+    let most = most.max(1);
+    let (mut shared, mut over) = (0, 0);
+    // A merge changes what is implied elsewhere; a few passes settle it.
+    for _ in 0..4 {
+        let mut changed = false;
+        over = 0;
+        for job in alive(jobs).collect::<Vec<_>>() {
+            if jobs.list[job as usize].units.is_empty() || jobs.inputs(ground, &mut Marks::default(), job).len() <= most
+            {
+                continue;
+            }
+            let required = reduced_inputs(ground, jobs, job);
+            let excess = required.len().saturating_sub(most);
+            let left = merge_some(ground, scheduler, jobs, required, excess, false);
+            let rest = if left > 0 {
+                let required = reduced_inputs(ground, jobs, job);
+                let excess = required.len().saturating_sub(most);
+                let rest = merge_some(ground, scheduler, jobs, required, excess, true);
+                shared += usize::from(rest < excess);
+                rest
+            } else {
+                0
+            };
+            changed |= excess > 0;
+            over = over.max(rest);
+        }
+        if !changed {
+            break;
+        }
+    }
+    let mut notes = Vec::new();
+    if shared > 0 && ground.options.granularity == Granularity::Target {
+        notes.push(format!("targets share jobs, since a job may require at most {most} others"));
+    }
+    if over > 0 {
+        notes.push(format!("a job still requires {over} others more than the {most} that the provider allows"));
+    }
+    notes
+}
+
+/// Merges some of these jobs with each other so that there are `excess` fewer; returns how many could not be saved.
+fn merge_some(
+    ground: &Ground,
+    scheduler: &mut Scheduler,
+    jobs: &mut Jobs,
+    mut list: Vec<Job>,
+    mut excess: usize,
+    share_targets: bool,
+) -> usize {
+    let kind = |jobs: &Jobs, job: Job| {
+        let state = &jobs.list[job as usize];
+        let apart = ground.options.granularity == Granularity::Target && !share_targets;
+        (state.system, apart && state.targets > 0)
+    };
+    list.sort_by_key(|&job| (kind(jobs, job), jobs.list[job as usize].length, jobs.list[job as usize].units[0]));
+    let groups: Vec<Vec<Job>> = list
+        .chunk_by(|&a, &b| kind(jobs, a) == kind(jobs, b))
+        .filter(|group| !kind(jobs, group[0]).1)
+        .map(<[Job]>::to_vec)
+        .collect();
+    for group in groups {
+        let saved = excess.min(group.len() - 1);
+        let parts = group.len() - saved;
+        for part in 0..parts {
+            let members = &group[part * group.len() / parts..(part + 1) * group.len() / parts];
+            merge_members(ground, scheduler, jobs, members);
+        }
+        excess -= saved;
+    }
+    excess
+}
+
+/// Makes one job of several; the caller knows that this closes no cycle.
+pub fn merge_members(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Jobs, members: &[Job]) {
+    let [first, others @ ..] = members else { return };
+    debug_assert!(
+        others
+            .iter()
+            .all(|&other| { compatible_systems(jobs.list[*first as usize].system, jobs.list[other as usize].system) })
+    );
+    let mut tasks = jobs.list[*first as usize].tasks.clone();
+    for &other in others {
+        tasks = merged(&tasks, &jobs.list[other as usize].tasks);
+        jobs.merge(*first, other, Union::default());
+    }
+    let state = &mut jobs.list[*first as usize];
+    state.work = tasks.iter().map(|&task| ground.problem.duration[task as usize]).sum();
+    state.length = ground.start_up + scheduler.length(&tasks, ground.model.slots_of(state.system));
+    state.tasks = tasks;
+}

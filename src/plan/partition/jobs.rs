@@ -1,0 +1,299 @@
+//! The state of the search: which job each unit is in, and when jobs can start and must start.
+//!
+//! In: [`Units`] and a scheduler. Out: [`Jobs`], cheap to change: a merge or a split touches the units concerned and nothing else, because
+//! the edges between jobs are read off the units' edges when they are asked for.
+
+use super::schedule::Scheduler;
+use super::units::{Unit, Units};
+use crate::plan::model::{Granularity, Model, Options};
+use crate::plan::problem::{ANY_SYSTEM, Millis, Node, Problem, System};
+
+/// A job: an index into [`Jobs::list`].
+pub type Job = u32;
+
+/// What does not change during a search.
+pub struct Ground<'a> {
+    pub problem: &'a Problem,
+    pub units: &'a Units,
+    pub model: &'a Model,
+    pub options: &'a Options,
+    /// Start-up to plan with, milliseconds, at least 1: the model's, and the layers that a job is expected to attach.
+    pub start_up: Millis,
+    /// No plan should take longer than this, milliseconds, whatever the objective allows.
+    pub longest: Millis,
+}
+
+/// One job.
+#[derive(Clone, Debug, Default)]
+pub struct JobState {
+    /// Ascending; empty where the job was merged into another.
+    pub units: Vec<Unit>,
+    /// Nodes that the job builds, co-located ones too, ascending.
+    pub tasks: Vec<Node>,
+    /// Start-up and list schedule, milliseconds.
+    pub length: Millis,
+    /// Sum of the durations of `tasks`, milliseconds.
+    pub work: Millis,
+    pub system: System,
+    pub targets: u32,
+    /// Earliest start, milliseconds.
+    pub earliest: Millis,
+    /// Latest start that keeps the deadline, milliseconds; may be negative before a deadline is set.
+    pub latest: i64,
+    /// Longest path from the end of the job to the end of everything, milliseconds.
+    pub tail: Millis,
+}
+
+impl JobState {
+    /// Earliest end, milliseconds.
+    pub fn earliest_end(&self) -> Millis {
+        self.earliest + self.length
+    }
+
+    /// Latest end that keeps the deadline, milliseconds.
+    pub fn latest_end(&self) -> i64 {
+        self.latest + self.length as i64
+    }
+}
+
+/// A set of jobs that would become one.
+#[derive(Clone, Debug, Default)]
+pub struct Union {
+    pub tasks: Vec<Node>,
+    pub length: Millis,
+    pub work: Millis,
+}
+
+/// All jobs and the map from units to them.
+#[derive(Clone, Debug, Default)]
+pub struct Jobs {
+    pub of_unit: Vec<Job>,
+    pub list: Vec<JobState>,
+    /// When everything must have ended, milliseconds; what `latest` of the jobs refers to.
+    pub deadline: Millis,
+}
+
+impl Jobs {
+    /// One job a unit.
+    pub fn singletons(ground: &Ground, scheduler: &mut Scheduler) -> Self {
+        let count = ground.units.len();
+        let mut jobs = Self { of_unit: (0..count as Job).collect(), list: Vec::with_capacity(count), deadline: 0 };
+        for unit in 0..count as Unit {
+            jobs.list.push(single(ground, scheduler, unit));
+        }
+        jobs
+    }
+
+    /// One job for each set of units with the same owner (any numbers below the number of units).
+    pub fn from_owners(ground: &Ground, scheduler: &mut Scheduler, owner: &[u32]) -> Self {
+        let mut jobs = Self { of_unit: owner.to_vec(), list: vec![JobState::default(); owner.len()], deadline: 0 };
+        for (unit, &own) in owner.iter().enumerate() {
+            let state = &mut jobs.list[own as usize];
+            let system = ground.units.system[unit];
+            state.system = if state.units.is_empty() { system } else { state.system.min(system) };
+            state.targets += ground.units.targets[unit];
+            state.units.push(unit as Unit);
+            state.tasks.extend(ground.units.tasks(unit as Unit));
+        }
+        for state in jobs.list.iter_mut().filter(|state| !state.units.is_empty()) {
+            state.tasks.sort_unstable();
+            state.tasks.dedup();
+            state.work = work_of(ground.problem, &state.tasks);
+            state.length = ground.start_up + scheduler.length(&state.tasks, ground.model.slots_of(state.system));
+        }
+        jobs
+    }
+
+    /// Number of jobs.
+    pub fn count(&self) -> usize {
+        self.list.iter().filter(|job| !job.units.is_empty()).count()
+    }
+
+    /// Total job time, milliseconds.
+    pub fn total(&self) -> Millis {
+        self.list.iter().map(|job| job.length).sum()
+    }
+
+    /// True where the rules let two jobs be one, edges aside. Where each target has its own job, parts of the graph without a connection stay apart too:
+    /// something added elsewhere then leaves a job as it is.
+    pub fn compatible(&self, ground: &Ground, a: Job, b: Job) -> bool {
+        let (a, b) = (&self.list[a as usize], &self.list[b as usize]);
+        let component = |job: &JobState| ground.units.component[job.units[0] as usize];
+        if ground.options.granularity == Granularity::Target && component(a) != component(b) {
+            return false;
+        }
+        compatible_systems(a.system, b.system)
+            && (ground.options.granularity != Granularity::Target || a.targets == 0 || b.targets == 0)
+    }
+
+    /// What two jobs would be as one.
+    pub fn union(&self, ground: &Ground, scheduler: &mut Scheduler, a: Job, b: Job) -> Union {
+        let (a, b) = (&self.list[a as usize], &self.list[b as usize]);
+        let tasks = merged(&a.tasks, &b.tasks);
+        let system = a.system.min(b.system);
+        let length = ground.start_up + scheduler.length(&tasks, ground.model.slots_of(system));
+        let repeated = a.tasks.len() + b.tasks.len() > tasks.len();
+        let work = if repeated { work_of(ground.problem, &tasks) } else { a.work + b.work };
+        Union { tasks, length, work }
+    }
+
+    /// Moves everything in `b` to `a`. `earliest`, `latest` and `tail` of `a` are the caller's to set.
+    pub fn merge(&mut self, a: Job, b: Job, union: Union) {
+        let gone = std::mem::take(&mut self.list[b as usize]);
+        for &unit in &gone.units {
+            self.of_unit[unit as usize] = a;
+        }
+        let kept = &mut self.list[a as usize];
+        kept.units = merged(&kept.units, &gone.units);
+        kept.tasks = union.tasks;
+        kept.length = union.length;
+        kept.work = union.work;
+        kept.system = kept.system.min(gone.system);
+        kept.targets += gone.targets;
+    }
+
+    /// Gives each unit of a job its own; the first unit keeps the job's number. Returns the new jobs.
+    pub fn explode(&mut self, ground: &Ground, scheduler: &mut Scheduler, job: Job, free: &mut Vec<Job>) -> Vec<Job> {
+        let units = std::mem::take(&mut self.list[job as usize].units);
+        let mut made = Vec::with_capacity(units.len());
+        for (index, &unit) in units.iter().enumerate() {
+            let place = if index == 0 { Some(job) } else { free.pop() };
+            let state = single(ground, scheduler, unit);
+            let place = match place {
+                Some(place) => {
+                    self.list[place as usize] = state;
+                    place
+                }
+                None => {
+                    self.list.push(state);
+                    self.list.len() as Job - 1
+                }
+            };
+            self.of_unit[unit as usize] = place;
+            made.push(place);
+        }
+        made
+    }
+
+    /// Jobs in topological order; shorter than the number of jobs where there is a cycle.
+    pub fn topological(&self, ground: &Ground) -> Vec<Job> {
+        let mut missing = vec![0u32; self.list.len()];
+        for unit in 0..ground.units.len() as Unit {
+            let own = self.of_unit[unit as usize];
+            let from_elsewhere =
+                ground.units.inputs.of(unit).iter().filter(|&&input| self.of_unit[input as usize] != own);
+            missing[own as usize] += from_elsewhere.count() as u32;
+        }
+        let mut order: Vec<Job> = (0..self.list.len() as Job)
+            .filter(|&job| missing[job as usize] == 0 && !self.list[job as usize].units.is_empty())
+            .collect();
+        let mut next = 0;
+        while next < order.len() {
+            let job = order[next];
+            next += 1;
+            for &unit in &self.list[job as usize].units {
+                for &consumer in ground.units.consumers.of(unit) {
+                    let other = self.of_unit[consumer as usize];
+                    if other != job {
+                        missing[other as usize] -= 1;
+                        if missing[other as usize] == 0 {
+                            order.push(other);
+                        }
+                    }
+                }
+            }
+        }
+        order
+    }
+
+    /// Sets earliest starts and tails; returns a topological order and the makespan (without limits of concurrency), milliseconds.
+    pub fn measure(&mut self, ground: &Ground) -> (Vec<Job>, Millis) {
+        let order = self.topological(ground);
+        for job in &mut self.list {
+            job.earliest = 0;
+            job.tail = 0;
+        }
+        let mut makespan = 0;
+        for &job in &order {
+            let end = self.list[job as usize].earliest_end();
+            makespan = makespan.max(end);
+            for index in 0..self.list[job as usize].units.len() {
+                let unit = self.list[job as usize].units[index];
+                for &consumer in ground.units.consumers.of(unit) {
+                    let other = self.of_unit[consumer as usize];
+                    if other != job {
+                        let earliest = &mut self.list[other as usize].earliest;
+                        *earliest = end.max(*earliest);
+                    }
+                }
+            }
+        }
+        for &job in order.iter().rev() {
+            let through = self.list[job as usize].length + self.list[job as usize].tail;
+            for index in 0..self.list[job as usize].units.len() {
+                let unit = self.list[job as usize].units[index];
+                for &input in ground.units.inputs.of(unit) {
+                    let other = self.of_unit[input as usize];
+                    if other != job {
+                        let tail = &mut self.list[other as usize].tail;
+                        *tail = through.max(*tail);
+                    }
+                }
+            }
+        }
+        (order, makespan)
+    }
+
+    /// Sets earliest and latest starts for a deadline in milliseconds; returns a topological order.
+    pub fn measure_for(&mut self, ground: &Ground, deadline: Millis) -> Vec<Job> {
+        let (order, _) = self.measure(ground);
+        self.deadline = deadline;
+        for job in &mut self.list {
+            job.latest = deadline as i64 - job.tail as i64 - job.length as i64;
+        }
+        order
+    }
+}
+
+/// Systems of which one machine can build both.
+pub fn compatible_systems(a: System, b: System) -> bool {
+    a == b || a == ANY_SYSTEM || b == ANY_SYSTEM
+}
+
+fn single(ground: &Ground, scheduler: &mut Scheduler, unit: Unit) -> JobState {
+    let mut tasks: Vec<Node> = ground.units.tasks(unit).collect();
+    tasks.sort_unstable();
+    tasks.dedup();
+    let system = ground.units.system[unit as usize];
+    JobState {
+        units: vec![unit],
+        length: ground.start_up + scheduler.length(&tasks, ground.model.slots_of(system)),
+        work: work_of(ground.problem, &tasks),
+        tasks,
+        system,
+        targets: ground.units.targets[unit as usize],
+        ..JobState::default()
+    }
+}
+
+fn work_of(problem: &Problem, tasks: &[Node]) -> Millis {
+    tasks.iter().map(|&task| problem.duration[task as usize]).sum()
+}
+
+/// The union of two ascending lists, ascending.
+pub fn merged(a: &[u32], b: &[u32]) -> Vec<u32> {
+    let mut list = Vec::with_capacity(a.len() + b.len());
+    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
+    while let (Some(&left), Some(&right)) = (a.peek(), b.peek()) {
+        list.push(left.min(right));
+        if left <= right {
+            a.next();
+        }
+        if right <= left {
+            b.next();
+        }
+    }
+    list.extend(a);
+    list.extend(b);
+    list
+}

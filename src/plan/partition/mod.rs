@@ -1,0 +1,181 @@
+//! The planner: cuts the needed derivations into jobs.
+//!
+//! In: a [`Problem`], a [`Model`] of what jobs cost and [`Options`]. Out: a [`Plan`], the [`Partition`] with notes on what could not be had.
+//! The same input gives the same partition on every machine: no clock, no threads, no hash order; effort is counted in [`steps`].
+//!
+//! A job costs its start-up, builds a few derivations at once, and hands on its results only when it ends. So two jobs cost one start-up more than one,
+//! and one job makes its consumers wait for all of it. The planner looks for the cut that is best for the [`Objective`], in these steps:
+//!
+//! 1. [`contract`]: cheap derivations are *co-located* (built in every job that needs them) where that is cheaper than sharing them; floating ones are tied to
+//!    their consumers; fetches by the thousand are packed into bins. What is left are the [`units`], an acyclic graph that no longer has these cases.
+//! 2. [`zero`]: from one job a unit, jobs are merged along the longest path until no merge shortens it. Different orders of trying edges lead to
+//!    different results, so there are several starts, and a local search that takes critical jobs apart and tries again ([`search::shorten`]). This gives the shortest makespan.
+//! 3. [`sweep`]: with that makespan times 1.01, 1.15 or 2 (the objective) as deadline, jobs are merged as long as that saves job time and no path gets longer than the deadline. Merges
+//!    that save much and use up little slack come first, and jobs grow in rounds, which keeps them alike and their slack usable.
+//! 4. [`search::refill`]: badly filled neighbouring jobs are taken apart and merged again, and kept so where that saves job time.
+//! 5. [`portfolio`]: all the plans that came up, and two plain ones (a job a unit; a job a target that owns what no earlier one does), are
+//!    run on paper with the provider's concurrency; the objective chooses.
+//! 6. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
+//!
+//! What keeps it right: every change is a merge that closes no cycle, or a split into single units. What keeps it fast: [`jobs`] stores no edges, the length of a job is
+//! computed only for pairs that may pay, jobs with many consumers are looked at from their own side only, and everything counts its steps.
+//!
+//! Where every layer of a workspace costs time ([`Model::layer`]), a job's ancestors make it longer. That depends on the whole plan, so the plan is made
+//! several times, each time with a start-up that holds the layers of the one before, and the best on paper is taken.
+
+pub mod contract;
+pub mod fit;
+pub mod jobs;
+pub mod neighbours;
+pub mod portfolio;
+#[cfg(test)]
+mod properties;
+pub mod schedule;
+pub mod search;
+pub mod steps;
+pub mod sweep;
+pub mod units;
+pub mod zero;
+
+use super::model::{Granularity, Model, Options};
+use super::problem::{JobNodes, Millis, Node, Partition, Problem};
+use jobs::{Ground, Jobs};
+use portfolio::Choice;
+use schedule::Scheduler;
+use search::Tools;
+use units::{CO_LOCATED, Units};
+
+/// An answer and what is to be said about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The jobs.
+    pub partition: Partition,
+    /// Limits and wishes that were not met or cost something, in words.
+    pub notes: Vec<String>,
+}
+
+/// How often a plan is made again where layers cost something.
+const LAYER_ROUNDS: usize = 2;
+
+/// Cuts a problem into jobs.
+pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
+    if problem.is_empty() {
+        return Plan::default();
+    }
+    let (units, mut notes) = contract::contract(problem, model);
+    // Every job takes some time: then every edge leads forward in time, which the tests for cycles rely on.
+    let ground =
+        Ground { problem, units: &units, model, options, start_up: model.start_up.max(1), longest: Millis::MAX };
+    let mut jobs = if options.granularity == Granularity::Single {
+        fit::single(&ground, &mut Scheduler::new(problem))
+    } else if model.layer == 0 {
+        portfolio::search(&ground, 1.0).jobs
+    } else {
+        search_with_layers(&ground).jobs
+    };
+    notes.extend(fit_limits(&ground, &mut jobs));
+    Plan { partition: written(problem, &units, &jobs), notes }
+}
+
+/// Makes plans with start-ups that hold the layers of the plan before, and takes the best that is not longer than the first.
+fn search_with_layers(ground: &Ground) -> Choice {
+    let first = portfolio::search(ground, 1.0);
+    let layers = |choice: &Choice| (choice.layers * ground.model.layer as f64) as Millis;
+    let mut extra = layers(&first);
+    let longest = first.makespan;
+    let mut choices = vec![first];
+    for _ in 0..LAYER_ROUNDS {
+        let ground = Ground { start_up: ground.start_up + extra, longest: longest / 100 * 99, ..*ground };
+        let choice = portfolio::search(&ground, 1.0);
+        extra = (extra + layers(&choice)) / 2;
+        choices.push(choice);
+    }
+    portfolio::best(choices, longest)
+}
+
+/// Merges jobs until the limits hold; says what that took.
+fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
+    let limits = &ground.options.limits;
+    let mut scheduler = Scheduler::new(ground.problem);
+    let mut notes = Vec::new();
+    let over = |jobs: &Jobs| limits.jobs.is_some_and(|most| jobs.count() > most);
+    let own = ground.options.granularity == Granularity::Target;
+    let fewest = if own { ground.units.targets.iter().filter(|&&targets| targets > 0).count() } else { 1 };
+    if over(jobs) && limits.jobs.is_some_and(|most| fewest <= most) {
+        merge_under_looser_deadlines(ground, jobs, over);
+    }
+    if over(jobs) && own {
+        let sharing = Options { granularity: Granularity::Auto, ..ground.options.clone() };
+        let ground = Ground { options: &sharing, ..*ground };
+        *jobs = portfolio::search(&ground, 1.0).jobs;
+        if over(jobs) {
+            merge_under_looser_deadlines(&ground, jobs, over);
+        }
+        notes.push(format!(
+            "targets share jobs, since {} jobs are the most there may be",
+            limits.jobs.unwrap_or_default()
+        ));
+    }
+    if over(jobs) {
+        let most = limits.jobs.unwrap_or_default();
+        let phases = fit::phases(ground.units);
+        *jobs = fit::packed(ground, &mut scheduler, &phases, most);
+        if jobs.count() > most {
+            notes.push(format!(
+                "{} jobs are the fewest, {} more than the provider allows",
+                jobs.count(),
+                jobs.count() - most
+            ));
+        }
+    }
+    if let Some(most) = limits.requires {
+        notes.extend(fit::limit_requires(ground, &mut scheduler, jobs, most));
+    }
+    if let Some(most) = limits.job_length {
+        let longest = jobs.list.iter().map(|job| job.length).max().unwrap_or(0);
+        if longest > most {
+            let long = jobs.list.iter().filter(|job| job.length > most).count();
+            notes.push(format!(
+                "{long} jobs take longer than the {} s allowed, the longest {} s",
+                most / 1000,
+                longest / 1000
+            ));
+        }
+    }
+    notes
+}
+
+fn merge_under_looser_deadlines(ground: &Ground, jobs: &mut Jobs, over: impl Fn(&Jobs) -> bool) {
+    const ROUNDS: usize = 12;
+    let (_, mut deadline) = jobs.measure(ground);
+    for _ in 0..ROUNDS {
+        deadline = deadline * 3 / 2;
+        let mut tools = Tools::new(ground, 300_000_000);
+        search::merge_all(&mut tools, jobs, deadline, 0.0, 1);
+        if !over(jobs) {
+            return;
+        }
+    }
+}
+
+/// The partition that the jobs stand for. A co-located node that only one job needs is that job's own.
+fn written(problem: &Problem, units: &Units, jobs: &Jobs) -> Partition {
+    let mut uses = vec![0u32; problem.len()];
+    for job in &jobs.list {
+        for &task in &job.tasks {
+            uses[task as usize] += 1;
+        }
+    }
+    let owned = |task: &Node| units.of_node[*task as usize] != CO_LOCATED || uses[*task as usize] == 1;
+    let mut list: Vec<JobNodes> = jobs
+        .list
+        .iter()
+        .filter(|job| !job.units.is_empty())
+        .map(|job| {
+            let (owned, co_located) = job.tasks.iter().copied().partition(owned);
+            JobNodes { system: job.system, owned, co_located }
+        })
+        .collect();
+    list.sort_unstable_by_key(|job| job.owned.first().copied());
+    Partition { jobs: list }
+}

@@ -1,0 +1,231 @@
+//! Makes several plans and takes the best for the objective.
+//!
+//! In: what does not change during a search ([`Ground`]). Out: [`Choice`], the jobs of the best plan and what is known about it. Each plan is run
+//! on paper, with the provider's concurrency, before it is compared.
+
+use super::jobs::{Ground, Job, Jobs};
+use super::schedule::Scheduler;
+use super::search::{Tools, merge_all, refill, shorten};
+use super::sweep::alive;
+use super::units::Unit;
+use super::zero::{EdgeOrder, Marks, Zeroing, zero};
+use crate::plan::model::{Granularity, Objective};
+use crate::plan::problem::{Adjacency, Millis};
+use crate::plan::simulate::{Simulation, lower_bound, run};
+
+/// No stage takes more steps than this, whatever the graph: about seven seconds of one core.
+const MOST_STEPS: u64 = 1_500_000_000;
+
+/// How much is tried. It depends on the size of the graph in powers of two only, so that one derivation more changes nothing.
+struct Rounds {
+    /// Orders in which critical edges are tried.
+    starts: u64,
+    /// Rounds that shorten each of the best two starts.
+    shorten: u32,
+    /// Starts that are merged under the deadline.
+    merged: usize,
+    /// Rounds that refill the best plan.
+    refill: u32,
+}
+
+impl Rounds {
+    fn new(ground: &Ground, share: f64) -> Self {
+        let size = (ground.units.len() + ground.units.inputs.edges()).next_power_of_two() as f64;
+        let scaled =
+            |per_size: f64, most: f64| (per_size * share / size).min(most * share) * f64::from(ground.options.effort.0);
+        Self {
+            starts: (scaled(160_000.0, 10.0) as u64).max(1),
+            shorten: scaled(400_000.0, 70.0) as u32,
+            merged: (scaled(65_000.0, 5.0) as usize).max(1),
+            refill: scaled(900_000.0, 170.0) as u32,
+        }
+    }
+}
+
+/// A plan among others.
+#[derive(Clone, Default)]
+pub struct Choice {
+    pub jobs: Jobs,
+    pub makespan: Millis,
+    pub job_time: Millis,
+    /// Mean number of layers that a job attaches, where layers cost something.
+    pub layers: f64,
+    /// The deadline it was merged under, without limits of concurrency, milliseconds.
+    pub deadline: Millis,
+}
+
+/// The best plan for the objective. `share` is the part of the default number of steps.
+pub fn search(ground: &Ground, share: f64) -> Choice {
+    let rounds = Rounds::new(ground, share);
+    let mut tools = Tools::new(ground, MOST_STEPS);
+    let single = Jobs::singletons(ground, &mut tools.scheduler);
+    let mut starts = zeroed(&mut tools, &single, rounds.starts);
+    for (index, (makespan, jobs)) in starts.iter_mut().take(2).enumerate() {
+        let rounds = (10 * jobs.count() as u32).min(rounds.shorten);
+        *makespan = shorten(&mut tools, jobs, rounds, index as u64);
+    }
+    starts.sort_by_key(|start| start.0);
+    // Where the work keeps all machines busy for longer than the longest path takes, haste on a path gains nothing.
+    let shortest = starts[0].0.max(lower_bound(ground.problem, ground.model));
+    let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
+    let factor = factor(ground.options.objective);
+
+    let mut choices = vec![judged(ground, single, shortest)];
+    choices.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, shortest)));
+    let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
+    let mut add = |tools: &mut Tools, jobs: &Jobs, factor: f64, thrift: i64| {
+        let deadline = ((shortest as f64 * factor) as Millis).min(ground.longest).max(shortest);
+        let mut jobs = jobs.clone();
+        tools.steps.set_limit(tools.steps.spent() + MOST_STEPS);
+        merge_all(tools, &mut jobs, deadline, reserve, thrift);
+        choices.push(judged(ground, jobs, deadline));
+    };
+    let several = rounds.merged > 1;
+    for (index, (makespan, jobs)) in starts.iter().take(rounds.merged).enumerate() {
+        if *makespan > (shortest as f64 * factor) as Millis {
+            break;
+        }
+        add(&mut tools, jobs, factor, 4);
+        if several {
+            add(&mut tools, jobs, factor, 1);
+        }
+        if several && index == 0 {
+            // The shortest tells how long the plan may be; where layers cost time, fewer jobs may be shorter.
+            let others: &[f64] = if ground.model.layer > 0 { &[1.0, 1.05, 1.15, 1.3] } else { &[1.0] };
+            for &other in others.iter().filter(|&&other| other != factor) {
+                add(&mut tools, jobs, other, 4);
+            }
+        }
+    }
+    let most = longest_allowed(&choices, plain, ground.options.objective);
+    let best = best(choices, most);
+    let mut jobs = best.jobs.clone();
+    if best.deadline < jobs.measure(ground).1 {
+        return best;
+    }
+    tools.steps.set_limit(tools.steps.spent() + MOST_STEPS);
+    // Jobs that may take twice as long are twice as large, and take longer to look at.
+    let rounds = (20 * jobs.count() as u32).min((f64::from(rounds.refill) / factor) as u32);
+    for (part, rounds) in shares(ground, rounds) {
+        refill(&mut tools, &mut jobs, best.deadline, reserve, rounds, 17, part);
+    }
+    let refilled = judged(ground, jobs, best.deadline);
+    let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
+    if better { refilled } else { best }
+}
+
+/// Rounds for each connected part of the graph where parts stay apart (by size in powers of two: another part changes nothing), else for all together.
+fn shares(ground: &Ground, rounds: u32) -> Vec<(Option<Unit>, u32)> {
+    if ground.options.granularity != Granularity::Target {
+        return vec![(None, rounds)];
+    }
+    let mut sizes = vec![0usize; ground.units.len()];
+    for &part in &ground.units.component {
+        sizes[part as usize] += 1;
+    }
+    let whole = ground.units.len().next_power_of_two() as u64;
+    let share =
+        |size: usize| (u64::from(rounds) * size.next_power_of_two() as u64 / whole).min(u64::from(rounds)) as u32;
+    let parts = sizes.iter().enumerate().filter(|&(_, &size)| size > 1);
+    parts.map(|(part, &size)| (Some(part as Unit), share(size))).filter(|&(_, rounds)| rounds > 0).collect()
+}
+
+/// How much longer than the shortest a plan may be.
+pub fn factor(objective: Objective) -> f64 {
+    match objective {
+        // Less than any estimate is good for, and a good deal cheaper.
+        Objective::Time => 1.01,
+        Objective::Balanced => 1.15,
+        Objective::Cost => 2.0,
+    }
+}
+
+/// Zeroed plans from several orders of edges, shortest first.
+fn zeroed(tools: &mut Tools, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)> {
+    let mut starts = Vec::new();
+    for index in 0..orders {
+        let order = match index {
+            0 => EdgeOrder::ShortestFirst,
+            1 => EdgeOrder::FromStart,
+            2 => EdgeOrder::FromEnd,
+            seed => EdgeOrder::Shuffled(seed),
+        };
+        let mut jobs = single.clone();
+        let zeroing = Zeroing { order, choices: 5, enough: 0, moves: usize::MAX };
+        let makespan = zero(tools.ground, &mut tools.scheduler, &mut jobs, zeroing, &mut tools.steps);
+        starts.push((makespan, jobs));
+    }
+    starts.sort_by_key(|start| start.0);
+    starts
+}
+
+/// Runs a plan on paper.
+pub fn judged(ground: &Ground, jobs: Jobs, deadline: Millis) -> Choice {
+    let simulation = simulate_jobs(ground, &jobs);
+    let count = simulation.start.len().max(1) as f64;
+    Choice {
+        makespan: simulation.makespan,
+        job_time: simulation.job_time,
+        layers: simulation.layers as f64 / count,
+        deadline,
+        jobs,
+    }
+}
+
+fn simulate_jobs(ground: &Ground, jobs: &Jobs) -> Simulation {
+    let list: Vec<Job> = alive(jobs).collect();
+    let mut place = vec![0u32; jobs.list.len()];
+    for (index, &job) in list.iter().enumerate() {
+        place[job as usize] = index as u32;
+    }
+    let build: Vec<Millis> = list.iter().map(|&job| jobs.list[job as usize].length - ground.start_up).collect();
+    let mut marks = Marks::default();
+    let inputs = Adjacency::from_lists(
+        list.iter()
+            .map(|&job| jobs.inputs(ground, &mut marks, job).iter().map(|&other| place[other as usize]).collect()),
+    );
+    run(&build, &inputs, ground.model)
+}
+
+/// The longest makespan that the objective allows, milliseconds; for [`Objective::Time`] never more than that of a plain plan.
+pub fn longest_allowed(choices: &[Choice], plain: Millis, objective: Objective) -> Millis {
+    let shortest = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
+    let most = (shortest as f64 * factor(objective)) as Millis;
+    if objective == Objective::Time { most.min(plain) } else { most }
+}
+
+/// The least job time among the plans that take at most `most` milliseconds.
+pub fn best(choices: Vec<Choice>, most: Millis) -> Choice {
+    let key = |choice: &Choice| (choice.makespan.saturating_sub(most), choice.job_time, choice.makespan);
+    // The first of equals, and a plan with the shortest makespan is always short enough.
+    choices.into_iter().min_by_key(key).unwrap_or_default()
+}
+
+/// One job a target, which owns what no earlier target's job owns: what *ordered* does, without its repeats. None where a unit has no
+/// target above it, or systems mix.
+fn owned_by_first_target(ground: &Ground, scheduler: &mut Scheduler) -> Option<Jobs> {
+    let units = ground.units;
+    let count = units.len();
+    let mut owner = vec![Unit::MAX; count];
+    let mut stack = Vec::new();
+    for target in (0..count as Unit).filter(|&unit| units.targets[unit as usize] > 0) {
+        stack.push(target);
+        owner[target as usize] = target;
+        while let Some(unit) = stack.pop() {
+            for &input in units.inputs.of(unit) {
+                if owner[input as usize] == Unit::MAX && units.targets[input as usize] == 0 {
+                    owner[input as usize] = target;
+                    stack.push(input);
+                }
+            }
+        }
+    }
+    let allowed = |unit: usize| owner[unit] != Unit::MAX && units.system[owner[unit] as usize] == units.system[unit];
+    if !(0..count).all(allowed) {
+        return None;
+    }
+    let jobs = Jobs::from_owners(ground, scheduler, &owner);
+    let most = ground.options.limits.job_length.unwrap_or(Millis::MAX);
+    let short = jobs.list.iter().all(|job| job.length <= most);
+    (short && jobs.topological(ground).len() == jobs.count()).then_some(jobs)
+}

@@ -1,0 +1,364 @@
+//! Merges jobs while a deadline holds: fewer start-ups, fuller slots, less total job time.
+//!
+//! In: jobs with earliest and latest starts for a deadline. Out: fewer jobs, still in time. Jobs are visited in order of time; each is merged, as long as
+//! that saves job time, with the best of its inputs, its consumers, those that share an input or a consumer with it, and those that happen
+//! at about the same time. The bounds are kept for every job: after a merge later earliest starts move forward along the edges and earlier
+//! latest starts backward, each job once, since the other bound is an order in which to visit them.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::jobs::{Ground, Job, JobState, Jobs, Union};
+use super::schedule::Scheduler;
+use super::steps::Steps;
+use super::zero::Marks;
+use crate::plan::model::Granularity;
+use crate::plan::problem::Millis;
+
+/// Jobs with more consumers than this are not searched from below: a hub is looked at once, when it is its own turn.
+const MANY: usize = 128;
+
+/// In which order a sweep visits the jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    Forward,
+    Backward,
+}
+
+/// How a sweep chooses.
+#[derive(Clone, Copy, Debug)]
+pub struct Sweep {
+    pub direction: Direction,
+    /// How many times its own build time a merged job keeps free before its deadline.
+    pub reserve: f64,
+    /// How many pairs are scheduled exactly for each choice.
+    pub exact: usize,
+    /// How many jobs before and after in time are looked at.
+    pub window: usize,
+    /// Milliseconds of job time that a millisecond of lost slack must save.
+    pub thrift: i64,
+    /// Longest job that a merge may make, milliseconds: short ones first keeps jobs alike, and leaves more ways to go on.
+    pub most: Millis,
+}
+
+/// A pair that may become one job.
+struct Pair {
+    other: Job,
+    /// Upper estimate of the job time it saves, milliseconds.
+    saving: i64,
+    score: i64,
+    start: u64,
+    end: i64,
+}
+
+/// One pass over `visit` (jobs, any that still exist). Returns how many merges were made.
+pub fn sweep(
+    ground: &Ground,
+    scheduler: &mut Scheduler,
+    jobs: &mut Jobs,
+    marks: &mut Marks,
+    visit: &[Job],
+    how: Sweep,
+    steps: &mut Steps,
+) -> usize {
+    let mut timeline: Vec<Job> = alive(jobs).filter(|&job| !own_target(ground, jobs, job)).collect();
+    sort_by_time(jobs, &mut timeline, how.direction);
+    if ground.options.granularity == Granularity::Target {
+        // What may not be merged should not take up the window either.
+        timeline.sort_by_key(|&job| ground.units.component[jobs.list[job as usize].units[0] as usize]);
+    }
+    steps.take(20 * timeline.len());
+    let mut place = vec![u32::MAX; jobs.list.len()];
+    for (index, &job) in timeline.iter().enumerate() {
+        place[job as usize] = index as u32;
+    }
+    let mut visit = visit.to_vec();
+    sort_by_time(jobs, &mut visit, how.direction);
+    let mut merges = 0;
+    for job in visit {
+        while !jobs.list[job as usize].units.is_empty() && !steps.exhausted() {
+            let near = neighbourhood(&timeline, place[job as usize] as usize, how.window);
+            let Some((other, union)) = best_partner(ground, scheduler, jobs, marks, job, near, how, steps) else {
+                break;
+            };
+            merge(ground, jobs, marks, job, other, union, steps);
+            merges += 1;
+        }
+    }
+    merges
+}
+
+/// Jobs that exist.
+pub fn alive(jobs: &Jobs) -> impl Iterator<Item = Job> + '_ {
+    (0..jobs.list.len() as Job).filter(|&job| !jobs.list[job as usize].units.is_empty())
+}
+
+/// True for a target's job where each target has its own: it takes in what the target needs or what needs it, and nothing that only happens at the
+/// same time. So a target that comes or goes leaves the other jobs as they are.
+pub fn own_target(ground: &Ground, jobs: &Jobs, job: Job) -> bool {
+    ground.options.granularity == Granularity::Target && jobs.list[job as usize].targets > 0
+}
+
+fn sort_by_time(jobs: &Jobs, list: &mut [Job], direction: Direction) {
+    list.sort_by_key(|&job| {
+        let state = &jobs.list[job as usize];
+        let time = match direction {
+            Direction::Forward => state.earliest as i64,
+            Direction::Backward => -state.latest_end(),
+        };
+        (time, state.latest, state.units.first().copied())
+    });
+}
+
+fn neighbourhood(timeline: &[Job], place: usize, window: usize) -> &[Job] {
+    let place = place.min(timeline.len());
+    &timeline[place.saturating_sub(window)..(place + window + 1).min(timeline.len())]
+}
+
+/// The pair with this job that saves the most, and what it would be.
+#[allow(clippy::too_many_arguments)]
+fn best_partner(
+    ground: &Ground,
+    scheduler: &mut Scheduler,
+    jobs: &Jobs,
+    marks: &mut Marks,
+    job: Job,
+    near: &[Job],
+    how: Sweep,
+    steps: &mut Steps,
+) -> Option<(Job, Union)> {
+    let mut pairs = dependent_pairs(ground, jobs, marks, job, steps);
+    pairs.extend(independent_pairs(ground, jobs, marks, job, near, steps));
+    pairs.retain(|pair| pair.saving > 0);
+    for pair in &mut pairs {
+        let least = least_length(ground, jobs, job, pair.other);
+        pair.score = score(jobs, job, pair, least, how);
+    }
+    pairs.sort_unstable_by_key(|pair| (-pair.score, jobs.list[pair.other as usize].units[0]));
+    let mut best: Option<(i64, Job, Union)> = None;
+    let mut tried = 0;
+    for pair in pairs {
+        if tried >= how.exact || best.as_ref().is_some_and(|best| best.0 >= pair.score) {
+            break;
+        }
+        let (a, b) = (&jobs.list[job as usize], &jobs.list[pair.other as usize]);
+        let apart = (a.length + b.length) as i64;
+        let (first, second) = if a.earliest <= b.earliest { (job, pair.other) } else { (pair.other, job) };
+        if jobs.path_between(ground, marks, first, second) || jobs.path_between(ground, marks, second, first) {
+            steps.take(100);
+            continue;
+        }
+        tried += 1;
+        let union = jobs.union(ground, scheduler, job, pair.other);
+        steps.take(20 * union.tasks.len());
+        let saving = apart - union.length as i64;
+        let score = score(jobs, job, &pair, union.length, how);
+        if saving > 0
+            && union.length <= how.most
+            && best.as_ref().is_none_or(|best| score > best.0)
+            && in_time(ground, &union, &pair, how.reserve)
+        {
+            best = Some((score, pair.other, union));
+        }
+    }
+    best.map(|(_, other, union)| (other, union))
+}
+
+fn score(jobs: &Jobs, job: Job, pair: &Pair, length: u64, how: Sweep) -> i64 {
+    let (a, b) = (&jobs.list[job as usize], &jobs.list[pair.other as usize]);
+    let saving = (a.length + b.length) as i64 - length as i64;
+    let slack = |job: &JobState| job.latest - job.earliest as i64;
+    let left = pair.end - pair.start as i64 - length as i64;
+    let lost = (slack(a) + slack(b)) / 2 - left;
+    saving - how.thrift * lost
+}
+
+fn in_time(ground: &Ground, union: &Union, pair: &Pair, reserve: f64) -> bool {
+    let spare = (reserve * (union.length - ground.start_up) as f64) as i64;
+    (pair.start + union.length) as i64 + spare <= pair.end
+        && ground.options.limits.job_length.is_none_or(|most| union.length <= most)
+}
+
+/// The least that two jobs could take as one, milliseconds.
+fn least_length(ground: &Ground, jobs: &Jobs, a: Job, b: Job) -> u64 {
+    let (a, b) = (&jobs.list[a as usize], &jobs.list[b as usize]);
+    let slots = ground.model.slots_of(a.system.min(b.system)) as u64;
+    a.length.max(b.length).max(ground.start_up + (a.work + b.work) / slots)
+}
+
+fn pair(ground: &Ground, jobs: &Jobs, job: Job, other: Job, start: u64, end: i64) -> Option<Pair> {
+    let least = least_length(ground, jobs, job, other);
+    let saving = (jobs.list[job as usize].length + jobs.list[other as usize].length) as i64 - least as i64;
+    let possible = (start + least) as i64 <= end && jobs.compatible(ground, job, other);
+    possible.then_some(Pair { other, saving, score: saving, start, end })
+}
+
+/// The two largest values and where the largest is.
+fn two_largest(values: impl Iterator<Item = (i64, Job)>) -> (i64, Job, i64) {
+    let mut top = (i64::MIN, Job::MAX, i64::MIN);
+    for (value, job) in values {
+        if value > top.0 {
+            top = (value, job, top.0);
+        } else if value > top.2 {
+            top.2 = value;
+        }
+    }
+    top
+}
+
+/// Pairs with an input or a consumer. The merged job waits for the other inputs of both and must end before their other consumers start.
+fn dependent_pairs(ground: &Ground, jobs: &Jobs, marks: &mut Marks, job: Job, steps: &mut Steps) -> Vec<Pair> {
+    let state = &jobs.list[job as usize];
+    let inputs = jobs.inputs(ground, marks, job);
+    let consumers = jobs.consumers(ground, marks, job);
+    steps.take(2 * (inputs.len() + consumers.len() + state.units.len()));
+    let ends = two_largest(inputs.iter().map(|&input| (jobs.list[input as usize].earliest_end() as i64, input)));
+    let starts = two_largest(consumers.iter().map(|&consumer| (-jobs.list[consumer as usize].latest, consumer)));
+    let mut pairs = Vec::new();
+    let ends_without = |job: Job| (if ends.1 == job { ends.2 } else { ends.0 }).max(0);
+    let starts_without = |job: Job| if starts.1 == job { starts.2 } else { starts.0 };
+    for &consumer in &consumers {
+        let latest_end = jobs.list[consumer as usize].latest_end();
+        let after = starts_without(consumer);
+        let end = if after == i64::MIN { latest_end } else { latest_end.min(-after) };
+        if end <= state.earliest_end() as i64 || pair(ground, jobs, job, consumer, state.earliest, end).is_none() {
+            continue;
+        }
+        let mut start = state.earliest;
+        for &unit in &jobs.list[consumer as usize].units {
+            for &input in ground.units.inputs.of(unit) {
+                let other = jobs.of_unit[input as usize];
+                if other != job && other != consumer {
+                    start = start.max(jobs.list[other as usize].earliest_end());
+                }
+            }
+        }
+        steps.take(4 * jobs.list[consumer as usize].units.len());
+        pairs.extend(pair(ground, jobs, job, consumer, start, end));
+    }
+    for &input in &inputs {
+        let earliest = jobs.list[input as usize].earliest;
+        let start = earliest.max(ends_without(input) as u64);
+        let mut end = state.latest_end();
+        if pair(ground, jobs, job, input, start, end).is_none() || consumer_edges(ground, jobs, input) > MANY {
+            continue;
+        }
+        for &unit in &jobs.list[input as usize].units {
+            for &consumer in ground.units.consumers.of(unit) {
+                let other = jobs.of_unit[consumer as usize];
+                if other != job && other != input {
+                    end = end.min(jobs.list[other as usize].latest);
+                }
+            }
+        }
+        steps.take(MANY / 2);
+        pairs.extend(pair(ground, jobs, job, input, start, end));
+    }
+    pairs
+}
+
+fn consumer_edges(ground: &Ground, jobs: &Jobs, job: Job) -> usize {
+    jobs.list[job as usize].units.iter().map(|&unit| ground.units.consumers.of(unit).len()).sum()
+}
+
+/// Pairs with jobs that share an input or a consumer, and with those near in time.
+fn independent_pairs(
+    ground: &Ground,
+    jobs: &Jobs,
+    marks: &mut Marks,
+    job: Job,
+    near: &[Job],
+    steps: &mut Steps,
+) -> Vec<Pair> {
+    if own_target(ground, jobs, job) {
+        return Vec::new();
+    }
+    let (inputs, consumers) = jobs.around(ground, marks, &[job]);
+    let mut others = Vec::new();
+    for &input in inputs.iter().take(16) {
+        if consumer_edges(ground, jobs, input) <= MANY {
+            for &unit in &jobs.list[input as usize].units {
+                let found = ground.units.consumers.of(unit).iter().map(|&unit| jobs.of_unit[unit as usize]);
+                others.extend(found.filter(|&other| marks.mark(other)));
+            }
+        }
+    }
+    for &consumer in consumers.iter().take(16) {
+        for &unit in jobs.list[consumer as usize].units.iter().take(MANY) {
+            let found = ground.units.inputs.of(unit).iter().take(MANY).map(|&unit| jobs.of_unit[unit as usize]);
+            others.extend(found.filter(|&other| marks.mark(other)));
+        }
+    }
+    others
+        .extend(near.iter().copied().filter(|&other| !jobs.list[other as usize].units.is_empty() && marks.mark(other)));
+    steps.take(6 * others.len());
+    let state = &jobs.list[job as usize];
+    let pairs = others.into_iter().filter(|&other| !own_target(ground, jobs, other)).filter_map(|other| {
+        let partner = &jobs.list[other as usize];
+        let start = state.earliest.max(partner.earliest);
+        let end = state.latest_end().min(partner.latest_end());
+        pair(ground, jobs, job, other, start, end)
+    });
+    pairs.collect()
+}
+
+/// Makes two jobs one and moves the bounds of those around it.
+fn merge(ground: &Ground, jobs: &mut Jobs, marks: &mut Marks, job: Job, other: Job, union: Union, steps: &mut Steps) {
+    jobs.merge(job, other, union);
+    let (inputs, consumers) = jobs.around(ground, marks, &[job]);
+    let length = jobs.list[job as usize].length as i64;
+    let earliest = inputs.iter().map(|&input| jobs.list[input as usize].earliest_end()).max().unwrap_or(0);
+    let latest_end = consumers.iter().map(|&consumer| jobs.list[consumer as usize].latest).min();
+    jobs.list[job as usize].earliest = earliest;
+    jobs.list[job as usize].latest = latest_end.unwrap_or(jobs.deadline as i64) - length;
+    push_forward(ground, jobs, job, steps);
+    push_backward(ground, jobs, job, steps);
+}
+
+/// Moves earliest starts after a job, in order of latest starts.
+fn push_forward(ground: &Ground, jobs: &mut Jobs, job: Job, steps: &mut Steps) {
+    let mut queue = BinaryHeap::from([Reverse((i64::MIN, job))]);
+    let mut last = Job::MAX;
+    while let Some(Reverse((_, job))) = queue.pop() {
+        if std::mem::replace(&mut last, job) == job {
+            continue;
+        }
+        let end = jobs.list[job as usize].earliest_end();
+        for index in 0..jobs.list[job as usize].units.len() {
+            let unit = jobs.list[job as usize].units[index];
+            let consumers = ground.units.consumers.of(unit);
+            steps.take(1 + consumers.len());
+            for &consumer in consumers {
+                let other = jobs.of_unit[consumer as usize];
+                if other != job && jobs.list[other as usize].earliest < end {
+                    jobs.list[other as usize].earliest = end;
+                    queue.push(Reverse((jobs.list[other as usize].latest, other)));
+                }
+            }
+        }
+    }
+}
+
+/// Moves latest starts before a job, in order of earliest starts.
+fn push_backward(ground: &Ground, jobs: &mut Jobs, job: Job, steps: &mut Steps) {
+    let mut queue = BinaryHeap::from([(u64::MAX, job)]);
+    let mut last = Job::MAX;
+    while let Some((_, job)) = queue.pop() {
+        if std::mem::replace(&mut last, job) == job {
+            continue;
+        }
+        let latest = jobs.list[job as usize].latest;
+        for index in 0..jobs.list[job as usize].units.len() {
+            let unit = jobs.list[job as usize].units[index];
+            let inputs = ground.units.inputs.of(unit);
+            steps.take(1 + inputs.len());
+            for &input in inputs {
+                let other = jobs.of_unit[input as usize];
+                if other != job && jobs.list[other as usize].latest_end() > latest {
+                    jobs.list[other as usize].latest = latest - jobs.list[other as usize].length as i64;
+                    queue.push((jobs.list[other as usize].earliest, other));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The problem as the search sees it: units instead of nodes.
+//!
+//! In: a [`Problem`] and, for each node, the group that owns it or "co-located". Out: [`Units`], a smaller acyclic graph.
+//! A unit is what no job may cut: one owned node, a floating derivation with its consumers, or a bin of fetches. It carries
+//! the co-located nodes that every job with it has to build, so that the search never thinks about co-location again.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crate::plan::problem::{ANY_SYSTEM, Adjacency, Millis, Node, Problem, System};
+
+/// A unit: an index into the columns of [`Units`].
+pub type Unit = u32;
+
+/// The group of a node that no group owns.
+pub const CO_LOCATED: u32 = u32::MAX;
+
+/// The graph of units, numbered so that every input of a unit has a smaller number.
+#[derive(Clone, Debug, Default)]
+pub struct Units {
+    /// The nodes that a unit owns, ascending.
+    pub owned: Adjacency,
+    /// The co-located nodes that a job with this unit builds too, ascending.
+    pub co_located: Adjacency,
+    /// Inputs of each unit, less those that another input has too.
+    pub inputs: Adjacency,
+    /// The same edges the other way round.
+    pub consumers: Adjacency,
+    /// The system of each unit.
+    pub system: Vec<System>,
+    /// How many targets a unit owns.
+    pub targets: Vec<u32>,
+    /// The smallest unit of the connected part of the graph that each unit is in.
+    pub component: Vec<Unit>,
+    /// The unit of each owned node, [`CO_LOCATED`] for others.
+    pub of_node: Vec<Unit>,
+}
+
+/// The groups do not form an acyclic graph; these nodes lie on its cycles.
+pub struct Cycle(pub Vec<Node>);
+
+impl Units {
+    /// Number of units.
+    pub fn len(&self) -> usize {
+        self.system.len()
+    }
+
+    /// True where there is no unit.
+    pub fn is_empty(&self) -> bool {
+        self.system.is_empty()
+    }
+
+    /// Collects the units from the group of each node (any numbers below the number of nodes, or [`CO_LOCATED`]).
+    pub fn new(problem: &Problem, group: &[u32]) -> Result<Self, Cycle> {
+        let nodes = problem.len();
+        let mut members: Vec<Vec<Node>> = vec![Vec::new(); nodes];
+        for node in 0..nodes {
+            if group[node] != CO_LOCATED {
+                members[group[node] as usize].push(node as Node);
+            }
+        }
+        let (closure, reached) = co_located_closures(problem, group);
+        let mut inputs: Vec<Vec<u32>> = vec![Vec::new(); nodes];
+        for (own, list) in members.iter().enumerate() {
+            let mut found = Vec::new();
+            for &node in list {
+                for &input in problem.inputs.of(node) {
+                    match group[input as usize] {
+                        CO_LOCATED => found.extend(reached[input as usize].iter().map(|&other| group[other as usize])),
+                        other => found.push(other),
+                    }
+                }
+            }
+            found.sort_unstable();
+            found.dedup();
+            found.retain(|&other| other as usize != own);
+            inputs[own] = found;
+        }
+        let order = topological_order(&members, &inputs)?;
+        let mut unit_of_group = vec![CO_LOCATED; nodes];
+        for (unit, &own) in order.iter().enumerate() {
+            unit_of_group[own as usize] = unit as Unit;
+        }
+        let full = Adjacency::from_lists(
+            order.iter().map(|&own| inputs[own as usize].iter().map(|&other| unit_of_group[other as usize]).collect()),
+        );
+        let inputs = without_shortcuts(&full);
+        let consumers = inputs.reversed();
+        let co_located = Adjacency::from_lists(order.iter().map(|&own| {
+            let mut list = Vec::new();
+            for &node in &members[own as usize] {
+                for &input in problem.inputs.of(node) {
+                    if group[input as usize] == CO_LOCATED {
+                        list.push(input);
+                        list.extend_from_slice(&closure[input as usize]);
+                    }
+                }
+            }
+            list
+        }));
+        let system = order
+            .iter()
+            .map(|&own| {
+                let systems = members[own as usize].iter().map(|&node| problem.system[node as usize]);
+                systems.min().unwrap_or(ANY_SYSTEM)
+            })
+            .collect();
+        let targets = order
+            .iter()
+            .map(|&own| members[own as usize].iter().filter(|&&node| problem.target[node as usize]).count() as u32)
+            .collect();
+        let of_node =
+            group.iter().map(|&own| if own == CO_LOCATED { CO_LOCATED } else { unit_of_group[own as usize] }).collect();
+        let component = components(&inputs);
+        let owned = Adjacency::from_lists(order.iter().map(|&own| std::mem::take(&mut members[own as usize])));
+        Ok(Self { owned, co_located, inputs, consumers, system, targets, component, of_node })
+    }
+
+    /// The nodes that a job with this unit builds on account of it, in any order.
+    pub fn tasks(&self, unit: Unit) -> impl Iterator<Item = Node> + '_ {
+        self.owned.of(unit).iter().chain(self.co_located.of(unit)).copied()
+    }
+
+    /// The number of units on the longest path that ends before each unit.
+    pub fn levels(&self) -> Vec<u32> {
+        let mut levels = vec![0u32; self.len()];
+        for unit in 0..self.len() as Unit {
+            let deepest = self.inputs.of(unit).iter().map(|&input| levels[input as usize] + 1).max();
+            levels[unit as usize] = deepest.unwrap_or(0);
+        }
+        levels
+    }
+}
+
+/// For each co-located node, the co-located nodes below it and the owned nodes that these and itself have as inputs.
+fn co_located_closures(problem: &Problem, group: &[u32]) -> (Vec<Vec<Node>>, Vec<Vec<Node>>) {
+    let mut closure: Vec<Vec<Node>> = vec![Vec::new(); problem.len()];
+    let mut reached: Vec<Vec<Node>> = vec![Vec::new(); problem.len()];
+    for node in 0..problem.len() {
+        if group[node] != CO_LOCATED {
+            continue;
+        }
+        let (mut below, mut owned) = (Vec::new(), Vec::new());
+        for &input in problem.inputs.of(node as Node) {
+            if group[input as usize] == CO_LOCATED {
+                below.push(input);
+                below.extend_from_slice(&closure[input as usize]);
+                owned.extend_from_slice(&reached[input as usize]);
+            } else {
+                owned.push(input);
+            }
+        }
+        for list in [&mut below, &mut owned] {
+            list.sort_unstable();
+            list.dedup();
+        }
+        closure[node] = below;
+        reached[node] = owned;
+    }
+    (closure, reached)
+}
+
+/// Kahn's order over the groups that have members; among the ready ones the group with the smallest node comes first.
+fn topological_order(members: &[Vec<Node>], inputs: &[Vec<u32>]) -> Result<Vec<u32>, Cycle> {
+    let consumers = Adjacency::from_lists(inputs.iter().cloned()).reversed();
+    let mut missing: Vec<usize> = inputs.iter().map(Vec::len).collect();
+    let groups = || (0..members.len()).filter(|&own| !members[own].is_empty());
+    let mut ready: BinaryHeap<Reverse<(Node, u32)>> =
+        groups().filter(|&own| missing[own] == 0).map(|own| Reverse((members[own][0], own as u32))).collect();
+    let mut order = Vec::new();
+    let mut placed = vec![false; members.len()];
+    while let Some(Reverse((_, own))) = ready.pop() {
+        order.push(own);
+        placed[own as usize] = true;
+        for &consumer in consumers.of(own) {
+            missing[consumer as usize] -= 1;
+            if missing[consumer as usize] == 0 {
+                ready.push(Reverse((members[consumer as usize][0], consumer)));
+            }
+        }
+    }
+    let stuck: Vec<Node> = groups().filter(|&own| !placed[own]).flat_map(|own| members[own].iter().copied()).collect();
+    if stuck.is_empty() { Ok(order) } else { Err(Cycle(stuck)) }
+}
+
+/// Drops an input where another input has it too: the longer way implies the edge. Inputs of inputs beyond the 256th are not
+/// looked at, which bounds the work by 256 steps an edge; what stays is redundant, not wrong.
+pub fn without_shortcuts(inputs: &Adjacency) -> Adjacency {
+    let mut implied_for = vec![u32::MAX; inputs.len()];
+    Adjacency::from_lists((0..inputs.len() as Node).map(|node| {
+        if inputs.of(node).len() < 2 {
+            return inputs.of(node).to_vec();
+        }
+        for &input in inputs.of(node) {
+            for &indirect in inputs.of(input).iter().take(256) {
+                implied_for[indirect as usize] = node;
+            }
+        }
+        inputs.of(node).iter().copied().filter(|&input| implied_for[input as usize] != node).collect()
+    }))
+}
+
+/// The smallest member of the connected part of each unit.
+fn components(inputs: &Adjacency) -> Vec<Unit> {
+    let mut component: Vec<Unit> = (0..inputs.len() as Unit).collect();
+    let find = |component: &mut Vec<Unit>, unit: Unit| {
+        let mut unit = unit;
+        while component[unit as usize] != unit {
+            component[unit as usize] = component[component[unit as usize] as usize];
+            unit = component[unit as usize];
+        }
+        unit
+    };
+    for unit in 0..inputs.len() as Unit {
+        for &input in inputs.of(unit) {
+            let (a, b) = (find(&mut component, unit), find(&mut component, input));
+            component[a.max(b) as usize] = a.min(b);
+        }
+    }
+    (0..inputs.len() as Unit).map(|unit| find(&mut component, unit)).collect()
+}
+
+/// The longest path in milliseconds that ends with each node, and the one that starts with it, both with the node itself.
+pub fn longest_paths(problem: &Problem) -> (Vec<Millis>, Vec<Millis>) {
+    let nodes = problem.len() as Node;
+    let mut head = vec![0; problem.len()];
+    let mut tail = vec![0; problem.len()];
+    for node in 0..nodes {
+        let before = problem.inputs.of(node).iter().map(|&input| head[input as usize]).max().unwrap_or(0);
+        head[node as usize] = before + problem.duration[node as usize];
+    }
+    for node in (0..nodes).rev() {
+        let after = problem.consumers.of(node).iter().map(|&consumer| tail[consumer as usize]).max().unwrap_or(0);
+        tail[node as usize] = after + problem.duration[node as usize];
+    }
+    (head, tail)
+}

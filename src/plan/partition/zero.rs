@@ -1,0 +1,255 @@
+//! Shortens the longest path: merges jobs along critical edges, so that the start-up between them is paid once.
+//!
+//! In: jobs in any acyclic state. Out: the same jobs, fewer, with a makespan that is not larger. For a critical edge the two jobs are
+//! tried as one. Where others stand in the way (a job on a path between them, a consumer that would wait too long, an input
+//! that comes too late), these are taken in as well, a few times over. A set pays where latest end of what it waits for + its own
+//! length + longest tail of what waits for it stays below the makespan: then nothing else becomes longer than it was.
+
+use super::jobs::{Ground, Job, Jobs, compatible_systems, merged};
+use super::schedule::Scheduler;
+use super::steps::Steps;
+use crate::plan::model::Granularity;
+use crate::plan::problem::{Millis, Node, System};
+
+/// Most jobs in one merge.
+const MOST_MEMBERS: usize = 40;
+/// Most critical edges that one move tries: a hub has one to each of its consumers, all alike.
+const MOST_EDGES: usize = 500;
+/// How often a set is enlarged before it is given up.
+const ROUNDS: usize = 6;
+
+/// In which order critical edges are tried, which leads to different plans from the same state.
+#[derive(Clone, Copy, Debug)]
+pub enum EdgeOrder {
+    FromStart,
+    FromEnd,
+    ShortestFirst,
+    /// By a hash of the edge's time and the seed.
+    Shuffled(u64),
+}
+
+/// How to search.
+#[derive(Clone, Copy, Debug)]
+pub struct Zeroing {
+    pub order: EdgeOrder,
+    /// The best of so many sets that pay is taken.
+    pub choices: usize,
+    /// Stops where the makespan is at most this, milliseconds.
+    pub enough: Millis,
+    /// Most merges.
+    pub moves: usize,
+}
+
+/// A set of jobs to merge.
+struct Candidate {
+    members: Vec<Job>,
+    tasks: Vec<Node>,
+    length: Millis,
+    through: Millis,
+}
+
+/// Merges until no critical edge pays; returns the makespan, milliseconds.
+pub fn zero(
+    ground: &Ground,
+    scheduler: &mut Scheduler,
+    jobs: &mut Jobs,
+    zeroing: Zeroing,
+    steps: &mut Steps,
+) -> Millis {
+    let mut marks = Marks::default();
+    let mut makespan;
+    let mut moves = 0;
+    loop {
+        let order;
+        (order, makespan) = jobs.measure(ground);
+        steps.take(4 * ground.units.len() + 2 * ground.units.inputs.edges());
+        if steps.exhausted() || makespan <= zeroing.enough || moves >= zeroing.moves {
+            return makespan;
+        }
+        let mut edges = critical_edges(ground, jobs, &order, makespan);
+        sort_edges(jobs, &mut edges, zeroing.order);
+        let mut best: Option<Candidate> = None;
+        let mut found = 0;
+        for &(from, to) in edges.iter().take(MOST_EDGES) {
+            if steps.exhausted() {
+                break;
+            }
+            let Some(candidate) = grow(ground, scheduler, jobs, &mut marks, (from, to), makespan, steps) else {
+                continue;
+            };
+            found += 1;
+            if best.as_ref().is_none_or(|best| candidate.through < best.through) {
+                best = Some(candidate);
+            }
+            if found >= zeroing.choices {
+                break;
+            }
+        }
+        let Some(candidate) = best else { return makespan };
+        apply(ground, jobs, candidate);
+        moves += 1;
+    }
+}
+
+/// Edges between critical jobs where the second starts as the first ends.
+fn critical_edges(ground: &Ground, jobs: &Jobs, order: &[Job], makespan: Millis) -> Vec<(Job, Job)> {
+    let critical = |job: Job| {
+        let state = &jobs.list[job as usize];
+        state.earliest_end() + state.tail == makespan
+    };
+    let mut edges = Vec::new();
+    for &job in order.iter().filter(|&&job| critical(job)) {
+        let end = jobs.list[job as usize].earliest_end();
+        let first = edges.len();
+        for &unit in &jobs.list[job as usize].units {
+            for &consumer in ground.units.consumers.of(unit) {
+                let other = jobs.of_unit[consumer as usize];
+                if other != job && jobs.list[other as usize].earliest == end && critical(other) {
+                    edges.push((job, other));
+                }
+            }
+        }
+        edges[first..].sort_unstable();
+    }
+    edges.dedup();
+    edges
+}
+
+fn sort_edges(jobs: &Jobs, edges: &mut [(Job, Job)], order: EdgeOrder) {
+    let time = |job: Job| jobs.list[job as usize].earliest;
+    let first_unit = |job: Job| jobs.list[job as usize].units[0];
+    edges.sort_by_key(|&(from, to)| {
+        let key = match order {
+            EdgeOrder::FromStart => time(to),
+            EdgeOrder::FromEnd => u64::MAX - time(to),
+            EdgeOrder::ShortestFirst => jobs.list[from as usize].length + jobs.list[to as usize].length,
+            EdgeOrder::Shuffled(seed) => mix(seed ^ mix(time(from) ^ mix(time(to)))),
+        };
+        (key, first_unit(from), first_unit(to))
+    });
+}
+
+/// A hash that spreads neighbouring numbers (the finalizer of SplitMix64).
+pub fn mix(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// Enlarges the two ends of an edge until merging them pays, or gives up.
+fn grow(
+    ground: &Ground,
+    scheduler: &mut Scheduler,
+    jobs: &Jobs,
+    marks: &mut Marks,
+    (from, to): (Job, Job),
+    makespan: Millis,
+    steps: &mut Steps,
+) -> Option<Candidate> {
+    let mut members = vec![from, to];
+    for _ in 0..ROUNDS {
+        if members.len() > MOST_MEMBERS || !allowed(ground, jobs, &members) {
+            return None;
+        }
+        if !jobs.close(ground, marks, &mut members, MOST_MEMBERS) {
+            return None;
+        }
+        if !allowed(ground, jobs, &members) {
+            return None;
+        }
+        let (inputs, consumers) = jobs.around(ground, marks, &members);
+        let start = inputs.iter().map(|&job| jobs.list[job as usize].earliest_end()).max().unwrap_or(0);
+        let rest = |job: &Job| jobs.list[*job as usize].length + jobs.list[*job as usize].tail;
+        let tail = consumers.iter().map(rest).max().unwrap_or(0);
+        let mut tasks = Vec::new();
+        for &member in &members {
+            tasks = merged(&tasks, &jobs.list[member as usize].tasks);
+        }
+        steps.take(20 * tasks.len() + 4 * (inputs.len() + consumers.len()));
+        let slots = ground.model.slots_of(system_of(jobs, &members));
+        let longest = members.iter().map(|&job| jobs.list[job as usize].length).max().unwrap_or(0);
+        if start + longest >= makespan {
+            return None;
+        }
+        let length = ground.start_up + scheduler.length(&tasks, slots);
+        let fits = ground.options.limits.job_length.is_none_or(|most| length <= most);
+        if !fits {
+            return None;
+        }
+        if start + length + tail < makespan {
+            return Some(Candidate { members, tasks, length, through: start + length + tail });
+        }
+        let before = members.len();
+        // A consumer that would wait too long comes in; where none would, the inputs that come last do.
+        members.extend(consumers.iter().filter(|job| start + length + rest(job) >= makespan));
+        if members.len() == before {
+            return None;
+        }
+        if start + length >= makespan || members.len() > MOST_MEMBERS {
+            members.truncate(before);
+            members.extend(inputs.iter().filter(|&&job| {
+                let end = jobs.list[job as usize].earliest_end();
+                end + length + tail >= makespan
+            }));
+            if members.len() == before || members.len() > MOST_MEMBERS {
+                return None;
+            }
+        }
+        members.sort_unstable();
+        members.dedup();
+    }
+    None
+}
+
+fn system_of(jobs: &Jobs, members: &[Job]) -> System {
+    members.iter().map(|&job| jobs.list[job as usize].system).min().unwrap_or_default()
+}
+
+fn allowed(ground: &Ground, jobs: &Jobs, members: &[Job]) -> bool {
+    let system = system_of(jobs, members);
+    let with_targets = members.iter().filter(|&&job| jobs.list[job as usize].targets > 0).count();
+    members.iter().all(|&job| compatible_systems(system, jobs.list[job as usize].system))
+        && (ground.options.granularity != Granularity::Target || with_targets <= 1)
+}
+
+fn apply(ground: &Ground, jobs: &mut Jobs, candidate: Candidate) {
+    use super::jobs::Union;
+    let work = candidate.tasks.iter().map(|&task| ground.problem.duration[task as usize]).sum();
+    let first = candidate.members[0];
+    for &member in &candidate.members[1..] {
+        jobs.merge(first, member, Union::default());
+    }
+    let state = &mut jobs.list[first as usize];
+    (state.tasks, state.length, state.work) = (candidate.tasks, candidate.length, work);
+}
+
+/// Which jobs a search has seen, without clearing an array each time.
+#[derive(Clone, Debug, Default)]
+pub struct Marks {
+    seen: Vec<u32>,
+    round: u32,
+}
+
+impl Marks {
+    /// Forgets everything; room for `jobs` jobs.
+    pub fn reset(&mut self, jobs: usize) {
+        self.round = self.round.wrapping_add(1);
+        if self.round == 0 {
+            self.seen.clear();
+            self.round = 1;
+        }
+        if self.seen.len() < jobs {
+            self.seen.resize(jobs, 0);
+        }
+    }
+
+    /// True where the job was not marked before.
+    pub fn mark(&mut self, job: Job) -> bool {
+        std::mem::replace(&mut self.seen[job as usize], self.round) != self.round
+    }
+
+    /// True where the job is marked.
+    pub fn has(&self, job: Job) -> bool {
+        self.seen[job as usize] == self.round
+    }
+}
