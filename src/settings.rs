@@ -11,9 +11,11 @@ use crate::cli::{self, HandOffKind, ReuseKind};
 use crate::executor::{Executor, circleci_defaults};
 use crate::nearest::nearest;
 use crate::nix::evaluate::Systems;
+use crate::output::read_input;
 use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
+use crate::plan::history::History;
 use crate::plan::model::{Effort, Granularity, Limits, Objective, Options};
 use crate::provider::Provider;
 use crate::provider::circleci::{HandOff, Reuse};
@@ -64,8 +66,6 @@ pub struct Settings {
     pub available: Available,
     /// Assumptions about time.
     pub costs: CostModel,
-    /// Files with durations of earlier runs.
-    pub history: Vec<PathBuf>,
     /// What the planner is asked for.
     pub planner: Options,
     /// How results reach the jobs that need them, where that is said.
@@ -139,11 +139,11 @@ impl Settings {
             available,
             costs: CostModel {
                 concurrency: concurrency.map_or(CostModel::default().concurrency, |jobs| jobs as usize),
+                history: read_history(&flags.history)?,
                 ..CostModel::default()
             },
             executors,
             final_jobs,
-            history: flags.history.clone(),
             planner: Options {
                 objective: match flags.objective {
                     cli::Objective::Time => Objective::Time,
@@ -157,7 +157,7 @@ impl Settings {
                 },
                 limits: limits(flags.max_jobs),
                 reserve: flags.reserve,
-                durations_recorded: false,
+                durations_recorded: false, // known when the derivations are
                 effort: Effort(flags.effort),
             },
             handoff,
@@ -241,4 +241,10 @@ fn limits(max_jobs: Option<u32>) -> Limits {
         requires: provider.requires.map(|most| most as usize),
         job_length: Some(provider.job_seconds * 1000),
     }
+}
+
+fn read_history(paths: &[PathBuf]) -> Result<History> {
+    let texts: Vec<(String, Vec<u8>)> =
+        paths.iter().map(|path| Ok((path.display().to_string(), read_input(path)?))).collect::<Result<_>>()?;
+    History::read(texts.iter().map(|(name, text)| (name.as_str(), text.as_slice()))).context("`--history`")
 }

@@ -281,7 +281,7 @@ fn a_plan_that_is_too_big_says_by_how_much_and_what_to_do() {
         };
         plan((0..count).map(one).collect())
     };
-    assert!(generate(&jobs(2500), &options()).is_ok());
+    assert!(generate(&jobs(2300), &options()).is_ok());
     let refused = generate(&jobs(9000), &options()).unwrap_err().to_string();
     assert!(refused.contains("MB more than the 8.0 MB") && refused.contains("--max-jobs"), "{refused}");
 }

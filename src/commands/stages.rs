@@ -37,7 +37,7 @@ pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
     let evaluated = match &settings.source {
         Source::Plan(path) => {
             let plan = json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
-            return Ok(Made { plan, notes: Vec::new(), layers: None, others: Vec::new() });
+            return Ok(Made { plan, notes: Vec::new(), run: None, others: Vec::new() });
         }
         Source::Roots(path) => recorded(path, settings)?,
         Source::Flake(flake) => evaluated(flake, settings)?,

@@ -1,8 +1,9 @@
 //! Durations: what building a derivation and starting a job are expected to take.
 //!
-//! All figures are assumptions of the model, none is a measurement: a fetch 5 s, a derivation that prefers to be built locally
+//! Records of earlier pipelines come first. All other figures are assumptions of the model, none is a measurement: a fetch 5 s, a derivation that prefers to be built locally
 //! 1 s, any other 60 s, a job's start 45 s, a workspace's layer 0.5 s.
 
+use super::history::History;
 use super::problem::Millis;
 use super::{Estimate, EstimateSource};
 use crate::graph::Node;
@@ -22,19 +23,31 @@ pub struct CostModel {
     pub layer: Millis,
     /// Jobs that run at once. 80 is the default of CircleCI's Performance plan (Free 30, Scale 200).
     pub concurrency: usize,
+    /// Durations of earlier pipelines, which come before all assumptions.
+    pub history: History,
 }
 
 impl Default for CostModel {
     fn default() -> Self {
-        Self { start_up: 45_000, default: 60_000, fetch: 5_000, local: 1_000, layer: 500, concurrency: 80 }
+        Self {
+            start_up: 45_000,
+            default: 60_000,
+            fetch: 5_000,
+            local: 1_000,
+            layer: 500,
+            concurrency: 80,
+            history: History::default(),
+        }
     }
 }
 
 impl CostModel {
-    /// How long building one derivation takes.
-    pub fn of(&self, node: &Node, is_target: bool) -> Estimate {
-        use EstimateSource::{Default, Derivation};
-        let (duration, from) = if node.fixed_output {
+    /// How long building one derivation takes, by what was recorded, else by what it says about itself.
+    pub fn of(&self, node: &Node, path: &str, is_target: bool) -> Estimate {
+        use EstimateSource::{Default, Derivation, History};
+        let (duration, from) = if let Some(recorded) = self.history.duration(path, node.name(), &node.system) {
+            (recorded, History)
+        } else if node.fixed_output {
             (self.fetch, Derivation)
         } else if node.prefer_local_build && !is_target {
             (self.local, Derivation)

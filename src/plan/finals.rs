@@ -340,7 +340,7 @@ impl<'a> Finals<'a> {
         let mut height: HashMap<DrvId, u64> = HashMap::new();
         let (mut path, mut work, mut from) = (0, 0, EstimateSource::History);
         for &id in ids {
-            let own = costs.of(graph.node(id), targets.iter().any(|(_, target)| *target == id));
+            let own = costs.of(graph.node(id), &graph.path(id), targets.iter().any(|(_, target)| *target == id));
             let below = graph.inputs(id).iter().filter_map(|input| height.get(&input.drv)).max().copied();
             let end = below.unwrap_or(0) + own.duration;
             height.insert(id, end);

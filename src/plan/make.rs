@@ -13,7 +13,7 @@ use super::names::{self, Naming};
 use super::needed::{BUILTIN, NeededGraph};
 use super::partition::partition;
 use super::prices::Prices;
-use super::problem::{ANY_SYSTEM, JobNodes, Node, Partition, Problem};
+use super::problem::{ANY_SYSTEM, JobNodes, Millis, Node, Partition, Problem};
 use super::simulate::{Simulation, lower_bound, simulate};
 use super::{
     Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, Job, JobIndex, JobOptions, Plan,
@@ -53,6 +53,15 @@ pub struct Inputs<'a> {
     pub workspace: bool,
 }
 
+/// A plan run on paper, beyond the figures in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Layers of a workspace that all jobs together attach.
+    pub layers: u64,
+    /// What attaching them takes, over all jobs; nothing where results travel another way.
+    pub layer_time: Millis,
+}
+
 /// A plan, and what is to be said about it.
 #[derive(Clone, Debug)]
 pub struct Made {
@@ -60,8 +69,8 @@ pub struct Made {
     pub plan: Plan,
     /// Limits and wishes that could not be met or that cost something, in words.
     pub notes: Vec<String>,
-    /// Layers of a workspace that all jobs together attach; none where the plan was read from a file.
-    pub layers: Option<u64>,
+    /// What happens when it runs; none where the plan was read from a file.
+    pub run: Option<Run>,
     /// What plans of other granularities would take.
     pub others: Vec<(Granularity, Strategy)>,
 }
@@ -107,6 +116,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
     let small = NeededGraph::new(graph, &needed, &target_drvs, costs);
     let (model, prices) = machines(&small.systems, executors, costs, workspace);
     let problem = &small.problem;
+    let options = &Options { durations_recorded: are_recorded(&small.estimates), ..options.clone() };
     let planned = partition(problem, &model, options);
     let (answer, notes) = (on_machines(problem, planned.partition), planned.notes);
 
@@ -189,7 +199,15 @@ pub fn make(inputs: Inputs) -> Result<Made> {
             Ok((granularity, strategy(&other, &simulation, &prices)))
         })
         .collect::<Result<_>>()?;
-    Ok(Made { plan, notes, layers: Some(simulation.layers), others })
+    let run = Run { layers: simulation.layers, layer_time: simulation.layers * model.layer };
+    Ok(Made { plan, notes, run: Some(run), others })
+}
+
+/// True where most of the builds have been timed before: a plan made from guesses keeps a reserve, one made from records does not.
+fn are_recorded(estimates: &[Estimate]) -> bool {
+    let guessed = estimates.iter().filter(|estimate| estimate.from == EstimateSource::Default).count();
+    let recorded = estimates.iter().filter(|estimate| estimate.from == EstimateSource::History).count();
+    recorded > 9 * guessed
 }
 
 /// Gives the jobs that anybody could run to the machines that have the most to do.

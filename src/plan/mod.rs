@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod estimate;
 pub mod final_job;
 pub mod finals;
+pub mod history;
 pub mod job_graph;
 pub mod json;
 pub mod make;
@@ -60,6 +61,27 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The chain of jobs that takes longest, from first to last: no number of machines makes the pipeline shorter.
+    pub fn critical_path(&self) -> Vec<JobIndex> {
+        let mut end: Vec<Millis> = Vec::with_capacity(self.jobs.len());
+        let mut before: Vec<Option<JobIndex>> = Vec::with_capacity(self.jobs.len());
+        for job in &self.jobs {
+            let last =
+                job.requires.iter().copied().max_by_key(|required| (end[required.at()], std::cmp::Reverse(*required)));
+            end.push(last.map_or(0, |last| end[last.at()]) + job.estimate.duration);
+            before.push(last);
+        }
+        let indices = (0..self.jobs.len() as u32).map(JobIndex);
+        let mut at = indices.max_by_key(|job| (end[job.at()], std::cmp::Reverse(*job)));
+        let mut path = Vec::new();
+        while let Some(job) = at {
+            path.push(job);
+            at = before[job.at()];
+        }
+        path.reverse();
+        path
+    }
+
     /// A job or final job; the index has to come from this plan.
     pub fn job(&self, index: JobIndex) -> &Job {
         match index.at().checked_sub(self.jobs.len()) {

@@ -54,8 +54,11 @@ impl NeededGraph {
         let system =
             drvs.iter().map(|&id| numbers.get(&*graph.node(id).system).copied().unwrap_or(ANY_SYSTEM)).collect();
 
-        let estimates: Vec<Estimate> =
-            drvs.iter().zip(&target).map(|(&id, &is_target)| costs.of(graph.node(id), is_target)).collect();
+        let estimates: Vec<Estimate> = drvs
+            .iter()
+            .zip(&target)
+            .map(|(&id, &is_target)| costs.of(graph.node(id), &graph.path(id), is_target))
+            .collect();
         // The graph's order breaks ties by name, so sorting by name again is cheap.
         let mut by_name: Vec<Node> = (0..drvs.len() as Node).collect();
         by_name.sort_by_key(|&node| graph.node(drvs[node as usize]).name());

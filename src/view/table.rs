@@ -1,11 +1,12 @@
 //! The plan as a table for people: jobs, what was skipped, what failed, and the plan beside simpler ones.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use crate::plan::make::Made;
 use crate::plan::model::Granularity;
 use crate::plan::problem::Millis;
-use crate::plan::{Plan, SkipReason, Strategy};
+use crate::plan::{JobIndex, Plan, SkipReason, Strategy};
 use crate::printable::printable;
 
 /// Rows that are printed of each part before the rest is only counted.
@@ -24,11 +25,12 @@ pub fn write(made: &Made, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+    let critical: HashSet<JobIndex> = plan.critical_path().into_iter().collect();
     if plan.jobs.is_empty() {
         return writeln!(out, "nothing to build");
     }
     let mut rows = vec![["JOB", "SYSTEM", "TARGETS", "BUILDS", "ESTIMATE", "AFTER"].map(String::from).to_vec()];
-    for job in plan.jobs.iter().take(MOST_ROWS) {
+    for (index, job) in (0..).map(JobIndex).zip(&plan.jobs).take(MOST_ROWS) {
         let co_located = match job.co_located.len() {
             0 => String::new(),
             count => format!("+{count} co-located"),
@@ -38,12 +40,13 @@ fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
             job.system.clone(),
             list(job.targets.iter().map(ToString::to_string), 3),
             format!("{}{co_located}", job.derivations.len()),
-            duration(job.estimate.duration),
+            format!("{}{}", duration(job.estimate.duration), if critical.contains(&index) { " *" } else { "" }),
             list(job.requires.iter().map(|index| plan.jobs[index.at()].name.clone()), 3),
         ]);
     }
     columns(&rows, out)?;
-    more(plan.jobs.len(), out)
+    more(plan.jobs.len(), out)?;
+    writeln!(out, "* on the critical path, which has {}", count(critical.len() as u64, "job"))
 }
 
 fn final_jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
@@ -152,7 +155,38 @@ fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
         count(estimates.needed, "derivation"),
         count(estimates.duplicates, "repeat"),
         duration(estimates.lower_bound)
-    )
+    )?;
+    for (name, other) in [("flat", &estimates.flat), ("ordered", &estimates.ordered)] {
+        writeln!(out, "Beside {name}: {}.", compared(&estimates.plan, other))?;
+    }
+    match &made.run {
+        Some(run) if run.layer_time * 10 > estimates.plan.job_time => writeln!(
+            out,
+            "Jobs attach {} of the workspace, {} of machine time: results would travel faster through a binary cache (`--handoff cache`).",
+            count(run.layers, "layer"),
+            duration(run.layer_time)
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// `72 % less wall time, 90 % less machine time, 15 times fewer builds`.
+fn compared(plan: &Strategy, other: &Strategy) -> String {
+    let change = |ours: Millis, theirs: Millis, what: &str| {
+        let percent = 100.0 * (1.0 - ours as f64 / theirs.max(1) as f64);
+        match percent.round() as i64 {
+            0 => format!("the same {what}"),
+            less @ 1.. => format!("{less} % less {what}"),
+            more => format!("{} % more {what}", -more),
+        }
+    };
+    let builds = match other.builds as f64 / plan.builds.max(1) as f64 {
+        ratio if ratio >= 1.05 => format!("{ratio:.1} times fewer builds"),
+        ratio if ratio > 0.95 => "as many builds".to_owned(),
+        ratio => format!("{:.1} times as many builds", 1.0 / ratio),
+    };
+    let wall = change(plan.makespan, other.makespan, "wall time");
+    format!("{wall}, {}, {builds}", change(plan.job_time, other.job_time, "machine time"))
 }
 
 fn more(count: usize, out: &mut impl Write) -> io::Result<()> {
@@ -204,6 +238,15 @@ fn columns(rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn savings_are_said_in_words() {
+        let strategy = |makespan, job_time, builds| Strategy { makespan, job_time, builds, ..Strategy::default() };
+        let (plan, flat) = (strategy(28_000, 100_000, 100), strategy(100_000, 1_000_000, 1500));
+        assert_eq!(compared(&plan, &flat), "72 % less wall time, 90 % less machine time, 15.0 times fewer builds");
+        assert_eq!(compared(&plan, &plan), "the same wall time, the same machine time, as many builds");
+        assert_eq!(compared(&flat, &plan), "257 % more wall time, 900 % more machine time, 15.0 times as many builds");
+    }
 
     #[test]
     fn durations_read_well() {
