@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
-use super::yaml::{Choice, List, PatternText, Scalar, mapping};
+use super::yaml::{self, Choice, List, PatternText, Scalar, Texts, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task, VARIABLE_PREFIX, is_variable};
 use crate::plan::names::RESERVED;
@@ -104,7 +104,7 @@ pub enum HandOffNames {
     Cache,
 }
 
-impl super::yaml::Named for HandOffNames {
+impl yaml::Named for HandOffNames {
     const ALL: &'static [(&'static str, Self)] = &[("workspace", Self::Workspace), ("cache", Self::Cache)];
 }
 
@@ -117,7 +117,7 @@ pub enum ReuseNames {
     Off,
 }
 
-impl super::yaml::Named for ReuseNames {
+impl yaml::Named for ReuseNames {
     const ALL: &'static [(&'static str, Self)] = &[("branch", Self::Branch), ("off", Self::Off)];
 }
 
@@ -155,9 +155,8 @@ impl SettingsFile {
 
     /// Reads a file's text.
     pub fn parse(text: &str) -> Result<Self> {
-        super::yaml::check_nesting(text)?;
-        let file: Option<Self> =
-            serde_yaml::from_str(text).map_err(|error| anyhow!("{}", super::yaml::message(&error)))?;
+        yaml::check_nesting(text)?;
+        let file: Option<Self> = serde_yaml::from_str(text).map_err(|error| anyhow!("{}", yaml::message(&error)))?;
         let file = file.unwrap_or_default();
         file.final_requests()?;
         Ok(file)
@@ -254,30 +253,26 @@ pub fn patterns(list: &List<PatternText>) -> Vec<Pattern> {
 
 impl<'de> Deserialize<'de> for SystemList {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match super::yaml::text_or_list(deserializer, "a list of systems, or `all`")? {
-            (true, texts) if texts.first().is_some_and(|text| text == "all") => Ok(Self::All),
-            (true, texts) => Err(serde::de::Error::custom(format!(
-                "`{}` is neither a list of systems nor `all`",
-                texts.concat().escape_debug()
-            ))),
-            (false, texts) if texts.is_empty() => Err(serde::de::Error::custom("the list of systems is empty")),
-            (false, texts) => Ok(Self::Listed(texts)),
-        }
+        const EXPECTED: &str = "a list of systems, or `all`";
+        yaml::texts(deserializer, EXPECTED, |texts| match texts {
+            Texts::One(text) if text == "all" => Ok(Self::All),
+            Texts::One(text) => bail!("`{}`, expected {EXPECTED}", text.escape_debug()),
+            Texts::List(texts) if texts.is_empty() => bail!("the list of systems is empty"),
+            Texts::List(texts) => Ok(Self::Listed(texts)),
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for OneOrMore {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (_, texts) = super::yaml::text_or_list(deserializer, "a pattern of attributes, or a list of them")?;
-        if texts.is_empty() {
-            return Err(serde::de::Error::custom("the list of attributes is empty"));
-        }
-        texts
-            .iter()
-            .map(|text| Pattern::parse(text))
-            .collect::<Result<_>>()
-            .map(Self)
-            .map_err(|error| serde::de::Error::custom(format!("{error:#}")))
+        yaml::texts(deserializer, "a pattern of attributes, or a list of them", |texts| {
+            let texts = match texts {
+                Texts::One(text) => vec![text],
+                Texts::List(texts) => texts,
+            };
+            ensure!(!texts.is_empty(), "the list of attributes is empty");
+            Ok(Self(texts.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?))
+        })
     }
 }
 

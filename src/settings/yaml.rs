@@ -31,7 +31,14 @@ pub fn check_nesting(text: &str) -> Result<()> {
 
 /// The reader's message on one line, fit for a terminal.
 pub fn message(error: &serde_yaml::Error) -> String {
-    printable(&error.to_string())
+    let mut text = error.to_string();
+    // The reader leaves out the very first place.
+    if let Some(place) = error.location()
+        && !text.contains(" at line ")
+    {
+        text.push_str(&format!(" at line {} column {}", place.line(), place.column()));
+    }
+    printable(&text)
 }
 
 /// Which of the known keys comes next.
@@ -249,30 +256,40 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-/// A string (true) or a list of strings (false).
-pub fn text_or_list<'de, D: Deserializer<'de>>(
+/// A string or a list of strings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Texts {
+    /// A string.
+    One(String),
+    /// A list.
+    List(Vec<String>),
+}
+
+/// Reads a string or a list of strings; what `read` complains about has its place named.
+pub fn texts<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expected: &'static str,
-) -> Result<(bool, Vec<String>), D::Error> {
-    struct Reader(&'static str);
-    impl<'de> Visitor<'de> for Reader {
-        type Value = (bool, Vec<String>);
+    read: fn(Texts) -> Result<T>,
+) -> Result<T, D::Error> {
+    struct Reader<T>(&'static str, fn(Texts) -> Result<T>);
+    impl<'de, T> Visitor<'de> for Reader<T> {
+        type Value = T;
 
         fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
             f.write_str(self.0)
         }
 
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            Ok((true, vec![text.to_owned()]))
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            self.1(Texts::One(text.to_owned())).map_err(|error| E::custom(format!("{error:#}")))
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<T, A::Error> {
             let mut texts = Vec::new();
             while let Some(text) = list.next_element()? {
                 texts.push(text);
             }
-            Ok((false, texts))
+            self.1(Texts::List(texts)).map_err(|error| de::Error::custom(format!("{error:#}")))
         }
     }
-    deserializer.deserialize_any(Reader(expected))
+    deserializer.deserialize_any(Reader(expected, read))
 }
