@@ -17,6 +17,9 @@
 //!    run on paper with the provider's concurrency; the objective chooses.
 //! 6. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
 //!
+//! Graphs of more than some 65,000 units and edges are not searched unless `--effort` asks for it: [`rounds`] makes a few plans in one go, and the shortest one's jobs are
+//! merged once, with a bounded number of steps.
+//!
 //! What keeps it right: every change is a merge that closes no cycle, or a split into single units. What keeps it fast: [`jobs`] stores no edges, the length of a job is
 //! computed only for pairs that may pay, jobs with many consumers are looked at from their own side only, and everything counts its steps.
 //!
@@ -33,6 +36,8 @@ mod properties;
 pub mod rounds;
 pub mod schedule;
 pub mod search;
+#[cfg(test)]
+mod shapes;
 pub mod steps;
 pub mod sweep;
 pub mod units;
