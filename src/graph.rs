@@ -212,6 +212,9 @@ const MAX_THREADS: usize = 16;
 /// Fewest files that are worth a thread.
 const MIN_SHARE: usize = 64;
 
+/// Bytes of the first read: more than almost any `.drv` file has.
+const FIRST_READ: usize = 64 << 10;
+
 /// Largest `.drv` file that is read, in bytes; the largest one seen in nixpkgs has 3 MB.
 const MAX_FILE_SIZE: u64 = 256 << 20;
 
@@ -248,20 +251,31 @@ struct Shared {
 fn read_batch(bases: &[Arc<str>], known: (&HashMap<Arc<str>, u32>, &str), dir: &Path) -> Result<Batch> {
     let mut batch = Batch::default();
     let mut shared = Shared::default();
-    let mut bytes = Vec::new();
+    let mut buffer = Vec::new();
     for base in bases {
         let path = dir.join(&**base);
-        read_file(&path, &mut bytes).with_context(|| format!("cannot read derivation `{}`", path.display()))?;
-        let drv = Derivation::parse(&bytes).with_context(|| format!("`{}` is no derivation", path.display()))?;
+        let bytes =
+            read_file(&path, &mut buffer).with_context(|| format!("cannot read derivation `{}`", path.display()))?;
+        let drv = Derivation::parse(bytes).with_context(|| format!("`{}` is no derivation", path.display()))?;
         batch.add(base, &drv, known, &mut shared).with_context(|| format!("`{}` is no derivation", path.display()))?;
     }
     Ok(batch)
 }
 
-/// Reads a regular file into a buffer that is used again and again.
-fn read_file(path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
+/// Reads a regular file into a buffer that is used again and again; gives the part that it fills.
+///
+/// Most files take one call: a read that does not fill the buffer and ends as a derivation does has reached the end, whatever was opened.
+fn read_file<'a>(path: &Path, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
     // Without waiting: a hostile directory may hold a pipe where a file should be.
     let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    buffer.resize(buffer.len().max(FIRST_READ), 0);
+    let first = file.read(buffer);
+    if let Ok(length) = first
+        && length < buffer.len()
+        && buffer[..length].ends_with(b")")
+    {
+        return Ok(&buffer[..length]);
+    }
     let metadata = file.metadata()?;
     ensure!(metadata.is_file(), "it is no regular file");
     ensure!(
@@ -269,10 +283,9 @@ fn read_file(path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
         "it has {} bytes, the most that is read is {MAX_FILE_SIZE}",
         metadata.len()
     );
-    bytes.clear();
-    bytes.reserve(metadata.len() as usize + 1);
-    Read::by_ref(&mut file).take(MAX_FILE_SIZE).read_to_end(bytes)?;
-    Ok(())
+    buffer.truncate(first?);
+    Read::by_ref(&mut file).take(MAX_FILE_SIZE).read_to_end(buffer)?;
+    Ok(buffer)
 }
 
 impl Batch {

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use nixdag::build::record::{Outcome, Role};
-use support::pipeline::{JobOf, Pipeline, user_setting, with_each_nix};
+use nixdag::handoff::bundle::Bundle;
+use nixdag::nix::hash::Sha256;
+use support::pipeline::{JobOf, Pipeline, empty_store, user_setting, with_each_nix};
 use support::{run, shown, with_nix};
 
 /// The diamond: b and c take a, d takes b and c. a and b are referred to at run time, by paths inside of outputs.
@@ -33,7 +35,13 @@ fn a_diamond_on_four_empty_machines_builds_each_derivation_once() {
                 ("d", &["d"], &[], &["a", "b", "c"]),
             ],
         );
-        pipeline.run_all();
+        // Folders of other people have spaces in their names.
+        let temporary = pipeline.dir().join("a folder, 50% ü");
+        fs::create_dir(&temporary).unwrap();
+        for job in ["a", "b", "c", "d"] {
+            let mut command = pipeline.command(job, &[]);
+            pipeline.ran(job, command.env("TMPDIR", &temporary).output().unwrap()).succeeds();
+        }
         assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d"]);
         // Each job hands off its own output alone.
         for job in ["a", "b", "c", "d"] {
@@ -140,7 +148,9 @@ fn a_missing_hand_off_is_named_and_nothing_is_built_silently() {
         );
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
         assert_eq!(report["built_twice"][0]["derivation"], pipeline.drv("a"));
-        // What was built in a's place goes on to the jobs after this one.
+        // What was built in a's place goes on to the jobs after this one, and still does after a rerun that builds nothing.
+        assert_eq!(fs::read_dir(pipeline.handed_off("job-d").join("nar")).unwrap().count(), 2);
+        pipeline.run("job-d", &["--on-missing", "fail"]).succeeds().has("d", Outcome::Substituted);
         assert_eq!(fs::read_dir(pipeline.handed_off("job-d").join("nar")).unwrap().count(), 2);
     });
 }
@@ -298,5 +308,61 @@ fn content_addressed_outputs_are_handed_on_with_their_realisations() {
         assert_eq!(narinfos.count(), 3);
         pipeline.run("ca", &[]).succeeds();
         assert_eq!(pipeline.built().len(), 3, "with the realisations at hand nothing is built again");
+    });
+}
+
+#[test]
+fn what_generate_bundles_is_what_the_jobs_build() {
+    with_nix("what_generate_bundles_is_what_the_jobs_build", || {
+        let mut pipeline = Pipeline::new(DIAMOND, &[]);
+        let roots: serde_json::Map<String, serde_json::Value> = ["a", "b", "c", "d"]
+            .iter()
+            .map(|name| (format!("packages.x86_64-linux.{name}"), pipeline.drv(name).into()))
+            .collect();
+        fs::write(pipeline.dir().join("roots.json"), serde_json::to_string(&roots).unwrap()).unwrap();
+        fs::write(pipeline.dir().join("nothing"), "").unwrap();
+        let arguments =
+            ["generate", "--roots", "roots.json", "--available", "nothing", "--bundle", "bundle", "-o", "config.yml"];
+        run(pipeline.dir(), env!("CARGO_BIN_EXE_nixdag"), &arguments);
+
+        let config = fs::read_to_string(pipeline.dir().join("config.yml")).unwrap();
+        let (_, plan) = Bundle::open(&pipeline.bundle(), None).unwrap();
+        pipeline.sha256 = Sha256::of(&fs::read(pipeline.bundle().join("manifest")).unwrap());
+        assert!(config.contains(&pipeline.sha256.base16()));
+        assert_eq!(plan.jobs.len(), 4);
+        pipeline.plan = plan;
+        pipeline.run_all();
+        assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d"]);
+    });
+}
+
+#[test]
+fn derivations_come_from_a_folder_too_and_sources_that_are_nowhere_are_named() {
+    with_each_nix("derivations_come_from_a_folder_too_and_sources_that_are_nowhere_are_named", || {
+        let pipeline = Pipeline::new(
+            r#"
+            rec {
+              a = drv "a" "echo a > $out";
+              b = drv "b" "cat ${a} > $out";
+              sourced = drv "sourced" "cat ${builtins.toFile "source" "text"} > $out";
+            }"#,
+            &[("plain", &["a", "b"], &[], &[]), ("sourced", &["sourced"], &[], &[])],
+        );
+        let drvs = pipeline.dir().join("drvs");
+        fs::create_dir(&drvs).unwrap();
+        for name in ["a", "b", "sourced"] {
+            let drv = pipeline.drv(name);
+            fs::copy(drv, drvs.join(&drv["/nix/store/".len()..])).unwrap();
+        }
+        let build = |job: &str| {
+            let plan = pipeline.bundle().join("plan.json");
+            let results = pipeline.dir().join("results").join(job);
+            let mut command = empty_store("exec \"$@\"");
+            command.args([env!("CARGO_BIN_EXE_nixdag"), "build", "--job", job, "--plan"]).arg(plan);
+            command.arg("--drv-dir").arg(&drvs).arg("--results").arg(results);
+            pipeline.ran(job, command.output().unwrap())
+        };
+        build("plain").succeeds().has("b", Outcome::Built);
+        build("sourced").fails(&["sources that derivations name cannot be fetched", "-source"]);
     });
 }

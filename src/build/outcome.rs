@@ -8,7 +8,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::progress::{self, Build, Tracker};
+use super::builder_log::log_file;
+use super::progress::{Build, Tracker};
 use super::realisation::{self, Realisation};
 use super::record::{DerivationRecord, Outcome, Role};
 use crate::graph::{DrvId, Graph};
@@ -152,7 +153,7 @@ pub fn keep_failed_logs(logs: &Path, records: &[DerivationRecord]) -> Result<()>
     let failed: HashSet<_> = records
         .iter()
         .filter(|record| record.outcome == Outcome::Failed)
-        .map(|record| progress::log_file(logs, &record.derivation))
+        .map(|record| log_file(logs, &record.derivation))
         .collect();
     let entries = match fs::read_dir(logs) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -176,11 +177,17 @@ pub struct Results {
     pub realisations: Vec<Realisation>,
 }
 
-/// Finds what a job hands on: what it owns as far as it exists, and what that refers to of all that was built here.
-pub fn results(store: &Store, graph: &Graph, records: &[DerivationRecord]) -> Result<Results> {
+/// Finds what a job hands on: what it owns as far as it exists, and what that refers to of all that was built here, now or, as
+/// `earlier` tells, in an earlier run of the same job.
+pub fn results<'a>(
+    store: &Store,
+    graph: &Graph,
+    records: &[DerivationRecord],
+    earlier: impl Iterator<Item = &'a str>,
+) -> Result<Results> {
     let mut realisations = Vec::new();
     let mut own = BTreeSet::new();
-    let mut beside = HashSet::new();
+    let mut beside: HashSet<String> = earlier.map(str::to_owned).collect();
     for record in records.iter().filter(|record| record.outcome.is_good()) {
         let mut outputs: Vec<String> = Vec::new();
         match graph.find(&record.derivation) {
@@ -230,7 +237,7 @@ mod tests {
         };
         let records = [record("good", Outcome::Built), record("bad", Outcome::Failed)];
         for record in &records {
-            fs::write(progress::log_file(dir.path(), &record.derivation), "log").unwrap();
+            fs::write(log_file(dir.path(), &record.derivation), "log").unwrap();
         }
         keep_failed_logs(dir.path(), &records).unwrap();
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -3,24 +3,16 @@
 //! In: [`Event`]s and the time. Out: lines for people, at least one a minute, and for the record durations, messages and log
 //! tails. Memory is bounded: of a log only the end is kept, the rest goes to a file up to a limit.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use super::builder_log::{BuilderLog, log_file};
 use crate::nix::log::{Activity, Event};
 use crate::nix::store_path;
 
 /// After this long without a line one is printed; CircleCI ends steps that are silent for ten minutes.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-
-/// Most that is kept of one log in memory, in lines and in bytes.
-const TAIL_LINES: usize = 100;
-const TAIL_BYTES: usize = 64 << 10;
-
-/// Bytes of one log that go to a file before it is cut; the tail is added.
-const LOG_FILE_BYTES: u64 = 8 << 20;
 
 /// Messages without a derivation that are kept.
 const MAX_MESSAGES: usize = 200;
@@ -33,8 +25,6 @@ const LINE_BYTES: usize = 4096;
 pub struct Build {
     /// How long it took.
     pub duration: Duration,
-    /// When it began.
-    pub started: SystemTime,
     /// The last lines of its log.
     pub log: String,
 }
@@ -43,11 +33,7 @@ struct Running {
     drv: String,
     started: SystemTime,
     phase: Option<String>,
-    tail: VecDeque<String>,
-    tail_bytes: usize,
-    log_bytes: u64,
-    file: Option<BufWriter<File>>,
-    path: Option<PathBuf>,
+    log: BuilderLog,
 }
 
 /// What has happened so far.
@@ -140,7 +126,7 @@ impl<'a> Tracker<'a> {
             }
             Event::LogLine { id, line } => {
                 if let Some(running) = self.running.get_mut(&id) {
-                    running.log(shorten(line));
+                    running.log.push(shorten(line));
                 }
             }
             Event::Phase { id, phase } => {
@@ -155,7 +141,7 @@ impl<'a> Tracker<'a> {
             Event::TooLong { bytes } => {
                 let only = if self.running.len() == 1 { self.running.values_mut().next() } else { None };
                 if let Some(running) = only {
-                    running.log(format!("[a line of {bytes} bytes is left out]"));
+                    running.log.push(format!("[a line of {bytes} bytes is left out]"));
                 }
             }
         }
@@ -207,20 +193,8 @@ impl<'a> Tracker<'a> {
             format!("building {}{place}: not listed in this job's plan (`{drv}`)", name(&drv))
         };
         self.say(&line, now);
-        let path = self.logs.as_ref().map(|dir| dir.join(format!("{}.log", file_name(&drv))));
-        self.running.insert(
-            id,
-            Running {
-                drv,
-                started: now,
-                phase: None,
-                tail: VecDeque::new(),
-                tail_bytes: 0,
-                log_bytes: 0,
-                file: None,
-                path,
-            },
-        );
+        let file = self.logs.as_ref().map(|dir| log_file(dir, &drv));
+        self.running.insert(id, Running { drv, started: now, phase: None, log: BuilderLog::new(file) });
     }
 
     /// Before 2.34 Nix keeps the activity of a derivation that was asked for by name until the end of the call; but it
@@ -244,9 +218,7 @@ impl<'a> Tracker<'a> {
             }
         };
         self.say(&line, now);
-        let started = running.started;
-        let (drv, log) = running.close();
-        self.builds.insert(drv, Build { duration, started, log });
+        self.builds.insert(running.drv, Build { duration, log: running.log.close() });
     }
 
     fn message(&mut self, level: u64, text: String, now: SystemTime) {
@@ -273,7 +245,7 @@ impl<'a> Tracker<'a> {
                     None if text.starts_with("warning: ") => self.say(&text, now),
                     None => {
                         self.say(&format!("error: {text}"), now);
-                        if self.messages.len() < MAX_MESSAGES {
+                        if self.messages.len() < MAX_MESSAGES && !self.messages.contains(&text) {
                             self.messages.push(text);
                         }
                     }
@@ -285,68 +257,6 @@ impl<'a> Tracker<'a> {
             }
             _ => {}
         }
-    }
-}
-
-impl Running {
-    fn log(&mut self, line: String) {
-        self.log_bytes += line.len() as u64 + 1;
-        if self.file.is_none()
-            && let Some(path) = self.path.take()
-        {
-            self.file = path
-                .parent()
-                .map_or(Ok(()), fs::create_dir_all)
-                .and_then(|()| File::create(&path))
-                .map(BufWriter::new)
-                .ok();
-            self.path = Some(path);
-            if self.file.is_none() {
-                // The log is a convenience; the build goes on without its file.
-                self.path = None;
-            }
-        }
-        if self.log_bytes <= LOG_FILE_BYTES
-            && let Some(file) = &mut self.file
-            && writeln!(file, "{line}").is_err()
-        {
-            self.file = None;
-        }
-        self.tail_bytes += line.len() + 1;
-        self.tail.push_back(line);
-        while self.tail.len() > TAIL_LINES || self.tail_bytes > TAIL_BYTES {
-            match self.tail.pop_front() {
-                Some(first) => self.tail_bytes -= first.len() + 1,
-                None => break,
-            }
-        }
-    }
-
-    /// Ends the log; gives the derivation and the last lines.
-    fn close(mut self) -> (String, String) {
-        let tail = self.tail.into_iter().collect::<Vec<_>>().join("\n");
-        if let Some(file) = &mut self.file {
-            if self.log_bytes > LOG_FILE_BYTES {
-                // See `log`: a file that cannot be written is done without.
-                let _ =
-                    writeln!(file, "[cut here: the log has {} bytes; its last lines follow]\n{tail}", self.log_bytes);
-            }
-            let _ = file.flush();
-        }
-        (self.drv, tail)
-    }
-}
-
-/// The file of a derivation's log in a folder of logs.
-pub fn log_file(logs: &Path, drv: &str) -> PathBuf {
-    logs.join(format!("{}.log", file_name(drv)))
-}
-
-/// A derivation's base name where it is one; whatever Nix says, a log's name is no path.
-fn file_name(drv: &str) -> String {
-    match store_path::split(drv) {
-        Ok((_, base)) => base.strip_suffix(".drv").unwrap_or(base).to_owned(),
-        Err(_) => "unknown".to_owned(),
     }
 }
 
@@ -400,15 +310,11 @@ mod tests {
         Event::Start { id, activity: Activity::Build { drv: drv.into(), machine: String::new() } }
     }
 
-    fn with_tracker(
-        locked: impl Fn(&str) -> bool,
-        logs: Option<PathBuf>,
-        work: impl FnOnce(&mut Tracker),
-    ) -> Vec<String> {
+    fn with_tracker(locked: impl Fn(&str) -> bool, work: impl FnOnce(&mut Tracker)) -> Vec<String> {
         let lines = RefCell::new(Vec::new());
         let say = Box::new(|line: &str| lines.borrow_mut().push(line.to_owned()));
         let expected = [A.to_owned(), B.to_owned()].into();
-        let mut tracker = Tracker::new(say, Box::new(&locked), expected, logs, at(0));
+        let mut tracker = Tracker::new(say, Box::new(&locked), expected, None, at(0));
         work(&mut tracker);
         drop(tracker);
         lines.into_inner()
@@ -419,7 +325,6 @@ mod tests {
         let gone = RefCell::new(false);
         with_tracker(
             |drv| drv != A || !*gone.borrow(),
-            None,
             |tracker| {
                 tracker.take(Event::Start { id: 9, activity: Activity::Builds }, at(0));
                 tracker.take(start(1, A), at(0));
@@ -438,33 +343,20 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_message_and_the_end_of_its_log() {
-        let dir = tempfile::tempdir().unwrap();
-        let logs = dir.path().join("logs");
         let lines = with_tracker(
             |_| true,
-            Some(logs.clone()),
             |tracker| {
                 tracker.take(start(1, A), at(0));
-                for number in 0..3 * TAIL_LINES {
-                    tracker.take(Event::LogLine { id: 1, line: format!("line {number} {}", "x".repeat(9000)) }, at(1));
-                }
-                for _ in 0..LOG_FILE_BYTES / 3000 {
-                    tracker.take(Event::LogLine { id: 1, line: "y".repeat(3000) }, at(2));
-                }
                 tracker.take(Event::LogLine { id: 1, line: "last".into() }, at(2));
                 let text = format!("builder for '{A}' failed with exit code 3");
                 tracker.take(Event::Message { level: 0, text: text.clone() }, at(3));
                 tracker.take(Event::Message { level: 0, text: format!("build of '{A}' failed") }, at(3));
                 assert_eq!(tracker.failure(A), Some(text.as_str()));
-                let build = &tracker.builds()[A];
-                assert!(build.log.ends_with("\nlast") && build.log.len() <= TAIL_BYTES);
+                assert_eq!(tracker.builds()[A].log, "last");
                 assert!(tracker.messages().is_empty());
             },
         );
         assert!(lines.iter().any(|line| line.starts_with("failed a after 3.0 s")), "{lines:?}");
-        let log = fs::read_to_string(log_file(&logs, A)).unwrap();
-        assert!(log.starts_with("line 0 ") && log.ends_with("last\n"));
-        assert!((log.len() as u64) < LOG_FILE_BYTES + 2 * TAIL_BYTES as u64);
     }
 
     #[test]
@@ -472,7 +364,6 @@ mod tests {
         let other = "/nix/store/plkgpmfzry155zwppdgcn16mvizcm16f-other.drv";
         let lines = with_tracker(
             |_| true,
-            None,
             |tracker| {
                 tracker.take(start(1, other), at(0));
                 tracker.take(Event::Phase { id: 1, phase: "buildPhase".into() }, at(0));

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use super::guard::{self, Deliverers, Guard};
@@ -60,7 +60,7 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
             restore::link(final_job, dir)?;
         }
     }
-    let handed_off = work.hand_off(&store, record, &mut tracker);
+    let handed_off = work.hand_off(&store, &hand_offs, record, &mut tracker);
     record.handed_off = handed_off?;
     guard::check(&record.missing, request.on_missing)
 }
@@ -69,7 +69,7 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
 fn read_hand_offs(request: &Request) -> Result<HandOffs> {
     let HandOff::Workspace(workspace) = &request.hand_off else { return HandOffs::read(Vec::new()) };
     let own = request.job();
-    partial_cache::clean(&workspace.join(&own.id))?;
+    partial_cache::prepare(&workspace.join(&own.id), &request.plan.store_dir)?;
     let mut ids: Vec<&str> = own.inputs.iter().map(|input| request.plan.job(*input).id.as_str()).collect();
     ids.sort_unstable();
     ids.insert(0, &own.id);
@@ -119,24 +119,26 @@ fn import_derivations(request: &Request, here: &[&str], store: &Store, say: &mut
             let graph = Graph::load(here.iter().copied(), dir, &request.plan.store_dir)?;
             say(&format!("importing {} derivations", graph.len()));
             let paths: Vec<String> = graph.ids().map(|id| graph.path(id)).collect();
+            fetch_sources(store, &strs(&path_archive::sources(&paths, dir)?))?;
             store.import(|out| path_archive::export_files(&paths, dir, out))
         }
         Derivations::Store => Ok(()),
     }
 }
 
-/// Sources that the planning machine did not have either: only a substituter can help.
+/// Sources that did not come with the derivations: where the store lacks them too, only a substituter can help.
 fn fetch_sources(store: &Store, paths: &[&str]) -> Result<()> {
     let absent = if paths.is_empty() { Vec::new() } else { store.invalid(paths)? };
     if absent.is_empty() {
         return Ok(());
     }
-    let mut command = store.command(&["--realise"]);
-    command.args(&absent);
-    let output = store::run(&mut command)?;
-    if !output.status.success() {
-        bail!(
-            "sources that the bundle lacks cannot be fetched: {} (make the plan on a machine whose store has them)",
+    for share in store::shares(&strs(&absent)) {
+        let mut command = store.command(&["--realise"]);
+        command.args(share);
+        let output = store::run(&mut command)?;
+        ensure!(
+            output.status.success(),
+            "sources that derivations name cannot be fetched: {} (a bundle made on a machine whose store has them brings them)",
             store::complaint(&output.stderr)
         );
     }
@@ -148,15 +150,21 @@ fn link(store: Store, hand_offs: &HandOffs, store_dir: &str) -> Result<(Store, O
     if hand_offs.is_empty() {
         return Ok((store, None));
     }
-    // A daemon is another user.
-    let merged = tempfile::Builder::new()
-        .prefix("nixdag-substituter-")
-        .permissions(fs::Permissions::from_mode(0o755))
-        .tempdir()
-        .context("cannot make a temporary folder")?;
-    let folder = merged.path().join("cache");
-    hand_offs.link(&folder, store_dir)?;
-    Ok((store.with_option("extra-substituters", &merge::substituter(&folder)), Some(merged)))
+    let make = |parent: &Path| -> Result<(TempDir, String)> {
+        // A daemon is another user.
+        let permissions = fs::Permissions::from_mode(0o755);
+        let merged = tempfile::Builder::new()
+            .prefix("nixdag-substituter-")
+            .permissions(permissions)
+            .tempdir_in(parent)
+            .with_context(|| format!("cannot make a folder in `{}`", parent.display()))?;
+        let url = merge::substituter(&merged.path().join("cache"))
+            .with_context(|| format!("Nix cannot read a cache in `{}`: its path is unusual", parent.display()))?;
+        Ok((merged, url))
+    };
+    let (merged, url) = make(&std::env::temp_dir()).or_else(|_| make(Path::new("/tmp")))?;
+    hand_offs.link(&merged.path().join("cache"), store_dir)?;
+    Ok((store.with_option("extra-substituters", &url), Some(merged)))
 }
 
 /// What a job has to do, and what of it was done before.
@@ -318,11 +326,18 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn hand_off(&self, store: &Store, record: &Record, tracker: &mut Tracker) -> Result<HandedOff> {
+    fn hand_off(
+        &self,
+        store: &Store,
+        hand_offs: &HandOffs,
+        record: &Record,
+        tracker: &mut Tracker,
+    ) -> Result<HandedOff> {
         if self.request.hand_off == HandOff::None {
             return Ok(HandedOff::default());
         }
-        let results = outcome::results(store, self.graph, &record.derivations)?;
+        let results =
+            outcome::results(store, self.graph, &record.derivations, hand_offs.paths_of(&self.request.job().id))?;
         let infos = if results.paths.is_empty() { Vec::new() } else { store.path_infos(&strs(&results.paths))? };
         let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
         tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), SystemTime::now());

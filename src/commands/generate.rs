@@ -54,16 +54,12 @@ fn write_bundle(dir: &Path, plan: &Plan, settings: &Settings) -> Result<BundleRe
     let drv_dir = settings.drv_dir.clone().unwrap_or_else(|| PathBuf::from(&plan.store_dir));
     let program = std::env::current_exe().context("cannot find the running program, which goes into the bundle")?;
     let store = Store::find();
-    let summary = bundle::write(
-        dir,
-        plan,
-        &graph,
-        &drv_dir,
-        store.as_ref().map_err(|error| anyhow::anyhow!("{error:#}")),
-        &program,
-    )?;
-    for path in &summary.absent_sources {
-        eprintln!("warning: source `{path}` is not in this machine's store: jobs must find it in a substituter");
+    let summary = bundle::write(dir, plan, &graph, &drv_dir, store.as_ref(), &program)?;
+    if let Some(first) = summary.absent_sources.first() {
+        eprintln!(
+            "warning: {} sources are not in this machine's store, jobs must find them in a substituter (`{first}` …)",
+            summary.absent_sources.len(),
+        );
     }
     if std::path::absolute(dir)? != Path::new(BUNDLE_DIR) {
         eprintln!(

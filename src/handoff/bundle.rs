@@ -63,7 +63,7 @@ pub fn write(
     plan: &Plan,
     graph: &Graph,
     drv_dir: &Path,
-    store: Result<&Store>,
+    store: Result<&Store, &anyhow::Error>,
     program: &Path,
 ) -> Result<Summary> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
@@ -116,7 +116,12 @@ fn write_whole(
 }
 
 /// The paths of the bundle, references before referrers, and the sources that are nowhere to be had.
-fn entries(plan: &Plan, graph: &Graph, drv_dir: &Path, store: Result<&Store>) -> Result<(Vec<Entry>, Vec<String>)> {
+fn entries(
+    plan: &Plan,
+    graph: &Graph,
+    drv_dir: &Path,
+    store: Result<&Store, &anyhow::Error>,
+) -> Result<(Vec<Entry>, Vec<String>)> {
     let mut needed = vec![false; graph.len()];
     for path in plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located)) {
         let id = graph.find(path).with_context(|| format!("`{path}` of the plan is not among the derivations"))?;
@@ -146,7 +151,11 @@ fn entries(plan: &Plan, graph: &Graph, drv_dir: &Path, store: Result<&Store>) ->
     names.sort_unstable();
     let (mut found, absent) = match names.is_empty() {
         true => (Vec::new(), Vec::new()),
-        false => source_entries(&names, store?)?,
+        false => {
+            let store =
+                store.map_err(|error| anyhow!("{error:#} (the derivations name sources that it has to give)"))?;
+            source_entries(&names, store)?
+        }
     };
     found.extend(absent.iter().map(|path| Entry::absent(path)));
     found.extend(derivations);

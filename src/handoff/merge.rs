@@ -132,8 +132,13 @@ impl HandOffs {
     }
 
     /// The job whose copy of a store path is used.
-    pub fn job_of(&self, path: &str) -> Option<&str> {
+    fn job_of(&self, path: &str) -> Option<&str> {
         self.copies.get(path).and_then(|copies| copies.first()).map(|copy| self.sources[copy.source].job.as_str())
+    }
+
+    /// The store paths of which a job's copy is used.
+    pub fn paths_of(&self, job: &str) -> impl Iterator<Item = &str> {
+        self.copies.keys().map(String::as_str).filter(move |path| self.job_of(path) == Some(job))
     }
 
     /// Number of store paths.
@@ -165,7 +170,7 @@ impl HandOffs {
             fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
         }
         let info = into.join("nix-cache-info");
-        fs::write(&info, format!("StoreDir: {store_dir}\nWantMassQuery: 1\nPriority: 1\n"))
+        fs::write(&info, partial_cache::cache_info(store_dir))
             .with_context(|| format!("cannot write `{}`", info.display()))?;
         for copy in self.copies.values().filter_map(|copies| copies.first()) {
             let dir = std::path::absolute(&self.sources[copy.source].dir)?;
@@ -222,19 +227,10 @@ fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The merged cache as a substituter that needs no signature and is asked before all others.
-pub fn substituter(dir: &Path) -> String {
-    use std::fmt::Write;
-    use std::os::unix::ffi::OsStrExt;
-    let mut url = String::from("file://");
-    for &byte in dir.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {
-            url.push(byte as char);
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(url, "%{byte:02X}");
-        }
-    }
-    url.push_str("?trusted=1&priority=1");
-    url
+/// A cache in a folder as a substituter that needs no signature and is asked before all others. None for a path with other
+/// characters than letters, digits and `/._-`: Nix 2.8 does not decode them, and spaces end a setting.
+pub fn substituter(dir: &Path) -> Option<String> {
+    let path =
+        dir.to_str().filter(|path| path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte)))?;
+    Some(format!("file://{path}?trusted=1&priority=1"))
 }

@@ -44,11 +44,28 @@ pub struct Written {
     pub file_bytes: u64,
 }
 
-/// Makes `dir` hold exactly these paths. What it holds of them already, whole, stays; everything else in it goes.
-pub fn write(dir: &Path, paths: &[PathInfo]) -> Result<Written> {
-    let nar_dir = dir.join("nar");
-    fs::create_dir_all(&nar_dir).with_context(|| format!("cannot create `{}`", nar_dir.display()))?;
+/// Makes `dir` a cache without any path where it is none, and removes what an earlier run left half-written. A job's folder is
+/// there even if the job fails at once: CI services refuse to pass on what does not exist.
+pub fn prepare(dir: &Path, store_dir: &str) -> Result<()> {
+    let explain = |error: io::Error| {
+        let text = free_space::explain(&error, "the hand-off", 4096, dir);
+        anyhow::Error::new(error).context(text)
+    };
+    fs::create_dir_all(dir.join("nar")).map_err(explain)?;
     clean(dir)?;
+    let mut file = temporary(dir).map_err(explain)?;
+    file.write_all(cache_info(store_dir).as_bytes()).map_err(explain)?;
+    file.persist(dir.join("nix-cache-info")).map_err(|error| explain(error.error))?;
+    Ok(())
+}
+
+/// What a cache says about itself: it is asked before all others, and about many paths at once.
+pub fn cache_info(store_dir: &str) -> String {
+    format!("StoreDir: {store_dir}\nWantMassQuery: 1\nPriority: 1\n")
+}
+
+/// Makes `dir`, which [`prepare`] has made a cache, hold exactly these paths. What it holds of them already, whole, stays; everything else in it goes.
+pub fn write(dir: &Path, paths: &[PathInfo]) -> Result<Written> {
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let total = Mutex::new(Written::default());
     let done = |one: Written| {
@@ -222,7 +239,7 @@ pub fn verify_size(dir: &Path, info: &NarInfo) -> Result<u64> {
 }
 
 /// Removes what an earlier run left half-written.
-pub fn clean(dir: &Path) -> Result<()> {
+fn clean(dir: &Path) -> Result<()> {
     remove_files(dir, |name| name.starts_with(TEMPORARY))?;
     remove_files(&dir.join("nar"), |name| name.starts_with(TEMPORARY))
 }

@@ -5,7 +5,7 @@
 //! After an empty line the NARs follow in the same order, nothing between them. Numbers and sizes are all that is needed to
 //! find a closure in one pass and to copy it without looking into it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -264,6 +264,16 @@ fn index_line(line: &str, number: usize, store_dir: &str) -> Result<Indexed> {
             .collect::<Result<_>>()?,
     };
     Ok(Indexed { path: format!("{store_dir}/{base}"), nar_size, references, wanted: false })
+}
+
+/// The sources that derivations name, whose files are in `dir` by base name; ascending.
+pub fn sources(paths: &[String], dir: &Path) -> Result<Vec<String>> {
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let (references, _) = references_of(&dir.join(store_path::split(path)?.1))?;
+        found.extend(references.into_iter().filter(|reference| !reference.ends_with(".drv")));
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// Writes the closure of some derivations, whose files are in `dir` by base name, in the format of `nix-store --export`.

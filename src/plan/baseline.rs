@@ -6,6 +6,9 @@
 //! Which targets reach a node is kept in bit sets, [`BLOCK`] targets at a time, so that memory stays linear. With T(v) the targets
 //! that reach v, the flat job of each target in T(v) builds v. The ordered job of t builds v unless a target below t reaches v:
 //! X(v) holds those t; it is T(v) without v itself where v is a target, else what v's consumers pass down.
+//!
+//! Blocks are taken by ascending number. Nothing above a block's last target is reached by it, nor was it by an earlier block: a sweep starts
+//! at that target, and what stands above is still empty.
 
 use super::Strategy;
 use std::cmp::Reverse;
@@ -122,9 +125,10 @@ impl Sweep {
         let mut builds = 0;
         // A full word, as in a chain of targets, is added once instead of 64 times.
         let mut full = [0; WORDS];
-        for node in (0..problem.len()).rev() {
+        let last = last_of(block);
+        for node in (0..=last as usize).rev() {
             let mut bits = [0; WORDS];
-            for &consumer in problem.consumers.of(node as Node) {
+            for &consumer in up_to(problem.consumers.of(node as Node), last) {
                 for (bits, above) in bits.iter_mut().zip(&self.reached[consumer as usize]) {
                     *bits |= above;
                 }
@@ -156,7 +160,8 @@ impl Sweep {
         let mut builds = 0;
         self.paths.clear();
         let mut longest = [0; BLOCK];
-        for node in (0..problem.len()).rev() {
+        let last = last_of(block);
+        for node in (0..=last as usize).rev() {
             let reached = self.reached[node];
             let mut left = [0; WORDS];
             if problem.target[node] {
@@ -165,7 +170,7 @@ impl Sweep {
                     left[index / 64] &= !(1 << (index % 64));
                 }
             } else if reached != left {
-                for &consumer in problem.consumers.of(node as Node) {
+                for &consumer in up_to(problem.consumers.of(node as Node), last) {
                     for (left, above) in left.iter_mut().zip(&self.left[consumer as usize]) {
                         *left |= above;
                     }
@@ -178,7 +183,7 @@ impl Sweep {
                 *built &= !left;
             }
             if built != [0; WORDS] {
-                for &consumer in problem.consumers.of(node as Node) {
+                for &consumer in up_to(problem.consumers.of(node as Node), last) {
                     let range = self.ranges[consumer as usize].clone();
                     for &(index, path) in &self.paths[range.start as usize..range.end as usize] {
                         let longest = &mut longest[usize::from(index)];
@@ -196,7 +201,7 @@ impl Sweep {
                         work[index].longest = work[index].longest.max(path);
                     });
                 }
-                for &consumer in problem.consumers.of(node as Node) {
+                for &consumer in up_to(problem.consumers.of(node as Node), last) {
                     let range = self.ranges[consumer as usize].clone();
                     for &(index, _) in &self.paths[range.start as usize..range.end as usize] {
                         longest[usize::from(index)] = 0;
@@ -255,6 +260,16 @@ fn makespan(durations: &[Option<Millis>], inputs: &Adjacency, concurrency: usize
         }
     }
     now
+}
+
+/// The last target of a block, which is not empty.
+fn last_of(block: &[Node]) -> Node {
+    block.last().copied().unwrap_or(0)
+}
+
+/// The part of an ascending list that is not above `last`.
+fn up_to(list: &[Node], last: Node) -> &[Node] {
+    &list[..list.partition_point(|&node| node <= last)]
 }
 
 fn each_bit(mut bits: u64, mut then: impl FnMut(usize)) {

@@ -30,6 +30,7 @@ pub mod neighbours;
 pub mod portfolio;
 #[cfg(test)]
 mod properties;
+pub mod rounds;
 pub mod schedule;
 pub mod search;
 pub mod steps;
@@ -63,12 +64,22 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
         return Plan::default();
     }
     let (units, mut notes) = contract::contract(problem, model);
+    let own_jobs = options.granularity == Granularity::Target;
+    let targets = units.targets.iter().filter(|&&targets| targets > 0).count();
+    let sharing = Options { granularity: Granularity::Auto, ..options.clone() };
+    let options = match options.limits.jobs {
+        Some(most) if own_jobs && targets > most => {
+            notes.push(format!("targets share jobs, since {most} jobs are the most there may be"));
+            &sharing
+        }
+        _ => options,
+    };
     // Every job takes some time: then every edge leads forward in time, which the tests for cycles rely on.
     let ground =
         Ground { problem, units: &units, model, options, start_up: model.start_up.max(1), longest: Millis::MAX };
     let mut jobs = if options.granularity == Granularity::Single {
         fit::single(&ground, &mut Scheduler::new(problem))
-    } else if model.layer == 0 {
+    } else if model.layer == 0 || portfolio::is_giant(&ground) {
         portfolio::search(&ground, 1.0).jobs
     } else {
         search_with_layers(&ground).jobs

@@ -4,8 +4,10 @@
 //! on paper, with the provider's concurrency, before it is compared.
 
 use super::jobs::{Ground, Job, Jobs};
+use super::rounds::in_rounds;
 use super::schedule::Scheduler;
 use super::search::{Tools, merge_all, refill, shorten};
+use super::steps::Steps;
 use super::sweep::alive;
 use super::units::Unit;
 use super::zero::{EdgeOrder, Marks, Zeroing, zero};
@@ -13,8 +15,17 @@ use crate::plan::model::{Granularity, Objective};
 use crate::plan::problem::{Adjacency, Millis};
 use crate::plan::simulate::{Simulation, lower_bound, run};
 
-/// No stage takes more steps than this, whatever the graph: about seven seconds of one core.
-const MOST_STEPS: u64 = 1_500_000_000;
+/// Shortening takes no more steps than this, whatever the graph: two seconds of one core. Real graphs of 10,000 derivations take half of it.
+const MOST_STEPS: u64 = 400_000_000;
+
+/// Each merge and refill takes no more than this.
+const MOST_STAGE_STEPS: u64 = 150_000_000;
+
+/// Merging the jobs of a giant's plan takes no more than this.
+const GIANT_STEPS: u64 = 120_000_000;
+
+/// Units and edges from which on a graph is not searched.
+const GIANT: usize = 1 << 16;
 
 /// How much is tried. It depends on the size of the graph in powers of two only, so that one derivation more changes nothing.
 struct Rounds {
@@ -52,12 +63,18 @@ pub struct Choice {
     pub layers: f64,
     /// The deadline it was merged under, without limits of concurrency, milliseconds.
     pub deadline: Millis,
+    /// Elementary steps that making it took.
+    pub steps: u64,
 }
 
 /// The best plan for the objective. `share` is the part of the default number of steps.
 pub fn search(ground: &Ground, share: f64) -> Choice {
+    if is_giant(ground) {
+        return in_one_go(ground);
+    }
     let rounds = Rounds::new(ground, share);
-    let mut tools = Tools::new(ground, MOST_STEPS);
+    let effort = u64::from(ground.options.effort.0.max(1));
+    let mut tools = Tools::new(ground, MOST_STEPS * effort);
     let single = Jobs::singletons(ground, &mut tools.scheduler);
     let mut starts = zeroed(&mut tools, &single, rounds.starts);
     for (index, (makespan, jobs)) in starts.iter_mut().take(2).enumerate() {
@@ -65,18 +82,20 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
         *makespan = shorten(&mut tools, jobs, rounds, index as u64);
     }
     starts.sort_by_key(|start| start.0);
+    let in_rounds = if tools.steps.exhausted() { made_in_rounds(&mut tools, &single, &[4, 8, 16]) } else { Vec::new() };
     // Where the work keeps all machines busy for longer than the longest path takes, haste on a path gains nothing.
     let shortest = starts[0].0.max(lower_bound(ground.problem, ground.model));
     let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
     let factor = factor(ground.options.objective);
 
-    let mut choices = vec![judged(ground, single, shortest)];
+    let mut choices = in_rounds;
+    choices.push(judged(ground, single, shortest));
     choices.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, shortest)));
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let mut add = |tools: &mut Tools, jobs: &Jobs, factor: f64, thrift: i64| {
         let deadline = ((shortest as f64 * factor) as Millis).min(ground.longest).max(shortest);
         let mut jobs = jobs.clone();
-        tools.steps.set_limit(tools.steps.spent() + MOST_STEPS);
+        tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
         merge_all(tools, &mut jobs, deadline, reserve, thrift);
         choices.push(judged(ground, jobs, deadline));
     };
@@ -101,9 +120,9 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
     let best = best(choices, most);
     let mut jobs = best.jobs.clone();
     if best.deadline < jobs.measure(ground).1 {
-        return best;
+        return Choice { steps: tools.steps.spent(), ..best };
     }
-    tools.steps.set_limit(tools.steps.spent() + MOST_STEPS);
+    tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
     // Jobs that may take twice as long are twice as large, and take longer to look at.
     let rounds = (20 * jobs.count() as u32).min((f64::from(rounds.refill) / factor) as u32);
     for (part, rounds) in shares(ground, rounds) {
@@ -111,7 +130,62 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
     }
     let refilled = judged(ground, jobs, best.deadline);
     let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
-    if better { refilled } else { best }
+    Choice { steps: tools.steps.spent(), ..if better { refilled } else { best } }
+}
+
+/// True for graphs that would be searched for longer than anybody wants to wait unless asked for.
+pub fn is_giant(ground: &Ground) -> bool {
+    ground.options.effort.0 <= 1 && ground.units.len() + ground.units.inputs.edges() > GIANT
+}
+
+/// The best of a few plans made in rounds, and of what merging the shortest one's jobs gives.
+fn in_one_go(ground: &Ground) -> Choice {
+    let mut tools = Tools::new(ground, MOST_STEPS);
+    let single = Jobs::singletons(ground, &mut tools.scheduler);
+    let mut choices = made_in_rounds(&mut tools, &single, &[4, 8, 12, 16, 24]);
+    let jobs_allowed = ground.options.limits.jobs;
+    let few = |choice: &Choice| jobs_allowed.is_none_or(|most| choice.jobs.count() <= most);
+    if choices.iter().any(few) {
+        choices.retain(few);
+    }
+    let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
+    if let Some(shortest) = choices.iter().min_by_key(|choice| choice.makespan) {
+        // Layers make each job longer, and merging has to know.
+        let extra = (shortest.layers * ground.model.layer as f64) as Millis;
+        let mut jobs = shortest.jobs.clone();
+        for job in jobs.list.iter_mut().filter(|job| !job.units.is_empty()) {
+            job.length += extra;
+        }
+        let ground = &Ground { start_up: ground.start_up + extra, ..*ground };
+        let makespan = jobs.measure(ground).1.max(lower_bound(ground.problem, ground.model));
+        let deadline = match ground.options.objective {
+            Objective::Time | Objective::Balanced => makespan / 100 * 101,
+            Objective::Cost => makespan / 2 * 3,
+        };
+        let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
+        let mut tools = Tools { ground, steps: Steps::new(GIANT_STEPS), ..tools };
+        merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
+        choices.push(Choice { steps: tools.steps.spent(), ..judged(ground, jobs, deadline) });
+    }
+    let most = longest_allowed(&choices, plain, ground.options.objective);
+    let steps = choices.iter().map(|choice| choice.steps).sum();
+    Choice { steps, ..best(choices, most) }
+}
+
+/// Plans whose jobs may take the lower bound divided by each of `parts`.
+fn made_in_rounds(tools: &mut Tools, single: &Jobs, parts: &[Millis]) -> Vec<Choice> {
+    let ground = tools.ground;
+    let bound = lower_bound(ground.problem, ground.model);
+    // A list schedule may take a good deal longer than its work and its longest path.
+    let allowed = ground.options.limits.job_length.unwrap_or(Millis::MAX).saturating_sub(ground.start_up) / 7 * 4;
+    let lengths = parts.iter().map(|parts| (bound / parts).min(allowed).max(1));
+    lengths
+        .map(|most| {
+            let before = tools.steps.spent();
+            let jobs = in_rounds(ground, &mut tools.scheduler, single, most, &mut tools.steps);
+            Choice { steps: tools.steps.spent() - before, ..judged(ground, jobs, 0) }
+        })
+        .collect()
 }
 
 /// Rounds for each connected part of the graph where parts stay apart (by size in powers of two: another part changes nothing), else for all together.
@@ -169,6 +243,7 @@ pub fn judged(ground: &Ground, jobs: Jobs, deadline: Millis) -> Choice {
         layers: simulation.layers as f64 / count,
         deadline,
         jobs,
+        steps: 0,
     }
 }
 
