@@ -6,8 +6,11 @@
 
 #[path = "support/circleci/mod.rs"]
 mod circleci;
+#[allow(dead_code, reason = "each test file uses its part")]
+#[path = "support/contract.rs"]
+mod contract;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -202,6 +205,20 @@ fn attributes_are_built_behind_the_others_and_by_nobody_else() {
 }
 
 #[test]
+fn the_other_jobs_keep_every_rule_of_the_contract() {
+    let settings = format!("{X86}final: [{{name: first, build: checks.x86_64-linux.one}}, {{name: t, run: x}}]");
+    let recorded = Recorded::new(&settings);
+    let text = recorded.text("plan", &["--format", "json"]);
+    let of_jobs = |(attribute, _): &&(&str, &str)| attribute.contains(LINUX) && *attribute != "checks.x86_64-linux.one";
+    let names = |attribute: &str| attribute.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let roots: BTreeMap<_, _> =
+        ROOTS.iter().filter(of_jobs).map(|(attribute, name)| (names(attribute), drv_path(name))).collect();
+    let closure = contract::read_closure(roots.values().map(String::as_str), recorded.0.path());
+    let plan = contract::check(text.as_bytes(), &roots, &closure, &HashSet::new());
+    assert!(plan.jobs.iter().all(|job| !job.derivations.contains(&&*drv_path("test-one"))));
+}
+
+#[test]
 fn a_build_on_several_systems_is_a_job_a_system() {
     let plan = Recorded::new("final: [{name: test, build: checks.*.one}]\nselect: ['packages.*.*']").plan(&[]);
     let names: Vec<&Value> = plan["final"].as_array().unwrap().iter().map(|job| &job["name"]).collect();
@@ -246,6 +263,7 @@ fn mistakes_are_named() {
         "name: t, build: packages.*.a",
         "final job `t` is to build `packages.x86_64-linux.a`, but job `b` has to build it",
     );
+    fails("name: t, build: checks.x86_64-linux.one, executor: arm", "executor `arm` builds none of the systems");
     let twice = "{name: t, build: checks.x86_64-linux.one}, {name: u, build: checks.x86_64-linux.one}";
     Recorded::new(&format!("{X86}final: [{twice}]")).fails("another final job builds it");
 

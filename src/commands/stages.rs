@@ -14,7 +14,7 @@ use crate::nix::evaluate::{DEFAULT_PATTERNS, Request, evaluate};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
-use crate::plan::final_job::Task;
+use crate::plan::final_job::{self, Task};
 use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
 use crate::plan::{EvaluationError, FlakeSource, finals, json};
@@ -50,7 +50,7 @@ pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
         .collect();
     let ids: Vec<DrvId> = targets.iter().map(|(_, id)| *id).collect();
     let needed = find_needed(&graph, &ids, &source(&settings.available)?)?;
-    let (targets, built) = finals::split(&settings.final_jobs, targets);
+    let (targets, built) = final_job::split(&settings.final_jobs, targets);
     let mut needed_by_jobs = needed.clone();
     if built.iter().any(|attributes| !attributes.is_empty()) {
         needed_by_jobs.restrict(&graph, &targets.iter().map(|(_, id)| *id).collect::<Vec<_>>());

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Job;
 use crate::attribute::AttributePath;
+use crate::graph::DrvId;
 use crate::nix::store_path;
 use crate::pattern::Pattern;
 
@@ -61,6 +62,29 @@ pub enum Task {
     },
     /// Builds attributes that no other job builds.
     Build(Vec<Pattern>),
+}
+
+/// An attribute and its derivation.
+pub type Attribute = (AttributePath, DrvId);
+
+/// The targets, without those that a final job builds; and these, a list a request. The first request that means one has it.
+pub fn split(requests: &[FinalJobRequest], targets: Vec<Attribute>) -> (Vec<Attribute>, Vec<Vec<Attribute>>) {
+    let mut built = vec![Vec::new(); requests.len()];
+    let mut others = Vec::with_capacity(targets.len());
+    for target in targets {
+        let wanted = requests
+            .iter()
+            .position(|request| matches!(&request.task, Task::Build(patterns) if matches(patterns, &target.0)));
+        match wanted {
+            Some(at) => built[at].push(target),
+            None => others.push(target),
+        }
+    }
+    (others, built)
+}
+
+fn matches(patterns: &[Pattern], attribute: &AttributePath) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(attribute.names()))
 }
 
 /// A final job of a plan.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 
 use super::estimate::CostModel;
-use super::final_job::{FinalJob, FinalJobRequest, Task};
+use super::final_job::{Attribute, FinalJob, FinalJobRequest, Task};
+use super::final_machines::Machines;
 use super::needed::BUILTIN;
 use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, names, restored};
 use crate::attribute::AttributePath;
@@ -19,29 +20,6 @@ use crate::executor::Executor;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
 use crate::pattern::Pattern;
-
-/// An attribute and its derivation.
-pub type Attribute = (AttributePath, DrvId);
-
-/// The targets, without those that a final job builds; and these, a list a request. The first request that means one has it.
-pub fn split(requests: &[FinalJobRequest], targets: Vec<Attribute>) -> (Vec<Attribute>, Vec<Vec<Attribute>>) {
-    let mut built = vec![Vec::new(); requests.len()];
-    let mut others = Vec::with_capacity(targets.len());
-    for target in targets {
-        let wanted = requests
-            .iter()
-            .position(|request| matches!(&request.task, Task::Build(patterns) if matches(patterns, &target.0)));
-        match wanted {
-            Some(at) => built[at].push(target),
-            None => others.push(target),
-        }
-    }
-    (others, built)
-}
-
-fn matches(patterns: &[Pattern], attribute: &AttributePath) -> bool {
-    patterns.iter().any(|pattern| pattern.matches(attribute.names()))
-}
 
 /// What final jobs are made of.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +30,7 @@ pub struct Inputs<'a> {
     pub graph: &'a Graph,
     /// The targets of the plan.
     pub targets: &'a [Attribute],
-    /// What each request builds; see [`split`].
+    /// What each request builds; see [`super::final_job::split`].
     pub built: &'a [Vec<Attribute>],
     /// What must be built for all targets, final ones included.
     pub needed: &'a Needed,
@@ -85,6 +63,7 @@ pub fn add(plan: &mut Plan, inputs: &Inputs) -> Result<Vec<String>> {
 struct Finals<'a> {
     plan: &'a Plan,
     inputs: &'a Inputs<'a>,
+    machines: Machines<'a>,
     /// The job that builds a derivation and no other does.
     owner: HashMap<DrvId, JobIndex>,
     co_located: HashSet<DrvId>,
@@ -101,9 +80,15 @@ impl<'a> Finals<'a> {
         let owned = plan.jobs.iter().enumerate().flat_map(|(at, job)| {
             job.derivations.iter().filter_map(move |path| Some((find(path)?, JobIndex(at as u32))))
         });
+        let systems = |attributes: &'a [Attribute]| {
+            attributes.iter().map(|(_, id)| &*inputs.graph.node(*id).system).collect::<Vec<_>>()
+        };
+        let targets = inputs.built.iter().map(Vec::as_slice).chain([inputs.targets]).flat_map(systems).collect();
+        let jobs = plan.jobs.iter().map(|job| job.system.as_str()).collect();
         Self {
             plan,
             inputs,
+            machines: Machines::new(inputs.executors, [jobs, targets]),
             owner: owned.collect(),
             co_located: plan.jobs.iter().flat_map(|job| &job.co_located).filter_map(find).collect(),
             known: inputs.targets.iter().map(|(attribute, id)| (attribute, *id)).collect(),
@@ -189,11 +174,11 @@ impl<'a> Finals<'a> {
             }
         };
         direct.extend(targets.iter().filter_map(|(_, id)| self.owner.get(id).copied()));
-        let (system, executor) = self.machine(request);
-        let mut job = self.shell(request, &system, executor, direct);
+        let (system, executor) = self.machines.of(request);
+        let mut job = self.shell(request, system, executor, direct);
         job.name = request.name.clone();
         self.jobs.push(FinalJob {
-            restore: restored::name(self.inputs.graph, &targets, &system),
+            restore: restored::name(self.inputs.graph, &targets, system),
             job,
             run: Some(command.clone()),
             checkout: *checkout,
@@ -232,7 +217,7 @@ impl<'a> Finals<'a> {
         for attribute in built {
             let (path, id) = (&attribute.0, attribute.1);
             let system = &*graph.node(id).system;
-            let executor = system == BUILTIN || self.executor(request, system).is_some();
+            let executor = system == BUILTIN || self.machines.with(request, system).is_some();
             let reason = match (inputs.needed.has(id), executor) {
                 (false, _) => SkipReason::Available,
                 (true, false) => SkipReason::NoExecutor,
@@ -243,6 +228,12 @@ impl<'a> Finals<'a> {
             };
             let derivation = Some(graph.path(id).into());
             self.skipped.push(Skipped { target: path.clone(), derivation, reason, place: None });
+        }
+        if let Some(name) = &request.executor
+            && by_system.is_empty()
+            && built.iter().any(|(_, id)| inputs.needed.has(*id))
+        {
+            bail!("final job `{}`: executor `{name}` builds none of the systems of its attributes", request.name);
         }
         let count = by_system.len();
         for (system, attributes) in by_system {
@@ -306,8 +297,7 @@ impl<'a> Finals<'a> {
                 }
             }
         }
-        let main = self.main_system();
-        let system = if system == BUILTIN { &*main } else { system };
+        let system = if system == BUILTIN { self.machines.main() } else { system };
         for &id in &seen {
             let node = graph.node(id);
             if *node.system != *system && &*node.system != BUILTIN {
@@ -321,7 +311,7 @@ impl<'a> Finals<'a> {
         }
         // Numbers of inputs are smaller than those of their consumers: ascending is a build order.
         let (co_located, owned): (Vec<DrvId>, Vec<DrvId>) = seen.iter().partition(|id| self.co_located.contains(id));
-        let executor = self.executor(request, system);
+        let executor = self.machines.with(request, system);
         let mut job = self.shell(request, system, executor, direct);
         if many_systems {
             job.name = format!("{} ({system})", request.name);
@@ -376,52 +366,6 @@ impl<'a> Finals<'a> {
             options: JobOptions::default(),
             estimate: Estimate { duration: self.inputs.costs.start_up, from: EstimateSource::Default },
         }
-    }
-
-    /// The executor that a request names, else the first one of the system.
-    fn executor(&self, request: &FinalJobRequest, system: &str) -> Option<&'a Executor> {
-        let builds = |executor: &&Executor| executor.systems.iter().any(|has| has == system);
-        match &request.executor {
-            Some(name) => self.inputs.executors.iter().find(|executor| executor.name == *name).filter(builds),
-            None => self.inputs.executors.iter().find(builds),
-        }
-    }
-
-    /// Where a command runs.
-    fn machine(&self, request: &FinalJobRequest) -> (String, Option<&'a Executor>) {
-        let main = self.main_system();
-        match &request.executor {
-            None => (main.clone(), self.executor(request, &main)),
-            Some(name) => {
-                let executor = self.inputs.executors.iter().find(|executor| executor.name == *name);
-                let system = executor.and_then(|executor| {
-                    executor.systems.iter().find(|system| **system == main).or(executor.systems.first())
-                });
-                (system.unwrap_or(&main).clone(), executor)
-            }
-        }
-    }
-
-    /// The system that most jobs are of, else most targets, among those that there are machines for.
-    fn main_system(&self) -> String {
-        let graph = self.inputs.graph;
-        let jobs: Vec<&str> = self.plan.jobs.iter().map(|job| job.system.as_str()).collect();
-        let all = self.inputs.built.iter().flatten().chain(self.inputs.targets);
-        let targets: Vec<&str> = all.map(|(_, id)| &*graph.node(*id).system).collect();
-        let offered: Vec<&str> =
-            self.inputs.executors.iter().flat_map(|executor| &executor.systems).map(String::as_str).collect();
-        for systems in [jobs, targets] {
-            let mut count: BTreeMap<&str, usize> = BTreeMap::new();
-            systems.iter().filter(|system| offered.contains(*system)).for_each(|system| {
-                *count.entry(system).or_default() += 1;
-            });
-            if let Some((system, _)) =
-                count.into_iter().max_by_key(|&(system, count)| (count, std::cmp::Reverse(system)))
-            {
-                return system.to_owned();
-            }
-        }
-        offered.first().copied().unwrap_or(BUILTIN).to_owned()
     }
 
     /// Gives all final jobs names and ids that no other job has.

@@ -6,6 +6,7 @@
 pub mod baseline;
 pub mod estimate;
 pub mod final_job;
+mod final_machines;
 pub mod finals;
 pub mod history;
 pub mod job_graph;

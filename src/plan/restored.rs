@@ -149,6 +149,6 @@ mod tests {
         assert_eq!(variable(&path(&["packages", linux, "package-d"]), "out", linux), "NIXDAG_PACKAGE_D");
         assert_eq!(variable(&path(&["packages", linux, "d"]), "dev", linux), "NIXDAG_D_DEV");
         assert_eq!(variable(&path(&["packages", linux, "d"]), "out", "x"), "NIXDAG_PACKAGES_X86_64_LINUX_D");
-        assert_eq!(variable(&path(&["checks", linux, "$(id)\n"]), "out", linux), "NIXDAG_CHECKS___ID__N_");
+        assert_eq!(variable(&path(&["checks", linux, "$(id)\n"]), "out", linux), "NIXDAG_CHECKS____ID__N_");
     }
 }

@@ -1,0 +1,89 @@
+//! Where final jobs run. In: the executors, and the systems of everything else in the plan. Out: an executor a final job.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use super::final_job::FinalJobRequest;
+use super::needed::BUILTIN;
+use crate::executor::Executor;
+
+/// The machines that final jobs may name, and the system that they run on where they name none.
+#[derive(Clone, Copy, Debug)]
+pub struct Machines<'a> {
+    executors: &'a [Executor],
+    main: &'a str,
+}
+
+impl<'a> Machines<'a> {
+    /// The main system is the most frequent one for which there is a machine, of the first list that has such a system.
+    pub fn new(executors: &'a [Executor], systems: [Vec<&'a str>; 2]) -> Self {
+        let offered: Vec<&str> = executors.iter().flat_map(|executor| &executor.systems).map(String::as_str).collect();
+        let most = systems.into_iter().find_map(|systems| {
+            let mut count: BTreeMap<&str, usize> = BTreeMap::new();
+            for system in systems.into_iter().filter(|system| offered.contains(system)) {
+                *count.entry(system).or_default() += 1;
+            }
+            count.into_iter().max_by_key(|&(system, count)| (count, Reverse(system))).map(|(system, _)| system)
+        });
+        Self { executors, main: most.or(offered.first().copied()).unwrap_or(BUILTIN) }
+    }
+
+    /// The main system.
+    pub fn main(&self) -> &'a str {
+        self.main
+    }
+
+    /// The executor that a request names if it builds this system, else the first one that does.
+    pub fn with(&self, request: &FinalJobRequest, system: &str) -> Option<&'a Executor> {
+        let builds = |executor: &&Executor| executor.systems.iter().any(|has| has == system);
+        match &request.executor {
+            Some(name) => self.executors.iter().find(|executor| executor.name == *name).filter(builds),
+            None => self.executors.iter().find(builds),
+        }
+    }
+
+    /// Where a command runs.
+    pub fn of(&self, request: &FinalJobRequest) -> (&'a str, Option<&'a Executor>) {
+        let Some(name) = &request.executor else { return (self.main, self.with(request, self.main)) };
+        let executor = self.executors.iter().find(|executor| executor.name == *name);
+        let systems = executor.map_or(&[][..], |executor| &executor.systems);
+        let system = systems.iter().find(|system| *system == self.main).or(systems.first());
+        (system.map_or(self.main, String::as_str), executor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::circleci_defaults;
+    use crate::plan::final_job::Task;
+
+    #[test]
+    fn the_main_system_is_the_most_frequent_one_that_has_a_machine() {
+        let executors = circleci_defaults();
+        let main = |jobs: &[&'static str], targets: &[&'static str]| {
+            Machines::new(&executors, [jobs.to_vec(), targets.to_vec()]).main()
+        };
+        let (arm, linux) = ("aarch64-linux", "x86_64-linux");
+        assert_eq!(main(&[arm, linux, arm], &[linux]), arm);
+        assert_eq!(main(&["riscv64-linux"], &[arm]), arm);
+        assert_eq!(main(&[linux, arm], &[]), arm, "the first by name among equals");
+        assert_eq!(main(&[], &[]), linux);
+    }
+
+    #[test]
+    fn an_executor_that_is_named_wins() {
+        let executors = circleci_defaults();
+        let machines = Machines::new(&executors, [vec!["x86_64-linux"], Vec::new()]);
+        let request = |executor: Option<&str>| FinalJobRequest {
+            name: "x".into(),
+            after: None,
+            task: Task::Build(Vec::new()),
+            executor: executor.map(str::to_owned),
+        };
+        let of = |name| machines.of(&request(name));
+        assert_eq!((of(None).0, of(None).1.unwrap().name.as_str()), ("x86_64-linux", "docker"));
+        assert_eq!((of(Some("arm")).0, of(Some("arm")).1.unwrap().name.as_str()), ("aarch64-linux", "arm"));
+        assert!(machines.with(&request(Some("arm")), "x86_64-linux").is_none());
+    }
+}
