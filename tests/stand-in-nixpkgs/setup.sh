@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2154
 # The stand-in's builder: unpack, build, install, with the host's tools.
 set -eu
 PATH=/usr/local/bin:/usr/bin:/bin
