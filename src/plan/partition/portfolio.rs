@@ -24,8 +24,8 @@ const MOST_STAGE_STEPS: u64 = 150_000_000;
 /// Merging the jobs of a giant's plan takes no more than this.
 const GIANT_STEPS: u64 = 120_000_000;
 
-/// Units and edges from which on a graph is not searched.
-const GIANT: usize = 1 << 16;
+/// Units and edges from which on a graph is planned in one go: a third of a second for 20,000 derivations, at 3 % more wall time.
+const GIANT: usize = 1 << 14;
 
 /// How much is tried. It depends on the size of the graph in powers of two only, so that one derivation more changes nothing.
 struct Rounds {
