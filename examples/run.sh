@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Shows what nixdag does: installs Nix if it is missing (Debian or Ubuntu), builds nixdag, runs it on examples/hermetic.
-# Wants Rust, and root or sudo where Nix is missing. Changes nothing in this repository but target/.
+# Wants Rust, and root or sudo where Nix is missing. Writes to target/ and /tmp/nixdag.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,5 +28,5 @@ echo
 echo "== the graph, for Markdown: nixdag graph examples/hermetic --format mermaid"
 "$nixdag" graph examples/hermetic --format mermaid
 echo
-echo "== the pipeline for CircleCI: nixdag generate examples/hermetic"
-"$nixdag" generate examples/hermetic
+echo "== the pipeline for CircleCI: nixdag generate examples/hermetic --bundle /tmp/nixdag/bundle"
+"$nixdag" generate examples/hermetic --bundle /tmp/nixdag/bundle
