@@ -248,3 +248,35 @@ pub struct Strategy {
     /// What the provider charges, rounded up to a whole credit a job.
     pub credits: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(seconds: Millis, requires: &[u32]) -> Job {
+        let requires: Vec<JobIndex> = requires.iter().copied().map(JobIndex).collect();
+        Job {
+            id: String::new(),
+            name: String::new(),
+            system: String::new(),
+            targets: Vec::new(),
+            derivations: Vec::new(),
+            co_located: Vec::new(),
+            inputs: requires.clone(),
+            requires,
+            executor: None,
+            image: None,
+            resource_class: None,
+            options: JobOptions {},
+            estimate: Estimate { duration: seconds * 1000, from: EstimateSource::Default },
+        }
+    }
+
+    #[test]
+    fn the_critical_path_is_the_longest_chain() {
+        let jobs = vec![job(10, &[]), job(30, &[]), job(5, &[0, 1]), job(20, &[0])];
+        let plan = Plan { jobs, ..Plan::default() };
+        assert_eq!(plan.critical_path(), [1, 2].map(JobIndex));
+        assert_eq!(Plan::default().critical_path(), []);
+    }
+}

@@ -1,4 +1,4 @@
-//! Runs a plan on paper: when each job starts and ends, what it costs, and which jobs hold up the end.
+//! Runs a plan on paper: when each job starts and ends, and what it costs.
 //!
 //! In: a [`Problem`], a [`Partition`] of it and a [`Model`]. Out: a [`Simulation`], times in milliseconds. Jobs start in the order in which they become
 //! ready, as many at once as the model says; a job's results reach others when the whole job has ended.
@@ -22,8 +22,6 @@ pub struct Simulation {
     pub start: Vec<Millis>,
     /// End of each job, milliseconds.
     pub end: Vec<Millis>,
-    /// Jobs that hold up the end: each waits for the one before it; in the order in which they run.
-    pub critical_path: Vec<u32>,
     /// Transitive ancestor jobs whose results are attached, summed over all jobs.
     pub layers: u64,
 }
@@ -56,28 +54,22 @@ pub fn run(build: &[Millis], inputs: &Adjacency, model: &Model) -> Simulation {
     let length = |job: u32| model.start_up + model.layer * layers[job as usize] + build[job as usize];
     let mut simulation = Simulation { start: vec![0; jobs], end: vec![0; jobs], ..Simulation::default() };
     let mut missing: Vec<usize> = (0..jobs as u32).map(|job| inputs.of(job).len()).collect();
-    // The job whose end let this one start: the last input, or the one that freed a machine.
-    let mut released_by = vec![u32::MAX; jobs];
     let mut waiting: BinaryHeap<Reverse<(Millis, u32)>> =
         (0..jobs as u32).filter(|&job| missing[job as usize] == 0).map(|job| Reverse((0, job))).collect();
     let mut running: BinaryHeap<Reverse<(Millis, u32)>> = BinaryHeap::new();
-    let (mut now, mut freed) = (0, u32::MAX);
+    let mut now = 0;
     loop {
         while running.len() < model.concurrency.max(1) {
-            let Some(Reverse((ready, job))) = waiting.pop() else { break };
-            if ready < now {
-                released_by[job as usize] = freed;
-            }
+            let Some(Reverse((_, job))) = waiting.pop() else { break };
             simulation.start[job as usize] = now;
             simulation.end[job as usize] = now + length(job);
             running.push(Reverse((now + length(job), job)));
         }
         let Some(Reverse((end, job))) = running.pop() else { break };
-        (now, freed) = (end, job);
+        now = end;
         for &consumer in consumers.of(job) {
             missing[consumer as usize] -= 1;
             if missing[consumer as usize] == 0 {
-                released_by[consumer as usize] = job;
                 waiting.push(Reverse((now, consumer)));
             }
         }
@@ -85,20 +77,7 @@ pub fn run(build: &[Millis], inputs: &Adjacency, model: &Model) -> Simulation {
     simulation.makespan = now;
     simulation.job_time = (0..jobs as u32).map(length).sum();
     simulation.layers = layers.iter().sum();
-    simulation.critical_path = critical_path(&simulation.end, &released_by);
     simulation
-}
-
-/// From the job that ends last back to the one that nothing held up.
-fn critical_path(end: &[Millis], released_by: &[u32]) -> Vec<u32> {
-    let mut path = Vec::new();
-    let mut job = (0..end.len() as u32).max_by_key(|&job| (end[job as usize], Reverse(job)));
-    while let Some(current) = job {
-        path.push(current);
-        job = Some(released_by[current as usize]).filter(|&before| before != u32::MAX);
-    }
-    path.reverse();
-    path
 }
 
 /// The number of transitive inputs of each job. Bit sets of 4,096 ancestors at a time keep the memory at 512 bytes a job.
@@ -169,7 +148,6 @@ mod tests {
         let simulation = run(&[60_000, 10_000, 5_000], &inputs, &model(80, 0));
         assert_eq!(simulation.start, [0, 105_000, 160_000]);
         assert_eq!((simulation.makespan, simulation.job_time), (210_000, 210_000));
-        assert_eq!(simulation.critical_path, [0, 1, 2]);
     }
 
     #[test]

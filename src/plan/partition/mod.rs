@@ -74,7 +74,7 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
     let sharing = Options { granularity: Granularity::Auto, ..options.clone() };
     let options = match options.limits.jobs {
         Some(most) if own_jobs && targets > most => {
-            notes.push(format!("targets share jobs, since {most} jobs are the most there may be"));
+            notes.push(format!("targets share jobs, as the plan may have no more jobs than {most}"));
             &sharing
         }
         _ => options,
@@ -128,7 +128,7 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
             merge_under_looser_deadlines(&ground, jobs, over);
         }
         notes.push(format!(
-            "targets share jobs, since {} jobs are the most there may be",
+            "targets share jobs, since the plan may have at most {} jobs",
             limits.jobs.unwrap_or_default()
         ));
     }
