@@ -12,6 +12,7 @@ pub mod commands;
 pub mod executor;
 pub mod graph;
 pub mod handoff;
+pub mod http;
 pub mod nearest;
 pub mod nix;
 pub mod output;
