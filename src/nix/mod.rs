@@ -8,6 +8,7 @@ pub mod local_store;
 pub mod log;
 pub mod nar;
 pub mod narinfo;
+pub mod signature;
 pub mod store;
 pub mod store_path;
 pub mod system;

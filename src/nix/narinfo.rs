@@ -3,6 +3,7 @@
 //! The format is `Key: value` a line, as Nix writes and reads it. A reader of somebody else's cache must not believe it: sizes
 //! and names are checked before anything is opened or allocated after them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -57,6 +58,14 @@ impl NarInfo {
         // Both ways to make a value of this type have checked the path.
         let base = self.store_path.rsplit('/').next().unwrap_or_default();
         format!("{}.narinfo", &base[..store_path::HASH_LEN.min(base.len())])
+    }
+
+    /// What signatures sign: path, digest and size of the NAR, and whole references in ascending order, each once.
+    pub fn fingerprint(&self) -> String {
+        let store_dir = self.store_path.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let names: BTreeSet<&str> = self.references.iter().map(String::as_str).collect();
+        let references: Vec<String> = names.iter().map(|name| format!("{store_dir}/{name}")).collect();
+        format!("1;{};sha256:{};{};{}", self.store_path, self.nar_hash.base32(), self.nar_size, references.join(","))
     }
 
     /// Writes the narinfo, keys in Nix's order.
@@ -209,6 +218,21 @@ mod tests {
         assert_eq!(info.references.len(), 2);
         assert_eq!(info.file_name(), "ifjvyksv78awiwky6qkr4dnjsj9qps42.narinfo");
         assert_eq!(info.to_text(), REAL);
+    }
+
+    #[test]
+    fn a_fingerprint_names_whole_references_in_order_and_once() {
+        let doubled = REAL.replace("References: ", "References: l5msvycnq9qhsag73mg5j9wbm40pnc78-us ");
+        for text in [REAL, &doubled] {
+            assert_eq!(
+                NarInfo::parse(text.as_bytes()).unwrap().fingerprint(),
+                "1;/nix/store/ifjvyksv78awiwky6qkr4dnjsj9qps42-a;\
+                 sha256:0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73;120;\
+                 /nix/store/ifjvyksv78awiwky6qkr4dnjsj9qps42-a,/nix/store/l5msvycnq9qhsag73mg5j9wbm40pnc78-us"
+            );
+        }
+        let none = REAL.replace("ifjvyksv78awiwky6qkr4dnjsj9qps42-a l5msvycnq9qhsag73mg5j9wbm40pnc78-us", "");
+        assert!(NarInfo::parse(none.as_bytes()).unwrap().fingerprint().ends_with(";120;"));
     }
 
     #[test]
