@@ -271,7 +271,7 @@ pub struct Planning {
     pub flake: Option<String>,
 
     /// Take a plan that `nixdag plan --format json` printed
-    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["roots", "select", "exclude", "system", "all_systems", "available", "local_store", "granularity", "objective", "max_jobs", "effort", "reserve", "concurrency", "history", "override_input", "allow_ifd"])]
+    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["roots", "select", "exclude", "system", "all_systems", "available", "local_store", "granularity", "objective", "max_jobs", "effort", "reserve", "concurrency", "history", "resource_class", "image", "override_input", "allow_ifd"])]
     pub plan: Option<PathBuf>,
     /// Take a recorded evaluation: JSON from attribute to derivation path
     #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["override_input", "allow_ifd"])]
@@ -334,6 +334,13 @@ pub struct Planning {
     /// Durations of earlier runs: `timings.json` files
     #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Planning")]
     pub history: Vec<PathBuf>,
+
+    /// Size of the machines, e.g. `xlarge`, `aarch64-linux=arm.xlarge`, `docker=2xlarge`
+    #[arg(long, value_name = "[SYSTEM=|EXECUTOR=]CLASS", num_args = 1.., help_heading = "Machines")]
+    pub resource_class: Vec<String>,
+    /// What machines start from, e.g. `nixos/nix:2.34.7`, `aarch64-darwin=26.6.0`
+    #[arg(long, value_name = "[SYSTEM=|EXECUTOR=]IMAGE", num_args = 1.., help_heading = "Machines")]
+    pub image: Vec<String>,
 
     /// Take settings from this file [default: nixdag.yml, else .circleci/nixdag.yml, of the flake's folder]
     #[arg(long, value_name = "FILE", help_heading = "Settings")]

@@ -1,6 +1,7 @@
 //! Settings: what the stages are told, resolved once. A flag wins over `nixdag.yml`, that over the default.
 
 pub mod file;
+mod machines;
 mod yaml;
 
 use std::path::{Path, PathBuf};
@@ -74,6 +75,8 @@ pub struct Settings {
     pub executors: Vec<Executor>,
     /// What runs after other jobs.
     pub final_jobs: Vec<FinalJobRequest>,
+    /// What may not be as its author thinks, in sentences.
+    pub warnings: Vec<String>,
     file: SettingsFile,
 }
 
@@ -115,7 +118,8 @@ impl Settings {
             HandOffNames::Cache => HandOffKind::Cache,
         });
         let handoff = flags.handoff.or(named).or(file.cache.as_ref().map(|_| HandOffKind::Cache));
-        let executors = circleci_defaults();
+        let mut executors = circleci_defaults();
+        let warnings = machines::change(&mut executors, &flags.resource_class, &flags.image)?;
         let final_jobs = file.final_requests()?;
         check_executors(&final_jobs, &executors)?;
         let available = match (&flags.available, flags.local_store) {
@@ -144,6 +148,7 @@ impl Settings {
             },
             executors,
             final_jobs,
+            warnings,
             planner: Options {
                 objective: match flags.objective {
                     cli::Objective::Time => Objective::Time,

@@ -114,6 +114,24 @@ fn flags_win_over_the_file() {
 }
 
 #[test]
+fn flags_change_the_machines_that_jobs_run_on() {
+    let project = Project::new();
+    let flags = ["--resource-class", "xlarge", "--image", "x86_64-linux=me/nix:1"];
+    let plan = project.plan(&flags);
+    let job = &plan["jobs"][0];
+    assert_eq!(
+        (&job["executor"], &job["image"], &job["resource_class"]),
+        (&"docker".into(), &"me/nix:1".into(), &"xlarge".into())
+    );
+    let config: Value = serde_yaml::from_str(&project.generate(&flags)).unwrap();
+    let executor = &config["executors"]["docker"];
+    assert_eq!(executor["resource_class"], "xlarge");
+    assert_eq!(executor["docker"][0]["image"], "me/nix:1");
+    let unknown = project.nixdag("plan").args(["--resource-class", "docker=huge"]).assert().success();
+    unknown.stderr(predicate::str::contains("warning: resource class `huge` is none that nixdag knows"));
+}
+
+#[test]
 fn what_generate_is_told_is_the_same_from_flags_and_file() {
     let plain = Project::new();
     let said = |text: &str, arguments: &[&str]| {

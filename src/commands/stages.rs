@@ -34,6 +34,9 @@ struct Evaluated {
 ///
 /// What there is to be said about the plan goes to standard error; `also` are granularities to compare it with.
 pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
+    for warning in &settings.warnings {
+        eprintln!("warning: {warning}");
+    }
     let evaluated = match &settings.source {
         Source::Plan(path) => {
             let plan = json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;

@@ -4,6 +4,7 @@
 //! the plan, plus the job [`GATE`] behind all others. Before it leaves, the text is read back and put through [`check`].
 
 pub mod check;
+pub mod classes;
 pub mod final_steps;
 pub mod options;
 pub mod steps;
@@ -219,22 +220,12 @@ fn kind_of<'a>(job: &Job, kinds: &'a mut Vec<Kind>, options: &Options) -> Result
     Ok(&kinds[kinds.len() - 1])
 }
 
-/// The cores of a container, which Nix cannot find out by itself; as CircleCI documents its sizes.
+/// The cores of a container, which Nix cannot find out by itself.
 fn cores(executor: &Executor, class: &str) -> Option<u32> {
     if class == executor.resource_class {
         return Some(executor.cores);
     }
-    let size = class.strip_prefix("arm.").unwrap_or(class);
-    Some(match size.split('.').next().unwrap_or(size) {
-        "small" => 1,
-        "medium" => 2,
-        "medium+" => 3,
-        "large" => 4,
-        "xlarge" => 8,
-        "2xlarge" => 16,
-        "2xlarge+" => 20,
-        _ => return None,
-    })
+    classes::find(executor.machine, class).map(|class| class.cores)
 }
 
 /// How nixdag gets onto machines of this system.

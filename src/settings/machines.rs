@@ -1,0 +1,165 @@
+//! `--resource-class` and `--image`: other sizes and images for the executors. In: the executors and the flags' values. Out: the
+//! executors changed in place, and warnings about what is not known.
+
+use anyhow::{Result, bail, ensure};
+
+use crate::executor::{Executor, Machine};
+use crate::nearest::nearest;
+use crate::provider::circleci::classes;
+
+/// Longest class or image, in bytes.
+const MAX_VALUE: usize = 300;
+
+/// Changes the executors that the flags mean. Gives warnings.
+pub fn change(executors: &mut [Executor], classes: &[String], images: &[String]) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    for text in classes {
+        let (scope, class) = split(text, "--resource-class")?;
+        let chosen = choose(executors, scope, "--resource-class", |executor| class_fits(executor, class))?;
+        for at in chosen {
+            warnings.extend(set_class(&mut executors[at], class));
+        }
+    }
+    for text in images {
+        let (scope, image) = split(text, "--image")?;
+        for at in choose(executors, scope, "--image", |executor| image_fits(executor, image))? {
+            executors[at].image = image.to_owned();
+        }
+    }
+    Ok(warnings)
+}
+
+/// Gives an executor another class, with the cores and the price that the class has. A warning where that is not known.
+fn set_class(executor: &mut Executor, class: &str) -> Option<String> {
+    executor.resource_class = class.to_owned();
+    if let Some(known) = classes::find(executor.machine, class) {
+        executor.cores = known.cores;
+        executor.credits_per_minute = known.credits_per_minute;
+    }
+    if class_fits(executor, class) {
+        return None;
+    }
+    Some(format!(
+        "resource class `{class}` is none that nixdag knows for executor `{}`: it is taken to have {} cores",
+        executor.name, executor.cores
+    ))
+}
+
+/// The part before `=`, if there is one, and the value.
+fn split<'a>(text: &'a str, flag: &str) -> Result<(Option<&'a str>, &'a str)> {
+    let (scope, value) = text.split_once('=').map_or((None, text), |(scope, value)| (Some(scope), value));
+    ensure!(
+        !value.is_empty()
+            && value.len() <= MAX_VALUE
+            && !value.contains(|c: char| c.is_whitespace() || c.is_control())
+            && scope != Some(""),
+        "`{flag} {}` has no value that a machine could have (expected e.g. `large` or `x86_64-linux=large`)",
+        text.escape_debug()
+    );
+    Ok((scope, value))
+}
+
+/// The executors, by position, that a value is for: the one that is named, else those that build the system, else those that the
+/// value fits, else the first one.
+fn choose(
+    executors: &[Executor],
+    scope: Option<&str>,
+    flag: &str,
+    fits: impl Fn(&Executor) -> bool,
+) -> Result<Vec<usize>> {
+    let all = |wanted: &dyn Fn(&Executor) -> bool| -> Vec<usize> {
+        executors.iter().enumerate().filter(|(_, executor)| wanted(executor)).map(|(at, _)| at).collect()
+    };
+    let Some(scope) = scope else {
+        let fitting = all(&fits);
+        return Ok(if fitting.is_empty() { all(&|_| true).into_iter().take(1).collect() } else { fitting });
+    };
+    let named = all(&|executor| executor.name == scope);
+    let chosen =
+        if named.is_empty() { all(&|executor| executor.systems.iter().any(|has| has == scope)) } else { named };
+    if chosen.is_empty() {
+        let names = || executors.iter().flat_map(|executor| executor.systems.iter().chain([&executor.name]));
+        let hint = match nearest(scope, names().map(String::as_str)) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("known: {}", names().map(String::as_str).collect::<Vec<_>>().join(", ")),
+        };
+        bail!(
+            "`{flag} {0}=…`: `{0}` is neither an executor nor a system that one builds ({hint})",
+            scope.escape_debug()
+        );
+    }
+    Ok(chosen)
+}
+
+/// True for a class that CircleCI has for such machines.
+fn class_fits(executor: &Executor, class: &str) -> bool {
+    let is_arm =
+        executor.machine != Machine::MacOs && executor.systems.iter().any(|system| system.starts_with("aarch64"));
+    classes::find(executor.machine, class).is_some() && classes::is_arm(class) == is_arm
+}
+
+/// True for an image that such machines can start from, by its form: Xcode versions are numbers, VM images have well-known names.
+fn image_fits(executor: &Executor, image: &str) -> bool {
+    let is_version = image.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let is_vm_image = !image.contains('/') && image.starts_with("ubuntu-");
+    match executor.machine {
+        Machine::MacOs => is_version,
+        Machine::LinuxVm => is_vm_image,
+        Machine::Docker => !is_version && !is_vm_image,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::executor::circleci_defaults;
+
+    fn changed(classes: &[&str], images: &[&str]) -> Result<(Vec<String>, Vec<String>)> {
+        let own = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let mut executors = circleci_defaults();
+        let warnings = change(&mut executors, &own(classes), &own(images))?;
+        let shown = executors.iter().map(|e| format!("{} {} {}", e.resource_class, e.cores, e.image)).collect();
+        Ok((shown, warnings))
+    }
+
+    #[test]
+    fn a_value_goes_where_it_fits_or_where_it_is_sent() {
+        let (nix, xcode) = (crate::executor::NIX_IMAGE, "26.6.0");
+        let of = |classes: &[&str], images: &[&str]| changed(classes, images).unwrap();
+        let (shown, warnings) = of(&["xlarge", "arm.2xlarge", "m4pro.large"], &["26.5"]);
+        assert_eq!(shown, [format!("xlarge 8 {nix}"), format!("arm.2xlarge 16 {nix}"), "m4pro.large 12 26.5".into()]);
+        assert_eq!(warnings, [""; 0]);
+        let (shown, _) = of(&["i686-linux=small", "arm=arm.medium"], &["me/nix:1", "aarch64-linux=me/arm:2"]);
+        assert_eq!(
+            shown,
+            ["small 1 me/nix:1".into(), "arm.medium 2 me/arm:2".into(), format!("m4pro.medium 6 {xcode}")]
+        );
+    }
+
+    #[test]
+    fn an_unknown_class_is_taken_with_a_warning() {
+        for (flag, class) in
+            [("4xlarge", "4xlarge"), ("docker=acme/big", "acme/big"), ("docker=arm.large", "arm.large")]
+        {
+            let (shown, warnings) = changed(&[flag], &[]).unwrap();
+            assert!(shown[0].starts_with(&format!("{class} 4 ")), "{shown:?}");
+            assert!(warnings[0].contains(&format!("`{class}`")) && warnings[0].contains("`docker`"), "{warnings:?}");
+        }
+    }
+
+    #[test]
+    fn what_means_no_machine_is_an_error() {
+        for (flag, part) in [
+            ("", "no value"),
+            ("docker=", "no value"),
+            ("=large", "no value"),
+            ("a b", "no value"),
+            ("dokcer=large", "did you mean `docker`?"),
+            ("x86_64-linxu=large", "did you mean `x86_64-linux`?"),
+            ("riscv64-netbsd=large", "neither an executor nor a system"),
+        ] {
+            let error = changed(&[flag], &[]).unwrap_err().to_string();
+            assert!(error.contains(part), "{flag}: {error}");
+        }
+    }
+}
