@@ -26,6 +26,8 @@ pub enum Command {
     Build(BuildArgs),
     /// Put the records of all jobs together: times, what was built twice, what failed
     Report(ReportArgs),
+    /// Hand a configuration to CircleCI's API, which continues the pipeline with it
+    Continue(ContinueArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -185,6 +187,34 @@ pub struct ReportArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// `nixdag continue`
+///
+/// The key comes from the environment variable `CIRCLE_CONTINUATION_KEY`, which CircleCI sets in jobs of a pipeline in setup.
+#[derive(Debug, Args)]
+pub struct ContinueArgs {
+    /// The configuration; `-` for standard input
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+    /// Values of pipeline parameters: a JSON object, or a file that holds one
+    #[arg(long, value_name = "JSON|FILE")]
+    pub parameters: Option<String>,
+    /// Check everything and print what would be sent, less the key
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The domain of a CircleCI Server [default: circleci.com]
+    #[arg(long, value_name = "DOMAIN", conflicts_with = "api_url", help_heading = "Server")]
+    pub domain: Option<String>,
+    /// The whole address of the API, e.g. `https://circleci.com/api/v2`; without TLS on this machine only
+    #[arg(long, value_name = "URL", help_heading = "Server")]
+    pub api_url: Option<String>,
+    /// Attempts after the first one, for a server that is busy or out of reach
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=20), help_heading = "Server")]
+    pub retries: u32,
+    /// Seconds that one attempt may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600), help_heading = "Server")]
+    pub timeout: u64,
 }
 
 /// Formats of `nixdag report`.

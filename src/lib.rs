@@ -23,3 +23,4 @@ pub mod provider;
 pub mod settings;
 pub mod target;
 pub mod view;
+pub mod yaml;

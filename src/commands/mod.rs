@@ -2,6 +2,7 @@
 
 mod build;
 mod completions;
+mod continue_pipeline;
 mod generate;
 mod graph;
 mod plan;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Generate(args) => generate::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Continue(args) => continue_pipeline::run(&args),
         Command::Completions { shell } => completions::run(shell),
     }
 }

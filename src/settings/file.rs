@@ -15,12 +15,16 @@ use super::yaml::{self, Choice, List, PatternText, Scalar, Texts, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task, VARIABLE_PREFIX, is_variable};
 use crate::plan::names::RESERVED;
+use crate::yaml::check_nesting;
 
 /// Where the file is looked for in a repository, in this order.
 pub const PLACES: [&str; 2] = ["nixdag.yml", ".circleci/nixdag.yml"];
 
 /// Longest file that is read, in bytes.
 const MAX_SIZE: u64 = 128 << 10;
+
+/// Brackets that may be open at once.
+const MAX_BRACKETS: usize = 256;
 
 /// Longest name of a final job, in characters.
 const MAX_NAME: usize = 80;
@@ -155,7 +159,7 @@ impl SettingsFile {
 
     /// Reads a file's text.
     pub fn parse(text: &str) -> Result<Self> {
-        yaml::check_nesting(text)?;
+        check_nesting(text, MAX_BRACKETS)?;
         let file: Option<Self> = serde_yaml::from_str(text).map_err(|error| anyhow!("{}", yaml::message(&error)))?;
         let file = file.unwrap_or_default();
         file.final_requests()?;

@@ -3,31 +3,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use crate::nearest::nearest;
 use crate::pattern::Pattern;
 use crate::printable::printable;
-
-/// Brackets that may be open at once: the reader's own work grows with the square of it.
-const MAX_BRACKETS: usize = 256;
-
-/// Refuses text whose flow collections are nested too deeply to be read in reasonable time. Counts brackets in strings too, of
-/// which no sound file has that many.
-pub fn check_nesting(text: &str) -> Result<()> {
-    let (mut open, mut most) = (0usize, 0);
-    for byte in text.bytes() {
-        match byte {
-            b'[' | b'{' => open += 1,
-            b']' | b'}' => open = open.saturating_sub(1),
-            _ => {}
-        }
-        most = open.max(most);
-    }
-    ensure!(most <= MAX_BRACKETS, "{most} brackets are open at once, {MAX_BRACKETS} are allowed");
-    Ok(())
-}
 
 /// The reader's message on one line, fit for a terminal.
 pub fn message(error: &serde_yaml::Error) -> String {

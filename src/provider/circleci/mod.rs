@@ -3,8 +3,10 @@
 //! It has one parameterised job a kind of machine and one workflow, [`WORKFLOW`], which invokes these jobs under the names of
 //! the plan, plus the job [`GATE`] behind all others. Before it leaves, the text is read back and put through [`check`].
 
+pub mod api;
 pub mod check;
 pub mod classes;
+pub mod continuation;
 pub mod final_steps;
 pub mod options;
 pub mod steps;
