@@ -1,8 +1,12 @@
 //! The command line as clap reads it, and nothing else: [`crate::settings`] turns it into what the stages take.
 
+mod evaluation;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::evaluation::EvaluationArgs;
 
 /// Turns a Nix flake into a CI pipeline in which nothing is built twice.
 #[derive(Debug, Parser)]
@@ -301,10 +305,10 @@ pub struct Planning {
     pub flake: Option<String>,
 
     /// Take a plan that `nixdag plan --format json` printed
-    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["roots", "select", "exclude", "system", "all_systems", "available", "local_store", "granularity", "objective", "max_jobs", "effort", "reserve", "concurrency", "history", "resource_class", "image", "override_input", "allow_ifd"])]
+    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["roots", "select", "exclude", "system", "all_systems", "available", "local_store", "granularity", "objective", "max_jobs", "effort", "reserve", "concurrency", "history", "resource_class", "image", "EvaluationArgs"])]
     pub plan: Option<PathBuf>,
     /// Take a recorded evaluation: JSON from attribute to derivation path
-    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["override_input", "allow_ifd"])]
+    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with = "EvaluationArgs")]
     pub roots: Option<PathBuf>,
     /// Read `.drv` files from this folder [default: the store directory]
     #[arg(long, value_name = "DIR", help_heading = "Instead of a flake", conflicts_with = "flake")]
@@ -326,12 +330,8 @@ pub struct Planning {
     #[arg(long, help_heading = "Selection")]
     pub strict: bool,
 
-    /// Take another flake for an input of the flake
-    #[arg(long, value_names = ["INPUT", "FLAKE"], num_args = 2, action = clap::ArgAction::Append, help_heading = "Evaluation")]
-    pub override_input: Vec<String>,
-    /// Let evaluation build derivations (import from derivation)
-    #[arg(long, help_heading = "Evaluation")]
-    pub allow_ifd: bool,
+    #[command(flatten)]
+    pub evaluation: EvaluationArgs,
 
     /// Exactly these store paths exist, one a line; `-` for standard input
     #[arg(long, value_name = "FILE", conflicts_with = "local_store", help_heading = "Availability")]

@@ -1,5 +1,6 @@
 //! Settings: what the stages are told, resolved once. A flag wins over `nixdag.yml`, that over the default.
 
+pub mod evaluation;
 pub mod file;
 mod machines;
 mod yaml;
@@ -20,6 +21,7 @@ use crate::plan::history::History;
 use crate::plan::model::{Effort, Granularity, Limits, Objective, Options};
 use crate::provider::Provider;
 use crate::provider::circleci::{HandOff, Reuse};
+use evaluation::Evaluation;
 use file::{HandOffNames, ReuseNames, SettingsFile, SystemList, patterns};
 
 /// Where the plan comes from.
@@ -59,10 +61,8 @@ pub struct Settings {
     pub systems: Systems,
     /// An attribute that does not evaluate is fatal.
     pub strict: bool,
-    /// Inputs of the flake and what to take for them.
-    pub override_inputs: Vec<(String, String)>,
-    /// Evaluation may build derivations.
-    pub allow_import_from_derivation: bool,
+    /// How the flake is evaluated.
+    pub evaluation: Evaluation,
     /// What counts as available.
     pub available: Available,
     /// Assumptions about time.
@@ -134,12 +134,7 @@ impl Settings {
             exclude: choose(&flags.exclude, file.exclude.as_ref().map(patterns)).context("`--exclude`")?,
             systems,
             strict: flags.strict,
-            override_inputs: flags
-                .override_input
-                .chunks_exact(2)
-                .map(|pair| (pair[0].clone(), pair[1].clone()))
-                .collect(),
-            allow_import_from_derivation: flags.allow_ifd,
+            evaluation: Evaluation::new(&flags.evaluation, file.evaluation.as_ref())?,
             available,
             costs: CostModel {
                 concurrency: concurrency.map_or(CostModel::default().concurrency, |jobs| jobs as usize),

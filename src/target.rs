@@ -1,14 +1,14 @@
 //! Targets, and recorded evaluations that hold them.
 
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::attribute::AttributePath;
 use crate::nix::store_path;
 
 /// An attribute that was selected and evaluated to a derivation.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Target {
     /// The attribute.
     pub attribute: AttributePath,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nixdag::attribute::AttributePath;
 use nixdag::nix::command::{Nix, Version};
-use nixdag::nix::evaluate::{Evaluation, Request, Systems, evaluate};
+use nixdag::nix::evaluate::{BudgetRequest, Evaluation, Request, Systems, evaluate};
 use nixdag::nix::system;
 use nixdag::pattern::Pattern;
 
@@ -40,11 +40,11 @@ fn path(folder: &tempfile::TempDir) -> &str {
 }
 
 fn ask(request: &Request) -> Evaluation {
-    evaluate(&Nix::find().unwrap(), request).unwrap()
+    evaluate(&Nix::find().unwrap(), request, &|_| {}).unwrap()
 }
 
 fn failure(request: &Request) -> String {
-    format!("{:#}", evaluate(&Nix::find().unwrap(), request).unwrap_err())
+    format!("{:#}", evaluate(&Nix::find().unwrap(), request, &|_| {}).unwrap_err())
 }
 
 /// The last names of the targets.
@@ -519,7 +519,10 @@ fn many_attributes_with_some_bad_ones_are_all_told_apart() {
             }) 1500);"#;
         let flake = flake(&outputs.replace("SYSTEM", &system::current()));
         for workers in [1, 4] {
-            let evaluation = ask(&Request { workers, ..request(path(&flake), &[]) });
+            let evaluation = ask(&Request {
+                budget: BudgetRequest { workers: Some(workers), ..BudgetRequest::default() },
+                ..request(path(&flake), &[])
+            });
             assert_eq!(evaluation.targets.len(), 1497);
             let errors: Vec<_> = evaluation.errors.iter().map(|error| error.attribute.names()[2].as_str()).collect();
             assert_eq!(errors, ["a1300", "a1301", "a700"]);

@@ -3,6 +3,7 @@
 mod build;
 mod completions;
 mod continue_pipeline;
+mod evaluation;
 mod generate;
 mod graph;
 mod plan;

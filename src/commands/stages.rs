@@ -4,13 +4,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::evaluation;
 use crate::attribute::AttributePath;
 use crate::availability::{self, find_needed};
 use crate::cli::HandOffKind;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
-use crate::nix::command::Nix;
-use crate::nix::evaluate::{DEFAULT_PATTERNS, Request, evaluate};
+use crate::nix::evaluate::DEFAULT_PATTERNS;
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
@@ -18,7 +18,6 @@ use crate::plan::final_job::{self, Task};
 use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
 use crate::plan::{EvaluationError, FlakeSource, finals, json};
-use crate::printable::printable;
 use crate::settings::{Available, Settings, Source};
 use crate::target::{Target, read_roots};
 
@@ -129,40 +128,23 @@ fn source(available: &Available) -> Result<availability::Source> {
     }
 }
 
-/// The flake, evaluated now. Warnings go to standard error.
+/// The flake, evaluated now.
 fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
-    let evaluation = evaluate(
-        &Nix::find()?,
-        &Request {
-            flake: flake.into(),
-            select: selection(settings, &DEFAULT_PATTERNS)?,
-            exclude: settings.exclude.clone(),
-            systems: settings.systems.clone(),
-            override_inputs: settings.override_inputs.clone(),
-            allow_import_from_derivation: settings.allow_import_from_derivation,
-            workers: 0,
-        },
-    )?;
-    for warning in &evaluation.warnings {
-        eprintln!("warning: {warning}");
-    }
-    let errors: Vec<EvaluationError> = evaluation
-        .errors
-        .into_iter()
-        .map(|error| EvaluationError { target: error.attribute, message: error.message })
-        .collect();
-    for error in &errors {
-        eprintln!("warning: attribute `{}` does not evaluate: {}", printable(&error.target.to_string()), error.message);
-    }
-    match errors.len() {
+    let evaluation = evaluation::run(flake, selection(settings, &DEFAULT_PATTERNS)?, settings)?;
+    match evaluation.errors.len() {
         0 => {}
         count if settings.strict => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
         count => eprintln!(
             "warning: {count} attributes are left out as they do not evaluate (leave them out with `--exclude`, or make it fatal with `--strict`)"
         ),
     }
-    let flake = FlakeSource { url: evaluation.flake.url, revision: evaluation.flake.revision };
-    Ok(Evaluated { flake: Some(flake), targets: evaluation.targets, excluded: evaluation.excluded, errors })
+    let errors = evaluation.errors.into_iter();
+    Ok(Evaluated {
+        flake: Some(FlakeSource { url: evaluation.flake.url, revision: evaluation.flake.revision }),
+        targets: evaluation.targets,
+        excluded: evaluation.excluded,
+        errors: errors.map(|error| EvaluationError { target: error.attribute, message: error.message }).collect(),
+    })
 }
 
 /// A recorded evaluation, less what the patterns leave out.

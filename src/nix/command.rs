@@ -18,7 +18,7 @@ use anyhow::{Context, Result, anyhow, bail};
 pub(super) const OLDEST: Version = Version { major: 2, minor: 8 };
 
 /// Bytes of standard error that are kept: the last ones, as Nix prints the error at the end.
-const STDERR_KEPT: usize = 64 << 10;
+pub(super) const STDERR_KEPT: usize = 64 << 10;
 
 /// How long a process may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(3);
@@ -59,6 +59,9 @@ const ALLOWED_PREFIXES: [&str; 4] = ["NIX_", "XDG_", "GIT_SSL_", "GIT_CONFIG_"];
 
 /// Words that give away a secret which somebody named like one of Nix's variables, e.g. `NIX_SIGNING_KEY`.
 const SECRET_WORDS: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "_KEY"];
+
+/// What switches flakes on.
+const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
 
 /// A Nix version: the first two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +116,16 @@ impl Nix {
         Ok(found)
     }
 
+    /// The same, which passes on these variables of the environment, whatever their names look like.
+    pub fn with_variables(mut self, names: &[String]) -> Result<Self> {
+        for name in names {
+            let value = env::var_os(name)
+                .ok_or_else(|| anyhow!("the variable `{}` that `--eval-env` names is not set", name.escape_debug()))?;
+            self.environment.push((name.into(), value));
+        }
+        Ok(self)
+    }
+
     /// The version that `nix` says it has.
     pub fn version(&self) -> Version {
         self.version
@@ -125,9 +138,11 @@ impl Nix {
 
     /// Runs `nix` with flakes switched on. Standard output beyond `limit` bytes is an error.
     pub fn nix<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>, limit: usize) -> Result<Finished> {
-        let features = ["--extra-experimental-features", "nix-command flakes"].map(OsString::from);
-        let arguments: Vec<_> =
-            features.into_iter().chain(arguments.into_iter().map(|a| a.as_ref().to_owned())).collect();
+        let arguments: Vec<_> = FLAKES
+            .map(OsString::from)
+            .into_iter()
+            .chain(arguments.into_iter().map(|a| a.as_ref().to_owned()))
+            .collect();
         self.run(&self.nix, &arguments, limit)
     }
 
@@ -137,12 +152,25 @@ impl Nix {
         self.run(&self.nix_store, &arguments, limit)
     }
 
+    /// A call of `nix`, with flakes switched on, that the caller runs and reads from.
+    pub(super) fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.program(&self.nix);
+        command.args(FLAKES).args(arguments);
+        command
+    }
+
+    /// A call of a program in the environment that is fit for it, without arguments.
+    fn program(&self, program: &PathBuf) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
+        end_with_parent(&mut command);
+        command
+    }
+
     fn run(&self, program: &PathBuf, arguments: &[OsString], limit: usize) -> Result<Finished> {
         let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        end_with_parent(&mut command);
+        let mut command = self.program(program);
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Running(command.spawn().with_context(|| format!("cannot run `{name}`"))?);
         let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
         let (stdout, stderr) = thread::scope(|scope| {
@@ -161,9 +189,16 @@ impl Nix {
 }
 
 /// A child that does not outlive its owner.
-struct Running(Child);
+pub(super) struct Running(pub(super) Child);
 
 impl Running {
+    /// Ends the process outright: an evaluation looks at no milder signal for minutes.
+    pub(super) fn kill(&mut self) {
+        // Both fail only for a process that has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
     /// Asks the process to end, so that it can end its own children (git, builders), and makes it so after a while.
     fn end(&mut self) {
         if matches!(self.0.try_wait(), Ok(Some(_))) {
@@ -183,9 +218,7 @@ impl Running {
             }
             thread::sleep(step);
         }
-        // Both fail only for a process that has ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.kill();
     }
 }
 

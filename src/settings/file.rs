@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
+use super::evaluation::EvaluationEntry;
 use super::yaml::{self, Choice, List, PatternText, Scalar, Texts, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task, VARIABLE_PREFIX, is_variable};
@@ -50,7 +51,9 @@ pub struct SettingsFile {
     /// `default_branch`
     pub default_branch: Option<String>,
     /// `concurrency`
-    pub concurrency: Option<Concurrency>,
+    pub concurrency: Option<Count>,
+    /// `evaluation`
+    pub evaluation: Option<EvaluationEntry>,
     /// `final`
     pub final_jobs: Option<List<FinalJobEntry>>,
 }
@@ -64,6 +67,7 @@ mapping!(SettingsFile, "a mapping of settings", {
     "reuse" => reuse,
     "default_branch" => default_branch,
     "concurrency" => concurrency,
+    "evaluation" => evaluation,
     "final" => final_jobs,
 });
 
@@ -134,9 +138,9 @@ pub enum SystemList {
     Listed(Vec<String>),
 }
 
-/// `concurrency`: a number from 1 on.
+/// A whole number from 1 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Concurrency(pub u32);
+pub struct Count(pub u32);
 
 /// One pattern or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -280,19 +284,19 @@ impl<'de> Deserialize<'de> for OneOrMore {
     }
 }
 
-impl<'de> Deserialize<'de> for Concurrency {
+impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
         impl serde::de::Visitor<'_> for Reader {
-            type Value = Concurrency;
+            type Value = Count;
 
             fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
                 f.write_str("a whole number from 1 on")
             }
 
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Concurrency, E> {
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Count, E> {
                 let fits = u32::try_from(number).ok().filter(|&number| number > 0);
-                fits.map(Concurrency).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
+                fits.map(Count).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
             }
         }
         deserializer.deserialize_u64(Reader)

@@ -9,10 +9,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::message;
+use super::{Request, fingerprint, message};
 use crate::nix::command::Nix;
 use crate::printable::printable;
 
@@ -20,7 +20,7 @@ use crate::printable::printable;
 const MAX_METADATA: usize = 64 << 20;
 
 /// What identifies the flake in a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlakeInfo {
     /// The reference without the machine's paths and without passwords; `.` for a local flake.
     pub url: String,
@@ -35,6 +35,8 @@ pub struct Flake {
     pub reference: Reference,
     /// Whether the lock file has to change before it covers all inputs.
     pub lock_is_incomplete: bool,
+    /// What it and its inputs hold, see [`fingerprint::of_flake`].
+    pub fingerprint: Option<Value>,
 }
 
 /// A reference in the forms that Nix reads.
@@ -59,11 +61,18 @@ struct Metadata {
     resolved_url: String,
     url: String,
     revision: Option<String>,
+    #[serde(default)]
+    path: String,
+    #[serde(default)]
+    locked: Value,
+    #[serde(default)]
+    locks: Value,
 }
 
 impl Flake {
-    /// Asks Nix about a flake reference, with inputs overridden as `(input, reference)`.
-    pub fn resolve(nix: &Nix, reference: &str, override_inputs: &[(String, String)]) -> Result<Self> {
+    /// Asks Nix about the flake of a request.
+    pub fn resolve(nix: &Nix, request: &Request) -> Result<Self> {
+        let (reference, override_inputs) = (request.flake.as_str(), &request.override_inputs);
         let shown = printable(reference);
         if reference.contains('#') {
             bail!(
@@ -84,6 +93,9 @@ impl Flake {
         for (input, replacement) in override_inputs {
             arguments.extend(["--override-input", input, replacement].map(OsString::from));
         }
+        for (name, value) in &request.options {
+            arguments.extend(["--option", name, value].map(OsString::from));
+        }
         arguments.push(asked.into());
         let answer = nix.nix(&arguments, MAX_METADATA)?;
         if !answer.status.success() {
@@ -103,6 +115,7 @@ impl Flake {
             .with_context(|| format!("cannot read what `nix flake metadata` says about `{shown}`"))?;
         let is_local = is_local(&metadata);
         Ok(Self {
+            fingerprint: fingerprint::of_flake(&metadata.path, &metadata.locked, &metadata.locks),
             info: FlakeInfo {
                 url: if is_local { ".".to_owned() } else { printable_url(&metadata.resolved_url) },
                 revision: metadata.revision.clone(),

@@ -1,25 +1,34 @@
 //! Evaluates a flake: which of its attributes are derivations, and which derivations they are.
 //!
 //! In: a flake reference, patterns of attributes, systems. Out: an [`Evaluation`], a plain sorted value. It takes one `nix` process
-//! for the flake itself, one for each level of globs below the system, and one for every thousand attributes. Only selected
-//! attributes are forced; one that does not evaluate is an entry in `errors` and hides no other.
+//! for the flake itself, one for each level of globs below the system, and then several at once that share the attributes. Only
+//! selected attributes are forced; one that does not evaluate is an entry in `errors` and hides no other.
 
+mod asker;
+mod budget;
+mod fingerprint;
 mod flake;
+mod machine;
 mod message;
 mod outputs;
+mod process;
 mod query;
+mod round;
 mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::thread;
 
 use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
 
+use self::asker::Asker;
+use self::budget::Budget;
 use self::flake::Flake;
 use self::outputs::Outputs;
-use self::query::{Answer, Asker, Question};
+use self::query::{Answer, Question};
 use self::selection::Selected;
 use super::command::Nix;
+use super::hash::Sha256;
 use super::{store_path, system};
 use crate::attribute::AttributePath;
 use crate::nearest::nearest;
@@ -27,6 +36,8 @@ use crate::pattern::{Pattern, Segment};
 use crate::printable::printable;
 use crate::target::Target;
 
+pub use self::asker::Progress;
+pub use self::budget::BudgetRequest;
 pub use self::flake::FlakeInfo;
 
 /// What is built when nobody says what.
@@ -63,12 +74,18 @@ pub struct Request {
     pub override_inputs: Vec<(String, String)>,
     /// Whether evaluation may build.
     pub allow_import_from_derivation: bool,
-    /// How many `nix` processes may run at the same time; 0 for one a processor, at most 4.
-    pub workers: usize,
+    /// Whether evaluation may read the machine: files, the environment, inputs that are not locked.
+    pub impure: bool,
+    /// Settings of Nix; they win over those that nixdag makes.
+    pub options: Vec<(String, String)>,
+    /// Whether the settings of Nix that the flake brings along count.
+    pub accept_flake_config: bool,
+    /// What it may take.
+    pub budget: BudgetRequest,
 }
 
 /// A flake, evaluated.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evaluation {
     pub flake: FlakeInfo,
     /// By attribute.
@@ -79,52 +96,83 @@ pub struct Evaluation {
     pub errors: Vec<EvalError>,
     /// Sentences for people, about what may not be as they think.
     pub warnings: Vec<String>,
+    /// Whether another run may come to something else: it went over a budget, or a download failed.
+    #[serde(skip)]
+    pub is_incidental: bool,
 }
 
 /// A selected attribute that does not evaluate to a derivation.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct EvalError {
     pub attribute: AttributePath,
     /// Nix's own words where it is Nix that failed; one line, safe to print.
     pub message: String,
 }
 
-/// Evaluates the selected attributes. Fails if the flake as a whole does not evaluate or the patterns select nothing.
-pub fn evaluate(nix: &Nix, request: &Request) -> Result<Evaluation> {
-    let flake = Flake::resolve(nix, &request.flake, &request.override_inputs)?;
-    let outputs = Outputs::new(nix, &flake, &request.override_inputs, request.allow_import_from_derivation)?;
-    let shown = printable(&request.flake);
-    let workers = match request.workers {
-        0 => thread::available_parallelism().map_or(2, |count| count.get().min(4)),
-        given => given,
-    };
-    let asker = Asker::new(nix, &outputs, &shown, workers);
-    let defaults: Vec<Pattern> = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
-    let patterns = if request.select.is_empty() { &defaults } else { &request.select };
+/// Evaluates the selected attributes, see [`Resolved::evaluate`].
+pub fn evaluate(nix: &Nix, request: &Request, watch: &(dyn Fn(&Progress) + Sync)) -> Result<Evaluation> {
+    Resolved::new(nix, request)?.evaluate(watch)
+}
 
-    let selected = selection::select(&asker, patterns, &request.exclude, &request.systems)?;
-    let mut found = Found::default();
-    found.evaluate(&asker, &selected)?;
-    if found.targets.is_empty() {
-        check_not_empty(&asker, request, patterns, &selected, &found, &shown)?;
+/// A flake that is known, but not evaluated yet.
+pub struct Resolved<'r> {
+    nix: &'r Nix,
+    request: &'r Request,
+    flake: Flake,
+}
+
+impl<'r> Resolved<'r> {
+    /// Finds the flake of a request.
+    pub fn new(nix: &'r Nix, request: &'r Request) -> Result<Self> {
+        Ok(Self { nix, request, flake: Flake::resolve(nix, request)? })
     }
-    let mut warnings = Vec::new();
-    if flake.lock_is_incomplete {
-        warnings.push(format!(
-            "the `flake.lock` of `{shown}` does not cover all inputs, so another run may see others (run `nix flake lock` and commit the file)"
+
+    /// The digest of all that evaluation depends on; none where that is more than can be known.
+    pub fn fingerprint(&self) -> Option<Sha256> {
+        fingerprint::of_evaluation(self.nix, self.flake.fingerprint.as_ref(), self.request)
+    }
+
+    /// Evaluates the selected attributes. Fails if the flake as a whole does not evaluate or the patterns select nothing.
+    ///
+    /// `watch` hears how far it has come, many times a second and from any thread.
+    pub fn evaluate(self, watch: &(dyn Fn(&Progress) + Sync)) -> Result<Evaluation> {
+        let Self { nix, request, flake } = self;
+        let outputs = Outputs::new(nix, &flake, request)?;
+        let shown = printable(&request.flake);
+        let asker = Asker::new(nix, &outputs, &shown, Budget::new(&request.budget), watch)?;
+        let defaults: Vec<Pattern> = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
+        let patterns = if request.select.is_empty() { &defaults } else { &request.select };
+
+        let selected = selection::select(&asker, patterns, &request.exclude, &request.systems)?;
+        let mut found = Found::default();
+        found.evaluate(&asker, &selected)?;
+        if found.targets.is_empty() {
+            check_not_empty(&asker, request, patterns, &selected, &found, &shown)?;
+        }
+        let mut warnings = Vec::new();
+        if flake.lock_is_incomplete {
+            warnings.push(format!(
+                "the `flake.lock` of `{shown}` does not cover all inputs, so another run may see others (run `nix flake lock` and commit the file)"
+            ));
+        }
+        if !request.select.is_empty() {
+            warnings.extend(idle("pattern", "selects nothing", patterns, &found.fruitful));
+        }
+        warnings.extend(idle(
+            "exclusion",
+            "matches nothing that is selected",
+            &request.exclude,
+            &selected.used_exclusions,
         ));
+        Ok(Evaluation {
+            flake: flake.info,
+            targets: found.targets,
+            excluded: selected.excluded.into_iter().collect(),
+            errors: found.errors.into_iter().map(|(attribute, message)| EvalError { attribute, message }).collect(),
+            warnings,
+            is_incidental: asker.is_incidental(),
+        })
     }
-    if !request.select.is_empty() {
-        warnings.extend(idle("pattern", "selects nothing", patterns, &found.fruitful));
-    }
-    warnings.extend(idle("exclusion", "matches nothing that is selected", &request.exclude, &selected.used_exclusions));
-    Ok(Evaluation {
-        flake: flake.info,
-        targets: found.targets,
-        excluded: selected.excluded.into_iter().collect(),
-        errors: found.errors.into_iter().map(|(attribute, message)| EvalError { attribute, message }).collect(),
-        warnings,
-    })
 }
 
 /// A sentence for each pattern that did nothing.

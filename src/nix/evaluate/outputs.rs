@@ -14,7 +14,7 @@ use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
 use super::flake::{self, Flake, Reference};
-use super::message;
+use super::{Request, message};
 use crate::nix::command::{Nix, Version};
 
 /// The questions, as a function of the outputs.
@@ -29,7 +29,9 @@ pub struct Outputs {
     reference: String,
     wrapper: Option<Wrapper>,
     override_inputs: Vec<(String, String)>,
-    allow_import_from_derivation: bool,
+    /// Settings of Nix, the last of a name counts.
+    options: Vec<(String, String)>,
+    impure: bool,
 }
 
 /// A temporary flake around the target.
@@ -41,21 +43,27 @@ struct Wrapper {
 }
 
 impl Outputs {
-    /// Prepares for asking; inputs are overridden as `(input, reference)`.
-    pub fn new(
-        nix: &Nix,
-        flake: &Flake,
-        override_inputs: &[(String, String)],
-        allow_import_from_derivation: bool,
-    ) -> Result<Self> {
+    /// Prepares for asking.
+    pub fn new(nix: &Nix, flake: &Flake, request: &Request) -> Result<Self> {
         let is_in_place = nix.version() >= FIRST_IN_PLACE && !nix.is_lix();
         let wrapper = if is_in_place { None } else { Some(Wrapper::write(&flake.reference)?) };
         let prefix = if is_in_place { "" } else { "target/" };
-        let override_inputs = override_inputs
+        let override_inputs = request
+            .override_inputs
             .iter()
             .map(|(input, replacement)| Ok((format!("{prefix}{input}"), flake::absolute(replacement)?)))
             .collect::<Result<_>>()?;
-        Ok(Self { reference: flake.reference.url(), wrapper, override_inputs, allow_import_from_derivation })
+        let word = |yes: bool| if yes { "true" } else { "false" };
+        let own = [
+            // 2.8's cache forgets what went wrong.
+            ("eval-cache", "false"),
+            ("warn-dirty", "false"),
+            ("accept-flake-config", word(request.accept_flake_config)),
+            ("allow-import-from-derivation", word(request.allow_import_from_derivation)),
+        ];
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let options = own.into_iter().chain(request.options.iter().cloned()).collect();
+        Ok(Self { reference: flake.reference.url(), wrapper, override_inputs, options, impure: request.impure })
     }
 
     /// The arguments of a `nix` that answers the questions, given as JSON.
@@ -71,16 +79,12 @@ impl Outputs {
                 format!("outputs: (\n{QUERY}\n) outputs (builtins.fromJSON {questions})"),
             ),
         };
-        let import = if self.allow_import_from_derivation { "true" } else { "false" };
         let mut arguments: Vec<OsString> =
-            ["eval", &installable, "--apply", &function, "--json", "--no-write-lock-file"].map(OsString::from).into();
-        for (option, value) in [
-            // 2.8's cache forgets what went wrong.
-            ("eval-cache", "false"),
-            ("warn-dirty", "false"),
-            ("accept-flake-config", "false"),
-            ("allow-import-from-derivation", import),
-        ] {
+            ["eval", &installable, "--apply", &function, "--no-write-lock-file"].map(OsString::from).into();
+        if self.impure {
+            arguments.push("--impure".into());
+        }
+        for (option, value) in &self.options {
             arguments.extend(["--option", option, value].map(OsString::from));
         }
         for (input, replacement) in &self.override_inputs {

@@ -1,13 +1,15 @@
-# Answers a list of questions about the outputs of a flake, in order, without forcing more than they ask for:
+# Answers a list of questions about the outputs of a flake, in order, without forcing more than they ask for. Each answer goes out as
+# a trace as soon as it is known, so that none is lost with the process and the first one without an answer is what the process died
+# of: `MARK ready` once the outputs are there, then `MARK ANSWER`, in JSON, for each question.
 #   { names = PATH; inside = BOOL; }   -> { names = [ … ]; }    the attribute names at PATH; a derivation is opened only if `inside`
 #   { below = PATH; names = [ … ]; }   -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name
 # Other answers: { missing = DEPTH; } nothing has the name at that depth; { kind = TYPE; } the value there is of that type;
 # { failed = true; } evaluation failed in a way that `tryEval` catches (only if `guarded`, else the error goes through).
 outputs:
-{ guarded, questions }:
+{ mark, guarded, questions }:
 let
   inherit (builtins)
-    attrNames concatMap deepSeq elemAt getAttr hasAttr isAttrs length map tryEval typeOf
+    attrNames concatMap deepSeq elemAt foldl' getAttr hasAttr isAttrs length map seq toJSON trace tryEval typeOf
     unsafeDiscardStringContext
     ;
 
@@ -43,11 +45,15 @@ let
       attempt = tryEval complete;
     in
     if !guarded then complete else if attempt.success then attempt.value else { failed = true; };
+
+  say = told: answer: let text = toJSON answer; in seq text (trace "${mark} ${text}" (told + 1));
+
+  answers = concatMap (
+    question:
+    if question ? below then
+      map (name: answer (question.below ++ [ name ]) derivationOf) question.names
+    else
+      [ (answer question.names (namesOf question.inside)) ]
+  ) questions;
 in
-concatMap (
-  question:
-  if question ? below then
-    map (name: answer (question.below ++ [ name ]) derivationOf) question.names
-  else
-    [ (answer question.names (namesOf question.inside)) ]
-) questions
+seq outputs (trace "${mark} ready" (foldl' say 0 answers))

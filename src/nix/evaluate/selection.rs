@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use super::Systems;
-use super::query::{Answer, Asker, Question};
+use super::asker::Asker;
+use super::query::{Answer, Question};
 use crate::attribute::AttributePath;
 use crate::nix::system;
 use crate::pattern::{Pattern, Segment};

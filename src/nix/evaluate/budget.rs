@@ -1,0 +1,115 @@
+//! How much evaluation may take: processes, memory, time.
+//!
+//! In: what somebody asked for, and what the machine has. Out: a [`Budget`].
+
+use std::time::Duration;
+
+use super::machine;
+
+/// Bytes of memory that a process gets at least where nothing else is said: three quarters of what CI machines have for a processor.
+const USUAL_MEMORY: u64 = 3 << 29;
+
+/// More processes than this mostly wait for the store's lock.
+const MOST_WORKERS: usize = 32;
+
+/// Seconds that an attribute may take where nothing else is said.
+const USUAL_SECONDS: u64 = 300;
+
+/// What evaluation may take, as far as somebody says so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BudgetRequest {
+    /// Processes that run at the same time.
+    pub workers: Option<u32>,
+    /// Bytes of memory of one process.
+    pub memory: Option<u64>,
+    /// Bytes of memory of all processes.
+    pub total_memory: Option<u64>,
+    /// Seconds that one attribute may take.
+    pub attribute_seconds: Option<u64>,
+}
+
+/// What evaluation may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Processes that run at the same time, at least one.
+    pub workers: usize,
+    /// Bytes of memory of one process.
+    pub memory: u64,
+    /// Bytes of memory that one process gets when no other runs; as much as [`Budget::memory`] where somebody has set that.
+    pub most_memory: u64,
+    /// Time that one attribute may take.
+    pub attribute: Duration,
+}
+
+impl Budget {
+    /// The budget on this machine.
+    pub fn new(request: &BudgetRequest) -> Self {
+        Self::on(request, machine::processors(), machine::memory())
+    }
+
+    fn on(request: &BudgetRequest, processors: usize, machine_memory: u64) -> Self {
+        // The rest is for the system, its file cache and this program.
+        let total = request.total_memory.unwrap_or(machine_memory / 4 * 3);
+        let fitting = usize::try_from(total / request.memory.unwrap_or(USUAL_MEMORY)).unwrap_or(usize::MAX);
+        let workers = match (request.workers, request.memory, request.total_memory) {
+            (Some(workers), Some(_), Some(_)) => (workers as usize).min(fitting),
+            (Some(workers), _, _) => workers as usize,
+            (None, _, _) => processors.min(fitting).min(MOST_WORKERS),
+        };
+        let workers = workers.max(1);
+        let memory = request.memory.unwrap_or(total / workers as u64);
+        Self {
+            workers,
+            memory,
+            most_memory: if request.memory.is_some() { memory } else { total },
+            attribute: Duration::from_secs(request.attribute_seconds.unwrap_or(USUAL_SECONDS)),
+        }
+    }
+
+    /// The same with half as many processes, each with its larger share of the memory; none if there is no more to give.
+    pub fn fewer(&self) -> Option<Self> {
+        let workers = self.workers / 2;
+        let memory = self.most_memory / workers.max(1) as u64;
+        (workers > 0 && memory > self.memory).then_some(Self { workers, memory, ..*self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GB: u64 = 1 << 30;
+
+    #[test]
+    fn memory_bounds_the_processes_of_a_container_that_sees_the_hosts_processors() {
+        let budget = Budget::on(&BudgetRequest::default(), 36, 4 * GB);
+        assert_eq!((budget.workers, budget.memory, budget.most_memory), (2, 3 * GB / 2, 3 * GB));
+        let budget = Budget::on(&BudgetRequest::default(), 2, 24 * GB);
+        assert_eq!((budget.workers, budget.memory, budget.most_memory), (2, 9 * GB, 18 * GB));
+        assert_eq!(Budget::on(&BudgetRequest::default(), 1, 1000).workers, 1);
+    }
+
+    #[test]
+    fn what_somebody_says_counts() {
+        let request = BudgetRequest { workers: Some(4), memory: Some(GB), ..BudgetRequest::default() };
+        let budget = Budget::on(&request, 1, GB);
+        assert_eq!((budget.workers, budget.memory, budget.most_memory), (4, GB, GB));
+        assert_eq!(budget.fewer(), None);
+        let budget = Budget::on(&BudgetRequest { total_memory: Some(2 * GB), ..request }, 1, 64 * GB);
+        assert_eq!((budget.workers, budget.memory), (2, GB));
+        let budget = Budget::on(&BudgetRequest { memory: Some(5 * GB), ..BudgetRequest::default() }, 8, 16 * GB);
+        assert_eq!((budget.workers, budget.memory), (2, 5 * GB));
+    }
+
+    #[test]
+    fn fewer_processes_have_more_each() {
+        let request = BudgetRequest { workers: Some(5), total_memory: Some(10 * GB), ..BudgetRequest::default() };
+        let budget = Budget::on(&request, 8, 64 * GB);
+        assert_eq!((budget.workers, budget.memory), (5, 2 * GB));
+        let budget = budget.fewer().unwrap();
+        assert_eq!((budget.workers, budget.memory), (2, 5 * GB));
+        let budget = budget.fewer().unwrap();
+        assert_eq!((budget.workers, budget.memory), (1, 10 * GB));
+        assert_eq!(budget.fewer(), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! One evaluating process, read while it runs and ended when it goes over its budget.
+//!
+//! In: a command, its mark, [`Limits`]. Out: each marked line as it comes, then [`End`], how the process ended. Its memory is what
+//! the kernel says it holds: a limit on addresses would count what the garbage collector has reserved and never touched.
+
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd, RawFd};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::nix::command::{Running, STDERR_KEPT};
+
+/// How long the process may go unwatched.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How often its memory is looked at; what it takes in between goes over the limit.
+const WATCH: Duration = Duration::from_millis(5);
+
+/// Bytes of one marked line that are read: the names of millions of attributes.
+const MAX_LINE: usize = 128 << 20;
+
+/// The mark stands within so many bytes of a line's beginning, behind what Nix writes before a trace.
+const MARK_WITHIN: usize = 128;
+
+/// What a process may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes that it may hold.
+    pub memory: u64,
+    /// Time between two marked lines.
+    pub answer: Duration,
+    /// Time to the first marked line: inputs may have to be fetched.
+    pub start: Duration,
+}
+
+/// What to do after a marked line, or while there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Continue,
+    /// Nobody wants the rest.
+    Stop,
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub enum End {
+    /// By itself, with the end of what it said that was not marked.
+    Exited(ExitStatus, String),
+    /// The reader had enough.
+    Stopped,
+    OverMemory,
+    OverTime,
+}
+
+/// Runs a process. `hear` gets the rest of each line that the mark begins, and nothing from time to time.
+pub fn run(
+    mut command: Command,
+    mark: &str,
+    limits: &Limits,
+    mut hear: impl FnMut(Option<&[u8]>) -> Result<Next>,
+) -> Result<End> {
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = Running(command.spawn().context("cannot run `nix`")?);
+    let Some(mut pipe) = child.0.stderr.take() else { bail!("cannot read what `nix` says") };
+    let mut lines = Lines { mark: mark.as_bytes(), line: Vec::new(), kept: Vec::new() };
+    let mut buffer = vec![0; 64 << 10];
+    let (mut heard, mut watched) = (Instant::now(), Instant::now());
+    let mut patience = limits.start;
+    loop {
+        let mut next = hear(None)?;
+        if readable(pipe.as_raw_fd(), TICK)? {
+            let count = match pipe.read(&mut buffer) {
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("cannot read what `nix` says"),
+            };
+            if count == 0 {
+                break;
+            }
+            lines.add(&buffer[..count], |rest| {
+                (heard, patience) = (Instant::now(), limits.answer);
+                if next == Next::Continue {
+                    next = hear(Some(rest))?;
+                }
+                Ok(())
+            })?;
+        }
+        let end = if next == Next::Stop {
+            Some(End::Stopped)
+        } else if heard.elapsed() > patience {
+            Some(End::OverTime)
+        } else if watched.elapsed() > WATCH {
+            watched = Instant::now();
+            resident(child.0.id()).filter(|bytes| *bytes > limits.memory).map(|_| End::OverMemory)
+        } else {
+            None
+        };
+        if let Some(end) = end {
+            child.kill();
+            return Ok(end);
+        }
+    }
+    let status = child.0.wait().context("cannot wait for `nix`")?;
+    Ok(End::Exited(status, String::from_utf8_lossy(&lines.kept).into_owned()))
+}
+
+/// Standard error, cut into lines.
+struct Lines<'m> {
+    mark: &'m [u8],
+    /// The line that is not complete yet.
+    line: Vec<u8>,
+    /// The end of what is not marked.
+    kept: Vec<u8>,
+}
+
+impl Lines<'_> {
+    fn add(&mut self, mut bytes: &[u8], mut marked: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            self.line.extend_from_slice(&bytes[..=end]);
+            bytes = &bytes[end + 1..];
+            let line = std::mem::take(&mut self.line);
+            match self.after_mark(&line) {
+                Some(at) => marked(line[at..].trim_ascii())?,
+                None => self.keep(&line),
+            }
+        }
+        self.line.extend_from_slice(bytes);
+        if self.line.len() > MAX_LINE {
+            bail!("it printed a line of more than {MAX_LINE} bytes");
+        }
+        if self.line.len() > STDERR_KEPT && self.after_mark(&self.line).is_none() {
+            let line = std::mem::take(&mut self.line);
+            self.keep(&line);
+        }
+        Ok(())
+    }
+
+    /// Where the text behind the mark begins.
+    fn after_mark(&self, line: &[u8]) -> Option<usize> {
+        let start = &line[..line.len().min(MARK_WITHIN + self.mark.len())];
+        memchr::memmem::find(start, self.mark).map(|at| at + self.mark.len())
+    }
+
+    fn keep(&mut self, line: &[u8]) {
+        self.kept.extend_from_slice(line);
+        if self.kept.len() > 2 * STDERR_KEPT {
+            self.kept.drain(..self.kept.len() - STDERR_KEPT);
+        }
+    }
+}
+
+/// Waits until there is something to read, an end included.
+fn readable(pipe: RawFd, most: Duration) -> Result<bool> {
+    let mut wanted = libc::pollfd { fd: pipe, events: libc::POLLIN, revents: 0 };
+    let milliseconds = libc::c_int::try_from(most.as_millis()).unwrap_or(libc::c_int::MAX);
+    // SAFETY: one entry, which outlives the call.
+    #[expect(unsafe_code, reason = "the standard library cannot wait for a while")]
+    let count = unsafe { libc::poll(&raw mut wanted, 1, milliseconds) };
+    match count {
+        -1 => match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+            error => Err(error).context("cannot wait for what `nix` says"),
+        },
+        count => Ok(count > 0),
+    }
+}
+
+/// Bytes of memory that a process holds; none if it has ended.
+#[cfg(target_os = "linux")]
+fn resident(process: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * super::machine::page_size())
+}
+
+/// Bytes of memory that a process holds; none if it has ended.
+#[cfg(not(target_os = "linux"))]
+fn resident(process: u32) -> Option<u64> {
+    let output = Command::new("ps").args(["-o", "rss=", "-p", &process.to_string()]).output().ok()?;
+    let kilobytes: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().ok()?;
+    Some(kilobytes << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { memory: 64 << 20, answer: Duration::from_secs(600), start: Duration::from_secs(600) };
+
+    fn shell(script: &str, limits: &Limits) -> (Vec<String>, End) {
+        let mut heard = Vec::new();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        let end = run(command, "MARK", limits, |rest| {
+            heard.extend(rest.map(|rest| String::from_utf8(rest.to_vec()).unwrap()));
+            Ok(if heard.last().is_some_and(|rest| rest == "enough") { Next::Stop } else { Next::Continue })
+        });
+        (heard, end.unwrap())
+    }
+
+    #[test]
+    fn marked_lines_are_told_from_the_rest() {
+        let script = "printf 'trace: MARK a\\nplain\\ntrace: MA' >&2; sleep 0.1; printf 'RK b\\nend' >&2; exit 3";
+        let (heard, end) = shell(script, &LIMITS);
+        assert_eq!(heard, ["a", "b"]);
+        let End::Exited(status, kept) = end else { panic!("{end:?}") };
+        assert_eq!((status.code(), kept.as_str()), (Some(3), "plain\n"));
+    }
+
+    #[test]
+    fn an_endless_process_is_ended_for_each_reason() {
+        let (heard, end) = shell("echo MARK enough >&2; sleep 1000", &LIMITS);
+        assert!(matches!(end, End::Stopped), "{end:?}");
+        assert_eq!(heard, ["enough"]);
+        let short = Limits { answer: Duration::from_millis(50), ..LIMITS };
+        let (_, end) = shell("sleep 0.2; echo MARK x >&2; exec sleep 1000", &short);
+        assert!(matches!(end, End::OverTime), "{end:?}");
+        let (_, end) = shell("x=$(head -c 200000000 /dev/zero | tr '\\0' x); sleep 1000", &LIMITS);
+        assert!(matches!(end, End::OverMemory), "{end:?}");
+    }
+
+    #[test]
+    fn what_is_not_marked_is_bounded() {
+        let (_, end) =
+            shell("head -c 3000000 /dev/zero | tr '\\0' x >&2; yes | head -c 300000 >&2; echo end >&2", &LIMITS);
+        let End::Exited(_, kept) = end else { panic!("{end:?}") };
+        assert!(kept.len() <= 2 * STDERR_KEPT && kept.ends_with("y\nend\n"));
+    }
+}

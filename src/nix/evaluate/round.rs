@@ -1,0 +1,320 @@
+//! One round of questions: several threads, each with one evaluating process at a time.
+//!
+//! In: questions, a [`Budget`]. Out: one [`Outcome`] a question. Each thread begins with an equal share, in order, so that attributes
+//! side by side share what they evaluate; one that has finished takes the second half of the largest share left. A process that dies is
+//! begun anew behind the question that it died of, one that is over its budget at the question that it was at.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::asker::{Asker, too_large, too_long};
+use super::budget::Budget;
+use super::message;
+use super::process::{self, End, Limits, Next};
+use super::query::{self, Answer, Question};
+
+/// So many processes that die of one and the same failed download, before anything has evaluated, are no chance.
+const FETCH_DEATHS: usize = 4;
+
+/// So many questions a process that its memory was too small for, before anything has evaluated: it is for all of them.
+const LARGE_DEATHS: usize = 4;
+
+/// Time that the outputs of a flake have at least: inputs may have to be fetched.
+const START: Duration = Duration::from_secs(600);
+
+/// How often an idle thread looks for something to take over.
+const IDLE: Duration = Duration::from_millis(50);
+
+/// A share whose first question takes longer than this is worth halving.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Answer(Answer),
+    /// It does not evaluate, in a way that `tryEval` catches.
+    Caught,
+    /// A process took all of its memory for this question alone.
+    TooLarge,
+}
+
+/// A round.
+pub struct Round<'r> {
+    asker: &'r Asker<'r>,
+    questions: &'r [Question],
+    /// The questions to ask, by index.
+    items: &'r [usize],
+    guarded: bool,
+    budget: Budget,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// What the threads share. Positions are those in `items`.
+#[derive(Default)]
+struct State {
+    /// What no thread has begun, the first last.
+    waiting: Vec<Range<usize>>,
+    /// What each thread has begun.
+    shares: Vec<Option<Share>>,
+    outcomes: BTreeMap<usize, Outcome>,
+    /// Something has evaluated.
+    sound: bool,
+    /// The failed download that processes died of last, and how many in a row did.
+    fetch: Option<(String, usize)>,
+    /// Questions that were too large.
+    large: usize,
+    /// What all other questions come to.
+    rest: Option<Outcome>,
+    error: Option<anyhow::Error>,
+}
+
+/// What one thread still has to do.
+struct Share {
+    range: Range<usize>,
+    began: Instant,
+    /// When the first of its questions was done.
+    first: Option<Instant>,
+    done: u32,
+}
+
+impl Share {
+    fn new(range: Range<usize>) -> Self {
+        Self { range, began: Instant::now(), first: None, done: 0 }
+    }
+
+    fn advance(&mut self) {
+        self.range.start += 1;
+        self.done += 1;
+        self.first.get_or_insert_with(Instant::now);
+    }
+
+    /// The second half of what is behind the question at work, if that takes longer than another process takes to begin.
+    fn split(&mut self) -> Option<Range<usize>> {
+        let behind = self.range.len().checked_sub(1).filter(|behind| *behind > 0)?;
+        let worth = match self.first {
+            None => self.began.elapsed() > SLOW,
+            Some(first) => {
+                let start = first - self.began;
+                let each = first.elapsed() / self.done;
+                each * u32::try_from(behind).unwrap_or(u32::MAX) > start * 2
+            }
+        };
+        let middle = self.range.end - behind.div_ceil(2);
+        worth.then(|| middle..std::mem::replace(&mut self.range.end, middle))
+    }
+}
+
+impl<'r> Round<'r> {
+    /// Prepares to ask the questions at these indexes; `guarded` catches what can be caught.
+    pub fn new(asker: &'r Asker, questions: &'r [Question], items: &'r [usize], guarded: bool, budget: Budget) -> Self {
+        let workers = budget.workers.min(items.len());
+        let bound = |worker: usize| items.len() * worker / workers;
+        let state = State {
+            waiting: (0..workers).rev().map(|worker| bound(worker)..bound(worker + 1)).collect(),
+            shares: (0..workers).map(|_| None).collect(),
+            ..State::default()
+        };
+        Self { asker, questions, items, guarded, budget, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// Asks. Fails if the flake as a whole does not evaluate.
+    pub fn run(self) -> Result<Vec<(usize, Outcome)>> {
+        let workers = self.budget.workers.min(self.items.len());
+        thread::scope(|scope| {
+            for worker in 0..workers {
+                scope.spawn({
+                    let round = &self;
+                    move || round.work(worker)
+                });
+            }
+        });
+        let items = self.items;
+        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = state.error {
+            return Err(error);
+        }
+        let outcome = |(at, index): (usize, &usize)| Some((*index, state.outcomes.remove(&at).or(state.rest.clone())?));
+        Ok(items.iter().enumerate().filter_map(outcome).collect())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Another thread's panic is passed on when the threads end.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self, worker: usize) {
+        while self.take(worker) {
+            while let Some(piece) = self.piece(worker) {
+                if let Err(error) = self.process(worker, piece) {
+                    self.state().error.get_or_insert(error);
+                }
+            }
+            self.state().shares[worker] = None;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Gets a thread something to do; false if nothing is left.
+    fn take(&self, worker: usize) -> bool {
+        let mut state = self.state();
+        loop {
+            if state.is_over() {
+                return false;
+            }
+            let largest = state.shares.iter_mut().flatten().max_by_key(|share| share.range.len());
+            let is_last = largest.is_none();
+            let stolen = largest.and_then(Share::split);
+            if let Some(range) = state.waiting.pop().or(stolen) {
+                state.shares[worker] = Some(Share::new(range));
+                return true;
+            }
+            if is_last {
+                return false;
+            }
+            state = self.changed.wait_timeout(state, IDLE).map_or_else(|error| error.into_inner().0, |woken| woken.0);
+        }
+    }
+
+    /// What is left of a thread's share.
+    fn piece(&self, worker: usize) -> Option<Range<usize>> {
+        let state = self.state();
+        let share = state.shares[worker].as_ref().filter(|_| !state.is_over())?;
+        (!share.range.is_empty()).then(|| share.range.clone())
+    }
+
+    /// Runs one process on the beginning of a piece.
+    fn process(&self, worker: usize, piece: Range<usize>) -> Result<()> {
+        let questions: Vec<&Question> = self.items[piece].iter().map(|index| &self.questions[*index]).collect();
+        let Some((text, asked)) = query::text(&self.asker.mark, self.guarded, &questions) else {
+            self.fail(worker, "its name is too long to ask for".to_owned());
+            return Ok(());
+        };
+        let (mut ready, mut told) = (false, 0);
+        let limits = Limits {
+            memory: self.budget.memory,
+            answer: self.budget.attribute,
+            start: self.budget.attribute.max(START),
+        };
+        let command = self.asker.nix.command(self.asker.outputs.arguments(&text));
+        let end = process::run(command, &self.asker.mark, &limits, |line| {
+            let Some(line) = line else {
+                self.asker.count(|_| {});
+                return Ok(if self.state().is_over() { Next::Stop } else { Next::Continue });
+            };
+            if !std::mem::replace(&mut ready, true) {
+                return Ok(Next::Continue);
+            }
+            let outcome = match query::read(line) {
+                Ok(Some(answer)) => Outcome::Answer(answer),
+                Ok(None) => Outcome::Caught,
+                Err(error) => Outcome::Answer(Answer::Failed(format!("Nix's answer cannot be read: {error}"))),
+            };
+            told += 1;
+            Ok(if told <= asked { self.record(worker, outcome) } else { Next::Stop })
+        })?;
+        let end = match end {
+            End::Exited(status, stderr) if ran_out_of_memory(status, &stderr) => End::OverMemory,
+            end => end,
+        };
+        let message = match end {
+            End::Stopped => return Ok(()),
+            End::Exited(..) if told >= asked => return Ok(()),
+            End::Exited(status, stderr) => {
+                let said = message::from_stderr(&stderr);
+                if said.as_ref().is_none_or(|said| message::is_fetch_failure(said)) {
+                    self.asker.note_incident();
+                }
+                self.asker.outputs.hide(&said.unwrap_or_else(|| died(status)))
+            }
+            // A new process has its memory for itself.
+            End::OverMemory if told > 0 => return Ok(()),
+            End::OverMemory if ready || self.budget.fewer().is_some() => {
+                self.record(worker, Outcome::TooLarge);
+                return Ok(());
+            }
+            End::OverMemory => too_large(&self.budget),
+            End::OverTime => {
+                self.asker.note_incident();
+                too_long(&self.budget)
+            }
+        };
+        if !ready {
+            return Err(self.asker.flake_failure(&message));
+        }
+        self.fail(worker, message);
+        Ok(())
+    }
+
+    fn fail(&self, worker: usize, message: String) {
+        self.record(worker, Outcome::Answer(Answer::Failed(message)));
+    }
+
+    /// Notes what came of the question that a thread is at.
+    fn record(&self, worker: usize, outcome: Outcome) -> Next {
+        let mut state = self.state();
+        let Some(share) = state.shares[worker].as_mut().filter(|share| !share.range.is_empty()) else {
+            return Next::Stop;
+        };
+        let at = share.range.start;
+        share.advance();
+        let is_done = share.range.is_empty();
+        if let Outcome::Answer(answer) = &outcome {
+            let sound = !matches!(answer, Answer::Failed(_));
+            self.asker.count_answer(&self.questions[self.items[at]], sound);
+        }
+        state.notice(&outcome, &self.budget);
+        state.outcomes.insert(at, outcome);
+        if is_done { Next::Stop } else { Next::Continue }
+    }
+}
+
+impl State {
+    fn is_over(&self) -> bool {
+        self.error.is_some() || self.rest.is_some()
+    }
+
+    /// Sees whether what came of one question is what would come of all.
+    fn notice(&mut self, outcome: &Outcome, budget: &Budget) {
+        match outcome {
+            Outcome::Answer(Answer::Failed(message)) => {
+                let again = self.fetch.take().filter(|(last, _)| last == message).map_or(0, |(_, count)| count);
+                if !self.sound && message::is_fetch_failure(message) {
+                    self.fetch = Some((message.clone(), again + 1));
+                    if again + 1 >= FETCH_DEATHS {
+                        self.rest = Some(outcome.clone());
+                    }
+                }
+            }
+            Outcome::TooLarge => {
+                self.large += 1;
+                if !self.sound && self.large >= LARGE_DEATHS * budget.workers && budget.fewer().is_some() {
+                    self.rest = Some(Outcome::TooLarge);
+                }
+            }
+            Outcome::Answer(_) | Outcome::Caught => self.sound = true,
+        }
+    }
+}
+
+/// True for a process that ended as the system, or its own collector, had no more memory to give.
+fn ran_out_of_memory(status: ExitStatus, stderr: &str) -> bool {
+    status.signal() == Some(libc::SIGKILL)
+        || !status.success() && ["std::bad_alloc", "GC Warning: Out of Memory"].iter().any(|sign| stderr.contains(sign))
+}
+
+/// Says how a process ended that had nothing to say itself.
+fn died(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(libc::SIGSEGV) => "the evaluator crashed (infinite recursion?)".to_owned(),
+        Some(signal) => format!("the evaluator was ended by signal {signal}"),
+        None => format!("the evaluator failed without a message ({status})"),
+    }
+}
