@@ -9,6 +9,7 @@ pub mod availability;
 pub mod build;
 pub mod cli;
 pub mod commands;
+pub mod evaluation_cache;
 pub mod executor;
 pub mod graph;
 pub mod handoff;

@@ -1,5 +1,7 @@
 //! What the planning commands take about evaluation.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 /// How a flake is evaluated.
@@ -35,4 +37,7 @@ pub struct EvaluationArgs {
     /// Seconds that one attribute may take [default: 300]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Evaluation")]
     pub eval_timeout: Option<u32>,
+    /// Keep what was evaluated in this folder, and take it from there when nothing has changed
+    #[arg(long, value_name = "DIR", help_heading = "Evaluation")]
+    pub eval_cache: Option<PathBuf>,
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::attribute::AttributePath;
+use crate::evaluation_cache;
 use crate::nix::command::Nix;
 use crate::nix::evaluate::{EvalError, Evaluation, Progress, Request, evaluate};
 use crate::pattern::Pattern;
@@ -40,7 +41,11 @@ pub(super) fn run(flake: &str, select: Vec<Pattern>, settings: &Settings) -> Res
         budget: how.budget,
     };
     let printer = Printer::new();
-    let evaluation = evaluate(&nix, &request, &|progress| printer.show(progress));
+    let watch = |progress: &Progress| printer.show(progress);
+    let evaluation = match &how.cache {
+        Some(dir) => evaluation_cache::evaluate(&nix, &request, dir, &watch, &mut |line| eprintln!("{line}")),
+        None => evaluate(&nix, &request, &watch),
+    };
     printer.finish();
     let evaluation = evaluation?;
     for warning in &evaluation.warnings {
@@ -84,20 +89,20 @@ fn failing(attributes: &[&AttributePath]) -> String {
 struct Printer {
     began: Instant,
     is_terminal: bool,
-    /// When something was shown last, and what is known.
-    last: Mutex<(Instant, Progress)>,
+    /// When something was shown last, and what is known; nothing before evaluation has begun.
+    last: Mutex<(Instant, Option<Progress>)>,
 }
 
 impl Printer {
     fn new() -> Self {
         let began = Instant::now();
         let is_terminal = io::stderr().is_terminal();
-        Self { began, is_terminal, last: Mutex::new((began, Progress::default())) }
+        Self { began, is_terminal, last: Mutex::new((began, None)) }
     }
 
     fn show(&self, progress: &Progress) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.1 = *progress;
+        last.1 = Some(*progress);
         if last.0.elapsed() > if self.is_terminal { FRAME } else { LINE } {
             last.0 = Instant::now();
             self.print(&self.line(progress), !self.is_terminal);
@@ -107,8 +112,8 @@ impl Printer {
     /// The last word: nothing for an evaluation that was over at once.
     fn finish(&self) {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.is_terminal || self.began.elapsed() > FRAME {
-            self.print(&self.line(&last.1), true);
+        if let Some(progress) = last.1.filter(|_| self.is_terminal || self.began.elapsed() > FRAME) {
+            self.print(&self.line(&progress), true);
         }
     }
 

@@ -4,6 +4,7 @@
 //! derivations, the plan and this program from the planning machine to every job.
 
 pub mod bundle;
+pub mod drv_closure;
 pub mod free_space;
 pub mod merge;
 pub mod partial_cache;

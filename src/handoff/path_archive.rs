@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::bundle::references_of;
+use super::drv_closure::references_of;
 use crate::nix::hash::{HashingWriter, Sha256};
 use crate::nix::nar;
 use crate::nix::store_path;

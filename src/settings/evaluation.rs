@@ -2,6 +2,8 @@
 //!
 //! What widens the trust in a flake (impure evaluation, settings of Nix, variables) is for flags alone: the file comes with the flake.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, ensure};
 
 use super::file::Count;
@@ -20,6 +22,8 @@ pub struct EvaluationEntry {
     pub total_memory: Option<Count>,
     /// `timeout`, in seconds
     pub timeout: Option<Count>,
+    /// `cache`, a folder
+    pub cache: Option<String>,
     /// `allow_ifd`
     pub allow_ifd: Option<bool>,
 }
@@ -29,6 +33,7 @@ mapping!(EvaluationEntry, "a mapping of settings for evaluation", {
     "memory" => memory,
     "total_memory" => total_memory,
     "timeout" => timeout,
+    "cache" => cache,
     "allow_ifd" => allow_ifd,
 });
 
@@ -49,6 +54,8 @@ pub struct Evaluation {
     pub variables: Vec<String>,
     /// What it may take.
     pub budget: BudgetRequest,
+    /// The folder with earlier results.
+    pub cache: Option<PathBuf>,
 }
 
 impl Evaluation {
@@ -75,6 +82,7 @@ impl Evaluation {
                 total_memory: number(flags.eval_total_memory, file.total_memory).map(bytes),
                 attribute_seconds: number(flags.eval_timeout, file.timeout).map(u64::from),
             },
+            cache: flags.eval_cache.clone().or_else(|| file.cache.as_ref().map(PathBuf::from)),
         })
     }
 }

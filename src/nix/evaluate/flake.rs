@@ -35,6 +35,8 @@ pub struct Flake {
     pub reference: Reference,
     /// Whether the lock file has to change before it covers all inputs.
     pub lock_is_incomplete: bool,
+    /// The folder with its `flake.nix`, in the store.
+    pub folder: String,
     /// What it and its inputs hold, see [`fingerprint::of_flake`].
     pub fingerprint: Option<Value>,
 }
@@ -114,7 +116,9 @@ impl Flake {
         let metadata: Metadata = serde_json::from_slice(&answer.stdout)
             .with_context(|| format!("cannot read what `nix flake metadata` says about `{shown}`"))?;
         let is_local = is_local(&metadata);
+        let below = metadata.resolved.get("dir").and_then(Value::as_str).unwrap_or_default();
         Ok(Self {
+            folder: format!("{}/{below}", metadata.path),
             fingerprint: fingerprint::of_flake(&metadata.path, &metadata.locked, &metadata.locks),
             info: FlakeInfo {
                 url: if is_local { ".".to_owned() } else { printable_url(&metadata.resolved_url) },

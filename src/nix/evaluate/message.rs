@@ -62,6 +62,9 @@ pub fn from_stderr(stderr: &str) -> Option<String> {
         Some(at) if !message.contains(&at) => format!("{message} (at {at})"),
         _ => message,
     };
+    if message.contains("allow-import-from-derivation") {
+        return Some(shorten(&format!("{message} (it needs import from derivation: allow that with `--allow-ifd`)")));
+    }
     if !is_fetch_failure(&message) {
         return Some(shorten(&message));
     }

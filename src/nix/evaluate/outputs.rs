@@ -6,11 +6,13 @@
 //! - Before, and with Lix, that would look into `packages` and `legacyPackages` first. There a temporary flake stands around the
 //!   target, as its only input. Since 2.26 this would not do: a relative input of an input is then looked for in the wrong place.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::flake::{self, Flake, Reference};
@@ -19,6 +21,9 @@ use crate::nix::command::{Nix, Version};
 
 /// The questions, as a function of the outputs.
 const QUERY: &str = include_str!("query.nix");
+
+/// Bytes of a flake's settings that are read.
+const MAX_CONFIG: usize = 1 << 20;
 
 /// The first version where `FLAKE#.` is known to mean the outputs.
 const FIRST_IN_PLACE: Version = Version { major: 2, minor: 26 };
@@ -61,8 +66,12 @@ impl Outputs {
             ("accept-flake-config", word(request.accept_flake_config)),
             ("allow-import-from-derivation", word(request.allow_import_from_derivation)),
         ];
-        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let options = own.into_iter().chain(request.options.iter().cloned()).collect();
+        let mut options: Vec<_> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        if request.accept_flake_config && wrapper.is_some() {
+            // Nix itself looks for them in the outermost flake only.
+            options.extend(flake_config(nix, flake)?);
+        }
+        options.extend(request.options.iter().cloned());
         Ok(Self { reference: flake.reference.url(), wrapper, override_inputs, options, impure: request.impure })
     }
 
@@ -117,6 +126,28 @@ impl Wrapper {
             fs::write(Path::new(&path).join(name), text).context("cannot write to the temporary folder")?;
         }
         Ok(Self { _directory: directory, path })
+    }
+}
+
+/// The settings of Nix that a flake brings along.
+fn flake_config(nix: &Nix, flake: &Flake) -> Result<Vec<(String, String)>> {
+    let expression = format!("(import {}).nixConfig or {{ }}", nix_string(&format!("{}/flake.nix", flake.folder)));
+    let answer = nix.nix(["eval", "--impure", "--json", "--expr", &expression], MAX_CONFIG)?;
+    if !answer.status.success() {
+        let said = message::from_stderr(&answer.stderr).unwrap_or_default();
+        bail!("the `nixConfig` of the flake cannot be read: {said} (leave out `--accept-flake-config`)");
+    }
+    let config: BTreeMap<String, Value> =
+        serde_json::from_slice(&answer.stdout).context("cannot read the `nixConfig` of the flake")?;
+    Ok(config.into_iter().map(|(name, value)| (name, setting(&value))).collect())
+}
+
+/// A setting as it stands in `nix.conf`: lists with spaces between.
+fn setting(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(setting).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! One round of questions: several threads, each with one evaluating process at a time.
 //!
 //! In: questions, a [`Budget`]. Out: one [`Outcome`] a question. Each thread begins with an equal share, in order, so that attributes
-//! side by side share what they evaluate; one that has finished takes the second half of the largest share left. A process that dies is
+//! side by side have in common what they evaluate; one that has finished takes the second half of the largest share left. A process that dies is
 //! begun anew behind the question that it died of, one that is over its budget at the question that it was at.
 
 use std::collections::BTreeMap;
@@ -116,9 +116,11 @@ impl<'r> Round<'r> {
     /// Prepares to ask the questions at these indexes; `guarded` catches what can be caught.
     pub fn new(asker: &'r Asker, questions: &'r [Question], items: &'r [usize], guarded: bool, budget: Budget) -> Self {
         let workers = budget.workers.min(items.len());
-        let bound = |worker: usize| items.len() * worker / workers;
+        // Names are mostly known at once: another process for them costs more than it spares.
+        let shares = if items.iter().all(|index| questions[*index].is_derivation()) { workers } else { 1 };
+        let bound = |share: usize| items.len() * share / shares;
         let state = State {
-            waiting: (0..workers).rev().map(|worker| bound(worker)..bound(worker + 1)).collect(),
+            waiting: (0..shares).rev().map(|share| bound(share)..bound(share + 1)).collect(),
             shares: (0..workers).map(|_| None).collect(),
             ..State::default()
         };

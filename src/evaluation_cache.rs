@@ -1,0 +1,237 @@
+//! The evaluation cache: what a flake evaluated to, and the derivations, so that the same tree is evaluated once, on any machine.
+//!
+//! In: a folder, a request. Out: an [`Evaluation`]. The folder holds a folder for each result, named after the digest of all that
+//! the result depends on (see [`Resolved::fingerprint`]), with three files:
+//! - `manifest`: one line `<sha256>  <file>` for each of the others. What does not fit it is made anew.
+//! - `evaluation.json`: the result.
+//! - `paths.zst`: the closure of the derivations with their sources, see [`path_archive`]; read only by a store without them.
+//!
+//! Beside the folder, `<folder>.key` holds a digest of which results there are: a CI cache is saved under it.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::graph::Graph;
+use crate::handoff::{drv_closure, path_archive};
+use crate::nix::command::Nix;
+use crate::nix::evaluate::{Evaluation, Progress, Request, Resolved};
+use crate::nix::hash::{self, HashingWriter, Sha256};
+use crate::nix::store::Store;
+use crate::nix::store_path;
+use crate::output::{Output, read_input};
+
+const MANIFEST: &str = "manifest";
+const EVALUATION: &str = "evaluation.json";
+const PATHS: &str = "paths.zst";
+
+/// How many results are kept, those used last: some branches with a base each.
+const MAX_RESULTS: usize = 8;
+
+/// Longest manifest that is read, in bytes.
+const MAX_MANIFEST: u64 = 4 << 10;
+
+/// What stands in `evaluation.json`.
+#[derive(Deserialize)]
+struct Recorded {
+    /// The name of the folder, which a copy under another name does not have.
+    fingerprint: String,
+    evaluation: Evaluation,
+}
+
+#[derive(Serialize)]
+struct Recording<'e> {
+    fingerprint: &'e str,
+    evaluation: &'e Evaluation,
+}
+
+/// Takes an evaluation from the cache in `dir`, or evaluates and puts it there. `say` gets what there is to be said, a line each.
+pub fn evaluate(
+    nix: &Nix,
+    request: &Request,
+    dir: &Path,
+    watch: &(dyn Fn(&Progress) + Sync),
+    say: &mut dyn FnMut(&str),
+) -> Result<Evaluation> {
+    let resolved = Resolved::new(nix, request)?;
+    let Some(fingerprint) = resolved.fingerprint() else {
+        say("warning: this evaluation is not cached: it is impure, or an input is not locked");
+        settle(dir, say);
+        return resolved.evaluate(watch);
+    };
+    let name = fingerprint.base16();
+    let entry = dir.join(&name);
+    match take(&entry, &name) {
+        Ok(Some(evaluation)) => {
+            say(&format!("evaluation: {} targets from the cache in `{}`", evaluation.targets.len(), dir.display()));
+            settle(dir, say);
+            return Ok(evaluation);
+        }
+        Ok(None) => {}
+        Err(error) => say(&format!("warning: the cached evaluation `{}` is made anew: {error:#}", entry.display())),
+    }
+    let evaluation = resolved.evaluate(watch)?;
+    if evaluation.is_incidental {
+        say("warning: this evaluation is not cached: some of its failures may not happen again");
+    } else if let Err(error) = put(dir, &name, &evaluation) {
+        say(&format!("warning: the evaluation cannot be cached: {error:#}"));
+    }
+    settle(dir, say);
+    Ok(evaluation)
+}
+
+/// A cached result whose derivations are in the store by then.
+fn take(entry: &Path, name: &str) -> Result<Option<Evaluation>> {
+    let manifest = match read_manifest(entry) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !entry.exists() => return Ok(None),
+        manifest => manifest.context("cannot read its manifest")?,
+    };
+    for file in [EVALUATION, PATHS] {
+        let (digest, _) = File::open(entry.join(file))
+            .and_then(hash::of_reader)
+            .with_context(|| format!("cannot read its `{file}`"))?;
+        let line = manifest_line(file, digest);
+        ensure!(manifest.lines().any(|known| known == line), "its `{file}` is not what it was");
+    }
+    let recorded: Recorded = serde_json::from_slice(&read_input(&entry.join(EVALUATION))?).context("cannot read it")?;
+    ensure!(recorded.fingerprint == name, "it is that of another tree");
+    let evaluation = recorded.evaluation;
+    let roots: Vec<&str> = evaluation.targets.iter().map(|target| target.drv_path.as_str()).collect();
+    restore(&entry.join(PATHS), &roots)?;
+    // So that it is not among those that go first.
+    File::options().append(true).open(entry.join(MANIFEST))?.set_modified(SystemTime::now())?;
+    Ok(Some(evaluation))
+}
+
+/// Brings the derivations into a store that does not have them.
+fn restore(archive: &Path, roots: &[&str]) -> Result<()> {
+    let Some(first) = roots.first() else { return Ok(()) };
+    let store = Store::find()?;
+    let absent = store.invalid(roots)?;
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let (store_dir, _) = store_path::split(first)?;
+    let absent: Vec<&str> = absent.iter().map(String::as_str).collect();
+    let closure = path_archive::Closure::read(File::open(archive)?, store_dir, &absent)?;
+    store.import(|out| closure.export(out)).context("cannot bring its derivations into the store")
+}
+
+/// Puts a result into the cache, whole or not at all.
+fn put(dir: &Path, name: &str, evaluation: &Evaluation) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+    let new = tempfile::Builder::new().prefix(".new-").tempdir_in(dir)?;
+    let recording = serde_json::to_vec(&Recording { fingerprint: name, evaluation })?;
+    let entries = closure(evaluation)?;
+    let mut manifest = String::new();
+    for file in [EVALUATION, PATHS] {
+        let out = BufWriter::with_capacity(256 * 1024, File::create(new.path().join(file))?);
+        let mut out = HashingWriter::new(out);
+        match file {
+            EVALUATION => out.write_all(&recording)?,
+            _ => path_archive::write(&entries, &mut out)?,
+        }
+        let (mut out, digest, _) = out.finish();
+        out.flush()?;
+        manifest.push_str(&manifest_line(file, digest));
+        manifest.push('\n');
+    }
+    fs::write(new.path().join(MANIFEST), manifest)?;
+    fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755))?;
+    let entry = dir.join(name);
+    if entry.exists() {
+        fs::remove_dir_all(&entry).with_context(|| format!("cannot replace `{}`", entry.display()))?;
+    }
+    fs::rename(new.keep(), &entry).with_context(|| format!("cannot write `{}`", entry.display()))
+}
+
+/// The closure of the targets' derivations.
+fn closure(evaluation: &Evaluation) -> Result<Vec<path_archive::Entry>> {
+    let roots = || evaluation.targets.iter().map(|target| target.drv_path.as_str());
+    let Some(first) = roots().next() else { return Ok(Vec::new()) };
+    let (store_dir, _) = store_path::split(first)?;
+    let graph = Graph::load(roots(), Path::new(store_dir), store_dir)?;
+    let (entries, _) = drv_closure::entries(roots(), &graph, Path::new(store_dir), Store::find().as_ref())?;
+    Ok(entries)
+}
+
+fn manifest_line(file: &str, digest: Sha256) -> String {
+    format!("{}  {file}", digest.base16())
+}
+
+fn read_manifest(entry: &Path) -> io::Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    File::open(entry.join(MANIFEST))?.take(MAX_MANIFEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Removes what was used longest ago, and writes the key beside the folder: a CI service that saves both wants to find them.
+fn settle(dir: &Path, say: &mut dyn FnMut(&str)) {
+    let settled = fs::create_dir_all(dir).context("cannot create it").and_then(|()| prune(dir));
+    if let Err(error) = settled.and_then(|names| write_key(dir, &names)) {
+        say(&format!("warning: the evaluation cache in `{}` cannot be kept in order: {error:#}", dir.display()));
+    }
+}
+
+/// The names of the results that stay, in order.
+fn prune(dir: &Path) -> Result<Vec<String>> {
+    let mut results: Vec<(SystemTime, String, PathBuf)> = Vec::new();
+    for found in fs::read_dir(dir)? {
+        let path = found?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        // Nothing else is anybody's to remove.
+        if Sha256::parse(&name).is_ok_and(|digest| digest.base16() == name) {
+            let used = fs::metadata(path.join(MANIFEST)).and_then(|data| data.modified());
+            results.push((used.unwrap_or(SystemTime::UNIX_EPOCH), name, path));
+        }
+    }
+    results.sort_by(|a, b| b.cmp(a));
+    for (_, _, path) in results.drain(results.len().min(MAX_RESULTS)..) {
+        fs::remove_dir_all(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
+    }
+    let mut names: Vec<String> = results.into_iter().map(|(_, name, _)| name).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn write_key(dir: &Path, names: &[String]) -> Result<()> {
+    let mut beside = dir.components().as_path().as_os_str().to_owned();
+    beside.push(".key");
+    let digest = Sha256::of(names.join("\n").as_bytes()).base16();
+    Output::File(beside.into()).write(|out| writeln!(out, "{digest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_results_used_last_stay_and_the_key_says_which() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("cache");
+        let key = || fs::read_to_string(root.path().join("cache.key")).unwrap();
+        let settle = || settle(&dir, &mut |said| panic!("{said}"));
+        settle();
+        let empty = key();
+        for number in 0..MAX_RESULTS + 3 {
+            let entry = dir.join(Sha256::of(&[number as u8]).base16());
+            fs::create_dir_all(&entry).unwrap();
+            let manifest = File::create(entry.join(MANIFEST)).unwrap();
+            manifest.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number as u64)).unwrap();
+        }
+        fs::create_dir(dir.join("somebody's own")).unwrap();
+        settle();
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), MAX_RESULTS + 1);
+        assert!(!dir.join(Sha256::of(&[2]).base16()).exists() && dir.join(Sha256::of(&[3]).base16()).exists());
+        let full = key();
+        assert!(full != empty && full.trim().len() == 64);
+        settle();
+        assert_eq!(key(), full);
+    }
+}
