@@ -92,6 +92,20 @@ pub struct GenerateArgs {
     /// The branch whose results other branches may take too
     #[arg(long, value_name = "BRANCH", help_heading = "Jobs")]
     pub default_branch: Option<String>,
+    #[command(flatten)]
+    pub signing: SigningArgs,
+}
+
+/// The keys that this CI signs with.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Signing")]
+pub struct SigningArgs {
+    /// Name of the environment variable that holds the secret key in jobs that may sign [default: NIXDAG_SIGNING_KEY]
+    #[arg(long, value_name = "NAME")]
+    pub signing_key_variable: Option<String>,
+    /// Public halves of the keys whose signatures count, `name:base64`
+    #[arg(long, value_name = "KEY", num_args = 1..)]
+    pub signing_public_key: Vec<String>,
 }
 
 /// `nixdag build`
@@ -133,6 +147,9 @@ pub struct BuildArgs {
     /// What to do about an output that another job should have handed off
     #[arg(long, value_enum, default_value_t = MissingOutputs::Build, help_heading = "Hand-off")]
     pub on_missing: MissingOutputs,
+
+    #[command(flatten)]
+    pub signing: SigningArgs,
 
     /// Write `report.json`, `timings.json`, `junit.xml`, `verdict` and the logs of what failed into this folder
     #[arg(long, value_name = "DIR", help_heading = "Results")]
@@ -235,6 +252,8 @@ pub enum ReportFormat {
 pub enum ReuseKind {
     /// Results of the same branch, and of the default branch where that is named
     Branch,
+    /// Results of any branch that are signed with a trusted key
+    Signed,
     /// Nothing
     Off,
 }

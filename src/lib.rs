@@ -21,6 +21,7 @@ pub mod pattern;
 pub mod plan;
 pub mod printable;
 pub mod provider;
+pub mod secret;
 pub mod settings;
 pub mod target;
 pub mod view;

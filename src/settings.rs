@@ -13,6 +13,7 @@ use crate::cli::{self, HandOffKind, ReuseKind};
 use crate::executor::{Executor, circleci_defaults};
 use crate::nearest::nearest;
 use crate::nix::evaluate::Systems;
+use crate::nix::signature::PublicKeys;
 use crate::output::read_input;
 use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
@@ -20,7 +21,8 @@ use crate::plan::final_job::FinalJobRequest;
 use crate::plan::history::History;
 use crate::plan::model::{Effort, Granularity, Limits, Objective, Options};
 use crate::provider::Provider;
-use crate::provider::circleci::{HandOff, Reuse};
+use crate::provider::circleci::{HandOff, Reuse, Signing};
+use crate::secret::VariableName;
 use evaluation::Evaluation;
 use file::{HandOffNames, ReuseNames, SettingsFile, SystemList, patterns};
 
@@ -89,6 +91,8 @@ pub struct Delivery {
     pub reuse: Reuse,
     /// The branch whose results other branches may take too.
     pub default_branch: Option<String>,
+    /// The keys that this CI signs with.
+    pub signing: Signing,
 }
 
 impl Settings {
@@ -187,10 +191,25 @@ impl Settings {
         };
         let reuse = match (flags.reuse, file.reuse.map(|choice| choice.0)) {
             (Some(ReuseKind::Branch), _) | (None, Some(ReuseNames::Branch) | None) => Reuse::Branch,
+            (Some(ReuseKind::Signed), _) | (None, Some(ReuseNames::Signed)) => Reuse::Signed,
             (Some(ReuseKind::Off), _) | (None, Some(ReuseNames::Off)) => Reuse::Off,
         };
         let default_branch = flags.default_branch.clone().or_else(|| file.default_branch.clone());
-        Ok(Delivery { handoff, reuse, default_branch })
+        Ok(Delivery { handoff, reuse, default_branch, signing: self.signing(&flags.signing)? })
+    }
+
+    fn signing(&self, flags: &cli::SigningArgs) -> Result<Signing> {
+        let keys = self.file.signing_public_keys.iter().flat_map(|list| &list.0).map(|key| key.0.clone());
+        let variable = match &flags.signing_key_variable {
+            Some(name) => VariableName::of_signing_key(Some(name)).context("`--signing-key-variable`")?,
+            None => VariableName::of_signing_key(self.file.signing_key_variable.as_deref())
+                .context("`signing_key_variable` in nixdag.yml")?,
+        };
+        let public_keys = match flags.signing_public_key.as_slice() {
+            [] => keys.collect(),
+            given => PublicKeys::parse(given.iter().map(String::as_str)).context("`--signing-public-key`")?,
+        };
+        Ok(Signing { public_keys, variable })
     }
 }
 

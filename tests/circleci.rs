@@ -11,10 +11,12 @@ use std::path::Path;
 use std::process::Command;
 
 use nixdag::executor::{Executor, Machine, NIX_IMAGE};
+use nixdag::nix::signature::PublicKeys;
 use nixdag::plan::Plan;
 use nixdag::provider::circleci::{
-    BundleReference, Download, HandOff, Options, ParameterDefault, PipelineParameter, Reuse, generate,
+    BundleReference, Download, HandOff, Options, ParameterDefault, PipelineParameter, Reuse, Signing, generate,
 };
+use nixdag::secret::VariableName;
 use plans::{diamond, job, plan};
 use serde_yaml::Value;
 
@@ -109,6 +111,20 @@ fn assert_schema_accepts(text: &str) {
     assert!(output.status.success(), "{said}\n{text}");
 }
 
+/// Results of earlier pipelines count with a signature, by a key with a name that is no plain word.
+fn signed() -> Options {
+    let key = "it's/<<a:0yiKMLxc7nda+Jk68seX3/hXQq528DlE7mWJtwwIIgk=";
+    let signing = Signing { public_keys: PublicKeys::parse([key]).unwrap(), variable: VariableName::signing_key() };
+    Options { reuse: Reuse::Signed, signing, ..options() }
+}
+
+#[test]
+fn signed_results_are_written_as_recorded() {
+    golden("circleci-signed.yml", &generate(&diamond(), &signed()).unwrap());
+    let error = generate(&diamond(), &Options { reuse: Reuse::Signed, ..options() }).unwrap_err();
+    assert!(error.to_string().contains("need a public key"), "{error}");
+}
+
 #[test]
 fn a_diamond_is_written_as_recorded() {
     golden("circleci-diamond.yml", &generate(&diamond(), &options()).unwrap());
@@ -130,6 +146,7 @@ fn the_schema_accepts_what_is_generated() {
         (diamond(), with(HandOff::Cache("s3://it's/<<a".into()), Reuse::Off)),
         (diamond(), with(HandOff::Cache("https://cache.example.org".into()), Reuse::Branch)),
         (diamond(), with(HandOff::Workspace, Reuse::Off)),
+        (diamond(), signed()),
         (Plan::default(), options()),
         (Plan::default(), Options::default()),
         (kinds, kinds_options),

@@ -20,6 +20,7 @@ use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use crate::handoff::bundle::Bundle;
+use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::plan::{Job, JobIndex, Plan};
 use record::{HandedOff, Record, Verdict};
 
@@ -54,6 +55,15 @@ pub enum HandOff {
     None,
 }
 
+/// Keys of this CI.
+#[derive(Debug, Default)]
+pub struct Signing {
+    /// What an earlier run of the job left in its folder counts only where one of these has signed it; with none, all of it counts.
+    pub trusted: PublicKeys,
+    /// Signs what the job hands off; it is one of the trusted ones.
+    pub secret: Option<SecretKey>,
+}
+
 /// What to run.
 #[derive(Debug)]
 pub struct Request {
@@ -71,6 +81,8 @@ pub struct Request {
     pub restore: Option<PathBuf>,
     /// What to do about missing outputs.
     pub on_missing: OnMissing,
+    /// Whose signatures count, and what this job signs with.
+    pub signing: Signing,
     /// Settings for Nix, beside the user's own.
     pub options: Vec<(String, String)>,
 }

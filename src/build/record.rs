@@ -1,7 +1,7 @@
 //! What a job leaves behind for people and for later pipelines: the record of its run, as files.
 //!
 //! In: a [`Record`]. Out, in the results folder: `report.json` (the record, which `nixdag report` reads), `timings.json` (what
-//! later plans read as `--history`), `junit.xml`, `logs/` (of what failed) and `verdict`, each whole or not there.
+//! later plans read as `--history`), `junit.xml`, `logs/` (of what failed), `to-save` (see [`TO_SAVE`]) and `verdict`, each whole or not there.
 
 use std::fs::{self, File, Permissions};
 use std::io::{BufWriter, Write};
@@ -22,6 +22,9 @@ pub const VERSION: u64 = 1;
 pub const REPORT: &str = "report.json";
 
 const VERDICT: &str = "verdict";
+
+/// Is there where the hand-off holds signatures that the CI's cache does not have yet.
+pub const TO_SAVE: &str = "to-save";
 
 /// Longest record that is read, in bytes.
 const MAX_SIZE: u64 = 1 << 30;
@@ -52,7 +55,7 @@ pub struct Record {
     pub derivations: Vec<DerivationRecord>,
     /// Outputs that should have been there and were not.
     pub missing: Vec<Missing>,
-    /// Files of other jobs' hand-offs that could not be used.
+    /// Files of hand-offs, and of earlier pipelines' results, that could not be used.
     pub damaged: Vec<String>,
     /// Store paths fetched from a substituter, hand-offs included.
     pub fetched: u64,
@@ -149,6 +152,9 @@ pub struct HandedOff {
     pub paths: u64,
     /// Of these, paths that an earlier run of the same job had handed off.
     pub kept: u64,
+    /// Paths that this run has signed: what there is to save for later pipelines.
+    #[serde(default)]
+    pub signed: u64,
     /// Bytes, not compressed.
     pub nar_bytes: u64,
     /// Bytes, compressed.
@@ -160,6 +166,7 @@ impl From<Written> for HandedOff {
         HandedOff {
             paths: written.paths,
             kept: written.kept,
+            signed: written.signed,
             nar_bytes: written.nar_bytes,
             file_bytes: written.file_bytes,
         }
@@ -242,6 +249,9 @@ impl Record {
             Verdict::Success => "success\n",
             Verdict::Failure => "failure\n",
         };
+        if self.handed_off.signed > 0 {
+            whole(dir, TO_SAVE, &mut |out| Ok(writeln!(out, "{} paths", self.handed_off.signed)?))?;
+        }
         whole(dir, VERDICT, &mut |out| Ok(out.write_all(verdict.as_bytes())?))
     }
 
@@ -313,7 +323,7 @@ pub fn read_verdict(dir: &Path) -> Result<Verdict> {
 
 /// Removes what an earlier run left, so that nobody takes its verdict for this one's.
 pub fn clear(dir: &Path) -> Result<()> {
-    for name in [VERDICT, REPORT, "timings.json", "junit.xml"] {
+    for name in [VERDICT, TO_SAVE, REPORT, "timings.json", "junit.xml"] {
         match fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove `{}`", dir.join(name).display()));

@@ -17,13 +17,14 @@ use super::record::{HandedOff, Outcome, Record, Role};
 use super::{Derivations, HandOff, OnMissing, Request, outcome, realisation, restore, trust};
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{self, HandOffs, Source};
-use crate::handoff::{partial_cache, path_archive};
+use crate::handoff::{partial_cache, path_archive, signed};
 use crate::nix::store::{self, Store};
 
 /// Runs all stages. What has happened until an error is in the record.
 pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
     let job = request.job();
     let here: Vec<&str> = job.derivations.iter().chain(&job.co_located).map(|path| &**path).collect();
+    record.damaged = adopt_earlier_results(request, say)?;
     let mut hand_offs = read_hand_offs(request)?;
     let deliverers = Deliverers::new(&request.plan, job);
     let final_job = request.plan.final_job(request.job);
@@ -36,8 +37,9 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
     let reusable = work.reusable(&mut hand_offs);
     let wanted = work.wanted(&reusable);
     hand_offs.verify(wanted.iter().map(String::as_str));
-    record.damaged = hand_offs.damaged().iter().map(merge::Damaged::text).collect();
-    record.damaged.iter().for_each(|problem| say(problem));
+    let damaged: Vec<String> = hand_offs.damaged().iter().map(merge::Damaged::text).collect();
+    damaged.iter().for_each(|problem| say(problem));
+    record.damaged.extend(damaged);
     // Kept until the end: Nix reads from it.
     let (store, _merged) = link(store, &hand_offs, &request.plan.store_dir)?;
 
@@ -63,6 +65,20 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
     let handed_off = work.hand_off(&store, &hand_offs, record, &mut tracker);
     record.handed_off = handed_off?;
     guard::check(&record.missing, request.on_missing)
+}
+
+/// Where results are signed, the job's own folder comes from the CI's cache, which any branch can write: gives what was thrown out.
+fn adopt_earlier_results(request: &Request, say: &mut dyn FnMut(&str)) -> Result<Vec<String>> {
+    let HandOff::Workspace(workspace) = &request.hand_off else { return Ok(Vec::new()) };
+    if request.signing.trusted.is_empty() {
+        return Ok(Vec::new());
+    }
+    let adopted = signed::adopt(&workspace.join(&request.job().id), &request.signing.trusted)?;
+    adopted.refused.iter().for_each(|problem| say(&format!("warning: {problem}")));
+    if adopted.paths > 0 {
+        say(&format!("{} paths of an earlier pipeline are signed by a trusted key", adopted.paths));
+    }
+    Ok(adopted.refused)
 }
 
 /// The hand-offs that count for a job: its own earlier one first, then those of its inputs in the order of their ids.
@@ -344,13 +360,13 @@ impl<'a> Work<'a> {
         match &self.request.hand_off {
             HandOff::Workspace(workspace) => {
                 let dir = workspace.join(&self.request.job().id);
-                let written = partial_cache::write(&dir, &infos)?;
+                let written = partial_cache::write(&dir, &infos, self.request.signing.secret.as_ref())?;
                 realisation::write(&dir, &results.realisations)?;
                 Ok(written.into())
             }
             HandOff::Cache(url) => {
                 realisation::copy_to(store, url, &results.paths, tracker)?;
-                Ok(HandedOff { paths: infos.len() as u64, kept: 0, nar_bytes: bytes, file_bytes: 0 })
+                Ok(HandedOff { paths: infos.len() as u64, nar_bytes: bytes, ..HandedOff::default() })
             }
             HandOff::None => Ok(HandedOff::default()),
         }

@@ -6,13 +6,15 @@ use anyhow::{Context, Result, bail};
 
 use super::ExitCode;
 use crate::build::record::{self, Record, Verdict};
-use crate::build::{self, Derivations, HandOff, OnMissing, Request, interrupt};
-use crate::cli::{BuildArgs, HandOffKind, MissingOutputs};
+use crate::build::{self, Derivations, HandOff, OnMissing, Request, Signing, interrupt};
+use crate::cli::{BuildArgs, HandOffKind, MissingOutputs, SigningArgs};
 use crate::handoff::bundle::Bundle;
 use crate::nearest::nearest;
 use crate::nix::hash::Sha256;
+use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::output::read_input;
 use crate::plan::{JobIndex, Plan, json};
+use crate::secret::{Secret, VariableName};
 
 pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(results) = &args.verdict {
@@ -44,6 +46,8 @@ fn code(verdict: Verdict) -> ExitCode {
 }
 
 fn request(args: &BuildArgs) -> Result<Request> {
+    // First of all, so that nothing that is started below can inherit it.
+    let signing = signing(&args.signing)?;
     let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context("`--bundle-sha256`")?;
     let (plan, derivations) = match (&args.bundle, &args.plan) {
         (Some(dir), plan) => {
@@ -89,8 +93,37 @@ fn request(args: &BuildArgs) -> Result<Request> {
             MissingOutputs::Fail => OnMissing::Fail,
             MissingOutputs::Build => OnMissing::Build,
         },
+        signing,
         options,
     })
+}
+
+/// Takes the secret key out of the environment. Says so where nothing will be signed.
+fn signing(args: &SigningArgs) -> Result<Signing> {
+    let name =
+        VariableName::of_signing_key(args.signing_key_variable.as_deref()).context("`--signing-key-variable`")?;
+    let secret = Secret::take(&name);
+    let trusted =
+        PublicKeys::parse(args.signing_public_key.iter().map(String::as_str)).context("`--signing-public-key`")?;
+    if trusted.is_empty() {
+        return Ok(Signing::default());
+    }
+    let secret = match secret {
+        Some(secret) => SecretKey::parse(secret.reveal()).with_context(|| format!("`{name}`"))?,
+        None => {
+            eprintln!("no signing key in `{name}`: what this job builds is not saved for later pipelines");
+            return Ok(Signing { trusted, secret: None });
+        }
+    };
+    let is_trusted = trusted.iter().any(|key| *key == secret.public());
+    if !is_trusted {
+        eprintln!(
+            "warning: the public half of the key in `{name}`, `{}`, is not among the keys that count: what this job builds is not \
+             saved for later pipelines",
+            secret.public()
+        );
+    }
+    Ok(Signing { trusted, secret: Some(secret).filter(|_| is_trusted) })
 }
 
 fn read_plan(path: &std::path::Path) -> Result<Plan> {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::{ExitCode, stages};
 use crate::cli::{GenerateArgs, HandOffKind};
 use crate::handoff::bundle;
+use crate::nix::signature::SecretKey;
 use crate::nix::store::Store;
 use crate::nix::system;
 use crate::output::{Output, read_input};
@@ -14,13 +15,15 @@ use crate::plan::Plan;
 use crate::provider::circleci::steps::BUNDLE_DIR;
 use crate::provider::{
     Provider,
-    circleci::{BundleReference, HandOff, Options},
+    circleci::{BundleReference, HandOff, Options, Reuse},
 };
-use crate::settings::Settings;
+use crate::secret::Secret;
+use crate::settings::{Delivery, Settings};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let mut settings = Settings::new(&args.planning)?;
-    let delivery = settings.delivery(args)?;
+    let mut delivery = settings.delivery(args)?;
+    trust_own_key(&mut delivery)?;
     settings.handoff = Some(match &delivery.handoff {
         HandOff::Workspace => HandOffKind::Workspace,
         HandOff::Cache(_) => HandOffKind::Cache,
@@ -33,6 +36,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         handoff: delivery.handoff,
         reuse: delivery.reuse,
         default_branch: delivery.default_branch,
+        signing: delivery.signing,
         ..Options::default()
     };
     let config = Provider::CircleCi.generate(&plan, &options)?;
@@ -45,6 +49,26 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         output => Output::from(output.clone()).write(|out| out.write_all(config.as_bytes()))?,
     }
     Ok(ExitCode::Done)
+}
+
+/// Where no public key is given, the one that belongs to the secret key at hand. The secret itself leaves the environment here.
+fn trust_own_key(delivery: &mut Delivery) -> Result<()> {
+    let name = &delivery.signing.variable;
+    let secret = Secret::take(name);
+    if !delivery.signing.public_keys.is_empty() {
+        return Ok(());
+    }
+    if let Some(secret) = secret {
+        let key = SecretKey::parse(secret.reveal()).with_context(|| format!("`{name}`"))?;
+        delivery.signing.public_keys = [key.public()].into_iter().collect();
+    } else if delivery.reuse == Reuse::Signed && delivery.handoff == HandOff::Workspace {
+        bail!(
+            "`reuse: signed` needs a public key: make a key with `nix key generate-secret --key-name NAME > secret`, put the content of \
+             that file into the variable `{name}` of a CircleCI context, and what `nix key convert-secret-to-public < secret` prints \
+             under `signing_public_keys` in nixdag.yml (or `--signing-public-key`)"
+        );
+    }
+    Ok(())
 }
 
 /// Writes the bundle, and its digest into a file beside it: CI caches are keyed by the checksum of a file.

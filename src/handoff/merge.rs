@@ -207,7 +207,8 @@ pub fn references(info: &NarInfo) -> impl Iterator<Item = String> + '_ {
     info.references.iter().map(move |base| format!("{dir}/{base}")).filter(|path| *path != info.store_path)
 }
 
-fn narinfo_files(dir: &Path) -> Result<Vec<PathBuf>> {
+/// The narinfo files of a folder in the order of their names; none where it does not exist.
+pub(super) fn narinfo_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = files_in(dir)?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "narinfo"));
     Ok(files)

@@ -20,6 +20,7 @@ use super::free_space;
 use crate::nix::hash::{self, HashingWriter};
 use crate::nix::nar;
 use crate::nix::narinfo::{self, NarInfo};
+use crate::nix::signature::SecretKey;
 use crate::nix::store::PathInfo;
 
 /// How NARs are compressed; 3 is zstd's own default and about as fast as the disk.
@@ -38,6 +39,8 @@ pub struct Written {
     pub paths: u64,
     /// Of these, paths that were there before, whole.
     pub kept: u64,
+    /// Paths that got a signature which they did not have.
+    pub signed: u64,
     /// Bytes of all NARs, not compressed.
     pub nar_bytes: u64,
     /// Bytes of all NARs, compressed.
@@ -65,7 +68,8 @@ pub fn cache_info(store_dir: &str) -> String {
 }
 
 /// Makes `dir`, which [`prepare`] has made a cache, hold exactly these paths. What it holds of them already, whole, stays; everything else in it goes.
-pub fn write(dir: &Path, paths: &[PathInfo]) -> Result<Written> {
+/// With `key` every path is signed.
+pub fn write(dir: &Path, paths: &[PathInfo], key: Option<&SecretKey>) -> Result<Written> {
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let total = Mutex::new(Written::default());
     let done = |one: Written| {
@@ -73,13 +77,14 @@ pub fn write(dir: &Path, paths: &[PathInfo]) -> Result<Written> {
         if let Ok(mut total) = total.lock() {
             total.paths += one.paths;
             total.kept += one.kept;
+            total.signed += one.signed;
             total.nar_bytes += one.nar_bytes;
             total.file_bytes += one.file_bytes;
         }
     };
     let (large, mut small): (Vec<&PathInfo>, Vec<&PathInfo>) = paths.iter().partition(|info| info.nar_size >= LARGE);
     for info in large {
-        done(write_path(dir, info, threads)?);
+        done(write_path(dir, info, key, threads)?);
     }
     // The largest first, so that no thread begins it when the others are done.
     small.sort_by_key(|info| std::cmp::Reverse(info.nar_size));
@@ -89,7 +94,7 @@ pub fn write(dir: &Path, paths: &[PathInfo]) -> Result<Written> {
         for _ in 0..threads.min(small.len()) {
             scope.spawn(|| {
                 while let Some(info) = small.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match write_path(dir, info, 0) {
+                    match write_path(dir, info, key, 0) {
                         Ok(one) => done(one),
                         Err(error) => {
                             next.store(small.len(), Ordering::Relaxed);
@@ -111,7 +116,7 @@ pub fn write(dir: &Path, paths: &[PathInfo]) -> Result<Written> {
 }
 
 /// Writes one path; with 0 threads the caller's own compresses.
-fn write_path(dir: &Path, info: &PathInfo, threads: usize) -> Result<Written> {
+fn write_path(dir: &Path, info: &PathInfo, key: Option<&SecretKey>, threads: usize) -> Result<Written> {
     let name = base_name(&info.path)?;
     let mut narinfo = NarInfo {
         store_path: info.path.clone(),
@@ -127,8 +132,14 @@ fn write_path(dir: &Path, info: &PathInfo, threads: usize) -> Result<Written> {
         content_address: None,
     };
     let narinfo_path = dir.join(narinfo.file_name());
-    if let Some(size) = whole(dir, &narinfo_path, info) {
-        return Ok(Written { paths: 1, kept: 1, nar_bytes: info.nar_size, file_bytes: size });
+    if let Some((known, file_bytes)) = whole(dir, &narinfo_path, &narinfo) {
+        narinfo = known;
+        let signed = sign(&mut narinfo, key);
+        if signed {
+            write_narinfo(dir, &narinfo)?;
+        }
+        let written = Written { paths: 1, kept: 1, signed: signed.into(), nar_bytes: info.nar_size, file_bytes };
+        return Ok(written);
     }
 
     let explain = |error: io::Error| {
@@ -159,11 +170,32 @@ fn write_path(dir: &Path, info: &PathInfo, threads: usize) -> Result<Written> {
     narinfo.file_hash = Some(file_hash);
     narinfo.file_size = Some(file_size);
     file.persist(dir.join(&narinfo.url)).map_err(|error| explain(error.error))?;
+    let signed = sign(&mut narinfo, key);
+    write_narinfo(dir, &narinfo)?;
+    Ok(Written { paths: 1, kept: 0, signed: signed.into(), nar_bytes: nar_size, file_bytes: file_size })
+}
 
+/// Adds the key's signature; true where it was not there.
+fn sign(narinfo: &mut NarInfo, key: Option<&SecretKey>) -> bool {
+    let Some(signature) = key.map(|key| key.sign(&narinfo.fingerprint())) else { return false };
+    let new = !narinfo.signatures.contains(&signature);
+    if new {
+        narinfo.signatures.push(signature);
+    }
+    new
+}
+
+fn write_narinfo(dir: &Path, narinfo: &NarInfo) -> Result<()> {
+    let text = narinfo.to_text();
+    let explain = |error: io::Error| {
+        let what = format!("the narinfo of `{}`", narinfo.store_path);
+        let text = free_space::explain(&error, &what, text.len() as u64, dir);
+        anyhow::Error::new(error).context(text)
+    };
     let mut file = temporary(dir).map_err(explain)?;
-    file.write_all(narinfo.to_text().as_bytes()).map_err(explain)?;
-    file.persist(&narinfo_path).map_err(|error| explain(error.error))?;
-    Ok(Written { paths: 1, kept: 0, nar_bytes: nar_size, file_bytes: file_size })
+    file.write_all(text.as_bytes()).map_err(explain)?;
+    file.persist(dir.join(narinfo.file_name())).map_err(|error| explain(error.error))?;
+    Ok(())
 }
 
 /// A file that goes away with its handle and that others may read: a daemon is another user.
@@ -175,11 +207,18 @@ fn base_name(path: &str) -> Result<String> {
     Ok(crate::nix::store_path::split(path)?.1.to_owned())
 }
 
-/// Size of the NAR file where the folder has this very path already, whole.
-fn whole(dir: &Path, narinfo: &Path, info: &PathInfo) -> Option<u64> {
-    let known = read_narinfo(narinfo).ok()?;
-    let same = known.store_path == info.path && known.nar_hash == info.nar_hash && known.nar_size == info.nar_size;
-    if same { verify(dir, &known).ok() } else { None }
+/// What the folder has of this very path already, and the size of the NAR file, where that is whole.
+fn whole(dir: &Path, path: &Path, narinfo: &NarInfo) -> Option<(NarInfo, u64)> {
+    let known = read_narinfo(path).ok()?;
+    let expected = NarInfo {
+        url: known.url.clone(),
+        file_hash: known.file_hash,
+        file_size: known.file_size,
+        signatures: known.signatures.clone(),
+        ..narinfo.clone()
+    };
+    let size = if known == expected { verify(dir, &known).ok()? } else { return None };
+    Some((known, size))
 }
 
 /// Reads a narinfo file of a hand-off: one that names its NAR as nixdag does.

@@ -97,6 +97,16 @@ impl SecretKey {
         Ok(SecretKey { name: name.to_owned(), pair })
     }
 
+    /// A new key.
+    #[cfg(test)]
+    pub fn generated(name: &str) -> Result<SecretKey> {
+        use ring::rand::{SecureRandom, SystemRandom};
+        let mut seed = [0; SEED_LEN];
+        SystemRandom::new().fill(&mut seed).map_err(|_| anyhow!("no randomness"))?;
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| anyhow!("no key"))?;
+        Ok(SecretKey { name: name.to_owned(), pair })
+    }
+
     /// The key's name.
     pub fn name(&self) -> &str {
         &self.name

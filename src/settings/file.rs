@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use super::evaluation::EvaluationEntry;
-use super::yaml::{self, Choice, List, PatternText, Scalar, Texts, mapping};
+use super::yaml::{self, Choice, List, PatternText, PublicKeyText, Scalar, Texts, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task, VARIABLE_PREFIX, is_variable};
 use crate::plan::names::RESERVED;
@@ -50,6 +50,10 @@ pub struct SettingsFile {
     pub reuse: Option<Choice<ReuseNames>>,
     /// `default_branch`
     pub default_branch: Option<String>,
+    /// `signing_key_variable`
+    pub signing_key_variable: Option<String>,
+    /// `signing_public_keys`
+    pub signing_public_keys: Option<List<PublicKeyText>>,
     /// `concurrency`
     pub concurrency: Option<Count>,
     /// `evaluation`
@@ -66,6 +70,8 @@ mapping!(SettingsFile, "a mapping of settings", {
     "cache" => cache,
     "reuse" => reuse,
     "default_branch" => default_branch,
+    "signing_key_variable" => signing_key_variable,
+    "signing_public_keys" => signing_public_keys,
     "concurrency" => concurrency,
     "evaluation" => evaluation,
     "final" => final_jobs,
@@ -121,12 +127,15 @@ impl yaml::Named for HandOffNames {
 pub enum ReuseNames {
     /// `branch`
     Branch,
+    /// `signed`
+    Signed,
     /// `off`
     Off,
 }
 
 impl yaml::Named for ReuseNames {
-    const ALL: &'static [(&'static str, Self)] = &[("branch", Self::Branch), ("off", Self::Off)];
+    const ALL: &'static [(&'static str, Self)] =
+        &[("branch", Self::Branch), ("signed", Self::Signed), ("off", Self::Off)];
 }
 
 /// `systems`: a list, or `all`.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use crate::nearest::nearest;
+use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
 use crate::printable::printable;
 
@@ -144,6 +145,32 @@ pub struct PatternText(pub Pattern);
 
 impl Expected for PatternText {
     const PLURAL: &'static str = "attribute patterns";
+}
+
+/// A public key in Nix's text form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKeyText(pub PublicKey);
+
+impl Expected for PublicKeyText {
+    const PLURAL: &'static str = "public keys";
+}
+
+impl<'de> Deserialize<'de> for PublicKeyText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = PublicKeyText;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a public key, `name:base64`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<PublicKeyText, E> {
+                PublicKey::parse(text).map(PublicKeyText).map_err(|error| E::custom(format!("{error:#}")))
+            }
+        }
+        deserializer.deserialize_str(Reader)
+    }
 }
 
 impl Expected for super::file::FinalJobEntry {

@@ -24,7 +24,7 @@ use crate::executor::{Executor, Machine};
 use crate::plan::names::RESERVED;
 use crate::plan::{Job, JobIndex, Plan, json};
 pub use options::{
-    BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Reuse,
+    BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Reuse, Signing,
 };
 use steps::{Kind, Program};
 

@@ -3,7 +3,9 @@
 use anyhow::{Result, ensure};
 
 use crate::executor::{self, Executor};
+use crate::nix::signature::PublicKeys;
 use crate::provider::Limits;
+use crate::secret::VariableName;
 
 /// How a plan is written for CircleCI.
 #[derive(Clone, Debug)]
@@ -18,6 +20,8 @@ pub struct Options {
     pub reuse: Reuse,
     /// The branch whose complete results other branches may take too.
     pub default_branch: Option<String>,
+    /// The keys that the jobs sign with and trust.
+    pub signing: Signing,
     /// Pipeline parameters that the setup configuration takes: CircleCI passes them on, so they have to be declared again.
     pub parameters: Vec<PipelineParameter>,
     /// The Nix for machines that have none.
@@ -36,6 +40,7 @@ impl Default for Options {
             handoff: HandOff::Workspace,
             reuse: Reuse::Branch,
             default_branch: None,
+            signing: Signing { public_keys: PublicKeys::default(), variable: VariableName::signing_key() },
             parameters: Vec::new(),
             nix: NixRelease::default(),
             downloads: Vec::new(),
@@ -68,8 +73,19 @@ pub enum HandOff {
 pub enum Reuse {
     /// Results of the same branch, and the default branch's where that is named.
     Branch,
+    /// Results of any branch that one of the keys of [`Signing`] has signed.
+    Signed,
     /// Nothing.
     Off,
+}
+
+/// The keys that jobs sign with and trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signing {
+    /// Whose signatures count.
+    pub public_keys: PublicKeys,
+    /// Where jobs that may sign find the secret key.
+    pub variable: VariableName,
 }
 
 /// A file with a pinned checksum.
@@ -142,11 +158,20 @@ impl Options {
 
     /// True where jobs save and restore results in CircleCI's cache.
     pub(super) fn has_reuse(&self) -> bool {
-        self.has_workspace() && self.reuse == Reuse::Branch
+        self.has_workspace() && self.reuse != Reuse::Off
+    }
+
+    /// True where what earlier pipelines left counts only with a signature.
+    pub(super) fn has_signed_reuse(&self) -> bool {
+        self.has_workspace() && self.reuse == Reuse::Signed
     }
 
     /// Refuses what would break out of a script or a cache key.
     pub(super) fn check(&self) -> Result<()> {
+        ensure!(
+            !self.has_signed_reuse() || !self.signing.public_keys.is_empty(),
+            "signed results of earlier pipelines need a public key"
+        );
         let hexadecimal = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         let bundle = self.bundle.iter().map(|bundle| &bundle.manifest_sha256);
         let hashes = bundle

@@ -9,7 +9,8 @@ use anyhow::Result;
 
 use super::super::shell;
 use super::super::yaml::Yaml;
-use super::{BundleReference, Download, HandOff, NixRelease, Options, template};
+use super::{BundleReference, Download, HandOff, NixRelease, Options, Signing, template};
+use crate::build::record;
 use crate::executor::Machine;
 
 /// Where the setup job writes the bundle, and where the generated jobs find it. CircleCI's caches come back at the absolute
@@ -69,9 +70,14 @@ pub enum Program {
 /// The steps of one kind's job.
 pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
     let Some(bundle) = &options.bundle else { return Ok(vec![no_bundle()]) };
-    let (workspace, reuse) = (options.has_workspace(), options.has_reuse());
+    let (workspace, signed) = (options.has_workspace(), options.has_signed_reuse());
+    let reuse = options.has_reuse() && !signed;
 
     let mut steps = start(kind, bundle, options)?;
+    if signed {
+        let name = Yaml::text("Restore earlier results");
+        steps.push(step("restore_cache", [("name", name), ("keys", Yaml::texts([SIGNED_KEY]))]));
+    }
     if reuse {
         let mut keys = vec![complete_key("{{ .Branch }}")];
         keys.extend(options.default_branch.as_deref().map(|branch| complete_key(&template::escape(branch))));
@@ -93,7 +99,8 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
             "mkdir -p {PARTIAL} {WORKSPACE}\ncd ~/.nixdag\nmv partial/$id workspace/ 2>/dev/null || :\n"
         ));
     }
-    script.push_str(&build(options, "")?);
+    let keys = if signed { signing(options)? } else { String::new() };
+    script.push_str(&build(options, &keys)?);
     if reuse {
         script
             .push_str(&format!("$nixdag build --verdict {RESULTS} >/dev/null 2>&1 || cp -R workspace/$id partial/\n"));
@@ -107,6 +114,16 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
     if reuse {
         let key = format!("{}{{{{ .BuildNum }}}}", partial_key());
         steps.push(save("Save incomplete results", key, PARTIAL));
+    }
+    if signed {
+        let script = format!(
+            "[ -e {RESULTS}/{} ] || {{ {} build --verdict {RESULTS} && circleci-agent step halt; }}\n",
+            record::TO_SAVE,
+            program(kind)
+        );
+        steps.push(run("End where there is nothing to save", &script));
+        let own = format!("{WORKSPACE}/<< parameters.id >>");
+        steps.push(save("Save results", format!("{SIGNED_KEY}{{{{ .BuildNum }}}}"), &own));
     }
     steps.push(verdict(kind));
     if reuse {
@@ -151,6 +168,10 @@ pub(super) fn keep_results() -> [Yaml; 2] {
 pub(super) fn verdict(kind: &Kind) -> Yaml {
     run("Verdict", &format!("{} build --verdict {RESULTS}\n", program(kind)))
 }
+
+/// Beginning of the keys of signed results: of any branch, the newest first, complete or not, since each path is signed by itself.
+/// The number of the job behind it makes a new entry possible where somebody has saved rubbish.
+const SIGNED_KEY: &str = "nixdag-signed-<< parameters.reuse >>-";
 
 /// Key of a complete result on a branch. No branch's name holds `..`, so no key is the beginning of another.
 fn complete_key(branch: &str) -> String {
@@ -198,6 +219,13 @@ pub(super) fn build(options: &Options, more: &str) -> Result<String> {
         HandOff::Cache(url) => format!("--cache {}", template::escape(&shell::quote(url)?)),
     };
     Ok(format!("$nixdag build --bundle {BUNDLE_DIR} {through} {more}--results {RESULTS} --record-verdict --job $id\n"))
+}
+
+/// The arguments that say whose signatures count, and where the secret key is: the variable's name.
+fn signing(options: &Options) -> Result<String> {
+    let Signing { public_keys, variable } = &options.signing;
+    let keys: Vec<String> = public_keys.iter().map(|key| shell::quote(&key.to_string())).collect::<Result<_>>()?;
+    Ok(format!("--signing-key-variable {variable} --signing-public-key {} ", template::escape(&keys.join(" "))))
 }
 
 /// How scripts call nixdag. The bundle itself is not put on PATH: only the file that was checked is run.

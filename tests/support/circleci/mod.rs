@@ -158,6 +158,7 @@ pub struct Pipeline {
     facts: Facts,
     world: machine::World,
     contexts: BTreeMap<String, BTreeMap<String, String>>,
+    variables: BTreeMap<String, String>,
     caches: Option<PathBuf>,
     cancel: Cancel,
     /// Workspace, job folders, results.
@@ -193,6 +194,7 @@ impl Pipeline {
             facts,
             world: machine::World::default(),
             contexts: BTreeMap::new(),
+            variables: BTreeMap::new(),
             caches: None,
             cancel: Cancel::default(),
             state: Arc::new(TempDir::new()?),
@@ -280,6 +282,12 @@ impl Pipeline {
         self
     }
 
+    /// An environment variable of the project, which all jobs find; pipelines of forks do not.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
     /// A way to cancel from another thread.
     pub fn cancel(&self) -> Cancel {
         self.cancel.clone()
@@ -340,8 +348,9 @@ impl Pipeline {
                 let number = self.next_build;
                 self.next_build += 1;
                 let ancestors: BTreeSet<String> = compiled.ancestors(at);
-                let secrets: BTreeMap<String, String> =
-                    job.contexts.iter().flat_map(|name| self.contexts[name].clone()).collect();
+                // A context's variable wins over the project's.
+                let mut secrets = self.variables.clone();
+                secrets.extend(job.contexts.iter().flat_map(|name| self.contexts[name].clone()));
                 let mut running = job::Running {
                     job,
                     facts: &self.facts,

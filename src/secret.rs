@@ -1,0 +1,94 @@
+//! Secrets: nixdag is told the names of environment variables, never a value.
+//!
+//! In: names, from the command line or the settings. Out: values that `Debug` does not show, taken out of the environment of this
+//! process, so that neither Nix nor a builder nor any other program inherits them.
+
+use std::fmt;
+
+use anyhow::{Result, bail};
+
+use crate::plan::final_job::is_variable;
+
+/// The name of an environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VariableName(String);
+
+impl VariableName {
+    /// Reads a name. The error does not show the text, which may be a secret that was put into the place of its name.
+    pub fn parse(text: &str) -> Result<Self> {
+        if !is_variable(text) {
+            bail!(
+                "this is not the name of an environment variable (letters, digits and `_`): give the variable's name, not its value"
+            );
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The variable that holds the key which this CI signs with, where no other is named.
+    pub fn signing_key() -> Self {
+        Self("NIXDAG_SIGNING_KEY".to_owned())
+    }
+
+    /// The variable that is named for the key which this CI signs with, else [`Self::signing_key`].
+    pub fn of_signing_key(named: Option<&str>) -> Result<Self> {
+        named.map_or_else(|| Ok(Self::signing_key()), Self::parse)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for VariableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A variable's value that nobody is to see.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a variable out of the environment; none where it is unset, empty or no text. To be called while no other thread runs.
+    pub fn take(name: &VariableName) -> Option<Self> {
+        let value = std::env::var(name.as_str()).ok();
+        // SAFETY: commands take their secrets first of all, before anything starts a thread.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::env::remove_var(name.as_str());
+        }
+        value.filter(|value| !value.trim().is_empty()).map(Self)
+    }
+
+    /// The value itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_in_the_place_of_a_name_is_refused_and_not_shown() {
+        assert_eq!(VariableName::parse("NIXDAG_SIGNING_KEY").unwrap().as_str(), "NIXDAG_SIGNING_KEY");
+        for bad in ["", "1A", "cache-1:c2VjcmV0", "A B", "A=b"] {
+            let error = format!("{:?}", VariableName::parse(bad).unwrap_err());
+            assert!(bad.is_empty() || !error.contains(bad), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_does_not_show() {
+        assert_eq!(format!("{:?}", Secret("hidden".into())), "Secret(…)");
+    }
+}

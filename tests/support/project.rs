@@ -1,0 +1,126 @@
+//! A repository with CI: the setup configuration that README.md shows, immutable caches, and one Nix.
+
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::circleci::{Outcome, Pipeline};
+
+const NIXDAG: &str = env!("CARGO_BIN_EXE_nixdag");
+
+/// The setup configuration that README.md shows, for a Nix that is on the machine.
+fn setup(arguments: &str) -> String {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let start = readme.find("```yaml\nversion: 2.1\nsetup: true\n").expect("README.md shows a setup configuration")
+        + "```yaml\n".len();
+    let config = &readme[start..start + readme[start..].find("```").unwrap()];
+    assert!(config.contains("nixdag generate"), "{config}");
+    // The stand-in's machines bring Nix and nixdag.
+    let start = config.find("      - run:\n          name: Install Nix and nixdag\n").unwrap();
+    let end = config.find("      - run:\n          name: Plan\n").unwrap();
+    format!("{}{}", &config[..start], &config[end..])
+        .replace("nixdag generate", &format!("nixdag generate {arguments}"))
+}
+
+/// The checkout of nixdag.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The folders with each Nix that there is, the one on PATH first.
+pub fn every_nix() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap();
+    let mut found: Vec<PathBuf> =
+        std::env::split_paths(&path).filter(|dir| dir.join("nix-store").exists()).take(1).collect();
+    if let Some(folder) = std::env::var_os("NIXDAG_NIX_VERSIONS") {
+        let mut more: Vec<PathBuf> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path().join("bin")).collect();
+        more.retain(|bin| bin.join("nix-store").exists());
+        more.sort();
+        found.extend(more);
+    }
+    assert!(!found.is_empty(), "no Nix on PATH (tests/run.sh installs it)");
+    found
+}
+
+/// A repository, its CI's caches, and one Nix.
+pub struct Project {
+    pub checkout: TempDir,
+    pub caches: TempDir,
+    nix: PathBuf,
+    /// For `nixdag generate`.
+    pub arguments: String,
+    /// The project's environment variables.
+    pub variables: Vec<(String, String)>,
+    /// The branch that is pushed.
+    pub branch: String,
+}
+
+impl Project {
+    /// A copy of an example.
+    pub fn new(example: &str, nix: &Path) -> Self {
+        let checkout = TempDir::new().unwrap();
+        let from = repository().join(example).join(".");
+        let status = std::process::Command::new("cp").arg("-R").arg(from).arg(checkout.path()).status();
+        assert!(status.unwrap().success());
+        Self {
+            checkout,
+            caches: TempDir::new().unwrap(),
+            nix: nix.to_owned(),
+            arguments: String::new(),
+            variables: Vec::new(),
+            branch: "main".into(),
+        }
+    }
+
+    /// Changes a file of the repository.
+    pub fn replace(&self, file: &str, from: &str, to: &str) {
+        let path = self.checkout.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+    }
+
+    /// Runs the setup workflow; the continued one is ready to run.
+    pub fn pipeline(&self, number: u64) -> Pipeline {
+        let ready = |pipeline: Pipeline| {
+            let with_variables =
+                self.variables.iter().fold(pipeline, |pipeline, (name, value)| pipeline.variable(name, value));
+            with_variables
+                .branch(&self.branch)
+                .nix(&self.nix)
+                .cache_dir(self.caches.path())
+                .checkout(self.checkout.path())
+                .id(&format!("00000000-0000-4000-8000-{number:012}"))
+                .build_number(number * 100)
+        };
+        let mut setup = ready(Pipeline::setup(&setup(&self.arguments)).unwrap()).program(NIXDAG);
+        let outcome = setup.run().unwrap();
+        assert!(outcome.succeeded(), "{}", logs(&outcome));
+        ready(Pipeline::new(&outcome.continuation.unwrap()).unwrap())
+    }
+}
+
+/// All that the jobs of a pipeline printed.
+pub fn logs(outcome: &Outcome) -> String {
+    outcome.jobs.iter().map(|job| format!("##### {} {:?}\n{}\n", job.name, job.status, job.log)).collect()
+}
+
+/// What all jobs that ran have recorded, put together by `nixdag report`.
+pub fn report(outcome: &Outcome) -> serde_json::Value {
+    let mut command = std::process::Command::new(NIXDAG);
+    command.args(["report", "--format", "json"]);
+    for job in outcome.jobs.iter().filter(|job| job.artifacts.is_dir()) {
+        command.arg(&job.artifacts);
+    }
+    let output = command.output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// A number in a report.
+pub fn figure(report: &serde_json::Value, key: &str) -> u64 {
+    report[key].as_u64().unwrap_or_else(|| panic!("no `{key}` in {report}"))
+}
