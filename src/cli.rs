@@ -89,9 +89,6 @@ pub struct GenerateArgs {
     /// What a pipeline takes from earlier ones through the CI's own cache [default: branch]
     #[arg(long, value_enum, help_heading = "Jobs")]
     pub reuse: Option<ReuseKind>,
-    /// The branch whose results other branches may take too
-    #[arg(long, value_name = "BRANCH", help_heading = "Jobs")]
-    pub default_branch: Option<String>,
     #[command(flatten)]
     pub signing: SigningArgs,
 }
@@ -287,6 +284,15 @@ pub enum GraphLevel {
     Derivations,
 }
 
+/// What to do about targets that the change does not touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Unaffected {
+    /// Leave them out
+    Skip,
+    /// Plan them like all others
+    Build,
+}
+
 /// How derivations share jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Granularity {
@@ -358,6 +364,20 @@ pub struct Planning {
     /// What is in this machine's store exists
     #[arg(long, help_heading = "Availability")]
     pub local_store: bool,
+
+    /// Compare with this revision; `auto` is where the branch left the default branch, `none` is no comparison
+    #[arg(long, value_name = "REV|auto", conflicts_with = "plan", help_heading = "Change")]
+    pub base: Option<String>,
+    /// Compare with a recorded evaluation of the base, in the form of `--roots`
+    #[arg(long, value_name = "FILE", conflicts_with = "plan", help_heading = "Change")]
+    pub base_roots: Option<PathBuf>,
+    /// The branch that changes go to: `--base auto` compares with it, and others may take its results
+    /// [default: what the remote says; for results none]
+    #[arg(long, value_name = "BRANCH", help_heading = "Change")]
+    pub default_branch: Option<String>,
+    /// What to do about targets whose derivation is the same at the base [default: skip]
+    #[arg(long, value_enum, conflicts_with = "plan", help_heading = "Change")]
+    pub unaffected: Option<Unaffected>,
 
     /// How derivations share jobs
     #[arg(long, value_enum, default_value_t = Granularity::Target, help_heading = "Planning")]

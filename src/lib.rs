@@ -4,6 +4,7 @@
 //! flake -> [`nix::evaluate`] -> targets -> [`graph`] -> [`availability`] -> [`plan`] -> [`provider`] and [`view`].
 //! [`commands`] strings the stages together and is the only module that prints.
 
+pub mod affected;
 pub mod attribute;
 pub mod availability;
 pub mod build;
@@ -11,6 +12,7 @@ pub mod cli;
 pub mod commands;
 pub mod evaluation_cache;
 pub mod executor;
+pub mod git;
 pub mod graph;
 pub mod handoff;
 pub mod http;

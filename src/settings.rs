@@ -1,5 +1,6 @@
 //! Settings: what the stages are told, resolved once. A flag wins over `nixdag.yml`, that over the default.
 
+pub mod change;
 pub mod evaluation;
 pub mod file;
 mod machines;
@@ -23,6 +24,7 @@ use crate::plan::model::{Effort, Granularity, Limits, Objective, Options};
 use crate::provider::Provider;
 use crate::provider::circleci::{HandOff, Reuse, Signing};
 use crate::secret::VariableName;
+use change::Change;
 use evaluation::Evaluation;
 use file::{HandOffNames, ReuseNames, SettingsFile, SystemList, patterns};
 
@@ -67,6 +69,8 @@ pub struct Settings {
     pub evaluation: Evaluation,
     /// What counts as available.
     pub available: Available,
+    /// What the change is compared with.
+    pub change: Change,
     /// Assumptions about time.
     pub costs: CostModel,
     /// What the planner is asked for.
@@ -80,6 +84,7 @@ pub struct Settings {
     /// What may not be as its author thinks, in sentences.
     pub warnings: Vec<String>,
     file: SettingsFile,
+    file_path: Option<PathBuf>,
 }
 
 /// How generated jobs pass on what they build.
@@ -106,10 +111,8 @@ impl Settings {
         if flags.drv_dir.is_some() && matches!(source, Source::Flake(_)) {
             bail!("`--drv-dir` goes with `--roots` or `--plan`: a flake's derivations are in the store");
         }
-        let file = match find_file(flags.settings.as_deref(), &source) {
-            Some(path) => SettingsFile::read(&path)?,
-            None => SettingsFile::default(),
-        };
+        let file_path = find_file(flags.settings.as_deref(), &source);
+        let file = file_path.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
         let systems = match (flags.all_systems, flags.system.is_empty(), &file.systems) {
             (true, _, _) | (false, true, Some(SystemList::All)) => Systems::All,
             (false, false, _) => Systems::Listed(flags.system.clone()),
@@ -132,6 +135,7 @@ impl Settings {
             (None, false) => Available::Nothing,
         };
         Ok(Self {
+            change: Change::new(flags, &file, &source)?,
             source,
             drv_dir: flags.drv_dir.clone(),
             select: choose(&flags.select, file.select.as_ref().map(patterns)).context("`--select`")?,
@@ -166,7 +170,14 @@ impl Settings {
             },
             handoff,
             file,
+            file_path,
         })
+    }
+
+    /// True for the path of a file, from a repository's root, that may be the settings file.
+    pub fn is_settings_file(&self, path: &[u8]) -> bool {
+        let named = |path: &[u8]| path.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec);
+        self.file_path.as_ref().is_some_and(|file| named(path) == named(file.as_os_str().as_encoded_bytes()))
     }
 
     /// How the jobs of a configuration pass on what they build.
@@ -194,7 +205,7 @@ impl Settings {
             (Some(ReuseKind::Signed), _) | (None, Some(ReuseNames::Signed)) => Reuse::Signed,
             (Some(ReuseKind::Off), _) | (None, Some(ReuseNames::Off)) => Reuse::Off,
         };
-        let default_branch = flags.default_branch.clone().or_else(|| file.default_branch.clone());
+        let default_branch = self.change.default_branch.clone();
         Ok(Delivery { handoff, reuse, default_branch, signing: self.signing(&flags.signing)? })
     }
 

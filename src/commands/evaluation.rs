@@ -26,6 +26,18 @@ const MAX_NAMED: usize = 5;
 
 /// Evaluates what is selected of a flake. Warnings go to standard error.
 pub(super) fn run(flake: &str, select: Vec<Pattern>, settings: &Settings) -> Result<Evaluation> {
+    let evaluation = quietly(flake, select, settings)?;
+    for warning in &evaluation.warnings {
+        eprintln!("warning: {warning}");
+    }
+    for line in grouped(&evaluation.errors) {
+        eprintln!("warning: {line}");
+    }
+    Ok(evaluation)
+}
+
+/// The same without a word but for progress.
+pub(super) fn quietly(flake: &str, select: Vec<Pattern>, settings: &Settings) -> Result<Evaluation> {
     let how = &settings.evaluation;
     let nix = Nix::find()?.with_variables(&how.variables)?;
     let request = Request {
@@ -47,14 +59,7 @@ pub(super) fn run(flake: &str, select: Vec<Pattern>, settings: &Settings) -> Res
         None => evaluate(&nix, &request, &watch),
     };
     printer.finish();
-    let evaluation = evaluation?;
-    for warning in &evaluation.warnings {
-        eprintln!("warning: {warning}");
-    }
-    for line in grouped(&evaluation.errors) {
-        eprintln!("warning: {line}");
-    }
-    Ok(evaluation)
+    evaluation
 }
 
 /// One sentence for each message, in the order of the first attribute that has it.

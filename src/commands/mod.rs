@@ -1,6 +1,7 @@
 //! One file a subcommand: the stages in order, no logic of their own. The only place that prints.
 
 mod build;
+mod change;
 mod completions;
 mod continue_pipeline;
 mod evaluation;

@@ -4,20 +4,21 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::evaluation;
+use super::{change, evaluation};
+use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
 use crate::availability::{self, find_needed};
 use crate::cli::HandOffKind;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
-use crate::nix::evaluate::DEFAULT_PATTERNS;
+use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
 use crate::plan::final_job::{self, Task};
 use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
-use crate::plan::{EvaluationError, FlakeSource, finals, json};
+use crate::plan::{Base, EvaluationError, FlakeSource, Plan, finals, json};
 use crate::settings::{Available, Settings, Source};
 use crate::target::{Target, read_roots};
 
@@ -36,17 +37,38 @@ pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
     for warning in &settings.warnings {
         eprintln!("warning: {warning}");
     }
+    let chosen = change::choose(settings);
+    if let Some(plan) = chosen.as_ref().and_then(|chosen| change::without_effect(chosen, settings)) {
+        return Ok(read(plan));
+    }
     let evaluated = match &settings.source {
         Source::Plan(path) => {
             let plan = json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
-            return Ok(Made { plan, notes: Vec::new(), run: None, others: Vec::new() });
+            return Ok(read(plan));
         }
         Source::Roots(path) => recorded(path, settings)?,
         Source::Flake(flake) => evaluated(flake, settings)?,
     };
-    let graph = load(evaluated.targets.iter().map(|target| target.drv_path.as_str()), settings)?;
-    let targets: Vec<(AttributePath, DrvId)> = evaluated
-        .targets
+    let base = change::evaluate(chosen.as_ref(), settings)?;
+    make_plan(evaluated, base.as_ref(), settings, also)
+}
+
+/// A plan that nothing is known of but what it says.
+fn read(plan: Plan) -> Made {
+    Made { plan, notes: Vec::new(), run: None, others: Vec::new() }
+}
+
+/// Plans what was evaluated.
+fn make_plan(
+    evaluated: Evaluated,
+    base: Option<&BaseEvaluation>,
+    settings: &Settings,
+    also: &[Granularity],
+) -> Result<Made> {
+    let compared = change::leave_out(evaluated.targets, base, settings);
+    let graph = load(compared.affected.iter().map(|target| target.drv_path.as_str()), settings)?;
+    let targets: Vec<(AttributePath, DrvId)> = compared
+        .affected
         .into_iter()
         .filter_map(|target| Some((target.attribute, graph.find(&target.drv_path)?)))
         .collect();
@@ -59,10 +81,11 @@ pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
     }
     let mut made = make::make(Inputs {
         flake: evaluated.flake,
-        base: None,
+        base: base.map(|base| Base { revision: base.revision.clone(), ignored_changes: None }),
         graph: &graph,
         targets: &targets,
         needed: needed_by_jobs,
+        unaffected: compared.unaffected,
         excluded: evaluated.excluded,
         errors: evaluated.errors,
         executors: &settings.executors,
@@ -126,6 +149,11 @@ fn source(available: &Available) -> Result<availability::Source> {
         }
         Available::LocalStore => Ok(availability::Source::LocalStore),
     }
+}
+
+/// A flake's selected attributes, evaluated now; no word about those that do not evaluate.
+pub(super) fn evaluate_quietly(flake: &str, settings: &Settings) -> Result<Evaluation> {
+    evaluation::quietly(flake, selection(settings, &DEFAULT_PATTERNS)?, settings)
 }
 
 /// The flake, evaluated now.

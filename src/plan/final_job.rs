@@ -83,6 +83,16 @@ pub fn split(requests: &[FinalJobRequest], targets: Vec<Attribute>) -> (Vec<Attr
     (others, built)
 }
 
+/// True if a command finds the attribute's outputs.
+pub fn is_restored(requests: &[FinalJobRequest], attribute: &AttributePath) -> bool {
+    requests.iter().any(|request| match &request.task {
+        Task::Run { restore, .. } => {
+            restore.as_ref().or(request.after.as_ref()).is_none_or(|patterns| matches(patterns, attribute))
+        }
+        Task::Build(_) => false,
+    })
+}
+
 fn matches(patterns: &[Pattern], attribute: &AttributePath) -> bool {
     patterns.iter().any(|pattern| pattern.matches(attribute.names()))
 }

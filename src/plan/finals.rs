@@ -127,7 +127,9 @@ impl<'a> Finals<'a> {
         let mut found = Vec::new();
         for pattern in patterns {
             let meant = self.meant(pattern);
-            if meant.is_empty() {
+            let is_meant =
+                |skipped: &Skipped| skipped.reason == SkipReason::Unaffected && pattern.matches(skipped.target.names());
+            if meant.is_empty() && !self.plan.skipped.iter().any(is_meant) {
                 let warning = format!(
                     "final job `{}` comes after `{pattern}`, which is no target{}",
                     request.name,

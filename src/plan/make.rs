@@ -23,6 +23,7 @@ use crate::attribute::AttributePath;
 use crate::availability::Needed;
 use crate::executor::Executor;
 use crate::graph::{DrvId, Graph};
+use crate::target::Target;
 
 /// Everything that a plan is made of.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub struct Inputs<'a> {
     pub targets: &'a [(AttributePath, DrvId)],
     /// What must be built.
     pub needed: Needed,
+    /// Targets, with their derivations' paths, that are left out as they are the same at the base.
+    pub unaffected: Vec<Target>,
     /// Attributes that were selected and then left out.
     pub excluded: Vec<AttributePath>,
     /// Attributes that did not evaluate.
@@ -83,6 +86,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         graph,
         targets,
         mut needed,
+        unaffected,
         excluded,
         errors,
         executors,
@@ -97,6 +101,12 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         .into_iter()
         .map(|target| Skipped { target, derivation: None, reason: SkipReason::Excluded, place: None })
         .collect();
+    skipped.extend(unaffected.into_iter().map(|target| Skipped {
+        target: target.attribute,
+        derivation: Some(target.drv_path.into()),
+        reason: SkipReason::Unaffected,
+        place: None,
+    }));
     let mut attributes: BTreeMap<DrvId, Vec<&AttributePath>> = BTreeMap::new();
     for (attribute, id) in targets {
         if needed.has(*id) && !unbuildable.contains(id) {

@@ -15,6 +15,7 @@ pub mod make;
 pub mod model;
 pub mod names;
 pub mod needed;
+pub mod nothing;
 pub mod partition;
 pub mod prices;
 pub mod problem;
@@ -114,8 +115,12 @@ pub struct FlakeSource {
 /// What the change is compared with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
-    /// The commit.
-    pub revision: String,
+    /// The commit; none for a recorded evaluation that nobody gave a name.
+    pub revision: Option<String>,
+    /// How many files differ from it, where the settings say of all of them that they make no difference: then nothing was
+    /// evaluated, and there is nothing to build.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignored_changes: Option<u64>,
 }
 
 /// One CI job: a set of derivations built on one machine of one system.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
+use super::change::{FileGlobs, UnaffectedNames};
 use super::evaluation::EvaluationEntry;
 use super::yaml::{self, Choice, List, PatternText, PublicKeyText, Scalar, Texts, mapping};
 use crate::pattern::Pattern;
@@ -54,6 +55,12 @@ pub struct SettingsFile {
     pub signing_key_variable: Option<String>,
     /// `signing_public_keys`
     pub signing_public_keys: Option<List<PublicKeyText>>,
+    /// `base`
+    pub base: Option<String>,
+    /// `unaffected`
+    pub unaffected: Option<Choice<UnaffectedNames>>,
+    /// `ignore`
+    pub ignore: Option<FileGlobs>,
     /// `concurrency`
     pub concurrency: Option<Count>,
     /// `evaluation`
@@ -72,6 +79,9 @@ mapping!(SettingsFile, "a mapping of settings", {
     "default_branch" => default_branch,
     "signing_key_variable" => signing_key_variable,
     "signing_public_keys" => signing_public_keys,
+    "base" => base,
+    "unaffected" => unaffected,
+    "ignore" => ignore,
     "concurrency" => concurrency,
     "evaluation" => evaluation,
     "final" => final_jobs,

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 
 use crate::plan::make::Made;
 use crate::plan::model::Granularity;
+use crate::plan::nothing;
 use crate::plan::problem::Millis;
-use crate::plan::{JobIndex, Plan, SkipReason, Strategy};
+use crate::plan::{JobIndex, Plan, SkipReason, Skipped, Strategy};
 use crate::printable::printable;
 
 /// Rows that are printed of each part before the rest is only counted.
@@ -26,8 +27,11 @@ pub fn write(made: &Made, out: &mut impl Write) -> io::Result<()> {
 
 fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     let critical: HashSet<JobIndex> = plan.critical_path().into_iter().collect();
+    if let Some(why) = nothing::why(plan) {
+        return writeln!(out, "{why}");
+    }
     if plan.jobs.is_empty() {
-        return writeln!(out, "nothing to build");
+        return writeln!(out, "nothing to build before the final jobs");
     }
     let mut rows = vec![["JOB", "SYSTEM", "TARGETS", "BUILDS", "ESTIMATE", "AFTER"].map(String::from).to_vec()];
     for (index, job) in (0..).map(JobIndex).zip(&plan.jobs).take(MOST_ROWS) {
@@ -89,7 +93,10 @@ fn skipped(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out)?;
     let mut rows = vec![["SKIPPED", "WHY"].map(String::from).to_vec()];
-    for skipped in plan.skipped.iter().take(MOST_ROWS) {
+    // What the change leaves alone is most of a package set, and tells least.
+    let is_unaffected = |skipped: &&Skipped| skipped.reason == SkipReason::Unaffected;
+    let (last, first): (Vec<_>, Vec<_>) = plan.skipped.iter().partition(is_unaffected);
+    for skipped in first.into_iter().chain(last.iter().copied()).take(MOST_ROWS) {
         let reason = match skipped.reason {
             SkipReason::Available => "available",
             SkipReason::Unaffected => "unaffected by the change",
@@ -100,7 +107,18 @@ fn skipped(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
         rows.push(vec![skipped.target.to_string(), format!("{reason}{place}")]);
     }
     columns(&rows, out)?;
-    more(plan.skipped.len(), out)
+    more(plan.skipped.len(), out)?;
+    match last.len() {
+        0 => Ok(()),
+        unaffected => {
+            writeln!(
+                out,
+                "{} unaffected by the change since {}",
+                count(unaffected as u64, "target"),
+                nothing::base(plan)
+            )
+        }
+    }
 }
 
 fn errors(plan: &Plan, out: &mut impl Write) -> io::Result<()> {

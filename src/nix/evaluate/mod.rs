@@ -38,7 +38,7 @@ use crate::target::Target;
 
 pub use self::asker::Progress;
 pub use self::budget::BudgetRequest;
-pub use self::flake::FlakeInfo;
+pub use self::flake::{FlakeInfo, URL_PATH, url_escaped};
 
 /// What is built when nobody says what.
 pub const DEFAULT_PATTERNS: [&str; 2] = ["packages.*.*", "checks.*.*"];

@@ -22,6 +22,7 @@ use super::Limits;
 use super::yaml::{self, Yaml};
 use crate::executor::{Executor, Machine};
 use crate::plan::names::RESERVED;
+use crate::plan::nothing;
 use crate::plan::{Job, JobIndex, Plan, json};
 pub use options::{
     BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Reuse, Signing,
@@ -103,8 +104,9 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
     config.push(("jobs", Yaml::Map(jobs)));
     config.push(("workflows", Yaml::entry(WORKFLOW, Yaml::entry("jobs", Yaml::List(invocations)))));
 
+    let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
     Ok(format!(
-        "# Made by nixdag {}: change the flake or nixdag.yml, not this file.\nversion: 2.1\n{}",
+        "# Made by nixdag {}: change the flake or nixdag.yml, not this file.\n{why}version: 2.1\n{}",
         env!("CARGO_PKG_VERSION"),
         yaml::to_string(&Yaml::map(config))
     ))

@@ -1,0 +1,62 @@
+//! What a change touches: targets of the base against targets of the head.
+//!
+//! In: two evaluations. Out: the targets whose derivation the base has too, under whatever name, and the others. Derivations are
+//! compared by path, which is a hash of all that goes into them, so a changed comment touches nothing and a changed compiler
+//! everything that it compiles.
+
+pub mod base;
+pub mod ignore;
+pub mod repository_flake;
+
+use std::collections::HashSet;
+
+use crate::target::Target;
+
+/// The base, evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseEvaluation {
+    /// The commit; none for a recorded evaluation that nobody gave a name.
+    pub revision: Option<String>,
+    /// By attribute.
+    pub targets: Vec<Target>,
+}
+
+/// Targets of the head, each list by attribute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Their derivations are new.
+    pub affected: Vec<Target>,
+    /// The base has these derivations.
+    pub unaffected: Vec<Target>,
+}
+
+/// Separates the head's targets.
+pub fn compare(head: Vec<Target>, base: &BaseEvaluation) -> Compared {
+    let known: HashSet<&str> = base.targets.iter().map(|target| target.drv_path.as_str()).collect();
+    let (unaffected, affected) = head.into_iter().partition(|target| known.contains(target.drv_path.as_str()));
+    Compared { affected, unaffected }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attribute::AttributePath;
+
+    fn targets(pairs: &[(&str, &str)]) -> Vec<Target> {
+        pairs
+            .iter()
+            .map(|(attribute, drv)| Target {
+                attribute: AttributePath::parse(attribute).unwrap(),
+                drv_path: (*drv).to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_same_derivation_is_unaffected_under_any_name() {
+        let base = BaseEvaluation { revision: None, targets: targets(&[("a", "1"), ("b", "2"), ("gone", "3")]) };
+        let compared = compare(targets(&[("a", "1"), ("b", "4"), ("new", "5"), ("renamed", "3")]), &base);
+        assert_eq!(compared.unaffected, targets(&[("a", "1"), ("renamed", "3")]));
+        assert_eq!(compared.affected, targets(&[("b", "4"), ("new", "5")]));
+    }
+}

@@ -1,0 +1,154 @@
+//! The stages that find the base and evaluate it, as every planning command runs them. What is in doubt means no base, and is said.
+
+use std::env;
+
+use anyhow::{Context, Result};
+
+use super::stages;
+use crate::affected::base::{self, Found, Hints, short};
+use crate::affected::repository_flake::RepositoryFlake;
+use crate::affected::{BaseEvaluation, Compared, compare};
+use crate::nix::store_path::DEFAULT_STORE_DIR;
+use crate::output::read_input;
+use crate::plan::final_job;
+use crate::plan::{Base, FlakeSource, Plan};
+use crate::printable::printable;
+use crate::settings::{Settings, Source};
+use crate::target::{Target, read_roots};
+
+/// What stands behind every reason to do without a base.
+const SO: &str = "so everything that is not available is built";
+
+/// A base in a repository.
+pub(super) struct ChosenBase {
+    flake: RepositoryFlake,
+    /// In full.
+    revision: String,
+}
+
+/// Finds the base in the flake's repository; says why where there is none.
+pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
+    let (Source::Flake(reference), Some(wish), None) =
+        (&settings.source, &settings.change.base, &settings.change.base_roots)
+    else {
+        return None;
+    };
+    let find = || -> Result<(RepositoryFlake, Found)> {
+        let flake = RepositoryFlake::find(reference)?;
+        let default_branch = settings.change.default_branch.as_deref();
+        let found = base::find(&flake.repository, &flake.head, flake.at_work_tree, wish, default_branch, &hints())?;
+        Ok((flake, found))
+    };
+    match find() {
+        Ok((flake, Found::Base { revision, note })) => {
+            if let Some(note) = note {
+                eprintln!("note: {note}");
+            }
+            Some(ChosenBase { flake, revision })
+        }
+        Ok((_, Found::None { why, expected })) => {
+            eprintln!("{}: no base to compare with: {why}; {SO}", if expected { "note" } else { "warning" });
+            None
+        }
+        Err(error) => {
+            eprintln!("warning: no base to compare with: {error:#}; {SO}");
+            None
+        }
+    }
+}
+
+/// What CircleCI says of the commit that is checked out.
+fn hints() -> Hints {
+    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    Hints { branch: variable("CIRCLE_BRANCH"), tag: variable("CIRCLE_TAG"), commit: variable("CIRCLE_SHA1") }
+}
+
+/// The plan of a change that makes no difference: the settings ignore every file of it.
+pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option<Plan> {
+    let ignore = &settings.change.ignore;
+    if ignore.is_empty() || !settings.change.skip_unaffected {
+        return None;
+    }
+    let changed = match chosen.flake.changed_files(&chosen.revision) {
+        Ok(changed) => changed,
+        Err(error) => {
+            eprintln!("warning: changed files are not known, so none is ignored: {error:#}");
+            return None;
+        }
+    };
+    // The settings themselves say what is built.
+    let counts = |path: &&Vec<u8>| settings.is_settings_file(path) || !ignore.ignores(path);
+    if changed.is_empty() || changed.iter().any(|path| counts(&path)) {
+        return None;
+    }
+    eprintln!(
+        "note: nothing is evaluated and nothing is built: all {} files that differ from `{}` are ignored (`ignore` in nixdag.yml)",
+        changed.len(),
+        short(&chosen.revision)
+    );
+    let revision = match chosen.flake.is_dirty() {
+        Ok(false) => Some(chosen.flake.head.clone()),
+        _ => None,
+    };
+    Some(Plan {
+        flake: Some(FlakeSource { url: ".".into(), revision }),
+        base: Some(Base { revision: Some(chosen.revision.clone()), ignored_changes: Some(changed.len() as u64) }),
+        store_dir: DEFAULT_STORE_DIR.into(),
+        ..Plan::default()
+    })
+}
+
+/// Evaluates the base, or reads its recorded evaluation.
+pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Result<Option<BaseEvaluation>> {
+    if let Some(path) = &settings.change.base_roots {
+        let targets = read_roots(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
+        let revision = match &settings.change.base {
+            Some(base::Wish::Revision(revision)) => Some(revision.clone()),
+            Some(base::Wish::Auto) | None => None,
+        };
+        return Ok(Some(BaseEvaluation { revision, targets }));
+    }
+    let Some(chosen) = chosen else { return Ok(None) };
+    let name = short(&chosen.revision);
+    let evaluated =
+        chosen.flake.at(&chosen.revision).and_then(|reference| stages::evaluate_quietly(&reference, settings));
+    let evaluation = match evaluated {
+        Ok(evaluation) => evaluation,
+        Err(error) => {
+            eprintln!("warning: the base `{name}` does not evaluate: {error:#}; {SO}");
+            return Ok(None);
+        }
+    };
+    let failed = evaluation.errors.len();
+    if let Some(first) = evaluation.errors.first() {
+        eprintln!(
+            "warning: at the base `{name}`, {failed} attributes do not evaluate (`{}`: {}), so they count as affected",
+            printable(&first.attribute.to_string()),
+            first.message
+        );
+    }
+    Ok(Some(BaseEvaluation { revision: Some(chosen.revision.clone()), targets: evaluation.targets }))
+}
+
+/// Separates the targets that the change does not touch from those to plan.
+pub(super) fn leave_out(targets: Vec<Target>, base: Option<&BaseEvaluation>, settings: &Settings) -> Compared {
+    let Some(base) = base else { return Compared { affected: targets, unaffected: Vec::new() } };
+    let total = targets.len();
+    let Compared { mut affected, mut unaffected } = compare(targets, base);
+    let name =
+        base.revision.as_deref().map(|revision| format!(" `{}`", printable(short(revision)))).unwrap_or_default();
+    eprintln!("note: {} of {total} targets differ from the base{name}", affected.len());
+    if !settings.change.skip_unaffected {
+        affected.append(&mut unaffected);
+    } else {
+        let restored = |target: &Target| final_job::is_restored(&settings.final_jobs, &target.attribute);
+        let (kept, left) = unaffected.into_iter().partition::<Vec<_>, _>(restored);
+        unaffected = left;
+        if !kept.is_empty() {
+            eprintln!("note: {} unaffected targets stay in the plan, as final jobs restore their outputs", kept.len());
+        }
+        affected.extend(kept);
+    }
+    affected.sort();
+    Compared { affected, unaffected }
+}

@@ -1,0 +1,252 @@
+//! The one place that runs git.
+//!
+//! In: a folder. Out: what the repository around it knows: commits, branches, merge bases, changed files. Nothing here writes to
+//! the work tree or the index; a fetch adds objects and remote-tracking branches. File names are bytes.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::printable::printable;
+
+/// Variables that would turn git to another repository than the one of the folder, as git's own hooks have them.
+const OTHER_REPOSITORY: [&str; 12] = [
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_EXTERNAL_DIFF",
+];
+
+/// Messages in one language, no questions, no lock that another git waits for.
+const ENVIRONMENT: [(&str, &str); 4] =
+    [("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0"), ("GIT_OPTIONAL_LOCKS", "0"), ("GIT_LITERAL_PATHSPECS", "1")];
+
+/// No program that the repository's settings name; and a server that sends nothing for a minute has gone away.
+const SETTINGS: [&str; 3] = ["core.fsmonitor=false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60"];
+
+/// How many commits a shallow clone is first made deeper by.
+const DEEPEN: u32 = 100;
+
+/// A repository with a work tree.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// Root of the work tree.
+    top: PathBuf,
+}
+
+impl Repository {
+    /// The repository around a folder; an error says why there is none.
+    pub fn around(folder: &Path) -> Result<Self> {
+        let here = Self { top: folder.to_owned() };
+        let top = here.line(["rev-parse", "--show-toplevel"])?;
+        Ok(Self { top: PathBuf::from(top) })
+    }
+
+    /// Root of the work tree.
+    pub fn top(&self) -> &Path {
+        &self.top
+    }
+
+    /// The commit that a revision names, in full; none if it names none that is here.
+    pub fn commit(&self, revision: &str) -> Result<Option<String>> {
+        if revision.contains('\0') {
+            bail!("revision `{}` holds a NUL", printable(revision));
+        }
+        let commit = format!("{revision}^{{commit}}");
+        self.optional(["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])
+    }
+
+    /// The branch that is checked out; none for a detached HEAD.
+    pub fn branch(&self) -> Result<Option<String>> {
+        let reference = self.optional(["symbolic-ref", "--quiet", "HEAD"])?;
+        Ok(reference.and_then(|name| name.strip_prefix("refs/heads/").map(str::to_owned)))
+    }
+
+    /// The remote that counts: `origin`, else the only one.
+    pub fn remote(&self) -> Result<Option<String>> {
+        let remotes = self.text(["remote"])?;
+        let remotes: Vec<&str> = remotes.lines().collect();
+        let origin = remotes.iter().find(|name| **name == "origin");
+        Ok(origin.or(if remotes.len() == 1 { remotes.first() } else { None }).map(|name| (*name).to_owned()))
+    }
+
+    /// The branch that the remote's HEAD means, as this clone remembers it, else as the remote says.
+    pub fn remote_default_branch(&self, remote: &str) -> Result<Option<String>> {
+        let prefix = format!("refs/remotes/{remote}/");
+        let known = self.optional(["symbolic-ref", "--quiet", &format!("{prefix}HEAD")])?;
+        if let Some(branch) = known.as_deref().and_then(|name| name.strip_prefix(&prefix)) {
+            return Ok(Some(branch.to_owned()));
+        }
+        let answer = self.run(["ls-remote", "--symref", "--", remote, "HEAD"])?;
+        let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+        let line = text.lines().find_map(|line| line.strip_prefix("ref: refs/heads/"));
+        Ok(line.and_then(|line| line.split('\t').next()).map(str::to_owned).filter(|_| answer.status.success()))
+    }
+
+    /// True for a name that a branch can have.
+    pub fn is_branch_name(&self, name: &str) -> Result<bool> {
+        Ok(!name.contains('\0') && self.run(["check-ref-format", &format!("refs/heads/{name}")])?.status.success())
+    }
+
+    /// The best common ancestors of two commits, the one that git prefers first.
+    pub fn merge_bases(&self, one: &str, other: &str) -> Result<Vec<String>> {
+        let answer = self.run(["merge-base", "--all", one, other])?;
+        match answer.status.code() {
+            Some(0) => Ok(String::from_utf8_lossy(&answer.stdout).lines().map(str::to_owned).collect()),
+            Some(1) => Ok(Vec::new()),
+            _ => Err(said("merge-base", &answer)),
+        }
+    }
+
+    /// True where history ends before the first commit.
+    pub fn is_shallow(&self) -> Result<bool> {
+        Ok(self.line(["rev-parse", "--is-shallow-repository"])? == "true")
+    }
+
+    /// True where files are fetched only when they are needed.
+    pub fn is_partial(&self) -> Result<bool> {
+        Ok(self.optional(["config", "--get-regexp", r"^remote\..*\.(promisor|partialclonefilter)$"])?.is_some())
+    }
+
+    /// True if a tracked file differs from the commit that is checked out.
+    pub fn is_dirty(&self) -> Result<bool> {
+        Ok(!self.changed_files("HEAD", None)?.is_empty())
+    }
+
+    /// Files that differ between a commit and another one, or the work tree, by their paths from the root; both names of a
+    /// file that was renamed. Files that git does not track are no part of a flake.
+    pub fn changed_files(&self, from: &str, to: Option<&str>) -> Result<Vec<Vec<u8>>> {
+        let fixed = ["diff", "--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-relative"];
+        let more = ["--ignore-submodules=none", "--end-of-options", from];
+        let answer = self.succeed(fixed.into_iter().chain(more).chain(to).chain(["--"]))?;
+        let names = answer.stdout.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+        Ok(names.map(<[u8]>::to_vec).collect())
+    }
+
+    /// Fetches branches of a remote into its remote-tracking branches, and commits.
+    pub fn fetch(&self, remote: &str, branches: &[&str], commits: &[&str], depth: Depth) -> Result<()> {
+        let mut arguments: Vec<String> =
+            ["fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
+                .map(String::from)
+                .into();
+        match depth {
+            Depth::Same => {}
+            Depth::One => arguments.push("--depth=1".into()),
+            Depth::Deeper(count) => arguments.push(format!("--deepen={count}")),
+            Depth::Whole => arguments.push("--unshallow".into()),
+        }
+        arguments.extend(["--".to_owned(), remote.to_owned()]);
+        arguments.extend(branches.iter().map(|branch| format!("+refs/heads/{branch}:refs/remotes/{remote}/{branch}")));
+        arguments.extend(commits.iter().map(|commit| (*commit).to_owned()));
+        self.succeed(arguments).map(drop)
+    }
+
+    /// Makes a shallow clone deeper until `done`: first by little, then more, at last to the beginning.
+    pub fn deepen<T>(
+        &self,
+        remote: &str,
+        branch: &str,
+        head: &str,
+        mut done: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<Option<T>> {
+        for depth in [Depth::Deeper(DEEPEN), Depth::Deeper(20 * DEEPEN), Depth::Whole] {
+            if !self.is_shallow()? {
+                break;
+            }
+            self.fetch(remote, &[branch], &[head], depth)?;
+            if let Some(found) = done()? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Fetches the files of a commit that a partial clone lacks, all at once: what reads the repository without git cannot.
+    pub fn complete(&self, commit: &str) -> Result<()> {
+        let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let tree = scratch.path().join("tree");
+        fs::create_dir(&tree).context("cannot make a temporary folder")?;
+        let mut command = self.command(["read-tree", "-u", "--reset", commit]);
+        command.env("GIT_WORK_TREE", &tree).env("GIT_INDEX_FILE", scratch.path().join("index"));
+        let answer = command.env("GIT_LFS_SKIP_SMUDGE", "1").output().context("cannot run `git`")?;
+        if answer.status.success() { Ok(()) } else { Err(said("read-tree", &answer)) }
+    }
+
+    fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(&self.top).args(SETTINGS.iter().flat_map(|setting| ["-c", setting])).args(arguments);
+        command.stdin(Stdio::null()).envs(ENVIRONMENT);
+        for name in OTHER_REPOSITORY {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
+        self.command(arguments).output().context("cannot run `git` (install git)")
+    }
+
+    fn succeed<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
+        let arguments: Vec<OsString> = arguments.into_iter().map(|argument| argument.as_ref().to_owned()).collect();
+        let answer = self.run(&arguments)?;
+        if answer.status.success() {
+            return Ok(answer);
+        }
+        Err(said(&arguments.first().map(|name| name.to_string_lossy()).unwrap_or_default(), &answer))
+    }
+
+    fn text<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
+        String::from_utf8(self.succeed(arguments)?.stdout).context("git printed what is no text")
+    }
+
+    /// The output without the newline at its end.
+    fn line<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
+        let text = self.text(arguments)?;
+        Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
+    }
+
+    /// The same, or none where git ends with 1: there is no such thing.
+    fn optional<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Option<String>> {
+        let answer = self.run(arguments)?;
+        match answer.status.code() {
+            Some(0) => {
+                let text = String::from_utf8(answer.stdout).context("git printed what is no text")?;
+                Ok(Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
+            }
+            // 128 is what a broken revision such as `a..b` or `@{99}` gives.
+            _ => Ok(None),
+        }
+    }
+}
+
+/// How much history a fetch brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Everything that is missing; in a shallow clone down to where it ends now.
+    Same,
+    /// The commit alone.
+    One,
+    /// So many commits more than a shallow clone has.
+    Deeper(u32),
+    /// All of it.
+    Whole,
+}
+
+/// Git's own last words as an error.
+fn said(what: &str, answer: &Output) -> anyhow::Error {
+    let text = String::from_utf8_lossy(&answer.stderr);
+    let fatal = text.lines().find_map(|line| line.strip_prefix("fatal: ").or(line.strip_prefix("error: ")));
+    let message = fatal.or(text.lines().rfind(|line| !line.trim().is_empty())).unwrap_or("it says nothing");
+    anyhow!("`git {what}` failed: {}", printable(message))
+}
