@@ -24,6 +24,8 @@ pub enum Command {
     Plan(PlanArgs),
     /// Draw the plan's jobs or derivations
     Graph(GraphArgs),
+    /// Say why a target is built or skipped, in which job, and what changed in it since the base
+    Explain(ExplainArgs),
     /// Write the CI configuration that runs the plan
     Generate(GenerateArgs),
     /// Build what one job of a plan owns, and hand it on
@@ -50,6 +52,32 @@ pub struct PlanArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// `nixdag explain`
+#[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub planning: Planning,
+    /// The attribute: its path, or as Nix takes it, `hello` for packages.<system>.hello; also `FLAKE#ATTRIBUTE`
+    #[arg(value_name = "ATTRIBUTE", required = true)]
+    pub attribute: String,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
+    pub format: ExplainFormat,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Formats of `nixdag explain`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 /// `nixdag graph`

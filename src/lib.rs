@@ -12,6 +12,7 @@ pub mod cli;
 pub mod commands;
 pub mod evaluation_cache;
 pub mod executor;
+pub mod explain;
 pub mod git;
 pub mod graph;
 pub mod handoff;

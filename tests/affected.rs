@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+mod support;
+
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use predicates::prelude::*;
 use serde_json::{Value, json};
+use support::{FreshNix, shown};
 use tempfile::TempDir;
 
 /// Two recorded evaluations of a, b on a, c; in the second one b is another derivation.
@@ -147,4 +150,189 @@ fn final_jobs_keep_what_they_restore() {
         .nixdag("plan", &["--base-roots", "base.json"])
         .assert()
         .stderr(predicate::str::contains("1 unaffected targets stay").and(predicate::str::contains("no target").not()));
+}
+
+/// Runs a script with an empty store in an empty folder; `$nixdag` is the program under test, `$make` makes the repository.
+fn script(nix: &FreshNix, text: &str) -> String {
+    let folder = TempDir::new().unwrap();
+    let output = nix
+        .command("bash")
+        .args(["-euc", text])
+        .env("nixdag", env!("CARGO_BIN_EXE_nixdag"))
+        .env("make", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/affected-repository.sh"))
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a commit touches, beside the commit before.
+const COMMITS: &str = "\
+leaf: leaf
+library: app library tool
+docs:
+lock: pinned
+rename:
+comment:
+variable: app tool
+version: app library tool
+dependency-added: twig
+removed:
+new: fresh
+";
+
+#[test]
+fn each_commit_affects_exactly_what_it_touches() {
+    for nix in FreshNix::every_version() {
+        let said = script(
+            &nix,
+            r##"
+            $make; cd repository; before=start
+            for tag in leaf library docs lock rename comment variable version dependency-added removed new; do
+              git checkout -q $tag
+              $nixdag plan . --base $before --system x86_64-linux --format json 2> ../messages > ../plan.json
+              jq -e '[.skipped[].reason] | all(. == "unaffected")' ../plan.json > /dev/null
+              jq -r --arg tag $tag '$tag + ":" + ([.jobs[].targets[][2]] | sort | map(" " + .) | join(""))' ../plan.json
+              before=$tag
+            done"##,
+        );
+        assert_eq!(said, COMMITS);
+    }
+}
+
+#[test]
+fn a_change_of_ignored_files_is_not_evaluated() {
+    let nix = FreshNix::new();
+    let said = script(
+        &nix,
+        r##"
+        $make; cd repository; git checkout -q docs
+        echo 'ignore: [docs/, "*.md"]' > ../settings.yml
+        mkdir ../only-git; ln -s "$(command -v git)" ../only-git/git
+        PATH=$PWD/../only-git "$nixdag" plan . --base library --settings ../settings.yml --format json 2> ../said
+        grep -q 'all 2 files that differ' ../said
+        PATH=$PWD/../only-git "$nixdag" generate . --base library --settings ../settings.yml > ../config.yml
+        grep -q 'files that differ' ../config.yml; grep -q 'gate' ../config.yml
+        PATH=$PWD/../only-git "$nixdag" explain . leaf --base library --settings ../settings.yml | grep -q 'ignored'
+        # One file that counts, one that has been changed but not committed, the settings themselves: each is evaluated.
+        echo 'ignore: [docs/]' > ../settings.yml
+        $nixdag plan . --base library --settings ../settings.yml --format json 2> ../said | jq -c .base | grep -v ignored
+        grep -q '0 of 5 targets' ../said
+        echo 'ignore: [docs/, "*.md", nixdag.yml]' > nixdag.yml; git add nixdag.yml
+        $nixdag plan . --base library --format json 2> ../said | jq -c .base | grep -v ignored
+        "##,
+    );
+    let plan: Value = serde_json::Deserializer::from_str(&said).into_iter().next().unwrap().unwrap();
+    assert_eq!(plan["base"]["ignored_changes"], 2);
+    assert_eq!((&plan["jobs"], &plan["skipped"]), (&json!([]), &json!([])));
+    assert!(plan["flake"]["revision"].is_string());
+}
+
+/// Each of them plans everything, or what is right, and says so.
+#[test]
+fn a_base_that_is_odd_means_that_more_is_built() {
+    for nix in FreshNix::every_version() {
+        let said = script(
+            &nix,
+            r##"
+            out=$PWD; $make; cd repository; git checkout -q -b feature leaf
+            plan() {
+              "$nixdag" plan "$@" --system x86_64-linux --format json 2> $out/messages > $out/plan.json || { cat $out/messages; return; }
+              jq -r '([.jobs[].targets[][2]] | sort | join(" ")) + " | base " + (if .base then "there" else "none" end)' $out/plan.json
+              grep -o 'no base to compare with\|does not evaluate\|do not evaluate\|[0-9]* of [0-9]* targets' $out/messages || true
+            }
+            echo "# no base asked for"; plan .
+            echo "# missing"; plan . --base 1111111111111111111111111111111111111111
+            echo "# base == head"; plan . --base HEAD
+            echo "# dirty"; echo dirty > src/app; plan . --base HEAD; git checkout -q src/app
+            echo "# syntax error at the base"
+            cp packages.nix ..; echo '}}' >> packages.nix; git commit -q -a -m broken; cp ../packages.nix .; git commit -q -a -m mended
+            plan . --base HEAD~1
+            echo "# an attribute fails at the base"
+            sed -i 's/  leaf = .*/  leaf = throw "x";/' packages.nix; git commit -q -a -m fails; cp ../packages.nix .; git commit -q -a -m mended
+            plan . --base HEAD~1
+            echo "# no flake at the base"
+            git checkout -q --orphan fresh; git rm -q --cached flake.nix; git commit -q -m none; git add flake.nix; git commit -q -m flake
+            plan . --base HEAD~1
+            echo "# first commit"; plan . --base HEAD~2
+            echo "# path, and no repository"; plan "path:$PWD" --base HEAD
+            mkdir ../plain; cp -R flake.nix flake.lock packages.nix src ../plain; (cd ../plain; plan . --base HEAD)
+            echo "# folder below the root"
+            mkdir below; git mv flake.nix flake.lock packages.nix src below; git commit -q -m below
+            echo x >> below/src/leaf; git commit -q -a -m leaf; plan ./below --base HEAD~1; (cd below/src; plan ../../below --base HEAD~1)
+            echo "# the work tree is left alone"; git status --porcelain; git stash list; git worktree list | wc -l
+            "##,
+        );
+        assert_eq!(said, ODD_BASES);
+    }
+}
+
+const ODD_BASES: &str = "\
+# no base asked for
+app leaf library pinned tool | base none
+# missing
+app leaf library pinned tool | base none
+no base to compare with
+# base == head
+ | base there
+0 of 5 targets
+# dirty
+app tool | base there
+2 of 5 targets
+# syntax error at the base
+app leaf library pinned tool | base there
+do not evaluate
+5 of 5 targets
+# an attribute fails at the base
+leaf | base there
+do not evaluate
+1 of 5 targets
+# no flake at the base
+app leaf library pinned tool | base none
+does not evaluate
+# first commit
+app leaf library pinned tool | base none
+no base to compare with
+# path, and no repository
+app leaf library pinned tool | base none
+no base to compare with
+app leaf library pinned tool | base none
+no base to compare with
+# folder below the root
+leaf | base there
+1 of 5 targets
+leaf | base there
+1 of 5 targets
+# the work tree is left alone
+1
+";
+
+#[test]
+fn clones_of_a_ci_know_enough() {
+    for nix in FreshNix::every_version() {
+        let said = script(
+            &nix,
+            r##"
+            out=$PWD; $make; git -C repository checkout -q main
+            git -C repository config uploadpack.allowFilter true
+            git -C repository checkout -q -b feature library; echo feature > repository/src/leaf; git -C repository commit -q -a -m feature
+            git -C repository checkout -q main
+            clone() { git clone -q --branch feature "$@" "file://$PWD/repository" clone; cd clone; }
+            plan() {
+              "$nixdag" plan "$@" --system x86_64-linux --format json 2> $out/messages > $out/plan.json || { cat $out/messages; return; }
+              jq -r '[.jobs[].targets[][2]] | sort | join(" ")' $out/plan.json
+            }
+            echo "# whole"; clone; plan . --base auto; cd ..; rm -rf clone
+            echo "# blobless"; clone --filter=blob:none; plan . --base auto; cd ..; rm -rf clone
+            echo "# shallow"; clone --depth=1; plan 'git+file:.?shallow=1' --base auto; cd ..; rm -rf clone
+            echo "# default branch"; clone; git checkout -q main; plan . --base auto; grep -c 'default branch' $out/messages
+            "##,
+        );
+        assert_eq!(
+            said,
+            "# whole\nleaf\n# blobless\nleaf\n# shallow\nleaf\n# default branch\napp fresh library pinned twig\n1\n"
+        );
+    }
 }

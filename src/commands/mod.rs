@@ -5,6 +5,7 @@ mod change;
 mod completions;
 mod continue_pipeline;
 mod evaluation;
+mod explain;
 mod generate;
 mod graph;
 mod plan;
@@ -38,6 +39,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         Command::Plan(args) => plan::run(&args),
         Command::Graph(args) => graph::run(&args),
+        Command::Explain(args) => explain::run(args),
         Command::Generate(args) => generate::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Report(args) => report::run(&args),

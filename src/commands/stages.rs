@@ -34,28 +34,46 @@ struct Evaluated {
 ///
 /// What there is to be said about the plan goes to standard error; `also` are granularities to compare it with.
 pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
+    Ok(planned(settings, also)?.made)
+}
+
+/// A plan, and what it was made from.
+pub(super) struct Planned {
+    pub made: Made,
+    /// All targets, those that the plan leaves out included; none where nothing was evaluated.
+    pub targets: Vec<Target>,
+    /// The base; none where there is none, or nothing was evaluated.
+    pub base: Option<BaseEvaluation>,
+}
+
+impl From<Plan> for Planned {
+    fn from(plan: Plan) -> Self {
+        let made = Made { plan, notes: Vec::new(), run: None, others: Vec::new() };
+        Self { made, targets: Vec::new(), base: None }
+    }
+}
+
+/// The same, with what it was made from.
+pub(super) fn planned(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
     for warning in &settings.warnings {
         eprintln!("warning: {warning}");
     }
     let chosen = change::choose(settings);
     if let Some(plan) = chosen.as_ref().and_then(|chosen| change::without_effect(chosen, settings)) {
-        return Ok(read(plan));
+        return Ok(plan.into());
     }
     let evaluated = match &settings.source {
         Source::Plan(path) => {
             let plan = json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
-            return Ok(read(plan));
+            return Ok(plan.into());
         }
         Source::Roots(path) => recorded(path, settings)?,
         Source::Flake(flake) => evaluated(flake, settings)?,
     };
     let base = change::evaluate(chosen.as_ref(), settings)?;
-    make_plan(evaluated, base.as_ref(), settings, also)
-}
-
-/// A plan that nothing is known of but what it says.
-fn read(plan: Plan) -> Made {
-    Made { plan, notes: Vec::new(), run: None, others: Vec::new() }
+    let targets = evaluated.targets.clone();
+    let made = make_plan(evaluated, base.as_ref(), settings, also)?;
+    Ok(Planned { made, targets, base })
 }
 
 /// Plans what was evaluated.
@@ -134,8 +152,12 @@ fn selection(settings: &Settings, defaults: &[&str]) -> Result<Vec<Pattern>> {
 pub(super) fn load<'a>(roots: impl Iterator<Item = &'a str>, settings: &Settings) -> Result<Graph> {
     let roots: Vec<&str> = roots.collect();
     let store_dir = roots.first().and_then(|root| root.rsplit_once('/')).map_or(DEFAULT_STORE_DIR, |(dir, _)| dir);
-    let dir = settings.drv_dir.as_deref().unwrap_or(Path::new(store_dir));
-    Graph::load(roots.iter().copied(), dir, store_dir)
+    Graph::load(roots.iter().copied(), drv_dir(store_dir, settings), store_dir)
+}
+
+/// The folder with the `.drv` files of a store directory.
+pub(super) fn drv_dir<'a>(store_dir: &'a str, settings: &'a Settings) -> &'a Path {
+    settings.drv_dir.as_deref().unwrap_or(Path::new(store_dir))
 }
 
 fn source(available: &Available) -> Result<availability::Source> {

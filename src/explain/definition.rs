@@ -1,0 +1,391 @@
+//! What differs between the definitions of two derivations, beyond the paths of their inputs.
+//!
+//! In: a derivation of the head, its counterpart at the base, and how their inputs are paired. Out: [`Change`]s, with values cut
+//! to what differs and fit for a terminal. Each path of a paired input, of a source and of an own output is taken for the same on
+//! both sides, so that what remains is what somebody wrote.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::pairing::Pairing;
+use crate::graph::{DrvId, Graph, OutputSet};
+use crate::nix::derivation::{Derivation, Text};
+use crate::nix::store_path;
+use crate::printable::printable;
+
+/// Characters of a value that are shown.
+const MAX_VALUE: usize = 160;
+
+/// Characters that are shown around a difference.
+const CONTEXT: usize = 24;
+
+/// The variable that holds all structured attributes.
+const STRUCTURED: &[u8] = b"__json";
+
+/// What a change is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A file or folder that is no output of a derivation.
+    Source,
+    /// A variable of the environment, or a structured attribute.
+    Environment,
+    /// The program that builds it.
+    Builder,
+    /// One of the builder's arguments, counted from 1.
+    Argument,
+    /// The system that it is built on.
+    System,
+    /// One of its outputs: whether it has it, or the content that is known beforehand.
+    Output,
+    /// A derivation that it takes outputs from.
+    Dependency,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Change {
+    /// What it is in.
+    pub kind: Kind,
+    /// Name of the variable, number of the argument, name of the output, the dependency or the source; else empty.
+    pub name: String,
+    /// At the base, cut; none where it is not there.
+    pub old: Option<String>,
+    /// At the head, cut; none where it is not there.
+    pub new: Option<String>,
+}
+
+/// One derivation and the words that stand for the paths in it.
+struct Side<'a> {
+    drv: &'a Derivation<'a>,
+    store_dir: &'a str,
+    /// From the hash of a path to its base name and the number that stands for it.
+    words: HashMap<Vec<u8>, (Vec<u8>, usize)>,
+}
+
+/// All differences, in a fixed order.
+pub fn changes(
+    graph: &Graph,
+    (head, head_drv): (DrvId, &Derivation),
+    (base, base_drv): (DrvId, &Derivation),
+    pairing: &Pairing,
+) -> Vec<Change> {
+    let mut found = Vec::new();
+    let mut names: Vec<String> = Vec::new();
+    let side = |drv| Side { drv, store_dir: graph.store_dir(), words: HashMap::new() };
+    let (mut new, mut old) = (side(head_drv), side(base_drv));
+
+    for (head, base) in pairing.pairs.iter().copied().chain([(head, base)]) {
+        let outputs = |id: DrvId| graph.node(id).outputs.iter();
+        for output in outputs(head) {
+            if let Some(path) = &output.base {
+                new.know(path.as_bytes(), names.len());
+            }
+            let partner = outputs(base).find(|other| other.name == output.name);
+            if let Some(path) = partner.and_then(|partner| partner.base.as_ref()) {
+                old.know(path.as_bytes(), names.len());
+            }
+            names.push(output.base.as_deref().map_or_else(String::new, |base| store_path::name_of(base).to_owned()));
+        }
+    }
+    for (ids, side) in [(&pairing.added, &mut new), (&pairing.removed, &mut old)] {
+        for output in ids.iter().flat_map(|&id| graph.node(id).outputs.iter()) {
+            if let Some(path) = &output.base {
+                side.know(path.as_bytes(), names.len());
+                names.push(store_path::name_of(path).to_owned());
+            }
+        }
+    }
+    sources(&mut new, &mut old, &mut names, &mut found);
+
+    environment(&new, &old, &names, &mut found);
+    let mut compare = |kind, name: String, old: Option<Cow<[u8]>>, new: Option<Cow<[u8]>>| {
+        found.extend(change(kind, name, old.as_deref(), new.as_deref(), &names));
+    };
+    compare(
+        Kind::Builder,
+        String::new(),
+        Some(old.normal(&base_drv.builder.bytes())),
+        Some(new.normal(&head_drv.builder.bytes())),
+    );
+    compare(Kind::System, String::new(), Some(base_drv.system.bytes()), Some(head_drv.system.bytes()));
+    for at in 0..head_drv.arguments.len().max(base_drv.arguments.len()) {
+        let argument = |side: &Side| Some(side.normal(&side.drv.arguments.get(at)?.bytes()).into_owned());
+        compare(Kind::Argument, (at + 1).to_string(), argument(&old).map(Cow::Owned), argument(&new).map(Cow::Owned));
+    }
+    outputs(&new, &old, &mut found);
+
+    let name = |id: DrvId| graph.node(id).name().to_owned();
+    let taken = |id: DrvId, of: DrvId| taken_outputs(graph, id, of);
+    found.extend(pairing.added.iter().map(|&id| Change {
+        kind: Kind::Dependency,
+        name: printable(&name(id)),
+        old: None,
+        new: Some(taken(head, id)),
+    }));
+    found.extend(pairing.removed.iter().map(|&id| Change {
+        kind: Kind::Dependency,
+        name: printable(&name(id)),
+        old: Some(taken(base, id)),
+        new: None,
+    }));
+    for &(now, before) in &pairing.pairs {
+        let (new, old) = (taken(head, now), taken(base, before));
+        if new != old {
+            found.push(Change { kind: Kind::Dependency, name: printable(&name(now)), old: Some(old), new: Some(new) });
+        }
+    }
+    // What a dependency's coming and going does to variables is seen by itself; the hash of a fetch stands in its variables.
+    let hash_is_said = found.iter().any(|change| change.kind == Kind::Environment && change.name == "outputHash");
+    found.retain(|change| change.kind != Kind::Output || !hash_is_said || change.old.is_none() || change.new.is_none());
+    found.sort();
+    found
+}
+
+/// The names of the outputs that one derivation takes from another.
+fn taken_outputs(graph: &Graph, consumer: DrvId, of: DrvId) -> String {
+    let input = graph.inputs(consumer).iter().find(|input| input.drv == of);
+    let set = input.map_or_else(OutputSet::default, |input| input.outputs);
+    let outputs = graph.node(of).outputs.iter().enumerate().filter(|(index, _)| set.has(*index));
+    printable(&outputs.map(|(_, output)| &*output.name).collect::<Vec<_>>().join(", "))
+}
+
+/// Pairs sources by name, gives each pair a word, and notes those that differ.
+fn sources<'d>(new: &mut Side<'d>, old: &mut Side<'d>, names: &mut Vec<String>, found: &mut Vec<Change>) {
+    let by_name = |side: &Side| {
+        let mut sources: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+        for path in &side.drv.sources {
+            let path = path.bytes();
+            let base = path.strip_prefix(side.store_dir.as_bytes()).and_then(|rest| rest.strip_prefix(b"/"));
+            let base = base.unwrap_or(&path).to_vec();
+            let name = store_path::name_of(&String::from_utf8_lossy(&base)).to_owned();
+            sources.entry(name).or_default().push(base);
+        }
+        sources
+    };
+    let (mut at_head, mut at_base) = (by_name(new), by_name(old));
+    let all: BTreeSet<String> = at_head.keys().chain(at_base.keys()).cloned().collect();
+    for name in all {
+        let (mut now, mut before) =
+            (at_head.remove(&name).unwrap_or_default(), at_base.remove(&name).unwrap_or_default());
+        // The same path means the same content.
+        let same: Vec<Vec<u8>> = now.iter().filter(|path| before.contains(path)).cloned().collect();
+        now.retain(|path| !same.contains(path));
+        before.retain(|path| !same.contains(path));
+        for at in 0..now.len().max(before.len()) {
+            let shown = |side: &Side, path: &Vec<u8>| {
+                printable(&format!("{}/{}", side.store_dir, String::from_utf8_lossy(path)))
+            };
+            found.push(Change {
+                kind: Kind::Source,
+                name: printable(&name),
+                old: before.get(at).map(|path| shown(old, path)),
+                new: now.get(at).map(|path| shown(new, path)),
+            });
+            for (path, side) in [(now.get(at), &mut *new), (before.get(at), &mut *old)] {
+                if let Some(path) = path {
+                    side.know(path, names.len());
+                }
+            }
+            names.push(name.clone());
+        }
+    }
+}
+
+fn outputs(new: &Side, old: &Side, found: &mut Vec<Change>) {
+    let by_name = |side: &Side| -> BTreeMap<Vec<u8>, String> {
+        let describe = |hash: Text, algorithm: Text| match hash.is_empty() && algorithm.is_empty() {
+            true => "from its inputs".to_owned(),
+            false => printable(&String::from_utf8_lossy(&[&*algorithm.bytes(), b":", &*hash.bytes()].concat())),
+        };
+        let outputs = side.drv.outputs.iter();
+        outputs.map(|output| (output.name.bytes().into_owned(), describe(output.hash, output.hash_algorithm))).collect()
+    };
+    let (now, before) = (by_name(new), by_name(old));
+    for name in now.keys().chain(before.keys().filter(|name| !now.contains_key(*name))) {
+        if now.get(name) != before.get(name) {
+            found.push(Change {
+                kind: Kind::Output,
+                name: printable(&String::from_utf8_lossy(name)),
+                old: before.get(name).cloned(),
+                new: now.get(name).cloned(),
+            });
+        }
+    }
+}
+
+fn environment(new: &Side, old: &Side, names: &[String], found: &mut Vec<Change>) {
+    let variables = |side: &Side| -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let each = side.drv.environment.iter();
+        each.map(|(name, value)| (name.bytes().into_owned(), side.normal(&value.bytes()).into_owned())).collect()
+    };
+    let (mut now, mut before) = (variables(new), variables(old));
+    // Each structured attribute is compared by itself, where both sides have them.
+    if let (Some(head), Some(base)) = (structured(&now), structured(&before)) {
+        now.remove(STRUCTURED);
+        before.remove(STRUCTURED);
+        now.extend(head);
+        before.extend(base);
+    }
+    for name in now.keys().chain(before.keys().filter(|name| !now.contains_key(*name))) {
+        let shown = printable(&String::from_utf8_lossy(name));
+        found.extend(change(
+            Kind::Environment,
+            shown,
+            before.get(name).map(Vec::as_slice),
+            now.get(name).map(Vec::as_slice),
+            names,
+        ));
+    }
+}
+
+fn structured(variables: &BTreeMap<Vec<u8>, Vec<u8>>) -> Option<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let object: serde_json::Map<String, Value> = serde_json::from_slice(variables.get(STRUCTURED)?).ok()?;
+    let text = |value: Value| match value {
+        Value::String(text) => text.into_bytes(),
+        other => other.to_string().into_bytes(),
+    };
+    Some(object.into_iter().map(|(name, value)| (name.into_bytes(), text(value))).collect())
+}
+
+impl Side<'_> {
+    /// Notes the number of a path.
+    fn know(&mut self, base: &[u8], word: usize) {
+        let hash = base.get(..store_path::HASH_LEN).unwrap_or(base).to_vec();
+        self.words.insert(hash, (base.to_vec(), word));
+    }
+
+    /// A value with a word for each path that is known: `\x01<number>\x02`. Places for outputs that only the build
+    /// tells are all the same, as they depend on the whole derivation.
+    fn normal<'v>(&self, value: &'v [u8]) -> Cow<'v, [u8]> {
+        const PLACE: usize = 53;
+        let mut normal = Vec::new();
+        let mut copied = 0;
+        for slash in memchr::memchr_iter(b'/', value) {
+            if slash < copied {
+                continue;
+            }
+            let rest = &value[slash..];
+            if let Some(behind) = rest.strip_prefix(self.store_dir.as_bytes()).and_then(|rest| rest.strip_prefix(b"/"))
+            {
+                let known = behind.get(..store_path::HASH_LEN).and_then(|hash| self.words.get(hash));
+                if let Some((base, word)) = known.filter(|(base, _)| behind.starts_with(base)) {
+                    normal.extend_from_slice(&value[copied..slash]);
+                    normal.extend_from_slice(format!("\x01{word}\x02").as_bytes());
+                    copied = slash + self.store_dir.len() + 1 + base.len();
+                }
+            } else if rest.len() >= PLACE && rest[1..PLACE].iter().all(|byte| is_base32(*byte)) {
+                normal.extend_from_slice(&value[copied..slash]);
+                normal.extend_from_slice(b"\x01\x02");
+                copied = slash + PLACE;
+            }
+        }
+        if copied == 0 {
+            return Cow::Borrowed(value);
+        }
+        normal.extend_from_slice(&value[copied..]);
+        Cow::Owned(normal)
+    }
+}
+
+fn is_base32(byte: u8) -> bool {
+    byte.is_ascii_digit() || byte.is_ascii_lowercase() && !b"eotu".contains(&byte)
+}
+
+/// The change from one normal value to another, if they differ.
+fn change(kind: Kind, name: String, old: Option<&[u8]>, new: Option<&[u8]>, names: &[String]) -> Option<Change> {
+    if old == new {
+        return None;
+    }
+    let (old, new) = (old.map(|value| show(value, names)), new.map(|value| show(value, names)));
+    let (old, new) = match (old, new) {
+        (Some(old), Some(new)) => {
+            let (old, new) = cut(&old, &new);
+            (Some(old), Some(new))
+        }
+        (old, new) => (old.map(|value| cut(&value, "").0), new.map(|value| cut(&value, "").0)),
+    };
+    Some(Change { kind, name, old, new })
+}
+
+/// A normal value as people read it: `{name}` for a path.
+fn show(value: &[u8], names: &[String]) -> String {
+    let text = String::from_utf8_lossy(value);
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = &*text;
+    while let Some((before, after)) = rest.split_once('\x01') {
+        shown.push_str(before);
+        match after.split_once('\x02') {
+            Some((word, behind)) if word.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let name = word.parse::<usize>().ok().and_then(|word| names.get(word));
+                shown.push_str(&name.map_or_else(|| "{?}".to_owned(), |name| format!("{{{name}}}")));
+                rest = behind;
+            }
+            _ => {
+                shown.push('\x01');
+                rest = after;
+            }
+        }
+    }
+    shown.push_str(rest);
+    printable(&shown)
+}
+
+/// Two values, cut to where they differ.
+fn cut(old: &str, new: &str) -> (String, String) {
+    let same = old.chars().zip(new.chars()).take_while(|(a, b)| a == b).count();
+    let start = if same > 2 * CONTEXT { same - CONTEXT } else { 0 };
+    let (old_rest, new_rest): (Vec<char>, Vec<char>) =
+        (old.chars().skip(start).collect(), new.chars().skip(start).collect());
+    let same_end = old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(a, b)| a == b).count();
+    let window = |rest: &[char]| {
+        let differs = rest.len() - same_end.min(rest.len());
+        let end = if rest.len() <= MAX_VALUE {
+            rest.len()
+        } else {
+            (differs + CONTEXT).clamp(CONTEXT, MAX_VALUE).min(rest.len())
+        };
+        let mut shown = if start > 0 { "…".to_owned() } else { String::new() };
+        shown.extend(&rest[..end]);
+        if end < rest.len() {
+            shown.push('…');
+        }
+        shown
+    };
+    (window(&old_rest), window(&new_rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_cut_to_where_they_differ() {
+        assert_eq!(cut("a b", "a c"), ("a b".into(), "a c".into()));
+        let (before, after) = ("x".repeat(500), "y".repeat(500));
+        let (old, new) = cut(&format!("{before}1{after}"), &format!("{before}22{after}"));
+        assert_eq!(old, format!("…{}1{}…", "x".repeat(CONTEXT), "y".repeat(CONTEXT)));
+        assert_eq!(new, format!("…{}22{}…", "x".repeat(CONTEXT), "y".repeat(CONTEXT)));
+        assert!(cut(&"ü".repeat(10_000), "").0.chars().count() <= MAX_VALUE + 2);
+        // A part that is repeated is in both ends.
+        assert_eq!(cut("aa", "aaa"), ("aa".into(), "aaa".into()));
+    }
+
+    #[test]
+    fn known_paths_become_words_and_others_stay() {
+        let drv = Derivation::default();
+        let name = "004ldcwhncm4f629h5cdaa9zyn40ak37-lib-1.0";
+        let mut side = Side { drv: &drv, store_dir: "/nix/store", words: HashMap::new() };
+        side.know(name.as_bytes(), 0);
+        let names = ["lib-1.0".to_owned()];
+        let shown = |text: &str| show(&side.normal(text.as_bytes()), &names);
+        assert_eq!(shown(&format!("-L/nix/store/{name}/lib:/nix/store/{name}.tar")), "-L{lib-1.0}/lib:{lib-1.0}.tar");
+        let other = "/nix/store/104ldcwhncm4f629h5cdaa9zyn40ak37-lib-1.0";
+        assert_eq!(shown(other), other);
+        assert_eq!(shown("/0k2gpzkwdn1vpsxhq6bwhaj7chak1kqcv0a9zfrbn8dk3v6lrgga/bin"), "{?}/bin");
+        assert_eq!(shown("/nix/store//nix/store\x01\x02\x013"), "/nix/store//nix/store{?}\\u{1}3");
+    }
+}
