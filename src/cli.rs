@@ -117,6 +117,15 @@ pub struct GenerateArgs {
     /// What a pipeline takes from earlier ones through the CI's own cache [default: branch]
     #[arg(long, value_enum, help_heading = "Jobs")]
     pub reuse: Option<ReuseKind>,
+    /// Add the jobs, workflows, orbs, executors, commands and parameters of this configuration
+    #[arg(long, value_name = "FILE", action = clap::ArgAction::Append, help_heading = "Your own configuration")]
+    pub merge: Vec<PathBuf>,
+    /// Declare the pipeline parameters of this configuration, which is the one that sets the pipeline up
+    #[arg(long, value_name = "FILE", help_heading = "Your own configuration")]
+    pub parameters_from: Option<PathBuf>,
+    /// Declare a pipeline parameter: its type is `string`, `boolean`, `integer` or `enum` (with `a|b` as values)
+    #[arg(long, value_name = "NAME=TYPE:DEFAULT", action = clap::ArgAction::Append, help_heading = "Your own configuration")]
+    pub pipeline_parameter: Vec<String>,
     #[command(flatten)]
     pub signing: SigningArgs,
 }

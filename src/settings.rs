@@ -1,5 +1,6 @@
 //! Settings: what the stages are told, resolved once. A flag wins over `nixdag.yml`, that over the default.
 
+mod additions;
 pub mod change;
 pub mod evaluation;
 pub mod file;

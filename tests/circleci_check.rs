@@ -45,7 +45,10 @@ workflows:
 "#;
 
 fn problems(text: &str, limits: &Limits) -> Vec<String> {
-    check::check(&serde_yaml::from_str(text).unwrap(), limits)
+    let config = serde_yaml::from_str(text).unwrap();
+    let mut problems = check::check(&config, limits);
+    problems.extend(check::check_own(&config, |name| name == "foreign"));
+    problems
 }
 
 /// The sound configuration with one piece replaced has exactly the problems named.
@@ -61,6 +64,12 @@ fn assert_problem(old: &str, new: &str, expected: &[&str]) {
 #[test]
 fn a_sound_configuration_has_no_problem() {
     assert_eq!(problems(SOUND, &LIMITS), Vec::<String>::new());
+}
+
+#[test]
+fn jobs_of_others_need_no_filters() {
+    let more = "      - test: { name: foreign }\n      - gate:";
+    assert_eq!(problems(&SOUND.replace("      - gate:", more), &LIMITS), Vec::<String>::new());
 }
 
 macro_rules! refuses {
@@ -89,7 +98,7 @@ refuses! {
     an_undeclared_parameter: "<< parameters.id >>..\"," => "<< parameters.key >>..\",", "uses the parameter `key`";
     an_unknown_step: "- checkout" => "- check_out", "step `check_out`";
     a_step_with_two_names: "- checkout" => "- { checkout: {}, run: {} }", "not one name";
-    an_unnamed_run_step: "run: { name: Test, command: \"true\" }" => "run: \"true\"", "without a name", "without a command";
+    an_unnamed_run_step: "run: { name: Test, command: \"true\" }" => "run: \"true\"", "without a name";
     a_run_step_without_a_command: "run: { name: Test, command: \"true\" }" => "run: { name: Test }", "without a command";
     a_when_without_a_condition: "condition: << parameters.attach >>, " => "", "without `condition`";
     a_cache_step_without_a_key: "- checkout" => "- restore_cache: { name: x }", "without a key";
@@ -114,6 +123,7 @@ refuses! {
     no_filters: ", filters: pipeline.git.tag" => "", "no filters for tags";
     filters_for_branches_only: "{ tags: { only: /.*/ } }" => "{ branches: { only: main } }", "no filters for tags";
     a_template_in_a_filter: "filters: pipeline.git.tag" => "filters: \"<< pipeline.git.tag >>\"", "which filters do not take";
+    an_undeclared_pipeline_parameter: "cat \\\\<<EOF" => "<< pipeline.parameters.x >>", "parameter `x` is used, but not declared";
     a_workflow_without_jobs: "workflows:\n" => "workflows:\n  empty: { jobs: [] }\n", "`empty` has no jobs";
     a_gate_that_runs_something: "gate: { type: no-op }" => "gate: { type: approval }", "of type `no-op`";
     no_gate: "      - gate:" => "      - test:", "the name `test`", "a cycle", "lacks the job `gate`";

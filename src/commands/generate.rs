@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::provider::circleci::steps::BUNDLE_DIR;
 use crate::provider::{
     Provider,
-    circleci::{BundleReference, HandOff, Options, Reuse},
+    circleci::{BundleReference, HandOff, Options, Reuse, merge},
 };
 use crate::secret::Secret;
 use crate::settings::{Delivery, Settings};
@@ -29,6 +29,10 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         HandOff::Cache(_) => HandOffKind::Cache,
     });
     let plan = stages::plan(&settings, &[])?.plan;
+    let mut additions = settings.additions(args)?;
+    for warning in merge::requires::resolve(&mut additions.merge, &plan)? {
+        eprintln!("warning: {warning}");
+    }
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, &settings)).transpose()?;
     let options = Options {
         executors: settings.executors.clone(),
@@ -37,6 +41,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         reuse: delivery.reuse,
         default_branch: delivery.default_branch,
         signing: delivery.signing,
+        parameters: additions.parameters,
+        merge: additions.merge,
         ..Options::default()
     };
     let config = Provider::CircleCi.generate(&plan, &options)?;

@@ -4,6 +4,9 @@
 //! So every string that is not plainly a word is double-quoted, and what a reader might refuse or fold is escaped.
 //! The text holds no tabs, no anchors, no aliases and no tags.
 
+pub mod read;
+mod scalar;
+
 use std::fmt::Write;
 
 /// A value to be written.
@@ -19,8 +22,12 @@ pub enum Yaml {
     Script(String),
     /// A whole number.
     Integer(i64),
+    /// A number with a point, as it is written.
+    Float(String),
     /// `true` or `false`.
     Bool(bool),
+    /// `null`.
+    Null,
 }
 
 impl Yaml {
@@ -37,6 +44,20 @@ impl Yaml {
     /// A mapping with one key.
     pub fn entry(key: impl Into<String>, value: Yaml) -> Self {
         Self::Map(vec![(key.into(), value)])
+    }
+
+    /// The value under a key of a mapping.
+    pub fn get(&self, key: &str) -> Option<&Yaml> {
+        let Self::Map(entries) = self else { return None };
+        entries.iter().find(|(known, _)| known == key).map(|(_, value)| value)
+    }
+
+    /// The string that it is.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) | Self::Script(text) => Some(text),
+            _ => None,
+        }
     }
 
     /// A sequence of strings.
@@ -136,7 +157,9 @@ fn inline(out: &mut String, value: &Yaml, indent: usize) {
             None => string(out, text),
         },
         Yaml::Integer(number) => write!(out, "{number}").expect("a string takes every text"),
+        Yaml::Float(number) => out.push_str(number),
         Yaml::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
+        Yaml::Null => out.push_str("null"),
     }
 }
 

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::change::{FileGlobs, UnaffectedNames};
 use super::evaluation::EvaluationEntry;
-use super::yaml::{self, Choice, List, PatternText, PublicKeyText, Scalar, Texts, mapping};
+use super::yaml::{self, Choice, List, PatternText, PublicKeyText, Scalar, Texts, Word, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task, VARIABLE_PREFIX, is_variable};
 use crate::plan::names::RESERVED;
@@ -65,6 +65,12 @@ pub struct SettingsFile {
     pub concurrency: Option<Count>,
     /// `evaluation`
     pub evaluation: Option<EvaluationEntry>,
+    /// `merge`
+    pub merge: Option<List<Word>>,
+    /// `parameters_from`
+    pub parameters_from: Option<String>,
+    /// `pipeline_parameters`
+    pub pipeline_parameters: Option<List<Word>>,
     /// `final`
     pub final_jobs: Option<List<FinalJobEntry>>,
 }
@@ -84,6 +90,9 @@ mapping!(SettingsFile, "a mapping of settings", {
     "ignore" => ignore,
     "concurrency" => concurrency,
     "evaluation" => evaluation,
+    "merge" => merge,
+    "parameters_from" => parameters_from,
+    "pipeline_parameters" => pipeline_parameters,
     "final" => final_jobs,
 });
 

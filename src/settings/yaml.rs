@@ -4,7 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use anyhow::Result;
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use crate::nearest::nearest;
 use crate::nix::signature::PublicKey;
@@ -137,6 +138,15 @@ impl<'de, T: Deserialize<'de> + Expected> Deserialize<'de> for List<T> {
 pub trait Expected {
     /// The plural.
     const PLURAL: &'static str;
+}
+
+/// A string.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Word(pub String);
+
+impl Expected for Word {
+    const PLURAL: &'static str = "strings";
 }
 
 /// A pattern of attributes, as a string.

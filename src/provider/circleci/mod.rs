@@ -8,7 +8,9 @@ pub mod check;
 pub mod classes;
 pub mod continuation;
 pub mod final_steps;
+pub mod merge;
 pub mod options;
+pub mod pipeline_parameters;
 pub mod steps;
 pub mod template;
 
@@ -49,7 +51,9 @@ pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
     options.check()?;
     let text = write(plan, options)?;
     let config = serde_yaml::from_str(&text).context("the generated configuration is no YAML")?;
-    let problems = check::check(&config, &options.limits);
+    let mut problems = check::check(&config, &options.limits);
+    let foreign: BTreeSet<&str> = merge::job_names(&options.merge).collect();
+    problems.extend(check::check_own(&config, |name| foreign.contains(name)));
     ensure!(problems.is_empty(), "CircleCI would refuse the configuration:\n  {}", problems.join("\n  "));
     Ok(text)
 }
@@ -96,19 +100,19 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
     if !options.parameters.is_empty() {
         let declared =
             options.parameters.iter().map(|parameter| (parameter.name.clone(), declaration(&parameter.default)));
-        config.push(("parameters", Yaml::map(declared)));
+        config.push(("parameters".to_owned(), Yaml::map(declared)));
     }
     if !executors.is_empty() {
-        config.push(("executors", Yaml::Map(executors)));
+        config.push(("executors".to_owned(), Yaml::Map(executors)));
     }
-    config.push(("jobs", Yaml::Map(jobs)));
-    config.push(("workflows", Yaml::entry(WORKFLOW, Yaml::entry("jobs", Yaml::List(invocations)))));
+    config.push(("jobs".to_owned(), Yaml::Map(jobs)));
+    config.push(("workflows".to_owned(), Yaml::entry(WORKFLOW, Yaml::entry("jobs", Yaml::List(invocations)))));
 
     let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
     Ok(format!(
         "# Made by nixdag {}: change the flake or nixdag.yml, not this file.\n{why}version: 2.1\n{}",
         env!("CARGO_PKG_VERSION"),
-        yaml::to_string(&Yaml::map(config))
+        yaml::to_string(&Yaml::Map(merge::merge(config, &options.merge)?))
     ))
 }
 

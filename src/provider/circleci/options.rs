@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::merge::UserConfig;
 use crate::executor::{self, Executor};
 use crate::nix::signature::PublicKeys;
 use crate::provider::Limits;
@@ -24,6 +25,8 @@ pub struct Options {
     pub signing: Signing,
     /// Pipeline parameters that the setup configuration takes: CircleCI passes them on, so they have to be declared again.
     pub parameters: Vec<PipelineParameter>,
+    /// Configurations of the user's own that join the generated one.
+    pub merge: Vec<UserConfig>,
     /// The Nix for machines that have none.
     pub nix: NixRelease,
     /// The nixdag for systems other than the bundle's.
@@ -42,6 +45,7 @@ impl Default for Options {
             default_branch: None,
             signing: Signing { public_keys: PublicKeys::default(), variable: VariableName::signing_key() },
             parameters: Vec::new(),
+            merge: Vec::new(),
             nix: NixRelease::default(),
             downloads: Vec::new(),
             limits: super::LIMITS,

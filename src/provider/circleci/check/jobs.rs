@@ -149,10 +149,9 @@ fn steps(top: &Mapping, list: &[Value], place: &str, restored: &mut BTreeSet<Str
                 _ => problems.push(format!("{place} has a `{name}` without `condition` and `steps`")),
             },
             "run" => {
-                if body.get("name").is_none_or(|name| text(name).trim().is_empty()) {
-                    problems.push(format!("{place} has a `run` step without a name"));
-                }
-                if body.get("command").is_none_or(|command| text(command).trim().is_empty()) {
+                // In short, `run` is followed by the command itself.
+                let command = if body.is_string() { Some(body) } else { body.get("command") };
+                if command.is_none_or(|command| text(command).trim().is_empty()) {
                     problems.push(format!("{place} has a `run` step without a command"));
                 }
             }

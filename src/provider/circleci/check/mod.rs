@@ -6,9 +6,13 @@
 //! nixdag wrote, or one that it was merged into: orbs, commands and matrices are understood as far as they go.
 
 mod jobs;
+mod own;
 mod size;
 mod workflow;
 
+use std::collections::BTreeSet;
+
+pub use own::check_own;
 use serde_yaml::{Mapping, Value};
 
 use super::template::{self, Reference};
@@ -25,6 +29,7 @@ pub fn check(config: &Value, limits: &Limits) -> Vec<String> {
     jobs::check(top, &mut problems);
     workflow::check(top, limits, &mut problems);
     size::check(top, limits, &mut problems);
+    pipeline_values(config, top, &mut problems);
     problems
 }
 
@@ -81,6 +86,22 @@ fn top_level(top: &Mapping, problems: &mut Vec<String>) {
             Some(_) => {}
         }
     }
+}
+
+/// Every pipeline parameter that is used is declared.
+fn pipeline_values(config: &Value, top: &Mapping, problems: &mut Vec<String>) {
+    let declared = map(top, "parameters");
+    let mut unknown = BTreeSet::new();
+    each_reference(config, &mut |reference| {
+        if let Reference::Pipeline(value) = reference
+            && let Some(name) = value.strip_prefix("parameters.")
+            && !declared.contains_key(name)
+        {
+            unknown.insert(name);
+        }
+    });
+    problems
+        .extend(unknown.into_iter().map(|name| format!("the pipeline parameter `{name}` is used, but not declared")));
 }
 
 /// Looks at every string and key: `<<` only as a template or escaped, and never a mapping key of its own.

@@ -182,15 +182,12 @@ fn each_reference_in<'a>(arguments: &'a Mapping, visit: &mut dyn FnMut(Reference
     }
 }
 
-/// Without filters a job does not run on tags, and takes all jobs behind it with it.
+/// An expression is not a template.
 fn filters(arguments: &Mapping, place: &str, problems: &mut Vec<String>) {
-    match arguments.get("filters") {
-        Some(Value::String(expression)) if expression.contains("<<") => {
-            problems.push(format!("{place} has a filter with `<<`, which filters do not take"));
-        }
-        Some(Value::String(expression)) if !expression.trim().is_empty() => {}
-        Some(Value::Mapping(filters)) if filters.contains_key("tags") => {}
-        _ => problems.push(format!("{place} has no filters for tags: it would not run on any")),
+    if let Some(Value::String(expression)) = arguments.get("filters")
+        && expression.contains("<<")
+    {
+        problems.push(format!("{place} has a filter with `<<`, which filters do not take"));
     }
 }
 
