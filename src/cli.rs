@@ -10,7 +10,7 @@ pub use self::evaluation::EvaluationArgs;
 
 /// Turns a Nix flake into a CI pipeline in which nothing is built twice.
 #[derive(Debug, Parser)]
-#[command(name = "nixdag", version, arg_required_else_help = true, propagate_version = true)]
+#[command(name = "nixdag", version = crate::version::VERSION, arg_required_else_help = true, propagate_version = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

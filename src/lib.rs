@@ -27,5 +27,6 @@ pub mod provider;
 pub mod secret;
 pub mod settings;
 pub mod target;
+pub mod version;
 pub mod view;
 pub mod yaml;

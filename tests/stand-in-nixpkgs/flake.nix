@@ -1,4 +1,5 @@
-# A stand-in for nixpkgs where there is no network: as much of it as examples/demo uses, built with the host's own cc.
+# A stand-in for nixpkgs where there is no network: as much of it as examples/demo uses, built with the host's own cc, and as much
+# as nixdag's own flake uses, for evaluation alone.
 # It wants `sandbox = false`, as containers on CI have it.
 {
   outputs =
@@ -44,20 +45,78 @@
                 allInputs = builtins.concatMap (input: [ input ] ++ (input.passthru.allInputs or [ ])) propagatedBuildInputs;
               };
             };
+          pkgsStatic = packages system;
+          tools = genAttrs [
+            "bats"
+            "cargo"
+            "cargo-nextest"
+            "check-jsonschema"
+            "clippy"
+            "installShellFiles"
+            "jq"
+            "rustc"
+            "rustfmt"
+            "shellcheck"
+            "yamllint"
+          ] (name: mkDerivation { inherit name; });
         in
-        {
-          stdenv = {
+        rec {
+          stdenv = rec {
             inherit mkDerivation;
-            hostPlatform = { inherit system; };
+            hostPlatform = {
+              inherit system;
+              isLinux = builtins.match ".*-linux" system != null;
+            };
+            buildPlatform = hostPlatform // {
+              canExecute = platform: platform.system == system;
+            };
           };
+          inherit lib pkgsStatic;
+          buildPackages = tools;
+          # Evaluated, and not built: there is no Cargo here.
+          rustPlatform.buildRustPackage =
+            {
+              src,
+              cargoLock,
+              nativeBuildInputs,
+              NIXDAG_REVISION,
+              meta,
+              ...
+            }@attributes:
+            mkDerivation {
+              inherit (attributes) pname version;
+              inherit src;
+              buildPhase = "# ${NIXDAG_REVISION} ${builtins.hashFile "sha256" cargoLock.lockFile}";
+              installPhase = "exit 1";
+            }
+            // {
+              inherit meta;
+            };
           runCommand =
             name: attributes: command:
             mkDerivation (attributes // { inherit name; installPhase = command; });
-          mkShell = { ... }: mkDerivation { name = "shell"; installPhase = "touch $out"; };
-        };
+          mkShell =
+            {
+              packages ? [ ],
+              ...
+            }:
+            mkDerivation {
+              name = "shell";
+              propagatedBuildInputs = packages;
+              installPhase = "touch $out";
+            };
+        }
+        // tools;
+      lib = {
+        inherit genAttrs;
+        optionalString = condition: text: if condition then text else "";
+        licenses = genAttrs [ "mit" "asl20" ] (name: {
+          spdxId = name;
+        });
+      };
     in
     {
-      lib = { inherit genAttrs; };
+      inherit lib;
       legacyPackages = genAttrs [ "x86_64-linux" "aarch64-linux" "aarch64-darwin" ] packages;
     };
 }

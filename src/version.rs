@@ -1,0 +1,4 @@
+//! What this program is: its version, and the revision that it was built from. The build script beside records it.
+
+/// `0.1.0 (0123456789ab 2026-11-22)`: the version, and where it is known the commit and the day of the commit.
+pub const VERSION: &str = env!("NIXDAG_VERSION");
