@@ -182,7 +182,7 @@ impl Repository {
 
     fn script(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.path(".ci/release").join(name));
-        command.current_dir(self.0.path()).args(arguments).env_remove("NIXDAG_SIGNING_KEY");
+        command.current_dir(self.0.path()).args(arguments).env_remove("NIXDAG_RELEASE_KEY");
         command
     }
 
@@ -256,10 +256,10 @@ fn a_release_is_described_signed_and_verified() {
     let signers = repository.path(".circleci/allowed_signers");
     let sign = |key: &str| {
         let mut command = repository.script("sign.sh", &[dir_name]);
-        command.env("NIXDAG_SIGNING_KEY", key);
+        command.env("NIXDAG_RELEASE_KEY", key);
         command
     };
-    fails(&mut repository.script("sign.sh", &[dir_name]), "NIXDAG_SIGNING_KEY is empty");
+    fails(&mut repository.script("sign.sh", &[dir_name]), "NIXDAG_RELEASE_KEY is empty");
     // Nobody could verify it.
     fails(&mut sign(&private), "is not signed by a key of");
     fs::write(&signers, public).unwrap();

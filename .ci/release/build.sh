@@ -17,8 +17,12 @@ SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export NIXDAG_REVISION SOURCE_DATE_EPOCH
 home=${CARGO_HOME:-$HOME/.cargo}
 # No path of this machine in the file, which is also smaller for it.
-export RUSTFLAGS="--remap-path-prefix=$PWD=/nixdag --remap-path-prefix=$home=/cargo"
-export CFLAGS="-ffile-prefix-map=$PWD=/nixdag -ffile-prefix-map=$home=/cargo"
+RUSTFLAGS="--remap-path-prefix=$PWD=/nixdag --remap-path-prefix=$home=/cargo"
+CFLAGS="-ffile-prefix-map=$PWD=/nixdag -ffile-prefix-map=$home=/cargo"
+# A panic aborts, so nothing is ever unwound: a fifth of a megabyte of tables.
+RUSTFLAGS="$RUSTFLAGS -C force-unwind-tables=no"
+CFLAGS="$CFLAGS -fno-unwind-tables -fno-asynchronous-unwind-tables"
+export RUSTFLAGS CFLAGS
 case $target in
     aarch64-unknown-linux-musl)
         if [ "$(uname -m)" != aarch64 ]; then

@@ -54,7 +54,12 @@ pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
     let mut problems = check::check(&config, &options.limits);
     let foreign: BTreeSet<&str> = merge::job_names(&options.merge).collect();
     problems.extend(check::check_own(&config, |name| foreign.contains(name)));
-    ensure!(problems.is_empty(), "CircleCI would refuse the configuration:\n  {}", problems.join("\n  "));
+    ensure!(
+        problems.is_empty(),
+        "CircleCI would refuse the configuration{}:\n  {}",
+        merge::named(&options.merge),
+        problems.join("\n  ")
+    );
     Ok(text)
 }
 

@@ -234,6 +234,12 @@ pub(super) fn job_names(users: &[UserConfig]) -> impl Iterator<Item = &str> {
     users.iter().flat_map(|user| user.jobs.iter().map(Invocation::name))
 }
 
+/// `, with `a.yml` merged into it`, where anything is.
+pub(super) fn named(users: &[UserConfig]) -> String {
+    let names: Vec<String> = users.iter().map(|user| format!("`{}`", user.name)).collect();
+    if names.is_empty() { String::new() } else { format!(", with {} merged into it", names.join(", ")) }
+}
+
 /// The generated configuration's entries, in order, with those of the users; `parameters` come from settings, which a file may
 /// repeat.
 pub(super) fn merge(generated: Vec<(String, Yaml)>, users: &[UserConfig]) -> Result<Vec<(String, Yaml)>> {

@@ -137,7 +137,7 @@ impl<'a> Targets<'a> {
         let meant: Vec<_> =
             self.all.iter().filter(|(target, _)| pattern.matches(target.names()) || short(target) == text).collect();
         if meant.is_empty() {
-            let names = self.all.iter().map(|(target, _)| target.to_string());
+            let names = self.all.iter().flat_map(|(target, _)| [target.to_string(), short(target)]);
             let own = users.iter().flat_map(|user| user.jobs.iter().map(|job| job.name().to_owned()));
             let names: Vec<String> = names.chain(own).collect();
             let hint = match nearest(text, names.iter().map(String::as_str)) {
