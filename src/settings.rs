@@ -2,6 +2,7 @@
 
 pub mod change;
 pub mod evaluation;
+pub mod downloads;
 pub mod file;
 mod machines;
 mod yaml;

@@ -9,6 +9,7 @@ pub mod classes;
 pub mod continuation;
 pub mod final_steps;
 pub mod options;
+pub mod releases;
 pub mod steps;
 pub mod template;
 
