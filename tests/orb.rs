@@ -199,7 +199,8 @@ fn rc011_examples_show_the_current_major_version() {
 fn rc012_no_default_that_is_a_variable_feeds_a_cache_key() {
     for (kind, name, component) in components(&["commands", "jobs"]) {
         let text = serde_yaml::to_string(&component["steps"]).unwrap();
-        let keys: String = text.lines().filter(|line| line.trim_start().trim_start_matches("- ").starts_with("key")).collect();
+        let keys: String =
+            text.lines().filter(|line| line.trim_start().trim_start_matches("- ").starts_with("key")).collect();
         for (parameter, declaration) in component.get("parameters").and_then(Value::as_mapping).into_iter().flatten() {
             let is_variable = declaration["default"].as_str().is_some_and(|default| default.contains('$'));
             let parameter = format!("parameters.{} ", parameter.as_str().unwrap());

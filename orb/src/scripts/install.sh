@@ -241,8 +241,8 @@ install_nix() {
     daemon | single-user) ;;
     *) fail "the mode can be \`auto\`, \`daemon\` or \`single-user\`, not \`$mode\`" ;;
     esac
-    if command -v nix-store >/dev/null 2>&1; then
-        say "$(nix-store --version) is here already"
+    if found=$(nix-store --version 2>/dev/null); then
+        say "$found is here already"
         lines=$(settings false)
         write_settings "$lines"
         return
@@ -270,9 +270,8 @@ install_nix() {
         write_settings "$lines"
         sh "$installer" --no-daemon --yes --no-channel-add --no-modify-profile
     fi
-    command -v nix-store >/dev/null 2>&1 || fail "the installer of Nix ended well, and nix-store is not on PATH: see what it said above"
+    nix-store --version || fail "the installer of Nix ended well, and nix-store does not run: see what it said above"
     on_path "$nix_folders"
-    nix-store --version
 }
 
 case $what in
