@@ -1,8 +1,8 @@
 //! Settings: what the stages are told, resolved once. A flag wins over `nixdag.yml`, that over the default.
 
 pub mod change;
-pub mod evaluation;
 pub mod downloads;
+pub mod evaluation;
 pub mod file;
 mod machines;
 mod yaml;

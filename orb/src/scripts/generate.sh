@@ -44,9 +44,15 @@ for word in $(given "${PARAM_IMAGE:-}"); do set -- "$@" --image="$word"; done
 for word in $(given "${PARAM_SUBSTITUTERS:-}"); do set -- "$@" --substituter="$word"; done
 for word in $(given "${PARAM_TRUSTED_PUBLIC_KEYS:-}"); do set -- "$@" --trusted-public-key="$word"; done
 
+for word in $(given "${PARAM_PUSH:-}"); do set -- "$@" --push="$word"; done
+for word in $(given "${PARAM_PUSH_CREDENTIALS:-}"); do set -- "$@" --push-credential="$word"; done
+for word in $(given "${PARAM_SIGNING_PUBLIC_KEYS:-}"); do set -- "$@" --signing-public-key="$word"; done
+for word in $(given "${PARAM_MERGE:-}"); do set -- "$@" --merge="$word"; done
+
+value=$(given "${PARAM_SIGNING_KEY_VARIABLE:-}")
+if [ "$value" != NIXDAG_SIGNING_KEY ]; then set -- "$@" ${value:+"--signing-key-variable=$value"}; fi
 value=$(chosen "${PARAM_HANDOFF:-}"); set -- "$@" ${value:+"--handoff=$value"}
 value=$(given "${PARAM_CACHE:-}"); set -- "$@" ${value:+"--cache=$value"}
-value=$(given "${PARAM_PUSH:-}"); set -- "$@" ${value:+"--push=$value"}
 value=$(chosen "${PARAM_REUSE:-}"); set -- "$@" ${value:+"--reuse=$value"}
 value=$(given "${PARAM_BASE:-}"); set -- "$@" ${value:+"--base=$value"}
 value=$(given "${PARAM_DEFAULT_BRANCH:-}"); set -- "$@" ${value:+"--default-branch=$value"}
@@ -54,7 +60,6 @@ value=$(chosen "${PARAM_GRANULARITY:-}"); set -- "$@" ${value:+"--granularity=$v
 value=$(chosen "${PARAM_OBJECTIVE:-}"); set -- "$@" ${value:+"--objective=$value"}
 value=$(given "${PARAM_MAX_JOBS:-}"); set -- "$@" ${value:+"--max-jobs=$value"}
 value=$(given "${PARAM_CONCURRENCY:-}"); set -- "$@" ${value:+"--concurrency=$value"}
-value=$(given "${PARAM_MERGE:-}"); set -- "$@" ${value:+"--merge=$value"}
 if is_true "${PARAM_STRICT:-}"; then set -- "$@" --strict; fi
 
 # How jobs on machines that this nixdag does not run on get theirs, and machines without Nix get that.
