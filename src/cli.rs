@@ -1,11 +1,13 @@
 //! The command line as clap reads it, and nothing else: [`crate::settings`] turns it into what the stages take.
 
+mod downloads;
 mod evaluation;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::downloads::DownloadArgs;
 pub use self::evaluation::EvaluationArgs;
 
 /// Turns a Nix flake into a CI pipeline in which nothing is built twice.
@@ -128,6 +130,8 @@ pub struct GenerateArgs {
     pub pipeline_parameter: Vec<String>,
     #[command(flatten)]
     pub signing: SigningArgs,
+    #[command(flatten)]
+    pub downloads: DownloadArgs,
 }
 
 /// The keys that this CI signs with.

@@ -2,6 +2,7 @@
 
 mod additions;
 pub mod change;
+pub mod downloads;
 pub mod evaluation;
 pub mod file;
 mod machines;

@@ -60,7 +60,9 @@ fn all_kinds() -> (Plan, Options) {
     options.executors.push(machine("runner", "", "acme/builders"));
     options.downloads.push(Download {
         system: "aarch64-darwin".into(),
+        version: "0.1.0".into(),
         url: "https://example.org/nixdag's".into(),
+        name: "nixdag-0.1.0-aarch64-apple-darwin".into(),
         sha256: "f".repeat(64),
     });
     options.parameters = vec![
@@ -278,10 +280,16 @@ fn options_that_would_break_out_are_refused() {
     refused(&|options| options.default_branch = Some("a..b".into()));
     refused(&|options| options.nix.version = "2; reboot".into());
     refused(&|options| options.nix.tarballs[0].1 = "0".into());
-    refused(&|options| {
-        options.downloads =
-            vec![Download { system: "x".into(), url: "http://example.org".into(), sha256: "0".repeat(64) }];
-    });
+    let download = |url: &str, name: &str| Download {
+        system: "x".into(),
+        version: "1".into(),
+        url: url.into(),
+        name: name.into(),
+        sha256: "0".repeat(64),
+    };
+    refused(&|options| options.downloads = vec![download("ftp://example.org", "nixdag")]);
+    refused(&|options| options.downloads = vec![download("https://example.org", "$(id)")]);
+    refused(&|options| options.nix.url = "https://example.org/\n".into());
 }
 
 #[test]

@@ -311,7 +311,7 @@ fn a_setup_continues_once() {
     );
     assert!(Pipeline::new(&config).is_err());
     let outcome = Pipeline::setup(&config).unwrap().run().unwrap();
-    assert!(outcome.continuation.unwrap().starts_with("version: 2.1 # a-secret"));
+    assert!(outcome.continuation.unwrap().contains(circleci::CONTINUATION_KEY));
 }
 
 /// Builds something with Nix and lists what the store has.
@@ -376,8 +376,8 @@ esac
 /// Runs a generated configuration on a bundle whose program fails the job `bad`.
 fn generated(caches: &std::path::Path, bad: &str, poison: bool) -> (Pipeline, circleci::Outcome) {
     let setup = format!(
-        "- run: {{ name: make, command: \"mkdir -p /tmp/nixdag/bundle; cd /tmp/nixdag/bundle; cp /mnt/nixdag .; echo {bad} > bad; \
-         sha256sum nixdag > manifest; sha256sum manifest | cut -d' ' -f1 > ../bundle.sha256; cat ../bundle.sha256; {}\" }}\n\
+        "- run: {{ name: make, command: \"mkdir -p /tmp/nixdag/bundle; cd /tmp/nixdag/bundle; cp /mnt/nixdag /mnt/install.sh .; echo {bad} > bad; \
+         sha256sum nixdag install.sh > manifest; sha256sum manifest | cut -d' ' -f1 > ../bundle.sha256; cat ../bundle.sha256; {}\" }}\n\
          - save_cache: {{ key: 'nixdag-bundle-<< pipeline.id >>-{{{{ checksum \"/tmp/nixdag/bundle.sha256\" }}}}', paths: [/tmp/nixdag/bundle] }}",
         if poison { "echo evil >> nixdag" } else { "true" }
     );
@@ -385,7 +385,8 @@ fn generated(caches: &std::path::Path, bad: &str, poison: bool) -> (Pipeline, ci
     let program = programs.path().join("nixdag");
     std::fs::write(&program, PROGRAM).unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let mut set_up = Pipeline::new(&one_job(&setup)).unwrap().cache_dir(caches).program(&program);
+    let installer = concat!(env!("CARGO_MANIFEST_DIR"), "/orb/src/scripts/install.sh");
+    let mut set_up = Pipeline::new(&one_job(&setup)).unwrap().cache_dir(caches).program(&program).program(installer);
     let outcome = set_up.run().unwrap();
     let log = &outcome.job("job").log;
     let hash = log.lines().find(|line| line.len() == 64).unwrap_or_else(|| panic!("{log}"));

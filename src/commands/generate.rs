@@ -15,10 +15,10 @@ use crate::plan::Plan;
 use crate::provider::circleci::steps::BUNDLE_DIR;
 use crate::provider::{
     Provider,
-    circleci::{BundleReference, HandOff, Options, Reuse, merge},
+    circleci::{BundleReference, HandOff, Options, Reuse, merge, releases},
 };
 use crate::secret::Secret;
-use crate::settings::{Delivery, Settings};
+use crate::settings::{Delivery, Settings, downloads};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let mut settings = Settings::new(&args.planning)?;
@@ -43,8 +43,18 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         signing: delivery.signing,
         parameters: additions.parameters,
         merge: additions.merge,
+        nix: downloads::nix_release(&args.downloads)?,
+        downloads: downloads::nixdag(&args.downloads)?,
         ..Options::default()
     };
+    let without = releases::systems_without_nixdag(&plan, &options);
+    if !without.is_empty() {
+        eprintln!(
+            "warning: this nixdag does not run on {}: jobs there need it on PATH (or name a release that has it, with \
+             `--release-url` and `--release-checksums`)",
+            without.into_iter().collect::<Vec<_>>().join(", ")
+        );
+    }
     let config = Provider::CircleCi.generate(&plan, &options)?;
     match &args.output {
         Some(path) if args.check => {

@@ -1,11 +1,12 @@
 //! The drv bundle: everything that a job needs to build without evaluating. The derivations with the sources that they name,
 //! the plan, and this program, from the planning machine to every job.
 //!
-//! A bundle is a folder of four files:
+//! A bundle is a folder of five files:
 //! - `manifest`: one line `<sha256>  <file>` for each of the others, so that `sha256sum -c manifest` checks them in a shell before
 //!   anything is run. The digest of this file is the bundle's name; it stands in the generated configuration.
 //! - `plan.json`: the plan.
 //! - `nixdag`: this program.
+//! - `install.sh`: the orb's script that installs Nix, and nixdag where this program does not run.
 //! - `paths.zst`: see [`super::path_archive`]. One file and no process a path, so that a job reads it in one go and imports only
 //!   the closure of its own derivations.
 //!
@@ -31,7 +32,10 @@ const START_ANEW: &str = "start a new pipeline, which makes a new bundle (a reru
 
 const MANIFEST: &str = "manifest";
 const PLAN: &str = "plan.json";
-const PROGRAM: &str = "nixdag";
+/// This program in the bundle.
+pub const PROGRAM: &str = "nixdag";
+/// The script in the bundle that sets a machine up.
+pub const INSTALLER: &str = "install.sh";
 const PATHS: &str = "paths.zst";
 
 /// Longest manifest that is read, in bytes.
@@ -94,6 +98,8 @@ pub fn write(
         io::copy(&mut file, out)?;
         Ok(())
     })?;
+    let installer = include_bytes!("../../orb/src/scripts/install.sh");
+    bytes += put(INSTALLER, 0o644, &mut |out| Ok(out.write_all(installer)?))?;
     let manifest: String = digests.iter().map(|(name, digest)| format!("{}  {name}\n", digest.base16())).collect();
     let (sha256, size) = write_whole(dir, MANIFEST, 0o644, &mut |out| Ok(out.write_all(manifest.as_bytes())?))?;
     Ok(Summary { sha256, derivations, sources, absent_sources, bytes: bytes + size })
@@ -189,8 +195,8 @@ fn parse_manifest(text: &str) -> Result<BTreeMap<&str, Sha256>> {
         digests.insert(name, Sha256::parse(digest).with_context(|| format!("manifest line {}", index + 1))?);
     }
     ensure!(
-        digests.keys().copied().eq([PROGRAM, PATHS, PLAN]),
-        "its manifest names {:?}, expected {PROGRAM}, {PATHS}, {PLAN}",
+        digests.keys().copied().eq([INSTALLER, PROGRAM, PATHS, PLAN]),
+        "its manifest names {:?}, expected {INSTALLER}, {PROGRAM}, {PATHS}, {PLAN}",
         digests.keys().map(|name| hash::shortened(name)).collect::<Vec<_>>()
     );
     Ok(digests)

@@ -14,8 +14,8 @@ const NIXDAG: &str = env!("CARGO_BIN_EXE_nixdag");
 /// The setup configuration that README.md shows, for a Nix that is on the machine.
 fn setup(arguments: &str) -> String {
     let readme = fs::read_to_string(repository().join("README.md")).unwrap();
-    let start = readme.find("```yaml\nversion: 2.1\nsetup: true\n").expect("README.md shows a setup configuration")
-        + "```yaml\n".len();
+    let begin = "```yaml\nversion: 2.1\nsetup: true\norbs:\n  continuation:";
+    let start = readme.find(begin).expect("README.md shows a setup configuration without the orb") + "```yaml\n".len();
     let config = &readme[start..start + readme[start..].find("```").unwrap()];
     assert!(config.contains("nixdag generate"), "{config}");
     // The stand-in's machines bring Nix and nixdag.

@@ -11,6 +11,7 @@ pub mod final_steps;
 pub mod merge;
 pub mod options;
 pub mod pipeline_parameters;
+pub mod releases;
 pub mod steps;
 pub mod template;
 

@@ -92,13 +92,17 @@ pub struct Signing {
     pub variable: VariableName,
 }
 
-/// A file with a pinned checksum.
+/// The file of a nixdag release, with its pinned checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Download {
     /// The Nix system that it is for.
     pub system: String,
-    /// Where it is, by HTTPS.
+    /// The release, e.g. `1.2.3`.
+    pub version: String,
+    /// Folder of the releases.
     pub url: String,
+    /// Name in the release.
+    pub name: String,
     /// Its SHA-256, 64 hexadecimal digits.
     pub sha256: String,
 }
@@ -108,6 +112,8 @@ pub struct Download {
 pub struct NixRelease {
     /// E.g. `2.34.7`.
     pub version: String,
+    /// Folder of the releases.
+    pub url: String,
     /// System and SHA-256, 64 hexadecimal digits, of `nix-<version>-<system>.tar.xz`.
     pub tarballs: Vec<(String, String)>,
 }
@@ -122,6 +128,7 @@ impl Default for NixRelease {
         ];
         Self {
             version: "2.34.7".into(),
+            url: "https://releases.nixos.org/nix".into(),
             tarballs: tarballs.map(|(system, sha256)| (system.into(), sha256.into())).into(),
         }
     }
@@ -184,13 +191,19 @@ impl Options {
         for hash in hashes {
             ensure!(hexadecimal(hash), "`{}` is no SHA-256 (expected 64 hexadecimal digits)", hash.escape_debug());
         }
-        for file in &self.downloads {
-            ensure!(file.url.starts_with("https://"), "`{}` is no https address", file.url.escape_debug());
+        for url in self.downloads.iter().map(|file| &file.url).chain([&self.nix.url]) {
+            let known = ["https://", "http://", "file://"].iter().any(|scheme| url.starts_with(scheme));
+            ensure!(
+                known && !url.contains(char::is_control),
+                "`{}` is no address of releases (https://, http:// or file:// is expected)",
+                url.escape_debug()
+            );
         }
         let word =
-            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-        for text in self.nix.tarballs.iter().map(|(system, _)| system).chain([&self.nix.version]) {
-            ensure!(word(text), "`{}` is neither a Nix version nor a system", text.escape_debug());
+            |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b));
+        let nix = self.nix.tarballs.iter().map(|(system, _)| system).chain([&self.nix.version]);
+        for text in nix.chain(self.downloads.iter().flat_map(|file| [&file.system, &file.version, &file.name])) {
+            ensure!(word(text), "`{}` is neither a version nor a system nor a file", text.escape_debug());
         }
         if let Some(branch) = &self.default_branch {
             // Git allows `{` in the name of a branch, but CircleCI reads `{{` in a key as a template.

@@ -9,9 +9,10 @@ use anyhow::Result;
 
 use super::super::shell;
 use super::super::yaml::Yaml;
-use super::{BundleReference, Download, HandOff, NixRelease, Options, Signing, template};
+use super::{BundleReference, Download, HandOff, Options, Signing, template};
 use crate::build::record;
 use crate::executor::Machine;
+use crate::handoff::bundle::{INSTALLER, PROGRAM};
 
 /// Where the setup job writes the bundle, and where the generated jobs find it. CircleCI's caches come back at the absolute
 /// path that they were saved from, and home directories differ between images: hence a path that all of them have.
@@ -92,7 +93,7 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
             [("condition", Yaml::text("<< parameters.attach >>")), ("steps", Yaml::List(vec![attach()]))],
         ));
     }
-    let mut script = prepare(kind, bundle, "<< parameters.id >>")?;
+    let mut script = prepare(kind, "<< parameters.id >>");
     if reuse {
         // What an incomplete job of an earlier pipeline left is taken up where the job itself would put it.
         script.push_str(&format!(
@@ -140,15 +141,51 @@ pub(super) fn no_bundle() -> Yaml {
     run("Build", command)
 }
 
-/// The steps that every job begins with: the bundle, and Nix.
+/// The steps that every job begins with: the bundle, Nix, and nixdag where the bundle's does not run. What a job before this one
+/// has left on a machine that is used again goes first.
 pub(super) fn start(kind: &Kind, bundle: &BundleReference, options: &Options) -> Result<Vec<Yaml>> {
     let hash = &bundle.manifest_sha256;
-    let mut steps = vec![
-        run("Name the bundle", &format!("mkdir -p /tmp/nixdag\necho {hash} > {BUNDLE_HASH_FILE}\n")),
+    let name = format!("rm -rf /tmp/nixdag ~/.nixdag\nmkdir -p /tmp/nixdag\necho {hash} > {BUNDLE_HASH_FILE}\n");
+    Ok(vec![
+        run("Name the bundle", &name),
         step("restore_cache", [("name", Yaml::text("Restore the bundle")), ("key", Yaml::text(BUNDLE_KEY))]),
-    ];
-    steps.extend(install_nix(kind, &options.nix)?);
-    Ok(steps)
+        run("Set up", &set_up(kind, bundle, options)?),
+    ])
+}
+
+/// The script that checks what the bundle has to run before anything of it is run, and then installs. `set -e` is in force, so each
+/// check stands on a line of its own.
+fn set_up(kind: &Kind, bundle: &BundleReference, options: &Options) -> Result<String> {
+    let sum = sha256sum(kind);
+    let mut script = format!(
+        "cd {BUNDLE_DIR} || {{ echo 'no bundle: start a new pipeline' >&2; exit 1; }}\n\
+         echo '{}  manifest' | {sum} -c -\n\
+         grep -E ' ({INSTALLER}|{PROGRAM})$' manifest | {sum} -c -\n",
+        bundle.manifest_sha256
+    );
+    let nix = &options.nix;
+    let tarball = nix.tarballs.iter().find(|(system, _)| *system == kind.system);
+    let sha256 = tarball.filter(|_| !has_nix(kind)).map(|(_, sha256)| &**sha256);
+    let file = format!("nix-{}-{}.tar.xz", nix.version, kind.system);
+    let cores = kind.cores.filter(|_| kind.machine == Machine::Docker);
+    script.push_str(&install("nix", &nix.version, &nix.url, sha256.map(|sha256| (sha256, &*file)), cores)?);
+    if let Program::Download(file) = &kind.program {
+        script.push_str(&install("nixdag", &file.version, &file.url, Some((&file.sha256, &file.name)), None)?);
+    }
+    Ok(script)
+}
+
+/// The call of the script that installs; see there for what the variables mean.
+fn install(what: &str, version: &str, url: &str, pinned: Option<(&str, &str)>, cores: Option<u32>) -> Result<String> {
+    let mut line = format!("NIXDAG_INSTALL={what} NIXDAG_VERSION={}", shell::quote(version)?);
+    if let Some((sha256, file)) = pinned {
+        let checksum = shell::quote(&format!("{sha256}  {file}"))?;
+        line.push_str(&format!(" NIXDAG_URL={} NIXDAG_CHECKSUMS={checksum}", template::escape(&shell::quote(url)?)));
+    }
+    if let Some(cores) = cores {
+        line.push_str(&format!(" NIXDAG_CORES={cores}"));
+    }
+    Ok(format!("{line} sh {INSTALLER}\n"))
 }
 
 /// The step that brings in what other jobs handed off.
@@ -183,33 +220,9 @@ fn partial_key() -> String {
     "nixdag-partial-<< parameters.reuse >>-{{ .Branch }}..".to_owned()
 }
 
-/// The script before the runner is called. `set -e` is in force, so each check stands on a line of its own.
-pub(super) fn prepare(kind: &Kind, bundle: &BundleReference, id: &str) -> Result<String> {
-    let sum = sha256sum(kind);
-    let mut script = format!(
-        "id={id}\n\
-         nixdag={}\n\
-         cd {BUNDLE_DIR} || {{ echo 'no bundle: start a new pipeline' >&2; exit 1; }}\n\
-         echo '{}  manifest' | {sum} -c -\n",
-        program(kind),
-        bundle.manifest_sha256
-    );
-    match &kind.program {
-        Program::Bundled => script.push_str(&format!("grep ' nixdag$' manifest | {sum} -c -\n")),
-        Program::Download(file) => {
-            script.push_str(&format!("{}chmod +x {DOWNLOADED}\n", download(&file.url, &file.sha256, DOWNLOADED, sum)?))
-        }
-        Program::OnPath => {}
-    }
-    script.push_str(path(kind));
-    // Containers have no user namespaces, and show the cores of their host. What the user sets comes last and wins.
-    let settings = match (kind.machine, kind.cores) {
-        (Machine::Docker, Some(cores)) => format!("sandbox = false\nmax-jobs = {cores}\ncores = {cores}"),
-        (Machine::Docker, None) => "sandbox = false".to_owned(),
-        (Machine::LinuxVm | Machine::MacOs, _) => "max-jobs = auto".to_owned(),
-    };
-    script.push_str(&format!("export NIX_CONFIG=\"{settings}\n$NIX_CONFIG\"\n"));
-    Ok(script)
+/// The script before the runner is called.
+pub(super) fn prepare(kind: &Kind, id: &str) -> String {
+    format!("id={id}\nnixdag={}\n{}", program(kind), path(kind))
 }
 
 /// The call of the runner; `more` are arguments.
@@ -237,8 +250,8 @@ fn program(kind: &Kind) -> &'static str {
     }
 }
 
-/// Where a downloaded nixdag is put.
-const DOWNLOADED: &str = "/tmp/nixdag/nixdag";
+/// Where [`INSTALLER`] puts a nixdag.
+const DOWNLOADED: &str = "~/.nixdag/bin/nixdag";
 
 /// The line that makes an installed Nix visible.
 pub(super) fn path(kind: &Kind) -> &'static str {
@@ -248,40 +261,6 @@ pub(super) fn path(kind: &Kind) -> &'static str {
 /// True for the images that are known to bring Nix.
 fn has_nix(kind: &Kind) -> bool {
     kind.machine == Machine::Docker && kind.image.split([':', '@']).next() == Some("nixos/nix")
-}
-
-/// The step that installs Nix where the image may lack it.
-fn install_nix(kind: &Kind, nix: &NixRelease) -> Result<Option<Yaml>> {
-    if has_nix(kind) {
-        return Ok(None);
-    }
-    let Some((_, sha256)) = nix.tarballs.iter().find(|(system, _)| *system == kind.system) else {
-        return Ok(Some(run("Find Nix", &format!("{}command -v nix-store\n", path(kind)))));
-    };
-    let url = format!("https://releases.nixos.org/nix/nix-{0}/nix-{0}-{1}.tar.xz", nix.version, kind.system);
-    let fetch = download(&url, sha256, "/tmp/nixdag/nix.tar.xz", sha256sum(kind))?;
-    let install = match kind.machine {
-        // No init system: one user, who owns the store.
-        Machine::Docker => "NIX_CONFIG='build-users-group =' sh /tmp/nixdag/nix/install --no-daemon --no-channel-add\n",
-        Machine::LinuxVm | Machine::MacOs => {
-            "echo \"trusted-users = root $(id -un)\" > /tmp/nixdag/nix.conf\n\
-             sh /tmp/nixdag/nix/install --daemon --yes --no-channel-add --nix-extra-conf-file /tmp/nixdag/nix.conf\n"
-        }
-    };
-    Ok(Some(run(
-        "Install Nix",
-        &format!(
-            "{}if command -v nix-store; then exit; fi\n{fetch}mkdir -p /tmp/nixdag/nix\n\
-             tar -xJf /tmp/nixdag/nix.tar.xz -C /tmp/nixdag/nix --strip-components 1\n{install}",
-            path(kind)
-        ),
-    )))
-}
-
-/// Lines that fetch a file and check it before anybody uses it.
-fn download(url: &str, sha256: &str, to: &str, sum: &str) -> Result<String> {
-    let url = template::escape(&shell::quote(url)?);
-    Ok(format!("curl --proto '=https' --tlsv1.2 -fsSL --retry 5 -o {to} {url}\necho '{sha256}  {to}' | {sum} -c -\n"))
 }
 
 /// macOS has no `sha256sum` of its own.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_yaml::{Mapping, Value};
 
 use super::document::{entries, mapping, optional_string, read};
+use super::orbs::{Kind, Sources};
 use super::steps::{self, Step};
 use super::template::{Scope, bind, truth};
 use super::{Facts, Status, workflow};
@@ -119,14 +120,8 @@ impl Compiled {
     }
 }
 
-/// The parts of a configuration that jobs are made of.
-pub struct Sources<'a> {
-    pub commands: Vec<(&'a str, &'a Value)>,
-    executors: Vec<(&'a str, &'a Value)>,
-    pub jobs: Vec<(&'a str, &'a Value)>,
-    /// The orb `circleci/continuation` is there, as `continuation`.
-    pub continuation: bool,
-}
+/// Under this key stands an executor that a parameter brought, written out.
+const RESOLVED: &str = "(executor)";
 
 /// Compiles a configuration, or says why CircleCI would refuse it.
 pub fn compile(text: &str, facts: &Facts) -> Result<Compiled> {
@@ -144,24 +139,10 @@ pub fn compile(text: &str, facts: &Facts) -> Result<Compiled> {
     for (name, declaration) in entries(top, "parameters")? {
         ensure!(declaration.get("default").is_some(), "the pipeline parameter `{name}` has no default");
     }
-    let mut continuation = false;
-    for (name, orb) in entries(top, "orbs")? {
-        let orb = orb.as_str().unwrap_or_default();
-        ensure!(
-            name == "continuation" && orb.starts_with("circleci/continuation@"),
-            "the stand-in has no orb `{name}`"
-        );
-        continuation = true;
-    }
-    let sources = Sources {
-        commands: entries(top, "commands")?,
-        executors: entries(top, "executors")?,
-        jobs: entries(top, "jobs")?,
-        continuation,
-    };
-    let scope = Scope { pipeline: facts, pipeline_parameters: &pipeline_parameters, parameters: None };
+    let sources = Sources::new(top, &facts.registry, false)?;
+    let scope = Scope { pipeline: facts, pipeline_parameters: &pipeline_parameters, parameters: None, in_orb: false };
     let mut lower = BTreeSet::new();
-    for (key, body) in &sources.jobs {
+    for (key, body) in sources.jobs()? {
         mapping(body, &format!("job `{key}`"), &JOB_KEYS)?;
         let first = key.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
         let rest = key.chars().all(|c| c.is_ascii_alphanumeric() || c.is_whitespace() || c == '_' || c == '-');
@@ -188,10 +169,22 @@ pub fn compile(text: &str, facts: &Facts) -> Result<Compiled> {
     workflow::compile(&sources, &scope, invocations, facts)
 }
 
-pub fn compile_job(sources: &Sources, scope: &Scope, body: &Value, given: &Mapping, place: &str) -> Result<Job> {
+/// Compiles an invocation of a job: `caller` and `scope` are where it stands.
+pub fn compile_job(caller: &Sources, scope: &Scope, key: &str, given: &Mapping, place: &str) -> Result<Job> {
+    let (sources, body) =
+        caller.find(Kind::Job, key).with_context(|| format!("Cannot find a definition for job {key}"))?;
     let body = mapping(body, place, &JOB_KEYS)?;
-    let values = bind(body.get("parameters"), given, place, &PARAMETER_TYPES)?;
-    let scope = scope.with(values);
+    let mut values = bind(body.get("parameters"), given, place, &PARAMETER_TYPES)?;
+    for (name, declaration) in entries(body, "parameters")? {
+        if declaration.get("type").is_some_and(|kind| kind == "executor") {
+            // A name that is given belongs to who gives it, a default to who declares it.
+            let owner = if given.contains_key(name) { caller } else { sources };
+            let executor = resolve_executor(owner, scope, &values[name], place)?;
+            let resolved = [(Value::from(RESOLVED), Value::Mapping(executor))].into_iter().collect();
+            values.insert(name.to_owned(), Value::Mapping(resolved));
+        }
+    }
+    let scope = scope.inside(sources.is_orb, values);
     let mut job = Job {
         name: String::new(),
         machine: None,
@@ -242,6 +235,15 @@ fn unescape(step: &mut Step) {
 }
 
 fn apply_executor(sources: &Sources, scope: &Scope, executor: &Value, job: &mut Job, place: &str) -> Result<()> {
+    let body = match executor.get(RESOLVED).and_then(Value::as_mapping) {
+        Some(resolved) => resolved.clone(),
+        None => resolve_executor(sources, scope, executor, place)?,
+    };
+    apply_machine(&scope.with(BTreeMap::new()), &body, job, place)
+}
+
+/// An executor with its parameters filled in.
+fn resolve_executor(sources: &Sources, scope: &Scope, executor: &Value, place: &str) -> Result<Mapping> {
     let (name, arguments) = match executor {
         Value::String(name) => (name.clone(), Mapping::new()),
         Value::Mapping(map) => {
@@ -255,10 +257,8 @@ fn apply_executor(sources: &Sources, scope: &Scope, executor: &Value, job: &mut 
         }
         _ => bail!("{place}: `executor` is neither a name nor a mapping"),
     };
-    let (_, body) = sources
-        .executors
-        .iter()
-        .find(|(executor, _)| *executor == name)
+    let (sources, body) = sources
+        .find(Kind::Executor, &name)
         .with_context(|| format!("{place}: Cannot find a definition for executor named {name}"))?;
     let keys = [
         "description",
@@ -273,7 +273,12 @@ fn apply_executor(sources: &Sources, scope: &Scope, executor: &Value, job: &mut 
     ];
     let body = mapping(body, &format!("executor `{name}`"), &keys)?;
     let values = bind(body.get("parameters"), &arguments, &format!("executor `{name}`"), &PARAMETER_TYPES)?;
-    apply_machine(&scope.with(values), body, job, place)
+    let mut body = body.clone();
+    body.remove("parameters");
+    match scope.inside(sources.is_orb, values).expand(&Value::Mapping(body))? {
+        Value::Mapping(body) => Ok(body),
+        _ => bail!("{place}: executor `{name}` is no mapping"),
+    }
 }
 
 /// What executors and jobs both may say.

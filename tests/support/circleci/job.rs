@@ -11,7 +11,7 @@ use super::compile::{Compiled, Job};
 use super::machine::{Machine, copy_into, note};
 use super::steps::{Action, Step, When};
 use super::workspace::Workspace;
-use super::{Cancel, Facts, JobOutcome, Status};
+use super::{CONTINUATION_KEY, Cancel, Facts, JobOutcome, Status};
 
 /// A job and all that it can reach.
 pub struct Running<'a> {
@@ -26,7 +26,6 @@ pub struct Running<'a> {
     pub secrets: BTreeMap<String, String>,
     pub cancel: &'a Cancel,
     pub outcome: &'a mut JobOutcome,
-    pub continuation: &'a mut Option<String>,
 }
 
 impl Running<'_> {
@@ -99,7 +98,7 @@ impl Running<'_> {
             variables.insert("CIRCLE_TAG".into(), facts.tag.clone());
         }
         if facts.setup {
-            variables.insert("CIRCLE_CONTINUATION_KEY".into(), "a-secret-continuation-key".into());
+            variables.insert("CIRCLE_CONTINUATION_KEY".into(), CONTINUATION_KEY.into());
         }
         variables.extend(self.secrets.clone());
         variables
@@ -150,14 +149,6 @@ impl Running<'_> {
             }
             Action::StoreTestResults { path } => store(&outside(path)?, &self.outcome.test_results)?,
             Action::StoreArtifacts { path } => store(&outside(path)?, &self.outcome.artifacts)?,
-            Action::Continue { configuration } => {
-                if self.continuation.is_some() {
-                    bail!("a pipeline is continued once");
-                }
-                let text =
-                    fs::read_to_string(outside(configuration)?).with_context(|| format!("no `{configuration}`"))?;
-                *self.continuation = Some(text);
-            }
         }
         Ok(true)
     }

@@ -20,6 +20,23 @@ const HOME: &str = "/root";
 /// The folders that are a job's own.
 const MOUNTS: [&str; 4] = ["/nix", HOME, "/mnt", "/tmp"];
 
+/// What the image nixos/nix does not have.
+const NOT_WITH_NIX: [&str; 7] = ["bash", "jq", "sed", "awk", "mawk", "xz", "sudo"];
+
+/// What other images do not have.
+const NIX: [&str; 10] = [
+    "nix",
+    "nix-build",
+    "nix-channel",
+    "nix-collect-garbage",
+    "nix-copy-closure",
+    "nix-daemon",
+    "nix-env",
+    "nix-instantiate",
+    "nix-shell",
+    "nix-store",
+];
+
 /// The variable by which the processes of a job are known.
 const MARK: &str = "NIXDAG_STAND_IN";
 
@@ -32,6 +49,7 @@ pub struct World {
     pub checkout: Option<PathBuf>,
     pub user: Option<u32>,
     pub before: Option<String>,
+    pub plain_images: bool,
 }
 
 /// The machine of one job.
@@ -40,6 +58,7 @@ pub struct Machine {
     world: World,
     directory: String,
     shell: Vec<String>,
+    kind: compile::Machine,
 }
 
 impl Machine {
@@ -67,11 +86,12 @@ impl Machine {
         let shell = match (&job.shell, &job.machine) {
             (Some(shell), _) => shell.clone(),
             // That image has no /bin/bash.
-            (None, Some(compile::Machine::Docker(image))) if image.starts_with("nixos/nix") => "/bin/sh -e".into(),
+            (None, Some(kind)) if has_nix(kind) => "/bin/sh -e".into(),
             _ => "bash -eo pipefail".into(),
         };
         let shell = shell.split_whitespace().map(str::to_owned).collect();
-        let machine = Self { dir: dir.to_owned(), world: world.clone(), directory: job.directory.clone(), shell };
+        let kind = job.machine.clone().unwrap_or(compile::Machine::Vm);
+        let machine = Self { dir: dir.to_owned(), world: world.clone(), directory: job.directory.clone(), shell, kind };
         fs::create_dir_all(machine.outside(&machine.absolute(".")?)?)?;
         machine.settle()?;
         Ok(machine)
@@ -157,7 +177,12 @@ impl Machine {
     }
 
     fn environment(&self) -> BTreeMap<String, String> {
-        let nix = self.world.nix.as_ref().map_or(String::new(), |nix| format!("{}:", nix.display()));
+        let nix = self
+            .world
+            .nix
+            .as_ref()
+            .filter(|_| !self.world.plain_images || has_nix(&self.kind))
+            .map_or(String::new(), |nix| format!("{}:", nix.display()));
         let path = format!("/mnt:{nix}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         let user = if self.world.user.is_some() { "circleci" } else { "root" };
         [
@@ -174,6 +199,25 @@ impl Machine {
         .into()
     }
 
+    /// Lines that take away what the image does not have, and give what a virtual machine has.
+    fn image(&self) -> String {
+        let init = match self.kind {
+            compile::Machine::Vm => "mount -t tmpfs none /run && mkdir -p /run/systemd/system || exit 125\n",
+            _ => "",
+        };
+        let hidden: &[&str] = match self.world.plain_images {
+            true if has_nix(&self.kind) => &NOT_WITH_NIX,
+            true => &NIX,
+            false => &[],
+        };
+        let hide = format!(
+            "for name in {}; do for dir in /usr/bin /usr/sbin /usr/local/bin; do\n\
+             [ ! -e $dir/$name ] || mount --bind /dev/null $dir/$name || exit 125\ndone; done\n",
+            hidden.join(" ")
+        );
+        format!("{init}{hide}")
+    }
+
     fn spawn(
         &self,
         words: &[String],
@@ -186,7 +230,7 @@ impl Machine {
         // `/tmp` last: it hides the folders that the others come from.
         let binds: String =
             MOUNTS.iter().map(|mount| format!("mount --bind \"$1{mount}\" {mount} || exit 125\n")).collect();
-        let script = format!("{binds}cd \"$2\" || exit 125\nshift 2\nexec \"$@\"");
+        let script = format!("{binds}{}cd \"$2\" || exit 125\nshift 2\nexec \"$@\"", self.image());
         let mut command = Command::new("unshare");
         command.args(["-m", "sh", "-c", &script, "sh"]).arg(&self.dir).arg(directory);
         if let Some(user) = user {
@@ -230,6 +274,10 @@ impl Drop for Machine {
             }
         }
     }
+}
+
+fn has_nix(kind: &compile::Machine) -> bool {
+    matches!(kind, compile::Machine::Docker(image) if image.starts_with("nixos/nix"))
 }
 
 fn signal(group: u32, number: i32) {

@@ -14,12 +14,15 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../api_server.rs"]
+mod api_server;
 mod cache;
 mod compile;
 mod document;
 mod filter;
 mod job;
 mod machine;
+mod orbs;
 mod steps;
 mod template;
 mod workflow;
@@ -33,7 +36,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+pub use api_server::ApiServer;
+pub use api_server::KEY as CONTINUATION_KEY;
 use compile::compile;
+use orbs::Registry;
 
 /// How a job ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +95,8 @@ pub struct Outcome {
     pub jobs: Vec<JobOutcome>,
     /// What a setup workflow continued with.
     pub continuation: Option<String>,
+    /// Values of pipeline parameters that it continued with, a JSON object.
+    pub continuation_parameters: serde_json::Value,
     /// Where test results and artifacts are.
     folder: Arc<TempDir>,
 }
@@ -150,6 +158,8 @@ pub struct Facts {
     pub parameters: BTreeMap<String, serde_yaml::Value>,
     /// The configuration is the one that sets the pipeline up.
     pub setup: bool,
+    /// The orbs that there are.
+    pub registry: Registry,
 }
 
 /// A configuration and the world that it runs in.
@@ -161,6 +171,8 @@ pub struct Pipeline {
     variables: BTreeMap<String, String>,
     caches: Option<PathBuf>,
     cancel: Cancel,
+    /// Where a pipeline in setup is continued.
+    api: Option<ApiServer>,
     /// Workspace, job folders, results.
     state: Arc<TempDir>,
     runs: u32,
@@ -170,15 +182,22 @@ pub struct Pipeline {
 impl Pipeline {
     /// A pipeline that was continued with this configuration; refused if CircleCI would refuse it.
     pub fn new(config: &str) -> Result<Self> {
-        Self::with(config, false)
+        Self::with(config, None, &Registry::new())
     }
 
     /// A pipeline in setup.
     pub fn setup(config: &str) -> Result<Self> {
-        Self::with(config, true)
+        Self::setup_with(config, &Registry::new(), ApiServer::new([]))
     }
 
-    fn with(config: &str, setup: bool) -> Result<Self> {
+    /// A pipeline in setup whose configuration may name these orbs by their references; `api` stands for circleci.com.
+    pub fn setup_with(config: &str, orbs: &Registry, api: ApiServer) -> Result<Self> {
+        Self::with(config, Some(api), orbs)
+    }
+
+    fn with(config: &str, api: Option<ApiServer>, orbs: &Registry) -> Result<Self> {
+        let mut registry = orbs::official(&api.as_ref().map_or_else(|| "https://circleci.com".into(), ApiServer::url));
+        registry.extend(orbs.clone());
         let facts = Facts {
             id: "5034460f-c7c4-4c43-9457-de07e2029e7b".into(),
             number: 1,
@@ -186,7 +205,8 @@ impl Pipeline {
             tag: String::new(),
             revision: "0f2a1e6c5a1f6f0dc1a1a64b0e1e2a3b4c5d6e7f".into(),
             parameters: BTreeMap::new(),
-            setup,
+            setup: api.is_some(),
+            registry,
         };
         compile(config, &facts)?;
         Ok(Self {
@@ -197,6 +217,7 @@ impl Pipeline {
             variables: BTreeMap::new(),
             caches: None,
             cancel: Cancel::default(),
+            api,
             state: Arc::new(TempDir::new()?),
             runs: 0,
             next_build: 1,
@@ -212,6 +233,12 @@ impl Pipeline {
     /// More lines for the `nix.conf` of the images.
     pub fn nix_conf(mut self, lines: &str) -> Self {
         self.world.nix_conf.push_str(lines);
+        self
+    }
+
+    /// Only images of Nix have Nix, and those have little else.
+    pub fn plain_images(mut self) -> Self {
+        self.world.plain_images = true;
         self
     }
 
@@ -293,6 +320,11 @@ impl Pipeline {
         self.cancel.clone()
     }
 
+    /// The folder with everything that jobs leave, caches aside.
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
     /// Runs the workflow.
     pub fn run(&mut self) -> Result<Outcome> {
         self.run_after(None)
@@ -314,7 +346,12 @@ impl Pipeline {
         let caches = self.caches.clone().unwrap_or_else(|| self.state.path().join("caches"));
         std::fs::create_dir_all(&run_dir).context("no room for a run")?;
         let workspace = workspace::Workspace::new(self.state.path().join("workspace"));
-        let mut outcome = Outcome { jobs: Vec::new(), continuation: None, folder: self.state.clone() };
+        let mut outcome = Outcome {
+            jobs: Vec::new(),
+            continuation: None,
+            continuation_parameters: serde_json::Value::Null,
+            folder: self.state.clone(),
+        };
         let mut done: BTreeMap<String, Status> = BTreeMap::new();
 
         for at in compiled.order() {
@@ -363,7 +400,6 @@ impl Pipeline {
                     secrets,
                     cancel: &self.cancel,
                     outcome: &mut ended,
-                    continuation: &mut outcome.continuation,
                 };
                 running.run()?
             };
@@ -372,6 +408,10 @@ impl Pipeline {
         }
         let position = |name: &str| compiled.jobs.iter().position(|job| job.name == name);
         outcome.jobs.sort_by_key(|job| position(&job.name));
+        if let Some(body) = self.api.as_ref().and_then(ApiServer::continued_with) {
+            outcome.continuation = body["configuration"].as_str().map(str::to_owned);
+            outcome.continuation_parameters = body["parameters"].clone();
+        }
         Ok(outcome)
     }
 }

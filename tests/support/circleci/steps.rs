@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_yaml::{Mapping, Value};
 
-use super::compile::{PARAMETER_TYPES, Sources};
+use super::compile::PARAMETER_TYPES;
 use super::document::{mapping, optional_string, string, strings};
+use super::orbs::{Kind, Sources};
 use super::template::{Scope, bind, truth};
 
 /// When a step runs.
@@ -26,7 +27,6 @@ pub enum Action {
     Attach { at: String },
     StoreTestResults { path: String },
     StoreArtifacts { path: String },
-    Continue { configuration: String },
 }
 
 /// A step of a compiled job.
@@ -71,24 +71,23 @@ pub fn compile(
                     compile(sources, steps, scope, &place, depth + 1, &mut Vec::new())?;
                 }
             }
-            _ if sources.commands.iter().any(|(command, _)| *command == name) => {
-                let (_, command) =
-                    sources.commands.iter().find(|(command, _)| *command == name).context("it is there")?;
+            _ if sources.find(Kind::Command, name).is_some() => {
+                let (sources, command) = sources.find(Kind::Command, name).context("it is there")?;
                 let command = mapping(command, &place, &["description", "parameters", "steps"])?;
                 let arguments = scope.expand(body)?;
                 let arguments =
                     arguments.as_mapping().with_context(|| format!("{place}: its arguments are no mapping"))?;
                 let values = bind(command.get("parameters"), arguments, &place, &PARAMETER_TYPES)?;
                 let steps = command.get("steps").with_context(|| format!("{place} has no steps"))?;
-                compile(sources, steps, &scope.with(values), &place, depth + 1, out)?;
+                compile(sources, steps, &scope.inside(sources.is_orb, values), &place, depth + 1, out)?;
             }
-            _ => out.push(built_in(sources, name, &scope.expand(body)?, &place)?),
+            _ => out.push(built_in(name, &scope.expand(body)?, &place)?),
         }
     }
     Ok(())
 }
 
-fn built_in(sources: &Sources, name: &str, body: &Value, place: &str) -> Result<Step> {
+fn built_in(name: &str, body: &Value, place: &str) -> Result<Step> {
     let keys: &[&str] = match name {
         "run" => &["name", "command", "shell", "working_directory", "environment", "no_output_timeout", "when"],
         "checkout" => &["path"],
@@ -98,7 +97,6 @@ fn built_in(sources: &Sources, name: &str, body: &Value, place: &str) -> Result<
         "attach_workspace" => &["name", "at", "when"],
         "store_test_results" => &["name", "path", "when"],
         "store_artifacts" => &["name", "path", "destination", "when"],
-        "continuation/continue" if sources.continuation => &["configuration_path"],
         _ => bail!("{place} is neither one of CircleCI's that the stand-in knows nor a command"),
     };
     let short = Value::Mapping(body.as_str().map(|command| ("command".into(), command.into())).into_iter().collect());
@@ -134,8 +132,7 @@ fn built_in(sources: &Sources, name: &str, body: &Value, place: &str) -> Result<
         },
         "attach_workspace" => Action::Attach { at: string(body, "at", place)? },
         "store_test_results" => Action::StoreTestResults { path: string(body, "path", place)? },
-        "store_artifacts" => Action::StoreArtifacts { path: string(body, "path", place)? },
-        _ => Action::Continue { configuration: string(body, "configuration_path", place)? },
+        _ => Action::StoreArtifacts { path: string(body, "path", place)? },
     };
     let shown = optional_string(body, "name", place)?.unwrap_or_else(|| name.to_owned());
     ensure!(!shown.trim().is_empty(), "{place} has an empty name");

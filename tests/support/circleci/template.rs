@@ -16,12 +16,19 @@ pub struct Scope<'a> {
     pub pipeline_parameters: &'a BTreeMap<String, Value>,
     /// Parameters of the job, the command or the executor; none in a workflow.
     pub parameters: Option<BTreeMap<String, Value>>,
+    /// The place is in an orb, where the pipeline's parameters do not exist.
+    pub in_orb: bool,
 }
 
 impl Scope<'_> {
     /// The same pipeline with other parameters.
     pub fn with(&self, parameters: BTreeMap<String, Value>) -> Scope<'_> {
         Scope { parameters: Some(parameters), ..*self }
+    }
+
+    /// The same in a component that may be an orb's.
+    pub fn inside(&self, in_orb: bool, parameters: BTreeMap<String, Value>) -> Scope<'_> {
+        Scope { parameters: Some(parameters), in_orb, ..*self }
     }
 
     /// Expands all templates of a value; `\<<` stays for [`finish`].
@@ -76,6 +83,7 @@ impl Scope<'_> {
                 .with_context(|| format!("the parameter `{parameter}` is not declared"));
         }
         if let Some(parameter) = name.strip_prefix("pipeline.parameters.") {
+            ensure!(!self.in_orb, "the pipeline parameter `{parameter}` in an orb, where there are none");
             let value = self.pipeline_parameters.get(parameter);
             return value.cloned().with_context(|| format!("the pipeline parameter `{parameter}` is not declared"));
         }

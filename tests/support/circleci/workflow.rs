@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_yaml::{Mapping, Value};
 
-use super::compile::{Compiled, Job, Sources, compile_job};
+use super::compile::{Compiled, Job, compile_job};
 use super::document::{optional_string, strings};
+use super::orbs::{Kind, Sources};
 use super::template::{Scope, finish};
 use super::{Facts, filter};
 
@@ -30,11 +31,7 @@ pub fn compile(sources: &Sources, scope: &Scope, invocations: &[Value], facts: &
         ensure!(!name.trim().is_empty(), "an invocation of `{key}` with an empty name");
         ensure!(!jobs.iter().any(|job: &Job| job.name == name), "two jobs have the name `{name}`");
         let place = format!("job `{name}`");
-        let (_, body) = sources
-            .jobs
-            .iter()
-            .find(|(job, _)| *job == key)
-            .with_context(|| format!("Cannot find a definition for job {key}"))?;
+        ensure!(sources.find(Kind::Job, key).is_some(), "Cannot find a definition for job {key}");
         let own = ["name", "requires", "filters", "context"];
         for refused in ["type", "matrix", "pre-steps", "post-steps", "serial-group", "override-with"] {
             ensure!(!arguments.contains_key(refused), "{place}: the stand-in has no `{refused}`");
@@ -46,7 +43,7 @@ pub fn compile(sources: &Sources, scope: &Scope, invocations: &[Value], facts: &
             .collect();
         runs.push(filter::runs(filters.as_ref(), facts, &place)?);
         wanted.push(requires(arguments, &place)?);
-        let mut job = compile_job(sources, scope, body, &given, &place)?;
+        let mut job = compile_job(sources, scope, key, &given, &place)?;
         job.contexts = strings(arguments, "context", &place)?;
         job.name = name;
         jobs.push(job);

@@ -1,0 +1,89 @@
+#!/bin/sh
+# Plans the flake and writes what the pipeline continues with: the configuration, the bundle that its jobs build from, and the plan
+# for people. The orb's command `generate` includes this script; its parameters come as PARAM_… and become arguments of nixdag
+# as they are: no value is read by a shell again. Lists are separated by blanks or line ends.
+# An empty value, or `<nil>` as CircleCI writes one, counts as none given.
+set -euf
+
+# Code that is evaluated or built here has no use for the keys to the pipeline.
+unset CIRCLE_CONTINUATION_KEY CIRCLE_TOKEN CIRCLECI_CLI_TOKEN
+
+PATH=$HOME/.nixdag/bin:$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH
+export PATH
+bundle=/tmp/nixdag/bundle
+setup=/tmp/nixdag/setup
+
+fail() {
+    echo "nixdag: error: $*" >&2
+    exit 1
+}
+given() { [ "$1" = '<nil>' ] || printf '%s' "$1"; }
+is_true() { case $1 in 1 | true) ;; *) return 1 ;; esac }
+# The choice, or nothing where it is left to nixdag.yml.
+chosen() { [ "$1" = default ] || given "$1"; }
+
+command -v nixdag >/dev/null 2>&1 || fail "nixdag is not on PATH: the orb's command \`install\` comes before \`generate\`"
+command -v nix-store >/dev/null 2>&1 || fail "Nix is not on PATH: the orb's command \`install_nix\` comes before \`generate\`"
+flake=$(given "${PARAM_FLAKE:-}")
+case $flake in -*) fail "\`$flake\` is no flake" ;; esac
+rm -rf "$bundle" "$bundle.sha256" "$setup"
+mkdir -p "$setup"
+
+set -- "${flake:-.}" --bundle "$bundle" --output "$setup/config.yml"
+
+for word in $(given "${PARAM_ATTRIBUTES:-}"); do set -- "$@" --select="$word"; done
+for word in $(given "${PARAM_EXCLUDE:-}"); do set -- "$@" --exclude="$word"; done
+systems=$(given "${PARAM_SYSTEMS:-}")
+if [ "$systems" = all ]; then
+    set -- "$@" --all-systems
+else
+    for word in $systems; do set -- "$@" --system="$word"; done
+fi
+for word in $(given "${PARAM_RESOURCE_CLASS:-}"); do set -- "$@" --resource-class="$word"; done
+for word in $(given "${PARAM_IMAGE:-}"); do set -- "$@" --image="$word"; done
+for word in $(given "${PARAM_SUBSTITUTERS:-}"); do set -- "$@" --substituter="$word"; done
+for word in $(given "${PARAM_TRUSTED_PUBLIC_KEYS:-}"); do set -- "$@" --trusted-public-key="$word"; done
+
+for word in $(given "${PARAM_PUSH:-}"); do set -- "$@" --push="$word"; done
+for word in $(given "${PARAM_PUSH_CREDENTIALS:-}"); do set -- "$@" --push-credential="$word"; done
+for word in $(given "${PARAM_SIGNING_PUBLIC_KEYS:-}"); do set -- "$@" --signing-public-key="$word"; done
+for word in $(given "${PARAM_MERGE:-}"); do set -- "$@" --merge="$word"; done
+
+value=$(given "${PARAM_SIGNING_KEY_VARIABLE:-}")
+if [ "$value" != NIXDAG_SIGNING_KEY ]; then set -- "$@" ${value:+"--signing-key-variable=$value"}; fi
+value=$(chosen "${PARAM_HANDOFF:-}"); set -- "$@" ${value:+"--handoff=$value"}
+value=$(given "${PARAM_CACHE:-}"); set -- "$@" ${value:+"--cache=$value"}
+value=$(chosen "${PARAM_REUSE:-}"); set -- "$@" ${value:+"--reuse=$value"}
+value=$(given "${PARAM_BASE:-}"); set -- "$@" ${value:+"--base=$value"}
+value=$(given "${PARAM_DEFAULT_BRANCH:-}"); set -- "$@" ${value:+"--default-branch=$value"}
+value=$(chosen "${PARAM_GRANULARITY:-}"); set -- "$@" ${value:+"--granularity=$value"}
+value=$(chosen "${PARAM_OBJECTIVE:-}"); set -- "$@" ${value:+"--objective=$value"}
+value=$(given "${PARAM_MAX_JOBS:-}"); set -- "$@" ${value:+"--max-jobs=$value"}
+value=$(given "${PARAM_CONCURRENCY:-}"); set -- "$@" ${value:+"--concurrency=$value"}
+if is_true "${PARAM_STRICT:-}"; then set -- "$@" --strict; fi
+
+# How jobs on machines that this nixdag does not run on get theirs, and machines without Nix get that.
+value=$(given "${PARAM_RELEASE_CHECKSUMS:-}")
+if [ -n "$value" ]; then
+    printf '%s\n' "$value" >"$setup/SHA256SUMS"
+    set -- "$@" --release-url="$(given "${PARAM_RELEASE_URL:-}")" --release-checksums="$setup/SHA256SUMS"
+fi
+value=$(given "${PARAM_NIX_CHECKSUMS:-}")
+if [ -n "$value" ]; then
+    printf '%s\n' "$value" >"$setup/nix.sha256"
+    set -- "$@" --nix-version="$(given "${PARAM_NIX_VERSION:-}")" --nix-url="$(given "${PARAM_NIX_URL:-}")"
+    set -- "$@" --nix-checksums="$setup/nix.sha256"
+fi
+for word in $(given "${PARAM_EXTRA_ARGUMENTS:-}"); do set -- "$@" "$word"; done
+
+nixdag generate "$@"
+rm -f "$setup/SHA256SUMS" "$setup/nix.sha256"
+cp "$bundle/plan.json" "$setup/plan.json"
+nixdag plan --plan "$setup/plan.json" --output "$setup/plan.txt"
+nixdag graph --plan "$setup/plan.json" --format mermaid --output "$setup/graph.mmd"
+nixdag graph --plan "$setup/plan.json" --format dot --output "$setup/graph.dot"
+cat "$setup/plan.txt"
+if is_true "${PARAM_DEBUG:-}"; then
+    echo "== The configuration, which this pipeline does not continue with:"
+    cat "$setup/config.yml"
+fi

@@ -1,0 +1,150 @@
+# The scripts that call nixdag: parameters become arguments as they are, and no key to the pipeline goes along.
+
+load support
+
+setup() {
+    prepare
+    # shellcheck disable=SC2016
+    fake nixdag 'echo "key=${CIRCLE_CONTINUATION_KEY-none} token=${CIRCLE_TOKEN-none}"
+case $1 in
+generate)
+    mkdir -p /tmp/nixdag/bundle && echo {} >/tmp/nixdag/bundle/plan.json && echo config >/tmp/nixdag/setup/config.yml ;;
+esac
+if [ "$1" = plan ]; then echo table >/tmp/nixdag/setup/plan.txt; exit; fi
+[ "$1" != graph ] || exit 0
+for argument in "$@"; do printf "[%s]" "$argument"; done; echo'
+    fake nix-store :
+    export CIRCLE_CONTINUATION_KEY=secret CIRCLE_TOKEN=secret
+    # The scripts write below /tmp/nixdag, as the cache's paths have to be the same everywhere.
+    [ ! -e /tmp/nixdag ] || mv /tmp/nixdag "$BATS_TEST_TMPDIR/nixdag.kept"
+}
+
+teardown() {
+    rm -rf /tmp/nixdag
+    [ ! -e "$BATS_TEST_TMPDIR/nixdag.kept" ] || mv "$BATS_TEST_TMPDIR/nixdag.kept" /tmp/nixdag
+}
+
+@test "with nothing given only the files are named" {
+    run_script generate
+    ends_with 0
+    says "[generate][.][--bundle][/tmp/nixdag/bundle][--output][/tmp/nixdag/setup/config.yml]
+"
+    says "table"
+    [[ $output != *"config
+"* ]]
+}
+
+@test "empty and <nil> are nothing, and so are choices left to nixdag.yml" {
+    PARAM_ATTRIBUTES='<nil>' PARAM_BASE='' PARAM_PUSH='<nil>' PARAM_SIGNING_KEY_VARIABLE=NIXDAG_SIGNING_KEY PARAM_REUSE=default PARAM_GRANULARITY=default PARAM_STRICT='' \
+        run_script generate
+    ends_with 0
+    [[ $output != *--base* && $output != *--reuse* && $output != *--select* && $output != *--strict* ]]
+}
+
+@test "lists are split at blanks and line ends, and nothing in them is expanded" {
+    # shellcheck disable=SC2016
+    PARAM_ATTRIBUTES=$'packages.*.*  checks.x86_64-linux.{a,b}\n"$(touch /tmp/evil)" `id`' run_script generate
+    ends_with 0
+    # shellcheck disable=SC2016
+    says '[--select=packages.*.*][--select=checks.x86_64-linux.{a,b}][--select="$(touch][--select=/tmp/evil)"][--select=`id`]'
+}
+
+@test "every parameter becomes its flag" {
+    PARAM_FLAKE=./sub PARAM_EXCLUDE=x PARAM_SYSTEMS="a b" PARAM_STRICT=1 PARAM_RESOURCE_CLASS="large b=arm.large" PARAM_IMAGE=i \
+        PARAM_SUBSTITUTERS="https://a https://b" PARAM_TRUSTED_PUBLIC_KEYS=k:1= PARAM_HANDOFF=cache PARAM_CACHE="s3://it's?a=b&c=d" \
+        PARAM_PUSH="s3://p file:///q" PARAM_PUSH_CREDENTIALS="A B" PARAM_SIGNING_KEY_VARIABLE=KEY PARAM_SIGNING_PUBLIC_KEYS=s:1= PARAM_REUSE=signed PARAM_BASE=auto PARAM_DEFAULT_BRANCH=main PARAM_GRANULARITY=auto PARAM_OBJECTIVE=cost \
+        PARAM_MAX_JOBS=7 PARAM_CONCURRENCY=30 PARAM_MERGE=.circleci/continue.yml PARAM_EXTRA_ARGUMENTS="--effort 2" \
+        run_script generate
+    ends_with 0
+    says "[generate][./sub]"
+    says "[--exclude=x][--system=a][--system=b][--resource-class=large][--resource-class=b=arm.large][--image=i]"
+    says "[--substituter=https://a][--substituter=https://b][--trusted-public-key=k:1=]"
+    says "[--push=s3://p][--push=file:///q][--push-credential=A][--push-credential=B][--signing-public-key=s:1=]"
+    says "[--merge=.circleci/continue.yml][--signing-key-variable=KEY][--handoff=cache]"
+    says "[--cache=s3://it's?a=b&c=d][--reuse=signed][--base=auto][--default-branch=main][--granularity=auto]"
+    says "[--objective=cost][--max-jobs=7][--concurrency=30][--strict]"
+    says "[--effort][2]"
+}
+
+@test "all systems are a flag of their own" {
+    PARAM_SYSTEMS=all run_script generate
+    says "[--all-systems]"
+    [[ $output != *--system=* ]]
+}
+
+@test "releases are handed on with their checksums" {
+    PARAM_RELEASE_URL=https://r PARAM_RELEASE_CHECKSUMS=$'1  a\n2  b' PARAM_NIX_VERSION=2.0 PARAM_NIX_URL=https://n PARAM_NIX_CHECKSUMS='3  c' \
+        run_script generate
+    ends_with 0
+    says "[--release-url=https://r][--release-checksums=/tmp/nixdag/setup/SHA256SUMS]"
+    says "[--nix-version=2.0][--nix-url=https://n][--nix-checksums=/tmp/nixdag/setup/nix.sha256]"
+    [ "$(ls /tmp/nixdag/setup)" = $'config.yml\nplan.json\nplan.txt' ]
+}
+
+@test "debug shows the configuration, whichever way a boolean is written" {
+    for value in 1 true; do
+        PARAM_DEBUG=$value run_script generate
+        ends_with 0
+        says "config"
+    done
+    for value in 0 false ''; do
+        PARAM_DEBUG=$value run_script generate
+        [[ $output != *"which this pipeline does not continue with"* ]]
+    done
+}
+
+@test "neither evaluation nor builds get the keys to the pipeline" {
+    run_script generate
+    says "key=none token=none"
+    [[ $output != *secret* ]]
+    PARAM_JOB=a PARAM_RESULTS=/tmp/r run_script build
+    says "key=none token=none"
+}
+
+@test "a failure of nixdag is the step's" {
+    fake nixdag 'echo broken >&2; exit 2'
+    run_script generate
+    ends_with 2
+    says broken
+}
+
+@test "what is missing is named with the command that brings it" {
+    rm "$bin/nixdag"
+    run_script generate
+    ends_with 1
+    says 'the orb'"'"'s command `install`'
+    fake nixdag :
+    rm "$bin/nix-store"
+    run_script generate
+    ends_with 1
+    says 'the orb'"'"'s command `install_nix`'
+}
+
+@test "a flake that looks like a flag is refused" {
+    PARAM_FLAKE=--version run_script generate
+    ends_with 1
+    says '`--version` is no flake'
+}
+
+@test "nixdag continues with the key in its environment and nowhere else" {
+    run_script continue
+    ends_with 0
+    says "key=secret"
+    says "[continue][/tmp/nixdag/setup/config.yml]"
+    PARAM_PARAMETERS='{"a": "b c"}' PARAM_CIRCLECI_DOMAIN=circleci.example.org run_script continue
+    says '[--parameters={"a": "b c"}][--domain=circleci.example.org]'
+    PARAM_CIRCLECI_DOMAIN=http://127.0.0.1:1/api/v2 run_script continue
+    says '[--api-url=http://127.0.0.1:1/api/v2]'
+}
+
+@test "a job is built from what is given" {
+    # shellcheck disable=SC2088
+    PARAM_JOB=a-1 PARAM_RESULTS='~/.nixdag/results' PARAM_BUNDLE=/tmp/b PARAM_BUNDLE_SHA256=00 PARAM_WORKSPACE='~/w' PARAM_PLAN='' \
+        PARAM_ON_MISSING=fail PARAM_EXTRA_ARGUMENTS='--cores 2' run_script build
+    ends_with 0
+    says "[build][--job=a-1][--results=$HOME/.nixdag/results][--record-verdict][--bundle=/tmp/b][--bundle-sha256=00]"
+    says "[--workspace=$HOME/w][--on-missing=fail][--cores][2]"
+    # shellcheck disable=SC2088
+    PARAM_RESULTS='~/.nixdag/results' run_script verdict
+    says "[build][--verdict][$HOME/.nixdag/results]"
+}
