@@ -39,6 +39,8 @@ pub struct Budget {
     pub most_memory: u64,
     /// Time that one attribute may take.
     pub attribute: Duration,
+    /// Threads of one process's garbage collector: as many as there are processors for it.
+    pub collectors: usize,
 }
 
 impl Budget {
@@ -63,6 +65,7 @@ impl Budget {
             memory,
             most_memory: if request.memory.is_some() { memory } else { total },
             attribute: Duration::from_secs(request.attribute_seconds.unwrap_or(USUAL_SECONDS)),
+            collectors: (processors / workers).max(1),
         }
     }
 

@@ -22,6 +22,9 @@ use crate::nix::command::{Nix, Version};
 /// The questions, as a function of the outputs.
 const QUERY: &str = include_str!("query.nix");
 
+/// The setting that lets evaluation build.
+const IMPORT_FROM_DERIVATION: &str = "allow-import-from-derivation";
+
 /// Bytes of a flake's settings that are read.
 const MAX_CONFIG: usize = 1 << 20;
 
@@ -37,6 +40,7 @@ pub struct Outputs {
     /// Settings of Nix, the last of a name counts.
     options: Vec<(String, String)>,
     impure: bool,
+    may_build: bool,
 }
 
 /// A temporary flake around the target.
@@ -64,7 +68,7 @@ impl Outputs {
             ("eval-cache", "false"),
             ("warn-dirty", "false"),
             ("accept-flake-config", word(request.accept_flake_config)),
-            ("allow-import-from-derivation", word(request.allow_import_from_derivation)),
+            (IMPORT_FROM_DERIVATION, word(request.allow_import_from_derivation)),
         ];
         let mut options: Vec<_> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         if request.accept_flake_config && wrapper.is_some() {
@@ -72,7 +76,10 @@ impl Outputs {
             options.extend(flake_config(nix, flake)?);
         }
         options.extend(request.options.iter().cloned());
-        Ok(Self { reference: flake.reference.url(), wrapper, override_inputs, options, impure: request.impure })
+        let import = options.iter().rfind(|(name, _)| name == IMPORT_FROM_DERIVATION);
+        let may_build = request.accept_flake_config || import.is_some_and(|(_, value)| value == "true");
+        let reference = flake.reference.url();
+        Ok(Self { reference, wrapper, override_inputs, options, impure: request.impure, may_build })
     }
 
     /// The arguments of a `nix` that answers the questions, given as JSON.
@@ -100,6 +107,11 @@ impl Outputs {
             arguments.extend(["--override-input", input, replacement].map(OsString::from));
         }
         arguments
+    }
+
+    /// Whether evaluation may run builders.
+    pub fn may_build(&self) -> bool {
+        self.may_build
     }
 
     /// A message without the path of the wrapper.

@@ -1,7 +1,8 @@
 //! One evaluating process, read while it runs and ended when it goes over its budget.
 //!
 //! In: a command, its mark, [`Limits`]. Out: each marked line as it comes, then [`End`], how the process ended. Its memory is what
-//! the kernel says it holds: a limit on addresses would count what the garbage collector has reserved and never touched.
+//! the kernel says it holds, looked at many times a second; a limit on writable addresses, which count untouched too, stands behind
+//! that for a machine that is too busy to look.
 
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
@@ -18,6 +19,12 @@ const TICK: Duration = Duration::from_millis(20);
 /// How often its memory is looked at; what it takes in between goes over the limit.
 const WATCH: Duration = Duration::from_millis(5);
 
+/// What part of the limit it may take between two looks.
+const MARGIN: u64 = 32;
+
+/// Bytes of addresses for what is no heap: stacks of threads, buffers.
+const SLACK: u64 = 128 << 20;
+
 /// Bytes of one marked line that are read: the names of millions of attributes.
 const MAX_LINE: usize = 128 << 20;
 
@@ -29,6 +36,8 @@ const MARK_WITHIN: usize = 128;
 pub struct Limits {
     /// Bytes that it may hold.
     pub memory: u64,
+    /// Whether its children are bound, too: builders must not be.
+    pub inherits: bool,
     /// Time between two marked lines.
     pub answer: Duration,
     /// Time to the first marked line: inputs may have to be fetched.
@@ -61,6 +70,9 @@ pub fn run(
     limits: &Limits,
     mut hear: impl FnMut(Option<&[u8]>) -> Result<Next>,
 ) -> Result<End> {
+    if limits.inherits {
+        bound_addresses(&mut command, limits.memory + SLACK);
+    }
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = Running(command.spawn().context("cannot run `nix`")?);
     let Some(mut pipe) = child.0.stderr.take() else { bail!("cannot read what `nix` says") };
@@ -93,7 +105,9 @@ pub fn run(
             Some(End::OverTime)
         } else if watched.elapsed() > WATCH {
             watched = Instant::now();
-            resident(child.0.id()).filter(|bytes| *bytes > limits.memory).map(|_| End::OverMemory)
+            resident(child.0.id())
+                .filter(|bytes| *bytes > limits.memory - limits.memory / MARGIN)
+                .map(|_| End::OverMemory)
         } else {
             None
         };
@@ -151,6 +165,26 @@ impl Lines<'_> {
     }
 }
 
+/// Lets the process have so many bytes of writable memory of its own. Nix says that it is out of memory then.
+fn bound_addresses(command: &mut Command, bytes: u64) {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+        // SAFETY: `setrlimit` is async-signal-safe and reads memory that was copied into the closure.
+        #[expect(unsafe_code, reason = "the standard library sets no limits")]
+        unsafe {
+            // A limit that is lower already stays; the watch is what counts.
+            command.pre_exec(move || {
+                libc::setrlimit(libc::RLIMIT_DATA, &raw const limit);
+                Ok(())
+            });
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (command, bytes);
+}
+
 /// Waits until there is something to read, an end included.
 fn readable(pipe: RawFd, most: Duration) -> Result<bool> {
     let mut wanted = libc::pollfd { fd: pipe, events: libc::POLLIN, revents: 0 };
@@ -188,7 +222,7 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits =
-        Limits { memory: 64 << 20, answer: Duration::from_secs(600), start: Duration::from_secs(600) };
+        Limits { memory: 64 << 20, inherits: true, answer: Duration::from_secs(600), start: Duration::from_secs(600) };
 
     fn shell(script: &str, limits: &Limits) -> (Vec<String>, End) {
         let mut heard = Vec::new();

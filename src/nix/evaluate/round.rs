@@ -202,10 +202,12 @@ impl<'r> Round<'r> {
         let (mut ready, mut told) = (false, 0);
         let limits = Limits {
             memory: self.budget.memory,
+            inherits: !self.asker.outputs.may_build(),
             answer: self.budget.attribute,
             start: self.budget.attribute.max(START),
         };
-        let command = self.asker.nix.command(self.asker.outputs.arguments(&text));
+        let mut command = self.asker.nix.command(self.asker.outputs.arguments(&text));
+        command.env("GC_MARKERS", self.budget.collectors.to_string());
         let end = process::run(command, &self.asker.mark, &limits, |line| {
             let Some(line) = line else {
                 self.asker.count(|_| {});
@@ -309,7 +311,7 @@ impl State {
 /// True for a process that ended as the system, or its own collector, had no more memory to give.
 fn ran_out_of_memory(status: ExitStatus, stderr: &str) -> bool {
     status.signal() == Some(libc::SIGKILL)
-        || !status.success() && ["std::bad_alloc", "GC Warning: Out of Memory"].iter().any(|sign| stderr.contains(sign))
+        || !status.success() && message::from_stderr(stderr).is_some_and(|said| said == "out of memory")
 }
 
 /// Says how a process ended that had nothing to say itself.
