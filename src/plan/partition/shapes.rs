@@ -64,9 +64,9 @@ fn no_shape_takes_more_than_its_steps() {
                 model: &model,
                 options: &options,
                 start_up: model.start_up,
-                longest: Millis::MAX,
+                attach: &[],
             };
-            let choice = portfolio::search(&ground, 1.0);
+            let choice = portfolio::search(&ground);
             assert!(choice.steps < 50_000 * SIZE as u64, "{name}, {granularity:?}: {} steps", choice.steps);
             let built = choice.jobs.list.iter().map(|job| job.units.len()).sum::<usize>();
             assert_eq!(built, units.len(), "{name}, {granularity:?}");
