@@ -27,7 +27,15 @@ pub struct Model {
 impl Default for Model {
     /// The model of the reference figures: 45 s of start-up, 4 slots, 80 jobs at once, free transfers.
     fn default() -> Self {
-        Self { start_up: 45_000, layer: 0, fetch: 0, whole_layers: false, concurrency: 80, slots: Vec::new(), default_slots: 4 }
+        Self {
+            start_up: 45_000,
+            layer: 0,
+            fetch: 0,
+            whole_layers: false,
+            concurrency: 80,
+            slots: Vec::new(),
+            default_slots: 4,
+        }
     }
 }
 

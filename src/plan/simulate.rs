@@ -84,8 +84,7 @@ pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
     let jobs = loads.len();
     let consumers = inputs.reversed();
     let above = if model.ancestors_count() { count_ancestors(inputs, loads) } else { vec![Above::default(); jobs] };
-    let fetched =
-        |job: u32| if model.whole_layers { above[job as usize].owned } else { loads[job as usize].missing };
+    let fetched = |job: u32| if model.whole_layers { above[job as usize].owned } else { loads[job as usize].missing };
     let length = |job: u32| {
         let attach = model.layer * above[job as usize].layers + model.fetch * fetched(job);
         model.start_up + attach + loads[job as usize].build
@@ -206,7 +205,8 @@ mod tests {
     fn what_is_fetched_takes_time() {
         let inputs = Adjacency::from_lists([vec![], vec![0], vec![1]]);
         let with = |whole_layers| Model { fetch: 1_000, whole_layers, ..Model::default() };
-        let (workspace, cache) = (run(&loads(&[0; 3]), &inputs, &with(true)), run(&loads(&[0; 3]), &inputs, &with(false)));
+        let (workspace, cache) =
+            (run(&loads(&[0; 3]), &inputs, &with(true)), run(&loads(&[0; 3]), &inputs, &with(false)));
         assert_eq!((workspace.fetched, workspace.makespan), (3, 3 * 45_000 + 3_000));
         assert_eq!((cache.fetched, cache.makespan), (6, 3 * 45_000 + 6_000));
     }

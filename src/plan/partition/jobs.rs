@@ -21,6 +21,10 @@ pub struct Ground<'a> {
     pub start_up: Millis,
     /// What attaching layers is expected to take for a job with each unit, milliseconds; empty where that is nothing.
     pub attach: &'a [Millis],
+    /// Other parts of the plan take at least this long, milliseconds: what ends before delays nothing.
+    pub floor: Millis,
+    /// The whole graph is too large to be searched.
+    pub giant: bool,
 }
 
 /// One job.

@@ -239,7 +239,8 @@ impl<'a> Layered<'a> {
     /// Merges `b` into `a` where that closes no cycle and makes the plan better.
     fn merge_if_better(&mut self, scheduler: &mut Scheduler, a: usize, b: usize, steps: &mut Steps) -> bool {
         let least = self.ground.start_up + self.least_build(a, b);
-        if !self.may_be_in_time(a, b, least) || self.closes_cycle(a, b) {
+        // Merges since the pairs were listed may have made them incompatible.
+        if !self.compatible(a, b) || !self.may_be_in_time(a, b, least) || self.closes_cycle(a, b) {
             return false;
         }
         let slots = self.ground.model.slots_of(self.parts[a].system.min(self.parts[b].system));
@@ -330,8 +331,7 @@ impl<'a> Layered<'a> {
                 self.consumers.insert(a, consumer);
             }
         }
-        let gone = std::mem::take(&mut self.parts[b].tasks);
-        drop(gone);
+        self.parts[b].tasks = Vec::new();
         self.parts[b].merged = true;
         let (system, targets) = (self.parts[b].system, self.parts[b].targets);
         let part = &mut self.parts[a];

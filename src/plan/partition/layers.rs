@@ -105,9 +105,8 @@ fn attachments(ground: &Ground, jobs: &Jobs) -> Vec<Millis> {
             ancestors.insert(job as usize, input as usize);
         }
     }
-    let owned = |job: usize| -> usize {
-        jobs.list[job].units.iter().map(|&unit| ground.units.owned.of(unit).len()).sum()
-    };
+    let owned =
+        |job: usize| -> usize { jobs.list[job].units.iter().map(|&unit| ground.units.owned.of(unit).len()).sum() };
     let mut attach = vec![0; ground.units.len()];
     for job in alive(&jobs) {
         let layer = |ancestor| ground.model.layer + ground.model.fetch * owned(ancestor) as Millis;

@@ -15,6 +15,7 @@
 //! 4. [`search::refill`]: badly filled neighbouring jobs are taken apart and merged again, and kept so where that saves job time.
 //! 5. [`portfolio`]: all the plans that came up, and two plain ones (a job a unit; a job a target that owns what no earlier one does), are
 //!    run on paper with the provider's concurrency; the objective chooses.
+//!    All this happens for each connected part of the graph by itself ([`parts`]).
 //! 6. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
 //!
 //! Graphs of more than some 65,000 units and edges are not searched unless `--effort` asks for it: [`rounds`] makes a few plans in one go, and the shortest one's jobs are
@@ -32,7 +33,10 @@ mod job_sets;
 pub mod jobs;
 mod layer_merges;
 mod layers;
+#[cfg(test)]
+mod limits;
 pub mod neighbours;
+mod parts;
 pub mod portfolio;
 #[cfg(test)]
 mod properties;
@@ -41,6 +45,8 @@ pub mod schedule;
 pub mod search;
 #[cfg(test)]
 mod shapes;
+#[cfg(test)]
+mod stability;
 pub mod steps;
 pub mod sweep;
 pub mod units;
@@ -49,6 +55,7 @@ pub mod zero;
 use super::model::{Granularity, Model, Options};
 use super::problem::{JobNodes, Node, Partition, Problem};
 use jobs::{Ground, Jobs};
+use portfolio::Choice;
 use schedule::Scheduler;
 use search::Tools;
 use units::{CO_LOCATED, Units};
@@ -79,17 +86,28 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
         _ => options,
     };
     // Every job takes some time: then every edge leads forward in time, which the tests for cycles rely on.
-    let ground =
-        Ground { problem, units: &units, model, options, start_up: model.start_up.max(1), attach: &[] };
+    let ground = Ground {
+        problem,
+        units: &units,
+        model,
+        options,
+        start_up: model.start_up.max(1),
+        attach: &[],
+        floor: 0,
+        giant: false,
+    };
     let mut jobs = if options.granularity == Granularity::Single {
         fit::single(&ground, &mut Scheduler::new(problem))
-    } else if !model.ancestors_count() || portfolio::is_giant(&ground) {
-        portfolio::search(&ground).jobs
     } else {
-        layers::search(&ground).jobs
+        parts::in_parts(&ground, search)
     };
     notes.extend(fit_limits(&ground, &mut jobs));
     Plan { partition: written(problem, &units, &jobs), notes }
+}
+
+/// The best plan for one part of the graph.
+fn search(ground: &Ground) -> Choice {
+    if ground.model.ancestors_count() && !ground.giant { layers::search(ground) } else { portfolio::search(ground) }
 }
 
 /// Merges jobs until the limits hold; says what that took.
@@ -106,7 +124,7 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
     if over(jobs) && own {
         let sharing = Options { granularity: Granularity::Auto, ..ground.options.clone() };
         let ground = Ground { options: &sharing, ..*ground };
-        *jobs = portfolio::search(&ground).jobs;
+        *jobs = parts::in_parts(&ground, search);
         if over(jobs) {
             merge_under_looser_deadlines(&ground, jobs, over);
         }
@@ -135,9 +153,10 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
         if longest > most {
             let long = jobs.list.iter().filter(|job| job.length > most).count();
             notes.push(format!(
-                "{long} jobs take longer than the {} s allowed, the longest {} s",
+                "{long} jobs take longer than the {} s allowed, the longest {} s, {} s too long: a derivation that takes longer cannot be cut",
                 most / 1000,
-                longest / 1000
+                longest / 1000,
+                (longest - most).div_ceil(1000)
             ));
         }
     }

@@ -73,7 +73,7 @@ pub fn search(ground: &Ground) -> Choice {
 
 /// The best plan for the objective, and the jobs of the one with the shortest longest path, from which others can be made.
 pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
-    if is_giant(ground) {
+    if ground.giant {
         let choice = in_one_go(ground);
         return (choice.clone(), choice.jobs);
     }
@@ -98,7 +98,7 @@ pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
     choices.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, shortest)));
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let mut add = |tools: &mut Tools, jobs: &Jobs, factor: f64, thrift: i64| {
-        let deadline = ((shortest as f64 * factor) as Millis).max(shortest);
+        let deadline = ((shortest as f64 * factor) as Millis).max(shortest).max(ground.floor);
         let mut jobs = jobs.clone();
         tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
         merge_all(tools, &mut jobs, deadline, reserve, thrift);
@@ -106,7 +106,7 @@ pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
     };
     let several = rounds.merged > 1;
     for (index, (makespan, jobs)) in starts.iter().take(rounds.merged).enumerate() {
-        if *makespan > (shortest as f64 * factor) as Millis {
+        if *makespan > ((shortest as f64 * factor) as Millis).max(ground.floor) {
             break;
         }
         add(&mut tools, jobs, factor, 4);
@@ -118,7 +118,7 @@ pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
             add(&mut tools, jobs, 1.0, 4);
         }
     }
-    let most = longest_allowed(&choices, plain, ground.options.objective);
+    let most = longest_allowed(&choices, plain, ground);
     let best = best(choices, most);
     let mut jobs = best.jobs.clone();
     if best.deadline < jobs.measure(ground).1 {
@@ -165,13 +165,14 @@ fn in_one_go(ground: &Ground) -> Choice {
         let deadline = match ground.options.objective {
             Objective::Time | Objective::Balanced => makespan / 100 * 101,
             Objective::Cost => makespan / 2 * 3,
-        };
+        }
+        .max(ground.floor);
         let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
         let mut tools = Tools { ground, steps: Steps::new(GIANT_STEPS), ..tools };
         merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
         choices.push(Choice { steps: tools.steps.spent(), ..judged(ground, jobs, deadline) });
     }
-    let most = longest_allowed(&choices, plain, ground.options.objective);
+    let most = longest_allowed(&choices, plain, ground);
     let steps = choices.iter().map(|choice| choice.steps).sum();
     Choice { steps, ..best(choices, most) }
 }
@@ -275,10 +276,11 @@ fn simulate_jobs(ground: &Ground, jobs: &Jobs) -> Simulation {
 }
 
 /// The longest makespan that the objective allows, milliseconds; for [`Objective::Time`] never more than that of a plain plan.
-pub fn longest_allowed(choices: &[Choice], plain: Millis, objective: Objective) -> Millis {
+fn longest_allowed(choices: &[Choice], plain: Millis, ground: &Ground) -> Millis {
+    let objective = ground.options.objective;
     let shortest = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let most = (shortest as f64 * factor(objective)) as Millis;
-    if objective == Objective::Time { most.min(plain) } else { most }
+    if objective == Objective::Time { most.min(plain).max(ground.floor) } else { most.max(ground.floor) }
 }
 
 /// The least job time among the plans that take at most `most` milliseconds.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::plan::job_graph::direct_inputs;
 use crate::plan::model::{Effort, Limits, Objective};
-use crate::plan::problem::{ANY_SYSTEM, Adjacency, System};
+use crate::plan::problem::{ANY_SYSTEM, Adjacency, Millis, System};
 use crate::plan::simulate::{Load, lower_bound, simulate};
 
 /// A small generator of random numbers (SplitMix64): the same graphs on every machine.

@@ -1,7 +1,7 @@
 //! Graphs in which something that looks harmless would be quadratic: the search must stay within its steps, and the plan sensible.
 
 use super::*;
-use crate::plan::problem::Adjacency;
+use crate::plan::problem::{Adjacency, Millis};
 
 const SIZE: usize = 20_000;
 
@@ -65,6 +65,8 @@ fn no_shape_takes_more_than_its_steps() {
                 options: &options,
                 start_up: model.start_up,
                 attach: &[],
+                floor: 0,
+                giant: false,
             };
             let choice = portfolio::search(&ground);
             assert!(choice.steps < 50_000 * SIZE as u64, "{name}, {granularity:?}: {} steps", choice.steps);
