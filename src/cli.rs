@@ -444,6 +444,9 @@ pub struct Planning {
     /// Durations of earlier runs: `timings.json` files
     #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Planning")]
     pub history: Vec<PathBuf>,
+    /// What something takes, over `costs` in nixdag.yml: seconds of start_up, layer, fetch, local, ordinary, big_parallel; bytes; bandwidth; credits.CLASS
+    #[arg(long, value_name = "KEY=NUMBER", help_heading = "Planning")]
+    pub cost: Vec<String>,
 
     /// Size of the machines, e.g. `xlarge`, `aarch64-linux=arm.xlarge`, `docker=2xlarge`
     #[arg(long, value_name = "[SYSTEM=|EXECUTOR=]CLASS", num_args = 1.., help_heading = "Machines")]

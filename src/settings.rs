@@ -3,6 +3,7 @@
 mod additions;
 pub mod change;
 pub mod downloads;
+mod costs;
 pub mod evaluation;
 pub mod file;
 mod machines;
@@ -22,7 +23,7 @@ use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::history::History;
-use crate::plan::model::{Effort, Granularity, Limits, Objective, Options};
+use crate::plan::model::{Effort, Granularity, Objective, Options};
 use crate::provider::Provider;
 use crate::provider::circleci::{HandOff, Reuse, Signing};
 use crate::secret::VariableName;
@@ -129,6 +130,7 @@ impl Settings {
         let handoff = flags.handoff.or(named).or(file.cache.as_ref().map(|_| HandOffKind::Cache));
         let mut executors = circleci_defaults();
         let warnings = machines::change(&mut executors, &flags.resource_class, &flags.image)?;
+        let costs = costs::resolve(file.costs.as_ref(), &flags.cost, &mut executors)?;
         let final_jobs = file.final_requests()?;
         check_executors(&final_jobs, &executors)?;
         let available = match (&flags.available, flags.local_store) {
@@ -149,7 +151,7 @@ impl Settings {
             costs: CostModel {
                 concurrency: concurrency.map_or(CostModel::default().concurrency, |jobs| jobs as usize),
                 history: read_history(&flags.history)?,
-                ..CostModel::default()
+                ..costs
             },
             executors,
             final_jobs,
@@ -165,7 +167,7 @@ impl Settings {
                     cli::Granularity::Auto => Granularity::Auto,
                     cli::Granularity::Single => Granularity::Single,
                 },
-                limits: limits(flags.max_jobs),
+                limits: costs::limits(Provider::CircleCi.limits(), file.limits.as_ref(), flags.max_jobs),
                 reserve: flags.reserve,
                 durations_recorded: false, // known when the derivations are
                 effort: Effort(flags.effort),
@@ -263,16 +265,6 @@ fn check_executors(requests: &[FinalJobRequest], executors: &[Executor]) -> Resu
         }
     }
     Ok(())
-}
-
-/// What the provider allows, and what the user does.
-fn limits(max_jobs: Option<u32>) -> Limits {
-    let provider = Provider::CircleCi.limits();
-    Limits {
-        jobs: [provider.jobs, max_jobs].into_iter().flatten().min().map(|most| most as usize),
-        requires: provider.requires.map(|most| most as usize),
-        job_length: Some(provider.job_seconds * 1000),
-    }
 }
 
 fn read_history(paths: &[PathBuf]) -> Result<History> {

@@ -1,9 +1,15 @@
-//! How recorded durations change a plan: small graphs, one plan as a readable file under `tests/golden/planner` each.
+//! How recorded durations change a plan: small graphs, one plan as a readable file under `tests/golden/planner` each; some of them planned by the
+//! program itself, from `.drv` files and `timings.json`.
 //! `NIXDAG_GOLDEN=write cargo test --test planner` writes them again.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+#[allow(dead_code)] // not every test needs all of it
+#[path = "support/synthetic.rs"]
+mod synthetic;
+
 use std::fmt::Write;
+use std::fs;
 use std::path::Path;
 
 use nixdag::plan::model::{Granularity, Model, Objective, Options};
@@ -86,4 +92,78 @@ fn the_source_is_repeated_only_while_it_is_fast() {
     let (fast, slow) = (plan(&shared(5, 60), Objective::Balanced), plan(&shared(900, 60), Objective::Balanced));
     assert!(fast.contains("again: source"), "{fast}");
     assert!(!slow.contains("again"), "{slow}");
+}
+
+/// A library below two programs, with what the library was recorded to take; one line a job.
+fn with_record(seconds: Option<f64>) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = synthetic::Random(1);
+    let names = ["library", "program", "service"];
+    let drvs: Vec<synthetic::Drv> = (0..3)
+        .map(|index| synthetic::Drv {
+            path: format!("/nix/store/{}-{}-1.drv", synthetic::hash(&mut random), names[index]),
+            outputs: vec![(
+                "out".into(),
+                Some(format!("/nix/store/{}-{}-1", synthetic::hash(&mut random), names[index])),
+            )],
+            inputs: if index == 0 { Vec::new() } else { vec![(0, vec!["out".into()])] },
+            system: "x86_64-linux".into(),
+            ..synthetic::Drv::default()
+        })
+        .collect();
+    synthetic::write(&drvs, dir.path());
+    let file = |name: &str, text: String| {
+        fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name)
+    };
+    let roots = serde_json::json!({ "program": drvs[1].path, "service": drvs[2].path });
+    let record = |(drv, seconds): (usize, f64)| {
+        let name = format!("{}-1", names[drv]);
+        serde_json::json!({ "derivation": drvs[drv].path, "name": name, "system": "x86_64-linux", "seconds": seconds, "source": "built" })
+    };
+    let records = [Some((1, 600.0)), Some((2, 600.0)), seconds.map(|seconds| (0, seconds))];
+    let timings: Vec<_> = records.into_iter().flatten().map(record).collect();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_nixdag"))
+        .current_dir(dir.path())
+        .args(["plan", "--format", "json", "--handoff", "cache", "--roots"])
+        .arg(file("roots.json", roots.to_string()))
+        .arg("--drv-dir")
+        .arg(dir.path())
+        .arg("--available")
+        .arg(file("available", String::new()))
+        .arg("--history")
+        .arg(file("timings.json", serde_json::json!({ "version": 1, "timings": timings }).to_string()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut text = String::new();
+    for job in plan["jobs"].as_array().unwrap() {
+        let list = |key: &str| {
+            let paths = job[key].as_array().unwrap().iter().map(|path| path.as_str().unwrap());
+            paths.map(|path| path[44..].trim_end_matches("-1.drv")).collect::<Vec<_>>().join(" ")
+        };
+        write!(text, "{}: {}", job["name"].as_str().unwrap(), list("derivations")).unwrap();
+        if job["co_located"].as_array().is_some_and(|list| !list.is_empty()) {
+            write!(text, "   (and again: {})", list("co_located")).unwrap();
+        }
+        writeln!(text, "   {} s from {}", job["estimate"]["seconds"], job["estimate"]["from"].as_str().unwrap())
+            .unwrap();
+    }
+    text
+}
+
+#[test]
+fn a_shared_library_that_was_slow_has_a_job_of_its_own() {
+    golden("slow-library.txt", &with_record(Some(1800.0)));
+}
+
+#[test]
+fn a_shared_library_that_was_fast_is_repeated() {
+    golden("fast-library.txt", &with_record(Some(2.0)));
+}
+
+#[test]
+fn a_shared_library_without_a_record_is_made_once() {
+    golden("unknown-library.txt", &with_record(None));
 }

@@ -48,7 +48,7 @@ pub(super) struct Planned {
 
 impl From<Plan> for Planned {
     fn from(plan: Plan) -> Self {
-        let made = Made { plan, notes: Vec::new(), run: None, others: Vec::new() };
+        let made = Made { plan, notes: Vec::new(), others: Vec::new() };
         Self { made, targets: Vec::new(), base: None }
     }
 }

@@ -1,7 +1,8 @@
 //! Durations: what building a derivation and starting a job are expected to take.
 //!
 //! Records of earlier pipelines come first. All other figures are assumptions of the model, none is a measurement: a fetch 5 s, a derivation that prefers to be built locally
-//! 1 s, any other 60 s, a job's start 45 s, a workspace's layer 0.5 s.
+//! 1 s, any other 60 s (also one that asks for `big-parallel`), a job's start 45 s, a workspace's layer 0.5 s; what a derivation leaves is 20 MB, and moving it takes no time.
+//! Each can be set: `costs` in `nixdag.yml`, `--cost`.
 
 use super::history::History;
 use super::problem::Millis;
@@ -19,6 +20,12 @@ pub struct CostModel {
     pub fetch: Millis,
     /// A derivation with `preferLocalBuild` that is no target.
     pub local: Millis,
+    /// A derivation that asks for a machine with `big-parallel`.
+    pub big_parallel: Millis,
+    /// What a derivation leaves to be handed on, bytes.
+    pub bytes: u64,
+    /// Bytes that a job fetches in a second; 0 where that takes no time worth counting.
+    pub bandwidth: u64,
     /// Attaching what one transitive ancestor has handed off, where it travels as a layer of a workspace.
     pub layer: Millis,
     /// Jobs that run at once. 80 is the default of CircleCI's Performance plan (Free 30, Scale 200).
@@ -34,6 +41,9 @@ impl Default for CostModel {
             default: 60_000,
             fetch: 5_000,
             local: 1_000,
+            big_parallel: 60_000,
+            bytes: 20_000_000,
+            bandwidth: 0,
             layer: 500,
             concurrency: 80,
             history: History::default(),
@@ -51,9 +61,16 @@ impl CostModel {
             (self.fetch, Derivation)
         } else if node.prefer_local_build && !is_target {
             (self.local, Derivation)
+        } else if node.required_system_features.iter().any(|feature| feature == "big-parallel") {
+            (self.big_parallel, Derivation)
         } else {
             (self.default, Default)
         };
         Estimate { duration, from }
+    }
+
+    /// Fetching what one derivation has left, milliseconds, an hour at most.
+    pub fn transfer(&self) -> Millis {
+        if self.bandwidth == 0 { 0 } else { (self.bytes.saturating_mul(1000) / self.bandwidth).min(3_600_000) }
     }
 }

@@ -15,6 +15,9 @@ use super::problem::Millis;
 /// The version of `timings.json` that is read.
 const VERSION: u64 = 1;
 
+/// Longer records count as this, milliseconds: no job runs for a week, and a sum of such times cannot overflow.
+const LONGEST: Millis = 7 * 86_400_000;
+
 /// Durations of earlier pipelines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
@@ -53,9 +56,10 @@ impl History {
             );
             for timing in file.timings.into_iter().filter(|timing| timing.source == "built") {
                 let package = package_of(&timing.name).to_owned();
-                by_path.entry(timing.derivation).or_default().push(timing.seconds);
-                by_name.entry((timing.name, timing.system.clone())).or_default().push(timing.seconds);
-                by_package.entry((package, timing.system)).or_default().push(timing.seconds);
+                let duration = timing.seconds.min(LONGEST);
+                by_path.entry(timing.derivation).or_default().push(duration);
+                by_name.entry((timing.name, timing.system.clone())).or_default().push(duration);
+                by_package.entry((package, timing.system)).or_default().push(duration);
             }
         }
         Ok(Self { by_path: medians(by_path), by_name: medians(by_name), by_package: medians(by_package) })
@@ -82,7 +86,8 @@ fn medians<K: std::hash::Hash + Eq>(records: Records<K>) -> HashMap<K, Millis> {
         .into_iter()
         .filter_map(|(key, mut durations)| {
             durations.sort_unstable();
-            Some((key, *durations.get(durations.len() / 2)?))
+            // Of two in the middle the lower: machines are slow by accident, never fast.
+            Some((key, *durations.get(durations.len().checked_sub(1)? / 2)?))
         })
         .collect()
 }
@@ -117,9 +122,19 @@ mod tests {
         let history = History::read(texts.iter().map(|text| ("t", text.as_bytes()))).unwrap();
         assert_eq!(history.duration("p1", "openssl-3.0", "x"), Some(104_500));
         assert_eq!(history.duration("other", "openssl-3.1", "x"), Some(7_000));
-        assert_eq!(history.duration("other", "openssl-4", "x"), Some(104_500), "the median of all versions");
+        assert_eq!(history.duration("other", "openssl-4", "x"), Some(100_000), "the median of all versions");
         assert_eq!(history.duration("other", "openssl-3.0", "y"), None);
         assert_eq!(history.duration("p3", "curl-8", "x"), None, "a fetched result says nothing about building");
+    }
+
+    #[test]
+    fn absurd_records_are_bounded_and_impossible_ones_refused() {
+        let text = file(&[("p", "a-1", "x", 1e12, "built")]);
+        assert_eq!(History::read([("t", text.as_bytes())]).unwrap().duration("p", "a-1", "x"), Some(LONGEST));
+        for seconds in ["-1", "1e300", "null", "\"1\"", "[[[[]]]]"] {
+            let text = text.replace("1000000000000.0", seconds);
+            assert!(History::read([("t", text.as_bytes())]).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -13,11 +13,11 @@ use super::names::{self, Naming};
 use super::needed::{BUILTIN, NeededGraph};
 use super::partition::partition;
 use super::prices::Prices;
-use super::problem::{ANY_SYSTEM, JobNodes, Millis, Node, Partition, Problem};
+use super::problem::{ANY_SYSTEM, JobNodes, Node, Partition, Problem};
 use super::simulate::{Simulation, lower_bound, simulate};
 use super::{
-    Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, Job, JobIndex, JobOptions, Plan,
-    SkipReason, Skipped, Strategy,
+    Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, HandOffKind, Job,
+    JobIndex, JobOptions, Plan, SkipReason, Skipped, Strategy,
 };
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
@@ -56,15 +56,6 @@ pub struct Inputs<'a> {
     pub workspace: bool,
 }
 
-/// A plan run on paper, beyond the figures in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Run {
-    /// Layers of a workspace that all jobs together attach.
-    pub layers: u64,
-    /// What attaching them takes, over all jobs; nothing where results travel another way.
-    pub layer_time: Millis,
-}
-
 /// A plan, and what is to be said about it.
 #[derive(Clone, Debug)]
 pub struct Made {
@@ -72,8 +63,6 @@ pub struct Made {
     pub plan: Plan,
     /// Limits and wishes that could not be met or that cost something, in words.
     pub notes: Vec<String>,
-    /// What happens when it runs; none where the plan was read from a file.
-    pub run: Option<Run>,
     /// What plans of other granularities would take.
     pub others: Vec<(Granularity, Strategy)>,
 }
@@ -198,6 +187,13 @@ pub fn make(inputs: Inputs) -> Result<Made> {
             flat: simpler.flat,
             ordered: simpler.ordered,
             per_derivation: simpler.per_derivation,
+            handoff: Some(HandOffEstimate {
+                kind: if workspace { HandOffKind::Workspace } else { HandOffKind::Cache },
+                layers: if workspace { simulation.layers } else { 0 },
+                layer: model.layer,
+                bytes: simulation.fetched.saturating_mul(costs.bytes),
+                time: simulation.layers * model.layer + simulation.fetched * model.fetch,
+            }),
         },
     };
     let others = also
@@ -209,8 +205,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
             Ok((granularity, strategy(&other, &simulation, &prices)))
         })
         .collect::<Result<_>>()?;
-    let run = Run { layers: simulation.layers, layer_time: simulation.layers * model.layer };
-    Ok(Made { plan, notes, run: Some(run), others })
+    Ok(Made { plan, notes, others })
 }
 
 /// True where most of the builds have been timed before: a plan made from guesses keeps a reserve, one made from records does not.
@@ -278,6 +273,8 @@ fn machines(systems: &[Arc<str>], executors: &[Executor], costs: &CostModel, wor
     let model = Model {
         start_up: costs.start_up,
         layer: if workspace { costs.layer } else { 0 },
+        fetch: costs.transfer(),
+        whole_layers: workspace,
         concurrency: costs.concurrency,
         slots: found.iter().map(|executor| executor.map_or(1, cores)).collect(),
         default_slots: executors.first().map_or(1, cores),

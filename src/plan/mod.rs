@@ -235,6 +235,36 @@ pub struct Estimates {
     pub ordered: Strategy,
     /// One job a needed derivation.
     pub per_derivation: Strategy,
+    /// What this plan's hand-offs come to; none in plans of programs that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handoff: Option<HandOffEstimate>,
+}
+
+/// What hand-offs are predicted to take, over all jobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOffEstimate {
+    /// How results travel.
+    pub kind: HandOffKind,
+    /// Layers of a workspace that jobs attach, one for each transitive ancestor; 0 with a cache.
+    pub layers: u64,
+    /// What attaching one of them takes; it is a part of each job's estimate.
+    #[serde(rename = "layer_seconds", with = "json::seconds")]
+    pub layer: Millis,
+    /// Bytes that jobs fetch: with a workspace all that their ancestors have built, else what they miss.
+    pub bytes: u64,
+    /// What both take.
+    #[serde(rename = "seconds", with = "json::seconds")]
+    pub time: Millis,
+}
+
+/// How results reach the jobs that need them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HandOffKind {
+    /// Through the workflow's workspace.
+    Workspace,
+    /// Through a binary cache.
+    Cache,
 }
 
 /// Predicted figures of one way to run everything.

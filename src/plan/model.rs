@@ -9,9 +9,13 @@ use super::problem::{ANY_SYSTEM, Millis, System};
 pub struct Model {
     /// From the start of a job to its first derivation, milliseconds.
     pub start_up: Millis,
-    /// Fetching the results of one transitive ancestor job, milliseconds, before the first derivation starts
+    /// Attaching the layer of one transitive ancestor job, milliseconds, before the first derivation starts
     /// (hand-off by workspace); 0 where a job fetches only what it misses (hand-off by cache).
     pub layer: Millis,
+    /// Fetching what one derivation has left, milliseconds.
+    pub fetch: Millis,
+    /// True where a job fetches everything that its ancestors have built (hand-off by workspace), false where only what it misses.
+    pub whole_layers: bool,
     /// How many jobs run at once.
     pub concurrency: usize,
     /// How many derivations a job builds at once, by system number; systems beyond the end get `default_slots`.
@@ -23,11 +27,24 @@ pub struct Model {
 impl Default for Model {
     /// The model of the reference figures: 45 s of start-up, 4 slots, 80 jobs at once, free transfers.
     fn default() -> Self {
-        Self { start_up: 45_000, layer: 0, concurrency: 80, slots: Vec::new(), default_slots: 4 }
+        Self {
+            start_up: 45_000,
+            layer: 0,
+            fetch: 0,
+            whole_layers: false,
+            concurrency: 80,
+            slots: Vec::new(),
+            default_slots: 4,
+        }
     }
 }
 
 impl Model {
+    /// True where the ancestors of a job make it longer.
+    pub fn ancestors_count(&self) -> bool {
+        self.layer > 0 || (self.whole_layers && self.fetch > 0)
+    }
+
     /// Derivations that a job of this system builds at once, at least 1.
     pub fn slots_of(&self, system: System) -> usize {
         let named = if system == ANY_SYSTEM { None } else { self.slots.get(system as usize).copied() };

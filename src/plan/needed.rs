@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::Estimate;
 use super::estimate::CostModel;
 use super::problem::{ANY_SYSTEM, Adjacency, Node, Problem, System};
+use super::{Estimate, EstimateSource};
 use crate::availability::Needed;
 use crate::graph::{DrvId, Graph};
 
@@ -59,6 +59,14 @@ impl NeededGraph {
             .zip(&target)
             .map(|(&id, &is_target)| costs.of(graph.node(id), &graph.path(id), is_target))
             .collect();
+        // What records say to be as fast as a fetch is as cheap as one.
+        let fast =
+            |node: usize| estimates[node].from == EstimateSource::History && estimates[node].duration <= costs.fetch;
+        let cheap = drvs
+            .iter()
+            .enumerate()
+            .map(|(node, &id)| graph.node(id).fixed_output || graph.node(id).prefer_local_build || fast(node))
+            .collect();
         // The graph's order breaks ties by name, so sorting by name again is cheap.
         let mut by_name: Vec<Node> = (0..drvs.len() as Node).collect();
         by_name.sort_by_key(|&node| graph.node(drvs[node as usize]).name());
@@ -75,7 +83,7 @@ impl NeededGraph {
             consumers: inputs.reversed(),
             inputs,
             duration: estimates.iter().map(|estimate| estimate.duration).collect(),
-            cheap: drvs.iter().map(|&id| graph.node(id).fixed_output || graph.node(id).prefer_local_build).collect(),
+            cheap,
             target,
             system,
             floating: drvs.iter().map(|&id| graph.node(id).is_floating()).collect(),

@@ -87,7 +87,7 @@ pub struct Problem {
     pub consumers: Adjacency,
     /// How long building the node alone takes.
     pub duration: Vec<Millis>,
-    /// True for a fetch (fixed output) or a derivation with `preferLocalBuild`: repeating it costs less than sharing it.
+    /// True for a fetch (fixed output), a derivation with `preferLocalBuild`, or one that was recorded to be as fast as a fetch: repeating it costs less than sharing it.
     pub cheap: Vec<bool>,
     /// True for a derivation that is a target: always owned, never co-located.
     pub target: Vec<bool>,

@@ -22,36 +22,73 @@ pub struct Simulation {
     pub start: Vec<Millis>,
     /// End of each job, milliseconds.
     pub end: Vec<Millis>,
-    /// Transitive ancestor jobs whose results are attached, summed over all jobs.
+    /// Transitive ancestor jobs, summed over all jobs: the layers that are attached where results travel through a workspace.
     pub layers: u64,
+    /// Derivations whose results are fetched, summed over all jobs: all of each ancestor's with a workspace, else those that are missing.
+    pub fetched: u64,
+}
+
+/// What a job does, as far as time goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// List schedule of its derivations, without start-up and transfers, milliseconds.
+    pub build: Millis,
+    /// Derivations that it owns: what it hands on.
+    pub owned: u64,
+    /// Derivations of other jobs that its own have as inputs: what it misses.
+    pub missing: u64,
 }
 
 /// Runs the jobs of a partition, whose direct inputs are `inputs` (see [`direct_inputs`](super::job_graph::direct_inputs)).
 pub fn simulate(problem: &Problem, partition: &Partition, inputs: &Adjacency, model: &Model) -> Simulation {
     let mut scheduler = Scheduler::new(problem);
-    let build: Vec<Millis> = partition
+    let loads: Vec<Load> = partition
         .jobs
         .iter()
         .map(|job| {
             let mut tasks: Vec<Node> = job.owned.iter().chain(&job.co_located).copied().collect();
             tasks.sort_unstable();
-            scheduler.length(&tasks, model.slots_of(job.system))
+            Load {
+                build: scheduler.length(&tasks, model.slots_of(job.system)),
+                owned: job.owned.len() as u64,
+                missing: missing(problem, &tasks),
+            }
         })
         .collect();
-    let mut simulation = run(&build, inputs, model);
-    if model.layer == 0 {
-        simulation.layers = count_ancestors(inputs).iter().sum();
+    let mut simulation = run(&loads, inputs, model);
+    if !model.ancestors_count() {
+        let above = count_ancestors(inputs, &loads);
+        simulation.layers = above.iter().map(|above| above.layers).sum();
+        if model.whole_layers {
+            simulation.fetched = above.iter().map(|above| above.owned).sum();
+        }
     }
     simulation
 }
 
-/// Runs jobs with the given build times (milliseconds, without start-up and layers) and direct inputs.
-/// Layers are counted only where they cost something.
-pub fn run(build: &[Millis], inputs: &Adjacency, model: &Model) -> Simulation {
-    let jobs = build.len();
+/// How many derivations outside `tasks` (ascending) these have as inputs.
+pub fn missing(problem: &Problem, tasks: &[Node]) -> u64 {
+    let mut outside: Vec<Node> = tasks
+        .iter()
+        .flat_map(|&task| problem.inputs.of(task))
+        .copied()
+        .filter(|input| tasks.binary_search(input).is_err())
+        .collect();
+    outside.sort_unstable();
+    outside.dedup();
+    outside.len() as u64
+}
+
+/// Runs jobs with the given loads and direct inputs. Ancestors are counted only where they cost something.
+pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
+    let jobs = loads.len();
     let consumers = inputs.reversed();
-    let layers = if model.layer > 0 { count_ancestors(inputs) } else { vec![0; jobs] };
-    let length = |job: u32| model.start_up + model.layer * layers[job as usize] + build[job as usize];
+    let above = if model.ancestors_count() { count_ancestors(inputs, loads) } else { vec![Above::default(); jobs] };
+    let fetched = |job: u32| if model.whole_layers { above[job as usize].owned } else { loads[job as usize].missing };
+    let length = |job: u32| {
+        let attach = model.layer * above[job as usize].layers + model.fetch * fetched(job);
+        model.start_up + attach + loads[job as usize].build
+    };
     let mut simulation = Simulation { start: vec![0; jobs], end: vec![0; jobs], ..Simulation::default() };
     let mut missing: Vec<usize> = (0..jobs as u32).map(|job| inputs.of(job).len()).collect();
     let mut waiting: BinaryHeap<Reverse<(Millis, u32)>> =
@@ -76,16 +113,25 @@ pub fn run(build: &[Millis], inputs: &Adjacency, model: &Model) -> Simulation {
     }
     simulation.makespan = now;
     simulation.job_time = (0..jobs as u32).map(length).sum();
-    simulation.layers = layers.iter().sum();
+    simulation.layers = above.iter().map(|above| above.layers).sum();
+    simulation.fetched = (0..jobs as u32).map(fetched).sum();
     simulation
 }
 
-/// The number of transitive inputs of each job. Bit sets of 4,096 ancestors at a time keep the memory at 512 bytes a job.
-fn count_ancestors(inputs: &Adjacency) -> Vec<u64> {
+/// What the ancestors of a job come to.
+#[derive(Clone, Copy, Default)]
+struct Above {
+    layers: u64,
+    /// Derivations that they own.
+    owned: u64,
+}
+
+/// The transitive inputs of each job. Bit sets of 4,096 ancestors at a time keep the memory at 512 bytes a job.
+fn count_ancestors(inputs: &Adjacency, loads: &[Load]) -> Vec<Above> {
     const WORDS: usize = 64;
     let jobs = inputs.len();
     let order = topological(inputs);
-    let mut count = vec![0u64; jobs];
+    let mut count = vec![Above::default(); jobs];
     let mut sets = vec![[0u64; WORDS]; jobs];
     for first in (0..jobs).step_by(WORDS * 64) {
         sets.fill([0; WORDS]);
@@ -99,7 +145,15 @@ fn count_ancestors(inputs: &Adjacency) -> Vec<u64> {
                     set[bit / 64] |= 1 << (bit % 64);
                 }
             }
-            count[job as usize] += set.iter().map(|word| u64::from(word.count_ones())).sum::<u64>();
+            let above = &mut count[job as usize];
+            for (word, &bits) in set.iter().enumerate() {
+                above.layers += u64::from(bits.count_ones());
+                let mut left = bits;
+                while left != 0 {
+                    above.owned += loads[first + word * 64 + left.trailing_zeros() as usize].owned;
+                    left &= left - 1;
+                }
+            }
             sets[job as usize] = set;
         }
     }
@@ -142,10 +196,25 @@ mod tests {
         Model { concurrency, layer, ..Model::default() }
     }
 
+    /// Jobs that own a derivation each and miss two.
+    fn loads(build: &[Millis]) -> Vec<Load> {
+        build.iter().map(|&build| Load { build, owned: 1, missing: 2 }).collect()
+    }
+
+    #[test]
+    fn what_is_fetched_takes_time() {
+        let inputs = Adjacency::from_lists([vec![], vec![0], vec![1]]);
+        let with = |whole_layers| Model { fetch: 1_000, whole_layers, ..Model::default() };
+        let (workspace, cache) =
+            (run(&loads(&[0; 3]), &inputs, &with(true)), run(&loads(&[0; 3]), &inputs, &with(false)));
+        assert_eq!((workspace.fetched, workspace.makespan), (3, 3 * 45_000 + 3_000));
+        assert_eq!((cache.fetched, cache.makespan), (6, 3 * 45_000 + 6_000));
+    }
+
     #[test]
     fn a_job_waits_for_the_end_of_its_inputs() {
         let inputs = Adjacency::from_lists([vec![], vec![0], vec![0, 1]]);
-        let simulation = run(&[60_000, 10_000, 5_000], &inputs, &model(80, 0));
+        let simulation = run(&loads(&[60_000, 10_000, 5_000]), &inputs, &model(80, 0));
         assert_eq!(simulation.start, [0, 105_000, 160_000]);
         assert_eq!((simulation.makespan, simulation.job_time), (210_000, 210_000));
     }
@@ -153,7 +222,7 @@ mod tests {
     #[test]
     fn jobs_beyond_the_concurrency_wait_for_a_machine() {
         let inputs = Adjacency::from_lists([vec![], vec![], vec![]]);
-        let simulation = run(&[60_000, 10_000, 5_000], &inputs, &model(2, 0));
+        let simulation = run(&loads(&[60_000, 10_000, 5_000]), &inputs, &model(2, 0));
         assert_eq!(simulation.start, [0, 0, 55_000]);
         assert_eq!(simulation.makespan, 105_000);
     }
@@ -161,7 +230,7 @@ mod tests {
     #[test]
     fn every_ancestor_is_a_layer_once() {
         let inputs = Adjacency::from_lists([vec![], vec![0], vec![0], vec![1, 2]]);
-        let simulation = run(&[0; 4], &inputs, &model(80, 1_000));
+        let simulation = run(&loads(&[0; 4]), &inputs, &model(80, 1_000));
         assert_eq!(simulation.layers, 5);
         assert_eq!(simulation.makespan, 3 * 45_000 + 1_000 + 3_000);
     }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
 use super::change::{FileGlobs, UnaffectedNames};
+use super::costs::{CostsEntry, LimitsEntry};
 use super::evaluation::EvaluationEntry;
 use super::yaml::{self, Choice, List, PatternText, PublicKeyText, Scalar, Texts, Word, mapping};
 use crate::pattern::Pattern;
@@ -63,6 +64,10 @@ pub struct SettingsFile {
     pub ignore: Option<FileGlobs>,
     /// `concurrency`
     pub concurrency: Option<Count>,
+    /// `costs`
+    pub costs: Option<CostsEntry>,
+    /// `limits`
+    pub limits: Option<LimitsEntry>,
     /// `evaluation`
     pub evaluation: Option<EvaluationEntry>,
     /// `merge`
@@ -89,6 +94,8 @@ mapping!(SettingsFile, "a mapping of settings", {
     "unaffected" => unaffected,
     "ignore" => ignore,
     "concurrency" => concurrency,
+    "costs" => costs,
+    "limits" => limits,
     "evaluation" => evaluation,
     "merge" => merge,
     "parameters_from" => parameters_from,

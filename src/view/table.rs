@@ -7,7 +7,7 @@ use crate::plan::make::Made;
 use crate::plan::model::Granularity;
 use crate::plan::nothing;
 use crate::plan::problem::Millis;
-use crate::plan::{JobIndex, Plan, SkipReason, Skipped, Strategy};
+use crate::plan::{HandOffEstimate, HandOffKind, JobIndex, Plan, SkipReason, Skipped, Strategy};
 use crate::printable::printable;
 
 /// Rows that are printed of each part before the rest is only counted.
@@ -177,14 +177,30 @@ fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
     for (name, other) in [("flat", &estimates.flat), ("ordered", &estimates.ordered)] {
         writeln!(out, "Beside {name}: {}.", compared(&estimates.plan, other))?;
     }
-    match &made.run {
-        Some(run) if run.layer_time * 10 > estimates.plan.job_time => writeln!(
-            out,
-            "Jobs attach {} of the workspace, {} of machine time: results would travel faster through a binary cache (`--handoff cache`).",
-            count(run.layers, "layer"),
-            duration(run.layer_time)
-        ),
-        _ => Ok(()),
+    match &estimates.handoff {
+        Some(handoff) => self::handoff(handoff, estimates.plan.job_time, out),
+        None => Ok(()),
+    }
+}
+
+fn handoff(handoff: &HandOffEstimate, job_time: Millis, out: &mut impl Write) -> io::Result<()> {
+    let megabytes = handoff.bytes / 1_000_000;
+    match handoff.kind {
+        HandOffKind::Workspace => {
+            let layers = count(handoff.layers, "layer");
+            write!(out, "Jobs attach {layers} of the workspace, about {megabytes} MB, in {}", duration(handoff.time))?;
+            if handoff.time * 10 > job_time {
+                write!(out, ": results would travel faster through a binary cache (`--handoff cache`)")?;
+            }
+            writeln!(out, ".")
+        }
+        HandOffKind::Cache => {
+            writeln!(
+                out,
+                "Jobs fetch about {megabytes} MB from each other through the cache, in {}.",
+                duration(handoff.time)
+            )
+        }
     }
 }
 

@@ -190,10 +190,11 @@ fn copies(problem: &Problem, group: &[u32], below: &[Vec<Node>], node: Node) -> 
     let mut list = Vec::new();
     for &input in problem.inputs.of(node) {
         if group[input as usize] == CO_LOCATED {
-            list.push(input);
             list.extend_from_slice(&below[input as usize]);
+            list.push(input);
         }
     }
+    // One input alone, as in a chain, leaves nothing to be sorted.
     list.sort_unstable();
     list.dedup();
     list

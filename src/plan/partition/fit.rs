@@ -170,12 +170,14 @@ pub fn merge_members(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Jobs
             .all(|&other| { compatible_systems(jobs.list[*first as usize].system, jobs.list[other as usize].system) })
     );
     let mut tasks = jobs.list[*first as usize].tasks.clone();
+    let start_up = members.iter().map(|&job| jobs.list[job as usize].start_up).max().unwrap_or(0);
     for &other in others {
         tasks = merged(&tasks, &jobs.list[other as usize].tasks);
         jobs.merge(*first, other, Union::default());
     }
     let state = &mut jobs.list[*first as usize];
     state.work = tasks.iter().map(|&task| ground.problem.duration[task as usize]).sum();
-    state.length = ground.start_up + scheduler.length(&tasks, ground.model.slots_of(state.system));
+    state.start_up = start_up;
+    state.length = start_up + scheduler.length(&tasks, ground.model.slots_of(state.system));
     state.tasks = tasks;
 }

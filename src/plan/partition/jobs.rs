@@ -17,10 +17,14 @@ pub struct Ground<'a> {
     pub units: &'a Units,
     pub model: &'a Model,
     pub options: &'a Options,
-    /// Start-up to plan with, milliseconds, at least 1: the model's, and the layers that a job is expected to attach.
+    /// Start-up to plan with, milliseconds, at least 1: the model's, and for giants the layers that a job is expected to attach.
     pub start_up: Millis,
-    /// No plan should take longer than this, milliseconds, whatever the objective allows.
-    pub longest: Millis,
+    /// What attaching layers is expected to take for a job with each unit, milliseconds; empty where that is nothing.
+    pub attach: &'a [Millis],
+    /// Other parts of the plan take at least this long, milliseconds: what ends before delays nothing.
+    pub floor: Millis,
+    /// The whole graph is too large to be searched.
+    pub giant: bool,
 }
 
 /// One job.
@@ -30,6 +34,8 @@ pub struct JobState {
     pub units: Vec<Unit>,
     /// Nodes that the job builds, co-located ones too, ascending.
     pub tasks: Vec<Node>,
+    /// Start-up, with what attaching layers is expected to take, milliseconds.
+    pub start_up: Millis,
     /// Start-up and list schedule, milliseconds.
     pub length: Millis,
     /// Sum of the durations of `tasks`, milliseconds.
@@ -44,7 +50,19 @@ pub struct JobState {
     pub tail: Millis,
 }
 
+impl Ground<'_> {
+    /// Start-up of a job of one unit, milliseconds.
+    pub fn start_up_of(&self, unit: Unit) -> Millis {
+        self.start_up + self.attach.get(unit as usize).copied().unwrap_or(0)
+    }
+}
+
 impl JobState {
+    /// List schedule alone, milliseconds.
+    pub fn build(&self) -> Millis {
+        self.length - self.start_up
+    }
+
     /// Earliest end, milliseconds.
     pub fn earliest_end(&self) -> Millis {
         self.earliest + self.length
@@ -60,6 +78,7 @@ impl JobState {
 #[derive(Clone, Debug, Default)]
 pub struct Union {
     pub tasks: Vec<Node>,
+    pub start_up: Millis,
     pub length: Millis,
     pub work: Millis,
 }
@@ -91,6 +110,7 @@ impl Jobs {
             let state = &mut jobs.list[own as usize];
             let system = ground.units.system[unit];
             state.system = if state.units.is_empty() { system } else { state.system.min(system) };
+            state.start_up = state.start_up.max(ground.start_up_of(unit as Unit));
             state.targets += ground.units.targets[unit];
             state.units.push(unit as Unit);
             state.tasks.extend(ground.units.tasks(unit as Unit));
@@ -99,7 +119,7 @@ impl Jobs {
             state.tasks.sort_unstable();
             state.tasks.dedup();
             state.work = work_of(ground.problem, &state.tasks);
-            state.length = ground.start_up + scheduler.length(&state.tasks, ground.model.slots_of(state.system));
+            state.length = state.start_up + scheduler.length(&state.tasks, ground.model.slots_of(state.system));
         }
         jobs
     }
@@ -131,10 +151,11 @@ impl Jobs {
         let (a, b) = (&self.list[a as usize], &self.list[b as usize]);
         let tasks = merged(&a.tasks, &b.tasks);
         let system = a.system.min(b.system);
-        let length = ground.start_up + scheduler.length(&tasks, ground.model.slots_of(system));
+        let start_up = a.start_up.max(b.start_up);
+        let length = start_up + scheduler.length(&tasks, ground.model.slots_of(system));
         let repeated = a.tasks.len() + b.tasks.len() > tasks.len();
         let work = if repeated { work_of(ground.problem, &tasks) } else { a.work + b.work };
-        Union { tasks, length, work }
+        Union { tasks, start_up, length, work }
     }
 
     /// Moves everything in `b` to `a`. `earliest`, `latest` and `tail` of `a` are the caller's to set.
@@ -146,6 +167,7 @@ impl Jobs {
         let kept = &mut self.list[a as usize];
         kept.units = merged(&kept.units, &gone.units);
         kept.tasks = union.tasks;
+        kept.start_up = union.start_up;
         kept.length = union.length;
         kept.work = union.work;
         kept.system = kept.system.min(gone.system);
@@ -267,7 +289,8 @@ fn single(ground: &Ground, scheduler: &mut Scheduler, unit: Unit) -> JobState {
     let system = ground.units.system[unit as usize];
     JobState {
         units: vec![unit],
-        length: ground.start_up + scheduler.length(&tasks, ground.model.slots_of(system)),
+        start_up: ground.start_up_of(unit),
+        length: ground.start_up_of(unit) + scheduler.length(&tasks, ground.model.slots_of(system)),
         work: work_of(ground.problem, &tasks),
         tasks,
         system,

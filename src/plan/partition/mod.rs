@@ -15,6 +15,7 @@
 //! 4. [`search::refill`]: badly filled neighbouring jobs are taken apart and merged again, and kept so where that saves job time.
 //! 5. [`portfolio`]: all the plans that came up, and two plain ones (a job a unit; a job a target that owns what no earlier one does), are
 //!    run on paper with the provider's concurrency; the objective chooses.
+//!    All this happens for each connected part of the graph by itself ([`parts`]).
 //! 6. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
 //!
 //! Graphs of more than some 65,000 units and edges are not searched unless `--effort` asks for it: [`rounds`] makes a few plans in one go, and the shortest one's jobs are
@@ -23,13 +24,19 @@
 //! What keeps it right: every change is a merge that closes no cycle, or a split into single units. What keeps it fast: [`jobs`] stores no edges, the length of a job is
 //! computed only for pairs that may pay, jobs with many consumers are looked at from their own side only, and everything counts its steps.
 //!
-//! Where every layer of a workspace costs time ([`Model::layer`]), a job's ancestors make it longer. That depends on the whole plan, so the plan is made
-//! several times, each time with a start-up that holds the layers of the one before, and the best on paper is taken.
+//! Where every layer of a workspace costs time ([`Model::layer`]), a job's ancestors make it longer. That depends on the whole plan: [`layers`] improves the plan
+//! that is best where layers are free.
 
 pub mod contract;
 pub mod fit;
+mod job_sets;
 pub mod jobs;
+mod layer_merges;
+mod layers;
+#[cfg(test)]
+mod limits;
 pub mod neighbours;
+mod parts;
 pub mod portfolio;
 #[cfg(test)]
 mod properties;
@@ -38,13 +45,15 @@ pub mod schedule;
 pub mod search;
 #[cfg(test)]
 mod shapes;
+#[cfg(test)]
+mod stability;
 pub mod steps;
 pub mod sweep;
 pub mod units;
 pub mod zero;
 
 use super::model::{Granularity, Model, Options};
-use super::problem::{JobNodes, Millis, Node, Partition, Problem};
+use super::problem::{JobNodes, Node, Partition, Problem};
 use jobs::{Ground, Jobs};
 use portfolio::Choice;
 use schedule::Scheduler;
@@ -59,9 +68,6 @@ pub struct Plan {
     /// Limits and wishes that were not met or cost something, in words.
     pub notes: Vec<String>,
 }
-
-/// How often a plan is made again where layers cost something.
-const LAYER_ROUNDS: usize = 2;
 
 /// Cuts a problem into jobs.
 pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
@@ -80,33 +86,28 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
         _ => options,
     };
     // Every job takes some time: then every edge leads forward in time, which the tests for cycles rely on.
-    let ground =
-        Ground { problem, units: &units, model, options, start_up: model.start_up.max(1), longest: Millis::MAX };
+    let ground = Ground {
+        problem,
+        units: &units,
+        model,
+        options,
+        start_up: model.start_up.max(1),
+        attach: &[],
+        floor: 0,
+        giant: false,
+    };
     let mut jobs = if options.granularity == Granularity::Single {
         fit::single(&ground, &mut Scheduler::new(problem))
-    } else if model.layer == 0 || portfolio::is_giant(&ground) {
-        portfolio::search(&ground, 1.0).jobs
     } else {
-        search_with_layers(&ground).jobs
+        parts::in_parts(&ground, search)
     };
     notes.extend(fit_limits(&ground, &mut jobs));
     Plan { partition: written(problem, &units, &jobs), notes }
 }
 
-/// Makes plans with start-ups that hold the layers of the plan before, and takes the best that is not longer than the first.
-fn search_with_layers(ground: &Ground) -> Choice {
-    let first = portfolio::search(ground, 1.0);
-    let layers = |choice: &Choice| (choice.layers * ground.model.layer as f64) as Millis;
-    let mut extra = layers(&first);
-    let longest = first.makespan;
-    let mut choices = vec![first];
-    for _ in 0..LAYER_ROUNDS {
-        let ground = Ground { start_up: ground.start_up + extra, longest: longest / 100 * 99, ..*ground };
-        let choice = portfolio::search(&ground, 1.0);
-        extra = (extra + layers(&choice)) / 2;
-        choices.push(choice);
-    }
-    portfolio::best(choices, longest)
+/// The best plan for one part of the graph.
+fn search(ground: &Ground) -> Choice {
+    if ground.model.ancestors_count() && !ground.giant { layers::search(ground) } else { portfolio::search(ground) }
 }
 
 /// Merges jobs until the limits hold; says what that took.
@@ -123,7 +124,7 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
     if over(jobs) && own {
         let sharing = Options { granularity: Granularity::Auto, ..ground.options.clone() };
         let ground = Ground { options: &sharing, ..*ground };
-        *jobs = portfolio::search(&ground, 1.0).jobs;
+        *jobs = parts::in_parts(&ground, search);
         if over(jobs) {
             merge_under_looser_deadlines(&ground, jobs, over);
         }
@@ -152,9 +153,10 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
         if longest > most {
             let long = jobs.list.iter().filter(|job| job.length > most).count();
             notes.push(format!(
-                "{long} jobs take longer than the {} s allowed, the longest {} s",
+                "{long} jobs take longer than the {} s allowed, the longest {} s, {} s too long: a derivation that takes longer cannot be cut",
                 most / 1000,
-                longest / 1000
+                longest / 1000,
+                (longest - most).div_ceil(1000)
             ));
         }
     }

@@ -13,7 +13,7 @@ use super::units::Unit;
 use super::zero::{EdgeOrder, Marks, Zeroing, zero};
 use crate::plan::model::{Granularity, Objective};
 use crate::plan::problem::{Adjacency, Millis};
-use crate::plan::simulate::{Simulation, lower_bound, run};
+use crate::plan::simulate::{Load, Simulation, lower_bound, missing, run};
 
 /// Shortening takes no more steps than this, whatever the graph: two seconds of one core. Real graphs of 10,000 derivations take half of it.
 const MOST_STEPS: u64 = 400_000_000;
@@ -40,10 +40,9 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn new(ground: &Ground, share: f64) -> Self {
+    fn new(ground: &Ground) -> Self {
         let size = (ground.units.len() + ground.units.inputs.edges()).next_power_of_two() as f64;
-        let scaled =
-            |per_size: f64, most: f64| (per_size * share / size).min(most * share) * f64::from(ground.options.effort.0);
+        let scaled = |per_size: f64, most: f64| (per_size / size).min(most) * f64::from(ground.options.effort.0);
         Self {
             starts: (scaled(160_000.0, 10.0) as u64).max(1),
             shorten: scaled(400_000.0, 70.0) as u32,
@@ -59,27 +58,33 @@ pub struct Choice {
     pub jobs: Jobs,
     pub makespan: Millis,
     pub job_time: Millis,
-    /// Mean number of layers that a job attaches, where layers cost something.
-    pub layers: f64,
+    /// Layers that all jobs attach, where these cost something.
+    pub layers: u64,
     /// The deadline it was merged under, without limits of concurrency, milliseconds.
     pub deadline: Millis,
     /// Elementary steps that making it took.
     pub steps: u64,
 }
 
-/// The best plan for the objective. `share` is the part of the default number of steps.
-pub fn search(ground: &Ground, share: f64) -> Choice {
-    if is_giant(ground) {
-        return in_one_go(ground);
+/// The best plan for the objective.
+pub fn search(ground: &Ground) -> Choice {
+    best_and_shortest(ground).0
+}
+
+/// The best plan for the objective, and the jobs of the one with the shortest longest path, from which others can be made.
+pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
+    if ground.giant {
+        let choice = in_one_go(ground);
+        return (choice.clone(), choice.jobs);
     }
-    let rounds = Rounds::new(ground, share);
+    let rounds = Rounds::new(ground);
     let effort = u64::from(ground.options.effort.0.max(1));
     let mut tools = Tools::new(ground, MOST_STEPS * effort);
     let single = Jobs::singletons(ground, &mut tools.scheduler);
     let mut starts = zeroed(&mut tools, &single, rounds.starts);
     for (index, (makespan, jobs)) in starts.iter_mut().take(2).enumerate() {
         let rounds = (10 * jobs.count() as u32).min(rounds.shorten);
-        *makespan = shorten(&mut tools, jobs, rounds, index as u64);
+        *makespan = shorten(&mut tools, jobs, rounds, index as u64, 0);
     }
     starts.sort_by_key(|start| start.0);
     let in_rounds = if tools.steps.exhausted() { made_in_rounds(&mut tools, &single, &[4, 8, 16]) } else { Vec::new() };
@@ -93,7 +98,7 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
     choices.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, shortest)));
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let mut add = |tools: &mut Tools, jobs: &Jobs, factor: f64, thrift: i64| {
-        let deadline = ((shortest as f64 * factor) as Millis).min(ground.longest).max(shortest);
+        let deadline = ((shortest as f64 * factor) as Millis).max(shortest).max(ground.floor);
         let mut jobs = jobs.clone();
         tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
         merge_all(tools, &mut jobs, deadline, reserve, thrift);
@@ -101,7 +106,7 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
     };
     let several = rounds.merged > 1;
     for (index, (makespan, jobs)) in starts.iter().take(rounds.merged).enumerate() {
-        if *makespan > (shortest as f64 * factor) as Millis {
+        if *makespan > ((shortest as f64 * factor) as Millis).max(ground.floor) {
             break;
         }
         add(&mut tools, jobs, factor, 4);
@@ -109,18 +114,15 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
             add(&mut tools, jobs, factor, 1);
         }
         if several && index == 0 {
-            // The shortest tells how long the plan may be; where layers cost time, fewer jobs may be shorter.
-            let others: &[f64] = if ground.model.layer > 0 { &[1.0, 1.05, 1.15, 1.3] } else { &[1.0] };
-            for &other in others.iter().filter(|&&other| other != factor) {
-                add(&mut tools, jobs, other, 4);
-            }
+            // The shortest tells how long the plan may be.
+            add(&mut tools, jobs, 1.0, 4);
         }
     }
-    let most = longest_allowed(&choices, plain, ground.options.objective);
+    let most = longest_allowed(&choices, plain, ground);
     let best = best(choices, most);
     let mut jobs = best.jobs.clone();
     if best.deadline < jobs.measure(ground).1 {
-        return Choice { steps: tools.steps.spent(), ..best };
+        return (Choice { steps: tools.steps.spent(), ..best }, starts.swap_remove(0).1);
     }
     tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
     // Jobs that may take twice as long are twice as large, and take longer to look at.
@@ -130,7 +132,8 @@ pub fn search(ground: &Ground, share: f64) -> Choice {
     }
     let refilled = judged(ground, jobs, best.deadline);
     let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
-    Choice { steps: tools.steps.spent(), ..if better { refilled } else { best } }
+    let choice = Choice { steps: tools.steps.spent(), ..if better { refilled } else { best } };
+    (choice, starts.swap_remove(0).1)
 }
 
 /// True for graphs that would be searched for longer than anybody wants to wait unless asked for.
@@ -151,9 +154,10 @@ fn in_one_go(ground: &Ground) -> Choice {
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     if let Some(shortest) = choices.iter().min_by_key(|choice| choice.makespan) {
         // Layers make each job longer, and merging has to know.
-        let extra = (shortest.layers * ground.model.layer as f64) as Millis;
+        let extra = shortest.layers * ground.model.layer / shortest.jobs.count().max(1) as u64;
         let mut jobs = shortest.jobs.clone();
         for job in jobs.list.iter_mut().filter(|job| !job.units.is_empty()) {
+            job.start_up += extra;
             job.length += extra;
         }
         let ground = &Ground { start_up: ground.start_up + extra, ..*ground };
@@ -161,13 +165,14 @@ fn in_one_go(ground: &Ground) -> Choice {
         let deadline = match ground.options.objective {
             Objective::Time | Objective::Balanced => makespan / 100 * 101,
             Objective::Cost => makespan / 2 * 3,
-        };
+        }
+        .max(ground.floor);
         let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
         let mut tools = Tools { ground, steps: Steps::new(GIANT_STEPS), ..tools };
         merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
         choices.push(Choice { steps: tools.steps.spent(), ..judged(ground, jobs, deadline) });
     }
-    let most = longest_allowed(&choices, plain, ground.options.objective);
+    let most = longest_allowed(&choices, plain, ground);
     let steps = choices.iter().map(|choice| choice.steps).sum();
     Choice { steps, ..best(choices, most) }
 }
@@ -236,11 +241,10 @@ fn zeroed(tools: &mut Tools, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)> 
 /// Runs a plan on paper.
 pub fn judged(ground: &Ground, jobs: Jobs, deadline: Millis) -> Choice {
     let simulation = simulate_jobs(ground, &jobs);
-    let count = simulation.start.len().max(1) as f64;
     Choice {
         makespan: simulation.makespan,
         job_time: simulation.job_time,
-        layers: simulation.layers as f64 / count,
+        layers: simulation.layers,
         deadline,
         jobs,
         steps: 0,
@@ -253,20 +257,30 @@ fn simulate_jobs(ground: &Ground, jobs: &Jobs) -> Simulation {
     for (index, &job) in list.iter().enumerate() {
         place[job as usize] = index as u32;
     }
-    let build: Vec<Millis> = list.iter().map(|&job| jobs.list[job as usize].length - ground.start_up).collect();
+    let fetches = ground.model.fetch > 0 && !ground.model.whole_layers;
+    let load = |&job: &Job| {
+        let state = &jobs.list[job as usize];
+        Load {
+            build: state.build(),
+            owned: state.units.iter().map(|&unit| ground.units.owned.of(unit).len() as u64).sum(),
+            missing: if fetches { missing(ground.problem, &state.tasks) } else { 0 },
+        }
+    };
+    let loads: Vec<Load> = list.iter().map(load).collect();
     let mut marks = Marks::default();
     let inputs = Adjacency::from_lists(
         list.iter()
             .map(|&job| jobs.inputs(ground, &mut marks, job).iter().map(|&other| place[other as usize]).collect()),
     );
-    run(&build, &inputs, ground.model)
+    run(&loads, &inputs, ground.model)
 }
 
 /// The longest makespan that the objective allows, milliseconds; for [`Objective::Time`] never more than that of a plain plan.
-pub fn longest_allowed(choices: &[Choice], plain: Millis, objective: Objective) -> Millis {
+fn longest_allowed(choices: &[Choice], plain: Millis, ground: &Ground) -> Millis {
+    let objective = ground.options.objective;
     let shortest = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let most = (shortest as f64 * factor(objective)) as Millis;
-    if objective == Objective::Time { most.min(plain) } else { most }
+    if objective == Objective::Time { most.min(plain).max(ground.floor) } else { most.max(ground.floor) }
 }
 
 /// The least job time among the plans that take at most `most` milliseconds.

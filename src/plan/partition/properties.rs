@@ -3,8 +3,8 @@
 use super::*;
 use crate::plan::job_graph::direct_inputs;
 use crate::plan::model::{Effort, Limits, Objective};
-use crate::plan::problem::{ANY_SYSTEM, Adjacency, System};
-use crate::plan::simulate::{lower_bound, simulate};
+use crate::plan::problem::{ANY_SYSTEM, Adjacency, Millis, System};
+use crate::plan::simulate::{Load, lower_bound, simulate};
 
 /// A small generator of random numbers (SplitMix64): the same graphs on every machine.
 struct Random(u64);
@@ -93,6 +93,8 @@ fn random_options(seed: u64) -> (Model, Options) {
     let model = Model {
         start_up: [0, 20_000, 45_000, 45_000, 45_000][random.below(5) as usize],
         layer: [0, 0, 500][random.below(3) as usize],
+        fetch: 0,
+        whole_layers: true,
         concurrency: [1, 3, 80][random.below(3) as usize],
         slots: vec![[1, 4, 16][random.below(3) as usize]],
         default_slots: 2,
@@ -282,10 +284,11 @@ fn ordered(problem: &Problem) -> Vec<(Vec<Node>, Vec<Node>)> {
 /// Makespan and job time of jobs that are list-scheduled and run as the planner's are.
 fn executed(problem: &Problem, model: &Model, jobs: Vec<(Vec<Node>, Vec<Node>)>) -> (Millis, Millis) {
     let mut scheduler = Scheduler::new(problem);
-    let build: Vec<Millis> =
-        jobs.iter().map(|(nodes, _)| scheduler.length(nodes, model.slots_of(problem.system[0]))).collect();
+    let slots = model.slots_of(problem.system[0]);
+    let load = |nodes: &[Node]| Load { build: scheduler.length(nodes, slots), ..Load::default() };
+    let loads: Vec<Load> = jobs.iter().map(|(nodes, _)| nodes.as_slice()).map(load).collect();
     let inputs = Adjacency::from_lists(jobs.into_iter().map(|(_, inputs)| inputs));
-    let simulation = crate::plan::simulate::run(&build, &inputs, model);
+    let simulation = crate::plan::simulate::run(&loads, &inputs, model);
     (simulation.makespan, simulation.job_time)
 }
 

@@ -58,7 +58,7 @@ pub fn in_rounds(ground: &Ground, scheduler: &mut Scheduler, single: &Jobs, most
     let mut tail = vec![0; units];
     for unit in (0..units).rev() {
         let after = ground.units.consumers.of(unit as Unit).iter().map(|&consumer| tail[consumer as usize]).max();
-        tail[unit] = after.unwrap_or(0) + single.list[unit].length - ground.start_up;
+        tail[unit] = after.unwrap_or(0) + single.list[unit].build();
     }
     let mut missing: Vec<usize> = (0..units as Unit).map(|unit| ground.units.inputs.of(unit).len()).collect();
     let mut ready: Vec<Unit> = (0..units as Unit).filter(|&unit| missing[unit as usize] == 0).collect();
@@ -182,7 +182,7 @@ impl Rounds<'_> {
         let here =
             inputs.filter(|&&input| self.owner[input as usize] == job && self.round_of[input as usize] == self.round);
         let start = here.map(|&input| self.end[input as usize]).max().unwrap_or(0);
-        start + self.single.list[unit as usize].length - self.ground.start_up
+        start + self.single.list[unit as usize].build()
     }
 
     /// The unit and all that it misses, inputs first, where the job may take them in.
@@ -231,7 +231,7 @@ impl Rounds<'_> {
                     start = self.end[at].max(start);
                 }
             }
-            self.end[unit as usize] = start + self.single.list[unit as usize].length - self.ground.start_up;
+            self.end[unit as usize] = start + self.single.list[unit as usize].build();
             if self.end[unit as usize] > most {
                 return None;
             }

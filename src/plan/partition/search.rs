@@ -46,11 +46,12 @@ pub fn merge_all(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: 
     }
 }
 
-/// Takes critical jobs of a stretch of time apart and zeroes again, so many rounds; keeps what has no larger makespan. Returns the makespan, milliseconds.
-pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64) -> Millis {
+/// Takes critical jobs of a stretch of time apart and zeroes again, so many rounds; keeps what has no larger makespan, until it is `enough`.
+/// Returns the makespan, milliseconds.
+pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64, enough: Millis) -> Millis {
     let (_, mut makespan) = jobs.measure(tools.ground);
     for round in 0..rounds {
-        if tools.steps.exhausted() {
+        if tools.steps.exhausted() || makespan <= enough {
             break;
         }
         tools.steps.take(2 * jobs.list.len() + tools.ground.problem.len());
@@ -79,7 +80,7 @@ pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64) -> Mi
             2 => EdgeOrder::ShortestFirst,
             _ => EdgeOrder::Shuffled(random),
         };
-        let zeroing = Zeroing { order, choices: 4, enough: 0, moves: 200 };
+        let zeroing = Zeroing { order, choices: 4, enough, moves: 200 };
         let reached = zero(tools.ground, &mut tools.scheduler, &mut trial, zeroing, &mut tools.steps);
         if reached <= makespan {
             makespan = reached;

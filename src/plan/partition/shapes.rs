@@ -1,7 +1,7 @@
 //! Graphs in which something that looks harmless would be quadratic: the search must stay within its steps, and the plan sensible.
 
 use super::*;
-use crate::plan::problem::Adjacency;
+use crate::plan::problem::{Adjacency, Millis};
 
 const SIZE: usize = 20_000;
 
@@ -64,9 +64,11 @@ fn no_shape_takes_more_than_its_steps() {
                 model: &model,
                 options: &options,
                 start_up: model.start_up,
-                longest: Millis::MAX,
+                attach: &[],
+                floor: 0,
+                giant: false,
             };
-            let choice = portfolio::search(&ground, 1.0);
+            let choice = portfolio::search(&ground);
             assert!(choice.steps < 50_000 * SIZE as u64, "{name}, {granularity:?}: {} steps", choice.steps);
             let built = choice.jobs.list.iter().map(|job| job.units.len()).sum::<usize>();
             assert_eq!(built, units.len(), "{name}, {granularity:?}");

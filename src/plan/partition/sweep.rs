@@ -174,7 +174,7 @@ fn score(jobs: &Jobs, job: Job, pair: &Pair, length: u64, how: Sweep) -> i64 {
 }
 
 fn in_time(ground: &Ground, union: &Union, pair: &Pair, reserve: f64) -> bool {
-    let spare = (reserve * (union.length - ground.start_up) as f64) as i64;
+    let spare = (reserve * (union.length - union.start_up) as f64) as i64;
     (pair.start + union.length) as i64 + spare <= pair.end
         && ground.options.limits.job_length.is_none_or(|most| union.length <= most)
 }
@@ -183,7 +183,7 @@ fn in_time(ground: &Ground, union: &Union, pair: &Pair, reserve: f64) -> bool {
 fn least_length(ground: &Ground, jobs: &Jobs, a: Job, b: Job) -> u64 {
     let (a, b) = (&jobs.list[a as usize], &jobs.list[b as usize]);
     let slots = ground.model.slots_of(a.system.min(b.system)) as u64;
-    a.length.max(b.length).max(ground.start_up + (a.work + b.work) / slots)
+    a.length.max(b.length).max(a.start_up.max(b.start_up) + (a.work + b.work) / slots)
 }
 
 fn pair(ground: &Ground, jobs: &Jobs, job: Job, other: Job, start: u64, end: i64) -> Option<Pair> {

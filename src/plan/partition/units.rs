@@ -143,8 +143,8 @@ fn co_located_closures(problem: &Problem, group: &[u32]) -> (Vec<Vec<Node>>, Vec
         let (mut below, mut owned) = (Vec::new(), Vec::new());
         for &input in problem.inputs.of(node as Node) {
             if group[input as usize] == CO_LOCATED {
-                below.push(input);
                 below.extend_from_slice(&closure[input as usize]);
+                below.push(input);
                 owned.extend_from_slice(&reached[input as usize]);
             } else {
                 owned.push(input);

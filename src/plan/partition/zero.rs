@@ -44,6 +44,7 @@ pub struct Zeroing {
 struct Candidate {
     members: Vec<Job>,
     tasks: Vec<Node>,
+    start_up: Millis,
     length: Millis,
     through: Millis,
 }
@@ -171,13 +172,14 @@ fn grow(
         if start + longest >= makespan {
             return None;
         }
-        let length = ground.start_up + scheduler.length(&tasks, slots);
+        let start_up = members.iter().map(|&job| jobs.list[job as usize].start_up).max().unwrap_or(0);
+        let length = start_up + scheduler.length(&tasks, slots);
         let fits = ground.options.limits.job_length.is_none_or(|most| length <= most);
         if !fits {
             return None;
         }
         if start + length + tail < makespan {
-            return Some(Candidate { members, tasks, length, through: start + length + tail });
+            return Some(Candidate { members, tasks, start_up, length, through: start + length + tail });
         }
         let before = members.len();
         // A consumer that would wait too long comes in; where none would, the inputs that come last do.
@@ -220,7 +222,8 @@ fn apply(ground: &Ground, jobs: &mut Jobs, candidate: Candidate) {
         jobs.merge(first, member, Union::default());
     }
     let state = &mut jobs.list[first as usize];
-    (state.tasks, state.length, state.work) = (candidate.tasks, candidate.length, work);
+    (state.tasks, state.work) = (candidate.tasks, work);
+    (state.start_up, state.length) = (candidate.start_up, candidate.length);
 }
 
 /// Which jobs a search has seen, without clearing an array each time.

@@ -44,6 +44,9 @@ pub const GATE: &str = "gate";
 pub const LIMITS: Limits =
     Limits { jobs: Some(2_400), requires: None, waves: None, job_seconds: 3 * 60 * 60, compiled_bytes: 8_000_000 };
 
+/// Bytes that a job takes in the compiled configuration, a little more than measured: the limit of jobs follows from it.
+pub const JOB_BYTES: u64 = 3_300;
+
 /// Without filters nothing runs on a tag; with this every branch and every tag does.
 const EVERYWHERE: &str = "pipeline.git.branch or pipeline.git.tag";
 

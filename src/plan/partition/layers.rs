@@ -1,0 +1,119 @@
+//! Plans for a workspace, where every transitive ancestor of a job is a layer that takes time to attach.
+//!
+//! In: the [`Ground`], with a model in which layers take time. Out: the best plan found. How many layers a job attaches depends on the whole plan, which the search
+//! for merges cannot know. So the plan that is best where layers are free comes first, and is improved in rounds: each unit is told what attaching took in the plan so far,
+//! as a part of its job's start-up; critical or badly filled jobs are taken apart and merged again under these; then [`layer_merges`](super::layer_merges) takes away what
+//! layers it can. What is no better, judged exactly, is dropped: knowing what layers cost never makes a plan worse.
+
+use super::job_sets::{JobSets, members};
+use super::jobs::{Ground, Jobs};
+use super::layer_merges::{MOST_JOBS, adapt};
+use super::portfolio::{self, Choice, judged};
+use super::schedule::Scheduler;
+use super::search::{Tools, merge_all, refill, shorten};
+use super::steps::Steps;
+use super::sweep::alive;
+use super::zero::Marks;
+use crate::plan::model::{Model, Objective};
+use crate::plan::problem::Millis;
+
+/// Rounds of search, the first from the shortest plan, the others from the one before.
+const ROUNDS: u64 = 6;
+/// Elementary steps of the search in each round.
+const ROUND_STEPS: u64 = 40_000_000;
+/// Elementary steps of merging for the sake of layers, in each round.
+const MERGE_STEPS: u64 = 30_000_000;
+/// Rounds that shorten, and that refill, within each round.
+const SHORTEN: u32 = 24;
+/// Deadlines as parts of the makespan of the plan made without layers in mind.
+const SHARES: [f64; 6] = [0.996, 0.996, 0.996, 0.992, 0.988, 0.985];
+const REFILL: u32 = 40;
+
+/// The best plan found where layers take time.
+pub fn search(ground: &Ground) -> Choice {
+    let free = Model { layer: 0, fetch: 0, ..ground.model.clone() };
+    let (first, shortest) = portfolio::best_and_shortest(&Ground { model: &free, ..*ground });
+    let first = judged(ground, first.jobs, 0);
+    if first.jobs.count() > MOST_JOBS || first.layers == 0 {
+        return first;
+    }
+    let mut scheduler = Scheduler::new(ground.problem);
+    let mut merge = |jobs: &Jobs, deadline| {
+        let jobs = adapt(ground, &mut scheduler, jobs, deadline, &mut Steps::new(MERGE_STEPS));
+        judged(ground, jobs, 0)
+    };
+    let mut best = better(ground, &first, first.clone(), merge(&first.jobs, 0));
+    let mut last = best.clone();
+    let worth = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
+    let rounds = ROUNDS * u64::from(ground.options.effort.0);
+    for round in 0..2 * rounds {
+        if round >= rounds && worth(&best) {
+            break;
+        }
+        if round == rounds {
+            last = first.clone();
+        }
+        let attach = attachments(ground, &last.jobs);
+        let told = Ground { attach: &attach, ..*ground };
+        // The shorter the deadline, the more jobs and layers: the first rounds are content with little.
+        let share = if round < rounds { SHARES[round as usize % SHARES.len()] } else { 0.998 };
+        let deadline = (first.makespan as f64 * share) as Millis;
+        let from = if round == 1 { &shortest } else { &last.jobs };
+        let found = merge(&searched(&told, from, deadline, round), deadline);
+        last = better(ground, &first, best.clone(), found.clone());
+        if last.makespan >= first.makespan {
+            last = found.clone();
+        }
+        best = better(ground, &first, best, found);
+    }
+    best
+}
+
+/// Shortened and merged again under the deadline, with what the units were told; where even the shortest plan is longer, under its makespan.
+fn searched(ground: &Ground, from: &Jobs, deadline: Millis, round: u64) -> Jobs {
+    let mut tools = Tools::new(ground, ROUND_STEPS);
+    let owner: Vec<u32> = from.of_unit.iter().map(|&job| from.list[job as usize].units[0]).collect();
+    let mut jobs = Jobs::from_owners(ground, &mut tools.scheduler, &owner);
+    let makespan = shorten(&mut tools, &mut jobs, SHORTEN, 1000 + round, deadline);
+    let deadline = makespan.max(deadline);
+    let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
+    tools.steps.set_limit(tools.steps.spent() + ROUND_STEPS);
+    merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
+    refill(&mut tools, &mut jobs, deadline, reserve, REFILL, 2000 + round, None);
+    jobs
+}
+
+/// The plan that is better for the objective, the first of equals. A plan that is neither faster than `first` nor has fewer layers is not worth being another one.
+fn better(ground: &Ground, first: &Choice, best: Choice, found: Choice) -> Choice {
+    let worth = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
+    let key = |choice: &Choice| match ground.options.objective {
+        Objective::Time => (!worth(choice), choice.makespan, choice.job_time),
+        Objective::Balanced | Objective::Cost => (!worth(choice), choice.job_time, choice.makespan),
+    };
+    if key(&found) < key(&best) && worth(&found) { found } else { best }
+}
+
+/// What attaching its ancestors' layers takes for the job of each unit, milliseconds.
+fn attachments(ground: &Ground, jobs: &Jobs) -> Vec<Millis> {
+    let mut ancestors = JobSets::new(jobs.list.len());
+    let mut marks = Marks::default();
+    let mut jobs = jobs.clone();
+    let (order, _) = jobs.measure(ground);
+    for &job in &order {
+        for input in jobs.inputs(ground, &mut marks, job) {
+            ancestors.unite(job as usize, input as usize);
+            ancestors.insert(job as usize, input as usize);
+        }
+    }
+    let owned =
+        |job: usize| -> usize { jobs.list[job].units.iter().map(|&unit| ground.units.owned.of(unit).len()).sum() };
+    let mut attach = vec![0; ground.units.len()];
+    for job in alive(&jobs) {
+        let layer = |ancestor| ground.model.layer + ground.model.fetch * owned(ancestor) as Millis;
+        let time = members(ancestors.of(job as usize)).map(layer).sum();
+        for &unit in &jobs.list[job as usize].units {
+            attach[unit as usize] = time;
+        }
+    }
+    attach
+}

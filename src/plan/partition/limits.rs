@@ -1,0 +1,54 @@
+//! Each limit of a provider, by itself: the plan keeps it, or says by how much it cannot.
+
+use super::*;
+use crate::plan::job_graph::{JobGraph, direct_inputs};
+use crate::plan::model::Limits;
+use crate::plan::problem::Adjacency;
+
+/// So many targets of ten minutes each, and one that needs them all.
+fn fan_in(targets: usize) -> Problem {
+    let all = (0..targets as Node).collect();
+    let inputs = Adjacency::from_lists((0..targets).map(|_| Vec::new()).chain([all]));
+    let nodes = targets + 1;
+    Problem {
+        consumers: inputs.reversed(),
+        inputs,
+        duration: vec![600_000; nodes],
+        cheap: vec![false; nodes],
+        target: vec![true; nodes],
+        system: vec![0; nodes],
+        floating: vec![false; nodes],
+        name_rank: vec![0; nodes],
+    }
+}
+
+fn planned(granularity: Granularity, limits: Limits) -> Plan {
+    partition(&fan_in(40), &Model::default(), &Options { granularity, limits, ..Options::default() })
+}
+
+#[test]
+fn jobs() {
+    let limits = || Limits { jobs: Some(7), ..Limits::default() };
+    let auto = planned(Granularity::Auto, limits());
+    assert!(auto.partition.jobs.len() <= 7 && auto.notes.is_empty(), "{:?}", auto.notes);
+    let target = planned(Granularity::Target, limits());
+    assert!(target.partition.jobs.len() <= 7 && target.notes[0].contains("share jobs"), "{:?}", target.notes);
+}
+
+#[test]
+fn requirements_of_a_job() {
+    let plan = planned(Granularity::Auto, Limits { requires: Some(5), ..Limits::default() });
+    let direct = direct_inputs(&fan_in(40), &plan.partition).unwrap();
+    let rank: Vec<u32> = (0..plan.partition.jobs.len() as u32).collect();
+    let graph = JobGraph::new(&direct, &rank).unwrap();
+    assert!(graph.requires.iter().all(|requires| requires.len() <= 5), "{:?}", graph.requires);
+    assert_eq!(plan.notes, Vec::<String>::new());
+}
+
+#[test]
+fn length_of_a_job() {
+    let enough = planned(Granularity::Auto, Limits { job_length: Some(1_300_000), ..Limits::default() });
+    assert_eq!(enough.notes, Vec::<String>::new());
+    let short = planned(Granularity::Auto, Limits { job_length: Some(300_000), ..Limits::default() });
+    assert!(short.notes[0].contains("345 s too long"), "{:?}", short.notes);
+}

@@ -1,0 +1,275 @@
+//! `costs` and `limits` in `nixdag.yml`, and `--cost`: the numbers that plans rest on. In: the file's entries and the flags' values. Out: a
+//! [`CostModel`], prices of executors changed in place, and [`Limits`].
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use super::file::Count;
+use super::yaml::mapping;
+use crate::executor::Executor;
+use crate::nearest::nearest;
+use crate::plan::estimate::CostModel;
+use crate::plan::model::Limits;
+use crate::plan::problem::Millis;
+use crate::provider;
+
+/// Longest time and largest number that are taken: a week, a terabyte. Sums over all derivations then stay far from any overflow.
+const MOST_SECONDS: f64 = 7.0 * 86_400.0;
+const MOST: f64 = 1e12;
+
+/// A time in milliseconds, written as a number of seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seconds(pub Millis);
+
+/// A number from 0 on: bytes, bytes a second, credits a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amount(pub u64);
+
+/// What `costs` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CostsEntry {
+    /// `start_up`
+    pub start_up: Option<Seconds>,
+    /// `layer`
+    pub layer: Option<Seconds>,
+    /// `fetch`
+    pub fetch: Option<Seconds>,
+    /// `local`
+    pub local: Option<Seconds>,
+    /// `ordinary`
+    pub ordinary: Option<Seconds>,
+    /// `big_parallel`
+    pub big_parallel: Option<Seconds>,
+    /// `bytes`
+    pub bytes: Option<Amount>,
+    /// `bandwidth`
+    pub bandwidth: Option<Amount>,
+    /// `credits`
+    pub credits: Option<BTreeMap<String, Amount>>,
+}
+
+mapping!(CostsEntry, "a mapping of costs", {
+    "start_up" => start_up,
+    "layer" => layer,
+    "fetch" => fetch,
+    "local" => local,
+    "ordinary" => ordinary,
+    "big_parallel" => big_parallel,
+    "bytes" => bytes,
+    "bandwidth" => bandwidth,
+    "credits" => credits,
+});
+
+/// What `limits` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LimitsEntry {
+    /// `jobs`
+    pub jobs: Option<Count>,
+    /// `requires`
+    pub requires: Option<Count>,
+    /// `job_seconds`
+    pub job_seconds: Option<Count>,
+    /// `config_bytes`
+    pub config_bytes: Option<Amount>,
+}
+
+mapping!(LimitsEntry, "a mapping of limits", {
+    "jobs" => jobs,
+    "requires" => requires,
+    "job_seconds" => job_seconds,
+    "config_bytes" => config_bytes,
+});
+
+impl CostsEntry {
+    /// Puts the values of `--cost KEY=VALUE` over those of the file. The key of a class's credits is `credits.CLASS`.
+    fn with_flags(mut self, flags: &[String]) -> Result<Self> {
+        const KEYS: [&str; 9] =
+            ["start_up", "layer", "fetch", "local", "ordinary", "big_parallel", "bytes", "bandwidth", "credits.CLASS"];
+        for text in flags {
+            let shown = text.escape_debug().to_string();
+            let (key, value) = text
+                .split_once('=')
+                .with_context(|| format!("`--cost {shown}` has no value (expected e.g. `start_up=30`)"))?;
+            let number: f64 = value.trim().parse().ok().with_context(|| format!("`--cost {shown}` is no number"))?;
+            let seconds = || Seconds::new(number).with_context(|| format!("`--cost {shown}`"));
+            let amount = || Amount::new(number).with_context(|| format!("`--cost {shown}`"));
+            match key {
+                "start_up" => self.start_up = Some(seconds()?),
+                "layer" => self.layer = Some(seconds()?),
+                "fetch" => self.fetch = Some(seconds()?),
+                "local" => self.local = Some(seconds()?),
+                "ordinary" => self.ordinary = Some(seconds()?),
+                "big_parallel" => self.big_parallel = Some(seconds()?),
+                "bytes" => self.bytes = Some(amount()?),
+                "bandwidth" => self.bandwidth = Some(amount()?),
+                _ => match key.strip_prefix("credits.") {
+                    Some(class) => {
+                        self.credits.get_or_insert_default().insert(class.to_owned(), amount()?);
+                    }
+                    None => bail!(
+                        "`--cost {shown}` names no cost ({})",
+                        nearest(key, KEYS).map_or_else(
+                            || format!("known: {}", KEYS.join(", ")),
+                            |key| format!("did you mean `{key}`?")
+                        )
+                    ),
+                },
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// The cost model that file and flags come to, but for concurrency and history; prices go to the executors.
+pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], executors: &mut [Executor]) -> Result<CostModel> {
+    let entry = entry.cloned().unwrap_or_default().with_flags(flags)?;
+    for (class, price) in entry.credits.iter().flatten() {
+        let mut known = false;
+        for executor in executors.iter_mut().filter(|executor| executor.resource_class == *class) {
+            executor.credits_per_minute = u32::try_from(price.0).unwrap_or(u32::MAX);
+            known = true;
+        }
+        let classes = || executors.iter().map(|executor| executor.resource_class.as_str());
+        ensure!(
+            known,
+            "`costs`: no executor has the resource class `{}` (in use: {})",
+            class.escape_debug(),
+            classes().collect::<Vec<_>>().join(", ")
+        );
+    }
+    let default = CostModel::default();
+    let or = |entry: Option<Seconds>, default| entry.map_or(default, |seconds| seconds.0);
+    Ok(CostModel {
+        start_up: or(entry.start_up, default.start_up),
+        layer: or(entry.layer, default.layer),
+        fetch: or(entry.fetch, default.fetch),
+        local: or(entry.local, default.local),
+        default: or(entry.ordinary, default.default),
+        // A derivation that says that it is large takes no less than one that says nothing.
+        big_parallel: or(entry.big_parallel, or(entry.ordinary, default.big_parallel).max(default.big_parallel)),
+        bytes: entry.bytes.map_or(default.bytes, |bytes| bytes.0),
+        bandwidth: entry.bandwidth.map_or(default.bandwidth, |bandwidth| bandwidth.0),
+        ..default
+    })
+}
+
+/// What the provider allows, and what the user does: the lower of each.
+pub fn limits(provider: provider::Limits, entry: Option<&LimitsEntry>, max_jobs: Option<u32>) -> Limits {
+    let none = LimitsEntry::default();
+    let entry = entry.unwrap_or(&none);
+    let lower = |limits: &[Option<u64>]| limits.iter().copied().flatten().min();
+    let count = |count: Option<Count>| count.map(|count| u64::from(count.0));
+    let config = entry.config_bytes.map(|bytes| (bytes.0 / provider::circleci::JOB_BYTES).max(1));
+    let jobs = [provider.jobs.map(u64::from), max_jobs.map(u64::from), count(entry.jobs), config];
+    Limits {
+        jobs: lower(&jobs).map(|most| most as usize),
+        requires: lower(&[provider.requires.map(u64::from), count(entry.requires)]).map(|most| most as usize),
+        job_length: lower(&[Some(provider.job_seconds), count(entry.job_seconds)]).map(|seconds| seconds * 1000),
+    }
+}
+
+impl Seconds {
+    fn new(seconds: f64) -> Result<Self> {
+        ensure!((0.0..=MOST_SECONDS).contains(&seconds), "`{seconds}` is no time in seconds from 0 to a week");
+        Ok(Self((seconds * 1000.0).round() as Millis))
+    }
+}
+
+impl Amount {
+    fn new(amount: f64) -> Result<Self> {
+        ensure!((0.0..=MOST).contains(&amount), "`{amount}` is no number from 0 to 1e12");
+        Ok(Self(amount.round() as u64))
+    }
+}
+
+/// Reads a number that a constructor may refuse.
+struct Number<T>(&'static str, fn(f64) -> Result<T>);
+
+impl<T> serde::de::Visitor<'_> for Number<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_f64(number as f64)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<T, E> {
+        (self.1)(number).map_err(|error| E::custom(format!("{error:#}")))
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Number("a number of seconds", Seconds::new))
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Number("a number from 0 on", Amount::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::SettingsFile;
+    use super::*;
+    use crate::executor::circleci_defaults;
+
+    fn model(text: &str, flags: &[&str]) -> Result<CostModel> {
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.into()).collect();
+        resolve(SettingsFile::parse(text)?.costs.as_ref(), &flags, &mut circleci_defaults())
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_that_over_the_defaults() {
+        let costs =
+            model("costs: {start_up: 20.5, layer: 0, bandwidth: 1e8}", &["layer=1.25", "big_parallel=900"]).unwrap();
+        assert_eq!(
+            (costs.start_up, costs.layer, costs.bandwidth, costs.big_parallel),
+            (20_500, 1_250, 100_000_000, 900_000)
+        );
+        assert_eq!(model("", &[]).unwrap(), CostModel::default());
+    }
+
+    #[test]
+    fn prices_go_to_the_executors_of_a_class() {
+        let mut executors = circleci_defaults();
+        let class = executors[0].resource_class.clone();
+        resolve(None, &[format!("credits.{class}=33")], &mut executors).unwrap();
+        assert_eq!(executors[0].credits_per_minute, 33);
+        assert!(resolve(None, &["credits.none=1".into()], &mut executors).is_err());
+    }
+
+    #[test]
+    fn what_is_no_cost_is_refused_with_its_place() {
+        for (text, what) in [
+            ("costs:\n  start_upp: 3", "did you mean `start_up`?"),
+            ("costs:\n  layer: -1", "line 2"),
+            ("costs:\n  layer: .inf", "line 2"),
+            ("costs:\n  layer: soon", "a number of seconds"),
+            ("limits:\n  job: 3", "did you mean `jobs`?"),
+        ] {
+            let error = format!("{:#}", SettingsFile::parse(text).unwrap_err());
+            assert!(error.contains(what), "{text}: {error}");
+        }
+        for flag in ["layer", "layer=x", "layer=-1", "layers=1", "layer=nan"] {
+            assert!(model("", &[flag]).is_err(), "{flag}");
+        }
+    }
+
+    #[test]
+    fn the_lower_limit_counts() {
+        let file =
+            SettingsFile::parse("limits: {jobs: 50, requires: 9, job_seconds: 600, config_bytes: 100000}").unwrap();
+        let provider = provider::Provider::CircleCi.limits();
+        let found = limits(provider, file.limits.as_ref(), None);
+        assert_eq!((found.jobs, found.requires, found.job_length), (Some(30), Some(9), Some(600_000)));
+        assert_eq!(limits(provider, file.limits.as_ref(), Some(7)).jobs, Some(7));
+    }
+}
