@@ -78,7 +78,9 @@ impl Client {
             // The HTTP library has undone these.
             None | Some("identity" | "gzip" | "br") => Ok(Reply::Whole(bytes)),
             Some("zstd") => self.unpack(&bytes, limit).map(Reply::Whole),
-            Some(_) => Err(Trouble::Garbage("it is compressed in a way that nixdag does not read")),
+            Some(other) => {
+                Err(Trouble::other(&format!("an answer compressed as `{other}`, which nixdag does not read")))
+            }
         }
     }
 

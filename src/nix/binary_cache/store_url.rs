@@ -107,10 +107,13 @@ impl StoreUrl {
     }
 }
 
-/// As people see it: no password, no parameters.
+/// As people see it: no password, and no parameters where the rest tells enough.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = shown(&self.text);
+        if self.access == Access::ThroughNix {
+            return f.write_str(&text);
+        }
         f.write_str(text.split('?').next().unwrap_or_default().trim_end_matches('/'))
     }
 }
