@@ -123,6 +123,8 @@ pub fn failure(error: &ureq::Error) -> Failure {
     match error {
         Error::HostNotFound | Error::ConnectionFailed | Error::ConnectProxyFailed(_) => Failure::NotSent,
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => Failure::NotSent,
+        // The standard library has no kind for a name that cannot be looked up.
+        Error::Io(error) if error.to_string().starts_with("failed to lookup address") => Failure::NotSent,
         Error::Io(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused
             | io::ErrorKind::AddrNotAvailable

@@ -92,6 +92,32 @@ impl fmt::Display for Trouble {
 
 /// Printable, on one line, shortened.
 fn words(text: &str) -> String {
-    let line: Vec<&str> = text.split_whitespace().collect();
+    let line: Vec<&str> = text.strip_prefix("io: ").unwrap_or(text).split_whitespace().collect();
     printable(&line.join(" ")).chars().take(MAX_WORDS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
+        let io = |kind: io::ErrorKind, text: &str| Trouble::of(&ureq::Error::Io(io::Error::new(kind, text.to_owned())));
+        let lookup = io(io::ErrorKind::Other, "failed to lookup address information: Name or service not known");
+        assert_eq!((lookup.attempts(), matches!(lookup, Trouble::Unreachable(_))), (2, true));
+        assert_eq!(lookup.to_string(), "failed to lookup address information: Name or service not known");
+        assert_eq!(io(io::ErrorKind::ConnectionRefused, "x").attempts(), 2);
+        assert_eq!(io(io::ErrorKind::ConnectionReset, "x"), Trouble::Broken);
+        assert_eq!(io(io::ErrorKind::InvalidData, "invalid peer certificate").attempts(), 1);
+        assert_eq!(Trouble::of(&ureq::Error::TooManyRedirects).attempts(), 1);
+        for (status, attempts) in [(500, 5), (503, 5), (429, 5), (401, 1), (400, 1)] {
+            assert_eq!(Trouble::Status(status).attempts(), attempts, "{status}");
+        }
+    }
+
+    #[test]
+    fn other_peoples_words_are_short_and_printable() {
+        let text = Trouble::other(&format!("a\u{1b}[31m\n b {}", "x".repeat(1000))).to_string();
+        assert!(text.starts_with("a\\u{1b}[31m b x") && text.chars().count() <= MAX_WORDS, "{text}");
+    }
 }
