@@ -118,7 +118,7 @@ impl Caches {
         }
         let open =
             |substituter| Cache::open(substituter, client.as_ref().ok_or(no_client.as_deref()), &netrc, store_dir);
-        let opened: Vec<Result<Cache, LeftOut>> = std::thread::scope(|scope| {
+        let opened: Vec<Result<Cache, Box<LeftOut>>> = std::thread::scope(|scope| {
             let threads: Vec<_> = found.into_iter().map(|substituter| scope.spawn(|| open(substituter))).collect();
             threads
                 .into_iter()
@@ -129,7 +129,7 @@ impl Caches {
         for one in opened {
             match one {
                 Ok(cache) => caches.push(cache),
-                Err(why) => left_out.push(why),
+                Err(why) => left_out.push(*why),
             }
         }
         caches.sort_by_key(|cache| cache.priority);

@@ -66,7 +66,7 @@ impl Cache {
         client: Result<&Client, Option<&str>>,
         netrc: &Netrc,
         store_dir: &str,
-    ) -> Result<Self, LeftOut> {
+    ) -> Result<Self, Box<LeftOut>> {
         let health = Health::default();
         let opened = match (&substituter.url.access, client) {
             (Access::Folder(dir), _) => open_folder(dir),
@@ -83,14 +83,14 @@ impl Cache {
         };
         let (access, info) = match opened {
             Ok(opened) => opened,
-            Err((why, for_good)) => return Err(LeftOut { substituter, why, for_good }),
+            Err((why, for_good)) => return Err(Box::new(LeftOut { substituter, why, for_good })),
         };
         if let Some(info) = &info
             && info.store_dir != store_dir
         {
             let found: String = info.store_dir.chars().take(100).flat_map(char::escape_debug).collect();
             let why = format!("it is for the store directory `{found}`, not `{store_dir}`");
-            return Err(LeftOut { substituter, why, for_good: true });
+            return Err(Box::new(LeftOut { substituter, why, for_good: true }));
         }
         let own = info.as_ref().map_or(cache_info::DEFAULT_PRIORITY, |info| info.priority);
         Ok(Self {
