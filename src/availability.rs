@@ -1,18 +1,24 @@
 //! Which wanted outputs exist, and so which derivations are needed.
 //!
 //! In: the graph, the targets and a source of answers. Out: [`Needed`]. The walk goes from the targets down and never below
-//! something available, in rounds, so that a source that asks over a network gets its questions in large batches.
+//! something available. It does not go level by level: each answer raises its own questions at once, so that a source which asks
+//! over a network is never waited for as a whole. What is needed does not depend on the order of the answers.
+//!
+//! Of a derivation whose outputs are wanted one is asked for first, and the others if it is there: what nobody has costs one
+//! question, whatever the number of its outputs.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
 use crate::graph::{DrvId, Graph, OutputSet};
+use crate::nix::binary_cache::{Caches, Question};
 use crate::nix::command::Nix;
 use crate::nix::{local_store, store_path};
 
 /// Where answers come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Source {
     /// Nothing exists: everything is to be built.
     Nothing,
@@ -20,7 +26,21 @@ pub enum Source {
     Listed(HashSet<String>),
     /// What is valid in this machine's store.
     LocalStore,
+    /// What one of these caches has.
+    Caches(Box<Caches>),
 }
+
+/// Whether a path exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Absent,
+    Present,
+    /// In the cache with this number.
+    In(usize),
+}
+
+/// An output that somebody asks for.
+type Asker = (DrvId, usize);
 
 impl Source {
     /// Reads a list of store paths, one a line; blank lines are skipped. `name` is what messages call the list.
@@ -37,10 +57,37 @@ impl Source {
         Ok(Self::Listed(paths))
     }
 
+    /// Answers questions, in any order, until they raise no more.
+    fn follow(
+        &self,
+        store_dir: &str,
+        first: Vec<Question<Asker>>,
+        answered: &mut dyn FnMut(Asker, Presence) -> Vec<Question<Asker>>,
+    ) -> Result<()> {
+        if let Self::Caches(caches) = self {
+            let answered =
+                &mut |asker, place: Option<usize>| answered(asker, place.map_or(Presence::Absent, Presence::In));
+            return caches.follow(first, answered);
+        }
+        let mut questions = first;
+        while !questions.is_empty() {
+            let bases: Vec<&str> = questions.iter().map(|question| question.base.as_str()).collect();
+            let answers = self.look_up(store_dir, &bases)?;
+            ensure!(answers.len() == questions.len(), "asked for {} paths, got {} answers", bases.len(), answers.len());
+            let answers = questions.into_iter().zip(answers);
+            questions = answers
+                .flat_map(|(question, exists)| {
+                    answered(question.about, if exists { Presence::Present } else { Presence::Absent })
+                })
+                .collect();
+        }
+        Ok(())
+    }
+
     /// Answers for store paths, by base name, in the order of the questions.
     fn look_up(&self, store_dir: &str, bases: &[&str]) -> Result<Vec<bool>> {
         Ok(match self {
-            Self::Nothing => vec![false; bases.len()],
+            Self::Nothing | Self::Caches(_) => vec![false; bases.len()],
             Self::Listed(paths) => bases.iter().map(|&base| paths.contains(base)).collect(),
             Self::LocalStore => {
                 let paths: Vec<String> = bases.iter().map(|base| format!("{store_dir}/{base}")).collect();
@@ -51,11 +98,12 @@ impl Source {
     }
 }
 
-/// The answer: what must be built, and what somebody wants of each derivation.
+/// The answer: what must be built, what somebody wants of each derivation, and which caches have what need not be built.
 #[derive(Clone, Debug)]
 pub struct Needed {
     needed: Vec<bool>,
     wanted: Vec<OutputSet>,
+    places: HashMap<DrvId, Arc<str>>,
 }
 
 impl Needed {
@@ -74,14 +122,17 @@ impl Needed {
         self.wanted[id.at()]
     }
 
+    /// The caches that have the wanted outputs, where that is known.
+    pub fn place(&self, id: DrvId) -> Option<&str> {
+        self.places.get(&id).filter(|_| !self.has(id)).map(|place| &**place)
+    }
+
     /// Leaves only what these targets need. Asks nobody.
     pub fn restrict(&mut self, graph: &Graph, targets: &[DrvId]) {
         let mut walk = Walk::new(graph, targets);
-        while !walk.frontier.is_empty() {
-            for (id, _) in std::mem::take(&mut walk.frontier) {
-                if self.needed[id.at()] {
-                    walk.need(graph, id);
-                }
+        while let Some(id) = walk.changed.pop() {
+            if self.needed[id.at()] {
+                walk.need(id);
             }
         }
         self.needed = walk.needed;
@@ -92,74 +143,126 @@ impl Needed {
 /// Walks from the targets down. A target wants all of its outputs.
 pub fn find_needed(graph: &Graph, targets: &[DrvId], source: &Source) -> Result<Needed> {
     let mut walk = Walk::new(graph, targets);
-    while !walk.frontier.is_empty() {
-        let frontier = std::mem::take(&mut walk.frontier);
-        let mut questions = Vec::new();
-        let mut askers = Vec::new();
-        let mut missing = Vec::new();
-        for &(id, outputs) in &frontier {
-            if walk.needed[id.at()] {
-                continue;
-            }
-            let node = graph.node(id);
-            if node.outputs.is_empty() {
-                missing.push(id);
-            }
-            for (index, output) in node.outputs.iter().enumerate().filter(|(index, _)| outputs.has(*index)) {
-                match &output.base {
-                    Some(base) => {
-                        questions.push(&**base);
-                        askers.push((id, index));
-                    }
-                    None => missing.push(id),
-                }
-            }
-        }
-        let answers = source.look_up(graph.store_dir(), &questions)?;
-        if answers.len() != questions.len() {
-            bail!("asked for {} paths, got {} answers", questions.len(), answers.len());
-        }
-        missing.extend(askers.iter().zip(answers).filter(|(_, exists)| !exists).map(|((id, _), _)| *id));
-        for id in missing {
-            walk.need(graph, id);
-        }
-    }
-    Ok(Needed { needed: walk.needed, wanted: walk.wanted })
+    let first = walk.questions();
+    source.follow(graph.store_dir(), first, &mut |asker, presence| {
+        walk.take(asker, presence);
+        walk.questions()
+    })?;
+    let places = match source {
+        Source::Caches(caches) => walk.places(|number| caches.name(number)),
+        Source::Nothing | Source::Listed(_) | Source::LocalStore => HashMap::new(),
+    };
+    Ok(Needed { needed: walk.needed, wanted: walk.wanted, places })
 }
 
-struct Walk {
+struct Walk<'a> {
+    graph: &'a Graph,
     needed: Vec<bool>,
     wanted: Vec<OutputSet>,
-    /// Outputs that have come to be wanted since they were last asked for.
-    frontier: Vec<(DrvId, OutputSet)>,
+    /// Outputs that have been asked for.
+    asked: Vec<OutputSet>,
+    /// Questions of a derivation that are open.
+    open: Vec<u32>,
+    /// Derivations that want something new, or whose answers are all there.
+    changed: Vec<DrvId>,
+    /// Caches that outputs of a derivation are in.
+    found: HashMap<DrvId, BTreeSet<usize>>,
 }
 
-impl Walk {
-    fn new(graph: &Graph, targets: &[DrvId]) -> Self {
+impl<'a> Walk<'a> {
+    fn new(graph: &'a Graph, targets: &[DrvId]) -> Self {
         let mut walk = Self {
+            graph,
             needed: vec![false; graph.len()],
             wanted: vec![OutputSet::default(); graph.len()],
-            frontier: Vec::new(),
+            asked: vec![OutputSet::default(); graph.len()],
+            open: vec![0; graph.len()],
+            changed: Vec::new(),
+            found: HashMap::new(),
         };
         for &target in targets {
             walk.want(target, OutputSet::first(graph.node(target).outputs.len().max(1)));
         }
+        // Taken from the end: the first target is asked for first.
+        walk.changed.reverse();
         walk
     }
 
     fn want(&mut self, id: DrvId, outputs: OutputSet) {
-        let new = self.wanted[id.at()].add(outputs);
-        if !new.is_empty() {
-            self.frontier.push((id, new));
+        if !self.wanted[id.at()].add(outputs).is_empty() {
+            self.changed.push(id);
         }
     }
 
-    fn need(&mut self, graph: &Graph, id: DrvId) {
+    fn need(&mut self, id: DrvId) {
         if std::mem::replace(&mut self.needed[id.at()], true) {
             return;
         }
+        let graph = self.graph;
         for input in graph.inputs(id) {
             self.want(input.drv, input.outputs);
         }
+    }
+
+    /// The questions that what has changed raises.
+    fn questions(&mut self) -> Vec<Question<Asker>> {
+        let mut questions = Vec::new();
+        while let Some(id) = self.changed.pop() {
+            if !self.needed[id.at()] && self.open[id.at()] == 0 {
+                self.ask(id, &mut questions);
+            }
+        }
+        questions
+    }
+
+    /// Asks for outputs of a derivation: for one, if none was asked for before, else for all that are wanted.
+    fn ask(&mut self, id: DrvId, questions: &mut Vec<Question<Asker>>) {
+        let (graph, wanted) = (self.graph, self.wanted[id.at()]);
+        let outputs = &graph.node(id).outputs;
+        let is_unknown = |(index, output): (usize, &crate::graph::Output)| wanted.has(index) && output.base.is_none();
+        if outputs.is_empty() || outputs.iter().enumerate().any(is_unknown) {
+            return self.need(id);
+        }
+        let is_first = self.asked[id.at()].is_empty();
+        for (index, output) in outputs.iter().enumerate() {
+            // Outputs from the 63rd on share a place in the set: these are asked for together.
+            let is_new = wanted.has(index) && !self.asked[id.at()].has(index);
+            let Some(base) = output.base.as_deref().filter(|_| is_new) else { continue };
+            questions.push(Question { about: (id, index), base: base.to_owned() });
+            self.open[id.at()] += 1;
+            if is_first && index < OutputSet::SHARED {
+                break;
+            }
+        }
+        for question in questions.iter().rev().take_while(|question| question.about.0 == id) {
+            self.asked[id.at()].add(OutputSet::one(question.about.1));
+        }
+    }
+
+    fn take(&mut self, (id, _): Asker, presence: Presence) {
+        self.open[id.at()] -= 1;
+        match presence {
+            Presence::Absent => self.need(id),
+            Presence::Present => {}
+            Presence::In(place) => {
+                self.found.entry(id).or_default().insert(place);
+            }
+        }
+        if self.open[id.at()] == 0 {
+            self.changed.push(id);
+        }
+    }
+
+    /// Names of the caches that have a derivation, for all that were found.
+    fn places(&self, name: impl Fn(usize) -> String) -> HashMap<DrvId, Arc<str>> {
+        let mut names: HashMap<&BTreeSet<usize>, Arc<str>> = HashMap::new();
+        let mut places = HashMap::new();
+        for (&id, found) in self.found.iter().filter(|(id, _)| !self.needed[id.at()]) {
+            let joined = names
+                .entry(found)
+                .or_insert_with(|| found.iter().map(|&place| name(place)).collect::<Vec<_>>().join(", ").into());
+            places.insert(id, joined.clone());
+        }
+        places
     }
 }

@@ -1,5 +1,6 @@
 //! The command line as clap reads it, and nothing else: [`crate::settings`] turns it into what the stages take.
 
+mod caches;
 mod downloads;
 mod evaluation;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::caches::CacheArgs;
 pub use self::downloads::DownloadArgs;
 pub use self::evaluation::EvaluationArgs;
 
@@ -371,7 +373,7 @@ pub struct Planning {
     pub flake: Option<String>,
 
     /// Take a plan that `nixdag plan --format json` printed
-    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["roots", "select", "exclude", "system", "all_systems", "available", "local_store", "granularity", "objective", "max_jobs", "effort", "reserve", "concurrency", "history", "resource_class", "image", "EvaluationArgs"])]
+    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["roots", "select", "exclude", "system", "all_systems", "available", "local_store", "granularity", "objective", "max_jobs", "effort", "reserve", "concurrency", "history", "resource_class", "image", "CacheArgs", "EvaluationArgs"])]
     pub plan: Option<PathBuf>,
     /// Take a recorded evaluation: JSON from attribute to derivation path
     #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with = "EvaluationArgs")]
@@ -405,6 +407,8 @@ pub struct Planning {
     /// What is in this machine's store exists
     #[arg(long, help_heading = "Availability")]
     pub local_store: bool,
+    #[command(flatten)]
+    pub caches: CacheArgs,
 
     /// Compare with this revision; `auto` is where the branch left the default branch, `none` is no comparison
     #[arg(long, value_name = "REV|auto", conflicts_with = "plan", help_heading = "Change")]

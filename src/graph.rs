@@ -33,9 +33,12 @@ impl DrvId {
 pub struct OutputSet(u64);
 
 impl OutputSet {
+    /// From this index on all outputs are one.
+    pub const SHARED: usize = 63;
+
     /// The set of one output.
     pub fn one(index: usize) -> Self {
-        Self(1 << index.min(63))
+        Self(1 << index.min(Self::SHARED))
     }
 
     /// The first `count` outputs.

@@ -11,13 +11,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use ring::rand::{SecureRandom, SystemRandom};
-use ureq::config::{AutoHeaderValue, Config};
+use ureq::config::{AutoHeaderValue, Config, RedirectAuthHeaders};
 use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
 /// Names a file of trusted certificates, as Nix knows it.
 const NIX_CERTIFICATES: &str = "NIX_SSL_CERT_FILE";
+
+/// Bytes of a connection's buffers: many small answers come over hundreds of connections.
+const BUFFER: usize = 16 << 10;
+
+/// Longest head of an answer, in bytes.
+const MAX_HEAD: usize = 16 << 10;
 
 /// How requests are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +40,16 @@ pub struct Requests {
     pub proxy: bool,
 }
 
-/// An agent that makes such requests. No status is an error of its own.
+/// An agent that makes such requests. No status is an error of its own. A password follows a redirection only to the same host,
+/// and over TLS.
 pub fn agent(requests: &Requests) -> Result<Agent> {
     let config = Config::builder()
         .http_status_as_error(false)
         .max_redirects(requests.redirects)
+        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+        .input_buffer_size(BUFFER)
+        .output_buffer_size(BUFFER)
+        .max_response_header_size(MAX_HEAD)
         .timeout_connect(Some(requests.connect_timeout))
         .timeout_global(Some(requests.timeout))
         .max_idle_connections(requests.connections)
@@ -112,6 +123,8 @@ pub fn failure(error: &ureq::Error) -> Failure {
     match error {
         Error::HostNotFound | Error::ConnectionFailed | Error::ConnectProxyFailed(_) => Failure::NotSent,
         Error::Timeout(Timeout::Resolve | Timeout::Connect) => Failure::NotSent,
+        // The standard library has no kind for a name that cannot be looked up.
+        Error::Io(error) if error.to_string().starts_with("failed to lookup address") => Failure::NotSent,
         Error::Io(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused
             | io::ErrorKind::AddrNotAvailable

@@ -1,9 +1,10 @@
 //! Settings: what the stages are told, resolved once. A flag wins over `nixdag.yml`, that over the default.
 
 mod additions;
+pub mod caches;
 pub mod change;
-pub mod downloads;
 mod costs;
+pub mod downloads;
 pub mod evaluation;
 pub mod file;
 mod machines;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use self::caches::CacheSettings;
 use crate::cli::{self, HandOffKind, ReuseKind};
 use crate::executor::{Executor, circleci_defaults};
 use crate::nearest::nearest;
@@ -51,6 +53,8 @@ pub enum Available {
     File(PathBuf),
     /// What is valid in this machine's store.
     LocalStore,
+    /// What binary caches have.
+    Caches(CacheSettings),
 }
 
 /// Everything that planning is told.
@@ -136,7 +140,10 @@ impl Settings {
         let available = match (&flags.available, flags.local_store) {
             (Some(file), _) => Available::File(file.clone()),
             (None, true) => Available::LocalStore,
-            (None, false) => Available::Nothing,
+            (None, false) => match CacheSettings::new(&flags.caches, &file, matches!(source, Source::Flake(_)))? {
+                caches if caches.is_empty() => Available::Nothing,
+                caches => Available::Caches(caches),
+            },
         };
         Ok(Self {
             change: Change::new(flags, &file, &source)?,

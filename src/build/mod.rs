@@ -3,6 +3,7 @@
 //! In: a [`Request`]. Out: a [`record::Record`] of everything that happened, whatever the outcome; lines for people meanwhile.
 
 pub mod builder_log;
+pub mod credentials;
 pub mod guard;
 pub mod interrupt;
 pub mod junit;

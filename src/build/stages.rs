@@ -8,13 +8,13 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::guard::{self, Deliverers, Guard};
 use super::progress::Tracker;
 use super::realise::realise;
 use super::record::{HandedOff, Outcome, Record, Role};
-use super::{Derivations, HandOff, OnMissing, Request, outcome, realisation, restore, trust};
+use super::{Derivations, HandOff, OnMissing, Request, credentials, outcome, realisation, restore, trust};
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{self, HandOffs, Source};
 use crate::handoff::{partial_cache, path_archive, signed};
@@ -30,7 +30,9 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
     let final_job = request.plan.final_job(request.job);
     let mut roots = here.clone();
     roots.extend(final_job.into_iter().flat_map(|job| restore::derivations(job, &deliverers)));
-    let store = open_store(request, record, &roots, &hand_offs, say)?;
+    // Kept until the end: Nix reads it.
+    let netrc = credentials::netrc(&request.plan.caches, say)?;
+    let store = open_store(request, record, &roots, &hand_offs, netrc.as_ref().map(NamedTempFile::path), say)?;
     let graph = Graph::load(roots.iter().copied(), Path::new(&request.plan.store_dir), &request.plan.store_dir)?;
     let work = Work::new(request, &graph, &here, &store)?;
 
@@ -98,6 +100,7 @@ fn open_store(
     record: &mut Record,
     here: &[&str],
     hand_offs: &HandOffs,
+    netrc: Option<&Path>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Store> {
     let mut store = Store::find()?;
@@ -106,11 +109,18 @@ fn open_store(
         store = store.with_option(name, value);
     }
     let import = !matches!(request.derivations, Derivations::Store) && !store.invalid(here)?.is_empty();
-    if import || !hand_offs.is_empty() || matches!(request.hand_off, HandOff::Cache(_)) {
+    let caches = request.plan.caches.options();
+    if import || !hand_offs.is_empty() || !caches.is_empty() || matches!(request.hand_off, HandOff::Cache(_)) {
         store = trust::establish(store)?;
         if store.uses_sudo() {
             say("the Nix daemon does not trust this user: going through sudo");
         }
+    }
+    for (name, value) in &caches {
+        store = store.with_option(name, value);
+    }
+    if let Some(path) = netrc {
+        store = store.with_option("netrc-file", &path.to_string_lossy());
     }
     if let HandOff::Cache(url) = &request.hand_off {
         // A path that was asked for before it was pushed would stay missing.

@@ -1,5 +1,6 @@
 //! One file a subcommand: the stages in order, no logic of their own. The only place that prints.
 
+mod availability;
 mod build;
 mod change;
 mod completions;

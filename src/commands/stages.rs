@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::{change, evaluation};
+use super::{availability, change, evaluation};
 use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
-use crate::availability::{self, find_needed};
+use crate::availability::find_needed;
 use crate::cli::HandOffKind;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
@@ -19,7 +19,7 @@ use crate::plan::final_job::{self, Task};
 use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
 use crate::plan::{Base, EvaluationError, FlakeSource, Plan, finals, json};
-use crate::settings::{Available, Settings, Source};
+use crate::settings::{Settings, Source};
 use crate::target::{Target, read_roots};
 
 /// What evaluation has found, live or recorded.
@@ -91,7 +91,9 @@ fn make_plan(
         .filter_map(|target| Some((target.attribute, graph.find(&target.drv_path)?)))
         .collect();
     let ids: Vec<DrvId> = targets.iter().map(|(_, id)| *id).collect();
-    let needed = find_needed(&graph, &ids, &source(&settings.available)?)?;
+    let source = availability::source(&settings.available, graph.store_dir())?;
+    let needed = find_needed(&graph, &ids, &source)?;
+    let caches = availability::check(&source, &settings.available)?;
     let (targets, built) = final_job::split(&settings.final_jobs, targets);
     let mut needed_by_jobs = needed.clone();
     if built.iter().any(|attributes| !attributes.is_empty()) {
@@ -106,6 +108,7 @@ fn make_plan(
         unaffected: compared.unaffected,
         excluded: evaluated.excluded,
         errors: evaluated.errors,
+        caches,
         executors: &settings.executors,
         costs: &settings.costs,
         options: &settings.planner,
@@ -158,19 +161,6 @@ pub(super) fn load<'a>(roots: impl Iterator<Item = &'a str>, settings: &Settings
 /// The folder with the `.drv` files of a store directory.
 pub(super) fn drv_dir<'a>(store_dir: &'a str, settings: &'a Settings) -> &'a Path {
     settings.drv_dir.as_deref().unwrap_or(Path::new(store_dir))
-}
-
-fn source(available: &Available) -> Result<availability::Source> {
-    match available {
-        Available::Nothing => Ok(availability::Source::Nothing),
-        Available::File(path) => {
-            let name = path.display().to_string();
-            let bytes = read_input(path)?;
-            let text = std::str::from_utf8(&bytes).with_context(|| format!("`{name}` is not UTF-8"))?;
-            availability::Source::from_list(text, &name)
-        }
-        Available::LocalStore => Ok(availability::Source::LocalStore),
-    }
 }
 
 /// A flake's selected attributes, evaluated now; no word about those that do not evaluate.

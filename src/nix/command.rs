@@ -23,6 +23,9 @@ pub(super) const STDERR_KEPT: usize = 64 << 10;
 /// How long a process may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// What Nix calls ssh with: nobody is there to answer its questions.
+const SSH_OPTIONS: &str = "NIX_SSHOPTS";
+
 /// Names of variables that Nix, git, curl and ssh need.
 const ALLOWED: [&str; 27] = [
     "PATH",
@@ -134,6 +137,17 @@ impl Nix {
     /// True for Lix, which left Nix at 2.18 and counts on its own from 2.90.
     pub fn is_lix(&self) -> bool {
         self.is_lix
+    }
+
+    /// The same Nix with what it needs to log in to foreign stores. Not for evaluation, which must not see that.
+    #[must_use]
+    pub fn with_store_access(mut self) -> Self {
+        let named = |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with("AWS_"));
+        self.environment.extend(env::vars_os().filter(|(name, _)| named(name)));
+        if env::var_os(SSH_OPTIONS).is_none() {
+            self.environment.push((SSH_OPTIONS.into(), "-o BatchMode=yes -o ConnectTimeout=5".into()));
+        }
+        self
     }
 
     /// Runs `nix` with flakes switched on. Standard output beyond `limit` bytes is an error.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, Read, Write};
 
 use anyhow::{Result, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Context, SHA256};
 
 /// Nix's base 32: no e, o, t, u.
@@ -40,17 +42,18 @@ impl Sha256 {
         })
     }
 
-    /// Reads base 16 or Nix's base 32, with or without `sha256:` before it.
+    /// Reads base 16 or Nix's base 32, with or without `sha256:` before it, or base 64 behind `sha256-`.
     pub fn parse(text: &str) -> Result<Sha256> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        let bytes = match digits.len() {
-            SHA256_BASE32_LEN => base32_decode(digits),
-            64 => base16_decode(digits),
+        let bytes = match (text.strip_prefix("sha256-"), digits.len()) {
+            (Some(digits), _) => STANDARD.decode(digits).ok(),
+            (None, SHA256_BASE32_LEN) => base32_decode(digits),
+            (None, 64) => base16_decode(digits),
             _ => None,
         };
         match bytes.and_then(|bytes| bytes.try_into().ok()) {
             Some(digest) => Ok(Sha256(digest)),
-            None => bail!("`{}` is no SHA-256 in base 16 or Nix's base 32", shortened(text)),
+            None => bail!("`{}` is no SHA-256 in base 16, base 64 or Nix's base 32", shortened(text)),
         }
     }
 }
@@ -196,6 +199,7 @@ mod tests {
         assert_eq!(digest.base16(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(Sha256::parse(&digest.base32()).unwrap(), digest);
         assert_eq!(Sha256::parse(&format!("sha256:{}", digest.base16())).unwrap(), digest);
+        assert_eq!(Sha256::parse("sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=").unwrap(), digest);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Everything that knows a Nix format or runs Nix.
 
+pub mod binary_cache;
 pub mod command;
+pub mod configuration;
+pub mod content_address;
 pub mod derivation;
 pub mod evaluate;
 pub mod hash;

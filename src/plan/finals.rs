@@ -229,7 +229,8 @@ impl<'a> Finals<'a> {
                 }
             };
             let derivation = Some(graph.path(id).into());
-            self.skipped.push(Skipped { target: path.clone(), derivation, reason, place: None });
+            let place = inputs.needed.place(id).map(str::to_owned);
+            self.skipped.push(Skipped { target: path.clone(), derivation, reason, place });
         }
         if let Some(name) = &request.executor
             && by_system.is_empty()

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::final_job::{FinalJob, Restored};
 use super::{Base, Estimate, Estimates, EvaluationError, FlakeSource, Job, JobIndex, JobOptions, Plan, Skipped};
 use crate::attribute::AttributePath;
+use crate::nix::binary_cache::Reliance;
 use crate::nix::store_path;
 
 /// The version that this program writes and reads.
@@ -114,6 +115,9 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     member(out, "flake", &plan.flake, ",")?;
     member(out, "base", &plan.base, ",")?;
     member(out, "store_dir", &plan.store_dir, ",")?;
+    if !plan.caches.is_empty() {
+        member(out, "caches", &plan.caches, ",")?;
+    }
     list(out, "jobs", plan.jobs.iter().map(|job| JobOut::new(plan, job)))?;
     list(
         out,
@@ -155,6 +159,8 @@ struct PlanIn {
     flake: Option<FlakeSource>,
     base: Option<Base>,
     store_dir: String,
+    #[serde(default)]
+    caches: Reliance,
     jobs: Vec<JobIn>,
     #[serde(default, rename = "final")]
     final_jobs: Vec<FinalJobIn>,
@@ -218,6 +224,8 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         plan.store_dir.escape_debug()
     );
 
+    plan.caches.check().context("`caches` of the plan")?;
+
     let mut index = HashMap::new();
     let mut names = HashMap::new();
     let all = plan.jobs.iter().chain(plan.final_jobs.iter().map(|job| &job.job));
@@ -246,6 +254,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         flake: plan.flake,
         base: plan.base,
         store_dir: plan.store_dir,
+        caches: plan.caches,
         jobs,
         final_jobs,
         skipped: plan.skipped,

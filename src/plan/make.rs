@@ -23,6 +23,7 @@ use crate::attribute::AttributePath;
 use crate::availability::Needed;
 use crate::executor::Executor;
 use crate::graph::{DrvId, Graph};
+use crate::nix::binary_cache::Reliance;
 use crate::target::Target;
 
 /// Everything that a plan is made of.
@@ -44,6 +45,8 @@ pub struct Inputs<'a> {
     pub excluded: Vec<AttributePath>,
     /// Attributes that did not evaluate.
     pub errors: Vec<EvaluationError>,
+    /// The caches that the plan counts on.
+    pub caches: Reliance,
     /// The machines that the provider offers.
     pub executors: &'a [Executor],
     /// Assumptions about time.
@@ -78,6 +81,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         unaffected,
         excluded,
         errors,
+        caches,
         executors,
         costs,
         options,
@@ -105,7 +109,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
                 target: attribute.clone(),
                 derivation: Some(graph.path(*id).into()),
                 reason: if unbuildable.contains(id) { SkipReason::NoExecutor } else { SkipReason::Available },
-                place: None,
+                place: needed.place(*id).map(str::to_owned),
             });
         }
     }
@@ -175,6 +179,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         flake,
         base,
         store_dir: graph.store_dir().into(),
+        caches,
         jobs,
         final_jobs: Vec::new(),
         skipped,

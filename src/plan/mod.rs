@@ -27,6 +27,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::AttributePath;
+use crate::nix::binary_cache::Reliance;
 use final_job::FinalJob;
 use problem::Millis;
 
@@ -50,6 +51,8 @@ pub struct Plan {
     pub base: Option<Base>,
     /// The store directory of all paths, without a slash at its end.
     pub store_dir: String,
+    /// The caches that have what the plan does not build.
+    pub caches: Reliance,
     /// In topological order, then by id.
     pub jobs: Vec<Job>,
     /// What runs after other jobs, in the order of the settings.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
+use super::caches::CacheEntry;
 use super::change::{FileGlobs, UnaffectedNames};
 use super::costs::{CostsEntry, LimitsEntry};
 use super::evaluation::EvaluationEntry;
@@ -48,6 +49,8 @@ pub struct SettingsFile {
     pub handoff: Option<Choice<HandOffNames>>,
     /// `cache`
     pub cache: Option<String>,
+    /// `caches`
+    pub caches: Option<List<CacheEntry>>,
     /// `reuse`
     pub reuse: Option<Choice<ReuseNames>>,
     /// `default_branch`
@@ -86,6 +89,7 @@ mapping!(SettingsFile, "a mapping of settings", {
     "systems" => systems,
     "handoff" => handoff,
     "cache" => cache,
+    "caches" => caches,
     "reuse" => reuse,
     "default_branch" => default_branch,
     "signing_key_variable" => signing_key_variable,

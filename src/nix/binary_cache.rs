@@ -1,0 +1,213 @@
+//! Binary caches and other substituters, asked for thousands of paths at once.
+//!
+//! In: the substituters, the keys that are trusted, what there is to log in with. Out: for each store path the first cache, by
+//! priority, that has it in a form that Nix would accept; and one sentence for each cache that could not be asked or that was not
+//! believed. A cache that is down, slow, or lies makes fewer paths available, and nothing else.
+
+mod acceptance;
+mod cache;
+pub mod cache_info;
+mod health;
+pub mod netrc;
+mod pool;
+mod reliance;
+mod remote;
+pub mod store_url;
+mod through_nix;
+mod trouble;
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use self::cache::{Cache, LeftOut};
+use self::netrc::Netrc;
+use self::pool::Pool;
+pub use self::pool::Question;
+pub use self::reliance::{Reliance, Store};
+use self::remote::Client;
+use self::store_url::{Access, StoreUrl};
+use super::signature::{PublicKey, PublicKeys};
+use crate::http;
+
+/// The key that every Nix trusts from the start.
+pub const NIXOS_KEY: &str = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=";
+
+/// The host of the cache that every Nix asks from the start.
+const NIXOS_HOST: &str = "cache.nixos.org";
+
+/// Connections to all caches together, where nothing else is said: 10,000 answers that take 100 ms each are there in 4 s.
+pub const DEFAULT_CONNECTIONS: usize = 256;
+
+/// Redirections that are followed.
+const MAX_REDIRECTS: u32 = 5;
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest wait for an answer, where nothing else is said.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A store to ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Substituter {
+    /// Its URL.
+    pub url: StoreUrl,
+    /// The environment variable with a token that it wants to see.
+    pub token_variable: Option<String>,
+    /// Who names it.
+    pub origin: Origin,
+}
+
+/// Who names a substituter or a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A flag or `nixdag.yml`: it is meant for the jobs too.
+    Named,
+    /// The Nix configuration of this machine, which the machines of the jobs do not have.
+    Machine,
+}
+
+/// What to ask, and whom to believe.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The stores, in the order in which they are named.
+    pub substituters: Vec<Substituter>,
+    /// Keys that flags and `nixdag.yml` name.
+    pub named_keys: PublicKeys,
+    /// Keys that the machine trusts besides.
+    pub machine_keys: PublicKeys,
+    /// Names and passwords by host.
+    pub netrc: Netrc,
+    /// Connections to all caches together.
+    pub connections: usize,
+    /// How long a cache may take for an answer.
+    pub timeout: Duration,
+}
+
+/// Caches that can be asked.
+#[derive(Debug)]
+pub struct Caches {
+    store_dir: String,
+    /// By priority.
+    caches: Vec<Cache>,
+    left_out: Vec<LeftOut>,
+    client: Option<Client>,
+    keys: PublicKeys,
+    named_keys: PublicKeys,
+    connections: usize,
+}
+
+impl Caches {
+    /// Finds out which of the substituters can be asked, all at once, and in which order.
+    pub fn open(request: Request, store_dir: &str) -> Self {
+        let Request { substituters, named_keys, machine_keys, netrc, connections, timeout } = request;
+        let connections = connections.max(1);
+        let is_http = |substituter: &Substituter| matches!(substituter.url.access, Access::Http { .. });
+        let (client, no_client) = match substituters.iter().any(is_http).then(|| client(connections, timeout)) {
+            None => (None, None),
+            Some(Ok(client)) => (Some(client), None),
+            Some(Err(error)) => (None, Some(format!("{error:#}"))),
+        };
+        let keys = named_keys.iter().chain(machine_keys.iter()).cloned().chain(PublicKey::parse(NIXOS_KEY)).collect();
+        let mut found: Vec<Substituter> = Vec::new();
+        for substituter in substituters {
+            if !found.iter().any(|earlier| earlier.url.to_string() == substituter.url.to_string()) {
+                found.push(substituter);
+            }
+        }
+        let open =
+            |substituter| Cache::open(substituter, client.as_ref().ok_or(no_client.as_deref()), &netrc, store_dir);
+        let opened: Vec<Result<Cache, Box<LeftOut>>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = found.into_iter().map(|substituter| scope.spawn(|| open(substituter))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        let (mut caches, mut left_out) = (Vec::new(), Vec::new());
+        for one in opened {
+            match one {
+                Ok(cache) => caches.push(cache),
+                Err(why) => left_out.push(*why),
+            }
+        }
+        caches.sort_by_key(|cache| cache.priority);
+        Self { store_dir: store_dir.to_owned(), caches, left_out, client, keys, named_keys, connections }
+    }
+
+    /// Answers questions until there are none: `answered` gets each with the number of the cache that has the path, in any
+    /// order, and gives the questions that follow from it.
+    pub fn follow<T: Send>(
+        &self,
+        first: Vec<Question<T>>,
+        answered: &mut dyn FnMut(T, Option<usize>) -> Vec<Question<T>>,
+    ) -> Result<()> {
+        Pool::new(self).follow(first, answered)
+    }
+
+    /// A cache as people see it.
+    pub fn name(&self, number: usize) -> String {
+        self.caches[number].substituter.url.to_string()
+    }
+
+    /// What is to be said before anything is asked: stores that take longer.
+    pub fn notes(&self) -> Vec<String> {
+        let slow = self.caches.iter().filter(|cache| cache.is_slow());
+        slow.map(|cache| format!("cache `{}` is asked through Nix, which is slower", cache.substituter.url)).collect()
+    }
+
+    /// One sentence for each cache that could not be asked, or was not believed.
+    pub fn warnings(&self) -> Vec<String> {
+        let left_out =
+            self.left_out.iter().map(|left| format!("cache `{}` is left out: {}", left.substituter.url, left.why));
+        let others = self.caches.iter().filter_map(|cache| cache.health.sentence(&cache.substituter.url.to_string()));
+        left_out.chain(others).collect()
+    }
+
+    /// Names of the caches that did not answer, or not everything.
+    pub fn failed(&self) -> Vec<String> {
+        let failed = self.caches.iter().filter(|cache| cache.health.unanswered_count() > 0);
+        let left_out = self.left_out.iter().map(|left| &left.substituter);
+        left_out.chain(failed.map(|cache| &cache.substituter)).map(|substituter| substituter.url.to_string()).collect()
+    }
+
+    /// What jobs have to be told: the caches that were named, and those that the plan counts on although only this machine
+    /// knows of them; their keys. What every Nix knows from the start is left out.
+    pub fn reliance(&self) -> Reliance {
+        let mut reliance = Reliance::default();
+        let mut keys: Vec<&PublicKey> = self.named_keys.iter().collect();
+        let opened =
+            self.caches.iter().filter(|cache| cache.substituter.origin == Origin::Named || cache.health.found() > 0);
+        for cache in opened.clone() {
+            let used = cache.keys_used();
+            keys.extend(self.keys.iter().filter(|key| used.contains(key.name())));
+        }
+        let down = self.left_out.iter().filter(|left| left.substituter.origin == Origin::Named && !left.for_good);
+        for substituter in opened.map(|cache| &cache.substituter).chain(down.map(|left| &left.substituter)) {
+            let is_standard = substituter.url.host() == Some(NIXOS_HOST) && substituter.token_variable.is_none();
+            if !is_standard {
+                let token_variable = substituter.token_variable.clone();
+                reliance.substituters.push(Store { url: substituter.url.public_text(), token_variable });
+            }
+        }
+        for key in keys {
+            let text = key.to_string();
+            if text != NIXOS_KEY && !reliance.trusted_public_keys.contains(&text) {
+                reliance.trusted_public_keys.push(text);
+            }
+        }
+        reliance
+    }
+}
+
+fn client(connections: usize, timeout: Duration) -> Result<Client> {
+    let requests = http::Requests {
+        connect_timeout: CONNECT_TIMEOUT.min(timeout),
+        timeout,
+        connections,
+        redirects: MAX_REDIRECTS,
+        proxy: true,
+    };
+    Ok(Client::new(http::agent(&requests)?))
+}

@@ -1,0 +1,262 @@
+//! Store URLs as Nix has them: where a substituter is, and what its parameters say.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// Longest URL that is taken, in bytes.
+const MAX_LENGTH: usize = 2048;
+
+/// How a store is asked.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Access {
+    /// A binary cache over HTTP: its address without a slash at its end.
+    Http {
+        /// Without parameters, user and password.
+        address: String,
+        /// The value of an `Authorization` header that the URL itself asks for.
+        authorization: Option<String>,
+    },
+    /// A folder of narinfo files.
+    Folder(PathBuf),
+    /// Any other store: Nix knows how.
+    ThroughNix,
+}
+
+/// The URL of a store.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreUrl {
+    text: String,
+    /// How it is asked.
+    pub access: Access,
+    /// `priority`: smaller comes first.
+    pub priority: Option<u64>,
+    /// `trusted`: paths count without a signature.
+    pub trusted: bool,
+}
+
+impl StoreUrl {
+    /// Reads a URL: `https://…`, `file:///…`, `s3://…`, `ssh-ng://…`, `daemon`, a folder with a store of its own, …
+    pub fn parse(text: &str) -> Result<Self> {
+        ensure!(text.len() <= MAX_LENGTH, "a store URL of {} bytes, {MAX_LENGTH} are allowed", text.len());
+        let shown = shown(text);
+        ensure!(
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'),
+            "`{shown}` is no store URL (blanks, quotes and what is not ASCII are written as `%20` and the like)"
+        );
+        let (address, query) = text.split_once('?').unwrap_or((text, ""));
+        let access = match address.split_once("://") {
+            Some(("http" | "https", rest)) => http(address, rest).with_context(|| format!("store URL `{shown}`"))?,
+            Some(("file", path)) => {
+                ensure!(path.starts_with('/'), "`{shown}`: the folder of a `file://` store is an absolute path");
+                Access::Folder(decoded(path)?.into())
+            }
+            Some((scheme, _)) if is_scheme(scheme) => Access::ThroughNix,
+            None if address.starts_with('/') || ["auto", "daemon", "local"].contains(&address) => Access::ThroughNix,
+            _ => bail!("`{shown}` is no store URL (expected `https://…`, `file:///…`, `s3://…`, `daemon`, …)"),
+        };
+        let mut url = Self { text: text.to_owned(), access, priority: None, trusted: false };
+        for (key, value) in query.split('&').filter_map(|parameter| parameter.split_once('=')) {
+            match key {
+                "priority" => {
+                    let number = value.parse().ok();
+                    url.priority = Some(number.with_context(|| format!("`{shown}`: `priority` is a whole number"))?);
+                }
+                "trusted" => url.trusted = matches!(value, "1" | "true" | "yes"),
+                _ => {}
+            }
+        }
+        Ok(url)
+    }
+
+    /// The URL for Nix, password included.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The URL for Nix, without user and password.
+    pub fn public_text(&self) -> String {
+        shown(&self.text)
+    }
+
+    /// True if the URL names a user, perhaps with a password.
+    pub fn has_user(&self) -> bool {
+        self.public_text() != self.text
+    }
+
+    /// The host of an HTTP cache.
+    pub fn host(&self) -> Option<&str> {
+        let Access::Http { address, .. } = &self.access else { return None };
+        let authority = address.split_once("://")?.1.split('/').next()?;
+        let host = match authority.strip_prefix('[') {
+            Some(rest) => rest.split_once(']')?.0,
+            None => authority.split(':').next()?,
+        };
+        Some(host)
+    }
+
+    /// Adds a parameter that the URL does not have yet.
+    #[must_use]
+    pub fn with(&self, key: &str, value: &str) -> String {
+        let text = self.public_text();
+        let joint = if text.contains('?') { '&' } else { '?' };
+        format!("{text}{joint}{key}={value}")
+    }
+}
+
+/// As people see it: no password, and no parameters where the rest tells enough.
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = shown(&self.text);
+        if self.access == Access::ThroughNix {
+            return f.write_str(&text);
+        }
+        f.write_str(text.split('?').next().unwrap_or_default().trim_end_matches('/'))
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreUrl({})", self.public_text())
+    }
+}
+
+/// The URL without user and password, short and printable.
+fn shown(text: &str) -> String {
+    let text: String = text.chars().take(MAX_LENGTH).flat_map(char::escape_debug).collect();
+    let Some((scheme, rest)) = text.split_once("://") else { return text };
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        // A user alone is no secret, and ssh needs it.
+        Some(at) if scheme.starts_with("http") || rest[..at].contains(':') => format!("{scheme}://{}", &rest[at + 1..]),
+        _ => text,
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+fn http(address: &str, rest: &str) -> Result<Access> {
+    let scheme = &address[..address.len() - rest.len()];
+    let end = rest.find('/').unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (user, host) = match authority.rsplit_once('@') {
+        Some((user, host)) => (Some(user), host),
+        None => (None, authority),
+    };
+    ensure!(!host.is_empty(), "it has no host");
+    let authorization = user
+        .map(|user| -> Result<String> {
+            let (name, password) = user.split_once(':').unwrap_or((user, ""));
+            Ok(basic(&decoded(name)?, &decoded(password)?))
+        })
+        .transpose()?;
+    let path = path.split('#').next().unwrap_or_default().trim_end_matches('/');
+    let address = format!("{scheme}{host}{path}");
+    address.parse::<ureq::http::Uri>().ok().context("it is malformed")?;
+    Ok(Access::Http { address, authorization })
+}
+
+/// The `Authorization` header of a user and a password.
+pub fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// Replaces `%20` and the like.
+fn decoded(text: &str) -> Result<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.with_context(|| "a `%` without two hexadecimal digits behind it")?);
+        rest = &tail[2..];
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).context("its percent-encoding is no text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> StoreUrl {
+        StoreUrl::parse(text).unwrap()
+    }
+
+    #[test]
+    fn kinds_of_stores() {
+        let http = |text: &str| match url(text).access {
+            Access::Http { address, authorization } => (address, authorization),
+            _ => panic!("{text}"),
+        };
+        assert_eq!(http("https://cache.nixos.org/").0, "https://cache.nixos.org");
+        assert_eq!(http("http://127.0.0.1:8080/a/b//?priority=3").0, "http://127.0.0.1:8080/a/b");
+        assert_eq!(
+            http("https://user:p%40ss@h/x"),
+            ("https://h/x".into(), Some(format!("Basic {}", STANDARD.encode("user:p@ss"))))
+        );
+        assert!(url("file:///a%20b/c").access == Access::Folder("/a b/c".into()));
+        for other in ["s3://bucket?region=x", "ssh-ng://u@host", "daemon", "local?root=/x", "/mnt/store", "unix:///x"] {
+            assert!(url(other).access == Access::ThroughNix, "{other}");
+        }
+        for (text, host) in [("http://a.b:1/c", "a.b"), ("http://[::1]:80/", "::1"), ("https://u:p@h", "h")] {
+            assert_eq!(url(text).host(), Some(host), "{text}");
+        }
+    }
+
+    #[test]
+    fn parameters() {
+        let all = url("https://h?trusted=1&priority=7&compression=zstd");
+        assert_eq!((all.priority, all.trusted), (Some(7), true));
+        let none = url("https://h?trusted=false&want-mass-query=true&x");
+        assert_eq!((none.priority, none.trusted), (None, false));
+        assert_eq!(all.with("a", "1"), "https://h?trusted=1&priority=7&compression=zstd&a=1");
+        assert_eq!(url("https://h").with("a", "1"), "https://h?a=1");
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for text in ["https://user:secret@h/x?y=1", "http://secret@h", "s3://a:secret@b", "https://a:secret@b@h/"] {
+            let url = url(text);
+            let all = format!("{url} {url:?} {} {}", url.public_text(), url.with("a", "b"));
+            assert!(url.has_user() && !all.contains("secret"), "{all}");
+        }
+        assert_eq!(url("ssh-ng://builder@host").to_string(), "ssh-ng://builder@host");
+        for text in ["https://user:secret@h x", "https://user:secret@", "https://user:%secret@h", "secret"] {
+            let error = format!("{:#}", StoreUrl::parse(text).unwrap_err());
+            assert!(text == "secret" || !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_store_is_refused() {
+        let long = format!("https://h/{}", "x".repeat(5000));
+        for text in [
+            "",
+            "hello",
+            "https://",
+            "file://relative",
+            "file://",
+            "https://h/a b",
+            "https://h\n",
+            "https://h/é",
+            "://x",
+            "https://h?priority=high",
+            "file:///%zz",
+            &long,
+            "1x://y",
+        ] {
+            assert!(StoreUrl::parse(text).is_err(), "{text}");
+        }
+    }
+}

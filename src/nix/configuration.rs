@@ -1,0 +1,71 @@
+//! What the machine's Nix is set up to do: `nix.conf`, `NIX_CONFIG` and the user's own file, as Nix itself has put them together.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::command::Nix;
+
+/// Most bytes of settings that are read; 2.34 prints 130 kB.
+const MAX_SIZE: usize = 8 << 20;
+
+/// The settings about substituters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// URLs of stores, in order.
+    pub substituters: Vec<String>,
+    /// Keys, `name:base 64`.
+    pub trusted_public_keys: Vec<String>,
+    /// User names and passwords by host.
+    pub netrc_file: Option<PathBuf>,
+}
+
+impl Configuration {
+    /// Asks Nix. The subcommand has had its present name since 2.20; the old one works in every version up to 2.34.
+    pub fn of(nix: &Nix) -> Result<Self> {
+        let what = "cannot ask Nix for its settings";
+        let old = nix.nix(["show-config", "--json"], MAX_SIZE).context(what)?;
+        let answer =
+            if old.status.success() { old } else { nix.nix(["config", "show", "--json"], MAX_SIZE).context(what)? };
+        ensure!(answer.status.success(), "{what}: {}", answer.stderr.trim());
+        Self::parse(&answer.stdout).context(what)
+    }
+
+    fn parse(json: &[u8]) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Setting {
+            #[serde(default)]
+            value: Value,
+        }
+        let settings: std::collections::HashMap<String, Setting> = serde_json::from_slice(json)?;
+        let list = |name: &str| -> Vec<String> {
+            let items = settings.get(name).and_then(|setting| setting.value.as_array());
+            items.into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+        };
+        let netrc = settings.get("netrc-file").and_then(|setting| setting.value.as_str());
+        Ok(Self {
+            substituters: list("substituters"),
+            trusted_public_keys: list("trusted-public-keys"),
+            netrc_file: netrc.filter(|path| !path.is_empty()).map(PathBuf::from),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_as_nix_prints_them() {
+        let json = br#"{"substituters":{"aliases":[],"value":["https://cache.nixos.org/","file:///a"]},
+            "trusted-public-keys":{"value":["k:AAAA"]},"netrc-file":{"value":"/etc/nix/netrc"},"x":{"value":1},"y":{}}"#;
+        let found = Configuration::parse(json).unwrap();
+        assert_eq!(found.substituters, ["https://cache.nixos.org/", "file:///a"]);
+        assert_eq!(found.trusted_public_keys, ["k:AAAA"]);
+        assert_eq!(found.netrc_file, Some("/etc/nix/netrc".into()));
+        assert_eq!(Configuration::parse(b"{}").unwrap(), Configuration::default());
+        assert!(Configuration::parse(b"substituters = x").is_err());
+    }
+}

@@ -1,0 +1,177 @@
+//! Which caches planning asks: from flags and `nixdag.yml`. The Nix settings of the machine come later, as only a flake needs Nix.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::file::SettingsFile;
+use super::yaml::{self, Expected, Texts, mapping};
+use crate::cli::CacheArgs;
+use crate::nix::binary_cache::store_url::StoreUrl;
+use crate::nix::binary_cache::{DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT, Origin, Substituter};
+use crate::nix::signature::{PublicKey, PublicKeys};
+use crate::plan::final_job::is_variable;
+
+/// What planning is told about caches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheSettings {
+    /// The stores that are named, in order.
+    pub substituters: Vec<Substituter>,
+    /// The keys that are named.
+    pub keys: PublicKeys,
+    /// The substituters of the machine's Nix settings are asked too.
+    pub machine: bool,
+    /// A cache that cannot be asked is fatal.
+    pub required: bool,
+    /// Connections to all caches together.
+    pub connections: usize,
+    /// How long a cache may take for an answer.
+    pub timeout: Duration,
+}
+
+impl CacheSettings {
+    /// Resolves flags and file. `evaluates`: there is a flake, and so a Nix with settings of its own.
+    pub fn new(flags: &CacheArgs, file: &SettingsFile, evaluates: bool) -> Result<Self> {
+        let mut keys = keys(&flags.trusted_public_key).context("`--trusted-public-key`")?;
+        let mut substituters = Vec::new();
+        for entry in file.caches.iter().flat_map(|list| &list.0) {
+            keys.extend(entry.keys.iter().cloned());
+            substituters.push(entry.substituter.clone());
+        }
+        if !flags.substituter.is_empty() {
+            let named = flags.substituter.iter().map(|url| named(url).context("`--substituter`"));
+            substituters = named.collect::<Result<_>>()?;
+        } else if let Some(url) = file.cache.as_deref().filter(|_| evaluates) {
+            // Where jobs push to, there their results are.
+            substituters.push(named(url).context("`cache` in nixdag.yml")?);
+        }
+        Ok(Self {
+            substituters,
+            keys: keys.into_iter().collect(),
+            machine: evaluates && !flags.no_machine_substituters,
+            required: flags.require_caches,
+            timeout: flags.cache_timeout.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
+            connections: flags.cache_connections.map_or(DEFAULT_CONNECTIONS, |number| number as usize),
+        })
+    }
+
+    /// True where nobody is to be asked.
+    pub fn is_empty(&self) -> bool {
+        self.substituters.is_empty() && !self.machine
+    }
+}
+
+fn keys(texts: &[String]) -> Result<Vec<PublicKey>> {
+    texts.iter().map(|text| PublicKey::parse(text)).collect()
+}
+
+/// A store that somebody names where others can read it.
+fn named(text: &str) -> Result<Substituter> {
+    let url = StoreUrl::parse(text)?;
+    ensure!(
+        !url.has_user(),
+        "`{url}` comes with a user: put that into Nix's `netrc-file`, or name the variable with a token in nixdag.yml \
+         (`token_variable`)"
+    );
+    Ok(Substituter { url, token_variable: None, origin: Origin::Named })
+}
+
+/// An entry under `caches`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheEntry {
+    substituter: Substituter,
+    keys: Vec<PublicKey>,
+}
+
+impl Expected for CacheEntry {
+    const PLURAL: &'static str = "caches";
+}
+
+/// An entry with more than a URL.
+#[derive(Default)]
+struct CacheMapping {
+    url: Option<String>,
+    public_key: Option<KeyTexts>,
+    trusted: Option<bool>,
+    priority: Option<u64>,
+    token_variable: Option<String>,
+}
+
+mapping!(CacheMapping, "a mapping with `url`", {
+    "url" => url,
+    "public_key" => public_key,
+    "trusted" => trusted,
+    "priority" => priority,
+    "token_variable" => token_variable,
+});
+
+/// One key or several.
+struct KeyTexts(Vec<PublicKey>);
+
+impl<'de> Deserialize<'de> for KeyTexts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        yaml::texts(deserializer, "a public key `name:base 64`, or a list of them", |texts| {
+            Ok(Self(match texts {
+                Texts::One(text) => keys(&[text])?,
+                Texts::List(texts) => keys(&texts)?,
+            }))
+        })
+    }
+}
+
+impl CacheMapping {
+    fn entry(self) -> Result<CacheEntry> {
+        let Some(url) = self.url else { bail!("a cache has no `url`") };
+        let mut substituter = named(&url)?;
+        let parameters = [
+            ("trusted", self.trusted.map(|trusted| trusted.to_string())),
+            ("priority", self.priority.map(|number| number.to_string())),
+        ];
+        for (key, value) in parameters {
+            let Some(value) = value else { continue };
+            ensure!(
+                !url.contains(&format!("?{key}=")) && !url.contains(&format!("&{key}=")),
+                "cache `{}` has `{key}` in its URL too",
+                substituter.url
+            );
+            substituter.url = StoreUrl::parse(&substituter.url.with(key, &value))?;
+        }
+        if let Some(name) = &self.token_variable {
+            ensure!(is_variable(name), "`token_variable` is the name of an environment variable, never a token itself");
+            ensure!(
+                substituter.url.host().is_some(),
+                "cache `{}`: only caches over HTTP take a token",
+                substituter.url
+            );
+        }
+        substituter.token_variable = self.token_variable;
+        Ok(CacheEntry { substituter, keys: self.public_key.map(|keys| keys.0).unwrap_or_default() })
+    }
+}
+
+impl<'de> Deserialize<'de> for CacheEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = CacheEntry;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("the URL of a cache, or a mapping with `url`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<CacheEntry, E> {
+                let entry = named(text).map(|substituter| CacheEntry { substituter, keys: Vec::new() });
+                entry.map_err(|error| E::custom(format!("{error:#}")))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CacheEntry, A::Error> {
+                let mapping = CacheMapping::deserialize(MapAccessDeserializer::new(map))?;
+                mapping.entry().map_err(|error| A::Error::custom(format!("{error:#}")))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
