@@ -37,6 +37,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         reuse: delivery.reuse,
         default_branch: delivery.default_branch,
         signing: delivery.signing,
+        push: delivery.push,
         ..Options::default()
     };
     let config = Provider::CircleCi.generate(&plan, &options)?;
