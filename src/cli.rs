@@ -134,6 +134,32 @@ pub struct GenerateArgs {
     pub signing: SigningArgs,
     #[command(flatten)]
     pub downloads: DownloadArgs,
+    #[command(flatten)]
+    pub push: PushArgs,
+}
+
+/// Where jobs push what they have built.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Push")]
+pub struct PushArgs {
+    /// Push what is built to a store's URL, to `cachix:NAME`, or to `attic:SERVER:CACHE`; may be given several times
+    #[arg(long, value_name = "URL")]
+    pub push: Vec<String>,
+    /// Names of environment variables without which nothing is pushed, and which only the pushing programs find
+    #[arg(long, value_name = "NAME", num_args = 1..)]
+    pub push_credential: Vec<String>,
+    /// What to do where pushing goes on failing [default: warn]
+    #[arg(long, value_enum)]
+    pub push_failure: Option<PushFailure>,
+}
+
+/// What to do where pushing goes on failing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PushFailure {
+    /// Say so
+    Warn,
+    /// Fail the job
+    Fail,
 }
 
 /// The keys that this CI signs with.
@@ -188,8 +214,13 @@ pub struct BuildArgs {
     #[arg(long, value_enum, default_value_t = MissingOutputs::Build, help_heading = "Hand-off")]
     pub on_missing: MissingOutputs,
 
+    /// What an earlier run left in the job's folder of the workspace counts only with a signature by a trusted key
+    #[arg(long, requires_all = ["workspace", "signing_public_key"], help_heading = "Hand-off")]
+    pub signed_reuse: bool,
     #[command(flatten)]
     pub signing: SigningArgs,
+    #[command(flatten)]
+    pub push: PushArgs,
 
     /// Write `report.json`, `timings.json`, `junit.xml`, `verdict` and the logs of what failed into this folder
     #[arg(long, value_name = "DIR", help_heading = "Results")]

@@ -53,13 +53,24 @@ pub struct Secret(String);
 impl Secret {
     /// Takes a variable out of the environment; none where it is unset, empty or no text. To be called while no other thread runs.
     pub fn take(name: &VariableName) -> Option<Self> {
-        let value = std::env::var(name.as_str()).ok();
+        let secret = Self::read(name);
         // SAFETY: commands take their secrets first of all, before anything starts a thread.
         #[allow(unsafe_code)]
         unsafe {
             std::env::remove_var(name.as_str());
         }
-        value.filter(|value| !value.trim().is_empty()).map(Self)
+        secret
+    }
+
+    /// A variable's value, which stays in the environment: what nixdag runs needs it too.
+    pub fn read(name: &VariableName) -> Option<Self> {
+        std::env::var(name.as_str()).ok().filter(|value| !value.trim().is_empty()).map(Self)
+    }
+
+    /// Any value.
+    #[cfg(test)]
+    pub fn of_test(value: &str) -> Self {
+        Self(value.to_owned())
     }
 
     /// The value itself.

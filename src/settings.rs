@@ -8,6 +8,7 @@ pub mod downloads;
 pub mod evaluation;
 pub mod file;
 mod machines;
+mod push;
 mod yaml;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use self::caches::CacheSettings;
+use crate::build::destination::Destination;
+use crate::build::push::OnPushFailure;
 use crate::cli::{self, HandOffKind, ReuseKind};
 use crate::executor::{Executor, circleci_defaults};
 use crate::nearest::nearest;
@@ -27,11 +30,11 @@ use crate::plan::final_job::FinalJobRequest;
 use crate::plan::history::History;
 use crate::plan::model::{Effort, Granularity, Objective, Options};
 use crate::provider::Provider;
-use crate::provider::circleci::{HandOff, Reuse, Signing};
+use crate::provider::circleci::{HandOff, Push, Reuse, Signing};
 use crate::secret::VariableName;
 use change::Change;
 use evaluation::Evaluation;
-use file::{HandOffNames, ReuseNames, SettingsFile, SystemList, patterns};
+use file::{HandOffNames, PushFailureNames, ReuseNames, SettingsFile, SystemList, patterns};
 
 /// Where the plan comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +108,8 @@ pub struct Delivery {
     pub default_branch: Option<String>,
     /// The keys that this CI signs with.
     pub signing: Signing,
+    /// To stores beside the hand-off.
+    pub push: Push,
 }
 
 impl Settings {
@@ -217,7 +222,33 @@ impl Settings {
             (Some(ReuseKind::Off), _) | (None, Some(ReuseNames::Off)) => Reuse::Off,
         };
         let default_branch = self.change.default_branch.clone();
-        Ok(Delivery { handoff, reuse, default_branch, signing: self.signing(&flags.signing)? })
+        Ok(Delivery {
+            handoff,
+            reuse,
+            default_branch,
+            signing: self.signing(&flags.signing)?,
+            push: self.push(&flags.push)?,
+        })
+    }
+
+    fn push(&self, flags: &cli::PushArgs) -> Result<Push> {
+        let file = &self.file;
+        let destinations = match flags.push.as_slice() {
+            [] => file.push.clone().unwrap_or_default().0,
+            given => given.iter().map(|text| Destination::parse(text)).collect::<Result<_>>().context("`--push`")?,
+        };
+        let credentials = match flags.push_credential.as_slice() {
+            [] => {
+                file.push_credentials.iter().flat_map(|list| &list.0).map(|name| VariableName::parse(&name.0)).collect()
+            }
+            given => given.iter().map(|name| VariableName::parse(name)).collect::<Result<_>>(),
+        };
+        let on_failure = match (flags.push_failure, file.push_failure.map(|choice| choice.0)) {
+            (Some(cli::PushFailure::Fail), _) | (None, Some(PushFailureNames::Fail)) => OnPushFailure::Fail,
+            (Some(cli::PushFailure::Warn), _) | (None, Some(PushFailureNames::Warn) | None) => OnPushFailure::Warn,
+        };
+        let credentials = credentials.context("`--push-credential`, or `push_credentials` in nixdag.yml")?;
+        Ok(Push { destinations, credentials, on_failure })
     }
 
     fn signing(&self, flags: &cli::SigningArgs) -> Result<Signing> {
@@ -231,7 +262,8 @@ impl Settings {
             [] => keys.collect(),
             given => PublicKeys::parse(given.iter().map(String::as_str)).context("`--signing-public-key`")?,
         };
-        Ok(Signing { public_keys, variable })
+        let is_named = flags.signing_key_variable.is_some() || self.file.signing_key_variable.is_some();
+        Ok(Signing { public_keys, variable, is_named })
     }
 }
 

@@ -16,7 +16,6 @@ use nixdag::plan::Plan;
 use nixdag::provider::circleci::{
     BundleReference, Download, HandOff, Options, ParameterDefault, PipelineParameter, Reuse, Signing, generate,
 };
-use nixdag::secret::VariableName;
 use plans::{diamond, job, plan};
 use serde_yaml::Value;
 
@@ -116,7 +115,7 @@ fn assert_schema_accepts(text: &str) {
 /// Results of earlier pipelines count with a signature, by a key with a name that is no plain word.
 fn signed() -> Options {
     let key = "it's/<<a:0yiKMLxc7nda+Jk68seX3/hXQq528DlE7mWJtwwIIgk=";
-    let signing = Signing { public_keys: PublicKeys::parse([key]).unwrap(), variable: VariableName::signing_key() };
+    let signing = Signing { public_keys: PublicKeys::parse([key]).unwrap(), ..Signing::default() };
     Options { reuse: Reuse::Signed, signing, ..options() }
 }
 

@@ -223,7 +223,7 @@ fn a_whole_copy_is_taken_where_another_is_damaged() {
 
 #[test]
 fn a_bundle_that_is_not_whole_or_not_the_right_one_is_refused() {
-    with_nix("a_bundle_that_is_not_whole_or_not_the_right_one_is_refused", || {
+    with_each_nix("a_bundle_that_is_not_whole_or_not_the_right_one_is_refused", || {
         let jobs: &[JobOf] = &[("job-a", &["a"], &[], &[]), ("job-b", &["b"], &[], &["job-a"])];
         let pipeline = Pipeline::new(DIAMOND, jobs);
         let anew = "start a new pipeline";
@@ -250,6 +250,33 @@ fn a_bundle_that_is_not_whole_or_not_the_right_one_is_refused() {
         let output = Command::new(env!("CARGO_BIN_EXE_nixdag")).args(arguments).output().unwrap();
         assert!(shown(&output).contains("do not belong together"), "{}", shown(&output));
         assert_eq!(pipeline.built(), ["a"]);
+    });
+}
+
+#[test]
+fn everything_may_lie_beneath_a_link() {
+    // As on macOS, where `/tmp` is a link to `/private/tmp` and caches come back beneath it.
+    with_each_nix("everything_may_lie_beneath_a_link", || {
+        let jobs: &[JobOf] =
+            &[("a", &["a"], &[], &[]), ("b", &["b"], &[], &["a"]), ("c", &["c", "d"], &[], &["a", "b"])];
+        let mut pipeline = Pipeline::new(DIAMOND, jobs);
+        let real = pipeline.dir().join("private/tmp/nixdag");
+        fs::create_dir_all(&real).unwrap();
+        let link = pipeline.dir().join("tmp");
+        std::os::unix::fs::symlink("private/tmp", &link).unwrap();
+        let sum = pipeline.write_bundle("private/tmp/nixdag/bundle");
+        assert_eq!(sum, pipeline.sha256, "where a bundle is written does not matter");
+        pipeline.sha256 = sum;
+        let inside = |name: &str| link.join("nixdag").join(name).to_str().unwrap().to_owned();
+        for job in ["a", "b", "c"] {
+            let mut command = empty_store("exec \"$@\"");
+            command.arg(env!("CARGO_BIN_EXE_nixdag")).args(["build", "--job", job, "--on-missing", "fail"]);
+            command.args(["--bundle", &inside("bundle"), "--bundle-sha256", &sum.base16()]);
+            command.args(["--workspace", &inside("workspace"), "--results", &inside("results")]);
+            pipeline.ran(job, command.env("TMPDIR", &link).output().unwrap()).succeeds();
+        }
+        assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d"]);
+        assert!(real.join("workspace/c/nar").is_dir() && real.join("results/verdict").is_file());
     });
 }
 

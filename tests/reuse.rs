@@ -1,4 +1,5 @@
-//! Results that travel between pipelines through the CI's own cache count only where a trusted key has signed them.
+//! What leaves a pipeline: results that travel through the CI's own cache count only where a trusted key has signed them, and
+//! what is pushed goes nowhere without secrets, which themselves go nowhere.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
@@ -6,8 +7,11 @@
 mod circleci;
 #[path = "support/project.rs"]
 mod project;
+#[path = "support/writable_cache.rs"]
+mod writable_cache;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,6 +20,7 @@ use nixdag::nix::hash::Sha256;
 use nixdag::nix::narinfo::NarInfo;
 use nixdag::nix::signature::SecretKey;
 use project::{Project, every_nix, figure, logs, report};
+use writable_cache::WritableCache;
 
 // Made for this test with `nix key generate-secret`, and used nowhere else.
 const SECRET: &str = "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q==";
@@ -84,12 +89,14 @@ fn signed_results_are_taken_by_other_branches_and_by_forks() {
     }
 }
 
-/// Neither logs, nor artifacts, nor caches hold the secret key.
+/// Neither logs, nor artifacts, nor configurations, nor caches, in which the plan is, hold a secret.
 fn shows_no_secret(outcome: &Outcome, project: &Project) {
-    let secret = SECRET.split_once(':').unwrap().1;
-    assert!(!logs(outcome).contains(secret));
+    let secret = &SECRET.split_once(':').unwrap().1[..40];
+    let token = "cachix-token-secret";
+    let configuration = outcome.continuation.as_deref().unwrap_or_default();
+    assert!(![secret, token].iter().any(|secret| logs(outcome).contains(secret) || configuration.contains(secret)));
     let mut grep = Command::new("grep");
-    grep.args(["-rlF", "-e", secret, "-e", &secret[..40]]).arg(project.caches.path()).arg(project.checkout.path());
+    grep.args(["-rlF", "-e", secret, "-e", token]).arg(project.caches.path()).arg(project.checkout.path());
     grep.args(outcome.jobs.iter().filter(|job| job.artifacts.is_dir()).map(|job| &job.artifacts));
     let found = grep.output().unwrap();
     assert_eq!((found.status.code(), String::from_utf8_lossy(&found.stdout).as_ref()), (Some(1), ""));
@@ -166,4 +173,51 @@ fn a_failed_job_keeps_what_it_has_built_signed() {
     assert_eq!(entries(&project).len(), 1);
     assert_eq!(built(&succeeds(&project, 2)), 2);
     assert_eq!(built(&succeeds(&project, 3)), 0);
+}
+
+/// Stands in for the client of Cachix, which needs its service.
+const CACHIX: &str =
+    "#!/bin/sh\ntest \"$*\" = 'push mine' && test \"$CACHIX_AUTH_TOKEN\" = cachix-token-secret && cat > /dev/null\n";
+
+#[test]
+fn a_cache_hands_on_and_a_fork_is_green_and_pushes_nothing() {
+    for nix in every_nix() {
+        let cache = WritableCache::new();
+        let bin = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let cachix = bin.path().join("cachix");
+        fs::write(&cachix, CACHIX).unwrap();
+        fs::set_permissions(&cachix, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut project = Project::new("examples/hermetic", &nix);
+        let public = SecretKey::parse(SECRET).unwrap().public();
+        project.arguments =
+            format!("--handoff cache --cache {} --signing-public-key {public} --push cachix:mine", cache.url());
+        project.programs = vec![cachix];
+
+        let fork = succeeds(&project, 1);
+        assert_eq!(cache.uploads(), 0);
+        for line in [
+            "nothing is pushed to `cachix:mine`: neither `CACHIX_AUTH_TOKEN`",
+            "the signing key `NIXDAG_SIGNING_KEY` is not set",
+        ] {
+            assert!(fork.job("a").log.contains(line), "`{line}` is missing in\n{}", fork.job("a").log);
+        }
+
+        project.variables =
+            vec![(VARIABLE.into(), SECRET.into()), ("CACHIX_AUTH_TOKEN".into(), "cachix-token-secret".into())];
+        let setup = project.setup(2);
+        let outcome = project.continued(&setup, 2).run().unwrap();
+        assert!(outcome.succeeded(), "{}", logs(&outcome));
+        let said = report(&outcome);
+        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
+        let narinfos = cache.narinfos();
+        assert!(narinfos.len() == 4 && narinfos.iter().all(|text| text.contains("Sig: ours-1:")), "{narinfos:?}");
+        assert!(outcome.job("d").log.contains("1 paths pushed to `cachix:mine`"), "{}", outcome.job("d").log);
+        for outcome in [&setup, &outcome] {
+            shows_no_secret(outcome, &project);
+        }
+        // The next pipeline, a fork's, takes what is there.
+        project.variables.clear();
+        let third = succeeds(&project, 3);
+        assert_eq!(figure(&report(&third), "built"), 0, "{}", logs(&third));
+    }
 }

@@ -4,11 +4,13 @@
 
 pub mod builder_log;
 pub mod credentials;
+pub mod destination;
 pub mod guard;
 pub mod interrupt;
 pub mod junit;
 pub mod outcome;
 pub mod progress;
+pub mod push;
 pub mod realisation;
 pub mod realise;
 pub mod record;
@@ -23,6 +25,7 @@ use std::time::{Instant, SystemTime};
 use crate::handoff::bundle::Bundle;
 use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::plan::{Job, JobIndex, Plan};
+use push::Pushes;
 use record::{HandedOff, Record, Verdict};
 
 /// What to do about an output that should have been delivered and was not.
@@ -50,7 +53,7 @@ pub enum Derivations {
 pub enum HandOff {
     /// Each job writes a folder, `<workspace>/<job id>`.
     Workspace(PathBuf),
-    /// Each job copies its results to this store, and later ones fetch them from there.
+    /// Each job copies its results to this store, see [`push::Pushes::hand_off`], and later ones fetch them from there.
     Cache(String),
     /// Results stay in the store of this machine.
     None,
@@ -59,9 +62,11 @@ pub enum HandOff {
 /// Keys of this CI.
 #[derive(Debug, Default)]
 pub struct Signing {
-    /// What an earlier run of the job left in its folder counts only where one of these has signed it; with none, all of it counts.
+    /// Whose signatures count.
     pub trusted: PublicKeys,
-    /// Signs what the job hands off; it is one of the trusted ones.
+    /// What an earlier run of the job left in its folder counts only where one of the trusted keys has signed it.
+    pub signed_reuse: bool,
+    /// Signs what the job leaves for later ones; it is one of the trusted keys.
     pub secret: Option<SecretKey>,
 }
 
@@ -84,6 +89,8 @@ pub struct Request {
     pub on_missing: OnMissing,
     /// Whose signatures count, and what this job signs with.
     pub signing: Signing,
+    /// Where else what is built goes.
+    pub pushes: Pushes,
     /// Settings for Nix, beside the user's own.
     pub options: Vec<(String, String)>,
 }
@@ -113,6 +120,7 @@ pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
         damaged: Vec::new(),
         fetched: 0,
         handed_off: HandedOff::default(),
+        pushed: Vec::new(),
     };
     if let Err(error) = stages::run(request, &mut record, say) {
         record.errors.push(format!("{error:#}"));

@@ -39,6 +39,8 @@ struct Running {
 /// What has happened so far.
 pub struct Tracker<'a> {
     say: Box<dyn FnMut(&str) + 'a>,
+    /// Is told of each derivation whose build has ended well.
+    on_built: Box<dyn FnMut(&str) + 'a>,
     /// Whether Nix still works on a derivation that it has begun.
     is_locked: Box<dyn Fn(&str) -> bool + 'a>,
     /// Derivations that may be built here.
@@ -65,6 +67,7 @@ impl<'a> Tracker<'a> {
     ) -> Self {
         Tracker {
             say,
+            on_built: Box::new(|_| ()),
             is_locked,
             expected,
             logs,
@@ -77,6 +80,11 @@ impl<'a> Tracker<'a> {
             messages: Vec::new(),
             failures: HashMap::new(),
         }
+    }
+
+    /// Has somebody told of each derivation whose build has ended well, at once.
+    pub fn on_built(&mut self, told: Box<dyn FnMut(&str) + 'a>) {
+        self.on_built = told;
     }
 
     /// Prints a line.
@@ -218,6 +226,9 @@ impl<'a> Tracker<'a> {
             }
         };
         self.say(&line, now);
+        if !failed {
+            (self.on_built)(&running.drv);
+        }
         self.builds.insert(running.drv, Build { duration, log: running.log.close() });
     }
 

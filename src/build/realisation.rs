@@ -7,8 +7,6 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::progress::Tracker;
-use super::realise::follow;
 use crate::nix::hash::shortened;
 use crate::nix::store::{self, Store};
 use crate::nix::store_path;
@@ -76,22 +74,6 @@ pub fn write(dir: &Path, realisations: &[Realisation]) -> Result<()> {
         fs::write(&temporary, &realisation.json)
             .and_then(|()| fs::rename(&temporary, &path))
             .with_context(|| format!("cannot write `{}`", path.display()))?;
-    }
-    Ok(())
-}
-
-/// Copies paths, and what they refer to, to a store that is named by its URL.
-pub fn copy_to(store: &Store, url: &str, paths: &[String], tracker: &mut Tracker) -> Result<()> {
-    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-    for share in store::shares(&paths) {
-        let mut command = store.program_beside("nix", &FEATURES);
-        command.args(["copy", "--to", url]).args(share);
-        ensure!(
-            follow(command, tracker)?,
-            "cannot copy the results to `{}`: {}",
-            shortened(url),
-            tracker.messages().last().map_or("Nix said nothing", String::as_str)
-        );
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ fn call(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
 }
 
 /// Runs a program of Nix to its end, or until a signal comes; true where it succeeded.
-pub fn follow(mut command: Command, tracker: &mut Tracker) -> Result<bool> {
+fn follow(mut command: Command, tracker: &mut Tracker) -> Result<bool> {
     command.args(["--log-format", "internal-json"]).stdout(Stdio::null()).stderr(Stdio::piped());
     interrupt::own_group(&mut command);
     let mut child = command.spawn().context("cannot run Nix")?;

@@ -61,6 +61,9 @@ pub struct Record {
     pub fetched: u64,
     /// What was handed off.
     pub handed_off: HandedOff,
+    /// What was pushed, by destination.
+    #[serde(default)]
+    pub pushed: Vec<Pushed>,
 }
 
 /// How a run ended.
@@ -159,6 +162,35 @@ pub struct HandedOff {
     pub nar_bytes: u64,
     /// Bytes, compressed.
     pub file_bytes: u64,
+}
+
+/// What became of one destination.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pushed {
+    /// The destination.
+    pub to: String,
+    /// Store paths that it has got; what they refer to is not counted.
+    pub paths: u64,
+    /// What was missing, so that nothing was pushed.
+    pub skipped: Option<String>,
+    /// Why it was given up.
+    pub error: Option<String>,
+}
+
+impl Pushed {
+    /// Nothing yet.
+    pub fn to(to: String) -> Self {
+        Self { to, ..Self::default() }
+    }
+
+    /// One line for people.
+    pub fn text(&self) -> String {
+        match (&self.skipped, &self.error) {
+            (Some(lacks), _) => format!("nothing is pushed to `{}`: {lacks}", self.to),
+            (None, Some(error)) => format!("cannot push to `{}`: {error}", self.to),
+            (None, None) => format!("{} paths pushed to `{}`", self.paths, self.to),
+        }
+    }
 }
 
 impl From<Written> for HandedOff {
@@ -279,6 +311,9 @@ impl Record {
         }
         for problem in &self.damaged {
             writeln!(out, "{problem}")?;
+        }
+        for pushed in &self.pushed {
+            writeln!(out, "{}", pushed.text())?;
         }
         for derivation in self.derivations.iter().filter(|derivation| !derivation.outcome.is_good()) {
             let message = derivation.message.as_deref().unwrap_or("not built");

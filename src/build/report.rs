@@ -242,6 +242,7 @@ mod tests {
             damaged: Vec::new(),
             fetched: 0,
             handed_off: HandedOff::default(),
+            pushed: Vec::new(),
         }
     }
 

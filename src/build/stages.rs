@@ -11,13 +11,16 @@ use anyhow::{Context, Result, ensure};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::guard::{self, Deliverers, Guard};
+use super::outcome::Results;
 use super::progress::Tracker;
+use super::push::{OnPushFailure, Pusher};
 use super::realise::realise;
-use super::record::{HandedOff, Outcome, Record, Role};
-use super::{Derivations, HandOff, OnMissing, Request, credentials, outcome, realisation, restore, trust};
+use super::record::{HandedOff, Outcome, Pushed, Record, Role};
+use super::{Derivations, HandOff, OnMissing, Request, credentials, outcome, push, realisation, restore, trust};
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{self, HandOffs, Source};
 use crate::handoff::{partial_cache, path_archive, signed};
+use crate::nix::signature::PublicKey;
 use crate::nix::store::{self, Store};
 
 /// Runs all stages. What has happened until an error is in the record.
@@ -52,6 +55,13 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
     let expected = here.iter().map(|&path| path.to_owned()).collect();
     let is_locked = Box::new(|drv: &str| work.is_locked(drv));
     let mut tracker = Tracker::new(Box::new(say), is_locked, expected, logs.clone(), SystemTime::now());
+    let pusher = Pusher::start(&request.pushes, &store);
+    let (queue, built) = (pusher.queue(), &graph);
+    tracker.on_built(Box::new(move |drv| {
+        if let Some(id) = built.find(drv) {
+            queue(&known_outputs(built, id).collect::<Vec<_>>());
+        }
+    }));
     let built = work.build(&store, &hand_offs, reusable, record, &mut tracker);
     work.account(&store, built.as_ref().is_ok_and(|complete| *complete), record, &tracker)?;
     if let Some(logs) = &logs {
@@ -64,15 +74,17 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
             restore::link(final_job, dir)?;
         }
     }
-    let handed_off = work.hand_off(&store, &hand_offs, record, &mut tracker);
-    record.handed_off = handed_off?;
+    let results = work.results(&store, &hand_offs, record)?;
+    let pushed = pusher.finish(&results.paths, &work.built(record, &results), &mut tracker);
+    record.handed_off = work.hand_off(&store, &results, pushed.hand_off.as_ref(), &mut tracker)?;
+    report_pushes(pushed, request, record, &mut tracker);
     guard::check(&record.missing, request.on_missing)
 }
 
 /// Where results are signed, the job's own folder comes from the CI's cache, which any branch can write: gives what was thrown out.
 fn adopt_earlier_results(request: &Request, say: &mut dyn FnMut(&str)) -> Result<Vec<String>> {
     let HandOff::Workspace(workspace) = &request.hand_off else { return Ok(Vec::new()) };
-    if request.signing.trusted.is_empty() {
+    if !request.signing.signed_reuse {
         return Ok(Vec::new());
     }
     let adopted = signed::adopt(&workspace.join(&request.job().id), &request.signing.trusted)?;
@@ -125,6 +137,10 @@ fn open_store(
     if let HandOff::Cache(url) = &request.hand_off {
         // A path that was asked for before it was pushed would stay missing.
         store = store.with_option("narinfo-cache-negative-ttl", "0").with_option("extra-substituters", url);
+        let keys: Vec<String> = request.signing.trusted.iter().map(PublicKey::to_string).collect();
+        if !keys.is_empty() {
+            store = store.with_option("extra-trusted-public-keys", &keys.join(" "));
+        }
     }
     if import {
         import_derivations(request, here, &store, say)?;
@@ -352,34 +368,70 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// What the job hands on.
+    fn results(&self, store: &Store, hand_offs: &HandOffs, record: &Record) -> Result<Results> {
+        if self.request.hand_off == HandOff::None {
+            return Ok(Results::default());
+        }
+        outcome::results(store, self.graph, &record.derivations, hand_offs.paths_of(&self.request.job().id))
+    }
+
+    /// The outputs of everything that was built here.
+    fn built(&self, record: &Record, results: &Results) -> Vec<String> {
+        let built = record.derivations.iter().filter(|drv| drv.outcome == Outcome::Built);
+        let mut paths = Vec::new();
+        for derivation in built {
+            match self.graph.find(&derivation.derivation) {
+                // Which of the realisations is whose is not known; all are of this job.
+                Some(id) if self.graph.node(id).is_floating() => {
+                    paths.extend(results.realisations.iter().map(|found| self.graph.full_path(&found.output)));
+                }
+                Some(id) => paths.extend(known_outputs(self.graph, id)),
+                None => {}
+            }
+        }
+        paths.sort_unstable();
+        paths.dedup();
+        paths
+    }
+
     fn hand_off(
         &self,
         store: &Store,
-        hand_offs: &HandOffs,
-        record: &Record,
+        results: &Results,
+        pushed: Option<&Pushed>,
         tracker: &mut Tracker,
     ) -> Result<HandedOff> {
-        if self.request.hand_off == HandOff::None {
-            return Ok(HandedOff::default());
-        }
-        let results =
-            outcome::results(store, self.graph, &record.derivations, hand_offs.paths_of(&self.request.job().id))?;
-        let infos = if results.paths.is_empty() { Vec::new() } else { store.path_infos(&strs(&results.paths))? };
-        let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
-        tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), SystemTime::now());
         match &self.request.hand_off {
             HandOff::Workspace(workspace) => {
+                let infos =
+                    if results.paths.is_empty() { Vec::new() } else { store.path_infos(&strs(&results.paths))? };
+                let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
+                tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), SystemTime::now());
                 let dir = workspace.join(&self.request.job().id);
                 let written = partial_cache::write(&dir, &infos, self.request.signing.secret.as_ref())?;
                 realisation::write(&dir, &results.realisations)?;
                 Ok(written.into())
             }
-            HandOff::Cache(url) => {
-                realisation::copy_to(store, url, &results.paths, tracker)?;
-                Ok(HandedOff { paths: infos.len() as u64, nar_bytes: bytes, ..HandedOff::default() })
+            HandOff::Cache(_) => {
+                Ok(HandedOff { paths: pushed.map_or(0, |pushed| pushed.paths), ..HandedOff::default() })
             }
             HandOff::None => Ok(HandedOff::default()),
         }
+    }
+}
+
+/// Puts down what became of the destinations. The hand-off has to arrive; the others as the user says.
+fn report_pushes(outcome: push::Outcome, request: &Request, record: &mut Record, tracker: &mut Tracker) {
+    let is_fatal = request.pushes.on_failure == OnPushFailure::Fail;
+    let beside = outcome.beside.into_iter().map(|pushed| (is_fatal, pushed));
+    for (is_fatal, pushed) in outcome.hand_off.into_iter().map(|pushed| (true, pushed)).chain(beside) {
+        match pushed.error {
+            Some(_) if is_fatal => record.errors.push(pushed.text()),
+            Some(_) => tracker.say(&format!("warning: {}", pushed.text()), SystemTime::now()),
+            None => {}
+        }
+        record.pushed.push(pushed);
     }
 }
 

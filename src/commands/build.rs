@@ -1,13 +1,16 @@
 //! `nixdag build`: runs one job, or ends with the verdict of one that ran.
 
 use std::io;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
 use super::ExitCode;
+use crate::build::destination::{Credentials, Destination, SigningKey};
+use crate::build::push::{OnPushFailure, Prepared, Pushes};
 use crate::build::record::{self, Record, Verdict};
 use crate::build::{self, Derivations, HandOff, OnMissing, Request, Signing, interrupt};
-use crate::cli::{BuildArgs, HandOffKind, MissingOutputs, SigningArgs};
+use crate::cli::{BuildArgs, HandOffKind, MissingOutputs, PushFailure};
 use crate::handoff::bundle::Bundle;
 use crate::nearest::nearest;
 use crate::nix::hash::Sha256;
@@ -47,7 +50,16 @@ fn code(verdict: Verdict) -> ExitCode {
 
 fn request(args: &BuildArgs) -> Result<Request> {
     // First of all, so that nothing that is started below can inherit it.
-    let signing = signing(&args.signing)?;
+    let named = args.signing.signing_key_variable.as_deref();
+    let variable = VariableName::of_signing_key(named).context("`--signing-key-variable`")?;
+    let secret = Secret::take(&variable);
+    let signing = signing(args, secret.as_ref(), &variable)?;
+    let key = match secret {
+        Some(secret) => SigningKey::Here(secret),
+        // Whoever names a key or trusts one wants signatures.
+        None if named.is_some() || !signing.trusted.is_empty() => SigningKey::Missing(variable),
+        None => SigningKey::None,
+    };
     let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context("`--bundle-sha256`")?;
     let (plan, derivations) = match (&args.bundle, &args.plan) {
         (Some(dir), plan) => {
@@ -73,6 +85,8 @@ fn request(args: &BuildArgs) -> Result<Request> {
         (_, Some(dir), _) => HandOff::Workspace(std::path::absolute(dir)?),
         (None, None, None) => HandOff::None,
     };
+    let cache = if let HandOff::Cache(url) = &hand_off { Some(url.as_str()) } else { None };
+    let pushes = pushes(args, cache, &key)?;
     let mut options: Vec<(String, String)> =
         args.nix_option.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
     let given = [
@@ -94,36 +108,70 @@ fn request(args: &BuildArgs) -> Result<Request> {
             MissingOutputs::Build => OnMissing::Build,
         },
         signing,
+        pushes,
         options,
     })
 }
 
-/// Takes the secret key out of the environment. Says so where nothing will be signed.
-fn signing(args: &SigningArgs) -> Result<Signing> {
-    let name =
-        VariableName::of_signing_key(args.signing_key_variable.as_deref()).context("`--signing-key-variable`")?;
-    let secret = Secret::take(&name);
-    let trusted =
-        PublicKeys::parse(args.signing_public_key.iter().map(String::as_str)).context("`--signing-public-key`")?;
-    if trusted.is_empty() {
-        return Ok(Signing::default());
-    }
-    let secret = match secret {
-        Some(secret) => SecretKey::parse(secret.reveal()).with_context(|| format!("`{name}`"))?,
-        None => {
-            eprintln!("no signing key in `{name}`: what this job builds is not saved for later pipelines");
-            return Ok(Signing { trusted, secret: None });
-        }
-    };
-    let is_trusted = trusted.iter().any(|key| *key == secret.public());
-    if !is_trusted {
-        eprintln!(
+/// Whose signatures count and what is signed with. Says so where nothing will be signed for later pipelines.
+fn signing(args: &BuildArgs, secret: Option<&Secret>, name: &VariableName) -> Result<Signing> {
+    let texts = args.signing.signing_public_key.iter().map(String::as_str);
+    let trusted = PublicKeys::parse(texts).context("`--signing-public-key`")?;
+    let key =
+        secret.map(|secret| SecretKey::parse(secret.reveal())).transpose().with_context(|| format!("`{name}`"))?;
+    let is_trusted = |key: &SecretKey| trusted.iter().any(|trusted| *trusted == key.public());
+    match &key {
+        _ if !args.signed_reuse => {}
+        None => eprintln!("no signing key in `{name}`: what this job builds is not saved for later pipelines"),
+        Some(key) if !is_trusted(key) => eprintln!(
             "warning: the public half of the key in `{name}`, `{}`, is not among the keys that count: what this job builds is not \
              saved for later pipelines",
-            secret.public()
-        );
+            key.public()
+        ),
+        Some(_) => {}
     }
-    Ok(Signing { trusted, secret: Some(secret).filter(|_| is_trusted) })
+    let secret = key.filter(|key| args.signed_reuse && is_trusted(key));
+    Ok(Signing { trusted, signed_reuse: args.signed_reuse, secret })
+}
+
+/// Where the job pushes, its secrets taken out of the environment. Says so where nothing will be pushed.
+fn pushes(args: &BuildArgs, cache: Option<&str>, key: &SigningKey) -> Result<Pushes> {
+    let parse = |text: &str| Destination::parse(text).context("`--push`");
+    let beside: Vec<Destination> = args.push.push.iter().map(|text| parse(text)).collect::<Result<_>>()?;
+    let hand_off = match cache.map(Destination::parse).transpose().context("`--cache`")? {
+        Some(destination) if !matches!(destination, Destination::Store(_)) => {
+            bail!(
+                "`--cache {destination}`: jobs fetch from a store, so give its URL, and push with `--push {destination}`"
+            )
+        }
+        destination => destination,
+    };
+    let named: Vec<VariableName> = args
+        .push
+        .push_credential
+        .iter()
+        .map(|name| VariableName::parse(name).context("`--push-credential`"))
+        .collect::<Result<_>>()?;
+    // What the cache is read with, Nix itself needs.
+    let credentials = match hand_off {
+        Some(_) => Credentials::read(&beside, &named)?,
+        None => Credentials::take(&beside, &named)?,
+    };
+    let prepare = |destination: Destination| {
+        let target = credentials.prepare(destination.clone(), key).map(Arc::new).map_err(|lacks| format!("{lacks:#}"));
+        if let Err(lacks) = &target {
+            eprintln!("nothing will be pushed to `{destination}`: {lacks}");
+        }
+        Prepared { destination, target }
+    };
+    Ok(Pushes {
+        hand_off: hand_off.map(prepare),
+        beside: beside.into_iter().map(prepare).collect(),
+        on_failure: match args.push.push_failure {
+            Some(PushFailure::Fail) => OnPushFailure::Fail,
+            Some(PushFailure::Warn) | None => OnPushFailure::Warn,
+        },
+    })
 }
 
 fn read_plan(path: &std::path::Path) -> Result<Plan> {

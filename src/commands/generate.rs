@@ -45,6 +45,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         merge: additions.merge,
         nix: downloads::nix_release(&args.downloads)?,
         downloads: downloads::nixdag(&args.downloads)?,
+        push: delivery.push,
         ..Options::default()
     };
     let without = releases::systems_without_nixdag(&plan, &options);

@@ -14,6 +14,7 @@ use super::command::{OLDEST, parse_version};
 use super::hash::{self, Sha256};
 use super::log;
 use super::store_path;
+use crate::secret::{Secret, VariableName};
 
 /// Bytes of store paths in one call; the kernel's limit is 2 MB on Linux and 1 MB on macOS, the environment included.
 const MAX_ARGUMENT_BYTES: usize = 400_000;
@@ -46,6 +47,7 @@ pub struct Store {
     version: String,
     sudo: bool,
     options: Vec<(String, String)>,
+    variables: Vec<(VariableName, Secret)>,
 }
 
 impl Store {
@@ -57,7 +59,8 @@ impl Store {
             .map(|dir| dir.join("nix-store"))
             .find(|candidate| candidate.is_file())
             .ok_or_else(|| anyhow!("no `nix-store` on the PATH: install Nix {OLDEST} or newer"))?;
-        let mut store = Store { program, version: String::new(), sudo: false, options: Vec::new() };
+        let mut store =
+            Store { program, version: String::new(), sudo: false, options: Vec::new(), variables: Vec::new() };
         let output = store.query("--version", &[])?;
         store.version = check_version(&output)?;
         Ok(store)
@@ -72,6 +75,13 @@ impl Store {
     #[must_use]
     pub fn with_option(mut self, name: &str, value: &str) -> Store {
         self.options.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same store with variables in the environment of every call.
+    #[must_use]
+    pub fn with_variables(mut self, variables: Vec<(VariableName, Secret)>) -> Store {
+        self.variables.extend(variables);
         self
     }
 
@@ -100,6 +110,7 @@ impl Store {
         for (name, value) in &self.options {
             command.args(["--option", name, value]);
         }
+        command.envs(self.variables.iter().map(|(name, secret)| (name.as_str(), secret.reveal())));
         command.stdin(Stdio::null());
         command
     }
@@ -109,6 +120,7 @@ impl Store {
             .filter_map(|(name, _)| name.into_string().ok())
             .filter(|name| KEPT_VARIABLES.iter().any(|start| name.starts_with(start)))
             .collect();
+        names.extend(self.variables.iter().map(|(name, _)| name.as_str().to_owned()));
         let mut command = Command::new("sudo");
         // The superuser has another home: the user's own settings file has to be named.
         if std::env::var_os("NIX_USER_CONF_FILES").is_none()
@@ -118,6 +130,7 @@ impl Store {
             names.push("NIX_USER_CONF_FILES".to_owned());
         }
         names.sort_unstable();
+        names.dedup();
         command.arg("-n").arg(format!("--preserve-env={}", names.join(","))).arg(program);
         command
     }

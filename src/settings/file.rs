@@ -15,6 +15,7 @@ use super::caches::CacheEntry;
 use super::change::{FileGlobs, UnaffectedNames};
 use super::costs::{CostsEntry, LimitsEntry};
 use super::evaluation::EvaluationEntry;
+use super::push::PushList;
 use super::yaml::{self, Choice, List, PatternText, PublicKeyText, Scalar, Texts, Word, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task, VARIABLE_PREFIX, is_variable};
@@ -65,6 +66,12 @@ pub struct SettingsFile {
     pub unaffected: Option<Choice<UnaffectedNames>>,
     /// `ignore`
     pub ignore: Option<FileGlobs>,
+    /// `push`
+    pub push: Option<PushList>,
+    /// `push_credentials`
+    pub push_credentials: Option<List<Scalar>>,
+    /// `push_failure`
+    pub push_failure: Option<Choice<PushFailureNames>>,
     /// `concurrency`
     pub concurrency: Option<Count>,
     /// `costs`
@@ -97,6 +104,9 @@ mapping!(SettingsFile, "a mapping of settings", {
     "base" => base,
     "unaffected" => unaffected,
     "ignore" => ignore,
+    "push" => push,
+    "push_credentials" => push_credentials,
+    "push_failure" => push_failure,
     "concurrency" => concurrency,
     "costs" => costs,
     "limits" => limits,
@@ -166,6 +176,19 @@ pub enum ReuseNames {
 impl yaml::Named for ReuseNames {
     const ALL: &'static [(&'static str, Self)] =
         &[("branch", Self::Branch), ("signed", Self::Signed), ("off", Self::Off)];
+}
+
+/// The values of `push_failure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PushFailureNames {
+    /// `warn`
+    Warn,
+    /// `fail`
+    Fail,
+}
+
+impl yaml::Named for PushFailureNames {
+    const ALL: &'static [(&'static str, Self)] = &[("warn", Self::Warn), ("fail", Self::Fail)];
 }
 
 /// `systems`: a list, or `all`.

@@ -274,6 +274,10 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
+impl Expected for Scalar {
+    const PLURAL: &'static str = "strings";
+}
+
 /// A string or a list of strings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Texts {

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::new_without_default, reason = "a test fails by panicking")]
 
 pub mod pipeline;
+pub mod writable_cache;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -99,6 +100,11 @@ pub fn with_nix(name: &str, body: impl FnOnce()) {
         return body();
     }
     run_again(&FreshNix::new(), name);
+}
+
+/// True inside, with the `nix` on PATH.
+pub fn is_on_path() -> bool {
+    std::env::var_os(INSIDE).is_some_and(|folder| folder.is_empty())
 }
 
 fn is_inside() -> bool {

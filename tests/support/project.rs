@@ -57,6 +57,8 @@ pub struct Project {
     pub variables: Vec<(String, String)>,
     /// The branch that is pushed.
     pub branch: String,
+    /// Programs that all images have.
+    pub programs: Vec<PathBuf>,
 }
 
 impl Project {
@@ -73,6 +75,7 @@ impl Project {
             arguments: String::new(),
             variables: Vec::new(),
             branch: "main".into(),
+            programs: Vec::new(),
         }
     }
 
@@ -86,21 +89,32 @@ impl Project {
 
     /// Runs the setup workflow; the continued one is ready to run.
     pub fn pipeline(&self, number: u64) -> Pipeline {
-        let ready = |pipeline: Pipeline| {
-            let with_variables =
-                self.variables.iter().fold(pipeline, |pipeline, (name, value)| pipeline.variable(name, value));
-            with_variables
-                .branch(&self.branch)
-                .nix(&self.nix)
-                .cache_dir(self.caches.path())
-                .checkout(self.checkout.path())
-                .id(&format!("00000000-0000-4000-8000-{number:012}"))
-                .build_number(number * 100)
-        };
-        let mut setup = ready(Pipeline::setup(&setup(&self.arguments)).unwrap()).program(NIXDAG);
-        let outcome = setup.run().unwrap();
+        self.continued(&self.setup(number), number)
+    }
+
+    /// Runs the setup workflow.
+    pub fn setup(&self, number: u64) -> Outcome {
+        let mut pipeline = self.ready(Pipeline::setup(&setup(&self.arguments)).unwrap(), number).program(NIXDAG);
+        let outcome = pipeline.run().unwrap();
         assert!(outcome.succeeded(), "{}", logs(&outcome));
-        ready(Pipeline::new(&outcome.continuation.unwrap()).unwrap())
+        outcome
+    }
+
+    /// The workflow that a setup continued with, ready to run.
+    pub fn continued(&self, setup: &Outcome, number: u64) -> Pipeline {
+        self.ready(Pipeline::new(setup.continuation.as_ref().unwrap()).unwrap(), number)
+    }
+
+    fn ready(&self, pipeline: Pipeline, number: u64) -> Pipeline {
+        let pipeline = self.variables.iter().fold(pipeline, |pipeline, (name, value)| pipeline.variable(name, value));
+        let pipeline = self.programs.iter().fold(pipeline, |pipeline, program| pipeline.program(program));
+        pipeline
+            .branch(&self.branch)
+            .nix(&self.nix)
+            .cache_dir(self.caches.path())
+            .checkout(self.checkout.path())
+            .id(&format!("00000000-0000-4000-8000-{number:012}"))
+            .build_number(number * 100)
     }
 }
 

@@ -28,7 +28,7 @@ use crate::plan::names::RESERVED;
 use crate::plan::nothing;
 use crate::plan::{Job, JobIndex, Plan, json};
 pub use options::{
-    BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Reuse, Signing,
+    BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Push, Reuse, Signing,
 };
 use steps::{Kind, Program};
 

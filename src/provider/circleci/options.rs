@@ -3,6 +3,8 @@
 use anyhow::{Result, ensure};
 
 use super::merge::UserConfig;
+use crate::build::destination::Destination;
+use crate::build::push::OnPushFailure;
 use crate::executor::{self, Executor};
 use crate::nix::signature::PublicKeys;
 use crate::provider::Limits;
@@ -23,6 +25,8 @@ pub struct Options {
     pub default_branch: Option<String>,
     /// The keys that the jobs sign with and trust.
     pub signing: Signing,
+    /// Where else what is built goes.
+    pub push: Push,
     /// Pipeline parameters that the setup configuration takes: CircleCI passes them on, so they have to be declared again.
     pub parameters: Vec<PipelineParameter>,
     /// Configurations of the user's own that join the generated one.
@@ -43,7 +47,8 @@ impl Default for Options {
             handoff: HandOff::Workspace,
             reuse: Reuse::Branch,
             default_branch: None,
-            signing: Signing { public_keys: PublicKeys::default(), variable: VariableName::signing_key() },
+            signing: Signing::default(),
+            push: Push::default(),
             parameters: Vec::new(),
             merge: Vec::new(),
             nix: NixRelease::default(),
@@ -90,6 +95,25 @@ pub struct Signing {
     pub public_keys: PublicKeys,
     /// Where jobs that may sign find the secret key.
     pub variable: VariableName,
+    /// True where the user has named that variable.
+    pub is_named: bool,
+}
+
+impl Default for Signing {
+    fn default() -> Self {
+        Self { public_keys: PublicKeys::default(), variable: VariableName::signing_key(), is_named: false }
+    }
+}
+
+/// Where jobs push what they have built, beside the hand-off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Push {
+    /// All destinations.
+    pub destinations: Vec<Destination>,
+    /// Variables without which nothing is pushed.
+    pub credentials: Vec<VariableName>,
+    /// What to do where a destination is given up.
+    pub on_failure: OnPushFailure,
 }
 
 /// The file of a nixdag release, with its pinned checksum.

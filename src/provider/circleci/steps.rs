@@ -9,7 +9,8 @@ use anyhow::Result;
 
 use super::super::shell;
 use super::super::yaml::Yaml;
-use super::{BundleReference, Download, HandOff, Options, Signing, template};
+use super::{BundleReference, Download, HandOff, Options, Push, Signing, template};
+use crate::build::push::OnPushFailure;
 use crate::build::record;
 use crate::executor::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
@@ -100,8 +101,8 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
             "mkdir -p {PARTIAL} {WORKSPACE}\ncd ~/.nixdag\nmv partial/$id workspace/ 2>/dev/null || :\n"
         ));
     }
-    let keys = if signed { signing(options)? } else { String::new() };
-    script.push_str(&build(options, &keys)?);
+    let reused = if signed { "--signed-reuse " } else { "" };
+    script.push_str(&build(options, &format!("{reused}{}", push(options)?))?);
     if reuse {
         script
             .push_str(&format!("$nixdag build --verdict {RESULTS} >/dev/null 2>&1 || cp -R workspace/$id partial/\n"));
@@ -229,16 +230,47 @@ pub(super) fn prepare(kind: &Kind, id: &str) -> String {
 pub(super) fn build(options: &Options, more: &str) -> Result<String> {
     let through = match &options.handoff {
         HandOff::Workspace => format!("--workspace {WORKSPACE}"),
-        HandOff::Cache(url) => format!("--cache {}", template::escape(&shell::quote(url)?)),
+        HandOff::Cache(url) => format!("--cache {}", word(url)?),
     };
-    Ok(format!("$nixdag build --bundle {BUNDLE_DIR} {through} {more}--results {RESULTS} --record-verdict --job $id\n"))
+    let keys = signing(options)?;
+    Ok(format!(
+        "$nixdag build --bundle {BUNDLE_DIR} {through} {keys}{more}--results {RESULTS} --record-verdict --job $id\n"
+    ))
 }
 
-/// The arguments that say whose signatures count, and where the secret key is: the variable's name.
+/// The arguments that say whose signatures count, and the name of the variable with the secret key.
 fn signing(options: &Options) -> Result<String> {
-    let Signing { public_keys, variable } = &options.signing;
-    let keys: Vec<String> = public_keys.iter().map(|key| shell::quote(&key.to_string())).collect::<Result<_>>()?;
-    Ok(format!("--signing-key-variable {variable} --signing-public-key {} ", template::escape(&keys.join(" "))))
+    let Signing { public_keys, variable, is_named } = &options.signing;
+    let mut arguments = String::new();
+    if *is_named {
+        arguments.push_str(&format!("--signing-key-variable {variable} "));
+    }
+    if !public_keys.is_empty() {
+        let keys: Vec<String> = public_keys.iter().map(|key| word(&key.to_string())).collect::<Result<_>>()?;
+        arguments.push_str(&format!("--signing-public-key {} ", keys.join(" ")));
+    }
+    Ok(arguments)
+}
+
+/// The arguments that say where else what is built goes.
+fn push(options: &Options) -> Result<String> {
+    let Push { destinations, credentials, on_failure } = &options.push;
+    let mut arguments = String::new();
+    for destination in destinations {
+        arguments.push_str(&format!("--push {} ", word(&destination.to_string())?));
+    }
+    for name in credentials {
+        arguments.push_str(&format!("--push-credential {name} "));
+    }
+    if *on_failure == OnPushFailure::Fail {
+        arguments.push_str("--push-failure fail ");
+    }
+    Ok(arguments)
+}
+
+/// One word of a script.
+fn word(text: &str) -> Result<String> {
+    Ok(template::escape(&shell::quote(text)?))
 }
 
 /// How scripts call nixdag. The bundle itself is not put on PATH: only the file that was checked is run.

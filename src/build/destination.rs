@@ -1,0 +1,374 @@
+//! Where a job pushes what it has built: any store that Nix can write to, Cachix, or Attic.
+//!
+//! In: the text of the command line or the settings, and secrets by the names of their variables. Out: a [`Target`], or what is
+//! missing so that nothing can be pushed. No secret is ever an argument: clients get theirs in their environment or in a file that
+//! only this user can read, and that goes away.
+
+use std::fmt;
+use std::io::Write;
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use tempfile::TempDir;
+
+use crate::nix::store::Store;
+use crate::printable::printable;
+use crate::secret::{Secret, VariableName};
+
+/// What Cachix takes its token and its key from; one of them is enough.
+const CACHIX_VARIABLES: [&str; 2] = ["CACHIX_AUTH_TOKEN", "CACHIX_SIGNING_KEY"];
+
+/// The token for Attic's server.
+const ATTIC_TOKEN: &str = "ATTIC_TOKEN";
+
+/// The address of Attic's server, which is no secret.
+const ATTIC_ENDPOINT: &str = "ATTIC_ENDPOINT";
+
+/// Any of these lets Nix write to a bucket, beside what the machine itself may do.
+const S3_VARIABLES: [&str; 5] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+];
+
+/// What is shorter than this, in bytes, is no secret, and may be part of any word.
+const SHORTEST_SECRET: usize = 6;
+
+/// Somewhere to push to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// A store, by its URL.
+    Store(String),
+    /// A cache of Cachix, by its name.
+    Cachix(String),
+    /// A cache of Attic.
+    Attic {
+        /// The server's name.
+        server: String,
+        /// The cache's name.
+        cache: String,
+    },
+}
+
+impl Destination {
+    /// Reads a store's URL, `cachix:NAME` or `attic:SERVER:CACHE`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let shown = || printable(&text.chars().take(200).collect::<String>());
+        let is_name = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
+        };
+        if let Some(name) = text.strip_prefix("cachix:") {
+            ensure!(is_name(name), "`{}` names no cache of Cachix (expected `cachix:NAME`)", shown());
+            return Ok(Self::Cachix(name.to_owned()));
+        }
+        if let Some(name) = text.strip_prefix("attic:") {
+            let (server, cache) = name
+                .split_once(':')
+                .filter(|(server, cache)| is_name(server) && is_name(cache))
+                .ok_or_else(|| anyhow!("`{}` names no cache of Attic (expected `attic:SERVER:CACHE`)", shown()))?;
+            return Ok(Self::Attic { server: server.to_owned(), cache: cache.to_owned() });
+        }
+        let (scheme, rest) = text
+            .split_once("://")
+            .filter(|(scheme, _)| !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)))
+            .ok_or_else(|| anyhow!("`{}` is no store to push to (expected a URL such as `s3://bucket`, `cachix:NAME` or `attic:SERVER:CACHE`)", shown()))?;
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
+            bail!("a `{scheme}` URL with a password in it: passwords for HTTP go into a netrc file");
+        }
+        ensure!(
+            !text.contains(|c: char| c.is_whitespace() || c.is_control()),
+            "`{}` holds blanks (write them `%20`)",
+            shown()
+        );
+        Ok(Self::Store(text.to_owned()))
+    }
+
+    /// The secrets that its client knows by name. Those of stores Nix needs for reading too.
+    fn variables(&self) -> &'static [&'static str] {
+        match self {
+            Self::Store(_) => &[],
+            Self::Cachix(_) => &CACHIX_VARIABLES,
+            Self::Attic { .. } => &[ATTIC_TOKEN],
+        }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(url) => f.write_str(url),
+            Self::Cachix(name) => write!(f, "cachix:{name}"),
+            Self::Attic { server, cache } => write!(f, "attic:{server}:{cache}"),
+        }
+    }
+}
+
+/// The secrets of a job, taken out of its environment.
+#[derive(Debug, Default)]
+pub struct Credentials {
+    /// Variables that the user names, without which nothing is pushed.
+    named: Vec<(VariableName, Option<Secret>)>,
+    /// Those that clients know by themselves.
+    known: Vec<(VariableName, Secret)>,
+}
+
+impl Credentials {
+    /// Takes what the destinations need, and the variables that the user names. To be called while no other thread runs.
+    pub fn take(destinations: &[Destination], named: &[VariableName]) -> Result<Self> {
+        Self::gather(destinations, named, Secret::take)
+    }
+
+    /// The same, but what the user names stays in the environment.
+    pub fn read(destinations: &[Destination], named: &[VariableName]) -> Result<Self> {
+        Self::gather(destinations, named, Secret::read)
+    }
+
+    fn gather(
+        destinations: &[Destination],
+        named: &[VariableName],
+        get: fn(&VariableName) -> Option<Secret>,
+    ) -> Result<Self> {
+        let mut known = Vec::new();
+        for destination in destinations {
+            for name in destination.variables() {
+                let name = VariableName::parse(name)?;
+                known.extend(Secret::take(&name).map(|secret| (name, secret)));
+            }
+        }
+        let named = named.iter().map(|name| (name.clone(), get(name))).collect();
+        Ok(Self { named, known })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.known.iter().any(|(known, _)| known.as_str() == name)
+            || self.named.iter().any(|(named, secret)| named.as_str() == name && secret.is_some())
+            || std::env::var_os(name).is_some_and(|value| !value.is_empty())
+    }
+
+    /// What one client is to find in its environment.
+    fn variables(&self, destination: &Destination) -> Vec<(VariableName, Secret)> {
+        let named = self.named.iter().filter_map(|(name, secret)| Some((name.clone(), secret.clone()?)));
+        let known = self.known.iter().filter(|(name, _)| destination.variables().contains(&name.as_str()));
+        named.chain(known.cloned()).collect()
+    }
+
+    /// Makes a destination ready; an error says what it lacks.
+    pub fn prepare(&self, destination: Destination, signing: &SigningKey) -> Result<Target> {
+        if let Some((name, _)) = self.named.iter().find(|(_, secret)| secret.is_none()) {
+            bail!("`{name}` is not set");
+        }
+        let variables = self.variables(&destination);
+        let mut target = Target { destination, variables, key: None, folder: None };
+        match &target.destination {
+            Destination::Store(url) => {
+                if url.starts_with("s3://") && self.named.is_empty() && !S3_VARIABLES.iter().any(|name| self.has(name))
+                {
+                    bail!("none of {} is set", S3_VARIABLES.map(|name| format!("`{name}`")).join(", "));
+                }
+                match signing {
+                    SigningKey::Missing(name) => bail!("the signing key `{name}` is not set"),
+                    SigningKey::Here(secret) => target.key = Some(secret.clone()),
+                    SigningKey::None => {}
+                }
+                if let Some(key) = target.key.clone() {
+                    target.private_file("secret-key", key.reveal())?;
+                }
+            }
+            Destination::Cachix(_) => {
+                ensure!(
+                    CACHIX_VARIABLES.iter().any(|name| self.has(name)),
+                    "neither {} is set",
+                    CACHIX_VARIABLES.map(|name| format!("`{name}`")).join(" nor ")
+                );
+            }
+            Destination::Attic { server, .. } => {
+                let token = target.variables.iter().find(|(name, _)| name.as_str() == ATTIC_TOKEN);
+                let endpoint = std::env::var(ATTIC_ENDPOINT).ok().filter(|endpoint| !endpoint.is_empty());
+                match (token.cloned(), endpoint) {
+                    (Some((_, token)), Some(endpoint)) => {
+                        let text = attic_settings(server, &endpoint, &token)?;
+                        target.private_file("attic/config.toml", &text)?;
+                    }
+                    (Some(_), None) => bail!("`{ATTIC_ENDPOINT}`, the address of the server, is not set"),
+                    (None, _) => ensure!(has_attic_settings(), "`{ATTIC_TOKEN}` is not set"),
+                }
+            }
+        }
+        Ok(target)
+    }
+}
+
+/// What pushed paths are signed with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SigningKey {
+    /// They are not.
+    None,
+    /// With this one.
+    Here(Secret),
+    /// They should be, but this variable is not set.
+    Missing(VariableName),
+}
+
+/// True where the user has set up Attic's client.
+fn has_attic_settings() -> bool {
+    let folder = std::env::var_os("XDG_CONFIG_HOME").map(std::path::PathBuf::from);
+    let folder = folder.or_else(|| Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".config")));
+    folder.is_some_and(|folder| folder.join("attic/config.toml").is_file())
+}
+
+/// The settings file of Attic's client.
+fn attic_settings(server: &str, endpoint: &str, token: &Secret) -> Result<String> {
+    let quoted = |text: &str, what: &str| {
+        ensure!(!text.contains(char::is_control), "`{what}` holds control characters");
+        Ok(format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+    };
+    let endpoint = quoted(endpoint, ATTIC_ENDPOINT)?;
+    let token = quoted(token.reveal().trim(), ATTIC_TOKEN)?;
+    Ok(format!("[servers.{}]\nendpoint = {endpoint}\ntoken = {token}\n", quoted(server, "server")?))
+}
+
+/// A destination that is ready.
+#[derive(Debug)]
+pub struct Target {
+    destination: Destination,
+    variables: Vec<(VariableName, Secret)>,
+    key: Option<Secret>,
+    /// Files with secrets; gone with this value.
+    folder: Option<TempDir>,
+}
+
+impl Target {
+    /// The destination.
+    pub fn destination(&self) -> &Destination {
+        &self.destination
+    }
+
+    /// The call that pushes these paths, and what it reads.
+    pub fn command(&self, store: &Store, paths: &[&str]) -> Result<(Command, Option<String>)> {
+        let (mut command, input) = match &self.destination {
+            Destination::Store(url) => {
+                let store = store.clone().with_variables(self.variables.clone());
+                let mut command = store.program_beside("nix", &["--extra-experimental-features", "nix-command"]);
+                command.args(["copy", "--to", &self.signed(url)?]).args(paths);
+                return Ok((command, None));
+            }
+            Destination::Cachix(name) => {
+                let mut command = Command::new("cachix");
+                command.args(["push", name]);
+                (command, paths)
+            }
+            Destination::Attic { server, cache } => {
+                let mut command = Command::new("attic");
+                command.args(["push", "--stdin", &format!("{server}:{cache}")]);
+                if let Some(folder) = &self.folder {
+                    command.env("XDG_CONFIG_HOME", folder.path());
+                }
+                (command, paths)
+            }
+        };
+        command.envs(self.variables.iter().map(|(name, secret)| (name.as_str(), secret.reveal())));
+        Ok((command, Some(input.iter().map(|path| format!("{path}\n")).collect())))
+    }
+
+    /// The URL with the file that holds the key.
+    fn signed(&self, url: &str) -> Result<String> {
+        let (Some(_), Some(folder)) = (&self.key, &self.folder) else { return Ok(url.to_owned()) };
+        // The other side signs for itself, or trusts whoever may log in.
+        if url.starts_with("ssh") {
+            return Ok(url.to_owned());
+        }
+        let file = folder.path().join("secret-key");
+        let file = file.to_str().context("a folder for temporary files that is not UTF-8")?;
+        let separator = if url.contains('?') { '&' } else { '?' };
+        Ok(format!("{url}{separator}secret-key={file}"))
+    }
+
+    /// Text in which no secret is left.
+    pub fn redact(&self, text: &str) -> String {
+        let secrets = self.variables.iter().map(|(_, secret)| secret).chain(&self.key);
+        let values = secrets.map(|secret| secret.reveal().trim()).filter(|value| value.len() >= SHORTEST_SECRET);
+        values.fold(text.to_owned(), |text, value| text.replace(value, "…"))
+    }
+
+    /// Writes a file that only this user can read.
+    fn private_file(&mut self, name: &str, text: &str) -> Result<()> {
+        use std::os::unix::fs::OpenOptionsExt;
+        let write = |folder: &TempDir| {
+            let path = folder.path().join(name);
+            if let Some(parent) = path.parent() {
+                std::fs::create_dir_all(parent)?;
+            }
+            std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+        };
+        // Such a folder is the user's alone. Nix reads the path from a URL, in which it should mean nothing.
+        let folder = tempfile::Builder::new().prefix("nixdag-push-").tempdir().context("no folder for secrets")?;
+        write(&folder).context("cannot write a file with a secret")?;
+        self.folder = Some(folder);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_read_and_odd_ones_refused() {
+        for good in
+            ["s3://bucket?region=eu-west-1", "file:///cache", "ssh-ng://user@host", "cachix:my-cache", "attic:ci:main"]
+        {
+            assert_eq!(Destination::parse(good).unwrap().to_string(), good);
+        }
+        for bad in
+            ["", "bucket", "cachix:", "cachix:-v", "attic:main", "attic:a:b:c", "s3://a b", "://x", "-x://y", "a\n://b"]
+        {
+            assert!(Destination::parse(bad).is_err(), "{bad}");
+        }
+        let error = Destination::parse("https://user:hunter2@cache.example.org/x").unwrap_err().to_string();
+        assert!(error.contains("netrc") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn a_store_url_gets_the_key_by_a_file_that_others_cannot_read_and_that_goes_away() {
+        use std::os::unix::fs::PermissionsExt;
+        let store = Destination::parse("http://cache.example.org?compression=zstd").unwrap();
+        let signing = SigningKey::Here(Secret::of_test("name:secret"));
+        let target = Credentials::default().prepare(store, &signing).unwrap();
+        let url = target.signed("http://cache.example.org?compression=zstd").unwrap();
+        let file = std::path::PathBuf::from(url.split_once("&secret-key=").unwrap().1);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "name:secret");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::metadata(file.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(target.redact("error: name:secret!"), "error: …!");
+        assert!(!format!("{target:?}").contains("name:secret"));
+        drop(target);
+        assert!(!file.exists());
+    }
+
+    #[test]
+    fn what_lacks_its_secrets_says_which() {
+        let missing = SigningKey::Missing(VariableName::signing_key());
+        for (text, signing, lacks) in [
+            ("cachix:x", &SigningKey::None, "neither `CACHIX_AUTH_TOKEN` nor `CACHIX_SIGNING_KEY` is set"),
+            ("file:///x", &missing, "`NIXDAG_SIGNING_KEY` is not set"),
+        ] {
+            let error = Credentials::default().prepare(Destination::parse(text).unwrap(), signing).unwrap_err();
+            assert!(error.to_string().contains(lacks), "{error}");
+        }
+        let name = VariableName::parse("NIXDAG_NEVER_SET").unwrap();
+        let credentials = Credentials::take(&[], &[name]).unwrap();
+        let error = credentials.prepare(Destination::Store("file:///x".into()), &SigningKey::None).unwrap_err();
+        assert_eq!(error.to_string(), "`NIXDAG_NEVER_SET` is not set");
+    }
+
+    #[test]
+    fn the_settings_of_attic_are_toml_whatever_the_token_holds() {
+        let text = attic_settings("ci", "https://attic.example.org", &Secret::of_test("a\"b\\c\n")).unwrap();
+        assert_eq!(text, "[servers.\"ci\"]\nendpoint = \"https://attic.example.org\"\ntoken = \"a\\\"b\\\\c\"\n");
+        assert!(attic_settings("ci", "https://x", &Secret::of_test("a\nb")).is_err());
+    }
+}

@@ -1,0 +1,333 @@
+//! Pushes what was built while later derivations still build.
+//!
+//! In: destinations, and store paths as they come into being. Out: for each destination how many paths it has got, or why it has
+//! not. A thread a destination takes all paths that wait at once; after a failure it waits and tries again with what has come
+//! since. A destination that goes on failing is given up.
+
+use std::collections::{BTreeSet, HashSet};
+use std::io::{self, Read, Write};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail};
+
+use super::destination::{Destination, Target};
+use super::interrupt;
+use super::progress::Tracker;
+use super::record::Pushed;
+use crate::http::backoff;
+use crate::nix::store::{self, Store};
+
+/// Attempts in a row before a destination is given up.
+const ATTEMPTS: u32 = 4;
+
+/// The wait after the first failure; doubled each time.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+
+/// The longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How often signals and the ends of processes are looked for.
+const TICK: Duration = Duration::from_millis(50);
+
+/// After this long a line says that there is still something to push.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+
+/// Bytes of what a client says that are kept, from the end.
+const SAID: usize = 64 << 10;
+
+/// What to do about a destination that has to be given up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnPushFailure {
+    /// Say so.
+    #[default]
+    Warn,
+    /// Fail the job.
+    Fail,
+}
+
+/// A destination, and what it takes to push there or what is missing.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The destination.
+    pub destination: Destination,
+    /// Ready, or what it lacks.
+    pub target: std::result::Result<Arc<Target>, String>,
+}
+
+/// Where a job pushes.
+#[derive(Clone, Debug, Default)]
+pub struct Pushes {
+    /// Where its results are handed off, where that is a store.
+    pub hand_off: Option<Prepared>,
+    /// Where else.
+    pub beside: Vec<Prepared>,
+    /// What to do where one of the others has to be given up.
+    pub on_failure: OnPushFailure,
+}
+
+enum Order {
+    Paths(Vec<String>),
+    End,
+}
+
+struct Worker {
+    to: String,
+    is_hand_off: bool,
+    orders: Sender<Order>,
+    thread: JoinHandle<Pushed>,
+}
+
+/// All threads that push.
+pub struct Pusher {
+    workers: Vec<Worker>,
+    skipped: Vec<(bool, Pushed)>,
+    said: Receiver<String>,
+}
+
+/// What became of all destinations.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The hand-off's.
+    pub hand_off: Option<Pushed>,
+    /// The others'.
+    pub beside: Vec<Pushed>,
+}
+
+impl Pusher {
+    /// Starts a thread for each destination that is ready.
+    pub fn start(pushes: &Pushes, store: &Store) -> Pusher {
+        let (say, said) = mpsc::channel();
+        let mut pusher = Pusher { workers: Vec::new(), skipped: Vec::new(), said };
+        let all = pushes.hand_off.iter().map(|prepared| (true, prepared));
+        for (is_hand_off, prepared) in all.chain(pushes.beside.iter().map(|prepared| (false, prepared))) {
+            let to = prepared.destination.to_string();
+            match &prepared.target {
+                Err(lacks) => {
+                    pusher.skipped.push((is_hand_off, Pushed { skipped: Some(lacks.clone()), ..Pushed::to(to) }))
+                }
+                Ok(target) => {
+                    let (orders, receiver) = mpsc::channel();
+                    let (target, store, say) = (target.clone(), store.clone(), say.clone());
+                    let thread = std::thread::spawn(move || work(&target, &store, &receiver, &say));
+                    pusher.workers.push(Worker { to, is_hand_off, orders, thread });
+                }
+            }
+        }
+        pusher
+    }
+
+    /// Gives paths to all destinations from elsewhere.
+    pub fn queue(&self) -> impl Fn(&[String]) + use<> {
+        let senders: Vec<Sender<Order>> = self.workers.iter().map(|worker| worker.orders.clone()).collect();
+        // A destination that was given up takes no more orders.
+        move |paths| senders.iter().for_each(|sender| drop(sender.send(Order::Paths(paths.to_vec()))))
+    }
+
+    /// Gives all that is left to the destinations and waits for them. What was pushed before is not pushed again.
+    pub fn finish(mut self, hand_off: &[String], built: &[String], tracker: &mut Tracker) -> Outcome {
+        for worker in &self.workers {
+            let rest = if worker.is_hand_off { hand_off } else { built };
+            // It may have given up.
+            let _ = worker.orders.send(Order::Paths(rest.to_vec()));
+            let _ = worker.orders.send(Order::End);
+        }
+        let mut last = Instant::now();
+        while self.workers.iter().any(|worker| !worker.thread.is_finished()) {
+            self.said.try_iter().for_each(|line| tracker.say(&line, SystemTime::now()));
+            if last.elapsed() > HEARTBEAT {
+                last = Instant::now();
+                let open = self.workers.iter().filter(|worker| !worker.thread.is_finished());
+                let open: Vec<&str> = open.map(|worker| worker.to.as_str()).collect();
+                tracker.say(&format!("still pushing to {}", open.join(", ")), SystemTime::now());
+            }
+            std::thread::sleep(TICK);
+        }
+        self.said.try_iter().for_each(|line| tracker.say(&line, SystemTime::now()));
+        let mut outcome = Outcome::default();
+        let ended = self.workers.drain(..).map(|worker| {
+            let lost =
+                || Pushed { error: Some("the thread that pushes died".to_owned()), ..Pushed::to(worker.to.clone()) };
+            (worker.is_hand_off, worker.thread.join().unwrap_or_else(|_| lost()))
+        });
+        for (is_hand_off, pushed) in ended.collect::<Vec<_>>().into_iter().chain(self.skipped.drain(..)) {
+            if is_hand_off { outcome.hand_off = Some(pushed) } else { outcome.beside.push(pushed) }
+        }
+        outcome
+    }
+}
+
+impl Drop for Pusher {
+    /// What was built before an error is pushed all the same.
+    fn drop(&mut self) {
+        for worker in self.workers.drain(..) {
+            let _ = worker.orders.send(Order::End);
+            let _ = worker.thread.join();
+        }
+    }
+}
+
+/// Pushes until the end of the orders, or until it is hopeless.
+fn work(target: &Target, store: &Store, orders: &Receiver<Order>, say: &Sender<String>) -> Pushed {
+    let to = target.destination().to_string();
+    let mut pushed = Pushed::to(to.clone());
+    let mut known = HashSet::new();
+    let mut waiting = BTreeSet::new();
+    let mut failures = 0;
+    let mut not_before = Instant::now();
+    let mut open = true;
+    while open || !waiting.is_empty() {
+        let now = Instant::now();
+        let timeout =
+            if waiting.is_empty() { TICK * 10 } else { not_before.saturating_duration_since(now).min(TICK * 10) };
+        match orders.recv_timeout(timeout) {
+            Ok(Order::Paths(paths)) => {
+                waiting.extend(paths.into_iter().filter(|path| !known.contains(path)));
+                continue;
+            }
+            Ok(Order::End) => open = false,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                open = false;
+                std::thread::sleep(timeout);
+            }
+        }
+        if interrupt::received().is_some() {
+            break;
+        }
+        if waiting.is_empty() || Instant::now() < not_before {
+            continue;
+        }
+        match push(target, store, &waiting) {
+            Ok(paths) => {
+                pushed.paths += paths.len() as u64;
+                // What is not valid yet may come again.
+                known.extend(paths);
+                waiting.clear();
+                failures = 0;
+            }
+            Err(error) => {
+                failures += 1;
+                let text = target.redact(&format!("{error:#}"));
+                if failures == ATTEMPTS || error.downcast_ref::<NoClient>().is_some() {
+                    pushed.error = Some(format!("{text} ({} paths are not there)", waiting.len()));
+                    return pushed;
+                }
+                let wait = backoff(FIRST_WAIT, LONGEST_WAIT, failures);
+                not_before = Instant::now() + wait;
+                let line =
+                    format!("warning: cannot push to `{to}`: {text}; trying again in {:.0} s", wait.as_secs_f64());
+                // Nobody may be listening any more.
+                let _ = say.send(line);
+            }
+        }
+    }
+    if !waiting.is_empty() {
+        pushed.error = Some(format!("stopped before {} paths were there", waiting.len()));
+    }
+    pushed
+}
+
+/// A client that is not installed will not be there a moment later.
+#[derive(Debug)]
+struct NoClient(String);
+
+impl std::fmt::Display for NoClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no `{}` on the PATH: put it into the image, or install it in a step before", self.0)
+    }
+}
+
+impl std::error::Error for NoClient {}
+
+/// Pushes those of the paths that are valid, and gives them.
+fn push(target: &Target, store: &Store, paths: &BTreeSet<String>) -> Result<Vec<String>> {
+    let all: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let invalid: HashSet<String> = store.invalid(&all)?.into_iter().collect();
+    let valid: Vec<&str> = all.into_iter().filter(|path| !invalid.contains(*path)).collect();
+    for share in store::shares(&valid) {
+        let (command, input) = target.command(store, share)?;
+        call(command, input.as_deref().unwrap_or_default())?;
+    }
+    Ok(valid.into_iter().map(str::to_owned).collect())
+}
+
+/// Runs a client to its end, or until a signal comes.
+fn call(mut command: Command, input: &str) -> Result<()> {
+    let name = command.get_program().to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned();
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    interrupt::own_group(&mut command);
+    let mut child = match command.spawn() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(NoClient(name).into()),
+        child => child.with_context(|| format!("cannot run `{name}`"))?,
+    };
+    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            // A client that reads nothing says by its status what it thinks.
+            let _ = stdin.map(|mut stdin| stdin.write_all(input.as_bytes()));
+        });
+        let said = scope.spawn(move || stderr.map(end_of).unwrap_or_default());
+        let status = loop {
+            if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for `{name}`"))? {
+                break status;
+            }
+            if let Some(signal) = interrupt::received() {
+                interrupt::stop_group(&mut child);
+                bail!("stopped by {signal}");
+            }
+            std::thread::sleep(TICK);
+        };
+        let said = said.join().unwrap_or_default();
+        if status.success() { Ok(()) } else { bail!("`{name}` failed: {}", store::complaint(&said)) }
+    })
+}
+
+/// The last bytes of a stream.
+fn end_of(mut stream: impl Read) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let mut buffer = [0; 8192];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return kept,
+            Ok(read) => {
+                kept.extend_from_slice(&buffer[..read]);
+                let surplus = kept.len().saturating_sub(SAID);
+                kept.drain(..surplus);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return kept,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, input: &str) -> Result<()> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        call(command, input)
+    }
+
+    #[test]
+    fn clients_read_their_paths_and_their_last_words_are_kept() {
+        shell("test \"$(cat)\" = \"$(printf 'a\\nb')\"", "a\nb\n").unwrap();
+        // One that reads nothing of much, and says much.
+        let error = shell("yes | head -c 1000000 >&2; echo 'error: the end' >&2; exit 3", &"x".repeat(1_000_000));
+        assert_eq!(format!("{:#}", error.unwrap_err()), "`sh` failed: the end");
+    }
+
+    #[test]
+    fn a_client_that_is_not_there_is_named() {
+        let error = call(Command::new("nixdag-no-such-client"), "").unwrap_err();
+        assert!(
+            error.downcast_ref::<NoClient>().is_some() && error.to_string().contains("nixdag-no-such-client"),
+            "{error}"
+        );
+    }
+}
