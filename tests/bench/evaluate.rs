@@ -40,7 +40,8 @@ fn main() {
     }
     let packages = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(2000);
     std::env::set_current_dir(std::env::var_os("HOME").unwrap()).unwrap();
-    let workers = std::thread::available_parallelism().map_or(1, usize::from) as u32;
+    // As many as nixdag takes itself for so many packages, where there is enough memory.
+    let workers = 2 * std::thread::available_parallelism().map_or(1, usize::from) as u32;
     for (kind, work) in [("light", 10), ("like nixpkgs", 16000)] {
         compare(kind, packages, work, workers);
     }

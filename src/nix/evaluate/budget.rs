@@ -9,6 +9,12 @@ use super::machine;
 /// Bytes of memory that a process gets at least where nothing else is said: three quarters of what CI machines have for a processor.
 const USUAL_MEMORY: u64 = 3 << 29;
 
+/// Processes a processor: they wait tenths of a second for each other when two of them write a derivation at the same time.
+const PER_PROCESSOR: usize = 2;
+
+/// Attributes a process that are worth more processes than processors: each evaluates anew what all have in common.
+const MANY: usize = 100;
+
 /// More processes than this mostly wait for the store's lock.
 const MOST_WORKERS: usize = 32;
 
@@ -33,6 +39,8 @@ pub struct BudgetRequest {
 pub struct Budget {
     /// Processes that run at the same time, at least one.
     pub workers: usize,
+    /// The same where each has many attributes, at least as many.
+    pub most_workers: usize,
     /// Bytes of memory of one process.
     pub memory: u64,
     /// Bytes of memory that one process gets when no other runs; as much as [`Budget::memory`] where somebody has set that.
@@ -53,15 +61,17 @@ impl Budget {
         // The rest is for the system, its file cache and this program.
         let total = request.total_memory.unwrap_or(machine_memory / 4 * 3);
         let fitting = usize::try_from(total / request.memory.unwrap_or(USUAL_MEMORY)).unwrap_or(usize::MAX);
-        let workers = match (request.workers, request.memory, request.total_memory) {
+        let most_workers = match (request.workers, request.memory, request.total_memory) {
             (Some(workers), Some(_), Some(_)) => (workers as usize).min(fitting),
             (Some(workers), _, _) => workers as usize,
-            (None, _, _) => processors.min(fitting).min(MOST_WORKERS),
+            (None, _, _) => (processors * PER_PROCESSOR).min(fitting).min(MOST_WORKERS),
         };
-        let workers = workers.max(1);
-        let memory = request.memory.unwrap_or(total / workers as u64);
+        let most_workers = most_workers.max(1);
+        let workers = if request.workers.is_some() { most_workers } else { most_workers.min(processors) };
+        let memory = request.memory.unwrap_or(total / most_workers as u64);
         Self {
             workers,
+            most_workers,
             memory,
             most_memory: if request.memory.is_some() { memory } else { total },
             attribute: Duration::from_secs(request.attribute_seconds.unwrap_or(USUAL_SECONDS)),
@@ -69,11 +79,18 @@ impl Budget {
         }
     }
 
+    /// Processes that so many attributes are worth.
+    pub fn workers_for(&self, attributes: usize) -> usize {
+        let workers = if attributes >= MANY * self.most_workers { self.most_workers } else { self.workers };
+        workers.min(attributes)
+    }
+
     /// The same with half as many processes, each with its larger share of the memory; none if there is no more to give.
     pub fn fewer(&self) -> Option<Self> {
-        let workers = self.workers / 2;
-        let memory = self.most_memory / workers.max(1) as u64;
-        (workers > 0 && memory > self.memory).then_some(Self { workers, memory, ..*self })
+        let most_workers = self.most_workers / 2;
+        let memory = self.most_memory / most_workers.max(1) as u64;
+        let workers = self.workers.min(most_workers);
+        (workers > 0 && memory > self.memory).then_some(Self { workers, most_workers, memory, ..*self })
     }
 }
 
@@ -88,7 +105,9 @@ mod tests {
         let budget = Budget::on(&BudgetRequest::default(), 36, 4 * GB);
         assert_eq!((budget.workers, budget.memory, budget.most_memory), (2, 3 * GB / 2, 3 * GB));
         let budget = Budget::on(&BudgetRequest::default(), 2, 24 * GB);
-        assert_eq!((budget.workers, budget.memory, budget.most_memory), (2, 9 * GB, 18 * GB));
+        assert_eq!((budget.workers, budget.most_workers), (2, 4));
+        assert_eq!((budget.memory, budget.most_memory), (18 * GB / 4, 18 * GB));
+        assert_eq!([1, 3, 399, 400].map(|attributes| budget.workers_for(attributes)), [1, 2, 2, 4]);
         assert_eq!(Budget::on(&BudgetRequest::default(), 1, 1000).workers, 1);
     }
 
@@ -100,6 +119,7 @@ mod tests {
         assert_eq!(budget.fewer(), None);
         let budget = Budget::on(&BudgetRequest { total_memory: Some(2 * GB), ..request }, 1, 64 * GB);
         assert_eq!((budget.workers, budget.memory), (2, GB));
+        assert_eq!(budget.workers_for(1000), 2);
         let budget = Budget::on(&BudgetRequest { memory: Some(5 * GB), ..BudgetRequest::default() }, 8, 16 * GB);
         assert_eq!((budget.workers, budget.memory), (2, 5 * GB));
     }

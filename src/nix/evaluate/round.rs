@@ -115,7 +115,7 @@ impl Share {
 impl<'r> Round<'r> {
     /// Prepares to ask the questions at these indexes; `guarded` catches what can be caught.
     pub fn new(asker: &'r Asker, questions: &'r [Question], items: &'r [usize], guarded: bool, budget: Budget) -> Self {
-        let workers = budget.workers.min(items.len());
+        let workers = budget.workers_for(items.len());
         // Names are mostly known at once: another process for them costs more than it spares.
         let shares = if items.iter().all(|index| questions[*index].is_derivation()) { workers } else { 1 };
         let bound = |share: usize| items.len() * share / shares;
@@ -129,7 +129,7 @@ impl<'r> Round<'r> {
 
     /// Asks. Fails if the flake as a whole does not evaluate.
     pub fn run(self) -> Result<Vec<(usize, Outcome)>> {
-        let workers = self.budget.workers.min(self.items.len());
+        let workers = self.budget.workers_for(self.items.len());
         thread::scope(|scope| {
             for worker in 0..workers {
                 scope.spawn({
