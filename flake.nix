@@ -36,6 +36,7 @@
           builtins.any below [
             "Cargo.toml"
             "Cargo.lock"
+            "orb"
             "src"
             "tests"
           ];

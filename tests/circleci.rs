@@ -15,6 +15,7 @@ use nixdag::nix::signature::PublicKeys;
 use nixdag::plan::Plan;
 use nixdag::provider::circleci::{
     BundleReference, Download, HandOff, Options, ParameterDefault, PipelineParameter, Reuse, Signing, generate,
+    releases,
 };
 use plans::{diamond, job, plan};
 use serde_yaml::Value;
@@ -248,6 +249,17 @@ fn pass_through_parameters_are_declared() {
         ..options
     };
     assert!(generate(&plan, &bad).is_err());
+}
+
+#[test]
+fn systems_whose_machines_get_no_nixdag_are_named() {
+    let (plan, mut options) = all_kinds();
+    let without = |options: &Options| Vec::from_iter(releases::systems_without_nixdag(&plan, options));
+    assert_eq!(without(&options), ["aarch64-linux"]);
+    options.downloads.clear();
+    assert_eq!(without(&options), ["aarch64-darwin", "aarch64-linux"]);
+    options.bundle = None;
+    assert!(without(&options).is_empty());
 }
 
 #[test]

@@ -4,11 +4,14 @@
 
 #[path = "support/circleci/mod.rs"]
 mod circleci;
+#[path = "support/file_server.rs"]
+mod file_server;
 #[path = "support/plans.rs"]
 mod plans;
 
 use circleci::{Pipeline, Status};
-use nixdag::provider::circleci::{BundleReference, Options, generate};
+use file_server::FileServer;
+use nixdag::provider::circleci::{BundleReference, Options, generate, releases};
 
 /// Nothing is wrong with it.
 const SOUND: &str = r#"
@@ -368,6 +371,7 @@ case "$*" in
         if [ -e "$HOME/.nixdag/workspace/$id/built" ]; then echo "reused $id"; else echo "built $id"; fi
         echo "$id after $(ls "$HOME/.nixdag/workspace" | tr '\n' ' ')" > "$HOME/.nixdag/workspace/$id/built"
         if [ "$id" = "$(cat /tmp/nixdag/bundle/bad)" ]; then echo 1; else echo 0; fi > "$results/verdict" ;;
+    --version) echo "a made-up nixdag" ;;
     "build --verdict /root/.nixdag/results") exit "$(cat "$HOME/.nixdag/results/verdict")" ;;
     *) echo "unexpected: $*"; exit 2 ;;
 esac
@@ -375,6 +379,16 @@ esac
 
 /// Runs a generated configuration on a bundle whose program fails the job `bad`.
 fn generated(caches: &std::path::Path, bad: &str, poison: bool) -> (Pipeline, circleci::Outcome) {
+    generated_with(caches, bad, poison, |_| {})
+}
+
+/// The same with other options.
+fn generated_with(
+    caches: &std::path::Path,
+    bad: &str,
+    poison: bool,
+    change: impl FnOnce(&mut Options),
+) -> (Pipeline, circleci::Outcome) {
     let setup = format!(
         "- run: {{ name: make, command: \"mkdir -p /tmp/nixdag/bundle; cd /tmp/nixdag/bundle; cp /mnt/nixdag /mnt/install.sh .; echo {bad} > bad; \
          sha256sum nixdag install.sh > manifest; sha256sum manifest | cut -d' ' -f1 > ../bundle.sha256; cat ../bundle.sha256; {}\" }}\n\
@@ -390,10 +404,11 @@ fn generated(caches: &std::path::Path, bad: &str, poison: bool) -> (Pipeline, ci
     let outcome = set_up.run().unwrap();
     let log = &outcome.job("job").log;
     let hash = log.lines().find(|line| line.len() == 64).unwrap_or_else(|| panic!("{log}"));
-    let options = Options {
+    let mut options = Options {
         bundle: Some(BundleReference { manifest_sha256: hash.to_owned(), system: "x86_64-linux".into() }),
         ..Options::default()
     };
+    change(&mut options);
     let config = generate(&plans::diamond(), &options).unwrap();
     let mut pipeline = Pipeline::new(&config).unwrap().cache_dir(caches).build_number(10);
     let outcome = pipeline.run().unwrap();
@@ -427,6 +442,34 @@ fn a_generated_job_that_fails_hands_on_reports_and_then_fails() {
     let again = pipeline.rerun_from_failed(&outcome).unwrap();
     let log = &again.job(&name("b")).log;
     assert!(log.contains("Found a cache at nixdag-partial-") && log.contains("reused b"), "{log}");
+}
+
+#[test]
+fn jobs_on_machines_that_the_bundles_nixdag_does_not_run_on_download_theirs_from_the_release() {
+    let version = env!("CARGO_PKG_VERSION");
+    let mirror = tempfile::tempdir().unwrap();
+    let release = mirror.path().join(format!("v{version}"));
+    std::fs::create_dir(&release).unwrap();
+    let file = format!("nixdag-{version}-x86_64-unknown-linux-musl");
+    std::fs::write(release.join(&file), PROGRAM).unwrap();
+    let server = FileServer::start(mirror.path());
+    let sha256 = nixdag::nix::hash::Sha256::of(PROGRAM.as_bytes()).base16();
+    let run = |sha256: &str| {
+        let caches = tempfile::tempdir().unwrap();
+        let change = |options: &mut Options| {
+            options.bundle.as_mut().unwrap().system = "aarch64-linux".into();
+            options.downloads = releases::nixdag(&server.url(), &format!("{sha256}  {file}\n")).unwrap();
+        };
+        generated_with(caches.path(), "none", false, change).1
+    };
+    let outcome = run(&sha256);
+    assert!(outcome.succeeded(), "{:#?}", outcome.jobs);
+    let log = &outcome.job(&name("d")).log;
+    assert!(log.contains("a made-up nixdag") && log.contains("built d"), "{log}");
+    let outcome = run(&"0".repeat(64));
+    let log = &outcome.job(&name("a")).log;
+    assert_eq!(outcome.status(&name("a")), Status::Failed);
+    assert!(log.contains("is not the file that was pinned") && !log.contains("built a"), "{log}");
 }
 
 #[test]

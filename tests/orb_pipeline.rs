@@ -132,6 +132,9 @@ impl World {
     fn setup(&self, arguments: &str) -> Pipeline {
         let api = ApiServer::new([]);
         let config = minimal(&arguments.replace("API", &format!("{}/api/v2", api.url())));
+        let folder = self.checkout.path().join(".circleci");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("config.yml"), &config).unwrap();
         let orbs = [("org/nixdag@1".to_owned(), self.orb.clone())].into();
         self.ready(Pipeline::setup_with(&config, &orbs, api).unwrap(), 1)
     }
@@ -216,11 +219,15 @@ fn an_image_with_nix_and_neither_bash_nor_jq_continues_by_nixdag_and_other_image
 #[test]
 fn virtual_machines_get_a_daemon_and_a_sandbox() {
     let world = World::new();
-    for executor in ["nixdag/vm", "{ name: nixdag/self_hosted, resource_class: acme/planners }"] {
+    let runners =
+        "{ name: nixdag/self_hosted, resource_class: acme/planners }\nresource_class: x86_64-linux=acme/builders";
+    for executor in ["nixdag/vm", runners] {
         let outcome = world.setup(&format!("executor: {executor}\n")).run().unwrap();
         assert_succeeded(&outcome);
         assert!(outcome.job("nixdag/setup").log.contains("installer: --daemon"), "{}", logs(&outcome));
-        assert!(outcome.continuation.is_some());
+        let built = world.continued(&outcome).run().unwrap();
+        assert_built(&built);
+        assert_eq!(built.job("a").log.contains("installer: --daemon"), executor == runners, "{}", built.job("a").log);
     }
 }
 
@@ -263,7 +270,7 @@ fn a_program_with_another_checksum_is_not_run() {
 /// Attributes that would carry the key away, if evaluation could see it.
 const CURIOUS: &str = r#"
           curious = derivation {
-            name = "curious-${builtins.getEnv "CIRCLE_CONTINUATION_KEY"}${builtins.getEnv "CIRCLE_TOKEN"}";
+            name = "curious-${builtins.getEnv "CIRCLE_CONTINUATION_KEY"}${builtins.replaceStrings [ "/" ] [ "-" ] (builtins.getEnv "HOME")}";
             inherit system;
             builder = "/bin/sh";
             args = [ "-c" ''echo "$name" > $out; while read -r line; do echo "$line" >> $out; done < /proc/self/environ'' ];
@@ -277,16 +284,23 @@ fn no_key_is_in_the_configuration_the_artifacts_the_caches_or_the_evaluators_env
     let flake = world.checkout.path().join("flake.nix");
     let text = fs::read_to_string(&flake).unwrap();
     fs::write(&flake, text.replace("          default = d;\n", &format!("          default = d;{CURIOUS}"))).unwrap();
-    let mut setup = world.setup("continue_with: nixdag\ncircleci_domain: API\n");
+    let arguments = "continue_with: nixdag\ncircleci_domain: API\n";
+    let mut setup = world.setup(arguments);
     let outcome = setup.run().unwrap();
     assert_succeeded(&outcome);
     assert!(outcome.job("nixdag/setup").log.contains("greedy"), "{}", logs(&outcome));
+    // Impure code sees the environment of the evaluator, which is not that of the step.
+    let mut impure = world.setup(&format!("{arguments}executor: nixdag/nix\nextra_arguments: --impure\n"));
+    let seen = impure.run().unwrap();
+    assert_succeeded(&seen);
+    let plan = fs::read_to_string(seen.job("nixdag/setup").artifacts.join("plan.json")).unwrap();
+    assert!(plan.contains("-curious--root.drv"), "{plan}");
     assert!(!outcome.continuation.as_ref().unwrap().contains(CONTINUATION_KEY));
     let mut continued = world.continued(&outcome);
     let built = continued.run().unwrap();
     assert_succeeded(&built);
     let mut searched = 0;
-    for folder in [setup.state(), continued.state(), world.caches.path()] {
+    for folder in [setup.state(), impure.state(), continued.state(), world.caches.path()] {
         let found = Command::new("grep").args(["-rlaF", CONTINUATION_KEY]).arg(folder).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&found.stdout), "", "{}", logs(&outcome));
         searched += fs::read_dir(folder).unwrap().count();

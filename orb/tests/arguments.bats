@@ -72,6 +72,19 @@ teardown() {
     [[ $output != *--system=* ]]
 }
 
+@test "evaluations and pipeline parameters are taken from where they are" {
+    cd "$BATS_TEST_TMPDIR"
+    echo "version: 2.1" >config.yml
+    PARAM_EVALUATION_CACHE=1 PARAM_PARAMETERS_FROM=config.yml run_script generate
+    ends_with 0
+    says "[--eval-cache=/tmp/nixdag/evaluations][--parameters-from=config.yml]"
+    [ -d /tmp/nixdag/evaluations ]
+    [ -e /tmp/nixdag/evaluations.key ]
+    PARAM_EVALUATION_CACHE=0 PARAM_PARAMETERS_FROM=none.yml run_script generate
+    ends_with 0
+    [[ $output != *--eval-cache* && $output != *--parameters-from* ]]
+}
+
 @test "releases are handed on with their checksums" {
     PARAM_RELEASE_URL=https://r PARAM_RELEASE_CHECKSUMS=$'1  a\n2  b' PARAM_NIX_VERSION=2.0 PARAM_NIX_URL=https://n PARAM_NIX_CHECKSUMS='3  c' \
         run_script generate

@@ -12,6 +12,7 @@ PATH=$HOME/.nixdag/bin:$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:
 export PATH
 bundle=/tmp/nixdag/bundle
 setup=/tmp/nixdag/setup
+evaluations=/tmp/nixdag/evaluations
 
 fail() {
     echo "nixdag: error: $*" >&2
@@ -61,6 +62,9 @@ value=$(chosen "${PARAM_OBJECTIVE:-}"); set -- "$@" ${value:+"--objective=$value
 value=$(given "${PARAM_MAX_JOBS:-}"); set -- "$@" ${value:+"--max-jobs=$value"}
 value=$(given "${PARAM_CONCURRENCY:-}"); set -- "$@" ${value:+"--concurrency=$value"}
 if is_true "${PARAM_STRICT:-}"; then set -- "$@" --strict; fi
+if is_true "${PARAM_EVALUATION_CACHE:-}"; then set -- "$@" --eval-cache="$evaluations"; fi
+value=$(given "${PARAM_PARAMETERS_FROM:-}")
+if [ -n "$value" ] && [ -f "$value" ]; then set -- "$@" --parameters-from="$value"; fi
 
 # How jobs on machines that this nixdag does not run on get theirs, and machines without Nix get that.
 value=$(given "${PARAM_RELEASE_CHECKSUMS:-}")
@@ -77,6 +81,9 @@ fi
 for word in $(given "${PARAM_EXTRA_ARGUMENTS:-}"); do set -- "$@" "$word"; done
 
 nixdag generate "$@"
+# An evaluation that may not be kept leaves nothing, and the step that keeps them wants both.
+mkdir -p "$evaluations"
+[ -e "$evaluations.key" ] || echo none >"$evaluations.key"
 rm -f "$setup/SHA256SUMS" "$setup/nix.sha256"
 cp "$bundle/plan.json" "$setup/plan.json"
 nixdag plan --plan "$setup/plan.json" --output "$setup/plan.txt"
