@@ -64,7 +64,9 @@ impl Source {
         first: Vec<Question<Asker>>,
         answered: &mut dyn FnMut(Asker, Presence) -> Vec<Question<Asker>>,
     ) -> Result<()> {
-        if let Self::Caches(caches) = self {
+        if let Self::Caches(caches) = self
+            && !caches.is_empty()
+        {
             let answered =
                 &mut |asker, place: Option<usize>| answered(asker, place.map_or(Presence::Absent, Presence::In));
             return caches.follow(first, answered);

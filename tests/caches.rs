@@ -273,10 +273,15 @@ fn only_what_nix_would_accept_counts() {
     };
     let all = ["mid-dev", "leaf", "other"];
     let cases: [(&str, Server, &str, u64); 4] = [
-        ("unsigned", served(files(all.map(info))), "paths carry no signature", 4),
-        ("foreign", served(files(all.map(stranger))), "paths are signed by `stranger-1`, which is not trusted", 4),
-        ("lies", served(files(all.map(lie))), "paths carry a wrong signature in the name of `test-1`", 4),
-        ("mixed", served(files([signed("mid-dev"), signed("leaf"), info("other")])), "1 paths carry no signature", 2),
+        ("unsigned", served(files(all.map(info))), "paths without a signature taken for not available", 4),
+        ("foreign", served(files(all.map(stranger))), "paths signed by `stranger-1`, which is not trusted, taken", 4),
+        ("lies", served(files(all.map(lie))), "paths with a wrong signature in the name of `test-1`", 4),
+        (
+            "mixed",
+            served(files([signed("mid-dev"), signed("leaf"), info("other")])),
+            "1 path without a signature taken",
+            2,
+        ),
     ];
     for (name, server, words, needed) in cases {
         let planned = world.plan(&["--substituter", &server.url(), "--require-caches"]);
@@ -391,7 +396,7 @@ struct Fault {
 }
 
 fn faults() -> Vec<Fault> {
-    let not_asked = |kind: &str| format!("4 of 4 paths could not be asked for and count as not available ({kind}");
+    let not_asked = |kind: &str| format!("4 of 4 paths could not be asked for, taken for not available ({kind}");
     let fault = |name, server: Server, needed, words: &str| Fault {
         name,
         url: server.url(),
@@ -460,7 +465,7 @@ fn faults() -> Vec<Fault> {
                     ["mid-dev", "leaf", "other"].map(|name| NarInfo { nar_hash: Sha256::of(b"x"), ..signed(name) }),
                 )),
                 4,
-                "carry a wrong signature in the name of `test-1`",
+                "with a wrong signature in the name of `test-1`",
             )
         },
         Fault {
@@ -472,7 +477,7 @@ fn faults() -> Vec<Fault> {
                         .map(|name| NarInfo { signatures: signed("top").signatures, ..info(name) }),
                 )),
                 4,
-                "carry a wrong signature in the name of `test-1`",
+                "with a wrong signature in the name of `test-1`",
             )
         },
         fault(

@@ -146,6 +146,11 @@ impl Caches {
         Pool::new(self).follow(first, answered)
     }
 
+    /// True where there is nobody to ask.
+    pub fn is_empty(&self) -> bool {
+        self.caches.is_empty()
+    }
+
     /// A cache as people see it.
     pub fn name(&self, number: usize) -> String {
         self.caches[number].substituter.url.to_string()

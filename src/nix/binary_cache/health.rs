@@ -159,9 +159,9 @@ impl Health {
         if state.unanswered > 0 {
             let reasons: Vec<String> = state.troubles.iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
             let mut part = format!(
-                "{} of {} paths could not be asked for and count as not available ({})",
+                "{} of {} could not be asked for, taken for not available ({})",
                 state.unanswered,
-                state.asked,
+                paths(state.asked),
                 reasons.join(", ")
             );
             if self.is_given_up() {
@@ -171,14 +171,14 @@ impl Health {
         }
         for (why, (count, example)) in &state.distrusted {
             let mut part = match why {
-                Distrust::Unsigned => format!("{count} paths carry no signature"),
+                Distrust::Unsigned => format!("{} without a signature", paths(*count)),
                 Distrust::UnknownKeys(keys) => {
-                    format!("{count} paths are signed by {}, which is not trusted", listed(keys))
+                    format!("{} signed by {}, which is not trusted,", paths(*count), listed(keys))
                 }
-                Distrust::Forged(key) => format!("{count} paths carry a wrong signature in the name of `{key}`"),
+                Distrust::Forged(key) => format!("{} with a wrong signature in the name of `{key}`", paths(*count)),
             };
             // Writing to a string cannot fail.
-            let _ = write!(part, " and count as not available, e.g. `{example}`");
+            let _ = write!(part, " taken for not available, e.g. `{example}`");
             if !matches!(why, Distrust::Forged(_)) {
                 part.push_str(" (trust a key with `--trusted-public-key`, or the cache with `?trusted=1`)");
             }
@@ -186,6 +186,10 @@ impl Health {
         }
         (!parts.is_empty()).then(|| format!("cache `{name}`: {}", parts.join("; ")))
     }
+}
+
+fn paths(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "path" } else { "paths" })
 }
 
 fn listed(keys: &[String]) -> String {
@@ -206,15 +210,15 @@ mod tests {
         health.unanswered(Some(Trouble::TimedOut));
         assert_eq!(
             health.sentence("c").unwrap(),
-            "cache `c`: 3 of 4 paths could not be asked for and count as not available (1 × no answer in time, 2 × status 500)"
+            "cache `c`: 3 of 4 paths could not be asked for, taken for not available (1 × no answer in time, 2 × status 500)"
         );
         let health = Health::default();
         health.distrusted(Distrust::Unsigned, "/nix/store/b");
         health.distrusted(Distrust::Unsigned, "/nix/store/a");
         health.distrusted(Distrust::Forged("k".into()), "/nix/store/c");
         let sentence = health.sentence("c").unwrap();
-        assert!(sentence.contains("2 paths carry no signature") && sentence.contains("`/nix/store/a`"), "{sentence}");
-        assert!(sentence.contains("1 paths carry a wrong signature in the name of `k`"), "{sentence}");
+        assert!(sentence.contains("2 paths without a signature") && sentence.contains("`/nix/store/a`"), "{sentence}");
+        assert!(sentence.contains("1 path with a wrong signature in the name of `k`"), "{sentence}");
     }
 
     #[test]
