@@ -31,7 +31,7 @@ pub enum Command {
     /// Say why a target is built or skipped, in which job, and what changed in it since the base
     Explain(ExplainArgs),
     /// Write the CI configuration that runs the plan
-    Generate(GenerateArgs),
+    Generate(Box<GenerateArgs>),
     /// Build what one job of a plan owns, and hand it on
     Build(BuildArgs),
     /// Put the records of all jobs together: times, what was built twice, what failed

@@ -71,6 +71,6 @@ impl CostModel {
 
     /// Fetching what one derivation has left, milliseconds, an hour at most.
     pub fn transfer(&self) -> Millis {
-        if self.bandwidth == 0 { 0 } else { (self.bytes.saturating_mul(1000) / self.bandwidth).min(3_600_000) }
+        self.bytes.saturating_mul(1000).checked_div(self.bandwidth).unwrap_or(0).min(3_600_000)
     }
 }
