@@ -183,7 +183,7 @@ fn wrong_types_and_values_say_what_was_expected_and_where() {
     refused("concurrency: 99999999999", &["expected a whole number from 1 on"]);
     refused("concurrency: many", &["string \"many\", expected a whole number from 1 on"]);
     refused("handoff: workspce", &["unknown value `workspce` (did you mean `workspace`?) at line 1 column 10"]);
-    refused("reuse: sometimes", &["unknown value `sometimes` (known: `branch`, `off`)"]);
+    refused("reuse: sometimes", &["unknown value `sometimes` (known: `branch`, `signed`, `off`)"]);
     refused("systems: x86_64-linux", &["`x86_64-linux`, expected a list of systems, or `all`"]);
     refused("systems: []", &["the list of systems is empty"]);
     refused("default_branch: [main]", &["expected a string"]);
