@@ -205,7 +205,7 @@ fn a_partial_clone_gets_the_files_of_the_base_at_once() {
     };
     assert!(missing(&clone).contains('?'), "{}", missing(&clone));
     let status = git(&clone, &["status", "--porcelain"]);
-    is_base(auto(&clone, None, &Hints::default()), &server.fork);
+    is_base(auto(&clone, Some("main"), &Hints::default()), &server.fork);
     assert!(!missing(&clone).contains('?'), "{}", missing(&clone));
     assert_eq!((git(&clone, &["status", "--porcelain"]), status), (String::new(), String::new()));
 }

@@ -10,8 +10,7 @@ use crate::affected::repository_flake::RepositoryFlake;
 use crate::affected::{BaseEvaluation, Compared, compare};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
-use crate::plan::final_job;
-use crate::plan::{Base, FlakeSource, Plan};
+use crate::plan::{Base, FlakeSource, Plan, final_job, nothing};
 use crate::printable::printable;
 use crate::settings::{Settings, Source};
 use crate::target::{Target, read_roots};
@@ -81,21 +80,18 @@ pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option
     if changed.is_empty() || changed.iter().any(|path| counts(&path)) {
         return None;
     }
-    eprintln!(
-        "note: nothing is evaluated and nothing is built: all {} files that differ from `{}` are ignored (`ignore` in nixdag.yml)",
-        changed.len(),
-        short(&chosen.revision)
-    );
     let revision = match chosen.flake.is_dirty() {
         Ok(false) => Some(chosen.flake.head.clone()),
         _ => None,
     };
-    Some(Plan {
+    let plan = Plan {
         flake: Some(FlakeSource { url: ".".into(), revision }),
         base: Some(Base { revision: Some(chosen.revision.clone()), ignored_changes: Some(changed.len() as u64) }),
         store_dir: DEFAULT_STORE_DIR.into(),
         ..Plan::default()
-    })
+    };
+    eprintln!("note: {}", nothing::why(&plan).unwrap_or_default());
+    Some(plan)
 }
 
 /// Evaluates the base, or reads its recorded evaluation.
@@ -145,7 +141,7 @@ pub(super) fn leave_out(targets: Vec<Target>, base: Option<&BaseEvaluation>, set
         let (kept, left) = unaffected.into_iter().partition::<Vec<_>, _>(restored);
         unaffected = left;
         if !kept.is_empty() {
-            eprintln!("note: {} unaffected targets stay in the plan, as final jobs restore their outputs", kept.len());
+            eprintln!("note: final jobs restore outputs of {} unaffected targets, which stay in the plan", kept.len());
         }
         affected.extend(kept);
     }
