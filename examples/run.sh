@@ -30,3 +30,8 @@ echo "== the graph, for Markdown: nixdag graph examples/hermetic --format mermai
 echo
 echo "== the pipeline for CircleCI: nixdag generate examples/hermetic --bundle /tmp/nixdag/bundle"
 "$nixdag" generate examples/hermetic --bundle /tmp/nixdag/bundle
+for example in cross fleet; do
+    echo
+    echo "== systems and machines: nixdag plan examples/$example"
+    "$nixdag" plan "examples/$example"
+done

@@ -38,6 +38,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Hand a configuration to CircleCI's API, which continues the pipeline with it
     Continue(ContinueArgs),
+    /// Print the JSON schema of nixdag.yml, for editors
+    Schema,
     /// Print a completion script for a shell
     Completions {
         /// The shell

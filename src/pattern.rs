@@ -6,6 +6,7 @@
 //! glob reaches across a dot of the path, though a name may contain dots of its own.
 
 mod parse;
+pub(crate) mod short;
 
 use std::fmt;
 use std::str::FromStr;
@@ -57,6 +58,11 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self> {
         let alternatives = parse::alternatives(text)?;
         Ok(Self { text: text.to_owned(), alternatives })
+    }
+
+    /// Reads a glob over one name, in which dots are letters like any other.
+    pub fn name(text: &str) -> Result<Self> {
+        Ok(Self { text: text.to_owned(), alternatives: parse::names(text)? })
     }
 
     /// The pattern that matches `path` alone.

@@ -6,11 +6,18 @@ pub mod change;
 mod costs;
 pub mod downloads;
 pub mod evaluation;
+mod executor_entry;
 pub mod file;
+mod final_entry;
 mod machines;
+pub mod package;
 mod push;
+mod rule_entry;
+pub mod schema;
+mod words;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -18,8 +25,11 @@ use anyhow::{Context, Result, bail};
 use self::caches::CacheSettings;
 use crate::build::destination::Destination;
 use crate::build::push::OnPushFailure;
+use serde_json::{Map, Value};
+
+use crate::attribute::AttributePath;
 use crate::cli::{self, HandOffKind, ReuseKind};
-use crate::executor::{Executor, circleci_defaults};
+use crate::executor::Executor;
 use crate::nearest::nearest;
 use crate::nix::evaluate::Systems;
 use crate::nix::signature::PublicKeys;
@@ -29,6 +39,8 @@ use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::history::History;
 use crate::plan::model::{Effort, Granularity, Objective, Options};
+use crate::plan::rules::{Rule, Wishes};
+use crate::printable::printable;
 use crate::provider::Provider;
 use crate::provider::circleci::{HandOff, Push, Reuse, Signing};
 use crate::secret::VariableName;
@@ -89,6 +101,8 @@ pub struct Settings {
     pub handoff: Option<cli::HandOffKind>,
     /// The machines that the provider offers.
     pub executors: Vec<Executor>,
+    /// Where and how derivations are built, the first rule that matches wins.
+    pub rules: Vec<Rule>,
     /// What runs after other jobs.
     pub final_jobs: Vec<FinalJobRequest>,
     /// What may not be as its author thinks, in sentences.
@@ -112,6 +126,17 @@ pub struct Delivery {
     pub push: Push,
 }
 
+/// What packages say about their own jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packages {
+    /// Where and how they are to be built.
+    pub wishes: BTreeMap<AttributePath, Wishes>,
+    /// Those that are not to be targets.
+    pub disabled: Vec<AttributePath>,
+    /// What is wrong, in sentences.
+    pub warnings: Vec<String>,
+}
+
 impl Settings {
     /// Resolves the command line and the settings file.
     pub fn new(flags: &cli::Planning) -> Result<Self> {
@@ -131,15 +156,17 @@ impl Settings {
             (false, true, Some(SystemList::Listed(systems))) => Systems::Listed(systems.clone()),
             (false, true, None) => Systems::Current,
         };
+        let is_flake = matches!(source, Source::Flake(_));
         let concurrency = flags.concurrency.or(file.concurrency.map(|number| number.0));
         let named = file.handoff.map(|choice| match choice.0 {
             HandOffNames::Workspace => HandOffKind::Workspace,
             HandOffNames::Cache => HandOffKind::Cache,
         });
         let handoff = flags.handoff.or(named).or(file.cache.as_ref().map(|_| HandOffKind::Cache));
-        let mut executors = circleci_defaults();
-        let warnings = machines::change(&mut executors, &flags.resource_class, &flags.image)?;
+        let (mut executors, mut warnings) = file.executors.clone().unwrap_or_default().all();
+        warnings.extend(machines::change(&mut executors, &flags.resource_class, &flags.image)?);
         let costs = costs::resolve(file.costs.as_ref(), &flags.cost, &mut executors)?;
+        let rules = file.rules(&executors, &mut warnings)?;
         let final_jobs = file.final_requests()?;
         check_executors(&final_jobs, &executors)?;
         let available = match (&flags.available, flags.local_store) {
@@ -154,7 +181,11 @@ impl Settings {
             change: Change::new(flags, &file, &source)?,
             source,
             drv_dir: flags.drv_dir.clone(),
-            select: choose(&flags.select, file.select.as_ref().map(patterns)).context("`--select`")?,
+            select: choose(&flags.select, file.select.as_ref().map(patterns))
+                .context("`--select`")?
+                .iter()
+                .map(|pattern| if is_flake { pattern.to_derivations() } else { pattern.meant() })
+                .collect(),
             exclude: choose(&flags.exclude, file.exclude.as_ref().map(patterns)).context("`--exclude`")?,
             systems,
             strict: flags.strict,
@@ -166,6 +197,7 @@ impl Settings {
                 ..costs
             },
             executors,
+            rules,
             final_jobs,
             warnings,
             planner: Options {
@@ -194,6 +226,24 @@ impl Settings {
     pub fn is_settings_file(&self, path: &[u8]) -> bool {
         let named = |path: &[u8]| path.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec);
         self.file_path.as_ref().is_some_and(|file| named(path) == named(file.as_os_str().as_encoded_bytes()))
+    }
+
+    /// What packages say about their own jobs, as far as it makes sense.
+    pub fn packages(&self, says: &[(AttributePath, Map<String, Value>)]) -> Packages {
+        let contexts = self.file.contexts();
+        let mut packages = Packages::default();
+        for (attribute, says) in says {
+            let said = package::read(says, &self.executors, contexts.as_deref());
+            let name = printable(&attribute.to_string());
+            packages.warnings.extend(said.warnings.iter().map(|warning| format!("attribute `{name}`: {warning}")));
+            if said.disabled {
+                packages.disabled.push(attribute.clone());
+            }
+            if !said.wishes.is_empty() {
+                packages.wishes.insert(attribute.clone(), said.wishes);
+            }
+        }
+        packages
     }
 
     /// How the jobs of a configuration pass on what they build.

@@ -47,17 +47,18 @@ fn all_kinds() -> (Plan, Options) {
     }
     jobs[6].image = Some("cimg/base:2026.08".into());
     let mut options = options();
-    let machine = |name: &str, image: &str, class: &str| Executor {
+    let machine = |name: &str, machine, image: &str, class: &str| Executor {
         name: name.into(),
-        machine: Machine::LinuxVm,
+        machine,
         systems: vec!["x86_64-linux".into()],
         image: image.into(),
         resource_class: class.into(),
         cores: 4,
         credits_per_minute: 20,
+        ..Executor::default()
     };
-    options.executors.push(machine("vm", "ubuntu-2404:current", "large"));
-    options.executors.push(machine("runner", "", "acme/builders"));
+    options.executors.push(machine("vm", Machine::LinuxVm, "ubuntu-2404:current", "large"));
+    options.executors.push(machine("runner", Machine::SelfHosted, "", "acme/builders"));
     options.downloads.push(Download {
         system: "aarch64-darwin".into(),
         version: "0.1.0".into(),

@@ -16,7 +16,7 @@ use std::process::Command;
 use synthetic::Random;
 
 /// Runs `nixdag plan --format json` on a recorded evaluation.
-fn plan(roots: &Path, dir: &Path, available: &HashSet<String>) -> Vec<u8> {
+fn plan(roots: &Path, dir: &Path, available: &HashSet<String>, settings: &Path) -> Vec<u8> {
     let list = tempfile::NamedTempFile::new().unwrap();
     let mut lines: Vec<&str> = available.iter().map(String::as_str).collect();
     lines.sort_unstable();
@@ -28,6 +28,8 @@ fn plan(roots: &Path, dir: &Path, available: &HashSet<String>) -> Vec<u8> {
         .arg(dir)
         .arg("--available")
         .arg(list.path())
+        .arg("--settings")
+        .arg(settings)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -38,6 +40,19 @@ fn read_roots(path: &Path) -> BTreeMap<Vec<String>, String> {
     let json: BTreeMap<String, String> = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     json.into_iter().map(|(key, path)| (key.split('.').map(Into::into).collect(), path)).collect()
 }
+
+/// Rules that cut every graph into many kinds of jobs.
+const RULES: &str = "
+executors:
+  big: { resource_class: 2xlarge }
+  auto: { resource_class: auto }
+rules:
+  - { match: { attribute: 'packages.x.t{1,4}' }, never_group: true }
+  - { match: { attribute: 'packages.x.t{2,5}' }, resource_class: xlarge, timeout: 30m }
+  - { match: { attribute: 'packages.x.t3', system: x86_64-linux }, executor: big, context: secrets }
+  - { match: { name: 'n*[05]' }, retries: 2 }
+  - { match: { name: 'n*7', system: x86_64-linux }, executor: auto }
+";
 
 #[test]
 fn made_up_graphs() {
@@ -72,7 +87,9 @@ fn made_up_graphs() {
 
         let roots = read_roots(&roots_file);
         let closure = contract::read_closure(roots.values().map(String::as_str), dir.path());
-        let text = plan(&roots_file, dir.path(), &available);
+        let settings = dir.path().join("nixdag.yml");
+        fs::write(&settings, if floating == 0 && random.chance(40) { RULES } else { "" }).unwrap();
+        let text = plan(&roots_file, dir.path(), &available, &settings);
         let checked = std::panic::catch_unwind(|| {
             let plan = contract::check(&text, &roots, &closure, &available);
             let needed = contract::needed(&closure, roots.values().map(String::as_str), &available);
@@ -99,7 +116,11 @@ fn made_up_graphs() {
             }
         });
         assert!(checked.is_ok(), "seed {seed}");
-        assert_eq!(text, plan(&roots_file, dir.path(), &available), "seed {seed}: the same input gives the same bytes");
+        assert_eq!(
+            text,
+            plan(&roots_file, dir.path(), &available, &settings),
+            "seed {seed}: the same input gives the same bytes"
+        );
     }
 }
 
@@ -116,7 +137,7 @@ fn what_is_available_is_never_in_the_way() {
         let mut available = HashSet::new();
         let mut before = usize::MAX;
         for _ in 0..6 {
-            let text = plan(&roots_file, dir.path(), &available);
+            let text = plan(&roots_file, dir.path(), &available, Path::new("/dev/null"));
             let needed = serde_json::from_slice::<contract::Plan>(&text).unwrap().estimates.needed;
             assert!(needed <= before, "seed {seed}");
             before = needed;
@@ -171,7 +192,7 @@ fn check_real(name: &str, library: &str) {
     let rest: HashSet<String> = rest.flat_map(|(_, drv)| drv.outputs.values().flatten().cloned()).collect();
 
     for (what, available) in [("everything to build", HashSet::new()), (library, rest)] {
-        let text = plan(&roots_file, &dir, &available);
+        let text = plan(&roots_file, &dir, &available, Path::new("/dev/null"));
         let plan = contract::check(&text, &roots, &closure, &available);
         let estimates = &plan.estimates;
         for strategy in [&estimates.plan, &estimates.flat, &estimates.ordered, &estimates.per_derivation] {
@@ -243,7 +264,7 @@ fn scenarios() {
         let roots_file = folder.join("roots.json");
         let available: HashSet<String> =
             fs::read_to_string(folder.join("available")).unwrap().lines().map(Into::into).collect();
-        let text = plan(&roots_file, &dir, &available);
+        let text = plan(&roots_file, &dir, &available, Path::new("/dev/null"));
         let roots = read_roots(&roots_file);
         let closure = contract::read_closure(roots.values().map(String::as_str), &dir);
         let plan = contract::check(&text, &roots, &closure, &available);

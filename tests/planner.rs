@@ -37,6 +37,7 @@ fn problem(rows: &[Row]) -> Problem {
         cheap: rows.iter().map(|row| row.3 == Fetch).collect(),
         target: rows.iter().map(|row| row.3 == Target).collect(),
         system: vec![0; rows.len()],
+        portable: vec![false; rows.len()],
         floating: vec![false; rows.len()],
         name_rank: (0..rows.len() as u32).collect(),
     }

@@ -25,6 +25,7 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
         None => attribute::find(&args.attribute, &known, &system::current())?.clone(),
     };
     let mut explanation = explain::explain(plan, &target, &planned.targets, planned.base.as_ref());
+    explanation.decided_by = planned.made.decisions.get(&target).map(ToString::to_string);
     if let Err(error) = look_closer(&mut explanation, &planned, &settings) {
         eprintln!("warning: the derivations are not at hand, so this is what the plan tells: {error:#}");
     }

@@ -11,6 +11,7 @@ mod generate;
 mod graph;
 mod plan;
 mod report;
+mod schema;
 mod stages;
 
 use anyhow::Result;
@@ -45,6 +46,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Build(args) => build::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Continue(args) => continue_pipeline::run(&args),
+        Command::Schema => schema::run(),
         Command::Completions { shell } => completions::run(shell),
     }
 }

@@ -1,5 +1,6 @@
 //! The stages from settings to a plan, as every planning command runs them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -18,6 +19,8 @@ use crate::pattern::{Pattern, Segment};
 use crate::plan::final_job::{self, Task};
 use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
+use crate::plan::placement::Fleet;
+use crate::plan::rules::Wishes;
 use crate::plan::{Base, EvaluationError, FlakeSource, Plan, finals, json};
 use crate::settings::{Settings, Source};
 use crate::target::{Target, read_roots};
@@ -28,6 +31,10 @@ struct Evaluated {
     targets: Vec<Target>,
     excluded: Vec<AttributePath>,
     errors: Vec<EvaluationError>,
+    /// Targets that are left out because their packages say so.
+    disabled: Vec<Target>,
+    /// Where packages say that they are to be built, and how.
+    packages: BTreeMap<AttributePath, Wishes>,
 }
 
 /// Makes the plan that the settings ask for, or reads it.
@@ -48,7 +55,7 @@ pub(super) struct Planned {
 
 impl From<Plan> for Planned {
     fn from(plan: Plan) -> Self {
-        let made = Made { plan, notes: Vec::new(), others: Vec::new() };
+        let made = Made { plan, notes: Vec::new(), others: Vec::new(), decisions: BTreeMap::new() };
         Self { made, targets: Vec::new(), base: None }
     }
 }
@@ -107,9 +114,10 @@ fn make_plan(
         needed: needed_by_jobs,
         unaffected: compared.unaffected,
         excluded: evaluated.excluded,
+        disabled: evaluated.disabled,
         errors: evaluated.errors,
         caches,
-        executors: &settings.executors,
+        fleet: Fleet { executors: &settings.executors, rules: &settings.rules, packages: &evaluated.packages },
         costs: &settings.costs,
         options: &settings.planner,
         also,
@@ -178,12 +186,20 @@ fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
             "warning: {count} attributes are left out as they do not evaluate (leave them out with `--exclude`, or make it fatal with `--strict`)"
         ),
     }
+    let packages = settings.packages(&evaluation.says);
+    for warning in &packages.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let (disabled, targets) =
+        evaluation.targets.into_iter().partition(|target| packages.disabled.contains(&target.attribute));
     let errors = evaluation.errors.into_iter();
     Ok(Evaluated {
         flake: Some(FlakeSource { url: evaluation.flake.url, revision: evaluation.flake.revision }),
-        targets: evaluation.targets,
+        targets,
+        disabled,
         excluded: evaluation.excluded,
         errors: errors.map(|error| EvaluationError { target: error.attribute, message: error.message }).collect(),
+        packages: packages.wishes,
     })
 }
 
@@ -214,7 +230,14 @@ fn recorded(path: &Path, settings: &Settings) -> Result<Evaluated> {
             if selected.is_empty() { "" } else { ", and no `--select` pattern matches one of them" }
         );
     }
-    Ok(Evaluated { flake: None, targets: taken, excluded, errors: Vec::new() })
+    Ok(Evaluated {
+        flake: None,
+        targets: taken,
+        excluded,
+        errors: Vec::new(),
+        disabled: Vec::new(),
+        packages: BTreeMap::new(),
+    })
 }
 
 /// A pattern without globs names an attribute, which must be there.

@@ -33,6 +33,8 @@ pub struct Explanation {
     pub verdict: Verdict,
     /// The job that builds it.
     pub job: Option<JobSummary>,
+    /// Who decided what its job runs on; none where a plan was read from a file.
+    pub decided_by: Option<String>,
     /// Of its closure, itself included; none where the derivations are not at hand.
     pub closure: Option<Closure>,
     /// What waits for its job.
@@ -182,6 +184,7 @@ pub fn explain(
         attributes: attributes.into_iter().collect(),
         verdict,
         job: owner.map(|(index, job)| summary(plan, target, index, job)),
+        decided_by: None,
         closure: None,
         delays: owner.map(|(index, _)| delays(plan, index)).unwrap_or_default(),
         change: base.and_then(|base| difference(target, derivation.as_deref()?, base, evaluated)),

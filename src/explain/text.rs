@@ -33,7 +33,7 @@ pub fn write(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> 
     }
     writeln!(out, "\n{}", verdict(explanation))?;
     if let Some(job) = &explanation.job {
-        write_job(job, out)?;
+        write_job(job, explanation.decided_by.as_deref(), out)?;
     }
     if let Some(Closure { derivations, built }) = explanation.closure {
         writeln!(out, "  it is made of {}, of which jobs build {built}", count(derivations, "derivation"))?;
@@ -52,12 +52,13 @@ fn verdict(explanation: &Explanation) -> String {
     match &explanation.verdict {
         Verdict::Built => format!("built in job `{job}`: its outputs are not available"),
         Verdict::Skipped { reason, place } => {
+            let said = place.as_ref().map(|place| format!(": {}", printable(place))).unwrap_or_default();
             let place = place.as_ref().map(|place| format!(" in {}", printable(place))).unwrap_or_default();
             let why = match reason {
                 SkipReason::Available => format!("skipped: its outputs are available{place}"),
                 SkipReason::Unaffected => "skipped: the change does not touch it".to_owned(),
-                SkipReason::Excluded => "skipped: it is excluded".to_owned(),
-                SkipReason::NoExecutor => "skipped: no executor builds it or something below it".to_owned(),
+                SkipReason::Excluded => format!("skipped: it is excluded{said}"),
+                SkipReason::NoExecutor => format!("skipped: no executor builds it{said}"),
             };
             match &explanation.job {
                 Some(_) => format!("{why}; job `{job}` builds it all the same, as others need it"),
@@ -75,13 +76,16 @@ fn verdict(explanation: &Explanation) -> String {
     }
 }
 
-fn write_job(job: &JobSummary, out: &mut impl Write) -> io::Result<()> {
+fn write_job(job: &JobSummary, decided_by: Option<&str>, out: &mut impl Write) -> io::Result<()> {
     let machine: Vec<&str> = [Some(&job.system), job.executor.as_ref(), job.resource_class.as_ref()]
         .into_iter()
         .flatten()
         .map(String::as_str)
         .collect();
     writeln!(out, "  the job runs on {}", printable(&machine.join(", ")))?;
+    if let Some(decided_by) = decided_by {
+        writeln!(out, "  that is decided by {decided_by}")?;
+    }
     let from = match job.estimate.from {
         EstimateSource::History => "as recorded",
         EstimateSource::Derivation | EstimateSource::Default => "a guess",

@@ -25,6 +25,17 @@ enum Piece {
 
 /// Reads a pattern; an error names the pattern and the character (from 1) at fault.
 pub fn alternatives(text: &str) -> Result<Vec<Vec<Segment>>> {
+    distinct(text, |tokens| tokens)
+}
+
+/// Reads a glob over one name, dots included.
+pub fn names(text: &str) -> Result<Vec<Vec<Segment>>> {
+    let letter = |token| if token == Token::Dot { Token::Char('.') } else { token };
+    distinct(text, |tokens| tokens.into_iter().map(letter).collect())
+}
+
+/// The distinct alternatives, their tokens changed before they are cut into segments.
+fn distinct(text: &str, change: impl Fn(Vec<Token>) -> Vec<Token>) -> Result<Vec<Vec<Segment>>> {
     let mut parser = Parser { text, chars: text.chars().collect(), at: 0, nesting: 0 };
     let pieces = parser.sequence()?;
     if parser.at < parser.chars.len() {
@@ -34,7 +45,7 @@ pub fn alternatives(text: &str) -> Result<Vec<Vec<Segment>>> {
     let mut seen = HashSet::new();
     let mut alternatives = Vec::new();
     for tokens in expand(text, &pieces)? {
-        let alternative = segments(text, tokens)?;
+        let alternative = segments(text, change(tokens))?;
         if seen.insert(alternative.clone()) {
             alternatives.push(alternative);
         }

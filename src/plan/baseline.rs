@@ -296,6 +296,7 @@ mod tests {
             cheap: vec![false; count],
             target,
             system: vec![ANY_SYSTEM; count],
+            portable: vec![false; count],
             floating: vec![false; count],
             name_rank: vec![0; count],
         }

@@ -4,6 +4,8 @@
 //! 1 s, any other 60 s (also one that asks for `big-parallel`), a job's start 45 s, a workspace's layer 0.5 s; what a derivation leaves is 20 MB, and moving it takes no time.
 //! Each can be set: `costs` in `nixdag.yml`, `--cost`.
 
+use std::collections::BTreeMap;
+
 use super::history::History;
 use super::problem::Millis;
 use super::{Estimate, EstimateSource};
@@ -30,6 +32,8 @@ pub struct CostModel {
     pub layer: Millis,
     /// Jobs that run at once. 80 is the default of CircleCI's Performance plan (Free 30, Scale 200).
     pub concurrency: usize,
+    /// Credits a minute by resource class, over what is known of the class.
+    pub credits: BTreeMap<String, u32>,
     /// Durations of earlier pipelines, which come before all assumptions.
     pub history: History,
 }
@@ -46,6 +50,7 @@ impl Default for CostModel {
             bandwidth: 0,
             layer: 500,
             concurrency: 80,
+            credits: BTreeMap::new(),
             history: History::default(),
         }
     }

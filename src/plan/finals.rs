@@ -20,6 +20,7 @@ use crate::executor::Executor;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
 use crate::pattern::Pattern;
+use crate::provider::circleci::classes;
 
 /// What final jobs are made of.
 #[derive(Clone, Copy, Debug)]
@@ -364,8 +365,8 @@ impl<'a> Finals<'a> {
             requires: direct.difference(&below).copied().collect(),
             inputs: direct.union(&below).copied().collect(),
             executor: executor.map(|executor| executor.name.clone()),
-            image: executor.map(|executor| executor.image.clone()),
-            resource_class: executor.map(|executor| executor.resource_class.clone()),
+            image: executor.map(|executor| executor.image.clone()).filter(|image| !image.is_empty()),
+            resource_class: executor.map(|executor| classes::plain(executor).to_owned()),
             options: JobOptions::default(),
             estimate: Estimate { duration: self.inputs.costs.start_up, from: EstimateSource::Default },
         }

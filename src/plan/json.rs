@@ -286,6 +286,7 @@ impl References<'_> {
             found.dedup();
             Ok(found)
         };
+        job.options.check().with_context(|| format!("job `{}` of the plan", job.id))?;
         let (requires, inputs) = (resolve(job.requires)?, resolve(job.inputs)?);
         for path in job.derivations.iter().chain(&job.co_located) {
             let (dir, _) = store_path::split(path).with_context(|| format!("job `{}` of the plan", job.id))?;

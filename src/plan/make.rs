@@ -1,6 +1,6 @@
 //! Planning from end to end: targets and needed derivations in, a [`Plan`] out.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -12,8 +12,9 @@ use super::model::{Granularity, Model, Options};
 use super::names::{self, Naming};
 use super::needed::{BUILTIN, NeededGraph};
 use super::partition::partition;
+use super::placement::{Decision, Fleet, Placements, place};
 use super::prices::Prices;
-use super::problem::{ANY_SYSTEM, JobNodes, Node, Partition, Problem};
+use super::problem::{ANY_SYSTEM, JobNodes, Node, Partition};
 use super::simulate::{Simulation, lower_bound, simulate};
 use super::{
     Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, HandOffKind, Job,
@@ -21,7 +22,6 @@ use super::{
 };
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
-use crate::executor::Executor;
 use crate::graph::{DrvId, Graph};
 use crate::nix::binary_cache::Reliance;
 use crate::target::Target;
@@ -43,12 +43,14 @@ pub struct Inputs<'a> {
     pub unaffected: Vec<Target>,
     /// Attributes that were selected and then left out.
     pub excluded: Vec<AttributePath>,
+    /// Targets that are left out because their packages say so.
+    pub disabled: Vec<Target>,
     /// Attributes that did not evaluate.
     pub errors: Vec<EvaluationError>,
     /// The caches that the plan counts on.
     pub caches: Reliance,
-    /// The machines that the provider offers.
-    pub executors: &'a [Executor],
+    /// The machines that the provider offers, and what decides who is built on which.
+    pub fleet: Fleet<'a>,
     /// Assumptions about time.
     pub costs: &'a CostModel,
     /// What the planner is asked for.
@@ -68,6 +70,8 @@ pub struct Made {
     pub notes: Vec<String>,
     /// What plans of other granularities would take.
     pub others: Vec<(Granularity, Strategy)>,
+    /// Who decided where each target is built; nobody where the plan was read from a file.
+    pub decisions: BTreeMap<AttributePath, Decision>,
 }
 
 /// Makes the plan. The same inputs give the same plan, byte for byte.
@@ -80,15 +84,21 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         mut needed,
         unaffected,
         excluded,
+        disabled,
         errors,
         caches,
-        executors,
+        fleet,
         costs,
         options,
         also,
         workspace,
     } = inputs;
-    let unbuildable = drop_unbuildable(graph, targets, &mut needed, executors);
+    let mut of_drv: BTreeMap<DrvId, Vec<&AttributePath>> = BTreeMap::new();
+    for (attribute, id) in targets {
+        of_drv.entry(*id).or_default().push(attribute);
+    }
+    let placements = place(graph, &needed, &of_drv, &fleet, costs)?;
+    let unbuildable = drop_unbuildable(graph, targets, &mut needed, &placements);
 
     let mut skipped: Vec<Skipped> = excluded
         .into_iter()
@@ -100,32 +110,47 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         reason: SkipReason::Unaffected,
         place: None,
     }));
+    skipped.extend(disabled.into_iter().map(|target| Skipped {
+        target: target.attribute,
+        derivation: Some(target.drv_path.into()),
+        reason: SkipReason::Excluded,
+        place: Some("its package says `disable`".into()),
+    }));
     let mut attributes: BTreeMap<DrvId, Vec<&AttributePath>> = BTreeMap::new();
     for (attribute, id) in targets {
-        if needed.has(*id) && !unbuildable.contains(id) {
+        let lacking = unbuildable.get(id);
+        if needed.has(*id) && lacking.is_none() {
             attributes.entry(*id).or_default().push(attribute);
         } else {
             skipped.push(Skipped {
                 target: attribute.clone(),
                 derivation: Some(graph.path(*id).into()),
-                reason: if unbuildable.contains(id) { SkipReason::NoExecutor } else { SkipReason::Available },
-                place: needed.place(*id).map(str::to_owned),
+                reason: if lacking.is_some() { SkipReason::NoExecutor } else { SkipReason::Available },
+                place: lacking.cloned().or_else(|| needed.place(*id).map(str::to_owned)),
             });
         }
     }
     skipped.sort_by(|a, b| a.target.cmp(&b.target));
 
     let target_drvs: Vec<DrvId> = attributes.keys().copied().collect();
-    let small = NeededGraph::new(graph, &needed, &target_drvs, costs);
-    let (model, prices) = machines(&small.systems, executors, costs, workspace);
+    let small = NeededGraph::new(graph, &needed, &target_drvs, &placements, costs);
+    let (model, prices) = machines(&placements, costs, workspace);
     let problem = &small.problem;
     let options = &Options { durations_recorded: are_recorded(&small.estimates), ..options.clone() };
     let planned = partition(problem, &model, options);
-    let (answer, notes) = (on_machines(problem, planned.partition), planned.notes);
+    let answer = on_machines(planned.partition, &placements);
+    let mut notes = planned.notes;
+    notes.extend(placements.warnings.iter().cloned());
 
     let systems: HashSet<&str> =
         targets.iter().map(|(_, id)| &*graph.node(*id).system).filter(|&system| system != BUILTIN).collect();
-    let namer = Namer { graph, small: &small, attributes: &attributes, many_systems: systems.len() > 1 };
+    let namer = Namer {
+        graph,
+        small: &small,
+        placements: &placements,
+        attributes: &attributes,
+        many_systems: systems.len() > 1,
+    };
     let job_names = names::assign(&answer.jobs.iter().map(|job| namer.naming(job)).collect::<Vec<_>>());
     let mut by_id: Vec<usize> = (0..answer.jobs.len()).collect();
     by_id.sort_unstable_by_key(|&job| &job_names[job].id);
@@ -138,8 +163,6 @@ pub fn make(inputs: Inputs) -> Result<Made> {
     let job_graph = JobGraph::new(&direct, &rank)?;
 
     let paths: Vec<Arc<str>> = small.drvs.iter().map(|&id| graph.path(id).into()).collect();
-    // A job of nothing but `builtin` runs on the first machine that there is.
-    let anywhere = executors.iter().flat_map(|executor| &executor.systems).next().map_or(BUILTIN, String::as_str);
     let mut jobs = Vec::with_capacity(answer.jobs.len());
     let plan = strategy(&answer, &simulation, &prices);
     for ((&number, requires), inputs) in job_graph.order.iter().zip(&job_graph.requires).zip(&job_graph.inputs) {
@@ -147,23 +170,22 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         let built = merge(&nodes.owned, &nodes.co_located);
         ensure!(!built.is_empty(), "job {number} builds nothing");
         let duration = simulation.end[number as usize] - simulation.start[number as usize];
-        let system = small.systems.get(usize::from(nodes.system)).map_or(anywhere, |system| system);
-        let executor = executor_of(executors, system);
+        let placement = placements.list.get(usize::from(nodes.system));
         let list = |nodes: &[Node]| nodes.iter().map(|&node| paths[node as usize].clone()).collect();
         let job_index = |jobs: &[u32]| jobs.iter().map(|&job| JobIndex(job)).collect();
         jobs.push(Job {
             id: job_names[number as usize].id.clone(),
             name: job_names[number as usize].name.clone(),
-            system: system.into(),
+            system: placement.map_or(BUILTIN, |placement| &placement.system).into(),
             targets: namer.targets(nodes).cloned().collect(),
             derivations: list(&nodes.owned),
             co_located: list(&nodes.co_located),
             requires: job_index(requires),
             inputs: job_index(inputs),
-            executor: executor.map(|executor| executor.name.clone()),
-            image: executor.map(|executor| executor.image.clone()),
-            resource_class: executor.map(|executor| executor.resource_class.clone()),
-            options: JobOptions {},
+            executor: placement.map(|placement| placement.executor.clone()),
+            image: placement.and_then(|placement| placement.image.clone()),
+            resource_class: placement.map(|placement| placement.resource_class.clone()),
+            options: placement.map_or_else(JobOptions::default, |placement| placement.options.clone()),
             estimate: Estimate {
                 duration,
                 from: built
@@ -205,12 +227,13 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         .iter()
         .map(|&granularity| {
             let options = Options { granularity, ..options.clone() };
-            let other = on_machines(problem, partition(problem, &model, &options).partition);
+            let other = on_machines(partition(problem, &model, &options).partition, &placements);
             let simulation = simulate(problem, &other, &direct_inputs(problem, &other)?, &model);
             Ok((granularity, strategy(&other, &simulation, &prices)))
         })
         .collect::<Result<_>>()?;
-    Ok(Made { plan, notes, others })
+    let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
+    Ok(Made { plan, notes, others, decisions: decided.collect() })
 }
 
 /// True where most of the builds have been timed before: a plan made from guesses keeps a reserve, one made from records does not.
@@ -221,11 +244,10 @@ fn are_recorded(estimates: &[Estimate]) -> bool {
 }
 
 /// Gives the jobs that anybody could run to the machines that have the most to do.
-fn on_machines(problem: &Problem, mut partition: Partition) -> Partition {
-    let main = main_system(problem.system.iter().copied());
+fn on_machines(mut partition: Partition, placements: &Placements) -> Partition {
     for job in &mut partition.jobs {
         if job.system == ANY_SYSTEM {
-            job.system = main;
+            job.system = placements.anywhere;
         }
     }
     partition
@@ -243,60 +265,51 @@ fn strategy(partition: &Partition, simulation: &Simulation, prices: &Prices) -> 
     }
 }
 
-/// Takes the targets away whose needed closure holds a derivation that no executor builds; gives them.
+/// Takes the targets away whose needed closure holds a derivation that no executor builds; gives them, with what is lacking.
 fn drop_unbuildable(
     graph: &Graph,
     targets: &[(AttributePath, DrvId)],
     needed: &mut Needed,
-    executors: &[Executor],
-) -> HashSet<DrvId> {
-    let known: HashSet<&str> =
-        executors.iter().flat_map(|executor| &executor.systems).map(String::as_str).chain([BUILTIN]).collect();
-    let mut blocked = vec![false; graph.len()];
-    let mut any = false;
+    placements: &Placements,
+) -> BTreeMap<DrvId, String> {
+    if placements.lacking.is_empty() {
+        return BTreeMap::new();
+    }
+    // What is at fault for each derivation that cannot be built: itself, or the first one below it.
+    let mut at_fault: Vec<Option<DrvId>> = vec![None; graph.len()];
     for id in needed.ids() {
-        let inputs = graph.inputs(id).iter().any(|input| needed.has(input.drv) && blocked[input.drv.at()]);
-        blocked[id.at()] = inputs || !known.contains(&*graph.node(id).system);
-        any |= blocked[id.at()];
+        let below = graph.inputs(id).iter().filter(|input| needed.has(input.drv));
+        let below = below.filter_map(|input| at_fault[input.drv.at()]).next();
+        at_fault[id.at()] = if placements.lacking.contains_key(&id) { Some(id) } else { below };
     }
-    if !any {
-        return HashSet::new();
-    }
-    let (dropped, kept): (Vec<DrvId>, Vec<DrvId>) = targets.iter().map(|(_, id)| *id).partition(|id| blocked[id.at()]);
+    let (dropped, kept): (Vec<DrvId>, Vec<DrvId>) =
+        targets.iter().map(|(_, id)| *id).partition(|id| at_fault[id.at()].is_some());
     needed.restrict(graph, &kept);
-    dropped.into_iter().collect()
-}
-
-fn executor_of<'a>(executors: &'a [Executor], system: &str) -> Option<&'a Executor> {
-    executors.iter().find(|executor| executor.systems.iter().any(|has| has == system))
+    dropped
+        .into_iter()
+        .filter_map(|id| {
+            let fault = at_fault[id.at()]?;
+            let lacking = placements.lacking.get(&fault)?;
+            let below = if fault == id { String::new() } else { format!("`{}` needs ", graph.node(fault).name()) };
+            Some((id, format!("{below}{lacking}")))
+        })
+        .collect()
 }
 
 /// The machines of the problem's systems and what they cost.
-fn machines(systems: &[Arc<str>], executors: &[Executor], costs: &CostModel, workspace: bool) -> (Model, Prices) {
-    let found: Vec<Option<&Executor>> = systems.iter().map(|system| executor_of(executors, system)).collect();
-    let cores = |executor: &Executor| executor.cores.max(1) as usize;
+fn machines(placements: &Placements, costs: &CostModel, workspace: bool) -> (Model, Prices) {
+    let list = &placements.list;
+    let anywhere = list.get(usize::from(placements.anywhere));
     let model = Model {
         start_up: costs.start_up,
         layer: if workspace { costs.layer } else { 0 },
         fetch: costs.transfer(),
         whole_layers: workspace,
         concurrency: costs.concurrency,
-        slots: found.iter().map(|executor| executor.map_or(1, cores)).collect(),
-        default_slots: executors.first().map_or(1, cores),
+        slots: list.iter().map(|placement| placement.cores as usize).collect(),
+        default_slots: anywhere.map_or(1, |placement| placement.cores as usize),
     };
-    (model, Prices(found.iter().map(|executor| executor.map_or(0, |executor| executor.credits_per_minute)).collect()))
-}
-
-/// The system that most derivations have: derivations that anybody can build go there.
-fn main_system(systems: impl Iterator<Item = u16>) -> u16 {
-    let mut count: HashMap<u16, usize> = HashMap::new();
-    for system in systems.filter(|&system| system != ANY_SYSTEM) {
-        *count.entry(system).or_default() += 1;
-    }
-    count
-        .into_iter()
-        .max_by_key(|&(system, count)| (count, std::cmp::Reverse(system)))
-        .map_or(ANY_SYSTEM, |(system, _)| system)
+    (model, Prices(list.iter().map(|placement| placement.credits_per_minute).collect()))
 }
 
 fn merge(a: &[Node], b: &[Node]) -> Vec<Node> {
@@ -309,6 +322,7 @@ fn merge(a: &[Node], b: &[Node]) -> Vec<Node> {
 struct Namer<'a> {
     graph: &'a Graph,
     small: &'a NeededGraph,
+    placements: &'a Placements,
     attributes: &'a BTreeMap<DrvId, Vec<&'a AttributePath>>,
     many_systems: bool,
 }
@@ -327,7 +341,8 @@ impl<'a> Namer<'a> {
 
     fn naming(&self, job: &JobNodes) -> Naming {
         let problem = &self.small.problem;
-        let system = self.small.systems.get(usize::from(job.system)).map_or(BUILTIN, |system| system);
+        let placement = self.placements.list.get(usize::from(job.system));
+        let system = placement.map_or(BUILTIN, |placement| &placement.system);
         let name = |node: Node| self.graph.node(self.small.drvs[node as usize]).name();
         let mut completed: Vec<&AttributePath> =
             job.owned.iter().filter_map(|&node| names::representative(self.attributes(node).iter().copied())).collect();

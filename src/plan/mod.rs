@@ -16,10 +16,13 @@ pub mod model;
 pub mod names;
 pub mod needed;
 pub mod nothing;
+pub mod options;
 pub mod partition;
+pub mod placement;
 pub mod prices;
 pub mod problem;
 pub mod restored;
+pub mod rules;
 pub mod simulate;
 
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::attribute::AttributePath;
 use crate::nix::binary_cache::Reliance;
 use final_job::FinalJob;
+pub use options::JobOptions;
 use problem::Millis;
 
 /// Index of a job: in [`Plan::jobs`], and behind these in [`Plan::final_jobs`].
@@ -157,10 +161,6 @@ pub struct Job {
     pub estimate: Estimate,
 }
 
-/// What settings add to a job.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobOptions {}
-
 /// A predicted duration and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Estimate {
@@ -192,7 +192,7 @@ pub struct Skipped {
     pub derivation: Option<Arc<str>>,
     /// Why.
     pub reason: SkipReason,
-    /// The cache that has it, where that is the reason and known.
+    /// The cache that has it; for [`SkipReason::NoExecutor`] what is lacking, for [`SkipReason::Excluded`] who says so; where that is known.
     #[serde(rename = "where")]
     pub place: Option<String>,
 }
@@ -207,7 +207,7 @@ pub enum SkipReason {
     Unaffected,
     /// `--exclude` names it.
     Excluded,
-    /// No executor builds its system.
+    /// No executor builds it, or something that it needs.
     NoExecutor,
 }
 
@@ -305,7 +305,7 @@ mod tests {
             executor: None,
             image: None,
             resource_class: None,
-            options: JobOptions {},
+            options: JobOptions::default(),
             estimate: Estimate { duration: seconds * 1000, from: EstimateSource::Default },
         }
     }

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::attribute::AttributePath;
+use crate::pattern::short;
 use crate::printable::printable;
 
 /// Names and ids that providers keep for themselves, in lower case.
@@ -38,12 +39,20 @@ pub struct JobName {
     pub id: String,
 }
 
-/// The short form of an attribute: without `packages` and without the system where that is also the derivation's.
+/// The short form of an attribute: without `packages` or `legacyPackages` and without the system where that is also the derivation's,
+/// so that what is left says which package of which cross system it is; and without what leads from a configuration to what builds it.
 pub fn label(attribute: &AttributePath, system: &str) -> String {
+    if let Some(names) = short::configuration(attribute.names()) {
+        return AttributePath(names.to_vec()).to_string();
+    }
     match attribute.names() {
         [kind, on, rest @ ..] if on == system && !rest.is_empty() => {
             let rest: AttributePath = rest.iter().cloned().collect();
-            if kind == "packages" { rest.to_string() } else { format!("{}.{rest}", AttributePath(vec![kind.clone()])) }
+            if kind == "packages" || kind == "legacyPackages" {
+                rest.to_string()
+            } else {
+                format!("{}.{rest}", AttributePath(vec![kind.clone()]))
+            }
         }
         _ => attribute.to_string(),
     }
@@ -213,6 +222,10 @@ mod tests {
         assert_eq!(label(&path("checks.x86_64-linux.\"a.b\""), "x86_64-linux"), "checks.\"a.b\"");
         assert_eq!(label(&path("packages.aarch64-linux.hello"), "x86_64-linux"), "packages.aarch64-linux.hello");
         assert_eq!(label(&path("hello"), "x86_64-linux"), "hello");
+        let cross = path("legacyPackages.x86_64-linux.pkgsCross.musl64.hello");
+        assert_eq!(label(&cross, "x86_64-linux"), "pkgsCross.musl64.hello");
+        let host = path("nixosConfigurations.web.config.system.build.toplevel");
+        assert_eq!(label(&host, "x86_64-linux"), "nixosConfigurations.web");
         let all = [path("packages.x.default"), path("packages.x.hello"), path("packages.x.zz")];
         assert_eq!(representative(&all), Some(&all[1]));
     }

@@ -1,12 +1,12 @@
 //! The needed derivations as a [`Problem`]: dense numbers, durations, systems.
 //!
-//! In: the graph, what is needed, the targets and the cost model. Out: the problem and, beside it, what turns its nodes back into
-//! derivations.
+//! In: the graph, what is needed, the targets, where each derivation is built, and the cost model. Out: the problem and, beside it,
+//! what turns its nodes back into derivations.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use super::estimate::CostModel;
+use super::placement::Placements;
 use super::problem::{ANY_SYSTEM, Adjacency, Node, Problem, System};
 use super::{Estimate, EstimateSource};
 use crate::availability::Needed;
@@ -24,13 +24,11 @@ pub struct NeededGraph {
     pub drvs: Vec<DrvId>,
     /// How long each node takes, and who says so.
     pub estimates: Vec<Estimate>,
-    /// Names of the systems, by number.
-    pub systems: Vec<Arc<str>>,
 }
 
 impl NeededGraph {
     /// Numbers the needed derivations in the graph's order, in which inputs stand before consumers.
-    pub fn new(graph: &Graph, needed: &Needed, targets: &[DrvId], costs: &CostModel) -> Self {
+    pub fn new(graph: &Graph, needed: &Needed, targets: &[DrvId], placements: &Placements, costs: &CostModel) -> Self {
         let drvs: Vec<DrvId> = needed.ids().collect();
         let mut number: HashMap<DrvId, Node> = HashMap::with_capacity(drvs.len());
         for (node, &id) in drvs.iter().enumerate() {
@@ -47,12 +45,7 @@ impl NeededGraph {
                 .map(|&id| graph.inputs(id).iter().filter_map(|input| number.get(&input.drv).copied()).collect()),
         );
 
-        let names: BTreeMap<&str, ()> = drvs.iter().map(|&id| (&*graph.node(id).system, ())).collect();
-        let systems: Vec<Arc<str>> = names.into_keys().filter(|&name| name != BUILTIN).map(Into::into).collect();
-        let numbers: HashMap<&str, System> =
-            systems.iter().enumerate().map(|(index, name)| (&**name, index as System)).collect();
-        let system =
-            drvs.iter().map(|&id| numbers.get(&*graph.node(id).system).copied().unwrap_or(ANY_SYSTEM)).collect();
+        let system: Vec<System> = drvs.iter().map(|id| placements.of.get(id).copied().unwrap_or(ANY_SYSTEM)).collect();
 
         let estimates: Vec<Estimate> = drvs
             .iter()
@@ -86,9 +79,34 @@ impl NeededGraph {
             cheap,
             target,
             system,
+            portable: portable(graph, &drvs, &number, placements),
             floating: drvs.iter().map(|&id| graph.node(id).is_floating()).collect(),
             name_rank,
         };
-        Self { problem, drvs, estimates, systems }
+        Self { problem, drvs, estimates }
     }
+}
+
+/// The nodes that each of their consumers can build too: a cheap one, of the same system, that needs nothing special, and whose cheap
+/// inputs are like it, since they come along.
+fn portable(graph: &Graph, drvs: &[DrvId], number: &HashMap<DrvId, Node>, placements: &Placements) -> Vec<bool> {
+    let mut portable: Vec<bool> = drvs
+        .iter()
+        .map(|id| placements.portable.contains(id) && graph.node(*id).required_system_features.is_empty())
+        .collect();
+    for &consumer in drvs {
+        for input in graph.inputs(consumer) {
+            if let Some(&node) = number.get(&input.drv) {
+                let (own, above) = (&graph.node(input.drv).system, &graph.node(consumer).system);
+                portable[node as usize] &= **own == **above || &**own == BUILTIN;
+            }
+        }
+    }
+    for (at, &id) in drvs.iter().enumerate() {
+        let inputs = graph.inputs(id).iter().filter_map(|input| Some((input.drv, *number.get(&input.drv)?)));
+        let rides = |drv: DrvId| graph.node(drv).fixed_output || graph.node(drv).prefer_local_build;
+        let fixed = inputs.filter(|&(drv, _)| rides(drv)).any(|(_, node)| !portable[node as usize]);
+        portable[at] &= !fixed;
+    }
+    portable
 }

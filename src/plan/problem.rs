@@ -70,7 +70,8 @@ impl Adjacency {
     }
 }
 
-/// The number of a system (`x86_64-linux`, …) in the problem; the planner only compares them.
+/// The number of a system (`x86_64-linux`, …) in the problem, or of a kind of machine of that system where there are several; the
+/// planner only compares them.
 pub type System = u16;
 
 /// The system of a derivation that any machine can build (`builtin`).
@@ -93,6 +94,8 @@ pub struct Problem {
     pub target: Vec<bool>,
     /// Where the node can be built; [`ANY_SYSTEM`] for `builtin`.
     pub system: Vec<System>,
+    /// True for a cheap node that all jobs with its consumers can build, whatever their system's number.
+    pub portable: Vec<bool>,
     /// True for a derivation whose output paths nobody knows before it is built (content-addressed, dynamic):
     /// it stays in one job with its consumers of the same system.
     pub floating: Vec<bool>,

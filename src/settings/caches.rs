@@ -6,8 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
 
 use super::file::SettingsFile;
+use super::schema::{Schema, one_or_more};
 use super::yaml::{self, Expected, Texts, mapping};
 use crate::cli::CacheArgs;
 use crate::nix::binary_cache::store_url::StoreUrl;
@@ -86,6 +88,18 @@ pub struct CacheEntry {
     keys: Vec<PublicKey>,
 }
 
+impl Schema for CacheEntry {
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "type": "string" }, CacheMapping::schema()] })
+    }
+}
+
+impl Schema for KeyTexts {
+    fn schema() -> Value {
+        one_or_more(&json!({ "type": "string" }))
+    }
+}
+
 impl Expected for CacheEntry {
     const PLURAL: &'static str = "caches";
 }
@@ -101,11 +115,11 @@ struct CacheMapping {
 }
 
 mapping!(CacheMapping, "a mapping with `url`", {
-    "url" => url,
-    "public_key" => public_key,
-    "trusted" => trusted,
-    "priority" => priority,
-    "token_variable" => token_variable,
+    "url" => url: "Where the cache is",
+    "public_key" => public_key: "Keys whose signatures count, name:base64",
+    "trusted" => trusted: "Whether its paths count without a signature",
+    "priority" => priority: "Which cache is asked first: the lowest number",
+    "token_variable" => token_variable: "The variable with the token for it",
 });
 
 /// One key or several.

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::Source;
 use super::file::SettingsFile;
+use super::schema::{Schema, one_or_more};
 use super::yaml::{self, Texts};
 use crate::affected::base::Wish;
 use crate::affected::ignore::IgnoreList;
@@ -65,6 +67,12 @@ impl yaml::Named for UnaffectedNames {
 /// `ignore`: globs over files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileGlobs(pub IgnoreList);
+
+impl Schema for FileGlobs {
+    fn schema() -> Value {
+        one_or_more(&json!({ "type": "string" }))
+    }
+}
 
 impl<'de> Deserialize<'de> for FileGlobs {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
-use super::file::Count;
+use super::schema::Schema;
+use super::words::Count;
 use super::yaml::mapping;
 use crate::executor::Executor;
 use crate::nearest::nearest;
@@ -14,6 +16,7 @@ use crate::plan::estimate::CostModel;
 use crate::plan::model::Limits;
 use crate::plan::problem::Millis;
 use crate::provider;
+use crate::provider::circleci::classes;
 
 /// Longest time and largest number that are taken: a week, a terabyte. Sums over all derivations then stay far from any overflow.
 const MOST_SECONDS: f64 = 7.0 * 86_400.0;
@@ -51,15 +54,15 @@ pub struct CostsEntry {
 }
 
 mapping!(CostsEntry, "a mapping of costs", {
-    "start_up" => start_up,
-    "layer" => layer,
-    "fetch" => fetch,
-    "local" => local,
-    "ordinary" => ordinary,
-    "big_parallel" => big_parallel,
-    "bytes" => bytes,
-    "bandwidth" => bandwidth,
-    "credits" => credits,
+    "start_up" => start_up: "Seconds from a job's start to its first build",
+    "layer" => layer: "Seconds to attach one layer of a workspace",
+    "fetch" => fetch: "Seconds of a fetch",
+    "local" => local: "Seconds of a derivation that prefers to be built locally",
+    "ordinary" => ordinary: "Seconds of any other derivation",
+    "big_parallel" => big_parallel: "Seconds of a derivation that requires big-parallel",
+    "bytes" => bytes: "Bytes that a derivation hands on",
+    "bandwidth" => bandwidth: "Bytes a second that a job fetches",
+    "credits" => credits: "Credits a minute, by resource class",
 });
 
 /// What `limits` says.
@@ -76,11 +79,23 @@ pub struct LimitsEntry {
 }
 
 mapping!(LimitsEntry, "a mapping of limits", {
-    "jobs" => jobs,
-    "requires" => requires,
-    "job_seconds" => job_seconds,
-    "config_bytes" => config_bytes,
+    "jobs" => jobs: "Most jobs",
+    "requires" => requires: "Most jobs that one requires",
+    "job_seconds" => job_seconds: "Longest time of a job, in seconds",
+    "config_bytes" => config_bytes: "Most bytes of the compiled configuration",
 });
+
+impl Schema for Seconds {
+    fn schema() -> Value {
+        json!({ "type": "number", "minimum": 0, "maximum": MOST_SECONDS })
+    }
+}
+
+impl Schema for Amount {
+    fn schema() -> Value {
+        json!({ "type": "number", "minimum": 0, "maximum": MOST })
+    }
+}
 
 impl CostsEntry {
     /// Puts the values of `--cost KEY=VALUE` over those of the file. The key of a class's credits is `credits.CLASS`.
@@ -126,7 +141,7 @@ impl CostsEntry {
 pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], executors: &mut [Executor]) -> Result<CostModel> {
     let entry = entry.cloned().unwrap_or_default().with_flags(flags)?;
     for (class, price) in entry.credits.iter().flatten() {
-        let mut known = false;
+        let mut known = classes::is_known(class);
         for executor in executors.iter_mut().filter(|executor| executor.resource_class == *class) {
             executor.credits_per_minute = u32::try_from(price.0).unwrap_or(u32::MAX);
             known = true;
@@ -141,7 +156,9 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], executors: &mut [Ex
     }
     let default = CostModel::default();
     let or = |entry: Option<Seconds>, default| entry.map_or(default, |seconds| seconds.0);
+    let credits = entry.credits.into_iter().flatten();
     Ok(CostModel {
+        credits: credits.map(|(class, price)| (class, u32::try_from(price.0).unwrap_or(u32::MAX))).collect(),
         start_up: or(entry.start_up, default.start_up),
         layer: or(entry.layer, default.layer),
         fetch: or(entry.fetch, default.fetch),

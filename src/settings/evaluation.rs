@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use super::file::Count;
+use super::words::Count;
 use super::yaml::mapping;
 use crate::cli::EvaluationArgs;
 use crate::nix::evaluate::BudgetRequest;
@@ -29,12 +29,12 @@ pub struct EvaluationEntry {
 }
 
 mapping!(EvaluationEntry, "a mapping of settings for evaluation", {
-    "workers" => workers,
-    "memory" => memory,
-    "total_memory" => total_memory,
-    "timeout" => timeout,
-    "cache" => cache,
-    "allow_ifd" => allow_ifd,
+    "workers" => workers: "Processes that evaluate at the same time",
+    "memory" => memory: "Megabytes that one of them may take",
+    "total_memory" => total_memory: "Megabytes that all of them may take",
+    "timeout" => timeout: "Seconds that one attribute may take",
+    "cache" => cache: "A folder that keeps what was evaluated",
+    "allow_ifd" => allow_ifd: "Whether evaluation may build derivations",
 });
 
 /// How a flake is evaluated.

@@ -3,23 +3,30 @@
 //!
 //! Nothing in the file is trusted: its size is bounded, and the YAML reader bounds nesting and the repetition of aliases.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::caches::CacheEntry;
 use super::change::{FileGlobs, UnaffectedNames};
 use super::costs::{CostsEntry, LimitsEntry};
 use super::evaluation::EvaluationEntry;
+use super::executor_entry::Executors;
+use super::final_entry::{FinalJobEntry, check_name};
 use super::push::PushList;
+use super::rule_entry::RuleEntry;
+use super::schema::{Schema, one_or_more};
+use super::words::{ContextName, Count, Words};
 use super::yaml::{self, Choice, List, PatternText, PublicKeyText, Scalar, Texts, Word, mapping};
+use crate::executor::Executor;
 use crate::pattern::Pattern;
-use crate::plan::final_job::{FinalJobRequest, Task, VARIABLE_PREFIX, is_variable};
-use crate::plan::names::RESERVED;
+use crate::plan::final_job::FinalJobRequest;
+use crate::plan::rules::Rule;
 use crate::yaml::check_nesting;
 
 /// Where the file is looked for in a repository, in this order.
@@ -30,12 +37,6 @@ const MAX_SIZE: u64 = 128 << 10;
 
 /// Brackets that may be open at once.
 const MAX_BRACKETS: usize = 256;
-
-/// Longest name of a final job, in characters.
-const MAX_NAME: usize = 80;
-
-/// Longest command of a final job, in bytes.
-const MAX_COMMAND: usize = 64 << 10;
 
 /// What the file says; none for what it does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,67 +87,44 @@ pub struct SettingsFile {
     pub parameters_from: Option<String>,
     /// `pipeline_parameters`
     pub pipeline_parameters: Option<List<Word>>,
+    /// `executors`
+    pub executors: Option<Executors>,
+    /// `rules`
+    pub rules: Option<List<RuleEntry>>,
+    /// `contexts`
+    pub contexts: Option<Words<ContextName>>,
     /// `final`
     pub final_jobs: Option<List<FinalJobEntry>>,
 }
 
 mapping!(SettingsFile, "a mapping of settings", {
-    "select" => select,
-    "exclude" => exclude,
-    "systems" => systems,
-    "handoff" => handoff,
-    "cache" => cache,
-    "caches" => caches,
-    "reuse" => reuse,
-    "default_branch" => default_branch,
-    "signing_key_variable" => signing_key_variable,
-    "signing_public_keys" => signing_public_keys,
-    "base" => base,
-    "unaffected" => unaffected,
-    "ignore" => ignore,
-    "push" => push,
-    "push_credentials" => push_credentials,
-    "push_failure" => push_failure,
-    "concurrency" => concurrency,
-    "costs" => costs,
-    "limits" => limits,
-    "evaluation" => evaluation,
-    "merge" => merge,
-    "parameters_from" => parameters_from,
-    "pipeline_parameters" => pipeline_parameters,
-    "final" => final_jobs,
-});
-
-/// An entry under `final`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FinalJobEntry {
-    /// `name`
-    pub name: Option<String>,
-    /// `after`
-    pub after: Option<List<PatternText>>,
-    /// `restore`
-    pub restore: Option<List<PatternText>>,
-    /// `run`
-    pub run: Option<String>,
-    /// `build`: one attribute, or a list.
-    pub build: Option<OneOrMore>,
-    /// `executor`
-    pub executor: Option<String>,
-    /// `checkout`
-    pub checkout: Option<bool>,
-    /// `environment`
-    pub environment: Option<BTreeMap<String, Scalar>>,
-}
-
-mapping!(FinalJobEntry, "a mapping with `name` and `run` or `build`", {
-    "name" => name,
-    "after" => after,
-    "restore" => restore,
-    "run" => run,
-    "build" => build,
-    "executor" => executor,
-    "checkout" => checkout,
-    "environment" => environment,
+    "select" => select: "Attributes to build: patterns such as packages.*.* or nixosConfigurations.*",
+    "exclude" => exclude: "Attributes to leave out, with all below them",
+    "systems" => systems: "Systems whose attributes to take, or all",
+    "handoff" => handoff: "How results reach the jobs that need them",
+    "cache" => cache: "The store that jobs push their results to, e.g. s3://bucket",
+    "reuse" => reuse: "What a pipeline takes from earlier ones through the CI's own cache",
+    "default_branch" => default_branch: "The branch whose results other branches may take too",
+    "signing_key_variable" => signing_key_variable: "The variable with the secret key that results are signed with",
+    "signing_public_keys" => signing_public_keys: "Public keys whose signatures count",
+    "base" => base: "The revision that a change is compared with, or auto",
+    "unaffected" => unaffected: "What happens with targets that the change does not touch",
+    "ignore" => ignore: "Files that make no difference: where a change touches nothing else, nothing is evaluated",
+    "concurrency" => concurrency: "Jobs that run at once",
+    "executors" => executors: "Machines, by name: other ones, or the built-in docker, arm and macos changed",
+    "rules" => rules: "Where and how derivations are built; the first rule that matches wins",
+    "contexts" => contexts: "The only contexts that rules and packages may name",
+    "evaluation" => evaluation: "How much a process that evaluates may take",
+    "caches" => caches: "Binary caches that are asked for what exists",
+    "push" => push: "Where else what jobs build goes",
+    "push_credentials" => push_credentials: "Variables with the credentials for push",
+    "push_failure" => push_failure: "What happens when a push fails",
+    "costs" => costs: "Assumptions about time and prices",
+    "limits" => limits: "What a plan keeps within, below the provider's own limits",
+    "merge" => merge: "Files with jobs of your own to put beside the generated ones",
+    "parameters_from" => parameters_from: "The setup configuration, whose pipeline parameters are declared again",
+    "pipeline_parameters" => pipeline_parameters: "Pipeline parameters to declare, NAME=TYPE:DEFAULT",
+    "final" => final_jobs: "Jobs that run after others",
 });
 
 /// The values of `handoff`.
@@ -200,10 +178,6 @@ pub enum SystemList {
     Listed(Vec<String>),
 }
 
-/// A whole number from 1 on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Count(pub u32);
-
 /// One pattern or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneOrMore(pub Vec<Pattern>);
@@ -237,6 +211,18 @@ impl SettingsFile {
         PLACES.iter().map(|place| folder.join(place)).find(|path| path.is_file())
     }
 
+    /// The rules, in order. Adds warnings.
+    pub fn rules(&self, executors: &[Executor], warnings: &mut Vec<String>) -> Result<Vec<Rule>> {
+        let contexts = self.contexts();
+        let entries = self.rules.iter().flat_map(|list| &list.0).enumerate();
+        entries.map(|(at, entry)| entry.rule(at + 1, executors, contexts.as_deref(), warnings)).collect()
+    }
+
+    /// The only contexts that jobs may have, where that is said.
+    pub fn contexts(&self) -> Option<Vec<String>> {
+        self.contexts.as_ref().map(|names| names.0.iter().map(|name| name.0.clone()).collect())
+    }
+
     /// The final jobs, checked as far as the file alone tells.
     pub fn final_requests(&self) -> Result<Vec<FinalJobRequest>> {
         let mut names = BTreeSet::new();
@@ -252,73 +238,21 @@ impl SettingsFile {
     }
 }
 
-fn check_name(name: &str) -> Result<()> {
-    let count = name.chars().count();
-    ensure!(!name.trim().is_empty(), "its name is empty");
-    ensure!(count <= MAX_NAME, "its name has {count} characters, {MAX_NAME} are allowed");
-    ensure!(!name.contains(char::is_control), "its name `{}` holds control characters", name.escape_debug());
-    ensure!(!RESERVED.contains(&&*name.to_lowercase()), "it cannot be named `{name}`: so is the job behind all others");
-    Ok(())
-}
-
-impl FinalJobEntry {
-    fn request(&self, name: &str) -> Result<FinalJobRequest> {
-        let task = match (&self.run, &self.build) {
-            (Some(_), Some(_)) => bail!("it has both `run` and `build`: make two final jobs of it"),
-            (None, None) => bail!("it has neither `run` (a command) nor `build` (attributes)"),
-            (Some(command), None) => {
-                ensure!(!command.trim().is_empty(), "its command is empty");
-                ensure!(
-                    command.len() <= MAX_COMMAND,
-                    "its command has more than {MAX_COMMAND} bytes: put it into a script"
-                );
-                ensure!(!command.contains('\0'), "its command holds a NUL");
-                Task::Run {
-                    command: command.clone(),
-                    checkout: self.checkout.unwrap_or(true),
-                    restore: self.restore.as_ref().map(patterns),
-                    environment: self.variables()?,
-                }
-            }
-            (None, Some(build)) => {
-                let unused = [
-                    ("restore", self.restore.is_some()),
-                    ("checkout", self.checkout.is_some()),
-                    ("environment", self.environment.is_some()),
-                ];
-                if let Some((key, _)) = unused.iter().find(|(_, given)| *given) {
-                    bail!("`{key}` goes with `run`, not with `build`");
-                }
-                Task::Build(build.0.clone())
-            }
-        };
-        Ok(FinalJobRequest {
-            name: name.to_owned(),
-            after: self.after.as_ref().map(patterns),
-            task,
-            executor: self.executor.clone(),
-        })
-    }
-
-    fn variables(&self) -> Result<BTreeMap<String, String>> {
-        let mut variables = BTreeMap::new();
-        for (name, value) in self.environment.iter().flatten() {
-            let shown = name.escape_debug();
-            ensure!(is_variable(name), "`{shown}` cannot be a variable (expected letters, digits and `_`)");
-            ensure!(
-                !name.starts_with(VARIABLE_PREFIX),
-                "the variable `{shown}` begins with `{VARIABLE_PREFIX}`, as nixdag's own do"
-            );
-            ensure!(!value.0.contains('\0'), "the variable `{shown}` holds a NUL");
-            variables.insert(name.clone(), value.0.clone());
-        }
-        Ok(variables)
-    }
-}
-
 /// The patterns of a list.
 pub fn patterns(list: &List<PatternText>) -> Vec<Pattern> {
     list.0.iter().map(|text| text.0.clone()).collect()
+}
+
+impl Schema for SystemList {
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "const": "all" }, { "type": "array", "minItems": 1, "items": { "type": "string" } }] })
+    }
+}
+
+impl Schema for OneOrMore {
+    fn schema() -> Value {
+        one_or_more(&PatternText::schema())
+    }
 }
 
 impl<'de> Deserialize<'de> for SystemList {
@@ -343,24 +277,5 @@ impl<'de> Deserialize<'de> for OneOrMore {
             ensure!(!texts.is_empty(), "the list of attributes is empty");
             Ok(Self(texts.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?))
         })
-    }
-}
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl serde::de::Visitor<'_> for Reader {
-            type Value = Count;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("a whole number from 1 on")
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Count, E> {
-                let fits = u32::try_from(number).ok().filter(|&number| number > 0);
-                fits.map(Count).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
-            }
-        }
-        deserializer.deserialize_u64(Reader)
     }
 }

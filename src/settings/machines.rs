@@ -3,9 +3,9 @@
 
 use anyhow::{Result, bail, ensure};
 
-use crate::executor::{Executor, Machine};
+use crate::executor::{AUTO, Executor, Machine};
 use crate::nearest::nearest;
-use crate::provider::circleci::classes;
+use crate::provider::circleci::{classes, images};
 
 /// Longest class or image, in bytes.
 const MAX_VALUE: usize = 300;
@@ -22,7 +22,7 @@ pub fn change(executors: &mut [Executor], classes: &[String], images: &[String])
     }
     for text in images {
         let (scope, image) = split(text, "--image")?;
-        for at in choose(executors, scope, "--image", |executor| image_fits(executor, image))? {
+        for at in choose(executors, scope, "--image", |executor| images::fits(executor.machine, image))? {
             executors[at].image = image.to_owned();
         }
     }
@@ -31,18 +31,23 @@ pub fn change(executors: &mut [Executor], classes: &[String], images: &[String])
 
 /// Gives an executor another class, with the cores and the price that the class has. A warning where that is not known.
 fn set_class(executor: &mut Executor, class: &str) -> Option<String> {
+    let fits = class_fits(executor, class);
     executor.resource_class = class.to_owned();
-    if let Some(known) = classes::find(executor.machine, class) {
+    let known = if class == AUTO {
+        classes::automatic(executor, classes::TYPICAL_BUILD, false)
+    } else {
+        classes::find(executor.machine, class)
+    };
+    if let Some(known) = known {
         executor.cores = known.cores;
         executor.credits_per_minute = known.credits_per_minute;
     }
-    if class_fits(executor, class) {
-        return None;
-    }
-    Some(format!(
-        "resource class `{class}` is none that nixdag knows for executor `{}`: it is taken to have {} cores",
-        executor.name, executor.cores
-    ))
+    (!fits).then(|| {
+        format!(
+            "resource class `{class}` is none that nixdag knows for executor `{}`: it is taken to have {} cores",
+            executor.name, executor.cores
+        )
+    })
 }
 
 /// The part before `=`, if there is one, and the value.
@@ -59,8 +64,8 @@ fn split<'a>(text: &'a str, flag: &str) -> Result<(Option<&'a str>, &'a str)> {
     Ok((scope, value))
 }
 
-/// The executors, by position, that a value is for: the one that is named, else those that build the system, else those that the
-/// value fits, else the first one.
+/// The executors, by position, that a value is for: the one that is named, else those that build the system. Where nothing is named,
+/// those that get jobs without being asked for and that the value fits, else the first one.
 fn choose(
     executors: &[Executor],
     scope: Option<&str>,
@@ -71,7 +76,11 @@ fn choose(
         executors.iter().enumerate().filter(|(_, executor)| wanted(executor)).map(|(at, _)| at).collect()
     };
     let Some(scope) = scope else {
-        let fitting = all(&fits);
+        let first = |executor: &Executor, system: &String| {
+            let serves = executors.iter().find(|other| other.builds(system));
+            serves.is_some_and(|other| other.name == executor.name)
+        };
+        let fitting = all(&|executor| executor.systems.iter().any(|system| first(executor, system)) && fits(executor));
         return Ok(if fitting.is_empty() { all(&|_| true).into_iter().take(1).collect() } else { fitting });
     };
     let named = all(&|executor| executor.name == scope);
@@ -93,20 +102,10 @@ fn choose(
 
 /// True for a class that CircleCI has for such machines.
 fn class_fits(executor: &Executor, class: &str) -> bool {
-    let is_arm =
-        executor.machine != Machine::MacOs && executor.systems.iter().any(|system| system.starts_with("aarch64"));
-    classes::find(executor.machine, class).is_some() && classes::is_arm(class) == is_arm
-}
-
-/// True for an image that such machines can start from, by its form: Xcode versions are numbers, VM images have well-known names.
-fn image_fits(executor: &Executor, image: &str) -> bool {
-    let is_version = image.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let is_vm_image = !image.contains('/') && image.starts_with("ubuntu-");
-    match executor.machine {
-        Machine::MacOs => is_version,
-        Machine::LinuxVm => is_vm_image,
-        Machine::Docker => !is_version && !is_vm_image,
+    if class == AUTO {
+        return executor.machine != Machine::SelfHosted;
     }
+    classes::is_known(class) && classes::fitted(executor, class).is_some_and(|fitted| fitted == class)
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Value, json};
 
+use super::schema::Schema;
 use super::yaml::mapping;
 use crate::build::destination::Destination;
 
@@ -20,9 +22,9 @@ struct Entry {
 }
 
 mapping!(Entry, "a mapping with `store`, `cachix` or `attic`", {
-    "store" => store,
-    "cachix" => cachix,
-    "attic" => attic,
+    "store" => store: "A store's URL",
+    "cachix" => cachix: "Name of a Cachix cache",
+    "attic" => attic: "Server and name of an Attic cache, SERVER:CACHE",
 });
 
 /// One destination.
@@ -40,6 +42,13 @@ impl Entry {
             (None, None, Some(name)) => parse(&format!("attic:{name}")),
             _ => Err(E::custom("exactly one of `store`, `cachix` and `attic` is expected")),
         }
+    }
+}
+
+impl Schema for PushList {
+    fn schema() -> Value {
+        let one = json!({ "anyOf": [{ "type": "string" }, Entry::schema()] });
+        json!({ "anyOf": [one, { "type": "array", "items": one }] })
     }
 }
 

@@ -6,7 +6,9 @@ use std::marker::PhantomData;
 use anyhow::Result;
 use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde_json::{Value, json};
 
+use super::schema::Schema;
 use crate::nearest::nearest;
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
@@ -72,9 +74,13 @@ fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     }
 }
 
-/// Implements `Deserialize` for a struct of options: a mapping whose keys are known, each at most once.
+/// Implements `Deserialize` and `Schema` for a struct of options: a mapping whose keys are known, each at most once. Each key stands
+/// with its field and what it means; behind the keys may follow what else the schema says, and a function that checks what was read.
 macro_rules! mapping {
-    ($type:ident, $expected:literal, { $($key:literal => $field:ident),+ $(,)? }) => {
+    (
+        $type:ident, $expected:literal, { $($key:literal => $field:ident: $about:literal),+ $(,)? }
+        $(, schema $more:tt)? $(, check $check:path)?
+    ) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Reader;
@@ -98,10 +104,21 @@ macro_rules! mapping {
                                 _ => unreachable!("a key of another mapping"),
                             }
                         }
+                        $($check(&read).map_err(|error| serde::de::Error::custom(format!("{error:#}")))?;)?
                         Ok(read)
                     }
                 }
                 deserializer.deserialize_map(Reader)
+            }
+        }
+
+        impl $crate::settings::schema::Schema for $type {
+            fn schema() -> serde_json::Value {
+                let keys = vec![$(($key, $about, $crate::settings::schema::of_field(|read: &$type| &read.$field))),+];
+                #[allow(unused_mut, unused_assignments, reason = "not every mapping says more")]
+                let mut more = serde_json::Value::Null;
+                $(more = serde_json::json!($more);)?
+                $crate::settings::schema::object(keys, &more)
             }
         }
     };
@@ -134,6 +151,12 @@ impl<'de, T: Deserialize<'de> + Expected> Deserialize<'de> for List<T> {
     }
 }
 
+impl<T: Schema> Schema for List<T> {
+    fn schema() -> Value {
+        json!({ "type": "array", "items": T::schema() })
+    }
+}
+
 /// What messages call several of something.
 pub trait Expected {
     /// The plural.
@@ -144,6 +167,12 @@ pub trait Expected {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Word(pub String);
+
+impl Schema for Word {
+    fn schema() -> Value {
+        json!({ "type": "string" })
+    }
+}
 
 impl Expected for Word {
     const PLURAL: &'static str = "strings";
@@ -165,6 +194,12 @@ impl Expected for PublicKeyText {
     const PLURAL: &'static str = "public keys";
 }
 
+impl Schema for PublicKeyText {
+    fn schema() -> Value {
+        json!({ "type": "string", "pattern": "^[^:]+:[A-Za-z0-9+/=]+$" })
+    }
+}
+
 impl<'de> Deserialize<'de> for PublicKeyText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
@@ -183,7 +218,7 @@ impl<'de> Deserialize<'de> for PublicKeyText {
     }
 }
 
-impl Expected for super::file::FinalJobEntry {
+impl Expected for super::final_entry::FinalJobEntry {
     const PLURAL: &'static str = "final jobs";
 }
 
@@ -202,6 +237,12 @@ impl<'de> Deserialize<'de> for PatternText {
             }
         }
         deserializer.deserialize_str(Reader)
+    }
+}
+
+impl Schema for PatternText {
+    fn schema() -> Value {
+        json!({ "type": "string", "minLength": 1 })
     }
 }
 
@@ -233,6 +274,12 @@ impl<'de, T: Named> Deserialize<'de> for Choice<T> {
             }
         }
         deserializer.deserialize_str(Reader(PhantomData))
+    }
+}
+
+impl<T: Named> Schema for Choice<T> {
+    fn schema() -> Value {
+        json!({ "enum": names::<T>() })
     }
 }
 
@@ -276,6 +323,12 @@ impl<'de> Deserialize<'de> for Scalar {
 
 impl Expected for Scalar {
     const PLURAL: &'static str = "strings";
+}
+
+impl Schema for Scalar {
+    fn schema() -> Value {
+        json!({ "type": ["string", "boolean", "integer"] })
+    }
 }
 
 /// A string or a list of strings.

@@ -1,13 +1,13 @@
 //! The plan as a table for people: jobs, what was skipped, what failed, and the plan beside simpler ones.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use crate::plan::make::Made;
 use crate::plan::model::Granularity;
 use crate::plan::nothing;
 use crate::plan::problem::Millis;
-use crate::plan::{HandOffEstimate, HandOffKind, JobIndex, Plan, SkipReason, Skipped, Strategy};
+use crate::plan::{HandOffEstimate, HandOffKind, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, Strategy};
 use crate::printable::printable;
 
 /// Rows that are printed of each part before the rest is only counted.
@@ -33,7 +33,11 @@ fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     if plan.jobs.is_empty() {
         return writeln!(out, "nothing to build before the final jobs");
     }
+    let machines = machines(plan);
     let mut rows = vec![["JOB", "SYSTEM", "TARGETS", "BUILDS", "ESTIMATE", "AFTER"].map(String::from).to_vec()];
+    if machines.is_some() {
+        rows[0].insert(2, "MACHINE".into());
+    }
     for (index, job) in (0..).map(JobIndex).zip(&plan.jobs).take(MOST_ROWS) {
         let co_located = match job.co_located.len() {
             0 => String::new(),
@@ -47,10 +51,43 @@ fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
             format!("{}{}", duration(job.estimate.duration), if critical.contains(&index) { " *" } else { "" }),
             list(job.requires.iter().map(|index| plan.jobs[index.at()].name.clone()), 3),
         ]);
+        if let (Some(machines), Some(row)) = (&machines, rows.last_mut()) {
+            row.insert(2, machines[index.at()].clone());
+        }
     }
     columns(&rows, out)?;
     more(plan.jobs.len(), out)?;
     writeln!(out, "* on the critical path, which has {}", count(critical.len() as u64, "job"))
+}
+
+/// What each job runs on, where jobs of one system differ in that or something special is said about a job.
+fn machines(plan: &Plan) -> Option<Vec<String>> {
+    let mut of_system: HashMap<&str, &str> = HashMap::new();
+    let texts: Vec<String> = plan.jobs.iter().map(machine).collect();
+    let differ = plan.jobs.iter().zip(&texts).any(|(job, text)| {
+        job.options != JobOptions::default() || *of_system.entry(&job.system).or_insert(text) != text.as_str()
+    });
+    differ.then_some(texts)
+}
+
+/// `docker: large, ≤ 30 min 00 s, context signing`
+fn machine(job: &Job) -> String {
+    let executor = job.executor.as_deref().unwrap_or("?");
+    let mut text = match &job.resource_class {
+        Some(class) => format!("{executor}: {class}"),
+        None => executor.to_owned(),
+    };
+    let options = &job.options;
+    if let Some(seconds) = options.timeout {
+        text.push_str(&format!(", ≤ {}", duration(u64::from(seconds) * 1000)));
+    }
+    for context in &options.context {
+        text.push_str(&format!(", context {context}"));
+    }
+    if let Some(retries) = options.retries {
+        text.push_str(&format!(", {retries} more if it fails"));
+    }
+    text
 }
 
 fn final_jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
@@ -101,9 +138,13 @@ fn skipped(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
             SkipReason::Available => "available",
             SkipReason::Unaffected => "unaffected by the change",
             SkipReason::Excluded => "excluded",
-            SkipReason::NoExecutor => "no executor builds it or something below it",
+            SkipReason::NoExecutor => "no executor builds it",
         };
-        let place = skipped.place.as_ref().map(|place| format!(" in {place}")).unwrap_or_default();
+        let link = match skipped.reason {
+            SkipReason::Available | SkipReason::Unaffected => " in",
+            SkipReason::Excluded | SkipReason::NoExecutor => ":",
+        };
+        let place = skipped.place.as_ref().map(|place| format!("{link} {place}")).unwrap_or_default();
         rows.push(vec![skipped.target.to_string(), format!("{reason}{place}")]);
     }
     columns(&rows, out)?;

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use self::asker::Asker;
 use self::budget::Budget;
@@ -45,6 +46,9 @@ pub const DEFAULT_PATTERNS: [&str; 2] = ["packages.*.*", "checks.*.*"];
 
 /// Outputs that hold nothing but derivations, so that anything else in them is a mistake.
 const DERIVATION_OUTPUTS: [&str; 3] = ["packages", "checks", "devShells"];
+
+/// Most derivations that do not evaluate and are asked for once more.
+const MOST_ASKED_AGAIN: usize = 50;
 
 /// How many names a message lists.
 const MAX_LISTED: usize = 12;
@@ -96,6 +100,9 @@ pub struct Evaluation {
     pub errors: Vec<EvalError>,
     /// Sentences for people, about what may not be as they think.
     pub warnings: Vec<String>,
+    /// What packages say about their own jobs, by attribute: plain values that nobody has checked.
+    #[serde(default)]
+    pub says: Vec<(AttributePath, Map<String, Value>)>,
     /// Whether another run may come to something else: it went over a budget, or a download failed.
     #[serde(skip)]
     pub is_incidental: bool,
@@ -149,7 +156,7 @@ impl<'r> Resolved<'r> {
         if found.targets.is_empty() {
             check_not_empty(&asker, request, patterns, &selected, &found, &shown)?;
         }
-        let mut warnings = Vec::new();
+        let mut warnings = std::mem::take(&mut found.warnings);
         if flake.lock_is_incomplete {
             warnings.push(format!(
                 "the `flake.lock` of `{shown}` does not cover all inputs, so another run may see others (run `nix flake lock` and commit the file)"
@@ -170,6 +177,7 @@ impl<'r> Resolved<'r> {
             excluded: selected.excluded.into_iter().collect(),
             errors: found.errors.into_iter().map(|(attribute, message)| EvalError { attribute, message }).collect(),
             warnings,
+            says: found.says,
             is_incidental: asker.is_incidental(),
         })
     }
@@ -188,6 +196,10 @@ struct Found {
     errors: BTreeMap<AttributePath, String>,
     /// The patterns, by index, that led to a target or an error.
     fruitful: BTreeSet<usize>,
+    /// What packages say about their own jobs, unchecked.
+    says: Vec<(AttributePath, Map<String, Value>)>,
+    /// Sentences for people.
+    warnings: Vec<String>,
 }
 
 impl Found {
@@ -196,13 +208,17 @@ impl Found {
         let questions: Vec<Question> = selected
             .candidates
             .keys()
-            .map(|attribute| Question::Derivation { path: attribute.names().to_vec() })
+            .map(|attribute| Question::Derivation { path: attribute.names().to_vec(), bare: false })
             .collect();
         let mut missing = Vec::new();
-        for ((attribute, candidate), answer) in selected.candidates.iter().zip(asker.ask(&questions)?) {
+        let answers = self.ask_again(asker, &questions, asker.ask(&questions)?)?;
+        for ((attribute, candidate), answer) in selected.candidates.iter().zip(answers) {
             let wrong = match answer {
-                Answer::Derivation(drv_path) => match store_path::split(&drv_path) {
+                Answer::Derivation(drv_path, says) => match store_path::split(&drv_path) {
                     Ok((_, base)) if base.ends_with(".drv") => {
+                        if !says.is_empty() {
+                            self.says.push((attribute.clone(), says));
+                        }
                         self.targets.push(Target { attribute: attribute.clone(), drv_path });
                         None
                     }
@@ -237,6 +253,36 @@ impl Found {
             self.fruitful.extend(&selected.candidates[attribute].patterns);
         }
         Ok(())
+    }
+}
+
+impl Found {
+    /// Asks once more for derivations that do not evaluate, without what they say about their jobs: if that was at fault, it is all that
+    /// is lost. Not where so many fail that something else has to be.
+    fn ask_again(&mut self, asker: &Asker, questions: &[Question], mut answers: Vec<Answer>) -> Result<Vec<Answer>> {
+        let failed = answers.iter().enumerate().filter(|(_, answer)| matches!(answer, Answer::Failed(_)));
+        let failed: Vec<usize> = failed.map(|(at, _)| at).collect();
+        if failed.len() > MOST_ASKED_AGAIN {
+            return Ok(answers);
+        }
+        let bare: Vec<Question> = failed
+            .iter()
+            .filter_map(|&at| match &questions[at] {
+                Question::Derivation { path, .. } => Some(Question::Derivation { path: path.clone(), bare: true }),
+                Question::Names { .. } => None,
+            })
+            .collect();
+        for ((at, question), answer) in failed.into_iter().zip(&bare).zip(asker.ask(&bare)?) {
+            if let (Answer::Derivation(..), Question::Derivation { path, .. }, Answer::Failed(message)) =
+                (&answer, question, &answers[at])
+            {
+                let name = quoted(path);
+                self.warnings
+                    .push(format!("attribute `{name}`: what it says about its job does not evaluate: {message}"));
+                answers[at] = answer;
+            }
+        }
+        Ok(answers)
     }
 }
 

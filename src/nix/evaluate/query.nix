@@ -2,14 +2,16 @@
 # a trace as soon as it is known, so that none is lost with the process and the first one without an answer is what the process died
 # of: `MARK ready` once the outputs are there, then `MARK ANSWER`, in JSON, for each question.
 #   { names = PATH; inside = BOOL; }   -> { names = [ … ]; }    the attribute names at PATH; a derivation is opened only if `inside`
-#   { below = PATH; names = [ … ]; }   -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name
+#   { below = PATH; names = [ … ]; }   -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name; with `says`, what the
+#                                         package says about its own job, unless it says nothing or the question has `bare = true`
 # Other answers: { missing = DEPTH; } nothing has the name at that depth; { kind = TYPE; } the value there is of that type;
 # { failed = true; } evaluation failed in a way that `tryEval` catches (only if `guarded`, else the error goes through).
 outputs:
 { mark, guarded, questions }:
 let
   inherit (builtins)
-    attrNames concatMap deepSeq elemAt foldl' getAttr hasAttr isAttrs length map seq toJSON trace tryEval typeOf
+    attrNames concatMap deepSeq elemAt foldl' getAttr hasAttr isAttrs isBool isInt isList isString
+    length map mapAttrs seq toJSON trace tryEval typeOf
     unsafeDiscardStringContext
     ;
 
@@ -32,11 +34,37 @@ let
     else
       { names = attrNames value; };
 
-  derivationOf = value:
+  derivationOf = bare: value:
     if isAttrs value && value ? type && value.type == "derivation" then
-      { drv = unsafeDiscardStringContext value.drvPath; }
+      { drv = unsafeDiscardStringContext value.drvPath; } // (if bare then { } else saysOf value)
     else
       { kind = typeOf value; };
+
+  # `meta.timeout`, `meta.ci` and `passthru.ci`, the last of them that has a name. Nothing is trusted: what is no plain value comes out as
+  # { wrong = TYPE; }.
+  saysOf = value:
+    let
+      setOf = ci: if isAttrs ci then ci else { inherit ci; };
+      timeout = value.meta.timeout or null;
+      says =
+        (if timeout == null then { } else { inherit timeout; })
+        // setOf (value.meta.ci or { })
+        // setOf (value.passthru.ci or { });
+      plain = mapAttrs (_: plainOf) says;
+      attempt = tryEval (deepSeq plain plain);
+      found = if attempt.success then attempt.value else { error = { wrong = "error"; }; };
+    in
+    if found == { } then { } else { says = found; };
+
+  plainOf = value:
+    if isString value then
+      unsafeDiscardStringContext value
+    else if isInt value || isBool value then
+      value
+    else if isList value then
+      map (item: if isList item then { wrong = "list"; } else plainOf item) value
+    else
+      { wrong = typeOf value; };
 
   answer = path: use:
     let
@@ -51,7 +79,7 @@ let
   answers = concatMap (
     question:
     if question ? below then
-      map (name: answer (question.below ++ [ name ]) derivationOf) question.names
+      map (name: answer (question.below ++ [ name ]) (derivationOf (question.bare or false))) question.names
     else
       [ (answer question.names (namesOf question.inside)) ]
   ) questions;

@@ -4,7 +4,7 @@
 //! and [`Answer`]s.
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Most bytes of one process's questions as they stand on its command line; Linux takes no argument over 128 KiB.
 const MAX_BYTES: usize = 112 << 10;
@@ -14,16 +14,16 @@ const MAX_BYTES: usize = 112 << 10;
 pub enum Question {
     /// Which attributes are there at this path? A derivation is looked into only if `inside`.
     Names { path: Vec<String>, inside: bool },
-    /// Which derivation is there at this path?
-    Derivation { path: Vec<String> },
+    /// Which derivation is there at this path, and what does it say about its own job? The latter not if `bare`.
+    Derivation { path: Vec<String>, bare: bool },
 }
 
 /// What the flake has at the path of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Names(Vec<String>),
-    /// The path of the `.drv` file, unchecked.
-    Derivation(String),
+    /// The path of the `.drv` file, and what the package says about its own job; both unchecked.
+    Derivation(String, Map<String, Value>),
     /// Nothing has the name with this index in the path.
     Missing(usize),
     /// A value of another type, in Nix's words; `above` the end of the path or at it.
@@ -44,6 +44,8 @@ enum Written {
     },
     Derivation {
         drv: String,
+        #[serde(default)]
+        says: Map<String, Value>,
     },
     Missing {
         missing: usize,
@@ -65,7 +67,7 @@ pub fn read(line: &[u8]) -> serde_json::Result<Option<Answer>> {
     let written: Written = serde_json::from_slice(line)?;
     Ok(Some(match written {
         Written::Names { names } => Answer::Names(names),
-        Written::Derivation { drv } => Answer::Derivation(drv),
+        Written::Derivation { drv, says } => Answer::Derivation(drv, says),
         Written::Missing { missing } => Answer::Missing(missing),
         Written::Other { kind, above } => Answer::Other { kind, above },
         Written::Failed { .. } => return Ok(None),
@@ -87,16 +89,21 @@ pub fn text(mark: &str, guarded: bool, questions: &[&Question]) -> Option<(Strin
 /// The questions as `query.nix` reads them: derivations side by side share the path of their parent.
 fn written(questions: &[&Question]) -> Vec<Value> {
     let parent = |question: &&Question| match question {
-        Question::Derivation { path } => path.split_last().map(|(_, parent)| parent.to_vec()),
+        Question::Derivation { path, bare } => path.split_last().map(|(_, parent)| (parent.to_vec(), *bare)),
         Question::Names { .. } => None,
     };
     questions
         .chunk_by(|a, b| parent(a).is_some() && parent(a) == parent(b))
         .map(|group| match (group[0], parent(&group[0])) {
             (Question::Names { path, inside }, _) => json!({ "names": path, "inside": inside }),
-            (_, below) => {
+            (_, parent) => {
+                let (below, bare) = parent.unwrap_or_default();
                 let names: Vec<_> = group.iter().filter_map(|question| question.path().last()).collect();
-                json!({ "below": below.unwrap_or_default(), "names": names })
+                let mut written = json!({ "below": below, "names": names });
+                if bare {
+                    written["bare"] = true.into();
+                }
+                written
             }
         })
         .collect()
@@ -110,7 +117,7 @@ impl Question {
 
     fn path(&self) -> &[String] {
         match self {
-            Self::Names { path, .. } | Self::Derivation { path } => path,
+            Self::Names { path, .. } | Self::Derivation { path, .. } => path,
         }
     }
 
@@ -129,7 +136,7 @@ mod tests {
     use super::*;
 
     fn derivation(names: &[&str]) -> Question {
-        Question::Derivation { path: names.iter().map(ToString::to_string).collect() }
+        Question::Derivation { path: names.iter().map(ToString::to_string).collect(), bare: false }
     }
 
     #[test]
@@ -170,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        assert_eq!(read(b"{\"drv\":\"x\"}").unwrap(), Some(Answer::Derivation("x".to_owned())));
+        assert_eq!(read(b"{\"drv\":\"x\"}").unwrap(), Some(Answer::Derivation("x".to_owned(), Map::new())));
         assert_eq!(read(b"{\"failed\":true}").unwrap(), None);
         assert!(read(b"{\"what\":1}").is_err() && read(b"\xff").is_err());
     }

@@ -76,7 +76,7 @@ pub fn select(asker: &Asker, patterns: &[Pattern], exclude: &[Pattern], systems:
                 Answer::Names(names) => visits.iter().for_each(|visit| walk.descend(visit, &names)),
                 Answer::Failed(message) => drop(walk.selected.errors.insert(AttributePath(path), message)),
                 // A glob that finds nothing selects nothing.
-                Answer::Missing(_) | Answer::Other { .. } | Answer::Derivation(_) => {}
+                Answer::Missing(_) | Answer::Other { .. } | Answer::Derivation(..) => {}
             }
         }
     }

@@ -138,6 +138,7 @@ fn choose_groups(problem: &Problem, model: &Model, floating: &[u32]) -> (Vec<u32
             let system = problem.system[node];
             let consumers = problem.consumers.of(node as Node);
             let elsewhere = system != crate::plan::problem::ANY_SYSTEM
+                && !problem.portable[node]
                 && consumers.iter().any(|&consumer| problem.system[consumer as usize] != system);
             let slow = problem.duration[node] > model.start_up.max(10_000);
             let rides = problem.cheap[node]

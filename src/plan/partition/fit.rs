@@ -12,6 +12,9 @@ use super::zero::Marks;
 use crate::plan::model::Granularity;
 use crate::plan::problem::{ANY_SYSTEM, System};
 
+/// Systems that are tried as the first one to be built.
+const MOST_FIRST: usize = 32;
+
 /// Units of one system that can run as one job, one phase after the other: as few phases as a greedy choice finds, which is the fewest for
 /// two systems. In each phase everything is taken that does not wait for another system.
 pub fn phases(units: &Units) -> Vec<Vec<Unit>> {
@@ -21,7 +24,8 @@ pub fn phases(units: &Units) -> Vec<Vec<Unit>> {
     if systems.is_empty() {
         systems.push(ANY_SYSTEM);
     }
-    let plans = systems.iter().map(|&first| phases_from(units, &systems, first));
+    // Where there are more kinds of machines, nearly all of them are for one target.
+    let plans = systems.iter().take(MOST_FIRST).map(|&first| phases_from(units, &systems, first));
     plans.min_by_key(Vec::len).unwrap_or_default()
 }
 

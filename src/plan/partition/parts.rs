@@ -92,6 +92,7 @@ impl Part {
             target: nodes.iter().map(|node| whole.target[at(node)]).collect(),
             system: nodes.iter().map(|node| whole.system[at(node)]).collect(),
             floating: nodes.iter().map(|node| whole.floating[at(node)]).collect(),
+            portable: nodes.iter().map(|node| whole.portable[at(node)]).collect(),
             name_rank: nodes.iter().map(|node| whole.name_rank[at(node)]).collect(),
         };
         // Any member's number can name a group.

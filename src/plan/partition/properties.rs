@@ -82,6 +82,7 @@ fn random_problem(seed: u64) -> Problem {
         });
         problem.target.push(problem.consumers.of(node as Node).is_empty() || random.chance(targets));
         problem.system.push(if random.chance(8) { ANY_SYSTEM } else { random.below(systems) as System });
+        problem.portable.push(false);
         problem.floating.push(random.chance(floating));
         problem.name_rank.push(node as u32);
     }

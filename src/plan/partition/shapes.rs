@@ -16,6 +16,7 @@ fn problem(inputs: impl Fn(Node) -> Vec<Node>, target: impl Fn(Node) -> bool, ch
         cheap: vec![cheap; SIZE],
         target: nodes.map(target).collect(),
         system: vec![0; SIZE],
+        portable: vec![false; SIZE],
         floating: vec![false; SIZE],
         name_rank: vec![0; SIZE],
     }

@@ -30,6 +30,7 @@ fn problem(added: usize) -> Problem {
         target: (0..nodes).map(|node| node < added || node + WIDTH >= nodes).collect(),
         system: vec![0; nodes],
         floating: vec![false; nodes],
+        portable: vec![false; nodes],
         name_rank: vec![0; nodes],
     }
 }

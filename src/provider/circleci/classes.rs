@@ -1,7 +1,8 @@
 //! CircleCI's resource classes, as its documentation lists them (August 2026): what a machine of a class has, for planning and for
 //! checking what somebody has typed. A class that is not here is no error: new ones appear, and self-hosted ones have any name.
 
-use crate::executor::Machine;
+use crate::executor::{AUTO, Executor, Machine};
+use crate::plan::problem::Millis;
 
 /// A class: the size of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,14 +48,68 @@ const ARM: [ResourceClass; 4] = [
 
 const MACOS: [ResourceClass; 2] = [class("m4pro.medium", 6, 28_000, 200), class("m4pro.large", 12, 56_000, 400)];
 
+/// The classes that a kind of machine comes in, smallest first.
+pub fn of(machine: Machine, arm: bool) -> &'static [ResourceClass] {
+    match (machine, arm) {
+        (Machine::Docker | Machine::LinuxVm, true) => &ARM,
+        (Machine::Docker, false) => &DOCKER,
+        (Machine::LinuxVm, false) => &LINUX_VM,
+        (Machine::MacOs, _) => &MACOS,
+        (Machine::SelfHosted, _) => &[],
+    }
+}
+
 /// The class of this name, where it is known for this kind of machine.
 pub fn find(machine: Machine, name: &str) -> Option<&'static ResourceClass> {
-    let families: &[&'static [ResourceClass]] = match machine {
-        Machine::Docker => &[&DOCKER, &ARM],
-        Machine::LinuxVm => &[&LINUX_VM, &ARM],
-        Machine::MacOs => &[&MACOS],
+    of(machine, is_arm(name)).iter().find(|class| class.name == name)
+}
+
+/// True for a class that some kind of machine comes in.
+pub fn is_known(name: &str) -> bool {
+    [Machine::Docker, Machine::LinuxVm, Machine::MacOs].into_iter().any(|machine| find(machine, name).is_some())
+}
+
+/// What a wish for a class means for an executor: `xlarge` on Arm is `arm.xlarge`. None for a class of other machines.
+pub fn fitted(executor: &Executor, wish: &str) -> Option<String> {
+    let own = executor.system();
+    let fits = |name: &str| {
+        find(executor.machine, name).is_some()
+            && (executor.machine == Machine::MacOs || is_arm(name) == (own == "aarch64-linux"))
     };
-    families.iter().copied().flatten().find(|class| class.name == name)
+    let on_arm = format!("arm.{wish}");
+    match executor.machine {
+        // Nobody but the user knows the names of these, and of those that are new.
+        Machine::SelfHosted if is_known(wish) => None,
+        _ if fits(wish) || !is_known(wish) => Some(wish.to_owned()),
+        _ if fits(&on_arm) => Some(on_arm),
+        _ => None,
+    }
+}
+
+/// How long a build takes for which a class has to be chosen before anything is known, in milliseconds.
+pub const TYPICAL_BUILD: Millis = 5 * 60_000;
+
+/// The class for a build of this many milliseconds: up to 2 minutes the one with 2 cores, up to 10 minutes 4 cores, up to half
+/// an hour 8 cores, else 16 cores, for `big-parallel` at least 8; on macOS the larger one from half an hour or with `big-parallel`.
+pub fn automatic(executor: &Executor, duration: Millis, big_parallel: bool) -> Option<&'static ResourceClass> {
+    let by_time = match duration / 60_000 {
+        0..2 => 2,
+        2..10 => 4,
+        10..30 => 8,
+        _ => 16,
+    };
+    let cores = if big_parallel { by_time.max(8) } else { by_time };
+    let classes = of(executor.machine, executor.system() == "aarch64-linux");
+    match executor.machine {
+        Machine::MacOs => classes.get(usize::from(cores > 8 || big_parallel)),
+        _ => classes.iter().find(|class| class.cores >= cores).or(classes.last()),
+    }
+}
+
+/// The class of an executor for a job of which nobody knows how long it takes.
+pub fn plain(executor: &Executor) -> &str {
+    let class = executor.resource_class.as_str();
+    if class == AUTO { automatic(executor, TYPICAL_BUILD, false).map_or(class, |class| class.name) } else { class }
 }
 
 /// True for a class of Arm machines, whatever its size.
@@ -79,6 +134,21 @@ mod tests {
         assert_eq!(cores(Machine::Docker, "arm.xlarge"), Some(8));
         assert_eq!(cores(Machine::LinuxVm, "small"), None);
         assert_eq!(cores(Machine::MacOs, "large"), None);
+        let defaults = crate::executor::circleci_defaults();
+        let fitted = |wish| defaults.iter().map(|executor| fitted(executor, wish)).collect::<Vec<_>>();
+        let some = |name: &str| Some(name.to_owned());
+        assert_eq!(fitted("xlarge"), [some("xlarge"), some("arm.xlarge"), None]);
+        assert_eq!(fitted("arm.large"), [None, some("arm.large"), None]);
+        assert_eq!(fitted("small"), [some("small"), None, None]);
+        assert_eq!(fitted("m4pro.large"), [None, None, some("m4pro.large")]);
+        assert_eq!(fitted("new"), [some("new"), some("new"), some("new")]);
+        let minutes = |at: usize, minutes: Millis, big| automatic(&defaults[at], minutes * 60_000, big).unwrap().name;
+        assert_eq!([0, 2, 10, 30].map(|m| minutes(0, m, false)), ["medium", "large", "xlarge", "2xlarge"]);
+        assert_eq!([0, 30].map(|m| minutes(1, m, true)), ["arm.xlarge", "arm.2xlarge"]);
+        assert_eq!(
+            [(10, false), (30, false), (0, true)].map(|(m, big)| minutes(2, m, big)),
+            ["m4pro.medium", "m4pro.large", "m4pro.large"]
+        );
         assert!(is_self_hosted("acme/linux") && !is_self_hosted("large") && !is_self_hosted("/x"));
     }
 }

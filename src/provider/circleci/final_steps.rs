@@ -25,7 +25,7 @@ pub fn of(job: &FinalJob, command: &str, kind: &Kind, options: &Options) -> Resu
         list.push(Yaml::text("checkout"));
     }
     let mut script = steps::prepare(kind, &job.job.id);
-    script.push_str(&steps::build(options, &format!("--restore {RESTORED_DIR} "))?);
+    script.push_str(&steps::build(kind, options, &format!("--restore {RESTORED_DIR} "))?);
     list.push(run("Restore", &script));
     list.extend(steps::keep_results());
     list.push(steps::verdict(kind));

@@ -8,6 +8,7 @@ pub mod check;
 pub mod classes;
 pub mod continuation;
 pub mod final_steps;
+pub mod images;
 pub mod merge;
 pub mod options;
 pub mod pipeline_parameters;
@@ -15,7 +16,7 @@ pub mod releases;
 pub mod steps;
 pub mod template;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,10 +24,10 @@ use ring::digest;
 
 use super::Limits;
 use super::yaml::{self, Yaml};
-use crate::executor::{Executor, Machine};
+use crate::executor::{COMMON_FEATURES, Executor, Machine};
 use crate::plan::names::RESERVED;
 use crate::plan::nothing;
-use crate::plan::{Job, JobIndex, Plan, json};
+use crate::plan::{Job, JobIndex, JobOptions, Plan, json};
 pub use options::{
     BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Push, Reuse, Signing,
 };
@@ -97,7 +98,10 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
     let mut executors = Vec::new();
     let mut jobs = Vec::new();
     for kind in &kinds {
-        executors.push((kind.executor.clone(), executor(kind)));
+        if !executors.iter().any(|(key, _)| *key == kind.executor) {
+            let defined = options.executors.iter().find(|executor| executor.name == kind.name);
+            executors.push((kind.executor.clone(), executor(kind, defined)));
+        }
         if building.contains(&kind.job) {
             jobs.push((kind.job.clone(), job_body(kind, options)?));
         }
@@ -151,6 +155,9 @@ fn arguments(job: &Job, kind: &Kind, options: &Options) -> Vec<(&'static str, Ya
 fn invocation(plan: &Plan, job: &Job, key: &str, arguments: Vec<(&'static str, Yaml)>) -> Yaml {
     let mut entries = vec![("name", Yaml::Text(template::label(&job.name)))];
     entries.extend(arguments);
+    if !job.options.context.is_empty() {
+        entries.push(("context", Yaml::texts(job.options.context.iter().map(|context| template::escape(context)))));
+    }
     if !job.requires.is_empty() {
         let names = job.requires.iter().map(|&required| template::label(&plan.job(required).name));
         entries.push(("requires", Yaml::texts(names)));
@@ -204,37 +211,67 @@ fn kind_of<'a>(job: &Job, kinds: &'a mut Vec<Kind>, options: &Options) -> Result
     );
     let image = job.image.as_ref().unwrap_or(&executor.image);
     let class = job.resource_class.as_ref().unwrap_or(&executor.resource_class);
-    let same = |kind: &Kind| {
+    // Contexts are named where a job is invoked, so that one body serves jobs with and without.
+    let own = JobOptions { context: Vec::new(), ..job.options.clone() };
+    let same_machine = |kind: &Kind| {
         kind.machine == executor.machine && kind.image == *image && kind.resource_class == *class && kind.name == *name
     };
-    if let Some(at) = kinds.iter().position(same) {
+    if let Some(at) = kinds.iter().position(|kind| same_machine(kind) && kind.options == own) {
         return Ok(&kinds[at]);
     }
-
-    // The executor as it is defined keeps its name, others get the size and, where that is not enough, a number.
-    let mut key = name.clone();
-    if *class != executor.resource_class {
-        key = format!("{name}-{}", class.replace('+', "-plus").to_lowercase());
-        key = key.chars().map(|c| if plain(&c.to_string()) { c } else { '-' }).collect();
-    }
-    let taken = |key: &str| kinds.iter().any(|kind| kind.executor == key);
-    if *image != executor.image || taken(&key) {
-        let number = (2..).find(|number| !taken(&format!("{key}-{number}"))).expect("numbers do not end");
-        key = format!("{key}-{number}");
-    }
-    let system = executor.systems.first().unwrap_or(&job.system).clone();
+    let key = match kinds.iter().find(|kind| same_machine(kind)) {
+        Some(kind) => kind.executor.clone(),
+        None => executor_key(executor, image, class, |key| kinds.iter().any(|kind| kind.executor == key)),
+    };
+    let job_key = format!("build-{key}");
+    let job_key = unused(&job_key, |key| kinds.iter().any(|kind| kind.job == key));
+    let system = executor.system().to_owned();
     kinds.push(Kind {
         name: name.clone(),
-        job: format!("build-{key}"),
+        job: job_key,
         executor: key,
         machine: executor.machine,
         image: image.clone(),
         resource_class: class.clone(),
         cores: cores(executor, class),
         program: program(&system, executor, options),
+        options: own,
+        setup: executor.setup.clone(),
+        nix_settings: nix_settings(executor),
         system,
     });
     Ok(&kinds[kinds.len() - 1])
+}
+
+/// A key under `executors`: the executor as it is defined keeps its name, others get the size and, where that is not enough, a number.
+fn executor_key(executor: &Executor, image: &str, class: &str, taken: impl Fn(&str) -> bool) -> String {
+    let mut key = executor.name.clone();
+    if *class != executor.resource_class {
+        let size = class.replace('+', "-plus").to_lowercase();
+        let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' { c } else { '-' };
+        key = format!("{key}-{}", size.chars().map(plain).collect::<String>());
+    }
+    if image != executor.image { unused(&format!("{key}-2"), taken) } else { unused(&key, taken) }
+}
+
+/// The key, with a number behind it if it is taken.
+fn unused(key: &str, taken: impl Fn(&str) -> bool) -> String {
+    if !taken(key) {
+        return key.to_owned();
+    }
+    let base = key.strip_suffix("-2").unwrap_or(key);
+    let numbered = |number: u32| format!("{base}-{number}");
+    (2..).map(numbered).find(|key| !taken(key)).expect("numbers do not end")
+}
+
+/// What Nix has to be told about a machine: features that it would not find out, and systems that it only emulates.
+fn nix_settings(executor: &Executor) -> Vec<(&'static str, String)> {
+    // Nix looks for `/dev/kvm` itself: without it a build is better refused than begun.
+    let own = |feature: &&String| *feature != "kvm" && !COMMON_FEATURES.contains(&feature.as_str());
+    let features: Vec<&str> = executor.features.iter().filter(own).map(String::as_str).collect();
+    let emulated: Vec<&str> = executor.emulated().collect();
+    let settings = [("extra-system-features", features), ("extra-platforms", emulated)];
+    settings.into_iter().filter(|(_, words)| !words.is_empty()).map(|(name, words)| (name, words.join(" "))).collect()
 }
 
 /// The cores of a container, which Nix cannot find out by itself.
@@ -247,7 +284,11 @@ fn cores(executor: &Executor, class: &str) -> Option<u32> {
 
 /// How nixdag gets onto machines of this system.
 fn program(system: &str, executor: &Executor, options: &Options) -> Program {
-    let bundled = options.bundle.as_ref().is_some_and(|bundle| executor.systems.contains(&bundle.system));
+    let bundled = options.bundle.as_ref().is_some_and(|bundle| {
+        // A processor for x86_64 runs i686 programs too.
+        bundle.system == system
+            || (executor.builds(&bundle.system) && !executor.emulated().any(|emulated| emulated == bundle.system))
+    });
     match options.downloads.iter().find(|file| file.system == *system) {
         _ if bundled => Program::Bundled,
         Some(file) => Program::Download(file.clone()),
@@ -256,16 +297,26 @@ fn program(system: &str, executor: &Executor, options: &Options) -> Program {
 }
 
 /// An entry under `executors`.
-fn executor(kind: &Kind) -> Yaml {
+fn executor(kind: &Kind, defined: Option<&Executor>) -> Yaml {
     let image = Yaml::Text(template::escape(&kind.image));
     let machine = match kind.machine {
         Machine::Docker => ("docker", Yaml::List(vec![Yaml::entry("image", image)])),
-        // A self-hosted runner, written `namespace/name`, has no image.
-        Machine::LinuxVm if kind.resource_class.contains('/') => ("machine", Yaml::Bool(true)),
         Machine::LinuxVm => ("machine", Yaml::entry("image", image)),
         Machine::MacOs => ("macos", Yaml::entry("xcode", image)),
+        Machine::SelfHosted => ("machine", Yaml::Bool(true)),
     };
-    Yaml::map([machine, ("resource_class", Yaml::Text(template::escape(&kind.resource_class)))])
+    let mut entries = vec![machine, ("resource_class", Yaml::Text(template::escape(&kind.resource_class)))];
+    if let Some(executor) = defined {
+        entries.extend(executor.shell.as_deref().map(|shell| ("shell", Yaml::Text(template::escape(shell)))));
+        entries.extend(environment(&executor.environment));
+    }
+    Yaml::map(entries)
+}
+
+/// `environment`, where there are variables.
+fn environment(variables: &BTreeMap<String, String>) -> Option<(&'static str, Yaml)> {
+    let escaped = variables.iter().map(|(name, value)| (name, Yaml::Text(template::escape(value))));
+    (!variables.is_empty()).then(|| ("environment", Yaml::map(escaped)))
 }
 
 /// An entry under `jobs`.
@@ -283,11 +334,10 @@ fn job_body(kind: &Kind, options: &Options) -> Result<Yaml> {
         let description = "Whether other jobs come before this one";
         parameters.push(("attach", parameter("boolean", description, Some(Yaml::Bool(true)))));
     }
-    Ok(Yaml::map([
-        ("parameters", Yaml::map(parameters)),
-        ("executor", Yaml::text(&kind.executor)),
-        ("steps", Yaml::List(steps::of(kind, options)?)),
-    ]))
+    let mut body = vec![("parameters", Yaml::map(parameters)), ("executor", Yaml::text(&kind.executor))];
+    body.extend(environment(&kind.options.environment));
+    body.push(("steps", Yaml::List(steps::of(kind, options)?)));
+    Ok(Yaml::map(body))
 }
 
 /// An entry under the pipeline's `parameters`.

@@ -14,6 +14,7 @@ use crate::build::push::OnPushFailure;
 use crate::build::record;
 use crate::executor::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
+use crate::plan::JobOptions;
 
 /// Where the setup job writes the bundle, and where the generated jobs find it. CircleCI's caches come back at the absolute
 /// path that they were saved from, and home directories differ between images: hence a path that all of them have.
@@ -54,6 +55,12 @@ pub struct Kind {
     pub system: String,
     /// Where a container's cores are known: Nix would see the host's.
     pub cores: Option<u32>,
+    /// What a job says about itself beside its machine; contexts apart, which stand where the job is invoked.
+    pub options: JobOptions,
+    /// Commands that run before everything else.
+    pub setup: Vec<String>,
+    /// Settings of Nix for what the machine is said to offer, by name.
+    pub nix_settings: Vec<(&'static str, String)>,
     /// How nixdag gets there.
     pub program: Program,
 }
@@ -102,12 +109,15 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
         ));
     }
     let reused = if signed { "--signed-reuse " } else { "" };
-    script.push_str(&build(options, &format!("{reused}{}", push(options)?))?);
+    script.push_str(&build(kind, options, &format!("{reused}{}", push(options)?))?);
     if reuse {
         script
             .push_str(&format!("$nixdag build --verdict {RESULTS} >/dev/null 2>&1 || cp -R workspace/$id partial/\n"));
     }
-    steps.push(run("Build", &script));
+    if kind.options.retries.is_some() {
+        script.push_str(&fail_for_a_rerun(kind));
+    }
+    steps.push(build_step(kind, script));
     if workspace {
         let own = Yaml::texts(["<< parameters.id >>"]);
         steps.push(step("persist_to_workspace", [("root", Yaml::text(WORKSPACE)), ("paths", own)]));
@@ -147,11 +157,14 @@ pub(super) fn no_bundle() -> Yaml {
 pub(super) fn start(kind: &Kind, bundle: &BundleReference, options: &Options) -> Result<Vec<Yaml>> {
     let hash = &bundle.manifest_sha256;
     let name = format!("rm -rf /tmp/nixdag ~/.nixdag\nmkdir -p /tmp/nixdag\necho {hash} > {BUNDLE_HASH_FILE}\n");
-    Ok(vec![
+    let mut steps: Vec<Yaml> =
+        kind.setup.iter().map(|command| run("Prepare the machine", &template::escape(command))).collect();
+    steps.extend([
         run("Name the bundle", &name),
         step("restore_cache", [("name", Yaml::text("Restore the bundle")), ("key", Yaml::text(BUNDLE_KEY))]),
         run("Set up", &set_up(kind, bundle, options)?),
-    ])
+    ]);
+    Ok(steps)
 }
 
 /// The script that checks what the bundle has to run before anything of it is run, and then installs. `set -e` is in force, so each
@@ -226,8 +239,33 @@ pub(super) fn prepare(kind: &Kind, id: &str) -> String {
     format!("id={id}\nnixdag={}\n{}", program(kind), path(kind))
 }
 
+/// The step that builds, with the limits that only a step can have.
+fn build_step(kind: &Kind, script: String) -> Yaml {
+    let mut body = vec![("name", Yaml::text("Build"))];
+    body.extend(kind.options.timeout.map(|seconds| ("no_output_timeout", Yaml::Text(format!("{seconds}s")))));
+    body.extend(kind.options.retries.map(|times| ("max_auto_reruns", Yaml::Integer(i64::from(times)))));
+    body.push(("command", Yaml::Script(script)));
+    Yaml::entry("run", Yaml::map(body))
+}
+
+/// Only a step that fails is run again, and only one that ends well is followed by those that hand on: so it fails on purpose as long
+/// as there is a rerun left.
+fn fail_for_a_rerun(kind: &Kind) -> String {
+    let reruns = kind.options.retries.unwrap_or_default();
+    format!(
+        "echo >> ~/.nixdag/tries\n[ $(wc -l < ~/.nixdag/tries) -gt {reruns} ] || $nixdag build --verdict {RESULTS} >/dev/null\n"
+    )
+}
+
 /// The call of the runner; `more` are arguments.
-pub(super) fn build(options: &Options, more: &str) -> Result<String> {
+pub(super) fn build(kind: &Kind, options: &Options, more: &str) -> Result<String> {
+    let mut more = more.to_owned();
+    if let Some(seconds) = kind.options.timeout {
+        more.push_str(&format!("--timeout {seconds} "));
+    }
+    for (name, value) in &kind.nix_settings {
+        more.push_str(&format!("--nix-option {name} {} ", template::escape(&shell::quote(value)?)));
+    }
     let through = match &options.handoff {
         HandOff::Workspace => format!("--workspace {WORKSPACE}"),
         HandOff::Cache(url) => format!("--cache {}", word(url)?),
@@ -297,7 +335,7 @@ fn has_nix(kind: &Kind) -> bool {
 
 /// macOS has no `sha256sum` of its own.
 fn sha256sum(kind: &Kind) -> &'static str {
-    if kind.machine == Machine::MacOs { "shasum -a 256" } else { "sha256sum" }
+    if kind.system.ends_with("-darwin") { "shasum -a 256" } else { "sha256sum" }
 }
 
 pub(super) fn run(name: &str, command: &str) -> Yaml {

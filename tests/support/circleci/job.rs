@@ -121,16 +121,20 @@ impl Running<'_> {
             cache::key(template, &scope)
         };
         match &step.action {
-            Action::Run { command, shell, directory, environment } => {
+            Action::Run { command, shell, directory, environment, reruns } => {
                 let directory = machine.absolute(directory.as_deref().unwrap_or("."))?;
                 fs::create_dir_all(machine.outside(&directory)?)?;
                 let mut variables = variables.clone();
                 variables.extend(self.job.environment.iter().cloned());
                 variables.extend(environment.iter().cloned());
-                match machine.run(command, shell.as_deref(), &directory, &variables, &log, self.cancel)? {
-                    None => return Ok(false),
-                    Some(status) if status.success() => {}
-                    Some(status) => bail!("{status}"),
+                let shell = shell.as_deref();
+                for left in (0..=*reruns).rev() {
+                    match machine.run(command, shell, &directory, &variables, &log, self.cancel)? {
+                        None => return Ok(false),
+                        Some(status) if status.success() => break,
+                        Some(status) if left == 0 => bail!("{status}"),
+                        Some(status) => note(&log, &format!("{status}, run again"))?,
+                    }
                 }
             }
             Action::Checkout => machine.checkout()?,

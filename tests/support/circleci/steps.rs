@@ -19,14 +19,35 @@ pub enum When {
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    Run { command: String, shell: Option<String>, directory: Option<String>, environment: Vec<(String, String)> },
+    Run {
+        command: String,
+        shell: Option<String>,
+        directory: Option<String>,
+        environment: Vec<(String, String)>,
+        /// How often it is run again after a failure.
+        reruns: u64,
+    },
     Checkout,
-    SaveCache { key: String, paths: Vec<String> },
-    RestoreCache { keys: Vec<String> },
-    Persist { root: String, paths: Vec<String> },
-    Attach { at: String },
-    StoreTestResults { path: String },
-    StoreArtifacts { path: String },
+    SaveCache {
+        key: String,
+        paths: Vec<String>,
+    },
+    RestoreCache {
+        keys: Vec<String>,
+    },
+    Persist {
+        root: String,
+        paths: Vec<String>,
+    },
+    Attach {
+        at: String,
+    },
+    StoreTestResults {
+        path: String,
+    },
+    StoreArtifacts {
+        path: String,
+    },
 }
 
 /// A step of a compiled job.
@@ -89,7 +110,16 @@ pub fn compile(
 
 fn built_in(name: &str, body: &Value, place: &str) -> Result<Step> {
     let keys: &[&str] = match name {
-        "run" => &["name", "command", "shell", "working_directory", "environment", "no_output_timeout", "when"],
+        "run" => &[
+            "name",
+            "command",
+            "shell",
+            "working_directory",
+            "environment",
+            "no_output_timeout",
+            "max_auto_reruns",
+            "when",
+        ],
         "checkout" => &["path"],
         "save_cache" => &["name", "key", "paths", "when"],
         "restore_cache" => &["name", "key", "keys", "when"],
@@ -113,6 +143,13 @@ fn built_in(name: &str, body: &Value, place: &str) -> Result<Step> {
             shell: optional_string(body, "shell", place)?,
             directory: optional_string(body, "working_directory", place)?,
             environment: environment(body, place)?,
+            reruns: match body.get("max_auto_reruns") {
+                None => 0,
+                Some(times) => times
+                    .as_u64()
+                    .filter(|times| (1..=5).contains(times))
+                    .with_context(|| format!("{place}: `max_auto_reruns` is no number from 1 to 5"))?,
+            },
         },
         "checkout" => Action::Checkout,
         "save_cache" => Action::SaveCache {

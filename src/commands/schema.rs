@@ -1,0 +1,12 @@
+//! `nixdag schema`
+
+use anyhow::Result;
+
+use super::ExitCode;
+use crate::output::Output;
+use crate::settings::schema;
+
+pub(super) fn run() -> Result<ExitCode> {
+    Output::Stdout.write(|out| out.write_all(schema::text().as_bytes()))?;
+    Ok(ExitCode::Done)
+}

@@ -1,0 +1,56 @@
+//! What settings add to a job: in the plan's JSON the job's `options`, an object of what is said and nothing else.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::final_job::{VARIABLE_PREFIX, is_variable};
+
+/// Most times that a failed job is tried again: what CircleCI takes.
+pub const MAX_RETRIES: u32 = 5;
+
+/// Timeout, contexts, retries, environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobOptions {
+    /// Seconds after which a build is ended, and after which a step without output is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u32>,
+    /// Contexts, whose variables the job gets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<String>,
+    /// How often the job's build is tried again after a failure, 1 to 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// Variables.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
+}
+
+impl JobOptions {
+    /// Refuses what no configuration can hold.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.timeout != Some(0), "its timeout is 0 seconds");
+        ensure!(
+            self.retries.is_none_or(|retries| (1..=MAX_RETRIES).contains(&retries)),
+            "it is tried again {} times (1 to {MAX_RETRIES} are possible)",
+            self.retries.unwrap_or_default()
+        );
+        for context in &self.context {
+            ensure!(is_context(context), "`{}` cannot be the name of a context", context.escape_debug());
+        }
+        for (name, value) in &self.environment {
+            ensure!(
+                is_variable(name) && !name.starts_with(VARIABLE_PREFIX) && !value.contains('\0'),
+                "`{}` cannot be a variable of a job (expected letters, digits and `_`, not `{VARIABLE_PREFIX}…`)",
+                name.escape_debug()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// True for a name that a context can have.
+pub fn is_context(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= 200 && !name.contains(char::is_control) && !name.contains("<<")
+}

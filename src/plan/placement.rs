@@ -1,0 +1,342 @@
+//! Where each derivation is built, before anything is cut into jobs. In: the needed derivations, executors, rules, and what packages say
+//! about themselves. Out: a [`Placement`] each, which is what the planner calls a system: derivations of different ones never share
+//! a job.
+//!
+//! The machine of a derivation is the one that the first matching rule names, else the one that its package names, else the executor
+//! that offers the features it requires and declares the fewest others, the first among equals. What nothing of this is said about, and
+//! one place alone needs, is built in that place, but without its contexts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+
+use super::estimate::CostModel;
+use super::needed::BUILTIN;
+use super::options::JobOptions;
+use super::problem::{ANY_SYSTEM, Millis, System};
+use super::rules::{self, Rule, Subject, Wishes};
+use crate::attribute::AttributePath;
+use crate::availability::Needed;
+use crate::executor::{AUTO, Executor};
+use crate::graph::{DrvId, Graph, Node};
+use crate::provider::circleci::{classes, images};
+
+/// What decides where derivations are built.
+#[derive(Clone, Copy, Debug)]
+pub struct Fleet<'a> {
+    /// The machines that the provider offers.
+    pub executors: &'a [Executor],
+    /// What the settings say, the first one that matches wins.
+    pub rules: &'a [Rule],
+    /// What packages say about themselves.
+    pub packages: &'a BTreeMap<AttributePath, Wishes>,
+}
+
+/// A kind of job: everything in a job has the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The Nix system of the job.
+    pub system: Arc<str>,
+    /// Name of the executor.
+    pub executor: String,
+    /// Docker image, VM image or Xcode version; none for a self-hosted machine.
+    pub image: Option<String>,
+    /// Size of the machine.
+    pub resource_class: String,
+    /// Derivations built side by side.
+    pub cores: u32,
+    /// What a minute costs.
+    pub credits_per_minute: u32,
+    /// Timeout, contexts, retries, environment.
+    pub options: JobOptions,
+}
+
+/// Who decided where a derivation is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Nobody: the first executor for its system and features.
+    Default,
+    /// The features that it requires.
+    Features,
+    /// What its package says about itself.
+    Package,
+    /// The rule at this position.
+    Rule(usize),
+    /// What alone needs it.
+    Consumer,
+}
+
+impl std::fmt::Display for Decision {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("the first executor for its system"),
+            Self::Features => f.write_str("the executor for its system and the features that it requires"),
+            Self::Package => f.write_str("what its package says (`passthru.ci`, `meta.ci`, `meta.timeout`)"),
+            Self::Rule(at) => write!(f, "rule {} of nixdag.yml", at + 1),
+            Self::Consumer => f.write_str("where what needs it is built"),
+        }
+    }
+}
+
+/// All placements, and who has which.
+#[derive(Clone, Debug, Default)]
+pub struct Placements {
+    /// The placements, by number.
+    pub list: Vec<Placement>,
+    /// The placement of each needed derivation; [`ANY_SYSTEM`] for what any machine builds.
+    pub of: HashMap<DrvId, System>,
+    /// Who decided that.
+    pub decisions: HashMap<DrvId, Decision>,
+    /// Cheap derivations that may be built along with whatever needs them, wherever that is.
+    pub portable: BTreeSet<DrvId>,
+    /// Where a job goes that any machine could run.
+    pub anywhere: System,
+    /// Derivations that no executor can build, with what is lacking.
+    pub lacking: BTreeMap<DrvId, String>,
+    /// What may not be as its author thinks, in sentences.
+    pub warnings: BTreeSet<String>,
+}
+
+/// What tells placements apart. The last part is the derivation that wants a job of its own.
+type Key = (Arc<str>, usize, String, String, JobOptions, Option<DrvId>);
+
+/// Finds a place for each needed derivation.
+pub fn place(
+    graph: &Graph,
+    needed: &Needed,
+    attributes: &BTreeMap<DrvId, Vec<&AttributePath>>,
+    fleet: &Fleet,
+    costs: &CostModel,
+) -> Result<Placements> {
+    let mut placer = Placer { graph, fleet, costs, keys: HashMap::new(), placed: Placements::default() };
+    // Consumers first, for what they alone need follows them.
+    let ids: Vec<DrvId> = needed.ids().collect();
+    let mut consumers: HashMap<DrvId, Vec<DrvId>> = HashMap::new();
+    for &id in ids.iter().rev() {
+        let attributes = attributes.get(&id).map_or(&[][..], Vec::as_slice);
+        placer.place(id, attributes, consumers.get(&id).map_or(&[][..], Vec::as_slice));
+        for input in graph.inputs(id).iter().filter(|input| needed.has(input.drv)) {
+            consumers.entry(input.drv).or_default().push(id);
+        }
+    }
+    placer.finish(&ids)
+}
+
+struct Placer<'a> {
+    graph: &'a Graph,
+    fleet: &'a Fleet<'a>,
+    costs: &'a CostModel,
+    /// The place of each derivation, and the wishes that its inputs inherit.
+    keys: HashMap<DrvId, (Key, Wishes)>,
+    placed: Placements,
+}
+
+impl Placer<'_> {
+    fn place(&mut self, id: DrvId, attributes: &[&AttributePath], consumers: &[DrvId]) {
+        let node = self.graph.node(id);
+        let duration = self.costs.of(node, &self.graph.path(id), !attributes.is_empty()).duration;
+        let subject = Subject {
+            attributes,
+            name: node.name(),
+            system: &node.system,
+            features: &node.required_system_features,
+            duration,
+        };
+        let rule = rules::first(self.fleet.rules, &subject);
+        let packages = attributes.iter().filter_map(|path| self.fleet.packages.get(path));
+        let own = packages.fold(Wishes::default(), |wishes, package| wishes.or(package));
+        let has_own = !own.is_empty();
+        let mut wishes = rule.map_or_else(Wishes::default, |(_, rule)| rule.wishes.clone()).or(&own);
+        let mut decision = match rule {
+            Some((at, rule)) if rule.wishes.executor.is_some() || rule.wishes.resource_class.is_some() || !has_own => {
+                Decision::Rule(at)
+            }
+            _ if has_own => Decision::Package,
+            _ if !node.required_system_features.is_empty() => Decision::Features,
+            _ => Decision::Default,
+        };
+        if matches!(decision, Decision::Default | Decision::Features)
+            && attributes.is_empty()
+            && let Some(inherited) = self.inherited(node, consumers)
+        {
+            (wishes, decision) = (inherited, Decision::Consumer);
+        }
+        let cheap = node.fixed_output || node.prefer_local_build;
+        if cheap && attributes.is_empty() && rule.is_none_or(|(_, rule)| !rule.condition.is_specific()) {
+            self.placed.portable.insert(id);
+        }
+        if &*node.system == BUILTIN && wishes.is_empty() {
+            self.placed.of.insert(id, ANY_SYSTEM);
+            return;
+        }
+        match self.choose(id, !attributes.is_empty(), duration, &wishes) {
+            Ok(key) => {
+                self.placed.decisions.insert(id, decision);
+                self.keys.insert(id, (key, wishes));
+            }
+            Err(lacking) => drop(self.placed.lacking.insert(id, lacking)),
+        }
+    }
+
+    /// What the consumers wish for, where they all wish for the same and it suits the derivation.
+    fn inherited(&self, node: &Node, consumers: &[DrvId]) -> Option<Wishes> {
+        let mut wishes = consumers.iter().map(|id| {
+            let (_, wishes) = self.keys.get(id)?;
+            let same = *self.graph.node(*id).system == *node.system;
+            same.then(|| wishes.inherited())
+        });
+        let first = wishes.next()??;
+        let suits = |name: &String| {
+            let executor = self.fleet.executors.iter().find(|executor| executor.name == *name);
+            executor.is_some_and(|executor| missing(executor, node).is_none())
+        };
+        (!first.is_empty()
+            && first.executor.as_ref().is_none_or(suits)
+            && wishes.all(|other| other.as_ref() == Some(&first)))
+        .then_some(first)
+    }
+
+    /// The place that the wishes mean, or what is lacking.
+    fn choose(&mut self, id: DrvId, is_target: bool, duration: Millis, wishes: &Wishes) -> Result<Key, String> {
+        let (executors, node) = (self.fleet.executors, self.graph.node(id));
+        let at = match &wishes.executor {
+            Some(name) => match executors.iter().position(|executor| executor.name == *name) {
+                None => return Err(format!("executor `{}`, which does not exist", name.escape_debug())),
+                Some(at) => match missing(&executors[at], node) {
+                    Some(missing) => return Err(format!("{missing} on executor `{name}`")),
+                    None => at,
+                },
+            },
+            None => best(executors, node).ok_or_else(|| lacking(executors, node))?,
+        };
+        let executor = &executors[at];
+        let system = if &*node.system == BUILTIN { executor.system().into() } else { node.system.clone() };
+        let mut class = executor.resource_class.clone();
+        if let Some(wish) = wishes.resource_class.as_ref().filter(|wish| *wish != AUTO) {
+            match classes::fitted(executor, wish) {
+                Some(fitted) => class = fitted,
+                None => drop(self.placed.warnings.insert(format!(
+                    "resource class `{wish}` is none of executor `{}`, which keeps `{class}`",
+                    executor.name
+                ))),
+            }
+        } else if wishes.resource_class.is_some() {
+            class = AUTO.into();
+        }
+        if class == AUTO {
+            let big = node.required_system_features.iter().any(|feature| feature == "big-parallel");
+            class = classes::automatic(executor, duration, big).map_or(String::new(), |class| class.name.into());
+        }
+        let mut image = executor.image.clone();
+        if let Some(wish) = &wishes.image {
+            if images::belongs_elsewhere(executor.machine, wish) {
+                self.placed
+                    .warnings
+                    .insert(format!("image `{wish}` is none for executor `{}`, which keeps `{image}`", executor.name));
+            } else {
+                image = wish.clone();
+            }
+        }
+        let options = JobOptions {
+            timeout: wishes.timeout,
+            context: wishes.context.clone().unwrap_or_default(),
+            retries: wishes.retries,
+            environment: wishes.environment.clone(),
+        };
+        Ok((system, at, class, image, options, (wishes.never_group && is_target).then_some(id)))
+    }
+
+    /// Numbers the places: by system, then by executor, so that the numbers follow from what is there alone.
+    fn finish(mut self, ids: &[DrvId]) -> Result<Placements> {
+        let of = std::mem::take(&mut self.keys);
+        let mut keys: Vec<&Key> = of.values().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        ensure!(
+            keys.len() < usize::from(ANY_SYSTEM) - 1,
+            "rules and packages ask for {} different kinds of jobs, which is more than nixdag plans with",
+            keys.len()
+        );
+        let numbers: HashMap<&Key, System> = keys.iter().enumerate().map(|(at, key)| (*key, at as System)).collect();
+        let mut count = vec![0usize; keys.len()];
+        for id in ids {
+            if let Some((key, _)) = of.get(id) {
+                count[usize::from(numbers[key])] += 1;
+                self.placed.of.insert(*id, numbers[key]);
+            }
+        }
+        self.placed.list = keys.iter().map(|key| self.placement(key)).collect();
+        self.placed.anywhere = self.anywhere(&keys, &count);
+        Ok(self.placed)
+    }
+
+    fn placement(&self, (system, at, class, image, options, _): &Key) -> Placement {
+        let executor = &self.fleet.executors[*at];
+        let known = classes::find(executor.machine, class).filter(|_| *class != executor.resource_class);
+        Placement {
+            system: system.clone(),
+            executor: executor.name.clone(),
+            image: (!image.is_empty()).then(|| image.clone()),
+            resource_class: class.clone(),
+            cores: known.map_or(executor.cores, |class| class.cores).max(1),
+            credits_per_minute: self
+                .costs
+                .credits
+                .get(class)
+                .copied()
+                .unwrap_or_else(|| known.map_or(executor.credits_per_minute, |class| class.credits_per_minute)),
+            options: options.clone(),
+        }
+    }
+
+    /// The most frequent place without secrets, or where there is none the first executor, which is added.
+    fn anywhere(&mut self, keys: &[&Key], count: &[usize]) -> System {
+        let plain = |at: &usize| keys[*at].4 == JobOptions::default() && keys[*at].5.is_none();
+        let most = (0..keys.len()).filter(plain).max_by_key(|&at| (count[at], std::cmp::Reverse(at)));
+        if let Some(at) = most {
+            return at as System;
+        }
+        let Some(executor) = self.fleet.executors.first() else { return ANY_SYSTEM };
+        let (system, class, image) =
+            (executor.system().into(), executor.resource_class.clone(), executor.image.clone());
+        let key = (system, 0, class, image, JobOptions::default(), None);
+        let placement = self.placement(&key);
+        self.placed.list.push(placement);
+        keys.len() as System
+    }
+}
+
+/// The executor for a derivation that names none: it has everything required, and most of that because somebody said so; it declares
+/// the fewest other features; it stands first.
+fn best(executors: &[Executor], node: &Node) -> Option<usize> {
+    let required = &node.required_system_features;
+    let able = (0..executors.len()).filter(|&at| missing(&executors[at], node).is_none());
+    able.min_by_key(|&at| {
+        let declared = required.iter().filter(|feature| executors[at].declares(feature)).count();
+        (std::cmp::Reverse(declared), executors[at].features.len() - declared.min(executors[at].features.len()), at)
+    })
+}
+
+/// What an executor lacks for a derivation.
+fn missing(executor: &Executor, node: &Node) -> Option<String> {
+    if !executor.builds(&node.system) {
+        return Some(format!("system `{}`", node.system.escape_debug()));
+    }
+    let absent = node.required_system_features.iter().filter(|feature| !executor.offers(feature));
+    let absent: Vec<String> = absent.map(|feature| format!("`{}`", feature.escape_debug())).collect();
+    (!absent.is_empty()).then(|| format!("feature {}", absent.join(", ")))
+}
+
+/// What all executors lack.
+fn lacking(executors: &[Executor], node: &Node) -> String {
+    let of_system: Vec<&Executor> = executors.iter().filter(|executor| executor.builds(&node.system)).collect();
+    match of_system.as_slice() {
+        [] => format!("an executor for `{}`", node.system.escape_debug()),
+        _ => {
+            let features: Vec<String> =
+                node.required_system_features.iter().map(|feature| format!("`{}`", feature.escape_debug())).collect();
+            format!("an executor for `{}` with {}", node.system.escape_debug(), features.join(", "))
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! `executors` of `nixdag.yml`: machines by name. In: the mapping, and the executors that there are anyway. Out: all executors in the
+//! order in which they are chosen, and warnings about what CircleCI may not know.
+
+use std::fmt;
+
+use anyhow::{Result, bail, ensure};
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Value, json};
+
+use super::schema::Schema;
+use super::words::{
+    ClassName, Command, ExecutorName, Feature, ImageName, Number, One, Shell, SystemName, Variables, Word, Words, key,
+};
+use super::yaml::mapping;
+use crate::executor::{AUTO, Executor, Machine, NIX_IMAGE, circleci_defaults};
+use crate::provider::circleci::{classes, images};
+
+/// The Xcode of macOS machines about which nothing else is said.
+const XCODE: &str = "26.6.0";
+
+/// Cores of a machine of unknown size.
+const UNKNOWN_CORES: u32 = 2;
+
+/// An entry under `executors`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ExecutorEntry {
+    /// `docker`
+    pub docker: Option<One<ImageName>>,
+    /// `machine`: a VM image, or `true`.
+    pub machine: Option<VmImage>,
+    /// `xcode`
+    pub xcode: Option<One<ImageName>>,
+    /// `resource_class`
+    pub resource_class: Option<One<ClassName>>,
+    /// `systems`
+    pub systems: Option<Words<SystemName>>,
+    /// `default`
+    pub default: Option<bool>,
+    /// `features`
+    pub features: Option<Words<Feature>>,
+    /// `cores`
+    pub cores: Option<Number<1, 1024>>,
+    /// `environment`
+    pub environment: Option<Variables>,
+    /// `shell`
+    pub shell: Option<One<Shell>>,
+    /// `setup`
+    pub setup: Option<Words<Command>>,
+}
+
+mapping!(ExecutorEntry, "a mapping that describes a machine", {
+    "docker" => docker: "A container from this image",
+    "machine" => machine: "A Linux VM from this image; true for a self-hosted runner, whose resource_class is namespace/name",
+    "xcode" => xcode: "A macOS VM with this version of Xcode, in quotes",
+    "resource_class" => resource_class: "Size of the machine; auto for the size that fits what is built",
+    "systems" => systems: "Systems that it builds, its own first; others than its own need emulation (a setup command)",
+    "default" => default: "Whether what nobody sends elsewhere is built here; true where systems is given and features is not",
+    "features" => features: "What it offers to derivations with requiredSystemFeatures, beside benchmark, big-parallel and nixos-test",
+    "cores" => cores: "Derivations built side by side; known for CircleCI's own classes",
+    "environment" => environment: "Variables of all its jobs",
+    "shell" => shell: "A POSIX shell for all steps",
+    "setup" => setup: "Commands that run before everything else",
+}, schema {
+    "allOf": [
+        { "not": { "required": ["docker", "machine"] } },
+        { "not": { "required": ["docker", "xcode"] } },
+        { "not": { "required": ["machine", "xcode"] } },
+        {
+            "if": { "properties": { "machine": { "const": true } }, "required": ["machine"] },
+            "then": {
+                "required": ["resource_class", "systems"],
+                "properties": { "resource_class": { "pattern": "^[^/]+/." } },
+            },
+        },
+    ],
+}, check ExecutorEntry::check);
+
+/// `machine`: the image of a VM, or `true` for a machine of the user's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VmImage {
+    /// A self-hosted runner.
+    SelfHosted,
+    /// A VM image.
+    Image(String),
+}
+
+impl<'de> Deserialize<'de> for VmImage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = VmImage;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a VM image such as `ubuntu-2404:current`, or `true` for a self-hosted runner")
+            }
+
+            fn visit_bool<E: de::Error>(self, truth: bool) -> Result<VmImage, E> {
+                if truth { Ok(VmImage::SelfHosted) } else { Err(E::invalid_value(de::Unexpected::Bool(truth), &self)) }
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<VmImage, E> {
+                ImageName::read(text).map(|image| VmImage::Image(image.0)).map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+impl Schema for VmImage {
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "const": true }, One::<ImageName>::schema()] })
+    }
+}
+
+impl ExecutorEntry {
+    /// Refuses what contradicts itself.
+    fn check(&self) -> Result<()> {
+        let kinds =
+            [("docker", self.docker.is_some()), ("machine", self.machine.is_some()), ("xcode", self.xcode.is_some())];
+        let given: Vec<&str> = kinds.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
+        if let [one, other, ..] = given.as_slice() {
+            bail!("an executor has either `{one}` or `{other}`");
+        }
+        if self.machine == Some(VmImage::SelfHosted) {
+            let class = self.resource_class.as_ref().map_or("", |class| class.0.0.as_str());
+            ensure!(
+                classes::is_self_hosted(class),
+                "a self-hosted runner needs a `resource_class` of the form `namespace/name`"
+            );
+            ensure!(self.systems.is_some(), "a self-hosted runner needs `systems`: nobody else knows what it builds");
+        }
+        Ok(())
+    }
+
+    /// The executor; what is not said is as in `executor`.
+    fn apply(&self, mut executor: Executor, is_new: bool, warnings: &mut Vec<String>) -> Executor {
+        let class = self.resource_class.as_ref().map(|class| class.0.0.clone());
+        let first = self.systems.as_ref().map_or("", |systems| systems.0[0].0.as_str());
+        let machine = match (&self.docker, &self.machine, &self.xcode, class.as_deref()) {
+            (Some(_), ..) => Some(Machine::Docker),
+            (_, Some(VmImage::Image(_)), ..) => Some(Machine::LinuxVm),
+            (_, Some(VmImage::SelfHosted), ..) => Some(Machine::SelfHosted),
+            (_, _, Some(_), _) => Some(Machine::MacOs),
+            (.., Some(class)) if is_new && classes::find(Machine::MacOs, class).is_some() => Some(Machine::MacOs),
+            _ if is_new && first == "aarch64-darwin" => Some(Machine::MacOs),
+            _ if is_new => Some(Machine::Docker),
+            _ => None,
+        };
+        let changed = machine.is_some_and(|machine| is_new || machine != executor.machine);
+        executor.machine = machine.unwrap_or(executor.machine);
+        let image = match (&self.docker, &self.machine, &self.xcode) {
+            (Some(image), ..) | (_, _, Some(image)) => Some(image.0.0.clone()),
+            (_, Some(VmImage::Image(image)), _) => Some(image.clone()),
+            _ => None,
+        };
+        let arm = first == "aarch64-linux" || (!is_new && executor.name == "arm");
+        if changed {
+            let (usual_image, usual_class) = match executor.machine {
+                Machine::Docker => (NIX_IMAGE, if arm { "arm.large" } else { "large" }),
+                Machine::LinuxVm => ("ubuntu-2404:current", if arm { "arm.large" } else { "large" }),
+                Machine::MacOs => (XCODE, "m4pro.medium"),
+                Machine::SelfHosted => ("", ""),
+            };
+            (executor.image, executor.resource_class) = (usual_image.into(), usual_class.into());
+        }
+        executor.image = image.unwrap_or(executor.image);
+        if changed || class.is_some() {
+            executor.resource_class = class.unwrap_or(executor.resource_class);
+            warnings.extend(set_size(&mut executor, self.cores.is_some()));
+        }
+        if let Some(systems) = &self.systems {
+            executor.systems = systems.0.iter().map(|system| system.0.clone()).collect();
+        } else if is_new {
+            executor.systems = own_systems(&executor);
+        }
+        executor.cores = self.cores.map_or(executor.cores, |cores| cores.0);
+        if let Some(features) = &self.features {
+            executor.features = features.0.iter().map(|feature| feature.0.clone()).collect();
+        }
+        if let Some(variables) = &self.environment {
+            executor.environment = variables.0.clone();
+        }
+        if let Some(shell) = &self.shell {
+            executor.shell = Some(shell.0.0.clone());
+        }
+        if let Some(setup) = &self.setup {
+            executor.setup = setup.0.iter().map(|command| command.0.clone()).collect();
+        }
+        warnings.extend(image_warning(&executor));
+        executor
+    }
+
+    /// True where what nobody sends elsewhere is to be built here.
+    fn is_default(&self) -> bool {
+        self.default.unwrap_or(self.systems.is_some() && self.features.is_none())
+    }
+}
+
+/// What a machine of such a class builds.
+fn own_systems(executor: &Executor) -> Vec<String> {
+    match executor.system() {
+        "x86_64-linux" => vec!["x86_64-linux".into(), "i686-linux".into()],
+        other => vec![other.into()],
+    }
+}
+
+/// Gives an executor the cores and the price of its class. A warning where that is not known.
+fn set_size(executor: &mut Executor, has_cores: bool) -> Option<String> {
+    let class = &executor.resource_class;
+    let known = if class == AUTO {
+        classes::automatic(executor, classes::TYPICAL_BUILD, false)
+    } else {
+        classes::find(executor.machine, class)
+    };
+    if let Some(known) = known {
+        (executor.cores, executor.credits_per_minute) = (known.cores, known.credits_per_minute);
+        return None;
+    }
+    (executor.cores, executor.credits_per_minute) = (UNKNOWN_CORES, 0);
+    (!has_cores).then(|| {
+        format!(
+            "resource class `{class}` of executor `{}` is none that nixdag knows: it is taken to have {UNKNOWN_CORES} cores (say so with `cores`)",
+            executor.name
+        )
+    })
+}
+
+/// A sentence about an image of a form that CircleCI does not have for such machines.
+fn image_warning(executor: &Executor) -> Option<String> {
+    let what = match executor.machine {
+        Machine::Docker => "no image of a container",
+        Machine::LinuxVm => "no VM image that nixdag knows (`ubuntu-2604:current`, `ubuntu-2404:current`)",
+        Machine::MacOs => "no version of Xcode",
+        Machine::SelfHosted => return None,
+    };
+    let fits = images::fits(executor.machine, &executor.image);
+    (!fits).then(|| format!("`{}` of executor `{}` is {what}", executor.image, executor.name))
+}
+
+/// `executors`: in the order of the file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Executors(pub Vec<(String, ExecutorEntry)>);
+
+impl<'de> Deserialize<'de> for Executors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Executors;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a mapping of names to machines")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Executors, A::Error> {
+                let mut executors: Vec<(String, ExecutorEntry)> = Vec::new();
+                while let Some(EntryName(name)) = map.next_key()? {
+                    if executors.iter().any(|(other, _)| *other == name) {
+                        return Err(de::Error::custom(format!("the executor `{name}` stands there twice")));
+                    }
+                    executors.push((name, map.next_value()?));
+                }
+                Ok(Executors(executors))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+impl Schema for Executors {
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "propertyNames": { "pattern": ExecutorName::REGEX },
+            "additionalProperties": ExecutorEntry::schema(),
+        })
+    }
+}
+
+/// A key under `executors`.
+struct EntryName(String);
+
+impl<'de> Deserialize<'de> for EntryName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        key(deserializer, ExecutorName::EXPECTED, |text| Ok(Self(ExecutorName::read(text)?.0)))
+    }
+}
+
+impl Executors {
+    /// All executors, those that take what nobody sends elsewhere first, and warnings.
+    pub fn all(&self) -> (Vec<Executor>, Vec<String>) {
+        let mut warnings = Vec::new();
+        let mut built_in = circleci_defaults();
+        let (mut first, mut last) = (Vec::new(), Vec::new());
+        for (name, entry) in &self.0 {
+            match built_in.iter_mut().find(|executor| executor.name == *name) {
+                Some(executor) => *executor = entry.apply(executor.clone(), false, &mut warnings),
+                None => {
+                    let new = Executor { name: name.clone(), ..Executor::default() };
+                    let new = entry.apply(new, true, &mut warnings);
+                    if entry.is_default() { first.push(new) } else { last.push(new) }
+                }
+            }
+        }
+        first.extend(built_in);
+        first.append(&mut last);
+        (first, warnings)
+    }
+}

@@ -1,0 +1,171 @@
+//! `rules` of `nixdag.yml`. In: the mappings, the executors. Out: [`Rule`]s whose names all mean something.
+
+use anyhow::{Result, bail, ensure};
+
+use super::file::OneOrMore;
+use super::words::{
+    ClassName, ContextName, Duration, ExecutorName, Feature, ImageName, NameGlob, Number, One, SystemName, Variables,
+    Words,
+};
+use super::yaml::{Expected, mapping};
+use crate::executor::{AUTO, Executor};
+use crate::nearest::nearest;
+use crate::plan::options::MAX_RETRIES;
+use crate::plan::rules::{Condition, Rule, Wishes};
+use crate::provider::circleci::classes;
+
+/// An entry under `rules`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleEntry {
+    /// `match`
+    pub condition: Option<ConditionEntry>,
+    /// `executor`
+    pub executor: Option<One<ExecutorName>>,
+    /// `resource_class`
+    pub resource_class: Option<One<ClassName>>,
+    /// `image`
+    pub image: Option<One<ImageName>>,
+    /// `timeout`
+    pub timeout: Option<Duration>,
+    /// `context`
+    pub context: Option<Words<ContextName>>,
+    /// `retries`
+    pub retries: Option<Number<1, MAX_RETRIES>>,
+    /// `environment`
+    pub environment: Option<Variables>,
+    /// `never_group`
+    pub never_group: Option<bool>,
+}
+
+mapping!(RuleEntry, "a mapping with `match` and what is to happen", {
+    "match" => condition: "What the rule is for; everything that is given has to hold, and nothing given means everything",
+    "executor" => executor: "The executor to build on",
+    "resource_class" => resource_class: "Size of the machine; auto for the size that fits what is built",
+    "image" => image: "Docker image, VM image or Xcode version",
+    "timeout" => timeout: "Seconds, or a time such as 30m, after which a build is ended",
+    "context" => context: "Contexts whose variables the job gets",
+    "retries" => retries: "How often a job that fails is tried again",
+    "environment" => environment: "Variables of the job",
+    "never_group" => never_group: "Whether a target shares its job with nothing that another job can build",
+}, schema { "minProperties": 1, "not": { "required": ["match"], "maxProperties": 1 } }, check RuleEntry::check);
+
+impl Expected for RuleEntry {
+    const PLURAL: &'static str = "rules";
+}
+
+/// What stands under `match`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConditionEntry {
+    /// `attribute`
+    pub attribute: Option<OneOrMore>,
+    /// `name`
+    pub name: Option<Words<NameGlob>>,
+    /// `system`
+    pub system: Option<Words<SystemName>>,
+    /// `features`
+    pub features: Option<Words<Feature>>,
+    /// `seconds`
+    pub seconds: Option<SecondsEntry>,
+}
+
+mapping!(ConditionEntry, "a mapping of what derivations have to be", {
+    "attribute" => attribute: "They are targets under attributes that one of these patterns means",
+    "name" => name: "One of these globs matches their name, e.g. linux-*",
+    "system" => system: "They are built on one of these systems",
+    "features" => features: "They require all of these features (requiredSystemFeatures)",
+    "seconds" => seconds: "How long building one of them is expected to take",
+}, schema { "minProperties": 1 });
+
+/// What stands under `seconds`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecondsEntry {
+    /// `min`
+    pub least: Option<Number<0, { u32::MAX }>>,
+    /// `max`
+    pub most: Option<Number<0, { u32::MAX }>>,
+}
+
+mapping!(SecondsEntry, "a mapping with `min`, `max` or both, in seconds", {
+    "min" => least: "At least this many seconds",
+    "max" => most: "At most this many seconds",
+}, schema { "minProperties": 1 }, check SecondsEntry::check);
+
+impl SecondsEntry {
+    fn check(&self) -> Result<()> {
+        let (least, most) = (self.least.map(|number| number.0), self.most.map(|number| number.0));
+        ensure!(least.is_some() || most.is_some(), "`seconds` needs `min` or `max`");
+        if let (Some(least), Some(most)) = (least, most) {
+            ensure!(least <= most, "nothing takes at least {least} and at most {most} seconds");
+        }
+        Ok(())
+    }
+}
+
+impl RuleEntry {
+    fn check(&self) -> Result<()> {
+        ensure!(!self.wishes().is_empty(), "the rule says nothing: give it e.g. `executor` or `resource_class`");
+        ensure!(
+            self.condition != Some(ConditionEntry::default()),
+            "`match` is empty: leave it out where the rule is for everything"
+        );
+        Ok(())
+    }
+
+    fn wishes(&self) -> Wishes {
+        Wishes {
+            executor: self.executor.as_ref().map(|name| name.0.0.clone()),
+            resource_class: self.resource_class.as_ref().map(|name| name.0.0.clone()),
+            image: self.image.as_ref().map(|name| name.0.0.clone()),
+            timeout: self.timeout.map(|time| time.0),
+            context: self.context.as_ref().map(|names| names.0.iter().map(|name| name.0.clone()).collect()),
+            retries: self.retries.map(|number| number.0),
+            environment: self.environment.clone().unwrap_or_default().0,
+            never_group: self.never_group.unwrap_or_default(),
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        let Some(entry) = &self.condition else { return Condition::default() };
+        let millis = |number: Number<0, { u32::MAX }>| u64::from(number.0) * 1000;
+        let seconds = entry.seconds.clone().unwrap_or_default();
+        Condition {
+            attribute: entry.attribute.as_ref().map(|patterns| patterns.0.iter().map(|one| one.meant()).collect()),
+            name: entry.name.as_ref().map(|globs| globs.0.iter().map(|glob| glob.0.clone()).collect()),
+            system: entry.system.as_ref().map(|names| names.0.iter().map(|name| name.0.clone()).collect()),
+            features: entry.features.iter().flat_map(|names| &names.0).map(|name| name.0.clone()).collect(),
+            least: seconds.least.map(millis),
+            most: seconds.most.map(millis),
+        }
+    }
+
+    /// The rule, which stands at this place (from 1). `contexts` are the only ones that it may name. Adds warnings.
+    pub fn rule(
+        &self,
+        place: usize,
+        executors: &[Executor],
+        contexts: Option<&[String]>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Rule> {
+        let wishes = self.wishes();
+        if let Some(name) = &wishes.executor
+            && !executors.iter().any(|executor| executor.name == *name)
+        {
+            let names = || executors.iter().map(|executor| executor.name.as_str());
+            let hint = match nearest(name, names()) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
+            };
+            bail!("rule {place} of nixdag.yml: no executor `{name}` ({hint})");
+        }
+        let denied = |name: &&String| contexts.is_some_and(|allowed| !allowed.contains(name));
+        if let Some(name) = wishes.context.iter().flatten().find(denied) {
+            bail!("rule {place} of nixdag.yml: context `{}` is not among `contexts`", name.escape_debug());
+        }
+        if let Some(class) =
+            wishes.resource_class.as_deref().filter(|class| *class != AUTO && !classes::is_known(class))
+        {
+            warnings.push(format!("rule {place} of nixdag.yml: resource class `{class}` is none that nixdag knows"));
+        }
+        Ok(Rule { condition: self.condition(), wishes })
+    }
+}

@@ -1,0 +1,80 @@
+//! The JSON schema of `nixdag.yml`, for editors. It comes from the same table as the reader: a mapping's keys, what they mean and
+//! what they take are listed once, where [`super::yaml::mapping`] is used. Out: JSON Schema, draft 7.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::file::SettingsFile;
+
+/// Where the schema stands in the repository.
+pub const FILE: &str = "nixdag.schema.json";
+
+/// What values of a type look like in the file.
+pub trait Schema {
+    /// The JSON schema of a value.
+    fn schema() -> Value;
+}
+
+impl Schema for String {
+    fn schema() -> Value {
+        json!({ "type": "string" })
+    }
+}
+
+impl Schema for bool {
+    fn schema() -> Value {
+        json!({ "type": "boolean" })
+    }
+}
+
+impl<T: Schema> Schema for BTreeMap<String, T> {
+    fn schema() -> Value {
+        json!({ "type": "object", "additionalProperties": T::schema() })
+    }
+}
+
+impl Schema for u64 {
+    fn schema() -> Value {
+        json!({ "type": "integer", "minimum": 0 })
+    }
+}
+
+/// The schema of what a field of a mapping may hold.
+pub fn of_field<S, T: Schema>(_: impl Fn(&S) -> &Option<T>) -> Value {
+    T::schema()
+}
+
+/// The schema of a mapping: its keys, what each means and takes, and what else holds for it.
+pub fn object(keys: Vec<(&str, &str, Value)>, more: &Value) -> Value {
+    let mut properties = Map::new();
+    for (key, about, mut schema) in keys {
+        if let Value::Object(schema) = &mut schema {
+            schema.insert("description".into(), about.into());
+        }
+        properties.insert(key.into(), schema);
+    }
+    let mut object = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        object.extend(more.clone());
+    }
+    object
+}
+
+/// The schema of a string, or a list of one or more.
+pub fn one_or_more(one: &Value) -> Value {
+    json!({ "anyOf": [one, { "type": "array", "minItems": 1, "items": one }] })
+}
+
+/// The whole schema, as the file in the repository holds it.
+pub fn text() -> String {
+    let mut schema = SettingsFile::schema();
+    if let Value::Object(schema) = &mut schema {
+        schema.insert("$schema".into(), "http://json-schema.org/draft-07/schema#".into());
+        schema.insert("title".into(), "nixdag.yml".into());
+        schema.insert("description".into(), "Settings of nixdag for a repository".into());
+        // An empty file says nothing.
+        schema.insert("type".into(), json!(["object", "null"]));
+    }
+    format!("{schema:#}\n")
+}
