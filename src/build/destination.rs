@@ -73,7 +73,7 @@ impl Destination {
         }
         let (scheme, rest) = text
             .split_once("://")
-            .filter(|(scheme, _)| !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)))
+            .filter(|(scheme, _)| scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)))
             .ok_or_else(|| anyhow!("`{}` is no store to push to (expected a URL such as `s3://bucket`, `cachix:NAME` or `attic:SERVER:CACHE`)", shown()))?;
         let authority = rest.split(['/', '?']).next().unwrap_or_default();
         if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
@@ -296,7 +296,7 @@ impl Target {
 
     /// Writes a file that only this user can read.
     fn private_file(&mut self, name: &str, text: &str) -> Result<()> {
-        use std::os::unix::fs::OpenOptionsExt;
+        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
         let write = |folder: &TempDir| {
             let path = folder.path().join(name);
             if let Some(parent) = path.parent() {
@@ -305,7 +305,11 @@ impl Target {
             std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
         };
         // Such a folder is the user's alone. Nix reads the path from a URL, in which it should mean nothing.
-        let folder = tempfile::Builder::new().prefix("nixdag-push-").tempdir().context("no folder for secrets")?;
+        let folder = tempfile::Builder::new()
+            .prefix("nixdag-push-")
+            .permissions(std::fs::Permissions::from_mode(0o700))
+            .tempdir()
+            .context("no folder for secrets")?;
         write(&folder).context("cannot write a file with a secret")?;
         self.folder = Some(folder);
         Ok(())
