@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::file::SettingsFile;
 
 /// Where the schema stands in the repository.
-pub const FILE: &str = "nixdag.schema.json";
+pub const FILE: &str = "src/settings/nixdag.schema.json";
 
 /// What values of a type look like in the file.
 pub trait Schema {
