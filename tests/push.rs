@@ -120,6 +120,24 @@ fn what_is_built_is_pushed_while_the_job_still_builds() {
 }
 
 #[test]
+fn a_push_that_fails_is_said_while_the_job_still_builds() {
+    with_nix("a_push_that_fails_is_said_while_the_job_still_builds", || {
+        let said = tempfile::tempdir().unwrap();
+        let said = said.path().join("said");
+        let cache = WritableCache::new();
+        cache.refuse(usize::MAX);
+        // The second derivation ends when the line is there, else it fails.
+        let pipeline = pair(&format!("grep -q 'trying again in' {}", said.display()));
+        let mut command = pipeline.command("job", &["--push", cache.url()]);
+        let status = command.stderr(fs::File::create(&said).unwrap()).status().unwrap();
+        let text = fs::read_to_string(&said).unwrap();
+        assert!(status.success(), "{text}");
+        let (line, end) = (text.find("trying again in").unwrap(), text.find("ended second after").unwrap());
+        assert!(line < end && text.contains("; nothing more is pushed there"), "{text}");
+    });
+}
+
+#[test]
 fn a_cache_that_comes_back_gets_everything_and_one_that_does_not_is_given_up() {
     with_nix("a_cache_that_comes_back_gets_everything_and_one_that_does_not_is_given_up", || {
         let cache = WritableCache::new();

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, SystemTime};
 
 use super::builder_log::{BuilderLog, log_file};
@@ -39,6 +40,8 @@ struct Running {
 /// What has happened so far.
 pub struct Tracker<'a> {
     say: Box<dyn FnMut(&str) + 'a>,
+    /// Lines that other threads want printed.
+    remarks: (Sender<String>, Receiver<String>),
     /// Is told of each derivation whose build has ended well.
     on_built: Box<dyn FnMut(&str) + 'a>,
     /// Whether Nix still works on a derivation that it has begun.
@@ -67,6 +70,7 @@ impl<'a> Tracker<'a> {
     ) -> Self {
         Tracker {
             say,
+            remarks: mpsc::channel(),
             on_built: Box::new(|_| ()),
             is_locked,
             expected,
@@ -85,6 +89,11 @@ impl<'a> Tracker<'a> {
     /// Has somebody told of each derivation whose build has ended well, at once.
     pub fn on_built(&mut self, told: Box<dyn FnMut(&str) + 'a>) {
         self.on_built = told;
+    }
+
+    /// Where other threads put lines; they are printed at the next tick.
+    pub fn remarks(&self) -> Sender<String> {
+        self.remarks.0.clone()
     }
 
     /// Prints a line.
@@ -155,8 +164,16 @@ impl<'a> Tracker<'a> {
         }
     }
 
-    /// Prints a sign of life where nothing has been printed for long.
+    /// Prints the lines of other threads.
+    pub fn pass_on(&mut self, now: SystemTime) {
+        while let Ok(line) = self.remarks.1.try_recv() {
+            self.say(&line, now);
+        }
+    }
+
+    /// Prints the lines of other threads, and a sign of life where nothing has been printed for long.
     pub fn tick(&mut self, now: SystemTime) {
+        self.pass_on(now);
         if now.duration_since(self.last_line).unwrap_or_default() < HEARTBEAT {
             return;
         }

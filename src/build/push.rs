@@ -85,7 +85,6 @@ struct Worker {
 pub struct Pusher {
     workers: Vec<Worker>,
     skipped: Vec<(bool, Pushed)>,
-    said: Receiver<String>,
 }
 
 /// What became of all destinations.
@@ -98,10 +97,9 @@ pub struct Outcome {
 }
 
 impl Pusher {
-    /// Starts a thread for each destination that is ready.
-    pub fn start(pushes: &Pushes, store: &Store) -> Pusher {
-        let (say, said) = mpsc::channel();
-        let mut pusher = Pusher { workers: Vec::new(), skipped: Vec::new(), said };
+    /// Starts a thread for each destination that is ready. What goes wrong is said through `say` when it happens.
+    pub fn start(pushes: &Pushes, store: &Store, say: &Sender<String>) -> Pusher {
+        let mut pusher = Pusher { workers: Vec::new(), skipped: Vec::new() };
         let all = pushes.hand_off.iter().map(|prepared| (true, prepared));
         for (is_hand_off, prepared) in all.chain(pushes.beside.iter().map(|prepared| (false, prepared))) {
             let to = prepared.destination.to_string();
@@ -137,7 +135,7 @@ impl Pusher {
         }
         let mut last = Instant::now();
         while self.workers.iter().any(|worker| !worker.thread.is_finished()) {
-            self.said.try_iter().for_each(|line| tracker.say(&line, SystemTime::now()));
+            tracker.pass_on(SystemTime::now());
             if last.elapsed() > HEARTBEAT {
                 last = Instant::now();
                 let open = self.workers.iter().filter(|worker| !worker.thread.is_finished());
@@ -146,7 +144,7 @@ impl Pusher {
             }
             std::thread::sleep(TICK);
         }
-        self.said.try_iter().for_each(|line| tracker.say(&line, SystemTime::now()));
+        tracker.pass_on(SystemTime::now());
         let mut outcome = Outcome::default();
         let ended = self.workers.drain(..).map(|worker| {
             let lost =
@@ -212,16 +210,19 @@ fn work(target: &Target, store: &Store, orders: &Receiver<Order>, say: &Sender<S
             Err(error) => {
                 failures += 1;
                 let text = target.redact(&format!("{error:#}"));
-                if failures == ATTEMPTS || error.downcast_ref::<NoClient>().is_some() {
+                let is_last = failures == ATTEMPTS || error.downcast_ref::<NoClient>().is_some();
+                let wait = backoff(FIRST_WAIT, LONGEST_WAIT, failures);
+                let then = match is_last {
+                    true => "nothing more is pushed there".to_owned(),
+                    false => format!("trying again in {:.0} s", wait.as_secs_f64()),
+                };
+                // Nobody may be listening any more.
+                let _ = say.send(format!("warning: cannot push to `{to}`: {text}; {then}"));
+                if is_last {
                     pushed.error = Some(format!("{text} ({} paths are not there)", waiting.len()));
                     return pushed;
                 }
-                let wait = backoff(FIRST_WAIT, LONGEST_WAIT, failures);
                 not_before = Instant::now() + wait;
-                let line =
-                    format!("warning: cannot push to `{to}`: {text}; trying again in {:.0} s", wait.as_secs_f64());
-                // Nobody may be listening any more.
-                let _ = say.send(line);
             }
         }
     }

@@ -55,7 +55,7 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
     let expected = here.iter().map(|&path| path.to_owned()).collect();
     let is_locked = Box::new(|drv: &str| work.is_locked(drv));
     let mut tracker = Tracker::new(Box::new(say), is_locked, expected, logs.clone(), SystemTime::now());
-    let pusher = Pusher::start(&request.pushes, &store);
+    let pusher = Pusher::start(&request.pushes, &store, &tracker.remarks());
     let (queue, built) = (pusher.queue(), &graph);
     tracker.on_built(Box::new(move |drv| {
         if let Some(id) = built.find(drv) {
@@ -77,7 +77,7 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
     let results = work.results(&store, &hand_offs, record)?;
     let pushed = pusher.finish(&results.paths, &work.built(record, &results), &mut tracker);
     record.handed_off = work.hand_off(&store, &results, pushed.hand_off.as_ref(), &mut tracker)?;
-    report_pushes(pushed, request, record, &mut tracker);
+    report_pushes(pushed, request, record);
     guard::check(&record.missing, request.on_missing)
 }
 
@@ -422,14 +422,12 @@ impl<'a> Work<'a> {
 }
 
 /// Puts down what became of the destinations. The hand-off has to arrive; the others as the user says.
-fn report_pushes(outcome: push::Outcome, request: &Request, record: &mut Record, tracker: &mut Tracker) {
+fn report_pushes(outcome: push::Outcome, request: &Request, record: &mut Record) {
     let is_fatal = request.pushes.on_failure == OnPushFailure::Fail;
     let beside = outcome.beside.into_iter().map(|pushed| (is_fatal, pushed));
     for (is_fatal, pushed) in outcome.hand_off.into_iter().map(|pushed| (true, pushed)).chain(beside) {
-        match pushed.error {
-            Some(_) if is_fatal => record.errors.push(pushed.text()),
-            Some(_) => tracker.say(&format!("warning: {}", pushed.text()), SystemTime::now()),
-            None => {}
+        if is_fatal && pushed.error.is_some() {
+            record.errors.push(pushed.text());
         }
         record.pushed.push(pushed);
     }
