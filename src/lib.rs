@@ -24,6 +24,7 @@ pub mod pattern;
 pub mod plan;
 pub mod printable;
 pub mod provider;
+pub mod regular_file;
 pub mod secret;
 pub mod settings;
 pub mod target;

@@ -12,7 +12,10 @@ fn main() -> ExitCode {
     match nixdag::commands::run(nixdag::cli::Cli::parse()) {
         Ok(code) => code.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // It may quote what comes from outside.
+            for line in format!("error: {error:#}").lines() {
+                eprintln!("{}", nixdag::printable::printable(line));
+            }
             nixdag::commands::ExitCode::Failed.into()
         }
     }

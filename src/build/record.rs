@@ -3,7 +3,7 @@
 //! In: a [`Record`]. Out, in the results folder: `report.json` (the record, which `nixdag report` reads), `timings.json` (what
 //! later plans read as `--history`), `junit.xml`, `logs/` (of what failed), `to-save` (see [`TO_SAVE`]) and `verdict`, each whole or not there.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::junit;
 use crate::handoff::partial_cache::Written;
 use crate::plan::json::seconds;
+use crate::regular_file;
 
 /// Version of `report.json` and `timings.json`.
 pub const VERSION: u64 = 1;
@@ -243,7 +244,7 @@ impl Record {
     pub fn read(path: &Path) -> Result<Record> {
         use std::io::Read;
         let mut text = Vec::new();
-        File::open(path)
+        regular_file::open(path)
             .and_then(|file| file.take(MAX_SIZE).read_to_end(&mut text))
             .with_context(|| format!("cannot read `{}`", path.display()))?;
         #[derive(Deserialize)]

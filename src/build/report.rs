@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::progress::human;
 use super::record::{Missing, Outcome, Record, Role, Verdict};
 use crate::plan::json::seconds;
+use crate::printable::printable;
 
 /// How many of the slowest derivations are listed.
 const SLOWEST: usize = 10;
@@ -142,12 +143,16 @@ impl Report {
                 message: drv.message.clone().unwrap_or_else(|| "not built".to_owned()),
             }));
         }
-        let start = records.iter().map(|record| record.started * 1000).min().unwrap_or(0);
-        let end = records.iter().map(|record| record.started * 1000 + record.duration).max().unwrap_or(0);
+        let start = records.iter().map(|record| record.started.saturating_mul(1000)).min().unwrap_or(0);
+        let end = records
+            .iter()
+            .map(|record| record.started.saturating_mul(1000).saturating_add(record.duration))
+            .max()
+            .unwrap_or(0);
         Report {
             jobs: records.len() as u64,
             wall: end - start,
-            job_time: records.iter().map(|record| record.duration).sum(),
+            job_time: records.iter().fold(0, |sum, record| sum.saturating_add(record.duration)),
             built: count(Outcome::Built),
             substituted: count(Outcome::Substituted),
             present: count(Outcome::Present),
@@ -174,8 +179,14 @@ impl Report {
         if self.failures.is_empty() { Verdict::Success } else { Verdict::Failure }
     }
 
-    /// Prints the report for people.
+    /// Prints the report for people. Records come from elsewhere: nothing in them steers a terminal.
     pub fn print(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut text = Vec::new();
+        self.render(&mut text)?;
+        String::from_utf8_lossy(&text).lines().try_for_each(|line| writeln!(out, "{}", printable(line)))
+    }
+
+    fn render(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let time = |millis| human(std::time::Duration::from_millis(millis));
         writeln!(out, "{} jobs in {} ({} of job time)", self.jobs, time(self.wall), time(self.job_time))?;
         writeln!(out, "{} derivations built, {} substituted, {} present", self.built, self.substituted, self.present)?;

@@ -5,12 +5,10 @@
 //! are the same, as a fetch has them, since these make no difference to what is built from them.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::definition::{Change, changes};
@@ -18,6 +16,7 @@ use super::pairing::pair;
 use crate::graph::{DrvId, Graph};
 use crate::nix::derivation::Derivation;
 use crate::printable::printable;
+use crate::regular_file;
 
 /// Most causes that are given, and most changes of each.
 const MAX_CAUSES: usize = 50;
@@ -160,9 +159,7 @@ fn read<'b>(graph: &Graph, dir: &Path, id: DrvId, bytes: &'b mut Vec<u8>) -> Res
     let path = dir.join(&*graph.node(id).base);
     let what = || format!("cannot read derivation `{}`", path.display());
     bytes.clear();
-    // Without waiting: where a file should be there may be a pipe.
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&path).with_context(what)?;
-    ensure!(file.metadata().with_context(what)?.is_file(), "`{}` is no regular file", path.display());
+    let file = regular_file::open(&path).with_context(what)?;
     file.take(MAX_FILE_SIZE).read_to_end(bytes).with_context(what)?;
     Derivation::parse(bytes).with_context(what)
 }

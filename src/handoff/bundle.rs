@@ -26,6 +26,7 @@ use crate::graph::Graph;
 use crate::nix::hash::{self, Sha256};
 use crate::nix::store::Store;
 use crate::plan::Plan;
+use crate::regular_file;
 
 /// What a job without a usable bundle has to be told.
 const START_ANEW: &str = "start a new pipeline, which makes a new bundle (a rerun of this one looks for the old one)";
@@ -144,7 +145,7 @@ impl Bundle {
         let digests = parse_manifest(&manifest).with_context(|| unusable(dir))?;
         for (name, digest) in &digests {
             let path = dir.join(name);
-            let (found, _) = File::open(&path).and_then(hash::of_reader).with_context(|| unusable(&path))?;
+            let (found, _) = regular_file::open(&path).and_then(hash::of_reader).with_context(|| unusable(&path))?;
             ensure!(
                 found == *digest,
                 "{}: its sha256 is {}, expected {}",
@@ -161,7 +162,7 @@ impl Bundle {
     /// Reads the part of the bundle that these derivations need; see [`path_archive::Closure`].
     pub fn closure(&self, derivations: &[&str]) -> Result<path_archive::Closure> {
         let path = self.dir.join(PATHS);
-        let file = File::open(&path).with_context(|| unusable(&path))?;
+        let file = regular_file::open(&path).with_context(|| unusable(&path))?;
         path_archive::Closure::read(file, &self.store_dir, derivations).with_context(|| unusable(&path))
     }
 }
@@ -173,7 +174,7 @@ fn unusable(path: &Path) -> String {
 fn read_manifest(dir: &Path) -> Result<String> {
     use std::io::Read;
     let path = dir.join(MANIFEST);
-    match File::open(&path) {
+    match regular_file::open(&path) {
         Ok(file) => {
             let mut text = String::new();
             file.take(MAX_MANIFEST).read_to_string(&mut text).with_context(|| unusable(&path))?;

@@ -187,7 +187,8 @@ impl HandOffs {
         // A job hands off few realisations; the first one of a name wins here too.
         for source in &self.sources {
             for path in files_in(&source.dir.join("realisations"))? {
-                if let Some(name) = path.file_name() {
+                // Nix would wait for a pipe.
+                if let Some(name) = path.file_name().filter(|_| path.is_file()) {
                     match symlink(std::path::absolute(&path)?, into.join("realisations").join(name)) {
                         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                             return Err(error).with_context(|| format!("cannot link `{}`", path.display()));

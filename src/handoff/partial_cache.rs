@@ -6,7 +6,7 @@
 //! narinfo comes after its NAR. Memory does not grow with the paths.
 
 use std::collections::HashSet;
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -22,6 +22,7 @@ use crate::nix::nar;
 use crate::nix::narinfo::{self, NarInfo};
 use crate::nix::signature::SecretKey;
 use crate::nix::store::PathInfo;
+use crate::regular_file;
 
 /// How NARs are compressed; 3 is zstd's own default and about as fast as the disk.
 const LEVEL: i32 = 3;
@@ -48,12 +49,16 @@ pub struct Written {
 }
 
 /// Makes `dir` a cache without any path where it is none, and removes what an earlier run left half-written. A job's folder is
-/// there even if the job fails at once: CI services refuse to pass on what does not exist.
+/// there even if the job fails at once: CI services refuse to pass on what does not exist. A link where a folder should be goes:
+/// what comes from the CI's cache must not have anything written or removed elsewhere.
 pub fn prepare(dir: &Path, store_dir: &str) -> Result<()> {
     let explain = |error: io::Error| {
         let text = free_space::explain(&error, "the hand-off", 4096, dir);
         anyhow::Error::new(error).context(text)
     };
+    for folder in [dir, &dir.join("nar"), &dir.join("realisations")] {
+        remove_unless_folder(folder)?;
+    }
     fs::create_dir_all(dir.join("nar")).map_err(explain)?;
     clean(dir)?;
     let mut file = temporary(dir).map_err(explain)?;
@@ -224,13 +229,7 @@ fn whole(dir: &Path, path: &Path, narinfo: &NarInfo) -> Option<(NarInfo, u64)> {
 /// Reads a narinfo file of a hand-off: one that names its NAR as nixdag does.
 pub fn read_narinfo(path: &Path) -> Result<NarInfo> {
     use std::io::Read;
-    use std::os::unix::fs::OpenOptionsExt;
-    // Without waiting: a pipe may stand where a file should be.
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .with_context(|| format!("cannot read `{}`", path.display()))?;
+    let file = regular_file::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let mut text = Vec::new();
     file.take(narinfo::MAX_SIZE as u64 + 1)
         .read_to_end(&mut text)
@@ -259,7 +258,7 @@ pub fn read_narinfo(path: &Path) -> Result<NarInfo> {
 pub fn verify(dir: &Path, info: &NarInfo) -> Result<u64> {
     let path = dir.join(&info.url);
     let size = verify_size(dir, info)?;
-    let file = File::open(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let file = regular_file::open(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let (digest, _) = hash::of_reader(file).with_context(|| format!("cannot read `{}`", path.display()))?;
     ensure!(info.file_hash == Some(digest), "damaged NAR `{}`: its contents have {digest:?}", path.display());
     Ok(size)
@@ -275,6 +274,16 @@ pub fn verify_size(dir: &Path, info: &NarInfo) -> Result<u64> {
         Some(size) => bail!("damaged NAR `{}`: {} bytes of {size}", path.display(), metadata.len()),
         None => Err(anyhow!("narinfo of `{}` without `FileSize`", info.store_path)),
     }
+}
+
+/// Removes what stands where a folder should be, a link to one included: nothing is to be written or removed through it.
+pub(super) fn remove_unless_folder(path: &Path) -> Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.is_dir() => fs::remove_file(path),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    removed.with_context(|| format!("cannot remove `{}`", path.display()))
 }
 
 /// Removes what an earlier run left half-written.

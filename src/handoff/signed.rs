@@ -28,8 +28,8 @@ pub struct Adopted {
 
 /// Removes from `dir` what no key vouches for. A folder that does not exist holds nothing.
 pub fn adopt(dir: &Path, keys: &PublicKeys) -> Result<Adopted> {
-    remove_unless_folder(dir)?;
-    remove_unless_folder(&dir.join("nar"))?;
+    partial_cache::remove_unless_folder(dir)?;
+    partial_cache::remove_unless_folder(&dir.join("nar"))?;
     // Which output a content-addressed derivation has is not signed.
     remove(&dir.join("realisations"))?;
     let files = merge::narinfo_files(dir)?;
@@ -100,14 +100,6 @@ fn distrust(info: &NarInfo, keys: &PublicKeys) -> String {
         (Some(name), _) => format!("has a wrong signature of key `{}`", shortened(name)),
         (None, Some(name)) => format!("is signed with key `{}`, which is not trusted here", shortened(name)),
         (None, None) => "is not signed".to_owned(),
-    }
-}
-
-/// Removes what stands where a folder should be, a link to one included: nothing is to be written or removed through it.
-fn remove_unless_folder(path: &Path) -> Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.is_dir() => remove(path),
-        _ => Ok(()),
     }
 }
 

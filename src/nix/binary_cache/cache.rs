@@ -1,9 +1,7 @@
 //! One cache: is it one, for this store directory, and does it have a path in a form that Nix would accept?
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +18,7 @@ use super::{Caches, Substituter};
 use crate::http;
 use crate::nix::narinfo::{self, NarInfo};
 use crate::nix::store_path::HASH_LEN;
+use crate::regular_file;
 
 /// The first wait before another attempt, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
@@ -246,8 +245,7 @@ fn open_folder(dir: &Path) -> Opened {
 
 /// Reads a file of at most `limit` bytes; none where there is no such file.
 fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, Trouble> {
-    // Without waiting: a pipe may stand where a file should be.
-    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+    let file = match regular_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(|error| Trouble::other(&error.to_string()))?,
     };
