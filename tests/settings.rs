@@ -204,7 +204,7 @@ fn final_jobs_that_make_no_sense_are_refused_by_name() {
     refused("final:\n- {name: a, run: ' '}", &["its command is empty"]);
     refused("final:\n- {name: a, run: \"x\\0\"}", &["its command holds a NUL"]);
     refused("final:\n- {name: a, build: y, restore: [x]}", &["`restore` goes with `run`"]);
-    refused("final:\n- {name: a, build: []}", &["the list of attributes is empty"]);
+    refused("final:\n- {name: a, build: []}", &["the list is empty, expected a pattern of attributes"]);
     refused("final:\n- {name: GATE, run: x}", &["it cannot be named `GATE`"]);
     refused("final:\n- {name: '', run: x}", &["its name is empty"]);
     refused("final:\n- {name: \"a\\e[31m\", run: x}", &["control characters", "a\\u{1b}[31m"]);

@@ -28,14 +28,14 @@ impl Settings {
         let folder = self.file_path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let beside = |path: &str| folder.join(path);
         let files: Vec<PathBuf> = match &file.merge {
-            Some(list) if flags.merge.is_empty() => list.0.iter().map(|path| beside(&path.0)).collect(),
+            Some(list) if flags.merge.is_empty() => list.0.iter().map(|path| beside(path)).collect(),
             _ => flags.merge.clone(),
         };
         let merge = files.iter().map(|path| UserConfig::read(path)).collect::<Result<_>>()?;
 
         let (words, place): (Vec<&str>, _) = match &file.pipeline_parameters {
             Some(list) if flags.pipeline_parameter.is_empty() => {
-                (list.0.iter().map(|word| word.0.as_str()).collect(), "`pipeline_parameters` of nixdag.yml")
+                (list.0.iter().map(String::as_str).collect(), "`pipeline_parameters` of nixdag.yml")
             }
             _ => (flags.pipeline_parameter.iter().map(String::as_str).collect(), "`--pipeline-parameter`"),
         };

@@ -9,8 +9,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::file::SettingsFile;
-use super::schema::{Schema, one_or_more};
-use super::yaml::{self, Expected, Texts, mapping};
+use super::schema::Schema;
+use super::words::Words;
+use super::yaml::{Expected, mapping};
 use crate::cli::CacheArgs;
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::binary_cache::{DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT, Origin, Substituter};
@@ -94,12 +95,6 @@ impl Schema for CacheEntry {
     }
 }
 
-impl Schema for KeyTexts {
-    fn schema() -> Value {
-        one_or_more(&json!({ "type": "string" }))
-    }
-}
-
 impl Expected for CacheEntry {
     const PLURAL: &'static str = "caches";
 }
@@ -108,7 +103,7 @@ impl Expected for CacheEntry {
 #[derive(Default)]
 struct CacheMapping {
     url: Option<String>,
-    public_key: Option<KeyTexts>,
+    public_key: Option<Words<PublicKey>>,
     trusted: Option<bool>,
     priority: Option<u64>,
     token_variable: Option<String>,
@@ -121,20 +116,6 @@ mapping!(CacheMapping, "a mapping with `url`", {
     "priority" => priority: "Which cache is asked first: the lowest number",
     "token_variable" => token_variable: "The variable with the token for it",
 });
-
-/// One key or several.
-struct KeyTexts(Vec<PublicKey>);
-
-impl<'de> Deserialize<'de> for KeyTexts {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        yaml::texts(deserializer, "a public key `name:base 64`, or a list of them", |texts| {
-            Ok(Self(match texts {
-                Texts::One(text) => keys(&[text])?,
-                Texts::List(texts) => keys(&texts)?,
-            }))
-        })
-    }
-}
 
 impl CacheMapping {
     fn entry(self) -> Result<CacheEntry> {

@@ -20,10 +20,11 @@ use super::executor_entry::Executors;
 use super::final_entry::{FinalJobEntry, check_name};
 use super::push::PushList;
 use super::rule_entry::RuleEntry;
-use super::schema::{Schema, one_or_more};
-use super::words::{ContextName, Count, Words};
-use super::yaml::{self, Choice, List, PatternText, PublicKeyText, Scalar, Texts, Word, mapping};
+use super::schema::Schema;
+use super::words::{AttributePattern, ContextName, Count, One, Words};
+use super::yaml::{self, Choice, List, Scalar, Texts, mapping};
 use crate::executor::Executor;
+use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::rules::Rule;
@@ -42,9 +43,9 @@ const MAX_BRACKETS: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettingsFile {
     /// `select`
-    pub select: Option<List<PatternText>>,
+    pub select: Option<List<One<AttributePattern>>>,
     /// `exclude`
-    pub exclude: Option<List<PatternText>>,
+    pub exclude: Option<List<One<AttributePattern>>>,
     /// `systems`
     pub systems: Option<SystemList>,
     /// `handoff`
@@ -60,7 +61,7 @@ pub struct SettingsFile {
     /// `signing_key_variable`
     pub signing_key_variable: Option<String>,
     /// `signing_public_keys`
-    pub signing_public_keys: Option<List<PublicKeyText>>,
+    pub signing_public_keys: Option<List<One<PublicKey>>>,
     /// `base`
     pub base: Option<String>,
     /// `unaffected`
@@ -82,11 +83,11 @@ pub struct SettingsFile {
     /// `evaluation`
     pub evaluation: Option<EvaluationEntry>,
     /// `merge`
-    pub merge: Option<List<Word>>,
+    pub merge: Option<List<String>>,
     /// `parameters_from`
     pub parameters_from: Option<String>,
     /// `pipeline_parameters`
-    pub pipeline_parameters: Option<List<Word>>,
+    pub pipeline_parameters: Option<List<String>>,
     /// `executors`
     pub executors: Option<Executors>,
     /// `rules`
@@ -178,10 +179,6 @@ pub enum SystemList {
     Listed(Vec<String>),
 }
 
-/// One pattern or several.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneOrMore(pub Vec<Pattern>);
-
 impl SettingsFile {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self> {
@@ -239,19 +236,13 @@ impl SettingsFile {
 }
 
 /// The patterns of a list.
-pub fn patterns(list: &List<PatternText>) -> Vec<Pattern> {
-    list.0.iter().map(|text| text.0.clone()).collect()
+pub fn patterns(list: &List<One<AttributePattern>>) -> Vec<Pattern> {
+    list.0.iter().map(|text| text.0.0.clone()).collect()
 }
 
 impl Schema for SystemList {
     fn schema() -> Value {
         json!({ "anyOf": [{ "const": "all" }, { "type": "array", "minItems": 1, "items": { "type": "string" } }] })
-    }
-}
-
-impl Schema for OneOrMore {
-    fn schema() -> Value {
-        one_or_more(&PatternText::schema())
     }
 }
 
@@ -263,19 +254,6 @@ impl<'de> Deserialize<'de> for SystemList {
             Texts::One(text) => bail!("`{}`, expected {EXPECTED}", text.escape_debug()),
             Texts::List(texts) if texts.is_empty() => bail!("the list of systems is empty"),
             Texts::List(texts) => Ok(Self::Listed(texts)),
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for OneOrMore {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        yaml::texts(deserializer, "a pattern of attributes, or a list of them", |texts| {
-            let texts = match texts {
-                Texts::One(text) => vec![text],
-                Texts::List(texts) => texts,
-            };
-            ensure!(!texts.is_empty(), "the list of attributes is empty");
-            Ok(Self(texts.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?))
         })
     }
 }

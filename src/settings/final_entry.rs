@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::file::{OneOrMore, patterns};
-use super::words::{MAX_COMMAND, Variables};
-use super::yaml::{List, PatternText, mapping};
+use super::file::patterns;
+use super::words::{AttributePattern, MAX_COMMAND, One, Variables, Words};
+use super::yaml::{List, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task};
 use crate::plan::names::RESERVED;
@@ -18,13 +18,13 @@ pub struct FinalJobEntry {
     /// `name`
     pub name: Option<String>,
     /// `after`
-    pub after: Option<List<PatternText>>,
+    pub after: Option<List<One<AttributePattern>>>,
     /// `restore`
-    pub restore: Option<List<PatternText>>,
+    pub restore: Option<List<One<AttributePattern>>>,
     /// `run`
     pub run: Option<String>,
     /// `build`: one attribute, or a list.
-    pub build: Option<OneOrMore>,
+    pub build: Option<Words<AttributePattern>>,
     /// `executor`
     pub executor: Option<String>,
     /// `checkout`
@@ -91,7 +91,7 @@ impl FinalJobEntry {
                 if let Some((key, _)) = unused.iter().find(|(_, given)| *given) {
                     bail!("`{key}` goes with `run`, not with `build`");
                 }
-                Task::Build(build.0.iter().map(Pattern::to_derivations).collect())
+                Task::Build(build.0.iter().map(|pattern| pattern.0.to_derivations()).collect())
             }
         };
         Ok(FinalJobRequest {
@@ -104,6 +104,6 @@ impl FinalJobEntry {
 }
 
 /// What the patterns of a list stand for, short forms included.
-fn meant(list: &List<PatternText>) -> Vec<Pattern> {
+fn meant(list: &List<One<AttributePattern>>) -> Vec<Pattern> {
     patterns(list).iter().map(Pattern::meant).collect()
 }

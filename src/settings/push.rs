@@ -28,7 +28,7 @@ mapping!(Entry, "a mapping with `store`, `cachix` or `attic`", {
 });
 
 /// One destination.
-struct One(Destination);
+struct SingleDestination(Destination);
 
 fn parse<E: de::Error>(text: &str) -> Result<Destination, E> {
     Destination::parse(text).map_err(|error| E::custom(format!("{error:#}")))
@@ -54,22 +54,22 @@ impl Schema for PushList {
 
 const EXPECTED: &str = "a store's URL, `cachix: NAME`, `attic: SERVER:CACHE`, or a list of these";
 
-impl<'de> Deserialize<'de> for One {
+impl<'de> Deserialize<'de> for SingleDestination {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Reader;
         impl<'de> Visitor<'de> for Reader {
-            type Value = One;
+            type Value = SingleDestination;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
                 f.write_str(EXPECTED)
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<One, E> {
-                parse(text).map(One)
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<SingleDestination, E> {
+                parse(text).map(SingleDestination)
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<One, A::Error> {
-                Entry::deserialize(de::value::MapAccessDeserializer::new(map))?.destination().map(One)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SingleDestination, A::Error> {
+                Entry::deserialize(de::value::MapAccessDeserializer::new(map))?.destination().map(SingleDestination)
             }
         }
         deserializer.deserialize_any(Reader)
@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for PushList {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<PushList, A::Error> {
                 let mut all = Vec::new();
-                while let Some(One(destination)) = list.next_element()? {
+                while let Some(SingleDestination(destination)) = list.next_element()? {
                     all.push(destination);
                 }
                 Ok(PushList(all))

@@ -2,10 +2,9 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::file::OneOrMore;
 use super::words::{
-    ClassName, ContextName, Duration, ExecutorName, Feature, ImageName, NameGlob, Number, One, SystemName, Variables,
-    Words,
+    AttributePattern, ClassName, ContextName, Duration, ExecutorName, Feature, ImageName, NameGlob, Number, One,
+    SystemName, Variables, Words,
 };
 use super::yaml::{Expected, mapping};
 use crate::executor::{AUTO, Executor};
@@ -57,7 +56,7 @@ impl Expected for RuleEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConditionEntry {
     /// `attribute`
-    pub attribute: Option<OneOrMore>,
+    pub attribute: Option<Words<AttributePattern>>,
     /// `name`
     pub name: Option<Words<NameGlob>>,
     /// `system`
@@ -129,7 +128,10 @@ impl RuleEntry {
         let millis = |number: Number<0, { u32::MAX }>| u64::from(number.0) * 1000;
         let seconds = entry.seconds.clone().unwrap_or_default();
         Condition {
-            attribute: entry.attribute.as_ref().map(|patterns| patterns.0.iter().map(|one| one.meant()).collect()),
+            attribute: entry
+                .attribute
+                .as_ref()
+                .map(|patterns| patterns.0.iter().map(|pattern| pattern.0.meant()).collect()),
             name: entry.name.as_ref().map(|globs| globs.0.iter().map(|glob| glob.0.clone()).collect()),
             system: entry.system.as_ref().map(|names| names.0.iter().map(|name| name.0.clone()).collect()),
             features: entry.features.iter().flat_map(|names| &names.0).map(|name| name.0.clone()).collect(),

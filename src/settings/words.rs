@@ -8,7 +8,8 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::schema::{Schema, one_or_more};
-use super::yaml::{self, Scalar, Texts};
+use super::yaml::{self, Expected, Scalar, Texts};
+use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
 use crate::plan::final_job::{VARIABLE_PREFIX, is_variable};
 use crate::plan::options::is_context;
@@ -149,6 +150,36 @@ impl Word for ContextName {
         ensure!(is_context(text), "`{}`, expected {}", text.escape_debug(), Self::EXPECTED);
         Ok(Self(text.to_owned()))
     }
+}
+
+/// A pattern of attributes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttributePattern(pub Pattern);
+
+impl Word for AttributePattern {
+    const EXPECTED: &'static str = "a pattern of attributes such as `packages.*.*`";
+    const REGEX: &'static str = ".";
+
+    fn read(text: &str) -> Result<Self> {
+        Pattern::parse(text).map(Self)
+    }
+}
+
+impl Expected for One<AttributePattern> {
+    const PLURAL: &'static str = "attribute patterns";
+}
+
+impl Word for PublicKey {
+    const EXPECTED: &'static str = "a public key, `name:base64`";
+    const REGEX: &'static str = "^[^:]+:[A-Za-z0-9+/=]+$";
+
+    fn read(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Expected for One<PublicKey> {
+    const PLURAL: &'static str = "public keys";
 }
 
 /// A glob over derivation names, dots included.

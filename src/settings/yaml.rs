@@ -10,8 +10,6 @@ use serde_json::{Value, json};
 
 use super::schema::Schema;
 use crate::nearest::nearest;
-use crate::nix::signature::PublicKey;
-use crate::pattern::Pattern;
 use crate::printable::printable;
 
 /// The reader's message on one line, fit for a terminal.
@@ -163,87 +161,12 @@ pub trait Expected {
     const PLURAL: &'static str;
 }
 
-/// A string.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Word(pub String);
-
-impl Schema for Word {
-    fn schema() -> Value {
-        json!({ "type": "string" })
-    }
-}
-
-impl Expected for Word {
+impl Expected for String {
     const PLURAL: &'static str = "strings";
-}
-
-/// A pattern of attributes, as a string.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PatternText(pub Pattern);
-
-impl Expected for PatternText {
-    const PLURAL: &'static str = "attribute patterns";
-}
-
-/// A public key in Nix's text form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKeyText(pub PublicKey);
-
-impl Expected for PublicKeyText {
-    const PLURAL: &'static str = "public keys";
-}
-
-impl Schema for PublicKeyText {
-    fn schema() -> Value {
-        json!({ "type": "string", "pattern": "^[^:]+:[A-Za-z0-9+/=]+$" })
-    }
-}
-
-impl<'de> Deserialize<'de> for PublicKeyText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl Visitor<'_> for Reader {
-            type Value = PublicKeyText;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a public key, `name:base64`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<PublicKeyText, E> {
-                PublicKey::parse(text).map(PublicKeyText).map_err(|error| E::custom(format!("{error:#}")))
-            }
-        }
-        deserializer.deserialize_str(Reader)
-    }
 }
 
 impl Expected for super::final_entry::FinalJobEntry {
     const PLURAL: &'static str = "final jobs";
-}
-
-impl<'de> Deserialize<'de> for PatternText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl Visitor<'_> for Reader {
-            type Value = PatternText;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a pattern of attributes such as `packages.*.*`")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<PatternText, E> {
-                Pattern::parse(text).map(PatternText).map_err(|error| E::custom(format!("{error:#}")))
-            }
-        }
-        deserializer.deserialize_str(Reader)
-    }
-}
-
-impl Schema for PatternText {
-    fn schema() -> Value {
-        json!({ "type": "string", "minLength": 1 })
-    }
 }
 
 /// One of a few names.
