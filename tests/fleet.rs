@@ -301,7 +301,47 @@ fn unknown_classes_and_images_are_taken_with_a_warning() {
         "rules: [{ resource_class: arm.large }]",
         "resource class `arm.large` is none of executor `docker`, which keeps `large`",
     );
+    warned(
+        "executors: { x: { resource_class: lagre } }",
+        "none that nixdag knows (did you mean `large`?): it is taken",
+    );
+    warned(
+        "executors: { own: { machine: true, resource_class: acme/x, systems: x86_64-linux } }",
+        "nobody says how large executor `own` is: it is taken to have 2 cores (say so with `cores`)",
+    );
     warned("rules: [{ image: '26.6.0' }]", "image `26.6.0` is none for executor `docker`");
+}
+
+#[test]
+fn rules_that_cannot_count_are_taken_with_a_warning() {
+    for (settings, words) in [
+        (
+            "rules: [{ match: { attribute: 'packages.*.bb' }, timeout: 5m }]",
+            Some("rule 1 of nixdag.yml is for no target: `packages.*.bb` matches none; did you mean one named `b`?"),
+        ),
+        (
+            "rules: [{ match: { system: x86_64-linxu }, timeout: 5m }]",
+            Some("rule 1 of nixdag.yml: no executor builds system `x86_64-linxu` (did you mean `x86_64-linux`?)"),
+        ),
+        (
+            "rules: [{ match: { features: big-paralel }, timeout: 5m }]",
+            Some("rule 1 of nixdag.yml: no executor offers feature `big-paralel` (did you mean `big-parallel`?)"),
+        ),
+        (
+            "rules: [{ timeout: 5m }, { match: { name: b }, timeout: 6m }]",
+            Some("rule 2 of nixdag.yml never counts: rule 1 is for everything (put it last)"),
+        ),
+        ("rules: [{ match: { attribute: 'packages.*.b' }, timeout: 5m }, { timeout: 6m }]", None),
+    ] {
+        let recorded =
+            Recorded::new().drv("b", X86, &[], &[]).target("packages.x86_64-linux.b", "b").settings(settings);
+        let output = recorded.nixdag("plan").assert().success();
+        let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+        match words {
+            Some(words) => assert!(said.contains(words), "{settings}: {said}"),
+            None => assert!(!said.contains("warning: rule"), "{settings}: {said}"),
+        }
+    }
 }
 
 #[test]

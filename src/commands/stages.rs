@@ -20,7 +20,7 @@ use crate::plan::final_job::{self, Task};
 use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
 use crate::plan::placement::Fleet;
-use crate::plan::rules::Wishes;
+use crate::plan::rules::{self, Wishes};
 use crate::plan::{Base, EvaluationError, FlakeSource, Plan, finals, json};
 use crate::settings::{Settings, Source};
 use crate::target::{Target, read_roots};
@@ -35,6 +35,14 @@ struct Evaluated {
     disabled: Vec<Target>,
     /// Where packages say that they are to be built, and how.
     packages: BTreeMap<AttributePath, Wishes>,
+}
+
+impl Evaluated {
+    /// Every attribute that was selected, whatever became of it.
+    fn all(&self) -> impl Iterator<Item = &AttributePath> + Clone {
+        let targets = self.targets.iter().chain(&self.disabled).map(|target| &target.attribute);
+        targets.chain(&self.excluded).chain(self.errors.iter().map(|error| &error.target))
+    }
 }
 
 /// Makes the plan that the settings ask for, or reads it.
@@ -77,6 +85,9 @@ pub(super) fn planned(settings: &Settings, also: &[Granularity]) -> Result<Plann
         Source::Roots(path) => recorded(path, settings)?,
         Source::Flake(flake) => evaluated(flake, settings)?,
     };
+    for warning in rules::without_targets(&settings.rules, evaluated.all()) {
+        eprintln!("warning: {warning}");
+    }
     let base = change::evaluate(chosen.as_ref(), settings)?;
     let targets = evaluated.targets.clone();
     let made = make_plan(evaluated, base.as_ref(), settings, also)?;

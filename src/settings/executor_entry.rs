@@ -217,11 +217,14 @@ fn set_size(executor: &mut Executor, has_cores: bool) -> Option<String> {
         return None;
     }
     (executor.cores, executor.credits_per_minute) = (UNKNOWN_CORES, 0);
-    (!has_cores).then(|| {
-        format!(
-            "resource class `{class}` of executor `{}` is none that nixdag knows: it is taken to have {UNKNOWN_CORES} cores (say so with `cores`)",
-            executor.name
-        )
+    let cores = format!("it is taken to have {UNKNOWN_CORES} cores (say so with `cores`)");
+    (!has_cores).then(|| match executor.machine {
+        Machine::SelfHosted => format!("nobody says how large executor `{}` is: {cores}", executor.name),
+        _ => format!(
+            "resource class `{class}` of executor `{}` is none that nixdag knows{}: {cores}",
+            executor.name,
+            classes::hint(class)
+        ),
     })
 }
 

@@ -27,7 +27,7 @@ use crate::executor::Executor;
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
 use crate::plan::final_job::FinalJobRequest;
-use crate::plan::rules::Rule;
+use crate::plan::rules::{Condition, Rule};
 use crate::yaml::check_nesting;
 
 /// Where the file is looked for in a repository, in this order.
@@ -212,7 +212,18 @@ impl SettingsFile {
     pub fn rules(&self, executors: &[Executor], warnings: &mut Vec<String>) -> Result<Vec<Rule>> {
         let contexts = self.contexts();
         let entries = self.rules.iter().flat_map(|list| &list.0).enumerate();
-        entries.map(|(at, entry)| entry.rule(at + 1, executors, contexts.as_deref(), warnings)).collect()
+        let rules: Vec<Rule> = entries
+            .map(|(at, entry)| entry.rule(at + 1, executors, contexts.as_deref(), warnings))
+            .collect::<Result<_>>()?;
+        let general = rules.iter().position(|rule| rule.condition == Condition::default());
+        if let Some(at) = general.filter(|at| at + 1 < rules.len()) {
+            warnings.push(format!(
+                "rule {} of nixdag.yml never counts: rule {} is for everything (put it last)",
+                at + 2,
+                at + 1
+            ));
+        }
+        Ok(rules)
     }
 
     /// The only contexts that jobs may have, where that is said.

@@ -7,7 +7,7 @@ use super::words::{
     SystemName, Variables, Words,
 };
 use super::yaml::{Expected, mapping};
-use crate::executor::{AUTO, Executor};
+use crate::executor::{AUTO, COMMON_FEATURES, Executor};
 use crate::nearest::nearest;
 use crate::plan::options::MAX_RETRIES;
 use crate::plan::rules::{Condition, Rule, Wishes};
@@ -163,11 +163,31 @@ impl RuleEntry {
         if let Some(name) = wishes.context.iter().flatten().find(denied) {
             bail!("rule {place} of nixdag.yml: context `{}` is not among `contexts`", name.escape_debug());
         }
-        if let Some(class) =
-            wishes.resource_class.as_deref().filter(|class| *class != AUTO && !classes::is_known(class))
-        {
-            warnings.push(format!("rule {place} of nixdag.yml: resource class `{class}` is none that nixdag knows"));
-        }
-        Ok(Rule { condition: self.condition(), wishes })
+        let rule = Rule { condition: self.condition(), wishes };
+        warnings
+            .extend(doubts(&rule, executors).into_iter().map(|doubt| format!("rule {place} of nixdag.yml: {doubt}")));
+        Ok(rule)
     }
+}
+
+/// Sentences about what a rule names and neither CircleCI nor an executor has.
+fn doubts(rule: &Rule, executors: &[Executor]) -> Vec<String> {
+    let meant = |name: &str, known: &[&str]| {
+        nearest(name, known.iter().copied()).map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default()
+    };
+    let mut doubts = Vec::new();
+    let systems: Vec<&str> = executors.iter().flat_map(|executor| &executor.systems).map(String::as_str).collect();
+    for system in rule.condition.system.iter().flatten().filter(|system| !executors.iter().any(|e| e.builds(system))) {
+        doubts.push(format!("no executor builds system `{system}`{}", meant(system, &systems)));
+    }
+    let declared = executors.iter().flat_map(|executor| &executor.features).map(String::as_str);
+    let features: Vec<&str> = declared.chain(COMMON_FEATURES).collect();
+    for feature in rule.condition.features.iter().filter(|feature| !features.contains(&feature.as_str())) {
+        doubts.push(format!("no executor offers feature `{feature}`{}", meant(feature, &features)));
+    }
+    let class = rule.wishes.resource_class.as_deref();
+    if let Some(class) = class.filter(|class| *class != AUTO && !classes::is_known(class)) {
+        doubts.push(format!("resource class `{class}` is none that nixdag knows{}", classes::hint(class)));
+    }
+    doubts
 }
