@@ -8,7 +8,7 @@
 use super::job_sets::{JobSets, members};
 use super::jobs::{Ground, Jobs};
 use super::layer_merges::{MOST_JOBS, adapt};
-use super::portfolio::{self, Choice, judged};
+use super::portfolio::{self, Choice, judged, worth};
 use super::schedule::Scheduler;
 use super::search::{Tools, merge_all, refill, shorten};
 use super::steps::Steps;
@@ -18,7 +18,7 @@ use crate::plan::model::{Model, Objective};
 use crate::plan::problem::Millis;
 
 /// Rounds of search, the first from the shortest plan, the others from the one before.
-const ROUNDS: u64 = 6;
+const ROUNDS: u32 = 6;
 /// Elementary steps of the search in each round.
 const ROUND_STEPS: u64 = 40_000_000;
 /// Elementary steps of merging for the sake of layers, in each round.
@@ -44,10 +44,10 @@ pub fn search(ground: &Ground) -> Choice {
     };
     let mut best = better(ground, &first, first.clone(), merge(&first.jobs, 0));
     let mut last = best.clone();
-    let worth = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
-    let rounds = ROUNDS * u64::from(ground.options.effort.0);
+    let improved = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
+    let rounds = worth(ground, ROUNDS) * ground.options.effort.0;
     for round in 0..2 * rounds {
-        if round >= rounds && worth(&best) {
+        if round >= rounds && improved(&best) {
             break;
         }
         if round == rounds {
@@ -59,7 +59,7 @@ pub fn search(ground: &Ground) -> Choice {
         let share = if round < rounds { SHARES[round as usize % SHARES.len()] } else { 0.998 };
         let deadline = (first.makespan as f64 * share) as Millis;
         let from = if round == 1 { &shortest } else { &last.jobs };
-        let found = merge(&searched(&told, from, deadline, round), deadline);
+        let found = merge(&searched(&told, from, deadline, round.into()), deadline);
         last = better(ground, &first, best.clone(), found.clone());
         if last.makespan >= first.makespan {
             last = found.clone();
@@ -74,23 +74,23 @@ fn searched(ground: &Ground, from: &Jobs, deadline: Millis, round: u64) -> Jobs 
     let mut tools = Tools::new(ground, ROUND_STEPS);
     let owner: Vec<u32> = from.of_unit.iter().map(|&job| from.list[job as usize].units[0]).collect();
     let mut jobs = Jobs::from_owners(ground, &mut tools.scheduler, &owner);
-    let makespan = shorten(&mut tools, &mut jobs, SHORTEN, 1000 + round, deadline);
+    let makespan = shorten(&mut tools, &mut jobs, worth(ground, SHORTEN), 1000 + round, deadline);
     let deadline = makespan.max(deadline);
     let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
     tools.steps.set_limit(tools.steps.spent() + ROUND_STEPS);
     merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
-    refill(&mut tools, &mut jobs, deadline, reserve, REFILL, 2000 + round, None);
+    refill(&mut tools, &mut jobs, deadline, reserve, worth(ground, REFILL), 2000 + round, None);
     jobs
 }
 
 /// The plan that is better for the objective, the first of equals. A plan that is neither faster than `first` nor has fewer layers is not worth being another one.
 fn better(ground: &Ground, first: &Choice, best: Choice, found: Choice) -> Choice {
-    let worth = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
+    let improved = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
     let key = |choice: &Choice| match ground.options.objective {
-        Objective::Time => (!worth(choice), choice.makespan, choice.job_time),
-        Objective::Balanced | Objective::Cost => (!worth(choice), choice.job_time, choice.makespan),
+        Objective::Time => (!improved(choice), choice.makespan, choice.job_time),
+        Objective::Balanced | Objective::Cost => (!improved(choice), choice.job_time, choice.makespan),
     };
-    if key(&found) < key(&best) && worth(&found) { found } else { best }
+    if key(&found) < key(&best) && improved(&found) { found } else { best }
 }
 
 /// What attaching its ancestors' layers takes for the job of each unit, milliseconds.

@@ -27,6 +27,9 @@ const GIANT_STEPS: u64 = 120_000_000;
 /// Units and edges from which on a graph is planned in one go: a third of a second for 20,000 derivations, at 3 % more wall time.
 const GIANT: usize = 1 << 14;
 
+/// Units from which on a graph is worth all rounds.
+const ALL_ROUNDS: usize = 128;
+
 /// How much is tried. It depends on the size of the graph in powers of two only, so that one derivation more changes nothing.
 struct Rounds {
     /// Orders in which critical edges are tried.
@@ -44,12 +47,18 @@ impl Rounds {
         let size = (ground.units.len() + ground.units.inputs.edges()).next_power_of_two() as f64;
         let scaled = |per_size: f64, most: f64| (per_size / size).min(most) * f64::from(ground.options.effort.0);
         Self {
-            starts: (scaled(160_000.0, 10.0) as u64).max(1),
-            shorten: scaled(400_000.0, 70.0) as u32,
-            merged: (scaled(65_000.0, 5.0) as usize).max(1),
-            refill: scaled(900_000.0, 170.0) as u32,
+            starts: (scaled(160_000.0, worth(ground, 10).into()) as u64).max(1),
+            shorten: scaled(400_000.0, worth(ground, 70).into()) as u32,
+            merged: (scaled(65_000.0, worth(ground, 5).into()) as usize).max(1),
+            refill: scaled(900_000.0, worth(ground, 170).into()) as u32,
         }
     }
+}
+
+/// So many of `most` rounds as are worth it: a few dozen units hold no more surprises than a few rounds find.
+pub fn worth(ground: &Ground, most: u32) -> u32 {
+    let size = ground.units.len().next_power_of_two();
+    if size >= ALL_ROUNDS { most } else { (most as usize * size).div_ceil(ALL_ROUNDS) as u32 }
 }
 
 /// A plan among others.

@@ -235,6 +235,9 @@ fn every_plan_of_every_graph_keeps_the_rules() {
 fn floating_derivations_stay_with_their_consumers() {
     for seed in 0..800 {
         let problem = random_problem(seed);
+        if !problem.floating.contains(&true) {
+            continue;
+        }
         let (model, options) = random_options(seed);
         let plan = partition(&problem, &model, &options);
         if !plan.notes.is_empty() {
@@ -253,7 +256,7 @@ fn floating_derivations_stay_with_their_consumers() {
 
 #[test]
 fn the_same_problem_gives_the_same_plan() {
-    for seed in 0..150 {
+    for seed in 0..100 {
         let problem = random_problem(seed);
         let (model, options) = random_options(seed);
         assert_eq!(partition(&problem, &model, &options), partition(&problem, &model, &options), "seed {seed}");
@@ -299,7 +302,7 @@ fn executed(problem: &Problem, model: &Model, jobs: Vec<(Vec<Node>, Vec<Node>)>)
 /// without repeats has to wait for the one that owns it (a few random graphs in a thousand show it).
 #[test]
 fn no_plan_is_worse_than_simpler_ones() {
-    for seed in 0..600 {
+    for seed in 0..300 {
         let mut problem = random_problem(seed);
         problem.system.fill(0);
         problem.floating.fill(false);
@@ -322,7 +325,7 @@ fn no_plan_is_worse_than_simpler_ones() {
 /// Which attributes there are and what they are called is nothing that the planner sees; what it sees beside the graph are ranks of names.
 #[test]
 fn names_change_no_job() {
-    for seed in 0..150 {
+    for seed in 0..100 {
         let problem = random_problem(seed);
         let (model, options) = random_options(seed);
         let renamed = Problem { name_rank: problem.name_rank.iter().rev().copied().collect(), ..problem.clone() };

@@ -8,7 +8,7 @@ use crate::plan::problem::Adjacency;
 
 /// A grid of derivations, each on two of the row before, the last row targets; `added` derivations that nothing connects with it stand in front.
 fn problem(added: usize) -> Problem {
-    const WIDTH: usize = 12;
+    const WIDTH: usize = 8;
     let grid = |node: usize| -> Vec<Node> {
         let row = |index: usize| (added + index) as Node;
         match node.checked_sub(WIDTH) {
