@@ -18,7 +18,7 @@
 //!    All this happens for each connected part of the graph by itself ([`parts`]).
 //! 6. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
 //!
-//! Graphs of more than some 65,000 units and edges are not searched unless `--effort` asks for it: [`rounds`] makes a few plans in one go, and the shortest one's jobs are
+//! Graphs of more than some 16,000 units and edges are not searched unless `--effort` asks for it: [`rounds`] makes a few plans in one go, and the shortest one's jobs are
 //! merged once, with a bounded number of steps.
 //!
 //! What keeps it right: every change is a merge that closes no cycle, or a split into single units. What keeps it fast: [`jobs`] stores no edges, the length of a job is
