@@ -71,6 +71,8 @@ fn what_no_machine_builds_is_reported_with_what_is_lacking() {
         .target("packages.riscv64-linux.riscv", "riscv")
         .target("packages.x86_64-linux.on-riscv", "on-riscv")
         .target("packages.x86_64-linux.json", "json");
+    let no_riscv = "is built on `riscv64-linux`, and there are executors for `aarch64-darwin`, `aarch64-linux`, `i686-linux` and \
+                    `x86_64-linux` only: add an executor with `systems: [riscv64-linux]` to nixdag.yml";
     let plan = fleet.plan(&[]);
     let skipped: Vec<String> = plan["skipped"]
         .as_array()
@@ -90,14 +92,42 @@ fn what_no_machine_builds_is_reported_with_what_is_lacking() {
     assert_eq!(
         skipped,
         [
-            "checks.x86_64-linux.vm no-executor an executor for `x86_64-linux` with `kvm`, `nixos-test`",
-            "packages.riscv64-linux.riscv no-executor an executor for `riscv64-linux`",
-            "packages.x86_64-linux.json no-executor an executor for `x86_64-linux` with `gpu`",
-            "packages.x86_64-linux.on-riscv no-executor `riscv` needs an executor for `riscv64-linux`",
+            "checks.x86_64-linux.vm no-executor it requires `kvm` and `nixos-test` on `x86_64-linux`, and the nearest executor, \
+             `docker`, lacks `kvm`: add that to the `features` of an executor in nixdag.yml whose machine has it",
+            format!("packages.riscv64-linux.riscv no-executor it {no_riscv}").as_str(),
+            "packages.x86_64-linux.json no-executor it requires `gpu` on `x86_64-linux`, and the nearest executor, `docker`, lacks \
+             `gpu`: add that to the `features` of an executor in nixdag.yml whose machine has it",
+            format!("packages.x86_64-linux.on-riscv no-executor `riscv`, which it needs, {no_riscv}").as_str(),
         ]
     );
     let table = fleet.said("plan", &[]);
-    assert!(table.contains("no executor builds it: `riscv` needs an executor for `riscv64-linux`"), "{table}");
+    assert!(table.contains(&format!("no executor builds it: `riscv`, which it needs, {no_riscv}\n")), "{table}");
+    let warning = "warning: no executor builds target `checks.x86_64-linux.vm`: it requires `kvm` and `nixos-test` on";
+    let and_more = "whose machine has it (and 3 targets more: `nixdag plan` says why)\n";
+    let warned = predicate::str::contains(warning).and(predicate::str::contains(and_more));
+    fleet.nixdag("generate").args(["--bundle", "bundle"]).assert().success().stderr(warned);
+    let explained = fleet.said("explain", &["packages.riscv64-linux.riscv"]);
+    assert!(explained.contains(&format!("skipped: no executor builds it: it {no_riscv}\n")), "{explained}");
+}
+
+#[test]
+fn an_executor_that_is_named_and_cannot_build_is_told_from_one_that_is_not_there() {
+    let fleet = fleet().settings(
+        "executors: { tpu: { systems: x86_64-linux, features: tpu } }\n\
+         rules:\n\
+         - { match: { name: hello32 }, timeout: 5m }\n\
+         - { match: { name: chromium-unwrapped }, executor: arm }\n\
+         - { match: { name: vm-test }, executor: tpu }",
+    );
+    let table = fleet.said("plan", &[]);
+    for words in [
+        "packages.x86_64-linux.chromium  no executor builds it: `chromium-unwrapped`, which it needs, is sent by rule 2 of nixdag.yml to \
+         executor `arm`, which builds `aarch64-linux` and not `x86_64-linux`: name another executor there",
+        "checks.x86_64-linux.vm          no executor builds it: it is sent by rule 3 of nixdag.yml to executor `tpu`, which lacks `kvm`: \
+         name another executor there, or add that to its `features` in nixdag.yml if its machine has it",
+    ] {
+        assert!(table.contains(words), "{words} is missing in {table}");
+    }
 }
 
 /// What the rules of issue and README can say, all at once.

@@ -21,7 +21,8 @@ use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
 use crate::plan::placement::Fleet;
 use crate::plan::rules::{self, Wishes};
-use crate::plan::{Base, EvaluationError, FlakeSource, Plan, finals, json};
+use crate::plan::{Base, EvaluationError, FlakeSource, Plan, SkipReason, finals, json};
+use crate::printable::printable;
 use crate::settings::{Settings, Source};
 use crate::target::{Target, read_roots};
 
@@ -149,10 +150,23 @@ fn make_plan(
             costs: &settings.costs,
         },
     )?;
-    for warning in &warnings {
+    for warning in warnings.iter().chain(&without_executor(&made.plan)) {
         eprintln!("warning: {warning}");
     }
     Ok(made)
+}
+
+/// A sentence about the targets that no executor builds, if there are any: a configuration does not list them.
+fn without_executor(plan: &Plan) -> Option<String> {
+    let mut lacking = plan.skipped.iter().filter(|skipped| skipped.reason == SkipReason::NoExecutor);
+    let first = lacking.next()?;
+    let said = first.place.as_ref().map(|place| format!(": {place}")).unwrap_or_default();
+    let more = match lacking.count() {
+        0 => String::new(),
+        1 => " (and 1 target more: `nixdag plan` says why)".to_owned(),
+        more => format!(" (and {more} targets more: `nixdag plan` says why)"),
+    };
+    Some(printable(&format!("no executor builds target `{}`{said}{more}", first.target)))
 }
 
 /// What to select: what the settings say, and what final jobs build.

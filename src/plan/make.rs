@@ -265,7 +265,7 @@ fn strategy(partition: &Partition, simulation: &Simulation, prices: &Prices) -> 
     }
 }
 
-/// Takes the targets away whose needed closure holds a derivation that no executor builds; gives them, with what is lacking.
+/// Takes the targets away whose needed closure holds a derivation that no executor builds; gives them, with a sentence that says why.
 fn drop_unbuildable(
     graph: &Graph,
     targets: &[(AttributePath, DrvId)],
@@ -290,8 +290,11 @@ fn drop_unbuildable(
         .filter_map(|id| {
             let fault = at_fault[id.at()]?;
             let lacking = placements.lacking.get(&fault)?;
-            let below = if fault == id { String::new() } else { format!("`{}` needs ", graph.node(fault).name()) };
-            Some((id, format!("{below}{lacking}")))
+            let subject = match graph.node(fault).name() {
+                _ if fault == id => "it".to_owned(),
+                name => format!("`{}`, which it needs,", name.escape_debug()),
+            };
+            Some((id, format!("{subject} {lacking}")))
         })
         .collect()
 }

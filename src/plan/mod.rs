@@ -21,6 +21,7 @@ pub mod partition;
 pub mod placement;
 pub mod prices;
 pub mod problem;
+mod requirement;
 pub mod restored;
 pub mod rules;
 pub mod simulate;
@@ -192,7 +193,7 @@ pub struct Skipped {
     pub derivation: Option<Arc<str>>,
     /// Why.
     pub reason: SkipReason,
-    /// The cache that has it; for [`SkipReason::NoExecutor`] what is lacking, for [`SkipReason::Excluded`] who says so; where that is known.
+    /// The cache that has it; for [`SkipReason::NoExecutor`] a sentence that says why, for [`SkipReason::Excluded`] who says so; where that is known.
     #[serde(rename = "where")]
     pub place: Option<String>,
 }

@@ -15,6 +15,7 @@ use super::estimate::CostModel;
 use super::needed::BUILTIN;
 use super::options::JobOptions;
 use super::problem::{ANY_SYSTEM, Millis, System};
+use super::requirement::Requirement;
 use super::rules::{self, Rule, Subject, Wishes};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
@@ -92,7 +93,7 @@ pub struct Placements {
     pub portable: BTreeSet<DrvId>,
     /// Where a job goes that any machine could run.
     pub anywhere: System,
-    /// Derivations that no executor can build, with what is lacking.
+    /// Derivations that no executor can build, and why; with a derivation as its subject that is a sentence.
     pub lacking: BTreeMap<DrvId, String>,
     /// What may not be as its author thinks, in sentences.
     pub warnings: BTreeSet<String>,
@@ -170,7 +171,11 @@ impl Placer<'_> {
             self.placed.of.insert(id, ANY_SYSTEM);
             return;
         }
-        match self.choose(id, !attributes.is_empty(), duration, &wishes) {
+        let by = match rule {
+            Some((at, rule)) if rule.wishes.executor.is_some() => Decision::Rule(at),
+            _ => Decision::Package,
+        };
+        match self.choose(id, !attributes.is_empty(), duration, &wishes, by) {
             Ok(key) => {
                 self.placed.decisions.insert(id, decision);
                 self.keys.insert(id, (key, wishes));
@@ -189,7 +194,7 @@ impl Placer<'_> {
         let first = wishes.next()??;
         let suits = |name: &String| {
             let executor = self.fleet.executors.iter().find(|executor| executor.name == *name);
-            executor.is_some_and(|executor| missing(executor, node).is_none())
+            executor.is_some_and(|executor| Requirement::of(node).is_met_by(executor))
         };
         (!first.is_empty()
             && first.executor.as_ref().is_none_or(suits)
@@ -197,18 +202,26 @@ impl Placer<'_> {
         .then_some(first)
     }
 
-    /// The place that the wishes mean, or what is lacking.
-    fn choose(&mut self, id: DrvId, is_target: bool, duration: Millis, wishes: &Wishes) -> Result<Key, String> {
+    /// The place that the wishes mean, or why there is none. Where they name an executor, they do so `by` this.
+    fn choose(
+        &mut self,
+        id: DrvId,
+        is_target: bool,
+        duration: Millis,
+        wishes: &Wishes,
+        by: Decision,
+    ) -> Result<Key, String> {
         let (executors, node) = (self.fleet.executors, self.graph.node(id));
+        let requirement = Requirement::of(node);
         let at = match &wishes.executor {
             Some(name) => match executors.iter().position(|executor| executor.name == *name) {
-                None => return Err(format!("executor `{}`, which does not exist", name.escape_debug())),
-                Some(at) => match missing(&executors[at], node) {
-                    Some(missing) => return Err(format!("{missing} on executor `{name}`")),
-                    None => at,
-                },
+                None => {
+                    return Err(format!("is sent by {by} to executor `{}`, which does not exist", name.escape_debug()));
+                }
+                Some(at) if requirement.is_met_by(&executors[at]) => at,
+                Some(at) => return Err(requirement.unmet_by(&executors[at], by)),
             },
-            None => best(executors, node).ok_or_else(|| lacking(executors, node))?,
+            None => requirement.best(executors).ok_or_else(|| requirement.unmet(executors))?,
         };
         let executor = &executors[at];
         let system = if &*node.system == BUILTIN { executor.system().into() } else { node.system.clone() };
@@ -304,39 +317,5 @@ impl Placer<'_> {
         let placement = self.placement(&key);
         self.placed.list.push(placement);
         keys.len() as System
-    }
-}
-
-/// The executor for a derivation that names none: it has everything required, and most of that because somebody said so; it declares
-/// the fewest other features; it stands first.
-fn best(executors: &[Executor], node: &Node) -> Option<usize> {
-    let required = &node.required_system_features;
-    let able = (0..executors.len()).filter(|&at| missing(&executors[at], node).is_none());
-    able.min_by_key(|&at| {
-        let declared = required.iter().filter(|feature| executors[at].declares(feature)).count();
-        (std::cmp::Reverse(declared), executors[at].features.len() - declared.min(executors[at].features.len()), at)
-    })
-}
-
-/// What an executor lacks for a derivation.
-fn missing(executor: &Executor, node: &Node) -> Option<String> {
-    if !executor.builds(&node.system) {
-        return Some(format!("system `{}`", node.system.escape_debug()));
-    }
-    let absent = node.required_system_features.iter().filter(|feature| !executor.offers(feature));
-    let absent: Vec<String> = absent.map(|feature| format!("`{}`", feature.escape_debug())).collect();
-    (!absent.is_empty()).then(|| format!("feature {}", absent.join(", ")))
-}
-
-/// What all executors lack.
-fn lacking(executors: &[Executor], node: &Node) -> String {
-    let of_system: Vec<&Executor> = executors.iter().filter(|executor| executor.builds(&node.system)).collect();
-    match of_system.as_slice() {
-        [] => format!("an executor for `{}`", node.system.escape_debug()),
-        _ => {
-            let features: Vec<String> =
-                node.required_system_features.iter().map(|feature| format!("`{}`", feature.escape_debug())).collect();
-            format!("an executor for `{}` with {}", node.system.escape_debug(), features.join(", "))
-        }
     }
 }
