@@ -10,6 +10,7 @@ mod executor_entry;
 pub mod file;
 mod final_entry;
 mod machines;
+pub mod nix_settings;
 pub mod package;
 mod push;
 mod rule_entry;
@@ -172,10 +173,12 @@ impl Settings {
         let available = match (&flags.available, flags.local_store) {
             (Some(file), _) => Available::File(file.clone()),
             (None, true) => Available::LocalStore,
-            (None, false) => match CacheSettings::new(&flags.caches, &file, matches!(source, Source::Flake(_)))? {
-                caches if caches.is_empty() => Available::Nothing,
-                caches => Available::Caches(caches),
-            },
+            (None, false) => {
+                match CacheSettings::new(&flags.caches, &file, is_flake, flags.evaluation.accept_flake_config)? {
+                    caches if caches.is_empty() => Available::Nothing,
+                    caches => Available::Caches(caches),
+                }
+            }
         };
         Ok(Self {
             change: Change::new(flags, &file, &source)?,

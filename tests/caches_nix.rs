@@ -43,6 +43,19 @@ impl<'a> Project<'a> {
         Self { key, ..project }
     }
 
+    /// Gives the flake settings of Nix.
+    fn flake_config(&self, settings: &str) {
+        self.flake_text(&format!("nixConfig = {{ {settings} }};"));
+    }
+
+    /// Gives the flake another attribute.
+    fn flake_text(&self, attribute: &str) {
+        let file = self.dir.path().join("flake/flake.nix");
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hermetic/flake.nix");
+        let text = fs::read_to_string(example).unwrap();
+        fs::write(file, text.replacen('{', &format!("{{\n{attribute}\n"), 1)).unwrap();
+    }
+
     fn run(&self, script: &str, config: &str) -> Output {
         let mut command = self.nix.command("bash");
         let base = command.get_envs().find(|(name, _)| *name == "NIX_CONFIG").unwrap().1.unwrap().to_str().unwrap();
@@ -160,6 +173,82 @@ fn the_substituters_of_the_machine_are_asked_and_the_jobs_learn_of_them() {
         assert_eq!((outline(&plan).0, said.as_str()), (vec!["a", "b", "c", "d"], ""));
         let failed = project.run("$nixdag plan path:$PWD/flake --require-caches", &config);
         assert!(failed.status.code() == Some(1) && shown(&failed).contains("could not ask"), "{}", shown(&failed));
+    }
+}
+
+/// The caches that a flake names itself are asked only where somebody accepts them who is not the flake.
+#[test]
+fn the_substituters_of_a_flake_are_asked_where_they_are_accepted() {
+    for nix in FreshNix::every_version() {
+        let project = Project::new(&nix, true);
+        let server = Server::folder(&project.dir.path().join("cache"));
+        let url = server.url();
+        let secret = "https://user:s3cret@cache.example.org";
+        project.flake_config(&format!(
+            r#"extra-substituters = [ "{url}" "{secret}" ]; extra-trusted-public-keys = "{} nonsense";"#,
+            project.key
+        ));
+        let note = format!(
+            "note: the flake's `nixConfig` names caches that are not asked: `{url}` (ask them, and trust its keys, with \
+             `--accept-flake-config`)\n"
+        );
+        let (plan, said) = project.plan("", "");
+        assert_eq!((outline(&plan).0, said.as_str()), (vec!["a", "b", "c", "d"], note.as_str()));
+        assert_eq!(plan["caches"], Value::Null);
+        assert_eq!(server.log(), [] as [&str; 0]);
+        // Who names the cache knows of it.
+        let (_, said) = project.plan(&format!("--substituter {url}/"), "");
+        assert!(said.contains("signed by `test-1`, which is not trusted") && !said.contains("nixConfig"), "{said}");
+
+        let cached = "--accept-flake-config --eval-cache evaluations";
+        let accepted = [("--accept-flake-config", ""), ("", "accept-flake-config = true"), (cached, ""), (cached, "")];
+        for (arguments, config) in accepted {
+            let (plan, said) = project.plan(arguments, config);
+            assert_eq!(outline(&plan), (vec!["c", "d"], vec![("a", &json!(url)), ("b", &json!(url))]), "{said}");
+            assert!(said.contains("warning: a substituter of the flake's `nixConfig` is left out: "), "{said}");
+            assert!(said.contains("warning: a key of the flake's `nixConfig` is left out: "), "{said}");
+            assert!(!said.contains("s3cret") && !said.contains("note: "), "{said}");
+            let store = json!({"url": url, "token_variable": null});
+            assert_eq!(plan["caches"], json!({"substituters": [store], "trusted_public_keys": [project.key]}));
+        }
+        let (plan, _) = project.plan("--accept-flake-config", "");
+        assert_eq!(project.run_jobs(&plan), ["c", "d"]);
+        assert!(server.log().iter().any(|path| path.starts_with("/nar/")), "{:?}", server.log());
+        project.succeeds("! grep -rl s3cret plan.json config.yml bundle workspace results");
+    }
+}
+
+/// What a flake says about caches cannot depend on the machine, even where Nix does not look at it itself.
+#[test]
+fn the_settings_of_a_flake_see_nothing_of_the_machine() {
+    for nix in FreshNix::every_version() {
+        let project = Project::new(&nix, true);
+        fs::write(project.dir.path().join("secret.txt"), "s3cret").unwrap();
+        let file = project.dir.path().join("secret.txt");
+        for hidden in [
+            // Nix evaluates the name without a view of the machine, and finds no settings.
+            r#"${if builtins.getEnv "HOME" == "" then null else "nixConfig"} = { substituters = "https://nixConfig.example.org"; };"#.to_owned(),
+            format!(r#"${{if builtins.pathExists {} then "nixConfig" else null}}.substituters = "https://s3cret";"#, file.display()),
+        ] {
+            project.flake_text(&hidden);
+            let output = project.run("$nixdag plan path:$PWD/flake", "");
+            let said = shown(&output);
+            assert!(output.status.success() || said.contains("restricted") || said.contains("forbidden"), "{said}");
+            assert!(!said.contains("names caches"), "{said}");
+        }
+        for wrong in ["substituters = { };", "substituters = [ 1 ];", "substituters = builtins.readFile ./flake.nix;"] {
+            project.flake_config(wrong);
+            let output = project.run("$nixdag plan path:$PWD/flake --accept-flake-config", "");
+            let said = shown(&output);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("flake configuration setting 'substituters'"), "{said}");
+        }
+        let long = "https://h ".repeat(120_000);
+        project.flake_config(&format!("substituters = \"{long}\";"));
+        let (_, said) = project.plan("", "");
+        assert!(said.contains("warning: cannot read the `nixConfig` of the flake: "), "{said}");
+        let output = project.run("$nixdag plan path:$PWD/flake --accept-flake-config", "");
+        assert!(shown(&output).contains("(leave out `--accept-flake-config`)"), "{}", shown(&output));
     }
 }
 

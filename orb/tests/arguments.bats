@@ -50,7 +50,7 @@ teardown() {
 }
 
 @test "every parameter becomes its flag" {
-    PARAM_FLAKE=./sub PARAM_EXCLUDE=x PARAM_SYSTEMS="a b" PARAM_STRICT=1 PARAM_RESOURCE_CLASS="large b=arm.large" PARAM_IMAGE=i \
+    PARAM_FLAKE=./sub PARAM_EXCLUDE=x PARAM_SYSTEMS="a b" PARAM_STRICT=1 PARAM_ACCEPT_FLAKE_CONFIG=true PARAM_RESOURCE_CLASS="large b=arm.large" PARAM_IMAGE=i \
         PARAM_SUBSTITUTERS="https://a https://b" PARAM_TRUSTED_PUBLIC_KEYS=k:1= PARAM_HANDOFF=cache PARAM_CACHE="s3://it's?a=b&c=d" \
         PARAM_PUSH="s3://p file:///q" PARAM_PUSH_CREDENTIALS="A B" PARAM_SIGNING_KEY_VARIABLE=KEY PARAM_SIGNING_PUBLIC_KEYS=s:1= PARAM_REUSE=signed PARAM_BASE=auto PARAM_DEFAULT_BRANCH=main PARAM_GRANULARITY=auto PARAM_OBJECTIVE=cost \
         PARAM_MAX_JOBS=7 PARAM_CONCURRENCY=30 PARAM_MERGE=.circleci/continue.yml PARAM_EXTRA_ARGUMENTS="--effort 2" \
@@ -62,7 +62,7 @@ teardown() {
     says "[--push=s3://p][--push=file:///q][--push-credential=A][--push-credential=B][--signing-public-key=s:1=]"
     says "[--merge=.circleci/continue.yml][--signing-key-variable=KEY][--handoff=cache]"
     says "[--cache=s3://it's?a=b&c=d][--reuse=signed][--base=auto][--default-branch=main][--granularity=auto]"
-    says "[--objective=cost][--max-jobs=7][--concurrency=30][--strict]"
+    says "[--objective=cost][--max-jobs=7][--concurrency=30][--strict][--accept-flake-config]"
     says "[--effort][2]"
 }
 

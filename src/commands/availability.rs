@@ -6,20 +6,20 @@ use anyhow::{Context, Result, bail};
 
 use crate::availability::Source;
 use crate::nix::binary_cache::netrc::{self, Netrc};
-use crate::nix::binary_cache::store_url::StoreUrl;
-use crate::nix::binary_cache::{Caches, Origin, Reliance, Request, Substituter};
+use crate::nix::binary_cache::{Caches, Reliance, Request, Substituter};
 use crate::nix::command::Nix;
 use crate::nix::configuration::Configuration;
-use crate::nix::signature::PublicKey;
+use crate::nix::evaluate::FlakeCaches;
 use crate::output::read_input;
 use crate::settings::Available;
 use crate::settings::caches::CacheSettings;
+use crate::settings::nix_settings::{Named, not_accepted};
 
 /// Nix's own default.
 const NETRC: &str = "/etc/nix/netrc";
 
-/// The source that the settings ask for. Caches are opened.
-pub(super) fn source(available: &Available, store_dir: &str) -> Result<Source> {
+/// The source that the settings ask for. Caches are opened; `flake` are those that the flake names.
+pub(super) fn source(available: &Available, flake: &FlakeCaches, store_dir: &str) -> Result<Source> {
     match available {
         Available::Nothing => Ok(Source::Nothing),
         Available::File(path) => {
@@ -30,7 +30,7 @@ pub(super) fn source(available: &Available, store_dir: &str) -> Result<Source> {
         }
         Available::LocalStore => Ok(Source::LocalStore),
         Available::Caches(settings) => {
-            let caches = Caches::open(request(settings)?, store_dir);
+            let caches = Caches::open(request(settings, flake)?, store_dir);
             for note in caches.notes() {
                 eprintln!("note: {note}");
             }
@@ -52,26 +52,23 @@ pub(super) fn check(source: &Source, available: &Available) -> Result<Reliance> 
     Ok(caches.reliance())
 }
 
-fn request(settings: &CacheSettings) -> Result<Request> {
+fn request(settings: &CacheSettings, flake: &FlakeCaches) -> Result<Request> {
     let machine = if settings.machine { Configuration::of(&Nix::find()?)? } else { Configuration::default() };
-    let mut substituters = settings.substituters.clone();
-    for text in &machine.substituters {
-        match StoreUrl::parse(text) {
-            Ok(url) => substituters.push(Substituter { url, token_variable: None, origin: Origin::Machine }),
-            Err(error) => eprintln!("warning: a substituter of this machine's Nix settings is left out: {error:#}"),
-        }
+    let by_machine = Named::by_machine(&machine);
+    let is_accepted = settings.accepts_flake || machine.accepts_flake_config;
+    let by_flake = if is_accepted { Named::by_flake(flake) } else { Named::default() };
+    for warning in by_machine.warnings.iter().chain(&by_flake.warnings) {
+        eprintln!("warning: {warning}");
     }
-    let mut machine_keys = Vec::new();
-    for text in &machine.trusted_public_keys {
-        match PublicKey::parse(text) {
-            Ok(key) => machine_keys.push(key),
-            Err(error) => eprintln!("warning: a key of this machine's Nix settings is left out: {error:#}"),
-        }
+    let substituters: Vec<Substituter> =
+        settings.substituters.iter().cloned().chain(by_flake.substituters).chain(by_machine.substituters).collect();
+    if !is_accepted && let Some(note) = not_accepted(flake, &substituters) {
+        eprintln!("note: {note}");
     }
     Ok(Request {
         substituters,
-        named_keys: settings.keys.clone(),
-        machine_keys: machine_keys.into_iter().collect(),
+        named_keys: settings.keys.iter().cloned().chain(by_flake.keys).collect(),
+        machine_keys: by_machine.keys.into_iter().collect(),
         netrc: read_netrc(machine.netrc_file.as_deref().unwrap_or(Path::new(NETRC))),
         connections: settings.connections,
         timeout: settings.timeout,

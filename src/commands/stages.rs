@@ -12,7 +12,7 @@ use crate::availability::find_needed;
 use crate::cli::HandOffKind;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::nearest;
-use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation};
+use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
@@ -36,6 +36,8 @@ struct Evaluated {
     disabled: Vec<Target>,
     /// Where packages say that they are to be built, and how.
     packages: BTreeMap<AttributePath, Wishes>,
+    /// The caches that the flake names itself.
+    caches: FlakeCaches,
 }
 
 impl Evaluated {
@@ -110,7 +112,7 @@ fn make_plan(
         .filter_map(|target| Some((target.attribute, graph.find(&target.drv_path)?)))
         .collect();
     let ids: Vec<DrvId> = targets.iter().map(|(_, id)| *id).collect();
-    let source = availability::source(&settings.available, graph.store_dir())?;
+    let source = availability::source(&settings.available, &evaluated.caches, graph.store_dir())?;
     let needed = find_needed(&graph, &ids, &source)?;
     let caches = availability::check(&source, &settings.available)?;
     let (targets, built) = final_job::split(&settings.final_jobs, targets);
@@ -225,6 +227,7 @@ fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
         excluded: evaluation.excluded,
         errors: errors.map(|error| EvaluationError { target: error.attribute, message: error.message }).collect(),
         packages: packages.wishes,
+        caches: evaluation.caches,
     })
 }
 
@@ -262,6 +265,7 @@ fn recorded(path: &Path, settings: &Settings) -> Result<Evaluated> {
         errors: Vec::new(),
         disabled: Vec::new(),
         packages: BTreeMap::new(),
+        caches: FlakeCaches::default(),
     })
 }
 

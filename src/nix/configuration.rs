@@ -20,6 +20,8 @@ pub struct Configuration {
     pub trusted_public_keys: Vec<String>,
     /// User names and passwords by host.
     pub netrc_file: Option<PathBuf>,
+    /// Whether the settings that a flake brings along count unasked.
+    pub accepts_flake_config: bool,
 }
 
 impl Configuration {
@@ -45,10 +47,13 @@ impl Configuration {
             items.into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
         };
         let netrc = settings.get("netrc-file").and_then(|setting| setting.value.as_str());
+        let accepts = settings.get("accept-flake-config").map(|setting| &setting.value);
         Ok(Self {
             substituters: list("substituters"),
             trusted_public_keys: list("trusted-public-keys"),
             netrc_file: netrc.filter(|path| !path.is_empty()).map(PathBuf::from),
+            // Lix has a third value, so it may write text.
+            accepts_flake_config: accepts.is_some_and(|value| value == true || value == "true"),
         })
     }
 }
@@ -60,11 +65,17 @@ mod tests {
     #[test]
     fn settings_as_nix_prints_them() {
         let json = br#"{"substituters":{"aliases":[],"value":["https://cache.nixos.org/","file:///a"]},
-            "trusted-public-keys":{"value":["k:AAAA"]},"netrc-file":{"value":"/etc/nix/netrc"},"x":{"value":1},"y":{}}"#;
+            "trusted-public-keys":{"value":["k:AAAA"]},"netrc-file":{"value":"/etc/nix/netrc"},
+            "accept-flake-config":{"value":true},"x":{"value":1},"y":{}}"#;
         let found = Configuration::parse(json).unwrap();
         assert_eq!(found.substituters, ["https://cache.nixos.org/", "file:///a"]);
         assert_eq!(found.trusted_public_keys, ["k:AAAA"]);
         assert_eq!(found.netrc_file, Some("/etc/nix/netrc".into()));
+        assert!(found.accepts_flake_config);
+        for other in ["false", "\"ask\"", "null"] {
+            let json = format!(r#"{{"accept-flake-config":{{"value":{other}}}}}"#);
+            assert!(!Configuration::parse(json.as_bytes()).unwrap().accepts_flake_config, "{other}");
+        }
         assert_eq!(Configuration::parse(b"{}").unwrap(), Configuration::default());
         assert!(Configuration::parse(b"substituters = x").is_err());
     }

@@ -25,6 +25,10 @@ pub struct CacheSettings {
     pub substituters: Vec<Substituter>,
     /// The keys that are named.
     pub keys: PublicKeys,
+    /// There is a flake, which may name caches of its own.
+    pub evaluates: bool,
+    /// The caches that the flake names are asked too, and its keys are trusted.
+    pub accepts_flake: bool,
     /// The substituters of the machine's Nix settings are asked too.
     pub machine: bool,
     /// A cache that cannot be asked is fatal.
@@ -37,7 +41,9 @@ pub struct CacheSettings {
 
 impl CacheSettings {
     /// Resolves flags and file. `evaluates`: there is a flake, and so a Nix with settings of its own.
-    pub fn new(flags: &CacheArgs, file: &SettingsFile, evaluates: bool) -> Result<Self> {
+    ///
+    /// That the flake's own caches count is no setting of the file's, as whoever changes the one can change the other.
+    pub fn new(flags: &CacheArgs, file: &SettingsFile, evaluates: bool, accepts_flake: bool) -> Result<Self> {
         let mut keys = keys(&flags.trusted_public_key).context("`--trusted-public-key`")?;
         let mut substituters = Vec::new();
         for entry in file.caches.iter().flat_map(|list| &list.0) {
@@ -54,6 +60,8 @@ impl CacheSettings {
         Ok(Self {
             substituters,
             keys: keys.into_iter().collect(),
+            evaluates,
+            accepts_flake,
             machine: evaluates && !flags.no_machine_substituters,
             required: flags.require_caches,
             timeout: flags.cache_timeout.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
@@ -63,7 +71,7 @@ impl CacheSettings {
 
     /// True where nobody is to be asked.
     pub fn is_empty(&self) -> bool {
-        self.substituters.is_empty() && !self.machine
+        self.substituters.is_empty() && !self.evaluates
     }
 }
 
@@ -72,7 +80,7 @@ fn keys(texts: &[String]) -> Result<Vec<PublicKey>> {
 }
 
 /// A store that somebody names where others can read it.
-fn named(text: &str) -> Result<Substituter> {
+pub(super) fn named(text: &str) -> Result<Substituter> {
     let url = StoreUrl::parse(text)?;
     ensure!(
         !url.has_user(),

@@ -62,6 +62,7 @@ value=$(chosen "${PARAM_OBJECTIVE:-}"); set -- "$@" ${value:+"--objective=$value
 value=$(given "${PARAM_MAX_JOBS:-}"); set -- "$@" ${value:+"--max-jobs=$value"}
 value=$(given "${PARAM_CONCURRENCY:-}"); set -- "$@" ${value:+"--concurrency=$value"}
 if is_true "${PARAM_STRICT:-}"; then set -- "$@" --strict; fi
+if is_true "${PARAM_ACCEPT_FLAKE_CONFIG:-}"; then set -- "$@" --accept-flake-config; fi
 if is_true "${PARAM_EVALUATION_CACHE:-}"; then set -- "$@" --eval-cache="$evaluations"; fi
 value=$(given "${PARAM_PARAMETERS_FROM:-}")
 if [ -n "$value" ] && [ -f "$value" ]; then set -- "$@" --parameters-from="$value"; fi

@@ -12,7 +12,7 @@ use crate::nix::system;
 use crate::pattern::Pattern;
 
 /// Changes with the meaning of what evaluation gives.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Where a tree was found, which evaluation does not see.
 const PLACES: [&str; 2] = ["url", "path"];

@@ -35,7 +35,9 @@ pub struct Flake {
     pub reference: Reference,
     /// Whether the lock file has to change before it covers all inputs.
     pub lock_is_incomplete: bool,
-    /// The folder with its `flake.nix`, in the store.
+    /// Its source, in the store.
+    pub source: String,
+    /// The folder with its `flake.nix`, in the source.
     pub folder: String,
     /// What it and its inputs hold, see [`fingerprint::of_flake`].
     pub fingerprint: Option<Value>,
@@ -125,6 +127,7 @@ impl Flake {
                 revision: metadata.revision.clone(),
             },
             // A local tree is taken as it is, as `nix build` would: a locked reference would make Nix fetch from it.
+            source: metadata.path.clone(),
             reference: if is_local { local_reference(&metadata) } else { Reference::Url(metadata.url) },
             lock_is_incomplete: override_inputs.is_empty() && answer.stderr.contains("not writing modified lock file"),
         })

@@ -8,6 +8,7 @@ mod asker;
 mod budget;
 mod fingerprint;
 mod flake;
+mod flake_config;
 mod machine;
 mod message;
 mod outputs;
@@ -25,6 +26,7 @@ use serde_json::{Map, Value};
 use self::asker::Asker;
 use self::budget::Budget;
 use self::flake::Flake;
+use self::flake_config::FlakeConfig;
 use self::outputs::Outputs;
 use self::query::{Answer, Question};
 use self::selection::Selected;
@@ -40,6 +42,7 @@ use crate::target::Target;
 pub use self::asker::Progress;
 pub use self::budget::BudgetRequest;
 pub use self::flake::{FlakeInfo, URL_PATH, url_escaped};
+pub use self::flake_config::FlakeCaches;
 
 /// What is built when nobody says what.
 pub const DEFAULT_PATTERNS: [&str; 2] = ["packages.*.*", "checks.*.*"];
@@ -103,6 +106,9 @@ pub struct Evaluation {
     /// What packages say about their own jobs, by attribute: plain values that nobody has checked.
     #[serde(default)]
     pub says: Vec<(AttributePath, Map<String, Value>)>,
+    /// The caches that the flake names itself.
+    #[serde(default)]
+    pub caches: FlakeCaches,
     /// Whether another run may come to something else: it went over a budget, or a download failed.
     #[serde(skip)]
     pub is_incidental: bool,
@@ -144,7 +150,16 @@ impl<'r> Resolved<'r> {
     /// `watch` hears how far it has come, many times a second and from any thread.
     pub fn evaluate(self, watch: &(dyn Fn(&Progress) + Sync)) -> Result<Evaluation> {
         let Self { nix, request, flake } = self;
-        let outputs = Outputs::new(nix, &flake, request)?;
+        let mut warnings = Vec::new();
+        let config = match FlakeConfig::read(nix, &flake) {
+            Ok(config) => config,
+            Err(error) if request.accept_flake_config => bail!("{error:#} (leave out `--accept-flake-config`)"),
+            Err(error) => {
+                warnings.push(format!("{error:#}"));
+                FlakeConfig::default()
+            }
+        };
+        let outputs = Outputs::new(nix, &flake, &config, request)?;
         let shown = printable(&request.flake);
         let asker = Asker::new(nix, &outputs, &shown, Budget::new(&request.budget), watch)?;
         let defaults: Vec<Pattern> = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
@@ -156,7 +171,7 @@ impl<'r> Resolved<'r> {
         if found.targets.is_empty() {
             check_not_empty(&asker, request, patterns, &selected, &found, &shown)?;
         }
-        let mut warnings = std::mem::take(&mut found.warnings);
+        warnings.append(&mut found.warnings);
         if flake.lock_is_incomplete {
             warnings.push(format!(
                 "the `flake.lock` of `{shown}` does not cover all inputs, so another run may see others (run `nix flake lock` and commit the file)"
@@ -178,6 +193,7 @@ impl<'r> Resolved<'r> {
             errors: found.errors.into_iter().map(|(attribute, message)| EvalError { attribute, message }).collect(),
             warnings,
             says: found.says,
+            caches: config.caches(),
             is_incidental: asker.is_incidental(),
         })
     }

@@ -6,16 +6,15 @@
 //! - Before, and with Lix, that would look into `packages` and `legacyPackages` first. There a temporary flake stands around the
 //!   target, as its only input. Since 2.26 this would not do: a relative input of an input is then looked for in the wrong place.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
-use serde_json::Value;
+use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
 use super::flake::{self, Flake, Reference};
+use super::flake_config::FlakeConfig;
 use super::{Request, message};
 use crate::nix::command::{Nix, Version};
 
@@ -24,9 +23,6 @@ const QUERY: &str = include_str!("query.nix");
 
 /// The setting that lets evaluation build.
 const IMPORT_FROM_DERIVATION: &str = "allow-import-from-derivation";
-
-/// Bytes of a flake's settings that are read.
-const MAX_CONFIG: usize = 1 << 20;
 
 /// The first version where `FLAKE#.` is known to mean the outputs.
 const FIRST_IN_PLACE: Version = Version { major: 2, minor: 26 };
@@ -52,8 +48,8 @@ struct Wrapper {
 }
 
 impl Outputs {
-    /// Prepares for asking.
-    pub fn new(nix: &Nix, flake: &Flake, request: &Request) -> Result<Self> {
+    /// Prepares for asking; `config` are the flake's own settings, which count if the request accepts them.
+    pub fn new(nix: &Nix, flake: &Flake, config: &FlakeConfig, request: &Request) -> Result<Self> {
         let is_in_place = nix.version() >= FIRST_IN_PLACE && !nix.is_lix();
         let wrapper = if is_in_place { None } else { Some(Wrapper::write(&flake.reference)?) };
         let prefix = if is_in_place { "" } else { "target/" };
@@ -73,7 +69,7 @@ impl Outputs {
         let mut options: Vec<_> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         if request.accept_flake_config && wrapper.is_some() {
             // Nix itself looks for them in the outermost flake only.
-            options.extend(flake_config(nix, flake)?);
+            options.extend(config.options());
         }
         options.extend(request.options.iter().cloned());
         let import = options.iter().rfind(|(name, _)| name == IMPORT_FROM_DERIVATION);
@@ -141,28 +137,6 @@ impl Wrapper {
     }
 }
 
-/// The settings of Nix that a flake brings along.
-fn flake_config(nix: &Nix, flake: &Flake) -> Result<Vec<(String, String)>> {
-    let expression = format!("(import {}).nixConfig or {{ }}", nix_string(&format!("{}/flake.nix", flake.folder)));
-    let answer = nix.nix(["eval", "--impure", "--json", "--expr", &expression], MAX_CONFIG)?;
-    if !answer.status.success() {
-        let said = message::from_stderr(&answer.stderr).unwrap_or_default();
-        bail!("the `nixConfig` of the flake cannot be read: {said} (leave out `--accept-flake-config`)");
-    }
-    let config: BTreeMap<String, Value> =
-        serde_json::from_slice(&answer.stdout).context("cannot read the `nixConfig` of the flake")?;
-    Ok(config.into_iter().map(|(name, value)| (name, setting(&value))).collect())
-}
-
-/// A setting as it stands in `nix.conf`: lists with spaces between.
-fn setting(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(setting).collect::<Vec<_>>().join(" "),
-        other => other.to_string(),
-    }
-}
-
 /// The input of a flake, as a Nix expression.
 fn input(reference: &Reference) -> String {
     match reference {
@@ -175,7 +149,7 @@ fn input(reference: &Reference) -> String {
 }
 
 /// Text as a Nix string literal.
-fn nix_string(text: &str) -> String {
+pub fn nix_string(text: &str) -> String {
     let mut literal = String::with_capacity(text.len() + 2);
     literal.push('"');
     for c in text.chars() {
