@@ -149,6 +149,11 @@ impl Graph {
         (0..self.nodes.len() as u32).map(DrvId)
     }
 
+    /// All derivations, in the same order.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> + Clone {
+        self.nodes.iter()
+    }
+
     /// One derivation.
     pub fn node(&self, id: DrvId) -> &Node {
         &self.nodes[id.at()]

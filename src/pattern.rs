@@ -82,6 +82,11 @@ impl Pattern {
             segments.len() == path.len() && segments.iter().zip(path).all(|(segment, name)| segment.matches(name))
         })
     }
+
+    /// True if the name is meant, for a glob over one name.
+    pub fn matches_name(&self, name: &str) -> bool {
+        self.alternatives.iter().any(|segments| matches!(segments.as_slice(), [segment] if segment.matches(name)))
+    }
 }
 
 impl FromStr for Pattern {
@@ -104,6 +109,15 @@ impl Segment {
         match self {
             Self::Literal(literal) => literal == name,
             Self::Glob(glob) => glob.matches(name),
+        }
+    }
+
+    /// True if every name that `other` means is meant. `false` may also mean that this is hard to tell: two globs are not compared.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Glob(glob), _) if glob.0.iter().all(|token| *token == Token::Star) => true,
+            (_, Self::Literal(name)) => self.matches(name),
+            (own, other) => own == other,
         }
     }
 }

@@ -82,6 +82,8 @@ pub struct Settings {
     pub drv_dir: Option<PathBuf>,
     /// Patterns of attributes to take; none for the default.
     pub select: Vec<Pattern>,
+    /// Flags say what to take: it may be less than is there otherwise.
+    pub flags_select: bool,
     /// Patterns of attributes to leave out.
     pub exclude: Vec<Pattern>,
     /// Which systems' attributes to take.
@@ -189,6 +191,7 @@ impl Settings {
                 .iter()
                 .map(|pattern| if is_flake { pattern.to_derivations() } else { pattern.meant() })
                 .collect(),
+            flags_select: !flags.select.is_empty(),
             exclude: choose(&flags.exclude, file.exclude.as_ref().map(patterns)).context("`--exclude`")?,
             systems,
             strict: flags.strict,

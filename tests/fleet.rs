@@ -374,6 +374,68 @@ fn rules_that_cannot_count_are_taken_with_a_warning() {
     }
 }
 
+/// What is said about rules of a graph with targets `a` and `b`, and `lib` below `a`.
+fn said_of(rules: &str, arguments: &[&str]) -> String {
+    let recorded = Recorded::new()
+        .drv("lib", X86, &[], &[])
+        .drv("a", X86, &["lib"], &[])
+        .drv("b", X86, &[], &[])
+        .target("packages.x86_64-linux.a", "a")
+        .target("checks.x86_64-linux.b", "b")
+        .settings(rules);
+    recorded.file("base.json", &json!({ "checks.x86_64-linux.b": recorded.path("b") }).to_string());
+    let output = recorded.nixdag("plan").args(arguments).assert().success();
+    let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
+    said.lines().filter(|line| line.contains("rule")).collect()
+}
+
+#[test]
+fn a_rule_for_nothing_is_a_mistake_only_where_nothing_was_left_out() {
+    let by_attribute = "rules: [{ match: { attribute: 'checks.*.{zebra,yak}' }, timeout: 5m }]";
+    let warning = "warning: rule 1 of nixdag.yml is for no target: `checks.*.{zebra,yak}` matches none";
+    assert_eq!(said_of(by_attribute, &[]), warning);
+    assert_eq!(said_of(by_attribute, &["--select", "checks.*.*"]), warning);
+    assert_eq!(said_of(by_attribute, &["--exclude", "packages.*.*"]), warning);
+    assert_eq!(said_of(by_attribute, &["--base-roots", "base.json"]), warning, "what the base has counts too");
+    assert_eq!(said_of(by_attribute, &["--select", "packages.*.*"]), "");
+    assert_eq!(said_of(&format!("select: ['packages.*.*']\n{by_attribute}"), &[]), "");
+    assert_eq!(said_of(&by_attribute.replace("{zebra,yak}", "b"), &["--exclude", "checks.*.*"]), "");
+
+    let by_name = "rules: [{ match: { name: 'lab-*' }, timeout: 5m }, { match: { name: lib }, timeout: 6m }]";
+    let warning = "warning: rule 1 of nixdag.yml is for no derivation: `lab-*` matches the name of none";
+    assert_eq!(said_of(by_name, &[]), warning);
+    for filter in [["--select", "packages.*.*"], ["--exclude", "checks.*.*"], ["--base-roots", "base.json"]] {
+        assert_eq!(said_of(by_name, &filter), "", "{filter:?}");
+    }
+}
+
+#[test]
+fn a_rule_for_another_system_is_no_mistake() {
+    support::with_every_nix("a_rule_for_another_system_is_no_mistake", || {
+        let warned = |others: &str, rule: &str, arguments: &[&str]| {
+            let flake = format!(
+                "{{ outputs = _: let p = system: name: derivation {{ inherit system name; builder = \"/bin/sh\"; }}; in \
+                 {{ packages.x86_64-linux.a = p \"x86_64-linux\" \"a\"; {others} }}; }}"
+            );
+            let rules = format!("rules: [{{ match: {{ attribute: '{rule}' }}, timeout: 5m }}]");
+            let folder = support::folder(&[("flake.nix", &flake), ("nixdag.yml", &rules)]);
+            let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+            let output = command.current_dir(&folder).arg("plan").args(arguments).output().unwrap();
+            assert!(output.status.success(), "{}", support::shown(&output));
+            String::from_utf8_lossy(&output.stderr).contains("is for no target")
+        };
+        let other = "packages.aarch64-darwin.b = p \"aarch64-darwin\" \"b\";";
+        assert!(warned("", "packages.*.b", &[]), "there is but one system");
+        assert!(!warned(other, "packages.*.b", &[]), "the other system has it");
+        assert!(!warned(other, "packages.*.b", &["--all-systems"]));
+        assert!(warned(other, "packages.*.c", &["--all-systems"]));
+        assert!(!warned(other, "packages.*.c", &[]), "the other system was not looked at");
+        assert!(warned(other, "packages.x86_64-linux.c", &[]));
+        assert!(!warned("", "devShells.*.b", &[]), "nobody asked for shells");
+        String::new()
+    });
+}
+
 #[test]
 fn emulation_is_only_there_when_it_is_asked_for() {
     let recorded = Recorded::new()
@@ -516,6 +578,7 @@ fn the_examples_are_planned_as_recorded() {
                     .output();
                 let output = output.unwrap();
                 assert!(output.status.success(), "{}", support::shown(&output));
+                assert!(!String::from_utf8_lossy(&output.stderr).contains("nixdag.yml"), "{}", support::shown(&output));
                 output.stdout
             };
             let json: Value = serde_json::from_slice(&plan("json")).unwrap();

@@ -10,17 +10,18 @@ use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
 use crate::availability::find_needed;
 use crate::cli::HandOffKind;
-use crate::graph::{DrvId, Graph};
+use crate::graph::{DrvId, Graph, Node};
 use crate::nearest::nearest;
 use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
 use crate::plan::final_job::{self, Task};
+use crate::plan::idle_rules::{self, Scope};
 use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
 use crate::plan::placement::Fleet;
-use crate::plan::rules::{self, Wishes};
+use crate::plan::rules::Wishes;
 use crate::plan::{Base, EvaluationError, FlakeSource, Plan, SkipReason, finals, json};
 use crate::printable::printable;
 use crate::settings::{Settings, Source};
@@ -38,6 +39,8 @@ struct Evaluated {
     packages: BTreeMap<AttributePath, Wishes>,
     /// The caches that the flake names itself.
     caches: FlakeCaches,
+    /// Where targets were looked for.
+    scope: Scope,
 }
 
 impl Evaluated {
@@ -45,6 +48,12 @@ impl Evaluated {
     fn all(&self) -> impl Iterator<Item = &AttributePath> + Clone {
         let targets = self.targets.iter().chain(&self.disabled).map(|target| &target.attribute);
         targets.chain(&self.excluded).chain(self.errors.iter().map(|error| &error.target))
+    }
+
+    /// True where no filter has left out anything that the flake and its settings say is to be planned.
+    fn is_whole(&self) -> bool {
+        let left_out = self.disabled.len() + self.excluded.len() + self.errors.len();
+        left_out == 0 && self.scope.systems.is_none()
     }
 }
 
@@ -88,7 +97,7 @@ pub(super) fn planned(settings: &Settings, also: &[Granularity]) -> Result<Plann
         Source::Roots(path) => recorded(path, settings)?,
         Source::Flake(flake) => evaluated(flake, settings)?,
     };
-    for warning in rules::without_targets(&settings.rules, evaluated.all()) {
+    for warning in idle_rules::without_targets(&settings.rules, &evaluated.scope, evaluated.all()) {
         eprintln!("warning: {warning}");
     }
     let base = change::evaluate(chosen.as_ref(), settings)?;
@@ -104,8 +113,14 @@ fn make_plan(
     settings: &Settings,
     also: &[Granularity],
 ) -> Result<Made> {
+    let is_whole = evaluated.is_whole() && !settings.flags_select;
     let compared = change::leave_out(evaluated.targets, base, settings);
     let graph = load(compared.affected.iter().map(|target| target.drv_path.as_str()), settings)?;
+    if is_whole && compared.unaffected.is_empty() {
+        for warning in idle_rules::without_names(&settings.rules, graph.nodes().map(Node::name)) {
+            eprintln!("warning: {warning}");
+        }
+    }
     let targets: Vec<(AttributePath, DrvId)> = compared
         .affected
         .into_iter()
@@ -179,11 +194,16 @@ fn selection(settings: &Settings, defaults: &[&str]) -> Result<Vec<Pattern>> {
     });
     let built: Vec<Pattern> = built.flatten().cloned().collect();
     let mut select = settings.select.clone();
-    if select.is_empty() && !built.is_empty() {
-        select = defaults.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
+    if !built.is_empty() {
+        select = or_defaults(select, defaults)?;
     }
     select.extend(built);
     Ok(select)
+}
+
+/// The patterns, or the defaults where there is none.
+fn or_defaults(patterns: Vec<Pattern>, defaults: &[&str]) -> Result<Vec<Pattern>> {
+    if patterns.is_empty() { defaults.iter().map(|text| Pattern::parse(text)).collect() } else { Ok(patterns) }
 }
 
 /// Loads the graph below these derivations.
@@ -205,7 +225,8 @@ pub(super) fn evaluate_quietly(flake: &str, settings: &Settings) -> Result<Evalu
 
 /// The flake, evaluated now.
 fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
-    let evaluation = evaluation::run(flake, selection(settings, &DEFAULT_PATTERNS)?, settings)?;
+    let select = selection(settings, &DEFAULT_PATTERNS)?;
+    let evaluation = evaluation::run(flake, select.clone(), settings)?;
     match evaluation.errors.len() {
         0 => {}
         count if settings.strict => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
@@ -228,6 +249,10 @@ fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
         errors: errors.map(|error| EvaluationError { target: error.attribute, message: error.message }).collect(),
         packages: packages.wishes,
         caches: evaluation.caches,
+        scope: Scope {
+            select: Some(or_defaults(select, &DEFAULT_PATTERNS)?),
+            systems: settings.systems.listed().filter(|_| !evaluation.has_all_systems),
+        },
     })
 }
 
@@ -266,6 +291,7 @@ fn recorded(path: &Path, settings: &Settings) -> Result<Evaluated> {
         disabled: Vec::new(),
         packages: BTreeMap::new(),
         caches: FlakeCaches::default(),
+        scope: Scope { select: (!select.is_empty()).then_some(select), systems: None },
     })
 }
 

@@ -9,6 +9,7 @@ pub mod final_job;
 mod final_machines;
 pub mod finals;
 pub mod history;
+pub mod idle_rules;
 pub mod job_graph;
 pub mod json;
 pub mod make;

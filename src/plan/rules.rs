@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use super::problem::Millis;
 use crate::attribute::AttributePath;
-use crate::nearest::nearest;
-use crate::pattern::{Pattern, Segment};
+use crate::pattern::Pattern;
 
 /// One entry under `rules`: what it is for, and what it says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,7 +76,7 @@ impl Condition {
             patterns.as_ref().is_none_or(|patterns| patterns.iter().any(matches))
         };
         any(&self.attribute, &|pattern| subject.attributes.iter().any(|path| pattern.matches(path.names())))
-            && any(&self.name, &|pattern| pattern.matches(&[subject.name.to_owned()]))
+            && any(&self.name, &|pattern| pattern.matches_name(subject.name))
             && self.system.as_ref().is_none_or(|systems| systems.iter().any(|system| system == subject.system))
             && self.features.iter().all(|feature| subject.features.contains(feature))
             && self.least.is_none_or(|least| subject.duration >= least)
@@ -120,32 +119,6 @@ impl Wishes {
 /// The first rule that is for a derivation, with its position.
 pub fn first<'r>(rules: &'r [Rule], subject: &Subject) -> Option<(usize, &'r Rule)> {
     rules.iter().enumerate().find(|(_, rule)| rule.condition.holds(subject))
-}
-
-/// A sentence for each rule that is for targets under certain attributes where there are none of these.
-pub fn without_targets<'t>(rules: &[Rule], targets: impl Iterator<Item = &'t AttributePath> + Clone) -> Vec<String> {
-    let mut sentences = Vec::new();
-    for (at, rule) in rules.iter().enumerate() {
-        let Some(patterns) = &rule.condition.attribute else { continue };
-        if targets.clone().any(|target| patterns.iter().any(|pattern| pattern.matches(target.names()))) {
-            continue;
-        }
-        let wanted: Vec<String> = patterns.iter().map(|pattern| format!("`{pattern}`")).collect();
-        let last_names = targets.clone().filter_map(|target| target.names().last()).map(String::as_str);
-        let literal = |pattern: &Pattern| match pattern.alternatives().first()?.last()? {
-            Segment::Literal(name) => Some(name.clone()),
-            Segment::Glob(_) => None,
-        };
-        let meant =
-            patterns.iter().find_map(literal).and_then(|name| nearest(&name, last_names).filter(|near| *near != name));
-        let hint = meant.map(|name| format!("; did you mean one named `{name}`?")).unwrap_or_default();
-        sentences.push(format!(
-            "rule {} of nixdag.yml is for no target: {} matches none{hint}",
-            at + 1,
-            wanted.join(", ")
-        ));
-    }
-    sentences
 }
 
 #[cfg(test)]

@@ -67,6 +67,17 @@ pub enum Systems {
     All,
 }
 
+impl Systems {
+    /// Their names; none for all that there are.
+    pub fn listed(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Current => Some(vec![system::current()]),
+            Self::Listed(listed) => Some(listed.clone()),
+            Self::All => None,
+        }
+    }
+}
+
 /// What to evaluate, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -109,6 +120,9 @@ pub struct Evaluation {
     /// The caches that the flake names itself.
     #[serde(default)]
     pub caches: FlakeCaches,
+    /// Whether globs stood for all systems that the flake has; `false` where that is not known.
+    #[serde(default)]
+    pub has_all_systems: bool,
     /// Whether another run may come to something else: it went over a budget, or a download failed.
     #[serde(skip)]
     pub is_incidental: bool,
@@ -194,6 +208,7 @@ impl<'r> Resolved<'r> {
             warnings,
             says: found.says,
             caches: config.caches(),
+            has_all_systems: selected.has_all_systems,
             is_incidental: asker.is_incidental(),
         })
     }

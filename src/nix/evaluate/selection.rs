@@ -25,6 +25,8 @@ pub struct Selected {
     pub used_exclusions: BTreeSet<usize>,
     /// Sets on the way whose names do not evaluate, with Nix's message.
     pub errors: BTreeMap<AttributePath, String>,
+    /// Globs stood for all systems that there are, as far as that was found out without asking for nothing else.
+    pub has_all_systems: bool,
 }
 
 /// How a path was selected.
@@ -52,16 +54,10 @@ type Waiting<'p> = BTreeMap<(Vec<String>, bool), Vec<Visit<'p>>>;
 
 /// Finds all candidates.
 pub fn select(asker: &Asker, patterns: &[Pattern], exclude: &[Pattern], systems: &Systems) -> Result<Selected> {
-    let current;
-    let systems = match systems {
-        Systems::Current => {
-            current = [system::current()];
-            Some(current.as_slice())
-        }
-        Systems::Listed(listed) => Some(listed.as_slice()),
-        Systems::All => None,
-    };
-    let mut walk = Walk { exclude, systems, waiting: Waiting::new(), selected: Selected::default() };
+    let listed = systems.listed();
+    let systems = listed.as_deref();
+    let selected = Selected { has_all_systems: true, ..Selected::default() };
+    let mut walk = Walk { exclude, systems, waiting: Waiting::new(), cut: BTreeSet::new(), selected };
     for (index, pattern) in patterns.iter().enumerate() {
         for rest in pattern.alternatives() {
             walk.visit(Visit { path: Vec::new(), rest, pattern: index, literal: true, named: true });
@@ -69,9 +65,13 @@ pub fn select(asker: &Asker, patterns: &[Pattern], exclude: &[Pattern], systems:
     }
     while !walk.waiting.is_empty() {
         let waiting: Vec<_> = std::mem::take(&mut walk.waiting).into_iter().collect();
-        let questions: Vec<Question> =
+        let mut questions: Vec<Question> =
             waiting.iter().map(|((path, inside), _)| Question::Names { path: path.clone(), inside: *inside }).collect();
-        for (((path, _), visits), answer) in waiting.into_iter().zip(asker.ask(&questions)?) {
+        let cut = std::mem::take(&mut walk.cut).into_iter();
+        questions.extend(cut.map(|output| Question::Names { path: vec![output], inside: false }));
+        let mut answers = asker.ask(&questions)?;
+        walk.selected.has_all_systems &= answers.drain(waiting.len()..).all(|answer| walk.has_systems(&answer));
+        for (((path, _), visits), answer) in waiting.into_iter().zip(answers) {
             match answer {
                 Answer::Names(names) => visits.iter().for_each(|visit| walk.descend(visit, &names)),
                 Answer::Failed(message) => drop(walk.selected.errors.insert(AttributePath(path), message)),
@@ -80,6 +80,7 @@ pub fn select(asker: &Asker, patterns: &[Pattern], exclude: &[Pattern], systems:
             }
         }
     }
+    walk.selected.has_all_systems &= walk.cut.is_empty();
     Ok(walk.selected)
 }
 
@@ -88,6 +89,8 @@ struct Walk<'p> {
     /// The only systems that a glob stands for; none for all.
     systems: Option<&'p [String]>,
     waiting: Waiting<'p>,
+    /// Outputs in which a glob stood for those systems, which were not asked for theirs yet.
+    cut: BTreeSet<String>,
     selected: Selected,
 }
 
@@ -115,12 +118,25 @@ impl<'p> Walk<'p> {
                 }
                 Some((Segment::Glob(_), _)) => {
                     match (visit.path.as_slice(), self.systems) {
-                        ([output], Some(systems)) if system::is_per_system(output) => self.descend(&visit, systems),
+                        ([output], Some(systems)) if system::is_per_system(output) => {
+                            self.cut.insert(output.clone());
+                            self.descend(&visit, systems);
+                        }
                         _ => self.waiting.entry((visit.path.clone(), visit.named)).or_default().push(visit),
                     }
                     return;
                 }
             }
+        }
+    }
+
+    /// True where an output has no systems but those that a glob stands for.
+    fn has_systems(&self, answer: &Answer) -> bool {
+        let listed = |name: &String| self.systems.is_none_or(|systems| systems.contains(name));
+        match answer {
+            Answer::Names(names) => names.iter().all(listed),
+            Answer::Missing(_) => true,
+            Answer::Derivation(..) | Answer::Other { .. } | Answer::Failed(_) => false,
         }
     }
 
