@@ -201,7 +201,9 @@ fn the_substituters_of_a_flake_are_asked_where_they_are_accepted() {
         assert!(said.contains("signed by `test-1`, which is not trusted") && !said.contains("nixConfig"), "{said}");
 
         let cached = "--accept-flake-config --eval-cache evaluations";
-        let accepted = [("--accept-flake-config", ""), ("", "accept-flake-config = true"), (cached, ""), (cached, "")];
+        // Newer versions have the setting only where flakes are switched on for good.
+        let machine = "extra-experimental-features = flakes\naccept-flake-config = true";
+        let accepted = [("--accept-flake-config", ""), ("", machine), (cached, ""), (cached, "")];
         for (arguments, config) in accepted {
             let (plan, said) = project.plan(arguments, config);
             assert_eq!(outline(&plan), (vec!["c", "d"], vec![("a", &json!(url)), ("b", &json!(url))]), "{said}");
