@@ -372,7 +372,8 @@ fn check_not_empty(
 ) -> Result<()> {
     let mut messages = found.errors.values();
     if let Some(first) = messages.next() {
-        if message::is_fetch_failure(first) && messages.all(|message| message == first) {
+        // Of one download newer versions say how many milliseconds it took to fail.
+        if message::is_fetch_failure(first) && messages.all(|message| message::is_fetch_failure(message)) {
             return Err(flake::cannot_fetch(flake, first));
         }
         return Ok(());
