@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
+use crate::nearest::meant_or_known;
 use crate::plan::needed::BUILTIN;
 
 /// How a machine comes into being, which decides how it is written down and what it needs before it can build.
@@ -94,6 +96,14 @@ impl Executor {
         let by_itself = move |system: &str| system == own || (own == "x86_64-linux" && system == "i686-linux");
         self.systems.iter().map(String::as_str).filter(move |system| !by_itself(system))
     }
+}
+
+/// The executor of a name. The error says which name was meant, or which there are.
+pub fn find<'e>(executors: &'e [Executor], name: &str) -> Result<&'e Executor> {
+    executors.iter().find(|executor| executor.name == name).ok_or_else(|| {
+        let known = meant_or_known(name, executors.iter().map(|executor| executor.name.as_str()));
+        anyhow!("no executor `{}`{known}", name.escape_debug())
+    })
 }
 
 /// The image with Nix in it that containers start from.

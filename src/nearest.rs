@@ -1,7 +1,34 @@
-//! The name that somebody probably meant: among the names that exist, the one with the smallest edit distance.
+//! The name that somebody probably meant: among the names that exist, the one with the smallest edit distance. And the words for that,
+//! to stand behind a name that does not exist.
+
+use crate::printable::printable;
 
 /// Longest name, in characters, that is compared: the work grows with the product of both lengths.
 const MAX_LEN: usize = 100;
+
+/// Most names that are listed before the rest is only counted.
+const MOST_LISTED: usize = 40;
+
+/// The name that was meant, in words: `` (did you mean `x`?)`` with a space before it; nothing where no name is near.
+pub fn meant<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> String {
+    nearest(wanted, names).map(|name| format!(" (did you mean `{}`?)", printable(name))).unwrap_or_default()
+}
+
+/// The same; where no name is near, the names that there are: `` (known: `a`, `b`)``.
+pub fn meant_or_known<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str> + Clone) -> String {
+    let meant = meant(wanted, names.clone());
+    if !meant.is_empty() {
+        return meant;
+    }
+    let mut names = names.into_iter();
+    let mut shown: Vec<String> =
+        names.by_ref().take(MOST_LISTED).map(|name| format!("`{}`", printable(name))).collect();
+    match names.count() {
+        0 => {}
+        more => shown.push(format!("{more} more")),
+    }
+    format!(" (known: {})", shown.join(", "))
+}
 
 /// The existing name that is nearest to `wanted`, unless all are too different to be a slip of the fingers.
 pub fn nearest<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
@@ -47,5 +74,18 @@ mod tests {
         assert_eq!(nearest("zzzz", names), None);
         assert_eq!(nearest("x", []), None);
         assert_eq!(distance("kitten", "sitting"), Some(3));
+    }
+
+    #[test]
+    fn words_for_it_stand_behind_the_wrong_name() {
+        let names = ["hello", "git"];
+        assert_eq!(meant("helo", names), " (did you mean `hello`?)");
+        assert_eq!(meant("zzzz", names), "");
+        assert_eq!(meant_or_known("helo", names), " (did you mean `hello`?)");
+        assert_eq!(meant_or_known("zzzz", names), " (known: `hello`, `git`)");
+        assert_eq!(meant("a\u{1b}c", ["a\u{1b}b"]), " (did you mean `a\\u{1b}b`?)");
+        let many: Vec<String> = (0..1000).map(|at| format!("name-{at}")).collect();
+        let said = meant_or_known("z", many.iter().map(String::as_str));
+        assert!(said.ends_with("`name-39`, 960 more)"), "{said}");
     }
 }

@@ -30,8 +30,7 @@ use serde_json::{Map, Value};
 
 use crate::attribute::AttributePath;
 use crate::cli::{self, HandOffKind, ReuseKind};
-use crate::executor::Executor;
-use crate::nearest::nearest;
+use crate::executor::{self, Executor};
 use crate::nix::evaluate::Systems;
 use crate::nix::signature::PublicKeys;
 use crate::output::read_input;
@@ -349,14 +348,9 @@ fn flake_folder(reference: &str) -> Option<PathBuf> {
 
 /// An executor that a final job names has to exist.
 fn check_executors(requests: &[FinalJobRequest], executors: &[Executor]) -> Result<()> {
-    let names = || executors.iter().map(|executor| executor.name.as_str());
     for request in requests {
-        if let Some(name) = request.executor.as_deref().filter(|name| !names().any(|known| known == *name)) {
-            let hint = match nearest(name, names()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
-            };
-            bail!("final job `{}` of nixdag.yml: no executor `{}` ({hint})", request.name, name.escape_debug());
+        if let Some(name) = &request.executor {
+            executor::find(executors, name).with_context(|| format!("final job `{}` of nixdag.yml", request.name))?;
         }
     }
     Ok(())

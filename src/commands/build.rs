@@ -12,7 +12,7 @@ use crate::build::record::{self, Record, Verdict};
 use crate::build::{self, Derivations, HandOff, OnMissing, Request, Signing, interrupt};
 use crate::cli::{BuildArgs, HandOffKind, MissingOutputs, PushFailure};
 use crate::handoff::bundle::Bundle;
-use crate::nearest::nearest;
+use crate::nearest::meant_or_known;
 use crate::nix::hash::Sha256;
 use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::output::read_input;
@@ -182,9 +182,7 @@ fn find_job(plan: &Plan, id: &str) -> Result<JobIndex> {
     match plan.all_jobs().position(|job| job.id == id) {
         Some(index) => Ok(JobIndex(index as u32)),
         None => {
-            let hint = nearest(id, plan.all_jobs().map(|job| job.id.as_str()))
-                .map(|name| format!(" (did you mean `{name}`?)"))
-                .unwrap_or_default();
+            let hint = meant_or_known(id, plan.all_jobs().map(|job| job.id.as_str()));
             bail!("the plan has no job `{}`{hint}", id.escape_debug())
         }
     }

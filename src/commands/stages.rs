@@ -11,7 +11,7 @@ use crate::attribute::AttributePath;
 use crate::availability::find_needed;
 use crate::cli::HandOffKind;
 use crate::graph::{DrvId, Graph, Node};
-use crate::nearest::nearest;
+use crate::nearest::meant;
 use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
@@ -311,10 +311,9 @@ fn check_literals(pattern: &Pattern, targets: &[Target], path: &Path) -> Result<
             continue;
         }
         let names: Vec<String> = targets.iter().map(|target| target.attribute.to_string()).collect();
-        let hint = nearest(&literal.to_string(), names.iter().map(String::as_str))
-            .map(|name| format!(" (did you mean `{name}`?)"))
-            .unwrap_or_default();
-        bail!("`{}` has no attribute `{literal}`{hint}", path.display());
+        let literal = literal.to_string();
+        let hint = meant(&literal, names.iter().map(String::as_str));
+        bail!("`{}` has no attribute `{}`{hint}", path.display(), printable(&literal));
     }
     Ok(())
 }

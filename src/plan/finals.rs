@@ -18,7 +18,7 @@ use crate::attribute::AttributePath;
 use crate::availability::Needed;
 use crate::executor::Executor;
 use crate::graph::{DrvId, Graph};
-use crate::nearest::nearest;
+use crate::nearest::meant;
 use crate::pattern::Pattern;
 use crate::provider::circleci::classes;
 
@@ -114,9 +114,7 @@ impl<'a> Finals<'a> {
     /// ` (did you mean …?)`
     fn hint(&self, pattern: &Pattern) -> String {
         let names: Vec<String> = self.known.iter().map(|(attribute, _)| attribute.to_string()).collect();
-        nearest(&pattern.to_string(), names.iter().map(String::as_str))
-            .map(|name| format!(" (did you mean `{name}`?)"))
-            .unwrap_or_default()
+        meant(&pattern.to_string(), names.iter().map(String::as_str))
     }
 
     /// The targets that come before, and the jobs that build them.

@@ -102,7 +102,7 @@ impl Plan {
     }
 
     /// All jobs and then all final jobs.
-    pub fn all_jobs(&self) -> impl Iterator<Item = &Job> {
+    pub fn all_jobs(&self) -> impl Iterator<Item = &Job> + Clone {
         self.jobs.iter().chain(self.final_jobs.iter().map(|job| &job.job))
     }
 

@@ -11,7 +11,7 @@ use super::schema::Schema;
 use super::words::Count;
 use super::yaml::mapping;
 use crate::executor::Executor;
-use crate::nearest::nearest;
+use crate::nearest::meant_or_known;
 use crate::plan::estimate::CostModel;
 use crate::plan::model::Limits;
 use crate::plan::problem::Millis;
@@ -123,13 +123,7 @@ impl CostsEntry {
                     Some(class) => {
                         self.credits.get_or_insert_default().insert(class.to_owned(), amount()?);
                     }
-                    None => bail!(
-                        "`--cost {shown}` names no cost ({})",
-                        nearest(key, KEYS).map_or_else(
-                            || format!("known: {}", KEYS.join(", ")),
-                            |key| format!("did you mean `{key}`?")
-                        )
-                    ),
+                    None => bail!("`--cost {shown}` names no cost{}", meant_or_known(key, KEYS)),
                 },
             }
         }

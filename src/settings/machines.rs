@@ -4,7 +4,7 @@
 use anyhow::{Result, bail, ensure};
 
 use crate::executor::{AUTO, Executor, Machine};
-use crate::nearest::nearest;
+use crate::nearest::meant_or_known;
 use crate::provider::circleci::{classes, images};
 
 /// Longest class or image, in bytes.
@@ -87,14 +87,12 @@ fn choose(
     let chosen =
         if named.is_empty() { all(&|executor| executor.systems.iter().any(|has| has == scope)) } else { named };
     if chosen.is_empty() {
-        let names = || executors.iter().flat_map(|executor| executor.systems.iter().chain([&executor.name]));
-        let hint = match nearest(scope, names().map(String::as_str)) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("known: {}", names().map(String::as_str).collect::<Vec<_>>().join(", ")),
-        };
+        let names = executors.iter().flat_map(|executor| executor.systems.iter().chain([&executor.name]));
+        let names = names.map(String::as_str);
         bail!(
-            "`{flag} {0}=…`: `{0}` is neither an executor nor a system that one builds ({hint})",
-            scope.escape_debug()
+            "`{flag} {0}=…`: `{0}` is neither an executor nor a system that one builds{1}",
+            scope.escape_debug(),
+            meant_or_known(scope, names)
         );
     }
     Ok(chosen)

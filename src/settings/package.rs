@@ -1,12 +1,12 @@
 //! What a package says about its own job: `passthru.ci`, `meta.ci`, `meta.timeout`. In: plain values from the evaluation, which nobody
 //! trusts. Out: [`Wishes`], and a sentence for each value that cannot be meant; the others count all the same.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::words::{ClassName, ContextName, Duration, Word};
-use crate::executor::Executor;
-use crate::nearest::nearest;
+use crate::executor::{self, Executor};
+use crate::nearest::meant_or_known;
 use crate::plan::rules::Wishes;
 
 /// What a package may say.
@@ -50,12 +50,7 @@ fn take(said: &mut Said, key: &str, value: &Value, executors: &[Executor], conte
         },
         "executor" => {
             let name = text(key, value)?;
-            let names = || executors.iter().map(|executor| executor.name.as_str());
-            if !names().any(|known| known == name) {
-                let hint =
-                    nearest(name, names()).map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
-                bail!("it names executor `{}`, which does not exist{hint}", name.escape_debug());
-            }
+            executor::find(executors, name).context("`executor`")?;
             said.wishes.executor = Some(name.to_owned());
         }
         "context" => {
@@ -77,12 +72,8 @@ fn take(said: &mut Said, key: &str, value: &Value, executors: &[Executor], conte
         "ci" => bail!("`ci` is {}, expected a set", shown(value)),
         "error" if value.get("wrong").is_some() => bail!("what it says about its job does not evaluate"),
         _ => {
-            let hint = nearest(key, KEYS).map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
-            let known = KEYS.map(|key| format!("`{key}`")).join(", ");
-            bail!(
-                "unknown key `{}` of `ci`{hint}; known: {known}",
-                key.chars().take(60).collect::<String>().escape_debug()
-            );
+            let shown = key.chars().take(60).collect::<String>();
+            bail!("unknown key `{}` of `ci`{}", shown.escape_debug(), meant_or_known(key, KEYS));
         }
     }
     Ok(())
@@ -136,7 +127,7 @@ mod tests {
         for (value, words) in [
             (json!({ "resourceClass": 5 }), "`resourceClass` is `5`, expected a string"),
             (json!({ "resourceClass": "$(id)" }), "expected a resource class"),
-            (json!({ "executor": "dokcer" }), "executor `dokcer`, which does not exist (did you mean `docker`?)"),
+            (json!({ "executor": "dokcer" }), "`executor`: no executor `dokcer` (did you mean `docker`?)"),
             (json!({ "timeout": -1 }), "`timeout`: 0 seconds, expected seconds"),
             (json!({ "timeout": "soon" }), "`timeout`: `soon`, expected seconds"),
             (json!({ "disable": "yes" }), "`disable` is a string, expected true or false"),

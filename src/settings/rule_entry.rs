@@ -1,14 +1,14 @@
 //! `rules` of `nixdag.yml`. In: the mappings, the executors. Out: [`Rule`]s whose names all mean something.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::words::{
     AttributePattern, ClassName, ContextName, Duration, ExecutorName, Feature, ImageName, NameGlob, Number, One,
     SystemName, Variables, Words,
 };
 use super::yaml::{Expected, mapping};
-use crate::executor::{AUTO, COMMON_FEATURES, Executor};
-use crate::nearest::nearest;
+use crate::executor::{self, AUTO, COMMON_FEATURES, Executor};
+use crate::nearest::meant;
 use crate::plan::options::MAX_RETRIES;
 use crate::plan::rules::{Condition, Rule, Wishes};
 use crate::provider::circleci::classes;
@@ -149,15 +149,8 @@ impl RuleEntry {
         warnings: &mut Vec<String>,
     ) -> Result<Rule> {
         let wishes = self.wishes();
-        if let Some(name) = &wishes.executor
-            && !executors.iter().any(|executor| executor.name == *name)
-        {
-            let names = || executors.iter().map(|executor| executor.name.as_str());
-            let hint = match nearest(name, names()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
-            };
-            bail!("rule {place} of nixdag.yml: no executor `{name}` ({hint})");
+        if let Some(name) = &wishes.executor {
+            executor::find(executors, name).with_context(|| format!("rule {place} of nixdag.yml"))?;
         }
         let denied = |name: &&String| contexts.is_some_and(|allowed| !allowed.contains(name));
         if let Some(name) = wishes.context.iter().flatten().find(denied) {
@@ -172,9 +165,7 @@ impl RuleEntry {
 
 /// Sentences about what a rule names and neither CircleCI nor an executor has.
 fn doubts(rule: &Rule, executors: &[Executor]) -> Vec<String> {
-    let meant = |name: &str, known: &[&str]| {
-        nearest(name, known.iter().copied()).map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default()
-    };
+    let meant = |name: &str, known: &[&str]| meant(name, known.iter().copied());
     let mut doubts = Vec::new();
     let systems: Vec<&str> = executors.iter().flat_map(|executor| &executor.systems).map(String::as_str).collect();
     for system in rule.condition.system.iter().flatten().filter(|system| !executors.iter().any(|e| e.builds(system))) {

@@ -9,7 +9,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::schema::Schema;
-use crate::nearest::nearest;
+use crate::nearest::meant_or_known;
 use crate::printable::printable;
 
 /// The reader's message on one line, fit for a terminal.
@@ -65,11 +65,7 @@ fn listed(names: &[&str]) -> String {
 /// Says that a name is not known, and which one was meant.
 fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     let shown: String = name.chars().take(60).collect();
-    let shown = shown.escape_debug();
-    match nearest(name, known.iter().copied()) {
-        Some(meant) => format!("unknown {what} `{shown}` (did you mean `{meant}`?)"),
-        None => format!("unknown {what} `{shown}` (known: {})", listed(known)),
-    }
+    format!("unknown {what} `{}`{}", shown.escape_debug(), meant_or_known(name, known.iter().copied()))
 }
 
 /// Implements `Deserialize` and `Schema` for a struct of options: a mapping whose keys are known, each at most once. Each key stands

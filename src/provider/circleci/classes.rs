@@ -2,7 +2,7 @@
 //! checking what somebody has typed. A class that is not here is no error: new ones appear, and self-hosted ones have any name.
 
 use crate::executor::{AUTO, Executor, Machine};
-use crate::nearest::nearest;
+use crate::nearest::meant;
 use crate::plan::problem::Millis;
 
 /// A class: the size of a machine.
@@ -74,7 +74,7 @@ pub fn is_known(name: &str) -> bool {
 pub fn hint(name: &str) -> String {
     let kinds = [Machine::Docker, Machine::LinuxVm, Machine::MacOs].into_iter();
     let known = kinds.flat_map(|machine| of(machine, false).iter().chain(of(machine, true))).map(|class| class.name);
-    nearest(name, known).map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default()
+    meant(name, known)
 }
 
 /// What a wish for a class means for an executor: `xlarge` on Arm is `arm.xlarge`. None for a class of other machines.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 
 use super::{LIMITS, WORKFLOW, check};
-use crate::nearest::nearest;
+use crate::nearest::meant;
 use crate::yaml::check_nesting;
 
 /// CircleCI's most parameters in one pipeline, most characters of a name, most characters of a value.
@@ -72,8 +72,7 @@ pub fn read_parameters(text: &str, config: &Value) -> Result<Map<String, Json>> 
         let shown = name.escape_debug();
         ensure!(name.chars().count() <= longest_name, "a parameter has a name of more than {longest_name} characters");
         let Some((_, declaration)) = declared.iter().find(|(known, _)| known == name) else {
-            let hint = nearest(name, declared.iter().map(|(name, _)| *name));
-            let hint = hint.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
+            let hint = meant(name, declared.iter().map(|(name, _)| *name));
             bail!("the configuration does not declare the parameter `{shown}`, so CircleCI would refuse it{hint}");
         };
         let kind = declaration.get("type").and_then(Value::as_str).unwrap_or("string");

@@ -12,7 +12,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::{GATE, WORKFLOW, pipeline_parameters};
-use crate::nearest::nearest;
+use crate::nearest::meant;
 use crate::output::read_input;
 use crate::printable::printable;
 use crate::provider::yaml::Yaml;
@@ -184,9 +184,7 @@ impl UserConfig {
                 other if other.starts_with("x-") || has_anchor => {}
                 other => {
                     let known = SECTIONS.into_iter().chain(WHOLE).chain(["workflows", "version"]);
-                    let hint =
-                        nearest(other, known).map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default();
-                    bail!("`{}` is no key of a configuration{hint}", printable(other));
+                    bail!("`{}` is no key of a configuration{}", printable(other), meant(other, known));
                 }
             }
         }
