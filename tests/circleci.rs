@@ -274,8 +274,16 @@ fn plans_that_cannot_be_written_are_refused_with_the_job_at_fault() {
     assert!(reason(&|job| job.name = "Gate".into()).contains("`Gate`"));
     assert!(reason(&|job| job.name = " ".into()).contains("empty name"));
     assert!(reason(&|job| job.id = "$(id)".into()).contains("job id"));
-    assert!(reason(&|job| job.executor = None).contains("no executor"));
-    assert!(reason(&|job| job.executor = Some("mainframe".into())).contains("`mainframe`"));
+    let again =
+        ": plan again with this nixdag.yml, or give it the executor for `x86_64-linux` that the plan was made with";
+    for (executor, words) in [
+        (None, "it has no executor"),
+        (Some("mainframe"), "no executor `mainframe` (known: `docker`, `arm`, `macos`)"),
+        (Some("arm"), "executor `arm` does not build `x86_64-linux`"),
+    ] {
+        let said = reason(&|job| job.executor = executor.map(str::to_owned));
+        assert!(said.contains(&format!("{words}{again}")), "{said}");
+    }
     let twins = plan(vec![job("a", "Foo", linux, &[]), job("b", "foo", linux, &[])]);
     assert!(generate(&twins, &options()).unwrap_err().to_string().contains("`Foo`"));
 }

@@ -374,6 +374,25 @@ fn rules_that_cannot_count_are_taken_with_a_warning() {
     }
 }
 
+#[test]
+fn a_plan_whose_executor_is_gone_has_to_be_made_again() {
+    let recorded = Recorded::new()
+        .drv("a", X86, &[], &[])
+        .target("packages.x86_64-linux.a", "a")
+        .settings("executors: { big: { default: true } }");
+    recorded.file("plan.json", &recorded.plan(&[]).to_string());
+    let generate = || {
+        let mut nixdag = assert_cmd::Command::cargo_bin("nixdag").unwrap();
+        nixdag.current_dir(recorded.dir()).args(["generate", "--plan", "plan.json"]).assert()
+    };
+    generate().success();
+    recorded.file("nixdag.yml", "");
+    generate().code(1).stdout("").stderr(predicate::str::contains(
+        "no executor `big` (known: `docker`, `arm`, `macos`): plan again with this nixdag.yml, or give it the executor for \
+         `x86_64-linux` that the plan was made with",
+    ));
+}
+
 /// What is said about rules of a graph with targets `a` and `b`, and `lib` below `a`.
 fn said_of(rules: &str, arguments: &[&str]) -> String {
     let recorded = Recorded::new()

@@ -19,12 +19,12 @@ pub mod template;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use ring::digest;
 
 use super::Limits;
 use super::yaml::{self, Yaml};
-use crate::executor::{COMMON_FEATURES, Executor, Machine};
+use crate::executor::{self, COMMON_FEATURES, Executor, Machine};
 use crate::plan::names::RESERVED;
 use crate::plan::nothing;
 use crate::plan::{Job, JobIndex, JobOptions, Plan, json};
@@ -196,12 +196,11 @@ fn reuse_hash(job: &Job, kind: &Kind) -> String {
 
 /// The kind of machine that the job runs on, added if it is the first such job.
 fn kind_of<'a>(job: &Job, kinds: &'a mut Vec<Kind>, options: &Options) -> Result<&'a Kind> {
-    let Some(name) = &job.executor else {
-        bail!("it has no executor: name one for `{}`", job.system.escape_debug());
-    };
-    let Some(executor) = options.executors.iter().find(|executor| executor.name == *name) else {
-        bail!("there is no executor `{}`", name.escape_debug());
-    };
+    let executor = executor_of(job, &options.executors).map_err(|error| {
+        let system = job.system.escape_debug();
+        anyhow!("{error}: plan again with this nixdag.yml, or give it the executor for `{system}` that the plan was made with")
+    })?;
+    let name = &executor.name;
     let plain =
         |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
     ensure!(
@@ -241,6 +240,14 @@ fn kind_of<'a>(job: &Job, kinds: &'a mut Vec<Kind>, options: &Options) -> Result
         system,
     });
     Ok(&kinds[kinds.len() - 1])
+}
+
+/// The executor that the plan gives to a job, if it is still what it was.
+fn executor_of<'e>(job: &Job, executors: &'e [Executor]) -> Result<&'e Executor> {
+    let name = job.executor.as_ref().context("it has no executor")?;
+    let executor = executor::find(executors, name)?;
+    ensure!(executor.builds(&job.system), "executor `{name}` does not build `{}`", job.system.escape_debug());
+    Ok(executor)
 }
 
 /// A key under `executors`: the executor as it is defined keeps its name, others get the size and, where that is not enough, a number.
