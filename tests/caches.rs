@@ -7,7 +7,7 @@ mod cache_server;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -345,19 +345,23 @@ fn settings_name_caches_with_their_keys_priorities_and_tokens() {
     }
 }
 
+/// What a program makes of its input.
+fn filtered(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(move || std::io::Write::write_all(&mut pipe, input).unwrap());
+        child.wait_with_output().unwrap().stdout
+    })
+}
+
 #[test]
 fn bodies_may_be_compressed_and_somewhere_else() {
     let world = World::new();
-    let gzip = |body: &[u8]| {
-        let mut child = Command::new("gzip")
-            .arg("-c")
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), body).unwrap();
-        child.wait_with_output().unwrap().stdout
-    };
+    let gzip = |body: &[u8]| filtered("gzip", &[], body);
+    let xz = |body: &[u8]| filtered("xz", &["-9"], body);
     let zstd = |body: &[u8]| zstd::encode_all(body, 3).unwrap();
     let compressed = |name: &'static str, compress: fn(&[u8]) -> Vec<u8>| {
         let files: BTreeMap<_, _> = most().into_iter().map(|(path, body)| (path, compress(&body))).collect();
@@ -371,6 +375,7 @@ fn bodies_may_be_compressed_and_somewhere_else() {
     let servers = [
         compressed("gzip", gzip),
         compressed("zstd", zstd),
+        compressed("xz", xz),
         Server::new(move |seen| Reply::Answer(302, format!("Location: {target}{}\r\n", seen.path), Vec::new())),
         // As Amazon's S3 says that something is not there.
         narinfos(|_, file| match file {
@@ -396,6 +401,11 @@ struct Fault {
 }
 
 fn faults() -> Vec<Fault> {
+    let encoded = |encoding: &'static str, body: Vec<u8>| {
+        narinfos(move |_, _| Reply::Answer(200, format!("Content-Encoding: {encoding}\r\n"), body.clone()))
+    };
+    let bomb = filtered("xz", &[], &vec![b'\n'; 64 << 20]);
+    let greedy = filtered("xz", &["--lzma2=dict=1GiB"], b"StorePath: ");
     let not_asked = |kind: &str| format!("4 of 4 paths could not be asked for, taken for not available ({kind}");
     let fault = |name, server: Server, needed, words: &str| Fault {
         name,
@@ -501,6 +511,20 @@ fn faults() -> Vec<Fault> {
         ),
         fault("a page for every path", narinfos(move |_, _| file(Some(html()))), 4, &not_asked("")),
         fault("endless", narinfos(|_, _| Reply::Endless), 4, &not_asked("4 × an answer of more than 4194304 bytes)")),
+        fault("64 MiB as xz", encoded("xz", bomb), 4, &not_asked("4 × an answer of more than 4194304 bytes)")),
+        fault(
+            "xz that takes 1 GiB",
+            encoded("xz", greedy),
+            4,
+            &not_asked("4 × an answer that is no narinfo (it cannot"),
+        ),
+        fault("xz that is none", encoded("xz", html()), 4, &not_asked("4 × an answer that is no narinfo (it cannot")),
+        fault(
+            "compressed strangely",
+            encoded("lzip", Vec::new()),
+            4,
+            &not_asked("4 × an answer compressed as `lzip`, which nixdag does not read)"),
+        ),
         fault("endless at once", Server::new(|_| Reply::Endless), 4, "is left out: an answer of more than 16384 bytes"),
         {
             let server = served(most());

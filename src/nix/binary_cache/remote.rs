@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
+use lzma_rust2::XzReader;
 use ureq::Agent;
 use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING};
 
@@ -14,6 +15,12 @@ const SMALL: usize = 64 << 10;
 
 /// Bytes of the page behind a status that is worth reading: only then can the connection be used again.
 const PAGE: u64 = 16 << 10;
+
+/// KiB that unpacking xz may take: what `xz -9` needs.
+const XZ_MEMORY: u32 = 65 << 10;
+
+/// A body that is not compressed as its head says.
+const NOT_COMPRESSED: Trouble = Trouble::Garbage("it cannot be decompressed");
 
 /// Statuses that mean "not there". Amazon's S3 gives 403 for it to everybody who may not list the bucket.
 const ABSENT: [u16; 3] = [403, 404, 410];
@@ -77,7 +84,14 @@ impl Client {
         match encoding.as_deref() {
             // The HTTP library has undone these.
             None | Some("identity" | "gzip" | "br") => Ok(Reply::Whole(bytes)),
-            Some("zstd") => self.unpack(&bytes, limit).map(Reply::Whole),
+            Some("zstd") => match zstd::Decoder::with_buffer(bytes.as_slice()) {
+                Ok(decoder) => self.unpack(decoder, limit).map(Reply::Whole),
+                Err(_) => Err(NOT_COMPRESSED),
+            },
+            // Nobody asks for it, but a store that has compressed the file so serves it so.
+            Some("xz") => {
+                self.unpack(XzReader::new_mem_limit(bytes.as_slice(), true, XZ_MEMORY), limit).map(Reply::Whole)
+            }
             Some(other) => {
                 Err(Trouble::other(&format!("an answer compressed as `{other}`, which nixdag does not read")))
             }
@@ -95,12 +109,10 @@ impl Client {
         if bytes.len() > limit { Err(Trouble::TooLong(limit)) } else { Ok(bytes) }
     }
 
-    fn unpack(&self, bytes: &[u8], limit: usize) -> Result<Vec<u8>, Trouble> {
-        let failed = |_| Trouble::Garbage("it cannot be decompressed");
+    fn unpack(&self, decoder: impl Read, limit: usize) -> Result<Vec<u8>, Trouble> {
         let mut unpacked = Vec::new();
         let _turn = self.large.lock().unwrap_or_else(PoisonError::into_inner);
-        let decoder = zstd::Decoder::with_buffer(bytes).map_err(failed)?;
-        decoder.take(limit as u64 + 1).read_to_end(&mut unpacked).map_err(failed)?;
+        decoder.take(limit as u64 + 1).read_to_end(&mut unpacked).map_err(|_| NOT_COMPRESSED)?;
         if unpacked.len() > limit { Err(Trouble::TooLong(limit)) } else { Ok(unpacked) }
     }
 }
