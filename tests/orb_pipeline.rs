@@ -132,17 +132,31 @@ impl World {
     fn setup(&self, arguments: &str) -> Pipeline {
         let api = ApiServer::new([]);
         let config = minimal(&arguments.replace("API", &format!("{}/api/v2", api.url())));
-        let folder = self.checkout.path().join(".circleci");
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("config.yml"), &config).unwrap();
-        let orbs = [("org/nixdag@1".to_owned(), self.orb.clone())].into();
-        self.ready(Pipeline::setup_with(&config, &orbs, api).unwrap(), 1)
+        self.write(".circleci/config.yml", &config);
+        self.setup_with(&config, api)
     }
 
-    /// The pipeline that was continued.
+    /// A setup configuration of the repository, ready to run.
+    fn setup_with(&self, config: &str, api: ApiServer) -> Pipeline {
+        let orbs = [("org/nixdag@1".to_owned(), self.orb.clone())].into();
+        self.ready(Pipeline::setup_with(config, &orbs, api).unwrap(), 1)
+    }
+
+    /// Writes a file of the repository.
+    fn write(&self, file: &str, text: &str) {
+        let path = self.checkout.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// The pipeline that was continued, with the parameters that it was continued with.
     fn continued(&self, setup: &Outcome) -> Pipeline {
         let config = setup.continuation.as_ref().unwrap_or_else(|| panic!("not continued: {}", logs(setup)));
-        self.ready(Pipeline::new(config).unwrap(), 100)
+        let pipeline = self.ready(Pipeline::new(config).unwrap(), 100);
+        let parameters = setup.continuation_parameters.as_object().unwrap();
+        parameters
+            .iter()
+            .fold(pipeline, |pipeline, (name, value)| pipeline.parameter(name, serde_yaml::to_value(value).unwrap()))
     }
 }
 
@@ -265,6 +279,78 @@ fn a_program_with_another_checksum_is_not_run() {
     let outcome = world.setup("").run().unwrap();
     let log = &outcome.job("nixdag/setup").log;
     assert!(log.contains("is not the file that was pinned") && !log.contains("installer:"), "{log}");
+}
+
+/// A job of the repository's own, which shows the pipeline's parameters and whose layers of the workspace it sees.
+const OWN_JOBS: &str = r#"
+version: 2.1
+jobs:
+  look:
+    docker: [{ image: "cimg/base:2026.08" }]
+    steps:
+      - attach_workspace: { at: /tmp/seen }
+      - run: { name: Look, command: "echo << pipeline.parameters.greeting >> << pipeline.parameters.mode >> $(ls /tmp/seen)" }
+workflows:
+  nixdag:
+    jobs:
+      - look: { name: after-b, requires: [b], filters: pipeline.git.branch or pipeline.git.tag }
+"#;
+
+/// What the pipeline's parameters are where nobody says anything.
+const PARAMETERS: &str =
+    "greeting: { type: string, default: hello }\nmode: { type: enum, enum: [fast, slow], default: fast }\n";
+
+#[test]
+fn own_jobs_parameters_and_evaluations_go_from_pipeline_to_pipeline() {
+    let world = World::new();
+    let arguments = "merge: .circleci/continue.yml\nevaluation_cache: true\nparameters: '{\"mode\": \"slow\"}'\n";
+    let mut config: Value = serde_yaml::from_str(&minimal(arguments)).unwrap();
+    config["parameters"] = serde_yaml::from_str(PARAMETERS).unwrap();
+    let config = serde_yaml::to_string(&config).unwrap();
+    world.write(".circleci/config.yml", &config);
+    world.write(".circleci/continue.yml", OWN_JOBS);
+    for arguments in [&["init", "-q"] as &[&str], &["add", "."], &["commit", "-q", "-m", "x"]] {
+        let who = ["-c", "user.name=x", "-c", "user.email=x@example.org"];
+        run("git", &[&who, arguments].concat(), world.checkout.path());
+    }
+    let setup = |number: u64, branch: &str| {
+        let pipeline = world.setup_with(&config, ApiServer::new([])).parameter("greeting", "hi").branch(branch);
+        let outcome = pipeline.id(&format!("00000000-0000-4000-8000-{number:012}")).build_number(number).run().unwrap();
+        assert_succeeded(&outcome);
+        outcome
+    };
+    let build = |setup: &Outcome, number: u64| {
+        let pipeline = world.continued(setup).parameter("greeting", "hi").build_number(number);
+        let outcome = pipeline.id(&format!("00000000-0000-4000-8000-{:012}", number - 50)).run().unwrap();
+        assert_succeeded(&outcome);
+        assert!(outcome.job("after-b").log.ends_with("hi slow a b\n"), "{}", logs(&outcome));
+        outcome
+    };
+    let plan = |outcome: &Outcome| fs::read(outcome.job("nixdag/setup").artifacts.join("plan.json")).unwrap();
+
+    let first = setup(100, "main");
+    let log = &first.job("nixdag/setup").log;
+    assert!(
+        !log.contains(" from the cache in ") && log.contains("Stored cache to nixdag-evaluation-1-main.."),
+        "{log}"
+    );
+    let continued: Value = serde_yaml::from_str(first.continuation.as_ref().unwrap()).unwrap();
+    assert_eq!(continued["parameters"], serde_yaml::from_str::<Value>(PARAMETERS).unwrap());
+    assert_eq!(first.continuation_parameters, serde_json::json!({ "mode": "slow" }));
+    build(&first, 150);
+
+    // The same tree again: nothing is evaluated, and the plan is the same.
+    let second = setup(200, "main");
+    let log = &second.job("nixdag/setup").log;
+    assert!(log.contains("evaluation: 5 targets from the cache in "), "{log}");
+    assert!(!log.contains(" evaluated, "), "{log}");
+    assert_eq!(plan(&second), plan(&first));
+    build(&second, 250);
+
+    // Another branch has nothing of that.
+    let other = setup(300, "other");
+    assert!(!other.job("nixdag/setup").log.contains(" from the cache in "), "{}", logs(&other));
+    assert_eq!(plan(&other), plan(&first));
 }
 
 /// Attributes that would carry the key away, if evaluation could see it.
