@@ -263,7 +263,10 @@ fn mistakes_are_named() {
         "name: t, build: packages.*.a",
         "final job `t` is to build `packages.x86_64-linux.a`, but job `b` has to build it",
     );
-    fails("name: t, build: checks.x86_64-linux.one, executor: arm", "executor `arm` builds none of the systems");
+    fails(
+        "name: t, build: checks.x86_64-linux.one, executor: arm",
+        "executor `arm` builds none of its attributes, for system or features",
+    );
     let twice = "{name: t, build: checks.x86_64-linux.one}, {name: u, build: checks.x86_64-linux.one}";
     Recorded::new(&format!("{X86}final: [{twice}]")).fails("another final job builds it");
 

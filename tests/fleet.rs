@@ -375,6 +375,48 @@ fn rules_that_cannot_count_are_taken_with_a_warning() {
 }
 
 #[test]
+fn a_final_job_that_builds_goes_to_the_machine_with_the_features_that_it_requires() {
+    let planned = |executors: &str, more: &str| {
+        let recorded = Recorded::new()
+            .drv("a", X86, &[], &[("requiredSystemFeatures", "kvm")])
+            .drv("image", X86, &["a"], &[("requiredSystemFeatures", "gpu")])
+            .drv("test", X86, &["image"], &[("requiredSystemFeatures", "nixos-test")])
+            .drv("other", X86, &["a"], &[("requiredSystemFeatures", "tpu")])
+            .target("packages.x86_64-linux.a", "a")
+            .target("checks.x86_64-linux.test", "test")
+            .target("checks.x86_64-linux.other", "other");
+        recorded.settings(&format!(
+            "executors: {{ kvm: {{ features: kvm }}, {executors} }}\nfinal: [{{ name: tests, build: 'checks.*.*'{more} }}]"
+        ))
+    };
+    let both = planned("gpu: { features: gpu }, all: { features: [gpu, tpu] }", "").plan(&[]);
+    assert_eq!(
+        (&both["final"][0]["executor"], &both["final"][0]["targets"]),
+        (&json!("all"), &json!([["checks", X86, "other"], ["checks", X86, "test"]]))
+    );
+    let one = planned("gpu: { features: gpu }", "").plan(&[]);
+    assert_eq!(one["final"][0]["executor"], "gpu", "what it needs requires that; `a` is built by another job");
+    assert!(
+        one["skipped"][0]["where"]
+            .as_str()
+            .unwrap()
+            .starts_with("it requires `tpu` on `x86_64-linux`, and the nearest")
+    );
+
+    let fails = |recorded: Recorded, words: &'static str| {
+        recorded.nixdag("plan").assert().code(1).stdout("").stderr(predicate::str::contains(words));
+    };
+    fails(
+        planned("gpu: { features: gpu }, tpu: { features: tpu }", ""),
+        "final job `tests` requires `gpu`, `nixos-test` and `tpu` on `x86_64-linux`, and the nearest executor, `gpu`, lacks `tpu`",
+    );
+    fails(
+        planned("gpu: { features: gpu }", ", executor: kvm"),
+        "`tests`: executor `kvm` builds none of its attributes",
+    );
+}
+
+#[test]
 fn a_plan_whose_executor_is_gone_has_to_be_made_again() {
     let recorded = Recorded::new()
         .drv("a", X86, &[], &[])

@@ -4,12 +4,12 @@
 //! 1 s, any other 60 s (also one that asks for `big-parallel`), a job's start 45 s, a workspace's layer 0.5 s; what a derivation leaves is 20 MB, and moving it takes no time.
 //! Each can be set: `costs` in `nixdag.yml`, `--cost`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::history::History;
 use super::problem::Millis;
 use super::{Estimate, EstimateSource};
-use crate::graph::Node;
+use crate::graph::{DrvId, Graph, Node};
 
 /// The assumptions that durations, makespans and credits rest on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,23 @@ impl CostModel {
             (self.default, Default)
         };
         Estimate { duration, from }
+    }
+
+    /// How long a job takes that builds these, some of them targets: start-up, and then the longest path, or all work on all cores.
+    pub fn of_job(&self, graph: &Graph, ids: &BTreeSet<DrvId>, targets: &BTreeSet<DrvId>, cores: u32) -> Estimate {
+        let mut height: HashMap<DrvId, Millis> = HashMap::new();
+        let (mut path, mut work, mut from) = (0, 0, EstimateSource::History);
+        // Ascending: inputs come before their consumers.
+        for &id in ids {
+            let own = self.of(graph.node(id), &graph.path(id), targets.contains(&id));
+            let below = graph.inputs(id).iter().filter_map(|input| height.get(&input.drv)).max().copied();
+            let end = below.unwrap_or(0) + own.duration;
+            height.insert(id, end);
+            path = end.max(path);
+            work += own.duration;
+            from = own.from.max(from);
+        }
+        Estimate { duration: self.start_up + path.max(work / u64::from(cores.max(1))), from }
     }
 
     /// Fetching what one derivation has left, milliseconds, an hour at most.

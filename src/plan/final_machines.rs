@@ -1,11 +1,36 @@
-//! Where final jobs run. In: the executors, and the systems of everything else in the plan. Out: an executor a final job.
+//! Where final jobs run. In: the executors, the systems of everything else in the plan, what is built. Out: an executor a final job.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::final_job::FinalJobRequest;
 use super::needed::BUILTIN;
+use super::requirement::Requirement;
+use crate::availability::Needed;
 use crate::executor::Executor;
+use crate::graph::{DrvId, Graph};
+
+/// Features that derivations require.
+pub type Features<'a> = BTreeSet<&'a str>;
+
+/// The features that building a derivation requires, those of what is needed below it included, as far as no other job builds that.
+/// Derivations that require none are left out.
+pub fn features<'a>(
+    graph: &'a Graph,
+    needed: &Needed,
+    is_built: impl Fn(DrvId) -> bool,
+) -> HashMap<DrvId, Features<'a>> {
+    let mut features: HashMap<DrvId, Features> = HashMap::new();
+    // Inputs come before their consumers.
+    for id in needed.ids().filter(|&id| !is_built(id)) {
+        let mut own: Features = graph.node(id).required_system_features.iter().map(String::as_str).collect();
+        own.extend(graph.inputs(id).iter().filter_map(|input| features.get(&input.drv)).flatten());
+        if !own.is_empty() {
+            features.insert(id, own);
+        }
+    }
+    features
+}
 
 /// The machines that final jobs may name, and the system that they run on where they name none.
 #[derive(Clone, Copy, Debug)]
@@ -33,18 +58,27 @@ impl<'a> Machines<'a> {
         self.main
     }
 
-    /// The executor that a request names if it builds this system, else the first one that does.
-    pub fn with(&self, request: &FinalJobRequest, system: &str) -> Option<&'a Executor> {
-        let builds = |executor: &&Executor| executor.systems.iter().any(|has| has == system);
-        match &request.executor {
-            Some(name) => self.executors.iter().find(|executor| executor.name == *name).filter(builds),
-            None => self.executors.iter().find(builds),
+    /// The executor that a request names if it builds this, else the one that any other job would go to. The error goes on after what
+    /// is to be built.
+    pub fn with(&self, request: &FinalJobRequest, system: &str, features: &Features) -> Result<&'a Executor, String> {
+        let features: Vec<String> = features.iter().map(|&feature| feature.to_owned()).collect();
+        let requirement = Requirement { system, features: &features };
+        let named = |name: &String| self.executors.iter().find(|executor| executor.name == *name);
+        match request.executor.as_ref().and_then(named) {
+            Some(executor) if requirement.is_met_by(executor) => Ok(executor),
+            Some(executor) => Err(requirement.unmet_by(executor, format_args!("final job `{}`", request.name))),
+            None => match requirement.best(self.executors) {
+                Some(at) => Ok(&self.executors[at]),
+                None => Err(requirement.unmet(self.executors)),
+            },
         }
     }
 
     /// Where a command runs.
     pub fn of(&self, request: &FinalJobRequest) -> (&'a str, Option<&'a Executor>) {
-        let Some(name) = &request.executor else { return (self.main, self.with(request, self.main)) };
+        let Some(name) = &request.executor else {
+            return (self.main, self.with(request, self.main, &Features::new()).ok());
+        };
         let executor = self.executors.iter().find(|executor| executor.name == *name);
         let systems = executor.map_or(&[][..], |executor| &executor.systems);
         let system = systems.iter().find(|system| *system == self.main).or(systems.first());
@@ -84,6 +118,15 @@ mod tests {
         let of = |name| machines.of(&request(name));
         assert_eq!((of(None).0, of(None).1.unwrap().name.as_str()), ("x86_64-linux", "docker"));
         assert_eq!((of(Some("arm")).0, of(Some("arm")).1.unwrap().name.as_str()), ("aarch64-linux", "arm"));
-        assert!(machines.with(&request(Some("arm")), "x86_64-linux").is_none());
+        let with = |name, features: &[&'static str]| {
+            let executor = machines.with(&request(name), "x86_64-linux", &features.iter().copied().collect());
+            executor.map(|executor| executor.name.clone())
+        };
+        assert!(
+            with(Some("arm"), &[]).unwrap_err().starts_with("is sent by final job `x` to executor `arm`, which builds")
+        );
+        assert!(with(Some("docker"), &["kvm"]).unwrap_err().contains("to executor `docker`, which lacks `kvm`"));
+        assert!(with(None, &["kvm"]).unwrap_err().contains("the nearest executor, `docker`, lacks `kvm`"));
+        assert_eq!(with(None, &["big-parallel"]).unwrap(), "docker");
     }
 }

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use super::estimate::CostModel;
 use super::final_job::{Attribute, FinalJob, FinalJobRequest, Task};
-use super::final_machines::Machines;
+use super::final_machines::{Features, Machines, features};
 use super::needed::BUILTIN;
 use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, names, restored};
 use crate::attribute::AttributePath;
@@ -53,8 +53,13 @@ pub fn add(plan: &mut Plan, inputs: &Inputs) -> Result<Vec<String>> {
             Task::Run { .. } => finals.run(request)?,
         }
     }
-    finals.name();
-    let Finals { jobs, skipped, warnings, .. } = finals;
+    let Finals { mut jobs, skipped, warnings, .. } = finals;
+    let wishes: Vec<&str> = jobs.iter().map(|job| job.job.name.as_str()).collect();
+    let taken = plan.jobs.iter().map(|job| (job.id.as_str(), job.name.as_str()));
+    let assigned = names::assign_beside(&wishes, taken);
+    for (job, name) in jobs.iter_mut().zip(assigned) {
+        (job.job.name, job.job.id) = (name.name, name.id);
+    }
     plan.final_jobs = jobs;
     plan.skipped.extend(skipped);
     plan.skipped.sort_by(|a, b| a.target.cmp(&b.target));
@@ -103,6 +108,14 @@ impl<'a> Finals<'a> {
         match self.jobs.get(index.at().wrapping_sub(self.plan.jobs.len())) {
             Some(job) => &job.job,
             None => &self.plan.jobs[index.at()],
+        }
+    }
+
+    /// Where a derivation is built.
+    fn system_of(&self, id: DrvId) -> &'a str {
+        match &*self.inputs.graph.node(id).system {
+            BUILTIN => self.machines.main(),
+            system => system,
         }
     }
 
@@ -213,33 +226,25 @@ impl<'a> Finals<'a> {
     /// A job a system that builds attributes.
     fn build(&mut self, request: &FinalJobRequest, patterns: &'a [Pattern], built: &'a [Attribute]) -> Result<()> {
         self.check_built(request, patterns, built)?;
-        let (inputs, graph) = (self.inputs, self.inputs.graph);
-        let mut by_system: BTreeMap<&str, Vec<&'a Attribute>> = BTreeMap::new();
-        for attribute in built {
-            let (path, id) = (&attribute.0, attribute.1);
-            let system = &*graph.node(id).system;
-            let executor = system == BUILTIN || self.machines.with(request, system).is_some();
-            let reason = match (inputs.needed.has(id), executor) {
-                (false, _) => SkipReason::Available,
-                (true, false) => SkipReason::NoExecutor,
-                (true, true) => {
-                    by_system.entry(system).or_default().push(attribute);
-                    continue;
-                }
-            };
-            let derivation = Some(graph.path(id).into());
-            let place = inputs.needed.place(id).map(str::to_owned);
-            self.skipped.push(Skipped { target: path.clone(), derivation, reason, place });
-        }
-        if let Some(name) = &request.executor
-            && by_system.is_empty()
-            && built.iter().any(|(_, id)| inputs.needed.has(*id))
+        let graph = self.inputs.graph;
+        let by_system = self.by_system(request, built);
+        if let (Some(name), true) = (&request.executor, by_system.is_empty())
+            && built.iter().any(|(_, id)| self.inputs.needed.has(*id))
         {
-            bail!("final job `{}`: executor `{name}` builds none of the systems of its attributes", request.name);
+            bail!(
+                "final job `{}`: executor `{name}` builds none of its attributes, for system or features",
+                request.name
+            );
         }
         let count = by_system.len();
-        for (system, attributes) in by_system {
-            let job = self.build_on(request, system, &attributes, count > 1)?;
+        for (system, (attributes, features)) in by_system {
+            let executor = self.machines.with(request, system, &features).map_err(|why| {
+                anyhow!(
+                    "final job `{}` {why}; or make several final jobs of it, which run on machines of their own",
+                    request.name
+                )
+            })?;
+            let job = self.build_on(request, (system, executor), &attributes, count > 1)?;
             let index = JobIndex((self.plan.jobs.len() + self.jobs.len()) as u32);
             self.owner.extend(job.derivations.iter().filter_map(|path| Some((graph.find(path)?, index))));
             self.jobs.push(FinalJob {
@@ -252,6 +257,35 @@ impl<'a> Finals<'a> {
         }
         self.known.extend(built.iter().map(|(attribute, id)| (attribute, *id)));
         Ok(())
+    }
+
+    /// What is to be built on each system, with the features that it requires. What exists, or no executor builds, is skipped.
+    fn by_system(
+        &mut self,
+        request: &FinalJobRequest,
+        built: &'a [Attribute],
+    ) -> BTreeMap<&'a str, (Vec<&'a Attribute>, Features<'a>)> {
+        let (needed, graph) = (self.inputs.needed, self.inputs.graph);
+        let features = features(graph, needed, |id| self.owner.contains_key(&id));
+        let mut by_system: BTreeMap<&str, (Vec<&Attribute>, Features)> = BTreeMap::new();
+        for attribute in built {
+            let (path, id) = (&attribute.0, attribute.1);
+            let system = self.system_of(id);
+            let required = features.get(&id).cloned().unwrap_or_default();
+            let (reason, place) = match self.machines.with(request, system, &required) {
+                _ if !needed.has(id) => (SkipReason::Available, needed.place(id).map(str::to_owned)),
+                Err(why) => (SkipReason::NoExecutor, Some(format!("it {why}"))),
+                Ok(_) => {
+                    let (attributes, all) = by_system.entry(system).or_default();
+                    attributes.push(attribute);
+                    all.extend(required);
+                    continue;
+                }
+            };
+            let derivation = Some(graph.path(id).into());
+            self.skipped.push(Skipped { target: path.clone(), derivation, reason, place });
+        }
+        by_system
     }
 
     /// A pattern that means nothing, or what another job builds, is a mistake.
@@ -282,7 +316,7 @@ impl<'a> Finals<'a> {
     fn build_on(
         &mut self,
         request: &FinalJobRequest,
-        system: &str,
+        (system, executor): (&str, &Executor),
         attributes: &[&'a Attribute],
         many_systems: bool,
     ) -> Result<Job> {
@@ -299,7 +333,6 @@ impl<'a> Finals<'a> {
                 }
             }
         }
-        let system = if system == BUILTIN { self.machines.main() } else { system };
         for &id in &seen {
             let node = graph.node(id);
             if *node.system != *system && &*node.system != BUILTIN {
@@ -313,8 +346,7 @@ impl<'a> Finals<'a> {
         }
         // Numbers of inputs are smaller than those of their consumers: ascending is a build order.
         let (co_located, owned): (Vec<DrvId>, Vec<DrvId>) = seen.iter().partition(|id| self.co_located.contains(id));
-        let executor = self.machines.with(request, system);
-        let mut job = self.shell(request, system, executor, direct);
+        let mut job = self.shell(request, system, Some(executor), direct);
         if many_systems {
             job.name = format!("{} ({system})", request.name);
         }
@@ -322,25 +354,9 @@ impl<'a> Finals<'a> {
         (job.derivations, job.co_located) = (paths(&owned), paths(&co_located));
         job.targets = attributes.iter().map(|(attribute, _)| attribute.clone()).collect();
         job.targets.sort_unstable();
-        job.estimate = self.estimate(&seen, attributes, executor.map_or(1, |executor| executor.cores));
+        let targets: BTreeSet<DrvId> = attributes.iter().map(|(_, id)| *id).collect();
+        job.estimate = self.inputs.costs.of_job(graph, &seen, &targets, executor.cores);
         Ok(job)
-    }
-
-    /// Start-up and then the longest path, or all work on all cores.
-    fn estimate(&self, ids: &BTreeSet<DrvId>, targets: &[&Attribute], cores: u32) -> Estimate {
-        let (graph, costs) = (self.inputs.graph, self.inputs.costs);
-        let mut height: HashMap<DrvId, u64> = HashMap::new();
-        let (mut path, mut work, mut from) = (0, 0, EstimateSource::History);
-        for &id in ids {
-            let own = costs.of(graph.node(id), &graph.path(id), targets.iter().any(|(_, target)| *target == id));
-            let below = graph.inputs(id).iter().filter_map(|input| height.get(&input.drv)).max().copied();
-            let end = below.unwrap_or(0) + own.duration;
-            height.insert(id, end);
-            path = end.max(path);
-            work += own.duration;
-            from = own.from.max(from);
-        }
-        Estimate { duration: costs.start_up + path.max(work / u64::from(cores.max(1))), from }
     }
 
     /// A job that does nothing yet, behind these others.
@@ -367,31 +383,6 @@ impl<'a> Finals<'a> {
             resource_class: executor.map(|executor| classes::plain(executor).to_owned()),
             options: JobOptions::default(),
             estimate: Estimate { duration: self.inputs.costs.start_up, from: EstimateSource::Default },
-        }
-    }
-
-    /// Gives all final jobs names and ids that no other job has.
-    fn name(&mut self) {
-        let wishes: Vec<names::Naming> = self
-            .jobs
-            .iter()
-            .map(|job| names::Naming {
-                wish: job.job.name.clone(),
-                content: vec![job.job.name.clone()],
-                paths: Vec::new(),
-            })
-            .collect();
-        let mut ids: HashSet<String> = self.plan.jobs.iter().map(|job| job.id.clone()).collect();
-        let mut taken: HashSet<String> = self.plan.jobs.iter().map(|job| job.name.to_lowercase()).collect();
-        for (job, wish) in self.jobs.iter_mut().zip(names::assign(&wishes)) {
-            let (mut name, mut id, mut number) = (wish.name.clone(), wish.id.clone(), 1);
-            while !(ids.insert(id.clone()) & taken.insert(name.to_lowercase())) {
-                let suffix = if number == 1 { "final".to_owned() } else { format!("final-{number}") };
-                number += 1;
-                name = format!("{} ({suffix})", wish.name);
-                id = format!("{}-{suffix}", &wish.id[..wish.id.len().min(50)]);
-            }
-            (job.job.name, job.job.id) = (name, id);
         }
     }
 }

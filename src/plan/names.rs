@@ -88,6 +88,25 @@ pub fn assign(wishes: &[Naming]) -> Vec<JobName> {
     names.into_iter().zip(ids).map(|(name, id)| JobName { name, id }).collect()
 }
 
+/// Names for final jobs, in their order, which no other job has; those are given by id and name.
+pub fn assign_beside<'t>(wishes: &[&str], taken: impl Iterator<Item = (&'t str, &'t str)>) -> Vec<JobName> {
+    let naming = |wish: &&str| Naming { wish: (*wish).into(), content: vec![(*wish).into()], paths: Vec::new() };
+    let (mut ids, mut names): (HashSet<String>, HashSet<String>) =
+        taken.map(|(id, name)| (id.to_owned(), name.to_lowercase())).unzip();
+    let mut assigned = assign(&wishes.iter().map(naming).collect::<Vec<_>>());
+    for wish in &mut assigned {
+        let (mut name, mut id, mut number) = (wish.name.clone(), wish.id.clone(), 1);
+        while !(ids.insert(id.clone()) & names.insert(name.to_lowercase())) {
+            let suffix = if number == 1 { "final".to_owned() } else { format!("final-{number}") };
+            number += 1;
+            name = format!("{} ({suffix})", wish.name);
+            id = format!("{}-{suffix}", &wish.id[..wish.id.len().min(50)]);
+        }
+        *wish = JobName { name, id };
+    }
+    assigned
+}
+
 /// Makes names unique: first as wished, then with a hash of the content, then of the paths, then with a number.
 fn unique(
     wishes: &[Naming],
