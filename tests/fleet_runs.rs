@@ -40,6 +40,26 @@ fn what_this_machine_can_build_of_a_mixed_fleet_is_built_once() {
 }
 
 #[test]
+fn cross_targets_are_built_here_whatever_they_are_for() {
+    for nix in every_nix() {
+        let outcome = Project::new("examples/cross", &nix).pipeline(1).run().unwrap();
+        for name in [
+            "pkgsCross.aarch64-multiplatform.hello (x86_64-linux)",
+            "pkgsCross.aarch64-multiplatform.git (x86_64-linux)",
+            "pkgsCross.musl64.hello (x86_64-linux)",
+            "pkgsCross.musl64.git (x86_64-linux)",
+            "nixosConfigurations.router (x86_64-linux)",
+        ] {
+            assert_eq!(outcome.status(name), Status::Success, "{name}: {}", logs(&outcome));
+        }
+        assert_eq!(outcome.status("checks.hello (aarch64-linux)"), Status::Foreign, "an Arm machine");
+        assert_eq!(outcome.status("gate"), Status::NotRun, "{}", logs(&outcome));
+        let said = report(&outcome);
+        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (7, Some(0)), "{said}");
+    }
+}
+
+#[test]
 fn a_job_that_fails_by_accident_is_tried_again() {
     for nix in every_nix() {
         let mut project = Project::new("examples/hermetic", &nix);
