@@ -254,16 +254,19 @@ impl Settings {
     /// How the jobs of a configuration pass on what they build.
     pub fn delivery(&self, flags: &cli::GenerateArgs) -> Result<Delivery> {
         let file = &self.file;
+        let through = |url: &str, place: &'static str| {
+            Destination::parse_store(url).context(place).map(|store| HandOff::Cache(store.to_string()))
+        };
         let handoff = match (flags.planning.handoff, &flags.cache) {
-            (Some(HandOffKind::Cache) | None, Some(url)) => HandOff::Cache(url.clone()),
+            (Some(HandOffKind::Cache) | None, Some(url)) => through(url, "`--cache`")?,
             (Some(HandOffKind::Cache), None) => match &file.cache {
-                Some(url) => HandOff::Cache(url.clone()),
+                Some(url) => through(url, "`cache` in nixdag.yml")?,
                 None => bail!("`--handoff cache` needs `--cache URL`, or `cache` in nixdag.yml"),
             },
             (Some(HandOffKind::Workspace), Some(_)) => bail!("`--cache` goes with `--handoff cache`"),
             (Some(HandOffKind::Workspace), None) => HandOff::Workspace,
             (None, None) => match (file.handoff.map(|choice| choice.0), &file.cache) {
-                (Some(HandOffNames::Cache) | None, Some(url)) => HandOff::Cache(url.clone()),
+                (Some(HandOffNames::Cache) | None, Some(url)) => through(url, "`cache` in nixdag.yml")?,
                 (Some(HandOffNames::Cache), None) => {
                     bail!("`handoff: cache` in nixdag.yml needs `cache`, or `--cache URL`")
                 }

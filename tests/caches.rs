@@ -657,6 +657,42 @@ fn tls_is_checked_against_the_machines_certificates() {
     assert_eq!(planned.needed(), 4, "a certificate for another name");
 }
 
+/// What is written into a configuration is read first: it has no password in it, and is the URL of a store.
+#[test]
+fn a_store_that_is_no_store_or_has_a_password_reaches_no_configuration() {
+    let world = World::new();
+    let generate = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+        command.args(["generate", "--roots", "roots.json", "--drv-dir", "."]).args(arguments);
+        command.current_dir(world.dir.path()).output().unwrap()
+    };
+    for (store, words) in [
+        ("https://user:s3cret@h", "comes with a user"),
+        ("s3://a:s3cret@b", "comes with a user"),
+        ("s3://a b", "give each URL by itself"),
+        ("https://h:$PORT", "its port is no number"),
+        ("file://x", "is an absolute path"),
+        ("", "is no store to push to"),
+    ] {
+        let settings = world.dir.path().join("nixdag.yml");
+        for (text, arguments) in [
+            (String::new(), vec!["--cache", store]),
+            (String::new(), vec!["--push", store]),
+            (format!("cache: '{store}'\n"), vec![]),
+            (format!("push: '{store}'\n"), vec![]),
+        ] {
+            fs::write(&settings, &text).unwrap();
+            let output = generate(&arguments);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(output.status.code() == Some(1) && output.stdout.is_empty(), "{text}{arguments:?}: {said}");
+            assert!(said.contains(words) && !said.contains("s3cret"), "{text}{arguments:?}: {said}");
+        }
+    }
+    fs::remove_file(world.dir.path().join("nixdag.yml")).unwrap();
+    let said = String::from_utf8(generate(&["--cache", "cachix:x"]).stderr).unwrap();
+    assert!(said.contains("push with `--push cachix:x`"), "{said}");
+}
+
 /// A process that ends with the test.
 struct Stopped(std::process::Child);
 

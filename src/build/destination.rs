@@ -11,6 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempDir;
 
+use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::store::Store;
 use crate::printable::printable;
 use crate::secret::{Secret, VariableName};
@@ -71,20 +72,24 @@ impl Destination {
                 .ok_or_else(|| anyhow!("`{}` names no cache of Attic (expected `attic:SERVER:CACHE`)", shown()))?;
             return Ok(Self::Attic { server: server.to_owned(), cache: cache.to_owned() });
         }
-        let (scheme, rest) = text
-            .split_once("://")
-            .filter(|(scheme, _)| scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)))
-            .ok_or_else(|| anyhow!("`{}` is no store to push to (expected a URL such as `s3://bucket`, `cachix:NAME` or `attic:SERVER:CACHE`)", shown()))?;
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
-            bail!("a `{scheme}` URL with a password in it: passwords for HTTP go into a netrc file");
+        if !text.contains("://") {
+            bail!(
+                "`{}` is no store to push to (expected a URL such as `s3://bucket`, `cachix:NAME` or `attic:SERVER:CACHE`)",
+                shown()
+            );
         }
-        ensure!(
-            !text.contains(|c: char| c.is_whitespace() || c.is_control()),
-            "`{}` holds blanks (write them `%20`)",
-            shown()
-        );
+        StoreUrl::public(text)?;
         Ok(Self::Store(text.to_owned()))
+    }
+
+    /// Reads the URL of a store that jobs hand on through: what they push to they fetch from.
+    pub fn parse_store(text: &str) -> Result<Self> {
+        let destination = Self::parse(text)?;
+        ensure!(
+            matches!(destination, Self::Store(_)),
+            "`{destination}`: jobs fetch from a store, so give its URL, and push with `--push {destination}`"
+        );
+        Ok(destination)
     }
 
     /// The secrets that its client knows by name. Those of stores Nix needs for reading too.
@@ -327,9 +332,20 @@ mod tests {
         {
             assert_eq!(Destination::parse(good).unwrap().to_string(), good);
         }
-        for bad in
-            ["", "bucket", "cachix:", "cachix:-v", "attic:main", "attic:a:b:c", "s3://a b", "://x", "-x://y", "a\n://b"]
-        {
+        for bad in [
+            "",
+            "bucket",
+            "cachix:",
+            "cachix:-v",
+            "attic:main",
+            "attic:a:b:c",
+            "s3://a b",
+            "://x",
+            "-x://y",
+            "a\n://b",
+            "file://x",
+            "https://käse",
+        ] {
             assert!(Destination::parse(bad).is_err(), "{bad}");
         }
         let error = Destination::parse("https://user:hunter2@cache.example.org/x").unwrap_err().to_string();

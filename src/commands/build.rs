@@ -138,14 +138,7 @@ fn signing(args: &BuildArgs, secret: Option<&Secret>, name: &VariableName) -> Re
 fn pushes(args: &BuildArgs, cache: Option<&str>, key: &SigningKey) -> Result<Pushes> {
     let parse = |text: &str| Destination::parse(text).context("`--push`");
     let beside: Vec<Destination> = args.push.push.iter().map(|text| parse(text)).collect::<Result<_>>()?;
-    let hand_off = match cache.map(Destination::parse).transpose().context("`--cache`")? {
-        Some(destination) if !matches!(destination, Destination::Store(_)) => {
-            bail!(
-                "`--cache {destination}`: jobs fetch from a store, so give its URL, and push with `--push {destination}`"
-            )
-        }
-        destination => destination,
-    };
+    let hand_off = cache.map(Destination::parse_store).transpose().context("`--cache`")?;
     let named: Vec<VariableName> = args
         .push
         .push_credential

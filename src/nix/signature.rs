@@ -33,6 +33,11 @@ fn split(text: &str) -> Option<(&str, Vec<u8>)> {
     Some((name, BASE64.decode(encoded).ok().filter(|_| printable)?))
 }
 
+/// True for the text of a key, a public or a secret one.
+pub fn is_key(text: &str) -> bool {
+    split(text).is_some_and(|(_, bytes)| [PUBLIC_LEN, SECRET_LEN].contains(&bytes.len()))
+}
+
 /// A key that signatures are verified with.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PublicKey {
@@ -44,14 +49,21 @@ impl PublicKey {
     /// Reads `name:base 64`, as `trusted-public-keys` has it.
     pub fn parse(text: &str) -> Result<PublicKey> {
         let (name, bytes) = split(text).ok_or_else(|| {
-            anyhow!("a public key that is not `name:base 64` (as `nix key convert-secret-to-public` prints it)")
+            let hint = if text.trim().contains(|c: char| c.is_whitespace() || c == ',') {
+                ": give each key by itself"
+            } else if !text.trim().is_empty() && text.split_once(':').is_none_or(|(name, _)| name.trim().is_empty()) {
+                ": it has no name before a colon"
+            } else {
+                ""
+            };
+            anyhow!("a public key that is not `name:base 64` (as `nix key convert-secret-to-public` prints it){hint}")
         })?;
         ensure!(
             bytes.len() != SECRET_LEN,
             "key `{name}` is a secret one: where a public key is asked for, give what `nix key convert-secret-to-public` makes of it"
         );
         let key = bytes.try_into().map_err(|bytes: Vec<u8>| {
-            anyhow!("public key `{name}` has {} bytes, expected {PUBLIC_LEN}", bytes.len())
+            anyhow!("public key `{name}` has {} bytes, expected {PUBLIC_LEN} (is it whole?)", bytes.len())
         })?;
         Ok(PublicKey { name: name.to_owned(), key })
     }
@@ -225,6 +237,16 @@ mod tests {
             let error = format!("{:?}", SecretKey::parse(text).unwrap_err());
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains(&encoded[..10]), "{error}");
+        }
+        for (text, hint) in [
+            (encoded, "no name before a colon"),
+            (&format!(":{encoded}"), "no name before a colon"),
+            (&format!("{PUBLIC} {PUBLIC}"), "each key by itself"),
+            (&format!("{PUBLIC},{PUBLIC}"), "each key by itself"),
+            (&PUBLIC[..PUBLIC.len() - 8], "is it whole?"),
+        ] {
+            let error = PublicKey::parse(text).unwrap_err().to_string();
+            assert!(error.contains(hint) && !error.contains(&encoded[..10]), "{error}");
         }
         let error = format!("{:?}", PublicKey::parse(SECRET).unwrap_err());
         assert!(error.contains("`test-1` is a secret one") && !error.contains(&encoded[..10]), "{error}");

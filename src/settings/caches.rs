@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::file::SettingsFile;
 use super::schema::Schema;
-use super::words::Words;
+use super::words::{Number, Words};
 use super::yaml::{Expected, mapping};
 use crate::cli::CacheArgs;
 use crate::nix::binary_cache::store_url::StoreUrl;
@@ -81,12 +81,7 @@ fn keys(texts: &[String]) -> Result<Vec<PublicKey>> {
 
 /// A store that somebody names where others can read it.
 pub(super) fn named(text: &str) -> Result<Substituter> {
-    let url = StoreUrl::parse(text)?;
-    ensure!(
-        !url.has_user(),
-        "`{url}` comes with a user: put that into Nix's `netrc-file`, or name the variable with a token in nixdag.yml \
-         (`token_variable`)"
-    );
+    let url = StoreUrl::public(text)?;
     Ok(Substituter { url, token_variable: None, origin: Origin::Named })
 }
 
@@ -113,7 +108,7 @@ struct CacheMapping {
     url: Option<String>,
     public_key: Option<Words<PublicKey>>,
     trusted: Option<bool>,
-    priority: Option<u64>,
+    priority: Option<Number<0, { u32::MAX }>>,
     token_variable: Option<String>,
 }
 
@@ -131,7 +126,7 @@ impl CacheMapping {
         let mut substituter = named(&url)?;
         let parameters = [
             ("trusted", self.trusted.map(|trusted| trusted.to_string())),
-            ("priority", self.priority.map(|number| number.to_string())),
+            ("priority", self.priority.map(|number| number.0.to_string())),
         ];
         for (key, value) in parameters {
             let Some(value) = value else { continue };

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::nix::signature::is_key;
+
 /// Longest URL that is taken, in bytes.
 const MAX_LENGTH: usize = 2048;
 
@@ -42,11 +44,15 @@ impl StoreUrl {
     /// Reads a URL: `https://…`, `file:///…`, `s3://…`, `ssh-ng://…`, `daemon`, a folder with a store of its own, …
     pub fn parse(text: &str) -> Result<Self> {
         ensure!(text.len() <= MAX_LENGTH, "a store URL of {} bytes, {MAX_LENGTH} are allowed", text.len());
-        let shown = shown(text);
+        ensure!(!text.is_empty(), "a store URL that is empty");
         ensure!(
-            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\'),
-            "`{shown}` is no store URL (blanks, quotes and what is not ASCII are written as `%20` and the like)"
+            !is_key(text),
+            "a key where a store URL belongs (a public key goes with `--trusted-public-key`, or `public_key` in nixdag.yml)"
         );
+        let shown = shown(text);
+        if let Some(wrong) = wrong_character(text) {
+            bail!("`{shown}` is no store URL: {wrong}");
+        }
         let (address, query) = text.split_once('?').unwrap_or((text, ""));
         let access = match address.split_once("://") {
             Some(("http" | "https", rest)) => http(address, rest).with_context(|| format!("store URL `{shown}`"))?,
@@ -54,9 +60,10 @@ impl StoreUrl {
                 ensure!(path.starts_with('/'), "`{shown}`: the folder of a `file://` store is an absolute path");
                 Access::Folder(decoded(path)?.into())
             }
+            Some(("s3", "")) => bail!("`{shown}` names no bucket (expected `s3://BUCKET`)"),
             Some((scheme, _)) if is_scheme(scheme) => Access::ThroughNix,
             None if address.starts_with('/') || ["auto", "daemon", "local"].contains(&address) => Access::ThroughNix,
-            _ => bail!("`{shown}` is no store URL (expected `https://…`, `file:///…`, `s3://…`, `daemon`, …)"),
+            _ => bail!("`{shown}` is no store URL ({})", meant(&shown)),
         };
         let mut url = Self { text: text.to_owned(), access, priority: None, trusted: false };
         for (key, value) in query.split('&').filter_map(|parameter| parameter.split_once('=')) {
@@ -69,6 +76,17 @@ impl StoreUrl {
                 _ => {}
             }
         }
+        Ok(url)
+    }
+
+    /// Reads a URL that others will see: in a plan, a configuration, a log.
+    pub fn public(text: &str) -> Result<Self> {
+        let url = Self::parse(text)?;
+        ensure!(
+            !url.has_user(),
+            "`{url}` comes with a user: put name and password into Nix's `netrc-file`, or name the variable with a token in \
+             nixdag.yml (`token_variable` of a cache)"
+        );
         Ok(url)
     }
 
@@ -136,9 +154,40 @@ fn shown(text: &str) -> String {
     }
 }
 
+/// Nix knows schemes in lower case only.
 fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
+}
+
+/// What is wrong with the characters of a URL, and what to write instead.
+fn wrong_character(text: &str) -> Option<&'static str> {
+    let has = |is: fn(char) -> bool| text.contains(is);
+    if has(char::is_whitespace) {
+        Some("it has blanks (give each URL by itself; a blank in a folder's name is `%20`)")
+    } else if has(|c| !c.is_ascii()) {
+        Some("it has letters beyond ASCII (a host is written `xn--…`, anything else `%C3%A9` and the like)")
+    } else if has(|c| c.is_control() || c == '"' || c == '\\') {
+        Some("it has quotes, backslashes or control characters (they are written `%22` and the like)")
+    } else {
+        None
+    }
+}
+
+/// What somebody may have meant with what is no URL.
+fn meant(shown: &str) -> String {
+    let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let host = shown.split('/').next().unwrap_or_default();
+    match (shown.strip_prefix("cachix:"), shown.split_once("://")) {
+        (Some(name), _) if is_word(name) => format!("to fetch from Cachix it is `https://{name}.cachix.org`"),
+        (_, Some((scheme, _))) if is_scheme(&scheme.to_ascii_lowercase()) => {
+            format!("the scheme in lower case: `{}`", scheme.to_ascii_lowercase())
+        }
+        (_, None) if host.trim_matches('.').contains('.') && is_word(host) => {
+            format!("did you mean `https://{shown}`?")
+        }
+        _ => "expected `https://…`, `file:///…`, `s3://…`, `daemon`, …".to_owned(),
+    }
 }
 
 fn http(address: &str, rest: &str) -> Result<Access> {
@@ -156,9 +205,11 @@ fn http(address: &str, rest: &str) -> Result<Access> {
             Ok(basic(&decoded(name)?, &decoded(password)?))
         })
         .transpose()?;
-    let path = path.split('#').next().unwrap_or_default().trim_end_matches('/');
-    let address = format!("{scheme}{host}{path}");
-    address.parse::<ureq::http::Uri>().ok().context("it is malformed")?;
+    ensure!(!rest.contains('#'), "a `#` means nothing in it (in a folder's name it is `%23`)");
+    let address = format!("{scheme}{host}{}", path.trim_end_matches('/'));
+    let uri: ureq::http::Uri = address.parse().ok().context("it is malformed")?;
+    let has_port = host.len() > uri.host().map_or(0, str::len);
+    ensure!(!has_port || uri.port_u16().is_some_and(|port| port > 0), "its port is no number from 1 to 65535");
     Ok(Access::Http { address, authorization })
 }
 
@@ -255,8 +306,49 @@ mod tests {
             "file:///%zz",
             &long,
             "1x://y",
+            "https://h:99999",
+            "https://h:0",
+            "https://h:$PORT/x",
+            "https://h:",
+            "https://[::1",
+            "https://[::1]:x",
+            "https://h/x#y",
+            "s3://",
+            "HTTPS://h",
         ] {
             assert!(StoreUrl::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_store_is_told_with_what_to_write() {
+        for (text, words) in [
+            ("", "a store URL that is empty"),
+            ("https://a https://b", "give each URL by itself"),
+            (" https://a", "it has blanks"),
+            ("https://käse.example", "`xn--…`"),
+            ("https://a\"b", "`%22`"),
+            ("HTTPS://h", "the scheme in lower case: `https`"),
+            ("example.cachix.org", "did you mean `https://example.cachix.org`?"),
+            ("h.example/x", "did you mean `https://h.example/x`?"),
+            ("cachix:example", "it is `https://example.cachix.org`"),
+            ("cachix:../x", "expected `https://…`"),
+            ("attic:a:b", "expected `https://…`"),
+            ("..", "expected `https://…`"),
+            ("https://h:99999", "its port is no number from 1 to 65535"),
+            ("s3://?region=x", "names no bucket"),
+        ] {
+            let error = format!("{:#}", StoreUrl::parse(text).unwrap_err());
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_key_in_the_place_of_a_url_is_not_shown() {
+        for bytes in [32, 64] {
+            let key = STANDARD.encode(vec![7; bytes]);
+            let error = StoreUrl::parse(&format!("test-1:{key}")).unwrap_err().to_string();
+            assert!(error.contains("`--trusted-public-key`") && !error.contains(&key[..10]), "{error}");
         }
     }
 }
