@@ -126,3 +126,30 @@ fn what_an_unsigned_cache_has_counts_only_where_it_is_trusted() {
         assert!(nars(&server) > 0, "{:?}", server.log());
     }
 }
+
+/// What jobs have handed on through a cache is there for the next pipeline, which builds nothing of it.
+#[test]
+fn what_was_handed_on_through_a_cache_is_not_built_again() {
+    for nix in every_nix() {
+        for in_file in [true, false] {
+            let mut project = Project::new("examples/hermetic", &nix);
+            let own = WritableCache::new();
+            let rest = format!("--handoff cache --reuse off --signing-public-key {}", public());
+            project.variables = vec![("NIXDAG_SIGNING_KEY".into(), SECRET.into())];
+            project.arguments = if in_file {
+                let settings = project.checkout.path().join("nixdag.yml");
+                let text = fs::read_to_string(&settings).unwrap();
+                fs::write(settings, format!("cache: {}\n{text}", own.url())).unwrap();
+                rest
+            } else {
+                format!("{rest} --cache {}", own.url())
+            };
+            let (jobs, built, said) = run(&project, 1);
+            assert_eq!((jobs.len(), built), (4, 4), "{said}");
+            // A cache that nobody has pushed to yet is nothing to warn of.
+            assert!(!said.contains("warning: "), "{said}");
+            let (jobs, built, said) = run(&project, 2);
+            assert_eq!((jobs.as_slice(), built), (&[] as &[String], 0), "{said}");
+        }
+    }
+}

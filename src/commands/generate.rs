@@ -18,7 +18,7 @@ use crate::provider::{
     circleci::{BundleReference, HandOff, Options, Reuse, merge, releases},
 };
 use crate::secret::Secret;
-use crate::settings::{Delivery, Settings, downloads};
+use crate::settings::{Available, Delivery, Settings, downloads};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let mut settings = Settings::new(&args.planning)?;
@@ -26,7 +26,12 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     trust_own_key(&mut delivery)?;
     settings.handoff = Some(match &delivery.handoff {
         HandOff::Workspace => HandOffKind::Workspace,
-        HandOff::Cache(_) => HandOffKind::Cache,
+        HandOff::Cache(url) => {
+            if let Available::Caches(caches) = &mut settings.available {
+                caches.ask_hand_off(url, &delivery.signing.public_keys)?;
+            }
+            HandOffKind::Cache
+        }
     });
     let plan = stages::plan(&settings, &[])?.plan;
     let mut additions = settings.additions(args)?;

@@ -64,6 +64,8 @@ pub struct Substituter {
 pub enum Origin {
     /// A flag or `nixdag.yml`: it is meant for the jobs too.
     Named,
+    /// The same; jobs push to it what they hand on, so that it may be no cache yet.
+    HandOff,
     /// The Nix configuration of this machine, which the machines of the jobs do not have.
     Machine,
 }
@@ -183,12 +185,12 @@ impl Caches {
         let mut reliance = Reliance::default();
         let mut keys: Vec<&PublicKey> = self.named_keys.iter().collect();
         let opened =
-            self.caches.iter().filter(|cache| cache.substituter.origin == Origin::Named || cache.health.found() > 0);
+            self.caches.iter().filter(|cache| cache.substituter.origin != Origin::Machine || cache.health.found() > 0);
         for cache in opened.clone() {
             let used = cache.keys_used();
             keys.extend(self.keys.iter().filter(|key| used.contains(key.name())));
         }
-        let down = self.left_out.iter().filter(|left| left.substituter.origin == Origin::Named && !left.for_good);
+        let down = self.left_out.iter().filter(|left| left.substituter.origin != Origin::Machine && !left.for_good);
         for substituter in opened.map(|cache| &cache.substituter).chain(down.map(|left| &left.substituter)) {
             let is_standard = substituter.url.host() == Some(NIXOS_HOST) && substituter.token_variable.is_none();
             if !is_standard {

@@ -53,11 +53,8 @@ impl CacheSettings {
         if !flags.substituter.is_empty() {
             let named = flags.substituter.iter().map(|url| named(url).context("`--substituter`"));
             substituters = named.collect::<Result<_>>()?;
-        } else if let Some(url) = file.cache.as_deref().filter(|_| evaluates) {
-            // Where jobs push to, there their results are.
-            substituters.push(named(url).context("`cache` in nixdag.yml")?);
         }
-        Ok(Self {
+        let mut settings = Self {
             substituters,
             keys: keys.into_iter().collect(),
             evaluates,
@@ -66,7 +63,23 @@ impl CacheSettings {
             required: flags.require_caches,
             timeout: flags.cache_timeout.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
             connections: flags.cache_connections.map_or(DEFAULT_CONNECTIONS, |number| number as usize),
-        })
+        };
+        if let Some(url) = file.cache.as_deref() {
+            let keys = file.signing_public_keys.iter().flat_map(|list| &list.0).map(|key| key.0.clone());
+            settings.ask_hand_off(url, &keys.collect()).context("`cache` in nixdag.yml")?;
+        }
+        Ok(settings)
+    }
+
+    /// Has the store asked that jobs hand on through, and no other such store: where they push to, there their results are, signed with
+    /// these keys. Without a flake nobody but those who are named is asked.
+    pub fn ask_hand_off(&mut self, url: &str, keys: &PublicKeys) -> Result<()> {
+        if self.evaluates {
+            self.substituters.retain(|substituter| substituter.origin != Origin::HandOff);
+            self.substituters.push(Substituter { origin: Origin::HandOff, ..named(url)? });
+            self.keys = self.keys.iter().chain(keys.iter()).cloned().collect();
+        }
+        Ok(())
     }
 
     /// True where nobody is to be asked.

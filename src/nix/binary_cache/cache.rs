@@ -14,7 +14,7 @@ use super::remote::{Client, Remote, Reply, Secret};
 use super::store_url::Access;
 use super::through_nix::ThroughNix;
 use super::trouble::Trouble;
-use super::{Caches, Substituter};
+use super::{Caches, Origin, Substituter};
 use crate::http;
 use crate::nix::narinfo::{self, NarInfo};
 use crate::nix::store_path::HASH_LEN;
@@ -68,14 +68,15 @@ impl Cache {
     ) -> Result<Self, Box<LeftOut>> {
         let health = Health::default();
         let opened = match (&substituter.url.access, client) {
-            (Access::Folder(dir), _) => open_folder(dir),
+            (Access::Folder(dir), _) => open_folder(dir, substituter.origin),
             (Access::ThroughNix, _) => match ThroughNix::new(substituter.url.text()) {
                 Ok(store) => Ok((Reader::ThroughNix(Box::new(store)), None)),
                 Err(error) => Err((format!("{error:#}"), false)),
             },
             (Access::Http { address, .. }, Ok(client)) => {
                 authorization(&substituter, netrc).map_err(|why| (why, false)).and_then(|authorization| {
-                    open_remote(Remote { address: address.clone(), authorization }, client, &health)
+                    let remote = Remote { address: address.clone(), authorization };
+                    open_remote(remote, client, &health, substituter.origin)
                 })
             }
             (Access::Http { .. }, Err(why)) => Err((why.unwrap_or("no HTTP").to_owned(), false)),
@@ -212,7 +213,7 @@ fn attempt<T>(health: &Health, mut once: impl FnMut() -> Result<T, Trouble>) -> 
 /// A reader and what the cache says about itself, or why there is none and whether that is for good.
 type Opened = Result<(Reader, Option<CacheInfo>), (String, bool)>;
 
-fn open_remote(remote: Remote, client: &Client, health: &Health) -> Opened {
+fn open_remote(remote: Remote, client: &Client, health: &Health, origin: Origin) -> Opened {
     let info = attempt(health, || match client.get(&remote, "nix-cache-info", cache_info::MAX_SIZE)? {
         Reply::Whole(text) => Ok(Ok(text)),
         Reply::Absent(status) => Ok(Err(status)),
@@ -222,6 +223,8 @@ fn open_remote(remote: Remote, client: &Client, health: &Health) -> Opened {
             Ok(info) => Ok((Reader::Remote(remote), Some(info))),
             Err(error) => Err((format!("{error:#}"), true)),
         },
+        // Nobody has pushed to it yet.
+        Ok(Err(404)) if origin == Origin::HandOff => Ok((Reader::Remote(remote), None)),
         Ok(Err(status @ 403)) => Err((format!("status {status} (does it want a password or a token?)"), false)),
         Ok(Err(status)) => Err((format!("it has no `nix-cache-info` (status {status}): it is no binary cache"), true)),
         Err(Trouble::Status(401)) => Err(("status 401 (it wants a password or a token)".to_owned(), false)),
@@ -229,8 +232,9 @@ fn open_remote(remote: Remote, client: &Client, health: &Health) -> Opened {
     }
 }
 
-fn open_folder(dir: &Path) -> Opened {
-    if !dir.is_dir() {
+fn open_folder(dir: &Path, origin: Origin) -> Opened {
+    let may_come = origin == Origin::HandOff && !dir.exists();
+    if !dir.is_dir() && !may_come {
         return Err(("there is no such folder".to_owned(), false));
     }
     match read(&dir.join("nix-cache-info"), cache_info::MAX_SIZE) {
