@@ -39,7 +39,7 @@ fn problem(rows: &[Row]) -> Problem {
         system: vec![0; rows.len()],
         portable: vec![false; rows.len()],
         floating: vec![false; rows.len()],
-        name_rank: (0..rows.len() as u32).collect(),
+        name_hash: (0..rows.len() as u64).collect(),
     }
 }
 

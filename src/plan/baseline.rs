@@ -298,7 +298,7 @@ mod tests {
             system: vec![ANY_SYSTEM; count],
             portable: vec![false; count],
             floating: vec![false; count],
-            name_rank: vec![0; count],
+            name_hash: vec![0; count],
         }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use super::estimate::CostModel;
+use super::partition::zero::mix;
 use super::placement::Placements;
 use super::problem::{ANY_SYSTEM, Adjacency, Node, Problem, System};
 use super::{Estimate, EstimateSource};
@@ -60,18 +61,6 @@ impl NeededGraph {
             .enumerate()
             .map(|(node, &id)| graph.node(id).fixed_output || graph.node(id).prefer_local_build || fast(node))
             .collect();
-        // The graph's order breaks ties by name, so sorting by name again is cheap.
-        let mut by_name: Vec<Node> = (0..drvs.len() as Node).collect();
-        by_name.sort_by_key(|&node| graph.node(drvs[node as usize]).name());
-        let mut name_rank = vec![0; drvs.len()];
-        let mut rank = 0;
-        for (position, &node) in by_name.iter().enumerate() {
-            let name = |node: Node| graph.node(drvs[node as usize]).name();
-            if position > 0 && name(by_name[position - 1]) != name(node) {
-                rank = position as u32;
-            }
-            name_rank[node as usize] = rank;
-        }
         let problem = Problem {
             consumers: inputs.reversed(),
             inputs,
@@ -81,10 +70,14 @@ impl NeededGraph {
             system,
             portable: portable(graph, &drvs, &number, placements),
             floating: drvs.iter().map(|&id| graph.node(id).is_floating()).collect(),
-            name_rank,
+            name_hash: drvs.iter().map(|&id| hash(graph.node(id).name())).collect(),
         };
         Self { problem, drvs, estimates }
     }
+}
+
+fn hash(name: &str) -> u64 {
+    name.bytes().fold(0, |hash, byte| mix(hash ^ u64::from(byte)))
 }
 
 /// The nodes that each of their consumers can build too: a cheap one, of the same system, that needs nothing special, and whose cheap

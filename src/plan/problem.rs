@@ -99,9 +99,8 @@ pub struct Problem {
     /// True for a derivation whose output paths nobody knows before it is built (content-addressed, dynamic):
     /// it stays in one job with its consumers of the same system.
     pub floating: Vec<bool>,
-    /// Rank of the node's name among all names, equal for equal names: breaks ties the same way from pipeline to pipeline
-    /// (a node's number follows from paths, and a path changes with every input).
-    pub name_rank: Vec<u32>,
+    /// A hash of the node's name, the same from pipeline to pipeline (a node's number follows from paths, and a path changes with every input): the seed of what is drawn for it.
+    pub name_hash: Vec<u64>,
 }
 
 impl Problem {

@@ -19,7 +19,7 @@ fn fan_in(targets: usize) -> Problem {
         system: vec![0; nodes],
         floating: vec![false; nodes],
         portable: vec![false; nodes],
-        name_rank: vec![0; nodes],
+        name_hash: vec![0; nodes],
     }
 }
 

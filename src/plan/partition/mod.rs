@@ -16,6 +16,7 @@
 //! 5. [`portfolio`]: all the plans that came up, and two plain ones (a job a unit; a job a target that owns what no earlier one does), are
 //!    run on paper with the provider's concurrency; the objective chooses.
 //!    All this happens for each connected part of the graph by itself ([`parts`]).
+//!    Where durations are guesses and the plan is to be tight, this is done with several reserves, and [`guesses`] chooses by what the plans are worth with other durations.
 //! 6. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
 //!
 //! Graphs of more than some 16,000 units and edges are not searched unless `--effort` asks for it: [`rounds`] makes a few plans in one go, and the shortest one's jobs are
@@ -29,6 +30,7 @@
 
 pub mod contract;
 pub mod fit;
+mod guesses;
 mod job_sets;
 pub mod jobs;
 mod layer_merges;

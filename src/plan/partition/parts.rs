@@ -93,7 +93,7 @@ impl Part {
             system: nodes.iter().map(|node| whole.system[at(node)]).collect(),
             floating: nodes.iter().map(|node| whole.floating[at(node)]).collect(),
             portable: nodes.iter().map(|node| whole.portable[at(node)]).collect(),
-            name_rank: nodes.iter().map(|node| whole.name_rank[at(node)]).collect(),
+            name_hash: nodes.iter().map(|node| whole.name_hash[at(node)]).collect(),
         };
         // Any member's number can name a group.
         let group: Vec<u32> = nodes

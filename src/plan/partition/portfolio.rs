@@ -3,6 +3,7 @@
 //! In: what does not change during a search ([`Ground`]). Out: [`Choice`], the jobs of the best plan and what is known about it. Each plan is run
 //! on paper, with the provider's concurrency, before it is compared.
 
+use super::guesses;
 use super::jobs::{Ground, Job, Jobs};
 use super::rounds::in_rounds;
 use super::schedule::Scheduler;
@@ -34,7 +35,9 @@ const ALL_ROUNDS: usize = 128;
 struct Rounds {
     /// Orders in which critical edges are tried.
     starts: u64,
-    /// Rounds that shorten each of the best two starts.
+    /// Best starts that are shortened.
+    shortened: usize,
+    /// Rounds that shorten each of these.
     shorten: u32,
     /// Starts that are merged under the deadline.
     merged: usize,
@@ -43,14 +46,16 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn new(ground: &Ground) -> Self {
+    /// Rounds for so many plans to choose from.
+    fn new(ground: &Ground, plans: usize) -> Self {
         let size = (ground.units.len() + ground.units.inputs.edges()).next_power_of_two() as f64;
         let scaled = |per_size: f64, most: f64| (per_size / size).min(most) * f64::from(ground.options.effort.0);
         Self {
-            starts: (scaled(160_000.0, worth(ground, 10).into()) as u64).max(1),
+            starts: (scaled(110_000.0, worth(ground, 10).into()) as u64).max(1),
+            shortened: (scaled(30_000.0, 2.0) as usize).max(1),
             shorten: scaled(400_000.0, worth(ground, 70).into()) as u32,
-            merged: (scaled(65_000.0, worth(ground, 5).into()) as usize).max(1),
-            refill: scaled(900_000.0, worth(ground, 170).into()) as u32,
+            merged: (scaled(48_000.0, worth(ground, 5).into()) as usize / plans).max(1),
+            refill: scaled(900_000.0, worth(ground, 170).into()) as u32 / plans as u32,
         }
     }
 }
@@ -71,6 +76,8 @@ pub struct Choice {
     pub layers: u64,
     /// The deadline it was merged under, without limits of concurrency, milliseconds.
     pub deadline: Millis,
+    /// The reserve that merging kept, in build times of a job.
+    pub reserve: f64,
     /// Elementary steps that making it took.
     pub steps: u64,
 }
@@ -86,27 +93,34 @@ pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
         let choice = in_one_go(ground);
         return (choice.clone(), choice.jobs);
     }
-    let rounds = Rounds::new(ground);
+    let reserves = ground.options.reserves();
+    let rounds = Rounds::new(ground, reserves.len());
     let effort = u64::from(ground.options.effort.0.max(1));
     let mut tools = Tools::new(ground, MOST_STEPS * effort);
     let single = Jobs::singletons(ground, &mut tools.scheduler);
     let mut starts = zeroed(&mut tools, &single, rounds.starts);
-    for (index, (makespan, jobs)) in starts.iter_mut().take(2).enumerate() {
+    for (index, (makespan, jobs)) in starts.iter_mut().take(rounds.shortened).enumerate() {
         let rounds = (10 * jobs.count() as u32).min(rounds.shorten);
         *makespan = shorten(&mut tools, jobs, rounds, index as u64, 0);
     }
     starts.sort_by_key(|start| start.0);
     let in_rounds = if tools.steps.exhausted() { made_in_rounds(&mut tools, &single, &[4, 8, 16]) } else { Vec::new() };
+    let mut plain = in_rounds;
+    plain.push(judged(ground, single, 0));
+    plain.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, 0)));
+    let plans = reserves.iter().map(|&reserve| merged(&mut tools, &starts, &plain, &rounds, reserve)).collect();
+    (guesses::sturdiest(ground, plans), starts.swap_remove(0).1)
+}
+
+/// The best plan for the objective that merging the starts with this reserve gives.
+fn merged(tools: &mut Tools, starts: &[(Millis, Jobs)], plain: &[Choice], rounds: &Rounds, reserve: f64) -> Choice {
+    let ground = tools.ground;
+    let effort = u64::from(ground.options.effort.0.max(1));
     // Where the work keeps all machines busy for longer than the longest path takes, haste on a path gains nothing.
     let shortest = starts[0].0.max(lower_bound(ground.problem, ground.model));
-    let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
     let factor = factor(ground.options.objective);
-
-    let mut choices = in_rounds;
-    choices.push(judged(ground, single, shortest));
-    choices.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, shortest)));
-    let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
-    let mut add = |tools: &mut Tools, jobs: &Jobs, factor: f64, thrift: i64| {
+    let mut choices = plain.to_vec();
+    let mut add = |jobs: &Jobs, factor: f64, thrift: i64| {
         let deadline = ((shortest as f64 * factor) as Millis).max(shortest).max(ground.floor);
         let mut jobs = jobs.clone();
         tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
@@ -118,31 +132,31 @@ pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
         if *makespan > ((shortest as f64 * factor) as Millis).max(ground.floor) {
             break;
         }
-        add(&mut tools, jobs, factor, 4);
+        add(jobs, factor, 4);
         if several {
-            add(&mut tools, jobs, factor, 1);
+            add(jobs, factor, 1);
         }
         if several && index == 0 {
             // The shortest tells how long the plan may be.
-            add(&mut tools, jobs, 1.0, 4);
+            add(jobs, 1.0, 4);
         }
     }
-    let most = longest_allowed(&choices, plain, ground);
-    let best = best(choices, most);
+    let plainest = plain.iter().map(|choice| choice.makespan).min().unwrap_or(0);
+    let most = longest_allowed(&choices, plainest, ground);
+    let best = Choice { reserve, ..best(choices, most) };
     let mut jobs = best.jobs.clone();
     if best.deadline < jobs.measure(ground).1 {
-        return (Choice { steps: tools.steps.spent(), ..best }, starts.swap_remove(0).1);
+        return Choice { steps: tools.steps.spent(), ..best };
     }
     tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
     // Jobs that may take twice as long are twice as large, and take longer to look at.
     let rounds = (20 * jobs.count() as u32).min((f64::from(rounds.refill) / factor) as u32);
     for (part, rounds) in shares(ground, rounds) {
-        refill(&mut tools, &mut jobs, best.deadline, reserve, rounds, 17, part);
+        refill(tools, &mut jobs, best.deadline, reserve, rounds, 17, part);
     }
-    let refilled = judged(ground, jobs, best.deadline);
+    let refilled = Choice { reserve, ..judged(ground, jobs, best.deadline) };
     let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
-    let choice = Choice { steps: tools.steps.spent(), ..if better { refilled } else { best } };
-    (choice, starts.swap_remove(0).1)
+    Choice { steps: tools.steps.spent(), ..if better { refilled } else { best } }
 }
 
 /// True for graphs that would be searched for longer than anybody wants to wait unless asked for.
@@ -176,7 +190,8 @@ fn in_one_go(ground: &Ground) -> Choice {
             Objective::Cost => makespan / 2 * 3,
         }
         .max(ground.floor);
-        let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
+        let reserves = ground.options.reserves();
+        let reserve = reserves[reserves.len() / 2];
         let mut tools = Tools { ground, steps: Steps::new(GIANT_STEPS), ..tools };
         merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
         choices.push(Choice { steps: tools.steps.spent(), ..judged(ground, jobs, deadline) });
@@ -256,7 +271,7 @@ pub fn judged(ground: &Ground, jobs: Jobs, deadline: Millis) -> Choice {
         layers: simulation.layers,
         deadline,
         jobs,
-        steps: 0,
+        ..Choice::default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::zero::mix;
 use super::*;
 use crate::plan::model::Objective;
 use crate::plan::problem::Adjacency;
@@ -31,7 +32,7 @@ fn problem(added: usize) -> Problem {
         system: vec![0; nodes],
         floating: vec![false; nodes],
         portable: vec![false; nodes],
-        name_rank: vec![0; nodes],
+        name_hash: (0..nodes).map(|node| mix(node.wrapping_sub(added) as u64)).collect(),
     }
 }
 
