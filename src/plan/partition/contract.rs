@@ -16,11 +16,23 @@ const MOST_COPIES: usize = 256;
 
 /// Units of a problem; notes say which wish of the problem could not be met.
 pub fn contract(problem: &Problem, model: &Model) -> (Units, Vec<String>) {
+    contract_with(problem, |floating| choose_groups(problem, model, floating), model)
+}
+
+/// Units of a problem in which nothing is co-located: one a derivation, but for floating ones.
+pub fn separate(problem: &Problem, model: &Model) -> Units {
+    contract_with(problem, |floating| (floating.to_vec(), Vec::new()), model).0
+}
+
+/// The group of each node, and each input that a hub has owned, with its hub.
+type Grouping = (Vec<u32>, Vec<(Node, Node)>);
+
+fn contract_with(problem: &Problem, choose: impl Fn(&[u32]) -> Grouping, model: &Model) -> (Units, Vec<String>) {
     let mut notes = Vec::new();
     let mut relaxed = vec![false; problem.len()];
     loop {
         let floating = group_floating(problem, &relaxed);
-        let (mut group, hub_inputs) = choose_groups(problem, model, &floating);
+        let (mut group, hub_inputs) = choose(&floating);
         let cycle = match Units::new(problem, &group) {
             Ok(units) if hub_inputs.is_empty() => return (units, notes),
             Ok(units) => {
@@ -126,7 +138,7 @@ fn most_cheap_time(model: &Model) -> Millis {
 }
 
 /// The group of each node, [`CO_LOCATED`] for those that ride along; and, with its hub, each input that a hub has owned.
-fn choose_groups(problem: &Problem, model: &Model, floating: &[u32]) -> (Vec<u32>, Vec<(Node, Node)>) {
+fn choose_groups(problem: &Problem, model: &Model, floating: &[u32]) -> Grouping {
     let nodes = problem.len();
     let mut members = vec![0u32; nodes];
     for &own in floating {

@@ -54,7 +54,7 @@ pub mod sweep;
 pub mod units;
 pub mod zero;
 
-use super::model::{Granularity, Model, Options};
+use super::model::{Granularity, Model, Objective, Options};
 use super::problem::{JobNodes, Node, Partition, Problem};
 use jobs::{Ground, Jobs};
 use portfolio::Choice;
@@ -103,8 +103,30 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
     } else {
         parts::in_parts(&ground, search)
     };
+    let tight = options.objective == Objective::Time && options.granularity != Granularity::Single;
+    if tight && !portfolio::is_giant(&ground) {
+        let separate = contract::separate(problem, model);
+        let bare = Ground { units: &separate, ..ground };
+        if let Some(mut shorter) = at_most_a_job_a_derivation(&ground, &bare, &jobs) {
+            notes.extend(fit_limits(&bare, &mut shorter));
+            return Plan { partition: written(problem, &separate, &shorter), notes };
+        }
+    }
     notes.extend(fit_limits(&ground, &mut jobs));
     Plan { partition: written(problem, &units, &jobs), notes }
+}
+
+/// Jobs without co-location where these take longer than a job a derivation would. What rides along with a derivation on the longest path makes it longer, by seconds.
+fn at_most_a_job_a_derivation(ground: &Ground, bare: &Ground, jobs: &Jobs) -> Option<Jobs> {
+    let single = Jobs::singletons(bare, &mut Scheduler::new(ground.problem));
+    let most = portfolio::judged(bare, single.clone(), 0).makespan;
+    if portfolio::judged(ground, jobs.clone(), 0).makespan <= most {
+        return None;
+    }
+    let found = parts::in_parts(bare, search);
+    // Parts that were planned each for itself may wait for each other's machines.
+    let short = portfolio::judged(bare, found.clone(), 0).makespan <= most;
+    Some(if short { found } else { single })
 }
 
 /// The best plan for one part of the graph.

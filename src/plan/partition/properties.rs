@@ -297,7 +297,7 @@ fn executed(problem: &Problem, model: &Model, jobs: Vec<(Vec<Node>, Vec<Node>)>)
 }
 
 /// Two comparisons hold on graphs of one system without limits and with a start-up worth saving, where the simpler plan is run with the same list schedule: under
-/// `time` the makespan is no longer than that of *per derivation*, but for the hundredth that this objective gives away; under `cost` the job time is
+/// `time` the makespan is no longer than that of *per derivation*; under `cost` the job time is
 /// no more than *ordered*'s. Neither *ordered*'s makespan nor *flat*'s is a bound: both build the same derivation on several machines at once, where a plan
 /// without repeats has to wait for the one that owns it (a few random graphs in a thousand show it).
 #[test]
@@ -317,7 +317,7 @@ fn no_plan_is_worse_than_simpler_ones() {
         let alone = (0..problem.len() as Node).map(|node| (vec![node], problem.inputs.of(node).to_vec())).collect();
         let per_derivation = executed(&problem, &model, alone);
         let (time, cost) = (planned(Objective::Time), planned(Objective::Cost));
-        assert!(time.makespan * 100 <= per_derivation.0 * 101, "seed {seed}: {} s", time.makespan / 1000);
+        assert!(time.makespan <= per_derivation.0, "seed {seed}: {} s", time.makespan / 1000);
         assert!(cost.job_time <= ordered.1, "seed {seed}: {} s", cost.job_time / 1000);
     }
 }
