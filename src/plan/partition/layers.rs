@@ -45,6 +45,7 @@ pub fn search(ground: &Ground) -> Choice {
     };
     let mut best = better(ground, &first, first.clone(), merge(&first.jobs, 0));
     let mut last = best.clone();
+    let path = longest_path(ground, &first.jobs);
     let improved = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
     let rounds = worth(ground, ROUNDS) * ground.options.effort.0;
     for round in 0..2 * rounds {
@@ -58,7 +59,7 @@ pub fn search(ground: &Ground) -> Choice {
         let told = Ground { attach: &attach, ..*ground };
         // The shorter the deadline, the more jobs and layers: the first rounds are content with little.
         let share = if round < rounds { SHARES[round as usize % SHARES.len()] } else { 0.998 };
-        let deadline = (first.makespan as f64 * share) as Millis;
+        let deadline = (path as f64 * share) as Millis;
         let from = if round == 1 { &shortest } else { &last.jobs };
         let found = merge(&searched(&told, from, deadline, reserve, round.into()), deadline);
         last = better(ground, &first, best.clone(), found.clone());
@@ -86,6 +87,13 @@ fn searched(ground: &Ground, from: &Jobs, deadline: Millis, reserve: f64, round:
 fn told(ground: &Ground, scheduler: &mut Scheduler, jobs: &Jobs) -> Jobs {
     let owner: Vec<u32> = jobs.of_unit.iter().map(|&job| jobs.list[job as usize].units[0]).collect();
     Jobs::from_owners(ground, scheduler, &owner)
+}
+
+/// The longest path through a plan, layers counted, without limits of concurrency, milliseconds: what deadlines of merges refer to.
+fn longest_path(ground: &Ground, jobs: &Jobs) -> Millis {
+    let attach = attachments(ground, jobs);
+    let ground = Ground { attach: &attach, ..*ground };
+    told(&ground, &mut Scheduler::new(ground.problem), jobs).measure(&ground).1
 }
 
 /// The plan that is better for the objective, the first of equals. A plan that is neither faster than `first` nor has fewer layers is not worth being another one.
