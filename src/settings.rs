@@ -292,20 +292,20 @@ impl Settings {
     fn push(&self, flags: &cli::PushArgs) -> Result<Push> {
         let file = &self.file;
         let destinations = match flags.push.as_slice() {
-            [] => file.push.clone().unwrap_or_default().0,
+            [] => file.push.iter().flat_map(|list| &list.0).map(|entry| entry.0.clone()).collect(),
             given => given.iter().map(|text| Destination::parse(text)).collect::<Result<_>>().context("`--push`")?,
         };
         let credentials = match flags.push_credential.as_slice() {
-            [] => {
-                file.push_credentials.iter().flat_map(|list| &list.0).map(|name| VariableName::parse(&name.0)).collect()
+            [] => file.push_credentials.iter().flat_map(|list| &list.0).map(|name| name.0.clone()).collect(),
+            given => {
+                let named = given.iter().map(|name| VariableName::parse(name));
+                named.collect::<Result<_>>().context("`--push-credential`")?
             }
-            given => given.iter().map(|name| VariableName::parse(name)).collect::<Result<_>>(),
         };
         let on_failure = match (flags.push_failure, file.push_failure.map(|choice| choice.0)) {
             (Some(cli::PushFailure::Fail), _) | (None, Some(PushFailureNames::Fail)) => OnPushFailure::Fail,
             (Some(cli::PushFailure::Warn), _) | (None, Some(PushFailureNames::Warn) | None) => OnPushFailure::Warn,
         };
-        let credentials = credentials.context("`--push-credential`, or `push_credentials` in nixdag.yml")?;
         Ok(Push { destinations, credentials, on_failure })
     }
 
@@ -313,8 +313,9 @@ impl Settings {
         let keys = self.file.signing_public_keys.iter().flat_map(|list| &list.0).map(|key| key.0.clone());
         let variable = match &flags.signing_key_variable {
             Some(name) => VariableName::of_signing_key(Some(name)).context("`--signing-key-variable`")?,
-            None => VariableName::of_signing_key(self.file.signing_key_variable.as_deref())
-                .context("`signing_key_variable` in nixdag.yml")?,
+            None => {
+                self.file.signing_key_variable.as_ref().map_or_else(VariableName::signing_key, |name| name.0.clone())
+            }
         };
         let public_keys = match flags.signing_public_key.as_slice() {
             [] => keys.collect(),

@@ -329,7 +329,7 @@ fn settings_name_caches_with_their_keys_priorities_and_tokens() {
 
     for (text, words) in [
         ("caches: [\"https://user:s3cret@host\"]", "comes with a user"),
-        ("caches: [{url: \"https://h\", token_variable: \"s3cret token\"}]", "never a token itself"),
+        ("caches: [{url: \"https://h\", token_variable: \"s3cret token\"}]", "give the variable's name, not its value"),
         ("caches: [{public_key: \"a:b\"}]", "public key"),
         ("caches: [{priority: 1}]", "a cache has no `url`"),
         ("caches: [{url: \"https://h?priority=2\", priority: 1}]", "`priority` in its URL too"),

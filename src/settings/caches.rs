@@ -3,20 +3,18 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::file::SettingsFile;
 use super::schema::Schema;
-use super::words::{Number, Words};
-use super::yaml::{Expected, mapping};
+use super::words::{Number, One, Words};
+use super::yaml::{Expected, mapping, text_or_mapping};
 use crate::cli::CacheArgs;
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::binary_cache::{DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT, Origin, Substituter};
 use crate::nix::signature::{PublicKey, PublicKeys};
-use crate::plan::final_job::is_variable;
+use crate::secret::VariableName;
 
 /// What planning is told about caches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +120,7 @@ struct CacheMapping {
     public_key: Option<Words<PublicKey>>,
     trusted: Option<bool>,
     priority: Option<Number<0, { u32::MAX }>>,
-    token_variable: Option<String>,
+    token_variable: Option<One<VariableName>>,
 }
 
 mapping!(CacheMapping, "a mapping with `url`", {
@@ -150,39 +148,21 @@ impl CacheMapping {
             );
             substituter.url = StoreUrl::parse(&substituter.url.with(key, &value))?;
         }
-        if let Some(name) = &self.token_variable {
-            ensure!(is_variable(name), "`token_variable` is the name of an environment variable, never a token itself");
+        if self.token_variable.is_some() {
             ensure!(
                 substituter.url.host().is_some(),
                 "cache `{}`: only caches over HTTP take a token",
                 substituter.url
             );
         }
-        substituter.token_variable = self.token_variable;
+        substituter.token_variable = self.token_variable.map(|name| name.0.to_string());
         Ok(CacheEntry { substituter, keys: self.public_key.map(|keys| keys.0).unwrap_or_default() })
     }
 }
 
 impl<'de> Deserialize<'de> for CacheEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = CacheEntry;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-                f.write_str("the URL of a cache, or a mapping with `url`")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<CacheEntry, E> {
-                let entry = named(text).map(|substituter| CacheEntry { substituter, keys: Vec::new() });
-                entry.map_err(|error| E::custom(format!("{error:#}")))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CacheEntry, A::Error> {
-                let mapping = CacheMapping::deserialize(MapAccessDeserializer::new(map))?;
-                mapping.entry().map_err(|error| A::Error::custom(format!("{error:#}")))
-            }
-        }
-        deserializer.deserialize_any(Reader)
+        let of_url = |url: &str| Ok(Self { substituter: named(url)?, keys: Vec::new() });
+        text_or_mapping(deserializer, "the URL of a cache, or a mapping with `url`", of_url, CacheMapping::entry)
     }
 }

@@ -18,16 +18,17 @@ use super::costs::{CostsEntry, LimitsEntry};
 use super::evaluation::EvaluationEntry;
 use super::executor_entry::Executors;
 use super::final_entry::{FinalJobEntry, check_name};
-use super::push::PushList;
+use super::push::DestinationEntry;
 use super::rule_entry::RuleEntry;
 use super::schema::Schema;
 use super::words::{AttributePattern, ContextName, Count, One, Words};
-use super::yaml::{self, Choice, List, Scalar, Texts, mapping};
+use super::yaml::{self, Choice, List, OneOrMore, Texts, mapping};
 use crate::executor::Executor;
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::rules::{Condition, Rule};
+use crate::secret::VariableName;
 use crate::yaml::check_nesting;
 
 /// Where the file is looked for in a repository, in this order.
@@ -59,7 +60,7 @@ pub struct SettingsFile {
     /// `default_branch`
     pub default_branch: Option<String>,
     /// `signing_key_variable`
-    pub signing_key_variable: Option<String>,
+    pub signing_key_variable: Option<One<VariableName>>,
     /// `signing_public_keys`
     pub signing_public_keys: Option<List<One<PublicKey>>>,
     /// `base`
@@ -69,9 +70,9 @@ pub struct SettingsFile {
     /// `ignore`
     pub ignore: Option<FileGlobs>,
     /// `push`
-    pub push: Option<PushList>,
+    pub push: Option<OneOrMore<DestinationEntry>>,
     /// `push_credentials`
-    pub push_credentials: Option<List<Scalar>>,
+    pub push_credentials: Option<List<One<VariableName>>>,
     /// `push_failure`
     pub push_failure: Option<Choice<PushFailureNames>>,
     /// `concurrency`

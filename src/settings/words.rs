@@ -13,6 +13,7 @@ use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
 use crate::plan::final_job::{VARIABLE_PREFIX, is_variable};
 use crate::plan::options::is_context;
+use crate::secret::VariableName;
 
 /// Longest word, in bytes.
 const MAX_WORD: usize = 300;
@@ -180,6 +181,19 @@ impl Word for PublicKey {
 
 impl Expected for One<PublicKey> {
     const PLURAL: &'static str = "public keys";
+}
+
+impl Word for VariableName {
+    const EXPECTED: &'static str = "the name of an environment variable";
+    const REGEX: &'static str = "^[A-Za-z_][A-Za-z0-9_]*$";
+
+    fn read(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl Expected for One<VariableName> {
+    const PLURAL: &'static str = "names of environment variables";
 }
 
 /// A glob over derivation names, dots included.

@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 
 use anyhow::Result;
 use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::schema::Schema;
@@ -149,6 +150,70 @@ impl<T: Schema> Schema for List<T> {
     fn schema() -> Value {
         json!({ "type": "array", "items": T::schema() })
     }
+}
+
+/// A value, or a list of such.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneOrMore<T>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de> + Expected> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de> + Expected> Visitor<'de> for Reader<T> {
+            type Value = OneOrMore<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                write!(f, "one or a list of {}", T::PLURAL)
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMore<T>, E> {
+                Ok(OneOrMore(vec![T::deserialize(StrDeserializer::new(text))?]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneOrMore<T>, A::Error> {
+                Ok(OneOrMore(vec![T::deserialize(MapAccessDeserializer::new(map))?]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<OneOrMore<T>, A::Error> {
+                Ok(OneOrMore(List::deserialize(SeqAccessDeserializer::new(list))?.0))
+            }
+        }
+        deserializer.deserialize_any(Reader(PhantomData))
+    }
+}
+
+impl<T: Schema> Schema for OneOrMore<T> {
+    fn schema() -> Value {
+        let one = T::schema();
+        json!({ "anyOf": [one, { "type": "array", "items": one }] })
+    }
+}
+
+/// Reads a string or a mapping; what `of_text` and `of_mapping` complain about has its place named.
+pub fn text_or_mapping<'de, D: Deserializer<'de>, M: Deserialize<'de>, T>(
+    deserializer: D,
+    expected: &'static str,
+    of_text: fn(&str) -> Result<T>,
+    of_mapping: fn(M) -> Result<T>,
+) -> Result<T, D::Error> {
+    struct Reader<M, T>(&'static str, fn(&str) -> Result<T>, fn(M) -> Result<T>);
+    impl<'de, M: Deserialize<'de>, T> Visitor<'de> for Reader<M, T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            self.1(text).map_err(|error| E::custom(format!("{error:#}")))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            let mapping = M::deserialize(MapAccessDeserializer::new(map))?;
+            self.2(mapping).map_err(|error| de::Error::custom(format!("{error:#}")))
+        }
+    }
+    deserializer.deserialize_any(Reader(expected, of_text, of_mapping))
 }
 
 /// What messages call several of something.
