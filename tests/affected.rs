@@ -5,12 +5,12 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use assert_cmd::Command;
 use predicates::prelude::*;
 use serde_json::{Value, json};
-use support::{FreshNix, shown};
+use support::FreshNix;
 use tempfile::TempDir;
 
 /// Two recorded evaluations of a, b on a, c; in the second one b is another derivation.
@@ -151,20 +151,9 @@ fn final_jobs_keep_what_they_restore() {
     );
 }
 
-/// Runs a script with an empty store in an empty folder; `$nixdag` is the program under test, `$make` makes the repository.
+/// What a script prints in an empty folder, see [`FreshNix::script`].
 fn script(nix: &FreshNix, text: &str) -> String {
-    let folder = TempDir::new().unwrap();
-    let output = nix
-        .command("bash")
-        .args(["-euc", text])
-        .env("nixdag", env!("CARGO_BIN_EXE_nixdag"))
-        .env("make", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/affected-repository.sh"))
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", shown(&output));
-    String::from_utf8(output.stdout).unwrap()
+    nix.script(TempDir::new().unwrap().path(), text)
 }
 
 /// What a commit touches, beside the commit before.

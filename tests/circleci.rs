@@ -4,11 +4,12 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+#[path = "support/circleci_schema.rs"]
+mod circleci_schema;
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "support/plans.rs"]
 mod plans;
-
-use std::path::Path;
-use std::process::Command;
 
 use nixdag::executor::{Executor, Machine, NIX_IMAGE};
 use nixdag::nix::signature::PublicKeys;
@@ -91,29 +92,6 @@ fn invocations(config: &Value) -> Vec<(String, Value)> {
     jobs.iter().map(one).collect()
 }
 
-fn golden(name: &str, text: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
-    if std::env::var("NIXDAG_GOLDEN").as_deref() == Ok("write") {
-        std::fs::write(&file, text).unwrap();
-    }
-    let recorded = std::fs::read_to_string(&file).unwrap_or_default();
-    assert_eq!(text, recorded, "{name} differs (NIXDAG_GOLDEN=write writes it anew)");
-}
-
-/// Has CircleCI's own schema look at the text.
-fn assert_schema_accepts(text: &str) {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("config.yml");
-    std::fs::write(&file, text).unwrap();
-    let output = Command::new("check-jsonschema")
-        .args(["--builtin-schema", "vendor.circle-ci"])
-        .arg(&file)
-        .output()
-        .expect("`check-jsonschema` is missing: `tests/run.sh` installs it and puts it on PATH");
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{text}");
-}
-
 /// Results of earlier pipelines count with a signature, by a key with a name that is no plain word.
 fn signed() -> Options {
     let key = "it's/<<a:0yiKMLxc7nda+Jk68seX3/hXQq528DlE7mWJtwwIIgk=";
@@ -123,20 +101,20 @@ fn signed() -> Options {
 
 #[test]
 fn signed_results_are_written_as_recorded() {
-    golden("circleci-signed.yml", &generate(&diamond(), &signed()).unwrap());
+    golden::check("tests/golden/circleci-signed.yml", &generate(&diamond(), &signed()).unwrap());
     let error = generate(&diamond(), &Options { reuse: Reuse::Signed, ..options() }).unwrap_err();
     assert!(error.to_string().contains("need a public key"), "{error}");
 }
 
 #[test]
 fn a_diamond_is_written_as_recorded() {
-    golden("circleci-diamond.yml", &generate(&diamond(), &options()).unwrap());
+    golden::check("tests/golden/circleci-diamond.yml", &generate(&diamond(), &options()).unwrap());
 }
 
 #[test]
 fn every_kind_of_machine_is_written_as_recorded() {
     let (plan, options) = all_kinds();
-    golden("circleci-kinds.yml", &generate(&plan, &options).unwrap());
+    golden::check("tests/golden/circleci-kinds.yml", &generate(&plan, &options).unwrap());
 }
 
 #[test]
@@ -154,7 +132,7 @@ fn the_schema_accepts_what_is_generated() {
         (Plan::default(), Options::default()),
         (kinds, kinds_options),
     ] {
-        assert_schema_accepts(&generate(&plan, &options).unwrap());
+        circleci_schema::accepts(&generate(&plan, &options).unwrap());
     }
 }
 
@@ -162,7 +140,7 @@ fn the_schema_accepts_what_is_generated() {
 #[should_panic(expected = "does not match")]
 fn the_schema_that_is_asked_does_refuse() {
     let text = generate(&diamond(), &options()).unwrap();
-    assert_schema_accepts(&text.replace("build-docker", "build.docker"));
+    circleci_schema::accepts(&text.replace("build-docker", "build.docker"));
 }
 
 #[test]
@@ -217,7 +195,7 @@ fn hostile_names_reach_neither_templates_nor_shells() {
         hostile.iter().enumerate().map(|(at, name)| job(&format!("j{at}"), name, linux, &[])).collect();
     jobs.push(job("last", "last", linux, &(0..hostile.len() as u32).collect::<Vec<_>>()));
     let text = generate(&plan(jobs), &options()).unwrap();
-    assert_schema_accepts(&text);
+    circleci_schema::accepts(&text);
     assert!(!text.contains('\u{1b}') && !text.contains('\u{2028}'));
     let jobs = invocations(&read(&text));
     let shown = [

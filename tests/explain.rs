@@ -4,26 +4,17 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+#[path = "support/golden.rs"]
+mod golden;
 mod support;
 
 use std::fs;
-use std::path::Path;
 
 use assert_cmd::Command;
 use predicates::prelude::*;
 use serde_json::{Value, json};
-use support::{FreshNix, shown};
+use support::FreshNix;
 use tempfile::TempDir;
-
-fn golden(name: &str, text: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/explain").join(name);
-    if std::env::var("NIXDAG_GOLDEN").as_deref() == Ok("write") {
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, text).unwrap();
-    }
-    let recorded = fs::read_to_string(&file).unwrap_or_default();
-    assert_eq!(text, recorded, "{name} differs (NIXDAG_GOLDEN=write writes it anew)");
-}
 
 /// Commit, commit before, attribute.
 const EXPLAINED: [(&str, &str, &str); 9] = [
@@ -42,7 +33,7 @@ const EXPLAINED: [(&str, &str, &str); 9] = [
 fn explanations_name_what_changed() {
     for nix in FreshNix::every_version() {
         let folder = TempDir::new().unwrap();
-        let mut script = "$make; cd repository\n".to_owned();
+        let mut script = "set -o pipefail; $make; cd repository\n".to_owned();
         for (at, base, attribute) in EXPLAINED {
             // Machines and times are not what these texts are about; revisions hold the folder's path.
             script.push_str(&format!(
@@ -50,18 +41,12 @@ fn explanations_name_what_changed() {
                  | sed -e '/the job runs on/d' -e '/^  it builds/d' -e \"s/$(git rev-parse --short=12 {base})/<{base}>/\" > ../{at}.txt\n"
             ));
         }
-        let output = nix
-            .command("bash")
-            .args(["-euo", "pipefail", "-c", &script])
-            .env("nixdag", env!("CARGO_BIN_EXE_nixdag"))
-            .env("make", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/affected-repository.sh"))
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", shown(&output));
+        nix.script(folder.path(), &script);
         for (at, ..) in EXPLAINED {
-            golden(&format!("{at}.txt"), &fs::read_to_string(folder.path().join(format!("{at}.txt"))).unwrap());
+            golden::check(
+                &format!("tests/golden/explain/{at}.txt"),
+                &fs::read_to_string(folder.path().join(format!("{at}.txt"))).unwrap(),
+            );
         }
     }
 }

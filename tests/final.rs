@@ -6,9 +6,13 @@
 
 #[path = "support/circleci/mod.rs"]
 mod circleci;
+#[path = "support/circleci_schema.rs"]
+mod circleci_schema;
 #[allow(dead_code, reason = "each test file uses its part")]
 #[path = "support/contract.rs"]
 mod contract;
+#[path = "support/golden.rs"]
+mod golden;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -340,17 +344,8 @@ fn the_configuration_is_as_recorded() {
     // The program itself is in the bundle: its digest is another one with every change.
     let digest = fs::read_to_string(recorded.0.path().join("bundle.sha256")).unwrap();
     let text = text.replace(digest.trim(), &"0123456789abcdef".repeat(4));
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/circleci-final.yml");
-    if std::env::var("NIXDAG_GOLDEN").as_deref() == Ok("write") {
-        fs::write(&file, &text).unwrap();
-    }
-    assert_eq!(text, fs::read_to_string(&file).unwrap_or_default(), "NIXDAG_GOLDEN=write writes it anew");
-    let output = std::process::Command::new("check-jsonschema")
-        .args(["--builtin-schema", "vendor.circle-ci"])
-        .arg(&file)
-        .output()
-        .expect("`check-jsonschema` is missing: `tests/run.sh` installs it and puts it on PATH");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    golden::check("tests/golden/circleci-final.yml", &text);
+    circleci_schema::accepts(&text);
 }
 
 /// A repository with one of the examples, planned on a machine with an empty store; the continued pipeline.

@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+#[path = "support/circleci_schema.rs"]
+mod circleci_schema;
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "support/recorded.rs"]
 mod recorded;
 #[path = "support/mod.rs"]
@@ -207,10 +211,7 @@ fn the_configuration_says_it_where_circleci_allows_it() {
     assert_eq!(config["jobs"][&key]["steps"][0]["run"]["command"], "modprobe kvm \\<< x");
     assert_eq!(text.matches("context:").count(), 1, "{text}");
 
-    let file = fleet.file("config.yml", &text);
-    let output = Command::new("check-jsonschema").args(["--builtin-schema", "vendor.circle-ci"]).arg(&file).output();
-    let output = output.expect("`check-jsonschema` is missing: `tests/run.sh` installs it and puts it on PATH");
-    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stdout));
+    circleci_schema::accepts(&text);
 }
 
 #[test]
@@ -646,12 +647,7 @@ fn the_examples_are_planned_as_recorded() {
             let shown = String::from_utf8(plan("table")).unwrap();
             let (shown, _) = shown.split_once("PREDICTED").unwrap();
             let text = format!("{}\n\n{}", table(&json).join("\n"), shown);
-            let file = root.join("tests/golden").join(format!("example-{example}.txt"));
-            if std::env::var("NIXDAG_GOLDEN").as_deref() == Ok("write") {
-                std::fs::write(&file, &text).unwrap();
-            }
-            let recorded = std::fs::read_to_string(&file).unwrap_or_default();
-            assert_eq!(text, recorded, "{example} differs (NIXDAG_GOLDEN=write writes it anew)");
+            golden::check(&format!("tests/golden/example-{example}.txt"), &text);
         }
     });
 }

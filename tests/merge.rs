@@ -4,6 +4,8 @@
 
 #[path = "support/circleci/mod.rs"]
 mod circleci;
+#[path = "support/circleci_schema.rs"]
+mod circleci_schema;
 #[path = "support/plans.rs"]
 mod plans;
 
@@ -186,7 +188,7 @@ workflows:
       - slack/on-hold: {requires: [test-1]}
 "#;
     let (text, _) = merged(&[("own.yml", user)]).unwrap();
-    assert_schema_accepts(&text);
+    circleci_schema::accepts(&text);
     let config: Value = serde_yaml::from_str(&text).unwrap();
     let test = &config["jobs"]["test"];
     assert_eq!(
@@ -270,19 +272,7 @@ fn a_plan_without_jobs_leaves_the_users_jobs_and_a_gate_behind_them() {
     requires::resolve(&mut users, &empty).unwrap();
     let text = generate(&empty, &Options { merge: users, ..options() }).unwrap();
     assert_eq!(texts(&invocation(&text, "gate")["requires"]), ["look"]);
-    assert_schema_accepts(&text);
-}
-
-fn assert_schema_accepts(text: &str) {
-    let dir = TempDir::new().unwrap();
-    let file = dir.path().join("config.yml");
-    fs::write(&file, text).unwrap();
-    let output = Command::new("check-jsonschema")
-        .args(["--builtin-schema", "vendor.circle-ci"])
-        .arg(&file)
-        .output()
-        .expect("`check-jsonschema` is missing: `tests/run.sh` installs it and puts it on PATH");
-    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stdout));
+    circleci_schema::accepts(&text);
 }
 
 /// A folder with a recorded plan, in which commands run.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+#[path = "support/circleci_schema.rs"]
+mod circleci_schema;
 #[path = "support/orb.rs"]
 mod orb;
 
@@ -47,18 +49,6 @@ fn inline(usage: &Mapping) -> String {
     serde_yaml::to_string(&config).unwrap()
 }
 
-fn assert_schema_accepts(text: &str) {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("config.yml");
-    fs::write(&file, text).unwrap();
-    let output = Command::new("check-jsonschema")
-        .args(["--builtin-schema", "vendor.circle-ci"])
-        .arg(&file)
-        .output()
-        .expect("`check-jsonschema` is missing: `tests/run.sh` installs it and puts it on PATH");
-    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stdout));
-}
-
 /// Runs a program over files; it has to be content.
 fn assert_passes(program: &str, arguments: &[&str], files: &[PathBuf]) {
     assert!(!files.is_empty());
@@ -85,8 +75,8 @@ fn with_extension(folder: &Path, extension: &str) -> Vec<PathBuf> {
 fn every_example_passes_the_schema_with_the_orb_named_and_with_the_packed_orb_inline() {
     for (_, name, example) in components(&["examples"]) {
         let usage = example["usage"].as_mapping().unwrap_or_else(|| panic!("`{name}` has no usage"));
-        assert_schema_accepts(&serde_yaml::to_string(usage).unwrap());
-        assert_schema_accepts(&inline(usage));
+        circleci_schema::accepts(&serde_yaml::to_string(usage).unwrap());
+        circleci_schema::accepts(&inline(usage));
     }
 }
 
@@ -94,7 +84,7 @@ fn every_example_passes_the_schema_with_the_orb_named_and_with_the_packed_orb_in
 #[should_panic(expected = "stpes")]
 fn the_schema_looks_into_inline_orbs() {
     let (_, _, example) = components(&["examples"]).remove(0);
-    assert_schema_accepts(&inline(example["usage"].as_mapping().unwrap()).replace("      steps:", "      stpes:"));
+    circleci_schema::accepts(&inline(example["usage"].as_mapping().unwrap()).replace("      steps:", "      stpes:"));
 }
 
 #[test]

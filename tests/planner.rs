@@ -4,13 +4,14 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+#[path = "support/golden.rs"]
+mod golden;
 #[allow(dead_code)] // not every test needs all of it
 #[path = "support/synthetic.rs"]
 mod synthetic;
 
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
 
 use nixdag::plan::model::{Granularity, Model, Objective, Options};
 use nixdag::plan::partition::partition;
@@ -59,15 +60,6 @@ fn plan(rows: &[Row], objective: Objective) -> String {
     text
 }
 
-fn golden(name: &str, text: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/planner").join(name);
-    if std::env::var_os("NIXDAG_GOLDEN").is_some_and(|value| value == "write") {
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, text).unwrap();
-    }
-    assert_eq!(text, std::fs::read_to_string(&file).unwrap(), "{name}");
-}
-
 /// Two programs need the same source and the same library; `source` and `library` take so many seconds.
 fn shared(source: u64, library: u64) -> Vec<Row> {
     vec![
@@ -80,12 +72,12 @@ fn shared(source: u64, library: u64) -> Vec<Row> {
 
 #[test]
 fn a_fast_fetch_is_repeated_where_it_is_needed() {
-    golden("fast-fetch.txt", &plan(&shared(5, 60), Objective::Balanced));
+    golden::check("tests/golden/planner/fast-fetch.txt", &plan(&shared(5, 60), Objective::Balanced));
 }
 
 #[test]
 fn a_slow_fetch_is_made_once() {
-    golden("slow-fetch.txt", &plan(&shared(900, 60), Objective::Balanced));
+    golden::check("tests/golden/planner/slow-fetch.txt", &plan(&shared(900, 60), Objective::Balanced));
 }
 
 #[test]
@@ -156,15 +148,15 @@ fn with_record(seconds: Option<f64>) -> String {
 
 #[test]
 fn a_shared_library_that_was_slow_has_a_job_of_its_own() {
-    golden("slow-library.txt", &with_record(Some(1800.0)));
+    golden::check("tests/golden/planner/slow-library.txt", &with_record(Some(1800.0)));
 }
 
 #[test]
 fn a_shared_library_that_was_fast_is_repeated() {
-    golden("fast-library.txt", &with_record(Some(2.0)));
+    golden::check("tests/golden/planner/fast-library.txt", &with_record(Some(2.0)));
 }
 
 #[test]
 fn a_shared_library_without_a_record_is_made_once() {
-    golden("unknown-library.txt", &with_record(None));
+    golden::check("tests/golden/planner/unknown-library.txt", &with_record(None));
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on has failed
 
+#[path = "support/golden.rs"]
+mod golden;
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -34,12 +37,7 @@ fn refused(files: &[PathBuf]) -> Vec<PathBuf> {
 fn the_file_in_the_repository_is_what_the_command_prints() {
     let output = Command::new(env!("CARGO_BIN_EXE_nixdag")).arg("schema").output().unwrap();
     assert!(output.status.success());
-    let file = root().join(schema::FILE);
-    if std::env::var("NIXDAG_GOLDEN").as_deref() == Ok("write") {
-        fs::write(&file, &output.stdout).unwrap();
-    }
-    let recorded = fs::read(&file).unwrap_or_default();
-    assert!(output.stdout == recorded, "{} differs (NIXDAG_GOLDEN=write writes it anew)", schema::FILE);
+    golden::check(schema::FILE, &String::from_utf8(output.stdout).unwrap());
 }
 
 /// Calls with each object of the schema, the path of keys to it written as YAML around `{}`.

@@ -6,6 +6,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
+#[path = "../support/empty_machine.rs"]
+mod empty_machine;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,29 +20,15 @@ use nixdag::nix::evaluate::{BudgetRequest, Request, evaluate};
 use nixdag::nix::system;
 
 const ROUNDS: usize = 3;
-const INSIDE: &str = "NIXDAG_BENCH_INSIDE";
 
 /// Bytes that all evaluating processes of nixdag may hold.
 const BUDGET: u64 = 2 << 30;
 
 fn main() {
-    if std::env::var_os(INSIDE).is_none() {
-        let home = tempfile::tempdir().unwrap();
-        let script = "mount -t tmpfs none /nix && mount -t tmpfs none \"$HOME\" && exec \"$@\"";
-        let status = Command::new("unshare")
-            .args(["-m", "--propagation", "private", "sh", "-c", script, "sh"])
-            .arg(std::env::current_exe().unwrap())
-            .args(std::env::args().skip(1))
-            .env(INSIDE, "1")
-            .env("HOME", home.path())
-            .env("NIX_CONFIG", "sandbox = false\nbuild-users-group =\nsubstituters =\n")
-            .status()
-            .unwrap();
-        assert!(status.success());
+    if !empty_machine::enter() {
         return;
     }
     let packages = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(2000);
-    std::env::set_current_dir(std::env::var_os("HOME").unwrap()).unwrap();
     // As many as nixdag takes itself for so many packages, where there is enough memory.
     let workers = 2 * std::thread::available_parallelism().map_or(1, usize::from) as u32;
     for (kind, work) in [("light", 10), ("like nixpkgs", 16000)] {

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
+#[path = "../support/empty_machine.rs"]
+mod empty_machine;
+
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -15,26 +18,12 @@ use nixdag::handoff::partial_cache;
 use nixdag::nix::store::Store;
 
 const ROUNDS: usize = 7;
-const INSIDE: &str = "NIXDAG_BENCH_INSIDE";
 
 fn main() {
-    if std::env::var_os(INSIDE).is_none() {
-        let home = tempfile::tempdir().unwrap();
-        let script = "mount -t tmpfs none /nix && mount -t tmpfs none \"$HOME\" && exec \"$@\"";
-        let status = Command::new("unshare")
-            .args(["-m", "--propagation", "private", "sh", "-c", script, "sh"])
-            .arg(std::env::current_exe().unwrap())
-            .args(std::env::args().skip(1))
-            .env(INSIDE, "1")
-            .env("HOME", home.path())
-            .env("NIX_CONFIG", "sandbox = false\nbuild-users-group =\nsubstituters =\n")
-            .status()
-            .unwrap();
-        assert!(status.success());
+    if !empty_machine::enter() {
         return;
     }
     let megabytes = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1000);
-    std::env::set_current_dir(std::env::var_os("HOME").unwrap()).unwrap();
     hand_off(megabytes);
     runner(20);
 }

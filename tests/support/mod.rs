@@ -78,6 +78,23 @@ impl FreshNix {
         command.env("GIT_COMMITTER_NAME", "a").env("GIT_COMMITTER_EMAIL", "a@example.org");
         command
     }
+
+    /// Runs a script with an empty store and returns what it prints; `$nixdag` is the program under test, `$make` makes the repository
+    /// of `tests/affected-repository.sh`.
+    #[track_caller]
+    pub fn script(&self, folder: &Path, text: &str) -> String {
+        let output = self
+            .command("bash")
+            .args(["-euc", text])
+            .env("nixdag", env!("CARGO_BIN_EXE_nixdag"))
+            .env("make", Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/affected-repository.sh"))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", shown(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
 }
 
 /// Runs the body of the test `name` with every version of Nix, each in a process with an empty store: in the outer process this
