@@ -345,6 +345,22 @@ fn settings_name_caches_with_their_keys_priorities_and_tokens() {
     }
 }
 
+#[test]
+fn hundreds_of_caches_are_asked_and_the_last_may_have_everything() {
+    let world = World::new();
+    let files = most();
+    let server = Server::new(move |seen| {
+        let (cache, path) = seen.path[1..].split_once('/').unwrap();
+        let is_there = cache == "c199" || path == "nix-cache-info";
+        file(files.get(&format!("/{path}")).filter(|_| is_there).cloned())
+    });
+    let urls: Vec<String> = (0..200).map(|number| format!("{}/c{number}", server.url())).collect();
+    let arguments: Vec<&str> = ["--substituter"].into_iter().chain(urls.iter().map(String::as_str)).collect();
+    let planned = world.plan(&arguments);
+    assert_eq!((planned.needed(), planned.stderr.as_str()), (1, ""));
+    assert!(planned.skipped().iter().all(|(_, place)| *place == urls[199]), "{:?}", planned.skipped());
+}
+
 /// What a program makes of its input.
 fn filtered(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut command = Command::new(program);

@@ -33,8 +33,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
             HandOffKind::Cache
         }
     });
-    let plan = stages::plan(&settings, &[])?.plan;
     let mut additions = settings.additions(args)?;
+    let plan = stages::plan(&settings, &[])?.plan;
     for warning in merge::requires::resolve(&mut additions.merge, &plan)? {
         eprintln!("warning: {warning}");
     }

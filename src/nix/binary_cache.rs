@@ -16,6 +16,7 @@ pub mod store_url;
 mod through_nix;
 mod trouble;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -38,6 +39,9 @@ const NIXOS_HOST: &str = "cache.nixos.org";
 
 /// Connections to all caches together, where nothing else is said: 10,000 answers that take 100 ms each are there in 4 s.
 pub const DEFAULT_CONNECTIONS: usize = 256;
+
+/// Caches that are asked at once what they are: a thread each.
+const OPENED_AT_ONCE: usize = 64;
 
 /// Redirections that are followed.
 const MAX_REDIRECTS: u32 = 5;
@@ -101,7 +105,7 @@ pub struct Caches {
 }
 
 impl Caches {
-    /// Finds out which of the substituters can be asked, all at once, and in which order.
+    /// Finds out which of the substituters can be asked, many at once, and in which order.
     pub fn open(request: Request, store_dir: &str) -> Self {
         let Request { substituters, named_keys, machine_keys, netrc, connections, timeout } = request;
         let connections = connections.max(1);
@@ -112,27 +116,28 @@ impl Caches {
             Some(Err(error)) => (None, Some(format!("{error:#}"))),
         };
         let keys = named_keys.iter().chain(machine_keys.iter()).cloned().chain(PublicKey::parse(NIXOS_KEY)).collect();
-        let mut found: Vec<Substituter> = Vec::new();
-        for substituter in substituters {
-            if !found.iter().any(|earlier| earlier.url.to_string() == substituter.url.to_string()) {
-                found.push(substituter);
-            }
-        }
+        let mut names = HashSet::new();
+        let mut found = substituters;
+        found.retain(|substituter| names.insert(substituter.url.to_string()));
         let open =
             |substituter| Cache::open(substituter, client.as_ref().ok_or(no_client.as_deref()), &netrc, store_dir);
-        let opened: Vec<Result<Cache, Box<LeftOut>>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = found.into_iter().map(|substituter| scope.spawn(|| open(substituter))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
         let (mut caches, mut left_out) = (Vec::new(), Vec::new());
-        for one in opened {
-            match one {
-                Ok(cache) => caches.push(cache),
-                Err(why) => left_out.push(*why),
+        while !found.is_empty() {
+            let rest = found.split_off(OPENED_AT_ONCE.min(found.len()));
+            let opened: Vec<Result<Cache, Box<LeftOut>>> = std::thread::scope(|scope| {
+                let threads: Vec<_> = found.into_iter().map(|substituter| scope.spawn(|| open(substituter))).collect();
+                threads
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                    .collect()
+            });
+            for one in opened {
+                match one {
+                    Ok(cache) => caches.push(cache),
+                    Err(why) => left_out.push(*why),
+                }
             }
+            found = rest;
         }
         caches.sort_by_key(|cache| cache.priority);
         Self { store_dir: store_dir.to_owned(), caches, left_out, client, keys, named_keys, connections }
