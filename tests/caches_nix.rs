@@ -245,6 +245,13 @@ fn the_settings_of_a_flake_see_nothing_of_the_machine() {
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert!(said.contains("flake configuration setting 'substituters'"), "{said}");
         }
+        project.flake_config("substituters = [ \"nonsense\" \"https://h\\n- run: x\" ];");
+        let output = project.run("$nixdag plan path:$PWD/flake --accept-flake-config", "");
+        let said = shown(&output);
+        assert!(
+            said.contains("substituters of the flake's `nixConfig` are left out") || said.contains("mend"),
+            "{said}"
+        );
         let long = "https://h ".repeat(120_000);
         project.flake_config(&format!("substituters = \"{long}\";"));
         let (_, said) = project.plan("", "");

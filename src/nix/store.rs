@@ -240,8 +240,10 @@ pub fn run(command: &mut Command) -> Result<Output> {
 /// The last error that Nix printed, on one line, shortened.
 pub fn complaint(stderr: &[u8]) -> String {
     let text = log::plain(&String::from_utf8_lossy(stderr));
-    let from = text.rfind("error:").map_or(0, |at| at);
-    let words: Vec<&str> = text[from..].split_whitespace().collect();
+    let from = text.rfind("error:").unwrap_or(0);
+    // The advice after a wrong argument is for people who have given it themselves.
+    let lines = text[from..].lines().filter(|line| !line.starts_with("Try '"));
+    let words: Vec<&str> = lines.flat_map(str::split_whitespace).collect();
     let line = words.join(" ");
     let line = line.strip_prefix("error: ").unwrap_or(&line);
     if line.is_empty() { "it said nothing".to_owned() } else { line.chars().take(2000).collect() }
@@ -333,5 +335,7 @@ mod tests {
     fn a_complaint_is_the_last_error_on_one_line() {
         let stderr = b"warning: x\n\x1b[31;1merror:\x1b[0m first\nerror: cannot add path\n       because\n";
         assert_eq!(complaint(stderr), "cannot add path because");
+        let advice = b"error: Cannot parse Nix store 'x'\nTry '/opt/nix/bin/nix --help' for more information.\n";
+        assert_eq!(complaint(advice), "Cannot parse Nix store 'x'");
     }
 }

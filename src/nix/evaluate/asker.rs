@@ -143,7 +143,13 @@ impl<'a> Asker<'a> {
         if message::is_fetch_failure(message) {
             return flake::cannot_fetch(self.flake, message);
         }
-        anyhow!("the outputs of flake `{}` do not evaluate: {message}", self.flake)
+        // Newer versions read the URLs of the flake's substituters before anything is evaluated.
+        let hint = if self.outputs.accepts_flake_config && message.contains("Nix store") {
+            " (mend the flake's `nixConfig`, or leave out `--accept-flake-config`)"
+        } else {
+            ""
+        };
+        anyhow!("the outputs of flake `{}` do not evaluate: {message}{hint}", self.flake)
     }
 }
 

@@ -48,7 +48,9 @@ pub fn from_stderr(stderr: &str) -> Option<String> {
             place = place_in_source(at);
             break;
         }
-        if line.starts_with('…') || line.starts_with("(use '--show-trace'") || line.starts_with("(stack trace") {
+        // The advice after a wrong argument is for people who have given it themselves.
+        let ends = ["…", "(use '--show-trace'", "(stack trace", "Try '"];
+        if ends.iter().any(|end| line.starts_with(end)) {
             break;
         }
         if kept.len() < MAX_LINES {
@@ -156,6 +158,12 @@ mod tests {
     use super::*;
 
     const SOURCE: &str = "/nix/store/qh85qvms1l9pnsjyax352py2s2w72hs6-source";
+
+    #[test]
+    fn advice_about_arguments_is_no_part_of_it() {
+        let said = "error: Cannot parse Nix store 'x'\nTry '/opt/nix/bin/nix --help' for more information.\n";
+        assert_eq!(from_stderr(said).unwrap(), "Cannot parse Nix store 'x'");
+    }
 
     #[test]
     fn old_and_new_versions_give_the_same_sentence() {

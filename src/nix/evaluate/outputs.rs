@@ -37,6 +37,8 @@ pub struct Outputs {
     options: Vec<(String, String)>,
     impure: bool,
     may_build: bool,
+    /// The flake's own settings count.
+    pub accepts_flake_config: bool,
 }
 
 /// A temporary flake around the target.
@@ -75,7 +77,8 @@ impl Outputs {
         let import = options.iter().rfind(|(name, _)| name == IMPORT_FROM_DERIVATION);
         let may_build = request.accept_flake_config || import.is_some_and(|(_, value)| value == "true");
         let reference = flake.reference.url();
-        Ok(Self { reference, wrapper, override_inputs, options, impure: request.impure, may_build })
+        let (impure, accepts_flake_config) = (request.impure, request.accept_flake_config);
+        Ok(Self { reference, wrapper, override_inputs, options, impure, may_build, accepts_flake_config })
     }
 
     /// The arguments of a `nix` that answers the questions, given as JSON.
