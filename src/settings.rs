@@ -17,6 +17,7 @@ mod rule_entry;
 pub mod schema;
 mod words;
 mod yaml;
+mod yaml_message;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

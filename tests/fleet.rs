@@ -340,6 +340,14 @@ fn unknown_classes_and_images_are_taken_with_a_warning() {
         "executors: { own: { machine: true, resource_class: acme/x, systems: x86_64-linux } }",
         "nobody says how large executor `own` is: it is taken to have 2 cores (say so with `cores`)",
     );
+    warned(
+        "executors: { x: { xcode: '26.6.0', resource_class: large } }",
+        "resource class `large` of executor `x` is none of macOS machines (known: `m4pro.medium`, `m4pro.large`): it is taken",
+    );
+    warned(
+        "executors: { docker: { resource_class: arm.large } }",
+        "executor `docker` is a machine for aarch64-linux now, and builds nothing else (say otherwise with `systems`)",
+    );
     warned("rules: [{ image: '26.6.0' }]", "image `26.6.0` is none for executor `docker`");
 }
 

@@ -125,7 +125,7 @@ const BROKEN: [(&str, &str); 36] = [
     ("rules: [{ match: { name: x } }]", "the rule says nothing"),
     ("rules: [{}]", "the rule says nothing"),
     ("rules: [{ match: {}, timeout: 5 }]", "`match` is empty"),
-    ("rules: {}", "rules: invalid type: map, expected a list of rules at line 1 column 8"),
+    ("rules: {}", "rules: a mapping, expected a list of rules at line 1 column 8"),
     ("rules: [x]", "expected a mapping with `match` and what is to happen"),
     ("rules: [{ timeout: soon }]", "rules[0].timeout: `soon`, expected seconds, or a time such as `90s`, `30m`, `2h`"),
     ("rules: [{ timeout: 0 }]", "0 seconds, expected seconds"),

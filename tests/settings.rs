@@ -167,7 +167,7 @@ fn unknown_keys_name_the_nearest_one_and_the_place() {
     refused("final:\n  - name: x\n    runs: y", &["unknown key `runs` (did you mean `run`?) at line 3 column 5"]);
     refused("reuse: off\nreuse: off", &["the key `reuse` stands there twice at line 2 column 1"]);
     refused("<<: {reuse: off}", &["unknown key `<<`"]);
-    refused("? {a: b}\n: c", &["invalid type: map, expected one of the keys `select`"]);
+    refused("? {a: b}\n: c", &["a mapping, expected one of the keys `select`"]);
 }
 
 #[test]

@@ -232,7 +232,7 @@ impl<'a> Finals<'a> {
             && built.iter().any(|(_, id)| self.inputs.needed.has(*id))
         {
             bail!(
-                "final job `{}`: executor `{name}` builds none of its attributes, for system or features",
+                "final job `{}`: executor `{name}` builds none of its attributes, for system or features: name another",
                 request.name
             );
         }

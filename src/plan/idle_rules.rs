@@ -11,6 +11,12 @@ use crate::printable::printable;
 /// Most names that globs are compared with, over all rules: a warning is not worth more.
 const MOST_COMPARISONS: usize = 10_000_000;
 
+/// Rules that have a sentence of their own; the rest is only counted.
+const MOST_SENTENCES: usize = 8;
+
+/// Longest text of a pattern in a sentence, in characters.
+const MAX_PATTERN: usize = 100;
+
 /// Where targets were looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
@@ -69,7 +75,7 @@ pub fn without_targets<'t>(
             list(patterns)
         ));
     }
-    sentences
+    bounded(sentences)
 }
 
 /// True where the pattern means the attribute, or something below it.
@@ -86,14 +92,30 @@ pub fn without_names<'n>(rules: &[Rule], names: impl ExactSizeIterator<Item = &'
         return Vec::new();
     }
     let idle = named().filter(|(_, globs)| !names.clone().any(|name| globs.iter().any(|glob| glob.matches_name(name))));
-    idle.map(|(at, globs)| {
+    let sentence = |(at, globs): (usize, &Vec<Pattern>)| {
         format!("rule {} of nixdag.yml is for no derivation: {} matches the name of none", at + 1, list(globs))
-    })
-    .collect()
+    };
+    bounded(idle.map(sentence).collect())
+}
+
+/// The first sentences, and how many there are more.
+fn bounded(mut sentences: Vec<String>) -> Vec<String> {
+    if let more @ 1.. = sentences.len().saturating_sub(MOST_SENTENCES) {
+        sentences.truncate(MOST_SENTENCES);
+        sentences.push(format!("{more} more rules of nixdag.yml are for nothing"));
+    }
+    sentences
 }
 
 fn list(patterns: &[Pattern]) -> String {
-    patterns.iter().map(|pattern| format!("`{}`", printable(&pattern.to_string()))).collect::<Vec<_>>().join(", ")
+    let shown = |pattern: &Pattern| {
+        let text = printable(&pattern.to_string());
+        match text.char_indices().nth(MAX_PATTERN) {
+            Some((end, _)) => format!("`{}…`", &text[..end]),
+            None => format!("`{text}`"),
+        }
+    };
+    patterns.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -169,6 +191,10 @@ mod tests {
             without_names(&rules, names.into_iter()),
             ["rule 3 of nixdag.yml is for no derivation: `linx-*`, `y` matches the name of none"]
         );
+        let long = without_names(&[rule(&[&"ü".repeat(9000)])], names.into_iter()).concat();
+        assert!(long.chars().count() < 200 && long.contains("ü…` matches"), "{long}");
+        let said = without_names(&vec![rule(&["x"]); 300], names.into_iter());
+        assert_eq!((said.len(), said[8].as_str()), (9, "292 more rules of nixdag.yml are for nothing"));
         let many = vec!["a"; MOST_COMPARISONS / 2];
         assert!(without_names(&rules, many.into_iter()).is_empty());
     }

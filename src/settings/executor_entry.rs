@@ -172,6 +172,13 @@ impl ExecutorEntry {
             executor.systems = systems.0.iter().map(|system| system.0.clone()).collect();
         } else if is_new {
             executor.systems = own_systems(&executor);
+        } else if executor.emulated().next().is_some() {
+            // Nobody has asked for emulation.
+            executor.systems = own_systems(&executor);
+            warnings.push(format!(
+                "executor `{}` is a machine for {} now, and builds nothing else (say otherwise with `systems`)",
+                executor.name, executor.systems[0]
+            ));
         }
         executor.cores = self.cores.map_or(executor.cores, |cores| cores.0);
         if let Some(features) = &self.features {
@@ -221,9 +228,9 @@ fn set_size(executor: &mut Executor, has_cores: bool) -> Option<String> {
     (!has_cores).then(|| match executor.machine {
         Machine::SelfHosted => format!("nobody says how large executor `{}` is: {cores}", executor.name),
         _ => format!(
-            "resource class `{class}` of executor `{}` is none that nixdag knows{}: {cores}",
+            "resource class `{class}` of executor `{}` {}: {cores}",
             executor.name,
-            classes::hint(class)
+            classes::unfit(executor.machine, class)
         ),
     })
 }

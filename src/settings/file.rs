@@ -23,6 +23,7 @@ use super::rule_entry::RuleEntry;
 use super::schema::Schema;
 use super::words::{AttributePattern, ContextName, Count, One, Words};
 use super::yaml::{self, Choice, List, OneOrMore, Texts, mapping};
+use super::yaml_message;
 use crate::executor::Executor;
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
@@ -198,7 +199,8 @@ impl SettingsFile {
     /// Reads a file's text.
     pub fn parse(text: &str) -> Result<Self> {
         check_nesting(text, MAX_BRACKETS)?;
-        let file: Option<Self> = serde_yaml::from_str(text).map_err(|error| anyhow!("{}", yaml::message(&error)))?;
+        let file: Option<Self> =
+            serde_yaml::from_str(text).map_err(|error| anyhow!("{}", yaml_message::message(&error, text)))?;
         let file = file.unwrap_or_default();
         file.final_requests()?;
         Ok(file)

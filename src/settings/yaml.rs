@@ -11,19 +11,6 @@ use serde_json::{Value, json};
 
 use super::schema::Schema;
 use crate::nearest::meant_or_known;
-use crate::printable::printable;
-
-/// The reader's message on one line, fit for a terminal.
-pub fn message(error: &serde_yaml::Error) -> String {
-    let mut text = error.to_string();
-    // The reader leaves out the very first place.
-    if let Some(place) = error.location()
-        && !text.contains(" at line ")
-    {
-        text.push_str(&format!(" at line {} column {}", place.line(), place.column()));
-    }
-    printable(&text)
-}
 
 /// Which of the known keys comes next.
 pub struct Key<'k> {

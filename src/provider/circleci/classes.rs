@@ -2,7 +2,7 @@
 //! checking what somebody has typed. A class that is not here is no error: new ones appear, and self-hosted ones have any name.
 
 use crate::executor::{AUTO, Executor, Machine};
-use crate::nearest::meant;
+use crate::nearest::{meant, meant_or_known};
 use crate::plan::problem::Millis;
 
 /// A class: the size of a machine.
@@ -70,11 +70,32 @@ pub fn is_known(name: &str) -> bool {
     [Machine::Docker, Machine::LinuxVm, Machine::MacOs].into_iter().any(|machine| find(machine, name).is_some())
 }
 
+/// What to say of a class that such machines do not come in, behind its name: which was probably meant, if any.
+pub fn unfit(machine: Machine, name: &str) -> String {
+    let what = match machine {
+        Machine::Docker => "containers",
+        Machine::LinuxVm => "Linux VMs",
+        Machine::MacOs => "macOS machines",
+        Machine::SelfHosted => "self-hosted runners",
+    };
+    match is_known(name) {
+        true => {
+            format!("is none of {what}{}", meant_or_known(name, names(machine)))
+        }
+        false => format!("is none that nixdag knows{}", hint(name)),
+    }
+}
+
 /// What to say behind an unknown name: the class that was probably meant, if any.
 pub fn hint(name: &str) -> String {
     let kinds = [Machine::Docker, Machine::LinuxVm, Machine::MacOs].into_iter();
-    let known = kinds.flat_map(|machine| of(machine, false).iter().chain(of(machine, true))).map(|class| class.name);
-    meant(name, known)
+    meant(name, kinds.flat_map(names))
+}
+
+/// All classes that such machines come in.
+fn names(machine: Machine) -> impl Iterator<Item = &'static str> + Clone {
+    let arm = of(machine, true).iter().filter(move |_| machine != Machine::MacOs);
+    of(machine, false).iter().chain(arm).map(|class| class.name)
 }
 
 /// What a wish for a class means for an executor: `xlarge` on Arm is `arm.xlarge`. None for a class of other machines.
