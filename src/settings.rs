@@ -167,6 +167,10 @@ impl Settings {
         });
         let handoff = flags.handoff.or(named).or(file.cache.as_ref().map(|_| HandOffKind::Cache));
         let (mut executors, mut warnings) = file.executors.clone().unwrap_or_default().all();
+        if file_path.is_none() {
+            let misnamed = SettingsFile::find_misnamed(&settings_folder(&source));
+            warnings.extend(misnamed.map(|path| format!("`{}` is not read: name it `nixdag.yml`", path.display())));
+        }
         warnings.extend(machines::change(&mut executors, &flags.resource_class, &flags.image)?);
         let costs = costs::resolve(file.costs.as_ref(), &flags.cost, &mut executors)?;
         let rules = file.rules(&executors, &mut warnings)?;
@@ -334,10 +338,14 @@ fn choose(flag: &[String], file: Option<Vec<Pattern>>) -> Result<Vec<Pattern>> {
 
 /// The settings file: the one that is named, else that of the flake's folder, else that of the working directory.
 fn find_file(named: Option<&Path>, source: &Source) -> Option<PathBuf> {
-    match (named, source) {
-        (Some(path), _) => Some(path.to_owned()),
-        (None, Source::Flake(flake)) => SettingsFile::find(&flake_folder(flake).unwrap_or_default()),
-        (None, Source::Roots(_) | Source::Plan(_)) => SettingsFile::find(Path::new("")),
+    named.map_or_else(|| SettingsFile::find(&settings_folder(source)), |path| Some(path.to_owned()))
+}
+
+/// The folder that the settings file is looked for in.
+fn settings_folder(source: &Source) -> PathBuf {
+    match source {
+        Source::Flake(flake) => flake_folder(flake).unwrap_or_default(),
+        Source::Roots(_) | Source::Plan(_) => PathBuf::new(),
     }
 }
 

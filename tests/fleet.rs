@@ -507,6 +507,31 @@ fn a_rule_for_another_system_is_no_mistake() {
 }
 
 #[test]
+fn what_nobody_has_written_is_not_complained_about() {
+    support::with_nix("what_nobody_has_written_is_not_complained_about", || {
+        let said = |settings: (&str, &str)| {
+            let flake = "{ outputs = _: { packages.x86_64-linux = let p = name: derivation { inherit name; \
+                         system = \"x86_64-linux\"; builder = \"/bin/sh\"; }; in { a = p \"a\"; b = p \"b\"; }; }; }";
+            let folder = support::folder(&[("flake.nix", flake), settings]);
+            let mut nixdag = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+            let output = nixdag.current_dir(&folder).args(["plan", "--available", "-"]).output().unwrap();
+            assert!(output.status.success(), "{}", support::shown(&output));
+            let said = String::from_utf8(output.stderr).unwrap();
+            said.lines().filter(|line| line.starts_with("warning")).collect::<Vec<_>>().join("\n")
+        };
+        let job = |build: &str| format!("final: [{{ name: x, build: {build} }}]");
+        assert_eq!(
+            said(("nixdag.yml", &job("packages.*.a"))),
+            "",
+            "the flake has no checks, which are selected by default"
+        );
+        let chosen = format!("select: ['checks.*.*']\n{}", job("packages.*.a"));
+        assert_eq!(said(("nixdag.yml", &chosen)), "warning: pattern `checks.*.*` selects nothing");
+        assert_eq!(said(("nixdag.yaml", "")), "warning: `./nixdag.yaml` is not read: name it `nixdag.yml`");
+    });
+}
+
+#[test]
 fn emulation_is_only_there_when_it_is_asked_for() {
     let recorded = Recorded::new()
         .drv("a", ARM, &[], &[])

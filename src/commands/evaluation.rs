@@ -24,9 +24,9 @@ const FRAME: Duration = Duration::from_millis(100);
 /// How many attributes a warning names.
 const MAX_NAMED: usize = 5;
 
-/// Evaluates what is selected of a flake. Warnings go to standard error.
-pub(super) fn run(flake: &str, select: Vec<Pattern>, settings: &Settings) -> Result<Evaluation> {
-    let evaluation = quietly(flake, select, settings)?;
+/// Evaluates what is selected of a flake, and `also` these. Warnings go to standard error.
+pub(super) fn run(flake: &str, also: Vec<Pattern>, settings: &Settings) -> Result<Evaluation> {
+    let evaluation = quietly(flake, also, settings)?;
     for warning in &evaluation.warnings {
         eprintln!("warning: {warning}");
     }
@@ -37,12 +37,13 @@ pub(super) fn run(flake: &str, select: Vec<Pattern>, settings: &Settings) -> Res
 }
 
 /// The same without a word but for progress.
-pub(super) fn quietly(flake: &str, select: Vec<Pattern>, settings: &Settings) -> Result<Evaluation> {
+pub(super) fn quietly(flake: &str, also: Vec<Pattern>, settings: &Settings) -> Result<Evaluation> {
     let how = &settings.evaluation;
     let nix = Nix::find()?.with_variables(&how.variables)?;
     let request = Request {
         flake: flake.into(),
-        select,
+        select: settings.select.clone(),
+        also,
         exclude: settings.exclude.clone(),
         systems: settings.systems.clone(),
         override_inputs: how.override_inputs.clone(),

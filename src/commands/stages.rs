@@ -186,24 +186,13 @@ fn without_executor(plan: &Plan) -> Option<String> {
     Some(printable(&format!("no executor builds target `{}`{said}{more}", first.target)))
 }
 
-/// What to select: what the settings say, and what final jobs build.
-fn selection(settings: &Settings, defaults: &[&str]) -> Result<Vec<Pattern>> {
+/// What final jobs build, which is selected beside everything else.
+fn built(settings: &Settings) -> Vec<Pattern> {
     let built = settings.final_jobs.iter().filter_map(|request| match &request.task {
         Task::Build(patterns) => Some(patterns),
         Task::Run { .. } => None,
     });
-    let built: Vec<Pattern> = built.flatten().cloned().collect();
-    let mut select = settings.select.clone();
-    if !built.is_empty() {
-        select = or_defaults(select, defaults)?;
-    }
-    select.extend(built);
-    Ok(select)
-}
-
-/// The patterns, or the defaults where there is none.
-fn or_defaults(patterns: Vec<Pattern>, defaults: &[&str]) -> Result<Vec<Pattern>> {
-    if patterns.is_empty() { defaults.iter().map(|text| Pattern::parse(text)).collect() } else { Ok(patterns) }
+    built.flatten().cloned().collect()
 }
 
 /// Loads the graph below these derivations.
@@ -220,13 +209,17 @@ pub(super) fn drv_dir<'a>(store_dir: &'a str, settings: &'a Settings) -> &'a Pat
 
 /// A flake's selected attributes, evaluated now; no word about those that do not evaluate.
 pub(super) fn evaluate_quietly(flake: &str, settings: &Settings) -> Result<Evaluation> {
-    evaluation::quietly(flake, selection(settings, &DEFAULT_PATTERNS)?, settings)
+    evaluation::quietly(flake, built(settings), settings)
 }
 
 /// The flake, evaluated now.
 fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
-    let select = selection(settings, &DEFAULT_PATTERNS)?;
-    let evaluation = evaluation::run(flake, select.clone(), settings)?;
+    let mut select = settings.select.clone();
+    if select.is_empty() {
+        select = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
+    }
+    select.extend(built(settings));
+    let evaluation = evaluation::run(flake, built(settings), settings)?;
     match evaluation.errors.len() {
         0 => {}
         count if settings.strict => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
@@ -250,7 +243,7 @@ fn evaluated(flake: &str, settings: &Settings) -> Result<Evaluated> {
         packages: packages.wishes,
         caches: evaluation.caches,
         scope: Scope {
-            select: Some(or_defaults(select, &DEFAULT_PATTERNS)?),
+            select: Some(select),
             systems: settings.systems.listed().filter(|_| !evaluation.has_all_systems),
         },
     })
@@ -266,7 +259,10 @@ fn recorded(path: &Path, settings: &Settings) -> Result<Evaluated> {
         patterns.iter().any(|pattern| pattern.matches(target.attribute.names()))
     };
     // Without a selection everything recorded is taken.
-    let select = if settings.select.is_empty() { Vec::new() } else { selection(settings, &[])? };
+    let mut select = settings.select.clone();
+    if !select.is_empty() {
+        select.extend(built(settings));
+    }
     let (selected, total) = (select.as_slice(), targets.len());
     let mut taken = Vec::new();
     let mut excluded = Vec::new();

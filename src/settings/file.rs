@@ -35,6 +35,9 @@ use crate::yaml::check_nesting;
 /// Where the file is looked for in a repository, in this order.
 pub const PLACES: [&str; 2] = ["nixdag.yml", ".circleci/nixdag.yml"];
 
+/// Where people look for it in vain.
+const MISNAMED: [&str; 4] = ["nixdag.yaml", ".nixdag.yml", ".circleci/nixdag.yaml", ".nixdag.yaml"];
+
 /// Longest file that is read, in bytes.
 const MAX_SIZE: u64 = 128 << 10;
 
@@ -209,6 +212,11 @@ impl SettingsFile {
     /// The file of a folder, where there is one.
     pub fn find(folder: &Path) -> Option<PathBuf> {
         PLACES.iter().map(|place| folder.join(place)).find(|path| path.is_file())
+    }
+
+    /// A file of a folder that looks like one and is none.
+    pub fn find_misnamed(folder: &Path) -> Option<PathBuf> {
+        MISNAMED.iter().map(|place| folder.join(place)).find(|path| path.is_file())
     }
 
     /// The rules, in order. Adds warnings.

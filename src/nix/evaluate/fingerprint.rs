@@ -79,6 +79,7 @@ pub fn of_evaluation(nix: &Nix, flake: Option<&Value>, request: &Request) -> Opt
         "nix": [nix.version().to_string(), nix.is_lix()],
         "flake": flake?,
         "select": texts(&request.select),
+        "also": texts(&request.also),
         "exclude": texts(&request.exclude),
         "systems": systems,
         "import_from_derivation": request.allow_import_from_derivation,

@@ -16,6 +16,7 @@ mod process;
 mod query;
 mod round;
 mod selection;
+mod systems;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +44,7 @@ pub use self::asker::Progress;
 pub use self::budget::BudgetRequest;
 pub use self::flake::{FlakeInfo, URL_PATH, url_escaped};
 pub use self::flake_config::FlakeCaches;
+pub use self::systems::Systems;
 
 /// What is built when nobody says what.
 pub const DEFAULT_PATTERNS: [&str; 2] = ["packages.*.*", "checks.*.*"];
@@ -56,28 +58,6 @@ const MOST_ASKED_AGAIN: usize = 50;
 /// How many names a message lists.
 const MAX_LISTED: usize = 12;
 
-/// The systems that a globbed system name in `packages.*.*` and its like stands for. A system that is written out is always taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Systems {
-    /// That of this machine.
-    #[default]
-    Current,
-    Listed(Vec<String>),
-    /// Every system that the flake has.
-    All,
-}
-
-impl Systems {
-    /// Their names; none for all that there are.
-    pub fn listed(&self) -> Option<Vec<String>> {
-        match self {
-            Self::Current => Some(vec![system::current()]),
-            Self::Listed(listed) => Some(listed.clone()),
-            Self::All => None,
-        }
-    }
-}
-
 /// What to evaluate, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -85,6 +65,8 @@ pub struct Request {
     pub flake: String,
     /// Which attributes; none for [`DEFAULT_PATTERNS`].
     pub select: Vec<Pattern>,
+    /// Attributes that are selected too.
+    pub also: Vec<Pattern>,
     /// Which of these not, nor anything below them.
     pub exclude: Vec<Pattern>,
     pub systems: Systems,
@@ -177,13 +159,13 @@ impl<'r> Resolved<'r> {
         let shown = printable(&request.flake);
         let asker = Asker::new(nix, &outputs, &shown, Budget::new(&request.budget), watch)?;
         let defaults: Vec<Pattern> = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
-        let patterns = if request.select.is_empty() { &defaults } else { &request.select };
+        let patterns = [if request.select.is_empty() { &defaults } else { &request.select }, &*request.also].concat();
 
-        let selected = selection::select(&asker, patterns, &request.exclude, &request.systems)?;
+        let selected = selection::select(&asker, &patterns, &request.exclude, &request.systems)?;
         let mut found = Found::default();
         found.evaluate(&asker, &selected)?;
         if found.targets.is_empty() {
-            check_not_empty(&asker, request, patterns, &selected, &found, &shown)?;
+            check_not_empty(&asker, request, &patterns, &selected, &found, &shown)?;
         }
         warnings.append(&mut found.warnings);
         if flake.lock_is_incomplete {
@@ -191,9 +173,10 @@ impl<'r> Resolved<'r> {
                 "the `flake.lock` of `{shown}` does not cover all inputs, so another run may see others (run `nix flake lock` and commit the file)"
             ));
         }
-        if !request.select.is_empty() {
-            warnings.extend(idle("pattern", "selects nothing", patterns, &found.fruitful));
-        }
+        // Nobody has written the defaults.
+        let mut used = found.fruitful;
+        used.extend(0..if request.select.is_empty() { defaults.len() } else { 0 });
+        warnings.extend(idle("pattern", "selects nothing", &patterns, &used));
         warnings.extend(idle(
             "exclusion",
             "matches nothing that is selected",
