@@ -102,7 +102,7 @@ pub struct Options {
     /// What the provider accepts.
     pub limits: Limits,
     /// How many times its own build time a job keeps free before its deadline, against durations that turn out longer;
-    /// `None` takes the best of [`Options::reserves`].
+    /// `None` takes [`Options::default_reserve`], and where durations are guesses has jobs taken apart that others wait for in vain.
     pub reserve: Option<f64>,
     /// True where the durations come from records of earlier runs, false where they are guesses.
     pub durations_recorded: bool,
@@ -121,14 +121,13 @@ impl Default for Effort {
 }
 
 impl Options {
-    /// The reserves to try, never empty. Guessed durations need one the more the tighter the plan, records need none (measured with heavy-tailed durations: without it a tight plan
-    /// loses a third of its wall time). How much of it is worth its machine time depends on the graph, so the tightest plans are made with several.
-    pub fn reserves(&self) -> Vec<f64> {
-        match (self.reserve, self.durations_recorded, self.objective) {
-            (Some(reserve), _, _) => vec![reserve],
-            (None, true, _) | (None, false, Objective::Cost) => vec![0.0],
-            (None, false, Objective::Balanced) => vec![1.0],
-            (None, false, Objective::Time) => vec![3.0, 5.0, 10.0],
+    /// The reserve where the caller names none: guessed durations need one the more the tighter the plan, records need none
+    /// (measured with heavy-tailed durations: without it a tight plan loses a third of its wall time).
+    pub fn default_reserve(&self) -> f64 {
+        match (self.durations_recorded, self.objective) {
+            (true, _) | (false, Objective::Cost) => 0.0,
+            (false, Objective::Balanced) => 1.0,
+            (false, Objective::Time) => 2.0,
         }
     }
 }

@@ -95,33 +95,19 @@ pub struct Jobs {
 impl Jobs {
     /// One job a unit.
     pub fn singletons(ground: &Ground, scheduler: &mut Scheduler) -> Self {
-        let count = ground.units.len();
-        let mut jobs = Self { of_unit: (0..count as Job).collect(), list: Vec::with_capacity(count), deadline: 0 };
-        for unit in 0..count as Unit {
-            jobs.list.push(single(ground, scheduler, unit));
-        }
-        jobs
+        let count = ground.units.len() as Job;
+        let list = (0..count).map(|unit| state_of(ground, scheduler, vec![unit])).collect();
+        Self { of_unit: (0..count).collect(), list, deadline: 0 }
     }
 
     /// One job for each set of units with the same owner (any numbers below the number of units).
     pub fn from_owners(ground: &Ground, scheduler: &mut Scheduler, owner: &[u32]) -> Self {
-        let mut jobs = Self { of_unit: owner.to_vec(), list: vec![JobState::default(); owner.len()], deadline: 0 };
+        let mut units = vec![Vec::new(); owner.len()];
         for (unit, &own) in owner.iter().enumerate() {
-            let state = &mut jobs.list[own as usize];
-            let system = ground.units.system[unit];
-            state.system = if state.units.is_empty() { system } else { state.system.min(system) };
-            state.start_up = state.start_up.max(ground.start_up_of(unit as Unit));
-            state.targets += ground.units.targets[unit];
-            state.units.push(unit as Unit);
-            state.tasks.extend(ground.units.tasks(unit as Unit));
+            units[own as usize].push(unit as Unit);
         }
-        for state in jobs.list.iter_mut().filter(|state| !state.units.is_empty()) {
-            state.tasks.sort_unstable();
-            state.tasks.dedup();
-            state.work = work_of(ground.problem, &state.tasks);
-            state.length = state.start_up + scheduler.length(&state.tasks, ground.model.slots_of(state.system));
-        }
-        jobs
+        let list = units.into_iter().map(|units| state_of(ground, scheduler, units)).collect();
+        Self { of_unit: owner.to_vec(), list, deadline: 0 }
     }
 
     /// Number of jobs.
@@ -174,13 +160,26 @@ impl Jobs {
         kept.targets += gone.targets;
     }
 
+    /// Leaves a job the units of `kept` and makes a new one of its others; returns the new job.
+    pub fn split(&mut self, ground: &Ground, scheduler: &mut Scheduler, job: Job, kept: &[Unit]) -> Job {
+        let units = std::mem::take(&mut self.list[job as usize].units);
+        let (kept, others): (Vec<Unit>, Vec<Unit>) = units.into_iter().partition(|unit| kept.contains(unit));
+        let made = self.list.len() as Job;
+        for &unit in &others {
+            self.of_unit[unit as usize] = made;
+        }
+        self.list[job as usize] = state_of(ground, scheduler, kept);
+        self.list.push(state_of(ground, scheduler, others));
+        made
+    }
+
     /// Gives each unit of a job its own; the first unit keeps the job's number. Returns the new jobs.
     pub fn explode(&mut self, ground: &Ground, scheduler: &mut Scheduler, job: Job, free: &mut Vec<Job>) -> Vec<Job> {
         let units = std::mem::take(&mut self.list[job as usize].units);
         let mut made = Vec::with_capacity(units.len());
         for (index, &unit) in units.iter().enumerate() {
             let place = if index == 0 { Some(job) } else { free.pop() };
-            let state = single(ground, scheduler, unit);
+            let state = state_of(ground, scheduler, vec![unit]);
             let place = match place {
                 Some(place) => {
                     self.list[place as usize] = state;
@@ -282,19 +281,23 @@ pub fn compatible_systems(a: System, b: System) -> bool {
     a == b || a == ANY_SYSTEM || b == ANY_SYSTEM
 }
 
-fn single(ground: &Ground, scheduler: &mut Scheduler, unit: Unit) -> JobState {
-    let mut tasks: Vec<Node> = ground.units.tasks(unit).collect();
-    tasks.sort_unstable();
-    tasks.dedup();
-    let system = ground.units.system[unit as usize];
+/// A job of these units (ascending) before it has a place in time; the state of no job where there are none.
+fn state_of(ground: &Ground, scheduler: &mut Scheduler, units: Vec<Unit>) -> JobState {
+    if units.is_empty() {
+        return JobState::default();
+    }
+    let each = || units.iter().map(|&unit| unit as usize);
+    let system = each().map(|unit| ground.units.system[unit]).min().unwrap_or_default();
+    let start_up = units.iter().map(|&unit| ground.start_up_of(unit)).max().unwrap_or_default();
+    let tasks = ground.units.tasks_of(&units);
     JobState {
-        units: vec![unit],
-        start_up: ground.start_up_of(unit),
-        length: ground.start_up_of(unit) + scheduler.length(&tasks, ground.model.slots_of(system)),
+        start_up,
+        length: start_up + scheduler.length(&tasks, ground.model.slots_of(system)),
         work: work_of(ground.problem, &tasks),
         tasks,
         system,
-        targets: ground.units.targets[unit as usize],
+        targets: each().map(|unit| ground.units.targets[unit]).sum(),
+        units,
         ..JobState::default()
     }
 }

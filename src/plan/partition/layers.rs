@@ -33,7 +33,6 @@ const REFILL: u32 = 40;
 pub fn search(ground: &Ground) -> Choice {
     let free = Model { layer: 0, fetch: 0, ..ground.model.clone() };
     let (first, shortest) = portfolio::best_and_shortest(&Ground { model: &free, ..*ground });
-    let reserve = first.reserve;
     let first = judged(ground, first.jobs, 0);
     if first.jobs.count() > MOST_JOBS || first.layers == 0 {
         return first;
@@ -61,7 +60,7 @@ pub fn search(ground: &Ground) -> Choice {
         let share = if round < rounds { SHARES[round as usize % SHARES.len()] } else { 0.998 };
         let deadline = (path as f64 * share) as Millis;
         let from = if round == 1 { &shortest } else { &last.jobs };
-        let found = merge(&searched(&told, from, deadline, reserve, round.into()), deadline);
+        let found = merge(&searched(&told, from, deadline, round.into()), deadline);
         last = better(ground, &first, best.clone(), found.clone());
         if last.makespan >= first.makespan {
             last = found.clone();
@@ -72,11 +71,12 @@ pub fn search(ground: &Ground) -> Choice {
 }
 
 /// Shortened and merged again under the deadline, with what the units were told; where even the shortest plan is longer, under its makespan.
-fn searched(ground: &Ground, from: &Jobs, deadline: Millis, reserve: f64, round: u64) -> Jobs {
+fn searched(ground: &Ground, from: &Jobs, deadline: Millis, round: u64) -> Jobs {
     let mut tools = Tools::new(ground, ROUND_STEPS);
     let mut jobs = told(ground, &mut tools.scheduler, from);
     let makespan = shorten(&mut tools, &mut jobs, worth(ground, SHORTEN), 1000 + round, deadline);
     let deadline = makespan.max(deadline);
+    let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
     tools.steps.set_limit(tools.steps.spent() + ROUND_STEPS);
     merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
     refill(&mut tools, &mut jobs, deadline, reserve, worth(ground, REFILL), 2000 + round, None);
@@ -84,7 +84,7 @@ fn searched(ground: &Ground, from: &Jobs, deadline: Millis, reserve: f64, round:
 }
 
 /// The same jobs with what the units were told.
-fn told(ground: &Ground, scheduler: &mut Scheduler, jobs: &Jobs) -> Jobs {
+pub fn told(ground: &Ground, scheduler: &mut Scheduler, jobs: &Jobs) -> Jobs {
     let owner: Vec<u32> = jobs.of_unit.iter().map(|&job| jobs.list[job as usize].units[0]).collect();
     Jobs::from_owners(ground, scheduler, &owner)
 }
@@ -107,7 +107,7 @@ fn better(ground: &Ground, first: &Choice, best: Choice, found: Choice) -> Choic
 }
 
 /// What attaching its ancestors' layers takes for the job of each unit, milliseconds.
-fn attachments(ground: &Ground, jobs: &Jobs) -> Vec<Millis> {
+pub fn attachments(ground: &Ground, jobs: &Jobs) -> Vec<Millis> {
     let mut ancestors = JobSets::new(jobs.list.len());
     let mut marks = Marks::default();
     let mut jobs = jobs.clone();

@@ -16,8 +16,9 @@
 //! 5. [`portfolio`]: all the plans that came up, and two plain ones (a job a unit; a job a target that owns what no earlier one does), are
 //!    run on paper with the provider's concurrency; the objective chooses.
 //!    All this happens for each connected part of the graph by itself ([`parts`]).
-//!    Where durations are guesses and the plan is to be tight, this is done with several reserves, and [`guesses`] chooses by what the plans are worth with other durations.
 //! 6. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
+//!
+//! Where durations are guesses, [`guesses`] takes jobs apart in which the longest path often waits for a build that it does not need.
 //!
 //! Graphs of more than some 16,000 units and edges are not searched unless `--effort` asks for it: [`rounds`] makes a few plans in one go, and the shortest one's jobs are
 //! merged once, with a bounded number of steps.
@@ -131,7 +132,11 @@ fn at_most_a_job_a_derivation(ground: &Ground, bare: &Ground, jobs: &Jobs) -> Op
 
 /// The best plan for one part of the graph.
 fn search(ground: &Ground) -> Choice {
-    if ground.model.ancestors_count() && !ground.giant { layers::search(ground) } else { portfolio::search(ground) }
+    if ground.giant {
+        return portfolio::search(ground);
+    }
+    let best = if ground.model.ancestors_count() { layers::search(ground) } else { portfolio::search(ground) };
+    guesses::hardened(ground, best)
 }
 
 /// Merges jobs until the limits hold; says what that took.

@@ -3,7 +3,6 @@
 //! In: what does not change during a search ([`Ground`]). Out: [`Choice`], the jobs of the best plan and what is known about it. Each plan is run
 //! on paper, with the provider's concurrency, before it is compared.
 
-use super::guesses;
 use super::jobs::{Ground, Job, Jobs};
 use super::rounds::in_rounds;
 use super::schedule::Scheduler;
@@ -46,16 +45,15 @@ struct Rounds {
 }
 
 impl Rounds {
-    /// Rounds for so many plans to choose from.
-    fn new(ground: &Ground, plans: usize) -> Self {
+    fn new(ground: &Ground) -> Self {
         let size = (ground.units.len() + ground.units.inputs.edges()).next_power_of_two() as f64;
         let scaled = |per_size: f64, most: f64| (per_size / size).min(most) * f64::from(ground.options.effort.0);
         Self {
             starts: (scaled(110_000.0, worth(ground, 10).into()) as u64).max(1),
             shortened: (scaled(30_000.0, 2.0) as usize).max(1),
             shorten: scaled(400_000.0, worth(ground, 70).into()) as u32,
-            merged: (scaled(48_000.0, worth(ground, 5).into()) as usize / plans).max(1),
-            refill: scaled(900_000.0, worth(ground, 170).into()) as u32 / plans as u32,
+            merged: (scaled(48_000.0, worth(ground, 5).into()) as usize).max(1),
+            refill: scaled(900_000.0, worth(ground, 170).into()) as u32,
         }
     }
 }
@@ -76,8 +74,6 @@ pub struct Choice {
     pub layers: u64,
     /// The deadline it was merged under, without limits of concurrency, milliseconds.
     pub deadline: Millis,
-    /// The reserve that merging kept, in build times of a job.
-    pub reserve: f64,
     /// Elementary steps that making it took.
     pub steps: u64,
 }
@@ -93,8 +89,7 @@ pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
         let choice = in_one_go(ground);
         return (choice.clone(), choice.jobs);
     }
-    let reserves = ground.options.reserves();
-    let rounds = Rounds::new(ground, reserves.len());
+    let rounds = Rounds::new(ground);
     let effort = u64::from(ground.options.effort.0.max(1));
     let mut tools = Tools::new(ground, MOST_STEPS * effort);
     let single = Jobs::singletons(ground, &mut tools.scheduler);
@@ -105,22 +100,16 @@ pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
     }
     starts.sort_by_key(|start| start.0);
     let in_rounds = if tools.steps.exhausted() { made_in_rounds(&mut tools, &single, &[4, 8, 16]) } else { Vec::new() };
-    let mut plain = in_rounds;
-    plain.push(judged(ground, single, 0));
-    plain.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, 0)));
-    let plans = reserves.iter().map(|&reserve| merged(&mut tools, &starts, &plain, &rounds, reserve)).collect();
-    (guesses::sturdiest(ground, plans), starts.swap_remove(0).1)
-}
-
-/// The best plan for the objective that merging the starts with this reserve gives.
-fn merged(tools: &mut Tools, starts: &[(Millis, Jobs)], plain: &[Choice], rounds: &Rounds, reserve: f64) -> Choice {
-    let ground = tools.ground;
-    let effort = u64::from(ground.options.effort.0.max(1));
     // Where the work keeps all machines busy for longer than the longest path takes, haste on a path gains nothing.
     let shortest = starts[0].0.max(lower_bound(ground.problem, ground.model));
+    let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
     let factor = factor(ground.options.objective);
-    let mut choices = plain.to_vec();
-    let mut add = |jobs: &Jobs, factor: f64, thrift: i64| {
+
+    let mut choices = in_rounds;
+    choices.push(judged(ground, single, shortest));
+    choices.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, shortest)));
+    let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
+    let mut add = |tools: &mut Tools, jobs: &Jobs, factor: f64, thrift: i64| {
         let deadline = ((shortest as f64 * factor) as Millis).max(shortest).max(ground.floor);
         let mut jobs = jobs.clone();
         tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
@@ -132,31 +121,31 @@ fn merged(tools: &mut Tools, starts: &[(Millis, Jobs)], plain: &[Choice], rounds
         if *makespan > ((shortest as f64 * factor) as Millis).max(ground.floor) {
             break;
         }
-        add(jobs, factor, 4);
+        add(&mut tools, jobs, factor, 4);
         if several {
-            add(jobs, factor, 1);
+            add(&mut tools, jobs, factor, 1);
         }
         if several && index == 0 {
             // The shortest tells how long the plan may be.
-            add(jobs, 1.0, 4);
+            add(&mut tools, jobs, 1.0, 4);
         }
     }
-    let plainest = plain.iter().map(|choice| choice.makespan).min().unwrap_or(0);
-    let most = longest_allowed(&choices, plainest, ground);
-    let best = Choice { reserve, ..best(choices, most) };
+    let most = longest_allowed(&choices, plain, ground);
+    let best = best(choices, most);
     let mut jobs = best.jobs.clone();
     if best.deadline < jobs.measure(ground).1 {
-        return Choice { steps: tools.steps.spent(), ..best };
+        return (Choice { steps: tools.steps.spent(), ..best }, starts.swap_remove(0).1);
     }
     tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
     // Jobs that may take twice as long are twice as large, and take longer to look at.
     let rounds = (20 * jobs.count() as u32).min((f64::from(rounds.refill) / factor) as u32);
     for (part, rounds) in shares(ground, rounds) {
-        refill(tools, &mut jobs, best.deadline, reserve, rounds, 17, part);
+        refill(&mut tools, &mut jobs, best.deadline, reserve, rounds, 17, part);
     }
-    let refilled = Choice { reserve, ..judged(ground, jobs, best.deadline) };
+    let refilled = judged(ground, jobs, best.deadline);
     let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
-    Choice { steps: tools.steps.spent(), ..if better { refilled } else { best } }
+    let choice = Choice { steps: tools.steps.spent(), ..if better { refilled } else { best } };
+    (choice, starts.swap_remove(0).1)
 }
 
 /// True for graphs that would be searched for longer than anybody wants to wait unless asked for.
@@ -190,8 +179,7 @@ fn in_one_go(ground: &Ground) -> Choice {
             Objective::Cost => makespan / 2 * 3,
         }
         .max(ground.floor);
-        let reserves = ground.options.reserves();
-        let reserve = reserves[reserves.len() / 2];
+        let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
         let mut tools = Tools { ground, steps: Steps::new(GIANT_STEPS), ..tools };
         merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
         choices.push(Choice { steps: tools.steps.spent(), ..judged(ground, jobs, deadline) });
@@ -271,7 +259,7 @@ pub fn judged(ground: &Ground, jobs: Jobs, deadline: Millis) -> Choice {
         layers: simulation.layers,
         deadline,
         jobs,
-        ..Choice::default()
+        steps: 0,
     }
 }
 

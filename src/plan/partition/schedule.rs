@@ -43,19 +43,25 @@ impl<'a> Scheduler<'a> {
 
     /// Milliseconds that `nodes` (ascending, no repeats) take on `slots` slots, without start-up.
     pub fn length(&mut self, nodes: &[Node], slots: usize) -> Millis {
+        let problem = self.problem;
+        self.length_with(nodes, slots, &problem.duration)
+    }
+
+    /// The same with other durations, one a node of the problem.
+    pub fn length_with(&mut self, nodes: &[Node], slots: usize, duration: &[Millis]) -> Millis {
         if let [node] = nodes {
-            return self.problem.duration[*node as usize];
+            return duration[*node as usize];
         }
-        self.measure_tails(nodes);
+        self.measure_tails(nodes, duration);
         let longest = self.tail.iter().copied().max().unwrap_or(0);
         if nodes.len() <= slots {
             return longest;
         }
-        self.list_schedule(nodes, slots)
+        self.list_schedule(nodes, slots, duration)
     }
 
     /// Fills `edges` between positions in `nodes`, and the longest path from each to the end.
-    fn measure_tails(&mut self, nodes: &[Node]) {
+    fn measure_tails(&mut self, nodes: &[Node], duration: &[Millis]) {
         for (position, &node) in nodes.iter().enumerate() {
             self.position[node as usize] = position as u32;
         }
@@ -63,7 +69,7 @@ impl<'a> Scheduler<'a> {
         self.tail.clear();
         self.tail.resize(nodes.len(), 0);
         for (position, &node) in nodes.iter().enumerate().rev() {
-            let tail = self.tail[position] + self.problem.duration[node as usize];
+            let tail = self.tail[position] + duration[node as usize];
             self.tail[position] = tail;
             for &input in self.inputs.of(node) {
                 let before = self.position[input as usize];
@@ -79,7 +85,7 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    fn list_schedule(&mut self, nodes: &[Node], slots: usize) -> Millis {
+    fn list_schedule(&mut self, nodes: &[Node], slots: usize, duration: &[Millis]) -> Millis {
         self.offsets.clear();
         self.offsets.resize(nodes.len() + 1, 0);
         self.missing.clear();
@@ -108,8 +114,8 @@ impl<'a> Scheduler<'a> {
         loop {
             while self.running.len() < slots {
                 let Some((_, Reverse(position))) = self.ready.pop() else { break };
-                let duration = self.problem.duration[nodes[position as usize] as usize];
-                self.running.push(Reverse((now + duration, position)));
+                let end = now + duration[nodes[position as usize] as usize];
+                self.running.push(Reverse((end, position)));
             }
             let Some(&Reverse((end, _))) = self.running.peek() else { return now };
             now = end;

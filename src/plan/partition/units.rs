@@ -121,6 +121,14 @@ impl Units {
         self.owned.of(unit).iter().chain(self.co_located.of(unit)).copied()
     }
 
+    /// The nodes that a job with these units builds, ascending.
+    pub fn tasks_of(&self, units: &[Unit]) -> Vec<Node> {
+        let mut tasks: Vec<Node> = units.iter().flat_map(|&unit| self.tasks(unit)).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        tasks
+    }
+
     /// The number of units on the longest path that ends before each unit.
     pub fn levels(&self) -> Vec<u32> {
         let mut levels = vec![0u32; self.len()];
