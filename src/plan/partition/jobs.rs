@@ -160,10 +160,11 @@ impl Jobs {
         kept.targets += gone.targets;
     }
 
-    /// Leaves a job the units of `kept` and makes a new one of its others; returns the new job.
+    /// Leaves a job the units of `kept` (ascending) and makes a new one of its others; returns the new job.
     pub fn split(&mut self, ground: &Ground, scheduler: &mut Scheduler, job: Job, kept: &[Unit]) -> Job {
         let units = std::mem::take(&mut self.list[job as usize].units);
-        let (kept, others): (Vec<Unit>, Vec<Unit>) = units.into_iter().partition(|unit| kept.contains(unit));
+        let (kept, others): (Vec<Unit>, Vec<Unit>) =
+            units.into_iter().partition(|unit| kept.binary_search(unit).is_ok());
         let made = self.list.len() as Job;
         for &unit in &others {
             self.of_unit[unit as usize] = made;
