@@ -12,6 +12,10 @@ pub use self::caches::CacheArgs;
 pub use self::downloads::DownloadArgs;
 pub use self::evaluation::EvaluationArgs;
 
+use crate::affected::Unaffected;
+use crate::build::OnMissing;
+use crate::delivery::{HandOffKind, OnPushFailure, Reuse};
+
 /// Turns a Nix flake into a CI pipeline in which nothing is built twice.
 #[derive(Debug, Parser)]
 #[command(name = "nixdag", version = crate::version::VERSION, arg_required_else_help = true, propagate_version = true)]
@@ -122,7 +126,7 @@ pub struct GenerateArgs {
     pub cache: Option<String>,
     /// What a pipeline takes from earlier ones through the CI's own cache [default: branch]
     #[arg(long, value_enum, help_heading = "Jobs")]
-    pub reuse: Option<ReuseKind>,
+    pub reuse: Option<Reuse>,
     /// Add the jobs, workflows, orbs, executors, commands and parameters of this configuration
     #[arg(long, value_name = "FILE", action = clap::ArgAction::Append, help_heading = "Your own configuration")]
     pub merge: Vec<PathBuf>,
@@ -152,16 +156,7 @@ pub struct PushArgs {
     pub push_credential: Vec<String>,
     /// What to do where pushing goes on failing [default: warn]
     #[arg(long, value_enum)]
-    pub push_failure: Option<PushFailure>,
-}
-
-/// What to do where pushing goes on failing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PushFailure {
-    /// Say so
-    Warn,
-    /// Fail the job
-    Fail,
+    pub push_failure: Option<OnPushFailure>,
 }
 
 /// The keys that this CI signs with.
@@ -213,8 +208,8 @@ pub struct BuildArgs {
     #[arg(long, value_name = "DIR", help_heading = "Hand-off")]
     pub restore: Option<PathBuf>,
     /// What to do about an output that another job should have handed off
-    #[arg(long, value_enum, default_value_t = MissingOutputs::Build, help_heading = "Hand-off")]
-    pub on_missing: MissingOutputs,
+    #[arg(long, value_enum, default_value_t = OnMissing::Build, help_heading = "Hand-off")]
+    pub on_missing: OnMissing,
 
     /// What an earlier run left in the job's folder of the workspace counts only with a signature by a trusted key
     #[arg(long, requires_all = ["workspace", "signing_public_key"], help_heading = "Hand-off")]
@@ -249,24 +244,6 @@ pub struct BuildArgs {
     /// Any other setting of Nix
     #[arg(long, value_names = ["NAME", "VALUE"], num_args = 2, action = clap::ArgAction::Append, help_heading = "Nix")]
     pub nix_option: Vec<String>,
-}
-
-/// How results travel from job to job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum HandOffKind {
-    /// In the CI's workspace
-    Workspace,
-    /// In a binary cache
-    Cache,
-}
-
-/// What to do about a missing output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum MissingOutputs {
-    /// Stop before anything is built
-    Fail,
-    /// Build it here, and say so
-    Build,
 }
 
 /// `nixdag report`
@@ -320,17 +297,6 @@ pub enum ReportFormat {
     Json,
 }
 
-/// What a pipeline takes from earlier ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ReuseKind {
-    /// Results of the same branch, and of the default branch where that is named
-    Branch,
-    /// Results of any branch that are signed with a trusted key
-    Signed,
-    /// Nothing
-    Off,
-}
-
 /// Formats of `nixdag plan`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PlanFormat {
@@ -358,15 +324,6 @@ pub enum GraphLevel {
     Jobs,
     /// One node a derivation, grouped by job
     Derivations,
-}
-
-/// What to do about targets that the change does not touch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Unaffected {
-    /// Leave them out
-    Skip,
-    /// Plan them like all others
-    Build,
 }
 
 /// How derivations share jobs.

@@ -30,6 +30,17 @@ pub fn meant_or_known<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>
     format!(" (known: {})", shown.join(", "))
 }
 
+/// Names in a row, each in backticks.
+pub fn listed(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Says that a name is not known, and which one was meant.
+pub fn unknown(what: &str, name: &str, known: &[&str]) -> String {
+    let shown: String = name.chars().take(60).collect();
+    format!("unknown {what} `{}`{}", shown.escape_debug(), meant_or_known(name, known.iter().copied()))
+}
+
 /// The existing name that is nearest to `wanted`, unless all are too different to be a slip of the fingers.
 pub fn nearest<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let tolerance = (wanted.chars().count() / 2).max(1);

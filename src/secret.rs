@@ -7,7 +7,12 @@ use std::fmt;
 
 use anyhow::{Result, bail};
 
-use crate::plan::final_job::is_variable;
+/// True for the name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
+pub fn is_variable(name: &str) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
 
 /// The name of an environment variable.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

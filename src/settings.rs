@@ -26,11 +26,11 @@ use anyhow::{Context, Result, bail};
 
 use self::caches::CacheSettings;
 use crate::build::destination::Destination;
-use crate::build::push::OnPushFailure;
 use serde_json::{Map, Value};
 
 use crate::attribute::AttributePath;
-use crate::cli::{self, HandOffKind, ReuseKind};
+use crate::cli;
+use crate::delivery::{HandOffKind, Reuse};
 use crate::executor::{self, Executor};
 use crate::nix::evaluate::Systems;
 use crate::nix::signature::PublicKeys;
@@ -43,11 +43,11 @@ use crate::plan::model::{Effort, Granularity, Objective, Options};
 use crate::plan::rules::{Rule, Wishes};
 use crate::printable::printable;
 use crate::provider::Provider;
-use crate::provider::circleci::{HandOff, Push, Reuse, Signing};
+use crate::provider::circleci::{HandOff, Push, Signing};
 use crate::secret::VariableName;
 use change::Change;
 use evaluation::Evaluation;
-use file::{HandOffNames, PushFailureNames, ReuseNames, SettingsFile, SystemList, patterns};
+use file::{SettingsFile, SystemList, patterns};
 
 /// Where the plan comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub struct Settings {
     /// What the planner is asked for.
     pub planner: Options,
     /// How results reach the jobs that need them, where that is said.
-    pub handoff: Option<cli::HandOffKind>,
+    pub handoff: Option<HandOffKind>,
     /// The machines that the provider offers.
     pub executors: Vec<Executor>,
     /// Where and how derivations are built, the first rule that matches wins.
@@ -161,11 +161,7 @@ impl Settings {
         };
         let is_flake = matches!(source, Source::Flake(_));
         let concurrency = flags.concurrency.or(file.concurrency.map(|number| number.0));
-        let named = file.handoff.map(|choice| match choice.0 {
-            HandOffNames::Workspace => HandOffKind::Workspace,
-            HandOffNames::Cache => HandOffKind::Cache,
-        });
-        let handoff = flags.handoff.or(named).or(file.cache.as_ref().map(|_| HandOffKind::Cache));
+        let handoff = flags.handoff.or(file.handoff).or(file.cache.as_ref().map(|_| HandOffKind::Cache));
         let (mut executors, mut warnings) = file.executors.clone().unwrap_or_default().all();
         if file_path.is_none() {
             let misnamed = SettingsFile::find_misnamed(&settings_folder(&source));
@@ -270,20 +266,16 @@ impl Settings {
             },
             (Some(HandOffKind::Workspace), Some(_)) => bail!("`--cache` goes with `--handoff cache`"),
             (Some(HandOffKind::Workspace), None) => HandOff::Workspace,
-            (None, None) => match (file.handoff.map(|choice| choice.0), &file.cache) {
-                (Some(HandOffNames::Cache) | None, Some(url)) => through(url, "`cache` in nixdag.yml")?,
-                (Some(HandOffNames::Cache), None) => {
+            (None, None) => match (file.handoff, &file.cache) {
+                (Some(HandOffKind::Cache) | None, Some(url)) => through(url, "`cache` in nixdag.yml")?,
+                (Some(HandOffKind::Cache), None) => {
                     bail!("`handoff: cache` in nixdag.yml needs `cache`, or `--cache URL`")
                 }
-                (Some(HandOffNames::Workspace), Some(_)) => bail!("`cache` in nixdag.yml goes with `handoff: cache`"),
-                (Some(HandOffNames::Workspace) | None, None) => HandOff::Workspace,
+                (Some(HandOffKind::Workspace), Some(_)) => bail!("`cache` in nixdag.yml goes with `handoff: cache`"),
+                (Some(HandOffKind::Workspace) | None, None) => HandOff::Workspace,
             },
         };
-        let reuse = match (flags.reuse, file.reuse.map(|choice| choice.0)) {
-            (Some(ReuseKind::Branch), _) | (None, Some(ReuseNames::Branch) | None) => Reuse::Branch,
-            (Some(ReuseKind::Signed), _) | (None, Some(ReuseNames::Signed)) => Reuse::Signed,
-            (Some(ReuseKind::Off), _) | (None, Some(ReuseNames::Off)) => Reuse::Off,
-        };
+        let reuse = flags.reuse.or(file.reuse).unwrap_or_default();
         let default_branch = self.change.default_branch.clone();
         Ok(Delivery {
             handoff,
@@ -307,10 +299,7 @@ impl Settings {
                 named.collect::<Result<_>>().context("`--push-credential`")?
             }
         };
-        let on_failure = match (flags.push_failure, file.push_failure.map(|choice| choice.0)) {
-            (Some(cli::PushFailure::Fail), _) | (None, Some(PushFailureNames::Fail)) => OnPushFailure::Fail,
-            (Some(cli::PushFailure::Warn), _) | (None, Some(PushFailureNames::Warn) | None) => OnPushFailure::Warn,
-        };
+        let on_failure = flags.push_failure.or(file.push_failure).unwrap_or_default();
         Ok(Push { destinations, credentials, on_failure })
     }
 

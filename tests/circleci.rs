@@ -11,12 +11,12 @@ mod golden;
 #[path = "support/plans.rs"]
 mod plans;
 
+use nixdag::delivery::Reuse;
 use nixdag::executor::{Executor, Machine, NIX_IMAGE};
 use nixdag::nix::signature::PublicKeys;
 use nixdag::plan::Plan;
 use nixdag::provider::circleci::{
-    BundleReference, Download, HandOff, Options, ParameterDefault, PipelineParameter, Reuse, Signing, generate,
-    releases,
+    BundleReference, Download, HandOff, Options, ParameterDefault, PipelineParameter, Signing, generate, releases,
 };
 use plans::{diamond, job, plan};
 use serde_yaml::Value;

@@ -10,7 +10,20 @@ pub mod repository_flake;
 
 use std::collections::HashSet;
 
+use crate::choice::choice;
 use crate::target::Target;
+
+choice! {
+    /// What to do about targets that the change does not touch.
+    #[derive(Default)]
+    pub enum Unaffected {
+        /// Leave them out
+        #[default]
+        Skip = "skip",
+        /// Plan them like all others
+        Build = "build",
+    }
+}
 
 /// The base, evaluated.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,19 +22,21 @@ pub mod trust;
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
+use crate::choice::choice;
 use crate::handoff::bundle::Bundle;
 use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::plan::{Job, JobIndex, Plan};
 use push::Pushes;
 use record::{HandedOff, Record, Verdict};
 
-/// What to do about an output that should have been delivered and was not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnMissing {
-    /// Stop before anything is built.
-    Fail,
-    /// Build it here, and say so.
-    Build,
+choice! {
+    /// What to do about an output that should have been delivered and was not.
+    pub enum OnMissing {
+        /// Stop before anything is built
+        Fail = "fail",
+        /// Build it here, and say so
+        Build = "build",
+    }
 }
 
 /// Where the job's derivations come from.

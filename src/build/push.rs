@@ -18,6 +18,7 @@ use super::destination::{Destination, Target};
 use super::interrupt;
 use super::progress::Tracker;
 use super::record::Pushed;
+use crate::delivery::OnPushFailure;
 use crate::http::backoff;
 use crate::nix::store::{self, Store};
 
@@ -38,16 +39,6 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Bytes of what a client says that are kept, from the end.
 const SAID: usize = 64 << 10;
-
-/// What to do about a destination that has to be given up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnPushFailure {
-    /// Say so.
-    #[default]
-    Warn,
-    /// Fail the job.
-    Fail,
-}
 
 /// A destination, and what it takes to push there or what is missing.
 #[derive(Clone, Debug)]

@@ -7,10 +7,11 @@ use anyhow::{Context, Result, bail};
 
 use super::ExitCode;
 use crate::build::destination::{Credentials, Destination, SigningKey};
-use crate::build::push::{OnPushFailure, Prepared, Pushes};
+use crate::build::push::{Prepared, Pushes};
 use crate::build::record::{self, Record, Verdict};
-use crate::build::{self, Derivations, HandOff, OnMissing, Request, Signing, interrupt};
-use crate::cli::{BuildArgs, HandOffKind, MissingOutputs, PushFailure};
+use crate::build::{self, Derivations, HandOff, Request, Signing, interrupt};
+use crate::cli::BuildArgs;
+use crate::delivery::HandOffKind;
 use crate::handoff::bundle::Bundle;
 use crate::nearest::meant_or_known;
 use crate::nix::hash::Sha256;
@@ -103,10 +104,7 @@ fn request(args: &BuildArgs) -> Result<Request> {
         hand_off,
         results: args.results.clone(),
         restore: args.restore.clone(),
-        on_missing: match args.on_missing {
-            MissingOutputs::Fail => OnMissing::Fail,
-            MissingOutputs::Build => OnMissing::Build,
-        },
+        on_missing: args.on_missing,
         signing,
         pushes,
         options,
@@ -160,10 +158,7 @@ fn pushes(args: &BuildArgs, cache: Option<&str>, key: &SigningKey) -> Result<Pus
     Ok(Pushes {
         hand_off: hand_off.map(prepare),
         beside: beside.into_iter().map(prepare).collect(),
-        on_failure: match args.push.push_failure {
-            Some(PushFailure::Fail) => OnPushFailure::Fail,
-            Some(PushFailure::Warn) | None => OnPushFailure::Warn,
-        },
+        on_failure: args.push.push_failure.unwrap_or_default(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::env;
 use anyhow::{Context, Result};
 
 use super::stages;
+use crate::affected::Unaffected;
 use crate::affected::base::{self, Found, Hints, short};
 use crate::affected::repository_flake::RepositoryFlake;
 use crate::affected::{BaseEvaluation, Compared, compare};
@@ -65,7 +66,7 @@ fn hints() -> Hints {
 /// The plan of a change that makes no difference: the settings ignore every file of it.
 pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option<Plan> {
     let ignore = &settings.change.ignore;
-    if ignore.is_empty() || !settings.change.skip_unaffected {
+    if ignore.is_empty() || settings.change.unaffected == Unaffected::Build {
         return None;
     }
     let changed = match chosen.flake.changed_files(&chosen.revision) {
@@ -134,7 +135,7 @@ pub(super) fn leave_out(targets: Vec<Target>, base: Option<&BaseEvaluation>, set
     let name =
         base.revision.as_deref().map(|revision| format!(" `{}`", printable(short(revision)))).unwrap_or_default();
     eprintln!("note: {} of {total} targets differ from the base{name}", affected.len());
-    if !settings.change.skip_unaffected {
+    if settings.change.unaffected == Unaffected::Build {
         affected.append(&mut unaffected);
     } else {
         let restored = |target: &Target| final_job::is_restored(&settings.final_jobs, &target.attribute);

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::{ExitCode, stages};
-use crate::cli::{GenerateArgs, HandOffKind};
+use crate::cli::GenerateArgs;
+use crate::delivery::{HandOffKind, Reuse};
 use crate::handoff::bundle;
 use crate::nix::signature::SecretKey;
 use crate::nix::store::Store;
@@ -15,7 +16,7 @@ use crate::plan::Plan;
 use crate::provider::circleci::steps::BUNDLE_DIR;
 use crate::provider::{
     Provider,
-    circleci::{BundleReference, HandOff, Options, Reuse, merge, releases},
+    circleci::{BundleReference, HandOff, Options, merge, releases},
 };
 use crate::secret::Secret;
 use crate::settings::{Available, Delivery, Settings, downloads};

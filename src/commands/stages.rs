@@ -9,7 +9,7 @@ use super::{availability, change, evaluation};
 use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
 use crate::availability::find_needed;
-use crate::cli::HandOffKind;
+use crate::delivery::HandOffKind;
 use crate::graph::{DrvId, Graph, Node};
 use crate::nearest::meant;
 use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches};

@@ -23,6 +23,7 @@ use crate::attribute::AttributePath;
 use crate::graph::DrvId;
 use crate::nix::store_path;
 use crate::pattern::Pattern;
+use crate::secret::is_variable;
 
 /// The folder of symlinks to restored outputs, in every machine's environment.
 pub const RESTORED_VARIABLE: &str = "NIXDAG_RESTORED";
@@ -192,11 +193,4 @@ impl FinalJob {
         }
         Ok(())
     }
-}
-
-/// True for the name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
-pub fn is_variable(name: &str) -> bool {
-    !name.starts_with(|c: char| c.is_ascii_digit())
-        && !name.is_empty()
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }

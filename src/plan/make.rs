@@ -17,11 +17,12 @@ use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, JobNodes, Node, Partition};
 use super::simulate::{Simulation, lower_bound, simulate};
 use super::{
-    Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, HandOffKind, Job,
-    JobIndex, JobOptions, Plan, SkipReason, Skipped, Strategy,
+    Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, Job, JobIndex,
+    JobOptions, Plan, SkipReason, Skipped, Strategy,
 };
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
+use crate::delivery::HandOffKind;
 use crate::graph::{DrvId, Graph};
 use crate::nix::binary_cache::Reliance;
 use crate::target::Target;

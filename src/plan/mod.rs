@@ -32,6 +32,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::AttributePath;
+use crate::delivery::HandOffKind;
 use crate::nix::binary_cache::Reliance;
 use final_job::FinalJob;
 pub use options::JobOptions;
@@ -260,16 +261,6 @@ pub struct HandOffEstimate {
     /// What both take.
     #[serde(rename = "seconds", with = "json::seconds")]
     pub time: Millis,
-}
-
-/// How results reach the jobs that need them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum HandOffKind {
-    /// Through the workflow's workspace.
-    Workspace,
-    /// Through a binary cache.
-    Cache,
 }
 
 /// Predicted figures of one way to run everything.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::final_job::{VARIABLE_PREFIX, is_variable};
+use super::final_job::VARIABLE_PREFIX;
+use crate::secret::is_variable;
 
 /// Most times that a failed job is tried again: what CircleCI takes.
 pub const MAX_RETRIES: u32 = 5;

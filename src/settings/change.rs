@@ -10,6 +10,7 @@ use super::Source;
 use super::file::SettingsFile;
 use super::schema::{Schema, one_or_more};
 use super::yaml::{self, Texts};
+use crate::affected::Unaffected;
 use crate::affected::base::Wish;
 use crate::affected::ignore::IgnoreList;
 use crate::cli;
@@ -21,8 +22,8 @@ pub struct Change {
     pub base: Option<Wish>,
     /// A recorded evaluation of the base.
     pub base_roots: Option<PathBuf>,
-    /// Targets that the change does not touch are left out.
-    pub skip_unaffected: bool,
+    /// What to do about targets that the change does not touch.
+    pub unaffected: Unaffected,
     /// Files that make no difference.
     pub ignore: IgnoreList,
     /// The branch that changes go to, where that is said.
@@ -41,27 +42,11 @@ impl Change {
         Ok(Self {
             base: named.and_then(Wish::read),
             base_roots: flags.base_roots.clone(),
-            skip_unaffected: match (flags.unaffected, file.unaffected.map(|choice| choice.0)) {
-                (Some(cli::Unaffected::Build), _) | (None, Some(UnaffectedNames::Build)) => false,
-                (Some(cli::Unaffected::Skip), _) | (None, Some(UnaffectedNames::Skip) | None) => true,
-            },
+            unaffected: flags.unaffected.or(file.unaffected).unwrap_or_default(),
             ignore: file.ignore.clone().map_or_else(IgnoreList::default, |globs| globs.0),
             default_branch: flags.default_branch.clone().or_else(|| file.default_branch.clone()),
         })
     }
-}
-
-/// The values of `unaffected`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UnaffectedNames {
-    /// `skip`
-    Skip,
-    /// `build`
-    Build,
-}
-
-impl yaml::Named for UnaffectedNames {
-    const ALL: &'static [(&'static str, Self)] = &[("skip", Self::Skip), ("build", Self::Build)];
 }
 
 /// `ignore`: globs over files.

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::caches::CacheEntry;
-use super::change::{FileGlobs, UnaffectedNames};
+use super::change::FileGlobs;
 use super::costs::{CostsEntry, LimitsEntry};
 use super::evaluation::EvaluationEntry;
 use super::executor_entry::Executors;
@@ -22,8 +22,10 @@ use super::push::DestinationEntry;
 use super::rule_entry::RuleEntry;
 use super::schema::Schema;
 use super::words::{AttributePattern, ContextName, Count, One, Words};
-use super::yaml::{self, Choice, List, OneOrMore, Texts, mapping};
+use super::yaml::{self, List, OneOrMore, Texts, mapping};
 use super::yaml_message;
+use crate::affected::Unaffected;
+use crate::delivery::{HandOffKind, OnPushFailure, Reuse};
 use crate::executor::Executor;
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
@@ -54,13 +56,13 @@ pub struct SettingsFile {
     /// `systems`
     pub systems: Option<SystemList>,
     /// `handoff`
-    pub handoff: Option<Choice<HandOffNames>>,
+    pub handoff: Option<HandOffKind>,
     /// `cache`
     pub cache: Option<String>,
     /// `caches`
     pub caches: Option<List<CacheEntry>>,
     /// `reuse`
-    pub reuse: Option<Choice<ReuseNames>>,
+    pub reuse: Option<Reuse>,
     /// `default_branch`
     pub default_branch: Option<String>,
     /// `signing_key_variable`
@@ -70,7 +72,7 @@ pub struct SettingsFile {
     /// `base`
     pub base: Option<String>,
     /// `unaffected`
-    pub unaffected: Option<Choice<UnaffectedNames>>,
+    pub unaffected: Option<Unaffected>,
     /// `ignore`
     pub ignore: Option<FileGlobs>,
     /// `push`
@@ -78,7 +80,7 @@ pub struct SettingsFile {
     /// `push_credentials`
     pub push_credentials: Option<List<One<VariableName>>>,
     /// `push_failure`
-    pub push_failure: Option<Choice<PushFailureNames>>,
+    pub push_failure: Option<OnPushFailure>,
     /// `concurrency`
     pub concurrency: Option<Count>,
     /// `costs`
@@ -132,48 +134,6 @@ mapping!(SettingsFile, "a mapping of settings", {
     "pipeline_parameters" => pipeline_parameters: "Pipeline parameters to declare, NAME=TYPE:DEFAULT",
     "final" => final_jobs: "Jobs that run after others",
 });
-
-/// The values of `handoff`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandOffNames {
-    /// `workspace`
-    Workspace,
-    /// `cache`
-    Cache,
-}
-
-impl yaml::Named for HandOffNames {
-    const ALL: &'static [(&'static str, Self)] = &[("workspace", Self::Workspace), ("cache", Self::Cache)];
-}
-
-/// The values of `reuse`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReuseNames {
-    /// `branch`
-    Branch,
-    /// `signed`
-    Signed,
-    /// `off`
-    Off,
-}
-
-impl yaml::Named for ReuseNames {
-    const ALL: &'static [(&'static str, Self)] =
-        &[("branch", Self::Branch), ("signed", Self::Signed), ("off", Self::Off)];
-}
-
-/// The values of `push_failure`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PushFailureNames {
-    /// `warn`
-    Warn,
-    /// `fail`
-    Fail,
-}
-
-impl yaml::Named for PushFailureNames {
-    const ALL: &'static [(&'static str, Self)] = &[("warn", Self::Warn), ("fail", Self::Fail)];
-}
 
 /// `systems`: a list, or `all`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::file::SettingsFile;
+use crate::choice::Choice;
 
 /// Where the schema stands in the repository.
 pub const FILE: &str = "src/settings/nixdag.schema.json";
@@ -14,6 +15,12 @@ pub const FILE: &str = "src/settings/nixdag.schema.json";
 pub trait Schema {
     /// The JSON schema of a value.
     fn schema() -> Value;
+}
+
+impl<T: Choice> Schema for T {
+    fn schema() -> Value {
+        json!({ "enum": T::names() })
+    }
 }
 
 impl Schema for String {

@@ -11,9 +11,9 @@ use super::schema::{Schema, one_or_more};
 use super::yaml::{self, Expected, Scalar, Texts};
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
-use crate::plan::final_job::{VARIABLE_PREFIX, is_variable};
+use crate::plan::final_job::VARIABLE_PREFIX;
 use crate::plan::options::is_context;
-use crate::secret::VariableName;
+use crate::secret::{VariableName, is_variable};
 
 /// Longest word, in bytes.
 const MAX_WORD: usize = 300;

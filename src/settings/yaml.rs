@@ -10,7 +10,7 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visit
 use serde_json::{Value, json};
 
 use super::schema::Schema;
-use crate::nearest::meant_or_known;
+use crate::nearest::{listed, unknown};
 
 /// Which of the known keys comes next.
 pub struct Key<'k> {
@@ -44,16 +44,6 @@ impl Visitor<'_> for Key<'_> {
         }
         Ok(at)
     }
-}
-
-fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-/// Says that a name is not known, and which one was meant.
-fn unknown(what: &str, name: &str, known: &[&str]) -> String {
-    let shown: String = name.chars().take(60).collect();
-    format!("unknown {what} `{}`{}", shown.escape_debug(), meant_or_known(name, known.iter().copied()))
 }
 
 /// Implements `Deserialize` and `Schema` for a struct of options: a mapping whose keys are known, each at most once. Each key stands
@@ -215,47 +205,6 @@ impl Expected for String {
 
 impl Expected for super::final_entry::FinalJobEntry {
     const PLURAL: &'static str = "final jobs";
-}
-
-/// One of a few names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice<T>(pub T);
-
-/// A set of names.
-pub trait Named: Copy + 'static {
-    /// All names and what they mean.
-    const ALL: &'static [(&'static str, Self)];
-}
-
-impl<'de, T: Named> Deserialize<'de> for Choice<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reader<T>(PhantomData<T>);
-        impl<T: Named> Visitor<'_> for Reader<T> {
-            type Value = Choice<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                write!(f, "one of {}", listed(&names::<T>()))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Choice<T>, E> {
-                match T::ALL.iter().find(|(name, _)| *name == text) {
-                    Some((_, value)) => Ok(Choice(*value)),
-                    None => Err(E::custom(unknown("value", text, &names::<T>()))),
-                }
-            }
-        }
-        deserializer.deserialize_str(Reader(PhantomData))
-    }
-}
-
-impl<T: Named> Schema for Choice<T> {
-    fn schema() -> Value {
-        json!({ "enum": names::<T>() })
-    }
-}
-
-fn names<T: Named>() -> Vec<&'static str> {
-    T::ALL.iter().map(|(name, _)| *name).collect()
 }
 
 /// A value that an environment variable can have: a string, a whole number or a boolean as it is written.

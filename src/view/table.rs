@@ -3,11 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
+use crate::delivery::HandOffKind;
 use crate::plan::make::Made;
 use crate::plan::model::Granularity;
 use crate::plan::nothing;
 use crate::plan::problem::Millis;
-use crate::plan::{HandOffEstimate, HandOffKind, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, Strategy};
+use crate::plan::{HandOffEstimate, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, Strategy};
 use crate::printable::printable;
 
 /// Rows that are printed of each part before the rest is only counted.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store_url::StoreUrl;
 use crate::nix::signature::PublicKeys;
-use crate::plan::final_job::is_variable;
+use crate::secret::is_variable;
 
 /// Caches and keys beyond those that every Nix knows from the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,7 +29,7 @@ use crate::plan::names::RESERVED;
 use crate::plan::nothing;
 use crate::plan::{Job, JobIndex, JobOptions, Plan, json};
 pub use options::{
-    BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Push, Reuse, Signing,
+    BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Push, Signing,
 };
 use steps::{Kind, Program};
 

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::merge::UserConfig;
 use crate::build::destination::Destination;
-use crate::build::push::OnPushFailure;
+use crate::delivery::{OnPushFailure, Reuse};
 use crate::executor::{self, Executor};
 use crate::nix::signature::PublicKeys;
 use crate::provider::Limits;
@@ -75,17 +75,6 @@ pub enum HandOff {
     Workspace,
     /// Through the store at this URL, which jobs copy to; it serves later pipelines too.
     Cache(String),
-}
-
-/// What a pipeline that hands off through the workspace takes from earlier ones through CircleCI's cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reuse {
-    /// Results of the same branch, and the default branch's where that is named.
-    Branch,
-    /// Results of any branch that one of the keys of [`Signing`] has signed.
-    Signed,
-    /// Nothing.
-    Off,
 }
 
 /// The keys that jobs sign with and trust.
