@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use crate::fleet::requirement::Requirement;
 use crate::nix::derivation::{Derivation, Text};
 use crate::nix::store_path;
 
@@ -96,6 +97,11 @@ impl Node {
     /// The name part: `hello-2.10`.
     pub fn name(&self) -> &str {
         store_path::name_of(&self.base)
+    }
+
+    /// What building it requires of a machine.
+    pub fn requirement(&self) -> Requirement<'_> {
+        Requirement { system: &self.system, features: &self.required_system_features }
     }
 
     /// True where an output's path is known only after the build (content-addressed, or fed by such a derivation).

@@ -31,7 +31,7 @@ use serde_json::{Map, Value};
 use crate::attribute::AttributePath;
 use crate::cli;
 use crate::delivery::{HandOffKind, Reuse};
-use crate::executor::{self, Executor};
+use crate::fleet::executor::{self, Executor};
 use crate::nix::evaluate::Systems;
 use crate::nix::signature::PublicKeys;
 use crate::output::read_input;

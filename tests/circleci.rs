@@ -12,7 +12,8 @@ mod golden;
 mod plans;
 
 use nixdag::delivery::Reuse;
-use nixdag::executor::{Executor, Machine, NIX_IMAGE};
+use nixdag::fleet::executor::{Executor, NIX_IMAGE};
+use nixdag::fleet::size::Machine;
 use nixdag::nix::signature::PublicKeys;
 use nixdag::plan::Plan;
 use nixdag::provider::circleci::{

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::final_job::FinalJobRequest;
-use super::needed::BUILTIN;
-use super::requirement::Requirement;
 use crate::availability::Needed;
-use crate::executor::Executor;
+use crate::fleet::executor::Executor;
+use crate::fleet::requirement::Requirement;
+use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph};
 
 /// Features that derivations require.
@@ -89,7 +89,7 @@ impl<'a> Machines<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::circleci_defaults;
+    use crate::fleet::executor::circleci_defaults;
     use crate::plan::final_job::Task;
 
     #[test]

@@ -10,7 +10,7 @@ use super::estimate::CostModel;
 use super::job_graph::{JobGraph, direct_inputs};
 use super::model::{Granularity, Model, Options};
 use super::names::{self, Naming};
-use super::needed::{BUILTIN, NeededGraph};
+use super::needed::NeededGraph;
 use super::partition::partition;
 use super::placement::{Decision, Fleet, Placements, place};
 use super::prices::Prices;
@@ -23,6 +23,7 @@ use super::{
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
 use crate::delivery::HandOffKind;
+use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph};
 use crate::nix::binary_cache::Reliance;
 use crate::target::Target;

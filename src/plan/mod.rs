@@ -22,7 +22,6 @@ pub mod partition;
 pub mod placement;
 pub mod prices;
 pub mod problem;
-mod requirement;
 pub mod restored;
 pub mod rules;
 pub mod simulate;

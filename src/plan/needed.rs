@@ -11,10 +11,8 @@ use super::placement::Placements;
 use super::problem::{ANY_SYSTEM, Adjacency, Node, Problem, System};
 use super::{Estimate, EstimateSource};
 use crate::availability::Needed;
+use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph};
-
-/// What Nix calls the system of a derivation that it builds itself.
-pub const BUILTIN: &str = "builtin";
 
 /// The problem and the way back.
 #[derive(Clone, Debug)]

@@ -12,14 +12,13 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 
 use super::estimate::CostModel;
-use super::needed::BUILTIN;
 use super::options::JobOptions;
 use super::problem::{ANY_SYSTEM, Millis, System};
-use super::requirement::Requirement;
 use super::rules::{self, Rule, Subject, Wishes};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
-use crate::executor::{AUTO, Executor};
+use crate::fleet::executor::{AUTO, Executor};
+use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph, Node};
 use crate::provider::circleci::{classes, images};
 
@@ -194,7 +193,7 @@ impl Placer<'_> {
         let first = wishes.next()??;
         let suits = |name: &String| {
             let executor = self.fleet.executors.iter().find(|executor| executor.name == *name);
-            executor.is_some_and(|executor| Requirement::of(node).is_met_by(executor))
+            executor.is_some_and(|executor| node.requirement().is_met_by(executor))
         };
         (!first.is_empty()
             && first.executor.as_ref().is_none_or(suits)
@@ -212,7 +211,7 @@ impl Placer<'_> {
         by: Decision,
     ) -> Result<Key, String> {
         let (executors, node) = (self.fleet.executors, self.graph.node(id));
-        let requirement = Requirement::of(node);
+        let requirement = node.requirement();
         let at = match &wishes.executor {
             Some(name) => match executors.iter().position(|executor| executor.name == *name) {
                 None => {

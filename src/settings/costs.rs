@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::schema::Schema;
 use super::words::Count;
 use super::yaml::mapping;
-use crate::executor::Executor;
+use crate::fleet::executor::Executor;
 use crate::nearest::meant_or_known;
 use crate::plan::estimate::CostModel;
 use crate::plan::model::Limits;
@@ -230,7 +230,7 @@ impl<'de> Deserialize<'de> for Amount {
 mod tests {
     use super::super::file::SettingsFile;
     use super::*;
-    use crate::executor::circleci_defaults;
+    use crate::fleet::executor::circleci_defaults;
 
     fn model(text: &str, flags: &[&str]) -> Result<CostModel> {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.into()).collect();

@@ -12,7 +12,9 @@ use super::words::{
     ClassName, Command, ExecutorName, Feature, ImageName, Number, One, Shell, SystemName, Variables, Word, Words, key,
 };
 use super::yaml::mapping;
-use crate::executor::{AUTO, Executor, Machine, NIX_IMAGE, circleci_defaults};
+use crate::fleet::executor::{AUTO, Executor, NIX_IMAGE, circleci_defaults};
+use crate::fleet::size::Machine;
+use crate::fleet::system::native;
 use crate::provider::circleci::{classes, images};
 
 /// The Xcode of macOS machines about which nothing else is said.
@@ -205,10 +207,7 @@ impl ExecutorEntry {
 
 /// What a machine of such a class builds.
 fn own_systems(executor: &Executor) -> Vec<String> {
-    match executor.system() {
-        "x86_64-linux" => vec!["x86_64-linux".into(), "i686-linux".into()],
-        other => vec![other.into()],
-    }
+    native(executor.system()).into_iter().map(str::to_owned).collect()
 }
 
 /// Gives an executor the cores and the price of its class. A warning where that is not known.

@@ -26,7 +26,7 @@ use super::yaml::{self, List, OneOrMore, Texts, mapping};
 use super::yaml_message;
 use crate::affected::Unaffected;
 use crate::delivery::{HandOffKind, OnPushFailure, Reuse};
-use crate::executor::Executor;
+use crate::fleet::executor::Executor;
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
 use crate::plan::final_job::FinalJobRequest;

@@ -3,7 +3,8 @@
 
 use anyhow::{Result, bail, ensure};
 
-use crate::executor::{AUTO, Executor, Machine};
+use crate::fleet::executor::{AUTO, Executor};
+use crate::fleet::size::Machine;
 use crate::nearest::meant_or_known;
 use crate::provider::circleci::{classes, images};
 
@@ -109,7 +110,7 @@ fn class_fits(executor: &Executor, class: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::circleci_defaults;
+    use crate::fleet::executor::circleci_defaults;
 
     fn changed(classes: &[&str], images: &[&str]) -> Result<(Vec<String>, Vec<String>)> {
         let own = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_value_goes_where_it_fits_or_where_it_is_sent() {
-        let (nix, xcode) = (crate::executor::NIX_IMAGE, "26.6.0");
+        let (nix, xcode) = (crate::fleet::executor::NIX_IMAGE, "26.6.0");
         let of = |classes: &[&str], images: &[&str]| changed(classes, images).unwrap();
         let (shown, warnings) = of(&["xlarge", "arm.2xlarge", "m4pro.large"], &["26.5"]);
         assert_eq!(shown, [format!("xlarge 8 {nix}"), format!("arm.2xlarge 16 {nix}"), "m4pro.large 12 26.5".into()]);

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::words::{ClassName, ContextName, Duration, Word};
-use crate::executor::{self, Executor};
+use crate::fleet::executor::{self, Executor};
 use crate::nearest::meant_or_known;
 use crate::plan::rules::Wishes;
 
@@ -102,7 +102,7 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::circleci_defaults;
+    use crate::fleet::executor::circleci_defaults;
     use serde_json::json;
 
     fn of(value: Value, contexts: Option<&[String]>) -> Said {

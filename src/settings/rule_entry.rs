@@ -7,7 +7,7 @@ use super::words::{
     SystemName, Variables, Words,
 };
 use super::yaml::{Expected, mapping};
-use crate::executor::{self, AUTO, COMMON_FEATURES, Executor};
+use crate::fleet::executor::{self, AUTO, COMMON_FEATURES, Executor};
 use crate::nearest::meant;
 use crate::plan::options::MAX_RETRIES;
 use crate::plan::rules::{Condition, Rule, Wishes};

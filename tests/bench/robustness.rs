@@ -17,7 +17,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use nixdag::availability::{Source, find_needed};
-use nixdag::executor::circleci_defaults;
+use nixdag::fleet::executor::circleci_defaults;
 use nixdag::graph::{DrvId, Graph};
 use nixdag::plan::estimate::CostModel;
 use nixdag::plan::job_graph::direct_inputs;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nixdag::executor::circleci_defaults;
+use nixdag::fleet::executor::circleci_defaults;
 use nixdag::plan::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan};
 
 /// A job on the executor that has the system; it requires the jobs with these indexes and builds one derivation.

@@ -1,7 +1,8 @@
 //! CircleCI's resource classes, as its documentation lists them (August 2026): what a machine of a class has, for planning and for
 //! checking what somebody has typed. A class that is not here is no error: new ones appear, and self-hosted ones have any name.
 
-use crate::executor::{AUTO, Executor, Machine};
+use crate::fleet::executor::{AUTO, Executor};
+use crate::fleet::size::Machine;
 use crate::nearest::{meant, meant_or_known};
 use crate::plan::problem::Millis;
 
@@ -163,7 +164,7 @@ mod tests {
         assert_eq!(cores(Machine::Docker, "arm.xlarge"), Some(8));
         assert_eq!(cores(Machine::LinuxVm, "small"), None);
         assert_eq!(cores(Machine::MacOs, "large"), None);
-        let defaults = crate::executor::circleci_defaults();
+        let defaults = crate::fleet::executor::circleci_defaults();
         let fitted = |wish| defaults.iter().map(|executor| fitted(executor, wish)).collect::<Vec<_>>();
         let some = |name: &str| Some(name.to_owned());
         assert_eq!(fitted("xlarge"), [some("xlarge"), some("arm.xlarge"), None]);

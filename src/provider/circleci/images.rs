@@ -1,7 +1,7 @@
 //! What images of CircleCI's machines are called, as far as their form tells: VM images have well-known names, Xcode versions are numbers,
 //! everything else can be an image of a container.
 
-use crate::executor::Machine;
+use crate::fleet::size::Machine;
 
 /// The Ubuntu images of Linux VMs that CircleCI documents; each has tags such as `current`.
 const LINUX_VM: [&str; 3] = ["ubuntu-2204:", "ubuntu-2404:", "ubuntu-2604:"];

@@ -24,7 +24,8 @@ use ring::digest;
 
 use super::Limits;
 use super::yaml::{self, Yaml};
-use crate::executor::{self, COMMON_FEATURES, Executor, Machine};
+use crate::fleet::executor::{self, COMMON_FEATURES, Executor};
+use crate::fleet::size::Machine;
 use crate::plan::names::RESERVED;
 use crate::plan::nothing;
 use crate::plan::{Job, JobIndex, JobOptions, Plan, json};

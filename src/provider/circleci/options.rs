@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use super::merge::UserConfig;
 use crate::build::destination::Destination;
 use crate::delivery::{OnPushFailure, Reuse};
-use crate::executor::{self, Executor};
+use crate::fleet::executor::{self, Executor};
 use crate::nix::signature::PublicKeys;
 use crate::provider::Limits;
 use crate::secret::VariableName;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, ensure};
 
 use super::{Download, NixRelease, Options};
-use crate::executor::Executor;
+use crate::fleet::executor::Executor;
 use crate::nix::hash::Sha256;
 use crate::plan::Plan;
 

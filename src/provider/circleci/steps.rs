@@ -12,7 +12,7 @@ use super::super::yaml::Yaml;
 use super::{BundleReference, Download, HandOff, Options, Push, Signing, template};
 use crate::build::record;
 use crate::delivery::OnPushFailure;
-use crate::executor::Machine;
+use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
 use crate::plan::JobOptions;
 

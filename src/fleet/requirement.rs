@@ -5,8 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 
-use crate::executor::Executor;
-use crate::graph::Node;
+use super::executor::Executor;
 
 /// Names of each kind that a sentence has before it only counts the others.
 const MOST_NAMES: usize = 8;
@@ -20,12 +19,7 @@ pub struct Requirement<'a> {
     pub features: &'a [String],
 }
 
-impl<'a> Requirement<'a> {
-    /// What one derivation requires.
-    pub fn of(node: &'a Node) -> Self {
-        Self { system: &node.system, features: &node.required_system_features }
-    }
-
+impl Requirement<'_> {
     /// True where the executor has everything.
     pub fn is_met_by(&self, executor: &Executor) -> bool {
         executor.builds(self.system) && self.absent(executor).next().is_none()
@@ -82,7 +76,7 @@ impl<'a> Requirement<'a> {
         }
     }
 
-    fn absent(&self, executor: &Executor) -> impl Iterator<Item = &'a String> {
+    fn absent(&self, executor: &Executor) -> impl Iterator<Item = &String> {
         self.features.iter().filter(|feature| !executor.offers(feature))
     }
 }
@@ -111,7 +105,7 @@ fn quoted(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::executor::circleci_defaults;
+    use crate::fleet::executor::circleci_defaults;
 
     fn executor(name: &str, features: &[&str]) -> Executor {
         let features = features.iter().map(|&feature| feature.to_owned()).collect();

@@ -3,25 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
-use serde::{Deserialize, Serialize};
 
+use super::size::Machine;
+use super::system::{BUILTIN, native};
 use crate::nearest::meant_or_known;
-use crate::plan::needed::BUILTIN;
-
-/// How a machine comes into being, which decides how it is written down and what it needs before it can build.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Machine {
-    /// A container made from an image.
-    #[default]
-    Docker,
-    /// A Linux virtual machine made from an image.
-    LinuxVm,
-    /// A macOS virtual machine; the image is an Xcode version.
-    MacOs,
-    /// A machine of the user's own, which has no image.
-    SelfHosted,
-}
 
 /// One named kind of machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,9 +77,8 @@ impl Executor {
 
     /// Systems that it builds though its processor does not run their programs by itself.
     pub fn emulated(&self) -> impl Iterator<Item = &str> {
-        let own = self.system();
-        let by_itself = move |system: &str| system == own || (own == "x86_64-linux" && system == "i686-linux");
-        self.systems.iter().map(String::as_str).filter(move |system| !by_itself(system))
+        let native = native(self.system());
+        self.systems.iter().map(String::as_str).filter(move |system| !native.contains(system))
     }
 }
 
