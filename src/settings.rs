@@ -31,6 +31,7 @@ use serde_json::{Map, Value};
 use crate::attribute::AttributePath;
 use crate::cli;
 use crate::delivery::{HandOffKind, Reuse};
+use crate::fleet::Fleet;
 use crate::fleet::executor::{self, Executor};
 use crate::nix::evaluate::Systems;
 use crate::nix::signature::PublicKeys;
@@ -102,8 +103,10 @@ pub struct Settings {
     pub planner: Options,
     /// How results reach the jobs that need them, where that is said.
     pub handoff: Option<HandOffKind>,
-    /// The machines that the provider offers.
-    pub executors: Vec<Executor>,
+    /// The CI system.
+    pub provider: Provider,
+    /// Its machines, as the settings change them.
+    pub fleet: Fleet,
     /// Where and how derivations are built, the first rule that matches wins.
     pub rules: Vec<Rule>,
     /// What runs after other jobs.
@@ -162,16 +165,18 @@ impl Settings {
         let is_flake = matches!(source, Source::Flake(_));
         let concurrency = flags.concurrency.or(file.concurrency.map(|number| number.0));
         let handoff = flags.handoff.or(file.handoff).or(file.cache.as_ref().map(|_| HandOffKind::Cache));
-        let (mut executors, mut warnings) = file.executors.clone().unwrap_or_default().all();
+        let provider = Provider::default();
+        let mut fleet = provider.fleet();
+        let mut warnings = file.executors.iter().flat_map(|entries| entries.apply(&mut fleet)).collect::<Vec<_>>();
         if file_path.is_none() {
             let misnamed = SettingsFile::find_misnamed(&settings_folder(&source));
             warnings.extend(misnamed.map(|path| format!("`{}` is not read: name it `nixdag.yml`", path.display())));
         }
-        warnings.extend(machines::change(&mut executors, &flags.resource_class, &flags.image)?);
-        let costs = costs::resolve(file.costs.as_ref(), &flags.cost, &mut executors)?;
-        let rules = file.rules(&executors, &mut warnings)?;
+        warnings.extend(machines::change(&mut fleet, &flags.resource_class, &flags.image)?);
+        let costs = costs::resolve(file.costs.as_ref(), &flags.cost, &mut fleet)?;
+        let rules = file.rules(&fleet, &mut warnings)?;
         let final_jobs = file.final_requests()?;
-        check_executors(&final_jobs, &executors)?;
+        check_executors(&final_jobs, &fleet.executors)?;
         let available = match (&flags.available, flags.local_store) {
             (Some(file), _) => Available::File(file.clone()),
             (None, true) => Available::LocalStore,
@@ -198,11 +203,12 @@ impl Settings {
             evaluation: Evaluation::new(&flags.evaluation, file.evaluation.as_ref())?,
             available,
             costs: CostModel {
-                concurrency: concurrency.map_or(CostModel::default().concurrency, |jobs| jobs as usize),
+                concurrency: concurrency.map_or(fleet.concurrency, |jobs| jobs as usize),
                 history: read_history(&flags.history)?,
                 ..costs
             },
-            executors,
+            provider,
+            fleet,
             rules,
             final_jobs,
             warnings,
@@ -217,7 +223,7 @@ impl Settings {
                     cli::Granularity::Auto => Granularity::Auto,
                     cli::Granularity::Single => Granularity::Single,
                 },
-                limits: costs::limits(Provider::CircleCi.limits(), file.limits.as_ref(), flags.max_jobs),
+                limits: costs::limits(provider.limits(), file.limits.as_ref(), flags.max_jobs),
                 reserve: flags.reserve,
                 durations_recorded: false, // known when the derivations are
                 effort: Effort(flags.effort),
@@ -239,7 +245,7 @@ impl Settings {
         let contexts = self.file.contexts();
         let mut packages = Packages::default();
         for (attribute, says) in says {
-            let said = package::read(says, &self.executors, contexts.as_deref());
+            let said = package::read(says, &self.fleet.executors, contexts.as_deref());
             let name = printable(&attribute.to_string());
             packages.warnings.extend(said.warnings.iter().map(|warning| format!("attribute `{name}`: {warning}")));
             if said.disabled {

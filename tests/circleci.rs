@@ -12,10 +12,11 @@ mod golden;
 mod plans;
 
 use nixdag::delivery::Reuse;
-use nixdag::fleet::executor::{Executor, NIX_IMAGE};
+use nixdag::fleet::executor::Executor;
 use nixdag::fleet::size::Machine;
 use nixdag::nix::signature::PublicKeys;
 use nixdag::plan::Plan;
+use nixdag::provider::circleci::machines::NIX_IMAGE;
 use nixdag::provider::circleci::{
     BundleReference, Download, HandOff, Options, ParameterDefault, PipelineParameter, Signing, generate, releases,
 };

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::stages;
 use crate::affected::Unaffected;
-use crate::affected::base::{self, Found, Hints, short};
+use crate::affected::base::{self, Found, short};
 use crate::affected::repository_flake::RepositoryFlake;
 use crate::affected::{BaseEvaluation, Compared, compare};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
@@ -36,7 +36,8 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
     let find = || -> Result<(RepositoryFlake, Found)> {
         let flake = RepositoryFlake::find(reference)?;
         let default_branch = settings.change.default_branch.as_deref();
-        let found = base::find(&flake.repository, &flake.head, flake.at_work_tree, wish, default_branch, &hints())?;
+        let hints = settings.provider.hints(|name| env::var(name).ok());
+        let found = base::find(&flake.repository, &flake.head, flake.at_work_tree, wish, default_branch, &hints)?;
         Ok((flake, found))
     };
     match find() {
@@ -55,12 +56,6 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
             None
         }
     }
-}
-
-/// What CircleCI says of the commit that is checked out.
-fn hints() -> Hints {
-    let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-    Hints { branch: variable("CIRCLE_BRANCH"), tag: variable("CIRCLE_TAG"), commit: variable("CIRCLE_SHA1") }
 }
 
 /// The plan of a change that makes no difference: the settings ignore every file of it.

@@ -10,8 +10,9 @@ use serde_json::json;
 use super::ExitCode;
 use crate::cli::ContinueArgs;
 use crate::output::{Output, read_input};
-use crate::provider::circleci::api::{self, Continuation, ContinuationKey, KEY_VARIABLE, Patience};
+use crate::provider::circleci::api::{self, Continuation, ContinuationKey, Patience};
 use crate::provider::circleci::continuation::{check_configuration, read_parameters};
+use crate::provider::circleci::environment::CONTINUATION_KEY;
 
 pub(super) fn run(args: &ContinueArgs) -> Result<ExitCode> {
     let address = match &args.api_url {
@@ -39,7 +40,7 @@ pub(super) fn run(args: &ContinueArgs) -> Result<ExitCode> {
     }
     if args.dry_run {
         if key.is_none() {
-            eprintln!("warning: `{KEY_VARIABLE}` is not set: without `--dry-run` this would fail");
+            eprintln!("warning: `{CONTINUATION_KEY}` is not set: without `--dry-run` this would fail");
         }
         let request = json!({ "method": "POST", "url": address.to_string(), "body": continuation.body_without_key() });
         Output::Stdout.write(|out| {
@@ -50,7 +51,7 @@ pub(super) fn run(args: &ContinueArgs) -> Result<ExitCode> {
     }
     let Some(key) = key else {
         bail!(
-            "`{KEY_VARIABLE}` is not set: CircleCI sets it in the jobs of a configuration with `setup: true` (`--dry-run` shows what \
+            "`{CONTINUATION_KEY}` is not set: CircleCI sets it in the jobs of a configuration with `setup: true` (`--dry-run` shows what \
              would be sent)"
         );
     };
@@ -63,11 +64,11 @@ pub(super) fn run(args: &ContinueArgs) -> Result<ExitCode> {
 
 /// The key, where the environment has one.
 fn key() -> Result<Option<ContinuationKey>> {
-    match std::env::var(KEY_VARIABLE) {
+    match std::env::var(CONTINUATION_KEY) {
         Ok(key) => ContinuationKey::new(key).map(Some),
         Err(VarError::NotPresent) => Ok(None),
         // The error would show the value.
-        Err(VarError::NotUnicode(_)) => bail!("`{KEY_VARIABLE}` is not UTF-8"),
+        Err(VarError::NotUnicode(_)) => bail!("`{CONTINUATION_KEY}` is not UTF-8"),
     }
 }
 

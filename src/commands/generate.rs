@@ -41,7 +41,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     }
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, &settings)).transpose()?;
     let options = Options {
-        executors: settings.executors.clone(),
+        executors: settings.fleet.executors.clone(),
         bundle,
         handoff: delivery.handoff,
         reuse: delivery.reuse,

@@ -20,7 +20,7 @@ use crate::plan::final_job::{self, Task};
 use crate::plan::idle_rules::{self, Scope};
 use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
-use crate::plan::placement::Fleet;
+use crate::plan::placement::MachineChoice;
 use crate::plan::rules::Wishes;
 use crate::plan::{Base, EvaluationError, FlakeSource, Plan, SkipReason, finals, json};
 use crate::printable::printable;
@@ -146,7 +146,7 @@ fn make_plan(
         disabled: evaluated.disabled,
         errors: evaluated.errors,
         caches,
-        fleet: Fleet { executors: &settings.executors, rules: &settings.rules, packages: &evaluated.packages },
+        choice: MachineChoice { fleet: &settings.fleet, rules: &settings.rules, packages: &evaluated.packages },
         costs: &settings.costs,
         options: &settings.planner,
         also,
@@ -163,7 +163,7 @@ fn make_plan(
             targets: &targets,
             built: &built,
             needed: &needed,
-            executors: &settings.executors,
+            fleet: &settings.fleet,
             costs: &settings.costs,
         },
     )?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
 
-use super::size::Machine;
+use super::size::{Architecture, Machine};
 use super::system::{BUILTIN, native};
 use crate::nearest::meant_or_known;
 
@@ -17,13 +17,15 @@ pub struct Executor {
     pub machine: Machine,
     /// The Nix systems that it builds, its own first where it builds that; the first executor that has a system gets its jobs.
     pub systems: Vec<String>,
-    /// Docker image, VM image or Xcode version; empty for a self-hosted machine.
+    /// What the machine starts from; empty for a self-hosted machine.
     pub image: String,
     /// The provider's name for the machine's size, or [`AUTO`].
     pub resource_class: String,
+    /// The processor that the name of the size tells of; none where it tells nothing.
+    pub architecture: Option<Architecture>,
     /// Derivations built side by side.
     pub cores: u32,
-    /// What a minute costs. CircleCI documents only that its `medium` class takes 10; the others are assumptions.
+    /// What a minute costs, in what the provider counts in.
     pub credits_per_minute: u32,
     /// What it offers to derivations with `requiredSystemFeatures`, beside [`COMMON_FEATURES`].
     pub features: Vec<String>,
@@ -59,20 +61,24 @@ impl Executor {
 
     /// The system of the machine itself, which is not one that it only emulates.
     pub fn system(&self) -> &str {
-        let own = match self.machine {
-            Machine::Docker | Machine::LinuxVm if self.is_arm() => "aarch64-linux",
-            Machine::Docker | Machine::LinuxVm => "x86_64-linux",
-            Machine::MacOs => "aarch64-darwin",
-            Machine::SelfHosted => return self.systems.first().map_or("x86_64-linux", String::as_str),
+        let first = self.systems.first().map(String::as_str);
+        let is_automatic = self.resource_class == AUTO;
+        let told = match self.machine {
+            Machine::MacOs => Some(Architecture::Aarch64),
+            _ if is_automatic && first == Some("aarch64-linux") => Some(Architecture::Aarch64),
+            _ => self.architecture,
         };
-        // A class that nobody knows says nothing about the processor.
-        let known = self.resource_class == AUTO || self.builds(own) || self.is_arm();
-        if known { own } else { self.systems.first().map_or(own, String::as_str) }
+        let Some(own) = self.machine.system(told.unwrap_or(Architecture::X86_64)) else {
+            return first.unwrap_or("x86_64-linux");
+        };
+        // A size that nobody knows says nothing about the processor.
+        let is_arm_linux = own == "aarch64-linux";
+        if is_automatic || is_arm_linux || self.builds(own) { own } else { first.unwrap_or(own) }
     }
 
-    fn is_arm(&self) -> bool {
-        self.resource_class.starts_with("arm.")
-            || (self.resource_class == AUTO && self.systems.first().is_some_and(|system| system == "aarch64-linux"))
+    /// The systems whose programs its machine runs by itself.
+    pub fn native_systems(&self) -> Vec<String> {
+        native(self.system()).into_iter().map(str::to_owned).collect()
     }
 
     /// Systems that it builds though its processor does not run their programs by itself.
@@ -88,27 +94,4 @@ pub fn find<'e>(executors: &'e [Executor], name: &str) -> Result<&'e Executor> {
         let known = meant_or_known(name, executors.iter().map(|executor| executor.name.as_str()));
         anyhow!("no executor `{}`{known}", name.escape_debug())
     })
-}
-
-/// The image with Nix in it that containers start from.
-pub const NIX_IMAGE: &str = "nixos/nix:2.34.7";
-
-/// CircleCI's executors as nixdag uses them when nobody says otherwise.
-pub fn circleci_defaults() -> Vec<Executor> {
-    let executor =
-        |name: &str, machine, systems: &[&str], image: &str, class: &str, cores, credits_per_minute| Executor {
-            name: name.into(),
-            machine,
-            systems: systems.iter().map(|&system| system.into()).collect(),
-            image: image.into(),
-            resource_class: class.into(),
-            cores,
-            credits_per_minute,
-            ..Executor::default()
-        };
-    vec![
-        executor("docker", Machine::Docker, &["x86_64-linux", "i686-linux"], NIX_IMAGE, "large", 4, 20),
-        executor("arm", Machine::Docker, &["aarch64-linux"], NIX_IMAGE, "arm.large", 4, 20),
-        executor("macos", Machine::MacOs, &["aarch64-darwin"], "26.6.0", "m4pro.medium", 6, 200),
-    ]
 }

@@ -105,7 +105,7 @@ fn quoted(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::executor::circleci_defaults;
+    use crate::fleet::example;
 
     fn executor(name: &str, features: &[&str]) -> Executor {
         let features = features.iter().map(|&feature| feature.to_owned()).collect();
@@ -130,7 +130,7 @@ mod tests {
     fn sentences_say_what_is_wanted_what_is_there_and_what_to_write() {
         let features = ["kvm".to_owned(), "nixos-test".to_owned()];
         let of = |system| Requirement { system, features: &features };
-        let executors = circleci_defaults();
+        let executors = example::fleet().executors;
         assert_eq!(
             of("riscv64-linux").unmet(&executors),
             "is built on `riscv64-linux`, and there are executors for `aarch64-darwin`, `aarch64-linux`, `i686-linux` and \
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_sentence_does_not_grow_with_what_derivations_require() {
         let features: Vec<String> = (0..100_000).map(|at| format!("f{at}")).collect();
-        let said = Requirement { system: "x86_64-linux", features: &features }.unmet(&circleci_defaults());
+        let said = Requirement { system: "x86_64-linux", features: &features }.unmet(&example::fleet().executors);
         assert!(said.contains("`f7` and 99992 more on `x86_64-linux`"), "{said}");
     }
 }

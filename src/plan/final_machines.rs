@@ -89,12 +89,12 @@ impl<'a> Machines<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::executor::circleci_defaults;
+    use crate::fleet::example;
     use crate::plan::final_job::Task;
 
     #[test]
     fn the_main_system_is_the_most_frequent_one_that_has_a_machine() {
-        let executors = circleci_defaults();
+        let executors = example::fleet().executors;
         let main = |jobs: &[&'static str], targets: &[&'static str]| {
             Machines::new(&executors, [jobs.to_vec(), targets.to_vec()]).main()
         };
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn an_executor_that_is_named_wins() {
-        let executors = circleci_defaults();
+        let executors = example::fleet().executors;
         let machines = Machines::new(&executors, [vec!["x86_64-linux"], Vec::new()]);
         let request = |executor: Option<&str>| FinalJobRequest {
             name: "x".into(),

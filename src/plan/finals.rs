@@ -15,12 +15,12 @@ use super::final_machines::{Features, Machines, features};
 use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, names, restored};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
+use crate::fleet::Fleet;
 use crate::fleet::executor::Executor;
 use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::meant;
 use crate::pattern::Pattern;
-use crate::provider::circleci::classes;
 
 /// What final jobs are made of.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +35,8 @@ pub struct Inputs<'a> {
     pub built: &'a [Vec<Attribute>],
     /// What must be built for all targets, final ones included.
     pub needed: &'a Needed,
-    /// The machines that the provider offers.
-    pub executors: &'a [Executor],
+    /// The machines that there are.
+    pub fleet: &'a Fleet,
     /// Assumptions about time.
     pub costs: &'a CostModel,
 }
@@ -56,7 +56,7 @@ pub fn add(plan: &mut Plan, inputs: &Inputs) -> Result<Vec<String>> {
     let Finals { mut jobs, skipped, warnings, .. } = finals;
     let wishes: Vec<&str> = jobs.iter().map(|job| job.job.name.as_str()).collect();
     let taken = plan.jobs.iter().map(|job| (job.id.as_str(), job.name.as_str()));
-    let assigned = names::assign_beside(&wishes, taken);
+    let assigned = names::assign_beside(&wishes, inputs.fleet.reserved_names, taken);
     for (job, name) in jobs.iter_mut().zip(assigned) {
         (job.job.name, job.job.id) = (name.name, name.id);
     }
@@ -94,7 +94,7 @@ impl<'a> Finals<'a> {
         Self {
             plan,
             inputs,
-            machines: Machines::new(inputs.executors, [jobs, targets]),
+            machines: Machines::new(&inputs.fleet.executors, [jobs, targets]),
             owner: owned.collect(),
             co_located: plan.jobs.iter().flat_map(|job| &job.co_located).filter_map(find).collect(),
             known: inputs.targets.iter().map(|(attribute, id)| (attribute, *id)).collect(),
@@ -380,7 +380,7 @@ impl<'a> Finals<'a> {
             inputs: direct.union(&below).copied().collect(),
             executor: executor.map(|executor| executor.name.clone()),
             image: executor.map(|executor| executor.image.clone()).filter(|image| !image.is_empty()),
-            resource_class: executor.map(|executor| classes::plain(executor).to_owned()),
+            resource_class: executor.map(|executor| self.inputs.fleet.offers.plain(executor).to_owned()),
             options: JobOptions::default(),
             estimate: Estimate { duration: self.inputs.costs.start_up, from: EstimateSource::Default },
         }

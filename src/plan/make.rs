@@ -12,7 +12,7 @@ use super::model::{Granularity, Model, Options};
 use super::names::{self, Naming};
 use super::needed::NeededGraph;
 use super::partition::partition;
-use super::placement::{Decision, Fleet, Placements, place};
+use super::placement::{Decision, MachineChoice, Placements, place};
 use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, JobNodes, Node, Partition};
 use super::simulate::{Simulation, lower_bound, simulate};
@@ -51,8 +51,8 @@ pub struct Inputs<'a> {
     pub errors: Vec<EvaluationError>,
     /// The caches that the plan counts on.
     pub caches: Reliance,
-    /// The machines that the provider offers, and what decides who is built on which.
-    pub fleet: Fleet<'a>,
+    /// What decides on which machine a derivation is built.
+    pub choice: MachineChoice<'a>,
     /// Assumptions about time.
     pub costs: &'a CostModel,
     /// What the planner is asked for.
@@ -89,7 +89,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         disabled,
         errors,
         caches,
-        fleet,
+        choice,
         costs,
         options,
         also,
@@ -99,7 +99,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
     for (attribute, id) in targets {
         of_drv.entry(*id).or_default().push(attribute);
     }
-    let placements = place(graph, &needed, &of_drv, &fleet, costs)?;
+    let placements = place(graph, &needed, &of_drv, &choice, costs)?;
     let unbuildable = drop_unbuildable(graph, targets, &mut needed, &placements);
 
     let mut skipped: Vec<Skipped> = excluded
@@ -153,7 +153,10 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         attributes: &attributes,
         many_systems: systems.len() > 1,
     };
-    let job_names = names::assign(&answer.jobs.iter().map(|job| namer.naming(job)).collect::<Vec<_>>());
+    let job_names = names::assign(
+        &answer.jobs.iter().map(|job| namer.naming(job)).collect::<Vec<_>>(),
+        choice.fleet.reserved_names,
+    );
     let mut by_id: Vec<usize> = (0..answer.jobs.len()).collect();
     by_id.sort_unstable_by_key(|&job| &job_names[job].id);
     let mut rank = vec![0; by_id.len()];

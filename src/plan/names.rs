@@ -10,9 +10,6 @@ use crate::attribute::AttributePath;
 use crate::pattern::short;
 use crate::printable::printable;
 
-/// Names and ids that providers keep for themselves, in lower case.
-pub const RESERVED: [&str; 1] = ["gate"];
-
 /// Longest id of the contract.
 const MAX_ID: usize = 63;
 
@@ -65,10 +62,11 @@ pub fn representative<'a>(attributes: impl IntoIterator<Item = &'a AttributePath
     })
 }
 
-/// Names for all jobs, in their order.
-pub fn assign(wishes: &[Naming]) -> Vec<JobName> {
+/// Names for all jobs, in their order. The reserved names, in lower case, are nobody's.
+pub fn assign(wishes: &[Naming], reserved: &[&str]) -> Vec<JobName> {
     let names = unique(
         wishes,
+        reserved,
         |naming| shown(&naming.wish),
         str::to_lowercase,
         |name, suffix| {
@@ -78,6 +76,7 @@ pub fn assign(wishes: &[Naming]) -> Vec<JobName> {
     );
     let ids = unique(
         wishes,
+        reserved,
         |naming| id_of(&naming.wish),
         str::to_owned,
         |id, suffix| {
@@ -89,11 +88,15 @@ pub fn assign(wishes: &[Naming]) -> Vec<JobName> {
 }
 
 /// Names for final jobs, in their order, which no other job has; those are given by id and name.
-pub fn assign_beside<'t>(wishes: &[&str], taken: impl Iterator<Item = (&'t str, &'t str)>) -> Vec<JobName> {
+pub fn assign_beside<'t>(
+    wishes: &[&str],
+    reserved: &[&str],
+    taken: impl Iterator<Item = (&'t str, &'t str)>,
+) -> Vec<JobName> {
     let naming = |wish: &&str| Naming { wish: (*wish).into(), content: vec![(*wish).into()], paths: Vec::new() };
     let (mut ids, mut names): (HashSet<String>, HashSet<String>) =
         taken.map(|(id, name)| (id.to_owned(), name.to_lowercase())).unzip();
-    let mut assigned = assign(&wishes.iter().map(naming).collect::<Vec<_>>());
+    let mut assigned = assign(&wishes.iter().map(naming).collect::<Vec<_>>(), reserved);
     for wish in &mut assigned {
         let (mut name, mut id, mut number) = (wish.name.clone(), wish.id.clone(), 1);
         while !(ids.insert(id.clone()) & names.insert(name.to_lowercase())) {
@@ -110,6 +113,7 @@ pub fn assign_beside<'t>(wishes: &[&str], taken: impl Iterator<Item = (&'t str, 
 /// Makes names unique: first as wished, then with a hash of the content, then of the paths, then with a number.
 fn unique(
     wishes: &[Naming],
+    reserved: &[&str],
     wish: impl Fn(&Naming) -> String,
     key: impl Fn(&str) -> String,
     with_suffix: impl Fn(&str, &str) -> String,
@@ -122,7 +126,7 @@ fn unique(
         }
         for (name, naming) in names.iter_mut().zip(wishes) {
             let key = key(name);
-            if count[&key] > 1 || RESERVED.contains(&key.as_str()) {
+            if count[&key] > 1 || reserved.contains(&key.as_str()) {
                 *name = with_suffix(&wish(naming), &content(naming));
             }
         }
@@ -206,14 +210,14 @@ mod tests {
         .map(wish)
         .chain([wish(&"x".repeat(200)), wish(&"x".repeat(201))])
         .collect();
-        let names = assign(&wishes);
+        let names = assign(&wishes, &["gate"]);
         let ids: HashSet<_> = names.iter().map(|name| &name.id).collect();
         let lower: HashSet<_> = names.iter().map(|name| name.name.to_lowercase()).collect();
         assert_eq!((ids.len(), lower.len()), (wishes.len(), wishes.len()));
         for name in &names {
             assert!(is_id(&name.id), "{}", name.id);
             assert!(name.name.chars().count() <= MAX_NAME && !name.name.chars().any(char::is_control), "{}", name.name);
-            assert!(!RESERVED.contains(&name.name.to_lowercase().as_str()));
+            assert!(name.name.to_lowercase() != "gate" && name.id != "gate");
         }
     }
 
@@ -221,16 +225,16 @@ mod tests {
     fn a_third_job_of_the_same_name_changes_nothing() {
         let twins: Vec<_> = ["a.b", "a_b"].map(wish).into();
         let more: Vec<_> = ["a.b", "a b", "a_b", "c"].map(wish).into();
-        let (two, four) = (assign(&twins), assign(&more));
+        let (two, four) = (assign(&twins, &[]), assign(&more, &[]));
         assert_eq!(two[1], four[2]);
-        assert_eq!(assign(&[wish("c")])[0], four[3]);
+        assert_eq!(assign(&[wish("c")], &[])[0], four[3]);
     }
 
     #[test]
     fn equal_content_is_told_apart_by_paths() {
         let twin =
             |path: &str| Naming { wish: "source".into(), content: vec!["source".into()], paths: vec![path.into()] };
-        let names = assign(&[twin("p1"), twin("p2"), twin("p2")]);
+        let names = assign(&[twin("p1"), twin("p2"), twin("p2")], &[]);
         assert_eq!(names.iter().map(|name| &name.id).collect::<HashSet<_>>().len(), 3);
     }
 

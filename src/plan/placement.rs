@@ -17,16 +17,16 @@ use super::problem::{ANY_SYSTEM, Millis, System};
 use super::rules::{self, Rule, Subject, Wishes};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
-use crate::fleet::executor::{AUTO, Executor};
+use crate::fleet::Fleet;
+use crate::fleet::executor::AUTO;
 use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph, Node};
-use crate::provider::circleci::{classes, images};
 
-/// What decides where derivations are built.
+/// What decides on which machine a derivation is built.
 #[derive(Clone, Copy, Debug)]
-pub struct Fleet<'a> {
-    /// The machines that the provider offers.
-    pub executors: &'a [Executor],
+pub struct MachineChoice<'a> {
+    /// The machines that there are.
+    pub fleet: &'a Fleet,
     /// What the settings say, the first one that matches wins.
     pub rules: &'a [Rule],
     /// What packages say about themselves.
@@ -40,7 +40,7 @@ pub struct Placement {
     pub system: Arc<str>,
     /// Name of the executor.
     pub executor: String,
-    /// Docker image, VM image or Xcode version; none for a self-hosted machine.
+    /// What the machine starts from; none for a self-hosted machine.
     pub image: Option<String>,
     /// Size of the machine.
     pub resource_class: String,
@@ -106,10 +106,10 @@ pub fn place(
     graph: &Graph,
     needed: &Needed,
     attributes: &BTreeMap<DrvId, Vec<&AttributePath>>,
-    fleet: &Fleet,
+    choice: &MachineChoice,
     costs: &CostModel,
 ) -> Result<Placements> {
-    let mut placer = Placer { graph, fleet, costs, keys: HashMap::new(), placed: Placements::default() };
+    let mut placer = Placer { graph, choice, costs, keys: HashMap::new(), placed: Placements::default() };
     // Consumers first, for what they alone need follows them.
     let ids: Vec<DrvId> = needed.ids().collect();
     let mut consumers: HashMap<DrvId, Vec<DrvId>> = HashMap::new();
@@ -125,7 +125,7 @@ pub fn place(
 
 struct Placer<'a> {
     graph: &'a Graph,
-    fleet: &'a Fleet<'a>,
+    choice: &'a MachineChoice<'a>,
     costs: &'a CostModel,
     /// The place of each derivation, and the wishes that its inputs inherit.
     keys: HashMap<DrvId, (Key, Wishes)>,
@@ -143,8 +143,8 @@ impl Placer<'_> {
             features: &node.required_system_features,
             duration,
         };
-        let rule = rules::first(self.fleet.rules, &subject);
-        let packages = attributes.iter().filter_map(|path| self.fleet.packages.get(path));
+        let rule = rules::first(self.choice.rules, &subject);
+        let packages = attributes.iter().filter_map(|path| self.choice.packages.get(path));
         let own = packages.fold(Wishes::default(), |wishes, package| wishes.or(package));
         let has_own = !own.is_empty();
         let mut wishes = rule.map_or_else(Wishes::default, |(_, rule)| rule.wishes.clone()).or(&own);
@@ -192,7 +192,7 @@ impl Placer<'_> {
         });
         let first = wishes.next()??;
         let suits = |name: &String| {
-            let executor = self.fleet.executors.iter().find(|executor| executor.name == *name);
+            let executor = self.choice.fleet.executors.iter().find(|executor| executor.name == *name);
             executor.is_some_and(|executor| node.requirement().is_met_by(executor))
         };
         (!first.is_empty()
@@ -210,7 +210,7 @@ impl Placer<'_> {
         wishes: &Wishes,
         by: Decision,
     ) -> Result<Key, String> {
-        let (executors, node) = (self.fleet.executors, self.graph.node(id));
+        let (executors, node) = (&self.choice.fleet.executors, self.graph.node(id));
         let requirement = node.requirement();
         let at = match &wishes.executor {
             Some(name) => match executors.iter().position(|executor| executor.name == *name) {
@@ -224,9 +224,10 @@ impl Placer<'_> {
         };
         let executor = &executors[at];
         let system = if &*node.system == BUILTIN { executor.system().into() } else { node.system.clone() };
+        let offers = &self.choice.fleet.offers;
         let mut class = executor.resource_class.clone();
         if let Some(wish) = wishes.resource_class.as_ref().filter(|wish| *wish != AUTO) {
-            match classes::fitted(executor, wish) {
+            match offers.fitted(executor, wish) {
                 Some(fitted) => class = fitted,
                 None => drop(self.placed.warnings.insert(format!(
                     "resource class `{wish}` is none of executor `{}`, which keeps `{class}`",
@@ -238,11 +239,11 @@ impl Placer<'_> {
         }
         if class == AUTO {
             let big = node.required_system_features.iter().any(|feature| feature == "big-parallel");
-            class = classes::automatic(executor, duration, big).map_or(String::new(), |class| class.name.into());
+            class = offers.automatic(executor, duration, big).map_or(String::new(), |size| size.name.into());
         }
         let mut image = executor.image.clone();
         if let Some(wish) = &wishes.image {
-            if images::belongs_elsewhere(executor.machine, wish) {
+            if offers.excludes_image(executor, wish) {
                 self.placed
                     .warnings
                     .insert(format!("image `{wish}` is none for executor `{}`, which keeps `{image}`", executor.name));
@@ -284,20 +285,20 @@ impl Placer<'_> {
     }
 
     fn placement(&self, (system, at, class, image, options, _): &Key) -> Placement {
-        let executor = &self.fleet.executors[*at];
-        let known = classes::find(executor.machine, class).filter(|_| *class != executor.resource_class);
+        let executor = &self.choice.fleet.executors[*at];
+        let offers = &self.choice.fleet.offers;
         Placement {
             system: system.clone(),
             executor: executor.name.clone(),
             image: (!image.is_empty()).then(|| image.clone()),
             resource_class: class.clone(),
-            cores: known.map_or(executor.cores, |class| class.cores).max(1),
+            cores: offers.cores(executor, class).unwrap_or(executor.cores).max(1),
             credits_per_minute: self
                 .costs
                 .credits
                 .get(class)
                 .copied()
-                .unwrap_or_else(|| known.map_or(executor.credits_per_minute, |class| class.credits_per_minute)),
+                .unwrap_or_else(|| offers.credits_per_minute(executor, class)),
             options: options.clone(),
         }
     }
@@ -309,7 +310,7 @@ impl Placer<'_> {
         if let Some(at) = most {
             return at as System;
         }
-        let Some(executor) = self.fleet.executors.first() else { return ANY_SYSTEM };
+        let Some(executor) = self.choice.fleet.executors.first() else { return ANY_SYSTEM };
         let (system, class, image) =
             (executor.system().into(), executor.resource_class.clone(), executor.image.clone());
         let key = (system, 0, class, image, JobOptions::default(), None);

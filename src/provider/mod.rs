@@ -8,16 +8,43 @@ pub mod yaml;
 
 use anyhow::Result;
 
+use crate::affected::base::Hints;
+use crate::fleet::Fleet;
 use crate::plan::Plan;
 
 /// A CI system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Provider {
     /// CircleCI, by dynamic configuration.
+    #[default]
     CircleCi,
 }
 
 impl Provider {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::CircleCi];
+
+    /// Its machines, before settings change them.
+    pub fn fleet(self) -> Fleet {
+        match self {
+            Self::CircleCi => circleci::machines::fleet(),
+        }
+    }
+
+    /// Folder of a repository that the provider's own configuration is in.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::CircleCi => ".circleci",
+        }
+    }
+
+    /// What it says in the environment of a job of the commit that is checked out.
+    pub fn hints(self, variable: impl Fn(&'static str) -> Option<String>) -> Hints {
+        match self {
+            Self::CircleCi => circleci::environment::hints(variable),
+        }
+    }
+
     /// What the provider allows.
     pub fn limits(self) -> Limits {
         match self {
@@ -46,4 +73,6 @@ pub struct Limits {
     pub job_seconds: u64,
     /// Bytes of the configuration with every job's body written out.
     pub compiled_bytes: u64,
+    /// Bytes that a job takes of these, a little more than measured.
+    pub job_bytes: u64,
 }

@@ -10,13 +10,12 @@ use serde_json::{Value, json};
 use super::schema::Schema;
 use super::words::Count;
 use super::yaml::mapping;
-use crate::fleet::executor::Executor;
+use crate::fleet::Fleet;
 use crate::nearest::meant_or_known;
 use crate::plan::estimate::CostModel;
 use crate::plan::model::Limits;
 use crate::plan::problem::Millis;
 use crate::provider;
-use crate::provider::circleci::classes;
 
 /// Longest time and largest number that are taken: a week, a terabyte. Sums over all derivations then stay far from any overflow.
 const MOST_SECONDS: f64 = 7.0 * 86_400.0;
@@ -132,15 +131,15 @@ impl CostsEntry {
 }
 
 /// The cost model that file and flags come to, but for concurrency and history; prices go to the executors.
-pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], executors: &mut [Executor]) -> Result<CostModel> {
+pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) -> Result<CostModel> {
     let entry = entry.cloned().unwrap_or_default().with_flags(flags)?;
     for (class, price) in entry.credits.iter().flatten() {
-        let mut known = classes::is_known(class);
-        for executor in executors.iter_mut().filter(|executor| executor.resource_class == *class) {
+        let mut known = fleet.offers.is_known(class);
+        for executor in fleet.executors.iter_mut().filter(|executor| executor.resource_class == *class) {
             executor.credits_per_minute = u32::try_from(price.0).unwrap_or(u32::MAX);
             known = true;
         }
-        let classes = || executors.iter().map(|executor| executor.resource_class.as_str());
+        let classes = || fleet.executors.iter().map(|executor| executor.resource_class.as_str());
         ensure!(
             known,
             "`costs`: no executor has the resource class `{}` (in use: {})",
@@ -172,7 +171,7 @@ pub fn limits(provider: provider::Limits, entry: Option<&LimitsEntry>, max_jobs:
     let entry = entry.unwrap_or(&none);
     let lower = |limits: &[Option<u64>]| limits.iter().copied().flatten().min();
     let count = |count: Option<Count>| count.map(|count| u64::from(count.0));
-    let config = entry.config_bytes.map(|bytes| (bytes.0 / provider::circleci::JOB_BYTES).max(1));
+    let config = entry.config_bytes.map(|bytes| (bytes.0 / provider.job_bytes).max(1));
     let jobs = [provider.jobs.map(u64::from), max_jobs.map(u64::from), count(entry.jobs), config];
     Limits {
         jobs: lower(&jobs).map(|most| most as usize),
@@ -230,11 +229,11 @@ impl<'de> Deserialize<'de> for Amount {
 mod tests {
     use super::super::file::SettingsFile;
     use super::*;
-    use crate::fleet::executor::circleci_defaults;
+    use crate::fleet::example;
 
     fn model(text: &str, flags: &[&str]) -> Result<CostModel> {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.into()).collect();
-        resolve(SettingsFile::parse(text)?.costs.as_ref(), &flags, &mut circleci_defaults())
+        resolve(SettingsFile::parse(text)?.costs.as_ref(), &flags, &mut example::fleet())
     }
 
     #[test]
@@ -250,11 +249,11 @@ mod tests {
 
     #[test]
     fn prices_go_to_the_executors_of_a_class() {
-        let mut executors = circleci_defaults();
-        let class = executors[0].resource_class.clone();
-        resolve(None, &[format!("credits.{class}=33")], &mut executors).unwrap();
-        assert_eq!(executors[0].credits_per_minute, 33);
-        assert!(resolve(None, &["credits.none=1".into()], &mut executors).is_err());
+        let mut fleet = example::fleet();
+        let class = fleet.executors[0].resource_class.clone();
+        resolve(None, &[format!("credits.{class}=33")], &mut fleet).unwrap();
+        assert_eq!(fleet.executors[0].credits_per_minute, 33);
+        assert!(resolve(None, &["credits.none=1".into()], &mut fleet).is_err());
     }
 
     #[test]
@@ -278,7 +277,7 @@ mod tests {
     fn the_lower_limit_counts() {
         let file =
             SettingsFile::parse("limits: {jobs: 50, requires: 9, job_seconds: 600, config_bytes: 100000}").unwrap();
-        let provider = provider::Provider::CircleCi.limits();
+        let provider = provider::Provider::default().limits();
         let found = limits(provider, file.limits.as_ref(), None);
         assert_eq!((found.jobs, found.requires, found.job_length), (Some(30), Some(9), Some(600_000)));
         assert_eq!(limits(provider, file.limits.as_ref(), Some(7)).jobs, Some(7));

@@ -1,5 +1,5 @@
 //! `executors` of `nixdag.yml`: machines by name. In: the mapping, and the executors that there are anyway. Out: all executors in the
-//! order in which they are chosen, and warnings about what CircleCI may not know.
+//! order in which they are chosen, and warnings about what the provider may not know.
 
 use std::fmt;
 
@@ -12,13 +12,10 @@ use super::words::{
     ClassName, Command, ExecutorName, Feature, ImageName, Number, One, Shell, SystemName, Variables, Word, Words, key,
 };
 use super::yaml::mapping;
-use crate::fleet::executor::{AUTO, Executor, NIX_IMAGE, circleci_defaults};
-use crate::fleet::size::Machine;
-use crate::fleet::system::native;
-use crate::provider::circleci::{classes, images};
-
-/// The Xcode of macOS machines about which nothing else is said.
-const XCODE: &str = "26.6.0";
+use crate::fleet::Fleet;
+use crate::fleet::executor::Executor;
+use crate::fleet::offers::Offers;
+use crate::fleet::size::{Architecture, Machine};
 
 /// Cores of a machine of unknown size.
 const UNKNOWN_CORES: u32 = 2;
@@ -126,7 +123,7 @@ impl ExecutorEntry {
         if self.machine == Some(VmImage::SelfHosted) {
             let class = self.resource_class.as_ref().map_or("", |class| class.0.0.as_str());
             ensure!(
-                classes::is_self_hosted(class),
+                is_self_hosted(class),
                 "a self-hosted runner needs a `resource_class` of the form `namespace/name`"
             );
             ensure!(self.systems.is_some(), "a self-hosted runner needs `systems`: nobody else knows what it builds");
@@ -135,48 +132,42 @@ impl ExecutorEntry {
     }
 
     /// The executor; what is not said is as in `executor`.
-    fn apply(&self, mut executor: Executor, is_new: bool, warnings: &mut Vec<String>) -> Executor {
-        let class = self.resource_class.as_ref().map(|class| class.0.0.clone());
+    fn apply(&self, mut executor: Executor, is_new: bool, offers: &Offers, warnings: &mut Vec<String>) -> Executor {
+        let class = self.resource_class.as_ref().map(|class| class.0.0.as_str());
         let first = self.systems.as_ref().map_or("", |systems| systems.0[0].0.as_str());
-        let machine = match (&self.docker, &self.machine, &self.xcode, class.as_deref()) {
+        let machine = match (&self.docker, &self.machine, &self.xcode, class) {
             (Some(_), ..) => Some(Machine::Docker),
             (_, Some(VmImage::Image(_)), ..) => Some(Machine::LinuxVm),
             (_, Some(VmImage::SelfHosted), ..) => Some(Machine::SelfHosted),
             (_, _, Some(_), _) => Some(Machine::MacOs),
-            (.., Some(class)) if is_new && classes::find(Machine::MacOs, class).is_some() => Some(Machine::MacOs),
+            (.., Some(class)) if is_new && offers.find(Machine::MacOs, class).is_some() => Some(Machine::MacOs),
             _ if is_new && first == "aarch64-darwin" => Some(Machine::MacOs),
             _ if is_new => Some(Machine::Docker),
             _ => None,
         };
-        let changed = machine.is_some_and(|machine| is_new || machine != executor.machine);
-        executor.machine = machine.unwrap_or(executor.machine);
-        let image = match (&self.docker, &self.machine, &self.xcode) {
-            (Some(image), ..) | (_, _, Some(image)) => Some(image.0.0.clone()),
-            (_, Some(VmImage::Image(image)), _) => Some(image.clone()),
-            _ => None,
-        };
-        let arm = first == "aarch64-linux" || (!is_new && executor.name == "arm");
+        let machine = machine.unwrap_or(executor.machine);
+        let changed = is_new || machine != executor.machine;
         if changed {
-            let (usual_image, usual_class) = match executor.machine {
-                Machine::Docker => (NIX_IMAGE, if arm { "arm.large" } else { "large" }),
-                Machine::LinuxVm => ("ubuntu-2404:current", if arm { "arm.large" } else { "large" }),
-                Machine::MacOs => (XCODE, "m4pro.medium"),
-                Machine::SelfHosted => ("", ""),
-            };
-            (executor.image, executor.resource_class) = (usual_image.into(), usual_class.into());
+            let arm = [first, executor.system()].contains(&"aarch64-linux");
+            let architecture = if arm { Architecture::Aarch64 } else { Architecture::X86_64 };
+            offers.reset(&mut executor, machine, architecture);
         }
-        executor.image = image.unwrap_or(executor.image);
+        match (&self.docker, &self.machine, &self.xcode) {
+            (Some(image), ..) | (_, _, Some(image)) => executor.image = image.0.0.clone(),
+            (_, Some(VmImage::Image(image)), _) => executor.image = image.clone(),
+            _ => {}
+        }
         if changed || class.is_some() {
-            executor.resource_class = class.unwrap_or(executor.resource_class);
-            warnings.extend(set_size(&mut executor, self.cores.is_some()));
+            let class = class.map_or_else(|| executor.resource_class.clone(), str::to_owned);
+            warnings.extend(set_size(offers, &mut executor, &class, self.cores.is_some()));
         }
         if let Some(systems) = &self.systems {
             executor.systems = systems.0.iter().map(|system| system.0.clone()).collect();
         } else if is_new {
-            executor.systems = own_systems(&executor);
+            executor.systems = executor.native_systems();
         } else if executor.emulated().next().is_some() {
             // Nobody has asked for emulation.
-            executor.systems = own_systems(&executor);
+            executor.systems = executor.native_systems();
             warnings.push(format!(
                 "executor `{}` is a machine for {} now, and builds nothing else (say otherwise with `systems`)",
                 executor.name, executor.systems[0]
@@ -195,7 +186,8 @@ impl ExecutorEntry {
         if let Some(setup) = &self.setup {
             executor.setup = setup.0.iter().map(|command| command.0.clone()).collect();
         }
-        warnings.extend(image_warning(&executor));
+        let odd = offers.odd_image(&executor);
+        warnings.extend(odd.map(|what| format!("`{}` of executor `{}` is {what}", executor.image, executor.name)));
         executor
     }
 
@@ -205,45 +197,25 @@ impl ExecutorEntry {
     }
 }
 
-/// What a machine of such a class builds.
-fn own_systems(executor: &Executor) -> Vec<String> {
-    native(executor.system()).into_iter().map(str::to_owned).collect()
+/// True for `namespace/name`: the class of machines that the user runs.
+fn is_self_hosted(class: &str) -> bool {
+    class.split_once('/').is_some_and(|(namespace, rest)| !namespace.is_empty() && !rest.is_empty())
 }
 
-/// Gives an executor the cores and the price of its class. A warning where that is not known.
-fn set_size(executor: &mut Executor, has_cores: bool) -> Option<String> {
-    let class = &executor.resource_class;
-    let known = if class == AUTO {
-        classes::automatic(executor, classes::TYPICAL_BUILD, false)
-    } else {
-        classes::find(executor.machine, class)
-    };
-    if let Some(known) = known {
-        (executor.cores, executor.credits_per_minute) = (known.cores, known.credits_per_minute);
+/// Gives an executor a class, with the cores and the price that it has. A warning where that is not known.
+fn set_size(offers: &Offers, executor: &mut Executor, class: &str, has_cores: bool) -> Option<String> {
+    if offers.resize(executor, class) {
         return None;
     }
     (executor.cores, executor.credits_per_minute) = (UNKNOWN_CORES, 0);
     let cores = format!("it is taken to have {UNKNOWN_CORES} cores (say so with `cores`)");
     (!has_cores).then(|| match executor.machine {
         Machine::SelfHosted => format!("nobody says how large executor `{}` is: {cores}", executor.name),
-        _ => format!(
-            "resource class `{class}` of executor `{}` {}: {cores}",
-            executor.name,
-            classes::unfit(executor.machine, class)
-        ),
+        machine => {
+            let unfit = offers.unfit(machine, class);
+            format!("resource class `{class}` of executor `{}` {unfit}: {cores}", executor.name)
+        }
     })
-}
-
-/// A sentence about an image of a form that CircleCI does not have for such machines.
-fn image_warning(executor: &Executor) -> Option<String> {
-    let what = match executor.machine {
-        Machine::Docker => "no image of a container",
-        Machine::LinuxVm => "no VM image that nixdag knows (`ubuntu-2604:current`, `ubuntu-2404:current`)",
-        Machine::MacOs => "no version of Xcode",
-        Machine::SelfHosted => return None,
-    };
-    let fits = images::fits(executor.machine, &executor.image);
-    (!fits).then(|| format!("`{}` of executor `{}` is {what}", executor.image, executor.name))
 }
 
 /// `executors`: in the order of the file.
@@ -295,23 +267,23 @@ impl<'de> Deserialize<'de> for EntryName {
 }
 
 impl Executors {
-    /// All executors, those that take what nobody sends elsewhere first, and warnings.
-    pub fn all(&self) -> (Vec<Executor>, Vec<String>) {
+    /// Changes the executors that there are and adds others, those in front that take what nobody sends elsewhere. Gives warnings.
+    pub fn apply(&self, fleet: &mut Fleet) -> Vec<String> {
         let mut warnings = Vec::new();
-        let mut built_in = circleci_defaults();
         let (mut first, mut last) = (Vec::new(), Vec::new());
         for (name, entry) in &self.0 {
-            match built_in.iter_mut().find(|executor| executor.name == *name) {
-                Some(executor) => *executor = entry.apply(executor.clone(), false, &mut warnings),
+            match fleet.executors.iter_mut().find(|executor| executor.name == *name) {
+                Some(executor) => *executor = entry.apply(executor.clone(), false, &fleet.offers, &mut warnings),
                 None => {
                     let new = Executor { name: name.clone(), ..Executor::default() };
-                    let new = entry.apply(new, true, &mut warnings);
+                    let new = entry.apply(new, true, &fleet.offers, &mut warnings);
                     if entry.is_default() { first.push(new) } else { last.push(new) }
                 }
             }
         }
-        first.extend(built_in);
+        first.append(&mut fleet.executors);
         first.append(&mut last);
-        (first, warnings)
+        fleet.executors = first;
+        warnings
     }
 }

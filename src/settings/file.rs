@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -26,19 +27,20 @@ use super::yaml::{self, List, OneOrMore, Texts, mapping};
 use super::yaml_message;
 use crate::affected::Unaffected;
 use crate::delivery::{HandOffKind, OnPushFailure, Reuse};
-use crate::fleet::executor::Executor;
+use crate::fleet::Fleet;
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::rules::{Condition, Rule};
+use crate::provider::Provider;
 use crate::secret::VariableName;
 use crate::yaml::check_nesting;
 
-/// Where the file is looked for in a repository, in this order.
-pub const PLACES: [&str; 2] = ["nixdag.yml", ".circleci/nixdag.yml"];
+/// Name of the file in a repository, or in the folder of a provider's configuration there.
+const NAME: &str = "nixdag.yml";
 
-/// Where people look for it in vain.
-const MISNAMED: [&str; 4] = ["nixdag.yaml", ".nixdag.yml", ".circleci/nixdag.yaml", ".nixdag.yaml"];
+/// What people call it who do not get it read, in the repository and in a provider's folder.
+const MISNAMED: [&str; 3] = ["nixdag.yaml", ".nixdag.yml", ".nixdag.yaml"];
 
 /// Longest file that is read, in bytes.
 const MAX_SIZE: u64 = 128 << 10;
@@ -171,20 +173,20 @@ impl SettingsFile {
 
     /// The file of a folder, where there is one.
     pub fn find(folder: &Path) -> Option<PathBuf> {
-        PLACES.iter().map(|place| folder.join(place)).find(|path| path.is_file())
+        folders(folder).map(|place| place.join(NAME)).find(|path| path.is_file())
     }
 
     /// A file of a folder that looks like one and is none.
     pub fn find_misnamed(folder: &Path) -> Option<PathBuf> {
-        MISNAMED.iter().map(|place| folder.join(place)).find(|path| path.is_file())
+        folders(folder).flat_map(|place| MISNAMED.map(|name| place.join(name))).find(|path| path.is_file())
     }
 
     /// The rules, in order. Adds warnings.
-    pub fn rules(&self, executors: &[Executor], warnings: &mut Vec<String>) -> Result<Vec<Rule>> {
+    pub fn rules(&self, fleet: &Fleet, warnings: &mut Vec<String>) -> Result<Vec<Rule>> {
         let contexts = self.contexts();
         let entries = self.rules.iter().flat_map(|list| &list.0).enumerate();
         let rules: Vec<Rule> = entries
-            .map(|(at, entry)| entry.rule(at + 1, executors, contexts.as_deref(), warnings))
+            .map(|(at, entry)| entry.rule(at + 1, fleet, contexts.as_deref(), warnings))
             .collect::<Result<_>>()?;
         let general = rules.iter().position(|rule| rule.condition == Condition::default());
         if let Some(at) = general.filter(|at| at + 1 < rules.len()) {
@@ -215,6 +217,12 @@ impl SettingsFile {
             })
             .collect()
     }
+}
+
+/// Where the file is looked for, in this order.
+fn folders(repository: &Path) -> impl Iterator<Item = PathBuf> {
+    let of_providers = Provider::ALL.into_iter().map(|provider| repository.join(provider.folder()));
+    iter::once(repository.to_owned()).chain(of_providers)
 }
 
 /// The patterns of a list.

@@ -7,7 +7,7 @@ use super::words::{AttributePattern, MAX_COMMAND, One, Variables, Words};
 use super::yaml::{List, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task};
-use crate::plan::names::RESERVED;
+use crate::provider::Provider;
 
 /// Longest name of a final job, in characters.
 const MAX_NAME: usize = 80;
@@ -58,7 +58,9 @@ pub fn check_name(name: &str) -> Result<()> {
     ensure!(!name.trim().is_empty(), "its name is empty");
     ensure!(count <= MAX_NAME, "its name has {count} characters, {MAX_NAME} are allowed");
     ensure!(!name.contains(char::is_control), "its name `{}` holds control characters", name.escape_debug());
-    ensure!(!RESERVED.contains(&&*name.to_lowercase()), "it cannot be named `{name}`: so is the job behind all others");
+    let lower = name.to_lowercase();
+    let is_reserved = Provider::ALL.iter().any(|provider| provider.fleet().reserved_names.contains(&lower.as_str()));
+    ensure!(!is_reserved, "it cannot be named `{name}`: so is the job behind all others");
     Ok(())
 }
 

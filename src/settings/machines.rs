@@ -3,27 +3,29 @@
 
 use anyhow::{Result, bail, ensure};
 
+use crate::fleet::Fleet;
 use crate::fleet::executor::{AUTO, Executor};
+use crate::fleet::offers::Offers;
 use crate::fleet::size::Machine;
 use crate::nearest::meant_or_known;
-use crate::provider::circleci::{classes, images};
 
 /// Longest class or image, in bytes.
 const MAX_VALUE: usize = 300;
 
 /// Changes the executors that the flags mean. Gives warnings.
-pub fn change(executors: &mut [Executor], classes: &[String], images: &[String]) -> Result<Vec<String>> {
+pub fn change(fleet: &mut Fleet, classes: &[String], images: &[String]) -> Result<Vec<String>> {
+    let Fleet { executors, offers, .. } = fleet;
     let mut warnings = Vec::new();
     for text in classes {
         let (scope, class) = split(text, "--resource-class")?;
-        let chosen = choose(executors, scope, "--resource-class", |executor| class_fits(executor, class))?;
+        let chosen = choose(executors, scope, "--resource-class", |executor| class_fits(offers, executor, class))?;
         for at in chosen {
-            warnings.extend(set_class(&mut executors[at], class));
+            warnings.extend(set_class(offers, &mut executors[at], class));
         }
     }
     for text in images {
         let (scope, image) = split(text, "--image")?;
-        for at in choose(executors, scope, "--image", |executor| images::fits(executor.machine, image))? {
+        for at in choose(executors, scope, "--image", |executor| offers.fits_image(executor, image))? {
             executors[at].image = image.to_owned();
         }
     }
@@ -31,18 +33,9 @@ pub fn change(executors: &mut [Executor], classes: &[String], images: &[String])
 }
 
 /// Gives an executor another class, with the cores and the price that the class has. A warning where that is not known.
-fn set_class(executor: &mut Executor, class: &str) -> Option<String> {
-    let fits = class_fits(executor, class);
-    executor.resource_class = class.to_owned();
-    let known = if class == AUTO {
-        classes::automatic(executor, classes::TYPICAL_BUILD, false)
-    } else {
-        classes::find(executor.machine, class)
-    };
-    if let Some(known) = known {
-        executor.cores = known.cores;
-        executor.credits_per_minute = known.credits_per_minute;
-    }
+fn set_class(offers: &Offers, executor: &mut Executor, class: &str) -> Option<String> {
+    let fits = class_fits(offers, executor, class);
+    offers.resize(executor, class);
     (!fits).then(|| {
         format!(
             "resource class `{class}` is none that nixdag knows for executor `{}`: it is taken to have {} cores",
@@ -99,45 +92,41 @@ fn choose(
     Ok(chosen)
 }
 
-/// True for a class that CircleCI has for such machines.
-fn class_fits(executor: &Executor, class: &str) -> bool {
+/// True for a class that the provider has for such machines.
+fn class_fits(offers: &Offers, executor: &Executor, class: &str) -> bool {
     if class == AUTO {
         return executor.machine != Machine::SelfHosted;
     }
-    classes::is_known(class) && classes::fitted(executor, class).is_some_and(|fitted| fitted == class)
+    offers.is_known(class) && offers.fitted(executor, class).is_some_and(|fitted| fitted == class)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::executor::circleci_defaults;
+    use crate::fleet::example;
 
     fn changed(classes: &[&str], images: &[&str]) -> Result<(Vec<String>, Vec<String>)> {
         let own = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
-        let mut executors = circleci_defaults();
-        let warnings = change(&mut executors, &own(classes), &own(images))?;
-        let shown = executors.iter().map(|e| format!("{} {} {}", e.resource_class, e.cores, e.image)).collect();
+        let mut fleet = example::fleet();
+        let warnings = change(&mut fleet, &own(classes), &own(images))?;
+        let shown = fleet.executors.iter().map(|e| format!("{} {} {}", e.resource_class, e.cores, e.image)).collect();
         Ok((shown, warnings))
     }
 
     #[test]
     fn a_value_goes_where_it_fits_or_where_it_is_sent() {
-        let (nix, xcode) = (crate::fleet::executor::NIX_IMAGE, "26.6.0");
         let of = |classes: &[&str], images: &[&str]| changed(classes, images).unwrap();
-        let (shown, warnings) = of(&["xlarge", "arm.2xlarge", "m4pro.large"], &["26.5"]);
-        assert_eq!(shown, [format!("xlarge 8 {nix}"), format!("arm.2xlarge 16 {nix}"), "m4pro.large 12 26.5".into()]);
+        let (shown, warnings) = of(&["huge", "huge-arm64", "m2"], &["26.5"]);
+        assert_eq!(shown, ["huge 16 nixos/nix", "huge-arm64 16 nixos/nix", "m2 12 26.5"]);
         assert_eq!(warnings, [""; 0]);
-        let (shown, _) = of(&["i686-linux=small", "arm=arm.medium"], &["me/nix:1", "aarch64-linux=me/arm:2"]);
-        assert_eq!(
-            shown,
-            ["small 1 me/nix:1".into(), "arm.medium 2 me/arm:2".into(), format!("m4pro.medium 6 {xcode}")]
-        );
+        let (shown, _) = of(&["i686-linux=small", "arm=huge-arm64"], &["me/nix:1", "aarch64-linux=me/arm:2"]);
+        assert_eq!(shown, ["small 2 me/nix:1", "huge-arm64 16 me/arm:2", "m1 6 26"]);
     }
 
     #[test]
     fn an_unknown_class_is_taken_with_a_warning() {
         for (flag, class) in
-            [("4xlarge", "4xlarge"), ("docker=acme/big", "acme/big"), ("docker=arm.large", "arm.large")]
+            [("4xlarge", "4xlarge"), ("docker=acme/big", "acme/big"), ("docker=large-arm64", "large-arm64")]
         {
             let (shown, warnings) = changed(&[flag], &[]).unwrap();
             assert!(shown[0].starts_with(&format!("{class} 4 ")), "{shown:?}");

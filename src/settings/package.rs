@@ -102,11 +102,11 @@ fn shown(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::executor::circleci_defaults;
+    use crate::fleet::example;
     use serde_json::json;
 
     fn of(value: Value, contexts: Option<&[String]>) -> Said {
-        read(value.as_object().unwrap(), &circleci_defaults(), contexts)
+        read(value.as_object().unwrap(), &example::fleet().executors, contexts)
     }
 
     #[test]

@@ -7,11 +7,11 @@ use super::words::{
     SystemName, Variables, Words,
 };
 use super::yaml::{Expected, mapping};
-use crate::fleet::executor::{self, AUTO, COMMON_FEATURES, Executor};
+use crate::fleet::Fleet;
+use crate::fleet::executor::{self, AUTO, COMMON_FEATURES};
 use crate::nearest::meant;
 use crate::plan::options::MAX_RETRIES;
 use crate::plan::rules::{Condition, Rule, Wishes};
-use crate::provider::circleci::classes;
 
 /// An entry under `rules`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,28 +144,28 @@ impl RuleEntry {
     pub fn rule(
         &self,
         place: usize,
-        executors: &[Executor],
+        fleet: &Fleet,
         contexts: Option<&[String]>,
         warnings: &mut Vec<String>,
     ) -> Result<Rule> {
         let wishes = self.wishes();
         if let Some(name) = &wishes.executor {
-            executor::find(executors, name).with_context(|| format!("rule {place} of nixdag.yml"))?;
+            executor::find(&fleet.executors, name).with_context(|| format!("rule {place} of nixdag.yml"))?;
         }
         let denied = |name: &&String| contexts.is_some_and(|allowed| !allowed.contains(name));
         if let Some(name) = wishes.context.iter().flatten().find(denied) {
             bail!("rule {place} of nixdag.yml: context `{}` is not among `contexts`", name.escape_debug());
         }
         let rule = Rule { condition: self.condition(), wishes };
-        warnings
-            .extend(doubts(&rule, executors).into_iter().map(|doubt| format!("rule {place} of nixdag.yml: {doubt}")));
+        warnings.extend(doubts(&rule, fleet).into_iter().map(|doubt| format!("rule {place} of nixdag.yml: {doubt}")));
         Ok(rule)
     }
 }
 
-/// Sentences about what a rule names and neither CircleCI nor an executor has.
-fn doubts(rule: &Rule, executors: &[Executor]) -> Vec<String> {
+/// Sentences about what a rule names and neither the provider nor an executor has.
+fn doubts(rule: &Rule, fleet: &Fleet) -> Vec<String> {
     let meant = |name: &str, known: &[&str]| meant(name, known.iter().copied());
+    let executors = &fleet.executors;
     let mut doubts = Vec::new();
     let systems: Vec<&str> = executors.iter().flat_map(|executor| &executor.systems).map(String::as_str).collect();
     for system in rule.condition.system.iter().flatten().filter(|system| !executors.iter().any(|e| e.builds(system))) {
@@ -177,8 +177,8 @@ fn doubts(rule: &Rule, executors: &[Executor]) -> Vec<String> {
         doubts.push(format!("no executor offers feature `{feature}`{}", meant(feature, &features)));
     }
     let class = rule.wishes.resource_class.as_deref();
-    if let Some(class) = class.filter(|class| *class != AUTO && !classes::is_known(class)) {
-        doubts.push(format!("resource class `{class}` is none that nixdag knows{}", classes::hint(class)));
+    if let Some(class) = class.filter(|class| *class != AUTO && !fleet.offers.is_known(class)) {
+        doubts.push(format!("resource class `{class}` is none that nixdag knows{}", fleet.offers.hint(class)));
     }
     doubts
 }

@@ -17,16 +17,16 @@ use std::fs;
 use std::path::PathBuf;
 
 use nixdag::availability::{Source, find_needed};
-use nixdag::fleet::executor::circleci_defaults;
 use nixdag::graph::{DrvId, Graph};
 use nixdag::plan::estimate::CostModel;
 use nixdag::plan::job_graph::direct_inputs;
 use nixdag::plan::model::{Granularity, Model, Objective, Options};
 use nixdag::plan::needed::NeededGraph;
 use nixdag::plan::partition::partition;
-use nixdag::plan::placement::{Fleet, place};
+use nixdag::plan::placement::{MachineChoice, place};
 use nixdag::plan::problem::{Millis, Partition, Problem};
 use nixdag::plan::simulate::{lower_bound, simulate};
+use nixdag::provider::Provider;
 use nixdag::target::read_roots;
 
 const DRAWS: u64 = 5;
@@ -48,9 +48,10 @@ fn problem(graph: &Graph, targets: &[DrvId], source: &Source) -> (Problem, Vec<S
     let needed = find_needed(graph, targets, source).unwrap();
     let targets: Vec<DrvId> = targets.iter().copied().filter(|&id| needed.has(id)).collect();
     let packages = BTreeMap::new();
-    let fleet = Fleet { executors: &circleci_defaults(), rules: &[], packages: &packages };
+    let fleet = Provider::CircleCi.fleet();
+    let choice = MachineChoice { fleet: &fleet, rules: &[], packages: &packages };
     let costs = CostModel::default();
-    let placements = place(graph, &needed, &BTreeMap::new(), &fleet, &costs).unwrap();
+    let placements = place(graph, &needed, &BTreeMap::new(), &choice, &costs).unwrap();
     let small = NeededGraph::new(graph, &needed, &targets, &placements, &costs);
     let names = small.drvs.iter().map(|&id| graph.node(id).name().to_owned()).collect();
     (small.problem, names)

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use nixdag::fleet::executor::circleci_defaults;
 use nixdag::plan::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan};
+use nixdag::provider::Provider;
 
 /// A job on the executor that has the system; it requires the jobs with these indexes and builds one derivation.
 pub fn job(id: &str, name: &str, system: &str, requires: &[u32]) -> Job {
-    let executor =
-        circleci_defaults().into_iter().find(|executor| executor.systems.iter().any(|s| s == system)).unwrap();
+    let executors = Provider::CircleCi.fleet().executors;
+    let executor = executors.into_iter().find(|executor| executor.systems.iter().any(|s| s == system)).unwrap();
     Job {
         id: id.into(),
         name: name.into(),

@@ -12,14 +12,12 @@ use serde_json::{Map, Value, json};
 use ureq::Agent;
 use ureq::http::Uri;
 
+use super::environment::CONTINUATION_KEY;
 use crate::http::{self, Failure, Requests};
 use crate::printable::printable;
 
 /// Where CircleCI itself is.
 pub const DOMAIN: &str = "circleci.com";
-
-/// The variable that a setup job finds its key in.
-pub const KEY_VARIABLE: &str = "CIRCLE_CONTINUATION_KEY";
 
 /// What the server says when the pipeline has been continued already.
 const NOT_IN_SETUP: &str = "not in setup state";
@@ -45,7 +43,7 @@ pub struct ContinuationKey(String);
 impl ContinuationKey {
     /// Takes a key as the environment holds it.
     pub fn new(key: String) -> Result<Self> {
-        ensure!(!key.trim().is_empty(), "`{KEY_VARIABLE}` is empty");
+        ensure!(!key.trim().is_empty(), "`{CONTINUATION_KEY}` is empty");
         Ok(Self(key))
     }
 
@@ -260,11 +258,11 @@ fn refusal(status: u16, said: &str, lost: bool) -> anyhow::Error {
         ),
         300..=399 => anyhow!("{answer}\nthe key is not sent after a redirect: name the right server with `--domain`"),
         401 | 403 => anyhow!(
-            "{answer}\nthe key is not taken: `{KEY_VARIABLE}` has to be the one that CircleCI gave this very setup job, and the \
+            "{answer}\nthe key is not taken: `{CONTINUATION_KEY}` has to be the one that CircleCI gave this very setup job, and the \
              server has to be the one that runs it (`--domain` for CircleCI Server)"
         ),
         404 => anyhow!(
-            "{answer}\nthere is no such pipeline or no such API: `{KEY_VARIABLE}` has to be the one that CircleCI gave this very \
+            "{answer}\nthere is no such pipeline or no such API: `{CONTINUATION_KEY}` has to be the one that CircleCI gave this very \
              setup job, and the server has to be the one that runs it (`--domain` for CircleCI Server)"
         ),
         413 => anyhow!(

@@ -5,14 +5,17 @@
 
 pub mod api;
 pub mod check;
-pub mod classes;
 pub mod continuation;
+pub mod environment;
 pub mod final_steps;
-pub mod images;
+pub mod machines;
 pub mod merge;
+pub mod names;
 pub mod options;
 pub mod pipeline_parameters;
 pub mod releases;
+#[cfg(test)]
+mod same_as_orb;
 pub mod steps;
 pub mod template;
 
@@ -26,28 +29,26 @@ use super::Limits;
 use super::yaml::{self, Yaml};
 use crate::fleet::executor::{self, COMMON_FEATURES, Executor};
 use crate::fleet::size::Machine;
-use crate::plan::names::RESERVED;
 use crate::plan::nothing;
 use crate::plan::{Job, JobIndex, JobOptions, Plan, json};
+use machines::OFFERS;
+pub use names::{GATE, WORKFLOW};
 pub use options::{
     BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Push, Signing,
 };
 use steps::{Kind, Program};
 
-/// Name of the workflow; GitHub sees a job as `ci/circleci: <workflow>/<job>`.
-pub const WORKFLOW: &str = "nixdag";
-
-/// Name of the job that costs nothing and needs all others: one to be made a required check.
-pub const GATE: &str = "gate";
-
 /// What CircleCI allows. It publishes no number for jobs in a workflow nor for `requires`, but a job's body counts against the
 /// compiled size each time it is invoked, 2.8 kB as nixdag writes it: 2,400 jobs leave room for long names and many `requires`.
 /// Jobs run three hours on the middle plan.
-pub const LIMITS: Limits =
-    Limits { jobs: Some(2_400), requires: None, waves: None, job_seconds: 3 * 60 * 60, compiled_bytes: 8_000_000 };
-
-/// Bytes that a job takes in the compiled configuration, a little more than measured: the limit of jobs follows from it.
-pub const JOB_BYTES: u64 = 3_300;
+pub const LIMITS: Limits = Limits {
+    jobs: Some(2_400),
+    requires: None,
+    waves: None,
+    job_seconds: 3 * 60 * 60,
+    compiled_bytes: 8_000_000,
+    job_bytes: 3_300,
+};
 
 /// Without filters nothing runs on a tag; with this every branch and every tag does.
 const EVERYWHERE: &str = "pipeline.git.branch or pipeline.git.tag";
@@ -134,7 +135,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
 fn check_job(job: &Job) -> Result<()> {
     ensure!(json::is_id(&job.id), "job id `{}` does not match `[a-z][a-z0-9_-]{{0,62}}`", job.id.escape_debug());
     ensure!(!job.name.trim().is_empty(), "job `{}` has an empty name", job.id);
-    if RESERVED.contains(&&*job.name.to_lowercase()) {
+    if job.name.to_lowercase() == GATE {
         bail!("job `{}` is named `{}`, which nixdag needs for the job behind all others", job.id, job.name);
     }
     Ok(())
@@ -233,7 +234,7 @@ fn kind_of<'a>(job: &Job, kinds: &'a mut Vec<Kind>, options: &Options) -> Result
         machine: executor.machine,
         image: image.clone(),
         resource_class: class.clone(),
-        cores: cores(executor, class),
+        cores: OFFERS.cores(executor, class),
         program: program(&system, executor, options),
         options: own,
         setup: executor.setup.clone(),
@@ -280,14 +281,6 @@ fn nix_settings(executor: &Executor) -> Vec<(&'static str, String)> {
     let emulated: Vec<&str> = executor.emulated().collect();
     let settings = [("extra-system-features", features), ("extra-platforms", emulated)];
     settings.into_iter().filter(|(_, words)| !words.is_empty()).map(|(name, words)| (name, words.join(" "))).collect()
-}
-
-/// The cores of a container, which Nix cannot find out by itself.
-fn cores(executor: &Executor, class: &str) -> Option<u32> {
-    if class == executor.resource_class {
-        return Some(executor.cores);
-    }
-    classes::find(executor.machine, class).map(|class| class.cores)
 }
 
 /// How nixdag gets onto machines of this system.
@@ -361,14 +354,4 @@ fn declaration(default: &ParameterDefault) -> Yaml {
     entries.extend(values.map(|values| ("enum", Yaml::List(values.iter().map(escaped).collect()))));
     entries.push(("default", default));
     Yaml::map(entries)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_planner_leaves_the_name_of_the_gate_alone() {
-        assert!(RESERVED.contains(&GATE));
-    }
 }

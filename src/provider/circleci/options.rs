@@ -2,10 +2,11 @@
 
 use anyhow::{Result, ensure};
 
+use super::machines;
 use super::merge::UserConfig;
 use crate::build::destination::Destination;
 use crate::delivery::{OnPushFailure, Reuse};
-use crate::fleet::executor::{self, Executor};
+use crate::fleet::executor::Executor;
 use crate::nix::signature::PublicKeys;
 use crate::provider::Limits;
 use crate::secret::VariableName;
@@ -42,7 +43,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            executors: executor::circleci_defaults(),
+            executors: machines::fleet().executors,
             bundle: None,
             handoff: HandOff::Workspace,
             reuse: Reuse::Branch,

@@ -12,7 +12,7 @@ use crate::nix::hash::Sha256;
 use crate::plan::Plan;
 
 /// Systems that releases of nixdag have a file for, with what the file's name ends with.
-const TARGETS: [(&str, &str); 3] = [
+pub(super) const TARGETS: [(&str, &str); 3] = [
     ("x86_64-linux", "x86_64-unknown-linux-musl"),
     ("aarch64-linux", "aarch64-unknown-linux-musl"),
     ("aarch64-darwin", "aarch64-apple-darwin"),

@@ -1,0 +1,180 @@
+//! Questions about what a provider offers: which size is meant, which one fits, what it has. A size that is not in the tables is no
+//! error: new ones appear, and those of self-hosted machines have any name.
+
+use super::executor::{AUTO, Executor};
+use super::image::ImageForm;
+use super::size::{Architecture, Machine, Offer, Size};
+use crate::nearest::{meant, meant_or_known};
+
+/// How long a build takes for which a size has to be chosen before anything is known, in milliseconds.
+const TYPICAL_BUILD: u64 = 5 * 60_000;
+
+/// Everything that a provider offers.
+#[derive(Clone, Copy, Debug)]
+pub struct Offers {
+    /// The kinds of machine.
+    pub list: &'static [Offer],
+    /// The word in a size's name that tells of an Arm processor, between other characters than letters and digits.
+    pub arm_word: &'static str,
+}
+
+impl Offers {
+    /// An executor of the usual image and size, which builds what its machine runs by itself.
+    pub fn executor(&self, name: &str, machine: Machine, architecture: Architecture) -> Executor {
+        let mut executor = Executor { name: name.into(), ..Executor::default() };
+        self.reset(&mut executor, machine, architecture);
+        executor.systems = executor.native_systems();
+        executor
+    }
+
+    /// Makes an executor another kind of machine, with the usual image and size, where such machines are offered.
+    pub fn reset(&self, executor: &mut Executor, machine: Machine, architecture: Architecture) {
+        executor.machine = machine;
+        let offer = self.of(machine, architecture);
+        executor.image = offer.map_or(String::new(), |offer| offer.image.into());
+        self.resize(executor, offer.map_or("", |offer| offer.size));
+    }
+
+    /// Gives an executor another size, with the cores and the price that this has. False where they are not known, and stay.
+    pub fn resize(&self, executor: &mut Executor, size: &str) -> bool {
+        executor.resource_class = size.to_owned();
+        executor.architecture = self.architecture(size);
+        let known = self.usual(executor);
+        if let Some(known) = known {
+            (executor.cores, executor.credits_per_minute) = (known.cores, known.credits_per_minute);
+        }
+        known.is_some()
+    }
+
+    /// The size of this name, where such machines come in it.
+    pub fn find(&self, machine: Machine, name: &str) -> Option<&'static Size> {
+        self.sizes(machine).find(|size| size.name == name)
+    }
+
+    /// True for a size that some kind of machine comes in.
+    pub fn is_known(&self, name: &str) -> bool {
+        self.list.iter().flat_map(|offer| offer.sizes).any(|size| size.name == name || size.alias == Some(name))
+    }
+
+    /// What to say of a size that such machines do not come in, behind its name: which was probably meant, if any.
+    pub fn unfit(&self, machine: Machine, name: &str) -> String {
+        let what = match machine {
+            Machine::Docker => "containers",
+            Machine::LinuxVm => "Linux VMs",
+            Machine::MacOs => "macOS machines",
+            Machine::SelfHosted => "self-hosted runners",
+        };
+        if self.is_known(name) {
+            let names = self.sizes(machine).map(|size| size.name);
+            format!("is none of {what}{}", meant_or_known(name, names))
+        } else {
+            format!("is none that nixdag knows{}", self.hint(name))
+        }
+    }
+
+    /// What to say behind an unknown name: the size that was probably meant, if any.
+    pub fn hint(&self, name: &str) -> String {
+        meant(name, self.list.iter().flat_map(|offer| offer.sizes).map(|size| size.name))
+    }
+
+    /// What a wish for a size means for an executor: `xlarge` may have another name on Arm. None for a size of other machines.
+    pub fn fitted(&self, executor: &Executor, wish: &str) -> Option<String> {
+        // Nobody but the user knows the names of self-hosted machines, and of sizes that are new.
+        if !self.is_known(wish) {
+            return Some(wish.to_owned());
+        }
+        let sizes = self.of_executor(executor)?.sizes;
+        let named = sizes.iter().find(|size| size.name == wish);
+        named.or_else(|| sizes.iter().find(|size| size.alias == Some(wish))).map(|size| size.name.to_owned())
+    }
+
+    /// The size for a build of this many milliseconds: up to 2 minutes the one with 2 cores, up to 10 minutes 4 cores, up to half
+    /// an hour 8 cores, else 16 cores, for `big-parallel` at least 8; on macOS the larger one from half an hour or with `big-parallel`.
+    pub fn automatic(&self, executor: &Executor, duration: u64, big_parallel: bool) -> Option<&'static Size> {
+        let by_time = match duration / 60_000 {
+            0..2 => 2,
+            2..10 => 4,
+            10..30 => 8,
+            _ => 16,
+        };
+        let cores = if big_parallel { by_time.max(8) } else { by_time };
+        let sizes = self.of_executor(executor)?.sizes;
+        let fit = match executor.machine {
+            Machine::MacOs => sizes.get(usize::from(cores > 8 || big_parallel)),
+            _ => sizes.iter().find(|size| size.cores >= cores),
+        };
+        fit.or(sizes.last())
+    }
+
+    /// The name of an executor's size for a job of which nobody knows how long it takes.
+    pub fn plain<'e>(&self, executor: &'e Executor) -> &'e str {
+        let own = executor.resource_class.as_str();
+        if own == AUTO { self.usual(executor).map_or(own, |size| size.name) } else { own }
+    }
+
+    /// Derivations that an executor builds side by side in a size that may be another than its own; none where that is not known.
+    pub fn cores(&self, executor: &Executor, size: &str) -> Option<u32> {
+        if size == executor.resource_class {
+            return Some(executor.cores);
+        }
+        self.find(executor.machine, size).map(|size| size.cores)
+    }
+
+    /// What a minute costs in a size that may be another than the executor's own; as much as in that where it is not known.
+    pub fn credits_per_minute(&self, executor: &Executor, size: &str) -> u32 {
+        let other = self.find(executor.machine, size).filter(|_| size != executor.resource_class);
+        other.map_or(executor.credits_per_minute, |size| size.credits_per_minute)
+    }
+
+    /// True for an image that an executor can start from.
+    pub fn fits_image(&self, executor: &Executor, image: &str) -> bool {
+        let form = self.of_executor(executor).and_then(|offer| offer.image_form);
+        form.is_some_and(|form| form.fits(self.image_forms(), image))
+    }
+
+    /// True for an image that certainly belongs to another kind of machine.
+    pub fn excludes_image(&self, executor: &Executor, image: &str) -> bool {
+        let form = self.of_executor(executor).and_then(|offer| offer.image_form);
+        form.is_none_or(|form| form.excludes(self.image_forms(), image))
+    }
+
+    /// What an executor's image is, as the end of a sentence, where it does not have the form that such machines' images have.
+    pub fn odd_image(&self, executor: &Executor) -> Option<String> {
+        let form = self.of_executor(executor)?.image_form?;
+        (!form.fits(self.image_forms(), &executor.image)).then(|| form.lacking())
+    }
+
+    /// What an executor is made of.
+    fn of_executor(&self, executor: &Executor) -> Option<&'static Offer> {
+        let arm = executor.system().starts_with("aarch64-");
+        self.of(executor.machine, if arm { Architecture::Aarch64 } else { Architecture::X86_64 })
+    }
+
+    /// The machines with this processor, else those with another.
+    fn of(&self, machine: Machine, architecture: Architecture) -> Option<&'static Offer> {
+        let mut all = self.list.iter().filter(|offer| offer.machine == machine);
+        all.clone().find(|offer| offer.architecture == architecture).or_else(|| all.next())
+    }
+
+    /// The size that an executor has for a build of which nothing is known.
+    fn usual(&self, executor: &Executor) -> Option<&'static Size> {
+        match executor.resource_class.as_str() {
+            AUTO => self.automatic(executor, TYPICAL_BUILD, false),
+            name => self.find(executor.machine, name),
+        }
+    }
+
+    /// The processor that a size's name tells of.
+    fn architecture(&self, name: &str) -> Option<Architecture> {
+        let mut words = name.split(|c: char| !c.is_alphanumeric());
+        words.any(|word| word == self.arm_word).then_some(Architecture::Aarch64)
+    }
+
+    fn sizes(&self, machine: Machine) -> impl Iterator<Item = &'static Size> + Clone {
+        self.list.iter().filter(move |offer| offer.machine == machine).flat_map(|offer| offer.sizes)
+    }
+
+    fn image_forms(&self) -> impl Iterator<Item = ImageForm> + Clone {
+        self.list.iter().filter_map(|offer| offer.image_form)
+    }
+}

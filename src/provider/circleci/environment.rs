@@ -1,0 +1,27 @@
+//! What CircleCI says in the environment of its jobs, by the names of its variables.
+
+use crate::affected::base::Hints;
+
+/// The variable that a setup job finds the key in with which it continues the pipeline.
+pub const CONTINUATION_KEY: &str = "CIRCLE_CONTINUATION_KEY";
+
+/// What is said of the commit that is checked out. An empty variable says nothing.
+pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
+    let given = |name| variable(name).filter(|value| !value.is_empty());
+    Hints { branch: given("CIRCLE_BRANCH"), tag: given("CIRCLE_TAG"), commit: given("CIRCLE_SHA1") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_empty_says_nothing() {
+        let found = hints(|name| match name {
+            "CIRCLE_BRANCH" => Some("main".into()),
+            "CIRCLE_TAG" => Some(String::new()),
+            _ => None,
+        });
+        assert_eq!(found, Hints { branch: Some("main".into()), tag: None, commit: None });
+    }
+}
