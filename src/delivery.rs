@@ -1,7 +1,16 @@
-//! How results travel: between the jobs of a pipeline, to later pipelines, to other stores. One type a choice, for settings, plan,
-//! providers and runner alike.
+//! How results travel: between the jobs of a pipeline, to later pipelines, to other stores, and what jobs start from. One type a
+//! choice, for settings, plan, providers and runner alike.
 
+pub mod destination;
+pub mod downloads;
+
+use anyhow::{Context, Result, bail};
+
+use self::destination::Destination;
 use crate::choice::choice;
+use crate::nix::binary_cache::store_url::StoreUrl;
+use crate::nix::signature::PublicKeys;
+use crate::secret::VariableName;
 
 choice! {
     /// How results travel from job to job.
@@ -36,5 +45,183 @@ choice! {
         Warn = "warn",
         /// Fail the job
         Fail = "fail",
+    }
+}
+
+/// How the jobs of a configuration pass on what they build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// To the jobs that need it.
+    pub handoff: HandOff,
+    /// To later pipelines.
+    pub reuse: Reuse,
+    /// The keys that this CI signs with.
+    pub signing: Signing,
+    /// To stores beside the hand-off.
+    pub push: Push,
+}
+
+/// How results reach the jobs that need them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandOff {
+    /// Through the workflow's workspace.
+    Workspace,
+    /// Through this store, which jobs copy to; it serves later pipelines too.
+    Cache(StoreUrl),
+}
+
+/// What the flags, or nixdag.yml, say about the hand-off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandOffChoice<'a> {
+    /// `--handoff`, `handoff`.
+    pub kind: Option<HandOffKind>,
+    /// `--cache`, `cache`: the URL of a store.
+    pub cache: Option<&'a str>,
+}
+
+impl HandOff {
+    /// Resolves flags and file: a flag wins over the file, and a store alone says that it is used.
+    ///
+    /// Fails where a hand-off through a cache names none, where one through the workspace names one in the same place, and for
+    /// what is not the URL of a store.
+    pub fn resolve(flags: HandOffChoice, file: HandOffChoice) -> Result<Self> {
+        use HandOffKind::{Cache, Workspace};
+        const FLAG: &str = "`--cache`";
+        const KEY: &str = "`cache` in nixdag.yml";
+        match (flags.kind, flags.cache, file.kind, file.cache) {
+            (Some(Cache) | None, Some(url), ..) => Self::through(url).context(FLAG),
+            (Some(Workspace), Some(_), ..) => bail!("`--cache` requires `--handoff cache`"),
+            (Some(Workspace), None, ..) => Ok(Self::Workspace),
+            (Some(Cache), None, _, Some(url)) => Self::through(url).context(KEY),
+            (Some(Cache), None, _, None) => bail!("`--handoff cache` needs `--cache URL`, or `cache` in nixdag.yml"),
+            (None, None, Some(Cache) | None, Some(url)) => Self::through(url).context(KEY),
+            (None, None, Some(Cache), None) => {
+                bail!("`handoff: cache` in nixdag.yml needs `cache`, or `--cache URL`")
+            }
+            (None, None, Some(Workspace), Some(_)) => bail!("`cache` in nixdag.yml requires `handoff: cache`"),
+            (None, None, Some(Workspace) | None, None) => Ok(Self::Workspace),
+        }
+    }
+
+    /// The same for commands that only plan, which take no `--cache`: what `--handoff cache` costs does not depend on the store.
+    pub fn resolve_kind(flag: Option<HandOffKind>, file: HandOffChoice) -> Result<HandOffKind> {
+        match (flag, file.cache) {
+            (Some(HandOffKind::Cache), None) => Ok(HandOffKind::Cache),
+            _ => Ok(Self::resolve(HandOffChoice { kind: flag, cache: None }, file)?.kind()),
+        }
+    }
+
+    /// Through the store of this URL: what jobs push to they fetch from.
+    pub fn through(text: &str) -> Result<Self> {
+        Destination::parse_store(text)?;
+        Ok(Self::Cache(StoreUrl::public(text)?))
+    }
+
+    /// What it is, wherever that store may be.
+    pub fn kind(&self) -> HandOffKind {
+        match self {
+            Self::Workspace => HandOffKind::Workspace,
+            Self::Cache(_) => HandOffKind::Cache,
+        }
+    }
+}
+
+/// The keys that jobs sign with and trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signing {
+    /// Whose signatures count.
+    pub public_keys: PublicKeys,
+    /// Where jobs that may sign find the secret key.
+    pub variable: VariableName,
+    /// True where the user has named that variable.
+    pub is_named: bool,
+}
+
+impl Default for Signing {
+    fn default() -> Self {
+        Self { public_keys: PublicKeys::default(), variable: VariableName::signing_key(), is_named: false }
+    }
+}
+
+/// Where jobs push what they have built, beside the hand-off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Push {
+    /// All destinations.
+    pub destinations: Vec<Destination>,
+    /// Variables without which nothing is pushed.
+    pub credentials: Vec<VariableName>,
+    /// What to do where a destination is given up.
+    pub on_failure: OnPushFailure,
+}
+
+/// What a configuration says about the bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleReference {
+    /// SHA-256 of the bundle's file `manifest`, 64 hexadecimal digits. The manifest has a line `<SHA-256>  <file>` for each
+    /// other file, the program `nixdag` among them.
+    pub manifest_sha256: String,
+    /// The Nix system that the bundle's nixdag runs on.
+    pub system: String,
+}
+
+impl BundleReference {
+    /// Refuses what would break out of a script.
+    pub fn check(&self) -> Result<()> {
+        downloads::check_sha256(&self.manifest_sha256)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HandOffKind::{Cache, Workspace};
+    use super::*;
+
+    fn said(kind: Option<HandOffKind>, cache: Option<&str>) -> HandOffChoice<'_> {
+        HandOffChoice { kind, cache }
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_a_store_alone_is_used() {
+        let (flag, key) = (Some("s3://flag"), Some("s3://file"));
+        for (flags, file, expected) in [
+            (said(None, None), said(None, None), None),
+            (said(None, None), said(Some(Workspace), None), None),
+            (said(None, None), said(None, key), key),
+            (said(None, None), said(Some(Cache), key), key),
+            (said(None, flag), said(Some(Workspace), key), flag),
+            (said(Some(Cache), flag), said(None, key), flag),
+            (said(Some(Cache), None), said(Some(Workspace), key), key),
+            (said(Some(Workspace), None), said(Some(Cache), key), None),
+        ] {
+            let expected = expected.map_or(HandOff::Workspace, |url| HandOff::through(url).unwrap());
+            assert_eq!(HandOff::resolve(flags, file).unwrap(), expected, "{flags:?} {file:?}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let url = Some("s3://bucket");
+        for (flags, file, words) in [
+            (said(Some(Workspace), url), said(None, None), "`--cache` requires `--handoff cache`"),
+            (said(Some(Cache), None), said(None, None), "`--handoff cache` needs `--cache URL`"),
+            (said(None, None), said(Some(Cache), None), "`handoff: cache` in nixdag.yml needs `cache`"),
+            (said(None, None), said(Some(Workspace), url), "`cache` in nixdag.yml requires `handoff: cache`"),
+            (said(None, Some("cachix:mine")), said(None, None), "`--cache`: `cachix:mine`: jobs fetch from a store"),
+            (said(None, None), said(None, Some("bucket")), "`cache` in nixdag.yml: `bucket` is no store"),
+        ] {
+            let error = format!("{:#}", HandOff::resolve(flags, file).unwrap_err());
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_plan_needs_no_store_but_refuses_a_file_that_contradicts_itself() {
+        let kind = |flag, file| HandOff::resolve_kind(flag, file).ok();
+        assert_eq!(kind(Some(Cache), said(None, None)), Some(Cache));
+        assert_eq!(kind(Some(Cache), said(Some(Cache), None)), Some(Cache));
+        assert_eq!(kind(None, said(None, Some("s3://bucket"))), Some(Cache));
+        assert_eq!(kind(Some(Workspace), said(Some(Cache), None)), Some(Workspace));
+        assert_eq!(kind(None, said(Some(Cache), None)), None);
+        assert_eq!(kind(None, said(Some(Workspace), Some("s3://bucket"))), None);
     }
 }

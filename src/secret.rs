@@ -34,11 +34,6 @@ impl VariableName {
         Self("NIXDAG_SIGNING_KEY".to_owned())
     }
 
-    /// The variable that is named for the key which this CI signs with, else [`Self::signing_key`].
-    pub fn of_signing_key(named: Option<&str>) -> Result<Self> {
-        named.map_or_else(|| Ok(Self::signing_key()), Self::parse)
-    }
-
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

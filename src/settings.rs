@@ -4,6 +4,7 @@ mod additions;
 pub mod caches;
 pub mod change;
 mod costs;
+pub mod delivery;
 pub mod downloads;
 pub mod evaluation;
 mod executor_entry;
@@ -25,16 +26,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use self::caches::CacheSettings;
-use crate::build::destination::Destination;
 use serde_json::{Map, Value};
 
 use crate::attribute::AttributePath;
 use crate::cli;
-use crate::delivery::{HandOffKind, Reuse};
+use crate::delivery::{Delivery, HandOff, HandOffKind};
 use crate::fleet::Fleet;
 use crate::fleet::executor::{self, Executor};
 use crate::nix::evaluate::Systems;
-use crate::nix::signature::PublicKeys;
 use crate::output::read_input;
 use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
@@ -44,8 +43,7 @@ use crate::plan::model::{Effort, Granularity, Objective, Options};
 use crate::plan::rules::{Rule, Wishes};
 use crate::printable::printable;
 use crate::provider::Provider;
-use crate::provider::circleci::{HandOff, Push, Signing};
-use crate::secret::VariableName;
+use crate::secret::{Secret, VariableName};
 use change::Change;
 use evaluation::Evaluation;
 use file::{SettingsFile, SystemList, patterns};
@@ -101,8 +99,8 @@ pub struct Settings {
     pub costs: CostModel,
     /// What the planner is asked for.
     pub planner: Options,
-    /// How results reach the jobs that need them, where that is said.
-    pub handoff: Option<HandOffKind>,
+    /// How results reach the jobs that need them.
+    pub handoff: HandOffKind,
     /// The CI system.
     pub provider: Provider,
     /// Its machines, as the settings change them.
@@ -117,21 +115,6 @@ pub struct Settings {
     file_path: Option<PathBuf>,
 }
 
-/// How generated jobs pass on what they build.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
-    /// To the jobs that need it.
-    pub handoff: HandOff,
-    /// To later pipelines.
-    pub reuse: Reuse,
-    /// The branch whose results other branches may take too.
-    pub default_branch: Option<String>,
-    /// The keys that this CI signs with.
-    pub signing: Signing,
-    /// To stores beside the hand-off.
-    pub push: Push,
-}
-
 /// What packages say about their own jobs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packages {
@@ -144,18 +127,30 @@ pub struct Packages {
 }
 
 impl Settings {
-    /// Resolves the command line and the settings file.
+    /// Resolves the command line and the settings file, to plan.
     pub fn new(flags: &cli::Planning) -> Result<Self> {
-        let source = match (&flags.plan, &flags.roots) {
-            (Some(plan), _) => Source::Plan(plan.clone()),
-            (None, Some(roots)) => Source::Roots(roots.clone()),
-            (None, None) => Source::Flake(flags.flake.clone().unwrap_or_else(|| ".".into())),
-        };
-        if flags.drv_dir.is_some() && matches!(source, Source::Flake(_)) {
-            bail!("`--drv-dir` goes with `--roots` or `--plan`: a flake's derivations are in the store");
+        let found = Found::new(flags)?;
+        let handoff = HandOff::resolve_kind(flags.handoff, delivery::handoff_of(&found.file))?;
+        Self::resolve(flags, found, handoff)
+    }
+
+    /// The same, to generate a configuration: how its jobs deliver, and what the store that they hand on through has counts as
+    /// available. `take_secret` takes the secret key out of its variable, where there is one.
+    pub fn to_generate(
+        flags: &cli::GenerateArgs,
+        take_secret: impl FnOnce(&VariableName) -> Option<Secret>,
+    ) -> Result<(Self, Delivery)> {
+        let found = Found::new(&flags.planning)?;
+        let delivery = delivery::resolve(flags, &found.file, take_secret)?;
+        let mut settings = Self::resolve(&flags.planning, found, delivery.handoff.kind())?;
+        if let (HandOff::Cache(url), Available::Caches(caches)) = (&delivery.handoff, &mut settings.available) {
+            caches.ask_hand_off(url, &delivery.signing.public_keys);
         }
-        let file_path = find_file(flags.settings.as_deref(), &source);
-        let file = file_path.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
+        Ok((settings, delivery))
+    }
+
+    fn resolve(flags: &cli::Planning, found: Found, handoff: HandOffKind) -> Result<Self> {
+        let Found { source, file, file_path } = found;
         let systems = match (flags.all_systems, flags.system.is_empty(), &file.systems) {
             (true, _, _) | (false, true, Some(SystemList::All)) => Systems::All,
             (false, false, _) => Systems::Listed(flags.system.clone()),
@@ -164,7 +159,6 @@ impl Settings {
         };
         let is_flake = matches!(source, Source::Flake(_));
         let concurrency = flags.concurrency.or(file.concurrency.map(|number| number.0));
-        let handoff = flags.handoff.or(file.handoff).or(file.cache.as_ref().map(|_| HandOffKind::Cache));
         let provider = Provider::default();
         let mut fleet = provider.fleet();
         let mut warnings = file.executors.iter().flat_map(|entries| entries.apply(&mut fleet)).collect::<Vec<_>>();
@@ -257,72 +251,28 @@ impl Settings {
         }
         packages
     }
+}
 
-    /// How the jobs of a configuration pass on what they build.
-    pub fn delivery(&self, flags: &cli::GenerateArgs) -> Result<Delivery> {
-        let file = &self.file;
-        let through = |url: &str, place: &'static str| {
-            Destination::parse_store(url).context(place).map(|store| HandOff::Cache(store.to_string()))
-        };
-        let handoff = match (flags.planning.handoff, &flags.cache) {
-            (Some(HandOffKind::Cache) | None, Some(url)) => through(url, "`--cache`")?,
-            (Some(HandOffKind::Cache), None) => match &file.cache {
-                Some(url) => through(url, "`cache` in nixdag.yml")?,
-                None => bail!("`--handoff cache` needs `--cache URL`, or `cache` in nixdag.yml"),
-            },
-            (Some(HandOffKind::Workspace), Some(_)) => bail!("`--cache` goes with `--handoff cache`"),
-            (Some(HandOffKind::Workspace), None) => HandOff::Workspace,
-            (None, None) => match (file.handoff, &file.cache) {
-                (Some(HandOffKind::Cache) | None, Some(url)) => through(url, "`cache` in nixdag.yml")?,
-                (Some(HandOffKind::Cache), None) => {
-                    bail!("`handoff: cache` in nixdag.yml needs `cache`, or `--cache URL`")
-                }
-                (Some(HandOffKind::Workspace), Some(_)) => bail!("`cache` in nixdag.yml goes with `handoff: cache`"),
-                (Some(HandOffKind::Workspace) | None, None) => HandOff::Workspace,
-            },
-        };
-        let reuse = flags.reuse.or(file.reuse).unwrap_or_default();
-        let default_branch = self.change.default_branch.clone();
-        Ok(Delivery {
-            handoff,
-            reuse,
-            default_branch,
-            signing: self.signing(&flags.signing)?,
-            push: self.push(&flags.push)?,
-        })
-    }
+/// Where the plan comes from, and the settings file for it.
+struct Found {
+    source: Source,
+    file: SettingsFile,
+    file_path: Option<PathBuf>,
+}
 
-    fn push(&self, flags: &cli::PushArgs) -> Result<Push> {
-        let file = &self.file;
-        let destinations = match flags.push.as_slice() {
-            [] => file.push.iter().flat_map(|list| &list.0).map(|entry| entry.0.clone()).collect(),
-            given => given.iter().map(|text| Destination::parse(text)).collect::<Result<_>>().context("`--push`")?,
+impl Found {
+    fn new(flags: &cli::Planning) -> Result<Self> {
+        let source = match (&flags.plan, &flags.roots) {
+            (Some(plan), _) => Source::Plan(plan.clone()),
+            (None, Some(roots)) => Source::Roots(roots.clone()),
+            (None, None) => Source::Flake(flags.flake.clone().unwrap_or_else(|| ".".into())),
         };
-        let credentials = match flags.push_credential.as_slice() {
-            [] => file.push_credentials.iter().flat_map(|list| &list.0).map(|name| name.0.clone()).collect(),
-            given => {
-                let named = given.iter().map(|name| VariableName::parse(name));
-                named.collect::<Result<_>>().context("`--push-credential`")?
-            }
-        };
-        let on_failure = flags.push_failure.or(file.push_failure).unwrap_or_default();
-        Ok(Push { destinations, credentials, on_failure })
-    }
-
-    fn signing(&self, flags: &cli::SigningArgs) -> Result<Signing> {
-        let keys = self.file.signing_public_keys.iter().flat_map(|list| &list.0).map(|key| key.0.clone());
-        let variable = match &flags.signing_key_variable {
-            Some(name) => VariableName::of_signing_key(Some(name)).context("`--signing-key-variable`")?,
-            None => {
-                self.file.signing_key_variable.as_ref().map_or_else(VariableName::signing_key, |name| name.0.clone())
-            }
-        };
-        let public_keys = match flags.signing_public_key.as_slice() {
-            [] => keys.collect(),
-            given => PublicKeys::parse(given.iter().map(String::as_str)).context("`--signing-public-key`")?,
-        };
-        let is_named = flags.signing_key_variable.is_some() || self.file.signing_key_variable.is_some();
-        Ok(Signing { public_keys, variable, is_named })
+        if flags.drv_dir.is_some() && matches!(source, Source::Flake(_)) {
+            bail!("`--drv-dir` goes with `--roots` or `--plan`: a flake's derivations are in the store");
+        }
+        let file_path = find_file(flags.settings.as_deref(), &source);
+        let file = file_path.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
+        Ok(Self { source, file, file_path })
     }
 }
 

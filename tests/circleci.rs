@@ -11,15 +11,16 @@ mod golden;
 #[path = "support/plans.rs"]
 mod plans;
 
-use nixdag::delivery::Reuse;
+use nixdag::delivery::downloads::Download;
+use nixdag::delivery::{BundleReference, HandOff, Reuse, Signing};
 use nixdag::fleet::executor::Executor;
 use nixdag::fleet::size::Machine;
 use nixdag::nix::signature::PublicKeys;
 use nixdag::plan::Plan;
+use nixdag::provider::circleci::generate;
 use nixdag::provider::circleci::machines::NIX_IMAGE;
-use nixdag::provider::circleci::{
-    BundleReference, Download, HandOff, Options, ParameterDefault, PipelineParameter, Signing, generate, releases,
-};
+use nixdag::provider::circleci::options::Options;
+use nixdag::provider::circleci::pipeline_parameters::{ParameterDefault, PipelineParameter};
 use plans::{diamond, job, plan};
 use serde_yaml::Value;
 
@@ -126,8 +127,8 @@ fn the_schema_accepts_what_is_generated() {
     for (plan, options) in [
         (diamond(), options()),
         (diamond(), Options::default()),
-        (diamond(), with(HandOff::Cache("s3://it's/<<a".into()), Reuse::Off)),
-        (diamond(), with(HandOff::Cache("https://cache.example.org".into()), Reuse::Branch)),
+        (diamond(), with(HandOff::through("s3://it's/<<a").unwrap(), Reuse::Off)),
+        (diamond(), with(HandOff::through("https://cache.example.org").unwrap(), Reuse::Branch)),
         (diamond(), with(HandOff::Workspace, Reuse::Off)),
         (diamond(), signed()),
         (Plan::default(), options()),
@@ -235,7 +236,7 @@ fn pass_through_parameters_are_declared() {
 #[test]
 fn systems_whose_machines_get_no_nixdag_are_named() {
     let (plan, mut options) = all_kinds();
-    let without = |options: &Options| Vec::from_iter(releases::systems_without_nixdag(&plan, options));
+    let without = |options: &Options| Vec::from_iter(options.systems_without_nixdag(&plan));
     assert_eq!(without(&options), ["aarch64-linux"]);
     options.downloads.clear();
     assert_eq!(without(&options), ["aarch64-darwin", "aarch64-linux"]);

@@ -11,7 +11,9 @@ mod plans;
 
 use circleci::{Pipeline, Status};
 use file_server::FileServer;
-use nixdag::provider::circleci::{BundleReference, Options, generate, releases};
+use nixdag::delivery::{BundleReference, downloads};
+use nixdag::provider::circleci::generate;
+use nixdag::provider::circleci::options::Options;
 
 /// Nothing is wrong with it.
 const SOUND: &str = r#"
@@ -458,7 +460,7 @@ fn jobs_on_machines_that_the_bundles_nixdag_does_not_run_on_download_theirs_from
         let caches = tempfile::tempdir().unwrap();
         let change = |options: &mut Options| {
             options.bundle.as_mut().unwrap().system = "aarch64-linux".into();
-            options.downloads = releases::nixdag(&server.url(), &format!("{sha256}  {file}\n")).unwrap();
+            options.downloads = downloads::nixdag(&server.url(), &format!("{sha256}  {file}\n")).unwrap();
         };
         generated_with(caches.path(), "none", false, change).1
     };

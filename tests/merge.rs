@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use circleci::{Outcome, Pipeline, Status};
+use nixdag::delivery::BundleReference;
 use nixdag::plan::{EvaluationError, Plan, SkipReason, Skipped, json};
 use nixdag::provider::circleci::merge::{UserConfig, requires};
-use nixdag::provider::circleci::{BundleReference, Options, continuation, generate};
+use nixdag::provider::circleci::options::Options;
+use nixdag::provider::circleci::{continuation, generate};
 use plans::diamond;
 use serde_yaml::Value;
 use tempfile::TempDir;

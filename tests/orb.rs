@@ -229,7 +229,7 @@ fn every_parameter_of_the_job_has_a_default_and_reaches_what_it_is_for() {
 fn the_orb_installs_the_version_that_it_is_released_with() {
     let version = fs::read_to_string(source().join("release/version")).unwrap();
     assert_eq!(version.trim(), env!("CARGO_PKG_VERSION"));
-    let version = &nixdag::provider::circleci::NixRelease::default().version;
+    let version = &nixdag::delivery::downloads::NixRelease::default().version;
     for (file, parameter) in [("commands/install_nix.yml", "version"), ("commands/generate.yml", "nix_version")] {
         assert_eq!(read(&source().join(file)).unwrap()["parameters"][parameter]["default"], **version);
     }

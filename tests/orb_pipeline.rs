@@ -85,7 +85,7 @@ impl World {
         fs::create_dir(&release).unwrap();
         let program = format!("nixdag-{VERSION}-{}-unknown-linux-musl", std::env::consts::ARCH);
         fs::copy(env!("CARGO_BIN_EXE_nixdag"), release.join(&program)).unwrap();
-        let nix_version = nixdag::provider::circleci::NixRelease::default().version;
+        let nix_version = nixdag::delivery::downloads::NixRelease::default().version;
         let name = format!("nix-{nix_version}-{}-linux", std::env::consts::ARCH);
         let nix = dir.join(format!("nix-{nix_version}"));
         fs::create_dir_all(nix.join(&name)).unwrap();

@@ -152,12 +152,28 @@ fn what_generate_is_told_is_the_same_from_flags_and_file() {
     assert_ne!(flags(&[]), flags(&["--reuse", "off"]));
     for (text, words) in [
         ("handoff: cache", "`handoff: cache` in nixdag.yml needs `cache`"),
-        ("handoff: workspace\ncache: x", "`cache` in nixdag.yml goes with `handoff: cache`"),
+        ("handoff: workspace\ncache: x", "`cache` in nixdag.yml requires `handoff: cache`"),
         ("default_branch: a..b", "cannot be the default branch"),
     ] {
         let failed = Project::new().settings(text).nixdag("generate").assert().code(1).stdout("");
         failed.stderr(predicate::str::contains(words));
     }
+}
+
+#[test]
+fn what_generate_refuses_about_the_hand_off_the_other_planning_commands_refuse_too() {
+    for (text, words) in [
+        ("handoff: cache", "`handoff: cache` in nixdag.yml needs `cache`"),
+        ("handoff: workspace\ncache: s3://x", "`cache` in nixdag.yml requires `handoff: cache`"),
+        ("cache: cachix:x", "jobs fetch from a store"),
+    ] {
+        for command in ["generate", "plan", "graph"] {
+            let failed = Project::new().settings(text).nixdag(command).assert().code(1).stdout("");
+            failed.stderr(predicate::str::contains(words));
+        }
+    }
+    // What a hand-off through a cache costs can be asked before there is one.
+    Project::new().nixdag("plan").args(["--handoff", "cache"]).assert().success();
 }
 
 #[test]

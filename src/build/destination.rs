@@ -1,19 +1,17 @@
-//! Where a job pushes what it has built: any store that Nix can write to, Cachix, or Attic.
+//! Makes a destination ready to be pushed to: any store that Nix can write to, Cachix, or Attic.
 //!
-//! In: the text of the command line or the settings, and secrets by the names of their variables. Out: a [`Target`], or what is
+//! In: destinations, and secrets by the names of their variables. Out: a [`Target`], or what is
 //! missing so that nothing can be pushed. No secret is ever an argument: clients get theirs in their environment or in a file that
 //! only this user can read, and that goes away.
 
-use std::fmt;
 use std::io::Write;
 use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::nix::binary_cache::store_url::StoreUrl;
+use crate::delivery::destination::Destination;
 use crate::nix::store::Store;
-use crate::printable::printable;
 use crate::secret::{Secret, VariableName};
 
 /// What Cachix takes its token and its key from; one of them is enough.
@@ -36,81 +34,6 @@ const S3_VARIABLES: [&str; 5] = [
 
 /// What is shorter than this, in bytes, is no secret, and may be part of any word.
 const SHORTEST_SECRET: usize = 6;
-
-/// Somewhere to push to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// A store, by its URL.
-    Store(String),
-    /// A cache of Cachix, by its name.
-    Cachix(String),
-    /// A cache of Attic.
-    Attic {
-        /// The server's name.
-        server: String,
-        /// The cache's name.
-        cache: String,
-    },
-}
-
-impl Destination {
-    /// Reads a store's URL, `cachix:NAME` or `attic:SERVER:CACHE`.
-    pub fn parse(text: &str) -> Result<Self> {
-        let shown = || printable(&text.chars().take(200).collect::<String>());
-        let is_name = |name: &str| {
-            name.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
-        };
-        if let Some(name) = text.strip_prefix("cachix:") {
-            ensure!(is_name(name), "`{}` names no cache of Cachix (expected `cachix:NAME`)", shown());
-            return Ok(Self::Cachix(name.to_owned()));
-        }
-        if let Some(name) = text.strip_prefix("attic:") {
-            let (server, cache) = name
-                .split_once(':')
-                .filter(|(server, cache)| is_name(server) && is_name(cache))
-                .ok_or_else(|| anyhow!("`{}` names no cache of Attic (expected `attic:SERVER:CACHE`)", shown()))?;
-            return Ok(Self::Attic { server: server.to_owned(), cache: cache.to_owned() });
-        }
-        if !text.contains("://") {
-            bail!(
-                "`{}` is no store to push to (expected a URL such as `s3://bucket`, `cachix:NAME` or `attic:SERVER:CACHE`)",
-                shown()
-            );
-        }
-        StoreUrl::public(text)?;
-        Ok(Self::Store(text.to_owned()))
-    }
-
-    /// Reads the URL of a store that jobs hand on through: what they push to they fetch from.
-    pub fn parse_store(text: &str) -> Result<Self> {
-        let destination = Self::parse(text)?;
-        ensure!(
-            matches!(destination, Self::Store(_)),
-            "`{destination}`: jobs fetch from a store, so give its URL, and push with `--push {destination}`"
-        );
-        Ok(destination)
-    }
-
-    /// The secrets that its client knows by name. Those of stores Nix needs for reading too.
-    fn variables(&self) -> &'static [&'static str] {
-        match self {
-            Self::Store(_) => &[],
-            Self::Cachix(_) => &CACHIX_VARIABLES,
-            Self::Attic { .. } => &[ATTIC_TOKEN],
-        }
-    }
-}
-
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(url) => f.write_str(url),
-            Self::Cachix(name) => write!(f, "cachix:{name}"),
-            Self::Attic { server, cache } => write!(f, "attic:{server}:{cache}"),
-        }
-    }
-}
 
 /// The secrets of a job, taken out of its environment.
 #[derive(Debug, Default)]
@@ -139,7 +62,7 @@ impl Credentials {
     ) -> Result<Self> {
         let mut known = Vec::new();
         for destination in destinations {
-            for name in destination.variables() {
+            for name in variables(destination) {
                 let name = VariableName::parse(name)?;
                 known.extend(Secret::take(&name).map(|secret| (name, secret)));
             }
@@ -157,7 +80,7 @@ impl Credentials {
     /// What one client is to find in its environment.
     fn variables(&self, destination: &Destination) -> Vec<(VariableName, Secret)> {
         let named = self.named.iter().filter_map(|(name, secret)| Some((name.clone(), secret.clone()?)));
-        let known = self.known.iter().filter(|(name, _)| destination.variables().contains(&name.as_str()));
+        let known = self.known.iter().filter(|(name, _)| variables(destination).contains(&name.as_str()));
         named.chain(known.cloned()).collect()
     }
 
@@ -204,6 +127,15 @@ impl Credentials {
             }
         }
         Ok(target)
+    }
+}
+
+/// The secrets that a destination's client knows by name. Those of stores Nix needs for reading too.
+fn variables(destination: &Destination) -> &'static [&'static str] {
+    match destination {
+        Destination::Store(_) => &[],
+        Destination::Cachix(_) => &CACHIX_VARIABLES,
+        Destination::Attic { .. } => &[ATTIC_TOKEN],
     }
 }
 
@@ -324,33 +256,6 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn destinations_are_read_and_odd_ones_refused() {
-        for good in
-            ["s3://bucket?region=eu-west-1", "file:///cache", "ssh-ng://user@host", "cachix:my-cache", "attic:ci:main"]
-        {
-            assert_eq!(Destination::parse(good).unwrap().to_string(), good);
-        }
-        for bad in [
-            "",
-            "bucket",
-            "cachix:",
-            "cachix:-v",
-            "attic:main",
-            "attic:a:b:c",
-            "s3://a b",
-            "://x",
-            "-x://y",
-            "a\n://b",
-            "file://x",
-            "https://käse",
-        ] {
-            assert!(Destination::parse(bad).is_err(), "{bad}");
-        }
-        let error = Destination::parse("https://user:hunter2@cache.example.org/x").unwrap_err().to_string();
-        assert!(error.contains("netrc") && !error.contains("hunter2"), "{error}");
-    }
 
     #[test]
     fn a_store_url_gets_the_key_by_a_file_that_others_cannot_read_and_that_goes_away() {

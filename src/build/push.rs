@@ -14,11 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
-use super::destination::{Destination, Target};
+use super::destination::Target;
 use super::interrupt;
 use super::progress::Tracker;
 use super::record::Pushed;
 use crate::delivery::OnPushFailure;
+use crate::delivery::destination::Destination;
 use crate::http::backoff;
 use crate::nix::store::{self, Store};
 

@@ -6,19 +6,22 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 
 use super::ExitCode;
-use crate::build::destination::{Credentials, Destination, SigningKey};
+use crate::build::destination::{Credentials, SigningKey};
 use crate::build::push::{Prepared, Pushes};
 use crate::build::record::{self, Record, Verdict};
 use crate::build::{self, Derivations, HandOff, Request, Signing, interrupt};
 use crate::cli::BuildArgs;
-use crate::delivery::HandOffKind;
+use crate::delivery::destination::Destination;
+use crate::delivery::{self, HandOffKind};
 use crate::handoff::bundle::Bundle;
 use crate::nearest::meant_or_known;
 use crate::nix::hash::Sha256;
-use crate::nix::signature::{PublicKeys, SecretKey};
+use crate::nix::signature::SecretKey;
 use crate::output::read_input;
 use crate::plan::{JobIndex, Plan, json};
-use crate::secret::{Secret, VariableName};
+use crate::secret::Secret;
+use crate::settings;
+use crate::settings::file::SettingsFile;
 
 pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(results) = &args.verdict {
@@ -51,14 +54,13 @@ fn code(verdict: Verdict) -> ExitCode {
 
 fn request(args: &BuildArgs) -> Result<Request> {
     // First of all, so that nothing that is started below can inherit it.
-    let named = args.signing.signing_key_variable.as_deref();
-    let variable = VariableName::of_signing_key(named).context("`--signing-key-variable`")?;
-    let secret = Secret::take(&variable);
-    let signing = signing(args, secret.as_ref(), &variable)?;
+    let named = settings::delivery::signing(&args.signing, &SettingsFile::default())?;
+    let secret = Secret::take(&named.variable);
+    let signing = signing(args, secret.as_ref(), &named)?;
     let key = match secret {
         Some(secret) => SigningKey::Here(secret),
         // Whoever names a key or trusts one wants signatures.
-        None if named.is_some() || !signing.trusted.is_empty() => SigningKey::Missing(variable),
+        None if named.is_named || !named.public_keys.is_empty() => SigningKey::Missing(named.variable),
         None => SigningKey::None,
     };
     let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context("`--bundle-sha256`")?;
@@ -112,9 +114,8 @@ fn request(args: &BuildArgs) -> Result<Request> {
 }
 
 /// Whose signatures count and what is signed with. Says so where nothing will be signed for later pipelines.
-fn signing(args: &BuildArgs, secret: Option<&Secret>, name: &VariableName) -> Result<Signing> {
-    let texts = args.signing.signing_public_key.iter().map(String::as_str);
-    let trusted = PublicKeys::parse(texts).context("`--signing-public-key`")?;
+fn signing(args: &BuildArgs, secret: Option<&Secret>, named: &delivery::Signing) -> Result<Signing> {
+    let (trusted, name) = (named.public_keys.clone(), &named.variable);
     let key =
         secret.map(|secret| SecretKey::parse(secret.reveal())).transpose().with_context(|| format!("`{name}`"))?;
     let is_trusted = |key: &SecretKey| trusted.iter().any(|trusted| *trusted == key.public());
@@ -134,19 +135,12 @@ fn signing(args: &BuildArgs, secret: Option<&Secret>, name: &VariableName) -> Re
 
 /// Where the job pushes, its secrets taken out of the environment. Says so where nothing will be pushed.
 fn pushes(args: &BuildArgs, cache: Option<&str>, key: &SigningKey) -> Result<Pushes> {
-    let parse = |text: &str| Destination::parse(text).context("`--push`");
-    let beside: Vec<Destination> = args.push.push.iter().map(|text| parse(text)).collect::<Result<_>>()?;
+    let beside = settings::delivery::push(&args.push, &SettingsFile::default())?;
     let hand_off = cache.map(Destination::parse_store).transpose().context("`--cache`")?;
-    let named: Vec<VariableName> = args
-        .push
-        .push_credential
-        .iter()
-        .map(|name| VariableName::parse(name).context("`--push-credential`"))
-        .collect::<Result<_>>()?;
     // What the cache is read with, Nix itself needs.
     let credentials = match hand_off {
-        Some(_) => Credentials::read(&beside, &named)?,
-        None => Credentials::take(&beside, &named)?,
+        Some(_) => Credentials::read(&beside.destinations, &beside.credentials)?,
+        None => Credentials::take(&beside.destinations, &beside.credentials)?,
     };
     let prepare = |destination: Destination| {
         let target = credentials.prepare(destination.clone(), key).map(Arc::new).map_err(|lacks| format!("{lacks:#}"));
@@ -157,8 +151,8 @@ fn pushes(args: &BuildArgs, cache: Option<&str>, key: &SigningKey) -> Result<Pus
     };
     Ok(Pushes {
         hand_off: hand_off.map(prepare),
-        beside: beside.into_iter().map(prepare).collect(),
-        on_failure: args.push.push_failure.unwrap_or_default(),
+        beside: beside.destinations.into_iter().map(prepare).collect(),
+        on_failure: beside.on_failure,
     })
 }
 

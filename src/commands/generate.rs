@@ -6,9 +6,8 @@ use anyhow::{Context, Result, bail};
 
 use super::{ExitCode, stages};
 use crate::cli::GenerateArgs;
-use crate::delivery::{HandOffKind, Reuse};
+use crate::delivery::BundleReference;
 use crate::handoff::bundle;
-use crate::nix::signature::SecretKey;
 use crate::nix::store::Store;
 use crate::nix::system;
 use crate::output::{Output, read_input};
@@ -16,24 +15,13 @@ use crate::plan::Plan;
 use crate::provider::circleci::steps::BUNDLE_DIR;
 use crate::provider::{
     Provider,
-    circleci::{BundleReference, HandOff, Options, merge, releases},
+    circleci::{merge, options::Options},
 };
 use crate::secret::Secret;
-use crate::settings::{Available, Delivery, Settings, downloads};
+use crate::settings::{Settings, downloads};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
-    let mut settings = Settings::new(&args.planning)?;
-    let mut delivery = settings.delivery(args)?;
-    trust_own_key(&mut delivery)?;
-    settings.handoff = Some(match &delivery.handoff {
-        HandOff::Workspace => HandOffKind::Workspace,
-        HandOff::Cache(url) => {
-            if let Available::Caches(caches) = &mut settings.available {
-                caches.ask_hand_off(url, &delivery.signing.public_keys)?;
-            }
-            HandOffKind::Cache
-        }
-    });
+    let (settings, delivery) = Settings::to_generate(args, Secret::take)?;
     let mut additions = settings.additions(args)?;
     let plan = stages::plan(&settings, &[])?.plan;
     for warning in merge::requires::resolve(&mut additions.merge, &plan)? {
@@ -45,7 +33,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         bundle,
         handoff: delivery.handoff,
         reuse: delivery.reuse,
-        default_branch: delivery.default_branch,
+        default_branch: settings.change.default_branch.clone(),
         signing: delivery.signing,
         parameters: additions.parameters,
         merge: additions.merge,
@@ -54,7 +42,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         push: delivery.push,
         ..Options::default()
     };
-    let without = releases::systems_without_nixdag(&plan, &options);
+    let without = options.systems_without_nixdag(&plan);
     if !without.is_empty() {
         eprintln!(
             "warning: this nixdag does not run on {}: jobs there need it on PATH (or name a release that has it, with \
@@ -72,26 +60,6 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         output => Output::from(output.clone()).write(|out| out.write_all(config.as_bytes()))?,
     }
     Ok(ExitCode::Done)
-}
-
-/// Where no public key is given, the one that belongs to the secret key at hand. The secret itself leaves the environment here.
-fn trust_own_key(delivery: &mut Delivery) -> Result<()> {
-    let name = &delivery.signing.variable;
-    let secret = Secret::take(name);
-    if !delivery.signing.public_keys.is_empty() {
-        return Ok(());
-    }
-    if let Some(secret) = secret {
-        let key = SecretKey::parse(secret.reveal()).with_context(|| format!("`{name}`"))?;
-        delivery.signing.public_keys = [key.public()].into_iter().collect();
-    } else if delivery.reuse == Reuse::Signed && delivery.handoff == HandOff::Workspace {
-        bail!(
-            "`reuse: signed` needs a public key: make a key with `nix key generate-secret --key-name NAME > secret`, put the content of \
-             that file into the variable `{name}` of a CircleCI context, and what `nix key convert-secret-to-public < secret` prints \
-             under `signing_public_keys` in nixdag.yml (or `--signing-public-key`)"
-        );
-    }
-    Ok(())
 }
 
 /// Writes the bundle, and its digest into a file beside it: CI caches are keyed by the checksum of a file.

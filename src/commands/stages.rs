@@ -9,7 +9,6 @@ use super::{availability, change, evaluation};
 use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
 use crate::availability::find_needed;
-use crate::delivery::HandOffKind;
 use crate::graph::{DrvId, Graph, Node};
 use crate::nearest::meant;
 use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches};
@@ -150,7 +149,7 @@ fn make_plan(
         costs: &settings.costs,
         options: &settings.planner,
         also,
-        workspace: settings.handoff != Some(HandOffKind::Cache),
+        handoff: settings.handoff,
     })?;
     for note in &made.notes {
         eprintln!("warning: {note}");

@@ -59,8 +59,8 @@ pub struct Inputs<'a> {
     pub options: &'a Options,
     /// Other granularities to predict the figures of.
     pub also: &'a [Granularity],
-    /// Results travel through a workspace, where every ancestor is a layer to attach.
-    pub workspace: bool,
+    /// How results travel: in a workspace every ancestor is a layer to attach.
+    pub handoff: HandOffKind,
 }
 
 /// A plan, and what is to be said about it.
@@ -93,7 +93,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
         costs,
         options,
         also,
-        workspace,
+        handoff,
     } = inputs;
     let mut of_drv: BTreeMap<DrvId, Vec<&AttributePath>> = BTreeMap::new();
     for (attribute, id) in targets {
@@ -136,6 +136,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
 
     let target_drvs: Vec<DrvId> = attributes.keys().copied().collect();
     let small = NeededGraph::new(graph, &needed, &target_drvs, &placements, costs);
+    let workspace = handoff == HandOffKind::Workspace;
     let (model, prices) = machines(&placements, costs, workspace);
     let problem = &small.problem;
     let options = &Options { durations_recorded: are_recorded(&small.estimates), ..options.clone() };
@@ -220,7 +221,7 @@ pub fn make(inputs: Inputs) -> Result<Made> {
             ordered: simpler.ordered,
             per_derivation: simpler.per_derivation,
             handoff: Some(HandOffEstimate {
-                kind: if workspace { HandOffKind::Workspace } else { HandOffKind::Cache },
+                kind: handoff,
                 layers: if workspace { simulation.layers } else { 0 },
                 layer: model.layer,
                 bytes: simulation.fetched.saturating_mul(costs.bytes),

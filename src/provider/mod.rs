@@ -53,7 +53,7 @@ impl Provider {
     }
 
     /// Writes the configuration, or says which limit or rule the plan breaks.
-    pub fn generate(self, plan: &Plan, options: &circleci::Options) -> Result<String> {
+    pub fn generate(self, plan: &Plan, options: &circleci::options::Options) -> Result<String> {
         match self {
             Self::CircleCi => circleci::generate(plan, options),
         }

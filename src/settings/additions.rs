@@ -9,7 +9,7 @@ use super::Settings;
 use crate::cli::GenerateArgs;
 use crate::output::read_input;
 use crate::provider::circleci::merge::UserConfig;
-use crate::provider::circleci::{PipelineParameter, pipeline_parameters};
+use crate::provider::circleci::pipeline_parameters::{self, PipelineParameter};
 
 /// What users add.
 #[derive(Clone, Debug, PartialEq)]

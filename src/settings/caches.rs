@@ -62,22 +62,21 @@ impl CacheSettings {
             timeout: flags.cache_timeout.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
             connections: flags.cache_connections.map_or(DEFAULT_CONNECTIONS, |number| number as usize),
         };
-        if let Some(url) = file.cache.as_deref() {
+        if let Some(url) = file.cache.as_deref().filter(|_| evaluates) {
             let keys = file.signing_public_keys.iter().flat_map(|list| &list.0).map(|key| key.0.clone());
-            settings.ask_hand_off(url, &keys.collect()).context("`cache` in nixdag.yml")?;
+            settings.ask_hand_off(&StoreUrl::public(url).context("`cache` in nixdag.yml")?, &keys.collect());
         }
         Ok(settings)
     }
 
     /// Has the store asked that jobs hand on through, and no other such store: where they push to, there their results are, signed with
     /// these keys. Without a flake nobody but those who are named is asked.
-    pub fn ask_hand_off(&mut self, url: &str, keys: &PublicKeys) -> Result<()> {
+    pub fn ask_hand_off(&mut self, url: &StoreUrl, keys: &PublicKeys) {
         if self.evaluates {
             self.substituters.retain(|substituter| substituter.origin != Origin::HandOff);
-            self.substituters.push(Substituter { origin: Origin::HandOff, ..named(url)? });
+            self.substituters.push(Substituter { url: url.clone(), token_variable: None, origin: Origin::HandOff });
             self.keys = self.keys.iter().chain(keys.iter()).cloned().collect();
         }
-        Ok(())
     }
 
     /// True where nobody is to be asked.

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::cli::DownloadArgs;
+use crate::delivery::downloads::{self, Download, NixRelease};
 use crate::output::read_input;
-use crate::provider::circleci::{Download, NixRelease, releases};
 
 /// The Nix for machines that have none.
 pub fn nix_release(flags: &DownloadArgs) -> Result<NixRelease> {
@@ -15,7 +15,7 @@ pub fn nix_release(flags: &DownloadArgs) -> Result<NixRelease> {
         release.url = url.trim_end_matches('/').to_owned();
     }
     if let (Some(version), Some(path)) = (&flags.nix_version, &flags.nix_checksums) {
-        release = releases::nix(version, &release.url, &read(path)?).with_context(|| cannot_use(path))?;
+        release = downloads::nix(version, &release.url, &read(path)?).with_context(|| cannot_use(path))?;
     }
     Ok(release)
 }
@@ -23,7 +23,7 @@ pub fn nix_release(flags: &DownloadArgs) -> Result<NixRelease> {
 /// The nixdag for machines that this one does not run on.
 pub fn nixdag(flags: &DownloadArgs) -> Result<Vec<Download>> {
     let (Some(url), Some(path)) = (&flags.release_url, &flags.release_checksums) else { return Ok(Vec::new()) };
-    releases::nixdag(url, &read(path)?).with_context(|| cannot_use(path))
+    downloads::nixdag(url, &read(path)?).with_context(|| cannot_use(path))
 }
 
 fn cannot_use(path: &Path) -> String {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::schema::Schema;
 use super::yaml::{Expected, mapping, text_or_mapping};
-use crate::build::destination::Destination;
+use crate::delivery::destination::Destination;
 
 /// One destination.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,9 @@
 use anyhow::Result;
 
 use super::super::yaml::Yaml;
+use super::options::Options;
 use super::steps::{self, Kind, run, step};
-use super::{Options, template};
+use super::template;
 use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE};
 
 /// The folder of links to restored outputs: an absolute path, since nothing expands `~` in a variable.

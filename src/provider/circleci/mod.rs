@@ -13,7 +13,6 @@ pub mod merge;
 pub mod names;
 pub mod options;
 pub mod pipeline_parameters;
-pub mod releases;
 #[cfg(test)]
 mod same_as_orb;
 pub mod steps;
@@ -33,9 +32,8 @@ use crate::plan::nothing;
 use crate::plan::{Job, JobIndex, JobOptions, Plan, json};
 use machines::OFFERS;
 pub use names::{GATE, WORKFLOW};
-pub use options::{
-    BundleReference, Download, HandOff, NixRelease, Options, ParameterDefault, PipelineParameter, Push, Signing,
-};
+use options::Options;
+use pipeline_parameters::ParameterDefault;
 use steps::{Kind, Program};
 
 /// What CircleCI allows. It publishes no number for jobs in a workflow nor for `requires`, but a job's body counts against the

@@ -3,9 +3,50 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::options::{ParameterDefault, PipelineParameter};
 use crate::provider::yaml::Yaml;
 use crate::provider::yaml::read::read;
+
+/// A pipeline parameter that is passed through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PipelineParameter {
+    /// As the setup configuration declares it.
+    pub name: String,
+    /// Type and default.
+    pub default: ParameterDefault,
+}
+
+/// The default of a pipeline parameter, which says its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParameterDefault {
+    /// `type: string`.
+    String(String),
+    /// `type: boolean`.
+    Boolean(bool),
+    /// `type: integer`.
+    Integer(i64),
+    /// `type: enum`, with all values.
+    Enum {
+        /// What the parameter may be.
+        values: Vec<String>,
+        /// One of them.
+        default: String,
+    },
+}
+
+impl PipelineParameter {
+    /// Refuses a name that CircleCI would.
+    pub fn check(&self) -> Result<()> {
+        let name = &self.name;
+        ensure!(
+            name.len() <= 128
+                && name.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'),
+            "`{}` cannot be a pipeline parameter (a letter, then letters, digits, `_` and `-`, 128 at most)",
+            name.escape_debug()
+        );
+        Ok(())
+    }
+}
 
 /// Separates the values of an enum in `NAME=enum:a|b`.
 const OR: char = '|';

@@ -2,9 +2,8 @@
 
 use serde_yaml::Value;
 
-use super::NixRelease;
 use super::machines::{NIX_IMAGE, OFFERS};
-use super::releases::TARGETS;
+use crate::delivery::downloads::{NixRelease, TARGETS};
 use crate::fleet::size::{Architecture, Machine, Offer};
 
 /// The script that installs Nix and nixdag, in the orb and in generated jobs.

@@ -9,9 +9,11 @@ use anyhow::Result;
 
 use super::super::shell;
 use super::super::yaml::Yaml;
-use super::{BundleReference, Download, HandOff, Options, Push, Signing, template};
+use super::options::Options;
+use super::template;
 use crate::build::record;
-use crate::delivery::OnPushFailure;
+use crate::delivery::downloads::Download;
+use crate::delivery::{BundleReference, HandOff, OnPushFailure, Push, Signing};
 use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
 use crate::plan::JobOptions;
@@ -268,7 +270,7 @@ pub(super) fn build(kind: &Kind, options: &Options, more: &str) -> Result<String
     }
     let through = match &options.handoff {
         HandOff::Workspace => format!("--workspace {WORKSPACE}"),
-        HandOff::Cache(url) => format!("--cache {}", word(url)?),
+        HandOff::Cache(url) => format!("--cache {}", word(url.text())?),
     };
     let keys = signing(options)?;
     Ok(format!(

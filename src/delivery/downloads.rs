@@ -1,18 +1,13 @@
-//! Releases that machines download from: their checksums go in, as `sha256sum` prints them, what each system takes comes out.
+//! What jobs download where their machine lacks it: Nix, and nixdag. Checksums of releases go in, as `sha256sum` prints them, what each system takes comes out.
 //!
 //! A release of nixdag has a file `nixdag-<version>-<target>` for each platform, one of Nix a `nix-<version>-<system>.tar.xz`.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result, ensure};
 
-use super::{Download, NixRelease, Options};
-use crate::fleet::executor::Executor;
 use crate::nix::hash::Sha256;
-use crate::plan::Plan;
 
 /// Systems that releases of nixdag have a file for, with what the file's name ends with.
-pub(super) const TARGETS: [(&str, &str); 3] = [
+pub const TARGETS: [(&str, &str); 3] = [
     ("x86_64-linux", "x86_64-unknown-linux-musl"),
     ("aarch64-linux", "aarch64-unknown-linux-musl"),
     ("aarch64-darwin", "aarch64-apple-darwin"),
@@ -20,6 +15,89 @@ pub(super) const TARGETS: [(&str, &str); 3] = [
 
 /// The nixdag that generated jobs download: this program's own version, as plan and bundle are.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The file of a nixdag release, with its pinned checksum.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Download {
+    /// The Nix system that it is for.
+    pub system: String,
+    /// The release, e.g. `1.2.3`.
+    pub version: String,
+    /// Folder of the releases.
+    pub url: String,
+    /// Name in the release.
+    pub name: String,
+    /// Its SHA-256, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A release of Nix and the SHA-256 of its tarballs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NixRelease {
+    /// E.g. `2.34.7`.
+    pub version: String,
+    /// Folder of the releases.
+    pub url: String,
+    /// System and SHA-256, 64 hexadecimal digits, of `nix-<version>-<system>.tar.xz`.
+    pub tarballs: Vec<(String, String)>,
+}
+
+impl Default for NixRelease {
+    fn default() -> Self {
+        // As the release's own `install` script pins them.
+        let tarballs = [
+            ("x86_64-linux", "eafe5042404e818505e28c5ca3d0885f3ec45c31f955489a25bb38258f87560e"),
+            ("aarch64-linux", "f1cee64ae7a02330c6421924c28f597c41813f2214ff108622087d8056378b08"),
+            ("aarch64-darwin", "71e18301c4ea78c667f2753159156b5bdb899993720e8aa7bcca97e8312d3d6b"),
+        ];
+        Self {
+            version: "2.34.7".into(),
+            url: "https://releases.nixos.org/nix".into(),
+            tarballs: tarballs.map(|(system, sha256)| (system.into(), sha256.into())).into(),
+        }
+    }
+}
+
+impl Download {
+    /// Refuses what would break out of a script.
+    pub fn check(&self) -> Result<()> {
+        [&self.system, &self.version, &self.name].into_iter().try_for_each(|text| check_word(text))?;
+        check_url(&self.url)?;
+        check_sha256(&self.sha256)
+    }
+}
+
+impl NixRelease {
+    /// Refuses what would break out of a script.
+    pub fn check(&self) -> Result<()> {
+        check_word(&self.version)?;
+        check_url(&self.url)?;
+        self.tarballs.iter().try_for_each(|(system, sha256)| check_word(system).and_then(|()| check_sha256(sha256)))
+    }
+}
+
+/// Refuses everything but a SHA-256 in hexadecimal digits.
+pub fn check_sha256(text: &str) -> Result<()> {
+    let is_sha256 = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    ensure!(is_sha256, "`{}` is not a SHA-256 (expected 64 hexadecimal digits)", text.escape_debug());
+    Ok(())
+}
+
+fn check_url(text: &str) -> Result<()> {
+    let is_known = ["https://", "http://", "file://"].iter().any(|scheme| text.starts_with(scheme));
+    ensure!(
+        is_known && !text.contains(char::is_control),
+        "`{}` is not an address of releases (expected https://, http:// or file://)",
+        text.escape_debug()
+    );
+    Ok(())
+}
+
+fn check_word(text: &str) -> Result<()> {
+    let is_word = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte));
+    ensure!(is_word, "`{}` is neither a version nor a system nor a file", text.escape_debug());
+    Ok(())
+}
 
 /// File names with their SHA-256 in hexadecimal. Empty lines and those that begin with `#` say nothing.
 fn files(checksums: &str) -> Result<Vec<(&str, String)>> {
@@ -55,18 +133,6 @@ pub fn nix(version: &str, url: &str, checksums: &str) -> Result<NixRelease> {
     let tarballs: Vec<_> = files(checksums)?.into_iter().filter_map(tarball).collect();
     ensure!(!tarballs.is_empty(), "they name no tarball of Nix {version} (`nix-{version}-x86_64-linux.tar.xz` is one)");
     Ok(NixRelease { version: version.into(), url: url.trim_end_matches('/').into(), tarballs })
-}
-
-/// The systems of jobs whose machines get no nixdag: neither the bundle's runs there, nor is one downloaded.
-pub fn systems_without_nixdag(plan: &Plan, options: &Options) -> BTreeSet<String> {
-    let Some(bundle) = &options.bundle else { return BTreeSet::new() };
-    let executor_of = |name: &String| options.executors.iter().find(|executor| executor.name == *name);
-    let served = |executor: &&Executor| {
-        executor.systems.contains(&bundle.system)
-            || executor.systems.first().is_some_and(|own| options.downloads.iter().any(|file| file.system == *own))
-    };
-    let executors = plan.all_jobs().filter_map(|job| executor_of(job.executor.as_ref()?));
-    executors.filter(|executor| !served(executor)).filter_map(|executor| executor.systems.first().cloned()).collect()
 }
 
 #[cfg(test)]
@@ -113,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_orb_pins_the_same_nix() {
-        let sums = include_str!("../../../orb/src/release/nix.sha256");
+        let sums = include_str!("../../orb/src/release/nix.sha256");
         let default = NixRelease::default();
         assert_eq!(nix(&default.version, &default.url, sums).unwrap(), default);
     }
