@@ -54,22 +54,8 @@ pub fn nearest<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Op
 
 /// How many characters have to be put in, taken out or exchanged; a change of case counts nothing but breaks no tie.
 fn distance(a: &str, b: &str) -> Option<usize> {
-    let letters = |text: &str| text.chars().flat_map(char::to_lowercase).take(MAX_LEN + 1).collect::<Vec<char>>();
-    let (a, b) = (letters(a), letters(b));
-    if a.len() > MAX_LEN || b.len() > MAX_LEN {
-        return None;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let exchanged = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = exchanged.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row.last().copied()
+    let is_short = |text: &str| text.chars().nth(MAX_LEN).is_none();
+    (is_short(a) && is_short(b)).then(|| strsim::levenshtein(&a.to_lowercase(), &b.to_lowercase()))
 }
 
 #[cfg(test)]
@@ -85,6 +71,19 @@ mod tests {
         assert_eq!(nearest("zzzz", names), None);
         assert_eq!(nearest("x", []), None);
         assert_eq!(distance("kitten", "sitting"), Some(3));
+    }
+
+    #[test]
+    fn characters_count_not_bytes_and_long_names_are_not_compared() {
+        for (a, b, expected) in [("", "", 0), ("", "äöü", 3), ("ÄÖÜ", "äöü", 0), ("naïve", "naive", 1), ("𝒳y", "y", 1)]
+        {
+            assert_eq!((distance(a, b), distance(b, a)), (Some(expected), Some(expected)), "{a} {b}");
+        }
+        let (longest, longer) = ("ü".repeat(MAX_LEN), "ü".repeat(MAX_LEN + 1));
+        assert_eq!(
+            (distance(&longest, "u"), distance(&longer, "u"), distance("u", &longer)),
+            (Some(MAX_LEN), None, None)
+        );
     }
 
     #[test]
