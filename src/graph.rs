@@ -17,6 +17,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use crate::fleet::requirement::Requirement;
 use crate::nix::derivation::{Derivation, Text};
 use crate::nix::store_path;
+use crate::regular_file::NO_WAITING;
 
 /// A node of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -281,7 +282,7 @@ fn read_batch(bases: &[Arc<str>], known: (&HashMap<Arc<str>, u32>, &str), dir: &
 /// Most files take one call: a read that does not fill the buffer and ends as a derivation does has reached the end, whatever was opened.
 fn read_file<'a>(path: &Path, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
     // Without waiting: a hostile directory may hold a pipe where a file should be.
-    let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let mut file = File::options().read(true).custom_flags(NO_WAITING).open(path)?;
     buffer.resize(buffer.len().max(FIRST_READ), 0);
     let first = file.read(buffer);
     if let Ok(length) = first

@@ -6,9 +6,14 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
+/// For opening what may be a pipe: nobody waits for somebody at its other end.
+pub const NO_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
+
 /// Opens a regular file, or a link to one, for reading. Anything else is an error, at once.
 pub fn open(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = File::options().read(true).custom_flags(NO_WAITING).open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::other("it is no regular file")),

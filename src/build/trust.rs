@@ -63,9 +63,7 @@ fn sudo_works() -> bool {
 }
 
 fn user() -> String {
-    // SAFETY: a system call that cannot fail and touches no memory.
-    #[allow(unsafe_code)]
-    let uid = unsafe { libc::geteuid() };
+    let uid = rustix::process::geteuid().as_raw();
     match std::env::var("USER") {
         Ok(name) if !name.is_empty() => format!("`{name}` (uid {uid})"),
         _ => format!("with uid {uid}"),

@@ -33,7 +33,7 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(results) = &args.results {
         record::clear(results)?;
     }
-    interrupt::listen();
+    interrupt::listen()?;
     let record = build::run(&request, &mut |line| eprintln!("{line}"));
     record.summarize(&mut io::stderr().lock())?;
     if let Some(results) = &args.results {

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// The oldest Nix that is known to work (Debian 12 has it).
 pub(super) const OLDEST: Version = Version { major: 2, minor: 8 };
@@ -177,7 +178,9 @@ impl Nix {
     fn program(&self, program: &PathBuf) -> Command {
         let mut command = Command::new(program);
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
-        end_with_parent(&mut command);
+        // The child stays in the terminal's process group, so Ctrl-C reaches it; this is for a parent that is killed. Outright, as
+        // an evaluation looks at no milder signal for minutes; Nix sees to it that its own children end with it in the same way.
+        end_with_parent(&mut command, Signal::KILL);
         command
     }
 
@@ -218,13 +221,8 @@ impl Running {
         if matches!(self.0.try_wait(), Ok(Some(_))) {
             return;
         }
-        if let Ok(id) = libc::pid_t::try_from(self.0.id()) {
-            // SAFETY: a plain system call; the child is not reaped yet, so the number is still its own.
-            #[expect(unsafe_code, reason = "the standard library can only kill outright")]
-            unsafe {
-                libc::kill(id, libc::SIGTERM);
-            }
-        }
+        // It fails only for a process that has ended; the child is not reaped yet, so the number is still its own.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
         let step = Duration::from_millis(20);
         for _ in 0..GRACE.as_millis() / step.as_millis() {
             if !matches!(self.0.try_wait(), Ok(None)) {
@@ -242,23 +240,23 @@ impl Drop for Running {
     }
 }
 
-/// The child stays in the terminal's process group, so Ctrl-C reaches it; this is for a parent that is killed. Outright, as an
-/// evaluation looks at no milder signal for minutes; Nix sees to it that its own children end with it in the same way.
-fn end_with_parent(command: &mut Command) {
+/// Has the child get a signal when the thread that starts it ends, however that ends.
+pub(crate) fn end_with_parent(command: &mut Command, signal: Signal) {
     #[cfg(target_os = "linux")]
     {
+        use rustix::process::set_parent_process_death_signal;
         use std::os::unix::process::CommandExt;
-        // SAFETY: `prctl` with these arguments is async-signal-safe and touches no memory.
+        // SAFETY: between fork and exec only one system call is made, and nothing is allocated.
         #[expect(unsafe_code, reason = "the standard library has no parent-death signal")]
         unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong);
+            command.pre_exec(move || {
+                let _ = set_parent_process_death_signal(Some(signal));
                 Ok(())
             });
         }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = command;
+    let _ = (command, signal);
 }
 
 fn read_bounded(pipe: impl Read, limit: usize) -> io::Result<Vec<u8>> {

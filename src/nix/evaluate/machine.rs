@@ -45,19 +45,23 @@ fn memory_limit(groups: &str, root: &Path) -> Option<u64> {
 
 /// Bytes in a page of memory.
 pub fn page_size() -> u64 {
-    configured(libc::_SC_PAGESIZE).unwrap_or(4096)
+    rustix::param::page_size() as u64
 }
 
+#[cfg(target_os = "linux")]
 fn installed_memory() -> u64 {
-    // A machine that does not say gets what is known to be enough for small flakes.
-    configured(libc::_SC_PHYS_PAGES).map_or(2 << 30, |pages| pages * page_size())
+    let machine = rustix::system::sysinfo();
+    // The types of these fields differ between platforms.
+    #[allow(clippy::useless_conversion)]
+    u64::from(machine.totalram).saturating_mul(u64::from(machine.mem_unit))
 }
 
-fn configured(name: libc::c_int) -> Option<u64> {
-    // SAFETY: a plain system call that touches no memory.
-    #[expect(unsafe_code, reason = "the standard library does not know")]
-    let value = unsafe { libc::sysconf(name) };
-    u64::try_from(value).ok().filter(|value| *value > 0)
+#[cfg(not(target_os = "linux"))]
+fn installed_memory() -> u64 {
+    let answer = std::process::Command::new("sysctl").args(["-n", "hw.memsize"]).output();
+    let bytes = answer.ok().and_then(|answer| String::from_utf8_lossy(&answer.stdout).trim().parse().ok());
+    // A machine that does not say gets what is known to be enough for small flakes.
+    bytes.unwrap_or(2 << 30)
 }
 
 #[cfg(test)]

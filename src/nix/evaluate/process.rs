@@ -5,11 +5,13 @@
 //! that for a machine that is too busy to look.
 
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsFd;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use crate::nix::command::{Running, STDERR_KEPT};
 
@@ -82,7 +84,7 @@ pub fn run(
     let mut patience = limits.start;
     loop {
         let mut next = hear(None)?;
-        if readable(pipe.as_raw_fd(), TICK)? {
+        if readable(&pipe, TICK)? {
             let count = match pipe.read(&mut buffer) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -169,14 +171,14 @@ impl Lines<'_> {
 fn bound_addresses(command: &mut Command, bytes: u64) {
     #[cfg(target_os = "linux")]
     {
+        use rustix::process::{Resource, Rlimit, setrlimit};
         use std::os::unix::process::CommandExt;
-        let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-        // SAFETY: `setrlimit` is async-signal-safe and reads memory that was copied into the closure.
+        // SAFETY: `setrlimit` is async-signal-safe and nothing is allocated.
         #[expect(unsafe_code, reason = "the standard library sets no limits")]
         unsafe {
             // A limit that is lower already stays; the watch is what counts.
             command.pre_exec(move || {
-                libc::setrlimit(libc::RLIMIT_DATA, &raw const limit);
+                let _ = setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) });
                 Ok(())
             });
         }
@@ -186,18 +188,12 @@ fn bound_addresses(command: &mut Command, bytes: u64) {
 }
 
 /// Waits until there is something to read, an end included.
-fn readable(pipe: RawFd, most: Duration) -> Result<bool> {
-    let mut wanted = libc::pollfd { fd: pipe, events: libc::POLLIN, revents: 0 };
-    let milliseconds = libc::c_int::try_from(most.as_millis()).unwrap_or(libc::c_int::MAX);
-    // SAFETY: one entry, which outlives the call.
-    #[expect(unsafe_code, reason = "the standard library cannot wait for a while")]
-    let count = unsafe { libc::poll(&raw mut wanted, 1, milliseconds) };
-    match count {
-        -1 => match io::Error::last_os_error() {
-            error if error.kind() == io::ErrorKind::Interrupted => Ok(false),
-            error => Err(error).context("cannot wait for what `nix` says"),
-        },
-        count => Ok(count > 0),
+fn readable(pipe: impl AsFd, most: Duration) -> Result<bool> {
+    let most = Timespec::try_from(most).ok();
+    match poll(&mut [PollFd::new(&pipe, PollFlags::IN)], most.as_ref()) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error).context("cannot wait for what `nix` says"),
     }
 }
 

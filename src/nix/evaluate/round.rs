@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use rustix::process::Signal;
 
 use super::asker::{Asker, too_large, too_long};
 use super::budget::Budget;
@@ -310,14 +311,14 @@ impl State {
 
 /// True for a process that ended as the system, or its own collector, had no more memory to give.
 fn ran_out_of_memory(status: ExitStatus, stderr: &str) -> bool {
-    status.signal() == Some(libc::SIGKILL)
+    status.signal() == Some(Signal::KILL.as_raw())
         || !status.success() && message::from_stderr(stderr).is_some_and(|said| said == "out of memory")
 }
 
 /// Says how a process ended that had nothing to say itself.
 fn died(status: ExitStatus) -> String {
     match status.signal() {
-        Some(libc::SIGSEGV) => "the evaluator crashed (infinite recursion?)".to_owned(),
+        Some(signal) if signal == Signal::SEGV.as_raw() => "the evaluator crashed (infinite recursion?)".to_owned(),
         Some(signal) => format!("the evaluator was ended by signal {signal}"),
         None => format!("the evaluator failed without a message ({status})"),
     }
