@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 
 use crate::nix::signature::is_key;
 
@@ -220,20 +221,10 @@ pub fn basic(user: &str, password: &str) -> String {
 
 /// Replaces `%20` and the like.
 fn decoded(text: &str) -> Result<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = tail.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.with_context(|| "a `%` without two hexadecimal digits behind it")?);
-        rest = &tail[2..];
-    }
-    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).context("its percent-encoding is no text")
+    let are_digits = |rest: &str| rest.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    ensure!(text.split('%').skip(1).all(are_digits), "a `%` without two hexadecimal digits behind it");
+    let decoded = percent_decode_str(text).decode_utf8().ok().filter(|decoded| !decoded.contains('\0'));
+    Ok(decoded.context("its percent-encoding is no text")?.into_owned())
 }
 
 #[cfg(test)]
@@ -256,7 +247,10 @@ mod tests {
             http("https://user:p%40ss@h/x"),
             ("https://h/x".into(), Some(format!("Basic {}", STANDARD.encode("user:p@ss"))))
         );
-        assert!(url("file:///a%20b/c").access == Access::Folder("/a b/c".into()));
+        for (text, folder) in [("file:///a%20b/c", "/a b/c"), ("file:///%C3%a9%2541", "/é%41"), ("file:///a+b", "/a+b")]
+        {
+            assert!(url(text).access == Access::Folder(folder.into()), "{text}");
+        }
         for other in ["s3://bucket?region=x", "ssh-ng://u@host", "daemon", "local?root=/x", "/mnt/store", "unix:///x"] {
             assert!(url(other).access == Access::ThroughNix, "{other}");
         }
@@ -304,6 +298,12 @@ mod tests {
             "://x",
             "https://h?priority=high",
             "file:///%zz",
+            "file:///%+f",
+            "file:///a%2",
+            "file:///%",
+            "file:///%%41",
+            "file:///%ff",
+            "file:///a%00",
             &long,
             "1x://y",
             "https://h:99999",
