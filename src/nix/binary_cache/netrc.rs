@@ -71,7 +71,7 @@ fn words(text: &str) -> Vec<String> {
                     while let Some(character) = characters.next() {
                         match character {
                             '"' => break,
-                            '\\' => word.extend(characters.next()),
+                            '\\' => word.extend(characters.next().map(escaped)),
                             character => word.push(character),
                         }
                     }
@@ -90,6 +90,16 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
+/// What a character stands for behind a backslash.
+fn escaped(character: char) -> char {
+    match character {
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +114,8 @@ mod tests {
         assert_eq!(netrc.authorization("b.example"), Some(basic("with \" blank", "x")));
         assert_eq!(netrc.authorization("c.example"), Some(basic("d", "e")));
         assert!(!format!("{netrc:?}").contains("secret"));
+        let netrc = Netrc::parse(r#"machine a login "\t\\" password "\n\r\"""#);
+        assert_eq!(netrc.authorization("a"), Some(basic("\t\\", "\n\r\"")));
         // As Cachix writes it.
         let netrc = Netrc::parse("machine x.cachix.org password token");
         assert_eq!(netrc.authorization("x.cachix.org"), Some(basic("", "token")));
