@@ -243,6 +243,14 @@ impl Token {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::fs;
+    use std::process::Command;
+
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
     use super::*;
 
     fn ignores(patterns: &[&str], path: &str) -> bool {
@@ -307,6 +315,42 @@ mod tests {
             assert!(error.contains(words), "{pattern}: {error}");
         }
         assert!(IgnoreList::parse([&*"x".repeat(1001)]).is_err());
+    }
+
+    #[test]
+    fn git_agrees() {
+        let pattern = "/?(a|b|ü|\\*|\\*\\*|\\?|\\[ab\\]|\\[!a\\]|\\[\\]a-c\\]|\\\\\\*|/){1,6}/?";
+        let path = "(a|b|ab|abc|\\*|ü|a\\]|x)(/(a|b|ab|abc|\\*|ü|a\\]|x)){0,3}";
+        let regex = |text| prop::string::string_regex(text).unwrap();
+        let cases = (regex(pattern), prop::collection::vec(regex(path), 20));
+        let mut random = TestRunner::deterministic();
+        let repository = tempfile::tempdir().unwrap();
+        let mut asked = Vec::new();
+        // Each pattern is alone in the `.gitignore` of a folder of its own.
+        for folder in 0..100 {
+            let (pattern, paths) = cases.new_tree(&mut random).unwrap().current();
+            // What is refused here matches nothing there, or is harmless.
+            let Ok(list) = IgnoreList::parse([&*pattern]) else { continue };
+            let folder = folder.to_string();
+            fs::create_dir(repository.path().join(&folder)).unwrap();
+            fs::write(repository.path().join(&folder).join(".gitignore"), format!("{pattern}\n")).unwrap();
+            for path in paths {
+                asked.push((format!("{folder}/{path}"), list.ignores(path.as_bytes()), pattern.clone()));
+            }
+        }
+        let list = repository.path().join("list");
+        fs::write(&list, asked.iter().flat_map(|(path, ..)| [path.as_str(), "\0"]).collect::<String>()).unwrap();
+        let git = |arguments: &[&str]| {
+            let input = fs::File::open(&list).unwrap();
+            Command::new("git").args(arguments).current_dir(&repository).stdin(input).output().unwrap().stdout
+        };
+        git(&["init", "-q"]);
+        let answer = git(&["-c", "core.excludesFile=/dev/null", "check-ignore", "--no-index", "--stdin", "-z"]);
+        let ignored: HashSet<&[u8]> = answer.split(|&byte| byte == 0).collect();
+        assert!(asked.len() > 1500 && ignored.len() > 200, "{} {}", asked.len(), ignored.len());
+        for (path, ours, pattern) in &asked {
+            assert_eq!(*ours, ignored.contains(path.as_bytes()), "pattern {pattern:?}, path {path:?}");
+        }
     }
 
     #[test]
