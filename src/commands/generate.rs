@@ -13,18 +13,22 @@ use crate::nix::system;
 use crate::output::{Output, read_input};
 use crate::plan::Plan;
 use crate::provider::circleci::steps::BUNDLE_DIR;
-use crate::provider::{
-    Provider,
-    circleci::{merge, options::Options},
+use crate::provider::circleci::{
+    merge::{self, UserConfig},
+    options::Options,
+    pipeline_parameters,
 };
 use crate::secret::Secret;
 use crate::settings::{Settings, downloads};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let (settings, delivery) = Settings::to_generate(args, Secret::take)?;
-    let mut additions = settings.additions(args)?;
+    let additions = settings.additions(args);
+    let mut merged: Vec<_> = additions.merge.iter().map(|path| UserConfig::read(path)).collect::<Result<_>>()?;
+    let named = (additions.parameters.as_slice(), additions.parameters_place);
+    let parameters = pipeline_parameters::collect(named, additions.setup.as_deref())?;
     let plan = stages::plan(&settings, &[])?.plan;
-    for warning in merge::requires::resolve(&mut additions.merge, &plan)? {
+    for warning in merge::requires::resolve(&mut merged, &plan)? {
         eprintln!("warning: {warning}");
     }
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, &settings)).transpose()?;
@@ -35,8 +39,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         reuse: delivery.reuse,
         default_branch: settings.change.default_branch.clone(),
         signing: delivery.signing,
-        parameters: additions.parameters,
-        merge: additions.merge,
+        parameters,
+        merge: merged,
         nix: downloads::nix_release(&args.downloads)?,
         downloads: downloads::nixdag(&args.downloads)?,
         push: delivery.push,
@@ -50,7 +54,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
             without.into_iter().collect::<Vec<_>>().join(", ")
         );
     }
-    let config = Provider::CircleCi.generate(&plan, &options)?;
+    let config = settings.provider.generate(&plan, &options)?;
     match &args.output {
         Some(path) if args.check => {
             if read_input(path)? != config.as_bytes() {

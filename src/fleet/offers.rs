@@ -178,3 +178,57 @@ impl Offers {
         self.list.iter().filter_map(|offer| offer.image_form)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::example;
+
+    #[test]
+    fn a_wish_means_the_same_size_on_another_processor() {
+        let fleet = example::fleet();
+        let fitted = |at: usize, wish| fleet.offers.fitted(&fleet.executors[at], wish);
+        assert_eq!(fitted(0, "huge").as_deref(), Some("huge"));
+        assert_eq!(fitted(1, "huge").as_deref(), Some("huge-arm64"));
+        assert_eq!((fitted(0, "huge-arm64"), fitted(1, "small"), fitted(2, "huge")), (None, None, None));
+    }
+
+    #[test]
+    fn the_name_of_an_unknown_size_may_tell_of_an_arm_processor() {
+        let mut fleet = example::fleet();
+        let executor = &mut fleet.executors[0];
+        assert!(!fleet.offers.resize(executor, "giant-arm64"));
+        assert_eq!((executor.system(), executor.cores), ("aarch64-linux", 4), "cores that nobody knows stay");
+        assert!(!fleet.offers.resize(executor, "giant"));
+        assert_eq!(executor.system(), "x86_64-linux");
+    }
+
+    /// Machines that are chosen by a label alone.
+    const LABELS: Offers = Offers {
+        list: &[Offer {
+            machine: Machine::LinuxVm,
+            architecture: Architecture::X86_64,
+            image_form: None,
+            image: "",
+            size: "debian-12",
+            sizes: &[Size {
+                name: "debian-12",
+                alias: None,
+                cores: 4,
+                memory: 16_000,
+                disk: Some(14),
+                credits_per_minute: 6,
+            }],
+        }],
+        arm_word: "arm",
+    };
+
+    #[test]
+    fn machines_without_a_choice_of_images_take_none() {
+        let executor = LABELS.executor("vm", Machine::LinuxVm, Architecture::Aarch64);
+        let size = (executor.image.as_str(), executor.resource_class.as_str(), executor.cores);
+        assert_eq!(size, ("", "debian-12", 4), "what comes nearest");
+        assert!(!LABELS.fits_image(&executor, "nixos/nix") && LABELS.excludes_image(&executor, "nixos/nix"));
+        assert_eq!(LABELS.odd_image(&executor), None);
+    }
+}

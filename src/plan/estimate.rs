@@ -30,7 +30,7 @@ pub struct CostModel {
     pub bandwidth: u64,
     /// Attaching what one transitive ancestor has handed off, where it travels as a layer of a workspace.
     pub layer: Millis,
-    /// Jobs that run at once. 80 is the default of CircleCI's Performance plan (Free 30, Scale 200).
+    /// Jobs that run at once.
     pub concurrency: usize,
     /// Credits a minute by resource class, over what is known of the class.
     pub credits: BTreeMap<String, u32>,

@@ -153,7 +153,7 @@ pub struct Job {
     pub inputs: Vec<JobIndex>,
     /// Name of the executor.
     pub executor: Option<String>,
-    /// Docker image, VM image or Xcode version.
+    /// What the machine starts from.
     pub image: Option<String>,
     /// Size of the machine.
     pub resource_class: Option<String>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::final_job::VARIABLE_PREFIX;
 use crate::secret::is_variable;
 
-/// Most times that a failed job is tried again: what CircleCI takes.
+/// Most times that a failed job is tried again.
 pub const MAX_RETRIES: u32 = 5;
 
 /// Timeout, contexts, retries, environment.

@@ -40,7 +40,7 @@ pub struct Wishes {
     pub executor: Option<String>,
     /// Size of the machine, or `auto`.
     pub resource_class: Option<String>,
-    /// Docker image, VM image or Xcode version.
+    /// What the machine starts from.
     pub image: Option<String>,
     /// Seconds after which a build is ended.
     pub timeout: Option<u32>,

@@ -1,8 +1,11 @@
 //! Pipeline parameters that people name: as `NAME=TYPE:DEFAULT`, or as a configuration declares them. Out: what the generated
 //! configuration declares again.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::output::read_input;
 use crate::provider::yaml::Yaml;
 use crate::provider::yaml::read::read;
 
@@ -111,8 +114,23 @@ pub fn default(declaration: &Yaml) -> Result<ParameterDefault> {
     })
 }
 
+/// All pipeline parameters: those that are named, with the place where they are, and those of a setup configuration's file. One that is
+/// named wins.
+pub fn collect((named, place): (&[String], &'static str), setup: Option<&Path>) -> Result<Vec<PipelineParameter>> {
+    let named = named.iter().map(|text| parse(text)).collect::<Result<_>>().context(place)?;
+    let declared = match setup {
+        None => Vec::new(),
+        Some(path) => {
+            let what = || format!("cannot take the pipeline parameters of `{}`", path.display());
+            let text = String::from_utf8(read_input(path)?).context("it is not UTF-8").with_context(what)?;
+            declared(&text).with_context(what)?
+        }
+    };
+    Ok(first_of([named, declared]))
+}
+
 /// Puts parameters together: of two with one name the one in the earlier list counts.
-pub fn first_of(lists: impl IntoIterator<Item = Vec<PipelineParameter>>) -> Vec<PipelineParameter> {
+fn first_of(lists: impl IntoIterator<Item = Vec<PipelineParameter>>) -> Vec<PipelineParameter> {
     let mut all: Vec<PipelineParameter> = Vec::new();
     for parameter in lists.into_iter().flatten() {
         if !all.iter().any(|known| known.name == parameter.name) {

@@ -1,4 +1,4 @@
-//! Reads YAML that people wrote for CircleCI into the tree that is written: aliases and merge keys resolved, unquoted words as
+//! Reads YAML that people wrote for a provider into the tree that is written: aliases and merge keys resolved, unquoted words as
 //! YAML 1.1 takes them. In: a file's text, untrusted. Out: the entries of its mapping, or an error with the line at fault.
 //!
 //! What an alias repeats counts each time that it does, so that a few lines cannot stand for more than a configuration may hold.
@@ -219,12 +219,12 @@ fn key(event: &Event<'_>) -> Result<String> {
     if *style != ScalarStyle::Plain || tag.is_some() {
         let text = value(text, *style, tag.as_deref())?;
         let text = text.as_text().unwrap_or_default().to_owned();
-        ensure!(text.trim() != MERGE, "a key `\"<<\"`: CircleCI does not take it");
+        ensure!(text.trim() != MERGE, "a key `\"<<\"`: providers do not take it");
         return Ok(text);
     }
     match scalar::resolve(text)? {
         Yaml::Text(text) => Ok(text),
-        _ => bail!("the key `{text}` is no string to CircleCI: put it in quotes"),
+        _ => bail!("the key `{text}` is not a string in YAML 1.1: put it in quotes"),
     }
 }
 
@@ -244,7 +244,7 @@ fn value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Yaml> {
 fn refuse(tag: Option<&Tag>, allowed: &str) -> Result<()> {
     match tag {
         Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == allowed) => {
-            bail!("the tag `{}`: CircleCI takes none", printable(&format!("{}{}", tag.handle, tag.suffix)))
+            bail!("the tag `{}`: tags are not read", printable(&format!("{}{}", tag.handle, tag.suffix)))
         }
         _ => Ok(()),
     }
@@ -308,7 +308,7 @@ mod tests {
             ("text\n", "line 1: a mapping"),
             ("a: *b\n", "unknown anchor"),
             ("a: &a [*a]\n", "line 1: an alias inside of what it repeats"),
-            ("a: 1\non: 2\n", "line 2: the key `on` is no string to CircleCI"),
+            ("a: 1\non: 2\n", "line 2: the key `on` is not a string in YAML 1.1"),
             ("a:\n  1: 2\n", "line 2: the key `1`"),
             ("[a]: 1\n", "line 1: a key that is no string"),
             ("? [a]\n: 1\n", "no string"),

@@ -14,7 +14,7 @@ pub(super) fn resolve(text: &str) -> Result<Yaml> {
         _ => {}
     }
     if is_date(text) {
-        bail!("`{text}` is a date to CircleCI: put it in quotes");
+        bail!("`{text}` is a date in YAML 1.1: put it in quotes");
     }
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
     if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
