@@ -3,9 +3,6 @@
 //! It takes `POST /api/v2/pipeline/continue` with a JSON object of `continuation-key`, `configuration` and `parameters`, nothing
 //! else; a pipeline can be continued once. Each connection takes the next [`Turn`]; when they are used up the server behaves.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

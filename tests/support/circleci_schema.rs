@@ -1,8 +1,5 @@
 //! CircleCI's own schema, as its language server has it and `check-jsonschema` brings it along.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::path::Path;
 use std::process::Command;
 

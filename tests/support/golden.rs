@@ -1,7 +1,5 @@
 //! Texts that are recorded in the repository: what is made now has to be the same. `NIXDAG_GOLDEN=write` writes them anew.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 

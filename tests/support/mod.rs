@@ -6,12 +6,25 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::new_without_default, reason = "a test fails by panicking")]
 
+pub mod api_server;
+pub mod cache_server;
+pub mod circleci;
+pub mod circleci_schema;
+pub mod contract;
+pub mod file_server;
+pub mod golden;
+pub mod orb;
 pub mod pipeline;
+pub mod plans;
+pub mod project;
+pub mod recorded;
+pub mod synthetic;
 pub mod writable_cache;
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -99,24 +112,34 @@ impl FreshNix {
 
 /// Runs the body of the test `name` with every version of Nix, each in a process with an empty store: in the outer process this
 /// starts the test binary again, in the inner one it runs `body`. What `body` returns has to be the same for all versions.
+#[track_caller]
 pub fn with_every_nix(name: &str, body: impl FnOnce() -> String) {
     if is_inside() {
         println!("\n{RESULT}{:?}", body());
         return;
     }
+    let name = full_name(name);
     let results: Vec<String> = FreshNix::every_version()
         .iter()
-        .map(|nix| run_again(nix, name).expect("the body returned something"))
+        .map(|nix| run_again(nix, &name).expect("the body returned something"))
         .collect();
     assert!(results.iter().all(|result| *result == results[0]), "versions of Nix differ: {results:#?}");
 }
 
 /// The same with the `nix` on PATH alone.
+#[track_caller]
 pub fn with_nix(name: &str, body: impl FnOnce()) {
     if is_inside() {
         return body();
     }
-    run_again(&FreshNix::new(), name);
+    run_again(&FreshNix::new(), &full_name(name));
+}
+
+/// The name that the test runner knows: the module, named after the calling file, and the function.
+#[track_caller]
+fn full_name(function: &str) -> String {
+    let module = Path::new(Location::caller().file()).file_stem().unwrap();
+    format!("{}::{function}", module.display())
 }
 
 /// True inside, with the `nix` on PATH.

@@ -1,8 +1,6 @@
 //! Packs the orb as CircleCI's command line does: the files of `commands`, `jobs`, `executors` and `examples` become components named after
 //! them, and a scalar `<<include(file)>>` becomes the file's text with each `<<` escaped.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

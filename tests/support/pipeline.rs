@@ -226,6 +226,7 @@ impl Ran {
 }
 
 /// Runs the body of the test `name` with every version of Nix.
+#[track_caller]
 pub fn with_each_nix(name: &str, body: impl FnOnce()) {
     super::with_every_nix(name, || {
         body();

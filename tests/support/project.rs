@@ -1,7 +1,5 @@
 //! A repository with CI: the setup configuration that README.md shows, immutable caches, and one Nix.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,8 +1,5 @@
 //! Recorded evaluations made by hand: a folder with `.drv` files and `roots.json`, to plan without Nix.
 
-#![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used)] // a test that cannot go on has failed
-
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};

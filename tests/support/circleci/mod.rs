@@ -11,11 +11,6 @@
 //! let again = pipeline.rerun_from_failed(&outcome)?;
 //! ```
 
-#![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "../api_server.rs"]
-mod api_server;
 mod cache;
 mod compile;
 mod document;
@@ -36,8 +31,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-pub use api_server::ApiServer;
-pub use api_server::KEY as CONTINUATION_KEY;
+pub use super::api_server::ApiServer;
+pub use super::api_server::KEY as CONTINUATION_KEY;
 use compile::compile;
 use orbs::Registry;
 

@@ -1,0 +1,535 @@
+//! Final jobs: how they are planned, written for CircleCI, and run there.
+//!
+//! `NIXDAG_GOLDEN=write cargo test --test circleci final_jobs` writes the recorded configuration anew.
+
+#[allow(dead_code, reason = "each test file uses its part")]
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::circleci::{Outcome, Pipeline, Status};
+use crate::support::circleci_schema;
+use crate::support::contract;
+use crate::support::golden;
+use assert_cmd::Command;
+use predicates::prelude::*;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const LINUX: &str = "x86_64-linux";
+
+/// Name, system, inputs; more outputs than `out` behind a colon.
+type Drv<'a> = (&'a str, &'a str, &'a [&'a str]);
+
+/// a; b on a; c; d on b and c, with an output `dev`; tests that need them, and a tool that only tests need.
+const GRAPH: &[Drv] = &[
+    ("a", LINUX, &[]),
+    ("b", LINUX, &["a"]),
+    ("c", LINUX, &[]),
+    ("d:dev", LINUX, &["b", "c"]),
+    ("arm", "aarch64-linux", &[]),
+    ("tool", LINUX, &[]),
+    ("test-one", LINUX, &["d", "tool"]),
+    ("test-two", LINUX, &["a", "tool"]),
+    ("test-arm", "aarch64-linux", &["arm"]),
+];
+
+/// Attributes and their derivations.
+const ROOTS: &[(&str, &str)] = &[
+    ("packages.x86_64-linux.a", "a"),
+    ("packages.x86_64-linux.b", "b"),
+    ("packages.x86_64-linux.c", "c"),
+    ("packages.x86_64-linux.d", "d"),
+    ("packages.x86_64-linux.default", "d"),
+    ("packages.aarch64-linux.arm", "arm"),
+    ("checks.x86_64-linux.one", "test-one"),
+    ("checks.x86_64-linux.two", "test-two"),
+    ("checks.aarch64-linux.one", "test-arm"),
+];
+
+/// A recorded evaluation with settings.
+struct Recorded(TempDir);
+
+fn hash(name: &str) -> String {
+    let digits: String = name.bytes().map(|b| format!("{:02}", b % 100)).collect();
+    format!("{digits:0>32}")[..32].to_owned()
+}
+
+fn drv_path(name: &str) -> String {
+    format!("/nix/store/{}-{name}.drv", hash(name))
+}
+
+fn output(name: &str) -> String {
+    format!("/nix/store/{}-{name}", hash(name))
+}
+
+impl Recorded {
+    fn new(settings: &str) -> Self {
+        Self::of(GRAPH, ROOTS, settings)
+    }
+
+    fn of(graph: &[Drv], roots: &[(&str, &str)], settings: &str) -> Self {
+        let recorded = Self(TempDir::new().unwrap());
+        for (name, system, inputs) in graph {
+            let (name, more) = name.split_once(':').unwrap_or((name, ""));
+            let mut outputs = vec![format!("(\"out\",\"{}\",\"\",\"\")", output(name))];
+            if !more.is_empty() {
+                outputs.insert(0, format!("(\"{more}\",\"{}-{more}\",\"\",\"\")", output(name)));
+            }
+            let mut inputs: Vec<_> =
+                inputs.iter().map(|input| format!("(\"{}\",[\"out\"])", drv_path(input))).collect();
+            inputs.sort();
+            let text =
+                format!("Derive([{}],[{}],[],\"{system}\",\"/bin/sh\",[],[])", outputs.join(","), inputs.join(","));
+            recorded.file(&drv_path(name)["/nix/store/".len()..], &text);
+        }
+        let roots: BTreeMap<&str, String> =
+            roots.iter().map(|(attribute, name)| (*attribute, drv_path(name))).collect();
+        recorded.file("roots.json", &serde_json::to_string(&roots).unwrap());
+        recorded.file("nixdag.yml", settings);
+        recorded
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        fs::write(self.0.path().join(name), text).unwrap();
+        self.0.path().join(name)
+    }
+
+    fn nixdag(&self, command: &str) -> Command {
+        let mut nixdag = Command::cargo_bin("nixdag").unwrap();
+        nixdag.current_dir(self.0.path()).args([command, "--roots", "roots.json", "--drv-dir", "."]);
+        nixdag
+    }
+
+    fn text(&self, command: &str, arguments: &[&str]) -> String {
+        let assert = self.nixdag(command).args(arguments).assert().success();
+        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+    }
+
+    fn plan(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.text("plan", &[&["--format", "json"], arguments].concat())).unwrap()
+    }
+
+    #[track_caller]
+    fn fails(&self, words: &str) {
+        self.nixdag("plan").assert().code(1).stdout("").stderr(predicate::str::contains(words));
+    }
+}
+
+fn ids(jobs: &Value) -> Vec<&str> {
+    jobs.as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect()
+}
+
+const X86: &str = "select: ['*.x86_64-linux.*']\n";
+
+#[test]
+fn a_command_comes_after_all_targets_and_finds_their_outputs() {
+    let plan = Recorded::new(&format!("{X86}exclude: ['checks.*.*']\nfinal: [{{name: Try it, run: ./try}}]")).plan(&[]);
+    assert_eq!(ids(&plan["jobs"]), ["a", "b", "c", "d"]);
+    let job = &plan["final"][0];
+    assert_eq!((&job["id"], &job["name"], &job["system"]), (&json!("try-it"), &json!("Try it"), &json!(LINUX)));
+    assert_eq!((&job["requires"], &job["inputs"]), (&json!(["d"]), &json!(["a", "b", "c", "d"])));
+    assert_eq!((&job["run"], &job["checkout"], &job["derivations"]), (&json!("./try"), &json!(true), &json!([])));
+    let found: Vec<(&str, &str)> = job["restore"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|target| target["outputs"].as_array().unwrap())
+        .map(|output| (output["variable"].as_str().unwrap(), output["link"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        ("NIXDAG_A", "packages.x86_64-linux.a"),
+        ("NIXDAG_B", "packages.x86_64-linux.b"),
+        ("NIXDAG_C", "packages.x86_64-linux.c"),
+        ("NIXDAG_D_DEV", "packages.x86_64-linux.d^dev"),
+        ("NIXDAG_D", "packages.x86_64-linux.d"),
+        ("NIXDAG_DEFAULT_DEV", "packages.x86_64-linux.default^dev"),
+        ("NIXDAG_DEFAULT", "packages.x86_64-linux.default"),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(job["restore"][3]["outputs"][1]["path"], output("d"));
+}
+
+#[test]
+fn a_command_can_come_after_some_targets_and_find_others() {
+    let settings = format!(
+        "{X86}exclude: ['checks.*.*']\nfinal: [{{name: t, run: x, after: ['*.*.b'], restore: ['*.*.c'], checkout: false}}]"
+    );
+    let plan = Recorded::new(&settings).plan(&[]);
+    let job = &plan["final"][0];
+    assert_eq!((&job["requires"], &job["inputs"]), (&json!(["b", "c"]), &json!(["a", "b", "c"])));
+    assert_eq!(job["restore"].as_array().unwrap().len(), 1);
+    assert_eq!(job["checkout"], json!(false));
+}
+
+#[test]
+fn what_exists_is_restored_without_any_job() {
+    let recorded = Recorded::new("select: ['*.x86_64-linux.c']\nfinal: [{name: t, run: x}]");
+    recorded.file("available", &format!("{}\n", output("c")));
+    let plan = recorded.plan(&["--available", "available"]);
+    assert_eq!((ids(&plan["jobs"]).len(), &plan["skipped"][0]["reason"]), (0, &json!("available")));
+    let job = &plan["final"][0];
+    assert_eq!((&job["requires"], &job["restore"][0]["outputs"][0]["path"]), (&json!([]), &json!(output("c"))));
+    let config = recorded.text("generate", &["--available", "available", "--bundle", "bundle"]);
+    assert!(config.contains("final-t:") && !config.contains("attach_workspace"), "{config}");
+}
+
+#[test]
+fn attributes_are_built_behind_the_others_and_by_nobody_else() {
+    let settings = format!(
+        "{X86}final:\n- {{name: first, build: checks.x86_64-linux.one}}\n- {{name: second, build: [checks.x86_64-linux.two]}}\n"
+    );
+    let recorded = Recorded::new(&settings);
+    let plan = recorded.plan(&[]);
+    assert_eq!(ids(&plan["jobs"]), ["a", "b", "c", "d"]);
+    assert_eq!(plan["estimates"]["needed"], 4);
+    let (first, second) = (&plan["final"][0], &plan["final"][1]);
+    assert_eq!(first["targets"], json!([["checks", LINUX, "one"]]));
+    // What only tests need belongs to the first of them, and the second comes after it.
+    assert_eq!(first["derivations"], json!([drv_path("tool"), drv_path("test-one")]));
+    assert_eq!(second["derivations"], json!([drv_path("test-two")]));
+    assert_eq!((&first["requires"], &second["requires"]), (&json!(["d"]), &json!(["first"])));
+    assert_eq!(second["inputs"], json!(["a", "b", "c", "d", "first"]));
+    assert_eq!((&first["run"], &first["checkout"]), (&Value::Null, &json!(false)));
+
+    let config: serde_yaml::Value = serde_yaml::from_str(&recorded.text("generate", &["--bundle", "bundle"])).unwrap();
+    let jobs = config["workflows"]["nixdag"]["jobs"].as_sequence().unwrap();
+    let invocation = |at: usize| jobs[at].as_mapping().unwrap().iter().next().unwrap();
+    assert_eq!(invocation(4).0, "build-docker");
+    assert_eq!((&invocation(4).1["id"], &invocation(4).1["requires"][0]), (&"first".into(), &"d".into()));
+    assert_eq!(invocation(6).1["requires"], serde_yaml::to_value(["second"]).unwrap(), "the gate");
+}
+
+#[test]
+fn the_other_jobs_keep_every_rule_of_the_contract() {
+    let settings = format!("{X86}final: [{{name: first, build: checks.x86_64-linux.one}}, {{name: t, run: x}}]");
+    let recorded = Recorded::new(&settings);
+    let text = recorded.text("plan", &["--format", "json"]);
+    let of_jobs = |(attribute, _): &&(&str, &str)| attribute.contains(LINUX) && *attribute != "checks.x86_64-linux.one";
+    let names = |attribute: &str| attribute.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let roots: BTreeMap<_, _> =
+        ROOTS.iter().filter(of_jobs).map(|(attribute, name)| (names(attribute), drv_path(name))).collect();
+    let closure = contract::read_closure(roots.values().map(String::as_str), recorded.0.path());
+    let plan = contract::check(text.as_bytes(), &roots, &closure, &HashSet::new());
+    assert!(plan.jobs.iter().all(|job| !job.derivations.contains(&&*drv_path("test-one"))));
+}
+
+#[test]
+fn a_build_on_several_systems_is_a_job_a_system() {
+    let plan = Recorded::new("final: [{name: test, build: checks.*.one}]\nselect: ['packages.*.*']").plan(&[]);
+    let names: Vec<&Value> = plan["final"].as_array().unwrap().iter().map(|job| &job["name"]).collect();
+    assert_eq!(names, ["test (aarch64-linux)", "test (x86_64-linux)"]);
+    assert_eq!(plan["final"][0]["executor"], "arm");
+    assert_eq!(plan["final"][0]["derivations"], json!([drv_path("test-arm")]));
+}
+
+#[test]
+fn a_later_final_job_can_restore_what_an_earlier_one_built() {
+    let settings = format!(
+        "{X86}final:\n- {{name: test, build: checks.x86_64-linux.one}}\n- {{name: show, run: x, after: [], restore: [checks.x86_64-linux.one]}}\n"
+    );
+    let plan = Recorded::new(&settings).plan(&[]);
+    assert_eq!(plan["final"][1]["requires"], json!(["test"]));
+    assert_eq!(plan["final"][1]["restore"][0]["outputs"][0]["variable"], "NIXDAG_CHECKS_ONE");
+}
+
+#[test]
+fn names_do_not_clash_with_other_jobs() {
+    let settings =
+        "select: ['*.x86_64-linux.{a,b}']\nfinal: [{name: A, run: x}, {name: b!, run: x}, {name: B?, run: x}]";
+    let plan = Recorded::new(settings).plan(&[]);
+    assert_eq!(ids(&plan["jobs"]), ["a", "b"]);
+    let mut all = [ids(&plan["jobs"]), ids(&plan["final"])].concat();
+    assert_eq!((plan["final"][0]["name"].as_str(), all[2]), (Some("A (final)"), "a-final"));
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 5);
+}
+
+#[test]
+fn mistakes_are_named() {
+    let fails = |entry: &str, words: &str| Recorded::new(&format!("{X86}final: [{{{entry}}}]")).fails(words);
+    fails("name: t, run: x, restore: ['*.*.zz']", "final job `t` wants `*.*.zz` restored, which is no target");
+    fails(
+        "name: t, run: x, restore: [packages.x86_64-linux.aa]",
+        "which is no target (did you mean `packages.x86_64-linux.a`?)",
+    );
+    fails("name: t, build: checks.*.zz", "final job `t` cannot build `checks.*.zz`: no such attribute");
+    fails(
+        "name: t, build: packages.*.a",
+        "final job `t` is to build `packages.x86_64-linux.a`, but job `b` has to build it",
+    );
+    fails(
+        "name: t, build: checks.x86_64-linux.one, executor: arm",
+        "executor `arm` builds none of its attributes, for system or features",
+    );
+    let twice = "{name: t, build: checks.x86_64-linux.one}, {name: u, build: checks.x86_64-linux.one}";
+    Recorded::new(&format!("{X86}final: [{twice}]")).fails("another final job builds it");
+
+    let warns = Recorded::new(&format!("{X86}final: [{{name: t, run: x, after: ['*.*.zz']}}]"));
+    let warning = "final job `t` comes after `*.*.zz`, which is no target";
+    warns.nixdag("plan").assert().success().stderr(predicate::str::contains(warning));
+}
+
+#[test]
+fn views_show_final_jobs_behind_the_others() {
+    let recorded = Recorded::new(&format!(
+        "{X86}final: [{{name: t, run: \"one\\ntwo\"}}, {{name: u, build: checks.x86_64-linux.one}}]"
+    ));
+    let table = recorded.text("plan", &[]);
+    let lines: Vec<&str> = table.lines().filter(|line| line.starts_with("t ") || line.starts_with("u ")).collect();
+    assert!(lines[0].contains("one …") && lines[1].contains("builds checks.x86_64-linux.one"), "{table}");
+    assert!(table.contains("Final jobs are not in these figures."), "{table}");
+    assert!(recorded.text("graph", &[]).contains("label=\"t\", tooltip=\"t\", shape=ellipse"));
+    assert!(recorded.text("graph", &["--format", "mermaid"]).contains("([\"t\"])"));
+    let graph: Value = serde_json::from_str(&recorded.text("graph", &["--format", "json"])).unwrap();
+    let last = graph["nodes"].as_array().unwrap().last().unwrap();
+    assert_eq!((&last["id"], &last["final"]), (&json!("u"), &json!(true)));
+    let derivations = recorded.text("graph", &["--level", "derivations"]);
+    assert!(derivations.contains("test-one") && derivations.contains("tool"), "{derivations}");
+}
+
+#[test]
+fn a_plan_with_final_jobs_is_read_back_and_not_trusted() {
+    let settings = format!(
+        "{X86}final: [{{name: t, run: x, environment: {{A: b}}}}, {{name: u, build: checks.x86_64-linux.one}}]"
+    );
+    let recorded = Recorded::new(&settings);
+    let text = recorded.text("plan", &["--format", "json"]);
+    let file = recorded.file("plan.json", &text);
+    let nixdag = |arguments: &[&str]| {
+        let mut nixdag = Command::cargo_bin("nixdag").unwrap();
+        nixdag.current_dir(recorded.0.path()).args(arguments).arg("--plan").arg(&file);
+        nixdag
+    };
+    let read_back = nixdag(&["plan", "--format", "json"]).assert().success().get_output().stdout.clone();
+    assert_eq!(String::from_utf8(read_back).unwrap(), text);
+    for (pointer, value, words) in [
+        ("/final/0/id", json!("a"), "two jobs have the id `a`"),
+        ("/final/0/requires", json!(["u"]), "does not stand before it"),
+        ("/final/0/restore/0/outputs/0/path", json!("/etc/passwd"), "is no store path"),
+        ("/final/0/restore/0/outputs/0/link", json!("../x"), "cannot be the name of a file"),
+        ("/final/0/restore/0/outputs/0/link", json!(".."), "cannot be the name of a file"),
+        ("/final/0/restore/0/outputs/0/variable", json!("PATH"), "the variable `PATH`"),
+        ("/final/0/restore/0/outputs/0/variable", json!("NIXDAG_B"), "the variable `NIXDAG_B`"),
+        ("/final/0/environment", json!({"A=b": "c"}), "the variable `A=b`"),
+        ("/final/0/environment", json!({"NIXDAG_RESTORED": "c"}), "the variable `NIXDAG_RESTORED`"),
+        ("/final/0/run", json!(" "), "an empty command"),
+        ("/final/1/derivations/0", json!("/etc/passwd"), "is no store path"),
+    ] {
+        let mut plan: Value = serde_json::from_str(&text).unwrap();
+        *plan.pointer_mut(pointer).unwrap() = value;
+        fs::write(&file, plan.to_string()).unwrap();
+        nixdag(&["generate"]).assert().code(1).stdout("").stderr(predicate::str::contains(words));
+    }
+}
+
+#[test]
+fn the_configuration_is_as_recorded() {
+    let settings = format!(
+        "{X86}exclude: [checks.x86_64-linux.two]\nfinal:\n- name: integration <<test>>\n  after: ['packages.*.d']\n  restore: ['packages.*.d']\n  \
+         environment: {{TEXT: \"<< $HOME 'x' \\n\", TRUE: yes, NUMBER: 012}}\n  run: |\n    cat <<EOF\n    $NIXDAG_D\n    EOF\n\
+         - {{name: arm, run: uname, executor: arm, checkout: false, after: []}}\n- {{name: check, build: checks.x86_64-linux.one}}\n"
+    );
+    let recorded = Recorded::new(&settings);
+    let text = recorded.text("generate", &["--bundle", "bundle", "--reuse", "off"]);
+    // The program itself is in the bundle: its digest is another one with every change.
+    let digest = fs::read_to_string(recorded.0.path().join("bundle.sha256")).unwrap();
+    let text = text.replace(digest.trim(), &"0123456789abcdef".repeat(4));
+    golden::check("tests/golden/circleci-final.yml", &text);
+    circleci_schema::accepts(&text);
+}
+
+/// A repository with one of the examples, planned on a machine with an empty store; the continued pipeline.
+struct Project {
+    checkout: TempDir,
+    nix: PathBuf,
+}
+
+const SETUP: &str = r#"
+version: 2.1
+setup: true
+orbs: { continuation: circleci/continuation@2.0.1 }
+jobs:
+  plan:
+    docker: [{ image: "nixos/nix:2.34.7" }]
+    steps:
+      - checkout
+      - run: { name: Plan, command: "mkdir -p /tmp/nixdag; nixdag generate . ARGUMENTS --bundle /tmp/nixdag/bundle -o /tmp/nixdag/config.yml" }
+      - save_cache: { key: "nixdag-bundle-<< pipeline.id >>-{{ checksum \"/tmp/nixdag/bundle.sha256\" }}", paths: [/tmp/nixdag/bundle] }
+      - continuation/continue: { configuration_path: /tmp/nixdag/config.yml }
+workflows: { setup: { jobs: [plan] } }
+"#;
+
+impl Project {
+    fn new(settings: Option<&str>) -> Self {
+        let checkout = TempDir::new().unwrap();
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hermetic/.");
+        let status = std::process::Command::new("cp").arg("-R").arg(from).arg(checkout.path()).status();
+        assert!(status.unwrap().success());
+        if let Some(settings) = settings {
+            fs::write(checkout.path().join("nixdag.yml"), settings).unwrap();
+        }
+        let path = std::env::var_os("PATH").unwrap();
+        let nix = std::env::split_paths(&path).find(|dir| dir.join("nix-store").exists()).expect("Nix is on PATH");
+        Self { checkout, nix }
+    }
+
+    /// Runs the setup workflow; the continued one is ready to run.
+    fn pipeline(&self, caches: &Path, arguments: &str) -> Pipeline {
+        let ready = |pipeline: Pipeline| pipeline.nix(&self.nix).cache_dir(caches).checkout(self.checkout.path());
+        let config = SETUP.replace("ARGUMENTS", arguments);
+        let outcome = ready(Pipeline::setup(&config).unwrap()).program(env!("CARGO_BIN_EXE_nixdag")).run().unwrap();
+        assert!(outcome.succeeded(), "{}", logs(&outcome));
+        ready(Pipeline::new(&outcome.continuation.unwrap()).unwrap()).build_number(100)
+    }
+
+    fn run(&self, arguments: &str) -> Outcome {
+        let caches = TempDir::new().unwrap();
+        self.pipeline(caches.path(), arguments).run().unwrap()
+    }
+}
+
+fn logs(outcome: &Outcome) -> String {
+    outcome.jobs.iter().map(|job| format!("##### {} {:?}\n{}\n", job.name, job.status, job.log)).collect()
+}
+
+/// What stands in the log of a job's last step.
+fn said(outcome: &Outcome, job: &str) -> String {
+    let log = &outcome.job(job).log;
+    log.rsplit_once(&format!("== {job}\n")).unwrap_or_else(|| panic!("{log}")).1.to_owned()
+}
+
+#[test]
+fn the_hermetic_example_runs_its_integration_test_behind_four_jobs() {
+    let outcome = Project::new(None).run("");
+    assert!(outcome.succeeded(), "{}", logs(&outcome));
+    let names: Vec<&str> = outcome.jobs.iter().map(|job| &*job.name).collect();
+    assert_eq!(names, ["a", "b", "c", "d", "integration", "gate"]);
+    assert_eq!(said(&outcome, "integration"), "ok: d(b(a), c)\n");
+    // The final job builds nothing.
+    let report = fs::read_to_string(outcome.job("integration").artifacts.join("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["derivations"], &report["verdict"]), (&json!([]), &json!("success")), "{report}");
+}
+
+#[test]
+fn a_command_that_fails_makes_its_job_and_the_gate_fail_and_says_why() {
+    let settings = "final: [{name: integration, restore: ['packages.*.d'], run: './integration-test.sh \"$NIXDAG_RESTORED\"/nothing'}]";
+    let outcome = Project::new(Some(settings)).run("");
+    let status = |name: &str| outcome.status(name);
+    assert_eq!(
+        ["a", "b", "c", "d", "integration", "gate"].map(status),
+        [Status::Success, Status::Success, Status::Success, Status::Success, Status::Failed, Status::NotRun],
+        "{}",
+        logs(&outcome)
+    );
+    assert!(said(&outcome, "integration").contains("/tmp/nixdag/restored/nothing"), "{}", logs(&outcome));
+}
+
+#[test]
+fn a_command_arrives_unchanged_whatever_is_in_it() {
+    // Prints its own text between marks, then what quoting would spoil.
+    let command = r#"cat <<'END' ; printf '%s|' "$TEXT" "${x:-<<y}" 'a"b' "it's" '\<<' \\ '$(id)' '`id`' '{{ .Branch }}' '<< parameters.id >>' ; echo
+"double" 'single' `back` $HOME ${x} $(id) << <<- <<< >> << pipeline.id >> \<< \n \\ %s
+	tab, trailing blank 
+ünï # no comment: {a: [b]}
+
+END
+readlink "$NIXDAG_RESTORED/packages.x86_64-linux.d"; test "$(readlink "$NIXDAG_RESTORED"/*.d)" = "$NIXDAG_D"
+"#;
+    let text = "<< x >> $HOME \"q\" 'r'\n\\<<\t{{ checksum }} ${y} ";
+    let settings = json!({
+        "final": [{"name": "odd <<name>>: $(id)", "restore": ["packages.*.d"], "run": command, "environment": {"TEXT": text}}]
+    });
+    // JSON is YAML.
+    let project = Project::new(Some(&settings.to_string()));
+    let caches = TempDir::new().unwrap();
+    let mut pipeline = project.pipeline(caches.path(), "");
+    let outcome = pipeline.run().unwrap();
+    let name = "odd <<name>>: $(id)";
+    assert_eq!(outcome.status(name), Status::Success, "{}", logs(&outcome));
+    let expected = r#""double" 'single' `back` $HOME ${x} $(id) << <<- <<< >> << pipeline.id >> \<< \n \\ %s
+	tab, trailing blank 
+ünï # no comment: {a: [b]}
+
+"#;
+    let printed = format!("{text}|<<y|a\"b|it's|\\<<|\\|$(id)|`id`|{{{{ .Branch }}}}|<< parameters.id >>|\n");
+    let said = said(&outcome, name);
+    assert!(said.starts_with(&format!("{expected}{printed}/nix/store/")), "{said}");
+}
+
+#[test]
+fn a_target_that_nobody_has_any_more_is_named() {
+    // Planned as if d existed; no substituter has it.
+    let project = Project::new(None);
+    let dir = TempDir::new().unwrap();
+    let nixdag = env!("CARGO_BIN_EXE_nixdag");
+    let script = format!(
+        "mount -t tmpfs none /nix; '{nixdag}' plan . --format json > '{0}/all.json'; \
+         out=$(nix-store -q --outputs $(grep -o '/nix/store/[^\"]*-d.drv' '{0}/all.json' | head -n 1)); echo $out > '{0}/available'; \
+         '{nixdag}' plan . --available '{0}/available' --select 'packages.*.d' --format json > '{0}/plan.json'",
+        dir.path().display()
+    );
+    let run = |script: &str| {
+        std::process::Command::new("unshare")
+            .args(["-m", "sh", "-ec", script])
+            .current_dir(project.checkout.path())
+            .env("HOME", dir.path())
+            .env("NIX_CONFIG", "sandbox = false\nbuild-users-group =\nsubstituters =\n")
+            .output()
+            .unwrap()
+    };
+    let planned = run(&script);
+    assert!(planned.status.success(), "{}", String::from_utf8_lossy(&planned.stderr));
+    let ran = run(&format!(
+        "mount -t tmpfs none /nix; exec '{nixdag}' build --plan '{0}/plan.json' --job integration --workspace '{0}/w' --restore '{0}/r'",
+        dir.path().display()
+    ));
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("target `packages.x86_64-linux.d` cannot be restored"), "{said}");
+    assert!(said.contains("now no substituter has it"), "{said}");
+}
+
+#[test]
+fn attributes_of_a_final_job_are_built_on_what_the_others_handed_off() {
+    let settings = "final:\n- {name: last, build: packages.*.d}\n- {name: look, run: 'read -r said < \"$NIXDAG_D\"; echo \"$said\"', after: [], restore: [packages.*.d]}\n";
+    // `default` is d, too, and would be built by a job.
+    let outcome = Project::new(Some(settings)).run("--exclude packages.*.default");
+    assert!(outcome.succeeded(), "{}", logs(&outcome));
+    let names: Vec<&str> = outcome.jobs.iter().map(|job| &*job.name).collect();
+    assert_eq!(names, ["a", "b", "c", "last", "look", "gate"]);
+    assert_eq!(said(&outcome, "look"), "d(b(a), c)\n");
+    let mut records = std::process::Command::new(env!("CARGO_BIN_EXE_nixdag"));
+    records
+        .args(["report", "--format", "json"])
+        .args(["a", "b", "c", "last", "look"].map(|name| &outcome.job(name).artifacts));
+    let report: Value = serde_json::from_slice(&records.output().unwrap().stdout).unwrap();
+    assert_eq!((&report["built"], &report["built_twice"]), (&json!(4), &json!([])), "{report}");
+}
+
+#[test]
+fn the_settings_are_those_of_the_flakes_folder() {
+    let project = Project::new(None);
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("checkout");
+    fs::create_dir(&folder).unwrap();
+    for name in ["flake.nix", "nixdag.yml"] {
+        fs::copy(project.checkout.path().join(name), folder.join(name)).unwrap();
+    }
+    for reference in ["./checkout", "path:./checkout", folder.to_str().unwrap()] {
+        let nixdag = env!("CARGO_BIN_EXE_nixdag");
+        let script = format!("mount -t tmpfs none /nix; exec '{nixdag}' plan '{reference}' --format json");
+        let output = std::process::Command::new("unshare")
+            .args(["-m", "sh", "-ec", &script])
+            .current_dir(dir.path())
+            .env("HOME", dir.path())
+            .env("NIX_CONFIG", "sandbox = false\nbuild-users-group =\nsubstituters =\n")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((ids(&plan["jobs"]).len(), ids(&plan["final"])), (4, vec!["integration"]));
+    }
+}

@@ -1,0 +1,18 @@
+//! CircleCI: what is generated, checked, merged and continued, and whole pipelines on a stand-in for CircleCI.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod caches;
+mod check;
+mod continuation;
+mod final_jobs;
+mod fleet;
+mod generate;
+mod merge;
+mod pipeline;
+mod reuse;
+mod stand_in;
+mod yaml;

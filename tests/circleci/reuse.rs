@@ -1,0 +1,214 @@
+//! What leaves a pipeline: results that travel through the CI's own cache count only where a trusted key has signed them, and
+//! what is pushed goes nowhere without secrets, which themselves go nowhere.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::circleci::{Outcome, Status};
+use crate::support::project::{Project, every_nix, figure, logs, report};
+use crate::support::writable_cache::WritableCache;
+use nixdag::nix::hash::Sha256;
+use nixdag::nix::narinfo::NarInfo;
+use nixdag::nix::signature::SecretKey;
+
+// Made for this test with `nix key generate-secret`, and used nowhere else.
+const SECRET: &str = "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q==";
+const OTHER: &str = "theirs-1:wxjFfLUOcM72QjuzSk4XaoQ/gRgYFHHN24MeYqJSmcfPLYf5GpL/H2/uefVgxYRbXq5KBCpQ0FkiXn4dPfkXtQ==";
+const VARIABLE: &str = "NIXDAG_SIGNING_KEY";
+
+/// The example with signed results and the key in the project's environment.
+fn signed_project(nix: &Path) -> Project {
+    let mut project = Project::new("examples/hermetic", nix);
+    let public = SecretKey::parse(SECRET).unwrap().public();
+    project.arguments = format!("--reuse signed --signing-public-key {public}");
+    project.variables = vec![(VARIABLE.into(), SECRET.into())];
+    project
+}
+
+#[track_caller]
+fn succeeds(project: &Project, number: u64) -> Outcome {
+    let outcome = project.pipeline(number).run().unwrap();
+    assert!(outcome.succeeded(), "{}", logs(&outcome));
+    outcome
+}
+
+fn built(outcome: &Outcome) -> u64 {
+    figure(&report(outcome), "built")
+}
+
+/// The folders of the entries that jobs have saved, oldest first.
+fn entries(project: &Project) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(project.caches.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| fs::read_to_string(path.join("key")).unwrap().starts_with("nixdag-signed-"))
+        .collect();
+    found.sort_by_key(|path| path.file_name().unwrap().to_str().unwrap().parse::<u64>().unwrap());
+    found
+}
+
+/// The only narinfo of an entry.
+fn narinfo(entry: &Path) -> PathBuf {
+    let found = Command::new("find").arg(entry).args(["-name", "*.narinfo"]).output().unwrap();
+    let lines = String::from_utf8(found.stdout).unwrap();
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+    PathBuf::from(lines.trim())
+}
+
+#[test]
+fn signed_results_are_taken_by_other_branches_and_by_forks() {
+    for nix in every_nix() {
+        let mut project = signed_project(&nix);
+        let first = succeeds(&project, 1);
+        assert_eq!(built(&first), 4);
+        assert_eq!(entries(&project).len(), 4);
+
+        project.branch = "topic".into();
+        let second = succeeds(&project, 2);
+        assert_eq!(built(&second), 0, "{}", logs(&second));
+        project.branch = "pull/1".into();
+        project.variables.clear();
+        let third = succeeds(&project, 3);
+        assert_eq!(built(&third), 0, "{}", logs(&third));
+        assert!(third.job("a").log.contains("no signing key in `NIXDAG_SIGNING_KEY`"), "{}", third.job("a").log);
+        assert_eq!(entries(&project).len(), 4, "what is there already is not saved again");
+        for outcome in [&first, &second, &third] {
+            shows_no_secret(outcome, &project);
+        }
+    }
+}
+
+/// Neither logs, nor artifacts, nor configurations, nor caches, in which the plan is, hold a secret.
+fn shows_no_secret(outcome: &Outcome, project: &Project) {
+    let secret = &SECRET.split_once(':').unwrap().1[..40];
+    let token = "cachix-token-secret";
+    let configuration = outcome.continuation.as_deref().unwrap_or_default();
+    assert!(![secret, token].iter().any(|secret| logs(outcome).contains(secret) || configuration.contains(secret)));
+    let mut grep = Command::new("grep");
+    grep.args(["-rlF", "-e", secret, "-e", token]).arg(project.caches.path()).arg(project.checkout.path());
+    grep.args(outcome.jobs.iter().filter(|job| job.artifacts.is_dir()).map(|job| &job.artifacts));
+    let found = grep.output().unwrap();
+    assert_eq!((found.status.code(), String::from_utf8_lossy(&found.stdout).as_ref()), (Some(1), ""));
+}
+
+#[test]
+fn without_the_key_everything_is_green_and_nothing_is_saved() {
+    let mut project = signed_project(&every_nix()[0]);
+    project.variables.clear();
+    assert_eq!(built(&succeeds(&project, 1)), 4);
+    assert!(entries(&project).is_empty());
+    // A key that nobody trusts is as good as none.
+    project.variables = vec![(VARIABLE.into(), OTHER.into())];
+    let outcome = succeeds(&project, 2);
+    assert_eq!(built(&outcome), 4);
+    assert!(outcome.job("a").log.contains("`theirs-1:zy2H+RqS"), "{}", outcome.job("a").log);
+    assert!(entries(&project).is_empty());
+}
+
+#[test]
+fn what_strangers_have_saved_is_named_and_built_again() {
+    let mut project = signed_project(&every_nix()[0]);
+    succeeds(&project, 1);
+    let [a, b, c, d] = &entries(&project)[..] else { panic!("four jobs have saved") };
+
+    // No signature, a stranger's, other contents under a right one, and rubbish.
+    let change = |entry: &Path, change: &dyn Fn(&Path, &mut NarInfo)| {
+        let file = narinfo(entry);
+        let mut info = NarInfo::parse(&fs::read(&file).unwrap()).unwrap();
+        change(file.parent().unwrap(), &mut info);
+        fs::write(&file, info.to_text()).unwrap();
+    };
+    change(a, &|_, info| info.signatures.clear());
+    change(b, &|_, info| info.signatures = vec![SecretKey::parse(OTHER).unwrap().sign(&info.fingerprint())]);
+    change(c, &|dir, info| {
+        let nar = zstd::encode_all(&b"evil"[..], 3).unwrap();
+        let digest = Sha256::of(&nar);
+        (info.file_hash, info.file_size) = (Some(digest), Some(nar.len() as u64));
+        info.url = format!("nar/{}.nar.zst", digest.base32());
+        fs::write(dir.join(&info.url), nar).unwrap();
+    });
+    fs::write(narinfo(d), "StorePath: /etc/passwd\n").unwrap();
+
+    project.branch = "topic".into();
+    let outcome = succeeds(&project, 2);
+    assert_eq!(built(&outcome), 4, "{}", logs(&outcome));
+    let text = logs(&outcome);
+    for why in [
+        "is not signed",
+        "signed with key `theirs-1`, which is not trusted",
+        "other contents than its signature",
+        "/etc/passwd",
+    ] {
+        assert!(text.contains(why), "`{why}` is missing in\n{text}");
+    }
+    // The new entries are newer than the spoilt ones.
+    assert_eq!(entries(&project).len(), 8);
+    let third = succeeds(&project, 3);
+    assert_eq!(built(&third), 0, "{}", logs(&third));
+}
+
+#[test]
+fn a_failed_job_keeps_what_it_has_built_signed() {
+    let mut project = signed_project(&every_nix()[0]);
+    project.arguments.push_str(" --granularity single");
+    project.replace(
+        "flake.nix",
+        "words=\n",
+        "words=\n                  if [ \"$name\" = b ] && [ -e /mnt/broken ]; then exit 3; fi\n",
+    );
+    let failed = project.pipeline(1).before_steps("touch /mnt/broken").run().unwrap();
+    let status = failed.jobs.iter().find(|job| job.name != "gate").unwrap().status;
+    assert_eq!((status, built(&failed)), (Status::Failed, 2), "{}", logs(&failed));
+    assert_eq!(entries(&project).len(), 1);
+    assert_eq!(built(&succeeds(&project, 2)), 2);
+    assert_eq!(built(&succeeds(&project, 3)), 0);
+}
+
+/// Stands in for the client of Cachix, which needs its service.
+const CACHIX: &str =
+    "#!/bin/sh\ntest \"$*\" = 'push mine' && test \"$CACHIX_AUTH_TOKEN\" = cachix-token-secret && cat > /dev/null\n";
+
+#[test]
+fn a_cache_hands_on_and_a_fork_is_green_and_pushes_nothing() {
+    for nix in every_nix() {
+        let cache = WritableCache::new();
+        let bin = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let cachix = bin.path().join("cachix");
+        fs::write(&cachix, CACHIX).unwrap();
+        fs::set_permissions(&cachix, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut project = Project::new("examples/hermetic", &nix);
+        let public = SecretKey::parse(SECRET).unwrap().public();
+        project.arguments =
+            format!("--handoff cache --cache {} --signing-public-key {public} --push cachix:mine", cache.url());
+        project.programs = vec![cachix];
+
+        let fork = succeeds(&project, 1);
+        assert_eq!(cache.uploads(), 0);
+        for line in [
+            "nothing is pushed to `cachix:mine`: neither `CACHIX_AUTH_TOKEN`",
+            "the signing key `NIXDAG_SIGNING_KEY` is not set",
+        ] {
+            assert!(fork.job("a").log.contains(line), "`{line}` is missing in\n{}", fork.job("a").log);
+        }
+
+        project.variables =
+            vec![(VARIABLE.into(), SECRET.into()), ("CACHIX_AUTH_TOKEN".into(), "cachix-token-secret".into())];
+        let setup = project.setup(2);
+        let outcome = project.continued(&setup, 2).run().unwrap();
+        assert!(outcome.succeeded(), "{}", logs(&outcome));
+        let said = report(&outcome);
+        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
+        let narinfos = cache.narinfos();
+        assert!(narinfos.len() == 4 && narinfos.iter().all(|text| text.contains("Sig: ours-1:")), "{narinfos:?}");
+        assert!(outcome.job("d").log.contains("1 paths pushed to `cachix:mine`"), "{}", outcome.job("d").log);
+        for outcome in [&setup, &outcome] {
+            shows_no_secret(outcome, &project);
+        }
+        // The next pipeline, a fork's, takes what is there.
+        project.variables.clear();
+        let third = succeeds(&project, 3);
+        assert_eq!(figure(&report(&third), "built"), 0, "{}", logs(&third));
+    }
+}

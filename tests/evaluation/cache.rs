@@ -1,0 +1,181 @@
+//! The evaluation cache: the same tree is evaluated once, and a broken result is made anew.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nixdag::nix::system;
+
+use crate::support::{FreshNix, folder, shown};
+
+/// A flake, a cache and a `nix` that writes down how it is called. Each run has an empty store, as on another machine.
+struct Machine {
+    nix: FreshNix,
+    root: tempfile::TempDir,
+}
+
+/// How a run ended.
+struct Ran {
+    plan: String,
+    said: String,
+    /// Whether anything was evaluated.
+    evaluated: bool,
+}
+
+impl Machine {
+    fn new(nix: FreshNix) -> Self {
+        let flake = r#"{ outputs = { self }: let
+            mk = name: derivation { inherit name; system = "SYSTEM"; builder = "/bin/sh"; args = [ ./build.sh ]; source = ./data; };
+          in { packages.SYSTEM = { a = mk "a"; b = mk "b"; bad = throw "this one is bad"; }; }; }"#;
+        let flake = flake.replace("SYSTEM", &system::current());
+        let root = folder(&[("flake/flake.nix", &flake), ("flake/build.sh", "echo > $out"), ("flake/data/x", "1")]);
+        Self { nix, root }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let calls = self.path("calls");
+        fs::write(&calls, "").unwrap();
+        let script = format!(
+            "PATH=$(echo \"$PATH\" | sed 's|^{0}:||'); export PATH\necho \"$*\" >> '{1}'\nexec nix \"$@\"\n",
+            self.path("bin").display(),
+            calls.display()
+        );
+        fs::create_dir_all(self.path("bin")).unwrap();
+        fs::write(self.path("bin/nix"), format!("#!/bin/sh\n{script}")).unwrap();
+        fs::set_permissions(self.path("bin/nix"), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = self.nix.command("sh");
+        command.args(["-c", "PATH=$0:$PATH exec \"$@\""]).arg(self.path("bin"));
+        command.arg(env!("CARGO_BIN_EXE_nixdag")).args(["plan", "--format", "json", "--eval-cache"]);
+        command.arg(self.path("cache")).arg(format!("path:{}", self.path("flake").display())).args(arguments);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", shown(&output));
+        let calls = fs::read_to_string(calls).unwrap();
+        assert!(calls.contains("metadata"), "{calls}");
+        Ran {
+            plan: String::from_utf8(output.stdout).unwrap(),
+            said: String::from_utf8(output.stderr).unwrap(),
+            evaluated: calls.contains(" eval "),
+        }
+    }
+
+    /// The folders of results.
+    fn results(&self) -> Vec<PathBuf> {
+        let mut found: Vec<_> = fs::read_dir(self.path("cache")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        found.sort();
+        found
+    }
+}
+
+#[test]
+fn the_same_tree_is_evaluated_once_on_any_machine() {
+    for nix in FreshNix::every_version() {
+        let machine = Machine::new(nix);
+        let first = machine.run(&[]);
+        assert!(first.evaluated && first.said.contains("this one is bad"), "{}", first.said);
+        let key = fs::read_to_string(machine.path("cache.key")).unwrap();
+        let second = machine.run(&[]);
+        assert!(!second.evaluated && second.said.contains("2 targets from the cache"), "{}", second.said);
+        assert_eq!(second.plan, first.plan);
+        assert!(second.said.contains("this one is bad"), "{}", second.said);
+        assert_eq!(fs::read_to_string(machine.path("cache.key")).unwrap(), key);
+    }
+}
+
+#[test]
+fn what_changes_the_result_is_evaluated() {
+    let machine = Machine::new(FreshNix::new());
+    machine.run(&[]);
+    let key = fs::read_to_string(machine.path("cache.key")).unwrap();
+    for arguments in [
+        &["--exclude", "packages.*.b"] as &[&str],
+        &["--select", "packages.*.a"],
+        &["--all-systems"],
+        &["--allow-ifd"],
+        &["--option", "max-call-depth", "9999"],
+    ] {
+        assert!(machine.run(arguments).evaluated, "{arguments:?}");
+        assert!(!machine.run(arguments).evaluated, "{arguments:?}");
+    }
+    assert_ne!(fs::read_to_string(machine.path("cache.key")).unwrap(), key);
+    let plan = machine.run(&[]).plan;
+    fs::write(machine.path("flake/data/x"), "2").unwrap();
+    let changed = machine.run(&[]);
+    assert!(changed.evaluated && changed.plan != plan);
+}
+
+#[test]
+fn a_broken_result_is_made_anew() {
+    let machine = Machine::new(FreshNix::new());
+    let plan = machine.run(&[]).plan;
+    let entry = machine.results().remove(0);
+    let sound = |file: &str| fs::read(entry.join(file)).unwrap();
+    type Damage<'d> = &'d dyn Fn(&Path);
+    let truncate = |name: &'static str| {
+        move |entry: &Path| {
+            let bytes = fs::read(entry.join(name)).unwrap();
+            fs::write(entry.join(name), &bytes[..bytes.len() / 2]).unwrap();
+        }
+    };
+    let flip = |name: &'static str| {
+        move |entry: &Path| {
+            let mut bytes = fs::read(entry.join(name)).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            fs::write(entry.join(name), bytes).unwrap();
+        }
+    };
+    let remove = |name: &'static str| move |entry: &Path| fs::remove_file(entry.join(name)).unwrap();
+    let damages: [Damage; 9] = [
+        &truncate("manifest"),
+        &truncate("evaluation.json"),
+        &truncate("paths.zst"),
+        &flip("manifest"),
+        &flip("evaluation.json"),
+        &flip("paths.zst"),
+        &remove("manifest"),
+        &remove("paths.zst"),
+        &|entry| fs::write(entry.join("manifest"), [0xff; 100]).unwrap(),
+    ];
+    for (index, damage) in damages.iter().enumerate() {
+        damage(&entry);
+        let again = machine.run(&[]);
+        assert!(again.evaluated && again.said.contains("is made anew"), "{index}: {}", again.said);
+        assert_eq!(again.plan, plan, "{index}");
+        assert!(!machine.run(&[]).evaluated, "{index}");
+    }
+    // A result under another tree's name, sound in itself.
+    let (evaluation, manifest) = (sound("evaluation.json"), sound("manifest"));
+    fs::write(machine.path("flake/data/x"), "2").unwrap();
+    let other = machine.run(&[]).plan;
+    let new = machine.results().into_iter().find(|found| *found != entry).unwrap();
+    fs::write(new.join("evaluation.json"), evaluation).unwrap();
+    fs::write(new.join("manifest"), manifest).unwrap();
+    fs::copy(entry.join("paths.zst"), new.join("paths.zst")).unwrap();
+    let again = machine.run(&[]);
+    assert!(again.said.contains("it is that of another tree"), "{}", again.said);
+    assert_eq!(again.plan, other);
+}
+
+#[test]
+fn what_may_come_out_otherwise_is_not_kept() {
+    let machine = Machine::new(FreshNix::new());
+    for arguments in [&["--impure"] as &[&str], &["--option", "pure-eval", "false"]] {
+        for _ in 0..2 {
+            let ran = machine.run(arguments);
+            assert!(ran.evaluated && ran.said.contains("not cached: it is impure"), "{}", ran.said);
+        }
+    }
+    let endless = format!(
+        "{{ outputs = {{ self }}: {{ packages.{}.big = builtins.foldl' (a: n: a ++ a) [ 1 ] (builtins.genList (n: n) 60); }}; }}",
+        system::current()
+    );
+    fs::write(machine.path("flake/flake.nix"), endless).unwrap();
+    let ran = machine.run(&["--eval-memory", "600"]);
+    assert!(ran.said.contains("more than 600 MB") && ran.said.contains("may not happen again"), "{}", ran.said);
+    assert!(machine.run(&["--eval-memory", "600"]).evaluated);
+    assert!(machine.results().is_empty() && machine.path("cache.key").exists());
+}

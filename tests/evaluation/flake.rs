@@ -1,0 +1,287 @@
+//! Whole flakes through the command line, with every version of Nix: the examples, and a flake with everything that is odd or broken.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use crate::support::circleci_schema;
+use crate::support::{FreshNix, shown};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const NIXDAG: &str = env!("CARGO_BIN_EXE_nixdag");
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A copy of a folder that belongs to no git repository.
+fn copy_of(folder: &str) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    let status =
+        std::process::Command::new("cp").arg("-R").arg(repository().join(folder).join(".")).arg(copy.path()).status();
+    assert!(status.unwrap().success());
+    copy
+}
+
+/// Runs a script with an empty store; `$nixdag` is the program under test.
+fn script(nix: &FreshNix, dir: &Path, script: &str) -> Output {
+    nix.command("bash").args(["-euc", script]).env("nixdag", NIXDAG).current_dir(dir).output().unwrap()
+}
+
+fn stdout(nix: &FreshNix, dir: &Path, text: &str) -> String {
+    let output = script(nix, dir, text);
+    assert!(output.status.success(), "{}", shown(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// From `store_dir` on: what a live and a recorded evaluation have in common.
+fn from_store_dir(plan: &str) -> &str {
+    &plan[plan.find("\"store_dir\"").unwrap()..]
+}
+
+#[test]
+fn the_hermetic_example_gives_the_same_plan_everywhere() {
+    let folder = copy_of("examples/hermetic");
+    let mut plans = Vec::new();
+    for nix in FreshNix::every_version() {
+        let text = "
+            $nixdag plan . --format json > first.json
+            $nixdag plan . --format json > second.json
+            cmp first.json second.json
+            jq '[.jobs[] | .targets[] as $t | {key: ($t | join(\".\")), value: .derivations[-1]}] | from_entries' first.json > roots.json
+            $nixdag plan --roots roots.json --format json > recorded.json
+            cp /nix/store/*.drv .
+            $nixdag plan --roots roots.json --drv-dir . --format json > from-folder.json
+            cmp recorded.json from-folder.json
+            cat first.json";
+        let plan = stdout(&nix, folder.path(), text);
+        let recorded = fs::read_to_string(folder.path().join("recorded.json")).unwrap();
+        assert_eq!(from_store_dir(&plan), from_store_dir(&recorded));
+        assert!(!plan.contains(folder.path().to_str().unwrap()), "a path of the machine: {plan}");
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "drv") {
+                fs::remove_file(path).unwrap();
+            }
+        }
+        plans.push(plan);
+    }
+    assert!(plans.iter().all(|plan| *plan == plans[0]), "versions of Nix differ");
+    let plan: Value = serde_json::from_str(&plans[0]).unwrap();
+    let jobs: Vec<(&str, &Value)> =
+        plan["jobs"].as_array().unwrap().iter().map(|job| (job["id"].as_str().unwrap(), &job["requires"])).collect();
+    let expected = [("a", vec![]), ("b", vec!["a"]), ("c", vec![]), ("d", vec!["b", "c"])];
+    for ((id, requires), (expected_id, expected_requires)) in jobs.iter().zip(expected) {
+        assert_eq!((*id, *requires), (expected_id, &serde_json::json!(expected_requires)));
+    }
+    assert_eq!(jobs.len(), 4);
+    assert_eq!(plan["flake"]["url"], ".");
+}
+
+#[test]
+fn the_hermetic_example_passes_its_integration_test() {
+    for nix in FreshNix::every_version() {
+        let said = stdout(&nix, copy_of("examples/hermetic").path(), "./integration-test.sh");
+        assert_eq!(said, "ok: d(b(a), c)\n");
+    }
+}
+
+/// With a stand-in for nixpkgs: the plan follows the packages, and everything in it builds with the host's cc.
+#[test]
+fn the_demo_plans_and_builds_offline() {
+    let folder = copy_of("examples/demo");
+    let stand_in = repository().join("tests/stand-in-nixpkgs");
+    for nix in FreshNix::every_version() {
+        let text = format!(
+            "$nixdag plan . --override-input nixpkgs 'path:{}' --format json > plan.json
+             jq -r '.jobs[].derivations[]' plan.json | xargs nix-store --realise >&2
+             $nixdag plan . --override-input nixpkgs 'path:{}' --local-store
+             cat plan.json",
+            stand_in.display(),
+            stand_in.display()
+        );
+        let said = stdout(&nix, folder.path(), &text);
+        assert!(said.starts_with("nothing to build"), "{said}");
+        let plan: Value = serde_json::from_str(&said[said.find('{').unwrap()..]).unwrap();
+        let edges: Vec<(&str, Vec<&str>)> = plan["jobs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|job| {
+                (
+                    job["name"].as_str().unwrap(),
+                    job["requires"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect(),
+                )
+            })
+            .collect();
+        for expected in [
+            ("package-a", vec![]),
+            ("package-b", vec!["package-a"]),
+            ("package-c", vec![]),
+            ("package-d", vec!["package-b", "package-c"]),
+            ("checks.b-uses-a", vec!["package-b"]),
+            ("checks.d-uses-all", vec!["package-d"]),
+        ] {
+            assert!(edges.contains(&expected), "{expected:?} in {edges:?}");
+        }
+        assert_eq!(edges.len(), 6);
+    }
+}
+
+/// A flake with every name that is odd and everything that is broken.
+const ODD: &str = r#"{
+  outputs = { self }:
+    let
+      good = name: derivation { inherit name; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; };
+    in {
+      packages.x86_64-linux = {
+        "a.b" = good "dotted";
+        "with space" = good "space";
+        "quo\"te" = good "quote";
+        "dollar\${x}" = good "dollar";
+        "<<merge" = good "merge";
+        "ünï" = good "unicode";
+        "-dash" = good "dash";
+        "123" = good "digits";
+        "" = good "empty";
+        Foo = good "upper";
+        foo = good "lower";
+        throws = throw "thrown on purpose";
+        aborts = abort "aborted on purpose";
+        cyclic = self.packages.x86_64-linux.cyclic;
+        type = 1 + "a";
+        missing = { }.nothing;
+        broken = good "broken" // { drvPath = throw "marked as broken"; };
+        asserts = assert false; good "asserts";
+        number = 42;
+        function = x: x;
+        gate = good "gate";
+        "bell\u0007" = good "bell";
+      };
+      legacyPackages.x86_64-linux = abort "nobody selected this";
+    };
+}
+"#;
+
+#[test]
+fn odd_names_become_jobs_and_broken_attributes_are_listed() {
+    let folder = TempDir::new().unwrap();
+    // Nix has no escape for control characters: the byte itself stands in the file.
+    fs::write(folder.path().join("flake.nix"), ODD.replace("\\u0007", "\u{7}")).unwrap();
+    let mut plans = Vec::new();
+    for nix in FreshNix::every_version() {
+        let output =
+            script(&nix, folder.path(), "$nixdag plan . --select 'packages.*.*' --system x86_64-linux --format json");
+        assert_eq!(output.status.code(), Some(0), "{}", shown(&output));
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let good: Vec<String> = plan["jobs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|job| job["targets"].as_array().unwrap())
+            .map(|target| target[2].as_str().unwrap().to_owned())
+            .collect();
+        for name in [
+            "a.b",
+            "with space",
+            "quo\"te",
+            "dollar${x}",
+            "<<merge",
+            "ünï",
+            "-dash",
+            "123",
+            "",
+            "Foo",
+            "foo",
+            "gate",
+            "bell\u{7}",
+        ] {
+            assert!(good.iter().any(|found| found == name), "`{name}` is no job: {good:?}");
+        }
+        assert_eq!(good.len(), 13);
+        let errors: Vec<(String, String)> = plan["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|error| {
+                (error["target"][2].as_str().unwrap().to_owned(), error["message"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        for (name, words) in [
+            ("throws", "thrown on purpose"),
+            ("aborts", "aborted on purpose"),
+            ("cyclic", "infinite recursion"),
+            ("type", "cannot"),
+            ("missing", "nothing"),
+            ("broken", "marked as broken"),
+            ("asserts", "assert"),
+            ("number", "not a derivation"),
+            ("function", "not a derivation"),
+        ] {
+            let found = errors.iter().find(|(target, _)| target == name);
+            assert!(found.is_some_and(|(_, message)| message.contains(words)), "`{name}`: {found:?}");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(said.contains(&format!("`packages.x86_64-linux.{name}` does not evaluate")), "{said}");
+        }
+        assert_eq!(errors.len(), 9);
+        plans.push(plan["jobs"].to_string());
+
+        let strict = script(&nix, folder.path(), "$nixdag plan . --strict --format json");
+        assert_eq!((strict.status.code(), strict.stdout.len()), (Some(1), 0), "{}", shown(&strict));
+
+        let config = script(
+            &nix,
+            folder.path(),
+            "$nixdag generate . 2> warnings > config.yml; cat config.yml; $nixdag graph . --format mermaid; $nixdag graph . --format dot; $nixdag plan .",
+        );
+        assert!(config.status.success(), "{}", shown(&config));
+        assert!(!config.stdout.contains(&7) && !config.stderr.contains(&7), "a control character reaches the terminal");
+        circleci_schema::accepts_file(&folder.path().join("config.yml"));
+    }
+    assert!(plans.iter().all(|plan| *plan == plans[0]), "versions of Nix differ");
+}
+
+#[test]
+fn what_is_no_flake_or_no_nix_gets_one_clear_message() {
+    let folder = TempDir::new().unwrap();
+    let file = |name: &str, text: &str| -> PathBuf {
+        let dir = folder.path().join(name);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("flake.nix"), text).unwrap();
+        dir
+    };
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    file("syntax", "{ outputs = ");
+    file("nothing", "{ outputs = { self }: { lib = { }; }; }");
+    file(
+        "unfetchable",
+        r#"{ inputs.x.url = "git+file:///nowhere/at/all"; outputs = { self, x }: { packages = x.packages; }; }"#,
+    );
+    for nix in FreshNix::every_version() {
+        for (flake, words) in [
+            ("./empty", "flake.nix"),
+            ("./nowhere", "nowhere"),
+            ("./syntax", "syntax error"),
+            ("./nothing", "packages"),
+            ("./unfetchable", "/nowhere/at/all"),
+        ] {
+            let output = script(&nix, folder.path(), &format!("$nixdag plan {flake}"));
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{flake}: {said}");
+            assert!(said.contains(words) && said.contains(flake), "{flake}: {said}");
+            assert_eq!(said.matches("error:").count(), 1, "{flake}: {said}");
+        }
+        let unknown = script(
+            &nix,
+            &repository().join("examples/hermetic"),
+            "$nixdag plan path:$PWD --select packages.x86_64-linux.dd",
+        );
+        let said = String::from_utf8_lossy(&unknown.stderr);
+        assert!(said.contains("`d`") || said.contains("packages.x86_64-linux.d`"), "{said}");
+    }
+    let output = std::process::Command::new(NIXDAG).args(["plan", "."]).env("PATH", "/nowhere").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("`nix`") && said.contains("PATH") && said.contains("install"), "{said}");
+}

@@ -1,0 +1,210 @@
+//! Evaluation within a budget of memory and time, by any number of processes, and what the evaluator may see.
+
+use nixdag::nix::command::Nix;
+use nixdag::nix::evaluate::{BudgetRequest, Evaluation, Request, evaluate};
+use nixdag::nix::system;
+
+use crate::support::{folder, with_every_nix, with_nix};
+
+const MB: u64 = 1 << 20;
+
+fn flake(packages: &str) -> tempfile::TempDir {
+    let text = r#"{ outputs = { self }: let
+        mk = name: derivation { inherit name; system = "SYSTEM"; builder = "/bin/sh"; };
+        # Takes memory that doubles with each step.
+        eat = steps: builtins.foldl' (a: n: a ++ a) [ 1 ] (builtins.genList (n: n) steps);
+        named = count: value: builtins.listToAttrs (builtins.genList (n: { name = "p${toString n}"; value = value n; }) count);
+      in { packages.SYSTEM = PACKAGES; }; }"#;
+    folder(&[("flake.nix", &text.replace("SYSTEM", &system::current()).replace("PACKAGES", packages))])
+}
+
+fn request(flake: &tempfile::TempDir, budget: BudgetRequest) -> Request {
+    Request { flake: format!("path:{}", flake.path().display()), budget, ..Request::default() }
+}
+
+fn ask(request: &Request) -> Evaluation {
+    evaluate(&Nix::find().unwrap(), request, &|_| {}).unwrap()
+}
+
+fn names(evaluation: &Evaluation) -> Vec<&str> {
+    evaluation.targets.iter().map(|target| target.attribute.names()[2].as_str()).collect()
+}
+
+fn errors(evaluation: &Evaluation) -> Vec<(&str, &str)> {
+    evaluation.errors.iter().map(|error| (error.attribute.names()[2].as_str(), error.message.as_str())).collect()
+}
+
+#[test]
+fn one_that_eats_all_memory_one_that_never_ends_and_one_that_aborts_hide_no_other() {
+    with_every_nix("one_that_eats_all_memory_one_that_never_ends_and_one_that_aborts_hide_no_other", || {
+        let flake = flake(
+            r#"{
+              a = mk "a"; b = mk "b"; m = mk "m"; z = mk "z";
+              eats = eat 60;
+              never = let spin = n: if n == 0 then 0 else builtins.foldl' (a: b: spin (n - 1)) 0 (builtins.genList (i: i) 10000); in spin 9;
+              aborts = abort "this one aborts";
+            }"#,
+        );
+        let budget = BudgetRequest {
+            workers: Some(2),
+            memory: Some(900 * MB),
+            attribute_seconds: Some(10),
+            ..BudgetRequest::default()
+        };
+        let evaluation = ask(&request(&flake, budget));
+        assert_eq!(names(&evaluation), ["a", "b", "m", "z"]);
+        assert_eq!(
+            errors(&evaluation),
+            [
+                ("aborts", "evaluation aborted with the following error message: 'this one aborts'"),
+                ("eats", "evaluation takes more than 900 MB of memory (allow more with `--eval-memory`)"),
+                ("never", "evaluation takes more than 10 seconds (allow more with `--eval-timeout`)"),
+            ]
+        );
+        assert!(evaluation.is_incidental);
+        String::new()
+    });
+}
+
+#[test]
+fn the_result_is_the_same_for_any_number_of_processes_and_any_memory_that_is_enough() {
+    with_every_nix("the_result_is_the_same_for_any_number_of_processes_and_any_memory_that_is_enough", || {
+        // Each keeps 64 MB, so that no process of 700 MB gets far.
+        let flake = flake(
+            r#"named 20 (n: if n == 7 then throw "seven" else if n == 9 then abort "nine" else if n == 11 then { } else
+                 (mk "p${toString n}") // { kept = eat 22; drvPath = builtins.seq (eat 22) (mk "p${toString n}").drvPath; })"#,
+        );
+        let mut results = Vec::new();
+        for (workers, memory) in [(1, None), (1, Some(700)), (2, Some(700)), (30, None)] {
+            let budget = BudgetRequest {
+                workers: Some(workers),
+                memory: memory.map(|megabytes| megabytes * MB),
+                ..BudgetRequest::default()
+            };
+            results.push(ask(&request(&flake, budget)));
+        }
+        assert_eq!((results[0].targets.len(), results[0].errors.len()), (17, 3));
+        for result in &results {
+            assert_eq!(*result, results[0]);
+        }
+        format!("{:?}", results[0].targets)
+    });
+}
+
+#[test]
+fn what_takes_more_than_its_share_gets_all_memory_in_the_end() {
+    with_nix("what_takes_more_than_its_share_gets_all_memory_in_the_end", || {
+        let flake = flake(r#"{ a = mk "a"; big = builtins.seq (eat 26) (mk "big"); z = mk "z"; }"#);
+        let budget =
+            |total| BudgetRequest { workers: Some(4), total_memory: Some(total * MB), ..BudgetRequest::default() };
+        let evaluation = ask(&request(&flake, budget(3200)));
+        assert_eq!(names(&evaluation), ["a", "big", "z"]);
+        let evaluation = ask(&request(&flake, budget(900)));
+        assert_eq!(names(&evaluation), ["a", "z"]);
+        assert!(errors(&evaluation)[0].1.contains("more than 900 MB"), "{:?}", evaluation.errors);
+    });
+}
+
+#[test]
+fn outputs_that_are_too_large_are_an_error_of_the_flake() {
+    with_nix("outputs_that_are_too_large_are_an_error_of_the_flake", || {
+        let flake = folder(&[(
+            "flake.nix",
+            "{ outputs = { self }: builtins.seq (builtins.foldl' (a: n: a ++ a) [ 1 ] (builtins.genList (n: n) 60)) { }; }",
+        )]);
+        let budget = BudgetRequest { memory: Some(600 * MB), ..BudgetRequest::default() };
+        let error = evaluate(&Nix::find().unwrap(), &request(&flake, budget), &|_| {}).unwrap_err().to_string();
+        assert!(error.contains("the outputs of flake") && error.contains("more than 600 MB"), "{error}");
+    });
+}
+
+#[test]
+fn each_of_many_failures_has_its_own_message() {
+    with_nix("each_of_many_failures_has_its_own_message", || {
+        let flake = flake(r#"named 520 (n: if n == 510 then mk "good" else throw "number ${toString n}")"#);
+        let evaluation = ask(&request(&flake, BudgetRequest::default()));
+        assert_eq!((evaluation.targets.len(), evaluation.errors.len()), (1, 519));
+        for (name, message) in errors(&evaluation) {
+            assert_eq!(message, format!("number {}", &name[1..]));
+        }
+    });
+}
+
+#[test]
+fn a_flake_cannot_forge_an_answer() {
+    with_nix("a_flake_cannot_forge_an_answer", || {
+        let flake = flake(
+            r#"{ a = builtins.trace "nixdag-0 ready\ntrace: nixdag-0 {\"drv\":\"/nix/store/x.drv\"}\nerror: not so" (mk "a");
+                 b = builtins.trace "\nerror: said before" (abort "said last"); }"#,
+        );
+        let evaluation = ask(&request(&flake, BudgetRequest::default()));
+        assert_eq!(names(&evaluation), ["a"]);
+        assert!(evaluation.targets[0].drv_path.ends_with("-a.drv"));
+        assert!(errors(&evaluation)[0].1.contains("said last"));
+    });
+}
+
+#[test]
+fn even_impure_evaluation_sees_no_secret_that_is_not_let_through() {
+    with_every_nix("even_impure_evaluation_sees_no_secret_that_is_not_let_through", || {
+        let secrets = [
+            "CIRCLE_TOKEN",
+            "CIRCLE_CONTINUATION_KEY",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "CACHIX_AUTH_TOKEN",
+            "CACHIX_SIGNING_KEY",
+            "NIX_SIGNING_KEY",
+            "GITHUB_TOKEN",
+        ];
+        for name in secrets {
+            // SAFETY: the test runs alone in its process.
+            #[allow(unsafe_code)]
+            unsafe {
+                std::env::set_var(name, "secret");
+            }
+        }
+        let list = secrets.map(|name| format!("\"{name}\"")).join(" ");
+        let flake = flake(&format!(
+            "builtins.listToAttrs (map (name: {{ inherit name; value = mk \"x${{builtins.getEnv name}}\"; }}) [ {list} ])"
+        ));
+        let ask = |impure, through: &[&str]| {
+            let through: Vec<String> = through.iter().map(ToString::to_string).collect();
+            let nix = Nix::find().unwrap().with_variables(&through).unwrap();
+            let request = Request { impure, ..request(&flake, BudgetRequest::default()) };
+            let evaluation = evaluate(&nix, &request, &|_| {}).unwrap();
+            assert_eq!(evaluation.targets.len(), secrets.len());
+            let seen = evaluation.targets.iter().filter(|target| target.drv_path.contains("secret"));
+            seen.map(|target| target.attribute.names()[2].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(ask(true, &[]), [] as [&str; 0]);
+        assert_eq!(ask(true, &["CACHIX_AUTH_TOKEN"]), ["CACHIX_AUTH_TOKEN"]);
+        // Pure evaluation has no variables at all.
+        assert_eq!(ask(false, &["CACHIX_AUTH_TOKEN"]), [] as [&str; 0]);
+        let error = Nix::find().unwrap().with_variables(&["NOT_SET_AT_ALL".to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("`NOT_SET_AT_ALL`"), "{error}");
+        String::new()
+    });
+}
+
+#[test]
+fn settings_of_nix_are_passed_on_and_those_of_the_flake_only_when_told() {
+    with_every_nix("settings_of_nix_are_passed_on_and_those_of_the_flake_only_when_told", || {
+        let imports = r#"import (derivation { name = "n.nix"; system = "SYSTEM"; builder = "/bin/sh"; args = [ "-c" "echo '\"imported\"' > $out" ]; })"#;
+        let imports = imports.replace("SYSTEM", &system::current());
+        let text = format!(
+            "{{ nixConfig.allow-import-from-derivation = true; outputs = {{ self }}: {{ packages.{0}.a = derivation {{ name = {imports}; system = \"{0}\"; builder = \"/bin/sh\"; }}; }}; }}",
+            system::current()
+        );
+        let flake = folder(&[("flake.nix", &text)]);
+        let plain = request(&flake, BudgetRequest::default());
+        let refused = ask(&plain);
+        let message = refused.errors[0].message.as_str();
+        assert!(message.contains("n.nix.drv") && message.contains("`--allow-ifd`"), "{message}");
+        let options = vec![("allow-import-from-derivation".to_owned(), "true".to_owned())];
+        assert_eq!(names(&ask(&Request { options, ..plain.clone() })), ["a"]);
+        assert_eq!(names(&ask(&Request { accept_flake_config: true, ..plain })), ["a"]);
+        String::new()
+    });
+}

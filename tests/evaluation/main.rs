@@ -1,0 +1,11 @@
+//! Evaluation of flakes by real Nix, with an empty store.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cache;
+mod evaluate;
+mod flake;
+mod limits;

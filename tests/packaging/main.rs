@@ -1,0 +1,11 @@
+//! What users install: the orb, the release, nixdag's own flake.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod orb;
+mod orb_pipeline;
+mod own_flake;
+mod release;

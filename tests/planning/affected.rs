@@ -1,0 +1,322 @@
+//! What a change touches: recorded evaluations against each other, and, with every version of Nix, commits of a repository.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::FreshNix;
+use assert_cmd::Command;
+use predicates::prelude::*;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Two recorded evaluations of a, b on a, c; in the second one b is another derivation.
+struct Recorded(TempDir);
+
+impl Recorded {
+    fn new() -> Self {
+        let recorded = Self(TempDir::new().unwrap());
+        for (number, name, input) in [(1, "a", None), (2, "b", Some(1)), (3, "c", None), (4, "b", Some(1))] {
+            let inputs = input.map(|input| format!("(\"{}\",[\"out\"])", drv(input, "a"))).unwrap_or_default();
+            let text = format!(
+                "Derive([(\"out\",\"/nix/store/{number:032}-{name}\",\"\",\"\")],[{inputs}],[],\"x86_64-linux\",\"/bin/sh\",[],[])"
+            );
+            recorded.file(drv(number, name).rsplit('/').next().unwrap(), &text);
+        }
+        recorded.roots("base.json", &[("a", 1, "a"), ("b", 2, "b"), ("c", 3, "c")]);
+        recorded.roots("head.json", &[("a", 1, "a"), ("b", 4, "b"), ("renamed", 3, "c")]);
+        recorded
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn roots(&self, name: &str, targets: &[(&str, u32, &str)]) {
+        let roots: serde_json::Map<String, Value> = targets
+            .iter()
+            .map(|(attribute, number, name)| (format!("packages.x86_64-linux.{attribute}"), json!(drv(*number, name))))
+            .collect();
+        self.file(name, &Value::Object(roots).to_string());
+    }
+
+    fn nixdag(&self, command: &str, arguments: &[&str]) -> Command {
+        let mut nixdag = Command::cargo_bin("nixdag").unwrap();
+        nixdag.current_dir(self.0.path()).args([command, "--roots", "head.json", "--drv-dir", "."]).args(arguments);
+        nixdag
+    }
+
+    fn plan(&self, arguments: &[&str]) -> Value {
+        let output = self.nixdag("plan", &["--format", "json"]).args(arguments).assert().success();
+        serde_json::from_slice(&output.get_output().stdout).unwrap()
+    }
+}
+
+fn drv(number: u32, name: &str) -> String {
+    format!("/nix/store/{number:032}-{name}.drv")
+}
+
+/// Attributes' last names of the jobs' targets, and those that are skipped with the reason.
+fn targets(plan: &Value) -> (Vec<String>, Vec<(String, String)>) {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let jobs = plan["jobs"].as_array().unwrap().iter().flat_map(|job| job["targets"].as_array().unwrap());
+    let skipped = plan["skipped"].as_array().unwrap().iter();
+    (
+        jobs.map(|target| text(&target[2])).collect(),
+        skipped.map(|skipped| (text(&skipped["target"][2]), text(&skipped["reason"]))).collect(),
+    )
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(target, reason)| ((*target).to_owned(), (*reason).to_owned())).collect()
+}
+
+#[test]
+fn what_the_base_has_too_is_left_out() {
+    let recorded = Recorded::new();
+    let plan = recorded.plan(&["--base-roots", "base.json"]);
+    assert_eq!(targets(&plan), (vec!["b".into()], pairs(&[("a", "unaffected"), ("renamed", "unaffected")])));
+    assert_eq!(plan["base"], json!({"revision": null}));
+    // What an affected target needs is built all the same.
+    let built: Vec<&Value> =
+        plan["jobs"].as_array().unwrap().iter().flat_map(|job| job["derivations"].as_array().unwrap()).collect();
+    assert_eq!(built, [&json!(drv(1, "a")), &json!(drv(4, "b"))]);
+
+    let named = recorded.plan(&["--base-roots", "base.json", "--base", "v1"]);
+    assert_eq!(named["base"], json!({"revision": "v1"}));
+    let all = recorded.plan(&["--base-roots", "base.json", "--unaffected", "build"]);
+    assert_eq!(targets(&all), (vec!["a".into(), "b".into(), "renamed".into()], pairs(&[])));
+    let same = recorded.plan(&["--base-roots", "head.json"]);
+    assert_eq!(targets(&same).0, Vec::<String>::new());
+}
+
+#[test]
+fn the_table_and_the_configuration_say_why_nothing_is_built() {
+    let recorded = Recorded::new();
+    let words = "nothing to build: 3 targets are the same as at v1";
+    let arguments = ["--base-roots", "head.json", "--base", "v1"];
+    let table = recorded.nixdag("plan", &arguments).assert().success().stdout(predicate::str::contains(words));
+    table.stderr(predicate::str::contains("0 of 3 targets differ from the base `v1`"));
+    recorded
+        .nixdag("generate", &arguments)
+        .assert()
+        .success()
+        .stdout(predicate::str::contains(format!("# {words}.\n")));
+    recorded
+        .nixdag("plan", &["--base-roots", "base.json"])
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("2 targets unaffected by the change since the base"));
+}
+
+#[test]
+fn the_file_says_it_once_and_mistakes_are_named() {
+    let recorded = Recorded::new();
+    recorded.file("nixdag.yml", "base: auto\nunaffected: build\nignore: [docs/, \"*.md\"]\n");
+    // `base` of the file is for the flake beside it, not for a recorded evaluation.
+    assert_eq!(recorded.plan(&[])["base"], Value::Null);
+    assert_eq!(targets(&recorded.plan(&["--base-roots", "base.json"])).0.len(), 3);
+    assert_eq!(targets(&recorded.plan(&["--base-roots", "base.json", "--unaffected", "skip"])).0, ["b"]);
+    recorded.nixdag("plan", &["--base", "main"]).assert().code(1).stderr(predicate::str::contains("--base-roots"));
+    recorded
+        .nixdag("plan", &["--base-roots", "none.json"])
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("none.json"));
+    for (text, words) in [
+        ("ignore: [\"[a\"]\n", "never closed"),
+        ("ignore: 3\n", "a list of files"),
+        ("unaffected: keep\n", "unknown value `keep`"),
+        ("ignored: [x]\n", "did you mean `ignore`"),
+    ] {
+        recorded.file("nixdag.yml", text);
+        recorded.nixdag("plan", &[]).assert().code(1).stderr(predicate::str::contains(words));
+    }
+}
+
+#[test]
+fn final_jobs_keep_what_they_restore() {
+    let recorded = Recorded::new();
+    recorded
+        .file("nixdag.yml", "final: [{name: test, after: [\"*.*.a\"], restore: [\"*.*.renamed\"], run: \"true\"}]\n");
+    let plan = recorded.plan(&["--base-roots", "base.json"]);
+    assert_eq!(targets(&plan), (vec!["b".into(), "renamed".into()], pairs(&[("a", "unaffected")])));
+    recorded.nixdag("plan", &["--base-roots", "base.json"]).assert().stderr(
+        predicate::str::contains("outputs of 1 unaffected targets").and(predicate::str::contains("no target").not()),
+    );
+}
+
+/// What a script prints in an empty folder, see [`FreshNix::script`].
+fn script(nix: &FreshNix, text: &str) -> String {
+    nix.script(TempDir::new().unwrap().path(), text)
+}
+
+/// What a commit touches, beside the commit before.
+const COMMITS: &str = "\
+leaf: leaf
+library: app library tool
+docs:
+lock: pinned
+rename:
+comment:
+variable: app tool
+version: app library tool
+dependency-added: twig
+removed:
+new: fresh
+";
+
+#[test]
+fn each_commit_affects_exactly_what_it_touches() {
+    for nix in FreshNix::every_version() {
+        let said = script(
+            &nix,
+            r##"
+            $make; cd repository; before=start
+            for tag in leaf library docs lock rename comment variable version dependency-added removed new; do
+              git checkout -q $tag
+              $nixdag plan . --base $before --system x86_64-linux --format json 2> ../messages > ../plan.json
+              jq -e '[.skipped[].reason] | all(. == "unaffected")' ../plan.json > /dev/null
+              jq -r --arg tag $tag '$tag + ":" + ([.jobs[].targets[][2]] | sort | map(" " + .) | join(""))' ../plan.json
+              before=$tag
+            done"##,
+        );
+        assert_eq!(said, COMMITS);
+    }
+}
+
+#[test]
+fn a_change_of_ignored_files_is_not_evaluated() {
+    let nix = FreshNix::new();
+    let said = script(
+        &nix,
+        r##"
+        $make; cd repository; git checkout -q docs
+        echo 'ignore: [docs/, "*.md"]' > ../settings.yml
+        mkdir ../only-git; ln -s "$(command -v git)" ../only-git/git
+        PATH=$PWD/../only-git "$nixdag" plan . --base library --settings ../settings.yml --format json 2> ../said
+        grep -q 'all 2 files that differ' ../said
+        PATH=$PWD/../only-git "$nixdag" generate . --base library --settings ../settings.yml > ../config.yml
+        grep -q 'files that differ' ../config.yml; grep -q 'gate' ../config.yml
+        PATH=$PWD/../only-git "$nixdag" explain . leaf --base library --settings ../settings.yml | grep -q 'ignored'
+        # One file that counts, one that has been changed but not committed, the settings themselves: each is evaluated.
+        echo 'ignore: [docs/]' > ../settings.yml
+        $nixdag plan . --base library --settings ../settings.yml --format json 2> ../said | jq -c .base | grep -v ignored
+        grep -q '0 of 5 targets' ../said
+        echo 'ignore: [docs/, "*.md", nixdag.yml]' > nixdag.yml; git add nixdag.yml
+        $nixdag plan . --base library --format json 2> ../said | jq -c .base | grep -v ignored
+        "##,
+    );
+    let plan: Value = serde_json::Deserializer::from_str(&said).into_iter().next().unwrap().unwrap();
+    assert_eq!(plan["base"]["ignored_changes"], 2);
+    assert_eq!((&plan["jobs"], &plan["skipped"]), (&json!([]), &json!([])));
+    assert!(plan["flake"]["revision"].is_string());
+}
+
+/// Each of them plans everything, or what is right, and says so.
+#[test]
+fn a_base_that_is_odd_means_that_more_is_built() {
+    for nix in FreshNix::every_version() {
+        let said = script(
+            &nix,
+            r##"
+            out=$PWD; $make; cd repository; git checkout -q -b feature leaf
+            plan() {
+              "$nixdag" plan "$@" --system x86_64-linux --format json 2> $out/messages > $out/plan.json || { cat $out/messages; return; }
+              jq -r '([.jobs[].targets[][2]] | sort | join(" ")) + " | base " + (if .base then "there" else "none" end)' $out/plan.json
+              grep -o 'no base to compare with\|does not evaluate\|do not evaluate\|[0-9]* of [0-9]* targets' $out/messages || true
+            }
+            echo "# no base asked for"; plan .
+            echo "# missing"; plan . --base 1111111111111111111111111111111111111111
+            echo "# base == head"; plan . --base HEAD
+            echo "# dirty"; echo dirty > src/app; plan . --base HEAD; git checkout -q src/app
+            echo "# syntax error at the base"
+            cp packages.nix ..; echo '}}' >> packages.nix; git commit -q -a -m broken; cp ../packages.nix .; git commit -q -a -m mended
+            plan . --base HEAD~1
+            echo "# an attribute fails at the base"
+            sed -i 's/  leaf = .*/  leaf = throw "x";/' packages.nix; git commit -q -a -m fails; cp ../packages.nix .; git commit -q -a -m mended
+            plan . --base HEAD~1
+            echo "# no flake at the base"
+            git checkout -q --orphan fresh; git rm -q --cached flake.nix; git commit -q -m none; git add flake.nix; git commit -q -m flake
+            plan . --base HEAD~1
+            echo "# first commit"; plan . --base HEAD~2
+            echo "# path, and no repository"; plan "path:$PWD" --base HEAD
+            mkdir ../plain; cp -R flake.nix flake.lock packages.nix src ../plain; (cd ../plain; plan . --base HEAD)
+            echo "# folder below the root"
+            mkdir below; git mv flake.nix flake.lock packages.nix src below; git commit -q -m below
+            echo x >> below/src/leaf; git commit -q -a -m leaf; plan ./below --base HEAD~1; (cd below/src; plan ../../below --base HEAD~1)
+            echo "# the work tree is left alone"; git status --porcelain; git stash list; git worktree list | wc -l
+            "##,
+        );
+        assert_eq!(said, ODD_BASES);
+    }
+}
+
+const ODD_BASES: &str = "\
+# no base asked for
+app leaf library pinned tool | base none
+# missing
+app leaf library pinned tool | base none
+no base to compare with
+# base == head
+ | base there
+0 of 5 targets
+# dirty
+app tool | base there
+2 of 5 targets
+# syntax error at the base
+app leaf library pinned tool | base there
+do not evaluate
+5 of 5 targets
+# an attribute fails at the base
+leaf | base there
+do not evaluate
+1 of 5 targets
+# no flake at the base
+app leaf library pinned tool | base none
+does not evaluate
+# first commit
+app leaf library pinned tool | base none
+no base to compare with
+# path, and no repository
+app leaf library pinned tool | base none
+no base to compare with
+app leaf library pinned tool | base none
+no base to compare with
+# folder below the root
+leaf | base there
+1 of 5 targets
+leaf | base there
+1 of 5 targets
+# the work tree is left alone
+1
+";
+
+#[test]
+fn clones_of_a_ci_know_enough() {
+    for nix in FreshNix::every_version() {
+        let said = script(
+            &nix,
+            r##"
+            out=$PWD; $make; git -C repository checkout -q main
+            git -C repository config uploadpack.allowFilter true
+            git -C repository checkout -q -b feature library; echo feature > repository/src/leaf; git -C repository commit -q -a -m feature
+            git -C repository checkout -q main
+            clone() { git clone -q --branch feature "$@" "file://$PWD/repository" clone; cd clone; }
+            plan() {
+              "$nixdag" plan "$@" --system x86_64-linux --format json 2> $out/messages > $out/plan.json || { cat $out/messages; return; }
+              jq -r '[.jobs[].targets[][2]] | sort | join(" ")' $out/plan.json
+            }
+            echo "# whole"; clone; plan . --base auto; cd ..; rm -rf clone
+            echo "# blobless"; clone --filter=blob:none; plan . --base auto; cd ..; rm -rf clone
+            echo "# shallow"; clone --depth=1; plan 'git+file:.?shallow=1' --base auto; cd ..; rm -rf clone
+            echo "# default branch"; clone; git checkout -q main; plan . --base auto; grep -c 'default branch' $out/messages
+            "##,
+        );
+        assert_eq!(
+            said,
+            "# whole\nleaf\n# blobless\nleaf\n# shallow\nleaf\n# default branch\napp fresh library pinned twig\n1\n"
+        );
+    }
+}

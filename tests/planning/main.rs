@@ -1,0 +1,13 @@
+//! Planning from recorded evaluations and repositories: what is needed, what a change touches, which jobs come of it, where they run.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod affected;
+mod base;
+mod contract;
+mod explain;
+mod fleet;
+mod planner;

@@ -1,0 +1,12 @@
+//! `nixdag build` with real Nix: jobs in empty stores, their hand-offs, pushes and signatures.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod build;
+mod handoff;
+mod hostile;
+mod push;
+mod signature;

@@ -1,0 +1,287 @@
+//! What a job builds is pushed while it goes on building: to stores, to Cachix and to Attic, with retries, and without a secret
+//! where it does not belong.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::pipeline::{JobOf, Pipeline, Ran, empty_store, with_each_nix};
+use crate::support::writable_cache::WritableCache;
+use crate::support::{shown, with_nix};
+use nixdag::build::record::Outcome;
+use nixdag::nix::signature::SecretKey;
+
+// Made for this test with `nix key generate-secret`, and used nowhere else.
+const SECRET: &str = "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q==";
+const VARIABLE: &str = "NIXDAG_SIGNING_KEY";
+
+fn public() -> String {
+    SecretKey::parse(SECRET).unwrap().public().to_string()
+}
+
+/// Two derivations in one job; the second one waits for `$condition`, at most a minute.
+fn pair(condition: &str) -> Pipeline {
+    let wait = format!("i=0; until {condition}; do i=$((i+1)); test $i -lt 600; sleep 0.1; done");
+    let text = format!(
+        r#"rec {{ first = drv "first" "echo first > $out"; second = drv "second" "read x < ${{first}}; {wait}; echo second > $out"; }}"#
+    );
+    Pipeline::new(&text, &[("job", &["first", "second"], &[], &[])])
+}
+
+fn run(pipeline: &Pipeline, job: &str, more: &[&str], variables: &[(&str, &str)]) -> Ran {
+    let mut command = pipeline.command(job, more);
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    pipeline.ran(job, output)
+}
+
+/// A program by this name at the front of the PATH.
+fn program(dir: &Path, name: &str, script: &str) -> String {
+    let bin = dir.join("bin");
+    fs::create_dir_all(&bin).unwrap();
+    fs::write(bin.join(name), script).unwrap();
+    fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
+/// No file below the folder holds any of these.
+#[track_caller]
+fn holds_none_of(dir: &Path, secrets: &[&str]) {
+    let mut grep = Command::new("grep");
+    grep.args(["-rlFa"]).args(secrets.iter().flat_map(|secret| ["-e", secret])).arg(dir);
+    let found = grep.output().unwrap();
+    assert_eq!((found.status.code(), shown(&found).trim()), (Some(1), ""));
+}
+
+#[test]
+fn a_signed_cache_over_http_hands_on_even_what_was_missed_before() {
+    with_each_nix("a_signed_cache_over_http_hands_on_even_what_was_missed_before", || {
+        let cache = WritableCache::new();
+        let jobs: &[JobOf] = &[("a", &["a"], &[], &[]), ("b", &["b"], &[], &["a"]), ("d", &["d"], &[], &["a", "b"])];
+        let pipeline = Pipeline::new(
+            r#"rec {
+              a = drv "a" "echo a > $out";
+              b = drvWith "b" { outputs = [ "out" "dev" ]; } "echo ${a} > $out; echo dev > $dev";
+              d = drv "d" "read a < ${b}; cat $a ${b.dev} > $out";
+            }"#,
+            jobs,
+        );
+        let public = public();
+        let through =
+            ["--handoff", "cache", "--cache", cache.url(), "--signing-public-key", &public, "--on-missing", "fail"];
+        // Nix asks, hears that there is nothing, and remembers that.
+        run(&pipeline, "d", &through, &[(VARIABLE, SECRET)]).fails(&["is missing: job `b` should have handed it off"]);
+        // On other machines, since Nix remembers its own uploads as well.
+        let home = tempfile::tempdir().unwrap();
+        for job in ["a", "b"] {
+            let variables = [(VARIABLE, SECRET), ("HOME", home.path().to_str().unwrap())];
+            run(&pipeline, job, &through, &variables).succeeds();
+        }
+        assert_eq!(pipeline.built(), ["a", "b"]);
+        let mut plain = empty_store("exec \"$@\"");
+        plain.args(["nix-store", "--realise", &pipeline.output("b", "out"), "--option", "substituters", cache.url()]);
+        plain.args(["--option", "trusted-public-keys", &public]);
+        let plain = plain.output().unwrap();
+        assert!(!plain.status.success(), "Nix alone finds it, so this test proves nothing: {}", shown(&plain));
+
+        let ran = run(&pipeline, "d", &through, &[(VARIABLE, SECRET)]).succeeds().has("d", Outcome::Built);
+        assert_eq!(pipeline.built(), ["a", "b", "d"]);
+        assert_eq!(ran.record.unwrap().pushed[0].paths, 1);
+        let narinfos = cache.narinfos();
+        assert_eq!(narinfos.len(), 4);
+        assert!(narinfos.iter().all(|text| text.contains("Sig: ours-1:")), "{narinfos:#?}");
+        holds_none_of(pipeline.dir(), &[&SECRET[7..]]);
+        // Somebody who trusts another key takes none of it.
+        let other = public.replace("ours-1:", "theirs-1:");
+        let stranger =
+            ["--handoff", "cache", "--cache", cache.url(), "--signing-public-key", &other, "--on-missing", "fail"];
+        run(&pipeline, "d", &stranger, &[]).fails(&["is missing"]);
+    });
+}
+
+#[test]
+fn what_is_built_is_pushed_while_the_job_still_builds() {
+    with_each_nix("what_is_built_is_pushed_while_the_job_still_builds", || {
+        let target = tempfile::tempdir().unwrap();
+        let there = target.path().join("cache");
+        let pipeline = pair(&format!("ls {}/*.narinfo", there.display()));
+        let url = format!("file://{}", there.display());
+        let ran = run(&pipeline, "job", &["--push", &url], &[]).succeeds();
+        assert_eq!(ran.record.unwrap().pushed[0].paths, 2);
+        assert!(ran.text.contains(&format!("2 paths pushed to `{url}`")), "{}", ran.text);
+        // A later run of the job fetches what the first one left, and has nothing to push.
+        let again = run(&pipeline, "job", &["--push", &url], &[]).succeeds().has("second", Outcome::Substituted);
+        assert_eq!(again.record.unwrap().pushed[0].paths, 0);
+    });
+}
+
+#[test]
+fn a_push_that_fails_is_said_while_the_job_still_builds() {
+    with_nix("a_push_that_fails_is_said_while_the_job_still_builds", || {
+        let said = tempfile::tempdir().unwrap();
+        let said = said.path().join("said");
+        let cache = WritableCache::new();
+        cache.refuse(usize::MAX);
+        // The second derivation ends when the line is there, else it fails.
+        let pipeline = pair(&format!("grep -q 'trying again in' {}", said.display()));
+        let mut command = pipeline.command("job", &["--push", cache.url()]);
+        let status = command.stderr(fs::File::create(&said).unwrap()).status().unwrap();
+        let text = fs::read_to_string(&said).unwrap();
+        assert!(status.success(), "{text}");
+        let (line, end) = (text.find("trying again in").unwrap(), text.find("ended second after").unwrap());
+        assert!(line < end && text.contains("; nothing more is pushed there"), "{text}");
+    });
+}
+
+#[test]
+fn a_cache_that_comes_back_gets_everything_and_one_that_does_not_is_given_up() {
+    with_nix("a_cache_that_comes_back_gets_everything_and_one_that_does_not_is_given_up", || {
+        let cache = WritableCache::new();
+        let pipeline = pair("true");
+        cache.refuse(2);
+        let ran = run(&pipeline, "job", &["--push", cache.url()], &[]).succeeds();
+        assert_eq!(cache.narinfos().len(), 2, "{}", ran.text);
+        assert!(ran.text.contains("trying again in"), "{:?}\n{}", cache.requests(), ran.text);
+        assert_eq!(ran.record.unwrap().pushed[0].error, None);
+
+        fs::remove_dir_all(pipeline.handed_off("job")).unwrap();
+        cache.refuse(usize::MAX);
+        // Nix remembers what it has uploaded: another machine.
+        let home = tempfile::tempdir().unwrap();
+        let machine = [("HOME", home.path().to_str().unwrap())];
+        for file in fs::read_dir(cache.dir()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file())
+        {
+            if file.extension().is_some_and(|ending| ending == "narinfo") {
+                fs::remove_file(file).unwrap();
+            }
+        }
+        let given_up = "cannot push to `http://127.0.0.1";
+        let ran = run(&pipeline, "job", &["--push", cache.url()], &machine).succeeds();
+        assert!(ran.text.contains(&format!("warning: {given_up}")), "{}", ran.text);
+        assert!(ran.record.unwrap().pushed[0].error.as_ref().unwrap().contains("2 paths are not there"));
+        fs::remove_dir_all(pipeline.handed_off("job")).unwrap();
+        run(&pipeline, "job", &["--push", cache.url(), "--push-failure", "fail"], &machine).fails(&[given_up]);
+        // The hand-off itself has kept everything.
+        assert_eq!(fs::read_dir(pipeline.handed_off("job").join("nar")).unwrap().count(), 2);
+    });
+}
+
+/// What the client of Cachix gets: a strict stand-in, since the real one needs its service.
+const CACHIX: &str = r#"#!/bin/sh
+set -eu
+test $# -eq 2 -a "$1" = push -a "$2" = mine
+test "$CACHIX_AUTH_TOKEN" = cachix-token-secret
+test -z "${ATTIC_TOKEN-}${NIXDAG_SIGNING_KEY-}"
+while read -r path; do test -e "$path"; echo "$path" >> "@DIR@/cachix"; done
+"#;
+
+/// The same for Attic.
+const ATTIC: &str = r#"#!/bin/sh
+set -eu
+test $# -eq 3 -a "$1" = push -a "$2" = --stdin -a "$3" = ci:main
+file=$XDG_CONFIG_HOME/attic/config.toml
+test "$(stat -c %a "$file")" = 600
+echo "$file" > "@DIR@/attic-settings"
+grep -qx '\[servers."ci"\]' "$file"
+grep -qx 'endpoint = "https://attic.example.org"' "$file"
+grep -qx 'token = "attic-token-secret"' "$file"
+while read -r path; do test -e "$path"; echo "$path" >> "@DIR@/attic"; done
+"#;
+
+#[test]
+fn cachix_and_attic_get_paths_on_stdin_and_nobody_else_sees_their_tokens() {
+    with_each_nix("cachix_and_attic_get_paths_on_stdin_and_nobody_else_sees_their_tokens", || {
+        // A builder that prints its own environment and Nix's, and fails so that its log is kept.
+        let pipeline = Pipeline::new(
+            r#"{
+              good = drv "good" "echo good > $out";
+              loud = drv "loud" "env; tr '\\0' '\\n' < /proc/$PPID/environ; echo the end; exit 1";
+            }"#,
+            &[("job", &["good", "loud"], &[], &[])],
+        );
+        let seen = tempfile::tempdir().unwrap();
+        let dir = seen.path();
+        let scripts = [CACHIX, ATTIC].map(|script| script.replace("@DIR@", dir.to_str().unwrap()));
+        program(dir, "cachix", &scripts[0]);
+        let path = program(dir, "attic", &scripts[1]);
+        let secrets = [
+            ("CACHIX_AUTH_TOKEN", "cachix-token-secret"),
+            ("ATTIC_TOKEN", "attic-token-secret"),
+            ("MY_TOKEN", "my-own-secret"),
+            (VARIABLE, SECRET),
+        ];
+        let mut variables = vec![("PATH", path.as_str()), ("ATTIC_ENDPOINT", "https://attic.example.org")];
+        variables.extend(secrets);
+        let store = format!("file://{}/store", dir.display());
+        let more =
+            ["--push", "cachix:mine", "--push", "attic:ci:main", "--push", &store, "--push-credential", "MY_TOKEN"];
+        let ran = run(&pipeline, "job", &more, &variables).fails(&["the end"]);
+        let good = format!("{}\n", pipeline.output("good", "out"));
+        assert_eq!(fs::read_to_string(dir.join("cachix")).unwrap(), good, "{}", ran.text);
+        assert_eq!(fs::read_to_string(dir.join("attic")).unwrap(), good, "{}", ran.text);
+        let settings = fs::read_to_string(dir.join("attic-settings")).unwrap();
+        assert!(!Path::new(settings.trim()).exists(), "a file with a token is left");
+        let pushed = ran.record.unwrap().pushed;
+        assert!(pushed.len() == 3 && pushed.iter().all(|pushed| pushed.paths == 1), "{pushed:?}");
+        let log = pipeline.dir().join("results/job/logs");
+        let log = fs::read_dir(log).unwrap().next().unwrap().unwrap().path();
+        assert!(fs::read_to_string(log).unwrap().contains("NIX_BUILD_TOP="), "the environments are not in the log");
+        let values = secrets.map(|(_, value)| value.rsplit(':').next().unwrap());
+        holds_none_of(pipeline.dir(), &values);
+        assert!(values.iter().all(|value| !ran.text.contains(value)), "{}", ran.text);
+    });
+}
+
+#[test]
+fn without_secrets_or_clients_it_builds_and_says_that_nothing_is_pushed() {
+    with_each_nix("without_secrets_or_clients_it_builds_and_says_that_nothing_is_pushed", || {
+        let pipeline = pair("true");
+        let target = tempfile::tempdir().unwrap();
+        let store = format!("file://{}/cache", target.path().display());
+        let public = public();
+        let fork = ["--push", "cachix:mine", "--push", "attic:ci:main", "--push", "s3://bucket", "--push", &store];
+        let ran = run(&pipeline, "job", &[&fork[..], &["--signing-public-key", &public]].concat(), &[]).succeeds();
+        for (to, lacks) in [
+            ("cachix:mine", "neither `CACHIX_AUTH_TOKEN` nor `CACHIX_SIGNING_KEY` is set"),
+            ("attic:ci:main", "`ATTIC_TOKEN` is not set"),
+            ("s3://bucket", "none of `AWS_ACCESS_KEY_ID`"),
+            (&store, "the signing key `NIXDAG_SIGNING_KEY` is not set"),
+        ] {
+            let line = format!("nothing is pushed to `{to}`: {lacks}");
+            assert!(ran.text.contains(&line), "`{line}` is missing in\n{}", ran.text);
+        }
+        assert!(fs::read_dir(target.path()).unwrap().next().is_none());
+        let named = run(&pipeline, "job", &["--push", &store, "--push-credential", "MY_TOKEN"], &[]).succeeds();
+        assert!(named.text.contains("`MY_TOKEN` is not set"), "{}", named.text);
+
+        // A token without the client: nobody waits for one to appear.
+        fs::remove_dir_all(pipeline.handed_off("job")).unwrap();
+        let token = [("CACHIX_AUTH_TOKEN", "cachix-token-secret")];
+        let ran = run(&pipeline, "job", &["--push", "cachix:mine"], &token).succeeds();
+        assert!(ran.text.contains("no `cachix` on the PATH") && !ran.text.contains("trying again"), "{}", ran.text);
+        // With a cache instead of the workspace too; the next job then builds what it does not find.
+        let cache = ["--handoff", "cache", "--cache", &store, "--signing-public-key", &public];
+        run(&pipeline, "job", &cache, &[]).succeeds();
+        let written = fs::read_dir(&store["file://".len()..]).unwrap().map(|entry| entry.unwrap().path());
+        let narinfos: Vec<PathBuf> = written.filter(|path| path.extension().is_some()).collect();
+        assert!(narinfos.is_empty(), "{narinfos:?}");
+    });
+}
+
+#[test]
+fn secrets_in_the_wrong_place_are_refused_and_not_shown() {
+    let nixdag = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_nixdag")).args(arguments).output().unwrap();
+        (output.status.code(), shown(&output))
+    };
+    let secret = &SECRET[7..];
+    for (flag, value) in [
+        ("--signing-key-variable", SECRET),
+        ("--signing-public-key", SECRET),
+        ("--push-credential", SECRET),
+        ("--push", &format!("https://user:{}@cache.example.org", &secret[..20])),
+    ] {
+        let (code, said) = nixdag(&["generate", "--roots", "/dev/null", flag, value]);
+        assert!(code != Some(0) && !said.contains(&secret[..20]), "{flag}: {said}");
+    }
+}

@@ -1,0 +1,411 @@
+//! The command line: what it prints where, exit codes, and the message that each kind of bad input gets.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use tempfile::TempDir;
+
+const A: &str = "/nix/store/00000000000000000000000000000001-a.drv";
+const B: &str = "/nix/store/00000000000000000000000000000002-b.drv";
+const OUT_A: &str = "/nix/store/0000000000000000000000000000000a-a";
+const OUT_B: &str = "/nix/store/0000000000000000000000000000000b-b";
+
+/// A recorded evaluation of two derivations, b on a, in a folder that tests spoil.
+struct Recorded {
+    dir: TempDir,
+}
+
+impl Recorded {
+    fn new() -> Self {
+        let recorded = Self { dir: TempDir::new().unwrap() };
+        recorded.drv(A, &drv(OUT_A, &[]));
+        recorded.drv(B, &drv(OUT_B, &[A]));
+        recorded
+            .file("roots.json", &format!(r#"{{"packages.x86_64-linux.a": "{A}", "packages.x86_64-linux.b": "{B}"}}"#));
+        recorded
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    fn drv(&self, path: &str, text: &str) {
+        self.file(path.rsplit('/').next().unwrap(), text);
+    }
+
+    /// `nixdag COMMAND` on the evaluation.
+    fn nixdag(&self, command: &str) -> Command {
+        let mut nixdag = nixdag();
+        nixdag.arg(command).arg("--roots").arg(self.path("roots.json")).arg("--drv-dir").arg(self.dir.path());
+        nixdag
+    }
+
+    fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self
+            .nixdag("plan")
+            .args(["--format", "json"])
+            .args(arguments)
+            .assert()
+            .success()
+            .get_output()
+            .stdout
+            .clone();
+        serde_json::from_slice(&output).unwrap()
+    }
+
+    /// Planning fails with exit code 1, nothing on standard output, and a message of these words.
+    fn fails(&self, words: &[&str]) {
+        let mut assert = self.nixdag("plan").assert().code(1).stdout("");
+        for word in words {
+            assert = assert.stderr(predicate::str::contains(*word));
+        }
+    }
+}
+
+fn nixdag() -> Command {
+    Command::cargo_bin("nixdag").unwrap()
+}
+
+fn drv(out: &str, inputs: &[&str]) -> String {
+    let inputs: Vec<String> = inputs.iter().map(|path| format!("(\"{path}\",[\"out\"])")).collect();
+    format!("Derive([(\"out\",\"{out}\",\"\",\"\")],[{}],[],\"x86_64-linux\",\"/bin/sh\",[],[])", inputs.join(","))
+}
+
+#[test]
+fn no_arguments_and_wrong_ones_are_usage_errors() {
+    nixdag().assert().code(2).stdout("").stderr(predicate::str::contains("Usage"));
+    nixdag().arg("frobnicate").assert().code(2);
+    nixdag().args(["plan", "--format", "xml"]).assert().code(2);
+    nixdag().args(["plan", "--roots", "a", "--plan", "b"]).assert().code(2);
+    nixdag().args(["plan", ".", "--roots", "a"]).assert().code(2);
+    nixdag().args(["generate", "--check"]).assert().code(2);
+    nixdag().args(["plan", "--available", "x", "--local-store"]).assert().code(2);
+    nixdag().args(["plan", "--concurrency", "0"]).assert().code(2);
+    nixdag().arg("--version").assert().success().stdout(predicate::str::starts_with("nixdag "));
+    for command in ["plan", "graph", "generate", "completions"] {
+        nixdag().args([command, "--help"]).assert().success().stderr("");
+    }
+}
+
+#[test]
+fn a_recorded_evaluation_becomes_a_plan() {
+    let plan = Recorded::new().json(&[]);
+    let ids: Vec<&str> = plan["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["a", "b"]);
+    assert_eq!(plan["jobs"][1]["requires"], serde_json::json!(["a"]));
+    let keys: Vec<&String> = plan.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["version", "flake", "base", "store_dir", "jobs", "final", "skipped", "errors", "estimates"]);
+    let keys: Vec<&String> = plan["jobs"][0].as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "id",
+            "name",
+            "system",
+            "targets",
+            "derivations",
+            "co_located",
+            "requires",
+            "inputs",
+            "executor",
+            "image",
+            "resource_class",
+            "options",
+            "estimate"
+        ]
+    );
+}
+
+#[test]
+fn every_command_takes_a_plan_instead() {
+    let recorded = Recorded::new();
+    let plan = recorded.path("plan.json");
+    recorded.nixdag("plan").args(["--format", "json", "-o"]).arg(&plan).assert().success().stdout("");
+    for arguments in [
+        &["plan", "--format", "json"][..],
+        &["graph"],
+        &["graph", "--format", "mermaid"],
+        &["graph", "--format", "json"],
+        &["graph", "--level", "derivations", "--drv-dir", recorded.dir.path().to_str().unwrap()],
+        &["generate"],
+    ] {
+        let from_plan =
+            nixdag().args(arguments).arg("--plan").arg(&plan).assert().success().get_output().stdout.clone();
+        let mut direct: Vec<&str> = arguments[1..].to_vec();
+        if let Some(at) = direct.iter().position(|argument| *argument == "--drv-dir") {
+            direct.drain(at..at + 2);
+        }
+        let direct = recorded.nixdag(arguments[0]).args(direct).assert().success().get_output().stdout.clone();
+        assert_eq!(String::from_utf8_lossy(&from_plan), String::from_utf8_lossy(&direct), "{arguments:?}");
+    }
+    // The table compares with other granularities where the derivations are known.
+    nixdag().args(["plan", "--plan"]).arg(&plan).assert().success().stdout(predicate::str::contains("critical path"));
+}
+
+#[test]
+fn what_is_available_is_skipped_and_nothing_below_it_is_built() {
+    let recorded = Recorded::new();
+    let list = recorded.file("available", &format!("{OUT_B}\n\n"));
+    let plan = recorded.json(&["--available", list.to_str().unwrap()]);
+    let skipped = serde_json::json!([{
+        "target": ["packages", "x86_64-linux", "b"], "derivation": B, "reason": "available", "where": null
+    }]);
+    assert_eq!(plan["skipped"], skipped);
+    assert_eq!(plan["jobs"].as_array().unwrap().len(), 1);
+
+    let with_both = |arguments: &[&str]| {
+        let mut nixdag = recorded.nixdag(arguments[0]);
+        nixdag.args(&arguments[1..]).args(["--available", "-"]).write_stdin(format!("{OUT_A}\n{OUT_B}\n"));
+        String::from_utf8(nixdag.assert().success().get_output().stdout.clone()).unwrap()
+    };
+    let plan: serde_json::Value = serde_json::from_str(&with_both(&["plan", "--format", "json"])).unwrap();
+    assert_eq!(plan["jobs"], serde_json::json!([]));
+    assert!(with_both(&["plan"]).contains("nothing to build"));
+    let config = with_both(&["generate"]);
+    let parsed: serde_yaml::Value = serde_yaml::from_str(&config).unwrap();
+    let jobs: Vec<&str> = parsed["jobs"].as_mapping().unwrap().keys().map(|key| key.as_str().unwrap()).collect();
+    assert_eq!(jobs, ["gate"], "nothing but the gate: {config}");
+}
+
+#[test]
+fn a_list_of_paths_is_checked_line_by_line() {
+    let recorded = Recorded::new();
+    for line in
+        ["hello", "/nix/store/short-x", "../../etc/passwd", "/nix/store/0000000000000000000000000000000a-a/bin/x"]
+    {
+        let list = recorded.file("available", &format!("{OUT_A}\n{line}\n"));
+        let message = predicate::str::contains("line 2 of").and(predicate::str::contains("is no store path"));
+        recorded.nixdag("plan").arg("--available").arg(&list).assert().code(1).stdout("").stderr(message);
+    }
+    recorded
+        .nixdag("plan")
+        .args(["--available", "/nowhere"])
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("cannot read `/nowhere`"));
+}
+
+#[test]
+fn selection_and_exclusion_apply_to_recorded_evaluations() {
+    let recorded = Recorded::new();
+    let plan = recorded.json(&["--select", "packages.*.{a,b}", "--exclude", "packages.*.b"]);
+    assert_eq!(plan["skipped"][0]["reason"], "excluded");
+    assert_eq!(plan["jobs"].as_array().unwrap().len(), 1);
+    let unknown = recorded.nixdag("plan").args(["--select", "packages.x86_64-linux.bb"]).assert().code(1);
+    unknown.stderr(predicate::str::contains(
+        "no attribute `packages.x86_64-linux.bb` (did you mean `packages.x86_64-linux.b`?)",
+    ));
+    let empty = recorded.nixdag("plan").args(["--select", "checks.*.*"]).assert().code(1);
+    empty.stderr(predicate::str::contains("nothing is selected"));
+    recorded
+        .nixdag("plan")
+        .args(["--select", "packages.{a"])
+        .assert()
+        .code(1)
+        .stderr(predicate::str::contains("packages.{a"));
+}
+
+#[test]
+fn derivations_that_cannot_be_read_are_named() {
+    let recorded = Recorded::new();
+    let text = drv(OUT_B, &[A]);
+    recorded.drv(B, &text[..text.len() - 10]);
+    recorded.fails(&["-b.drv` is no derivation", "the file ends at byte"]);
+
+    recorded.drv(B, "Derive(nonsense");
+    recorded.fails(&["-b.drv` is no derivation: byte 7: expected `[`"]);
+
+    recorded.drv(B, &text);
+    fs::remove_file(recorded.path("00000000000000000000000000000001-a.drv")).unwrap();
+    recorded.fails(&["cannot read derivation", "00000000000000000000000000000001-a.drv", "No such file"]);
+
+    // Neither waited for nor taken for a file.
+    let status =
+        std::process::Command::new("mkfifo").arg(recorded.path("00000000000000000000000000000001-a.drv")).status();
+    assert!(status.unwrap().success());
+    recorded.fails(&["00000000000000000000000000000001-a.drv", "no regular file"]);
+}
+
+#[test]
+fn hostile_derivations_are_named() {
+    for (inputs, words) in [
+        ("(\"/nix/store/../../etc/passwd\",[\"out\"])", "no path in the store directory"),
+        ("(\"/other/00000000000000000000000000000001-a.drv\",[\"out\"])", "no path in the store directory"),
+        ("(\"/nix/store/00000000000000000000000000000001-a\",[\"out\"])", "is no derivation"),
+        ("(\"/nix/store/00000000000000000000000000000001-a.drv\",[\"lib\"])", "no such output"),
+    ] {
+        let recorded = Recorded::new();
+        recorded.drv(B, &drv(OUT_B, &[]).replace("],[],[],", &format!("],[{inputs}],[],")));
+        recorded.fails(&[words]);
+    }
+    let recorded = Recorded::new();
+    recorded.drv(A, &drv(OUT_A, &[B]));
+    recorded.fails(&["need each other", "-a.drv` ->", "-b.drv` ->"]);
+    recorded.drv(A, &drv(OUT_A, &[A]));
+    recorded.fails(&["need each other", "-a.drv` -> `"]);
+    recorded.drv(A, &drv("/etc/passwd", &[]));
+    recorded.fails(&["`/etc/passwd` is no path in the store directory"]);
+}
+
+#[test]
+fn roots_that_cannot_be_read_are_named() {
+    let recorded = Recorded::new();
+    for (text, words) in [
+        ("{", "cannot use"),
+        ("[1]", "entry 1 is no pair"),
+        (r#"{"a": "/etc/passwd"}"#, "`/etc/passwd` is no store path"),
+        (r#"{"a": 3}"#, "attribute `a`"),
+        (r#"{"a\"": "/nix/store/00000000000000000000000000000001-a.drv"}"#, "lacks a closing quote"),
+        ("{}", "nothing is selected"),
+    ] {
+        recorded.file("roots.json", text);
+        recorded.fails(&[words]);
+    }
+    let missing = nixdag().args(["plan", "--roots", "/nowhere/roots.json"]).assert().code(1);
+    missing.stderr(predicate::str::contains("cannot read `/nowhere/roots.json`"));
+}
+
+#[test]
+fn plans_are_not_trusted() {
+    let recorded = Recorded::new();
+    let good = recorded.json(&[]);
+    for (pointer, value, words) in [
+        ("/version", serde_json::json!(2), "version 2, this nixdag reads version 1"),
+        ("/jobs/0/id", serde_json::json!("../x"), "job id `../x`"),
+        ("/jobs/0/id", serde_json::json!("b"), "two jobs have the id `b`"),
+        ("/jobs/0/name", serde_json::json!("B"), "two jobs have the name"),
+        ("/jobs/1/requires/0", serde_json::json!("zz"), "which is no job of the plan"),
+        ("/jobs/0/requires", serde_json::json!(["b"]), "does not stand before it"),
+        ("/jobs/0/derivations/0", serde_json::json!("/etc/passwd"), "`/etc/passwd` is no store path"),
+        ("/store_dir", serde_json::json!("/nix/store/"), "store_dir"),
+        ("/estimates/lower_bound_seconds", serde_json::json!(-1), "no duration"),
+    ] {
+        let mut plan = good.clone();
+        *plan.pointer_mut(pointer).unwrap() = value;
+        let file = recorded.file("plan.json", &plan.to_string());
+        for command in ["plan", "graph", "generate"] {
+            nixdag()
+                .arg(command)
+                .arg("--plan")
+                .arg(&file)
+                .assert()
+                .code(1)
+                .stdout("")
+                .stderr(predicate::str::contains(words));
+        }
+    }
+    for text in ["", "{", "[]", "3", "null", "{\"version\": 1}"] {
+        let file = recorded.file("plan.json", text);
+        nixdag().args(["plan", "--plan"]).arg(&file).assert().code(1).stderr(predicate::str::contains("not a plan"));
+    }
+}
+
+#[test]
+fn results_are_whole_or_absent() {
+    let recorded = Recorded::new();
+    let out = recorded.path("config.yml");
+    recorded.nixdag("generate").arg("-o").arg(&out).assert().success().stdout("");
+    let first = fs::read_to_string(&out).unwrap();
+    recorded.nixdag("generate").args(["--check", "-o"]).arg(&out).assert().success().stdout("");
+
+    fs::write(&out, first.replace("version", "Version")).unwrap();
+    let check = recorded.nixdag("generate").args(["--check", "-o"]).arg(&out).assert().code(1);
+    check.stderr(predicate::str::contains("is not what the plan says"));
+    assert_ne!(fs::read_to_string(&out).unwrap(), first, "`--check` writes nothing");
+
+    // A failure leaves what was there.
+    fs::write(&out, "before").unwrap();
+    recorded.drv(A, "spoiled");
+    recorded.nixdag("generate").arg("-o").arg(&out).assert().code(1);
+    assert_eq!(fs::read_to_string(&out).unwrap(), "before");
+    let left: Vec<_> = fs::read_dir(recorded.dir.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".tmp"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    nixdag().args(["completions", "bash"]).assert().success();
+}
+
+#[test]
+fn folders_that_cannot_be_written_are_named() {
+    let recorded = Recorded::new();
+    for out in ["/nowhere/x.yml", recorded.dir.path().to_str().unwrap()] {
+        let failed = recorded.nixdag("generate").args(["-o", out]).assert().code(1);
+        failed.stderr(predicate::str::contains(format!("cannot write `{out}`")));
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let recorded = Recorded::new();
+    let script = format!(
+        "'{}' plan --roots '{}' --drv-dir '{}' --format json | true; echo ${{PIPESTATUS[0]}}",
+        assert_cmd::cargo::cargo_bin("nixdag").display(),
+        recorded.path("roots.json").display(),
+        recorded.dir.path().display()
+    );
+    Command::new("bash").args(["-c", &script]).assert().success().stdout("0\n").stderr("");
+}
+
+#[test]
+fn the_output_depends_on_neither_place_nor_environment() {
+    let (one, two) = (Recorded::new(), Recorded::new());
+    for arguments in [&["plan"][..], &["plan", "--format", "json"], &["graph"], &["generate"]] {
+        let here =
+            one.nixdag(arguments[0]).args(&arguments[1..]).env("LC_ALL", "C").env("TZ", "UTC").assert().success();
+        let there = two
+            .nixdag(arguments[0])
+            .args(&arguments[1..])
+            .env("LC_ALL", "tr_TR.UTF-8")
+            .env("TZ", "Asia/Tokyo")
+            .current_dir("/")
+            .assert()
+            .success();
+        assert_eq!(here.get_output().stdout, there.get_output().stdout);
+        let text = String::from_utf8(here.get_output().stdout.clone()).unwrap();
+        assert!(!text.contains(one.dir.path().to_str().unwrap()));
+    }
+}
+
+/// Every real `.drv` file reads the same with another reader.
+#[test]
+fn another_reader_of_derivations_agrees() {
+    let Some(shared) = std::env::var_os("NIXDAG_GRAPHS") else {
+        eprintln!("skipped: NIXDAG_GRAPHS is not set");
+        return;
+    };
+    let samples = Path::new(&shared).join("../samples/derivations");
+    let mut read = 0;
+    for entry in fs::read_dir(&samples).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "drv") {
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        let ours = nixdag::nix::derivation::Derivation::parse(&bytes).unwrap();
+        let name = ours.environment.iter().find(|(key, _)| key.is(b"name"));
+        let name = name.map_or("structured".into(), |(_, name)| String::from_utf8(name.bytes().into_owned()).unwrap());
+        let theirs = nix_derivation::Derivation::from_aterm_bytes(&bytes, &name).unwrap();
+        let text = |text: nixdag::nix::derivation::Text| String::from_utf8(text.bytes().into_owned()).unwrap();
+        let outputs: Vec<String> = ours.outputs.iter().map(|output| text(output.name)).collect();
+        assert_eq!(outputs, theirs.outputs().keys().cloned().collect::<Vec<_>>(), "{}", path.display());
+        let inputs: Vec<String> = ours.inputs.iter().map(|input| text(input.path)).collect();
+        let expected: Vec<String> = theirs.input_derivations().keys().map(|path| path.to_absolute_path()).collect();
+        assert_eq!(inputs, expected, "{}", path.display());
+        let sources: Vec<String> = ours.sources.iter().map(|source| text(*source)).collect();
+        let expected: Vec<String> = theirs.input_sources().iter().map(|path| path.to_absolute_path()).collect();
+        assert_eq!(sources, expected, "{}", path.display());
+        assert_eq!(ours.is_fixed_output(), theirs.is_fixed_output().unwrap(), "{}", path.display());
+        let floating = theirs.resolved_outputs().unwrap().values().any(|output| output.path.is_none());
+        assert_eq!(ours.outputs.iter().any(|output| output.path.is_empty()), floating, "{}", path.display());
+        read += 1;
+    }
+    assert!(read > 10, "samples are missing");
+}

@@ -1,0 +1,264 @@
+//! `nixdag.yml`: where it is found, what it says against flags, the message for each mistake, and files that mean harm.
+
+use std::fs;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A recorded evaluation of two derivations without inputs, in a folder of its own.
+struct Project(TempDir);
+
+impl Project {
+    fn new() -> Self {
+        let project = Self(TempDir::new().unwrap());
+        let mut roots = Vec::new();
+        for name in ["a", "b"] {
+            let hash = format!("{}{name}", "0".repeat(31));
+            let drv = format!(
+                "Derive([(\"out\",\"/nix/store/{hash}-{name}\",\"\",\"\")],[],[],\"x86_64-linux\",\"/bin/sh\",[],[])"
+            );
+            project.file(&format!("{hash}-{name}.drv"), &drv);
+            roots.push(format!("\"packages.x86_64-linux.{name}\": \"/nix/store/{hash}-{name}.drv\""));
+        }
+        project.file("roots.json", &format!("{{{}}}", roots.join(",")));
+        project
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn settings(self, text: &str) -> Self {
+        self.file("nixdag.yml", text);
+        self
+    }
+
+    /// `nixdag COMMAND` in the folder.
+    fn nixdag(&self, command: &str) -> Command {
+        let mut nixdag = Command::cargo_bin("nixdag").unwrap();
+        nixdag.current_dir(self.0.path()).args([command, "--roots", "roots.json", "--drv-dir", "."]);
+        nixdag
+    }
+
+    fn plan(&self, arguments: &[&str]) -> Value {
+        let output = self.nixdag("plan").args(["--format", "json"]).args(arguments).assert().success();
+        serde_json::from_slice(&output.get_output().stdout).unwrap()
+    }
+
+    /// Ids of the jobs.
+    fn jobs(&self, arguments: &[&str]) -> Vec<String> {
+        let plan = self.plan(arguments);
+        plan["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn generate(&self, arguments: &[&str]) -> String {
+        let output = self.nixdag("generate").args(arguments).assert().success();
+        String::from_utf8(output.get_output().stdout.clone()).unwrap()
+    }
+}
+
+/// Planning with this file fails with exit code 1 and a message with these words.
+#[track_caller]
+fn refused(text: &str, words: &[&str]) {
+    let project = Project::new().settings(text);
+    let mut assert = project.nixdag("plan").assert().code(1).stdout("");
+    for word in words {
+        assert = assert.stderr(predicate::str::contains(*word));
+    }
+}
+
+#[test]
+fn the_file_stands_in_the_folder_or_in_dot_circleci_or_where_the_flag_says() {
+    let one = "select: [\"*.*.a\"]\n";
+    let two = "select: [\"*.*.b\"]\n";
+    let project = Project::new();
+    assert_eq!(project.jobs(&[]), ["a", "b"]);
+    project.file(".circleci/nixdag.yml", one);
+    assert_eq!(project.jobs(&[]), ["a"]);
+    project.file("nixdag.yml", two);
+    assert_eq!(project.jobs(&[]), ["b"]);
+    project.file("elsewhere/other.yml", one);
+    assert_eq!(project.jobs(&["--settings", "elsewhere/other.yml"]), ["a"]);
+    let missing = project.nixdag("plan").args(["--settings", "nowhere.yml"]).assert().code(1);
+    missing.stderr(predicate::str::contains("cannot read the settings `nowhere.yml`"));
+    for nothing in ["", "# nothing\n", "---\n", "{}"] {
+        assert_eq!(Project::new().settings(nothing).jobs(&[]), ["a", "b"]);
+    }
+}
+
+#[test]
+fn flags_win_over_the_file() {
+    let project = Project::new().settings("select: [\"*.*.a\"]\nconcurrency: 1\n");
+    assert_eq!(project.jobs(&[]), ["a"]);
+    assert_eq!(project.jobs(&["--select", "*.*.b"]), ["b"]);
+    let wall = |arguments: &[&str]| project.plan(arguments)["estimates"]["plan"]["makespan_seconds"].as_u64().unwrap();
+    let both = ["--select", "*.*.*"];
+    assert!(wall(&both) > wall(&[&both[..], &["--concurrency", "2"]].concat()));
+    // The default of a flag, given: that is said, too.
+    assert_eq!(
+        wall(&[&both[..], &["--concurrency", "80"]].concat()),
+        wall(&[&both[..], &["--concurrency", "2"]].concat())
+    );
+
+    let project = Project::new().settings("exclude: [\"*.*.a\"]\n");
+    assert_eq!(project.jobs(&[]), ["b"]);
+    assert_eq!(project.jobs(&["--exclude", "*.*.b"]), ["a"]);
+}
+
+#[test]
+fn flags_change_the_machines_that_jobs_run_on() {
+    let project = Project::new();
+    let flags = ["--resource-class", "xlarge", "--image", "x86_64-linux=me/nix:1"];
+    let plan = project.plan(&flags);
+    let job = &plan["jobs"][0];
+    assert_eq!(
+        (&job["executor"], &job["image"], &job["resource_class"]),
+        (&"docker".into(), &"me/nix:1".into(), &"xlarge".into())
+    );
+    let config: Value = serde_yaml::from_str(&project.generate(&flags)).unwrap();
+    let executor = &config["executors"]["docker"];
+    assert_eq!(executor["resource_class"], "xlarge");
+    assert_eq!(executor["docker"][0]["image"], "me/nix:1");
+    let unknown = project.nixdag("plan").args(["--resource-class", "docker=huge"]).assert().success();
+    unknown.stderr(predicate::str::contains("warning: resource class `huge` is none that nixdag knows"));
+}
+
+#[test]
+fn what_generate_is_told_is_the_same_from_flags_and_file() {
+    let plain = Project::new();
+    let said = |text: &str, arguments: &[&str]| {
+        let project = Project::new().settings(text);
+        project.generate(&[&["--bundle", "bundle"], arguments].concat())
+    };
+    let flags = |arguments: &[&str]| plain.generate(&[&["--bundle", "bundle"], arguments].concat());
+    let url = "s3://bucket?x=$(id)";
+    assert_eq!(said("cache: s3://bucket?x=$(id)", &[]), flags(&["--cache", url]));
+    assert_eq!(said("handoff: cache", &["--cache", url]), flags(&["--cache", url]));
+    assert_eq!(said("handoff: cache\ncache: x", &["--handoff", "workspace"]), flags(&[]));
+    assert_eq!(said("handoff: workspace", &["--cache", url]), flags(&["--cache", url]));
+    assert_eq!(said("cache: file:///x", &["--handoff", "cache"]), flags(&["--cache", "file:///x"]));
+    assert_eq!(said("reuse: off", &[]), flags(&["--reuse", "off"]));
+    assert_eq!(said("reuse: off", &["--reuse", "branch"]), flags(&[]));
+    assert_eq!(said("default_branch: main", &[]), flags(&["--default-branch", "main"]));
+    assert_eq!(said("default_branch: x", &["--default-branch", "main"]), flags(&["--default-branch", "main"]));
+    assert_ne!(flags(&[]), flags(&["--reuse", "off"]));
+    for (text, words) in [
+        ("handoff: cache", "`handoff: cache` in nixdag.yml needs `cache`"),
+        ("handoff: workspace\ncache: x", "`cache` in nixdag.yml requires `handoff: cache`"),
+        ("default_branch: a..b", "cannot be the default branch"),
+    ] {
+        let failed = Project::new().settings(text).nixdag("generate").assert().code(1).stdout("");
+        failed.stderr(predicate::str::contains(words));
+    }
+}
+
+#[test]
+fn what_generate_refuses_about_the_hand_off_the_other_planning_commands_refuse_too() {
+    for (text, words) in [
+        ("handoff: cache", "`handoff: cache` in nixdag.yml needs `cache`"),
+        ("handoff: workspace\ncache: s3://x", "`cache` in nixdag.yml requires `handoff: cache`"),
+        ("cache: cachix:x", "jobs fetch from a store"),
+    ] {
+        for command in ["generate", "plan", "graph"] {
+            let failed = Project::new().settings(text).nixdag(command).assert().code(1).stdout("");
+            failed.stderr(predicate::str::contains(words));
+        }
+    }
+    // What a hand-off through a cache costs can be asked before there is one.
+    Project::new().nixdag("plan").args(["--handoff", "cache"]).assert().success();
+}
+
+#[test]
+fn unknown_keys_name_the_nearest_one_and_the_place() {
+    refused("selct: [a]", &["nixdag.yml`: unknown key `selct` (did you mean `select`?) at line 1 column 1"]);
+    refused("reuse: off\nzzzzzz: 1", &["unknown key `zzzzzz` (known: `select`, `exclude`", "line 2 column 1"]);
+    refused("final:\n  - name: x\n    runs: y", &["unknown key `runs` (did you mean `run`?) at line 3 column 5"]);
+    refused("reuse: off\nreuse: off", &["the key `reuse` stands there twice at line 2 column 1"]);
+    refused("<<: {reuse: off}", &["unknown key `<<`"]);
+    refused("? {a: b}\n: c", &["a mapping, expected one of the keys `select`"]);
+}
+
+#[test]
+fn wrong_types_and_values_say_what_was_expected_and_where() {
+    refused("3", &["expected a mapping of settings"]);
+    refused(
+        "select: a",
+        &["select: invalid type: string \"a\", expected a list of attribute patterns at line 1 column 9"],
+    );
+    refused("exclude: [[a]]", &["expected a pattern of attributes such as `packages.*.*`"]);
+    refused("select: ['packages.{']", &["character 10: `{` is never closed", "line 1 column 10"]);
+    refused("concurrency: 0", &["expected a whole number from 1 on at line 1 column 14"]);
+    refused("concurrency: 99999999999", &["expected a whole number from 1 on"]);
+    refused("concurrency: many", &["string \"many\", expected a whole number from 1 on"]);
+    refused("handoff: workspce", &["unknown value `workspce` (did you mean `workspace`?) at line 1 column 10"]);
+    refused("reuse: sometimes", &["unknown value `sometimes` (known: `branch`, `signed`, `off`)"]);
+    refused("systems: x86_64-linux", &["`x86_64-linux`, expected a list of systems, or `all`"]);
+    refused("systems: []", &["the list of systems is empty"]);
+    refused("default_branch: [main]", &["expected a string"]);
+    refused("final: {}", &["expected a list of final jobs at line 1 column 8"]);
+    refused("final: [x]", &["expected a mapping with `name` and `run` or `build`"]);
+    refused("final:\n- {name: a, run: x, checkout: 1}", &["expected a boolean"]);
+    refused(
+        "final:\n- {name: a, run: x, environment: {X: 1.50}}",
+        &["environment.X", "expected a string, in quotes", "line 2"],
+    );
+}
+
+#[test]
+fn final_jobs_that_make_no_sense_are_refused_by_name() {
+    refused("final:\n- run: x", &["final job 1 has no `name`"]);
+    refused("final:\n- {name: a}", &["final job `a`: it has neither `run` (a command) nor `build`"]);
+    refused("final:\n- {name: a, run: x, build: y}", &["final job `a`: it has both `run` and `build`"]);
+    refused("final:\n- {name: a, run: ' '}", &["its command is empty"]);
+    refused("final:\n- {name: a, run: \"x\\0\"}", &["its command holds a NUL"]);
+    refused("final:\n- {name: a, build: y, restore: [x]}", &["`restore` goes with `run`"]);
+    refused("final:\n- {name: a, build: []}", &["the list is empty, expected a pattern of attributes"]);
+    refused("final:\n- {name: GATE, run: x}", &["it cannot be named `GATE`"]);
+    refused("final:\n- {name: '', run: x}", &["its name is empty"]);
+    refused("final:\n- {name: \"a\\e[31m\", run: x}", &["control characters", "a\\u{1b}[31m"]);
+    refused("final:\n- {name: a, run: x}\n- {name: A, run: x}", &["two final jobs have the name `A`"]);
+    refused("final:\n- {name: a, run: x, environment: {A-B: c}}", &["`A-B` cannot be a variable"]);
+    refused("final:\n- {name: a, run: x, environment: {NIXDAG_A: c}}", &["`NIXDAG_A` begins with `NIXDAG_`"]);
+    refused("final:\n- {name: a, run: x, executor: dokcer}", &["no executor `dokcer` (did you mean `docker`?)"]);
+}
+
+#[test]
+fn files_that_mean_harm_end_in_a_message() {
+    let bomb: String =
+        (1..40).map(|n| format!("  - &l{n} [*l{0}, *l{0}, *l{0}, *l{0}, *l{0}, *l{0}, *l{0}]\n", n - 1)).collect();
+    let hostile = [
+        format!("select:\n  - &l0 [x]\n{bomb}"),
+        format!("final: &a\n  - name: x\n    run: y\n    environment: &b {{ A: *b }}\n{bomb}"),
+        "select: &a [*a]".to_owned(),
+        format!("select: {}", "[".repeat(100_000)),
+        format!("select: {}{}", "[".repeat(250), "]".repeat(250)),
+        format!("select:\n  {}", "- ".repeat(60_000)),
+        format!("final:\n  - {}", "? ".repeat(60_000)),
+        format!("select: {}", "{a: ".repeat(30_000)),
+        "select: [packages.".to_owned() + &"{a,b}".repeat(2_000) + "]",
+        "a".repeat(1_000_000),
+        "\u{feff}\u{0}".to_owned(),
+        "\t".to_owned(),
+        "select: !!binary x".to_owned(),
+        "--- {}\n--- {}".to_owned(),
+        "select: \"\\uD800\"".to_owned(),
+        "%YAML 9.9\n---\n{}".to_owned(),
+    ];
+    for text in &hostile {
+        let project = Project::new().settings(text);
+        let start: String = text.chars().take(60).collect();
+        let output = project.nixdag("plan").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{start:?}: {said}");
+        assert!(said.contains("cannot use the settings `nixdag.yml`") && said.len() < 2000, "{start:?}: {said}");
+    }
+    let project = Project::new();
+    fs::write(project.0.path().join("nixdag.yml"), b"select: [\xff]").unwrap();
+    project.nixdag("plan").assert().code(1).stderr(predicate::str::contains("it is not UTF-8"));
+}
