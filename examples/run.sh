@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# Shows what nixdag does: installs Nix if it is missing (Debian or Ubuntu), builds nixdag, runs it on examples/hermetic.
-# Wants Rust, and root or sudo where Nix is missing. Writes to target/ and /tmp/nixdag.
+# Shows what nixdag does: installs Nix and a C compiler if they are missing (Debian or Ubuntu), builds nixdag, runs it on examples/hermetic.
+# Wants Rust, and root or sudo where they are missing. Writes to target/ and /tmp/nixdag.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-if ! command -v nix >/dev/null; then
-    echo "== installing Nix from Debian's packages"
+missing=()
+command -v nix >/dev/null || missing+=(nix-bin)
+# Rust links with a C compiler, and some libraries have parts in C.
+command -v cc >/dev/null || missing+=(gcc)
+[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+if [ "${#missing[@]}" -gt 0 ]; then
+    echo "== installing Debian's packages ${missing[*]}"
     as_root apt-get update -q >/dev/null
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends nix-bin >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
 fi
 if [ ! -w /nix ] && [ ! -S /nix/var/nix/daemon-socket/socket ]; then
     # Debian's package leaves the store to root; without a daemon it has to belong to whoever uses it.

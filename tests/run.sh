@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need (Debian or Ubuntu) and runs all of them. Wants Rust, and root or sudo for missing packages.
-# Arguments go to the test runner, e.g. `tests/run.sh contract`.
+# Arguments go to the test runner, e.g. `tests/run.sh contract`. The runner's summary comes last.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -8,11 +8,12 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # Command and the package that has it.
 needs=(nix:nix-bin gcc:gcc ruby:ruby zstd:zstd git:git jq:jq unshare:util-linux shellcheck:shellcheck openssl:openssl ssh-keygen:openssh-client
-    bats:bats yamllint:yamllint curl:curl wget:wget xz:xz-utils dash:dash sudo:sudo)
+    bats:bats yamllint:yamllint curl:curl wget:wget xz:xz-utils dash:dash sudo:sudo pgrep:procps)
 missing=()
 for need in "${needs[@]}"; do
     command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
+[ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
 /usr/bin/python3 -c 'import venv, ensurepip, yaml' 2>/dev/null || missing+=(python3 python3-venv python3-yaml)
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "== installing ${missing[*]}"
@@ -49,8 +50,37 @@ echo "== cargo fmt"
 cargo fmt --check
 echo "== cargo clippy"
 cargo clippy --quiet --locked --all-targets -- -D warnings
+
+# How many tests are ignored and why; those on real graphs only where there are none.
+left_out() {
+    local here=${NIXDAG_GRAPHS:+NIXDAG_GRAPHS}
+    : "${here:=^$}"
+    git grep -hoE '^ *#\[ignore = ".*"' -- src tests | sed "s/.*= \"//; s/\"\$//; /$here/d" |
+        sort | uniq -c | sed -E 's/^ *([0-9]+) /== \1 tests left out: each /'
+    if [ -z "${NIXDAG_NIX_VERSIONS:-}" ]; then
+        echo "== tests that run with every version of Nix had $(nix --version) alone: NIXDAG_NIX_VERSIONS names no folder with more"
+    fi
+}
+
 echo "== tests"
 if cargo nextest --version >/dev/null 2>&1; then
-    exec cargo nextest run --locked --no-fail-fast "$@"
+    ignored=()
+    [ -z "${NIXDAG_GRAPHS:-}" ] || ignored=(--run-ignored all)
+    folder=${CARGO_TARGET_DIR:-target}/nextest
+    report=$folder/default/junit.xml
+    mkdir -p "$folder"
+    rm -f "$report"
+    status=0
+    cargo nextest run --locked --no-fail-fast "${ignored[@]}" "$@" 2>&1 | tee "$folder/log" || status=$?
+    if [ -e "$report" ]; then
+        echo "== the ten slowest tests, in seconds"
+        sed -nE 's/.*<testcase name="([^"]*)" classname="([^"]*)".* time="([^"]*)".*/\3 \2 \1/p' "$report" | sort -rn | awk 'NR <= 10'
+    fi
+    left_out
+    sed -n '/^ *Summary \[/,$p' "$folder/log"
+    exit "$status"
 fi
-exec cargo test --locked --no-fail-fast "$@"
+left_out
+ignored=()
+[ -z "${NIXDAG_GRAPHS:-}" ] || ignored=(-- --include-ignored --skip release::the_file_for --skip no_shape_takes_more_than_its_steps)
+exec cargo test --locked --no-fail-fast "$@" "${ignored[@]}"

@@ -619,13 +619,10 @@ fn tls_is_checked_against_the_machines_certificates() {
     let world = World::new();
     let dir = world.dir.path();
     let openssl = |arguments: &str| {
-        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(dir).output().unwrap();
+        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(dir).output();
+        let output = output.expect("`openssl` is missing: `tests/run.sh` installs it");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
-    if Command::new("openssl").arg("version").output().is_err() {
-        eprintln!("skipped: no openssl");
-        return;
-    }
     openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-ca");
     openssl("req -newkey rsa:2048 -nodes -keyout key.pem -out request.pem -subj /CN=localhost");
     fs::write(dir.join("names"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();

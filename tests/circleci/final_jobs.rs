@@ -2,7 +2,6 @@
 //!
 //! `NIXDAG_GOLDEN=write cargo test --test circleci final_jobs` writes the recorded configuration anew.
 
-#[allow(dead_code, reason = "each test file uses its part")]
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -160,6 +160,16 @@ fn run_again(nix: &FreshNix, name: &str) -> Option<String> {
     text.lines().find_map(|line| line.strip_prefix(RESULT)).map(str::to_owned)
 }
 
+/// Derivations of each kind that Nix writes, by real Nix, with their `roots.json`.
+pub fn derivations() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/derivations")
+}
+
+/// The folder with real graphs. Tests of them are ignored unless asked for, which `tests/run.sh` does where it has them.
+pub fn graphs() -> PathBuf {
+    std::env::var_os("NIXDAG_GRAPHS").expect("NIXDAG_GRAPHS names a folder with real graphs").into()
+}
+
 /// Both streams of a finished process, for an assertion's message.
 pub fn shown(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
