@@ -211,8 +211,12 @@ pub struct BuildArgs {
     #[arg(long, value_enum, default_value_t = OnMissing::Build, help_heading = "Hand-off")]
     pub on_missing: OnMissing,
 
-    /// What an earlier run left in the job's folder of the workspace counts only with a signature by a trusted key
-    #[arg(long, requires_all = ["workspace", "signing_public_key"], help_heading = "Hand-off")]
+    /// Folder that the CI keeps from pipeline to pipeline: what an earlier run of the job left there is taken, and what later ones may take
+    /// is left in `DIR/complete`, or after a failure in `DIR/partial`
+    #[arg(long, value_name = "DIR", requires = "workspace", help_heading = "Hand-off")]
+    pub reuse: Option<PathBuf>,
+    /// Of what is in the folder of `--reuse`, only what a trusted key has signed counts
+    #[arg(long, requires_all = ["reuse", "signing_public_key"], help_heading = "Hand-off")]
     pub signed_reuse: bool,
     #[command(flatten)]
     pub signing: SigningArgs,

@@ -6,6 +6,7 @@ pub mod builder_log;
 pub mod credentials;
 pub mod destination;
 pub mod guard;
+pub mod hand_offs;
 pub mod interrupt;
 pub mod junit;
 pub mod outcome;
@@ -24,6 +25,7 @@ use std::time::{Instant, SystemTime};
 
 use crate::choice::choice;
 use crate::handoff::bundle::Bundle;
+use crate::handoff::reuse::ReuseFolder;
 use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::plan::{Job, JobIndex, Plan};
 use push::Pushes;
@@ -53,7 +55,7 @@ pub enum Derivations {
 /// How results travel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HandOff {
-    /// Each job writes a folder, `<workspace>/<job id>`.
+    /// Each job writes a folder, `<workspace>/<job id>`, and reads those of its inputs.
     Workspace(PathBuf),
     /// Each job copies its results to this store, see [`push::Pushes::hand_off`], and later ones fetch them from there.
     Cache(String),
@@ -66,8 +68,6 @@ pub enum HandOff {
 pub struct Signing {
     /// Whose signatures count.
     pub trusted: PublicKeys,
-    /// What an earlier run of the job left in its folder counts only where one of the trusted keys has signed it.
-    pub signed_reuse: bool,
     /// Signs what the job leaves for later ones; it is one of the trusted keys.
     pub secret: Option<SecretKey>,
 }
@@ -83,6 +83,8 @@ pub struct Request {
     pub derivations: Derivations,
     /// How results travel.
     pub hand_off: HandOff,
+    /// What an earlier run of the job left, and where this one leaves its results for later ones; goes with a workspace.
+    pub reuse: Option<ReuseFolder>,
     /// Where logs of failed builds go: into its folder `logs`.
     pub results: Option<PathBuf>,
     /// Where links to what a final job's command finds go.
@@ -127,9 +129,7 @@ pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
     if let Err(error) = stages::run(request, &mut record, say) {
         record.errors.push(format!("{error:#}"));
     }
-    if !record.errors.is_empty() || record.derivations.iter().any(|drv| !drv.outcome.is_good()) {
-        record.verdict = Verdict::Failure;
-    }
+    record.verdict = record.judge();
     record.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     record
 }

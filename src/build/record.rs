@@ -24,7 +24,7 @@ pub const REPORT: &str = "report.json";
 
 const VERDICT: &str = "verdict";
 
-/// Is there where the hand-off holds signatures that the CI's cache does not have yet.
+/// Is there where what is left for later runs holds signatures that the CI's cache does not have yet.
 pub const TO_SAVE: &str = "to-save";
 
 /// Longest record that is read, in bytes.
@@ -154,7 +154,7 @@ pub struct Missing {
 pub struct HandedOff {
     /// Store paths.
     pub paths: u64,
-    /// Of these, paths that an earlier run of the same job had handed off.
+    /// Of these, paths that an earlier run of the same job had left.
     pub kept: u64,
     /// Paths that this run has signed: what there is to save for later pipelines.
     #[serde(default)]
@@ -240,6 +240,12 @@ struct Timing<'a> {
 }
 
 impl Record {
+    /// The verdict on what is in the record so far.
+    pub fn judge(&self) -> Verdict {
+        let is_good = self.errors.is_empty() && self.derivations.iter().all(|drv| drv.outcome.is_good());
+        if is_good { Verdict::Success } else { Verdict::Failure }
+    }
+
     /// Reads a record back.
     pub fn read(path: &Path) -> Result<Record> {
         use std::io::Read;

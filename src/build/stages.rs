@@ -2,25 +2,26 @@
 //! an earlier run of the same job left, let the [`Guard`] bring in what others built, build, hand off.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 
 use super::guard::{self, Deliverers, Guard};
 use super::outcome::Results;
 use super::progress::Tracker;
 use super::push::Pusher;
 use super::realise::realise;
-use super::record::{HandedOff, Outcome, Pushed, Record, Role};
-use super::{Derivations, HandOff, OnMissing, Request, credentials, outcome, push, realisation, restore, trust};
+use super::record::{HandedOff, Outcome, Pushed, Record, Role, Verdict};
+use super::{
+    Derivations, HandOff, OnMissing, Request, credentials, hand_offs, outcome, push, realisation, restore, trust,
+};
 use crate::delivery::OnPushFailure;
 use crate::graph::{DrvId, Graph};
-use crate::handoff::merge::{self, HandOffs, Source};
-use crate::handoff::{partial_cache, path_archive, signed};
+use crate::handoff::merge::{self, HandOffs, Origin};
+use crate::handoff::reuse::ReuseFolder;
+use crate::handoff::{partial_cache, path_archive};
 use crate::nix::signature::PublicKey;
 use crate::nix::store::{self, Store};
 
@@ -28,8 +29,8 @@ use crate::nix::store::{self, Store};
 pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
     let job = request.job();
     let here: Vec<&str> = job.derivations.iter().chain(&job.co_located).map(|path| &**path).collect();
-    record.damaged = adopt_earlier_results(request, say)?;
-    let mut hand_offs = read_hand_offs(request)?;
+    record.damaged = hand_offs::adopt_earlier_results(request, say)?;
+    let mut hand_offs = hand_offs::read(request)?;
     let deliverers = Deliverers::new(&request.plan, job);
     let final_job = request.plan.final_job(request.job);
     let mut roots = here.clone();
@@ -47,7 +48,7 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
     damaged.iter().for_each(|problem| say(problem));
     record.damaged.extend(damaged);
     // Kept until the end: Nix reads from it.
-    let (store, _merged) = link(store, &hand_offs, &request.plan.store_dir)?;
+    let (store, _merged) = hand_offs::link(store, &hand_offs, &request.plan.store_dir)?;
 
     if let Some(final_job) = final_job.filter(|job| !job.restore.is_empty()) {
         say(&format!("restoring {} paths", final_job.outputs().count()));
@@ -79,32 +80,10 @@ pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) ->
     let pushed = pusher.finish(&results.paths, &work.built(record, &results), &mut tracker);
     record.handed_off = work.hand_off(&store, &results, pushed.hand_off.as_ref(), &mut tracker)?;
     report_pushes(pushed, request, record);
-    guard::check(&record.missing, request.on_missing)
-}
-
-/// Where results are signed, the job's own folder comes from the CI's cache, which any branch can write: gives what was thrown out.
-fn adopt_earlier_results(request: &Request, say: &mut dyn FnMut(&str)) -> Result<Vec<String>> {
-    let HandOff::Workspace(workspace) = &request.hand_off else { return Ok(Vec::new()) };
-    if !request.signing.signed_reuse {
-        return Ok(Vec::new());
-    }
-    let adopted = signed::adopt(&workspace.join(&request.job().id), &request.signing.trusted)?;
-    adopted.refused.iter().for_each(|problem| say(&format!("warning: {problem}")));
-    if adopted.paths > 0 {
-        say(&format!("{} paths of an earlier pipeline are signed by a trusted key", adopted.paths));
-    }
-    Ok(adopted.refused)
-}
-
-/// The hand-offs that count for a job: its own earlier one first, then those of its inputs in the order of their ids.
-fn read_hand_offs(request: &Request) -> Result<HandOffs> {
-    let HandOff::Workspace(workspace) = &request.hand_off else { return HandOffs::read(Vec::new()) };
-    let own = request.job();
-    partial_cache::prepare(&workspace.join(&own.id), &request.plan.store_dir)?;
-    let mut ids: Vec<&str> = own.inputs.iter().map(|input| request.plan.job(*input).id.as_str()).collect();
-    ids.sort_unstable();
-    ids.insert(0, &own.id);
-    HandOffs::read(ids.into_iter().map(|id| Source { job: id.to_owned(), dir: workspace.join(id) }).collect())
+    let delivered = guard::check(&record.missing, request.on_missing);
+    let verdict = if delivered.is_ok() { record.judge() } else { Verdict::Failure };
+    hand_offs::leave(request, verdict, &mut |line| tracker.say(line, SystemTime::now()));
+    delivered
 }
 
 /// A store that has the job's derivations, and in which this user may do what the job needs.
@@ -188,28 +167,6 @@ fn fetch_sources(store: &Store, paths: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Makes the hand-offs a substituter of the store, as long as the folder lives.
-fn link(store: Store, hand_offs: &HandOffs, store_dir: &str) -> Result<(Store, Option<TempDir>)> {
-    if hand_offs.is_empty() {
-        return Ok((store, None));
-    }
-    let make = |parent: &Path| -> Result<(TempDir, String)> {
-        // A daemon is another user.
-        let permissions = fs::Permissions::from_mode(0o755);
-        let merged = tempfile::Builder::new()
-            .prefix("nixdag-substituter-")
-            .permissions(permissions)
-            .tempdir_in(parent)
-            .with_context(|| format!("cannot make a folder in `{}`", parent.display()))?;
-        let url = merge::substituter(&merged.path().join("cache"))
-            .with_context(|| format!("Nix cannot read a cache in `{}`: its path is unusual", parent.display()))?;
-        Ok((merged, url))
-    };
-    let (merged, url) = make(&std::env::temp_dir()).or_else(|_| make(Path::new("/tmp")))?;
-    hand_offs.link(&merged.path().join("cache"), store_dir)?;
-    Ok((store.with_option("extra-substituters", &url), Some(merged)))
-}
-
 /// What a job has to do, and what of it was done before.
 struct Work<'a> {
     request: &'a Request,
@@ -239,7 +196,7 @@ impl<'a> Work<'a> {
         Ok(invalid(store, &outputs)?.into_iter().collect())
     }
 
-    /// Derivations that need not be built: all their outputs are valid, or in a hand-off that an earlier run of this job left.
+    /// Derivations that need not be built: all their outputs are valid, or an earlier run of this job left them.
     fn reusable(&self, hand_offs: &mut HandOffs) -> BTreeSet<DrvId> {
         hand_offs.verify(self.absent.iter().map(String::as_str));
         self.set
@@ -374,7 +331,7 @@ impl<'a> Work<'a> {
         if self.request.hand_off == HandOff::None {
             return Ok(Results::default());
         }
-        outcome::results(store, self.graph, &record.derivations, hand_offs.paths_of(&self.request.job().id))
+        outcome::results(store, self.graph, &record.derivations, hand_offs.paths_of(&Origin::EarlierRun))
     }
 
     /// The outputs of everything that was built here.
@@ -410,7 +367,8 @@ impl<'a> Work<'a> {
                 let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
                 tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), SystemTime::now());
                 let dir = workspace.join(&self.request.job().id);
-                let written = partial_cache::write(&dir, &infos, self.request.signing.secret.as_ref())?;
+                let earlier = self.request.reuse.iter().flat_map(ReuseFolder::caches).collect::<Vec<_>>();
+                let written = partial_cache::write(&dir, &infos, &earlier, self.request.signing.secret.as_ref())?;
                 realisation::write(&dir, &results.realisations)?;
                 Ok(written.into())
             }

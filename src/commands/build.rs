@@ -14,6 +14,7 @@ use crate::cli::BuildArgs;
 use crate::delivery::destination::Destination;
 use crate::delivery::{self, HandOffKind};
 use crate::handoff::bundle::Bundle;
+use crate::handoff::reuse::ReuseFolder;
 use crate::nearest::meant_or_known;
 use crate::nix::hash::Sha256;
 use crate::nix::signature::SecretKey;
@@ -99,11 +100,18 @@ fn request(args: &BuildArgs) -> Result<Request> {
         ("max-silent-time", args.max_silent_time.map(|number| number.to_string())),
     ];
     options.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    let reuse = args.reuse.as_deref().map(|dir| -> Result<ReuseFolder> {
+        Ok(ReuseFolder {
+            dir: std::path::absolute(dir)?,
+            signed_by: args.signed_reuse.then(|| signing.trusted.clone()),
+        })
+    });
     Ok(Request {
         job: find_job(&plan, id)?,
         plan,
         derivations,
         hand_off,
+        reuse: reuse.transpose()?,
         results: args.results.clone(),
         restore: args.restore.clone(),
         on_missing: args.on_missing,
@@ -130,7 +138,7 @@ fn signing(args: &BuildArgs, secret: Option<&Secret>, named: &delivery::Signing)
         Some(_) => {}
     }
     let secret = key.filter(|key| args.signed_reuse && is_trusted(key));
-    Ok(Signing { trusted, signed_reuse: args.signed_reuse, secret })
+    Ok(Signing { trusted, secret })
 }
 
 /// Where the job pushes, its secrets taken out of the environment. Says so where nothing will be pushed.

@@ -1,6 +1,7 @@
-//! Merges the hand-offs of a job's ancestors into one partial binary cache that Nix reads as a substituter.
+//! Merges the hand-offs of a job's ancestors, and what an earlier run of the job left, into one partial binary cache that Nix reads as
+//! a substituter.
 //!
-//! In: a folder a job, in the order of their ids. Out: one folder of symlinks, a narinfo always with its own NAR, the first
+//! In: their folders, best first. Out: one folder of symlinks, a narinfo always with its own NAR, the first
 //! whole copy of a path winning, and a list of what is damaged. A damaged copy counts as absent: Nix would stop at it.
 //! Symlinks, since files of another owner cannot be hard-linked.
 
@@ -15,20 +16,29 @@ use anyhow::{Context, Result};
 use super::partial_cache;
 use crate::nix::narinfo::NarInfo;
 
-/// The hand-off of one job.
+/// Who has left a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The job of this id, in this pipeline.
+    Job(String),
+    /// An earlier run of the job that reads it.
+    EarlierRun,
+}
+
+/// One folder.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The job's id.
-    pub job: String,
-    /// Its folder, which need not exist: a job may have nothing to hand off.
+    /// Who has left it.
+    pub origin: Origin,
+    /// The folder, which need not exist: a job may have nothing to hand off.
     pub dir: PathBuf,
 }
 
 /// A file that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged {
-    /// The job that handed it off.
-    pub job: String,
+    /// Who has left it.
+    pub origin: Origin,
     /// What is wrong, the file named.
     pub problem: String,
 }
@@ -36,7 +46,10 @@ pub struct Damaged {
 impl Damaged {
     /// One line for people.
     pub fn text(&self) -> String {
-        format!("hand-off of job `{}`: {}", self.job, self.problem)
+        match &self.origin {
+            Origin::Job(job) => format!("hand-off of job `{job}`: {}", self.problem),
+            Origin::EarlierRun => format!("result of an earlier pipeline, not used: {}", self.problem),
+        }
     }
 }
 
@@ -47,7 +60,7 @@ struct Copy {
     info: NarInfo,
 }
 
-/// All hand-offs of a job's ancestors, read but not yet linked.
+/// All folders that a job takes from, read but not yet linked.
 #[derive(Clone, Debug)]
 pub struct HandOffs {
     sources: Vec<Source>,
@@ -67,7 +80,9 @@ impl HandOffs {
                     .and_then(|info| partial_cache::verify_size(&source.dir, &info).map(|_| info));
                 match checked {
                     Ok(info) => copies.entry(info.store_path.clone()).or_default().push(Copy { source: index, info }),
-                    Err(error) => damaged.push(Damaged { job: source.job.clone(), problem: format!("{error:#}") }),
+                    Err(error) => {
+                        damaged.push(Damaged { origin: source.origin.clone(), problem: format!("{error:#}") })
+                    }
                 }
             }
         }
@@ -95,7 +110,7 @@ impl HandOffs {
                         while let Some(first) = copies.first() {
                             let source = &sources[first.source];
                             let Err(error) = partial_cache::verify(&source.dir, &first.info) else { break };
-                            found.push(Damaged { job: source.job.clone(), problem: format!("{error:#}") });
+                            found.push(Damaged { origin: source.origin.clone(), problem: format!("{error:#}") });
                             copies.remove(0);
                         }
                     }
@@ -131,14 +146,11 @@ impl HandOffs {
         self.copies.get(path).and_then(|copies| copies.first()).map(|copy| &copy.info)
     }
 
-    /// The job whose copy of a store path is used.
-    fn job_of(&self, path: &str) -> Option<&str> {
-        self.copies.get(path).and_then(|copies| copies.first()).map(|copy| self.sources[copy.source].job.as_str())
-    }
-
-    /// The store paths of which a job's copy is used.
-    pub fn paths_of(&self, job: &str) -> impl Iterator<Item = &str> {
-        self.copies.keys().map(String::as_str).filter(move |path| self.job_of(path) == Some(job))
+    /// The store paths of which the copy of this origin is used.
+    pub fn paths_of(&self, origin: &Origin) -> impl Iterator<Item = &str> {
+        let is_first =
+            move |copies: &Vec<Copy>| copies.first().is_some_and(|copy| self.sources[copy.source].origin == *origin);
+        self.copies.iter().filter(move |(_, copies)| is_first(copies)).map(|(path, _)| path.as_str())
     }
 
     /// Number of store paths.
@@ -151,7 +163,7 @@ impl HandOffs {
         self.copies.is_empty()
     }
 
-    /// What cannot be used, by job.
+    /// What cannot be used, by source.
     pub fn damaged(&self) -> &[Damaged] {
         &self.damaged
     }
@@ -216,7 +228,7 @@ pub(super) fn narinfo_files(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The entries of a folder in the order of their names; none where it does not exist.
-fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.with_context(|| format!("cannot read `{}`", dir.display()))?,

@@ -1,7 +1,8 @@
 //! Hand-off: moving what a job built to the jobs that need it, and the derivations to all of them.
 //!
 //! A job writes a [`partial_cache`], a starting job [`merge`]s those of its ancestors; the drv [`bundle`] carries the
-//! derivations, the plan and this program from the planning machine to every job. What comes from earlier pipelines is [`signed`].
+//! derivations, the plan and this program from the planning machine to every job. What an earlier run of the
+//! same job left comes from the folder of [`reuse`].
 
 pub mod bundle;
 pub mod drv_closure;
@@ -9,4 +10,4 @@ pub mod free_space;
 pub mod merge;
 pub mod partial_cache;
 pub mod path_archive;
-pub mod signed;
+pub mod reuse;

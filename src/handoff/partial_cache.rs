@@ -5,11 +5,10 @@
 //! A NAR is hashed on the way and held against the store's digest; nothing has its valid name before it is whole, and the
 //! narinfo comes after its NAR. Memory does not grow with the paths.
 
-use std::collections::HashSet;
 use std::fs::{self, Permissions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -38,7 +37,7 @@ const TEMPORARY: &str = ".tmp-";
 pub struct Written {
     /// Paths in the folder.
     pub paths: u64,
-    /// Of these, paths that were there before, whole.
+    /// Of these, paths whose NAR an earlier run of the job had made.
     pub kept: u64,
     /// Paths that got a signature which they did not have.
     pub signed: u64,
@@ -48,19 +47,15 @@ pub struct Written {
     pub file_bytes: u64,
 }
 
-/// Makes `dir` a cache without any path where it is none, and removes what an earlier run left half-written. A job's folder is
-/// there even if the job fails at once: CI services refuse to pass on what does not exist. A link where a folder should be goes:
-/// what comes from the CI's cache must not have anything written or removed elsewhere.
+/// Makes `dir` a cache without any path; whatever is there goes, since a job vouches for all that its folder holds. A job's folder is
+/// there even if the job fails at once: CI services refuse to pass on what does not exist.
 pub fn prepare(dir: &Path, store_dir: &str) -> Result<()> {
     let explain = |error: io::Error| {
         let text = free_space::explain(&error, "the hand-off", 4096, dir);
         anyhow::Error::new(error).context(text)
     };
-    for folder in [dir, &dir.join("nar"), &dir.join("realisations")] {
-        remove_unless_folder(folder)?;
-    }
+    remove(dir)?;
     fs::create_dir_all(dir.join("nar")).map_err(explain)?;
-    clean(dir)?;
     let mut file = temporary(dir).map_err(explain)?;
     file.write_all(cache_info(store_dir).as_bytes()).map_err(explain)?;
     file.persist(dir.join("nix-cache-info")).map_err(|error| explain(error.error))?;
@@ -72,9 +67,9 @@ pub fn cache_info(store_dir: &str) -> String {
     format!("StoreDir: {store_dir}\nWantMassQuery: 1\nPriority: 1\n")
 }
 
-/// Makes `dir`, which [`prepare`] has made a cache, hold exactly these paths. What it holds of them already, whole, stays; everything else in it goes.
+/// Writes paths into `dir`, which [`prepare`] has made a cache. A NAR that one of the caches `earlier` has, whole, is taken from there.
 /// With `key` every path is signed.
-pub fn write(dir: &Path, paths: &[PathInfo], key: Option<&SecretKey>) -> Result<Written> {
+pub fn write(dir: &Path, paths: &[PathInfo], earlier: &[PathBuf], key: Option<&SecretKey>) -> Result<Written> {
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     let total = Mutex::new(Written::default());
     let done = |one: Written| {
@@ -89,7 +84,7 @@ pub fn write(dir: &Path, paths: &[PathInfo], key: Option<&SecretKey>) -> Result<
     };
     let (large, mut small): (Vec<&PathInfo>, Vec<&PathInfo>) = paths.iter().partition(|info| info.nar_size >= LARGE);
     for info in large {
-        done(write_path(dir, info, key, threads)?);
+        done(write_path(dir, info, earlier, key, threads)?);
     }
     // The largest first, so that no thread begins it when the others are done.
     small.sort_by_key(|info| std::cmp::Reverse(info.nar_size));
@@ -99,7 +94,7 @@ pub fn write(dir: &Path, paths: &[PathInfo], key: Option<&SecretKey>) -> Result<
         for _ in 0..threads.min(small.len()) {
             scope.spawn(|| {
                 while let Some(info) = small.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match write_path(dir, info, key, 0) {
+                    match write_path(dir, info, earlier, key, 0) {
                         Ok(one) => done(one),
                         Err(error) => {
                             next.store(small.len(), Ordering::Relaxed);
@@ -116,12 +111,17 @@ pub fn write(dir: &Path, paths: &[PathInfo], key: Option<&SecretKey>) -> Result<
     if let Some(error) = failed.into_inner().unwrap_or_default() {
         return Err(error);
     }
-    prune(dir, paths)?;
     Ok(total.into_inner().unwrap_or_default())
 }
 
 /// Writes one path; with 0 threads the caller's own compresses.
-fn write_path(dir: &Path, info: &PathInfo, key: Option<&SecretKey>, threads: usize) -> Result<Written> {
+fn write_path(
+    dir: &Path,
+    info: &PathInfo,
+    earlier: &[PathBuf],
+    key: Option<&SecretKey>,
+    threads: usize,
+) -> Result<Written> {
     let name = base_name(&info.path)?;
     let mut narinfo = NarInfo {
         store_path: info.path.clone(),
@@ -136,13 +136,11 @@ fn write_path(dir: &Path, info: &PathInfo, key: Option<&SecretKey>, threads: usi
         signatures: Vec::new(),
         content_address: None,
     };
-    let narinfo_path = dir.join(narinfo.file_name());
-    if let Some((known, file_bytes)) = whole(dir, &narinfo_path, &narinfo) {
+    if let Some((from, known, file_bytes)) = earlier.iter().find_map(|from| whole(from, &narinfo)) {
         narinfo = known;
+        copy(from, dir, &narinfo.url)?;
         let signed = sign(&mut narinfo, key);
-        if signed {
-            write_narinfo(dir, &narinfo)?;
-        }
+        write_narinfo(dir, &narinfo)?;
         let written = Written { paths: 1, kept: 1, signed: signed.into(), nar_bytes: info.nar_size, file_bytes };
         return Ok(written);
     }
@@ -212,9 +210,9 @@ fn base_name(path: &str) -> Result<String> {
     Ok(crate::nix::store_path::split(path)?.1.to_owned())
 }
 
-/// What the folder has of this very path already, and the size of the NAR file, where that is whole.
-fn whole(dir: &Path, path: &Path, narinfo: &NarInfo) -> Option<(NarInfo, u64)> {
-    let known = read_narinfo(path).ok()?;
+/// What a cache has of this very path, and the size of the NAR file, where that is whole.
+fn whole<'a>(dir: &'a Path, narinfo: &NarInfo) -> Option<(&'a Path, NarInfo, u64)> {
+    let known = read_narinfo(&dir.join(narinfo.file_name())).ok()?;
     let expected = NarInfo {
         url: known.url.clone(),
         file_hash: known.file_hash,
@@ -222,13 +220,33 @@ fn whole(dir: &Path, path: &Path, narinfo: &NarInfo) -> Option<(NarInfo, u64)> {
         signatures: known.signatures.clone(),
         ..narinfo.clone()
     };
-    let size = if known == expected { verify(dir, &known).ok()? } else { return None };
-    Some((known, size))
+    let size = if known == expected { verify_contents(dir, &known).ok()? } else { return None };
+    Some((dir, known, size))
+}
+
+/// Brings a file of one cache into another, by a hard link where that is possible. A file that is there already, which has the same
+/// contents by its name, stays.
+pub(super) fn copy(from: &Path, into: &Path, name: &str) -> Result<()> {
+    let (source, target) = (from.join(name), into.join(name));
+    let explain = |error: io::Error| {
+        let size = fs::metadata(&source).map_or(0, |metadata| metadata.len());
+        let text = free_space::explain(&error, &format!("a copy of `{}`", source.display()), size, into);
+        anyhow::Error::new(error).context(text)
+    };
+    match fs::hard_link(&source, &target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Ok(()) => return Ok(()),
+        // Another file system, or a file of another user.
+        Err(_) => {}
+    }
+    let mut file = temporary(target.parent().unwrap_or(into)).map_err(explain)?;
+    io::copy(&mut regular_file::open(&source).map_err(explain)?, &mut file).map_err(explain)?;
+    file.persist(&target).map_err(|error| explain(error.error))?;
+    Ok(())
 }
 
 /// Reads a narinfo file of a hand-off: one that names its NAR as nixdag does.
 pub fn read_narinfo(path: &Path) -> Result<NarInfo> {
-    use std::io::Read;
     let file = regular_file::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let mut text = Vec::new();
     file.take(narinfo::MAX_SIZE as u64 + 1)
@@ -264,6 +282,25 @@ pub fn verify(dir: &Path, info: &NarInfo) -> Result<u64> {
     Ok(size)
 }
 
+/// Holds a NAR file and what it unpacks to against what its narinfo says; gives its size in bytes. A link is not a NAR file.
+pub(super) fn verify_contents(dir: &Path, info: &NarInfo) -> Result<u64> {
+    let path = dir.join(&info.url);
+    let is_file = fs::symlink_metadata(&path).with_context(|| format!("cannot read `{}`", path.display()))?.is_file();
+    ensure!(is_file, "damaged NAR `{}`: no regular file", path.display());
+    let size = verify(dir, info)?;
+    let unpacked = || {
+        let file = regular_file::open(&path)?;
+        hash::of_reader(zstd::Decoder::new(file)?.take(info.nar_size.saturating_add(1)))
+    };
+    let (digest, nar_size) = unpacked().with_context(|| format!("damaged NAR `{}`", path.display()))?;
+    ensure!(
+        digest == info.nar_hash && nar_size == info.nar_size,
+        "damaged NAR `{}`: it unpacks to other contents than its narinfo says",
+        path.display()
+    );
+    Ok(size)
+}
+
 /// Holds only a NAR file's size against what its narinfo says; gives it.
 pub fn verify_size(dir: &Path, info: &NarInfo) -> Result<u64> {
     let path = dir.join(&info.url);
@@ -276,46 +313,17 @@ pub fn verify_size(dir: &Path, info: &NarInfo) -> Result<u64> {
     }
 }
 
-/// Removes what stands where a folder should be, a link to one included: nothing is to be written or removed through it.
-pub(super) fn remove_unless_folder(path: &Path) -> Result<()> {
+/// Removes a file, a link or a folder with all that is in it; nothing need be there.
+pub(super) fn remove(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.is_dir() => fs::remove_file(path),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
     };
-    removed.with_context(|| format!("cannot remove `{}`", path.display()))
-}
-
-/// Removes what an earlier run left half-written.
-fn clean(dir: &Path) -> Result<()> {
-    remove_files(dir, |name| name.starts_with(TEMPORARY))?;
-    remove_files(&dir.join("nar"), |name| name.starts_with(TEMPORARY))
-}
-
-/// Removes what belongs to none of the paths: the folder may come from the CI's cache and hold an older job's results.
-fn prune(dir: &Path, paths: &[PathInfo]) -> Result<()> {
-    let mut narinfos = HashSet::new();
-    let mut nars = HashSet::new();
-    for info in paths {
-        let name = base_name(&info.path)?;
-        let file = format!("{}.narinfo", &name[..crate::nix::store_path::HASH_LEN]);
-        nars.extend(read_narinfo(&dir.join(&file))?.url.strip_prefix("nar/").map(str::to_owned));
-        narinfos.insert(file);
-    }
-    remove_files(dir, |name| name.ends_with(".narinfo") && !narinfos.contains(name))?;
-    remove_files(&dir.join("nar"), |name| !nars.contains(name))
-}
-
-fn remove_files(dir: &Path, unwanted: impl Fn(&str) -> bool) -> Result<()> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries.with_context(|| format!("cannot read `{}`", dir.display()))?,
-    };
-    for entry in entries {
-        let entry = entry.with_context(|| format!("cannot read `{}`", dir.display()))?;
-        if unwanted(&entry.file_name().to_string_lossy()) && !entry.path().is_dir() {
-            fs::remove_file(entry.path()).with_context(|| format!("cannot remove `{}`", entry.path().display()))?;
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{}`", path.display()))
         }
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -86,7 +86,7 @@ fn hand_off(megabytes: u64) {
             // Else the second round would find its work done.
             let _ = fs::remove_dir_all(dir);
             partial_cache::prepare(dir, "/nix/store").unwrap();
-            partial_cache::write(dir, &infos, None).unwrap();
+            partial_cache::write(dir, &infos, &[], None).unwrap();
         },
     );
     let size = infos[0].nar_size as f64 / 1e6;

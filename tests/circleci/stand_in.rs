@@ -357,14 +357,18 @@ fn a_plain_user_builds_through_a_daemon() {
 /// A program that keeps to what the steps expect of nixdag: it "builds" by writing down what it sees.
 const PROGRAM: &str = r#"#!/bin/sh -e
 case "$*" in
-    "build --bundle /tmp/nixdag/bundle --workspace /root/.nixdag/workspace --results /root/.nixdag/results --record-verdict --job "*)
-        id=${10}
-        results=$7
-        mkdir -p "$results" "$HOME/.nixdag/workspace/$id"
+    "build --bundle /tmp/nixdag/bundle --workspace /root/.nixdag/workspace --reuse /root/.nixdag/reuse --results /root/.nixdag/results --record-verdict --job "*)
+        id=${12}
+        reuse=$7
+        results=$9
+        mkdir -p "$results" "$HOME/.nixdag/workspace/$id" "$reuse/complete" "$reuse/partial"
         echo "<testsuites/>" > "$results/junit.xml"
-        if [ -e "$HOME/.nixdag/workspace/$id/built" ]; then echo "reused $id"; else echo "built $id"; fi
+        if [ -e "$reuse/complete/built" ] || [ -e "$reuse/partial/built" ]; then echo "reused $id"; else echo "built $id"; fi
+        rm -f "$reuse"/*/built
         echo "$id after $(ls "$HOME/.nixdag/workspace" | tr '\n' ' ')" > "$HOME/.nixdag/workspace/$id/built"
-        if [ "$id" = "$(cat /tmp/nixdag/bundle/bad)" ]; then echo 1; else echo 0; fi > "$results/verdict" ;;
+        if [ "$id" = "$(cat /tmp/nixdag/bundle/bad)" ]; then echo 1; else echo 0; fi > "$results/verdict"
+        if [ "$(cat "$results/verdict")" = 0 ]; then kind=complete; else kind=partial; fi
+        cp "$HOME/.nixdag/workspace/$id/built" "$reuse/$kind" ;;
     --version) echo "a made-up nixdag" ;;
     "build --verdict /root/.nixdag/results") exit "$(cat "$HOME/.nixdag/results/verdict")" ;;
     *) echo "unexpected: $*"; exit 2 ;;

@@ -43,9 +43,38 @@ fn a_diamond_on_four_empty_machines_builds_each_derivation_once() {
         for job in ["a", "b", "c", "d"] {
             assert_eq!(fs::read_dir(pipeline.handed_off(job).join("nar")).unwrap().count(), 1, "{job}");
         }
-        // And with all earlier results restored nothing is built again.
-        pipeline.run("d", &[]).succeeds().has("d", Outcome::Substituted);
-        assert_eq!(pipeline.built().len(), 4);
+    });
+}
+
+#[test]
+fn what_an_earlier_run_left_is_not_built_again_and_nothing_else_counts_as_the_jobs_own() {
+    with_each_nix("what_an_earlier_run_left_is_not_built_again_and_nothing_else_counts_as_the_jobs_own", || {
+        let pipeline = Pipeline::new(
+            r#"
+            rec {
+              a = drv "a" "echo a > $out";
+              b = drv "b" "echo ${a} > $out";
+              flaky = drv "flaky" "echo ${b} > $out; test -e ${toString ./.}/mended";
+            }"#,
+            &[("first", &["a"], &[], &[]), ("job", &["b", "flaky"], &["a"], &[])],
+        );
+        // Its own folder in the workspace is none of these, whoever has filled it.
+        pipeline.run("job", &[]).fails(&["flaky"]);
+        pipeline.run_with_reuse("job", &[]).fails(&["flaky"]).has("b", Outcome::Built);
+        let count = |kind: &str| fs::read_dir(pipeline.reused("job").join(kind).join("nar")).map_or(0, Iterator::count);
+        assert_eq!((count("complete"), count("partial")), (0, 2));
+
+        fs::write(pipeline.dir().join("mended"), "").unwrap();
+        let ran = pipeline.run_with_reuse("job", &[]).succeeds();
+        let ran = ran.has("a", Outcome::Substituted).has("b", Outcome::Substituted).has("flaky", Outcome::Built);
+        assert_eq!(ran.record.unwrap().handed_off.kept, 2, "their NARs are not made again");
+        assert_eq!((count("complete"), count("partial")), (3, 0));
+        let built = pipeline.built().len();
+        pipeline.run_with_reuse("job", &[]).succeeds().has("flaky", Outcome::Substituted);
+        assert_eq!((pipeline.built().len(), count("complete")), (built, 3));
+        // What could not be brought so far as to hand off leaves everything as it was.
+        pipeline.run_with_reuse("job", &["--bundle-sha256", &"0".repeat(64)]);
+        assert_eq!(count("complete"), 3);
     });
 }
 
@@ -71,12 +100,13 @@ fn every_kind_of_derivation_is_handed_on_and_built_once() {
                 ("last", &["last"], &[], &["middle", "multi"]),
             ],
         );
-        pipeline.run_all();
+        for job in ["multi", "middle", "last"] {
+            pipeline.run_with_reuse(job, &[]).succeeds();
+        }
         assert_eq!(pipeline.built_sorted(), ["fixed", "last", "multi", "random", "source", "unfetched"]);
         assert_eq!(fs::read_dir(pipeline.handed_off("multi").join("nar")).unwrap().count(), 4);
         // Again, from what the CI's cache would have kept of each job: even where Nix itself would build anew.
-        pipeline.run("middle", &[]).succeeds().has("unfetched", Outcome::Substituted);
-        fs::remove_dir_all(pipeline.handed_off("last")).unwrap();
+        pipeline.run_with_reuse("middle", &[]).succeeds().has("unfetched", Outcome::Substituted);
         pipeline.run("last", &[]).succeeds().has("last", Outcome::Built);
         assert_eq!(pipeline.built().len(), 7);
     });
@@ -131,7 +161,7 @@ fn a_missing_hand_off_is_named_and_nothing_is_built_silently() {
         pipeline.run("job-d", &["--on-missing", "fail"]).fails(&[&named]).has("d", Outcome::NotBuilt);
         assert_eq!(pipeline.built().len(), 3);
 
-        let ran = pipeline.run("job-d", &[]).succeeds().has("d", Outcome::Built).has("a", Outcome::Built);
+        let ran = pipeline.run_with_reuse("job-d", &[]).succeeds().has("d", Outcome::Built).has("a", Outcome::Built);
         assert_eq!(ran.of("a").role, Role::Other);
         let missing = &ran.record.as_ref().unwrap().missing;
         assert_eq!(missing.len(), 1);
@@ -146,7 +176,7 @@ fn a_missing_hand_off_is_named_and_nothing_is_built_silently() {
         assert_eq!(report["built_twice"][0]["derivation"], pipeline.drv("a"));
         // What was built in a's place goes on to the jobs after this one, and still does after a rerun that builds nothing.
         assert_eq!(fs::read_dir(pipeline.handed_off("job-d").join("nar")).unwrap().count(), 2);
-        pipeline.run("job-d", &["--on-missing", "fail"]).succeeds().has("d", Outcome::Substituted);
+        pipeline.run_with_reuse("job-d", &["--on-missing", "fail"]).succeeds().has("d", Outcome::Substituted);
         assert_eq!(fs::read_dir(pipeline.handed_off("job-d").join("nar")).unwrap().count(), 2);
     });
 }
@@ -321,7 +351,7 @@ fn content_addressed_outputs_are_handed_on_with_their_realisations() {
             }"#,
             &[("ca", &["lower", "upper", "plain"], &[], &[])],
         );
-        let ran = pipeline.run("ca", &[]).succeeds();
+        let ran = pipeline.run_with_reuse("ca", &[]).succeeds();
         for name in ["lower", "upper", "plain"] {
             assert_eq!(ran.of(name).outcome, Outcome::Built, "{name}: {}", ran.text);
         }
@@ -329,7 +359,7 @@ fn content_addressed_outputs_are_handed_on_with_their_realisations() {
         let narinfos = narinfos
             .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|ending| ending == "narinfo"));
         assert_eq!(narinfos.count(), 3);
-        pipeline.run("ca", &[]).succeeds();
+        pipeline.run_with_reuse("ca", &[]).succeeds();
         assert_eq!(pipeline.built().len(), 3, "with the realisations at hand nothing is built again");
     });
 }

@@ -179,6 +179,55 @@ fn a_job_writes_and_removes_nothing_through_links_in_its_own_folder() {
 }
 
 #[test]
+fn an_earlier_runs_results_are_held_against_their_format_and_lead_nowhere() {
+    with_nix("an_earlier_runs_results_are_held_against_their_format_and_lead_nowhere", || {
+        let pipeline = Pipeline::new(CHAIN, JOBS);
+        let elsewhere = pipeline.dir().join("elsewhere");
+        fs::create_dir_all(elsewhere.join("nar")).unwrap();
+        fs::write(elsewhere.join("nar/x.nar.zst"), "theirs").unwrap();
+        let kept = || assert_eq!(fs::read_to_string(elsewhere.join("nar/x.nar.zst")).unwrap(), "theirs");
+        let complete = pipeline.reused("job-a").join("complete");
+        pipeline.run_with_reuse("job-a", &[]).succeeds();
+        let file = narinfo(&complete);
+        let whole = fs::read(&file).unwrap();
+        let nar = only(&complete.join("nar"));
+        let length = fs::metadata(&nar).unwrap().len() as usize;
+        let foreign = elsewhere.join("nar/x.nar.zst");
+        let spoil: [(&str, &Path, &dyn Fn(&Path)); 6] = [
+            ("damaged narinfo", &file, &|file| fs::write(file, "StorePath: /etc/passwd\n").unwrap()),
+            ("is no regular file", &file, &|file| pipe(file)),
+            ("is no regular file", &file, &|file| symlink("/dev/zero", file).unwrap()),
+            ("no regular file", &nar, &|nar| pipe(nar)),
+            ("no regular file", &nar, &|nar| symlink(&foreign, nar).unwrap()),
+            ("its contents have", &nar, &|nar| fs::write(nar, vec![0; length]).unwrap()),
+        ];
+        for (words, path, spoil) in spoil {
+            fs::remove_file(path).unwrap();
+            spoil(path);
+            let ran = pipeline.run_with_reuse("job-a", &[]).succeeds().has("a", Outcome::Built);
+            let damaged = ran.record.unwrap().damaged.join("\n");
+            assert!(
+                damaged.contains("result of an earlier pipeline, not used: ") && damaged.contains(words),
+                "{damaged}"
+            );
+            // What it leaves is whole again.
+            assert_eq!((fs::read(&file).unwrap(), fs::metadata(&nar).unwrap().len()), (whole.clone(), length as u64));
+            kept();
+        }
+        for link in ["", "complete", "complete/nar", "partial", ".new"] {
+            let path = pipeline.reused("job-a").join(link);
+            if path.exists() {
+                fs::remove_dir_all(&path).unwrap();
+            }
+            symlink(&elsewhere, path.parent().unwrap().join(path.file_name().unwrap())).unwrap();
+            pipeline.run_with_reuse("job-a", &[]).succeeds();
+            assert!(!path.is_symlink());
+            kept();
+        }
+    });
+}
+
+#[test]
 fn records_from_elsewhere_are_held_against_their_format_and_steer_no_terminal() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("report.json");

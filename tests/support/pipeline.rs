@@ -83,6 +83,17 @@ impl Pipeline {
         self.dir().join("workspace").join(job)
     }
 
+    /// The folder that a job finds and leaves results of its own in.
+    pub fn reused(&self, job: &str) -> PathBuf {
+        self.dir().join("reuse").join(job)
+    }
+
+    /// Runs a job on a machine with an empty store, which has what the job's last such run left.
+    pub fn run_with_reuse(&self, job: &str, more: &[&str]) -> Ran {
+        let dir = self.reused(job);
+        self.run(job, &[&["--reuse", dir.to_str().unwrap()], more].concat())
+    }
+
     /// Path of a derivation.
     pub fn drv(&self, name: &str) -> &str {
         &self.drvs[name]

@@ -16,6 +16,7 @@ use crate::delivery::downloads::Download;
 use crate::delivery::{BundleReference, HandOff, OnPushFailure, Push, Signing};
 use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
+use crate::handoff::reuse::{COMPLETE, PARTIAL};
 use crate::plan::JobOptions;
 
 /// Where the setup job writes the bundle, and where the generated jobs find it. CircleCI's caches come back at the absolute
@@ -35,8 +36,8 @@ const WORKSPACE: &str = "~/.nixdag/workspace";
 /// Verdict, JUnit file, timings and logs.
 const RESULTS: &str = "~/.nixdag/results";
 
-/// What an incomplete job has built: the same folder as in the workspace.
-const PARTIAL: &str = "~/.nixdag/partial";
+/// What an earlier run of the job left, and what this one leaves for later ones.
+const REUSE: &str = "~/.nixdag/reuse";
 
 /// One kind of machine in the configuration: all jobs of a kind share their body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,18 +82,11 @@ pub enum Program {
 /// The steps of one kind's job.
 pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
     let Some(bundle) = &options.bundle else { return Ok(vec![no_bundle()]) };
-    let (workspace, signed) = (options.has_workspace(), options.has_signed_reuse());
-    let reuse = options.has_reuse() && !signed;
+    let (workspace, reuse, signed) = (options.has_workspace(), options.has_reuse(), options.has_signed_reuse());
 
     let mut steps = start(kind, bundle, options)?;
-    if signed {
-        let name = Yaml::text("Restore earlier results");
-        steps.push(step("restore_cache", [("name", name), ("keys", Yaml::texts([SIGNED_KEY]))]));
-    }
     if reuse {
-        let mut keys = vec![complete_key("{{ .Branch }}")];
-        keys.extend(options.default_branch.as_deref().map(|branch| complete_key(&template::escape(branch))));
-        keys.push(partial_key());
+        let keys = if signed { vec![SIGNED_KEY.to_owned()] } else { branch_keys(options) };
         let name = Yaml::text("Restore earlier results");
         steps.push(step("restore_cache", [("name", name), ("keys", Yaml::texts(keys))]));
     }
@@ -104,18 +98,11 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
         ));
     }
     let mut script = prepare(kind, "<< parameters.id >>");
-    if reuse {
-        // What an incomplete job of an earlier pipeline left is taken up where the job itself would put it.
-        script.push_str(&format!(
-            "mkdir -p {PARTIAL} {WORKSPACE}\ncd ~/.nixdag\nmv partial/$id workspace/ 2>/dev/null || :\n"
-        ));
+    let mut more = if reuse { format!("--reuse {REUSE} ") } else { String::new() };
+    if signed {
+        more.push_str("--signed-reuse ");
     }
-    let reused = if signed { "--signed-reuse " } else { "" };
-    script.push_str(&build(kind, options, &format!("{reused}{}", push(options)?))?);
-    if reuse {
-        script
-            .push_str(&format!("$nixdag build --verdict {RESULTS} >/dev/null 2>&1 || cp -R workspace/$id partial/\n"));
-    }
+    script.push_str(&build(kind, options, &format!("{more}{}", push(options)?))?);
     if kind.options.retries.is_some() {
         script.push_str(&fail_for_a_rerun(kind));
     }
@@ -125,9 +112,9 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
         steps.push(step("persist_to_workspace", [("root", Yaml::text(WORKSPACE)), ("paths", own)]));
     }
     steps.extend(keep_results());
-    if reuse {
+    if reuse && !signed {
         let key = format!("{}{{{{ .BuildNum }}}}", partial_key());
-        steps.push(save("Save incomplete results", key, PARTIAL));
+        steps.push(save("Save incomplete results", key, &format!("{REUSE}/{PARTIAL}")));
     }
     if signed {
         let script = format!(
@@ -136,13 +123,11 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
             program(kind)
         );
         steps.push(run("End where there is nothing to save", &script));
-        let own = format!("{WORKSPACE}/<< parameters.id >>");
-        steps.push(save("Save results", format!("{SIGNED_KEY}{{{{ .BuildNum }}}}"), &own));
+        steps.push(save("Save results", format!("{SIGNED_KEY}{{{{ .BuildNum }}}}"), REUSE));
     }
     steps.push(verdict(kind));
-    if reuse {
-        let own = format!("{WORKSPACE}/<< parameters.id >>");
-        steps.push(save("Save results", complete_key("{{ .Branch }}"), &own));
+    if reuse && !signed {
+        steps.push(save("Save results", complete_key("{{ .Branch }}"), &format!("{REUSE}/{COMPLETE}")));
     }
     Ok(steps)
 }
@@ -229,6 +214,14 @@ const SIGNED_KEY: &str = "nixdag-signed-<< parameters.reuse >>-";
 /// Key of a complete result on a branch. No branch's name holds `..`, so no key is the beginning of another.
 fn complete_key(branch: &str) -> String {
     format!("nixdag-complete-<< parameters.reuse >>-{branch}..")
+}
+
+/// Where results of the same branch are, and of the default branch, the best first.
+fn branch_keys(options: &Options) -> Vec<String> {
+    let mut keys = vec![complete_key("{{ .Branch }}")];
+    keys.extend(options.default_branch.as_deref().map(|branch| complete_key(&template::escape(branch))));
+    keys.push(partial_key());
+    keys
 }
 
 /// Beginning of the keys of incomplete results on the job's branch.
