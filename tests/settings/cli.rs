@@ -1,76 +1,26 @@
 //! The command line: what it prints where, exit codes, and the message that each kind of bad input gets.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::support::nixdag;
+use crate::support::recorded::{Recorded, ids};
 use assert_cmd::Command;
 use predicates::prelude::*;
-use tempfile::TempDir;
 
 const A: &str = "/nix/store/00000000000000000000000000000001-a.drv";
 const B: &str = "/nix/store/00000000000000000000000000000002-b.drv";
-const OUT_A: &str = "/nix/store/0000000000000000000000000000000a-a";
-const OUT_B: &str = "/nix/store/0000000000000000000000000000000b-b";
+const OUT_A: &str = "/nix/store/00000000000000000000000000000001-a";
+const OUT_B: &str = "/nix/store/00000000000000000000000000000002-b";
 
 /// A recorded evaluation of two derivations, b on a, in a folder that tests spoil.
-struct Recorded {
-    dir: TempDir,
+fn recorded() -> Recorded {
+    Recorded::of(&[("a", &[]), ("b", &["a"])])
 }
 
-impl Recorded {
-    fn new() -> Self {
-        let recorded = Self { dir: TempDir::new().unwrap() };
-        recorded.drv(A, &drv(OUT_A, &[]));
-        recorded.drv(B, &drv(OUT_B, &[A]));
-        recorded
-            .file("roots.json", &format!(r#"{{"packages.x86_64-linux.a": "{A}", "packages.x86_64-linux.b": "{B}"}}"#));
-        recorded
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        fs::write(self.path(name), text).unwrap();
-        self.path(name)
-    }
-
-    fn drv(&self, path: &str, text: &str) {
-        self.file(path.rsplit('/').next().unwrap(), text);
-    }
-
-    /// `nixdag COMMAND` on the evaluation.
-    fn nixdag(&self, command: &str) -> Command {
-        let mut nixdag = nixdag();
-        nixdag.arg(command).arg("--roots").arg(self.path("roots.json")).arg("--drv-dir").arg(self.dir.path());
-        nixdag
-    }
-
-    fn json(&self, arguments: &[&str]) -> serde_json::Value {
-        let output = self
-            .nixdag("plan")
-            .args(["--format", "json"])
-            .args(arguments)
-            .assert()
-            .success()
-            .get_output()
-            .stdout
-            .clone();
-        serde_json::from_slice(&output).unwrap()
-    }
-
-    /// Planning fails with exit code 1, nothing on standard output, and a message of these words.
-    fn fails(&self, words: &[&str]) {
-        let mut assert = self.nixdag("plan").assert().code(1).stdout("");
-        for word in words {
-            assert = assert.stderr(predicate::str::contains(*word));
-        }
-    }
-}
-
-fn nixdag() -> Command {
-    Command::cargo_bin("nixdag").unwrap()
+/// Writes another text for a derivation.
+fn spoil(recorded: &Recorded, path: &str, text: &str) {
+    recorded.file(path.rsplit('/').next().unwrap(), text);
 }
 
 fn drv(out: &str, inputs: &[&str]) -> String {
@@ -96,9 +46,8 @@ fn no_arguments_and_wrong_ones_are_usage_errors() {
 
 #[test]
 fn a_recorded_evaluation_becomes_a_plan() {
-    let plan = Recorded::new().json(&[]);
-    let ids: Vec<&str> = plan["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["a", "b"]);
+    let plan = recorded().plan(&[]);
+    assert_eq!(ids(&plan["jobs"]), ["a", "b"]);
     assert_eq!(plan["jobs"][1]["requires"], serde_json::json!(["a"]));
     let keys: Vec<&String> = plan.as_object().unwrap().keys().collect();
     assert_eq!(keys, ["version", "flake", "base", "store_dir", "jobs", "final", "skipped", "errors", "estimates"]);
@@ -125,15 +74,15 @@ fn a_recorded_evaluation_becomes_a_plan() {
 
 #[test]
 fn every_command_takes_a_plan_instead() {
-    let recorded = Recorded::new();
-    let plan = recorded.path("plan.json");
+    let recorded = recorded();
+    let plan = recorded.dir().join("plan.json");
     recorded.nixdag("plan").args(["--format", "json", "-o"]).arg(&plan).assert().success().stdout("");
     for arguments in [
         &["plan", "--format", "json"][..],
         &["graph"],
         &["graph", "--format", "mermaid"],
         &["graph", "--format", "json"],
-        &["graph", "--level", "derivations", "--drv-dir", recorded.dir.path().to_str().unwrap()],
+        &["graph", "--level", "derivations", "--drv-dir", recorded.dir().to_str().unwrap()],
         &["generate"],
     ] {
         let from_plan =
@@ -151,9 +100,9 @@ fn every_command_takes_a_plan_instead() {
 
 #[test]
 fn what_is_available_is_skipped_and_nothing_below_it_is_built() {
-    let recorded = Recorded::new();
+    let recorded = recorded();
     let list = recorded.file("available", &format!("{OUT_B}\n\n"));
-    let plan = recorded.json(&["--available", list.to_str().unwrap()]);
+    let plan = recorded.plan(&["--available", list.to_str().unwrap()]);
     let skipped = serde_json::json!([{
         "target": ["packages", "x86_64-linux", "b"], "derivation": B, "reason": "available", "where": null
     }]);
@@ -176,7 +125,7 @@ fn what_is_available_is_skipped_and_nothing_below_it_is_built() {
 
 #[test]
 fn a_list_of_paths_is_checked_line_by_line() {
-    let recorded = Recorded::new();
+    let recorded = recorded();
     for line in
         ["hello", "/nix/store/short-x", "../../etc/passwd", "/nix/store/0000000000000000000000000000000a-a/bin/x"]
     {
@@ -194,8 +143,8 @@ fn a_list_of_paths_is_checked_line_by_line() {
 
 #[test]
 fn selection_and_exclusion_apply_to_recorded_evaluations() {
-    let recorded = Recorded::new();
-    let plan = recorded.json(&["--select", "packages.*.{a,b}", "--exclude", "packages.*.b"]);
+    let recorded = recorded();
+    let plan = recorded.plan(&["--select", "packages.*.{a,b}", "--exclude", "packages.*.b"]);
     assert_eq!(plan["skipped"][0]["reason"], "excluded");
     assert_eq!(plan["jobs"].as_array().unwrap().len(), 1);
     let unknown = recorded.nixdag("plan").args(["--select", "packages.x86_64-linux.bb"]).assert().code(1);
@@ -214,21 +163,22 @@ fn selection_and_exclusion_apply_to_recorded_evaluations() {
 
 #[test]
 fn derivations_that_cannot_be_read_are_named() {
-    let recorded = Recorded::new();
+    let recorded = recorded();
     let text = drv(OUT_B, &[A]);
-    recorded.drv(B, &text[..text.len() - 10]);
+    spoil(&recorded, B, &text[..text.len() - 10]);
     recorded.fails(&["-b.drv` is no derivation", "the file ends at byte"]);
 
-    recorded.drv(B, "Derive(nonsense");
+    spoil(&recorded, B, "Derive(nonsense");
     recorded.fails(&["-b.drv` is no derivation: byte 7: expected `[`"]);
 
-    recorded.drv(B, &text);
-    fs::remove_file(recorded.path("00000000000000000000000000000001-a.drv")).unwrap();
+    spoil(&recorded, B, &text);
+    fs::remove_file(recorded.dir().join("00000000000000000000000000000001-a.drv")).unwrap();
     recorded.fails(&["cannot read derivation", "00000000000000000000000000000001-a.drv", "No such file"]);
 
     // Neither waited for nor taken for a file.
-    let status =
-        std::process::Command::new("mkfifo").arg(recorded.path("00000000000000000000000000000001-a.drv")).status();
+    let status = std::process::Command::new("mkfifo")
+        .arg(recorded.dir().join("00000000000000000000000000000001-a.drv"))
+        .status();
     assert!(status.unwrap().success());
     recorded.fails(&["00000000000000000000000000000001-a.drv", "no regular file"]);
 }
@@ -241,22 +191,22 @@ fn hostile_derivations_are_named() {
         ("(\"/nix/store/00000000000000000000000000000001-a\",[\"out\"])", "is no derivation"),
         ("(\"/nix/store/00000000000000000000000000000001-a.drv\",[\"lib\"])", "no such output"),
     ] {
-        let recorded = Recorded::new();
-        recorded.drv(B, &drv(OUT_B, &[]).replace("],[],[],", &format!("],[{inputs}],[],")));
+        let recorded = recorded();
+        spoil(&recorded, B, &drv(OUT_B, &[]).replace("],[],[],", &format!("],[{inputs}],[],")));
         recorded.fails(&[words]);
     }
-    let recorded = Recorded::new();
-    recorded.drv(A, &drv(OUT_A, &[B]));
+    let recorded = recorded();
+    spoil(&recorded, A, &drv(OUT_A, &[B]));
     recorded.fails(&["need each other", "-a.drv` ->", "-b.drv` ->"]);
-    recorded.drv(A, &drv(OUT_A, &[A]));
+    spoil(&recorded, A, &drv(OUT_A, &[A]));
     recorded.fails(&["need each other", "-a.drv` -> `"]);
-    recorded.drv(A, &drv("/etc/passwd", &[]));
+    spoil(&recorded, A, &drv("/etc/passwd", &[]));
     recorded.fails(&["`/etc/passwd` is no path in the store directory"]);
 }
 
 #[test]
 fn roots_that_cannot_be_read_are_named() {
-    let recorded = Recorded::new();
+    let recorded = recorded();
     for (text, words) in [
         ("{", "cannot use"),
         ("[1]", "entry 1 is no pair"),
@@ -274,8 +224,8 @@ fn roots_that_cannot_be_read_are_named() {
 
 #[test]
 fn plans_are_not_trusted() {
-    let recorded = Recorded::new();
-    let good = recorded.json(&[]);
+    let recorded = recorded();
+    let good = recorded.plan(&[]);
     for (pointer, value, words) in [
         ("/version", serde_json::json!(2), "version 2, this nixdag reads version 1"),
         ("/jobs/0/id", serde_json::json!("../x"), "job id `../x`"),
@@ -309,8 +259,8 @@ fn plans_are_not_trusted() {
 
 #[test]
 fn results_are_whole_or_absent() {
-    let recorded = Recorded::new();
-    let out = recorded.path("config.yml");
+    let recorded = recorded();
+    let out = recorded.dir().join("config.yml");
     recorded.nixdag("generate").arg("-o").arg(&out).assert().success().stdout("");
     let first = fs::read_to_string(&out).unwrap();
     recorded.nixdag("generate").args(["--check", "-o"]).arg(&out).assert().success().stdout("");
@@ -322,10 +272,10 @@ fn results_are_whole_or_absent() {
 
     // A failure leaves what was there.
     fs::write(&out, "before").unwrap();
-    recorded.drv(A, "spoiled");
+    spoil(&recorded, A, "spoiled");
     recorded.nixdag("generate").arg("-o").arg(&out).assert().code(1);
     assert_eq!(fs::read_to_string(&out).unwrap(), "before");
-    let left: Vec<_> = fs::read_dir(recorded.dir.path())
+    let left: Vec<_> = fs::read_dir(recorded.dir())
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".tmp"))
         .collect();
@@ -335,8 +285,8 @@ fn results_are_whole_or_absent() {
 
 #[test]
 fn folders_that_cannot_be_written_are_named() {
-    let recorded = Recorded::new();
-    for out in ["/nowhere/x.yml", recorded.dir.path().to_str().unwrap()] {
+    let recorded = recorded();
+    for out in ["/nowhere/x.yml", recorded.dir().to_str().unwrap()] {
         let failed = recorded.nixdag("generate").args(["-o", out]).assert().code(1);
         failed.stderr(predicate::str::contains(format!("cannot write `{out}`")));
     }
@@ -344,25 +294,28 @@ fn folders_that_cannot_be_written_are_named() {
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
-    let recorded = Recorded::new();
+    let recorded = recorded();
     let script = format!(
         "'{}' plan --roots '{}' --drv-dir '{}' --format json | true; echo ${{PIPESTATUS[0]}}",
         assert_cmd::cargo::cargo_bin("nixdag").display(),
-        recorded.path("roots.json").display(),
-        recorded.dir.path().display()
+        recorded.dir().join("roots.json").display(),
+        recorded.dir().display()
     );
     Command::new("bash").args(["-c", &script]).assert().success().stdout("0\n").stderr("");
 }
 
 #[test]
 fn the_output_depends_on_neither_place_nor_environment() {
-    let (one, two) = (Recorded::new(), Recorded::new());
+    let (one, two) = (recorded(), recorded());
     for arguments in [&["plan"][..], &["plan", "--format", "json"], &["graph"], &["generate"]] {
         let here =
             one.nixdag(arguments[0]).args(&arguments[1..]).env("LC_ALL", "C").env("TZ", "UTC").assert().success();
-        let there = two
-            .nixdag(arguments[0])
-            .args(&arguments[1..])
+        let there = nixdag()
+            .args(arguments)
+            .arg("--roots")
+            .arg(two.dir().join("roots.json"))
+            .arg("--drv-dir")
+            .arg(two.dir())
             .env("LC_ALL", "tr_TR.UTF-8")
             .env("TZ", "Asia/Tokyo")
             .current_dir("/")
@@ -370,7 +323,7 @@ fn the_output_depends_on_neither_place_nor_environment() {
             .success();
         assert_eq!(here.get_output().stdout, there.get_output().stdout);
         let text = String::from_utf8(here.get_output().stdout.clone()).unwrap();
-        assert!(!text.contains(one.dir.path().to_str().unwrap()));
+        assert!(!text.contains(one.dir().to_str().unwrap()));
     }
 }
 

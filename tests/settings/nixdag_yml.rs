@@ -1,102 +1,51 @@
 //! `nixdag.yml`: where it is found, what it says against flags, the message for each mistake, and files that mean harm.
 
 use std::fs;
-use std::path::PathBuf;
 
-use assert_cmd::Command;
+use crate::support::recorded::{Recorded, ids};
 use predicates::prelude::*;
 use serde_json::Value;
-use tempfile::TempDir;
 
 /// A recorded evaluation of two derivations without inputs, in a folder of its own.
-struct Project(TempDir);
+fn a_and_b() -> Recorded {
+    Recorded::of(&[("a", &[]), ("b", &[])])
+}
 
-impl Project {
-    fn new() -> Self {
-        let project = Self(TempDir::new().unwrap());
-        let mut roots = Vec::new();
-        for name in ["a", "b"] {
-            let hash = format!("{}{name}", "0".repeat(31));
-            let drv = format!(
-                "Derive([(\"out\",\"/nix/store/{hash}-{name}\",\"\",\"\")],[],[],\"x86_64-linux\",\"/bin/sh\",[],[])"
-            );
-            project.file(&format!("{hash}-{name}.drv"), &drv);
-            roots.push(format!("\"packages.x86_64-linux.{name}\": \"/nix/store/{hash}-{name}.drv\""));
-        }
-        project.file("roots.json", &format!("{{{}}}", roots.join(",")));
-        project
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn settings(self, text: &str) -> Self {
-        self.file("nixdag.yml", text);
-        self
-    }
-
-    /// `nixdag COMMAND` in the folder.
-    fn nixdag(&self, command: &str) -> Command {
-        let mut nixdag = Command::cargo_bin("nixdag").unwrap();
-        nixdag.current_dir(self.0.path()).args([command, "--roots", "roots.json", "--drv-dir", "."]);
-        nixdag
-    }
-
-    fn plan(&self, arguments: &[&str]) -> Value {
-        let output = self.nixdag("plan").args(["--format", "json"]).args(arguments).assert().success();
-        serde_json::from_slice(&output.get_output().stdout).unwrap()
-    }
-
-    /// Ids of the jobs.
-    fn jobs(&self, arguments: &[&str]) -> Vec<String> {
-        let plan = self.plan(arguments);
-        plan["jobs"].as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
-    }
-
-    fn generate(&self, arguments: &[&str]) -> String {
-        let output = self.nixdag("generate").args(arguments).assert().success();
-        String::from_utf8(output.get_output().stdout.clone()).unwrap()
-    }
+/// Ids of the jobs.
+fn jobs(project: &Recorded, arguments: &[&str]) -> Vec<String> {
+    ids(&project.plan(arguments)["jobs"]).into_iter().map(str::to_owned).collect()
 }
 
 /// Planning with this file fails with exit code 1 and a message with these words.
 #[track_caller]
 fn refused(text: &str, words: &[&str]) {
-    let project = Project::new().settings(text);
-    let mut assert = project.nixdag("plan").assert().code(1).stdout("");
-    for word in words {
-        assert = assert.stderr(predicate::str::contains(*word));
-    }
+    a_and_b().settings(text).fails(words);
 }
 
 #[test]
 fn the_file_stands_in_the_folder_or_in_dot_circleci_or_where_the_flag_says() {
     let one = "select: [\"*.*.a\"]\n";
     let two = "select: [\"*.*.b\"]\n";
-    let project = Project::new();
-    assert_eq!(project.jobs(&[]), ["a", "b"]);
+    let project = a_and_b();
+    assert_eq!(jobs(&project, &[]), ["a", "b"]);
     project.file(".circleci/nixdag.yml", one);
-    assert_eq!(project.jobs(&[]), ["a"]);
+    assert_eq!(jobs(&project, &[]), ["a"]);
     project.file("nixdag.yml", two);
-    assert_eq!(project.jobs(&[]), ["b"]);
+    assert_eq!(jobs(&project, &[]), ["b"]);
     project.file("elsewhere/other.yml", one);
-    assert_eq!(project.jobs(&["--settings", "elsewhere/other.yml"]), ["a"]);
+    assert_eq!(jobs(&project, &["--settings", "elsewhere/other.yml"]), ["a"]);
     let missing = project.nixdag("plan").args(["--settings", "nowhere.yml"]).assert().code(1);
     missing.stderr(predicate::str::contains("cannot read the settings `nowhere.yml`"));
     for nothing in ["", "# nothing\n", "---\n", "{}"] {
-        assert_eq!(Project::new().settings(nothing).jobs(&[]), ["a", "b"]);
+        assert_eq!(jobs(&a_and_b().settings(nothing), &[]), ["a", "b"]);
     }
 }
 
 #[test]
 fn flags_win_over_the_file() {
-    let project = Project::new().settings("select: [\"*.*.a\"]\nconcurrency: 1\n");
-    assert_eq!(project.jobs(&[]), ["a"]);
-    assert_eq!(project.jobs(&["--select", "*.*.b"]), ["b"]);
+    let project = a_and_b().settings("select: [\"*.*.a\"]\nconcurrency: 1\n");
+    assert_eq!(jobs(&project, &[]), ["a"]);
+    assert_eq!(jobs(&project, &["--select", "*.*.b"]), ["b"]);
     let wall = |arguments: &[&str]| project.plan(arguments)["estimates"]["plan"]["makespan_seconds"].as_u64().unwrap();
     let both = ["--select", "*.*.*"];
     assert!(wall(&both) > wall(&[&both[..], &["--concurrency", "2"]].concat()));
@@ -106,14 +55,14 @@ fn flags_win_over_the_file() {
         wall(&[&both[..], &["--concurrency", "2"]].concat())
     );
 
-    let project = Project::new().settings("exclude: [\"*.*.a\"]\n");
-    assert_eq!(project.jobs(&[]), ["b"]);
-    assert_eq!(project.jobs(&["--exclude", "*.*.b"]), ["a"]);
+    let project = a_and_b().settings("exclude: [\"*.*.a\"]\n");
+    assert_eq!(jobs(&project, &[]), ["b"]);
+    assert_eq!(jobs(&project, &["--exclude", "*.*.b"]), ["a"]);
 }
 
 #[test]
 fn flags_change_the_machines_that_jobs_run_on() {
-    let project = Project::new();
+    let project = a_and_b();
     let flags = ["--resource-class", "xlarge", "--image", "x86_64-linux=me/nix:1"];
     let plan = project.plan(&flags);
     let job = &plan["jobs"][0];
@@ -121,7 +70,7 @@ fn flags_change_the_machines_that_jobs_run_on() {
         (&job["executor"], &job["image"], &job["resource_class"]),
         (&"docker".into(), &"me/nix:1".into(), &"xlarge".into())
     );
-    let config: Value = serde_yaml::from_str(&project.generate(&flags)).unwrap();
+    let config: Value = serde_yaml::from_str(&project.said("generate", &flags)).unwrap();
     let executor = &config["executors"]["docker"];
     assert_eq!(executor["resource_class"], "xlarge");
     assert_eq!(executor["docker"][0]["image"], "me/nix:1");
@@ -131,12 +80,12 @@ fn flags_change_the_machines_that_jobs_run_on() {
 
 #[test]
 fn what_generate_is_told_is_the_same_from_flags_and_file() {
-    let plain = Project::new();
+    let plain = a_and_b();
     let said = |text: &str, arguments: &[&str]| {
-        let project = Project::new().settings(text);
-        project.generate(&[&["--bundle", "bundle"], arguments].concat())
+        let project = a_and_b().settings(text);
+        project.said("generate", &[&["--bundle", "bundle"], arguments].concat())
     };
-    let flags = |arguments: &[&str]| plain.generate(&[&["--bundle", "bundle"], arguments].concat());
+    let flags = |arguments: &[&str]| plain.said("generate", &[&["--bundle", "bundle"], arguments].concat());
     let url = "s3://bucket?x=$(id)";
     assert_eq!(said("cache: s3://bucket?x=$(id)", &[]), flags(&["--cache", url]));
     assert_eq!(said("handoff: cache", &["--cache", url]), flags(&["--cache", url]));
@@ -153,7 +102,7 @@ fn what_generate_is_told_is_the_same_from_flags_and_file() {
         ("handoff: workspace\ncache: x", "`cache` in nixdag.yml requires `handoff: cache`"),
         ("default_branch: a..b", "cannot be the default branch"),
     ] {
-        let failed = Project::new().settings(text).nixdag("generate").assert().code(1).stdout("");
+        let failed = a_and_b().settings(text).nixdag("generate").assert().code(1).stdout("");
         failed.stderr(predicate::str::contains(words));
     }
 }
@@ -166,12 +115,12 @@ fn what_generate_refuses_about_the_hand_off_the_other_planning_commands_refuse_t
         ("cache: cachix:x", "jobs fetch from a store"),
     ] {
         for command in ["generate", "plan", "graph"] {
-            let failed = Project::new().settings(text).nixdag(command).assert().code(1).stdout("");
+            let failed = a_and_b().settings(text).nixdag(command).assert().code(1).stdout("");
             failed.stderr(predicate::str::contains(words));
         }
     }
     // What a hand-off through a cache costs can be asked before there is one.
-    Project::new().nixdag("plan").args(["--handoff", "cache"]).assert().success();
+    a_and_b().nixdag("plan").args(["--handoff", "cache"]).assert().success();
 }
 
 #[test]
@@ -251,14 +200,14 @@ fn files_that_mean_harm_end_in_a_message() {
         "%YAML 9.9\n---\n{}".to_owned(),
     ];
     for text in &hostile {
-        let project = Project::new().settings(text);
+        let project = a_and_b().settings(text);
         let start: String = text.chars().take(60).collect();
         let output = project.nixdag("plan").output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{start:?}: {said}");
         assert!(said.contains("cannot use the settings `nixdag.yml`") && said.len() < 2000, "{start:?}: {said}");
     }
-    let project = Project::new();
-    fs::write(project.0.path().join("nixdag.yml"), b"select: [\xff]").unwrap();
+    let project = a_and_b();
+    fs::write(project.dir().join("nixdag.yml"), b"select: [\xff]").unwrap();
     project.nixdag("plan").assert().code(1).stderr(predicate::str::contains("it is not UTF-8"));
 }

@@ -170,6 +170,20 @@ pub fn graphs() -> PathBuf {
     std::env::var_os("NIXDAG_GRAPHS").expect("NIXDAG_GRAPHS names a folder with real graphs").into()
 }
 
+/// The program under test.
+pub fn nixdag() -> assert_cmd::Command {
+    assert_cmd::Command::cargo_bin("nixdag").unwrap()
+}
+
+/// A command fails with exit code 1, nothing on standard output, and a message of these words.
+#[track_caller]
+pub fn fails(command: &mut assert_cmd::Command, words: &[&str]) {
+    let mut assert = command.assert().code(1).stdout("");
+    for word in words {
+        assert = assert.stderr(predicates::str::contains(*word));
+    }
+}
+
 /// Both streams of a finished process, for an assertion's message.
 pub fn shown(output: &Output) -> String {
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
