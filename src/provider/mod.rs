@@ -3,6 +3,7 @@
 //! A closed set: each provider is a variant with a module of its own, which declares its limits and escapes what it writes.
 
 pub mod circleci;
+pub mod job_script;
 pub mod shell;
 pub mod yaml;
 

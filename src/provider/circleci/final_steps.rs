@@ -6,9 +6,11 @@
 
 use anyhow::Result;
 
+use super::super::job_script::Task;
+use super::super::job_script::kinds::Kind;
 use super::super::yaml::Yaml;
 use super::options::Options;
-use super::steps::{self, Kind, run, step};
+use super::steps::{self, run, step};
 use super::template;
 use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE};
 
@@ -18,25 +20,24 @@ pub const RESTORED_DIR: &str = "/tmp/nixdag/restored";
 /// The steps; `command` is the job's.
 pub fn of(job: &FinalJob, command: &str, kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
     let Some(bundle) = &options.bundle else { return Ok(vec![steps::no_bundle()]) };
-    let mut list = steps::start(kind, bundle, options)?;
+    let script = steps::script(kind, bundle, options, Task::Restore)?;
+    let mut list = steps::start(&script, bundle);
     if options.has_workspace() && !job.job.inputs.is_empty() {
         list.push(steps::attach());
     }
     if job.checkout {
         list.push(Yaml::text("checkout"));
     }
-    let mut script = steps::prepare(kind, &job.job.id);
-    script.push_str(&steps::build(kind, options, &format!("--restore {RESTORED_DIR} "))?);
-    list.push(run("Restore", &script));
+    list.push(run("Restore", &steps::lines(&steps::call(&script, &job.job.id)?)));
     list.extend(steps::keep_results());
-    list.push(steps::verdict(kind));
+    list.push(steps::fail(&script)?);
     let variables = [(RESTORED_VARIABLE, RESTORED_DIR)].into_iter();
     let outputs = job.outputs().filter_map(|output| Some((output.variable.as_deref()?, output.path.as_str())));
     let own = job.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let environment =
         variables.chain(outputs).chain(own).map(|(name, value)| (name, Yaml::Text(template::escape(value))));
     // What names its own interpreter has to begin with it.
-    let path = if command.starts_with("#!") { "" } else { steps::path(kind) };
+    let path = script.path.filter(|_| !command.starts_with("#!")).map_or(String::new(), |path| format!("{path}\n"));
     list.push(step(
         "run",
         [

@@ -19,22 +19,20 @@ pub mod steps;
 pub mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use ring::digest;
+use anyhow::{Context, Result, bail, ensure};
 
 use super::Limits;
+use super::job_script::kinds::{Kind, Machines, reuse_hash};
 use super::yaml::{self, Yaml};
-use crate::fleet::executor::{self, COMMON_FEATURES, Executor};
+use crate::fleet::executor::Executor;
 use crate::fleet::size::Machine;
 use crate::plan::nothing;
-use crate::plan::{Job, JobIndex, JobOptions, Plan, json};
+use crate::plan::{Job, JobIndex, Plan, json};
 use machines::OFFERS;
 pub use names::{GATE, WORKFLOW};
 use options::Options;
 use pipeline_parameters::ParameterDefault;
-use steps::{Kind, Program};
 
 /// What CircleCI allows. It publishes no number for jobs in a workflow nor for `requires`, but a job's body counts against the
 /// compiled size each time it is invoked, 2.8 kB as nixdag writes it: 2,400 jobs leave room for long names and many `requires`.
@@ -70,6 +68,12 @@ pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
 
 /// The text, unchecked.
 fn write(plan: &Plan, options: &Options) -> Result<String> {
+    let machines = Machines {
+        executors: &options.executors,
+        offers: &OFFERS,
+        bundle: options.bundle.as_ref(),
+        downloads: &options.downloads,
+    };
     let mut kinds: Vec<Kind> = Vec::new();
     let mut building = BTreeSet::new();
     let mut invocations = Vec::with_capacity(plan.jobs.len() + plan.final_jobs.len() + 1);
@@ -77,7 +81,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
     for (at, job) in plan.all_jobs().enumerate() {
         let what = || format!("job `{}` cannot be written for CircleCI", job.name.escape_debug());
         check_job(job)?;
-        let kind = kind_of(job, &mut kinds, options).with_context(what)?;
+        let kind = machines.kind_of(job, &mut kinds).with_context(what)?;
         let final_job = plan.final_job(JobIndex(at as u32));
         match final_job.and_then(|final_job| Some((final_job, final_job.run.as_deref()?))) {
             Some((final_job, command)) => {
@@ -177,122 +181,6 @@ fn gate(plan: &Plan) -> Yaml {
     }
     entries.push(("filters", Yaml::text(EVERYWHERE)));
     Yaml::entry(GATE, Yaml::map(entries))
-}
-
-/// Names what a job builds, on what: two jobs with the same hash build the same outputs, whatever pipeline they are in.
-fn reuse_hash(job: &Job, kind: &Kind) -> String {
-    let mut derivations: Vec<&str> = job.derivations.iter().chain(&job.co_located).map(|drv| &**drv).collect();
-    derivations.sort_unstable();
-    let mut hash = digest::Context::new(&digest::SHA256);
-    for part in [&*job.id, &*kind.image].into_iter().chain(derivations) {
-        hash.update(part.as_bytes());
-        hash.update(b"\0");
-    }
-    hash.finish().as_ref()[..16].iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes every text");
-        text
-    })
-}
-
-/// The kind of machine that the job runs on, added if it is the first such job.
-fn kind_of<'a>(job: &Job, kinds: &'a mut Vec<Kind>, options: &Options) -> Result<&'a Kind> {
-    let executor = executor_of(job, &options.executors).map_err(|error| {
-        let system = job.system.escape_debug();
-        anyhow!("{error}: plan again with this nixdag.yml, or give it the executor for `{system}` that the plan was made with")
-    })?;
-    let name = &executor.name;
-    let plain =
-        |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
-    ensure!(
-        plain(name) && name.bytes().next().is_some_and(|b| b.is_ascii_lowercase()),
-        "`{}` cannot be the name of an executor (expected `[a-z][a-z0-9_-]*`)",
-        name.escape_debug()
-    );
-    let image = job.image.as_ref().unwrap_or(&executor.image);
-    let class = job.resource_class.as_ref().unwrap_or(&executor.resource_class);
-    // Contexts are named where a job is invoked, so that one body serves jobs with and without.
-    let own = JobOptions { context: Vec::new(), ..job.options.clone() };
-    let same_machine = |kind: &Kind| {
-        kind.machine == executor.machine && kind.image == *image && kind.resource_class == *class && kind.name == *name
-    };
-    if let Some(at) = kinds.iter().position(|kind| same_machine(kind) && kind.options == own) {
-        return Ok(&kinds[at]);
-    }
-    let key = match kinds.iter().find(|kind| same_machine(kind)) {
-        Some(kind) => kind.executor.clone(),
-        None => executor_key(executor, image, class, |key| kinds.iter().any(|kind| kind.executor == key)),
-    };
-    let job_key = format!("build-{key}");
-    let job_key = unused(&job_key, |key| kinds.iter().any(|kind| kind.job == key));
-    let system = executor.system().to_owned();
-    kinds.push(Kind {
-        name: name.clone(),
-        job: job_key,
-        executor: key,
-        machine: executor.machine,
-        image: image.clone(),
-        resource_class: class.clone(),
-        cores: OFFERS.cores(executor, class),
-        program: program(&system, executor, options),
-        options: own,
-        setup: executor.setup.clone(),
-        nix_settings: nix_settings(executor),
-        system,
-    });
-    Ok(&kinds[kinds.len() - 1])
-}
-
-/// The executor that the plan gives to a job, if it is still what it was.
-fn executor_of<'e>(job: &Job, executors: &'e [Executor]) -> Result<&'e Executor> {
-    let name = job.executor.as_ref().context("it has no executor")?;
-    let executor = executor::find(executors, name)?;
-    ensure!(executor.builds(&job.system), "executor `{name}` does not build `{}`", job.system.escape_debug());
-    Ok(executor)
-}
-
-/// A key under `executors`: the executor as it is defined keeps its name, others get the size and, where that is not enough, a number.
-fn executor_key(executor: &Executor, image: &str, class: &str, taken: impl Fn(&str) -> bool) -> String {
-    let mut key = executor.name.clone();
-    if *class != executor.resource_class {
-        let size = class.replace('+', "-plus").to_lowercase();
-        let plain = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' { c } else { '-' };
-        key = format!("{key}-{}", size.chars().map(plain).collect::<String>());
-    }
-    if image != executor.image { unused(&format!("{key}-2"), taken) } else { unused(&key, taken) }
-}
-
-/// The key, with a number behind it if it is taken.
-fn unused(key: &str, taken: impl Fn(&str) -> bool) -> String {
-    if !taken(key) {
-        return key.to_owned();
-    }
-    let base = key.strip_suffix("-2").unwrap_or(key);
-    let numbered = |number: u32| format!("{base}-{number}");
-    (2..).map(numbered).find(|key| !taken(key)).expect("numbers do not end")
-}
-
-/// What Nix has to be told about a machine: features that it would not find out, and systems that it only emulates.
-fn nix_settings(executor: &Executor) -> Vec<(&'static str, String)> {
-    // Nix looks for `/dev/kvm` itself: without it a build is better refused than begun.
-    let own = |feature: &&String| *feature != "kvm" && !COMMON_FEATURES.contains(&feature.as_str());
-    let features: Vec<&str> = executor.features.iter().filter(own).map(String::as_str).collect();
-    let emulated: Vec<&str> = executor.emulated().collect();
-    let settings = [("extra-system-features", features), ("extra-platforms", emulated)];
-    settings.into_iter().filter(|(_, words)| !words.is_empty()).map(|(name, words)| (name, words.join(" "))).collect()
-}
-
-/// How nixdag gets onto machines of this system.
-fn program(system: &str, executor: &Executor, options: &Options) -> Program {
-    let bundled = options.bundle.as_ref().is_some_and(|bundle| {
-        // A processor for x86_64 runs i686 programs too.
-        bundle.system == system
-            || (executor.builds(&bundle.system) && !executor.emulated().any(|emulated| emulated == bundle.system))
-    });
-    match options.downloads.iter().find(|file| file.system == *system) {
-        _ if bundled => Program::Bundled,
-        Some(file) => Program::Download(file.clone()),
-        None => Program::OnPath,
-    }
 }
 
 /// An entry under `executors`.

@@ -1,0 +1,288 @@
+//! What a generated job does, whatever CI system runs it: it checks the bundle, installs Nix and nixdag where the machine lacks them, calls
+//! the runner, and ends with the runner's verdict.
+//!
+//! In: the kind of machine, how results travel, and where the jobs of a provider have their things. Out: a [`JobScript`], lines and
+//! commands of a POSIX shell that no other language has been applied to. A provider escapes them for its configuration, puts them
+//! into steps, and adds what only it has: caches, workspaces, artifacts.
+
+pub mod kinds;
+
+use anyhow::Result;
+
+use super::shell::{Command, Word, quote};
+use crate::delivery::downloads::NixRelease;
+use crate::delivery::{BundleReference, HandOff, OnPushFailure, Push, Reuse, Signing};
+use crate::fleet::size::Machine;
+use crate::handoff::bundle::{INSTALLER, PROGRAM};
+use kinds::{Kind, Program};
+
+/// Where [`INSTALLER`] puts a nixdag that it downloads.
+const DOWNLOADED: &str = "~/.nixdag/bin/nixdag";
+
+/// Makes an installed Nix visible.
+const PATH: &str = "export PATH=\"$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH\"";
+
+/// Where the jobs of a provider have their things, each as a shell reads it: `~/.nixdag/results`, `"$NIXDAG_JOB"`.
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    /// The bundle's folder.
+    pub bundle: &'static str,
+    /// Hand-offs, a folder a job.
+    pub workspace: &'static str,
+    /// What an earlier run of the job left, and what this one leaves for later ones.
+    pub reuse: &'static str,
+    /// Verdict, JUnit file, timings and logs.
+    pub results: &'static str,
+    /// Links to what a final job's command finds.
+    pub restored: &'static str,
+    /// The job's id.
+    pub job: &'static str,
+}
+
+/// What all jobs of a configuration have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Common<'a> {
+    /// What they build from.
+    pub bundle: &'a BundleReference,
+    /// The Nix for machines that have none.
+    pub nix: &'a NixRelease,
+    /// How results reach other jobs.
+    pub handoff: &'a HandOff,
+    /// What comes from earlier pipelines, where results do not travel through a cache.
+    pub reuse: Reuse,
+    /// The keys that the jobs sign with and trust.
+    pub signing: &'a Signing,
+    /// Where else what is built goes.
+    pub push: &'a Push,
+}
+
+/// What the runner is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Builds what the job owns, and passes it on.
+    Build,
+    /// Brings in what a final job's command finds.
+    Restore,
+}
+
+/// Where the verdict becomes the job's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failing {
+    /// The runner's call fails: for providers that keep results of failed jobs.
+    AtOnce,
+    /// The runner's call ends well; [`JobScript::verdict`], behind all that hands on, fails.
+    Last,
+}
+
+/// A job, less what only its provider knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobScript {
+    /// Scripts of the user's own, which run before everything else.
+    pub prepare: Vec<String>,
+    /// Checks what the bundle has to run before anything of it is run, and then installs: lines for a shell of their own under `set -e`, since
+    /// they enter the bundle's folder.
+    pub set_up: Vec<String>,
+    /// A line without which the commands below, and a user's, do not find an installed Nix.
+    pub path: Option<&'static str>,
+    /// The call of the runner.
+    pub build: Command,
+    /// Prints what failed, and ends with the verdict that the runner has recorded.
+    pub verdict: Command,
+}
+
+impl JobScript {
+    /// The job of one kind of machine.
+    pub fn new(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Failing) -> Result<Self> {
+        let verdict = [program(kind, places), "build".into(), "--verdict".into(), Word::shell(places.results)];
+        Ok(JobScript {
+            prepare: kind.setup.clone(),
+            set_up: set_up(kind, common, places)?,
+            path: (!has_nix(kind)).then_some(PATH),
+            build: build(kind, common, places, task, failing),
+            verdict: Command::new(verdict),
+        })
+    }
+}
+
+/// Each check stands on a line of its own, so that `set -e` sees it.
+fn set_up(kind: &Kind, common: &Common, places: &Places) -> Result<Vec<String>> {
+    // macOS has no `sha256sum` of its own.
+    let sum = if kind.system.ends_with("-darwin") { "shasum -a 256" } else { "sha256sum" };
+    let mut lines = vec![
+        format!("cd {} || {{ echo 'no bundle: start a new pipeline' >&2; exit 1; }}", places.bundle),
+        format!("echo '{}  manifest' | {sum} -c -", common.bundle.manifest_sha256),
+        format!("grep -E ' ({INSTALLER}|{PROGRAM})$' manifest | {sum} -c -"),
+    ];
+    let nix = common.nix;
+    let tarball = nix.tarballs.iter().find(|(system, _)| *system == kind.system);
+    let sha256 = tarball.filter(|_| !has_nix(kind)).map(|(_, sha256)| &**sha256);
+    let file = format!("nix-{}-{}.tar.xz", nix.version, kind.system);
+    let cores = kind.cores.filter(|_| kind.machine == Machine::Docker);
+    lines.push(install("nix", &nix.version, &nix.url, sha256.map(|sha256| (sha256, &*file)), cores)?);
+    if let Program::Download(file) = &kind.program {
+        lines.push(install("nixdag", &file.version, &file.url, Some((&file.sha256, &file.name)), None)?);
+    }
+    Ok(lines)
+}
+
+/// The call of the script that installs; see there for what the variables mean.
+fn install(what: &str, version: &str, url: &str, pinned: Option<(&str, &str)>, cores: Option<u32>) -> Result<String> {
+    let mut line = format!("NIXDAG_INSTALL={what} NIXDAG_VERSION={}", quote(version)?);
+    if let Some((sha256, file)) = pinned {
+        let checksum = quote(&format!("{sha256}  {file}"))?;
+        line.push_str(&format!(" NIXDAG_URL={} NIXDAG_CHECKSUMS={checksum}", quote(url)?));
+    }
+    if let Some(cores) = cores {
+        line.push_str(&format!(" NIXDAG_CORES={cores}"));
+    }
+    Ok(format!("{line} sh {INSTALLER}"))
+}
+
+/// The call of the runner.
+fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Failing) -> Command {
+    let mut call = Command::new([program(kind, places), "build".into(), "--bundle".into(), Word::shell(places.bundle)]);
+    match common.handoff {
+        HandOff::Workspace => call.extend(["--workspace".into(), Word::shell(places.workspace)]),
+        HandOff::Cache(url) => call.extend(["--cache".into(), url.text().into()]),
+    }
+    sign(common.signing, &mut call);
+    match task {
+        Task::Build => {
+            if *common.handoff == HandOff::Workspace {
+                reuse(common.reuse, places, &mut call);
+            }
+            push(common.push, &mut call);
+        }
+        Task::Restore => call.extend(["--restore".into(), Word::shell(places.restored)]),
+    }
+    if let Some(seconds) = kind.options.timeout {
+        call.extend(["--timeout".into(), seconds.to_string().into()]);
+    }
+    for (name, value) in &kind.nix_settings {
+        call.extend(["--nix-option".into(), (*name).into(), value.as_str().into()]);
+    }
+    call.extend(["--results".into(), Word::shell(places.results)]);
+    if failing == Failing::Last {
+        call.extend(["--record-verdict".into()]);
+    }
+    call.extend(["--job".into(), Word::shell(places.job)]);
+    call
+}
+
+/// Where results of earlier pipelines are, and what of them counts.
+fn reuse(reuse: Reuse, places: &Places, call: &mut Command) {
+    if reuse != Reuse::Off {
+        call.extend(["--reuse".into(), Word::shell(places.reuse)]);
+    }
+    if reuse == Reuse::Signed {
+        call.extend(["--signed-reuse".into()]);
+    }
+}
+
+/// Whose signatures count, and the name of the variable with the secret key.
+fn sign(signing: &Signing, call: &mut Command) {
+    let Signing { public_keys, variable, is_named } = signing;
+    if *is_named {
+        call.extend(["--signing-key-variable".into(), variable.to_string().into()]);
+    }
+    let mut keys = public_keys.iter().map(|key| key.to_string().into()).peekable();
+    if keys.peek().is_some() {
+        call.extend(["--signing-public-key".into()]);
+        call.extend(keys);
+    }
+}
+
+/// Where else what is built goes.
+fn push(push: &Push, call: &mut Command) {
+    let Push { destinations, credentials, on_failure } = push;
+    for destination in destinations {
+        call.extend(["--push".into(), destination.to_string().into()]);
+    }
+    for name in credentials {
+        call.extend(["--push-credential".into(), name.to_string().into()]);
+    }
+    if *on_failure == OnPushFailure::Fail {
+        call.extend(["--push-failure".into(), "fail".into()]);
+    }
+}
+
+/// How scripts call nixdag. The bundle itself is not put on PATH: only the file that was checked is run.
+fn program(kind: &Kind, places: &Places) -> Word {
+    match kind.program {
+        Program::Bundled => Word::Shell(format!("{}/{PROGRAM}", places.bundle)),
+        Program::Download(_) => Word::shell(DOWNLOADED),
+        Program::OnPath => PROGRAM.into(),
+    }
+}
+
+/// True for the images that are known to bring Nix.
+fn has_nix(kind: &Kind) -> bool {
+    kind.machine == Machine::Docker && kind.image.split([':', '@']).next() == Some("nixos/nix")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::JobOptions;
+
+    /// As a provider would have it whose configuration names the job by a variable.
+    const PLACES: Places = Places {
+        bundle: "\"$NIXDAG_BUNDLE\"",
+        workspace: ".nixdag/handoff",
+        reuse: ".nixdag/reuse",
+        results: "\".nixdag/results/$NIXDAG_JOB\"",
+        restored: ".nixdag/restored",
+        job: "\"$NIXDAG_JOB\"",
+    };
+
+    fn kind(image: &str) -> Kind {
+        Kind {
+            name: "docker".into(),
+            executor: "docker".into(),
+            job: "build-docker".into(),
+            machine: Machine::Docker,
+            image: image.into(),
+            resource_class: "small".into(),
+            system: "x86_64-linux".into(),
+            cores: Some(4),
+            options: JobOptions { timeout: Some(60), ..JobOptions::default() },
+            setup: Vec::new(),
+            nix_settings: vec![("extra-platforms", "i686-linux riscv64-linux".into())],
+            program: Program::Bundled,
+        }
+    }
+
+    fn script(kind: &Kind, reuse: Reuse, task: Task, failing: Failing) -> JobScript {
+        let bundle = BundleReference { manifest_sha256: "0".repeat(64), system: "x86_64-linux".into() };
+        let (nix, signing, push) = (NixRelease::default(), Signing::default(), Push::default());
+        let handoff = HandOff::Workspace;
+        let common = Common { bundle: &bundle, nix: &nix, handoff: &handoff, reuse, signing: &signing, push: &push };
+        JobScript::new(kind, &common, &PLACES, task, failing).unwrap()
+    }
+
+    #[test]
+    fn a_job_that_its_provider_names_by_a_variable_is_one_call() {
+        let kind = kind("nixos/nix:2.34.7");
+        let built = script(&kind, Reuse::Branch, Task::Build, Failing::AtOnce);
+        let before = "\"$NIXDAG_BUNDLE\"/nixdag build --bundle \"$NIXDAG_BUNDLE\" --workspace .nixdag/handoff";
+        let after = "--timeout 60 --nix-option extra-platforms 'i686-linux riscv64-linux' --results \".nixdag/results/$NIXDAG_JOB\"";
+        let line = format!("{before} --reuse .nixdag/reuse {after} --job \"$NIXDAG_JOB\"");
+        assert_eq!(built.build.line().unwrap(), line);
+        assert_eq!(built.path, None);
+        let restored = script(&kind, Reuse::Branch, Task::Restore, Failing::Last);
+        let line = format!("{before} --restore .nixdag/restored {after} --record-verdict --job \"$NIXDAG_JOB\"");
+        assert_eq!(restored.build.line().unwrap(), line);
+        let verdict = "\"$NIXDAG_BUNDLE\"/nixdag build --verdict \".nixdag/results/$NIXDAG_JOB\"";
+        assert_eq!(restored.verdict.line().unwrap(), verdict);
+    }
+
+    #[test]
+    fn what_reuses_nothing_names_no_folder_and_an_image_without_nix_gets_one() {
+        let built = script(&kind("debian:12"), Reuse::Off, Task::Build, Failing::AtOnce);
+        assert!(!built.build.line().unwrap().contains("reuse"));
+        assert!(built.path.is_some());
+        assert!(
+            built.set_up[3].contains("NIXDAG_CHECKSUMS='") && built.set_up[3].ends_with("NIXDAG_CORES=4 sh install.sh")
+        );
+    }
+}
