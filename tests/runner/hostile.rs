@@ -193,7 +193,8 @@ fn an_earlier_runs_results_are_held_against_their_format_and_lead_nowhere() {
         let nar = only(&complete.join("nar"));
         let length = fs::metadata(&nar).unwrap().len() as usize;
         let foreign = elsewhere.join("nar/x.nar.zst");
-        let spoil: [(&str, &Path, &dyn Fn(&Path)); 6] = [
+        type Spoil<'a> = &'a dyn Fn(&Path);
+        let spoil: [(&str, &Path, Spoil); 6] = [
             ("damaged narinfo", &file, &|file| fs::write(file, "StorePath: /etc/passwd\n").unwrap()),
             ("is no regular file", &file, &|file| pipe(file)),
             ("is no regular file", &file, &|file| symlink("/dev/zero", file).unwrap()),
