@@ -7,30 +7,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::circleci::{Outcome, Pipeline, Status};
-use crate::support::circleci_schema;
-use crate::support::contract;
-use crate::support::golden;
-use assert_cmd::Command;
+use crate::support::recorded::{Drv, Recorded, ids, store_path};
+use crate::support::{circleci_schema, contract, golden, nixdag};
 use predicates::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const LINUX: &str = "x86_64-linux";
 
-/// Name, system, inputs; more outputs than `out` behind a colon.
-type Drv<'a> = (&'a str, &'a str, &'a [&'a str]);
+/// Name, system, inputs, and outputs beside `out`. The inputs stand before what needs them.
+type Row<'a> = (&'a str, &'a str, &'a [&'a str], &'a [&'a str]);
 
 /// a; b on a; c; d on b and c, with an output `dev`; tests that need them, and a tool that only tests need.
-const GRAPH: &[Drv] = &[
-    ("a", LINUX, &[]),
-    ("b", LINUX, &["a"]),
-    ("c", LINUX, &[]),
-    ("d:dev", LINUX, &["b", "c"]),
-    ("arm", "aarch64-linux", &[]),
-    ("tool", LINUX, &[]),
-    ("test-one", LINUX, &["d", "tool"]),
-    ("test-two", LINUX, &["a", "tool"]),
-    ("test-arm", "aarch64-linux", &["arm"]),
+const GRAPH: &[Row] = &[
+    ("a", LINUX, &[], &[]),
+    ("b", LINUX, &["a"], &[]),
+    ("c", LINUX, &[], &[]),
+    ("d", LINUX, &["b", "c"], &["dev"]),
+    ("arm", "aarch64-linux", &[], &[]),
+    ("tool", LINUX, &[], &[]),
+    ("test-one", LINUX, &["d", "tool"], &[]),
+    ("test-two", LINUX, &["a", "tool"], &[]),
+    ("test-arm", "aarch64-linux", &["arm"], &[]),
 ];
 
 /// Attributes and their derivations.
@@ -46,84 +44,27 @@ const ROOTS: &[(&str, &str)] = &[
     ("checks.aarch64-linux.one", "test-arm"),
 ];
 
-/// A recorded evaluation with settings.
-struct Recorded(TempDir);
-
-fn hash(name: &str) -> String {
-    let digits: String = name.bytes().map(|b| format!("{:02}", b % 100)).collect();
-    format!("{digits:0>32}")[..32].to_owned()
-}
-
-fn drv_path(name: &str) -> String {
-    format!("/nix/store/{}-{name}.drv", hash(name))
+/// The evaluation with settings.
+fn recorded(settings: &str) -> Recorded {
+    let graph = GRAPH.iter().fold(Recorded::new(), |recorded, &(key, system, inputs, outputs)| {
+        recorded.add(&Drv { key, system, outputs, inputs, environment: &[] })
+    });
+    ROOTS.iter().fold(graph, |recorded, (attribute, name)| recorded.target(attribute, name)).settings(settings)
 }
 
 fn output(name: &str) -> String {
-    format!("/nix/store/{}-{name}", hash(name))
+    store_path(GRAPH.iter().position(|row| row.0 == name).unwrap() + 1, name)
 }
 
-impl Recorded {
-    fn new(settings: &str) -> Self {
-        Self::of(GRAPH, ROOTS, settings)
-    }
-
-    fn of(graph: &[Drv], roots: &[(&str, &str)], settings: &str) -> Self {
-        let recorded = Self(TempDir::new().unwrap());
-        for (name, system, inputs) in graph {
-            let (name, more) = name.split_once(':').unwrap_or((name, ""));
-            let mut outputs = vec![format!("(\"out\",\"{}\",\"\",\"\")", output(name))];
-            if !more.is_empty() {
-                outputs.insert(0, format!("(\"{more}\",\"{}-{more}\",\"\",\"\")", output(name)));
-            }
-            let mut inputs: Vec<_> =
-                inputs.iter().map(|input| format!("(\"{}\",[\"out\"])", drv_path(input))).collect();
-            inputs.sort();
-            let text =
-                format!("Derive([{}],[{}],[],\"{system}\",\"/bin/sh\",[],[])", outputs.join(","), inputs.join(","));
-            recorded.file(&drv_path(name)["/nix/store/".len()..], &text);
-        }
-        let roots: BTreeMap<&str, String> =
-            roots.iter().map(|(attribute, name)| (*attribute, drv_path(name))).collect();
-        recorded.file("roots.json", &serde_json::to_string(&roots).unwrap());
-        recorded.file("nixdag.yml", settings);
-        recorded
-    }
-
-    fn file(&self, name: &str, text: &str) -> PathBuf {
-        fs::write(self.0.path().join(name), text).unwrap();
-        self.0.path().join(name)
-    }
-
-    fn nixdag(&self, command: &str) -> Command {
-        let mut nixdag = Command::cargo_bin("nixdag").unwrap();
-        nixdag.current_dir(self.0.path()).args([command, "--roots", "roots.json", "--drv-dir", "."]);
-        nixdag
-    }
-
-    fn text(&self, command: &str, arguments: &[&str]) -> String {
-        let assert = self.nixdag(command).args(arguments).assert().success();
-        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
-    }
-
-    fn plan(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.text("plan", &[&["--format", "json"], arguments].concat())).unwrap()
-    }
-
-    #[track_caller]
-    fn fails(&self, words: &str) {
-        self.nixdag("plan").assert().code(1).stdout("").stderr(predicate::str::contains(words));
-    }
-}
-
-fn ids(jobs: &Value) -> Vec<&str> {
-    jobs.as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap()).collect()
+fn drv_path(name: &str) -> String {
+    format!("{}.drv", output(name))
 }
 
 const X86: &str = "select: ['*.x86_64-linux.*']\n";
 
 #[test]
 fn a_command_comes_after_all_targets_and_finds_their_outputs() {
-    let plan = Recorded::new(&format!("{X86}exclude: ['checks.*.*']\nfinal: [{{name: Try it, run: ./try}}]")).plan(&[]);
+    let plan = recorded(&format!("{X86}exclude: ['checks.*.*']\nfinal: [{{name: Try it, run: ./try}}]")).plan(&[]);
     assert_eq!(ids(&plan["jobs"]), ["a", "b", "c", "d"]);
     let job = &plan["final"][0];
     assert_eq!((&job["id"], &job["name"], &job["system"]), (&json!("try-it"), &json!("Try it"), &json!(LINUX)));
@@ -154,7 +95,7 @@ fn a_command_can_come_after_some_targets_and_find_others() {
     let settings = format!(
         "{X86}exclude: ['checks.*.*']\nfinal: [{{name: t, run: x, after: ['*.*.b'], restore: ['*.*.c'], checkout: false}}]"
     );
-    let plan = Recorded::new(&settings).plan(&[]);
+    let plan = recorded(&settings).plan(&[]);
     let job = &plan["final"][0];
     assert_eq!((&job["requires"], &job["inputs"]), (&json!(["b", "c"]), &json!(["a", "b", "c"])));
     assert_eq!(job["restore"].as_array().unwrap().len(), 1);
@@ -163,13 +104,13 @@ fn a_command_can_come_after_some_targets_and_find_others() {
 
 #[test]
 fn what_exists_is_restored_without_any_job() {
-    let recorded = Recorded::new("select: ['*.x86_64-linux.c']\nfinal: [{name: t, run: x}]");
+    let recorded = recorded("select: ['*.x86_64-linux.c']\nfinal: [{name: t, run: x}]");
     recorded.file("available", &format!("{}\n", output("c")));
     let plan = recorded.plan(&["--available", "available"]);
     assert_eq!((ids(&plan["jobs"]).len(), &plan["skipped"][0]["reason"]), (0, &json!("available")));
     let job = &plan["final"][0];
     assert_eq!((&job["requires"], &job["restore"][0]["outputs"][0]["path"]), (&json!([]), &json!(output("c"))));
-    let config = recorded.text("generate", &["--available", "available", "--bundle", "bundle"]);
+    let config = recorded.said("generate", &["--available", "available", "--bundle", "bundle"]);
     assert!(config.contains("final-t:") && !config.contains("attach_workspace"), "{config}");
 }
 
@@ -178,7 +119,7 @@ fn attributes_are_built_behind_the_others_and_by_nobody_else() {
     let settings = format!(
         "{X86}final:\n- {{name: first, build: checks.x86_64-linux.one}}\n- {{name: second, build: [checks.x86_64-linux.two]}}\n"
     );
-    let recorded = Recorded::new(&settings);
+    let recorded = recorded(&settings);
     let plan = recorded.plan(&[]);
     assert_eq!(ids(&plan["jobs"]), ["a", "b", "c", "d"]);
     assert_eq!(plan["estimates"]["needed"], 4);
@@ -191,7 +132,7 @@ fn attributes_are_built_behind_the_others_and_by_nobody_else() {
     assert_eq!(second["inputs"], json!(["a", "b", "c", "d", "first"]));
     assert_eq!((&first["run"], &first["checkout"]), (&Value::Null, &json!(false)));
 
-    let config: serde_yaml::Value = serde_yaml::from_str(&recorded.text("generate", &["--bundle", "bundle"])).unwrap();
+    let config: serde_yaml::Value = serde_yaml::from_str(&recorded.said("generate", &["--bundle", "bundle"])).unwrap();
     let jobs = config["workflows"]["nixdag"]["jobs"].as_sequence().unwrap();
     let invocation = |at: usize| jobs[at].as_mapping().unwrap().iter().next().unwrap();
     assert_eq!(invocation(4).0, "build-docker");
@@ -202,20 +143,20 @@ fn attributes_are_built_behind_the_others_and_by_nobody_else() {
 #[test]
 fn the_other_jobs_keep_every_rule_of_the_contract() {
     let settings = format!("{X86}final: [{{name: first, build: checks.x86_64-linux.one}}, {{name: t, run: x}}]");
-    let recorded = Recorded::new(&settings);
-    let text = recorded.text("plan", &["--format", "json"]);
+    let recorded = recorded(&settings);
+    let text = recorded.said("plan", &["--format", "json"]);
     let of_jobs = |(attribute, _): &&(&str, &str)| attribute.contains(LINUX) && *attribute != "checks.x86_64-linux.one";
     let names = |attribute: &str| attribute.split('.').map(str::to_owned).collect::<Vec<_>>();
     let roots: BTreeMap<_, _> =
         ROOTS.iter().filter(of_jobs).map(|(attribute, name)| (names(attribute), drv_path(name))).collect();
-    let closure = contract::read_closure(roots.values().map(String::as_str), recorded.0.path());
+    let closure = contract::read_closure(roots.values().map(String::as_str), recorded.dir());
     let plan = contract::check(text.as_bytes(), &roots, &closure, &HashSet::new());
     assert!(plan.jobs.iter().all(|job| !job.derivations.contains(&&*drv_path("test-one"))));
 }
 
 #[test]
 fn a_build_on_several_systems_is_a_job_a_system() {
-    let plan = Recorded::new("final: [{name: test, build: checks.*.one}]\nselect: ['packages.*.*']").plan(&[]);
+    let plan = recorded("final: [{name: test, build: checks.*.one}]\nselect: ['packages.*.*']").plan(&[]);
     let names: Vec<&Value> = plan["final"].as_array().unwrap().iter().map(|job| &job["name"]).collect();
     assert_eq!(names, ["test (aarch64-linux)", "test (x86_64-linux)"]);
     assert_eq!(plan["final"][0]["executor"], "arm");
@@ -227,7 +168,7 @@ fn a_later_final_job_can_restore_what_an_earlier_one_built() {
     let settings = format!(
         "{X86}final:\n- {{name: test, build: checks.x86_64-linux.one}}\n- {{name: show, run: x, after: [], restore: [checks.x86_64-linux.one]}}\n"
     );
-    let plan = Recorded::new(&settings).plan(&[]);
+    let plan = recorded(&settings).plan(&[]);
     assert_eq!(plan["final"][1]["requires"], json!(["test"]));
     assert_eq!(plan["final"][1]["restore"][0]["outputs"][0]["variable"], "NIXDAG_CHECKS_ONE");
 }
@@ -236,7 +177,7 @@ fn a_later_final_job_can_restore_what_an_earlier_one_built() {
 fn names_do_not_clash_with_other_jobs() {
     let settings =
         "select: ['*.x86_64-linux.{a,b}']\nfinal: [{name: A, run: x}, {name: b!, run: x}, {name: B?, run: x}]";
-    let plan = Recorded::new(settings).plan(&[]);
+    let plan = recorded(settings).plan(&[]);
     assert_eq!(ids(&plan["jobs"]), ["a", "b"]);
     let mut all = [ids(&plan["jobs"]), ids(&plan["final"])].concat();
     assert_eq!((plan["final"][0]["name"].as_str(), all[2]), (Some("A (final)"), "a-final"));
@@ -247,7 +188,7 @@ fn names_do_not_clash_with_other_jobs() {
 
 #[test]
 fn mistakes_are_named() {
-    let fails = |entry: &str, words: &str| Recorded::new(&format!("{X86}final: [{{{entry}}}]")).fails(words);
+    let fails = |entry: &str, words: &str| recorded(&format!("{X86}final: [{{{entry}}}]")).fails(&[words]);
     fails("name: t, run: x, restore: ['*.*.zz']", "final job `t` wants `*.*.zz` restored, which is no target");
     fails(
         "name: t, run: x, restore: [packages.x86_64-linux.aa]",
@@ -263,28 +204,28 @@ fn mistakes_are_named() {
         "executor `arm` builds none of its attributes, for system or features",
     );
     let twice = "{name: t, build: checks.x86_64-linux.one}, {name: u, build: checks.x86_64-linux.one}";
-    Recorded::new(&format!("{X86}final: [{twice}]")).fails("another final job builds it");
+    recorded(&format!("{X86}final: [{twice}]")).fails(&["another final job builds it"]);
 
-    let warns = Recorded::new(&format!("{X86}final: [{{name: t, run: x, after: ['*.*.zz']}}]"));
+    let warns = recorded(&format!("{X86}final: [{{name: t, run: x, after: ['*.*.zz']}}]"));
     let warning = "final job `t` comes after `*.*.zz`, which is no target";
     warns.nixdag("plan").assert().success().stderr(predicate::str::contains(warning));
 }
 
 #[test]
 fn views_show_final_jobs_behind_the_others() {
-    let recorded = Recorded::new(&format!(
+    let recorded = recorded(&format!(
         "{X86}final: [{{name: t, run: \"one\\ntwo\"}}, {{name: u, build: checks.x86_64-linux.one}}]"
     ));
-    let table = recorded.text("plan", &[]);
+    let table = recorded.said("plan", &[]);
     let lines: Vec<&str> = table.lines().filter(|line| line.starts_with("t ") || line.starts_with("u ")).collect();
     assert!(lines[0].contains("one …") && lines[1].contains("builds checks.x86_64-linux.one"), "{table}");
     assert!(table.contains("Final jobs are not in these figures."), "{table}");
-    assert!(recorded.text("graph", &[]).contains("label=\"t\", tooltip=\"t\", shape=ellipse"));
-    assert!(recorded.text("graph", &["--format", "mermaid"]).contains("([\"t\"])"));
-    let graph: Value = serde_json::from_str(&recorded.text("graph", &["--format", "json"])).unwrap();
+    assert!(recorded.said("graph", &[]).contains("label=\"t\", tooltip=\"t\", shape=ellipse"));
+    assert!(recorded.said("graph", &["--format", "mermaid"]).contains("([\"t\"])"));
+    let graph: Value = serde_json::from_str(&recorded.said("graph", &["--format", "json"])).unwrap();
     let last = graph["nodes"].as_array().unwrap().last().unwrap();
     assert_eq!((&last["id"], &last["final"]), (&json!("u"), &json!(true)));
-    let derivations = recorded.text("graph", &["--level", "derivations"]);
+    let derivations = recorded.said("graph", &["--level", "derivations"]);
     assert!(derivations.contains("test-one") && derivations.contains("tool"), "{derivations}");
 }
 
@@ -293,15 +234,15 @@ fn a_plan_with_final_jobs_is_read_back_and_not_trusted() {
     let settings = format!(
         "{X86}final: [{{name: t, run: x, environment: {{A: b}}}}, {{name: u, build: checks.x86_64-linux.one}}]"
     );
-    let recorded = Recorded::new(&settings);
-    let text = recorded.text("plan", &["--format", "json"]);
+    let recorded = recorded(&settings);
+    let text = recorded.said("plan", &["--format", "json"]);
     let file = recorded.file("plan.json", &text);
-    let nixdag = |arguments: &[&str]| {
-        let mut nixdag = Command::cargo_bin("nixdag").unwrap();
-        nixdag.current_dir(recorded.0.path()).args(arguments).arg("--plan").arg(&file);
+    let run = |arguments: &[&str]| {
+        let mut nixdag = nixdag();
+        nixdag.current_dir(recorded.dir()).args(arguments).arg("--plan").arg(&file);
         nixdag
     };
-    let read_back = nixdag(&["plan", "--format", "json"]).assert().success().get_output().stdout.clone();
+    let read_back = run(&["plan", "--format", "json"]).assert().success().get_output().stdout.clone();
     assert_eq!(String::from_utf8(read_back).unwrap(), text);
     for (pointer, value, words) in [
         ("/final/0/id", json!("a"), "two jobs have the id `a`"),
@@ -319,7 +260,7 @@ fn a_plan_with_final_jobs_is_read_back_and_not_trusted() {
         let mut plan: Value = serde_json::from_str(&text).unwrap();
         *plan.pointer_mut(pointer).unwrap() = value;
         fs::write(&file, plan.to_string()).unwrap();
-        nixdag(&["generate"]).assert().code(1).stdout("").stderr(predicate::str::contains(words));
+        run(&["generate"]).assert().code(1).stdout("").stderr(predicate::str::contains(words));
     }
 }
 
@@ -330,10 +271,10 @@ fn the_configuration_is_as_recorded() {
          environment: {{TEXT: \"<< $HOME 'x' \\n\", TRUE: yes, NUMBER: 012}}\n  run: |\n    cat <<EOF\n    $NIXDAG_D\n    EOF\n\
          - {{name: arm, run: uname, executor: arm, checkout: false, after: []}}\n- {{name: check, build: checks.x86_64-linux.one}}\n"
     );
-    let recorded = Recorded::new(&settings);
-    let text = recorded.text("generate", &["--bundle", "bundle", "--reuse", "off"]);
+    let recorded = recorded(&settings);
+    let text = recorded.said("generate", &["--bundle", "bundle", "--reuse", "off"]);
     // The program itself is in the bundle: its digest is another one with every change.
-    let digest = fs::read_to_string(recorded.0.path().join("bundle.sha256")).unwrap();
+    let digest = fs::read_to_string(recorded.dir().join("bundle.sha256")).unwrap();
     let text = text.replace(digest.trim(), &"0123456789abcdef".repeat(4));
     golden::check("tests/golden/circleci-final.yml", &text);
     circleci_schema::accepts(&text);
