@@ -1,0 +1,211 @@
+//! The order of the modules that `docs/architecture.md` gives holds in `src/`: nothing imports what is above it, nothing imports in a circle.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod imports;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::DiGraph;
+
+use imports::{Arrow, Sources};
+
+/// Where the order is.
+const PAGE: &str = "docs/architecture.md";
+
+/// The groups of modules, from the top down; a module is a file or a folder in `src/`.
+struct Order(Vec<Vec<String>>);
+
+impl Order {
+    /// Reads the page's block `order`: a group a line.
+    fn read(page: &str) -> Self {
+        let (_, block) = page.split_once("```order\n").expect("the page has a block `order`");
+        let (block, _) = block.split_once("```").expect("the block `order` ends");
+        Self(block.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect())
+    }
+
+    /// The group of a file.
+    fn group(&self, file: &str) -> Option<usize> {
+        let module = module(file);
+        self.0.iter().position(|group| group.iter().any(|name| name == module))
+    }
+
+    /// Files that are in no group: a line each.
+    fn gaps(&self, sources: &Sources) -> Vec<String> {
+        let lacking = sources.files().filter(|file| self.group(file).is_none());
+        lacking.map(|file| format!("`{}` ({file}) is not in the order", module(file))).collect()
+    }
+
+    /// The arrows that go up: a line each.
+    fn violations(&self, arrows: &[Arrow]) -> Vec<String> {
+        let up = arrows.iter().filter(
+            |arrow| matches!((self.group(&arrow.from), self.group(&arrow.to)), (Some(from), Some(to)) if from > to),
+        );
+        up.map(|arrow| format!("against the order: {arrow}")).collect()
+    }
+}
+
+/// The top module of a file: `plan` for `plan/names.rs`.
+fn module(file: &str) -> &str {
+    file.split('/').next().unwrap_or_default().trim_end_matches(".rs")
+}
+
+/// The circles among these arrows: for each the arrows in it, a line each.
+fn circles(arrows: &[Arrow]) -> Vec<String> {
+    let mut graph = DiGraph::<&str, ()>::new();
+    let mut nodes = HashMap::new();
+    for arrow in arrows {
+        let [from, to] =
+            [&arrow.from, &arrow.to].map(|file| *nodes.entry(file).or_insert_with(|| graph.add_node(file)));
+        graph.add_edge(from, to, ());
+    }
+    let mut found = Vec::new();
+    for circle in tarjan_scc(&graph).into_iter().filter(|files| files.len() > 1) {
+        let is_inside = |file: &str| circle.iter().any(|node| graph[*node] == file);
+        let within = arrows.iter().filter(|arrow| is_inside(&arrow.from) && is_inside(&arrow.to));
+        found.push(format!("a circle of {} files:", circle.len()));
+        found.extend(within.map(|arrow| format!("  {arrow}")));
+    }
+    found
+}
+
+/// Arrows that are still to go. Nothing is added here.
+const KNOWN: &[(&str, &str)] = &[
+    ("build/guard.rs", "build/mod.rs"),
+    ("build/junit.rs", "build/record.rs"),
+    ("build/outcome.rs", "build/stages.rs"),
+    ("build/restore.rs", "build/mod.rs"),
+    ("build/stages.rs", "build/mod.rs"),
+    ("commands/change.rs", "commands/stages.rs"),
+    ("commands/*", "commands/mod.rs"),
+    ("executor.rs", "plan/needed.rs"),
+    ("handoff/path_archive.rs", "handoff/drv_closure.rs"),
+    ("nix/binary_cache/cache.rs", "nix/binary_cache.rs"),
+    ("nix/binary_cache/pool.rs", "nix/binary_cache.rs"),
+    ("nix/binary_cache/reliance.rs", "plan/final_job.rs"),
+    ("nix/binary_cache/trouble.rs", "nix/binary_cache.rs"),
+    ("nix/evaluate/*", "nix/evaluate/mod.rs"),
+    ("nix/evaluate/flake.rs", "nix/evaluate/fingerprint.rs"),
+    ("nix/evaluate/flake_config.rs", "nix/evaluate/outputs.rs"),
+    ("nix/evaluate/round.rs", "nix/evaluate/asker.rs"),
+    ("pattern/parse.rs", "pattern.rs"),
+    ("plan/finals.rs", "provider/circleci/classes.rs"),
+    ("plan/final_job.rs", "plan/mod.rs"),
+    ("plan/json.rs", "plan/mod.rs"),
+    ("plan/placement.rs", "plan/needed.rs"),
+    ("plan/placement.rs", "provider/circleci/classes.rs"),
+    ("plan/placement.rs", "provider/circleci/images.rs"),
+    ("provider/circleci/*", "provider/mod.rs"),
+    ("provider/circleci/*", "provider/circleci/mod.rs"),
+    ("provider/circleci/check/*", "provider/circleci/check/mod.rs"),
+    ("provider/circleci/merge/gate.rs", "provider/circleci/merge/mod.rs"),
+    ("provider/circleci/check/workflow.rs", "provider/circleci/check/jobs.rs"),
+    ("provider/circleci/options.rs", "provider/circleci/merge/mod.rs"),
+    ("secret.rs", "plan/final_job.rs"),
+    ("settings/caches.rs", "settings/file.rs"),
+    ("settings/change.rs", "settings/file.rs"),
+    ("settings/change.rs", "settings.rs"),
+    ("settings/final_entry.rs", "settings/file.rs"),
+    ("settings/schema.rs", "settings/file.rs"),
+    ("settings/yaml.rs", "settings/final_entry.rs"),
+    ("settings/yaml.rs", "settings/schema.rs"),
+    ("target.rs", "nix/store_path.rs"),
+];
+
+fn is_known(arrow: &Arrow) -> bool {
+    KNOWN.iter().any(|(from, to)| {
+        let fits = match from.strip_suffix('*') {
+            Some(folder) => arrow.from.starts_with(folder),
+            None => arrow.from == *from,
+        };
+        fits && arrow.to == *to
+    })
+}
+
+#[test]
+fn imports_go_down_and_never_in_a_circle() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let order = Order::read(&fs::read_to_string(root.join(PAGE)).unwrap());
+    let sources = Sources::read(&root.join("src"));
+    let mut arrows = sources.arrows("nixdag");
+    arrows.retain(|arrow| !is_known(arrow));
+    let mut wrong = order.gaps(&sources);
+    wrong.extend(order.violations(&arrows));
+    wrong.extend(circles(&arrows));
+    assert!(wrong.is_empty(), "see `{PAGE}`:\n{}", wrong.join("\n"));
+}
+
+/// A crate with these files beside a `main.rs`, and all that is wrong with it, where `a` is above `b`.
+fn wrong(files: &[(&str, &str)]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in files.iter().chain(&[("main.rs", "fn main() { it::a::run() }")]) {
+        let path = folder.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let order = Order::read("```order\nmain lib\na\nb\n```\n");
+    let sources = Sources::read(folder.path());
+    let arrows = sources.arrows("it");
+    [order.gaps(&sources), order.violations(&arrows), circles(&arrows)].concat()
+}
+
+#[test]
+fn every_way_to_import_is_seen() {
+    for import in [
+        "use crate::a::Item;",
+        "use crate::{b, a::{self as other, Item}};",
+        "pub use super::a::*;",
+        "pub(crate) use super::a;",
+        "fn f() -> crate::a::Item { loop {} }",
+        "fn f() { use crate::a; }",
+        "fn f() { super::a::run() }",
+        "use super::*; fn f() { a::run() }",
+        "fn f() { println!(\"{}\", crate::a::VALUE) }",
+        "macro_rules! m { () => { $crate::a::run() } }",
+        "#[derive(Args)] struct S { #[arg(value_parser = crate::a::parse)] x: u8 }",
+        "struct S { #[serde(with = \"super::a\")] x: u8 }",
+        "mod inside { fn f() { super::super::a::run() } }",
+        "impl crate::a::Trait for u8 {}",
+        "#[cfg(not(test))] use crate::a;",
+    ] {
+        let found = wrong(&[("lib.rs", "pub mod a; pub mod b;"), ("a.rs", ""), ("b.rs", import)]);
+        assert!(
+            found.iter().any(|line| line.starts_with("against the order: b.rs:1 imports `a")),
+            "{import}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_goes_down_or_is_only_for_tests_is_fine() {
+    let a = "mod deep; use crate::b::Item; use b::Item as B; fn f() { let deep = 1; deep + b::f() }";
+    let deep = "use crate::b; fn f(x: std::a::B) { x.a::<u8>(); ::a::run(); \"crate::a\"; }";
+    let b = "//! See [`crate::a`].\n#[cfg(test)] mod tests { use crate::a::*; }\n#[cfg(test)] use crate::a;";
+    let lib = "//! [`a`]\npub mod a; pub mod b;";
+    let files = [("lib.rs", lib), ("a.rs", a), ("a/deep.rs", deep), ("b/mod.rs", b)];
+    assert_eq!(wrong(&files), [""; 0]);
+}
+
+#[test]
+fn circles_are_found_between_files_of_one_folder() {
+    let files = [
+        ("lib.rs", "pub mod a; pub mod c;"),
+        ("a/mod.rs", "mod one; mod two; pub use one::Item;"),
+        ("a/one.rs", "use super::two;"),
+        ("a/two.rs", "use super::Item;"),
+        ("c.rs", ""),
+    ];
+    assert_eq!(
+        wrong(&files),
+        [
+            "`c` (c.rs) is not in the order",
+            "a circle of 3 files:",
+            "  a/mod.rs:1 imports `a::one::Item` from a/one.rs",
+            "  a/one.rs:1 imports `a::two` from a/two.rs",
+            "  a/two.rs:1 imports `a::Item` from a/mod.rs",
+        ]
+    );
+}
