@@ -92,6 +92,8 @@ pub struct Node {
     pub allow_substitutes: bool,
     /// What the machine must offer: `kvm`, `big-parallel`, …
     pub required_system_features: Arc<[String]>,
+    /// Base names of the sources that it names, ascending.
+    pub sources: Box<[Arc<str>]>,
 }
 
 impl Node {
@@ -259,6 +261,7 @@ struct Batch {
 struct Shared {
     systems: HashMap<Vec<u8>, Arc<str>>,
     features: HashMap<Vec<String>, Arc<[String]>>,
+    sources: HashMap<Box<[u8]>, Arc<str>>,
     new: HashMap<Arc<str>, u32>,
     sets: HashMap<Vec<u8>, u32>,
 }
@@ -375,6 +378,19 @@ impl Batch {
             .entry(attributes.required_system_features)
             .or_insert_with_key(|features| features.as_slice().into())
             .clone();
+        let mut sources = Vec::with_capacity(drv.sources.len());
+        for source in &drv.sources {
+            let path = source.bytes();
+            sources.push(match shared.sources.get(&*path) {
+                Some(base) => base.clone(),
+                None => {
+                    let base: Arc<str> = base_in_bytes(&path, store_dir)?.into();
+                    shared.sources.insert((&*path).into(), base.clone());
+                    base
+                }
+            });
+        }
+        sources.sort_unstable();
         self.nodes.push(Node {
             base: base.clone(),
             system,
@@ -383,6 +399,7 @@ impl Batch {
             prefer_local_build: attributes.prefer_local_build,
             allow_substitutes: attributes.allow_substitutes,
             required_system_features: features,
+            sources: sources.into(),
         });
         Ok(())
     }

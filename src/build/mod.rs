@@ -1,6 +1,6 @@
 //! The runner inside a job: brings in what the job needs, builds what it owns, hands it on.
 //!
-//! In: a [`Request`]. Out: a [`record::Record`] of everything that happened, whatever the outcome; lines for people meanwhile.
+//! In: a [`Request`], run by [`stages::run`]. Out: a [`record::Record`] of everything that happened, whatever the outcome; lines for people meanwhile.
 
 pub mod builder_log;
 pub mod credentials;
@@ -17,11 +17,11 @@ pub mod realise;
 pub mod record;
 pub mod report;
 pub mod restore;
+pub mod results;
 pub mod stages;
 pub mod trust;
 
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime};
 
 use crate::choice::choice;
 use crate::handoff::bundle::Bundle;
@@ -29,7 +29,6 @@ use crate::handoff::reuse::ReuseFolder;
 use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::plan::{Job, JobIndex, Plan};
 use push::Pushes;
-use record::{HandedOff, Record, Verdict};
 
 choice! {
     /// What to do about an output that should have been delivered and was not.
@@ -100,36 +99,8 @@ pub struct Request {
 }
 
 impl Request {
-    fn job(&self) -> &Job {
+    /// The job to run.
+    pub fn job(&self) -> &Job {
         self.plan.job(self.job)
     }
-}
-
-/// Runs a job. `say` gets lines for people. A signal ends the run as a failure, Nix stopped and nothing half-written.
-pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
-    let start = Instant::now();
-    let job = request.job();
-    let mut record = Record {
-        version: record::VERSION,
-        job: job.id.clone(),
-        name: job.name.clone(),
-        system: job.system.clone(),
-        nix: String::new(),
-        started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        duration: 0,
-        verdict: Verdict::Success,
-        errors: Vec::new(),
-        derivations: Vec::new(),
-        missing: Vec::new(),
-        damaged: Vec::new(),
-        fetched: 0,
-        handed_off: HandedOff::default(),
-        pushed: Vec::new(),
-    };
-    if let Err(error) = stages::run(request, &mut record, say) {
-        record.errors.push(format!("{error:#}"));
-    }
-    record.verdict = record.judge();
-    record.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    record
 }

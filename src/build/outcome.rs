@@ -92,7 +92,7 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
     let graph = facts.graph;
     let path = graph.path(id);
     let floating = graph.node(id).is_floating();
-    let known = || super::stages::known_outputs(graph, id);
+    let known = || known_outputs(graph, id);
     // A content-addressed derivation is built under another path, as resolved; its name is the same.
     let named = if floating && !facts.tracker.builds().contains_key(&path) {
         let mut resolved = facts.tracker.builds().keys().filter(|drv| {
@@ -196,7 +196,7 @@ pub fn results<'a>(
                 outputs.extend(found.iter().map(|realisation| graph.full_path(&realisation.output)));
                 realisations.extend(found);
             }
-            Some(id) => outputs.extend(super::stages::known_outputs(graph, id)),
+            Some(id) => outputs.extend(known_outputs(graph, id)),
             // A resolved content-addressed derivation: the one that it was made from speaks for it.
             None => {}
         }
@@ -209,6 +209,11 @@ pub fn results<'a>(
     realisations.sort();
     realisations.dedup();
     Ok(Results { paths: own.into_iter().collect(), realisations })
+}
+
+/// The outputs of a derivation whose paths are known.
+pub(super) fn known_outputs(graph: &Graph, id: DrvId) -> impl Iterator<Item = String> {
+    graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref()).map(|base| graph.full_path(base))
 }
 
 #[cfg(test)]

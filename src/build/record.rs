@@ -1,17 +1,14 @@
-//! What a job leaves behind for people and for later pipelines: the record of its run, as files.
+//! What happened in a job: the record of its run, which `nixdag report` reads back.
 //!
-//! In: a [`Record`]. Out, in the results folder: `report.json` (the record, which `nixdag report` reads), `timings.json` (what
-//! later plans read as `--history`), `junit.xml`, `logs/` (of what failed), `to-save` (see [`TO_SAVE`]) and `verdict`, each whole or not there.
+//! In: what each stage puts down. Out: a [`Record`], which [`super::results`] writes into files.
 
-use std::fs::{self, Permissions};
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::junit;
 use crate::handoff::partial_cache::Written;
 use crate::plan::json::seconds;
 use crate::regular_file;
@@ -22,10 +19,11 @@ pub const VERSION: u64 = 1;
 /// Name of the record's file.
 pub const REPORT: &str = "report.json";
 
-const VERDICT: &str = "verdict";
-
 /// Is there where what is left for later runs holds signatures that the CI's cache does not have yet.
 pub const TO_SAVE: &str = "to-save";
+
+/// Folders of artifacts are a few levels deep.
+const MAX_DEPTH: usize = 8;
 
 /// Longest record that is read, in bytes.
 const MAX_SIZE: u64 = 1 << 30;
@@ -222,23 +220,6 @@ mod optional_seconds {
     }
 }
 
-/// What later plans need to know.
-#[derive(Serialize)]
-struct Timings<'a> {
-    version: u64,
-    timings: Vec<Timing<'a>>,
-}
-
-#[derive(Serialize)]
-struct Timing<'a> {
-    derivation: &'a str,
-    name: &'a str,
-    system: &'a str,
-    #[serde(with = "seconds")]
-    seconds: u64,
-    source: Outcome,
-}
-
 impl Record {
     /// The verdict on what is in the record so far.
     pub fn judge(&self) -> Verdict {
@@ -261,37 +242,6 @@ impl Record {
         let VersionOnly { version } = serde_json::from_slice(&text).with_context(what)?;
         ensure!(version == VERSION, "`{}` has version {version}, this nixdag reads version {VERSION}", path.display());
         serde_json::from_slice(&text).with_context(what)
-    }
-
-    /// Writes all files into the results folder; the verdict comes last.
-    pub fn write(&self, dir: &Path) -> Result<()> {
-        fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
-        whole(dir, REPORT, &mut |out| Ok(writeln!(out, "{}", serde_json::to_string_pretty(self)?)?))?;
-        let timings = self
-            .derivations
-            .iter()
-            .filter(|derivation| derivation.outcome.is_good())
-            .filter_map(|derivation| {
-                Some(Timing {
-                    derivation: &derivation.derivation,
-                    name: &derivation.name,
-                    system: &derivation.system,
-                    seconds: derivation.duration?,
-                    source: derivation.outcome,
-                })
-            })
-            .collect();
-        let timings = Timings { version: VERSION, timings };
-        whole(dir, "timings.json", &mut |out| Ok(writeln!(out, "{}", serde_json::to_string_pretty(&timings)?)?))?;
-        whole(dir, "junit.xml", &mut |out| Ok(junit::write(self, out)?))?;
-        let verdict = match self.verdict {
-            Verdict::Success => "success\n",
-            Verdict::Failure => "failure\n",
-        };
-        if self.handed_off.signed > 0 {
-            whole(dir, TO_SAVE, &mut |out| Ok(writeln!(out, "{} paths", self.handed_off.signed)?))?;
-        }
-        whole(dir, VERDICT, &mut |out| Ok(out.write_all(verdict.as_bytes())?))
     }
 
     /// Prints what failed and why.
@@ -351,38 +301,22 @@ impl Missing {
     }
 }
 
-/// Reads the verdict that a build step has left.
-pub fn read_verdict(dir: &Path) -> Result<Verdict> {
-    let path = dir.join(VERDICT);
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("no verdict in `{}`: the build step did not come to its end", path.display()))?;
-    match text.as_str() {
-        "success\n" => Ok(Verdict::Success),
-        "failure\n" => Ok(Verdict::Failure),
-        _ => bail!("`{}` holds no verdict", path.display()),
-    }
+/// Adds all records below a folder, in the order of their paths.
+pub fn find(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    find_below(dir, 0, files)
 }
 
-/// Removes what an earlier run left, so that nobody takes its verdict for this one's.
-pub fn clear(dir: &Path) -> Result<()> {
-    for name in [VERDICT, TO_SAVE, REPORT, "timings.json", "junit.xml"] {
-        match fs::remove_file(dir.join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove `{}`", dir.join(name).display()));
-            }
-            _ => {}
+fn find_below(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
+    let mut entries = fs::read_dir(dir)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>())
+        .with_context(|| format!("cannot read `{}`", dir.display()))?;
+    entries.sort_unstable();
+    for entry in entries {
+        if entry.is_dir() && depth < MAX_DEPTH {
+            find_below(&entry, depth + 1, files)?;
+        } else if entry.file_name().is_some_and(|name| name == REPORT) {
+            files.push(entry);
         }
     }
-    Ok(())
-}
-
-fn whole(dir: &Path, name: &str, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
-    let what = || format!("cannot write `{}`", dir.join(name).display());
-    let file =
-        tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(dir).with_context(what)?;
-    let mut out = BufWriter::new(file);
-    fill(&mut out).with_context(what)?;
-    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(what)?;
-    file.persist(dir.join(name)).with_context(what)?;
     Ok(())
 }

@@ -3,17 +3,17 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
 use super::guard::{self, Deliverers, Guard};
-use super::outcome::Results;
+use super::outcome::{Results, known_outputs};
 use super::progress::Tracker;
 use super::push::Pusher;
 use super::realise::realise;
-use super::record::{HandedOff, Outcome, Pushed, Record, Role, Verdict};
+use super::record::{HandedOff, Outcome, Pushed, Record, Role, VERSION, Verdict};
 use super::{
     Derivations, HandOff, OnMissing, Request, credentials, hand_offs, outcome, push, realisation, restore, trust,
 };
@@ -21,12 +21,41 @@ use crate::delivery::OnPushFailure;
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{self, HandOffs, Origin};
 use crate::handoff::reuse::ReuseFolder;
-use crate::handoff::{partial_cache, path_archive};
+use crate::handoff::{drv_file, partial_cache};
 use crate::nix::signature::PublicKey;
 use crate::nix::store::{self, Store};
 
-/// Runs all stages. What has happened until an error is in the record.
-pub fn run(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
+/// Runs a job. `say` gets lines for people. A signal ends the run as a failure, Nix stopped and nothing half-written.
+pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
+    let start = Instant::now();
+    let job = request.job();
+    let mut record = Record {
+        version: VERSION,
+        job: job.id.clone(),
+        name: job.name.clone(),
+        system: job.system.clone(),
+        nix: String::new(),
+        started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+        duration: 0,
+        verdict: Verdict::Success,
+        errors: Vec::new(),
+        derivations: Vec::new(),
+        missing: Vec::new(),
+        damaged: Vec::new(),
+        fetched: 0,
+        handed_off: HandedOff::default(),
+        pushed: Vec::new(),
+    };
+    if let Err(error) = stages(request, &mut record, say) {
+        record.errors.push(format!("{error:#}"));
+    }
+    record.verdict = record.judge();
+    record.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    record
+}
+
+/// All stages. What has happened until an error is in the record.
+fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
     let job = request.job();
     let here: Vec<&str> = job.derivations.iter().chain(&job.co_located).map(|path| &**path).collect();
     record.damaged = hand_offs::adopt_earlier_results(request, say)?;
@@ -141,8 +170,8 @@ fn import_derivations(request: &Request, here: &[&str], store: &Store, say: &mut
             let graph = Graph::load(here.iter().copied(), dir, &request.plan.store_dir)?;
             say(&format!("importing {} derivations", graph.len()));
             let paths: Vec<String> = graph.ids().map(|id| graph.path(id)).collect();
-            fetch_sources(store, &strs(&path_archive::sources(&paths, dir)?))?;
-            store.import(|out| path_archive::export_files(&paths, dir, out))
+            fetch_sources(store, &strs(&drv_file::sources(&paths, dir)?))?;
+            store.import(|out| drv_file::export_files(&paths, dir, out))
         }
         Derivations::Store => Ok(()),
     }
@@ -390,11 +419,6 @@ fn report_pushes(outcome: push::Outcome, request: &Request, record: &mut Record)
         }
         record.pushed.push(pushed);
     }
-}
-
-/// The outputs of a derivation whose paths are known.
-pub(super) fn known_outputs(graph: &Graph, id: DrvId) -> impl Iterator<Item = String> {
-    graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref()).map(|base| graph.full_path(base))
 }
 
 fn strs(paths: &[String]) -> Vec<&str> {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use super::ExitCode;
+use super::exit_code::ExitCode;
 use crate::build::destination::{Credentials, SigningKey};
 use crate::build::push::{Prepared, Pushes};
 use crate::build::record::{self, Record, Verdict};
-use crate::build::{self, Derivations, HandOff, Request, Signing, interrupt};
+use crate::build::{Derivations, HandOff, Request, Signing, interrupt, results, stages};
 use crate::cli::BuildArgs;
 use crate::delivery::destination::Destination;
 use crate::delivery::{self, HandOffKind};
@@ -26,19 +26,19 @@ use crate::settings::file::SettingsFile;
 
 pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(results) = &args.verdict {
-        let verdict = record::read_verdict(results)?;
+        let verdict = results::read_verdict(results)?;
         Record::read(&results.join(record::REPORT))?.summarize(&mut io::stdout().lock())?;
         return Ok(code(verdict));
     }
     let request = request(args)?;
     if let Some(results) = &args.results {
-        record::clear(results)?;
+        results::clear(results)?;
     }
     interrupt::listen()?;
-    let record = build::run(&request, &mut |line| eprintln!("{line}"));
+    let record = stages::run(&request, &mut |line| eprintln!("{line}"));
     record.summarize(&mut io::stderr().lock())?;
     if let Some(results) = &args.results {
-        record.write(results)?;
+        results::write(&record, results)?;
         if args.record_verdict {
             return Ok(ExitCode::Done);
         }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::CommandFactory;
 
-use super::ExitCode;
+use super::exit_code::ExitCode;
 use crate::cli::Cli;
 use crate::output::Output;
 

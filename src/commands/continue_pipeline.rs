@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use super::ExitCode;
+use super::exit_code::ExitCode;
 use crate::cli::ContinueArgs;
 use crate::output::{Output, read_input};
 use crate::provider::circleci::api::{self, Continuation, ContinuationKey, Patience};

@@ -1,49 +1,105 @@
-//! Evaluation of a flake as every planning command does it, with its progress and its warnings on standard error.
+//! Evaluation, live or recorded, as every planning command does it, with its warnings on standard error.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
+use super::progress::Printer;
 use crate::attribute::AttributePath;
 use crate::evaluation_cache;
+use crate::nearest::meant;
 use crate::nix::command::Nix;
-use crate::nix::evaluate::{EvalError, Evaluation, Progress, Request, evaluate};
-use crate::pattern::Pattern;
+use crate::nix::evaluate::{DEFAULT_PATTERNS, EvalError, Evaluation, FlakeCaches, Progress, Request, evaluate};
+use crate::output::read_input;
+use crate::pattern::{Pattern, Segment};
+use crate::plan::final_job::Task;
+use crate::plan::idle_rules::Scope;
+use crate::plan::rules::Wishes;
+use crate::plan::{EvaluationError, FlakeSource};
 use crate::printable::printable;
+use crate::recorded_evaluation;
 use crate::settings::Settings;
-
-/// Time between two lines of progress where they stay.
-const LINE: Duration = Duration::from_secs(20);
-
-/// Time between two states of the line on a terminal.
-const FRAME: Duration = Duration::from_millis(100);
+use crate::target::Target;
 
 /// How many attributes a warning names.
 const MAX_NAMED: usize = 5;
 
-/// Evaluates what is selected of a flake, and `also` these. Warnings go to standard error.
-pub(super) fn run(flake: &str, also: Vec<Pattern>, settings: &Settings) -> Result<Evaluation> {
-    let evaluation = quietly(flake, also, settings)?;
-    for warning in &evaluation.warnings {
-        eprintln!("warning: {warning}");
-    }
-    for line in grouped(&evaluation.errors) {
-        eprintln!("warning: {line}");
-    }
-    Ok(evaluation)
+/// What evaluation has found, live or recorded.
+pub(super) struct Evaluated {
+    pub flake: Option<FlakeSource>,
+    pub targets: Vec<Target>,
+    pub excluded: Vec<AttributePath>,
+    pub errors: Vec<EvaluationError>,
+    /// Targets that are left out because their packages say so.
+    pub disabled: Vec<Target>,
+    /// Where packages say that they are to be built, and how.
+    pub packages: BTreeMap<AttributePath, Wishes>,
+    /// The caches that the flake names itself.
+    pub caches: FlakeCaches,
+    /// Where targets were looked for.
+    pub scope: Scope,
 }
 
-/// The same without a word but for progress.
-pub(super) fn quietly(flake: &str, also: Vec<Pattern>, settings: &Settings) -> Result<Evaluation> {
+impl Evaluated {
+    /// Every attribute that was selected, whatever became of it.
+    pub fn all(&self) -> impl Iterator<Item = &AttributePath> + Clone {
+        let targets = self.targets.iter().chain(&self.disabled).map(|target| &target.attribute);
+        targets.chain(&self.excluded).chain(self.errors.iter().map(|error| &error.target))
+    }
+
+    /// True where no filter has left out anything that the flake and its settings say is to be planned.
+    pub fn is_whole(&self) -> bool {
+        let left_out = self.disabled.len() + self.excluded.len() + self.errors.len();
+        left_out == 0 && self.scope.systems.is_none()
+    }
+}
+
+/// The flake, evaluated now.
+pub(super) fn live(flake: &str, settings: &Settings) -> Result<Evaluated> {
+    let mut select = settings.select.clone();
+    if select.is_empty() {
+        select = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
+    }
+    select.extend(built(settings));
+    let evaluation = with_warnings(flake, settings)?;
+    match evaluation.errors.len() {
+        0 => {}
+        count if settings.strict => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
+        count => eprintln!(
+            "warning: {count} attributes are left out as they do not evaluate (leave them out with `--exclude`, or make it fatal with `--strict`)"
+        ),
+    }
+    let packages = settings.packages(&evaluation.says);
+    for warning in &packages.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let (disabled, targets) =
+        evaluation.targets.into_iter().partition(|target| packages.disabled.contains(&target.attribute));
+    let errors = evaluation.errors.into_iter();
+    Ok(Evaluated {
+        flake: Some(FlakeSource { url: evaluation.flake.url, revision: evaluation.flake.revision }),
+        targets,
+        disabled,
+        excluded: evaluation.excluded,
+        errors: errors.map(|error| EvaluationError { target: error.attribute, message: error.message }).collect(),
+        packages: packages.wishes,
+        caches: evaluation.caches,
+        scope: Scope {
+            select: Some(select),
+            systems: settings.systems.listed().filter(|_| !evaluation.has_all_systems),
+        },
+    })
+}
+
+/// A flake's selected attributes, evaluated now; no word about those that do not evaluate.
+pub(super) fn quietly(flake: &str, settings: &Settings) -> Result<Evaluation> {
     let how = &settings.evaluation;
     let nix = Nix::find()?.with_variables(&how.variables)?;
     let request = Request {
         flake: flake.into(),
         select: settings.select.clone(),
-        also,
+        also: built(settings),
         exclude: settings.exclude.clone(),
         systems: settings.systems.clone(),
         override_inputs: how.override_inputs.clone(),
@@ -61,6 +117,27 @@ pub(super) fn quietly(flake: &str, also: Vec<Pattern>, settings: &Settings) -> R
     };
     printer.finish();
     evaluation
+}
+
+/// The same, with its warnings on standard error.
+fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
+    let evaluation = quietly(flake, settings)?;
+    for warning in &evaluation.warnings {
+        eprintln!("warning: {warning}");
+    }
+    for line in grouped(&evaluation.errors) {
+        eprintln!("warning: {line}");
+    }
+    Ok(evaluation)
+}
+
+/// What final jobs build, which is selected beside everything else.
+fn built(settings: &Settings) -> Vec<Pattern> {
+    let built = settings.final_jobs.iter().filter_map(|request| match &request.task {
+        Task::Build(patterns) => Some(patterns),
+        Task::Run { .. } => None,
+    });
+    built.flatten().cloned().collect()
 }
 
 /// One sentence for each message, in the order of the first attribute that has it.
@@ -91,60 +168,70 @@ fn failing(attributes: &[&AttributePath]) -> String {
     format!("{} attributes do not evaluate ({}{more})", attributes.len(), named.join(", "))
 }
 
-/// Progress: one line that changes on a terminal, a line now and then elsewhere.
-struct Printer {
-    began: Instant,
-    is_terminal: bool,
-    /// When something was shown last, and what is known; nothing before evaluation has begun.
-    last: Mutex<(Instant, Option<Progress>)>,
+/// A recorded evaluation, less what the patterns leave out.
+pub(super) fn recorded(path: &Path, settings: &Settings) -> Result<Evaluated> {
+    let targets =
+        recorded_evaluation::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
+    for pattern in &settings.select {
+        check_literals(pattern, &targets, path)?;
+    }
+    let matches = |patterns: &[Pattern], target: &Target| {
+        patterns.iter().any(|pattern| pattern.matches(target.attribute.names()))
+    };
+    // Without a selection everything recorded is taken.
+    let mut select = settings.select.clone();
+    if !select.is_empty() {
+        select.extend(built(settings));
+    }
+    let (selected, total) = (select.as_slice(), targets.len());
+    let mut taken = Vec::new();
+    let mut excluded = Vec::new();
+    for target in targets {
+        if !selected.is_empty() && !matches(selected, &target) {
+            continue;
+        }
+        if matches(&settings.exclude, &target) { excluded.push(target.attribute) } else { taken.push(target) }
+    }
+    if taken.is_empty() && excluded.is_empty() {
+        bail!(
+            "nothing is selected: `{}` holds {total} attributes{}",
+            path.display(),
+            if selected.is_empty() { "" } else { ", and no `--select` pattern matches one of them" }
+        );
+    }
+    Ok(Evaluated {
+        flake: None,
+        targets: taken,
+        excluded,
+        errors: Vec::new(),
+        disabled: Vec::new(),
+        packages: BTreeMap::new(),
+        caches: FlakeCaches::default(),
+        scope: Scope { select: (!select.is_empty()).then_some(select), systems: None },
+    })
 }
 
-impl Printer {
-    fn new() -> Self {
-        let began = Instant::now();
-        let is_terminal = io::stderr().is_terminal();
-        Self { began, is_terminal, last: Mutex::new((began, None)) }
-    }
-
-    fn show(&self, progress: &Progress) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.1 = Some(*progress);
-        if last.0.elapsed() > if self.is_terminal { FRAME } else { LINE } {
-            last.0 = Instant::now();
-            self.print(&self.line(progress), !self.is_terminal);
+/// A pattern without globs names an attribute, which must be there.
+fn check_literals(pattern: &Pattern, targets: &[Target], path: &Path) -> Result<()> {
+    for alternative in pattern.alternatives() {
+        let literal: Option<AttributePath> = alternative
+            .iter()
+            .map(|segment| match segment {
+                Segment::Literal(name) => Some(name.clone()),
+                Segment::Glob(_) => None,
+            })
+            .collect::<Option<Vec<String>>>()
+            .map(AttributePath);
+        let Some(literal) = literal else { continue };
+        if targets.iter().any(|target| target.attribute == literal) {
+            continue;
         }
+        let names: Vec<String> = targets.iter().map(|target| target.attribute.to_string()).collect();
+        let literal = literal.to_string();
+        let hint = meant(&literal, names.iter().map(String::as_str));
+        bail!("`{}` has no attribute `{}`{hint}", path.display(), printable(&literal));
     }
-
-    /// The last word: nothing for an evaluation that was over at once.
-    fn finish(&self) {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(progress) = last.1.filter(|_| self.is_terminal || self.began.elapsed() > FRAME) {
-            self.print(&self.line(&progress), true);
-        }
-    }
-
-    fn line(&self, progress: &Progress) -> String {
-        let Progress { evaluated, failed, left } = progress;
-        let bar = if self.is_terminal { bar(progress) } else { String::new() };
-        format!(
-            "evaluation: {bar}{evaluated} evaluated, {failed} failed, {left} left, {} s",
-            self.began.elapsed().as_secs()
-        )
-    }
-
-    fn print(&self, line: &str, stays: bool) {
-        let (before, after) = (if self.is_terminal { "\r\x1b[K" } else { "" }, if stays { "\n" } else { "" });
-        // Nobody to tell is no reason to fail.
-        let _ = io::stderr().write_all(format!("{before}{line}{after}").as_bytes());
-    }
-}
-
-/// `[####------] `
-fn bar(progress: &Progress) -> String {
-    const WIDTH: usize = 24;
-    let done = progress.evaluated + progress.failed;
-    let filled = (WIDTH * done).checked_div(done + progress.left).unwrap_or(0);
-    format!("[{}{}] ", "#".repeat(filled), "-".repeat(WIDTH - filled))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -166,13 +253,5 @@ mod tests {
                 "attribute `packages.b` does not evaluate: other"
             ]
         );
-    }
-
-    #[test]
-    fn the_bar_fills() {
-        let progress = |evaluated, left| Progress { evaluated, failed: 0, left };
-        assert_eq!(bar(&progress(0, 0)), "[------------------------] ");
-        assert_eq!(bar(&progress(1, 1)), "[############------------] ");
-        assert_eq!(bar(&progress(7, 0)), "[########################] ");
     }
 }

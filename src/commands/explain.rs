@@ -2,15 +2,13 @@
 
 use anyhow::Result;
 
-use super::ExitCode;
+use super::exit_code::ExitCode;
 use super::stages::{self, Planned};
 use crate::attribute::AttributePath;
 use crate::cli::{ExplainArgs, ExplainFormat};
 use crate::explain::{self, Closure, Difference, Explanation, attribute, causes, text};
-use crate::graph::{DrvId, Graph};
 use crate::nix::system;
 use crate::output::Output;
-use crate::plan::Plan;
 use crate::settings::Settings;
 
 pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
@@ -66,28 +64,11 @@ fn look_closer(explanation: &mut Explanation, planned: &Planned, settings: &Sett
             stages::load([derivation.as_str()].into_iter(), settings)
         })?;
     let Some(head) = graph.find(&derivation) else { return Ok(()) };
-    explanation.closure = Some(closure(&graph, head, &planned.made.plan));
+    explanation.closure = Some(Closure::of(&graph, head, &planned.made.plan));
     if let (Some(Difference::Changed { why, .. }), Some(base)) =
         (&mut explanation.change, base.and_then(|base| graph.find(&base)))
     {
         *why = Some(causes::compare(&graph, stages::drv_dir(graph.store_dir(), settings), head, base)?);
     }
     Ok(())
-}
-
-/// Counts what the target is made of.
-fn closure(graph: &Graph, target: DrvId, plan: &Plan) -> Closure {
-    let mut in_closure = vec![false; graph.len()];
-    in_closure[target.at()] = true;
-    // Inputs stand before their consumers.
-    for id in graph.ids().rev().filter(|id| *id <= target) {
-        if in_closure[id.at()] {
-            graph.inputs(id).iter().for_each(|input| in_closure[input.drv.at()] = true);
-        }
-    }
-    let mut built = vec![false; graph.len()];
-    let paths = plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located));
-    paths.filter_map(|path| graph.find(path)).for_each(|id| built[id.at()] = true);
-    let built = in_closure.iter().zip(&built).filter(|(is_in, built)| **is_in && **built).count();
-    Closure { derivations: in_closure.iter().filter(|is_in| **is_in).count(), built }
 }

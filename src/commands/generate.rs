@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::{ExitCode, stages};
+use super::exit_code::ExitCode;
+use super::stages::{self, Planned};
 use crate::cli::GenerateArgs;
 use crate::delivery::BundleReference;
+use crate::difference;
+use crate::graph::Graph;
 use crate::handoff::bundle;
 use crate::nix::store::Store;
 use crate::nix::system;
@@ -18,6 +21,7 @@ use crate::provider::circleci::{
     options::Options,
     pipeline_parameters,
 };
+use crate::provider::shell;
 use crate::secret::Secret;
 use crate::settings::{Settings, downloads};
 
@@ -27,11 +31,12 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let mut merged: Vec<_> = additions.merge.iter().map(|path| UserConfig::read(path)).collect::<Result<_>>()?;
     let named = (additions.parameters.as_slice(), additions.parameters_place);
     let parameters = pipeline_parameters::collect(named, additions.setup.as_deref())?;
-    let plan = stages::plan(&settings, &[])?.plan;
+    let Planned { made, graph, .. } = stages::planned(&settings, &[])?;
+    let plan = made.plan;
     for warning in merge::requires::resolve(&mut merged, &plan)? {
         eprintln!("warning: {warning}");
     }
-    let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, &settings)).transpose()?;
+    let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, graph, &settings)).transpose()?;
     let options = Options {
         executors: settings.fleet.executors.clone(),
         bundle,
@@ -56,20 +61,38 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     }
     let config = settings.provider.generate(&plan, &options)?;
     match &args.output {
-        Some(path) if args.check => {
-            if read_input(path)? != config.as_bytes() {
-                bail!("`{}` is not what the plan says (write it anew without `--check`)", path.display());
-            }
-        }
+        Some(path) if args.check => check(path, &config)?,
         output => Output::from(output.clone()).write(|out| out.write_all(config.as_bytes()))?,
     }
     Ok(ExitCode::Done)
 }
 
+/// Fails where the file is not what would be written now, and shows how it differs.
+fn check(path: &Path, config: &str) -> Result<()> {
+    let found = read_input(path)?;
+    if found == config.as_bytes() {
+        return Ok(());
+    }
+    let rewrite: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--check")
+        .map(|argument| shell::quote(&argument))
+        .collect::<Result<_>>()?;
+    let difference = difference::unified(&String::from_utf8_lossy(&found), config);
+    bail!(
+        "`{}` is not what the plan says (`nixdag {}` rewrites it); `-` is in the file, `+` is in the plan:\n{difference}",
+        path.display(),
+        rewrite.join(" "),
+    )
+}
+
 /// Writes the bundle, and its digest into a file beside it: CI caches are keyed by the checksum of a file.
-fn write_bundle(dir: &Path, plan: &Plan, settings: &Settings) -> Result<BundleReference> {
+fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settings) -> Result<BundleReference> {
     let derivations = plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located));
-    let graph = stages::load(derivations.map(|path| &**path), settings)?;
+    let graph = match graph {
+        Some(graph) => graph,
+        None => stages::load(derivations.map(|path| &**path), settings)?,
+    };
     let drv_dir = settings.drv_dir.clone().unwrap_or_else(|| PathBuf::from(&plan.store_dir));
     let program = std::env::current_exe().context("cannot find the running program, which goes into the bundle")?;
     let store = Store::find();

@@ -1,15 +1,17 @@
 //! One file a subcommand: the stages in order, no logic of their own. The only place that prints.
 
 mod availability;
+mod base;
 mod build;
-mod change;
 mod completions;
 mod continue_pipeline;
 mod evaluation;
+mod exit_code;
 mod explain;
 mod generate;
 mod graph;
 mod plan;
+mod progress;
 mod report;
 mod schema;
 mod stages;
@@ -18,23 +20,7 @@ use anyhow::Result;
 
 use crate::cli::{Cli, Command};
 
-/// How the program ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum ExitCode {
-    /// Done.
-    Done = 0,
-    /// It failed.
-    Failed = 1,
-    /// The command line is wrong.
-    Usage = 2,
-}
-
-impl From<ExitCode> for std::process::ExitCode {
-    fn from(code: ExitCode) -> Self {
-        Self::from(code as u8)
-    }
-}
+pub use self::exit_code::ExitCode;
 
 /// Carries out the command.
 pub fn run(cli: Cli) -> Result<ExitCode> {

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 
-use super::{ExitCode, stages};
+use super::exit_code::ExitCode;
+use super::stages;
 use crate::cli::{PlanArgs, PlanFormat};
 use crate::output::Output;
 use crate::plan::json;

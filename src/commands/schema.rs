@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::ExitCode;
+use super::exit_code::ExitCode;
 use crate::output::Output;
 use crate::settings::schema;
 

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
+use crate::graph::{DrvId, Graph};
 use crate::nix::store_path;
 use crate::plan::{Estimate, Job, JobIndex, Plan, SkipReason, Skipped};
 use crate::target::Target;
@@ -100,6 +101,25 @@ pub struct Closure {
     pub derivations: usize,
     /// Those that a job of the plan builds.
     pub built: usize,
+}
+
+impl Closure {
+    /// Counts what the target is made of.
+    pub fn of(graph: &Graph, target: DrvId, plan: &Plan) -> Self {
+        let mut in_closure = vec![false; graph.len()];
+        in_closure[target.at()] = true;
+        // Inputs stand before their consumers.
+        for id in graph.ids().rev().filter(|id| *id <= target) {
+            if in_closure[id.at()] {
+                graph.inputs(id).iter().for_each(|input| in_closure[input.drv.at()] = true);
+            }
+        }
+        let mut built = vec![false; graph.len()];
+        let paths = plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located));
+        paths.filter_map(|path| graph.find(path)).for_each(|id| built[id.at()] = true);
+        let built = in_closure.iter().zip(&built).filter(|(is_in, built)| **is_in && **built).count();
+        Self { derivations: in_closure.iter().filter(|is_in| **is_in).count(), built }
+    }
 }
 
 /// What waits for a target's job.

@@ -2,7 +2,7 @@
 //!
 //! In: derivations of a graph, the folder with their files, the store with the sources. Out: entries, references before referrers.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,6 @@ use anyhow::{Context, Result, anyhow};
 
 use super::path_archive::{self, Contents, Entry};
 use crate::graph::Graph;
-use crate::nix::derivation::Derivation;
 use crate::nix::nar;
 use crate::nix::store::Store;
 
@@ -37,11 +36,15 @@ pub fn entries<'a>(
     }
 
     let mut derivations = Vec::new();
-    let mut sources = HashSet::new();
+    let mut sources = BTreeSet::new();
     for id in graph.ids().filter(|id| needed[id.at()]) {
-        let file = drv_dir.join(&*graph.node(id).base);
-        let (references, size) = references_of(&file)?;
-        sources.extend(references.iter().filter(|path| !path.ends_with(".drv")).cloned());
+        let node = graph.node(id);
+        let file = drv_dir.join(&*node.base);
+        let size = fs::metadata(&file).with_context(|| format!("cannot read derivation `{}`", file.display()))?.len();
+        let mut references: Vec<String> = graph.inputs(id).iter().map(|input| graph.path(input.drv)).collect();
+        references.sort_unstable();
+        references.extend(node.sources.iter().map(|base| graph.full_path(base)));
+        sources.extend(node.sources.iter().cloned());
         derivations.push(Entry {
             path: graph.path(id),
             nar_size: nar::size_of_file(size),
@@ -49,8 +52,8 @@ pub fn entries<'a>(
             contents: Contents::File(file),
         });
     }
-    let mut names: Vec<&str> = sources.iter().map(String::as_str).collect();
-    names.sort_unstable();
+    let sources: Vec<String> = sources.iter().map(|base| graph.full_path(base)).collect();
+    let names: Vec<&str> = sources.iter().map(String::as_str).collect();
     let (mut found, absent) = match names.is_empty() {
         true => (Vec::new(), Vec::new()),
         false => {
@@ -63,18 +66,6 @@ pub fn entries<'a>(
     found.extend(derivations);
     path_archive::sort(&mut found)?;
     Ok((found, absent))
-}
-
-/// Everything that a derivation's file refers to, and the file's size.
-pub(super) fn references_of(file: &Path) -> Result<(Vec<String>, u64)> {
-    let bytes = fs::read(file).with_context(|| format!("cannot read derivation `{}`", file.display()))?;
-    let drv = Derivation::parse(&bytes).with_context(|| format!("`{}` is no derivation", file.display()))?;
-    let paths = drv.inputs.iter().map(|input| input.path).chain(drv.sources.iter().copied());
-    let references = paths
-        .map(|path| String::from_utf8(path.bytes().into_owned()).context("a reference that is not UTF-8"))
-        .collect::<Result<_>>()
-        .with_context(|| format!("`{}` is no derivation", file.display()))?;
-    Ok((references, bytes.len() as u64))
 }
 
 /// The sources and what they refer to, as the store has them; and those that it does not have.

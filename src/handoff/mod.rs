@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod drv_closure;
+pub mod drv_file;
 pub mod free_space;
 pub mod merge;
 pub mod partial_cache;

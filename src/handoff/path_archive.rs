@@ -5,14 +5,13 @@
 //! After an empty line the NARs follow in the same order, nothing between them. Numbers and sizes are all that is needed to
 //! find a closure in one pass and to copy it without looking into it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-use super::drv_closure::references_of;
 use crate::nix::hash::{HashingWriter, Sha256};
 use crate::nix::nar;
 use crate::nix::store_path;
@@ -264,30 +263,4 @@ fn index_line(line: &str, number: usize, store_dir: &str) -> Result<Indexed> {
             .collect::<Result<_>>()?,
     };
     Ok(Indexed { path: format!("{store_dir}/{base}"), nar_size, references, wanted: false })
-}
-
-/// The sources that derivations name, whose files are in `dir` by base name; ascending.
-pub fn sources(paths: &[String], dir: &Path) -> Result<Vec<String>> {
-    let mut found = BTreeSet::new();
-    for path in paths {
-        let (references, _) = references_of(&dir.join(store_path::split(path)?.1))?;
-        found.extend(references.into_iter().filter(|reference| !reference.ends_with(".drv")));
-    }
-    Ok(found.into_iter().collect())
-}
-
-/// Writes the closure of some derivations, whose files are in `dir` by base name, in the format of `nix-store --export`.
-/// Sources are not written: they have to be in the store, or come from a substituter.
-pub fn export_files(paths: &[String], dir: &Path, out: &mut dyn Write) -> Result<()> {
-    let mut out = out;
-    for path in paths {
-        let (_, base) = store_path::split(path)?;
-        let file = dir.join(base);
-        let (references, _) = references_of(&file)?;
-        let bytes = fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
-        nar::export_begin(&mut out)?;
-        nar::write_file(&bytes, &mut out)?;
-        nar::export_describe(&mut out, path, references.iter().map(String::as_str))?;
-    }
-    Ok(nar::export_end(&mut out)?)
 }

@@ -13,6 +13,7 @@ mod pool;
 mod reliance;
 mod remote;
 pub mod store_url;
+mod substituter;
 mod through_nix;
 mod trouble;
 
@@ -21,13 +22,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use self::cache::{Cache, LeftOut};
+use self::cache::{Asking, Cache, LeftOut};
 use self::netrc::Netrc;
 use self::pool::Pool;
 pub use self::pool::Question;
 pub use self::reliance::{Reliance, Store};
 use self::remote::Client;
-use self::store_url::{Access, StoreUrl};
+use self::store_url::Access;
+pub use self::substituter::{Origin, Substituter};
+use self::trouble::MAX_REDIRECTS;
 use super::signature::{PublicKey, PublicKeys};
 use crate::http;
 
@@ -43,36 +46,11 @@ pub const DEFAULT_CONNECTIONS: usize = 256;
 /// Caches that are asked at once what they are: a thread each.
 const OPENED_AT_ONCE: usize = 64;
 
-/// Redirections that are followed.
-const MAX_REDIRECTS: u32 = 5;
-
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest wait for an answer, where nothing else is said.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A store to ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Substituter {
-    /// Its URL.
-    pub url: StoreUrl,
-    /// The environment variable with a token that it wants to see.
-    pub token_variable: Option<String>,
-    /// Who names it.
-    pub origin: Origin,
-}
-
-/// Who names a substituter or a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A flag or `nixdag.yml`: it is meant for the jobs too.
-    Named,
-    /// The same; jobs push to it what they hand on, so that it may be no cache yet.
-    HandOff,
-    /// The Nix configuration of this machine, which the machines of the jobs do not have.
-    Machine,
-}
 
 /// What to ask, and whom to believe.
 #[derive(Clone, Debug)]
@@ -94,12 +72,10 @@ pub struct Request {
 /// Caches that can be asked.
 #[derive(Debug)]
 pub struct Caches {
-    store_dir: String,
     /// By priority.
     caches: Vec<Cache>,
     left_out: Vec<LeftOut>,
-    client: Option<Client>,
-    keys: PublicKeys,
+    asking: Asking,
     named_keys: PublicKeys,
     connections: usize,
 }
@@ -140,7 +116,8 @@ impl Caches {
             found = rest;
         }
         caches.sort_by_key(|cache| cache.priority);
-        Self { store_dir: store_dir.to_owned(), caches, left_out, client, keys, named_keys, connections }
+        let asking = Asking { store_dir: store_dir.to_owned(), client, keys };
+        Self { caches, left_out, asking, named_keys, connections }
     }
 
     /// Answers questions until there are none: `answered` gets each with the number of the cache that has the path, in any
@@ -150,7 +127,7 @@ impl Caches {
         first: Vec<Question<T>>,
         answered: &mut dyn FnMut(T, Option<usize>) -> Vec<Question<T>>,
     ) -> Result<()> {
-        Pool::new(self).follow(first, answered)
+        Pool::new(&self.caches, &self.asking, self.connections).follow(first, answered)
     }
 
     /// True where there is nobody to ask.
@@ -193,7 +170,7 @@ impl Caches {
             self.caches.iter().filter(|cache| cache.substituter.origin != Origin::Machine || cache.health.found() > 0);
         for cache in opened.clone() {
             let used = cache.keys_used();
-            keys.extend(self.keys.iter().filter(|key| used.contains(key.name())));
+            keys.extend(self.asking.keys.iter().filter(|key| used.contains(key.name())));
         }
         let down = self.left_out.iter().filter(|left| left.substituter.origin != Origin::Machine && !left.for_good);
         for substituter in opened.map(|cache| &cache.substituter).chain(down.map(|left| &left.substituter)) {

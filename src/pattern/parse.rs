@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use anyhow::{Result, bail};
 
-use super::{Glob, Segment, Token};
+use super::segment::{Glob, Segment, Token};
 
 /// Most alternatives that the braces of one pattern may stand for.
 const MAX_ALTERNATIVES: usize = 4096;

@@ -1,7 +1,8 @@
 //! Short patterns: what `nixosConfigurations.*` and its like stand for. In: a pattern. Out: one that leads to derivations. A pattern that
 //! names such an output and goes no further than its configurations gets the rest of the path that builds.
 
-use super::{Glob, Pattern, Segment, Token};
+use super::Pattern;
+use super::segment::{Glob, Segment, Token};
 
 /// Outputs of configurations, and the path below one that builds it.
 const CONFIGURATIONS: [(&str, &[&str]); 3] = [

@@ -25,6 +25,7 @@ pub mod problem;
 pub mod restored;
 pub mod rules;
 pub mod simulate;
+pub mod unbuilt;
 
 use std::sync::Arc;
 

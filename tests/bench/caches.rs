@@ -31,7 +31,6 @@ use nixdag::nix::binary_cache::{Caches, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT, Or
 use nixdag::nix::hash::Sha256;
 use nixdag::nix::narinfo::NarInfo;
 use nixdag::nix::signature::{PublicKeys, SecretKey};
-use nixdag::target::read_roots;
 
 const PATHS: usize = 10_000;
 
@@ -256,7 +255,7 @@ fn requests(graph: &Graph, targets: &[DrvId], is_missing: impl Fn(DrvId) -> bool
 }
 
 fn economy(dir: &Path) {
-    let roots = read_roots(&fs::read(dir.join("roots.json")).unwrap()).unwrap();
+    let roots = nixdag::recorded_evaluation::read(&fs::read(dir.join("roots.json")).unwrap()).unwrap();
     let graph = Graph::load(roots.iter().map(|target| target.drv_path.as_str()), dir, "/nix/store").unwrap();
     let targets: Vec<DrvId> = roots.iter().map(|target| graph.find(&target.drv_path).unwrap()).collect();
     let distinct: HashSet<DrvId> = targets.iter().copied().collect();

@@ -16,7 +16,6 @@ use std::time::Instant;
 
 use nixdag::graph::Graph;
 use nixdag::nix::derivation::Derivation;
-use nixdag::target::read_roots;
 
 const RUNS: usize = 5;
 
@@ -72,7 +71,7 @@ fn main() {
         }
     };
     let roots_file = dir.join("roots.json");
-    let roots = read_roots(&fs::read(&roots_file).unwrap()).unwrap();
+    let roots = nixdag::recorded_evaluation::read(&fs::read(&roots_file).unwrap()).unwrap();
     let files: Vec<PathBuf> = fs::read_dir(&dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())

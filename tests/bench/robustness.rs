@@ -27,7 +27,6 @@ use nixdag::plan::placement::{MachineChoice, place};
 use nixdag::plan::problem::{Millis, Partition, Problem};
 use nixdag::plan::simulate::{lower_bound, simulate};
 use nixdag::provider::Provider;
-use nixdag::target::read_roots;
 
 const DRAWS: u64 = 5;
 const MEDIAN: f64 = 40.0;
@@ -69,7 +68,7 @@ fn load() -> (Problem, Vec<String>) {
         return problem(&graph, &targets, &Source::Nothing);
     };
     let scenario = PathBuf::from(scenario);
-    let roots = read_roots(&fs::read(scenario.join("roots.json")).unwrap()).unwrap();
+    let roots = nixdag::recorded_evaluation::read(&fs::read(scenario.join("roots.json")).unwrap()).unwrap();
     let graph =
         Graph::load(roots.iter().map(|root| root.drv_path.as_str()), &PathBuf::from(dir), "/nix/store").unwrap();
     let targets: Vec<DrvId> = roots.iter().map(|root| graph.find(&root.drv_path).unwrap()).collect();

@@ -12,11 +12,12 @@ use super::health::Health;
 use super::netrc::Netrc;
 use super::remote::{Client, Remote, Reply, Secret};
 use super::store_url::Access;
+use super::substituter::{Origin, Substituter};
 use super::through_nix::ThroughNix;
 use super::trouble::Trouble;
-use super::{Caches, Origin, Substituter};
 use crate::http;
 use crate::nix::narinfo::{self, NarInfo};
+use crate::nix::signature::PublicKeys;
 use crate::nix::store_path::HASH_LEN;
 use crate::regular_file;
 
@@ -25,6 +26,17 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 
 /// Questions that a cache gets at once which asks not to be flooded (`WantMassQuery: 0`).
 const GENTLY: usize = 16;
+
+/// What all caches are asked with.
+#[derive(Debug)]
+pub struct Asking {
+    /// The store directory of the paths.
+    pub store_dir: String,
+    /// None where no cache is asked over HTTP.
+    pub client: Option<Client>,
+    /// Whose signatures count.
+    pub keys: PublicKeys,
+}
 
 /// A cache that can be asked.
 #[derive(Debug)]
@@ -114,16 +126,16 @@ impl Cache {
     }
 
     /// True if the cache has a path, given by its base name, and Nix would accept it.
-    pub fn has(&self, base: &str, caches: &Caches) -> bool {
+    pub fn has(&self, base: &str, asking: &Asking) -> bool {
         if self.health.is_given_up() {
             self.health.unanswered(None);
             return false;
         }
         let _pass = self.gate.as_ref().map(Gate::enter);
-        let path = format!("{}/{base}", caches.store_dir);
+        let path = format!("{}/{base}", asking.store_dir);
         let file = format!("{}.narinfo", &base[..HASH_LEN.min(base.len())]);
-        match attempt(&self.health, || self.narinfo(&file, &path, caches.client.as_ref())) {
-            Ok(info) => self.takes(info.as_ref(), &path, caches),
+        match attempt(&self.health, || self.narinfo(&file, &path, asking.client.as_ref())) {
+            Ok(info) => self.takes(info.as_ref(), &path, asking),
             Err(trouble) => {
                 self.health.unanswered(Some(trouble));
                 false
@@ -132,13 +144,13 @@ impl Cache {
     }
 
     /// The same for a store that Nix has to be run for, for many paths at once.
-    pub fn has_all(&self, bases: &[String], caches: &Caches) -> Vec<bool> {
+    pub fn has_all(&self, bases: &[String], asking: &Asking) -> Vec<bool> {
         let Reader::ThroughNix(store) = &self.access else { return vec![false; bases.len()] };
-        let paths: Vec<String> = bases.iter().map(|base| format!("{}/{base}", caches.store_dir)).collect();
+        let paths: Vec<String> = bases.iter().map(|base| format!("{}/{base}", asking.store_dir)).collect();
         let asked = if self.health.is_given_up() { None } else { Some(attempt(&self.health, || store.ask(&paths))) };
         match asked {
             Some(Ok(infos)) => {
-                paths.iter().zip(&infos).map(|(path, info)| self.takes(info.as_ref(), path, caches)).collect()
+                paths.iter().zip(&infos).map(|(path, info)| self.takes(info.as_ref(), path, asking)).collect()
             }
             other => {
                 let trouble = other.and_then(Result::err);
@@ -150,12 +162,12 @@ impl Cache {
         }
     }
 
-    fn takes(&self, info: Option<&NarInfo>, path: &str, caches: &Caches) -> bool {
+    fn takes(&self, info: Option<&NarInfo>, path: &str, asking: &Asking) -> bool {
         let Some(info) = info else {
             self.health.answered(false);
             return false;
         };
-        match acceptance::judge(info, self.substituter.url.trusted, &caches.keys) {
+        match acceptance::judge(info, self.substituter.url.trusted, &asking.keys) {
             Ok(accepted) => {
                 self.health.answered(true);
                 if let Accepted::Signed(key) = accepted {

@@ -10,7 +10,7 @@ use std::thread::{self, Scope};
 
 use anyhow::{Context, Result};
 
-use super::Caches;
+use super::cache::{Asking, Cache};
 
 /// Bytes of a thread's stack: TLS needs some, hundreds of threads should not need much.
 const STACK: usize = 512 << 10;
@@ -90,7 +90,8 @@ impl<T> Drop for End<'_, T> {
 
 /// Threads and what they share.
 pub struct Pool<'a, T> {
-    caches: &'a Caches,
+    caches: &'a [Cache],
+    asking: &'a Asking,
     quick: Queue<T>,
     slow: Queue<T>,
     has_slow: bool,
@@ -98,13 +99,13 @@ pub struct Pool<'a, T> {
 }
 
 impl<'a, T: Send> Pool<'a, T> {
-    /// A pool without threads.
-    pub fn new(caches: &'a Caches) -> Self {
-        let has_slow = caches.caches.iter().any(|cache| cache.is_slow());
-        Self { caches, quick: Queue::new(), slow: Queue::new(), has_slow, most: caches.connections }
+    /// A pool without threads: `caches` by priority; at most `most` threads ask them.
+    pub fn new(caches: &'a [Cache], asking: &'a Asking, most: usize) -> Self {
+        let has_slow = caches.iter().any(|cache| cache.is_slow());
+        Self { caches, asking, quick: Queue::new(), slow: Queue::new(), has_slow, most }
     }
 
-    /// See [`Caches::follow`].
+    /// See [`super::Caches::follow`].
     pub fn follow(
         &self,
         first: Vec<Question<T>>,
@@ -159,8 +160,8 @@ impl<'a, T: Send> Pool<'a, T> {
 
     fn ask_one_by_one(&self, sender: &Sender<Answer<T>>) {
         while let Some(question) = self.quick.take(1).pop() {
-            let quick = self.caches.caches.iter().enumerate().filter(|(_, cache)| !cache.is_slow());
-            let place = quick.into_iter().find(|(_, cache)| cache.has(&question.base, self.caches));
+            let quick = self.caches.iter().enumerate().filter(|(_, cache)| !cache.is_slow());
+            let place = quick.into_iter().find(|(_, cache)| cache.has(&question.base, self.asking));
             match place {
                 None if self.has_slow => {
                     self.slow.push([question]);
@@ -177,9 +178,9 @@ impl<'a, T: Send> Pool<'a, T> {
             if questions.is_empty() {
                 return;
             }
-            for (number, cache) in self.caches.caches.iter().enumerate().filter(|(_, cache)| cache.is_slow()) {
+            for (number, cache) in self.caches.iter().enumerate().filter(|(_, cache)| cache.is_slow()) {
                 let bases: Vec<String> = questions.iter().map(|question| question.base.clone()).collect();
-                let found = cache.has_all(&bases, self.caches);
+                let found = cache.has_all(&bases, self.asking);
                 let mut left = Vec::new();
                 for (question, found) in questions.into_iter().zip(found) {
                     if found { drop(sender.send((question.about, Some(number)))) } else { left.push(question) }

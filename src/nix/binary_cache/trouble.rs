@@ -6,6 +6,9 @@ use std::io;
 use crate::http;
 use crate::printable::printable;
 
+/// Redirections that are followed.
+pub const MAX_REDIRECTS: u32 = 5;
+
 /// Characters of somebody else's words that are kept.
 const MAX_WORDS: usize = 160;
 
@@ -83,7 +86,7 @@ impl fmt::Display for Trouble {
             Self::Broken => f.write_str("the connection broke"),
             Self::TimedOut => f.write_str("no answer in time"),
             Self::Status(status) => write!(f, "status {status}"),
-            Self::Redirects => write!(f, "more than {} redirections", super::MAX_REDIRECTS),
+            Self::Redirects => write!(f, "more than {} redirections", MAX_REDIRECTS),
             Self::TooLong(limit) => write!(f, "an answer of more than {limit} bytes"),
             Self::Garbage(text) => write!(f, "an answer that is no narinfo ({text})"),
         }

@@ -52,6 +52,16 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// The message for what takes more memory than there is.
+    pub fn too_large(&self) -> String {
+        format!("evaluation takes more than {} MB of memory (allow more with `--eval-memory`)", self.memory >> 20)
+    }
+
+    /// The message for what takes more time than it may.
+    pub fn too_long(&self) -> String {
+        format!("evaluation takes more than {} seconds (allow more with `--eval-timeout`)", self.attribute.as_secs())
+    }
+
     /// The budget on this machine.
     pub fn new(request: &BudgetRequest) -> Self {
         Self::on(request, machine::processors(), machine::memory())

@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Request, Systems};
+use super::request::Request;
+use super::systems::Systems;
 use crate::nix::command::Nix;
 use crate::nix::hash::Sha256;
 use crate::nix::system;

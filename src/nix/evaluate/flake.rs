@@ -12,7 +12,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Request, fingerprint, message};
+use super::request::Request;
+use super::{fingerprint, message};
 use crate::nix::command::Nix;
 use crate::printable::printable;
 

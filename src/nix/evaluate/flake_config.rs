@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::flake::Flake;
+use super::literal::nix_string;
 use super::message;
-use super::outputs::nix_string;
 use crate::nix::command::Nix;
 
 /// The attribute of `flake.nix`.

@@ -9,13 +9,16 @@ mod budget;
 mod fingerprint;
 mod flake;
 mod flake_config;
+mod literal;
 mod machine;
 mod message;
 mod outputs;
 mod process;
 mod query;
+mod request;
 mod round;
 mod selection;
+mod session;
 mod systems;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +34,7 @@ use self::flake_config::FlakeConfig;
 use self::outputs::Outputs;
 use self::query::{Answer, Question};
 use self::selection::Selected;
+use self::session::Session;
 use super::command::Nix;
 use super::hash::Sha256;
 use super::{store_path, system};
@@ -40,14 +44,12 @@ use crate::pattern::{Pattern, Segment};
 use crate::printable::printable;
 use crate::target::Target;
 
-pub use self::asker::Progress;
 pub use self::budget::BudgetRequest;
 pub use self::flake::{FlakeInfo, URL_PATH, url_escaped};
 pub use self::flake_config::FlakeCaches;
+pub use self::request::{DEFAULT_PATTERNS, Request};
+pub use self::session::Progress;
 pub use self::systems::Systems;
-
-/// What is built when nobody says what.
-pub const DEFAULT_PATTERNS: [&str; 2] = ["packages.*.*", "checks.*.*"];
 
 /// Outputs that hold nothing but derivations, so that anything else in them is a mistake.
 const DERIVATION_OUTPUTS: [&str; 3] = ["packages", "checks", "devShells"];
@@ -57,32 +59,6 @@ const MOST_ASKED_AGAIN: usize = 50;
 
 /// How many names a message lists.
 const MAX_LISTED: usize = 12;
-
-/// What to evaluate, and how.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// Any flake reference, without an attribute: `.`, a path, `git+file:…`, `github:owner/repo`, a registry name.
-    pub flake: String,
-    /// Which attributes; none for [`DEFAULT_PATTERNS`].
-    pub select: Vec<Pattern>,
-    /// Attributes that are selected too.
-    pub also: Vec<Pattern>,
-    /// Which of these not, nor anything below them.
-    pub exclude: Vec<Pattern>,
-    pub systems: Systems,
-    /// Inputs to replace, as `(input, flake reference)`; a path is relative to the working directory.
-    pub override_inputs: Vec<(String, String)>,
-    /// Whether evaluation may build.
-    pub allow_import_from_derivation: bool,
-    /// Whether evaluation may read the machine: files, the environment, inputs that are not locked.
-    pub impure: bool,
-    /// Settings of Nix; they win over those that nixdag makes.
-    pub options: Vec<(String, String)>,
-    /// Whether the settings of Nix that the flake brings along count.
-    pub accept_flake_config: bool,
-    /// What it may take.
-    pub budget: BudgetRequest,
-}
 
 /// A flake, evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,7 +133,7 @@ impl<'r> Resolved<'r> {
         };
         let outputs = Outputs::new(nix, &flake, &config, request)?;
         let shown = printable(&request.flake);
-        let asker = Asker::new(nix, &outputs, &shown, Budget::new(&request.budget), watch)?;
+        let asker = Asker::new(Session::new(nix, &outputs, &shown, watch)?, Budget::new(&request.budget));
         let defaults: Vec<Pattern> = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
         let patterns = [if request.select.is_empty() { &defaults } else { &request.select }, &*request.also].concat();
 

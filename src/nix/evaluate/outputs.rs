@@ -15,7 +15,9 @@ use tempfile::TempDir;
 
 use super::flake::{self, Flake, Reference};
 use super::flake_config::FlakeConfig;
-use super::{Request, message};
+use super::literal::nix_string;
+use super::message;
+use super::request::Request;
 use crate::nix::command::{Nix, Version};
 
 /// The questions, as a function of the outputs.
@@ -148,29 +150,5 @@ fn input(reference: &Reference) -> String {
             let dir = dir.as_deref().map(|dir| format!("dir = {}; ", nix_string(dir))).unwrap_or_default();
             format!("{{ type = \"path\"; path = {}; {dir}}}", nix_string(path))
         }
-    }
-}
-
-/// Text as a Nix string literal.
-pub fn nix_string(text: &str) -> String {
-    let mut literal = String::with_capacity(text.len() + 2);
-    literal.push('"');
-    for c in text.chars() {
-        if matches!(c, '"' | '\\' | '$') {
-            literal.push('\\');
-        }
-        literal.push(c);
-    }
-    literal.push('"');
-    literal
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_becomes_a_nix_string() {
-        assert_eq!(nix_string(r#"a"b\c${d}"#), r#""a\"b\\c\${d}""#);
     }
 }

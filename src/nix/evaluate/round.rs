@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use rustix::process::Signal;
 
-use super::asker::{Asker, too_large, too_long};
 use super::budget::Budget;
 use super::message;
 use super::process::{self, End, Limits, Next};
 use super::query::{self, Answer, Question};
+use super::session::Session;
 
 /// So many processes that die of one and the same failed download, before anything has evaluated, are no chance.
 const FETCH_DEATHS: usize = 4;
@@ -48,7 +48,7 @@ pub enum Outcome {
 
 /// A round.
 pub struct Round<'r> {
-    asker: &'r Asker<'r>,
+    session: &'r Session<'r>,
     questions: &'r [Question],
     /// The questions to ask, by index.
     items: &'r [usize],
@@ -115,7 +115,13 @@ impl Share {
 
 impl<'r> Round<'r> {
     /// Prepares to ask the questions at these indexes; `guarded` catches what can be caught.
-    pub fn new(asker: &'r Asker, questions: &'r [Question], items: &'r [usize], guarded: bool, budget: Budget) -> Self {
+    pub fn new(
+        session: &'r Session,
+        questions: &'r [Question],
+        items: &'r [usize],
+        guarded: bool,
+        budget: Budget,
+    ) -> Self {
         let workers = budget.workers_for(items.len());
         // Names are mostly known at once: another process for them costs more than it spares.
         let shares = if items.iter().all(|index| questions[*index].is_derivation()) { workers } else { 1 };
@@ -125,7 +131,7 @@ impl<'r> Round<'r> {
             shares: (0..workers).map(|_| None).collect(),
             ..State::default()
         };
-        Self { asker, questions, items, guarded, budget, state: Mutex::new(state), changed: Condvar::new() }
+        Self { session, questions, items, guarded, budget, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Asks. Fails if the flake as a whole does not evaluate.
@@ -196,22 +202,22 @@ impl<'r> Round<'r> {
     /// Runs one process on the beginning of a piece.
     fn process(&self, worker: usize, piece: Range<usize>) -> Result<()> {
         let questions: Vec<&Question> = self.items[piece].iter().map(|index| &self.questions[*index]).collect();
-        let Some((text, asked)) = query::text(&self.asker.mark, self.guarded, &questions) else {
+        let Some((text, asked)) = query::text(&self.session.mark, self.guarded, &questions) else {
             self.fail(worker, "its name is too long to ask for".to_owned());
             return Ok(());
         };
         let (mut ready, mut told) = (false, 0);
         let limits = Limits {
             memory: self.budget.memory,
-            inherits: !self.asker.outputs.may_build(),
+            inherits: !self.session.outputs.may_build(),
             answer: self.budget.attribute,
             start: self.budget.attribute.max(START),
         };
-        let mut command = self.asker.nix.command(self.asker.outputs.arguments(&text));
+        let mut command = self.session.nix.command(self.session.outputs.arguments(&text));
         command.env("GC_MARKERS", self.budget.collectors.to_string());
-        let end = process::run(command, &self.asker.mark, &limits, |line| {
+        let end = process::run(command, &self.session.mark, &limits, |line| {
             let Some(line) = line else {
-                self.asker.count(|_| {});
+                self.session.count(|_| {});
                 return Ok(if self.state().is_over() { Next::Stop } else { Next::Continue });
             };
             if !std::mem::replace(&mut ready, true) {
@@ -235,9 +241,9 @@ impl<'r> Round<'r> {
             End::Exited(status, stderr) => {
                 let said = message::from_stderr(&stderr);
                 if said.as_ref().is_none_or(|said| message::is_fetch_failure(said)) {
-                    self.asker.note_incident();
+                    self.session.note_incident();
                 }
-                self.asker.outputs.hide(&said.unwrap_or_else(|| died(status)))
+                self.session.outputs.hide(&said.unwrap_or_else(|| died(status)))
             }
             // A new process has its memory for itself.
             End::OverMemory if told > 0 => return Ok(()),
@@ -245,14 +251,14 @@ impl<'r> Round<'r> {
                 self.record(worker, Outcome::TooLarge);
                 return Ok(());
             }
-            End::OverMemory => too_large(&self.budget),
+            End::OverMemory => self.budget.too_large(),
             End::OverTime => {
-                self.asker.note_incident();
-                too_long(&self.budget)
+                self.session.note_incident();
+                self.budget.too_long()
             }
         };
         if !ready {
-            return Err(self.asker.flake_failure(&message));
+            return Err(self.session.flake_failure(&message));
         }
         self.fail(worker, message);
         Ok(())
@@ -273,7 +279,7 @@ impl<'r> Round<'r> {
         let is_done = share.range.is_empty();
         if let Outcome::Answer(answer) = &outcome {
             let sound = !matches!(answer, Answer::Failed(_));
-            self.asker.count_answer(&self.questions[self.items[at]], sound);
+            self.session.count_answer(&self.questions[self.items[at]], sound);
         }
         state.notice(&outcome, &self.budget);
         state.outcomes.insert(at, outcome);

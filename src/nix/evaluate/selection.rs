@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::Systems;
 use super::asker::Asker;
 use super::query::{Answer, Question};
+use super::systems::Systems;
 use crate::attribute::AttributePath;
 use crate::nix::system;
 use crate::pattern::{Pattern, Segment};

@@ -4,7 +4,7 @@ use std::env;
 
 use anyhow::{Context, Result};
 
-use super::stages;
+use super::evaluation;
 use crate::affected::Unaffected;
 use crate::affected::base::{self, Found, short};
 use crate::affected::repository_flake::RepositoryFlake;
@@ -13,8 +13,9 @@ use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::plan::{Base, FlakeSource, Plan, final_job, nothing};
 use crate::printable::printable;
+use crate::recorded_evaluation;
 use crate::settings::{Settings, Source};
-use crate::target::{Target, read_roots};
+use crate::target::Target;
 
 /// What stands behind every reason to do without a base.
 const SO: &str = "so everything that is not available is built";
@@ -93,7 +94,8 @@ pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option
 /// Evaluates the base, or reads its recorded evaluation.
 pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Result<Option<BaseEvaluation>> {
     if let Some(path) = &settings.change.base_roots {
-        let targets = read_roots(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
+        let targets = recorded_evaluation::read(&read_input(path)?)
+            .with_context(|| format!("cannot use `{}`", path.display()))?;
         let revision = match &settings.change.base {
             Some(base::Wish::Revision(revision)) => Some(revision.clone()),
             Some(base::Wish::Auto) | None => None,
@@ -102,8 +104,7 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
     }
     let Some(chosen) = chosen else { return Ok(None) };
     let name = short(&chosen.revision);
-    let evaluated =
-        chosen.flake.at(&chosen.revision).and_then(|reference| stages::evaluate_quietly(&reference, settings));
+    let evaluated = chosen.flake.at(&chosen.revision).and_then(|reference| evaluation::quietly(&reference, settings));
     let evaluation = match evaluated {
         Ok(evaluation) => evaluation,
         Err(error) => {

@@ -1,0 +1,102 @@
+//! The results folder of a job, for people and for later pipelines.
+//!
+//! In: a [`Record`]. Out: `report.json` (the record, which `nixdag report` reads), `timings.json` (what later plans read as
+//! `--history`), `junit.xml`, `to-save` (see [`TO_SAVE`]) and `verdict`, each whole or not there. `logs/`, of what failed, is there by then.
+
+use std::fs::{self, Permissions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+
+use super::junit;
+use super::record::{Outcome, REPORT, Record, TO_SAVE, VERSION, Verdict};
+use crate::plan::json::seconds;
+
+const VERDICT: &str = "verdict";
+
+/// What later plans need to know.
+#[derive(Serialize)]
+struct Timings<'a> {
+    version: u64,
+    timings: Vec<Timing<'a>>,
+}
+
+#[derive(Serialize)]
+struct Timing<'a> {
+    derivation: &'a str,
+    name: &'a str,
+    system: &'a str,
+    #[serde(with = "seconds")]
+    seconds: u64,
+    source: Outcome,
+}
+
+/// Writes all files into the results folder; the verdict comes last.
+pub fn write(record: &Record, dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+    whole(dir, REPORT, &mut |out| Ok(writeln!(out, "{}", serde_json::to_string_pretty(record)?)?))?;
+    let timings = record
+        .derivations
+        .iter()
+        .filter(|derivation| derivation.outcome.is_good())
+        .filter_map(|derivation| {
+            Some(Timing {
+                derivation: &derivation.derivation,
+                name: &derivation.name,
+                system: &derivation.system,
+                seconds: derivation.duration?,
+                source: derivation.outcome,
+            })
+        })
+        .collect();
+    let timings = Timings { version: VERSION, timings };
+    whole(dir, "timings.json", &mut |out| Ok(writeln!(out, "{}", serde_json::to_string_pretty(&timings)?)?))?;
+    whole(dir, "junit.xml", &mut |out| Ok(junit::write(record, out)?))?;
+    let verdict = match record.verdict {
+        Verdict::Success => "success\n",
+        Verdict::Failure => "failure\n",
+    };
+    if record.handed_off.signed > 0 {
+        whole(dir, TO_SAVE, &mut |out| Ok(writeln!(out, "{} paths", record.handed_off.signed)?))?;
+    }
+    whole(dir, VERDICT, &mut |out| Ok(out.write_all(verdict.as_bytes())?))
+}
+
+/// Reads the verdict that a build step has left.
+pub fn read_verdict(dir: &Path) -> Result<Verdict> {
+    let path = dir.join(VERDICT);
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("no verdict in `{}`: the build step did not come to its end", path.display()))?;
+    match text.as_str() {
+        "success\n" => Ok(Verdict::Success),
+        "failure\n" => Ok(Verdict::Failure),
+        _ => bail!("`{}` holds no verdict", path.display()),
+    }
+}
+
+/// Removes what an earlier run left, so that nobody takes its verdict for this one's.
+pub fn clear(dir: &Path) -> Result<()> {
+    for name in [VERDICT, TO_SAVE, REPORT, "timings.json", "junit.xml"] {
+        match fs::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove `{}`", dir.join(name).display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn whole(dir: &Path, name: &str, fill: &mut dyn FnMut(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let what = || format!("cannot write `{}`", dir.join(name).display());
+    let file =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(dir).with_context(what)?;
+    let mut out = BufWriter::new(file);
+    fill(&mut out).with_context(what)?;
+    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error).with_context(what)?;
+    file.persist(dir.join(name)).with_context(what)?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! How far evaluation has come, on standard error.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::nix::evaluate::Progress;
+
+/// Time between two lines of progress where they stay.
+const LINE: Duration = Duration::from_secs(20);
+
+/// Time between two states of the line on a terminal.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// Progress: one line that changes on a terminal, a line now and then elsewhere.
+pub(super) struct Printer {
+    began: Instant,
+    is_terminal: bool,
+    /// When something was shown last, and what is known; nothing before evaluation has begun.
+    last: Mutex<(Instant, Option<Progress>)>,
+}
+
+impl Printer {
+    pub fn new() -> Self {
+        let began = Instant::now();
+        let is_terminal = io::stderr().is_terminal();
+        Self { began, is_terminal, last: Mutex::new((began, None)) }
+    }
+
+    pub fn show(&self, progress: &Progress) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.1 = Some(*progress);
+        if last.0.elapsed() > if self.is_terminal { FRAME } else { LINE } {
+            last.0 = Instant::now();
+            self.print(&self.line(progress), !self.is_terminal);
+        }
+    }
+
+    /// The last word: nothing for an evaluation that was over at once.
+    pub fn finish(&self) {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(progress) = last.1.filter(|_| self.is_terminal || self.began.elapsed() > FRAME) {
+            self.print(&self.line(&progress), true);
+        }
+    }
+
+    fn line(&self, progress: &Progress) -> String {
+        let Progress { evaluated, failed, left } = progress;
+        let bar = if self.is_terminal { bar(progress) } else { String::new() };
+        format!(
+            "evaluation: {bar}{evaluated} evaluated, {failed} failed, {left} left, {} s",
+            self.began.elapsed().as_secs()
+        )
+    }
+
+    fn print(&self, line: &str, stays: bool) {
+        let (before, after) = (if self.is_terminal { "\r\x1b[K" } else { "" }, if stays { "\n" } else { "" });
+        // Nobody to tell is no reason to fail.
+        let _ = io::stderr().write_all(format!("{before}{line}{after}").as_bytes());
+    }
+}
+
+/// `[####------] `
+fn bar(progress: &Progress) -> String {
+    const WIDTH: usize = 24;
+    let done = progress.evaluated + progress.failed;
+    let filled = (WIDTH * done).checked_div(done + progress.left).unwrap_or(0);
+    format!("[{}{}] ", "#".repeat(filled), "-".repeat(WIDTH - filled))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_fills() {
+        let progress = |evaluated, left| Progress { evaluated, failed: 0, left };
+        assert_eq!(bar(&progress(0, 0)), "[------------------------] ");
+        assert_eq!(bar(&progress(1, 1)), "[############------------] ");
+        assert_eq!(bar(&progress(7, 0)), "[########################] ");
+    }
+}

@@ -1,0 +1,34 @@
+//! What is asked of a flake's evaluation.
+
+use super::budget::BudgetRequest;
+use super::systems::Systems;
+use crate::pattern::Pattern;
+
+/// What is built when nobody says what.
+pub const DEFAULT_PATTERNS: [&str; 2] = ["packages.*.*", "checks.*.*"];
+
+/// What to evaluate, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// Any flake reference, without an attribute: `.`, a path, `git+file:…`, `github:owner/repo`, a registry name.
+    pub flake: String,
+    /// Which attributes; none for [`DEFAULT_PATTERNS`].
+    pub select: Vec<Pattern>,
+    /// Attributes that are selected too.
+    pub also: Vec<Pattern>,
+    /// Which of these not, nor anything below them.
+    pub exclude: Vec<Pattern>,
+    pub systems: Systems,
+    /// Inputs to replace, as `(input, flake reference)`; a path is relative to the working directory.
+    pub override_inputs: Vec<(String, String)>,
+    /// Whether evaluation may build.
+    pub allow_import_from_derivation: bool,
+    /// Whether evaluation may read the machine: files, the environment, inputs that are not locked.
+    pub impure: bool,
+    /// Settings of Nix; they win over those that nixdag makes.
+    pub options: Vec<(String, String)>,
+    /// Whether the settings of Nix that the flake brings along count.
+    pub accept_flake_config: bool,
+    /// What it may take.
+    pub budget: BudgetRequest,
+}

@@ -1,0 +1,97 @@
+//! What all processes that evaluate one flake share: how it is asked, and how far it has come.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Result, anyhow};
+use ring::rand::{SecureRandom, SystemRandom};
+
+use super::outputs::Outputs;
+use super::query::Question;
+use super::{flake, message};
+use crate::nix::command::Nix;
+
+/// How far evaluation has come, in attributes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// With a result.
+    pub evaluated: usize,
+    /// That do not evaluate.
+    pub failed: usize,
+    /// Still to come, as far as is known.
+    pub left: usize,
+}
+
+/// One evaluation of a flake.
+pub struct Session<'a> {
+    /// Runs the processes.
+    pub nix: &'a Nix,
+    /// What they are asked about.
+    pub outputs: &'a Outputs,
+    /// What begins a line of answers; evaluated code does not know it.
+    pub mark: String,
+    /// For messages.
+    flake: &'a str,
+    /// Hears of progress often, from any thread.
+    watch: &'a (dyn Fn(&Progress) + Sync),
+    progress: Mutex<Progress>,
+    incidental: AtomicBool,
+}
+
+impl<'a> Session<'a> {
+    /// `flake` is its name in messages.
+    pub fn new(
+        nix: &'a Nix,
+        outputs: &'a Outputs,
+        flake: &'a str,
+        watch: &'a (dyn Fn(&Progress) + Sync),
+    ) -> Result<Self> {
+        let mut random = [0; 16];
+        SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("this machine has no random numbers"))?;
+        let mark = format!("nixdag-{:032x}", u128::from_le_bytes(random));
+        Ok(Self { nix, outputs, mark, flake, watch, progress: Mutex::default(), incidental: AtomicBool::new(false) })
+    }
+
+    /// Whether some failure may not happen again.
+    pub fn is_incidental(&self) -> bool {
+        self.incidental.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a failure may not happen again.
+    pub fn note_incident(&self) {
+        self.incidental.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a question as answered.
+    pub fn count_answer(&self, question: &Question, sound: bool) {
+        if question.is_derivation() {
+            self.count(|progress| {
+                progress.left = progress.left.saturating_sub(1);
+                *if sound { &mut progress.evaluated } else { &mut progress.failed } += 1;
+            });
+        }
+    }
+
+    /// Tells how far it has come, after a change.
+    pub fn count(&self, change: impl FnOnce(&mut Progress)) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut progress);
+        let now = *progress;
+        drop(progress);
+        (self.watch)(&now);
+    }
+
+    /// The error for a flake whose outputs do not evaluate.
+    pub fn flake_failure(&self, message: &str) -> anyhow::Error {
+        if message::is_fetch_failure(message) {
+            return flake::cannot_fetch(self.flake, message);
+        }
+        // Newer versions read the URLs of the flake's substituters before anything is evaluated.
+        let hint = if self.outputs.accepts_flake_config && message.contains("Nix store") {
+            " (mend the flake's `nixConfig`, or leave out `--accept-flake-config`)"
+        } else {
+            ""
+        };
+        anyhow!("the outputs of flake `{}` do not evaluate: {message}{hint}", self.flake)
+    }
+}
