@@ -62,7 +62,10 @@ mod tests {
         let old: String = (1..=20).map(|number| format!("{number}\n")).collect();
         let new = old.replace("10\n", "ten\n").trim_end().to_owned();
         let shown = unified(&old, &new);
-        assert!(shown.starts_with("@@ -7,14 +7,14 @@\n 7\n 8\n 9\n-10\n+ten\n 11\n"), "{shown}");
+        assert!(
+            shown.starts_with("@@ -7,7 +7,7 @@\n 7\n 8\n 9\n-10\n+ten\n 11\n 12\n 13\n@@ -17,4 +17,4 @@\n"),
+            "{shown}"
+        );
         assert!(shown.ends_with(" 19\n-20\n+20 (no newline at the end)"), "{shown}");
         assert_eq!(unified(&old, &old), "");
     }
