@@ -17,7 +17,7 @@ use crate::output::{Output, read_input};
 use crate::plan::Plan;
 use crate::provider::circleci::steps::BUNDLE_DIR;
 use crate::provider::circleci::{
-    merge::{self, UserConfig},
+    merge::{self, user_config::UserConfig},
     options::Options,
     pipeline_parameters,
 };

@@ -4,6 +4,7 @@
 
 pub mod circleci;
 pub mod job_script;
+pub mod limits;
 pub mod shell;
 pub mod yaml;
 
@@ -12,6 +13,7 @@ use anyhow::Result;
 use crate::affected::base::Hints;
 use crate::fleet::Fleet;
 use crate::plan::Plan;
+use limits::Limits;
 
 /// A CI system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +51,7 @@ impl Provider {
     /// What the provider allows.
     pub fn limits(self) -> Limits {
         match self {
-            Self::CircleCi => circleci::LIMITS,
+            Self::CircleCi => circleci::limits::LIMITS,
         }
     }
 
@@ -59,21 +61,4 @@ impl Provider {
             Self::CircleCi => circleci::generate(plan, options),
         }
     }
-}
-
-/// What a provider allows; none where it publishes no number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Jobs in one pipeline.
-    pub jobs: Option<u32>,
-    /// Jobs that one job may require.
-    pub requires: Option<u32>,
-    /// Jobs that can stand behind one another.
-    pub waves: Option<u32>,
-    /// Seconds that one job may run.
-    pub job_seconds: u64,
-    /// Bytes of the configuration with every job's body written out.
-    pub compiled_bytes: u64,
-    /// Bytes that a job takes of these, a little more than measured.
-    pub job_bytes: u64,
 }

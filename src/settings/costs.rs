@@ -166,7 +166,7 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) 
 }
 
 /// What the provider allows, and what the user does: the lower of each.
-pub fn limits(provider: provider::Limits, entry: Option<&LimitsEntry>, max_jobs: Option<u32>) -> Limits {
+pub fn limits(provider: provider::limits::Limits, entry: Option<&LimitsEntry>, max_jobs: Option<u32>) -> Limits {
     let none = LimitsEntry::default();
     let entry = entry.unwrap_or(&none);
     let lower = |limits: &[Option<u64>]| limits.iter().copied().flatten().min();

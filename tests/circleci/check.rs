@@ -1,7 +1,8 @@
 //! What CircleCI would refuse, the checker refuses first: a sound configuration, and one test for each way to break it.
 
-use nixdag::provider::Limits;
-use nixdag::provider::circleci::{LIMITS, check};
+use nixdag::provider::circleci::check;
+use nixdag::provider::circleci::limits::LIMITS;
+use nixdag::provider::limits::Limits;
 
 /// Uses most of what people write; nothing is wrong with it.
 const SOUND: &str = r#"

@@ -8,7 +8,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 
-use super::{LIMITS, WORKFLOW, check};
+use super::check;
+use super::limits::LIMITS;
+use super::names::WORKFLOW;
 use crate::nearest::meant;
 use crate::yaml::check_nesting;
 

@@ -8,6 +8,7 @@ pub mod check;
 pub mod continuation;
 pub mod environment;
 pub mod final_steps;
+pub mod limits;
 pub mod machines;
 pub mod merge;
 pub mod names;
@@ -22,7 +23,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Limits;
 use super::job_script::kinds::{Kind, Machines, reuse_hash};
 use super::yaml::{self, Yaml};
 use crate::fleet::executor::Executor;
@@ -30,21 +30,9 @@ use crate::fleet::size::Machine;
 use crate::plan::nothing;
 use crate::plan::{Job, JobIndex, Plan, json};
 use machines::OFFERS;
-pub use names::{GATE, WORKFLOW};
+use names::{GATE, WORKFLOW};
 use options::Options;
 use pipeline_parameters::ParameterDefault;
-
-/// What CircleCI allows. It publishes no number for jobs in a workflow nor for `requires`, but a job's body counts against the
-/// compiled size each time it is invoked, 2.8 kB as nixdag writes it: 2,400 jobs leave room for long names and many `requires`.
-/// Jobs run three hours on the middle plan.
-pub const LIMITS: Limits = Limits {
-    jobs: Some(2_400),
-    requires: None,
-    waves: None,
-    job_seconds: 3 * 60 * 60,
-    compiled_bytes: 8_000_000,
-    job_bytes: 3_300,
-};
 
 /// Without filters nothing runs on a tag; with this every branch and every tag does.
 const EVERYWHERE: &str = "pipeline.git.branch or pipeline.git.tag";

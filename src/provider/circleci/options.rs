@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 
+use super::limits;
 use super::machines;
-use super::merge::UserConfig;
+use super::merge::user_config::UserConfig;
 use super::pipeline_parameters::PipelineParameter;
 use crate::delivery::downloads::{Download, NixRelease};
 use crate::delivery::{BundleReference, HandOff, Push, Reuse, Signing};
 use crate::fleet::executor::Executor;
 use crate::plan::Plan;
-use crate::provider::Limits;
+use crate::provider::limits::Limits;
 
 /// How a plan is written for CircleCI.
 #[derive(Clone, Debug)]
@@ -56,7 +57,7 @@ impl Default for Options {
             merge: Vec::new(),
             nix: NixRelease::default(),
             downloads: Vec::new(),
-            limits: super::LIMITS,
+            limits: limits::LIMITS,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_yaml::{Mapping, Value};
 
 use super::super::template::Reference;
-use super::{each_reference, map, text, text_list};
+use super::read::{each_reference, map, text, text_list};
 
 /// The steps that CircleCI knows without an orb.
 const STEPS: [&str; 15] = [

@@ -7,16 +7,18 @@
 
 mod jobs;
 mod own;
+mod read;
 mod size;
 mod workflow;
 
 use std::collections::BTreeSet;
 
 pub use own::check_own;
+use read::{each_reference, map, text};
 use serde_yaml::{Mapping, Value};
 
 use super::template::{self, Reference};
-use crate::provider::Limits;
+use crate::provider::limits::Limits;
 
 /// All problems, in the order of the configuration; none for one that CircleCI takes.
 pub fn check(config: &Value, limits: &Limits) -> Vec<String> {
@@ -125,51 +127,6 @@ fn strings(value: &Value, place: &str, problems: &mut Vec<String>) {
             }
         }
         Value::Tagged(_) => problems.push(format!("{place} holds a YAML tag")),
-        _ => {}
-    }
-}
-
-/// A scalar as text; empty for a mapping or a sequence.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Bool(truth) => truth.to_string(),
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
-    }
-}
-
-/// The mapping under a key; an empty one where there is none.
-fn map<'a>(parent: &'a Mapping, key: &str) -> &'a Mapping {
-    static EMPTY: std::sync::LazyLock<Mapping> = std::sync::LazyLock::new(Mapping::new);
-    parent.get(key).and_then(Value::as_mapping).unwrap_or(&EMPTY)
-}
-
-/// One string, or a sequence of them.
-fn text_list(value: Option<&Value>) -> Vec<String> {
-    match value {
-        Some(Value::Sequence(items)) => items.iter().map(text).collect(),
-        Some(Value::Null) | None => Vec::new(),
-        Some(value) => vec![text(value)],
-    }
-}
-
-/// Calls back for each template in all strings and keys of a value.
-fn each_reference<'a>(value: &'a Value, visit: &mut dyn FnMut(Reference<'a>)) {
-    match value {
-        Value::String(string) => {
-            // A stray `<<` is reported by [`strings`].
-            for template in template::templates(string).unwrap_or_default() {
-                visit(template.reference);
-            }
-        }
-        Value::Sequence(items) => items.iter().for_each(|item| each_reference(item, visit)),
-        Value::Mapping(entries) => {
-            for (key, value) in entries {
-                each_reference(key, visit);
-                each_reference(value, visit);
-            }
-        }
         _ => {}
     }
 }

@@ -2,9 +2,9 @@
 
 use serde_yaml::{Mapping, Value};
 
-use super::super::WORKFLOW;
+use super::super::names::WORKFLOW;
+use super::read::{map, text};
 use super::workflow::parts;
-use super::{map, text};
 
 /// Problems of the jobs in nixdag's workflow, without those that `is_foreign` knows by their names.
 pub fn check_own(config: &Value, is_foreign: impl Fn(&str) -> bool) -> Vec<String> {

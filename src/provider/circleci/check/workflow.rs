@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_yaml::{Mapping, Value};
 
+use super::super::names::{GATE, WORKFLOW};
 use super::super::template::Reference;
-use super::super::{GATE, WORKFLOW};
 use super::jobs::WITHOUT_STEPS;
-use super::{each_reference, map, text, text_list};
-use crate::provider::Limits;
+use super::read::{each_reference, map, text, text_list};
+use crate::provider::limits::Limits;
 
 /// What an invocation may say beside the job's parameters.
 const INVOCATION_KEYS: [&str; 10] = [

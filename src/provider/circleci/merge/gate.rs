@@ -5,8 +5,8 @@
 
 use anyhow::Result;
 
-use super::super::GATE;
-use super::{Invocation, Requirement, UserConfig};
+use super::super::names::GATE;
+use super::user_config::{Invocation, Requirement, UserConfig};
 use crate::provider::yaml::Yaml;
 
 /// Names of the users' jobs that the gate waits for.

@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::super::{GATE, template};
+use super::super::names::GATE;
+use super::super::template;
 use super::gate::is_meant;
-use super::{Requirement, UserConfig};
+use super::user_config::{Requirement, UserConfig};
 use crate::attribute::AttributePath;
 use crate::nearest::nearest;
 use crate::pattern::{Pattern, Segment};

@@ -1,0 +1,18 @@
+//! What a provider allows: data that each one fills in, for planning and for the check of what was written.
+
+/// What a provider allows; none where it publishes no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Jobs in one pipeline.
+    pub jobs: Option<u32>,
+    /// Jobs that one job may require.
+    pub requires: Option<u32>,
+    /// Jobs that can stand behind one another.
+    pub waves: Option<u32>,
+    /// Seconds that one job may run.
+    pub job_seconds: u64,
+    /// Bytes of the configuration with every job's body written out.
+    pub compiled_bytes: u64,
+    /// Bytes that a job takes of these, a little more than measured.
+    pub job_bytes: u64,
+}
