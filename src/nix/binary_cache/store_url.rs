@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 use crate::nix::signature::is_key;
+use crate::printable::printable;
 
 /// Longest URL that is taken, in bytes.
 const MAX_LENGTH: usize = 2048;
@@ -145,7 +146,7 @@ impl fmt::Debug for StoreUrl {
 
 /// The URL without user and password, short and printable.
 fn shown(text: &str) -> String {
-    let text: String = text.chars().take(MAX_LENGTH).flat_map(char::escape_debug).collect();
+    let text = printable(&text.chars().take(MAX_LENGTH).collect::<String>());
     let Some((scheme, rest)) = text.split_once("://") else { return text };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     match rest[..end].rfind('@') {
@@ -233,6 +234,13 @@ mod tests {
 
     fn url(text: &str) -> StoreUrl {
         StoreUrl::parse(text).unwrap()
+    }
+
+    #[test]
+    fn an_apostrophe_does_not_make_a_user() {
+        let text = "s3://bucket?profile=it's";
+        assert!(!url(text).has_user());
+        assert_eq!(url(text).public_text(), text);
     }
 
     #[test]
