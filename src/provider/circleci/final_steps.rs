@@ -10,12 +10,9 @@ use super::super::job_script::Task;
 use super::super::job_script::kinds::Kind;
 use super::super::yaml::Yaml;
 use super::options::Options;
-use super::steps::{self, run, step};
+use super::steps::{self, RESTORED_DIR, run, step};
 use super::template;
 use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE};
-
-/// The folder of links to restored outputs: an absolute path, since nothing expands `~` in a variable.
-pub const RESTORED_DIR: &str = "/tmp/nixdag/restored";
 
 /// The steps; `command` is the job's.
 pub fn of(job: &FinalJob, command: &str, kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {

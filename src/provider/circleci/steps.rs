@@ -12,7 +12,6 @@ use super::super::job_script::kinds::Kind;
 use super::super::job_script::{Common, Failing, JobScript, Places, Task};
 use super::super::shell::Command;
 use super::super::yaml::Yaml;
-use super::final_steps::RESTORED_DIR;
 use super::options::Options;
 use super::template;
 use crate::build::record;
@@ -29,6 +28,9 @@ pub const BUNDLE_HASH_FILE: &str = "/tmp/nixdag/bundle.sha256";
 
 /// The key under which the setup job saves [`BUNDLE_DIR`]: the pipeline, and the hash of [`BUNDLE_HASH_FILE`].
 pub const BUNDLE_KEY: &str = "nixdag-bundle-<< pipeline.id >>-{{ checksum \"/tmp/nixdag/bundle.sha256\" }}";
+
+/// The folder of links to restored outputs: an absolute path, since nothing expands `~` in a variable.
+pub const RESTORED_DIR: &str = "/tmp/nixdag/restored";
 
 const PLACES: Places = Places {
     bundle: BUNDLE_DIR,
