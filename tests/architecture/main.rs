@@ -76,12 +76,6 @@ fn circles(arrows: &[Arrow]) -> Vec<String> {
 const KNOWN: &[(&str, &str)] = &[
     ("plan/final_job.rs", "plan/mod.rs"),
     ("plan/json.rs", "plan/mod.rs"),
-    ("provider/circleci/*", "provider/mod.rs"),
-    ("provider/circleci/*", "provider/circleci/mod.rs"),
-    ("provider/circleci/check/*", "provider/circleci/check/mod.rs"),
-    ("provider/circleci/check/workflow.rs", "provider/circleci/check/jobs.rs"),
-    ("provider/circleci/merge/gate.rs", "provider/circleci/merge/mod.rs"),
-    ("provider/circleci/options.rs", "provider/circleci/merge/mod.rs"),
     ("settings/caches.rs", "settings/file.rs"),
     ("settings/change.rs", "settings/file.rs"),
     ("settings/change.rs", "settings.rs"),
