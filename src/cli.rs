@@ -152,7 +152,7 @@ pub struct PushArgs {
     #[arg(long, value_name = "URL")]
     pub push: Vec<String>,
     /// Names of environment variables without which nothing is pushed, and which only the pushing programs find
-    #[arg(long, value_name = "NAME", num_args = 1..)]
+    #[arg(long, value_name = "NAME")]
     pub push_credential: Vec<String>,
     /// What to do where pushing goes on failing [default: warn]
     #[arg(long, value_enum)]
@@ -167,7 +167,7 @@ pub struct SigningArgs {
     #[arg(long, value_name = "NAME")]
     pub signing_key_variable: Option<String>,
     /// Public halves of the keys whose signatures count, `name:base64`
-    #[arg(long, value_name = "KEY", num_args = 1..)]
+    #[arg(long, value_name = "KEY")]
     pub signing_public_key: Vec<String>,
 }
 
@@ -377,13 +377,13 @@ pub struct Planning {
     pub drv_dir: Option<PathBuf>,
 
     /// Attributes to build, e.g. `packages.*.*` or `checks.x86_64-linux.{lint,test-*}` [default: packages.*.* checks.*.*]
-    #[arg(long, value_name = "PATTERN", num_args = 1.., help_heading = "Selection")]
+    #[arg(long, value_name = "PATTERN", help_heading = "Selection")]
     pub select: Vec<String>,
     /// Attributes to leave out
-    #[arg(long, value_name = "PATTERN", num_args = 1.., help_heading = "Selection")]
+    #[arg(long, value_name = "PATTERN", help_heading = "Selection")]
     pub exclude: Vec<String>,
     /// Systems whose attributes to take [default: this machine's]
-    #[arg(long, value_name = "SYSTEM", num_args = 1.., conflicts_with = "all_systems", help_heading = "Selection")]
+    #[arg(long, value_name = "SYSTEM", conflicts_with = "all_systems", help_heading = "Selection")]
     pub system: Vec<String>,
     /// Take the attributes of all systems
     #[arg(long, help_heading = "Selection")]
@@ -440,20 +440,55 @@ pub struct Planning {
     #[arg(long, value_enum, help_heading = "Planning")]
     pub handoff: Option<HandOffKind>,
     /// Durations of earlier runs: `timings.json` files
-    #[arg(long, value_name = "FILE", num_args = 1.., help_heading = "Planning")]
+    #[arg(long, value_name = "FILE", help_heading = "Planning")]
     pub history: Vec<PathBuf>,
     /// What something takes, over `costs` in nixdag.yml: seconds of start_up, layer, fetch, local, ordinary, big_parallel; bytes; bandwidth; credits.CLASS
     #[arg(long, value_name = "KEY=NUMBER", help_heading = "Planning")]
     pub cost: Vec<String>,
 
     /// Size of the machines, e.g. `xlarge`, `aarch64-linux=arm.xlarge`, `docker=2xlarge`
-    #[arg(long, value_name = "[SYSTEM=|EXECUTOR=]CLASS", num_args = 1.., help_heading = "Machines")]
+    #[arg(long, value_name = "[SYSTEM=|EXECUTOR=]CLASS", help_heading = "Machines")]
     pub resource_class: Vec<String>,
     /// What machines start from, e.g. `nixos/nix:2.34.7`, `aarch64-darwin=26.6.0`
-    #[arg(long, value_name = "[SYSTEM=|EXECUTOR=]IMAGE", num_args = 1.., help_heading = "Machines")]
+    #[arg(long, value_name = "[SYSTEM=|EXECUTOR=]IMAGE", help_heading = "Machines")]
     pub image: Vec<String>,
 
     /// Take settings from this file [default: nixdag.yml, else .circleci/nixdag.yml, of the flake's folder]
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     pub settings: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn a_flag_takes_one_value_for_each_of_its_names_so_that_what_follows_is_an_argument() {
+        for command in Cli::command().get_subcommands_mut() {
+            command.build();
+            for flag in command.get_arguments().filter(|argument| !argument.is_positional()) {
+                let names = flag.get_value_names().map_or(0, <[_]>::len);
+                let most = flag.get_num_args().map_or(0, |values| values.max_values());
+                assert!(
+                    most <= names.max(1),
+                    "`nixdag {} --{}` takes {most} values",
+                    command.get_name(),
+                    flag.get_id()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_is_a_repeated_flag_and_the_flake_stands_anywhere() {
+        let read = |arguments: &[&str]| match Cli::try_parse_from(arguments).unwrap().command {
+            Command::Plan(args) => (args.planning.flake.unwrap_or_default(), args.planning.system),
+            other => panic!("{other:?}"),
+        };
+        let both = ["a", "b"].map(String::from).to_vec();
+        assert_eq!(read(&["nixdag", "plan", "--system", "a", ".", "--system", "b"]), (".".into(), both.clone()));
+        assert_eq!(read(&["nixdag", "plan", "--system=a", "--system", "b", "github:o/r"]), ("github:o/r".into(), both));
+    }
 }

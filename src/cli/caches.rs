@@ -6,10 +6,10 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct CacheArgs {
     /// What these stores have exists, e.g. `https://cache.example.org` [default: the caches of nixdag.yml]
-    #[arg(long, value_name = "URL", num_args = 1.., conflicts_with_all = ["available", "local_store"], help_heading = "Availability")]
+    #[arg(long, value_name = "URL", conflicts_with_all = ["available", "local_store"], help_heading = "Availability")]
     pub substituter: Vec<String>,
     /// Believe what this key has signed, besides the keys of Nix's settings
-    #[arg(long, value_name = "KEY", num_args = 1.., help_heading = "Availability")]
+    #[arg(long, value_name = "KEY", help_heading = "Availability")]
     pub trusted_public_key: Vec<String>,
     /// Do not ask the substituters of this machine's Nix settings
     #[arg(long, help_heading = "Availability")]

@@ -23,7 +23,7 @@ pub struct EvaluationArgs {
     #[arg(long, help_heading = "Evaluation")]
     pub accept_flake_config: bool,
     /// Let these variables of the environment through to the evaluator, which sees no others but those that Nix itself needs
-    #[arg(long, value_name = "NAME", num_args = 1.., help_heading = "Evaluation")]
+    #[arg(long, value_name = "NAME", help_heading = "Evaluation")]
     pub eval_env: Vec<String>,
     /// Evaluating processes at the same time [default: by processors and memory]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), help_heading = "Evaluation")]

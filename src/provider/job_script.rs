@@ -185,10 +185,8 @@ fn sign(signing: &Signing, call: &mut Command) {
     if *is_named {
         call.extend(["--signing-key-variable".into(), variable.to_string().into()]);
     }
-    let mut keys = public_keys.iter().map(|key| key.to_string().into()).peekable();
-    if keys.peek().is_some() {
-        call.extend(["--signing-public-key".into()]);
-        call.extend(keys);
+    for key in public_keys.iter() {
+        call.extend(["--signing-public-key".into(), key.to_string().into()]);
     }
 }
 

@@ -216,11 +216,11 @@ fn caches_are_asked_by_priority_and_the_first_that_has_a_path_is_named() {
         served(files)
     };
     let (last, first) = (with(50, &["top", "other"]), with(10, &["other"]));
-    let planned = world.plan(&["--substituter", &last.url(), &first.url()]);
+    let planned = world.plan(&["--substituter", &last.url(), "--substituter", &first.url()]);
     assert_eq!(planned.skipped(), [("other".to_owned(), json!(first.url())), ("top".to_owned(), json!(last.url()))]);
     assert_eq!(last.narinfos(), [narinfo_name("top")], "nobody is asked for what an earlier cache has");
     // The URL's own parameter wins.
-    let planned = world.plan(&["--substituter", &format!("{}?priority=1", last.url()), &first.url()]);
+    let planned = world.plan(&["--substituter", &format!("{}?priority=1", last.url()), "--substituter", &first.url()]);
     assert_eq!(planned.skipped()[0], ("other".to_owned(), json!(last.url())));
 }
 
@@ -587,7 +587,8 @@ fn whatever_a_cache_does_the_plan_is_right_and_one_warning_says_what() {
                         );
                     }
                     // A cache that works is not held back by one that does not.
-                    let both = world.plan(&["--cache-timeout", "1", "--substituter", &fault.url, &good]);
+                    let both =
+                        world.plan(&["--cache-timeout", "1", "--substituter", &fault.url, "--substituter", &good]);
                     let places: Vec<String> = both.skipped().into_iter().map(|(name, _)| name).collect();
                     assert_eq!(places, ["other"], "{}: {}", fault.name, both.stderr);
                     let required =
