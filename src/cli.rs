@@ -1,20 +1,15 @@
 //! The command line as clap reads it, and nothing else: [`crate::settings`] turns it into what the stages take.
 
-mod caches;
-mod downloads;
-mod evaluation;
-
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use self::caches::CacheArgs;
-pub use self::downloads::DownloadArgs;
-pub use self::evaluation::EvaluationArgs;
-
-use crate::affected::Unaffected;
 use crate::build::OnMissing;
-use crate::delivery::{HandOffKind, OnPushFailure, Reuse};
+use crate::delivery::HandOffKind;
+use crate::settings::additions::AdditionFlags;
+use crate::settings::arguments::Planning;
+use crate::settings::delivery::{DeliveryFlags, PushFlags, SigningFlags};
+use crate::settings::downloads::DownloadFlags;
 
 /// Turns a Nix flake into a CI pipeline in which nothing is built twice.
 #[derive(Debug, Parser)]
@@ -121,54 +116,12 @@ pub struct GenerateArgs {
     /// Write what the jobs build from (plan, derivations, this program) into this folder, and its digest beside it
     #[arg(long, value_name = "DIR", help_heading = "Jobs")]
     pub bundle: Option<PathBuf>,
-    /// The store that jobs push their results to, e.g. `s3://bucket`
-    #[arg(long, value_name = "URL", help_heading = "Jobs")]
-    pub cache: Option<String>,
-    /// What a pipeline takes from earlier ones through the CI's own cache [default: branch]
-    #[arg(long, value_enum, help_heading = "Jobs")]
-    pub reuse: Option<Reuse>,
-    /// Add the jobs, workflows, orbs, executors, commands and parameters of this configuration
-    #[arg(long, value_name = "FILE", action = clap::ArgAction::Append, help_heading = "Your own configuration")]
-    pub merge: Vec<PathBuf>,
-    /// Declare the pipeline parameters of this configuration, which is the one that sets the pipeline up
-    #[arg(long, value_name = "FILE", help_heading = "Your own configuration")]
-    pub parameters_from: Option<PathBuf>,
-    /// Declare a pipeline parameter: its type is `string`, `boolean`, `integer` or `enum` (with `a|b` as values)
-    #[arg(long, value_name = "NAME=TYPE:DEFAULT", action = clap::ArgAction::Append, help_heading = "Your own configuration")]
-    pub pipeline_parameter: Vec<String>,
     #[command(flatten)]
-    pub signing: SigningArgs,
+    pub delivery: DeliveryFlags,
     #[command(flatten)]
-    pub downloads: DownloadArgs,
+    pub additions: AdditionFlags,
     #[command(flatten)]
-    pub push: PushArgs,
-}
-
-/// Where jobs push what they have built.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Push")]
-pub struct PushArgs {
-    /// Push what is built to a store's URL, to `cachix:NAME`, or to `attic:SERVER:CACHE`; may be given several times
-    #[arg(long, value_name = "URL")]
-    pub push: Vec<String>,
-    /// Names of environment variables without which nothing is pushed, and which only the pushing programs find
-    #[arg(long, value_name = "NAME")]
-    pub push_credential: Vec<String>,
-    /// What to do where pushing goes on failing [default: warn]
-    #[arg(long, value_enum)]
-    pub push_failure: Option<OnPushFailure>,
-}
-
-/// The keys that this CI signs with.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Signing")]
-pub struct SigningArgs {
-    /// Name of the environment variable that holds the secret key in jobs that may sign [default: NIXDAG_SIGNING_KEY]
-    #[arg(long, value_name = "NAME")]
-    pub signing_key_variable: Option<String>,
-    /// Public halves of the keys whose signatures count, `name:base64`
-    #[arg(long, value_name = "KEY")]
-    pub signing_public_key: Vec<String>,
+    pub downloads: DownloadFlags,
 }
 
 /// `nixdag build`
@@ -219,9 +172,9 @@ pub struct BuildArgs {
     #[arg(long, requires_all = ["reuse", "signing_public_key"], help_heading = "Hand-off")]
     pub signed_reuse: bool,
     #[command(flatten)]
-    pub signing: SigningArgs,
+    pub signing: SigningFlags,
     #[command(flatten)]
-    pub push: PushArgs,
+    pub push: PushFlags,
 
     /// Write `report.json`, `timings.json`, `junit.xml`, `verdict` and the logs of what failed into this folder
     #[arg(long, value_name = "DIR", help_heading = "Results")]
@@ -330,134 +283,6 @@ pub enum GraphLevel {
     Derivations,
 }
 
-/// How derivations share jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Granularity {
-    /// Each target has a job of its own; what lies below is planned freely
-    Target,
-    /// Targets share jobs where that pays
-    Auto,
-    /// One job a system
-    Single,
-}
-
-/// Wall time against machine time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Objective {
-    /// The shortest wall time
-    Time,
-    /// The least machine time at nearly the shortest wall time
-    Balanced,
-    /// The least machine time at no more than twice the shortest wall time
-    Cost,
-}
-
-fn parse_reserve(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(reserve) if (0.0..=100.0).contains(&reserve) => Ok(reserve),
-        _ => Err("a number from 0 to 100 is expected".into()),
-    }
-}
-
-/// What every planning command takes.
-#[derive(Debug, Args)]
-pub struct Planning {
-    /// The flake: a path, `git+file:`, `github:owner/repo`, … [default: .]
-    #[arg(value_name = "FLAKE", conflicts_with_all = ["plan", "roots"])]
-    pub flake: Option<String>,
-
-    /// Take a plan that `nixdag plan --format json` printed
-    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with_all = ["roots", "select", "exclude", "system", "all_systems", "available", "local_store", "granularity", "objective", "max_jobs", "effort", "reserve", "concurrency", "history", "resource_class", "image", "CacheArgs", "EvaluationArgs"])]
-    pub plan: Option<PathBuf>,
-    /// Take a recorded evaluation: JSON from attribute to derivation path
-    #[arg(long, value_name = "FILE", help_heading = "Instead of a flake", conflicts_with = "EvaluationArgs")]
-    pub roots: Option<PathBuf>,
-    /// Read `.drv` files from this folder [default: the store directory]
-    #[arg(long, value_name = "DIR", help_heading = "Instead of a flake", conflicts_with = "flake")]
-    pub drv_dir: Option<PathBuf>,
-
-    /// Attributes to build, e.g. `packages.*.*` or `checks.x86_64-linux.{lint,test-*}` [default: packages.*.* checks.*.*]
-    #[arg(long, value_name = "PATTERN", help_heading = "Selection")]
-    pub select: Vec<String>,
-    /// Attributes to leave out
-    #[arg(long, value_name = "PATTERN", help_heading = "Selection")]
-    pub exclude: Vec<String>,
-    /// Systems whose attributes to take [default: this machine's]
-    #[arg(long, value_name = "SYSTEM", conflicts_with = "all_systems", help_heading = "Selection")]
-    pub system: Vec<String>,
-    /// Take the attributes of all systems
-    #[arg(long, help_heading = "Selection")]
-    pub all_systems: bool,
-    /// Fail if an attribute does not evaluate
-    #[arg(long, help_heading = "Selection")]
-    pub strict: bool,
-
-    #[command(flatten)]
-    pub evaluation: EvaluationArgs,
-
-    /// Exactly these store paths exist, one a line; `-` for standard input
-    #[arg(long, value_name = "FILE", conflicts_with = "local_store", help_heading = "Availability")]
-    pub available: Option<PathBuf>,
-    /// What is in this machine's store exists
-    #[arg(long, help_heading = "Availability")]
-    pub local_store: bool,
-    #[command(flatten)]
-    pub caches: CacheArgs,
-
-    /// Compare with this revision; `auto` is where the branch left the default branch, `none` is no comparison
-    #[arg(long, value_name = "REV|auto", conflicts_with = "plan", help_heading = "Change")]
-    pub base: Option<String>,
-    /// Compare with a recorded evaluation of the base, in the form of `--roots`
-    #[arg(long, value_name = "FILE", conflicts_with = "plan", help_heading = "Change")]
-    pub base_roots: Option<PathBuf>,
-    /// The branch that changes go to: `--base auto` compares with it, and others may take its results
-    /// [default: what the remote says; for results none]
-    #[arg(long, value_name = "BRANCH", help_heading = "Change")]
-    pub default_branch: Option<String>,
-    /// What to do about targets whose derivation is the same at the base [default: skip]
-    #[arg(long, value_enum, conflicts_with = "plan", help_heading = "Change")]
-    pub unaffected: Option<Unaffected>,
-
-    /// How derivations share jobs
-    #[arg(long, value_enum, default_value_t = Granularity::Target, help_heading = "Planning")]
-    pub granularity: Granularity,
-    /// Wall time against machine time
-    #[arg(long, value_enum, default_value_t = Objective::Balanced, help_heading = "Planning")]
-    pub objective: Objective,
-    /// Most jobs that the plan may have
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Planning")]
-    pub max_jobs: Option<u32>,
-    /// How long to search for a better plan, in multiples of the usual; 0 for not at all
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=1000), help_heading = "Planning")]
-    pub effort: u32,
-    /// How many times its own build time a job keeps free before its deadline [default: by objective, none for recorded times]
-    #[arg(long, value_name = "K", value_parser = parse_reserve, help_heading = "Planning")]
-    pub reserve: Option<f64>,
-    /// Jobs that run at once [default: 80]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Planning")]
-    pub concurrency: Option<u32>,
-    /// How results reach the jobs that need them [default: cache where `--cache` is given, else workspace]
-    #[arg(long, value_enum, help_heading = "Planning")]
-    pub handoff: Option<HandOffKind>,
-    /// Durations of earlier runs: `timings.json` files
-    #[arg(long, value_name = "FILE", help_heading = "Planning")]
-    pub history: Vec<PathBuf>,
-    /// What something takes, over `costs` in nixdag.yml: seconds of start_up, layer, fetch, local, ordinary, big_parallel; bytes; bandwidth; credits.CLASS
-    #[arg(long, value_name = "KEY=NUMBER", help_heading = "Planning")]
-    pub cost: Vec<String>,
-
-    /// Size of the machines, e.g. `xlarge`, `aarch64-linux=arm.xlarge`, `docker=2xlarge`
-    #[arg(long, value_name = "[SYSTEM=|EXECUTOR=]CLASS", help_heading = "Machines")]
-    pub resource_class: Vec<String>,
-    /// What machines start from, e.g. `nixos/nix:2.34.7`, `aarch64-darwin=26.6.0`
-    #[arg(long, value_name = "[SYSTEM=|EXECUTOR=]IMAGE", help_heading = "Machines")]
-    pub image: Vec<String>,
-
-    /// Take settings from this file [default: nixdag.yml, else .circleci/nixdag.yml, of the flake's folder]
-    #[arg(long, value_name = "FILE", help_heading = "Settings")]
-    pub settings: Option<PathBuf>,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -484,7 +309,7 @@ mod tests {
     #[test]
     fn a_list_is_a_repeated_flag_and_the_flake_stands_anywhere() {
         let read = |arguments: &[&str]| match Cli::try_parse_from(arguments).unwrap().command {
-            Command::Plan(args) => (args.planning.flake.unwrap_or_default(), args.planning.system),
+            Command::Plan(args) => (args.planning.flake.unwrap_or_default(), args.planning.selection.system),
             other => panic!("{other:?}"),
         };
         let both = ["a", "b"].map(String::from).to_vec();

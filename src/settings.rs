@@ -1,6 +1,7 @@
 //! Settings: what the stages are told, resolved once. A flag wins over `nixdag.yml`, that over the default.
 
-mod additions;
+pub mod additions;
+pub mod arguments;
 pub mod caches;
 pub mod change;
 mod costs;
@@ -10,12 +11,15 @@ pub mod evaluation;
 mod executor_entry;
 pub mod file;
 mod final_entry;
-mod machines;
+pub mod machines;
 pub mod nix_settings;
+pub mod option;
 pub mod package;
+pub mod planning;
 mod push;
 mod rule_entry;
 pub mod schema;
+pub mod selection;
 mod words;
 mod yaml;
 mod yaml_message;
@@ -28,25 +32,31 @@ use anyhow::{Context, Result, bail};
 use self::caches::CacheSettings;
 use serde_json::{Map, Value};
 
+use self::delivery::{DeliveryFlags, DeliverySaid};
 use crate::attribute::AttributePath;
-use crate::cli;
 use crate::delivery::{Delivery, HandOff, HandOffKind};
 use crate::fleet::Fleet;
 use crate::fleet::executor::{self, Executor};
+use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::evaluate::Systems;
 use crate::output::read_input;
 use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::history::History;
-use crate::plan::model::{Effort, Granularity, Objective, Options};
+use crate::plan::model::{Effort, Options};
 use crate::plan::rules::{Rule, Wishes};
 use crate::printable::printable;
 use crate::provider::Provider;
 use crate::secret::{Secret, VariableName};
+use additions::{AdditionFlags, Additions};
+use arguments::Planning;
 use change::Change;
 use evaluation::Evaluation;
-use file::{SettingsFile, SystemList, patterns};
+use file::SettingsFile;
+use planning::PlanningOptions;
+use selection::SelectionOptions;
+use words::patterns;
 
 /// Where the plan comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,77 +138,83 @@ pub struct Packages {
 
 impl Settings {
     /// Resolves the command line and the settings file, to plan.
-    pub fn new(flags: &cli::Planning) -> Result<Self> {
+    pub fn new(flags: &Planning) -> Result<Self> {
         let found = Found::new(flags)?;
-        let handoff = HandOff::resolve_kind(flags.handoff, delivery::handoff_of(&found.file))?;
+        let handoff = HandOff::resolve_kind(
+            flags.handoff.handoff,
+            delivery::handoff_of(&found.file.handoff, &found.file.stores),
+        )?;
         Self::resolve(flags, found, handoff)
     }
 
     /// The same, to generate a configuration: how its jobs deliver, and what the store that they hand on through has counts as
     /// available. `take_secret` takes the secret key out of its variable, where there is one.
     pub fn to_generate(
-        flags: &cli::GenerateArgs,
+        planning: &Planning,
+        flags: &DeliveryFlags,
         take_secret: impl FnOnce(&VariableName) -> Option<Secret>,
     ) -> Result<(Self, Delivery)> {
-        let found = Found::new(&flags.planning)?;
-        let delivery = delivery::resolve(flags, &found.file, take_secret)?;
-        let mut settings = Self::resolve(&flags.planning, found, delivery.handoff.kind())?;
+        let found = Found::new(planning)?;
+        let SettingsFile { handoff, stores, signing, push, .. } = &found.file;
+        let said = DeliverySaid { handoff, stores, signing, push };
+        let delivery = delivery::resolve(&planning.handoff, flags, &said, take_secret)?;
+        let mut settings = Self::resolve(planning, found, delivery.handoff.kind())?;
         if let (HandOff::Cache(url), Available::Caches(caches)) = (&delivery.handoff, &mut settings.available) {
             caches.ask_hand_off(url, &delivery.signing.public_keys);
         }
         Ok((settings, delivery))
     }
 
-    fn resolve(flags: &cli::Planning, found: Found, handoff: HandOffKind) -> Result<Self> {
+    fn resolve(flags: &Planning, found: Found, handoff: HandOffKind) -> Result<Self> {
         let Found { source, file, file_path } = found;
-        let systems = match (flags.all_systems, flags.system.is_empty(), &file.systems) {
-            (true, _, _) | (false, true, Some(SystemList::All)) => Systems::All,
-            (false, false, _) => Systems::Listed(flags.system.clone()),
-            (false, true, Some(SystemList::Listed(systems))) => Systems::Listed(systems.clone()),
-            (false, true, None) => Systems::Current,
-        };
+        let selection = SelectionOptions::new(&flags.selection, &file.selection);
+        let planning = PlanningOptions::new(&flags.planning, &file.planning);
         let is_flake = matches!(source, Source::Flake(_));
-        let concurrency = flags.concurrency.or(file.concurrency.map(|number| number.0));
         let provider = Provider::default();
         let mut fleet = provider.fleet();
-        let mut warnings = file.executors.iter().flat_map(|entries| entries.apply(&mut fleet)).collect::<Vec<_>>();
+        let mut warnings =
+            file.machines.executors.iter().flat_map(|entries| entries.apply(&mut fleet)).collect::<Vec<_>>();
         if file_path.is_none() {
             let misnamed = SettingsFile::find_misnamed(&settings_folder(&source));
             warnings.extend(misnamed.map(|path| format!("`{}` is not read: name it `nixdag.yml`", path.display())));
         }
-        warnings.extend(machines::change(&mut fleet, &flags.resource_class, &flags.image)?);
-        let costs = costs::resolve(file.costs.as_ref(), &flags.cost, &mut fleet)?;
+        warnings.extend(machines::change(&mut fleet, &flags.machines.resource_class, &flags.machines.image)?);
+        let costs = costs::resolve(file.planning.cost.as_ref(), &flags.planning.cost, &mut fleet)?;
         let rules = file.rules(&fleet, &mut warnings)?;
         let final_jobs = file.final_requests()?;
         check_executors(&final_jobs, &fleet.executors)?;
-        let available = match (&flags.available, flags.local_store) {
+        let available = match (&flags.availability.available, flags.availability.local_store) {
             (Some(file), _) => Available::File(file.clone()),
             (None, true) => Available::LocalStore,
             (None, false) => {
-                match CacheSettings::new(&flags.caches, &file, is_flake, flags.evaluation.accept_flake_config)? {
-                    caches if caches.is_empty() => Available::Nothing,
-                    caches => Available::Caches(caches),
+                let accepts = flags.evaluation.accept_flake_config;
+                let mut caches = CacheSettings::new(&flags.availability, &file.availability, is_flake, accepts)?;
+                if let Some(url) = file.stores.cache.as_deref().filter(|_| is_flake) {
+                    let url = StoreUrl::public(url).context("`cache` in nixdag.yml")?;
+                    caches.ask_hand_off(&url, &file.signing.public_keys());
                 }
+                if caches.is_empty() { Available::Nothing } else { Available::Caches(caches) }
             }
         };
         Ok(Self {
-            change: Change::new(flags, &file, &source)?,
+            change: Change::new(&flags.change, &file.change, &source)?,
             source,
             drv_dir: flags.drv_dir.clone(),
-            select: choose(&flags.select, file.select.as_ref().map(patterns))
+            select: choose(&flags.selection.select, file.selection.select.as_ref().map(patterns))
                 .context("`--select`")?
                 .iter()
                 .map(|pattern| if is_flake { pattern.to_derivations() } else { pattern.meant() })
                 .collect(),
-            flags_select: !flags.select.is_empty(),
-            exclude: choose(&flags.exclude, file.exclude.as_ref().map(patterns)).context("`--exclude`")?,
-            systems,
-            strict: flags.strict,
+            flags_select: !flags.selection.select.is_empty(),
+            exclude: choose(&flags.selection.exclude, file.selection.exclude.as_ref().map(patterns))
+                .context("`--exclude`")?,
+            systems: selection::systems(&flags.selection, &file.selection),
+            strict: selection.strict,
             evaluation: Evaluation::new(&flags.evaluation, file.evaluation.as_ref())?,
             available,
             costs: CostModel {
-                concurrency: concurrency.map_or(fleet.concurrency, |jobs| jobs as usize),
-                history: read_history(&flags.history)?,
+                concurrency: planning.concurrency.map_or(fleet.concurrency, |jobs| jobs as usize),
+                history: read_history(&flags.planning.history)?,
                 ..costs
             },
             provider,
@@ -207,20 +223,12 @@ impl Settings {
             final_jobs,
             warnings,
             planner: Options {
-                objective: match flags.objective {
-                    cli::Objective::Time => Objective::Time,
-                    cli::Objective::Balanced => Objective::Balanced,
-                    cli::Objective::Cost => Objective::Cost,
-                },
-                granularity: match flags.granularity {
-                    cli::Granularity::Target => Granularity::Target,
-                    cli::Granularity::Auto => Granularity::Auto,
-                    cli::Granularity::Single => Granularity::Single,
-                },
-                limits: costs::limits(provider.limits(), file.limits.as_ref(), flags.max_jobs),
-                reserve: flags.reserve,
+                objective: planning.objective,
+                granularity: planning.granularity,
+                limits: costs::limits(provider.limits(), file.planning.limits.as_ref(), planning.max_jobs),
+                reserve: planning.reserve.map(|reserve| reserve.0),
                 durations_recorded: false, // known when the derivations are
-                effort: Effort(flags.effort),
+                effort: Effort(planning.effort),
             },
             handoff,
             file,
@@ -232,6 +240,12 @@ impl Settings {
     pub fn is_settings_file(&self, path: &[u8]) -> bool {
         let named = |path: &[u8]| path.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec);
         self.file_path.as_ref().is_some_and(|file| named(path) == named(file.as_os_str().as_encoded_bytes()))
+    }
+
+    /// What users add to a configuration. Files that the settings file names are looked for beside it.
+    pub fn additions(&self, flags: &AdditionFlags) -> Additions {
+        let folder = self.file_path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        additions::resolve(flags, &self.file.additions, folder)
     }
 
     /// What packages say about their own jobs, as far as it makes sense.
@@ -261,7 +275,7 @@ struct Found {
 }
 
 impl Found {
-    fn new(flags: &cli::Planning) -> Result<Self> {
+    fn new(flags: &Planning) -> Result<Self> {
         let source = match (&flags.plan, &flags.roots) {
             (Some(plan), _) => Source::Plan(plan.clone()),
             (None, Some(roots)) => Source::Roots(roots.clone()),

@@ -57,12 +57,12 @@ teardown() {
         run_script generate
     ends_with 0
     says "[generate][./sub]"
-    says "[--exclude=x][--system=a][--system=b][--resource-class=large][--resource-class=b=arm.large][--image=i]"
-    says "[--substituter=https://a][--substituter=https://b][--trusted-public-key=k:1=]"
-    says "[--push=s3://p][--push=file:///q][--push-credential=A][--push-credential=B][--signing-public-key=s:1=]"
-    says "[--merge=.circleci/continue.yml][--signing-key-variable=KEY][--handoff=cache]"
-    says "[--cache=s3://it's?a=b&c=d][--reuse=signed][--base=auto][--default-branch=main][--granularity=auto]"
-    says "[--objective=cost][--max-jobs=7][--concurrency=30][--strict][--accept-flake-config]"
+    says "[--exclude=x][--system=a][--system=b][--strict][--accept-flake-config]"
+    says "[--substituter=https://a][--substituter=https://b][--trusted-public-key=k:1=][--base=auto][--default-branch=main]"
+    says "[--granularity=auto][--objective=cost][--max-jobs=7][--concurrency=30]"
+    says "[--resource-class=large][--resource-class=b=arm.large][--image=i]"
+    says "[--handoff=cache][--cache=s3://it's?a=b&c=d][--reuse=signed][--signing-key-variable=KEY][--signing-public-key=s:1=]"
+    says "[--push=s3://p][--push=file:///q][--push-credential=A][--push-credential=B][--merge=.circleci/continue.yml]"
     says "[--effort][2]"
 }
 

@@ -22,7 +22,7 @@ use crate::output::read_input;
 use crate::plan::{JobIndex, Plan, json};
 use crate::secret::Secret;
 use crate::settings;
-use crate::settings::file::SettingsFile;
+use crate::settings::delivery::{PushKeys, SigningKeys};
 
 pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(results) = &args.verdict {
@@ -55,7 +55,7 @@ fn code(verdict: Verdict) -> ExitCode {
 
 fn request(args: &BuildArgs) -> Result<Request> {
     // First of all, so that nothing that is started below can inherit it.
-    let named = settings::delivery::signing(&args.signing, &SettingsFile::default())?;
+    let named = settings::delivery::signing(&args.signing, &SigningKeys::default())?;
     let secret = Secret::take(&named.variable);
     let signing = signing(args, secret.as_ref(), &named)?;
     let key = match secret {
@@ -143,7 +143,7 @@ fn signing(args: &BuildArgs, secret: Option<&Secret>, named: &delivery::Signing)
 
 /// Where the job pushes, its secrets taken out of the environment. Says so where nothing will be pushed.
 fn pushes(args: &BuildArgs, cache: Option<&str>, key: &SigningKey) -> Result<Pushes> {
-    let beside = settings::delivery::push(&args.push, &SettingsFile::default())?;
+    let beside = settings::delivery::push(&args.push, &PushKeys::default())?;
     let hand_off = cache.map(Destination::parse_store).transpose().context("`--cache`")?;
     // What the cache is read with, Nix itself needs.
     let credentials = match hand_off {

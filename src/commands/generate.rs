@@ -26,8 +26,8 @@ use crate::secret::Secret;
 use crate::settings::{Settings, downloads};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
-    let (settings, delivery) = Settings::to_generate(args, Secret::take)?;
-    let additions = settings.additions(args);
+    let (settings, delivery) = Settings::to_generate(&args.planning, &args.delivery, Secret::take)?;
+    let additions = settings.additions(&args.additions);
     let mut merged: Vec<_> = additions.merge.iter().map(|path| UserConfig::read(path)).collect::<Result<_>>()?;
     let named = (additions.parameters.as_slice(), additions.parameters_place);
     let parameters = pipeline_parameters::collect(named, additions.setup.as_deref())?;

@@ -3,6 +3,7 @@
 //! In: nothing; the caller fills these in from flags, provider limits and records. Out: plain values, times in milliseconds.
 
 use super::problem::{ANY_SYSTEM, Millis, System};
+use crate::choice::choice;
 
 /// What running jobs costs on a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,28 +58,32 @@ impl Model {
     }
 }
 
-/// Which point on the curve between wall time and job time a plan aims for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Objective {
-    /// The smallest makespan; among equals, the smallest total job time.
-    Time,
-    /// The smallest total job time with a makespan of at most 1.15 times the best.
-    #[default]
-    Balanced,
-    /// The smallest total job time with a makespan of at most twice the best.
-    Cost,
+choice! {
+    /// Which point on the curve between wall time and job time a plan aims for; among equals, the smaller of the other.
+    #[derive(Default)]
+    pub enum Objective {
+        /// The shortest wall time
+        Time = "time",
+        /// The least machine time at nearly the shortest wall time
+        #[default]
+        Balanced = "balanced",
+        /// The least machine time at no more than twice the shortest wall time
+        Cost = "cost",
+    }
 }
 
-/// How derivations may share jobs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Granularity {
-    /// A job builds at most one target.
-    #[default]
-    Target,
-    /// Targets share jobs where that pays.
-    Auto,
-    /// One job a system, or as few as the order between systems allows.
-    Single,
+choice! {
+    /// How derivations share jobs.
+    #[derive(Default)]
+    pub enum Granularity {
+        /// Each target has a job of its own; what lies below is planned freely
+        #[default]
+        Target = "target",
+        /// Targets share jobs where that pays
+        Auto = "auto",
+        /// One job per system
+        Single = "single",
+    }
 }
 
 /// What a provider accepts. `None` is no limit.

@@ -3,8 +3,45 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Settings;
-use crate::cli::GenerateArgs;
+use super::final_entry::FinalJobEntry;
+use super::option::options;
+use super::yaml::List;
+
+options! {
+    /// What is put beside the generated configuration
+    "Your own configuration": AdditionFlags, AdditionKeys, AdditionOptions {
+        /// Add the jobs, workflows, orbs, executors, commands and parameters of this configuration, e.g. `.circleci/continue.yml`
+        merge {
+            flag Vec<PathBuf> [value_name = "FILE"];
+            key "merge": List<String>;
+            orb List "merge";
+        }
+        /// Declare the pipeline parameters of this configuration, which is the one that sets the pipeline up
+        parameters_from {
+            flag Option<PathBuf> [value_name = "FILE"];
+            key "parameters_from": String;
+            orb Own "parameters_from";
+        }
+        /// Declare a pipeline parameter: its type is `string`, `boolean`, `integer` or `enum` (with `a|b` as values)
+        pipeline_parameter {
+            flag Vec<String> [value_name = "NAME=TYPE:DEFAULT"];
+            key "pipeline_parameters": List<String>;
+            no orb: "`parameters_from` takes those of the setup configuration";
+        }
+    }
+}
+
+options! {
+    /// Jobs that run after others
+    "Final jobs": FinalFlags, FinalKeys, FinalOptions {
+        /// Jobs that run after others
+        final_jobs {
+            no flag: "it is a list of mappings";
+            key "final": List<FinalJobEntry>;
+            no orb: "nixdag.yml has it";
+        }
+    }
+}
 
 /// What users add.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,26 +56,20 @@ pub struct Additions {
     pub setup: Option<PathBuf>,
 }
 
-impl Settings {
-    /// What is to be added. A list given by flags replaces that of the file.
-    pub fn additions(&self, flags: &GenerateArgs) -> Additions {
-        let file = &self.file;
-        let folder = self.file_path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        let beside = |path: &str| folder.join(path);
-        let (parameters, parameters_place) = match &file.pipeline_parameters {
-            Some(list) if flags.pipeline_parameter.is_empty() => {
-                (list.0.clone(), "`pipeline_parameters` of nixdag.yml")
-            }
-            _ => (flags.pipeline_parameter.clone(), "`--pipeline-parameter`"),
-        };
-        Additions {
-            merge: match &file.merge {
-                Some(list) if flags.merge.is_empty() => list.0.iter().map(|path| beside(path)).collect(),
-                _ => flags.merge.clone(),
-            },
-            parameters,
-            parameters_place,
-            setup: flags.parameters_from.clone().or_else(|| file.parameters_from.as_deref().map(beside)),
-        }
+/// What is to be added, files of the settings file beside it, in `folder`. A list given by flags replaces that of the file.
+pub fn resolve(flags: &AdditionFlags, file: &AdditionKeys, folder: &Path) -> Additions {
+    let beside = |path: &str| folder.join(path);
+    let (parameters, parameters_place) = match &file.pipeline_parameter {
+        Some(list) if flags.pipeline_parameter.is_empty() => (list.0.clone(), "`pipeline_parameters` of nixdag.yml"),
+        _ => (flags.pipeline_parameter.clone(), "`--pipeline-parameter`"),
+    };
+    Additions {
+        merge: match &file.merge {
+            Some(list) if flags.merge.is_empty() => list.0.iter().map(|path| beside(path)).collect(),
+            _ => flags.merge.clone(),
+        },
+        parameters,
+        parameters_place,
+        setup: flags.parameters_from.clone().or_else(|| file.parameters_from.as_deref().map(beside)),
     }
 }

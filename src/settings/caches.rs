@@ -1,20 +1,78 @@
 //! Which caches planning asks: from flags and `nixdag.yml`. The Nix settings of the machine come later, as only a flake needs Nix.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::file::SettingsFile;
+use super::option::options;
 use super::schema::Schema;
 use super::words::{Number, One, Words};
-use super::yaml::{Expected, mapping, text_or_mapping};
-use crate::cli::CacheArgs;
+use super::yaml::{Expected, List, mapping, text_or_mapping};
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::binary_cache::{DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT, Origin, Substituter};
 use crate::nix::signature::{PublicKey, PublicKeys};
 use crate::secret::VariableName;
+
+options! {
+    /// What exists already and is not built
+    "Availability": AvailabilityFlags, AvailabilityKeys, AvailabilityOptions {
+        /// Exactly these store paths exist, one a line; `-` for standard input
+        available {
+            flag Option<PathBuf> [value_name = "FILE", conflicts_with = "local_store"];
+            no key: "says what exists at this moment";
+            no orb: "`extra_arguments` passes it on";
+        }
+        /// What is in this machine's store exists
+        local_store {
+            flag bool;
+            no key: "is about the machine that plans";
+            no orb: "the setup job's store is not that of the jobs";
+        }
+        /// What this store has exists, e.g. `https://cache.example.org`
+        substituter {
+            flag Vec<String> [value_name = "URL", conflicts_with_all = ["available", "local_store"]];
+            key "caches": List<CacheEntry>;
+            orb List "substituters";
+        }
+        /// Believe what this key has signed, besides the keys of Nix's settings
+        trusted_public_key {
+            flag Vec<String> [value_name = "KEY"];
+            no key: "stands beside its cache in nixdag.yml, as `public_key`";
+            orb List "trusted_public_keys";
+        }
+        /// Do not ask the substituters of the planning machine's Nix settings
+        no_machine_substituters {
+            flag bool;
+            key "no_machine_substituters": bool;
+            default bool = false;
+            no orb: "nixdag.yml has it";
+        }
+        /// Fail if a cache cannot be asked
+        require_caches {
+            flag Option<bool> [value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true"];
+            key "require_caches": bool;
+            default bool = false;
+            orb Switch "require_caches";
+        }
+        /// Connections to all caches together
+        cache_connections {
+            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096)];
+            key "cache_connections": Number<1, 4096>;
+            default u32 = DEFAULT_CONNECTIONS as u32;
+            no orb: "nixdag.yml has it";
+        }
+        /// Seconds that a cache may take for an answer
+        cache_timeout {
+            flag Option<u32> [value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600)];
+            key "cache_timeout": Number<1, 3600>;
+            default u32 = DEFAULT_TIMEOUT.as_secs() as u32;
+            no orb: "nixdag.yml has it";
+        }
+    }
+}
 
 /// What planning is told about caches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +99,16 @@ impl CacheSettings {
     /// Resolves flags and file. `evaluates`: there is a flake, and so a Nix with settings of its own.
     ///
     /// That the flake's own caches count is no setting of the file's, as whoever changes the one can change the other.
-    pub fn new(flags: &CacheArgs, file: &SettingsFile, evaluates: bool, accepts_flake: bool) -> Result<Self> {
+    pub fn new(
+        flags: &AvailabilityFlags,
+        file: &AvailabilityKeys,
+        evaluates: bool,
+        accepts_flake: bool,
+    ) -> Result<Self> {
+        let resolved = AvailabilityOptions::new(flags, file);
         let mut keys = keys(&flags.trusted_public_key).context("`--trusted-public-key`")?;
         let mut substituters = Vec::new();
-        for entry in file.caches.iter().flat_map(|list| &list.0) {
+        for entry in file.substituter.iter().flat_map(|list| &list.0) {
             keys.extend(entry.keys.iter().cloned());
             substituters.push(entry.substituter.clone());
         }
@@ -52,21 +116,16 @@ impl CacheSettings {
             let named = flags.substituter.iter().map(|url| named(url).context("`--substituter`"));
             substituters = named.collect::<Result<_>>()?;
         }
-        let mut settings = Self {
+        Ok(Self {
             substituters,
             keys: keys.into_iter().collect(),
             evaluates,
             accepts_flake,
-            machine: evaluates && !flags.no_machine_substituters,
-            required: flags.require_caches,
-            timeout: flags.cache_timeout.map_or(DEFAULT_TIMEOUT, |seconds| Duration::from_secs(seconds.into())),
-            connections: flags.cache_connections.map_or(DEFAULT_CONNECTIONS, |number| number as usize),
-        };
-        if let Some(url) = file.cache.as_deref().filter(|_| evaluates) {
-            let keys = file.signing_public_keys.iter().flat_map(|list| &list.0).map(|key| key.0.clone());
-            settings.ask_hand_off(&StoreUrl::public(url).context("`cache` in nixdag.yml")?, &keys.collect());
-        }
-        Ok(settings)
+            machine: evaluates && !resolved.no_machine_substituters,
+            required: resolved.require_caches,
+            timeout: Duration::from_secs(resolved.cache_timeout.into()),
+            connections: resolved.cache_connections as usize,
+        })
     }
 
     /// Has the store asked that jobs hand on through, and no other such store: where they push to, there their results are, signed with

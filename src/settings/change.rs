@@ -7,13 +7,52 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Source;
-use super::file::SettingsFile;
+use super::option::options;
 use super::schema::{Schema, one_or_more};
 use super::yaml::{self, Texts};
 use crate::affected::Unaffected;
 use crate::affected::base::Wish;
 use crate::affected::ignore::IgnoreList;
-use crate::cli;
+
+options! {
+    /// What the change is compared with; what did not change is not built
+    "Change": ChangeFlags, ChangeKeys, ChangeOptions {
+        /// Compare with this revision; `auto` is where the branch left the default branch, `none` is no comparison
+        base {
+            flag Option<String> [value_name = "REV|auto", conflicts_with = "plan"];
+            key "base": String;
+            unset: "none";
+            orb Text "base";
+        }
+        /// Compare with a recorded evaluation of the base, in the form of `--roots`
+        base_roots {
+            flag Option<PathBuf> [value_name = "FILE", conflicts_with = "plan"];
+            no key: "belongs to `--roots`";
+            no orb: "the orb evaluates the base";
+        }
+        /// The branch that changes go to: `base: auto` compares with it, and other branches may take its results
+        default_branch {
+            flag Option<String> [value_name = "BRANCH"];
+            key "default_branch": String;
+            optional String;
+            unset: "what the remote says; for results none";
+            orb Text "default_branch";
+        }
+        /// What to do about targets whose derivation is the same at the base
+        unaffected {
+            flag Option<Unaffected> [value_enum, conflicts_with = "plan"];
+            key "unaffected": Unaffected;
+            default Unaffected = Unaffected::default();
+            orb Choice "unaffected";
+        }
+        /// Files that make no difference: where a change touches nothing else, nothing is evaluated
+        ignore {
+            no flag: "it lists files of the repository, beside which it belongs";
+            key "ignore": FileGlobs;
+            no orb: "nixdag.yml has it";
+        }
+    }
+}
 
 /// What a change is compared with, and what of it makes no difference.
 #[derive(Clone, Debug)]
@@ -32,19 +71,20 @@ pub struct Change {
 
 impl Change {
     /// Resolves the flags and the file.
-    pub fn new(flags: &cli::Planning, file: &SettingsFile, source: &Source) -> Result<Self> {
+    pub fn new(flags: &ChangeFlags, keys: &ChangeKeys, source: &Source) -> Result<Self> {
         let is_recorded = !matches!(source, Source::Flake(_));
         if is_recorded && flags.base.is_some() && flags.base_roots.is_none() {
             bail!("a recorded evaluation has no history: `--base` goes with `--base-roots FILE` there");
         }
         // What the file says is for the flake beside it.
-        let named = flags.base.as_deref().or(file.base.as_deref().filter(|_| !is_recorded));
+        let named = flags.base.as_deref().or(keys.base.as_deref().filter(|_| !is_recorded));
+        let resolved = ChangeOptions::new(flags, keys);
         Ok(Self {
             base: named.and_then(Wish::read),
             base_roots: flags.base_roots.clone(),
-            unaffected: flags.unaffected.or(file.unaffected).unwrap_or_default(),
-            ignore: file.ignore.clone().map_or_else(IgnoreList::default, |globs| globs.0),
-            default_branch: flags.default_branch.clone().or_else(|| file.default_branch.clone()),
+            unaffected: resolved.unaffected,
+            ignore: keys.ignore.clone().map_or_else(IgnoreList::default, |globs| globs.0),
+            default_branch: resolved.default_branch,
         })
     }
 }

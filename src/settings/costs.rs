@@ -233,7 +233,7 @@ mod tests {
 
     fn model(text: &str, flags: &[&str]) -> Result<CostModel> {
         let flags: Vec<String> = flags.iter().map(|&flag| flag.into()).collect();
-        resolve(SettingsFile::parse(text)?.costs.as_ref(), &flags, &mut example::fleet())
+        resolve(SettingsFile::parse(text)?.planning.cost.as_ref(), &flags, &mut example::fleet())
     }
 
     #[test]
@@ -278,8 +278,8 @@ mod tests {
         let file =
             SettingsFile::parse("limits: {jobs: 50, requires: 9, job_seconds: 600, config_bytes: 100000}").unwrap();
         let provider = provider::Provider::default().limits();
-        let found = limits(provider, file.limits.as_ref(), None);
+        let found = limits(provider, file.planning.limits.as_ref(), None);
         assert_eq!((found.jobs, found.requires, found.job_length), (Some(30), Some(9), Some(600_000)));
-        assert_eq!(limits(provider, file.limits.as_ref(), Some(7)).jobs, Some(7));
+        assert_eq!(limits(provider, file.planning.limits.as_ref(), Some(7)).jobs, Some(7));
     }
 }

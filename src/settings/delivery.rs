@@ -2,30 +2,133 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::file::SettingsFile;
-use crate::cli::{GenerateArgs, PushArgs, SigningArgs};
+use super::option::options;
+use super::push::DestinationEntry;
+use super::words::One;
+use super::yaml::{List, OneOrMore};
 use crate::delivery::destination::Destination;
-use crate::delivery::{Delivery, HandOff, HandOffChoice, Push, Reuse, Signing};
-use crate::nix::signature::{PublicKeys, SecretKey};
+use crate::delivery::{Delivery, HandOff, HandOffChoice, HandOffKind, OnPushFailure, Push, Reuse, Signing};
+use crate::nix::signature::{PublicKey, PublicKeys, SecretKey};
 use crate::secret::{Secret, VariableName};
 
+options! {
+    /// How results reach the jobs that need them
+    "Hand-off": HandOffFlags, HandOffKeys, HandOffOptions {
+        /// How results reach the jobs that need them
+        handoff {
+            flag Option<HandOffKind> [value_enum];
+            key "handoff": HandOffKind;
+            unset: "cache where a `cache` is named, workspace otherwise";
+            orb Choice "handoff";
+        }
+    }
+}
+
+options! {
+    /// Where results are kept between jobs and between pipelines
+    "Stores": StoreFlags, StoreKeys, StoreOptions {
+        /// The store that jobs hand on through with `handoff: cache`, e.g. `s3://bucket`; when a flake is planned it is asked for what exists, too
+        cache {
+            flag Option<String> [value_name = "URL"];
+            key "cache": String;
+            orb Text "cache";
+        }
+        /// What a pipeline takes from earlier ones through the CI's own cache
+        reuse {
+            flag Option<Reuse> [value_enum];
+            key "reuse": Reuse;
+            default Reuse = Reuse::default();
+            orb Choice "reuse";
+        }
+    }
+}
+
+options! {
+    /// The keys that this CI signs with
+    "Signing": SigningFlags, SigningKeys, SigningOptions {
+        /// Name of the environment variable that holds the secret key in jobs that may sign
+        signing_key_variable {
+            flag Option<String> [value_name = "NAME"];
+            key "signing_key_variable": One<VariableName>;
+            unset: "NIXDAG_SIGNING_KEY";
+            orb Variable "signing_key_variable";
+        }
+        /// Public half of a key whose signatures count, `name:base64`
+        signing_public_key {
+            flag Vec<String> [value_name = "KEY"];
+            key "signing_public_keys": List<One<PublicKey>>;
+            unset: "the public half of the secret key, where planning has it";
+            orb List "signing_public_keys";
+        }
+    }
+}
+
+options! {
+    /// Where jobs push what they have built, for later pipelines and for people
+    "Push": PushFlags, PushKeys, PushOptions {
+        /// Push what is built to a store's URL, to `cachix:NAME`, or to `attic:SERVER:CACHE`
+        push {
+            flag Vec<String> [value_name = "URL"];
+            key "push": OneOrMore<DestinationEntry>;
+            orb List "push";
+        }
+        /// Name of an environment variable without which nothing is pushed, and which only the pushing programs find
+        push_credential {
+            flag Vec<String> [value_name = "NAME"];
+            key "push_credentials": List<One<VariableName>>;
+            orb List "push_credentials";
+        }
+        /// What to do where pushing keeps failing
+        push_failure {
+            flag Option<OnPushFailure> [value_enum];
+            key "push_failure": OnPushFailure;
+            default OnPushFailure = OnPushFailure::default();
+            orb Choice "push_failure";
+        }
+    }
+}
+
 /// What the file says about the hand-off.
-pub(super) fn handoff_of(file: &SettingsFile) -> HandOffChoice<'_> {
-    HandOffChoice { kind: file.handoff, cache: file.cache.as_deref() }
+pub(super) fn handoff_of<'a>(handoff: &HandOffKeys, stores: &'a StoreKeys) -> HandOffChoice<'a> {
+    HandOffChoice { kind: handoff.handoff, cache: stores.cache.as_deref() }
+}
+
+/// Flags for how the jobs of a configuration deliver.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DeliveryFlags {
+    #[command(flatten)]
+    pub stores: StoreFlags,
+    #[command(flatten)]
+    pub signing: SigningFlags,
+    #[command(flatten)]
+    pub push: PushFlags,
+}
+
+/// What the file says about how the jobs of a configuration deliver.
+pub struct DeliverySaid<'a> {
+    /// To the jobs that need it.
+    pub handoff: &'a HandOffKeys,
+    /// Where that is kept.
+    pub stores: &'a StoreKeys,
+    /// Whose signatures count.
+    pub signing: &'a SigningKeys,
+    /// To other stores.
+    pub push: &'a PushKeys,
 }
 
 /// Resolves flags and file. `take_secret` takes the secret key out of its variable, where there is one: its public half counts where
 /// no other key is named.
 pub(super) fn resolve(
-    flags: &GenerateArgs,
-    file: &SettingsFile,
+    handoff: &HandOffFlags,
+    flags: &DeliveryFlags,
+    file: &DeliverySaid,
     take_secret: impl FnOnce(&VariableName) -> Option<Secret>,
 ) -> Result<Delivery> {
-    let said = HandOffChoice { kind: flags.planning.handoff, cache: flags.cache.as_deref() };
-    let handoff = HandOff::resolve(said, handoff_of(file))?;
-    let reuse = flags.reuse.or(file.reuse).unwrap_or_default();
-    let push = push(&flags.push, file)?;
-    let mut signing = signing(&flags.signing, file)?;
+    let said = HandOffChoice { kind: handoff.handoff, cache: flags.stores.cache.as_deref() };
+    let handoff = HandOff::resolve(said, handoff_of(file.handoff, file.stores))?;
+    let reuse = StoreOptions::new(&flags.stores, file.stores).reuse;
+    let push = push(&flags.push, file.push)?;
+    let mut signing = signing(&flags.signing, file.signing)?;
     let secret = take_secret(&signing.variable);
     if let Some(secret) = secret.filter(|_| signing.public_keys.is_empty()) {
         let key = SecretKey::parse(secret.reveal()).with_context(|| format!("`{}`", signing.variable))?;
@@ -43,29 +146,36 @@ pub(super) fn resolve(
 }
 
 /// Where jobs push; a list given by flags replaces that of the file.
-pub fn push(flags: &PushArgs, file: &SettingsFile) -> Result<Push> {
+pub fn push(flags: &PushFlags, keys: &PushKeys) -> Result<Push> {
     let destinations = match flags.push.as_slice() {
-        [] => file.push.iter().flat_map(|list| &list.0).map(|entry| entry.0.clone()).collect(),
+        [] => keys.push.iter().flat_map(|list| &list.0).map(|entry| entry.0.clone()).collect(),
         given => given.iter().map(|text| Destination::parse(text)).collect::<Result<_>>().context("`--push`")?,
     };
     let credentials = match flags.push_credential.as_slice() {
-        [] => file.push_credentials.iter().flat_map(|list| &list.0).map(|name| name.0.clone()).collect(),
+        [] => keys.push_credential.iter().flat_map(|list| &list.0).map(|name| name.0.clone()).collect(),
         given => {
             let named = given.iter().map(|name| VariableName::parse(name));
             named.collect::<Result<_>>().context("`--push-credential`")?
         }
     };
-    Ok(Push { destinations, credentials, on_failure: flags.push_failure.or(file.push_failure).unwrap_or_default() })
+    Ok(Push { destinations, credentials, on_failure: PushOptions::new(flags, keys).push_failure })
 }
 
 /// Whose signatures count, and the name of the variable with the secret key.
-pub fn signing(flags: &SigningArgs, file: &SettingsFile) -> Result<Signing> {
+pub fn signing(flags: &SigningFlags, keys: &SigningKeys) -> Result<Signing> {
     let by_flag = flags.signing_key_variable.as_deref().map(VariableName::parse).transpose();
     let named = by_flag.context("`--signing-key-variable`")?;
-    let named = named.or_else(|| file.signing_key_variable.as_ref().map(|name| name.0.clone()));
+    let named = named.or_else(|| keys.signing_key_variable.as_ref().map(|name| name.0.clone()));
     let public_keys = match flags.signing_public_key.as_slice() {
-        [] => file.signing_public_keys.iter().flat_map(|list| &list.0).map(|key| key.0.clone()).collect(),
+        [] => keys.public_keys(),
         given => PublicKeys::parse(given.iter().map(String::as_str)).context("`--signing-public-key`")?,
     };
     Ok(Signing { public_keys, is_named: named.is_some(), variable: named.unwrap_or_else(VariableName::signing_key) })
+}
+
+impl SigningKeys {
+    /// The public keys of the file.
+    pub fn public_keys(&self) -> PublicKeys {
+        self.signing_public_key.iter().flat_map(|list| &list.0).map(|key| key.0.clone()).collect()
+    }
 }

@@ -6,36 +6,102 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use super::words::Count;
+use super::option::options;
+use super::words::{Count, Number};
 use super::yaml::mapping;
-use crate::cli::EvaluationArgs;
 use crate::nix::evaluate::BudgetRequest;
 
-/// What `evaluation` says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EvaluationEntry {
-    /// `workers`
-    pub workers: Option<Count>,
-    /// `memory`, in megabytes
-    pub memory: Option<Count>,
-    /// `total_memory`, in megabytes
-    pub total_memory: Option<Count>,
-    /// `timeout`, in seconds
-    pub timeout: Option<Count>,
-    /// `cache`, a folder
-    pub cache: Option<String>,
-    /// `allow_ifd`
-    pub allow_ifd: Option<bool>,
+options! {
+    /// How the flake is evaluated
+    "Evaluation" under "evaluation": EvaluationFlags, EvaluationKeys, EvaluationOptions {
+        /// Take another flake for an input of the flake
+        override_input {
+            flag Vec<String> [value_names = ["INPUT", "FLAKE"], num_args = 2, action = clap::ArgAction::Append];
+            no key: "tries something out: what lasts belongs into the flake's own inputs";
+            no orb: "`extra_arguments` passes it on";
+        }
+        /// Let evaluation build derivations (import from derivation)
+        allow_ifd {
+            flag bool;
+            no key: "widens what the flake's code may do, so the flake's own repository cannot say it";
+            default bool = false;
+            orb Switch "allow_ifd";
+        }
+        /// Let evaluation read the machine: files, the environment that is left, unlocked inputs; nothing of it is cached
+        impure {
+            flag bool;
+            no key: "widens what the flake's code may do, so the flake's own repository cannot say it";
+            default bool = false;
+            orb Switch "impure";
+        }
+        /// Any other setting of Nix, for evaluation
+        option {
+            flag Vec<String> [value_names = ["NAME", "VALUE"], num_args = 2, action = clap::ArgAction::Append];
+            no key: "widens what the flake's code may do, so the flake's own repository cannot say it";
+            no orb: "`extra_arguments` passes it on";
+        }
+        /// Use the settings of Nix that the flake brings along (`nixConfig`), the caches and keys that it names included; for repositories whose branches trust one another
+        accept_flake_config {
+            flag bool;
+            no key: "widens what the flake's code may do, so the flake's own repository cannot say it";
+            default bool = false;
+            orb Switch "accept_flake_config";
+        }
+        /// Let this variable of the environment through to the evaluator, which sees no others but those that Nix itself needs
+        eval_env {
+            flag Vec<String> [value_name = "NAME"];
+            no key: "widens what the flake's code may do, so the flake's own repository cannot say it";
+            orb List "eval_env";
+        }
+        /// Evaluating processes at the same time
+        eval_workers {
+            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024)];
+            key "workers": Number<1, 1024>;
+            optional u32;
+            unset: "by processors and memory";
+            no orb: "nixdag.yml has it";
+        }
+        /// Megabytes of memory that one of them may take
+        eval_memory {
+            flag Option<u32> [value_name = "MB", value_parser = clap::value_parser!(u32).range(1..)];
+            key "memory": Count;
+            optional u32;
+            unset: "its share of all";
+            no orb: "nixdag.yml has it";
+        }
+        /// Megabytes of memory that all of them may take
+        eval_total_memory {
+            flag Option<u32> [value_name = "MB", value_parser = clap::value_parser!(u32).range(1..)];
+            key "total_memory": Count;
+            optional u32;
+            unset: "three quarters of the machine's or container's";
+            no orb: "nixdag.yml has it";
+        }
+        /// Seconds that one attribute may take
+        eval_timeout {
+            flag Option<u32> [value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..)];
+            key "timeout": Count;
+            optional u32;
+            unset: "300";
+            no orb: "nixdag.yml has it";
+        }
+        /// Keep what was evaluated in this folder, and take it from there when nothing has changed
+        eval_cache {
+            flag Option<PathBuf> [value_name = "DIR"];
+            key "cache": String;
+            no orb: "`evaluation_cache` keeps a folder of its own in CircleCI's cache";
+        }
+    }
 }
 
-mapping!(EvaluationEntry, "a mapping of settings for evaluation", {
-    "workers" => workers: "Processes that evaluate at the same time",
-    "memory" => memory: "Megabytes that one of them may take",
-    "total_memory" => total_memory: "Megabytes that all of them may take",
-    "timeout" => timeout: "Seconds that one attribute may take",
-    "cache" => cache: "A folder that keeps what was evaluated",
-    "allow_ifd" => allow_ifd: "Whether evaluation may build derivations",
-});
+mapping!(EvaluationEntry, "a mapping of settings for evaluation", {}, groups { keys: EvaluationKeys });
+
+/// What stands under `evaluation`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EvaluationEntry {
+    /// Its keys.
+    pub keys: EvaluationKeys,
+}
 
 /// How a flake is evaluated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,29 +126,28 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Resolves the flags and the file.
-    pub fn new(flags: &EvaluationArgs, file: Option<&EvaluationEntry>) -> Result<Self> {
-        let none = EvaluationEntry::default();
-        let file = file.unwrap_or(&none);
+    pub fn new(flags: &EvaluationFlags, file: Option<&EvaluationEntry>) -> Result<Self> {
+        let keys = file.map(|entry| entry.keys.clone()).unwrap_or_default();
+        let resolved = EvaluationOptions::new(flags, &keys);
         let pairs = |values: &[String]| values.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
-        let number = |flag: Option<u32>, entry: Option<Count>| flag.or(entry.map(|count| count.0));
         let bytes = |megabytes: u32| u64::from(megabytes) << 20;
         for name in &flags.eval_env {
             ensure!(!name.is_empty() && !name.contains(['=', '\0']), "`--eval-env`: `{name}` is no name of a variable");
         }
         Ok(Self {
             override_inputs: pairs(&flags.override_input),
-            allow_import_from_derivation: flags.allow_ifd || file.allow_ifd == Some(true),
-            impure: flags.impure,
+            allow_import_from_derivation: resolved.allow_ifd,
+            impure: resolved.impure,
             options: pairs(&flags.option),
-            accept_flake_config: flags.accept_flake_config,
+            accept_flake_config: resolved.accept_flake_config,
             variables: flags.eval_env.clone(),
             budget: BudgetRequest {
-                workers: number(flags.eval_workers, file.workers),
-                memory: number(flags.eval_memory, file.memory).map(bytes),
-                total_memory: number(flags.eval_total_memory, file.total_memory).map(bytes),
-                attribute_seconds: number(flags.eval_timeout, file.timeout).map(u64::from),
+                workers: resolved.eval_workers,
+                memory: resolved.eval_memory.map(bytes),
+                total_memory: resolved.eval_total_memory.map(bytes),
+                attribute_seconds: resolved.eval_timeout.map(u64::from),
             },
-            cache: flags.eval_cache.clone().or_else(|| file.cache.as_ref().map(PathBuf::from)),
+            cache: flags.eval_cache.clone().or_else(|| keys.eval_cache.map(PathBuf::from)),
         })
     }
 }

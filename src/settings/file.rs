@@ -9,31 +9,25 @@ use std::io::Read;
 use std::iter;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use anyhow::{Context, Result, anyhow, ensure};
 
-use super::caches::CacheEntry;
-use super::change::FileGlobs;
-use super::costs::{CostsEntry, LimitsEntry};
-use super::evaluation::EvaluationEntry;
-use super::executor_entry::Executors;
-use super::final_entry::{FinalJobEntry, check_name};
-use super::push::DestinationEntry;
-use super::rule_entry::RuleEntry;
-use super::schema::Schema;
-use super::words::{AttributePattern, ContextName, Count, One, Words};
-use super::yaml::{self, List, OneOrMore, Texts, mapping};
+use super::additions::{AdditionKeys, FinalKeys};
+use super::caches::AvailabilityKeys;
+use super::change::ChangeKeys;
+use super::delivery::{HandOffKeys, PushKeys, SigningKeys, StoreKeys};
+use super::downloads::DownloadKeys;
+use super::evaluation::{EvaluationEntry, EvaluationKeys};
+use super::final_entry::check_name;
+use super::machines::MachineKeys;
+use super::option::OptionGroup;
+use super::planning::PlanningKeys;
+use super::selection::SelectionKeys;
+use super::yaml::mapping;
 use super::yaml_message;
-use crate::affected::Unaffected;
-use crate::delivery::{HandOffKind, OnPushFailure, Reuse};
 use crate::fleet::Fleet;
-use crate::nix::signature::PublicKey;
-use crate::pattern::Pattern;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::rules::{Condition, Rule};
 use crate::provider::Provider;
-use crate::secret::VariableName;
 use crate::yaml::check_nesting;
 
 /// Name of the file in a repository, or in the folder of a provider's configuration there.
@@ -48,103 +42,67 @@ const MAX_SIZE: u64 = 128 << 10;
 /// Brackets that may be open at once.
 const MAX_BRACKETS: usize = 256;
 
+/// All options that flags, this file or the orb set, by group.
+pub const GROUPS: &[OptionGroup] = &[
+    SelectionKeys::GROUP,
+    EvaluationKeys::GROUP,
+    AvailabilityKeys::GROUP,
+    ChangeKeys::GROUP,
+    PlanningKeys::GROUP,
+    MachineKeys::GROUP,
+    HandOffKeys::GROUP,
+    StoreKeys::GROUP,
+    SigningKeys::GROUP,
+    PushKeys::GROUP,
+    AdditionKeys::GROUP,
+    FinalKeys::GROUP,
+    DownloadKeys::GROUP,
+];
+
 /// What the file says; none for what it does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SettingsFile {
-    /// `select`
-    pub select: Option<List<One<AttributePattern>>>,
-    /// `exclude`
-    pub exclude: Option<List<One<AttributePattern>>>,
-    /// `systems`
-    pub systems: Option<SystemList>,
-    /// `handoff`
-    pub handoff: Option<HandOffKind>,
-    /// `cache`
-    pub cache: Option<String>,
-    /// `caches`
-    pub caches: Option<List<CacheEntry>>,
-    /// `reuse`
-    pub reuse: Option<Reuse>,
-    /// `default_branch`
-    pub default_branch: Option<String>,
-    /// `signing_key_variable`
-    pub signing_key_variable: Option<One<VariableName>>,
-    /// `signing_public_keys`
-    pub signing_public_keys: Option<List<One<PublicKey>>>,
-    /// `base`
-    pub base: Option<String>,
-    /// `unaffected`
-    pub unaffected: Option<Unaffected>,
-    /// `ignore`
-    pub ignore: Option<FileGlobs>,
-    /// `push`
-    pub push: Option<OneOrMore<DestinationEntry>>,
-    /// `push_credentials`
-    pub push_credentials: Option<List<One<VariableName>>>,
-    /// `push_failure`
-    pub push_failure: Option<OnPushFailure>,
-    /// `concurrency`
-    pub concurrency: Option<Count>,
-    /// `costs`
-    pub costs: Option<CostsEntry>,
-    /// `limits`
-    pub limits: Option<LimitsEntry>,
-    /// `evaluation`
+    /// What is built.
+    pub selection: SelectionKeys,
+    /// How the flake is evaluated.
     pub evaluation: Option<EvaluationEntry>,
-    /// `merge`
-    pub merge: Option<List<String>>,
-    /// `parameters_from`
-    pub parameters_from: Option<String>,
-    /// `pipeline_parameters`
-    pub pipeline_parameters: Option<List<String>>,
-    /// `executors`
-    pub executors: Option<Executors>,
-    /// `rules`
-    pub rules: Option<List<RuleEntry>>,
-    /// `contexts`
-    pub contexts: Option<Words<ContextName>>,
-    /// `final`
-    pub final_jobs: Option<List<FinalJobEntry>>,
+    /// What exists.
+    pub availability: AvailabilityKeys,
+    /// What the change is compared with.
+    pub change: ChangeKeys,
+    /// How derivations become jobs.
+    pub planning: PlanningKeys,
+    /// Where jobs run.
+    pub machines: MachineKeys,
+    /// How results reach the jobs that need them.
+    pub handoff: HandOffKeys,
+    /// Where results are kept.
+    pub stores: StoreKeys,
+    /// Whose signatures count.
+    pub signing: SigningKeys,
+    /// Where jobs push.
+    pub push: PushKeys,
+    /// What is put beside the generated configuration.
+    pub additions: AdditionKeys,
+    /// Jobs that run after others.
+    pub finals: FinalKeys,
 }
 
 mapping!(SettingsFile, "a mapping of settings", {
-    "select" => select: "Attributes to build: patterns such as packages.*.* or nixosConfigurations.*",
-    "exclude" => exclude: "Attributes to leave out, with all below them",
-    "systems" => systems: "Systems whose attributes to take, or all",
-    "handoff" => handoff: "How results reach the jobs that need them",
-    "cache" => cache: "The store that jobs push their results to, e.g. s3://bucket",
-    "reuse" => reuse: "What a pipeline takes from earlier ones through the CI's own cache",
-    "default_branch" => default_branch: "The branch whose results other branches may take too",
-    "signing_key_variable" => signing_key_variable: "The variable with the secret key that results are signed with",
-    "signing_public_keys" => signing_public_keys: "Public keys whose signatures count",
-    "base" => base: "The revision that a change is compared with, or auto",
-    "unaffected" => unaffected: "What happens with targets that the change does not touch",
-    "ignore" => ignore: "Files that make no difference: where a change touches nothing else, nothing is evaluated",
-    "concurrency" => concurrency: "Jobs that run at once",
-    "executors" => executors: "Machines, by name: other ones, or the built-in docker, arm and macos changed",
-    "rules" => rules: "Where and how derivations are built; the first rule that matches wins",
-    "contexts" => contexts: "The only contexts that rules and packages may name",
-    "evaluation" => evaluation: "How much a process that evaluates may take",
-    "caches" => caches: "Binary caches that are asked for what exists",
-    "push" => push: "Where else what jobs build goes",
-    "push_credentials" => push_credentials: "Variables with the credentials for push",
-    "push_failure" => push_failure: "What happens when a push fails",
-    "costs" => costs: "Assumptions about time and prices",
-    "limits" => limits: "What a plan keeps within, below the provider's own limits",
-    "merge" => merge: "Files with jobs of your own to put beside the generated ones",
-    "parameters_from" => parameters_from: "The setup configuration, whose pipeline parameters are declared again",
-    "pipeline_parameters" => pipeline_parameters: "Pipeline parameters to declare, NAME=TYPE:DEFAULT",
-    "final" => final_jobs: "Jobs that run after others",
+    "evaluation" => evaluation: "How the flake is evaluated",
+}, groups {
+    selection: SelectionKeys,
+    availability: AvailabilityKeys,
+    change: ChangeKeys,
+    planning: PlanningKeys,
+    machines: MachineKeys,
+    handoff: HandOffKeys,
+    stores: StoreKeys,
+    signing: SigningKeys,
+    push: PushKeys,
+    additions: AdditionKeys,
+    finals: FinalKeys,
 });
-
-/// `systems`: a list, or `all`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SystemList {
-    /// Every system that the flake has.
-    All,
-    /// These.
-    Listed(Vec<String>),
-}
 
 impl SettingsFile {
     /// Reads a file.
@@ -184,7 +142,7 @@ impl SettingsFile {
     /// The rules, in order. Adds warnings.
     pub fn rules(&self, fleet: &Fleet, warnings: &mut Vec<String>) -> Result<Vec<Rule>> {
         let contexts = self.contexts();
-        let entries = self.rules.iter().flat_map(|list| &list.0).enumerate();
+        let entries = self.machines.rules.iter().flat_map(|list| &list.0).enumerate();
         let rules: Vec<Rule> = entries
             .map(|(at, entry)| entry.rule(at + 1, fleet, contexts.as_deref(), warnings))
             .collect::<Result<_>>()?;
@@ -201,13 +159,13 @@ impl SettingsFile {
 
     /// The only contexts that jobs may have, where that is said.
     pub fn contexts(&self) -> Option<Vec<String>> {
-        self.contexts.as_ref().map(|names| names.0.iter().map(|name| name.0.clone()).collect())
+        self.machines.contexts.as_ref().map(|names| names.0.iter().map(|name| name.0.clone()).collect())
     }
 
     /// The final jobs, checked as far as the file alone tells.
     pub fn final_requests(&self) -> Result<Vec<FinalJobRequest>> {
         let mut names = BTreeSet::new();
-        let entries = self.final_jobs.iter().flat_map(|list| &list.0).enumerate();
+        let entries = self.finals.final_jobs.iter().flat_map(|list| &list.0).enumerate();
         entries
             .map(|(at, entry)| {
                 let name = entry.name.as_deref().with_context(|| format!("final job {} has no `name`", at + 1))?;
@@ -223,27 +181,4 @@ impl SettingsFile {
 fn folders(repository: &Path) -> impl Iterator<Item = PathBuf> {
     let of_providers = Provider::ALL.into_iter().map(|provider| repository.join(provider.folder()));
     iter::once(repository.to_owned()).chain(of_providers)
-}
-
-/// The patterns of a list.
-pub fn patterns(list: &List<One<AttributePattern>>) -> Vec<Pattern> {
-    list.0.iter().map(|text| text.0.0.clone()).collect()
-}
-
-impl Schema for SystemList {
-    fn schema() -> Value {
-        json!({ "anyOf": [{ "const": "all" }, { "type": "array", "minItems": 1, "items": { "type": "string" } }] })
-    }
-}
-
-impl<'de> Deserialize<'de> for SystemList {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        const EXPECTED: &str = "a list of systems, or `all`";
-        yaml::texts(deserializer, EXPECTED, |texts| match texts {
-            Texts::One(text) if text == "all" => Ok(Self::All),
-            Texts::One(text) => bail!("`{}`, expected {EXPECTED}", text.escape_debug()),
-            Texts::List(texts) if texts.is_empty() => bail!("the list of systems is empty"),
-            Texts::List(texts) => Ok(Self::Listed(texts)),
-        })
-    }
 }

@@ -2,8 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::file::patterns;
-use super::words::{AttributePattern, MAX_COMMAND, One, Variables, Words};
+use super::words::{AttributePattern, MAX_COMMAND, One, Variables, Words, patterns};
 use super::yaml::{List, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task};

@@ -3,11 +3,53 @@
 
 use anyhow::{Result, bail, ensure};
 
+use super::executor_entry::Executors;
+use super::option::options;
+use super::rule_entry::RuleEntry;
+use super::words::{ContextName, Words};
+use super::yaml::List;
 use crate::fleet::Fleet;
 use crate::fleet::executor::{AUTO, Executor};
 use crate::fleet::offers::Offers;
 use crate::fleet::size::Machine;
 use crate::nearest::meant_or_known;
+
+options! {
+    /// Where jobs run
+    "Machines": MachineFlags, MachineKeys, MachineOptions {
+        /// Size of the machines, e.g. `xlarge`, `aarch64-linux=arm.xlarge`, `docker=2xlarge`
+        resource_class {
+            flag Vec<String> [value_name = "[SYSTEM=|EXECUTOR=]CLASS"];
+            no key: "changes what `executors` and `rules` of nixdag.yml say";
+            orb List "resource_class";
+        }
+        /// What machines start from, e.g. `nixos/nix:2.34.7`, `aarch64-darwin=26.6.0`
+        image {
+            flag Vec<String> [value_name = "[SYSTEM=|EXECUTOR=]IMAGE"];
+            no key: "changes what `executors` and `rules` of nixdag.yml say";
+            orb List "image";
+        }
+        /// Machines, by name: other ones, or the built-in docker, arm and macos changed
+        executors {
+            no flag: "it is a mapping; `--resource-class` and `--image` change it";
+            key "executors": Executors;
+            no orb: "nixdag.yml has it";
+        }
+        /// Where and how derivations are built; the first rule that matches wins
+        rules {
+            no flag: "it is a list of mappings";
+            key "rules": List<RuleEntry>;
+            no orb: "nixdag.yml has it";
+        }
+        /// The only contexts that rules and packages may name
+        contexts {
+            no flag: "it belongs beside the rules";
+            key "contexts": Words<ContextName>;
+            unset: "any";
+            no orb: "nixdag.yml has it";
+        }
+    }
+}
 
 /// Longest class or image, in bytes.
 const MAX_VALUE: usize = 300;

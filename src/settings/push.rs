@@ -62,7 +62,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Vec<String>, String> {
         let file = SettingsFile::parse(text).map_err(|error| format!("{error:#}"))?;
-        Ok(file.push.map(|list| list.0.iter().map(|entry| entry.0.to_string()).collect()).unwrap_or_default())
+        Ok(file.push.push.map(|list| list.0.iter().map(|entry| entry.0.to_string()).collect()).unwrap_or_default())
     }
 
     #[test]

@@ -52,15 +52,17 @@ pub fn of_field<S, T: Schema>(_: impl Fn(&S) -> &Option<T>) -> Value {
     T::schema()
 }
 
-/// The schema of a mapping: its keys, what each means and takes, and what else holds for it.
-pub fn object(keys: Vec<(&str, &str, Value)>, more: &Value) -> Value {
-    let mut properties = Map::new();
-    for (key, about, mut schema) in keys {
-        if let Value::Object(schema) = &mut schema {
-            schema.insert("description".into(), about.into());
-        }
-        properties.insert(key.into(), schema);
+/// A key of a mapping with the schema of its value and what it means.
+pub fn described(key: &'static str, about: &str, mut schema: Value) -> (&'static str, Value) {
+    if let Value::Object(schema) = &mut schema {
+        schema.insert("description".into(), about.into());
     }
+    (key, schema)
+}
+
+/// The schema of a mapping: its keys with the schemas of their values, and what else holds for it.
+pub fn object(keys: impl Iterator<Item = (&'static str, Value)>, more: &Value) -> Value {
+    let properties: Map<String, Value> = keys.map(|(key, schema)| (key.to_owned(), schema)).collect();
     let mut object = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
         object.extend(more.clone());

@@ -7,8 +7,9 @@ use anyhow::{Result, bail, ensure};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 
+use super::option::Said;
 use super::schema::{Schema, one_or_more};
-use super::yaml::{self, Expected, Scalar, Texts};
+use super::yaml::{self, Expected, List, Scalar, Texts};
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
 use crate::plan::final_job::VARIABLE_PREFIX;
@@ -168,6 +169,11 @@ impl Word for AttributePattern {
 
 impl Expected for One<AttributePattern> {
     const PLURAL: &'static str = "attribute patterns";
+}
+
+/// The patterns of a list.
+pub fn patterns(list: &List<One<AttributePattern>>) -> Vec<Pattern> {
+    list.0.iter().map(|text| text.0.0.clone()).collect()
 }
 
 impl Word for PublicKey {
@@ -350,6 +356,12 @@ impl<'de, const LEAST: u32, const MOST: u32> Deserialize<'de> for Number<LEAST, 
 impl<const LEAST: u32, const MOST: u32> Schema for Number<LEAST, MOST> {
     fn schema() -> Value {
         json!({ "type": "integer", "minimum": LEAST, "maximum": MOST })
+    }
+}
+
+impl<const LEAST: u32, const MOST: u32> Said<u32> for Option<Number<LEAST, MOST>> {
+    fn said(&self) -> Option<u32> {
+        self.map(|number| number.0)
     }
 }
 

@@ -16,6 +16,8 @@ use crate::nearest::{listed, unknown};
 pub struct Key<'k> {
     /// All keys that are known.
     pub known: &'k [&'static str],
+    /// Say why an option is no key.
+    pub refusals: &'k [fn(&str) -> Option<String>],
     /// Which of them were there already.
     pub seen: &'k mut Vec<bool>,
 }
@@ -37,7 +39,8 @@ impl Visitor<'_> for Key<'_> {
 
     fn visit_str<E: de::Error>(self, key: &str) -> Result<usize, E> {
         let Some(at) = self.known.iter().position(|known| *known == key) else {
-            return Err(E::custom(unknown("key", key, self.known)));
+            let refusal = self.refusals.iter().find_map(|refusal| refusal(key));
+            return Err(E::custom(refusal.unwrap_or_else(|| unknown("key", key, self.known))));
         };
         if std::mem::replace(&mut self.seen[at], true) {
             return Err(E::custom(format!("the key `{key}` stands there twice")));
@@ -47,11 +50,12 @@ impl Visitor<'_> for Key<'_> {
 }
 
 /// Implements `Deserialize` and `Schema` for a struct of options: a mapping whose keys are known, each at most once. Each key stands
-/// with its field and what it means; behind the keys may follow what else the schema says, and a function that checks what was read.
+/// with its field and what it means; behind the keys may follow fields with groups of options, what else the schema says, and a function
+/// that checks what was read.
 macro_rules! mapping {
     (
-        $type:ident, $expected:literal, { $($key:literal => $field:ident: $about:literal),+ $(,)? }
-        $(, schema $more:tt)? $(, check $check:path)?
+        $type:ident, $expected:literal, { $($key:literal => $field:ident: $about:literal),* $(,)? }
+        $(, groups { $($group:ident: $keys:ident),+ $(,)? })? $(, schema $more:tt)? $(, check $check:path)?
     ) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -64,16 +68,27 @@ macro_rules! mapping {
                     }
 
                     fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<$type, A::Error> {
-                        const KNOWN: &[&str] = &[$($key),+];
+                        #[allow(unused_imports, reason = "not every mapping has groups")]
+                        use $crate::settings::option::Keys;
+                        let known: Vec<&'static str> = std::iter::empty()$($(.chain($keys::known()))+)?.chain([$($key),*]).collect();
+                        let refusals: &[fn(&str) -> Option<String>] = &[$($($keys::refusal),+)?];
                         let mut read = $type::default();
-                        let mut seen = vec![false; KNOWN.len()];
-                        while let Some(at) =
-                            map.next_key_seed($crate::settings::yaml::Key { known: KNOWN, seen: &mut seen })?
-                        {
-                            match KNOWN[at] {
-                                $($key => read.$field = Some(map.next_value()?),)+
-                                // `Key` gives positions of known keys only.
-                                _ => unreachable!("a key of another mapping"),
+                        let mut seen = vec![false; known.len()];
+                        while let Some(at) = map.next_key_seed($crate::settings::yaml::Key {
+                            known: &known,
+                            refusals,
+                            seen: &mut seen,
+                        })? {
+                            match known[at] {
+                                $($key => read.$field = Some(map.next_value()?),)*
+                                #[allow(unused_variables, reason = "not every mapping has groups")]
+                                key => {
+                                    $($(if read.$group.read(key, &mut map)? {
+                                        continue;
+                                    })+)?
+                                    // `Key` gives positions of known keys only.
+                                    unreachable!("a key of another mapping")
+                                }
                             }
                         }
                         $($check(&read).map_err(|error| serde::de::Error::custom(format!("{error:#}")))?;)?
@@ -86,7 +101,14 @@ macro_rules! mapping {
 
         impl $crate::settings::schema::Schema for $type {
             fn schema() -> serde_json::Value {
-                let keys = vec![$(($key, $about, $crate::settings::schema::of_field(|read: &$type| &read.$field))),+];
+                #[allow(unused_imports, reason = "not every mapping has groups")]
+                use $crate::settings::option::Keys;
+                let own = [$($crate::settings::schema::described(
+                    $key,
+                    $about,
+                    $crate::settings::schema::of_field(|read: &$type| &read.$field),
+                )),*];
+                let keys = std::iter::empty()$($(.chain($keys::schemas()))+)?.chain(own);
                 #[allow(unused_mut, unused_assignments, reason = "not every mapping says more")]
                 let mut more = serde_json::Value::Null;
                 $(more = serde_json::json!($more);)?

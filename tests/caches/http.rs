@@ -350,7 +350,7 @@ fn hundreds_of_caches_are_asked_and_the_last_may_have_everything() {
         file(files.get(&format!("/{path}")).filter(|_| is_there).cloned())
     });
     let urls: Vec<String> = (0..200).map(|number| format!("{}/c{number}", server.url())).collect();
-    let arguments: Vec<&str> = ["--substituter"].into_iter().chain(urls.iter().map(String::as_str)).collect();
+    let arguments: Vec<&str> = urls.iter().flat_map(|url| ["--substituter", url.as_str()]).collect();
     let planned = world.plan(&arguments);
     assert_eq!((planned.needed(), planned.stderr.as_str()), (1, ""));
     assert!(planned.skipped().iter().all(|(_, place)| *place == urls[199]), "{:?}", planned.skipped());

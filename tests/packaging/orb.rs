@@ -1,7 +1,6 @@
 //! The orb's source: packed as CircleCI packs it, it passes CircleCI's schema and every check of orb-tools' review; its scripts and its
 //! YAML pass shellcheck, yamllint and their own tests.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -248,36 +247,5 @@ fn the_scripts_pass_their_own_tests() {
         let output = Command::new("bats").args(&tests).env("ORB_TEST_SHELL", shell).output();
         let output = output.expect("`bats` is missing: `tests/run.sh` installs it");
         assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stdout));
-    }
-}
-
-/// README.md lists the parameters of the job as they are.
-#[test]
-fn the_readme_has_every_parameter() {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let job = read(&source().join("jobs/setup.yml")).unwrap();
-    let start = readme.find("| parameter | type | default | meaning |").expect("README.md has a table of parameters");
-    let table: BTreeMap<&str, &str> = readme[start..]
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| (line.split('`').nth(1).unwrap(), line))
-        .collect();
-    let parameters = job["parameters"].as_mapping().unwrap();
-    assert_eq!(table.len(), parameters.len());
-    for (name, declaration) in parameters {
-        let name = name.as_str().unwrap();
-        let kind = match declaration.get("enum").and_then(Value::as_sequence) {
-            Some(values) => values.iter().map(|value| value.as_str().unwrap()).collect::<Vec<_>>().join("\\|"),
-            None => declaration["type"].as_str().unwrap().to_owned(),
-        };
-        let default = match &declaration["default"] {
-            Value::String(text) if text.is_empty() => "empty".to_owned(),
-            Value::String(text) if included(text).unwrap().is_some() => "of this release".to_owned(),
-            Value::String(text) => format!("`{text}`"),
-            other => format!("`{}`", serde_yaml::to_string(other).unwrap().trim()),
-        };
-        let meaning = declaration["description"].as_str().unwrap();
-        assert_eq!(table.get(name), Some(&&*format!("| `{name}` | {kind} | {default} | {meaning} |")));
     }
 }

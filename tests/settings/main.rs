@@ -7,4 +7,5 @@ mod support;
 
 mod cli;
 mod nixdag_yml;
+mod options;
 mod schema;

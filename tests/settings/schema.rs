@@ -75,19 +75,6 @@ fn the_reader_knows_the_keys_of_the_schema_and_no_others() {
 }
 
 #[test]
-fn every_key_of_the_reader_is_in_the_readme() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let schema: Value = serde_json::from_str(&schema::text()).unwrap();
-    let mut missing = Vec::new();
-    each_object(&schema, "{}", &mut |around, object| {
-        let keys = object["properties"].as_object().unwrap().keys();
-        let is_there = |key: &str| readme.contains(&format!("`{key}`")) || readme.contains(&format!("{key}: "));
-        missing.extend(keys.filter(|key| !is_there(key)).map(|key| around.replace("{}", key)));
-    });
-    assert_eq!(missing, [""; 0], "README.md says nothing of these");
-}
-
-#[test]
 fn the_examples_of_the_repository_are_sound_and_name_the_schema() {
     let mut files = Vec::new();
     for example in fs::read_dir(root().join("examples")).unwrap() {

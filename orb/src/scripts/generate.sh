@@ -32,37 +32,42 @@ mkdir -p "$setup"
 
 set -- "${flake:-.}" --bundle "$bundle" --output "$setup/config.yml"
 
+# options: arguments
 for word in $(given "${PARAM_ATTRIBUTES:-}"); do set -- "$@" --select="$word"; done
 for word in $(given "${PARAM_EXCLUDE:-}"); do set -- "$@" --exclude="$word"; done
-systems=$(given "${PARAM_SYSTEMS:-}")
-if [ "$systems" = all ]; then
-    set -- "$@" --all-systems
-else
-    for word in $systems; do set -- "$@" --system="$word"; done
-fi
-for word in $(given "${PARAM_RESOURCE_CLASS:-}"); do set -- "$@" --resource-class="$word"; done
-for word in $(given "${PARAM_IMAGE:-}"); do set -- "$@" --image="$word"; done
+for word in $(given "${PARAM_SYSTEMS:-}"); do
+    if [ "$word" = all ]; then set -- "$@" --all-systems; else set -- "$@" --system="$word"; fi
+done
+if is_true "${PARAM_STRICT:-}"; then set -- "$@" --strict; fi
+if is_true "${PARAM_ALLOW_IFD:-}"; then set -- "$@" --allow-ifd; fi
+if is_true "${PARAM_IMPURE:-}"; then set -- "$@" --impure; fi
+if is_true "${PARAM_ACCEPT_FLAKE_CONFIG:-}"; then set -- "$@" --accept-flake-config; fi
+for word in $(given "${PARAM_EVAL_ENV:-}"); do set -- "$@" --eval-env="$word"; done
 for word in $(given "${PARAM_SUBSTITUTERS:-}"); do set -- "$@" --substituter="$word"; done
 for word in $(given "${PARAM_TRUSTED_PUBLIC_KEYS:-}"); do set -- "$@" --trusted-public-key="$word"; done
-
-for word in $(given "${PARAM_PUSH:-}"); do set -- "$@" --push="$word"; done
-for word in $(given "${PARAM_PUSH_CREDENTIALS:-}"); do set -- "$@" --push-credential="$word"; done
-for word in $(given "${PARAM_SIGNING_PUBLIC_KEYS:-}"); do set -- "$@" --signing-public-key="$word"; done
-for word in $(given "${PARAM_MERGE:-}"); do set -- "$@" --merge="$word"; done
-
-value=$(given "${PARAM_SIGNING_KEY_VARIABLE:-}")
-if [ "$value" != NIXDAG_SIGNING_KEY ]; then set -- "$@" ${value:+"--signing-key-variable=$value"}; fi
-value=$(chosen "${PARAM_HANDOFF:-}"); set -- "$@" ${value:+"--handoff=$value"}
-value=$(given "${PARAM_CACHE:-}"); set -- "$@" ${value:+"--cache=$value"}
-value=$(chosen "${PARAM_REUSE:-}"); set -- "$@" ${value:+"--reuse=$value"}
+if is_true "${PARAM_REQUIRE_CACHES:-}"; then set -- "$@" --require-caches; fi
 value=$(given "${PARAM_BASE:-}"); set -- "$@" ${value:+"--base=$value"}
 value=$(given "${PARAM_DEFAULT_BRANCH:-}"); set -- "$@" ${value:+"--default-branch=$value"}
+value=$(chosen "${PARAM_UNAFFECTED:-}"); set -- "$@" ${value:+"--unaffected=$value"}
 value=$(chosen "${PARAM_GRANULARITY:-}"); set -- "$@" ${value:+"--granularity=$value"}
 value=$(chosen "${PARAM_OBJECTIVE:-}"); set -- "$@" ${value:+"--objective=$value"}
 value=$(given "${PARAM_MAX_JOBS:-}"); set -- "$@" ${value:+"--max-jobs=$value"}
+value=$(given "${PARAM_EFFORT:-}"); set -- "$@" ${value:+"--effort=$value"}
+value=$(given "${PARAM_RESERVE:-}"); set -- "$@" ${value:+"--reserve=$value"}
 value=$(given "${PARAM_CONCURRENCY:-}"); set -- "$@" ${value:+"--concurrency=$value"}
-if is_true "${PARAM_STRICT:-}"; then set -- "$@" --strict; fi
-if is_true "${PARAM_ACCEPT_FLAKE_CONFIG:-}"; then set -- "$@" --accept-flake-config; fi
+for word in $(given "${PARAM_RESOURCE_CLASS:-}"); do set -- "$@" --resource-class="$word"; done
+for word in $(given "${PARAM_IMAGE:-}"); do set -- "$@" --image="$word"; done
+value=$(chosen "${PARAM_HANDOFF:-}"); set -- "$@" ${value:+"--handoff=$value"}
+value=$(given "${PARAM_CACHE:-}"); set -- "$@" ${value:+"--cache=$value"}
+value=$(chosen "${PARAM_REUSE:-}"); set -- "$@" ${value:+"--reuse=$value"}
+value=$(given "${PARAM_SIGNING_KEY_VARIABLE:-}")
+if [ "$value" != NIXDAG_SIGNING_KEY ]; then set -- "$@" ${value:+"--signing-key-variable=$value"}; fi
+for word in $(given "${PARAM_SIGNING_PUBLIC_KEYS:-}"); do set -- "$@" --signing-public-key="$word"; done
+for word in $(given "${PARAM_PUSH:-}"); do set -- "$@" --push="$word"; done
+for word in $(given "${PARAM_PUSH_CREDENTIALS:-}"); do set -- "$@" --push-credential="$word"; done
+value=$(chosen "${PARAM_PUSH_FAILURE:-}"); set -- "$@" ${value:+"--push-failure=$value"}
+for word in $(given "${PARAM_MERGE:-}"); do set -- "$@" --merge="$word"; done
+# options: end
 if is_true "${PARAM_EVALUATION_CACHE:-}"; then set -- "$@" --eval-cache="$evaluations"; fi
 value=$(given "${PARAM_PARAMETERS_FROM:-}")
 if [ -n "$value" ] && [ -f "$value" ]; then set -- "$@" --parameters-from="$value"; fi

@@ -1,0 +1,172 @@
+//! What the planner is asked for: the options that shape a plan, from flags and `nixdag.yml`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
+
+use super::costs::{CostsEntry, LimitsEntry};
+use super::option::options;
+use super::schema::Schema;
+use super::words::{Count, Number};
+use crate::plan::model::{Granularity, Objective};
+
+options! {
+    /// How derivations become jobs
+    "Planning": PlanningFlags, PlanningKeys, PlanningOptions {
+        /// How derivations share jobs
+        granularity {
+            flag Option<Granularity> [value_enum];
+            key "granularity": Granularity;
+            default Granularity = Granularity::default();
+            orb Choice "granularity";
+        }
+        /// Wall time against machine time
+        objective {
+            flag Option<Objective> [value_enum];
+            key "objective": Objective;
+            default Objective = Objective::default();
+            orb Choice "objective";
+        }
+        /// Most jobs that the plan may have
+        max_jobs {
+            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..)];
+            key "max_jobs": Count;
+            optional u32;
+            unset: "the provider's limit";
+            orb Text "max_jobs";
+        }
+        /// How long to search for a better plan, in multiples of the usual; 0 for not at all
+        effort {
+            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000)];
+            key "effort": Number<0, 1000>;
+            default u32 = 1;
+            orb Text "effort";
+        }
+        /// How many times its own build time a job keeps free before its deadline; 0 trusts the guesses
+        reserve {
+            flag Option<Reserve> [value_name = "K"];
+            key "reserve": Reserve;
+            optional Reserve;
+            unset: "by objective, 0 for recorded times";
+            orb Text "reserve";
+        }
+        /// Jobs that run at once, as your CircleCI plan allows
+        concurrency {
+            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..)];
+            key "concurrency": Count;
+            optional u32;
+            unset: "as many as the provider's usual plan allows: 80 on CircleCI";
+            orb Text "concurrency";
+        }
+        /// Durations of earlier runs: a `timings.json` file
+        history {
+            flag Vec<PathBuf> [value_name = "FILE"];
+            no key: "names files that earlier pipelines have left";
+            no orb: "`extra_arguments` passes it on";
+        }
+        /// What something takes, over `costs` in nixdag.yml: seconds of start_up, layer, fetch, local, ordinary, big_parallel; bytes; bandwidth; credits.CLASS
+        cost {
+            flag Vec<String> [value_name = "KEY=NUMBER"];
+            key "costs": CostsEntry;
+            no orb: "nixdag.yml has it";
+        }
+        /// What a plan keeps within, below the provider's own limits
+        limits {
+            no flag: "it is a mapping; `--max-jobs` is the limit that changes from call to call";
+            key "limits": LimitsEntry;
+            no orb: "nixdag.yml has it";
+        }
+    }
+}
+
+/// How many times its own build time a job keeps free: 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Reserve(pub f64);
+
+impl Reserve {
+    const EXPECTED: &'static str = "a number from 0 to 100";
+
+    fn new(number: f64) -> Result<Self> {
+        ensure!((0.0..=100.0).contains(&number), "`{number}`, expected {}", Self::EXPECTED);
+        Ok(Self(number))
+    }
+}
+
+impl Eq for Reserve {} // never NaN
+
+impl FromStr for Reserve {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::new(text.parse().ok().with_context(|| format!("expected {}", Self::EXPECTED))?)
+    }
+}
+
+impl Schema for Reserve {
+    fn schema() -> Value {
+        json!({ "type": "number", "minimum": 0, "maximum": 100 })
+    }
+}
+
+impl<'de> Deserialize<'de> for Reserve {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl serde::de::Visitor<'_> for Reader {
+            type Value = Reserve;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str(Reserve::EXPECTED)
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Reserve, E> {
+                self.visit_f64(number as f64)
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Reserve, E> {
+                Reserve::new(number).map_err(|error| E::custom(format!("{error:#}")))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::SettingsFile;
+    use super::super::selection::{SelectionFlags, SelectionOptions};
+    use super::*;
+
+    #[test]
+    fn a_flag_wins_over_a_key_and_that_over_the_default() {
+        let file =
+            SettingsFile::parse("granularity: auto\nobjective: cost\nmax_jobs: 7\nreserve: 0.5\nstrict: true").unwrap();
+        let flags = PlanningFlags { granularity: Some(Granularity::Single), ..PlanningFlags::default() };
+        let resolved = PlanningOptions::new(&flags, &file.planning);
+        assert_eq!((resolved.granularity, resolved.objective), (Granularity::Single, Objective::Cost));
+        assert_eq!((resolved.max_jobs, resolved.reserve, resolved.effort), (Some(7), Some(Reserve(0.5)), 1));
+        for (flag, strict) in [(None, true), (Some(false), false)] {
+            let flags = SelectionFlags { strict: flag, ..SelectionFlags::default() };
+            assert_eq!(SelectionOptions::new(&flags, &file.selection).strict, strict);
+        }
+    }
+
+    #[test]
+    fn keys_have_the_bounds_of_their_flags() {
+        for (text, words) in [
+            ("granularity: targets", "did you mean `target`?"),
+            ("max_jobs: 0", "a whole number from 1 on"),
+            ("effort: 1001", "a whole number from 0 to 1000"),
+            ("reserve: 101", "`101`, expected a number from 0 to 100"),
+            ("reserve: .nan", "expected a number from 0 to 100"),
+            ("cache_timeout: 0", "a whole number from 1 to 3600"),
+        ] {
+            let error = format!("{:#}", SettingsFile::parse(text).unwrap_err());
+            assert!(error.contains(words) && error.contains("line 1"), "{text}: {error}");
+        }
+    }
+}
