@@ -105,7 +105,7 @@ fn a_command_can_come_after_some_targets_and_find_others() {
 #[test]
 fn what_exists_is_restored_without_any_job() {
     let recorded = recorded("select: ['*.x86_64-linux.c']\nfinal: [{name: t, run: x}]");
-    recorded.file("available", &format!("{}\n", output("c")));
+    recorded.file("available", format!("{}\n", output("c")));
     let plan = recorded.plan(&["--available", "available"]);
     assert_eq!((ids(&plan["jobs"]).len(), &plan["skipped"][0]["reason"]), (0, &json!("available")));
     let job = &plan["final"][0];

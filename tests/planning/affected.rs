@@ -58,17 +58,17 @@ fn the_table_and_the_configuration_say_why_nothing_is_built() {
     let recorded = recorded();
     let words = "nothing to build: 3 targets are the same as at v1";
     let arguments = ["--base-roots", "roots.json", "--base", "v1"];
-    let table = recorded.nixdag("plan").args(&arguments).assert().success().stdout(predicate::str::contains(words));
+    let table = recorded.nixdag("plan").args(arguments).assert().success().stdout(predicate::str::contains(words));
     table.stderr(predicate::str::contains("0 of 3 targets differ from the base `v1`"));
     recorded
         .nixdag("generate")
-        .args(&arguments)
+        .args(arguments)
         .assert()
         .success()
         .stdout(predicate::str::contains(format!("# {words}.\n")));
     recorded
         .nixdag("plan")
-        .args(&["--base-roots", "base.json"])
+        .args(["--base-roots", "base.json"])
         .assert()
         .success()
         .stdout(predicate::str::contains("2 targets unaffected by the change since the base"));
@@ -82,10 +82,10 @@ fn the_file_says_it_once_and_mistakes_are_named() {
     assert_eq!(recorded.plan(&[])["base"], Value::Null);
     assert_eq!(targets(&recorded.plan(&["--base-roots", "base.json"])).0.len(), 3);
     assert_eq!(targets(&recorded.plan(&["--base-roots", "base.json", "--unaffected", "skip"])).0, ["b"]);
-    recorded.nixdag("plan").args(&["--base", "main"]).assert().code(1).stderr(predicate::str::contains("--base-roots"));
+    recorded.nixdag("plan").args(["--base", "main"]).assert().code(1).stderr(predicate::str::contains("--base-roots"));
     recorded
         .nixdag("plan")
-        .args(&["--base-roots", "none.json"])
+        .args(["--base-roots", "none.json"])
         .assert()
         .code(1)
         .stderr(predicate::str::contains("none.json"));
@@ -107,7 +107,7 @@ fn final_jobs_keep_what_they_restore() {
         .file("nixdag.yml", "final: [{name: test, after: [\"*.*.a\"], restore: [\"*.*.renamed\"], run: \"true\"}]\n");
     let plan = recorded.plan(&["--base-roots", "base.json"]);
     assert_eq!(targets(&plan), (vec!["b".into(), "renamed".into()], pairs(&[("a", "unaffected")])));
-    recorded.nixdag("plan").args(&["--base-roots", "base.json"]).assert().stderr(
+    recorded.nixdag("plan").args(["--base-roots", "base.json"]).assert().stderr(
         predicate::str::contains("outputs of 1 unaffected targets").and(predicate::str::contains("no target").not()),
     );
 }

@@ -279,7 +279,7 @@ fn auto_takes_the_size_that_the_estimate_and_the_features_ask_for() {
         .drv("wide", X86, &[], &[("requiredSystemFeatures", "big-parallel")])
         .target("packages.x86_64-linux.wide", "wide")
         .settings("rules: [{ resource_class: auto }]");
-    recorded.file("timings.json", &history([60, 300, 1200, 7200]));
+    recorded.file("timings.json", history([60, 300, 1200, 7200]));
     let plan = recorded.plan(&["--history", "timings.json"]);
     let of = |name: &str| {
         let job = plan["jobs"].as_array().unwrap().iter().find(|job| job["name"] == name).unwrap();
@@ -423,7 +423,7 @@ fn a_plan_whose_executor_is_gone_has_to_be_made_again() {
         .drv("a", X86, &[], &[])
         .target("packages.x86_64-linux.a", "a")
         .settings("executors: { big: { default: true } }");
-    recorded.file("plan.json", &recorded.plan(&[]).to_string());
+    recorded.file("plan.json", recorded.plan(&[]).to_string());
     let generate = || {
         let mut nixdag = assert_cmd::Command::cargo_bin("nixdag").unwrap();
         nixdag.current_dir(recorded.dir()).args(["generate", "--plan", "plan.json"]).assert()
@@ -445,7 +445,7 @@ fn said_of(rules: &str, arguments: &[&str]) -> String {
         .target("packages.x86_64-linux.a", "a")
         .target("checks.x86_64-linux.b", "b")
         .settings(rules);
-    recorded.file("base.json", &json!({ "checks.x86_64-linux.b": recorded.path("b") }).to_string());
+    recorded.file("base.json", json!({ "checks.x86_64-linux.b": recorded.path("b") }).to_string());
     let output = recorded.nixdag("plan").args(arguments).assert().success();
     let said = String::from_utf8_lossy(&output.get_output().stderr).into_owned();
     said.lines().filter(|line| line.contains("rule")).collect()

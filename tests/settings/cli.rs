@@ -101,7 +101,7 @@ fn every_command_takes_a_plan_instead() {
 #[test]
 fn what_is_available_is_skipped_and_nothing_below_it_is_built() {
     let recorded = recorded();
-    let list = recorded.file("available", &format!("{OUT_B}\n\n"));
+    let list = recorded.file("available", format!("{OUT_B}\n\n"));
     let plan = recorded.plan(&["--available", list.to_str().unwrap()]);
     let skipped = serde_json::json!([{
         "target": ["packages", "x86_64-linux", "b"], "derivation": B, "reason": "available", "where": null
@@ -129,7 +129,7 @@ fn a_list_of_paths_is_checked_line_by_line() {
     for line in
         ["hello", "/nix/store/short-x", "../../etc/passwd", "/nix/store/0000000000000000000000000000000a-a/bin/x"]
     {
-        let list = recorded.file("available", &format!("{OUT_A}\n{line}\n"));
+        let list = recorded.file("available", format!("{OUT_A}\n{line}\n"));
         let message = predicate::str::contains("line 2 of").and(predicate::str::contains("is no store path"));
         recorded.nixdag("plan").arg("--available").arg(&list).assert().code(1).stdout("").stderr(message);
     }
@@ -239,7 +239,7 @@ fn plans_are_not_trusted() {
     ] {
         let mut plan = good.clone();
         *plan.pointer_mut(pointer).unwrap() = value;
-        let file = recorded.file("plan.json", &plan.to_string());
+        let file = recorded.file("plan.json", plan.to_string());
         for command in ["plan", "graph", "generate"] {
             nixdag()
                 .arg(command)
