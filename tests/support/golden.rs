@@ -7,7 +7,9 @@ use std::path::Path;
 #[track_caller]
 pub fn check(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    if std::env::var("NIXDAG_GOLDEN").as_deref() == Ok("write") {
+    let is_same = || fs::read_to_string(&path).is_ok_and(|recorded| recorded == text);
+    // Other tests may be reading the file.
+    if std::env::var("NIXDAG_GOLDEN").as_deref() == Ok("write") && !is_same() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
     }

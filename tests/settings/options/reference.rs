@@ -189,17 +189,21 @@ fn other_flags() -> String {
     let mut text =
         "\n## Flags of the commands\n\nThese belong to single commands; the options above are not repeated.\n"
             .to_owned();
-    let options: Vec<&str> = GROUPS.iter().flat_map(|group| group.options).map(|option| option.name).collect();
+    let options: Vec<&OptionInfo> = GROUPS.iter().flat_map(|group| group.options).collect();
+    let help = |argument: &Arg| argument.get_help().map(ToString::to_string).unwrap_or_default();
+    // `nixdag build` has flags of its own with the names of options.
+    let is_option = |argument: &Arg| {
+        options.iter().any(|option| argument.get_id() == option.name && help(argument) == option.help())
+    };
     let command: Command = Cli::command();
     for command in command.get_subcommands() {
-        let plain = |argument: &&Arg| argument.get_long().is_some() && !options.contains(&argument.get_id().as_str());
+        let plain = |argument: &&Arg| argument.get_long().is_some() && !is_option(argument);
         let flags: Vec<&Arg> = command.get_arguments().filter(plain).collect();
         if flags.is_empty() {
             continue;
         }
         text.push_str(&format!("\n### `nixdag {}`\n\n| flag | meaning |\n|---|---|\n", command.get_name()));
         for flag in flags {
-            let help = flag.get_help().map(ToString::to_string).unwrap_or_default();
             let default: Vec<_> = flag.get_default_values().iter().filter_map(|value| value.to_str()).collect();
             let takes_values = flag.get_action().takes_values();
             let default = if default.is_empty() || !takes_values {
@@ -207,7 +211,7 @@ fn other_flags() -> String {
             } else {
                 format!(" [default: {}]", default.join(" "))
             };
-            text.push_str(&format!("| {} | {}{default} |\n", cell(&usage(flag)), cell(&help)));
+            text.push_str(&format!("| {} | {}{default} |\n", cell(&usage(flag)), cell(&help(flag))));
         }
     }
     text
