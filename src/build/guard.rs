@@ -1,6 +1,6 @@
 //! The guard against silent rebuilds: everything that a job takes from elsewhere is fetched by output path, before anything is
 //! built. Nix never builds for a path, so what is missing is found out, named with the job that should have delivered it, and
-//! built only where that is allowed.
+//! built only where that is allowed. What the job repeats itself, and what comes from elsewhere refers to, is built first.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
@@ -67,6 +67,8 @@ pub struct Guard<'a> {
     pub store: &'a Store,
     /// The job's derivations and all below them.
     pub graph: &'a Graph,
+    /// What the job owns or repeats.
+    pub here: &'a HashSet<DrvId>,
     /// What the ancestors handed off.
     pub hand_offs: &'a HandOffs,
     /// Who should have delivered what.
@@ -81,9 +83,19 @@ impl Guard<'_> {
         let mut missing = BTreeMap::new();
         let mut open = self.fetch(paths, tracker)?;
         let mut producers = None;
+        let mut repeated = HashSet::new();
         while !open.is_empty() {
             let causes = self.causes(&open, tracker)?;
             let producers = producers.get_or_insert_with(|| self.producers());
+            let causes = self.to_blame(causes, &open, producers);
+            let mut own: Vec<DrvId> = causes.iter().filter_map(|path| producers.get(path.as_str()).copied()).collect();
+            own.retain(|drv| self.here.contains(drv) && !self.takes_any(*drv, &open) && repeated.insert(*drv));
+            if !own.is_empty() {
+                let drvs: Vec<String> = own.into_iter().map(|drv| self.graph.path(drv)).collect();
+                realise(self.store, &drvs.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
+                open = self.fetch(&open.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
+                continue;
+            }
             let mut build = BTreeSet::new();
             for path in &causes {
                 let drv = producers.get(path.as_str()).copied();
@@ -113,6 +125,22 @@ impl Guard<'_> {
         Ok(missing.into_values().collect())
     }
 
+    /// True where building a derivation of this job takes one of the paths.
+    fn takes_any(&self, drv: DrvId, paths: &[String]) -> bool {
+        let mut seen = HashSet::new();
+        let mut todo = vec![drv];
+        while let Some(drv) = todo.pop() {
+            if seen.insert(drv) {
+                let wanted = wanted(self.graph, &[drv], self.here);
+                if paths.iter().any(|path| wanted.contains_key(path)) {
+                    return true;
+                }
+                todo.extend(self.graph.inputs(drv).iter().map(|input| input.drv).filter(|drv| self.here.contains(drv)));
+            }
+        }
+        false
+    }
+
     /// Fetches paths; gives those that are not valid afterwards.
     fn fetch(&self, paths: &[&str], tracker: &mut Tracker) -> Result<Vec<String>> {
         if paths.is_empty() || realise(self.store, paths, tracker)? {
@@ -121,10 +149,26 @@ impl Guard<'_> {
         self.store.invalid(paths)
     }
 
-    /// Why paths could not be fetched: themselves where nobody has them, else what they refer to.
-    fn causes(&self, open: &[String], tracker: &mut Tracker) -> Result<Vec<String>> {
+    /// The same causes, but for a path that no derivation has those that refer to it: what leads nowhere was not delivered.
+    fn to_blame(&self, causes: Vec<String>, open: &[String], producers: &HashMap<String, DrvId>) -> BTreeSet<String> {
+        let is_known = |cause: &String| producers.contains_key(cause) || open.contains(cause);
+        let (known, unknown): (BTreeSet<String>, BTreeSet<String>) = causes.into_iter().partition(is_known);
+        if unknown.is_empty() {
+            return known;
+        }
+        let refers = |path: &&String| !self.closure([*path]).is_disjoint(&unknown);
+        let mut found: BTreeSet<String> = open.iter().filter(refers).cloned().collect();
+        if found.is_empty() {
+            found = unknown;
+        }
+        found.extend(known);
+        found
+    }
+
+    /// The paths and all that they refer to, as far as it was handed off, with what that refers to.
+    fn closure<'a>(&self, paths: impl IntoIterator<Item = &'a String>) -> BTreeSet<String> {
         let mut seen: BTreeSet<String> = BTreeSet::new();
-        let mut todo: Vec<String> = open.to_vec();
+        let mut todo: Vec<String> = paths.into_iter().cloned().collect();
         while let Some(path) = todo.pop() {
             if seen.insert(path.clone())
                 && let Some(info) = self.hand_offs.get(&path)
@@ -132,6 +176,12 @@ impl Guard<'_> {
                 todo.extend(references(info));
             }
         }
+        seen
+    }
+
+    /// Why paths could not be fetched: themselves where nobody has them, else what they refer to.
+    fn causes(&self, open: &[String], tracker: &mut Tracker) -> Result<Vec<String>> {
+        let seen = self.closure(open);
         let reached: Vec<&str> = seen.iter().map(String::as_str).collect();
         let invalid = self.store.invalid(&reached)?;
         let (handed_off, absent): (Vec<String>, Vec<String>) =

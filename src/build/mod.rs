@@ -4,6 +4,7 @@
 
 pub mod builder_log;
 pub mod credentials;
+pub mod deliveries;
 pub mod destination;
 pub mod guard;
 pub mod hand_offs;

@@ -171,24 +171,19 @@ pub fn keep_failed_logs(logs: &Path, records: &[DerivationRecord]) -> Result<()>
 /// What a job hands on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Results {
-    /// Outputs of the job's own derivations, and outputs of others, built here, that these refer to; ascending.
+    /// Outputs of the job's own derivations, and outputs of those that it repeats which these refer to; ascending.
     pub paths: Vec<String>,
     /// Which outputs content-addressed derivations have.
     pub realisations: Vec<Realisation>,
 }
 
-/// Finds what a job hands on: what it owns as far as it exists, and what that refers to of all that was built here, now or, as
-/// `earlier` tells, in an earlier run of the same job.
-pub fn results<'a>(
-    store: &Store,
-    graph: &Graph,
-    records: &[DerivationRecord],
-    earlier: impl Iterator<Item = &'a str>,
-) -> Result<Results> {
+/// Finds what a job hands on: what it owns as far as it exists, and what that refers to of all that the plan has it repeat. What it had
+/// to build beyond that, nobody would take from it.
+pub fn results(store: &Store, graph: &Graph, records: &[DerivationRecord]) -> Result<Results> {
     let mut realisations = Vec::new();
     let mut own = BTreeSet::new();
-    let mut beside: HashSet<String> = earlier.map(str::to_owned).collect();
-    for record in records.iter().filter(|record| record.outcome.is_good()) {
+    let mut beside = HashSet::new();
+    for record in records.iter().filter(|record| record.outcome.is_good() && record.role != Role::Other) {
         let mut outputs: Vec<String> = Vec::new();
         match graph.find(&record.derivation) {
             Some(id) if graph.node(id).is_floating() => {
@@ -197,7 +192,6 @@ pub fn results<'a>(
                 realisations.extend(found);
             }
             Some(id) => outputs.extend(known_outputs(graph, id)),
-            // A resolved content-addressed derivation: the one that it was made from speaks for it.
             None => {}
         }
         if record.role == Role::Owned { own.extend(outputs) } else { beside.extend(outputs) }

@@ -2,6 +2,7 @@
 //! beside its narinfo files, as `realisations/<id>.doi`.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -10,9 +11,16 @@ use serde::Deserialize;
 use crate::nix::hash::shortened;
 use crate::nix::store::{self, Store};
 use crate::nix::store_path;
+use crate::regular_file;
 
 /// The commands used here have been experimental in every version so far.
 const FEATURES: [&str; 2] = ["--extra-experimental-features", "nix-command ca-derivations"];
+
+/// How the names of realisations' files end.
+const ENDING: &str = ".doi";
+
+/// Longest file that is read, in bytes; those that Nix writes are of a few hundred, and of a line more for each output that was taken.
+const MAX_SIZE: u64 = 1 << 20;
 
 /// One output of one content-addressed derivation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +69,24 @@ fn parse(json: &[u8]) -> Result<Vec<Realisation>> {
     Ok(found)
 }
 
+/// Reads a realisation's file, whose name has to be the one that belongs to what is in it.
+pub fn read(path: &Path) -> Result<Realisation> {
+    let what = || format!("cannot read `{}`", path.display());
+    let mut json = vec![b'['];
+    regular_file::open(path).and_then(|file| file.take(MAX_SIZE).read_to_end(&mut json)).with_context(what)?;
+    json.push(b']');
+    let mut found = parse(&json).with_context(what)?;
+    ensure!(found.len() == 1, "`{}` does not hold one realisation", path.display());
+    let realisation = found.remove(0);
+    ensure!(
+        path.file_name().is_some_and(|name| *name == *format!("{}{ENDING}", realisation.id)),
+        "`{}` describes `{}`",
+        path.display(),
+        realisation.id
+    );
+    Ok(realisation)
+}
+
 /// Writes realisations into a partial binary cache, each file whole or not there.
 pub fn write(dir: &Path, realisations: &[Realisation]) -> Result<()> {
     if realisations.is_empty() {
@@ -69,7 +95,7 @@ pub fn write(dir: &Path, realisations: &[Realisation]) -> Result<()> {
     let dir = dir.join("realisations");
     fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     for realisation in realisations {
-        let path = dir.join(format!("{}.doi", realisation.id));
+        let path = dir.join(format!("{}{ENDING}", realisation.id));
         let temporary = dir.with_extension("tmp");
         fs::write(&temporary, &realisation.json)
             .and_then(|()| fs::rename(&temporary, &path))

@@ -15,11 +15,12 @@ use super::push::Pusher;
 use super::realise::realise;
 use super::record::{HandedOff, Outcome, Pushed, Record, Role, VERSION, Verdict};
 use super::{
-    Derivations, HandOff, OnMissing, Request, credentials, hand_offs, outcome, push, realisation, restore, trust,
+    Derivations, HandOff, OnMissing, Request, credentials, deliveries, hand_offs, outcome, push, realisation, restore,
+    trust,
 };
 use crate::delivery::OnPushFailure;
 use crate::graph::{DrvId, Graph};
-use crate::handoff::merge::{self, HandOffs, Origin};
+use crate::handoff::merge::{self, HandOffs};
 use crate::handoff::reuse::ReuseFolder;
 use crate::handoff::{drv_file, partial_cache};
 use crate::nix::signature::PublicKey;
@@ -70,6 +71,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     let graph = Graph::load(roots.iter().copied(), Path::new(&request.plan.store_dir), &request.plan.store_dir)?;
     let work = Work::new(request, &graph, &here, &store)?;
 
+    deliveries::restrict(&mut hand_offs, request, &graph, &work.set)?;
     let reusable = work.reusable(&mut hand_offs);
     let wanted = work.wanted(&reusable);
     hand_offs.verify(wanted.iter().map(String::as_str));
@@ -105,7 +107,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
             restore::link(final_job, dir)?;
         }
     }
-    let results = work.results(&store, &hand_offs, record)?;
+    let results = work.results(&store, record)?;
     let pushed = pusher.finish(&results.paths, &work.built(record, &results), &mut tracker);
     record.handed_off = work.hand_off(&store, &results, pushed.hand_off.as_ref(), &mut tracker)?;
     report_pushes(pushed, request, record);
@@ -285,6 +287,7 @@ impl<'a> Work<'a> {
         let guard = Guard {
             store,
             graph: self.graph,
+            here: &self.set,
             hand_offs,
             deliverers: &Deliverers::new(&self.request.plan, self.request.job()),
             on_missing: self.request.on_missing,
@@ -356,11 +359,11 @@ impl<'a> Work<'a> {
     }
 
     /// What the job hands on.
-    fn results(&self, store: &Store, hand_offs: &HandOffs, record: &Record) -> Result<Results> {
+    fn results(&self, store: &Store, record: &Record) -> Result<Results> {
         if self.request.hand_off == HandOff::None {
             return Ok(Results::default());
         }
-        outcome::results(store, self.graph, &record.derivations, hand_offs.paths_of(&Origin::EarlierRun))
+        outcome::results(store, self.graph, &record.derivations)
     }
 
     /// The outputs of everything that was built here.

@@ -1,9 +1,9 @@
 //! Merges the hand-offs of a job's ancestors, and what an earlier run of the job left, into one partial binary cache that Nix reads as
 //! a substituter.
 //!
-//! In: their folders, best first. Out: one folder of symlinks, a narinfo always with its own NAR, the first
-//! whole copy of a path winning, and a list of what is damaged. A damaged copy counts as absent: Nix would stop at it.
-//! Symlinks, since files of another owner cannot be hard-linked.
+//! In: their folders, best first, and a rule that says what in them counts. Out: one folder of symlinks, a narinfo always with its own
+//! NAR, the first whole copy of a path that counts winning, and a list of what cannot be used. A damaged copy counts as absent: Nix would
+//! stop at it. Symlinks, since files of another owner cannot be hard-linked.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -14,7 +14,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::partial_cache;
+use crate::nix::fixed_output::FixedOutput;
 use crate::nix::narinfo::NarInfo;
+
+/// Most copies that do not count which are named.
+const MAX_NAMED: usize = 20;
 
 /// Who has left a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,11 +57,28 @@ impl Damaged {
     }
 }
 
+/// Whether a copy of a store path counts.
+#[derive(Clone, Debug)]
+pub enum Ruling {
+    /// It does.
+    Counts,
+    /// It does if it holds what its derivation says.
+    CountsIf(FixedOutput),
+    /// It does not; why, as the end of a sentence.
+    Refused(String),
+    /// It does not, and that is as it should be.
+    Left,
+    /// It does not, and nothing has to be said unless what counts refers to it.
+    Unknown,
+}
+
 /// One copy of a store path.
 #[derive(Clone, Debug)]
 struct Copy {
     source: usize,
     info: NarInfo,
+    /// What it has to hold.
+    fixed: Option<FixedOutput>,
 }
 
 /// All folders that a job takes from, read but not yet linked.
@@ -66,6 +87,8 @@ pub struct HandOffs {
     sources: Vec<Source>,
     /// Copies of each store path, best first.
     copies: BTreeMap<String, Vec<Copy>>,
+    /// Files that say which outputs content-addressed derivations have, by source.
+    realisations: Vec<(usize, PathBuf)>,
     damaged: Vec<Damaged>,
 }
 
@@ -73,20 +96,80 @@ impl HandOffs {
     /// Reads all narinfo files and looks at the sizes of their NARs. Sources come best first.
     pub fn read(sources: Vec<Source>) -> Result<HandOffs> {
         let mut copies: BTreeMap<String, Vec<Copy>> = BTreeMap::new();
+        let mut realisations = Vec::new();
         let mut damaged = Vec::new();
         for (index, source) in sources.iter().enumerate() {
+            // Nix would wait for a pipe.
+            let files = files_in(&source.dir.join("realisations"))?.into_iter().filter(|path| path.is_file());
+            realisations.extend(files.map(|path| (index, path)));
             for path in narinfo_files(&source.dir)? {
                 let checked = partial_cache::read_narinfo(&path)
                     .and_then(|info| partial_cache::verify_size(&source.dir, &info).map(|_| info));
                 match checked {
-                    Ok(info) => copies.entry(info.store_path.clone()).or_default().push(Copy { source: index, info }),
+                    Ok(info) => {
+                        let copy = Copy { source: index, info, fixed: None };
+                        copies.entry(copy.info.store_path.clone()).or_default().push(copy);
+                    }
                     Err(error) => {
                         damaged.push(Damaged { origin: source.origin.clone(), problem: format!("{error:#}") })
                     }
                 }
             }
         }
-        Ok(HandOffs { sources, copies, damaged })
+        Ok(HandOffs { sources, copies, realisations, damaged })
+    }
+
+    /// Drops each realisation for which `counts` is false.
+    pub fn keep_realisations(&mut self, mut counts: impl FnMut(&Origin, &Path) -> bool) {
+        let sources = &self.sources;
+        self.realisations.retain(|(source, path)| counts(&sources[*source].origin, path));
+    }
+
+    /// True where there is no realisation.
+    pub fn has_realisations(&self) -> bool {
+        !self.realisations.is_empty()
+    }
+
+    /// Drops each copy that does not count. Those that somebody may wonder about are named, a bounded number of them.
+    pub fn restrict(&mut self, rule: impl Fn(&Origin, &NarInfo) -> Ruling) {
+        let mut refused: Vec<(usize, String, String)> = Vec::new();
+        let mut unknown: HashSet<(usize, String)> = HashSet::new();
+        for (path, copies) in &mut self.copies {
+            copies.retain_mut(|copy| match rule(&self.sources[copy.source].origin, &copy.info) {
+                Ruling::Counts => true,
+                Ruling::CountsIf(fixed) => {
+                    copy.fixed = Some(fixed);
+                    true
+                }
+                Ruling::Refused(why) => {
+                    refused.push((copy.source, path.clone(), why));
+                    false
+                }
+                Ruling::Left => false,
+                Ruling::Unknown => {
+                    unknown.insert((copy.source, path.clone()));
+                    false
+                }
+            });
+        }
+        self.copies.retain(|_, copies| !copies.is_empty());
+        if !unknown.is_empty() {
+            for copy in self.copies.values().flatten() {
+                let dropped = references(&copy.info).filter(|path| unknown.remove(&(copy.source, path.clone())));
+                let why =
+                    |path| (copy.source, path, "no derivation that it was to build has such an output".to_owned());
+                refused.extend(dropped.map(why));
+            }
+        }
+        refused.sort_unstable();
+        let more = refused.len().saturating_sub(MAX_NAMED);
+        refused.truncate(MAX_NAMED);
+        for (index, (source, path, why)) in refused.iter().enumerate() {
+            let rest =
+                if more > 0 && index + 1 == MAX_NAMED { format!(" (and {more} more paths)") } else { String::new() };
+            let problem = format!("`{path}` is ignored: {why}{rest}");
+            self.damaged.push(Damaged { origin: self.sources[*source].origin.clone(), problem });
+        }
     }
 
     /// Reads the NARs of these paths, and of what they refer to as far as it was handed off, and drops each copy whose
@@ -109,7 +192,12 @@ impl HandOffs {
                         // Only the copy that will be used has to be whole.
                         while let Some(first) = copies.first() {
                             let source = &sources[first.source];
-                            let Err(error) = partial_cache::verify(&source.dir, &first.info) else { break };
+                            let whole = partial_cache::verify(&source.dir, &first.info);
+                            let right = whole.and_then(|_| match &first.fixed {
+                                Some(fixed) => partial_cache::verify_fixed(&source.dir, &first.info, fixed),
+                                None => Ok(()),
+                            });
+                            let Err(error) = right else { break };
                             found.push(Damaged { origin: source.origin.clone(), problem: format!("{error:#}") });
                             copies.remove(0);
                         }
@@ -144,13 +232,6 @@ impl HandOffs {
     /// The copy of a store path that is used, where there is one.
     pub fn get(&self, path: &str) -> Option<&NarInfo> {
         self.copies.get(path).and_then(|copies| copies.first()).map(|copy| &copy.info)
-    }
-
-    /// The store paths of which the copy of this origin is used.
-    pub fn paths_of(&self, origin: &Origin) -> impl Iterator<Item = &str> {
-        let is_first =
-            move |copies: &Vec<Copy>| copies.first().is_some_and(|copy| self.sources[copy.source].origin == *origin);
-        self.copies.iter().filter(move |(_, copies)| is_first(copies)).map(|(path, _)| path.as_str())
     }
 
     /// Number of store paths.
@@ -197,17 +278,13 @@ impl HandOffs {
             }
         }
         // A job hands off few realisations; the first one of a name wins here too.
-        for source in &self.sources {
-            for path in files_in(&source.dir.join("realisations"))? {
-                // Nix would wait for a pipe.
-                if let Some(name) = path.file_name().filter(|_| path.is_file()) {
-                    match symlink(std::path::absolute(&path)?, into.join("realisations").join(name)) {
-                        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                            return Err(error).with_context(|| format!("cannot link `{}`", path.display()));
-                        }
-                        _ => {}
-                    }
+        for path in self.realisations.iter().map(|(_, path)| path) {
+            let Some(name) = path.file_name() else { continue };
+            match symlink(std::path::absolute(path)?, into.join("realisations").join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(error).with_context(|| format!("cannot link `{}`", path.display()));
                 }
+                _ => {}
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::NamedTempFile;
 
 use super::free_space;
+use crate::nix::fixed_output::FixedOutput;
 use crate::nix::hash::{self, HashingWriter};
 use crate::nix::nar;
 use crate::nix::narinfo::{self, NarInfo};
@@ -299,6 +300,22 @@ pub(super) fn verify_contents(dir: &Path, info: &NarInfo) -> Result<u64> {
         path.display()
     );
     Ok(size)
+}
+
+/// Holds what a NAR file unpacks to against what the derivation says that its output is.
+pub(super) fn verify_fixed(dir: &Path, info: &NarInfo, fixed: &FixedOutput) -> Result<()> {
+    let path = dir.join(&info.url);
+    // Nix holds the NAR against its digest.
+    let is_right = fixed.is_nar(&info.nar_hash) || {
+        let unpacked = || fixed.matches(zstd::Decoder::new(regular_file::open(&path)?)?.take(info.nar_size));
+        unpacked().with_context(|| format!("damaged NAR `{}`", path.display()))?
+    };
+    ensure!(
+        is_right,
+        "`{}` does not hold what its derivation says: the fixed output has another hash",
+        info.store_path
+    );
+    Ok(())
 }
 
 /// Holds only a NAR file's size against what its narinfo says; gives it.

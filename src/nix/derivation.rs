@@ -38,6 +38,11 @@ impl<'a> Text<'a> {
         Cow::Owned(plain)
     }
 
+    /// The bytes between the quotes as the file has them.
+    pub(super) fn raw(self) -> &'a [u8] {
+        self.raw
+    }
+
     /// True if the string stands for exactly these bytes.
     pub fn is(self, bytes: &[u8]) -> bool {
         self.raw == bytes && !bytes.contains(&b'\\') || *self.bytes() == *bytes

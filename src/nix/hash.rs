@@ -175,7 +175,7 @@ pub fn base32_decode(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn base16_decode(text: &str) -> Option<Vec<u8>> {
+pub(super) fn base16_decode(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: u8| (byte as char).to_digit(16).map(|value| value as u8);
     text.as_bytes()
         .chunks(2)

@@ -6,6 +6,7 @@
 mod support;
 
 mod build;
+mod deliveries;
 mod handoff;
 mod hostile;
 mod push;
