@@ -13,6 +13,7 @@ pub mod cli;
 pub mod commands;
 pub mod delivery;
 pub mod difference;
+pub mod duration;
 pub mod evaluation_cache;
 pub mod explain;
 pub mod fleet;

@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, SystemTime};
 
 use super::builder_log::{BuilderLog, log_file};
+use crate::duration::in_words;
 use crate::nix::log::{Activity, Event};
 use crate::nix::store_path;
 
@@ -183,7 +184,7 @@ impl<'a> Tracker<'a> {
             .take(5)
             .map(|running| {
                 let phase = running.phase.as_ref().map(|phase| format!(", {phase}")).unwrap_or_default();
-                format!("{} ({}{phase})", name(&running.drv), human(since(running.started, now)))
+                format!("{} ({}{phase})", name(&running.drv), words(since(running.started, now)))
             })
             .collect();
         if self.running.len() > 5 {
@@ -237,9 +238,9 @@ impl<'a> Tracker<'a> {
         let duration = since(running.started, now);
         let failed = self.failures.contains_key(&running.drv);
         let line = match failed {
-            true => format!("failed {} after {}", name(&running.drv), human(duration)),
+            true => format!("failed {} after {}", name(&running.drv), words(duration)),
             false => {
-                format!("ended {} after {} ({} so far)", name(&running.drv), human(duration), self.builds.len() + 1)
+                format!("ended {} after {} ({} so far)", name(&running.drv), words(duration), self.builds.len() + 1)
             }
         };
         self.say(&line, now);
@@ -311,15 +312,8 @@ fn shorten(mut text: String) -> String {
     text
 }
 
-/// A duration for people: `0.4 s`, `12 s`, `3 min 5 s`, `1 h 2 min`.
-pub fn human(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..10 => format!("{}.{} s", seconds, duration.subsec_millis() / 100),
-        10..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-    }
+fn words(duration: Duration) -> String {
+    in_words(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -384,7 +378,7 @@ mod tests {
                 assert!(tracker.messages().is_empty());
             },
         );
-        assert!(lines.iter().any(|line| line.starts_with("failed a after 3.0 s")), "{lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("failed a after 3 s")), "{lines:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::handoff::partial_cache::Written;
-use crate::plan::json::seconds;
+use crate::plan::seconds;
 use crate::regular_file;
 
 /// Version of `report.json` and `timings.json`.

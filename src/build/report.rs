@@ -7,9 +7,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::progress::human;
 use super::record::{Missing, Outcome, Record, Role, Verdict};
-use crate::plan::json::seconds;
+use crate::duration::in_words;
+use crate::plan::seconds;
 use crate::printable::printable;
 
 /// How many of the slowest derivations are listed.
@@ -187,8 +187,7 @@ impl Report {
     }
 
     fn render(&self, out: &mut Vec<u8>) -> io::Result<()> {
-        let time = |millis| human(std::time::Duration::from_millis(millis));
-        writeln!(out, "{} jobs in {} ({} of job time)", self.jobs, time(self.wall), time(self.job_time))?;
+        writeln!(out, "{} jobs in {} ({} of job time)", self.jobs, in_words(self.wall), in_words(self.job_time))?;
         writeln!(out, "{} derivations built, {} substituted, {} present", self.built, self.substituted, self.present)?;
         writeln!(out, "{} built in more than one job", self.built_twice.len())?;
         for repeated in &self.built_twice {
@@ -200,7 +199,7 @@ impl Report {
         if !self.slowest.is_empty() {
             writeln!(out, "slowest:")?;
             for slow in &self.slowest {
-                writeln!(out, "  {:>10}  {}  ({})", time(slow.duration), slow.derivation, slow.job)?;
+                writeln!(out, "  {:>10}  {}  ({})", in_words(slow.duration), slow.derivation, slow.job)?;
             }
         }
         for missing in &self.missing {

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::junit;
 use super::record::{Outcome, REPORT, Record, TO_SAVE, VERSION, Verdict};
-use crate::plan::json::seconds;
+use crate::plan::seconds;
 
 const VERDICT: &str = "verdict";
 

@@ -7,9 +7,9 @@ use super::definition::{Change, Kind};
 use super::{Closure, Difference, Explanation, JobSummary, Verdict};
 use crate::affected::base::short;
 use crate::attribute::AttributePath;
+use crate::duration::in_words;
 use crate::plan::{EstimateSource, SkipReason};
 use crate::printable::printable;
-use crate::view::table::duration;
 
 /// Names that are listed before the rest is only counted.
 const MOST_NAMES: usize = 8;
@@ -95,7 +95,7 @@ fn write_job(job: &JobSummary, decided_by: Option<&str>, out: &mut impl Write) -
         out,
         "  it builds {} in {} ({from}){critical}",
         count(job.derivations, "derivation"),
-        duration(job.estimate.duration)
+        in_words(job.estimate.duration)
     )?;
     if !job.also_builds.is_empty() {
         let names: Vec<String> = job.also_builds.iter().map(name).collect();

@@ -6,10 +6,34 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use super::history::History;
 use super::problem::Millis;
-use super::{Estimate, EstimateSource};
+use super::seconds;
 use crate::graph::{DrvId, Graph, Node};
+
+/// A predicted duration and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Start-up included.
+    #[serde(rename = "seconds", with = "seconds")]
+    pub duration: Millis,
+    /// The least certain source among the job's derivations.
+    pub from: EstimateSource,
+}
+
+/// Where a duration comes from, most certain first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EstimateSource {
+    /// Recorded in an earlier pipeline.
+    History,
+    /// What the derivation says about itself (a fetch, `preferLocalBuild`).
+    Derivation,
+    /// The stated default.
+    Default,
+}
 
 /// The assumptions that durations, makespans and credits rest on.
 #[derive(Clone, Debug, PartialEq, Eq)]

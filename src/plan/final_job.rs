@@ -18,7 +18,8 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::Job;
+use super::job::Job;
+use super::options::VARIABLE_PREFIX;
 use crate::attribute::AttributePath;
 use crate::graph::DrvId;
 use crate::nix::store_path;
@@ -27,9 +28,6 @@ use crate::secret::is_variable;
 
 /// The folder of symlinks to restored outputs, in every machine's environment.
 pub const RESTORED_VARIABLE: &str = "NIXDAG_RESTORED";
-
-/// What the names of all variables that nixdag sets begin with.
-pub const VARIABLE_PREFIX: &str = "NIXDAG_";
 
 /// Longest file name of a symlink, in bytes: what file systems take.
 pub const MAX_LINK: usize = 255;

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::json::seconds;
 use super::problem::Millis;
+use super::seconds;
 
 /// The version of `timings.json` that is read.
 const VERSION: u64 = 1;

@@ -17,29 +17,6 @@ use crate::nix::store_path;
 /// The version that this program writes and reads.
 pub const VERSION: u64 = 1;
 
-/// Milliseconds as a JSON number of seconds: whole where they are whole, else with up to three decimals.
-pub mod seconds {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    /// Writes milliseconds as seconds.
-    pub fn serialize<S: Serializer>(millis: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        if millis.is_multiple_of(1000) {
-            serializer.serialize_u64(millis / 1000)
-        } else {
-            serializer.serialize_f64(*millis as f64 / 1000.0)
-        }
-    }
-
-    /// Reads seconds, refusing what is no duration.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        let seconds = f64::deserialize(deserializer)?;
-        if !(0.0..=1e12).contains(&seconds) {
-            return Err(D::Error::custom(format!("`{seconds}` is no duration in seconds")));
-        }
-        Ok((seconds * 1000.0).round() as u64)
-    }
-}
-
 /// A job as the contract writes it; references to jobs are ids.
 #[derive(Serialize)]
 struct JobOut<'a> {

@@ -10,6 +10,7 @@ mod final_machines;
 pub mod finals;
 pub mod history;
 pub mod idle_rules;
+pub mod job;
 pub mod job_graph;
 pub mod json;
 pub mod make;
@@ -24,6 +25,7 @@ pub mod prices;
 pub mod problem;
 pub mod restored;
 pub mod rules;
+pub mod seconds;
 pub mod simulate;
 pub mod unbuilt;
 
@@ -34,20 +36,11 @@ use serde::{Deserialize, Serialize};
 use crate::attribute::AttributePath;
 use crate::delivery::HandOffKind;
 use crate::nix::binary_cache::Reliance;
+pub use estimate::{Estimate, EstimateSource};
 use final_job::FinalJob;
+pub use job::{Job, JobIndex};
 pub use options::JobOptions;
 use problem::Millis;
-
-/// Index of a job: in [`Plan::jobs`], and behind these in [`Plan::final_jobs`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobIndex(pub u32);
-
-impl JobIndex {
-    /// The index as an array index.
-    pub fn at(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// Jobs, their order, what was skipped and why, what failed to evaluate, the estimates.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -133,59 +126,6 @@ pub struct Base {
     pub ignored_changes: Option<u64>,
 }
 
-/// One CI job: a set of derivations built on one machine of one system.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Job {
-    /// Matches `[a-z][a-z0-9_-]{0,62}`, unique.
-    pub id: String,
-    /// For people; unique without regard to case.
-    pub name: String,
-    /// The Nix system of the machine.
-    pub system: String,
-    /// The attributes that this job completes.
-    pub targets: Vec<AttributePath>,
-    /// Paths of the derivations that this job owns, in build order.
-    pub derivations: Vec<Arc<str>>,
-    /// Paths of the derivations that are built here and elsewhere on purpose, in build order.
-    pub co_located: Vec<Arc<str>>,
-    /// Jobs that must have ended before this one starts, transitively reduced; ascending.
-    pub requires: Vec<JobIndex>,
-    /// All jobs whose results this one may need: the closure of `requires`; ascending.
-    pub inputs: Vec<JobIndex>,
-    /// Name of the executor.
-    pub executor: Option<String>,
-    /// What the machine starts from.
-    pub image: Option<String>,
-    /// Size of the machine.
-    pub resource_class: Option<String>,
-    /// Timeout, context, retries, environment: what the settings say.
-    pub options: JobOptions,
-    /// How long the job is expected to run.
-    pub estimate: Estimate,
-}
-
-/// A predicted duration and where it comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Estimate {
-    /// Start-up included.
-    #[serde(rename = "seconds", with = "json::seconds")]
-    pub duration: Millis,
-    /// The least certain source among the job's derivations.
-    pub from: EstimateSource,
-}
-
-/// Where a duration comes from, most certain first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EstimateSource {
-    /// Recorded in an earlier pipeline.
-    History,
-    /// What the derivation says about itself (a fetch, `preferLocalBuild`).
-    Derivation,
-    /// The stated default.
-    Default,
-}
-
 /// A target that no job builds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
@@ -231,7 +171,7 @@ pub struct Estimates {
     /// Derivation builds beyond that: `plan.builds - needed`.
     pub duplicates: u64,
     /// No plan can be faster: critical path, or work over all slots.
-    #[serde(rename = "lower_bound_seconds", with = "json::seconds")]
+    #[serde(rename = "lower_bound_seconds", with = "seconds")]
     pub lower_bound: Millis,
     /// This plan.
     pub plan: Strategy,
@@ -254,12 +194,12 @@ pub struct HandOffEstimate {
     /// Layers of a workspace that jobs attach, one for each transitive ancestor; 0 with a cache.
     pub layers: u64,
     /// What attaching one of them takes; it is a part of each job's estimate.
-    #[serde(rename = "layer_seconds", with = "json::seconds")]
+    #[serde(rename = "layer_seconds", with = "seconds")]
     pub layer: Millis,
     /// Bytes that jobs fetch: with a workspace all that their ancestors have built, else what they miss.
     pub bytes: u64,
     /// What both take.
-    #[serde(rename = "seconds", with = "json::seconds")]
+    #[serde(rename = "seconds", with = "seconds")]
     pub time: Millis,
 }
 
@@ -271,10 +211,10 @@ pub struct Strategy {
     /// Derivation builds over all jobs, repeats included.
     pub builds: u64,
     /// Sum of all jobs' durations, start-ups included.
-    #[serde(rename = "job_seconds", with = "json::seconds")]
+    #[serde(rename = "job_seconds", with = "seconds")]
     pub job_time: Millis,
     /// From the first job's start to the last one's end.
-    #[serde(rename = "makespan_seconds", with = "json::seconds")]
+    #[serde(rename = "makespan_seconds", with = "seconds")]
     pub makespan: Millis,
     /// What the provider charges, rounded up to a whole credit a job.
     pub credits: u64,

@@ -5,11 +5,10 @@
 
 use std::collections::HashMap;
 
-use super::estimate::CostModel;
+use super::estimate::{CostModel, Estimate, EstimateSource};
 use super::partition::zero::mix;
 use super::placement::Placements;
 use super::problem::{ANY_SYSTEM, Adjacency, Node, Problem, System};
-use super::{Estimate, EstimateSource};
 use crate::availability::Needed;
 use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph};

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::final_job::VARIABLE_PREFIX;
 use crate::secret::is_variable;
+
+/// What the names of all variables that nixdag sets begin with.
+pub const VARIABLE_PREFIX: &str = "NIXDAG_";
 
 /// Most times that a failed job is tried again.
 pub const MAX_RETRIES: u32 = 5;

@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::final_job::{MAX_LINK, RESTORED_VARIABLE, Restored, RestoredOutput, VARIABLE_PREFIX};
+use super::final_job::{MAX_LINK, RESTORED_VARIABLE, Restored, RestoredOutput};
 use super::names;
+use super::options::VARIABLE_PREFIX;
 use crate::attribute::AttributePath;
 use crate::graph::{DrvId, Graph};
 

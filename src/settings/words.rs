@@ -12,7 +12,7 @@ use super::schema::{Schema, one_or_more};
 use super::yaml::{self, Expected, List, Scalar, Texts};
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
-use crate::plan::final_job::VARIABLE_PREFIX;
+use crate::plan::options::VARIABLE_PREFIX;
 use crate::plan::options::is_context;
 use crate::secret::{VariableName, is_variable};
 
