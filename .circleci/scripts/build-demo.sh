@@ -1,6 +1,6 @@
 #!/bin/sh
 # Does in one job what a pipeline does in many: plans a flake, writes the configuration and the bundle, builds every job that this
-# machine can, each handing on to the next, and puts the reports together: build-demo.sh [FLAKE]
+# machine can, each handing on to the next, and puts the reports together: build-demo.sh [FLAKE [FOLDER]]
 # Runs in images that have no sed and no jq.
 set -eu
 flake=${1:-examples/demo}
@@ -8,7 +8,7 @@ flake=${1:-examples/demo}
 PATH=$HOME/.nixdag/bin:$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH
 export PATH
 
-work=/tmp/nixdag
+work=${2:-/tmp/nixdag}
 mkdir -p "$work"
 nixdag plan "$flake"
 nixdag plan "$flake" --format json >"$work/plan.json"

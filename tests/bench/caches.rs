@@ -10,6 +10,8 @@
 
 #[path = "../support/cache_server.rs"]
 mod cache_server;
+#[path = "../support/empty_store.rs"]
+mod empty_store;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -117,9 +119,8 @@ fn look_up_apart(url: &str) -> f64 {
 /// Seconds that Nix takes for the first `count` paths; none without a Nix.
 fn look_up_with_nix(url: &str, count: usize) -> Option<f64> {
     let home = tempfile::tempdir().unwrap();
-    let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-c", "mount -t tmpfs none /nix && exec \"$@\"", "sh", "nix"]);
-    command.args(["--extra-experimental-features", "nix-command", "path-info", "--store", url]);
+    let mut command = empty_store::empty_store();
+    command.arg("nix").args(["--extra-experimental-features", "nix-command", "path-info", "--store", url]);
     command.args((0..count).map(|number| format!("/nix/store/{}", base(number))));
     command.env("HOME", home.path()).env("NIX_CONFIG", "substituters =").stdout(Stdio::null()).stderr(Stdio::piped());
     let start = Instant::now();

@@ -6,8 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
-#[path = "../support/empty_machine.rs"]
-mod empty_machine;
+#[path = "../support/empty_store.rs"]
+mod empty_store;
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +25,7 @@ const ROUNDS: usize = 3;
 const BUDGET: u64 = 2 << 30;
 
 fn main() {
-    if !empty_machine::enter() {
+    if !empty_store::enter() {
         return;
     }
     let packages = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(2000);

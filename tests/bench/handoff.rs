@@ -5,8 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
-#[path = "../support/empty_machine.rs"]
-mod empty_machine;
+#[path = "../support/empty_store.rs"]
+mod empty_store;
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -20,7 +20,7 @@ use nixdag::nix::store::Store;
 const ROUNDS: usize = 7;
 
 fn main() {
-    if !empty_machine::enter() {
+    if !empty_store::enter() {
         return;
     }
     let megabytes = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1000);

@@ -8,24 +8,26 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::cache_server::{self, Reply, Seen, Server, dead, file};
+use crate::support::recorded::{Drv, Recorded, store_path};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nixdag::nix::hash::Sha256;
 use nixdag::nix::narinfo::NarInfo;
 use nixdag::nix::signature::SecretKey;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 const INFO: &str = "StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 40\n";
 
 /// A recorded evaluation: `top` takes `mid^dev`, `mid` and `other` take `leaf`; `top` and `other` are targets.
-struct World {
-    dir: TempDir,
-}
+struct World(Recorded);
 
+/// The path of an output in that evaluation, or of one that is not in it.
 fn path(name: &str) -> String {
-    let digest = Sha256::of(name.as_bytes()).base32();
-    format!("/nix/store/{}-{name}", &digest[..32])
+    match ["leaf", "mid", "top", "other"].iter().position(|known| *known == name) {
+        Some(at) => store_path(at + 1, name),
+        None if name == "mid-dev" => format!("/nix/store/1{:031}-mid-dev", 2),
+        None => store_path(0, name),
+    }
 }
 
 fn narinfo_name(name: &str) -> String {
@@ -92,34 +94,21 @@ fn narinfos(reply: impl Fn(&Seen, Option<Vec<u8>>) -> Reply + Send + Sync + 'sta
 
 impl World {
     fn new() -> Self {
-        let world = Self { dir: TempDir::new().unwrap() };
-        world.drv("leaf", &["leaf"], &[]);
-        world.drv("mid", &["mid-dev", "mid"], &[("leaf", "out")]);
-        world.drv("top", &["top"], &[("mid", "dev")]);
-        world.drv("other", &["other"], &[("leaf", "out")]);
-        let roots =
-            json!({"packages.x86_64-linux.top": path("top.drv"), "packages.x86_64-linux.other": path("other.drv")});
-        fs::write(world.dir.path().join("roots.json"), roots.to_string()).unwrap();
-        world
+        let mid = Drv { key: "mid", outputs: &["dev"], inputs: &["leaf"], ..Drv::default() };
+        let recorded = Recorded::new().drv("leaf", "", &[], &[]).add(&mid);
+        let recorded = recorded.drv("top", "", &["mid^dev"], &[]).drv("other", "", &["leaf"], &[]);
+        for (name, output) in
+            [("leaf", "leaf"), ("mid", "mid"), ("mid-dev", "mid^dev"), ("top", "top"), ("other", "other")]
+        {
+            assert_eq!(path(name), recorded.output(output));
+        }
+        let targets = ["top", "other"].into_iter();
+        Self(targets.fold(recorded, |all, name| all.target(&format!("packages.x86_64-linux.{name}"), name)))
     }
 
-    fn drv(&self, name: &str, outputs: &[&str], inputs: &[(&str, &str)]) {
-        let output = |base: &&str| {
-            let output = base.strip_prefix(name).unwrap().strip_prefix('-').unwrap_or("out");
-            format!("(\"{output}\",\"{}\",\"\",\"\")", path(base))
-        };
-        let outputs: Vec<String> = outputs.iter().map(output).collect();
-        let input = |(drv, output): &(&str, &str)| format!("(\"{}\",[\"{output}\"])", path(&format!("{drv}.drv")));
-        let inputs: Vec<String> = inputs.iter().map(input).collect();
-        let text =
-            format!("Derive([{}],[{}],[],\"x86_64-linux\",\"/bin/sh\",[],[])", outputs.join(","), inputs.join(","));
-        fs::write(self.dir.path().join(&path(&format!("{name}.drv"))["/nix/store/".len()..]), text).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
-        command.args(["plan", "--roots", "roots.json", "--drv-dir", "."]).args(arguments).current_dir(self.dir.path());
-        command.env_remove("NIX_SSL_CERT_FILE").env("no_proxy", "127.0.0.1,localhost");
+    fn command(&self, arguments: &[&str]) -> assert_cmd::Command {
+        let mut command = self.0.nixdag("plan");
+        command.args(arguments).env_remove("NIX_SSL_CERT_FILE").env("no_proxy", "127.0.0.1,localhost");
         command
     }
 
@@ -198,9 +187,9 @@ fn a_plan_names_the_caches_and_keys_that_its_jobs_need() {
     ] {
         let mut plan = planned.plan.clone();
         *plan.pointer_mut(pointer).unwrap() = value;
-        fs::write(world.dir.path().join("plan.json"), plan.to_string()).unwrap();
+        world.0.file("plan.json", plan.to_string());
         let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
-        let output = command.args(["plan", "--plan", "plan.json"]).current_dir(world.dir.path()).output().unwrap();
+        let output = command.args(["plan", "--plan", "plan.json"]).current_dir(world.0.dir()).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(1) && said.contains("`caches` of the plan"), "{pointer}: {said}");
         assert!(!said.contains("s3cret"), "{said}");
@@ -227,7 +216,7 @@ fn caches_are_asked_by_priority_and_the_first_that_has_a_path_is_named() {
 #[test]
 fn a_folder_is_a_cache_too() {
     let world = World::new();
-    let cache = world.dir.path().join("cache with blank");
+    let cache = world.0.dir().join("cache with blank");
     fs::create_dir(&cache).unwrap();
     for (name, text) in most() {
         fs::write(cache.join(&name[1..]), text).unwrap();
@@ -303,7 +292,7 @@ fn settings_name_caches_with_their_keys_priorities_and_tokens() {
         private.url(),
         trusted().public()
     );
-    fs::write(world.dir.path().join("nixdag.yml"), settings).unwrap();
+    world.0.file("nixdag.yml", settings);
     let output = world.command(&["--format", "json"]).env("CACHE_TOKEN", "s3cret-token").output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(!text.contains("s3cret"), "{text}");
@@ -333,7 +322,7 @@ fn settings_name_caches_with_their_keys_priorities_and_tokens() {
         ("caches: https://h", "a list of caches"),
         ("caches: [hello]", "is no store URL"),
     ] {
-        fs::write(world.dir.path().join("nixdag.yml"), text).unwrap();
+        world.0.file("nixdag.yml", text);
         let output = world.command(&[]).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(1) && said.contains(words) && !said.contains("s3cret"), "{text}: {said}");
@@ -618,7 +607,7 @@ fn whatever_a_cache_does_the_plan_is_right_and_one_warning_says_what() {
 #[test]
 fn tls_is_checked_against_the_machines_certificates() {
     let world = World::new();
-    let dir = world.dir.path();
+    let dir = world.0.dir();
     let openssl = |arguments: &str| {
         let output = Command::new("openssl").args(arguments.split(' ')).current_dir(dir).output();
         let output = output.expect("`openssl` is missing: `tests/run.sh` installs it");
@@ -670,11 +659,7 @@ fn tls_is_checked_against_the_machines_certificates() {
 #[test]
 fn a_store_that_is_no_store_or_has_a_password_reaches_no_configuration() {
     let world = World::new();
-    let generate = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
-        command.args(["generate", "--roots", "roots.json", "--drv-dir", "."]).args(arguments);
-        command.current_dir(world.dir.path()).output().unwrap()
-    };
+    let generate = |arguments: &[&str]| world.0.nixdag("generate").args(arguments).output().unwrap();
     for (store, words) in [
         ("https://user:s3cret@h", "comes with a user"),
         ("s3://a:s3cret@b", "comes with a user"),
@@ -683,7 +668,7 @@ fn a_store_that_is_no_store_or_has_a_password_reaches_no_configuration() {
         ("file://x", "is an absolute path"),
         ("", "is no store to push to"),
     ] {
-        let settings = world.dir.path().join("nixdag.yml");
+        let settings = world.0.dir().join("nixdag.yml");
         for (text, arguments) in [
             (String::new(), vec!["--cache", store]),
             (String::new(), vec!["--push", store]),
@@ -697,7 +682,7 @@ fn a_store_that_is_no_store_or_has_a_password_reaches_no_configuration() {
             assert!(said.contains(words) && !said.contains("s3cret"), "{text}{arguments:?}: {said}");
         }
     }
-    fs::remove_file(world.dir.path().join("nixdag.yml")).unwrap();
+    fs::remove_file(world.0.dir().join("nixdag.yml")).unwrap();
     let said = String::from_utf8(generate(&["--cache", "cachix:x"]).stderr).unwrap();
     assert!(said.contains("push with `--push cachix:x`"), "{said}");
 }

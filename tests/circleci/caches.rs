@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use crate::support::cache_server::Server;
 use crate::support::circleci::Outcome;
+use crate::support::empty_store::{NIX_CONFIG, empty_store};
 use crate::support::project::{Project, every_nix, figure, logs, report};
 use crate::support::writable_cache::WritableCache;
 use nixdag::nix::signature::SecretKey;
@@ -22,16 +22,15 @@ fn cache_of_a_and_b(project: &Project, nix: &Path, is_signed: bool) -> TempDir {
     fs::write(dir.path().join("secret"), SECRET).unwrap();
     let parameters = if is_signed { "?secret-key=$PWD/secret" } else { "" };
     let script = format!(
-        "mount -t tmpfs none /nix
-         flake=path:{checkout}
+        "flake=path:{checkout}
          out=$(nix build --no-link --json $flake#a $flake#b | jq -r '.[].outputs.out')
          nix copy --to \"file://$PWD/cache{parameters}\" $out
          rm secret",
         checkout = project.checkout.path().display()
     );
-    let mut command = Command::new("unshare");
-    command.args(["-m", "--propagation", "private", "bash", "-euc", &script]).current_dir(dir.path());
-    let config = "sandbox = false\nbuild-users-group =\nsubstituters =\nexperimental-features = nix-command flakes\n";
+    let mut command = empty_store();
+    command.args(["bash", "-euc", &script]).current_dir(dir.path());
+    let config = format!("{NIX_CONFIG}experimental-features = nix-command flakes\n");
     let path = format!("{}:{}", nix.display(), std::env::var("PATH").unwrap());
     let output = command.env("PATH", path).env("HOME", dir.path()).env("NIX_CONFIG", config).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

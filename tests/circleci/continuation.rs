@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use crate::support::api_server::{ApiServer, KEY, Turn};
+use crate::support::nixdag;
 use crate::support::plans::diamond;
 use nixdag::plan::json;
 use serde_json::{Value, json};
@@ -47,8 +48,9 @@ impl Run {
     }
 }
 
-fn nixdag() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+/// The program, without what this machine has set.
+fn plain_nixdag() -> assert_cmd::Command {
+    let mut command = nixdag();
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
@@ -68,7 +70,7 @@ fn config(text: &str) -> (TempDir, String) {
 #[track_caller]
 fn continue_with(text: &str, url: &str, more: &[&str]) -> Run {
     let (_dir, path) = config(text);
-    let mut command = nixdag();
+    let mut command = plain_nixdag();
     command.env("CIRCLE_CONTINUATION_KEY", KEY).args(["continue", &path, "--api-url", url]).args(more);
     Run::new(&command.output().unwrap())
 }
@@ -95,7 +97,7 @@ fn what_nixdag_generates_is_handed_over() {
     let mut text = Vec::new();
     json::write(&diamond(), &mut text).unwrap();
     fs::write(&plan, text).unwrap();
-    let made = nixdag().arg("generate").arg("--plan").arg(&plan).arg("-o").arg(&file).output().unwrap();
+    let made = plain_nixdag().arg("generate").arg("--plan").arg(&plan).arg("-o").arg(&file).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let text = fs::read_to_string(&file).unwrap();
     let server = ApiServer::new([]);
@@ -112,9 +114,9 @@ fn a_configuration_and_parameters_come_from_standard_input_and_a_file() {
     let (dir, path) = config(CONFIG);
     let parameters = dir.path().join("parameters.json");
     fs::write(&parameters, " {\"deploy\": false}\n").unwrap();
-    let mut command = nixdag();
+    let mut command = plain_nixdag();
     command.env("CIRCLE_CONTINUATION_KEY", KEY).args(["continue", "-", "--api-url", &server.url(), "--parameters"]);
-    let output = command.arg(&parameters).stdin(fs::File::open(path).unwrap()).output().unwrap();
+    let output = command.arg(&parameters).pipe_stdin(path).unwrap().output().unwrap();
     Run::new(&output).succeeds();
     assert_eq!(server.continued_with().unwrap()["parameters"], json!({"deploy": false}));
 }
@@ -129,7 +131,7 @@ fn a_dry_run_shows_everything_but_the_key_and_sends_nothing() {
     assert_eq!(server.requests().len(), 0);
 
     let (_dir, path) = config(CONFIG);
-    let run = Run::new(&nixdag().args(["continue", &path, "--dry-run"]).output().unwrap()).succeeds();
+    let run = Run::new(&plain_nixdag().args(["continue", &path, "--dry-run"]).output().unwrap()).succeeds();
     assert!(
         run.stderr.contains("`CIRCLE_CONTINUATION_KEY` is not set")
             && run.stdout.contains("https://circleci.com/api/v2/")
@@ -151,7 +153,7 @@ fn nothing_is_sent_that_is_known_to_be_refused() {
         continue_with(text, &server.url(), more).fails(&[said]);
     }
     let (_dir, path) = config(CONFIG);
-    let without = nixdag().args(["continue", &path, "--api-url", &server.url()]).output().unwrap();
+    let without = plain_nixdag().args(["continue", &path, "--api-url", &server.url()]).output().unwrap();
     Run::new(&without).fails(&["`CIRCLE_CONTINUATION_KEY` is not set", "--dry-run"]);
     continue_with(CONFIG, "http://example.org", &[]).fails(&["not safe for the continuation key"]);
     assert_eq!(server.requests().len(), 0);
@@ -259,7 +261,7 @@ fn an_answer_without_an_end_is_cut() {
 fn a_proxy_is_asked_for_the_server_and_never_sees_the_key() {
     let proxy = ApiServer::new(std::iter::repeat_n(Turn::Answer(403, "", String::new()), 9));
     let (_dir, path) = config(CONFIG);
-    let mut command = nixdag();
+    let mut command = plain_nixdag();
     command.env("CIRCLE_CONTINUATION_KEY", KEY).env("HTTPS_PROXY", proxy.url());
     command.args(["continue", &path, "--domain", "circleci.invalid", "--retries", "0"]);
     Run::new(&command.output().unwrap()).fails(&[]);
@@ -269,7 +271,7 @@ fn a_proxy_is_asked_for_the_server_and_never_sees_the_key() {
 
     // This machine itself is asked directly.
     let server = ApiServer::new([]);
-    let mut command = nixdag();
+    let mut command = plain_nixdag();
     command.env("CIRCLE_CONTINUATION_KEY", KEY).env("ALL_PROXY", proxy.url());
     command.args(["continue", &path, "--api-url", &server.url()]);
     Run::new(&command.output().unwrap()).succeeds();
@@ -328,7 +330,7 @@ fn certificates_are_checked_and_come_from_where_nix_takes_them() {
     let server = TlsServer::new();
     let (dir, path) = config(CONFIG);
     let with = |name: &str, value: &Path| {
-        let mut command = nixdag();
+        let mut command = plain_nixdag();
         command.env("CIRCLE_CONTINUATION_KEY", KEY).env(name, value);
         command.args(["continue", &path, "--api-url", &server.url, "--retries", "0"]);
         Run::new(&command.output().unwrap())

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::circleci::{Outcome, Pipeline, Status};
 use crate::support::recorded::{Drv, Recorded, ids, store_path};
-use crate::support::{circleci_schema, contract, golden, nixdag};
+use crate::support::{FreshNix, circleci_schema, contract, golden, nixdag};
 use predicates::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -403,29 +403,16 @@ readlink "$NIXDAG_RESTORED/packages.x86_64-linux.d"; test "$(readlink "$NIXDAG_R
 fn a_target_that_nobody_has_any_more_is_named() {
     // Planned as if d existed; no substituter has it.
     let project = Project::new(None);
-    let dir = TempDir::new().unwrap();
-    let nixdag = env!("CARGO_BIN_EXE_nixdag");
-    let script = format!(
-        "mount -t tmpfs none /nix; '{nixdag}' plan . --format json > '{0}/all.json'; \
-         out=$(nix-store -q --outputs $(grep -o '/nix/store/[^\"]*-d.drv' '{0}/all.json' | head -n 1)); echo $out > '{0}/available'; \
-         '{nixdag}' plan . --available '{0}/available' --select 'packages.*.d' --format json > '{0}/plan.json'",
-        dir.path().display()
+    let nix = FreshNix::new();
+    nix.script(
+        project.checkout.path(),
+        r#"$nixdag plan . --format json > "$HOME/all.json"
+        nix-store -q --outputs "$(grep -om 1 '/nix/store/[^"]*-d.drv' "$HOME/all.json")" > "$HOME/available"
+        $nixdag plan . --available "$HOME/available" --select 'packages.*.d' --format json > "$HOME/plan.json""#,
     );
-    let run = |script: &str| {
-        std::process::Command::new("unshare")
-            .args(["-m", "sh", "-ec", script])
-            .current_dir(project.checkout.path())
-            .env("HOME", dir.path())
-            .env("NIX_CONFIG", "sandbox = false\nbuild-users-group =\nsubstituters =\n")
-            .output()
-            .unwrap()
-    };
-    let planned = run(&script);
-    assert!(planned.status.success(), "{}", String::from_utf8_lossy(&planned.stderr));
-    let ran = run(&format!(
-        "mount -t tmpfs none /nix; exec '{nixdag}' build --plan '{0}/plan.json' --job integration --workspace '{0}/w' --restore '{0}/r'",
-        dir.path().display()
-    ));
+    let mut build = nix.command(env!("CARGO_BIN_EXE_nixdag"));
+    let arguments = ["build", "--plan", "plan.json", "--job", "integration", "--workspace", "w", "--restore", "r"];
+    let ran = build.args(arguments).current_dir(nix.home()).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(1), "{said}");
     assert!(said.contains("target `packages.x86_64-linux.d` cannot be restored"), "{said}");
@@ -459,17 +446,8 @@ fn the_settings_are_those_of_the_flakes_folder() {
         fs::copy(project.checkout.path().join(name), folder.join(name)).unwrap();
     }
     for reference in ["./checkout", "path:./checkout", folder.to_str().unwrap()] {
-        let nixdag = env!("CARGO_BIN_EXE_nixdag");
-        let script = format!("mount -t tmpfs none /nix; exec '{nixdag}' plan '{reference}' --format json");
-        let output = std::process::Command::new("unshare")
-            .args(["-m", "sh", "-ec", &script])
-            .current_dir(dir.path())
-            .env("HOME", dir.path())
-            .env("NIX_CONFIG", "sandbox = false\nbuild-users-group =\nsubstituters =\n")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let script = format!("$nixdag plan '{reference}' --format json");
+        let plan: Value = serde_json::from_str(&FreshNix::new().script(dir.path(), &script)).unwrap();
         assert_eq!((ids(&plan["jobs"]).len(), ids(&plan["final"])), (4, vec!["integration"]));
     }
 }

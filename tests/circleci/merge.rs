@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::support::circleci::{Outcome, Pipeline, Status};
-use crate::support::circleci_schema;
 use crate::support::plans::{self, diamond};
+use crate::support::{circleci_schema, nixdag};
 use nixdag::delivery::BundleReference;
 use nixdag::plan::{EvaluationError, Plan, SkipReason, Skipped, json};
 use nixdag::provider::circleci::merge::requires;
@@ -284,9 +284,8 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
     dir
 }
 
-fn nixdag(dir: &TempDir, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
-    command.current_dir(dir.path()).args(["generate", "--plan", "plan.json"]).args(arguments).output().unwrap()
+fn generated(dir: &TempDir, arguments: &[&str]) -> Output {
+    nixdag().current_dir(dir.path()).args(["generate", "--plan", "plan.json"]).args(arguments).output().unwrap()
 }
 
 #[track_caller]
@@ -303,14 +302,14 @@ fn files_are_named_by_flags_or_beside_the_settings() {
     let nested = (".circleci/nixdag.yml", "merge: [two.yml]\n");
     let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
     let jobs = |more: &[(&str, &str)], arguments: &[&str]| {
-        let config = config(&nixdag(&folder(&[&files, more].concat()), arguments));
+        let config = config(&generated(&folder(&[&files, more].concat()), arguments));
         ["one", "two"].map(|name| config["jobs"].get(name).is_some())
     };
     assert_eq!(jobs(&[], &["--merge", "one.yml", "--merge", ".circleci/two.yml"]), [true, true]);
     assert_eq!(jobs(&[settings], &[]), [true, true]);
     assert_eq!(jobs(&[nested], &[]), [false, true]);
     assert_eq!(jobs(&[settings], &["--merge", "one.yml"]), [true, false]);
-    let missing = nixdag(&folder(&[]), &["--merge", "nowhere.yml"]);
+    let missing = generated(&folder(&[]), &["--merge", "nowhere.yml"]);
     assert!(String::from_utf8_lossy(&missing.stderr).contains("`nowhere.yml`"));
 }
 
@@ -320,7 +319,7 @@ const SETUP: &str = "version: 2.1\nsetup: true\nparameters:\n  deploy: {type: bo
 #[test]
 fn pipeline_parameters_are_passed_through() {
     let dir = folder(&[("setup.yml", SETUP), ("broken.yml", "parameters: {a: {type: string}}")]);
-    let declared = |arguments: &[&str]| config(&nixdag(&dir, arguments))["parameters"].clone();
+    let declared = |arguments: &[&str]| config(&generated(&dir, arguments))["parameters"].clone();
     let expected = "deploy: {type: boolean, default: false}\nmode: {type: enum, enum: [fast, 'on'], default: fast}\n";
     let expected: Value = serde_yaml::from_str(expected).unwrap();
     assert_eq!(declared(&["--parameters-from", "setup.yml"]), expected);
@@ -335,10 +334,10 @@ fn pipeline_parameters_are_passed_through() {
     let both = declared(&more);
     assert_eq!((&both["deploy"]["default"], &both["n"]["default"]), (&Value::Bool(true), &Value::from(3)));
 
-    let refused = nixdag(&dir, &["--parameters-from", "broken.yml"]);
+    let refused = generated(&dir, &["--parameters-from", "broken.yml"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("`broken.yml`: parameter `a`: it has no `default`"), "{said}");
-    assert_eq!(nixdag(&dir, &["--pipeline-parameter", "a=b"]).status.code(), Some(1));
+    assert_eq!(generated(&dir, &["--pipeline-parameter", "a=b"]).status.code(), Some(1));
 }
 
 #[test]
@@ -347,7 +346,7 @@ fn pipeline_parameters_are_named_in_the_settings() {
         (".circleci/config.yml", SETUP),
         ("nixdag.yml", "parameters_from: .circleci/config.yml\npipeline_parameters: ['n=integer:3']\n"),
     ]);
-    let declared = config(&nixdag(&dir, &[]))["parameters"].clone();
+    let declared = config(&generated(&dir, &[]))["parameters"].clone();
     assert_eq!(
         declared.as_mapping().unwrap().keys().map(|key| key.as_str().unwrap()).collect::<Vec<_>>(),
         ["n", "deploy", "mode"]
@@ -355,9 +354,9 @@ fn pipeline_parameters_are_named_in_the_settings() {
     // A file that is merged may repeat what the setup configuration says, not contradict it.
     let same = dir.path().join("own.yml");
     fs::write(&same, "parameters: {deploy: {type: boolean, default: false, description: x}}").unwrap();
-    config(&nixdag(&dir, &["--merge", "own.yml"]));
+    config(&generated(&dir, &["--merge", "own.yml"]));
     fs::write(&same, "parameters: {deploy: {type: boolean, default: true}}").unwrap();
-    let said = String::from_utf8_lossy(&nixdag(&dir, &["--merge", "own.yml"]).stderr).into_owned();
+    let said = String::from_utf8_lossy(&generated(&dir, &["--merge", "own.yml"]).stderr).into_owned();
     assert!(said.contains("`parameters.deploy` of `own.yml`"), "{said}");
 }
 

@@ -6,10 +6,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::LazyLock;
 
-use crate::support::circleci_schema;
+use crate::support::{FreshNix, circleci_schema, shown};
 use serde_json::{Value as Json, json};
 use serde_yaml::Value;
 use tempfile::TempDir;
@@ -20,10 +20,6 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn shown(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
 #[track_caller]
 fn succeeds(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -31,8 +27,9 @@ fn succeeds(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// A script of the release ends with an error that says this.
 #[track_caller]
-fn fails(command: &mut Command, said: &str) {
+fn refuses(command: &mut Command, said: &str) {
     let output = command.output().unwrap();
     let text = shown(&output);
     assert!(!output.status.success() && text.contains(said), "`{said}` is missing in: {text}");
@@ -213,25 +210,25 @@ fn key(dir: &Path) -> (String, String) {
 fn notes_are_the_changelogs() {
     let repository = Repository::new();
     assert_eq!(succeeds(&mut repository.script("notes.sh", &[VERSION])), "- first\n- second\n");
-    fails(&mut repository.script("notes.sh", &["9.9.9"]), "CHANGELOG.md has no section `## 9.9.9`");
+    refuses(&mut repository.script("notes.sh", &["9.9.9"]), "CHANGELOG.md has no section `## 9.9.9`");
 }
 
 #[test]
 fn a_release_agrees_with_itself() {
     let repository = Repository::new();
     let tag = format!("v{VERSION}");
-    fails(&mut repository.script("check.sh", &[&tag]), "there is no tag");
+    refuses(&mut repository.script("check.sh", &[&tag]), "there is no tag");
     repository.git(&["tag", &tag]);
     succeeds(&mut repository.script("check.sh", &[&tag]));
-    fails(&mut repository.script("check.sh", &["v9.9.9"]), &format!("Cargo.toml says {VERSION}"));
-    fails(&mut repository.script("check.sh", &["latest"]), "is no tag of a release");
+    refuses(&mut repository.script("check.sh", &["v9.9.9"]), &format!("Cargo.toml says {VERSION}"));
+    refuses(&mut repository.script("check.sh", &["latest"]), "is no tag of a release");
     fs::write(repository.path("CHANGELOG.md"), "# Changelog\n").unwrap();
-    fails(&mut repository.script("check.sh", &[&tag]), "has no section");
+    refuses(&mut repository.script("check.sh", &[&tag]), "has no section");
     repository.git(&["checkout", "-q", "."]);
     fs::write(repository.path("more"), "").unwrap();
     repository.git(&["add", "-A"]);
     repository.git(&["commit", "-q", "-m", "y"]);
-    fails(&mut repository.script("check.sh", &[&tag]), "is on another commit");
+    refuses(&mut repository.script("check.sh", &[&tag]), "is on another commit");
 }
 
 #[test]
@@ -258,14 +255,14 @@ fn a_release_is_described_signed_and_verified() {
         command.env("NIXDAG_RELEASE_KEY", key);
         command
     };
-    fails(&mut repository.script("sign.sh", &[dir_name]), "NIXDAG_RELEASE_KEY is empty");
+    refuses(&mut repository.script("sign.sh", &[dir_name]), "NIXDAG_RELEASE_KEY is empty");
     // Nobody could verify it.
-    fails(&mut sign(&private), "is not signed by a key of");
+    refuses(&mut sign(&private), "is not signed by a key of");
     fs::write(&signers, public).unwrap();
     succeeds(&mut sign(&private));
     succeeds(&mut repository.script("verify.sh", &[dir_name]));
     let (other, _) = key(repository.0.path());
-    fails(&mut sign(&other), "is not signed by a key of");
+    refuses(&mut sign(&other), "is not signed by a key of");
     succeeds(&mut sign(&private));
 
     // Whoever fetched one file verifies that one.
@@ -277,9 +274,9 @@ fn a_release_is_described_signed_and_verified() {
     let verify = || repository.script("verify.sh", &[part.path().to_str().unwrap()]);
     assert!(succeeds(&mut verify()).contains(&format!("{file}: OK")));
     fs::write(part.path().join(&file), "another").unwrap();
-    fails(&mut verify(), &format!("{file}: FAILED"));
+    refuses(&mut verify(), &format!("{file}: FAILED"));
     fs::write(part.path().join("SHA256SUMS"), sums.replace('0', "1")).unwrap();
-    fails(&mut verify(), "is not signed by a key of");
+    refuses(&mut verify(), "is not signed by a key of");
 }
 
 #[test]
@@ -297,9 +294,9 @@ fn the_checksums_get_into_the_orb_and_incomplete_releases_do_not() {
 
     let lacking: String = sums.lines().skip(1).map(|line| format!("{line}\n")).collect();
     fs::write(dir.join("SHA256SUMS"), lacking).unwrap();
-    fails(&mut repository.script("orb.sh", &[dir_name]), "has no line for");
+    refuses(&mut repository.script("orb.sh", &[dir_name]), "has no line for");
     fs::remove_file(dir.join(format!("nixdag-{VERSION}-aarch64-apple-darwin"))).unwrap();
-    fails(&mut repository.script("sums.sh", &[dir_name]), "is missing");
+    refuses(&mut repository.script("sums.sh", &[dir_name]), "is missing");
 
     let mirror = repository.path("mirror");
     fs::write(dir.join("SHA256SUMS"), sums).unwrap();
@@ -311,15 +308,11 @@ fn the_checksums_get_into_the_orb_and_incomplete_releases_do_not() {
 #[test]
 fn the_demo_script_does_a_whole_pipeline_in_one_job() {
     // On the example that needs no network; its final job proves that what was built arrived.
-    let home = TempDir::new().unwrap();
-    fs::create_dir_all(home.path().join(".nixdag/bin")).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_nixdag"), home.path().join(".nixdag/bin/nixdag")).unwrap();
-    let fresh = "mount -t tmpfs none /nix; mkdir -p /tmp/nixdag; mount -t tmpfs none /tmp/nixdag; exec \"$@\"";
-    let mut command = Command::new("unshare");
-    command.args(["-m", "sh", "-ec", fresh, "sh", ".circleci/scripts/build-demo.sh", "examples/hermetic"]);
-    command.current_dir(root()).env("HOME", home.path());
-    command.env("NIX_CONFIG", "sandbox = false\nbuild-users-group =\nsubstituters =\n");
-    let said = succeeds(&mut command);
+    let nix = FreshNix::new();
+    fs::create_dir_all(nix.home().join(".nixdag/bin")).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_nixdag"), nix.home().join(".nixdag/bin/nixdag")).unwrap();
+    let mut command = nix.command(".circleci/scripts/build-demo.sh");
+    let said = succeeds(command.arg("examples/hermetic").arg(nix.home().join("work")).current_dir(root()));
     assert!(said.contains("4 derivations built") && said.contains("0 built in more than one job"), "{said}");
 }
 

@@ -3,13 +3,13 @@
 //! `NIXDAG_GOLDEN=write cargo test --test planning planner` writes them again.
 
 use std::fmt::Write;
-use std::fs;
 
 use crate::support::golden;
-use crate::support::synthetic;
+use crate::support::recorded::Recorded;
 use nixdag::plan::model::{Granularity, Model, Objective, Options};
 use nixdag::plan::partition::partition;
 use nixdag::plan::problem::{Adjacency, Millis, Node, Problem};
+use serde_json::json;
 
 /// A derivation: name, inputs by name, seconds, and whether it is a fetch or a target.
 type Row = (&'static str, &'static [&'static str], u64, Kind);
@@ -83,47 +83,18 @@ fn the_source_is_repeated_only_while_it_is_fast() {
 
 /// A library below two programs, with what the library was recorded to take; one line a job.
 fn with_record(seconds: Option<f64>) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let mut random = synthetic::Random(1);
-    let names = ["library", "program", "service"];
-    let drvs: Vec<synthetic::Drv> = (0..3)
-        .map(|index| synthetic::Drv {
-            path: format!("/nix/store/{}-{}-1.drv", synthetic::hash(&mut random), names[index]),
-            outputs: vec![(
-                "out".into(),
-                Some(format!("/nix/store/{}-{}-1", synthetic::hash(&mut random), names[index])),
-            )],
-            inputs: if index == 0 { Vec::new() } else { vec![(0, vec!["out".into()])] },
-            system: "x86_64-linux".into(),
-            ..synthetic::Drv::default()
-        })
-        .collect();
-    synthetic::write(&drvs, dir.path());
-    let file = |name: &str, text: String| {
-        fs::write(dir.path().join(name), text).unwrap();
-        dir.path().join(name)
-    };
-    let roots = serde_json::json!({ "program": drvs[1].path, "service": drvs[2].path });
-    let record = |(drv, seconds): (usize, f64)| {
-        let name = format!("{}-1", names[drv]);
-        serde_json::json!({ "derivation": drvs[drv].path, "name": name, "system": "x86_64-linux", "seconds": seconds, "source": "built" })
-    };
-    let records = [Some((1, 600.0)), Some((2, 600.0)), seconds.map(|seconds| (0, seconds))];
+    let inputs: &[&str] = &["library-1"];
+    let recorded = Recorded::new().drv("library-1", "", &[], &[]);
+    let recorded = ["program", "service"].into_iter().fold(recorded, |recorded, name| {
+        let drv = format!("{name}-1");
+        recorded.drv(&drv, "", inputs, &[]).target(name, &drv)
+    });
+    let record = |(name, seconds): (&str, f64)| json!({"derivation": recorded.path(name), "name": name, "system": "x86_64-linux", "seconds": seconds, "source": "built"});
+    let records =
+        [Some(("program-1", 600.0)), Some(("service-1", 600.0)), seconds.map(|seconds| ("library-1", seconds))];
     let timings: Vec<_> = records.into_iter().flatten().map(record).collect();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_nixdag"))
-        .current_dir(dir.path())
-        .args(["plan", "--format", "json", "--handoff", "cache", "--roots"])
-        .arg(file("roots.json", roots.to_string()))
-        .arg("--drv-dir")
-        .arg(dir.path())
-        .arg("--available")
-        .arg(file("available", String::new()))
-        .arg("--history")
-        .arg(file("timings.json", serde_json::json!({ "version": 1, "timings": timings }).to_string()))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    recorded.file("timings.json", json!({"version": 1, "timings": timings}).to_string());
+    let plan = recorded.plan(&["--handoff", "cache", "--history", "timings.json"]);
     let mut text = String::new();
     for job in plan["jobs"].as_array().unwrap() {
         let list = |key: &str| {

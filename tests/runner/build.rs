@@ -5,7 +5,8 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::pipeline::{JobOf, Pipeline, empty_store, with_each_nix};
+use crate::support::empty_store::{empty_store, namespace};
+use crate::support::pipeline::{JobOf, Pipeline, with_each_nix};
 use crate::support::{is_on_path, run, shown};
 use nixdag::build::record::Outcome;
 
@@ -112,8 +113,8 @@ fn a_daemon_serves_a_trusted_user_and_another_one_is_told_what_to_do() {
                  setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"; code=$?; kill $daemon; exit $code",
                 home = home.display()
             );
-            let mut command = empty_store(&script);
-            command.arg(env!("CARGO_BIN_EXE_nixdag")).args(pipeline.arguments(job));
+            let mut command = empty_store();
+            command.args(["sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_nixdag")]).args(pipeline.arguments(job));
             pipeline.ran(job, command.output().unwrap())
         };
         as_user("job-a", "").fails(&["uid 12345", "`trusted-users`"]);
@@ -148,8 +149,8 @@ fn a_user_whom_the_daemon_does_not_trust_goes_through_sudo_where_that_works() {
                  setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"; code=$?; kill $daemon; exit $code",
                 dir = pipeline.dir().display()
             );
-            let mut command = empty_store(&script);
-            command.arg(env!("CARGO_BIN_EXE_nixdag")).args(pipeline.arguments(job));
+            let mut command = empty_store();
+            command.args(["sh", "-c", &script, "sh", env!("CARGO_BIN_EXE_nixdag")]).args(pipeline.arguments(job));
             pipeline.ran(job, command.output().unwrap())
         };
         let through = "the Nix daemon does not trust this user: going through sudo";
@@ -227,9 +228,7 @@ fn a_killed_runner_leaves_nothing_that_harms_the_next_one() {
         fs::create_dir(&machine).unwrap();
         run(pipeline.dir(), "mount", &["-t", "tmpfs", "none", machine.to_str().unwrap()]);
         let start = || {
-            let mut command = Command::new("unshare");
-            let script = format!("mount --bind '{}' /nix && exec \"$@\"", machine.display());
-            command.args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]);
+            let mut command = namespace(&format!("mount --bind '{}' /nix", machine.display()));
             command.arg(env!("CARGO_BIN_EXE_nixdag")).args(pipeline.arguments("first"));
             command
         };

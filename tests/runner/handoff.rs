@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::pipeline::{JobOf, Pipeline, empty_store, user_setting, with_each_nix};
+use crate::support::empty_store::empty_store;
+use crate::support::pipeline::{JobOf, Pipeline, user_setting, with_each_nix};
 use crate::support::{run, shown, with_nix};
 use nixdag::build::record::{Outcome, Role};
 use nixdag::handoff::bundle::Bundle;
@@ -297,7 +298,7 @@ fn everything_may_lie_beneath_a_link() {
         pipeline.sha256 = sum;
         let inside = |name: &str| link.join("nixdag").join(name).to_str().unwrap().to_owned();
         for job in ["a", "b", "c"] {
-            let mut command = empty_store("exec \"$@\"");
+            let mut command = empty_store();
             command.arg(env!("CARGO_BIN_EXE_nixdag")).args(["build", "--job", job, "--on-missing", "fail"]);
             command.args(["--bundle", &inside("bundle"), "--bundle-sha256", &sum.base16()]);
             command.args(["--workspace", &inside("workspace"), "--results", &inside("results")]);
@@ -412,7 +413,7 @@ fn derivations_come_from_a_folder_too_and_sources_that_are_nowhere_are_named() {
         let build = |job: &str| {
             let plan = pipeline.bundle().join("plan.json");
             let results = pipeline.dir().join("results").join(job);
-            let mut command = empty_store("exec \"$@\"");
+            let mut command = empty_store();
             command.args([env!("CARGO_BIN_EXE_nixdag"), "build", "--job", job, "--plan"]).arg(plan);
             command.arg("--drv-dir").arg(&drvs).arg("--results").arg(results);
             pipeline.ran(job, command.output().unwrap())

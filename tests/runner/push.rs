@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::pipeline::{JobOf, Pipeline, Ran, empty_store, with_each_nix};
+use crate::support::empty_store::empty_store;
+use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
 use crate::support::writable_cache::WritableCache;
 use crate::support::{shown, with_nix};
 use nixdag::build::record::Outcome;
@@ -78,7 +79,7 @@ fn a_signed_cache_over_http_hands_on_even_what_was_missed_before() {
             run(&pipeline, job, &through, &variables).succeeds();
         }
         assert_eq!(pipeline.built(), ["a", "b"]);
-        let mut plain = empty_store("exec \"$@\"");
+        let mut plain = empty_store();
         plain.args(["nix-store", "--realise", &pipeline.output("b", "out"), "--option", "substituters", cache.url()]);
         plain.args(["--option", "trusted-public-keys", &public]);
         let plain = plain.output().unwrap();

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::pipeline::{empty_store, with_each_nix};
+use crate::support::empty_store::empty_store;
+use crate::support::pipeline::with_each_nix;
 use crate::support::{folder, run, shown};
 use nixdag::nix::narinfo::NarInfo;
 use nixdag::nix::signature::{PublicKeys, SecretKey};
@@ -68,7 +69,7 @@ fn nix_and_nixdag_sign_alike_and_accept_each_other() {
             fs::write(file, info.to_text()).unwrap();
         }
         let fetch = |public: &str| {
-            let mut command = empty_store("exec \"$@\"");
+            let mut command = empty_store();
             command.args(["nix-store", "--realise", &path, "--option", "trusted-public-keys", public]);
             command.args(["--option", "substituters", &format!("file://{}", cache.display())]);
             command.output().unwrap()

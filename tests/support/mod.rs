@@ -11,6 +11,7 @@ pub mod cache_server;
 pub mod circleci;
 pub mod circleci_schema;
 pub mod contract;
+pub mod empty_store;
 pub mod file_server;
 pub mod golden;
 pub mod orb;
@@ -23,7 +24,6 @@ pub mod writable_cache;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -70,10 +70,8 @@ impl FreshNix {
 
     /// A command that will run with an empty store; the store is gone when it ends.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
-        let mut command = Command::new("unshare");
-        command.arg(if is_root { "-m" } else { "-Urm" });
-        command.args(["sh", "-c", "mount -t tmpfs none /nix && exec \"$@\"", "sh"]).arg(program);
+        let mut command = empty_store::empty_store();
+        command.arg(program);
         let path = std::env::var("PATH").unwrap();
         let path = match &self.programs {
             Some(folder) => format!("{}:{path}", folder.display()),
@@ -85,8 +83,8 @@ impl FreshNix {
         }
         let registry = self.home().join("registry.json");
         fs::write(&registry, r#"{"flakes":[],"version":2}"#).unwrap();
-        let config = "sandbox = false\nbuild-users-group =\nsubstituters =\ndownload-attempts = 1\n";
-        command.env("NIX_CONFIG", format!("{config}flake-registry = {}\n", registry.display()));
+        let more = format!("download-attempts = 1\nflake-registry = {}\n", registry.display());
+        command.env("NIX_CONFIG", format!("{}{more}", empty_store::NIX_CONFIG));
         command.env("GIT_CONFIG_COUNT", "0").env("GIT_AUTHOR_NAME", "a").env("GIT_AUTHOR_EMAIL", "a@example.org");
         command.env("GIT_COMMITTER_NAME", "a").env("GIT_COMMITTER_EMAIL", "a@example.org");
         command

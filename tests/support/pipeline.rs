@@ -15,6 +15,7 @@ use nixdag::nix::store::Store;
 use nixdag::plan::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan, json};
 use tempfile::TempDir;
 
+use super::empty_store::empty_store;
 use super::{run, shown};
 
 /// One job of a plan: its id, what it owns, what it repeats, and the jobs it needs, directly or not.
@@ -119,7 +120,7 @@ impl Pipeline {
 
     /// A command that runs a job on a machine with an empty store.
     pub fn command(&self, job: &str, more: &[&str]) -> Command {
-        let mut command = empty_store("exec \"$@\"");
+        let mut command = empty_store();
         command.arg(env!("CARGO_BIN_EXE_nixdag")).args(self.arguments(job)).args(more);
         command
     }
@@ -155,14 +156,6 @@ impl Pipeline {
         built.sort();
         built
     }
-}
-
-/// A shell that runs `script` with an empty store.
-pub fn empty_store(script: &str) -> Command {
-    let mut command = Command::new("unshare");
-    let script = format!("mount -t tmpfs none /nix && {script}");
-    command.args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]);
-    command
 }
 
 fn plan(jobs: &[JobOf], drvs: &BTreeMap<String, String>) -> Plan {

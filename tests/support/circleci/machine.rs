@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::Cancel;
 use super::compile::{self, Job};
+use crate::support::empty_store::namespace;
 
 /// Where every job has its home, so that caches fit from one job to the next.
 const HOME: &str = "/root";
@@ -230,9 +231,8 @@ impl Machine {
         // `/tmp` last: it hides the folders that the others come from.
         let binds: String =
             MOUNTS.iter().map(|mount| format!("mount --bind \"$1{mount}\" {mount} || exit 125\n")).collect();
-        let script = format!("{binds}{}cd \"$2\" || exit 125\nshift 2\nexec \"$@\"", self.image());
-        let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", &script, "sh"]).arg(&self.dir).arg(directory);
+        let mut command = namespace(&format!("{binds}{}cd \"$2\" || exit 125\nshift 2", self.image()));
+        command.arg(&self.dir).arg(directory);
         if let Some(user) = user {
             command.args(["setpriv", &format!("--reuid={user}"), &format!("--regid={user}"), "--clear-groups"]);
         }

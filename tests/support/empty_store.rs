@@ -1,0 +1,50 @@
+//! The one way to an empty Nix store, for tests and benchmarks: a mount namespace of its own with a tmpfs over `/nix`, so that nothing on
+//! the machine is touched and nothing is left behind.
+
+#![allow(dead_code, reason = "each test and benchmark uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+
+/// The settings of a Nix that builds with an empty store: no daemon, no sandbox, nothing from elsewhere.
+pub const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\n";
+
+/// Set in a benchmark's process that runs inside.
+const INSIDE: &str = "NIXDAG_BENCH_INSIDE";
+
+/// A command in a mount namespace of its own, for the program and its arguments that are added to it. A shell runs the lines `mounts`
+/// first, with these words as `$@`; what is left of them is then executed.
+pub fn namespace(mounts: &str) -> Command {
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let script = format!("{mounts}\nexec \"$@\"");
+    let mut command = Command::new("unshare");
+    command.args([if is_root { "-m" } else { "-Urm" }, "sh", "-ec", &script, "sh"]);
+    command
+}
+
+/// The same, with an empty store that is gone when the last process of the command ends.
+pub fn empty_store() -> Command {
+    namespace("mount -t tmpfs none /nix")
+}
+
+/// Runs a benchmark once more with an empty store and an empty home, both in memory, and is true there, with the home as the working
+/// directory.
+pub fn enter() -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        std::env::set_current_dir(std::env::var_os("HOME").unwrap()).unwrap();
+        return true;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let status = namespace("mount -t tmpfs none /nix\nmount -t tmpfs none \"$HOME\"")
+        .arg(std::env::current_exe().unwrap())
+        .args(std::env::args().skip(1))
+        .env(INSIDE, "1")
+        .env("HOME", home.path())
+        .env("NIX_CONFIG", NIX_CONFIG)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    false
+}
