@@ -626,8 +626,8 @@ fn short_patterns_lead_to_what_builds_configurations() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
         let output = command
             .current_dir(&folder)
-            .args(["plan", "--format", "json", "--select"])
-            .args(patterns)
+            .args(["plan", "--format", "json"])
+            .args(patterns.iter().flat_map(|pattern| ["--select", pattern]))
             .output()
             .unwrap();
         let plan: Value =
