@@ -7,5 +7,6 @@ mod support;
 
 mod cache;
 mod evaluate;
+mod failures;
 mod flake;
 mod limits;

@@ -1,8 +1,9 @@
 //! Asks a flake any number of questions, with several processes at once, each within its budget.
 //!
 //! In: [`Question`]s. Out: one [`Answer`] a question, in order, the same for any number of processes. It takes rounds: first all
-//! questions; then, for Nix's own message, those whose failure `tryEval` caught; and after each the ones that a process's memory was
-//! too small for, with fewer processes that have more of it.
+//! questions; then, for Nix's own message, those that failed, in processes that outlive a failure; at last those that such a process
+//! could not answer, each in one that may die of it. After each round come the ones that a process's memory was too small for, with
+//! fewer processes that have more of it.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use super::budget::Budget;
 use super::query::{Answer, Question};
 use super::round::{Outcome, Round};
 use super::session::Session;
+use super::survey;
 
 /// Asks one flake.
 pub struct Asker<'a> {
@@ -35,14 +37,18 @@ impl<'a> Asker<'a> {
         self.session
             .count(|progress| progress.left += questions.iter().filter(|question| question.is_derivation()).count());
         let mut answers = BTreeMap::new();
-        let caught = self.rounds(questions, (0..questions.len()).collect(), true, &mut answers)?;
-        self.rounds(questions, caught, false, &mut answers)?;
+        let mut failed = self.rounds(questions, (0..questions.len()).collect(), true, &mut answers)?;
+        if self.session.outlives_failures() && !failed.is_empty() {
+            answers.append(&mut survey::ask(&self.session, questions, &failed, &self.budget)?);
+            failed.retain(|index| !answers.contains_key(index));
+        }
+        self.rounds(questions, failed, false, &mut answers)?;
         // Every question has been answered by then; in doubt, too few answers would put the rest out of step.
         let answer = |index| answers.remove(&index).context("a question has no answer");
         (0..questions.len()).map(answer).collect()
     }
 
-    /// Asks these until no budget is left that could answer more of them; gives those that `tryEval` caught.
+    /// Asks these until no budget is left that could answer more of them; gives those that failed without a message.
     fn rounds(
         &self,
         questions: &[Question],
@@ -50,7 +56,7 @@ impl<'a> Asker<'a> {
         guarded: bool,
         answers: &mut BTreeMap<usize, Answer>,
     ) -> Result<Vec<usize>> {
-        let mut caught = Vec::new();
+        let mut failed = Vec::new();
         let mut budget = Some(self.budget);
         while let Some(current) = budget.filter(|_| !items.is_empty()) {
             budget = current.fewer();
@@ -59,7 +65,7 @@ impl<'a> Asker<'a> {
             for (index, outcome) in outcomes {
                 match outcome {
                     Outcome::Answer(answer) => drop(answers.insert(index, answer)),
-                    Outcome::Caught => caught.push(index),
+                    Outcome::Caught | Outcome::Died => failed.push(index),
                     Outcome::TooLarge if budget.is_some() => items.push(index),
                     Outcome::TooLarge => {
                         self.session.note_incident();
@@ -69,6 +75,6 @@ impl<'a> Asker<'a> {
                 }
             }
         }
-        Ok(caught)
+        Ok(failed)
     }
 }

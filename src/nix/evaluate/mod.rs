@@ -19,7 +19,10 @@ mod request;
 mod round;
 mod selection;
 mod session;
+mod survey;
+mod survivor;
 mod systems;
+mod wrapper;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,9 +56,6 @@ pub use self::systems::Systems;
 
 /// Outputs that hold nothing but derivations, so that anything else in them is a mistake.
 const DERIVATION_OUTPUTS: [&str; 3] = ["packages", "checks", "devShells"];
-
-/// Most derivations that do not evaluate and are asked for once more.
-const MOST_ASKED_AGAIN: usize = 50;
 
 /// How many names a message lists.
 const MAX_LISTED: usize = 12;
@@ -198,22 +198,19 @@ impl Found {
         let questions: Vec<Question> = selected
             .candidates
             .keys()
-            .map(|attribute| Question::Derivation { path: attribute.names().to_vec(), bare: false })
+            .map(|attribute| Question::Derivation { path: attribute.names().to_vec() })
             .collect();
         let mut missing = Vec::new();
-        let answers = self.ask_again(asker, &questions, asker.ask(&questions)?)?;
+        let answers = asker.ask(&questions)?;
         for ((attribute, candidate), answer) in selected.candidates.iter().zip(answers) {
             let wrong = match answer {
-                Answer::Derivation(drv_path, says) => match store_path::split(&drv_path) {
-                    Ok((_, base)) if base.ends_with(".drv") => {
-                        if !says.is_empty() {
-                            self.says.push((attribute.clone(), says));
-                        }
-                        self.targets.push(Target { attribute: attribute.clone(), drv_path });
-                        None
-                    }
-                    _ => Some(format!("its `drvPath` is `{}`, no path of a derivation", printable(&drv_path))),
-                },
+                Answer::Derivation(drv_path, says) => self.take(attribute, drv_path, says),
+                Answer::Mute(drv_path, message) => {
+                    let name = quoted(attribute.names());
+                    self.warnings
+                        .push(format!("attribute `{name}`: what it says about its job does not evaluate: {message}"));
+                    self.take(attribute, drv_path, Map::new())
+                }
                 Answer::Failed(message) => Some(message),
                 Answer::Missing(depth) if candidate.literal => {
                     missing.push((attribute, depth));
@@ -247,32 +244,16 @@ impl Found {
 }
 
 impl Found {
-    /// Asks once more for derivations that do not evaluate, without what they say about their jobs: if that was at fault, it is all that
-    /// is lost. Not where so many fail that something else has to be.
-    fn ask_again(&mut self, asker: &Asker, questions: &[Question], mut answers: Vec<Answer>) -> Result<Vec<Answer>> {
-        let failed = answers.iter().enumerate().filter(|(_, answer)| matches!(answer, Answer::Failed(_)));
-        let failed: Vec<usize> = failed.map(|(at, _)| at).collect();
-        if failed.len() > MOST_ASKED_AGAIN {
-            return Ok(answers);
+    /// Takes a derivation as a target, or says what is wrong with it.
+    fn take(&mut self, attribute: &AttributePath, drv_path: String, says: Map<String, Value>) -> Option<String> {
+        if !store_path::split(&drv_path).is_ok_and(|(_, base)| base.ends_with(".drv")) {
+            return Some(format!("its `drvPath` is `{}`, which is not the path of a derivation", printable(&drv_path)));
         }
-        let bare: Vec<Question> = failed
-            .iter()
-            .filter_map(|&at| match &questions[at] {
-                Question::Derivation { path, .. } => Some(Question::Derivation { path: path.clone(), bare: true }),
-                Question::Names { .. } => None,
-            })
-            .collect();
-        for ((at, question), answer) in failed.into_iter().zip(&bare).zip(asker.ask(&bare)?) {
-            if let (Answer::Derivation(..), Question::Derivation { path, .. }, Answer::Failed(message)) =
-                (&answer, question, &answers[at])
-            {
-                let name = quoted(path);
-                self.warnings
-                    .push(format!("attribute `{name}`: what it says about its job does not evaluate: {message}"));
-                answers[at] = answer;
-            }
+        if !says.is_empty() {
+            self.says.push((attribute.clone(), says));
         }
-        Ok(answers)
+        self.targets.push(Target { attribute: attribute.clone(), drv_path });
+        None
     }
 }
 

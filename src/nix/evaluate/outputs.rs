@@ -7,24 +7,24 @@
 //!   target, as its only input. Since 2.26 this would not do: a relative input of an input is then looked for in the wrong place.
 
 use std::ffi::OsString;
-use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
-use tempfile::TempDir;
+use anyhow::Result;
 
 use super::flake::{self, Flake, Reference};
 use super::flake_config::FlakeConfig;
 use super::literal::nix_string;
 use super::message;
+use super::query::Question;
 use super::request::Request;
+use super::survivor::{QUERY, Survivor};
+use super::wrapper::Wrapper;
 use crate::nix::command::{Nix, Version};
-
-/// The questions, as a function of the outputs.
-const QUERY: &str = include_str!("query.nix");
 
 /// The setting that lets evaluation build.
 const IMPORT_FROM_DERIVATION: &str = "allow-import-from-derivation";
+
+/// The outputs of a temporary flake that answers questions.
+const QUERY_OUTPUTS: &str = "{ query = import ./nixdag-query.nix target.outputs; }";
 
 /// The first version where `FLAKE#.` is known to mean the outputs.
 const FIRST_IN_PLACE: Version = Version { major: 2, minor: 26 };
@@ -32,7 +32,7 @@ const FIRST_IN_PLACE: Version = Version { major: 2, minor: 26 };
 /// The outputs of a flake, as something to ask.
 pub struct Outputs {
     /// The flake reference that Nix gets.
-    reference: String,
+    reference: Reference,
     wrapper: Option<Wrapper>,
     override_inputs: Vec<(String, String)>,
     /// Settings of Nix, the last of a name counts.
@@ -43,19 +43,12 @@ pub struct Outputs {
     pub accepts_flake_config: bool,
 }
 
-/// A temporary flake around the target.
-struct Wrapper {
-    /// Removed when this is.
-    _directory: TempDir,
-    /// Where it is, without symbolic links: some versions refuse those in a `path:` reference.
-    path: String,
-}
-
 impl Outputs {
     /// Prepares for asking; `config` are the flake's own settings, which count if the request accepts them.
     pub fn new(nix: &Nix, flake: &Flake, config: &FlakeConfig, request: &Request) -> Result<Self> {
         let is_in_place = nix.version() >= FIRST_IN_PLACE && !nix.is_lix();
-        let wrapper = if is_in_place { None } else { Some(Wrapper::write(&flake.reference)?) };
+        let wrap = || Wrapper::write(&flake.reference, QUERY_OUTPUTS, &[(message::QUERY_FILE, QUERY)]);
+        let wrapper = if is_in_place { None } else { Some(wrap()?) };
         let prefix = if is_in_place { "" } else { "target/" };
         let override_inputs = request
             .override_inputs
@@ -78,7 +71,7 @@ impl Outputs {
         options.extend(request.options.iter().cloned());
         let import = options.iter().rfind(|(name, _)| name == IMPORT_FROM_DERIVATION);
         let may_build = request.accept_flake_config || import.is_some_and(|(_, value)| value == "true");
-        let reference = flake.reference.url();
+        let reference = flake.reference.clone();
         let (impure, accepts_flake_config) = (request.impure, request.accept_flake_config);
         Ok(Self { reference, wrapper, override_inputs, options, impure, may_build, accepts_flake_config })
     }
@@ -87,17 +80,22 @@ impl Outputs {
     pub fn arguments(&self, questions: &str) -> Vec<OsString> {
         let questions = nix_string(questions);
         let (installable, function) = match &self.wrapper {
-            Some(wrapper) => (
-                format!("path:{}#query", flake::url_escaped(&wrapper.path, flake::URL_PATH)),
-                format!("query: query (builtins.fromJSON {questions})"),
-            ),
+            Some(wrapper) => {
+                (format!("{}#query", wrapper.reference()), format!("query: query (builtins.fromJSON {questions})"))
+            }
             None => (
-                format!("{}#.", self.reference),
+                format!("{}#.", self.reference.url()),
                 format!("outputs: (\n{QUERY}\n) outputs (builtins.fromJSON {questions})"),
             ),
         };
-        let mut arguments: Vec<OsString> =
-            ["eval", &installable, "--apply", &function, "--no-write-lock-file"].map(OsString::from).into();
+        let mut arguments: Vec<OsString> = ["eval", &installable, "--apply", &function].map(OsString::from).into();
+        arguments.extend(self.manner());
+        arguments
+    }
+
+    /// The arguments that say how to evaluate.
+    fn manner(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["--no-write-lock-file".into()];
         if self.impure {
             arguments.push("--impure".into());
         }
@@ -110,6 +108,20 @@ impl Outputs {
         arguments
     }
 
+    /// A process that answers these questions, each with its number, and outlives those that fail.
+    pub fn survivor<'q>(&self, mark: &str, questions: impl Iterator<Item = (usize, &'q Question)>) -> Result<Survivor> {
+        if self.wrapper.is_some() {
+            Survivor::check(&self.reference, mark, questions, self.manner())
+        } else {
+            Survivor::repl(&self.reference.url(), mark, questions, self.impure, self.manner())
+        }
+    }
+
+    /// Whether a temporary flake stands around the target.
+    pub fn is_wrapped(&self) -> bool {
+        self.wrapper.is_some()
+    }
+
     /// Whether evaluation may run builders.
     pub fn may_build(&self) -> bool {
         self.may_build
@@ -117,38 +129,6 @@ impl Outputs {
 
     /// A message without the path of the wrapper.
     pub fn hide(&self, message: &str) -> String {
-        let Some(wrapper) = &self.wrapper else { return message.to_owned() };
-        message.replace(&wrapper.path, "nixdag's own flake")
-    }
-}
-
-impl Wrapper {
-    fn write(reference: &Reference) -> Result<Self> {
-        let directory = TempDir::with_prefix("nixdag-").context("cannot make a temporary folder")?;
-        let path = fs::canonicalize(directory.path()).context("cannot find the temporary folder")?;
-        let path = path
-            .into_os_string()
-            .into_string()
-            .map_err(|_| anyhow!("the temporary folder has a name that is no text (set TMPDIR to another)"))?;
-        let text = format!(
-            "{{\n  inputs.target = {};\n  outputs = {{ self, target }}: {{ query = import ./{} target.outputs; }};\n}}\n",
-            input(reference),
-            message::QUERY_FILE
-        );
-        for (name, text) in [("flake.nix", text.as_str()), (message::QUERY_FILE, QUERY)] {
-            fs::write(Path::new(&path).join(name), text).context("cannot write to the temporary folder")?;
-        }
-        Ok(Self { _directory: directory, path })
-    }
-}
-
-/// The input of a flake, as a Nix expression.
-fn input(reference: &Reference) -> String {
-    match reference {
-        Reference::Url(url) => format!("{{ url = {}; }}", nix_string(url)),
-        Reference::Path { path, dir } => {
-            let dir = dir.as_deref().map(|dir| format!("dir = {}; ", nix_string(dir))).unwrap_or_default();
-            format!("{{ type = \"path\"; path = {}; {dir}}}", nix_string(path))
-        }
+        self.wrapper.as_ref().map_or_else(|| message.to_owned(), |wrapper| wrapper.hide(message))
     }
 }

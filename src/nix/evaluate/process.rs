@@ -1,6 +1,7 @@
 //! One evaluating process, read while it runs and ended when it goes over its budget.
 //!
-//! In: a command, its mark, [`Limits`]. Out: each marked line as it comes, then [`End`], how the process ended. Its memory is what
+//! In: a command, its mark, [`Limits`]. Out: each marked line as it comes, with what was said before it, then [`End`], how the process
+//! ended. Its memory is what
 //! the kernel says it holds, looked at many times a second; a limit on writable addresses, which count untouched too, stands behind
 //! that for a machine that is too busy to look.
 
@@ -54,10 +55,19 @@ pub enum Next {
     Stop,
 }
 
+/// What a process said.
+#[derive(Clone, Copy, Debug)]
+pub enum Heard<'a> {
+    /// Nothing for a while.
+    Nothing,
+    /// A marked line: what stands behind the mark, and the end of what came between the marked line before and this one.
+    Line { text: &'a [u8], before: &'a [u8] },
+}
+
 /// How a process ended.
 #[derive(Debug)]
 pub enum End {
-    /// By itself, with the end of what it said that was not marked.
+    /// By itself, with the end of what it said after the last marked line.
     Exited(ExitStatus, String),
     /// The reader had enough.
     Stopped,
@@ -65,12 +75,12 @@ pub enum End {
     OverTime,
 }
 
-/// Runs a process. `hear` gets the rest of each line that the mark begins, and nothing from time to time.
+/// Runs a process. `hear` gets what it says, and is called now and then while that is nothing.
 pub fn run(
     mut command: Command,
     mark: &str,
     limits: &Limits,
-    mut hear: impl FnMut(Option<&[u8]>) -> Result<Next>,
+    mut hear: impl FnMut(Heard) -> Result<Next>,
 ) -> Result<End> {
     if limits.inherits {
         bound_addresses(&mut command, limits.memory + SLACK);
@@ -83,7 +93,7 @@ pub fn run(
     let (mut heard, mut watched) = (Instant::now(), Instant::now());
     let mut patience = limits.start;
     loop {
-        let mut next = hear(None)?;
+        let mut next = hear(Heard::Nothing)?;
         if readable(&pipe, TICK)? {
             let count = match pipe.read(&mut buffer) {
                 Ok(count) => count,
@@ -93,10 +103,10 @@ pub fn run(
             if count == 0 {
                 break;
             }
-            lines.add(&buffer[..count], |rest| {
+            lines.add(&buffer[..count], |line| {
                 (heard, patience) = (Instant::now(), limits.answer);
                 if next == Next::Continue {
-                    next = hear(Some(rest))?;
+                    next = hear(line)?;
                 }
                 Ok(())
             })?;
@@ -127,18 +137,21 @@ struct Lines<'m> {
     mark: &'m [u8],
     /// The line that is not complete yet.
     line: Vec<u8>,
-    /// The end of what is not marked.
+    /// The end of what came after the last marked line.
     kept: Vec<u8>,
 }
 
 impl Lines<'_> {
-    fn add(&mut self, mut bytes: &[u8], mut marked: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    fn add(&mut self, mut bytes: &[u8], mut marked: impl FnMut(Heard) -> Result<()>) -> Result<()> {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             self.line.extend_from_slice(&bytes[..=end]);
             bytes = &bytes[end + 1..];
             let line = std::mem::take(&mut self.line);
             match self.after_mark(&line) {
-                Some(at) => marked(line[at..].trim_ascii())?,
+                Some(at) => {
+                    marked(Heard::Line { text: line[at..].trim_ascii(), before: &self.kept })?;
+                    self.kept.clear();
+                }
                 None => self.keep(&line),
             }
         }
@@ -224,8 +237,10 @@ mod tests {
         let mut heard = Vec::new();
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
-        let end = run(command, "MARK", limits, |rest| {
-            heard.extend(rest.map(|rest| String::from_utf8(rest.to_vec()).unwrap()));
+        let end = run(command, "MARK", limits, |said| {
+            if let Heard::Line { text, before } = said {
+                heard.push(String::from_utf8([before, text].concat()).unwrap());
+            }
             Ok(if heard.last().is_some_and(|rest| rest == "enough") { Next::Stop } else { Next::Continue })
         });
         (heard, end.unwrap())
@@ -233,11 +248,12 @@ mod tests {
 
     #[test]
     fn marked_lines_are_told_from_the_rest() {
-        let script = "printf 'trace: MARK a\\nplain\\ntrace: MA' >&2; sleep 0.1; printf 'RK b\\nend' >&2; exit 3";
+        let script =
+            "printf 'trace: MARK a\\nplain\\ntrace: MA' >&2; sleep 0.1; printf 'RK b\\nmore\\nend' >&2; exit 3";
         let (heard, end) = shell(script, &LIMITS);
-        assert_eq!(heard, ["a", "b"]);
+        assert_eq!(heard, ["a", "plain\nb"]);
         let End::Exited(status, kept) = end else { panic!("{end:?}") };
-        assert_eq!((status.code(), kept.as_str()), (Some(3), "plain\n"));
+        assert_eq!((status.code(), kept.as_str()), (Some(3), "more\n"));
     }
 
     #[test]

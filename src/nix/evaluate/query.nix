@@ -1,19 +1,31 @@
-# Answers a list of questions about the outputs of a flake, in order, without forcing more than they ask for. Each answer goes out as
-# a trace as soon as it is known, so that none is lost with the process and the first one without an answer is what the process died
-# of: `MARK ready` once the outputs are there, then `MARK ANSWER`, in JSON, for each question.
+# Answers a list of questions about the outputs of a flake, in order, without forcing more than they ask for. Each line goes out as
+# a trace as soon as it is known, so that none is lost with the process and the first question without an answer is what the process
+# died of: `nixdag-MARK {"ready":AT}` once the outputs are there, then `nixdag-MARK ANSWER`, in JSON, for each question. The mark is
+# put together here, so that no message that quotes this file or its arguments holds it.
 #   { names = PATH; inside = BOOL; }   -> { names = [ … ]; }    the attribute names at PATH; a derivation is opened only if `inside`
 #   { below = PATH; names = [ … ]; }   -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name; with `says`, what the
-#                                         package says about its own job, unless it says nothing or the question has `bare = true`
+#                                         package says about its own job, unless it says nothing
 # Other answers: { missing = DEPTH; } nothing has the name at that depth; { kind = TYPE; } the value there is of that type;
 # { failed = true; } evaluation failed in a way that `tryEval` catches (only if `guarded`, else the error goes through).
+# Unless `guarded`, an answer may come after { place = …; }, where the attribute is defined, and { found = "….drv"; }, the derivation
+# whose word about its own job does not evaluate if no answer follows.
 outputs:
-{ mark, guarded, questions }:
+{ mark, guarded, questions, at ? null }:
 let
   inherit (builtins)
     attrNames concatMap deepSeq elemAt foldl' getAttr hasAttr isAttrs isBool isInt isList isString
     length map mapAttrs seq toJSON trace tryEval typeOf
-    unsafeDiscardStringContext
+    unsafeDiscardStringContext unsafeGetAttrPos
     ;
+
+  tell = value: let text = toJSON value; in seq text (trace "nixdag-${mark} ${text}");
+
+  placeOf = name: set:
+    let pos = unsafeGetAttrPos name set; in
+    if guarded || pos == null then
+      value: value
+    else
+      tell { place = { file = unsafeDiscardStringContext pos.file; inherit (pos) line column; }; };
 
   walk = path: depth: value: use:
     if depth == length path then
@@ -23,7 +35,8 @@ let
     else if !hasAttr (elemAt path depth) value then
       { missing = depth; }
     else
-      walk path (depth + 1) (getAttr (elemAt path depth) value) use;
+      let below = walk path (depth + 1) (getAttr (elemAt path depth) value) use; in
+      if depth + 1 == length path then placeOf (elemAt path depth) value below else below;
 
   namesOf = inside: value:
     if !isAttrs value then
@@ -34,9 +47,10 @@ let
     else
       { names = attrNames value; };
 
-  derivationOf = bare: value:
+  derivationOf = value:
     if isAttrs value && value ? type && value.type == "derivation" then
-      { drv = unsafeDiscardStringContext value.drvPath; } // (if bare then { } else saysOf value)
+      let drv = unsafeDiscardStringContext value.drvPath; in
+      { inherit drv; } // (if guarded then saysOf value else tell { found = drv; } (saysOf value))
     else
       { kind = typeOf value; };
 
@@ -74,14 +88,15 @@ let
     in
     if !guarded then complete else if attempt.success then attempt.value else { failed = true; };
 
-  say = told: answer: let text = toJSON answer; in seq text (trace "${mark} ${text}" (told + 1));
+  say = told: answer: tell answer (told + 1);
 
   answers = concatMap (
     question:
     if question ? below then
-      map (name: answer (question.below ++ [ name ]) (derivationOf (question.bare or false))) question.names
+      map (name: answer (question.below ++ [ name ]) derivationOf) question.names
     else
       [ (answer question.names (namesOf question.inside)) ]
   ) questions;
 in
-seq outputs (trace "${mark} ready" (foldl' say 0 answers))
+# Names in `nix repl` may be hidden by the outputs'.
+seq outputs (tell { ready = at; hides = outputs ? builtins; } (foldl' say 0 answers))

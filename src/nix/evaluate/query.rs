@@ -14,8 +14,8 @@ const MAX_BYTES: usize = 112 << 10;
 pub enum Question {
     /// Which attributes are there at this path? A derivation is looked into only if `inside`.
     Names { path: Vec<String>, inside: bool },
-    /// Which derivation is there at this path, and what does it say about its own job? The latter not if `bare`.
-    Derivation { path: Vec<String>, bare: bool },
+    /// Which derivation is there at this path, and what does it say about its own job?
+    Derivation { path: Vec<String> },
 }
 
 /// What the flake has at the path of a question.
@@ -24,6 +24,8 @@ pub enum Answer {
     Names(Vec<String>),
     /// The path of the `.drv` file, and what the package says about its own job; both unchecked.
     Derivation(String, Map<String, Value>),
+    /// The same where what it says about its own job does not evaluate: Nix's message.
+    Mute(String, String),
     /// Nothing has the name with this index in the path.
     Missing(usize),
     /// A value of another type, in Nix's words; `above` the end of the path or at it.
@@ -35,10 +37,37 @@ pub enum Answer {
     Failed(String),
 }
 
-/// The answer as `query.nix` writes it.
+/// A line that an evaluating process wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// The outputs are there, and the question with this number begins; `hides` where they hide what Nix itself defines.
+    Ready {
+        at: Option<usize>,
+        hides: bool,
+    },
+    /// Where the attribute in question is defined, as Nix writes places.
+    Place(String),
+    /// The derivation whose word about its own job is evaluated next.
+    Found(String),
+    Answer(Answer),
+    /// The evaluation failed in a way that `tryEval` catches.
+    Caught,
+}
+
+/// A line as `query.nix` writes it.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
+    Ready {
+        ready: Option<usize>,
+        hides: bool,
+    },
+    Place {
+        place: Position,
+    },
+    Found {
+        found: String,
+    },
     Names {
         names: Vec<String>,
     },
@@ -62,16 +91,26 @@ enum Written {
     },
 }
 
-/// Reads an answer as `query.nix` writes it: none for an evaluation that failed in a way that `tryEval` catches.
-pub fn read(line: &[u8]) -> serde_json::Result<Option<Answer>> {
+#[derive(Deserialize)]
+struct Position {
+    file: String,
+    line: u64,
+    column: u64,
+}
+
+/// Reads a line as `query.nix` writes it.
+pub fn read(line: &[u8]) -> serde_json::Result<Line> {
     let written: Written = serde_json::from_slice(line)?;
-    Ok(Some(match written {
-        Written::Names { names } => Answer::Names(names),
-        Written::Derivation { drv, says } => Answer::Derivation(drv, says),
-        Written::Missing { missing } => Answer::Missing(missing),
-        Written::Other { kind, above } => Answer::Other { kind, above },
-        Written::Failed { .. } => return Ok(None),
-    }))
+    Ok(match written {
+        Written::Ready { ready, hides } => Line::Ready { at: ready, hides },
+        Written::Place { place: Position { file, line, column } } => Line::Place(format!("{file}:{line}:{column}")),
+        Written::Found { found } => Line::Found(found),
+        Written::Names { names } => Line::Answer(Answer::Names(names)),
+        Written::Derivation { drv, says } => Line::Answer(Answer::Derivation(drv, says)),
+        Written::Missing { missing } => Line::Answer(Answer::Missing(missing)),
+        Written::Other { kind, above } => Line::Answer(Answer::Other { kind, above }),
+        Written::Failed { .. } => Line::Caught,
+    })
 }
 
 /// The first of these questions, as many as one process can be given, as JSON; none if the first alone is too long.
@@ -86,10 +125,16 @@ pub fn text(mark: &str, guarded: bool, questions: &[&Question]) -> Option<(Strin
     (count > 0).then(|| (text.to_string(), count))
 }
 
+/// One question with its number, unguarded, as JSON; without a question only the line with the number.
+pub fn numbered(mark: &str, at: Option<usize>, question: Option<&Question>) -> Value {
+    let questions: Vec<&Question> = question.into_iter().collect();
+    json!({ "mark": mark, "guarded": false, "at": at, "questions": written(&questions) })
+}
+
 /// The questions as `query.nix` reads them: derivations side by side share the path of their parent.
 fn written(questions: &[&Question]) -> Vec<Value> {
     let parent = |question: &&Question| match question {
-        Question::Derivation { path, bare } => path.split_last().map(|(_, parent)| (parent.to_vec(), *bare)),
+        Question::Derivation { path } => path.split_last().map(|(_, parent)| parent.to_vec()),
         Question::Names { .. } => None,
     };
     questions
@@ -97,13 +142,8 @@ fn written(questions: &[&Question]) -> Vec<Value> {
         .map(|group| match (group[0], parent(&group[0])) {
             (Question::Names { path, inside }, _) => json!({ "names": path, "inside": inside }),
             (_, parent) => {
-                let (below, bare) = parent.unwrap_or_default();
                 let names: Vec<_> = group.iter().filter_map(|question| question.path().last()).collect();
-                let mut written = json!({ "below": below, "names": names });
-                if bare {
-                    written["bare"] = true.into();
-                }
-                written
+                json!({ "below": parent.unwrap_or_default(), "names": names })
             }
         })
         .collect()
@@ -115,9 +155,10 @@ impl Question {
         matches!(self, Self::Derivation { .. })
     }
 
-    fn path(&self) -> &[String] {
+    /// The attribute path that it is about.
+    pub fn path(&self) -> &[String] {
         match self {
-            Self::Names { path, .. } | Self::Derivation { path, .. } => path,
+            Self::Names { path, .. } | Self::Derivation { path } => path,
         }
     }
 
@@ -136,7 +177,7 @@ mod tests {
     use super::*;
 
     fn derivation(names: &[&str]) -> Question {
-        Question::Derivation { path: names.iter().map(ToString::to_string).collect(), bare: false }
+        Question::Derivation { path: names.iter().map(ToString::to_string).collect() }
     }
 
     #[test]
@@ -177,8 +218,9 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        assert_eq!(read(b"{\"drv\":\"x\"}").unwrap(), Some(Answer::Derivation("x".to_owned(), Map::new())));
-        assert_eq!(read(b"{\"failed\":true}").unwrap(), None);
+        assert_eq!(read(b"{\"drv\":\"x\"}").unwrap(), Line::Answer(Answer::Derivation("x".to_owned(), Map::new())));
+        assert_eq!(read(b"{\"failed\":true}").unwrap(), Line::Caught);
+        assert_eq!(read(b"{\"ready\":null,\"hides\":false}").unwrap(), Line::Ready { at: None, hides: false });
         assert!(read(b"{\"what\":1}").is_err() && read(b"\xff").is_err());
     }
 }

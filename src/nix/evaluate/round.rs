@@ -17,8 +17,8 @@ use rustix::process::Signal;
 
 use super::budget::Budget;
 use super::message;
-use super::process::{self, End, Limits, Next};
-use super::query::{self, Answer, Question};
+use super::process::{self, End, Heard, Limits, Next};
+use super::query::{self, Answer, Line, Question};
 use super::session::Session;
 
 /// So many processes that die of one and the same failed download, before anything has evaluated, are no chance.
@@ -27,8 +27,11 @@ const FETCH_DEATHS: usize = 4;
 /// So many questions a process that its memory was too small for, before anything has evaluated: it is for all of them.
 const LARGE_DEATHS: usize = 4;
 
+/// So many processes that die of a question are enough: all other questions are for processes that outlive theirs.
+const DEATHS: usize = 2;
+
 /// Time that the outputs of a flake have at least: inputs may have to be fetched.
-const START: Duration = Duration::from_secs(600);
+pub const START: Duration = Duration::from_secs(600);
 
 /// How often an idle thread looks for something to take over.
 const IDLE: Duration = Duration::from_millis(50);
@@ -42,6 +45,8 @@ pub enum Outcome {
     Answer(Answer),
     /// It does not evaluate, in a way that `tryEval` catches.
     Caught,
+    /// A process died of it, or had no time to come to it as too many died; only if guarded.
+    Died,
     /// A process took all of its memory for this question alone.
     TooLarge,
 }
@@ -72,6 +77,8 @@ struct State {
     fetch: Option<(String, usize)>,
     /// Questions that were too large.
     large: usize,
+    /// Questions that processes died of.
+    deaths: usize,
     /// What all other questions come to.
     rest: Option<Outcome>,
     error: Option<anyhow::Error>,
@@ -202,11 +209,11 @@ impl<'r> Round<'r> {
     /// Runs one process on the beginning of a piece.
     fn process(&self, worker: usize, piece: Range<usize>) -> Result<()> {
         let questions: Vec<&Question> = self.items[piece].iter().map(|index| &self.questions[*index]).collect();
-        let Some((text, asked)) = query::text(&self.session.mark, self.guarded, &questions) else {
-            self.fail(worker, "its name is too long to ask for".to_owned());
+        let Some((text, asked)) = query::text(self.session.token(), self.guarded, &questions) else {
+            self.record(worker, Outcome::Answer(Answer::Failed("its name is too long to ask for".to_owned())));
             return Ok(());
         };
-        let (mut ready, mut told) = (false, 0);
+        let (mut ready, mut told, mut found) = (false, 0, None);
         let limits = Limits {
             memory: self.budget.memory,
             inherits: !self.session.outputs.may_build(),
@@ -215,19 +222,29 @@ impl<'r> Round<'r> {
         };
         let mut command = self.session.nix.command(self.session.outputs.arguments(&text));
         command.env("GC_MARKERS", self.budget.collectors.to_string());
-        let end = process::run(command, &self.session.mark, &limits, |line| {
-            let Some(line) = line else {
+        let end = process::run(command, self.session.mark(), &limits, |said| {
+            let Heard::Line { text, .. } = said else {
                 self.session.count(|_| {});
                 return Ok(if self.state().is_over() { Next::Stop } else { Next::Continue });
             };
-            if !std::mem::replace(&mut ready, true) {
-                return Ok(Next::Continue);
-            }
-            let outcome = match query::read(line) {
-                Ok(Some(answer)) => Outcome::Answer(answer),
-                Ok(None) => Outcome::Caught,
+            let outcome = match query::read(text) {
+                Ok(Line::Answer(answer)) => Outcome::Answer(answer),
+                Ok(Line::Caught) => Outcome::Caught,
+                Ok(Line::Ready { hides, .. }) => {
+                    ready = true;
+                    if hides {
+                        self.session.note_hiding();
+                    }
+                    return Ok(Next::Continue);
+                }
+                Ok(Line::Place(_)) => return Ok(Next::Continue),
+                Ok(Line::Found(drv_path)) => {
+                    found = Some(drv_path);
+                    return Ok(Next::Continue);
+                }
                 Err(error) => Outcome::Answer(Answer::Failed(format!("Nix's answer cannot be read: {error}"))),
             };
+            found = None;
             told += 1;
             Ok(if told <= asked { self.record(worker, outcome) } else { Next::Stop })
         })?;
@@ -235,12 +252,15 @@ impl<'r> Round<'r> {
             End::Exited(status, stderr) if ran_out_of_memory(status, &stderr) => End::OverMemory,
             end => end,
         };
+        let mut survivable = false;
         let message = match end {
             End::Stopped => return Ok(()),
             End::Exited(..) if told >= asked => return Ok(()),
             End::Exited(status, stderr) => {
                 let said = message::from_stderr(&stderr);
-                if said.as_ref().is_none_or(|said| message::is_fetch_failure(said)) {
+                let is_incident = said.as_ref().is_none_or(|said| message::is_fetch_failure(said));
+                survivable = self.guarded && !is_incident;
+                if is_incident {
                     self.session.note_incident();
                 }
                 self.session.outputs.hide(&said.unwrap_or_else(|| died(status)))
@@ -260,12 +280,15 @@ impl<'r> Round<'r> {
         if !ready {
             return Err(self.session.flake_failure(&message));
         }
-        self.fail(worker, message);
+        self.record(
+            worker,
+            match found {
+                _ if survivable => Outcome::Died,
+                Some(drv_path) => Outcome::Answer(Answer::Mute(drv_path, message)),
+                None => Outcome::Answer(Answer::Failed(message)),
+            },
+        );
         Ok(())
-    }
-
-    fn fail(&self, worker: usize, message: String) {
-        self.record(worker, Outcome::Answer(Answer::Failed(message)));
     }
 
     /// Notes what came of the question that a thread is at.
@@ -310,19 +333,25 @@ impl State {
                     self.rest = Some(Outcome::TooLarge);
                 }
             }
+            Outcome::Died => {
+                self.deaths += 1;
+                if self.deaths >= DEATHS {
+                    self.rest = Some(Outcome::Died);
+                }
+            }
             Outcome::Answer(_) | Outcome::Caught => self.sound = true,
         }
     }
 }
 
 /// True for a process that ended as the system, or its own collector, had no more memory to give.
-fn ran_out_of_memory(status: ExitStatus, stderr: &str) -> bool {
+pub fn ran_out_of_memory(status: ExitStatus, stderr: &str) -> bool {
     status.signal() == Some(Signal::KILL.as_raw())
         || !status.success() && message::from_stderr(stderr).is_some_and(|said| said == "out of memory")
 }
 
 /// Says how a process ended that had nothing to say itself.
-fn died(status: ExitStatus) -> String {
+pub fn died(status: ExitStatus) -> String {
     match status.signal() {
         Some(signal) if signal == Signal::SEGV.as_raw() => "the evaluator crashed (infinite recursion?)".to_owned(),
         Some(signal) => format!("the evaluator was ended by signal {signal}"),

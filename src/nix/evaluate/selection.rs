@@ -76,7 +76,7 @@ pub fn select(asker: &Asker, patterns: &[Pattern], exclude: &[Pattern], systems:
                 Answer::Names(names) => visits.iter().for_each(|visit| walk.descend(visit, &names)),
                 Answer::Failed(message) => drop(walk.selected.errors.insert(AttributePath(path), message)),
                 // A glob that finds nothing selects nothing.
-                Answer::Missing(_) | Answer::Other { .. } | Answer::Derivation(..) => {}
+                Answer::Missing(_) | Answer::Other { .. } | Answer::Derivation(..) | Answer::Mute(..) => {}
             }
         }
     }
@@ -136,7 +136,7 @@ impl<'p> Walk<'p> {
         match answer {
             Answer::Names(names) => names.iter().all(listed),
             Answer::Missing(_) => true,
-            Answer::Derivation(..) | Answer::Other { .. } | Answer::Failed(_) => false,
+            Answer::Derivation(..) | Answer::Mute(..) | Answer::Other { .. } | Answer::Failed(_) => false,
         }
     }
 

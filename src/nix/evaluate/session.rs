@@ -28,14 +28,16 @@ pub struct Session<'a> {
     pub nix: &'a Nix,
     /// What they are asked about.
     pub outputs: &'a Outputs,
-    /// What begins a line of answers; evaluated code does not know it.
-    pub mark: String,
+    /// What begins a line of answers, behind `nixdag-`; evaluated code does not know it.
+    token: String,
+    mark: String,
     /// For messages.
     flake: &'a str,
     /// Hears of progress often, from any thread.
     watch: &'a (dyn Fn(&Progress) + Sync),
     progress: Mutex<Progress>,
     incidental: AtomicBool,
+    hides: AtomicBool,
 }
 
 impl<'a> Session<'a> {
@@ -48,8 +50,39 @@ impl<'a> Session<'a> {
     ) -> Result<Self> {
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("this machine has no random numbers"))?;
-        let mark = format!("nixdag-{:032x}", u128::from_le_bytes(random));
-        Ok(Self { nix, outputs, mark, flake, watch, progress: Mutex::default(), incidental: AtomicBool::new(false) })
+        let token = format!("{:032x}", u128::from_le_bytes(random));
+        let mark = format!("nixdag-{token}");
+        Ok(Self {
+            nix,
+            outputs,
+            token,
+            mark,
+            flake,
+            watch,
+            progress: Mutex::default(),
+            incidental: AtomicBool::new(false),
+            hides: AtomicBool::new(false),
+        })
+    }
+
+    /// What `query.nix` makes the mark of.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// What begins a line of answers.
+    pub fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Whether there are processes that outlive a failure: not where names of outputs hide what Nix defines.
+    pub fn outlives_failures(&self) -> bool {
+        self.outputs.is_wrapped() || !self.hides.load(Ordering::Relaxed)
+    }
+
+    /// Notes that they do.
+    pub fn note_hiding(&self) {
+        self.hides.store(true, Ordering::Relaxed);
     }
 
     /// Whether some failure may not happen again.

@@ -1,0 +1,173 @@
+//! A process that answers questions and outlives those that fail, however they fail.
+//!
+//! In: questions with their numbers. Out: a command that writes the same lines as `query.nix`, and Nix's message behind the line of
+//! each question that fails. Evaluation is as pure as that of `nix eval`.
+//! - Where the outputs are reached in place, `nix repl` reads a question a line. It has the names of the outputs in its scope, so
+//!   questions below a name that cannot be written there are left out, and nothing may hide what Nix defines.
+//! - `nix repl` of 2.8 is never pure. There `nix flake check --keep-going` goes through the jobs of a temporary flake, in any order:
+//!   each job is a question.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::flake::Reference;
+use super::literal::nix_string;
+use super::message::QUERY_FILE;
+use super::query::{self, Question};
+use super::wrapper::Wrapper;
+use crate::nix::command::Nix;
+
+/// The questions, as a function of the outputs.
+pub const QUERY: &str = include_str!("query.nix");
+
+/// The file with the questions of a temporary flake.
+const QUESTIONS_FILE: &str = "questions.json";
+
+/// The outputs of the temporary flake: a set of jobs that are empty once their question is answered.
+const JOBS: &str = "{ hydraJobs = builtins.listToAttrs (map (question: { name = \"q${toString question.at}\"; \
+     value.answer = builtins.seq (import ./nixdag-query.nix target.outputs question) { }; }) \
+     (builtins.fromJSON (builtins.readFile ./questions.json))); }";
+
+/// What `nix flake check` says last.
+const LAST_WORDS: &str = "error: some errors were encountered during the evaluation";
+
+/// What it says before each failure.
+const SURVIVED: &str = "error (ignored): error:";
+
+/// Words that are no names in Nix.
+const KEYWORDS: [&str; 10] = ["if", "then", "else", "assert", "with", "let", "in", "rec", "inherit", "or"];
+
+/// What such a process needs, until it has ended.
+pub struct Survivor {
+    arguments: Vec<OsString>,
+    place: Place,
+}
+
+enum Place {
+    /// The lines to read, and the folder that is the home of its history.
+    Repl(File, TempDir),
+    Check(Wrapper),
+}
+
+impl Survivor {
+    /// With `nix repl`. `manner` are the arguments that say how to evaluate.
+    pub fn repl<'q>(
+        reference: &str,
+        mark: &str,
+        questions: impl Iterator<Item = (usize, &'q Question)>,
+        impure: bool,
+        manner: Vec<OsString>,
+    ) -> Result<Self> {
+        // Not the mark itself, as errors quote the line that they are in.
+        let ask = format!("nixdag_{mark}");
+        let query: Vec<&str> = QUERY.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect();
+        let mut text = format!("{ask} = ({})\n", query.join(" "));
+        let line = |first: Option<&String>, asked: &Value| {
+            let names = first.map(|name| format!("inherit {name};")).unwrap_or_default();
+            format!("{ask} {{ {names} }} (builtins.fromJSON {})\n", nix_string(&asked.to_string()))
+        };
+        let end = line(None, &query::numbered(mark, None, None));
+        let mut last = None;
+        for (index, question) in questions {
+            let first = question.path().first().filter(|name| is_identifier(name));
+            let Some(name) = first else { continue };
+            if last.replace(name).is_some_and(|last| last != name) {
+                // Where there is no such output the line cannot be read: that is no message for the question before.
+                text.push_str(&end);
+            }
+            text.push_str(&line(first, &query::numbered(mark, Some(index), Some(question))));
+        }
+        text.push_str(&end);
+        let what = "cannot write the questions to a temporary file";
+        let mut file = tempfile::tempfile().context(what)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.rewind()).context(what)?;
+        let home = TempDir::with_prefix("nixdag-").context("cannot make a temporary folder")?;
+        let installable = format!("{reference}#.");
+        let purity = if impure { "false" } else { "true" };
+        let mut arguments: Vec<OsString> =
+            ["repl", &installable, "--option", "pure-eval", purity].map(OsString::from).into();
+        arguments.extend(manner);
+        Ok(Self { arguments, place: Place::Repl(file, home) })
+    }
+
+    /// With `nix flake check`.
+    pub fn check<'q>(
+        reference: &Reference,
+        mark: &str,
+        questions: impl Iterator<Item = (usize, &'q Question)>,
+        manner: Vec<OsString>,
+    ) -> Result<Self> {
+        let questions = questions.map(|(index, question)| query::numbered(mark, Some(index), Some(question)));
+        let questions = Value::from_iter(questions).to_string();
+        let wrapper = Wrapper::write(reference, JOBS, &[(QUERY_FILE, QUERY), (QUESTIONS_FILE, &questions)])?;
+        let mut arguments: Vec<OsString> =
+            ["flake", "check", "--keep-going", &wrapper.reference()].map(OsString::from).into();
+        arguments.extend(manner);
+        Ok(Self { arguments, place: Place::Check(wrapper) })
+    }
+
+    /// The command, to be run once.
+    pub fn command(&self, nix: &Nix) -> Result<Command> {
+        let mut command = nix.command(&self.arguments);
+        if let Place::Repl(file, home) = &self.place {
+            command.stdin(file.try_clone().context("cannot open the questions again")?);
+            // The history of the user's own sessions is there otherwise.
+            command.env("NIX_DATA_HOME", home.path()).env("NIX_STATE_HOME", home.path());
+        }
+        Ok(command)
+    }
+
+    /// What Nix said about a question, without what such a process adds.
+    pub fn own_words(&self, said: &str) -> String {
+        let said = said.rsplit_once(LAST_WORDS).map_or(said, |(before, _)| before);
+        said.replace(SURVIVED, "error:")
+    }
+
+    /// A message without temporary paths.
+    pub fn hide(&self, message: &str) -> String {
+        match &self.place {
+            Place::Repl(..) => message.to_owned(),
+            Place::Check(wrapper) => wrapper.hide(message),
+        }
+    }
+}
+
+/// True for what can be written as a variable.
+fn is_identifier(name: &str) -> bool {
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(begins)
+        && name.chars().all(|c| begins(c) || c.is_ascii_digit() || "-'".contains(c))
+        && !KEYWORDS.contains(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_no_variable_is_left_to_others() {
+        let at = |name: &str| Question::Derivation { path: vec![name.to_owned()] };
+        let questions = [at("packages"), at("with space"), at("or"), at("x'-1"), at("")];
+        let survivor = Survivor::repl("path:/x", "00", questions.iter().enumerate(), false, Vec::new()).unwrap();
+        let Place::Repl(file, _) = &survivor.place else { panic!() };
+        let text = std::io::read_to_string(file).unwrap();
+        let named: Vec<_> = text.lines().filter_map(|line| line.split("inherit ").nth(1)?.split(';').next()).collect();
+        // The first line is the query.
+        assert_eq!(named[1..], ["packages", "x'-1"]);
+        assert!(!text.contains("nixdag-00"), "errors quote these lines");
+    }
+
+    #[test]
+    fn what_the_process_adds_is_not_part_of_the_message() {
+        let wrapper = Wrapper::write(&Reference::Url("path:/x".to_owned()), JOBS, &[]).unwrap();
+        let survivor = Survivor { arguments: Vec::new(), place: Place::Check(wrapper) };
+        let said = format!("{SURVIVED} thrown\n\n   at x\n{LAST_WORDS}\n");
+        assert_eq!(survivor.own_words(&said), "error: thrown\n\n   at x\n");
+    }
+}

@@ -1,0 +1,154 @@
+//! Attributes that do not evaluate: what they cost, and that each is told apart from the others.
+
+use std::fs;
+use std::path::Path;
+
+use nixdag::nix::command::Nix;
+use nixdag::nix::evaluate::{Evaluation, Request, evaluate};
+use nixdag::nix::system;
+use nixdag::pattern::Pattern;
+
+use crate::support::{folder, run, with_every_nix};
+
+/// A flake with these outputs, in which `many COUNT VALUE` are attributes `p0` … with the values of a function.
+fn flake(outputs: &str) -> tempfile::TempDir {
+    let text = r#"{ outputs = { self }: let
+        mk = name: derivation { inherit name; system = "SYSTEM"; builder = "/bin/sh"; };
+        many = count: value: builtins.listToAttrs (builtins.genList (n: { name = "p${toString n}"; value = value n; }) count);
+      in { OUTPUTS }; }"#;
+    folder(&[("flake.nix", &text.replace("OUTPUTS", outputs).replace("SYSTEM", &system::current()))])
+}
+
+fn ask(flake: &tempfile::TempDir, select: &[&str]) -> Evaluation {
+    let select = select.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+    let flake = format!("path:{}", flake.path().display());
+    evaluate(&Nix::find().unwrap(), &Request { flake, select, ..Request::default() }, &|_| {}).unwrap()
+}
+
+/// Puts a `nix` first on PATH that notes each call and goes on to the real one; gives the file with the notes.
+fn noting_calls(recorder: &tempfile::TempDir) -> std::path::PathBuf {
+    let record = recorder.path().join("calls");
+    let real = run(recorder.path(), "sh", &["-c", "command -v nix"]);
+    let script = format!("#!/bin/sh\necho \"$3\" >> '{}'\nexec '{real}' \"$@\"\n", record.display());
+    fs::write(recorder.path().join("nix"), script).unwrap();
+    run(recorder.path(), "chmod", &["+x", "nix"]);
+    let path = format!("{}:{}", recorder.path().display(), std::env::var("PATH").unwrap());
+    // SAFETY: the test runs alone in its process.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::env::set_var("PATH", path);
+    }
+    record
+}
+
+#[test]
+fn failures_of_any_kind_share_a_few_processes() {
+    with_every_nix("failures_of_any_kind_share_a_few_processes", || {
+        let recorder = folder(&[]);
+        let record = noting_calls(&recorder);
+        let mut all = String::new();
+        // What fails, and whether its message has the number.
+        for (fails, tells) in [
+            (r#"throw "number ${toString n}""#, true),
+            (r#"(mk "x").${"number ${toString n}"}"#, true),
+            (r#"assert n == 500; mk "x""#, false),
+        ] {
+            fs::write(&record, "").unwrap();
+            let value =
+                format!(r#"packages.SYSTEM = many 210 (n: if n < 10 then mk "p${{toString n}}" else {fails});"#);
+            let evaluation = ask(&flake(&value), &[]);
+            assert_eq!((evaluation.targets.len(), evaluation.errors.len()), (10, 200), "{fails}");
+            let calls = fs::read_to_string(&record).unwrap();
+            assert!(calls.lines().count() <= 12, "{fails}: {calls}");
+            for error in &evaluation.errors {
+                let number = error.attribute.names()[2].replace('p', "number ");
+                let message = &error.message;
+                assert!(!message.is_empty() && !message.contains("nixdag"), "{message}");
+                assert!(message.contains(&number) || !tells, "{message}");
+            }
+            all.extend(evaluation.targets.iter().map(|target| format!("{} {}\n", target.attribute, target.drv_path)));
+        }
+        // Nobody's history of `nix repl` holds questions.
+        let home = std::env::var("HOME").unwrap();
+        assert!(!run(Path::new(&home), "find", &["."]).contains("repl-history"));
+        all
+    });
+}
+
+#[test]
+fn a_process_that_outlives_failures_is_as_pure_as_the_others() {
+    with_every_nix("a_process_that_outlives_failures_is_as_pure_as_the_others", || {
+        // More than the few deaths after which such processes take over.
+        let evaluation = ask(
+            &flake(
+                r#"packages.SYSTEM = many 40 (n: abort "x") // {
+                     home = mk "home-${builtins.getEnv "HOME"}"; system = mk builtins.currentSystem; time = mk (toString builtins.currentTime);
+                     file = mk (builtins.readFile "/etc/passwd"); good = mk "good"; url = mk (builtins.fetchTarball "file:///nowhere");
+                   };"#,
+            ),
+            &[],
+        );
+        let targets: Vec<_> =
+            evaluation.targets.iter().map(|target| target.drv_path.split_once('-').unwrap().1).collect();
+        assert_eq!(targets, ["good.drv", "home-.drv"]);
+        let message = |name: &str| {
+            let is = |error: &&nixdag::nix::evaluate::EvalError| error.attribute.names()[2] == name;
+            evaluation.errors.iter().find(is).unwrap().message.clone()
+        };
+        for (name, words) in [
+            ("system", "attribute 'currentSystem' missing"),
+            ("time", "attribute 'currentTime' missing"),
+            ("file", "forbidden in pure eval"),
+            ("url", "in pure eval"),
+        ] {
+            assert!(message(name).contains(words), "{}", message(name));
+        }
+        format!("{:?}", evaluation.targets)
+    });
+}
+
+#[test]
+fn outputs_with_odd_names_have_their_messages_too() {
+    with_every_nix("outputs_with_odd_names_have_their_messages_too", || {
+        let evaluation = ask(
+            &flake(
+                r#""with space" = many 3 (n: throw "spaced ${toString n}"); "or".x = throw "a keyword"; map.x = throw "hides `map`";
+                   packages.SYSTEM = many 5 (n: abort "deadly");"#,
+            ),
+            &["*.*", "packages.*.*"],
+        );
+        let errors: Vec<_> =
+            evaluation.errors.iter().map(|error| format!("{} {}\n", error.attribute, error.message)).collect();
+        assert_eq!(errors.len(), 10, "{errors:?}");
+        for words in ["spaced 2", "a keyword", "hides `map`", "'deadly'"] {
+            assert!(errors.concat().contains(words), "{errors:?}");
+        }
+        // Here `nix repl` would take the flake's word for Nix's.
+        let evaluation = ask(
+            &flake(r#"builtins = { fromJSON = text: abort "forged"; }; packages.SYSTEM = many 5 (n: throw "own");"#),
+            &[],
+        );
+        let messages: Vec<_> = evaluation.errors.iter().map(|error| error.message.as_str()).collect();
+        assert!(messages.len() == 5 && messages.iter().all(|message| message.starts_with("own")), "{messages:?}");
+        String::new()
+    });
+}
+
+#[test]
+fn what_a_package_says_about_its_job_may_fail_alone() {
+    with_every_nix("what_a_package_says_about_its_job_may_fail_alone", || {
+        let evaluation = ask(
+            &flake(
+                r#"packages.SYSTEM = many 9 (n: abort "deadly") // { a = mk "a" // { meta = abort "no meta"; }; b = mk "b" // { passthru = throw "no passthru"; }; };"#,
+            ),
+            &[],
+        );
+        assert_eq!((evaluation.targets.len(), evaluation.errors.len()), (2, 9));
+        let named = format!("{}.a`: what it says about its job does not evaluate: ", system::current());
+        let found = |warning: &String| warning.contains(&named) && warning.contains("no meta");
+        assert!(evaluation.warnings.iter().any(found), "{:?}", evaluation.warnings);
+        // What can be caught is known to those who read what packages say.
+        assert!(evaluation.says.iter().any(|(attribute, _)| attribute.names()[2] == "b"), "{:?}", evaluation.says);
+        String::new()
+    });
+}
