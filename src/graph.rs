@@ -4,20 +4,20 @@
 //! input stands before its consumers and, where that leaves a choice, by name. No `nix` process, no recursion, and nothing that
 //! depends on the number of threads.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::fleet::requirement::Requirement;
 use crate::nix::derivation::{Derivation, Text};
 use crate::nix::store_path;
 use crate::regular_file::NO_WAITING;
+use crate::topological::{self, InDegrees};
 
 /// A node of the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -512,6 +512,7 @@ impl Loader {
         for (position, &node) in by_name.iter().enumerate() {
             rank[node as usize] = position as u32;
         }
+        drop(by_name);
 
         let mut consumers_at = vec![0u32; count + 1];
         for &(drv, _) in &self.inputs {
@@ -530,25 +531,14 @@ impl Loader {
         }
         drop(next);
 
-        let mut waiting: Vec<u32> = (0..count).map(|node| inputs_of(node).len() as u32).collect();
-        let mut ready: BinaryHeap<Reverse<u32>> =
-            (0..count).filter(|&node| waiting[node] == 0).map(|node| Reverse(rank[node])).collect();
-        let mut order = Vec::with_capacity(count);
-        while let Some(Reverse(position)) = ready.pop() {
-            let node = by_name[position as usize];
-            order.push(node);
-            for &consumer in &consumers[consumers_at[node as usize] as usize..consumers_at[node as usize + 1] as usize]
-            {
-                waiting[consumer as usize] -= 1;
-                if waiting[consumer as usize] == 0 {
-                    ready.push(Reverse(rank[consumer as usize]));
-                }
-            }
-        }
-        if order.len() < count {
-            bail!(self.cycle(&waiting));
-        }
-        drop((consumers, consumers_at, ready, waiting, by_name));
+        let consumers_of = |node: u32| {
+            let list = &consumers[consumers_at[node as usize] as usize..consumers_at[node as usize + 1] as usize];
+            list.iter().copied()
+        };
+        let degrees = InDegrees::new((0..count).map(|node| inputs_of(node).len()));
+        let order = topological::by_rank(degrees, consumers_of, |node| rank[node as usize]);
+        let order = order.map_err(|left| anyhow!(self.cycle(&left)))?;
+        drop((consumers, consumers_at));
 
         let mut new_number = rank;
         for (position, &node) in order.iter().enumerate() {
@@ -606,17 +596,17 @@ impl Loader {
     }
 
     /// Names one cycle among the derivations that could not be ordered.
-    fn cycle(&self, waiting: &[u32]) -> String {
+    fn cycle(&self, left: &InDegrees) -> String {
         let stuck = |node: usize| -> Option<usize> {
             let inputs = &self.inputs[self.offsets[node] as usize..self.offsets[node + 1] as usize];
             inputs
                 .iter()
                 .map(|&(drv, _)| drv as usize)
-                .filter(|&drv| waiting[drv] > 0)
+                .filter(|&drv| left.waits(drv as u32))
                 .min_by_key(|&drv| &self.bases[drv])
         };
         // Whoever waits has an input that waits: following them must come back to where it has been.
-        let mut at = (0..waiting.len()).find(|&node| waiting[node] > 0);
+        let mut at = left.waiting().next().map(|node| node as usize);
         let mut seen = HashMap::new();
         let mut walk = Vec::new();
         while let Some(node) = at {

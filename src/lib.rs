@@ -33,6 +33,7 @@ pub mod regular_file;
 pub mod secret;
 pub mod settings;
 pub mod target;
+pub mod topological;
 pub mod version;
 pub mod view;
 pub mod yaml;

@@ -11,12 +11,10 @@
 //! at that target, and what stands above is still empty.
 
 use super::Strategy;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::model::Model;
 use super::prices::Prices;
 use super::problem::{Adjacency, Millis, Node, Problem};
+use super::simulate::start_and_end;
 
 /// Targets that are followed at once.
 const BLOCK: usize = 512;
@@ -84,7 +82,7 @@ pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines
         jobs: durations.iter().flatten().count() as u64,
         builds,
         job_time: durations.iter().flatten().sum(),
-        makespan: makespan(durations, inputs, model.concurrency),
+        makespan: start_and_end(durations, inputs, model.concurrency).1.into_iter().max().unwrap_or(0),
         credits: durations
             .iter()
             .zip(systems)
@@ -214,54 +212,6 @@ impl Sweep {
     }
 }
 
-/// Runs jobs in the order in which they become ready, at most `concurrency` at once.
-///
-/// `durations[i]` is none for what is no job and ends as soon as its inputs have. `inputs` is acyclic, in any numbering.
-fn makespan(durations: &[Option<Millis>], inputs: &Adjacency, concurrency: usize) -> Millis {
-    let consumers = inputs.reversed();
-    let mut waiting: Vec<u32> = (0..durations.len()).map(|job| inputs.of(job as Node).len() as u32).collect();
-    // By the time at which a job became ready, then by number.
-    let mut ready: BinaryHeap<Reverse<(Millis, usize)>> = BinaryHeap::new();
-    let mut running: BinaryHeap<Reverse<(Millis, usize)>> = BinaryHeap::new();
-    let mut ended: Vec<usize> = Vec::new();
-    let mut now = 0;
-    for job in 0..durations.len() {
-        if waiting[job] == 0 {
-            if durations[job].is_some() { ready.push(Reverse((0, job))) } else { ended.push(job) }
-        }
-    }
-    loop {
-        while let Some(job) = ended.pop() {
-            for &consumer in consumers.of(job as Node) {
-                let consumer = consumer as usize;
-                waiting[consumer] -= 1;
-                if waiting[consumer] == 0 {
-                    if durations[consumer].is_some() {
-                        ready.push(Reverse((now, consumer)))
-                    } else {
-                        ended.push(consumer)
-                    }
-                }
-            }
-        }
-        while running.len() < concurrency.max(1)
-            && let Some(Reverse((_, job))) = ready.pop()
-        {
-            running.push(Reverse((now + durations[job].unwrap_or(0), job)));
-        }
-        let Some(Reverse((end, job))) = running.pop() else { break };
-        now = end;
-        ended.push(job);
-        while let Some(&Reverse((end, job))) = running.peek()
-            && end == now
-        {
-            running.pop();
-            ended.push(job);
-        }
-    }
-    now
-}
-
 /// The last target of a block, which is not empty.
 fn last_of(block: &[Node]) -> Node {
     block.last().copied().unwrap_or(0)
@@ -324,20 +274,6 @@ mod tests {
             }
         }
         height.into_iter().max().unwrap_or(0)
-    }
-
-    #[test]
-    fn what_is_no_job_takes_no_time_but_keeps_the_order() {
-        let inputs = Adjacency::from_lists([vec![], vec![0], vec![1]]);
-        assert_eq!(makespan(&[Some(10), None, Some(5)], &inputs, 8), 15);
-    }
-
-    #[test]
-    fn machines_bound_what_runs_at_once() {
-        let inputs = Adjacency::from_lists([vec![], vec![], vec![]]);
-        let three = [Some(10), Some(10), Some(10)];
-        assert_eq!(makespan(&three, &inputs, 2), 20);
-        assert_eq!(makespan(&three, &inputs, 3), 10);
     }
 
     proptest! {

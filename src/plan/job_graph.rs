@@ -3,11 +3,11 @@
 //! In: the problem and a partition of it. Out: for each job its inputs, transitively reduced and as a closure, in topological order.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 
 use anyhow::{Result, bail, ensure};
 
 use super::problem::{Adjacency, Node, Partition, Problem};
+use crate::topological;
 
 /// Jobs in topological order, by new numbers.
 #[derive(Clone, Debug)]
@@ -62,29 +62,16 @@ impl JobGraph {
     pub fn new(direct: &Adjacency, rank: &[u32]) -> Result<Self> {
         let count = direct.len();
         let consumers = direct.reversed();
-        let mut by_rank = vec![0; count];
-        for (job, &rank) in rank.iter().enumerate() {
-            by_rank[rank as usize] = job as u32;
-        }
-        let mut waiting: Vec<u32> = (0..count).map(|job| direct.of(job as Node).len() as u32).collect();
-        let mut ready: BinaryHeap<Reverse<u32>> =
-            (0..count).filter(|&job| waiting[job] == 0).map(|job| Reverse(rank[job])).collect();
-        let mut order = Vec::with_capacity(count);
-        while let Some(Reverse(rank_of)) = ready.pop() {
-            let job = by_rank[rank_of as usize];
-            order.push(job);
-            for &consumer in consumers.of(job) {
-                waiting[consumer as usize] -= 1;
-                if waiting[consumer as usize] == 0 {
-                    ready.push(Reverse(rank[consumer as usize]));
-                }
-            }
-        }
-        if order.len() < count {
+        let order = topological::by_rank(
+            direct.in_degrees(),
+            |job| consumers.of(job).iter().copied(),
+            |job| rank[job as usize],
+        );
+        let Ok(order) = order else {
             bail!(
                 "the jobs need each other in a circle: this is an error in nixdag, please report it with the plan's inputs"
             );
-        }
+        };
         let mut position = vec![0u32; count];
         for (at, &job) in order.iter().enumerate() {
             position[job as usize] = at as u32;

@@ -3,6 +3,8 @@
 //! In: the needed derivations as nodes `0..n` in an order in which inputs stand before their consumers, with durations.
 //! Out: a [`Partition`], the sets of nodes that jobs build. Nothing here knows a path, a file or a provider.
 
+use crate::topological::InDegrees;
+
 /// A duration in milliseconds: whole numbers keep plans the same on every machine.
 pub type Millis = u64;
 
@@ -47,6 +49,11 @@ impl Adjacency {
     /// Number of edges.
     pub fn edges(&self) -> usize {
         self.targets.len()
+    }
+
+    /// The number of neighbours of each node, where these are its inputs.
+    pub fn in_degrees(&self) -> InDegrees {
+        InDegrees::new(self.offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize))
     }
 
     /// The same edges the other way round.

@@ -10,6 +10,7 @@ use super::model::Model;
 use super::partition::schedule::Scheduler;
 use super::partition::units::longest_paths;
 use super::problem::{Adjacency, Millis, Node, Partition, Problem};
+use crate::topological;
 
 /// What happens when a plan runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,40 +83,54 @@ pub fn missing(problem: &Problem, tasks: &[Node]) -> u64 {
 /// Runs jobs with the given loads and direct inputs. Ancestors are counted only where they cost something.
 pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
     let jobs = loads.len();
-    let consumers = inputs.reversed();
     let above = if model.ancestors_count() { count_ancestors(inputs, loads) } else { vec![Above::default(); jobs] };
     let fetched = |job: u32| if model.whole_layers { above[job as usize].owned } else { loads[job as usize].missing };
     let length = |job: u32| {
         let attach = model.layer * above[job as usize].layers + model.fetch * fetched(job);
         model.start_up + attach + loads[job as usize].build
     };
-    let mut simulation = Simulation { start: vec![0; jobs], end: vec![0; jobs], ..Simulation::default() };
-    let mut missing: Vec<usize> = (0..jobs as u32).map(|job| inputs.of(job).len()).collect();
-    let mut waiting: BinaryHeap<Reverse<(Millis, u32)>> =
-        (0..jobs as u32).filter(|&job| missing[job as usize] == 0).map(|job| Reverse((0, job))).collect();
-    let mut running: BinaryHeap<Reverse<(Millis, u32)>> = BinaryHeap::new();
+    let lengths: Vec<Option<Millis>> = (0..jobs as u32).map(|job| Some(length(job))).collect();
+    let (start, end) = start_and_end(&lengths, inputs, model.concurrency);
+    Simulation {
+        makespan: end.iter().copied().max().unwrap_or(0),
+        job_time: lengths.iter().flatten().sum(),
+        layers: above.iter().map(|above| above.layers).sum(),
+        fetched: (0..jobs as u32).map(fetched).sum(),
+        start,
+        end,
+    }
+}
+
+/// Start and end of each job, milliseconds: jobs start in the order in which they become ready, then by number, at most `concurrency` at once. What has no
+/// length is no job: it needs no machine and ends as soon as its inputs have. `inputs` is acyclic, in any numbering.
+pub fn start_and_end(lengths: &[Option<Millis>], inputs: &Adjacency, concurrency: usize) -> (Vec<Millis>, Vec<Millis>) {
+    let consumers = inputs.reversed();
+    let mut left = inputs.in_degrees();
+    let (mut start, mut end) = (vec![0; lengths.len()], vec![0; lengths.len()]);
+    let mut ready: Vec<Node> = left.ready().collect();
+    let mut waiting: BinaryHeap<Reverse<(Millis, Node)>> = BinaryHeap::new();
+    let mut running: BinaryHeap<Reverse<(Millis, Node)>> = BinaryHeap::new();
     let mut now = 0;
     loop {
-        while running.len() < model.concurrency.max(1) {
-            let Some(Reverse((_, job))) = waiting.pop() else { break };
-            simulation.start[job as usize] = now;
-            simulation.end[job as usize] = now + length(job);
-            running.push(Reverse((now + length(job), job)));
-        }
-        let Some(Reverse((end, job))) = running.pop() else { break };
-        now = end;
-        for &consumer in consumers.of(job) {
-            missing[consumer as usize] -= 1;
-            if missing[consumer as usize] == 0 {
-                waiting.push(Reverse((now, consumer)));
+        while let Some(node) = ready.pop() {
+            if lengths[node as usize].is_some() {
+                waiting.push(Reverse((now, node)));
+            } else {
+                (start[node as usize], end[node as usize]) = (now, now);
+                ready.extend(consumers.of(node).iter().copied().filter(|&consumer| left.arrive(consumer)));
             }
         }
+        while running.len() < concurrency.max(1)
+            && let Some(Reverse((_, job))) = waiting.pop()
+        {
+            start[job as usize] = now;
+            end[job as usize] = now + lengths[job as usize].unwrap_or(0);
+            running.push(Reverse((end[job as usize], job)));
+        }
+        let Some(Reverse((ended, job))) = running.pop() else { return (start, end) };
+        now = ended;
+        ready.extend(consumers.of(job).iter().copied().filter(|&consumer| left.arrive(consumer)));
     }
-    simulation.makespan = now;
-    simulation.job_time = (0..jobs as u32).map(length).sum();
-    simulation.layers = above.iter().map(|above| above.layers).sum();
-    simulation.fetched = (0..jobs as u32).map(fetched).sum();
-    simulation
 }
 
 /// What the ancestors of a job come to.
@@ -130,7 +145,8 @@ struct Above {
 fn count_ancestors(inputs: &Adjacency, loads: &[Load]) -> Vec<Above> {
     const WORDS: usize = 64;
     let jobs = inputs.len();
-    let order = topological(inputs);
+    let consumers = inputs.reversed();
+    let order = topological::as_ready(inputs.in_degrees(), |job| consumers.of(job).iter().copied());
     let mut count = vec![Above::default(); jobs];
     let mut sets = vec![[0u64; WORDS]; jobs];
     for first in (0..jobs).step_by(WORDS * 64) {
@@ -158,23 +174,6 @@ fn count_ancestors(inputs: &Adjacency, loads: &[Load]) -> Vec<Above> {
         }
     }
     count
-}
-
-fn topological(inputs: &Adjacency) -> Vec<u32> {
-    let consumers = inputs.reversed();
-    let mut missing: Vec<usize> = (0..inputs.len() as u32).map(|job| inputs.of(job).len()).collect();
-    let mut order: Vec<u32> = (0..inputs.len() as u32).filter(|&job| missing[job as usize] == 0).collect();
-    let mut next = 0;
-    while next < order.len() {
-        for &consumer in consumers.of(order[next]) {
-            missing[consumer as usize] -= 1;
-            if missing[consumer as usize] == 0 {
-                order.push(consumer);
-            }
-        }
-        next += 1;
-    }
-    order
 }
 
 /// No plan can be faster: the longest path of derivations and one start-up, or all work on all slots, milliseconds.
@@ -225,6 +224,13 @@ mod tests {
         let simulation = run(&loads(&[60_000, 10_000, 5_000]), &inputs, &model(2, 0));
         assert_eq!(simulation.start, [0, 0, 55_000]);
         assert_eq!(simulation.makespan, 105_000);
+    }
+
+    #[test]
+    fn what_is_no_job_takes_no_time_but_keeps_the_order() {
+        let inputs = Adjacency::from_lists([vec![], vec![0], vec![1]]);
+        let (start, end) = start_and_end(&[Some(10), None, Some(5)], &inputs, 8);
+        assert_eq!((start, end), (vec![0, 10, 10], vec![10, 10, 15]));
     }
 
     #[test]

@@ -30,10 +30,10 @@ pub fn phases(units: &Units) -> Vec<Vec<Unit>> {
 }
 
 fn phases_from(units: &Units, systems: &[System], first: System) -> Vec<Vec<Unit>> {
-    let mut missing: Vec<usize> = (0..units.len() as Unit).map(|unit| units.inputs.of(unit).len()).collect();
+    let mut left = units.inputs.in_degrees();
     let mut ready: Vec<Vec<Unit>> = vec![Vec::new(); systems.len() + 1];
     let slot = |unit: Unit| systems.binary_search(&units.system[unit as usize]).unwrap_or(systems.len());
-    for unit in (0..units.len() as Unit).filter(|&unit| missing[unit as usize] == 0) {
+    for unit in left.ready() {
         ready[slot(unit)].push(unit);
     }
     let mut plan = Vec::new();
@@ -44,8 +44,7 @@ fn phases_from(units: &Units, systems: &[System], first: System) -> Vec<Vec<Unit
         while let Some(unit) = ready[system].pop().or_else(|| ready[systems.len()].pop()) {
             phase.push(unit);
             for &consumer in units.consumers.of(unit) {
-                missing[consumer as usize] -= 1;
-                if missing[consumer as usize] == 0 {
+                if left.arrive(consumer) {
                     ready[slot(consumer)].push(consumer);
                 }
             }

@@ -7,6 +7,7 @@ use super::schedule::Scheduler;
 use super::units::{Unit, Units};
 use crate::plan::model::{Granularity, Model, Options};
 use crate::plan::problem::{ANY_SYSTEM, Millis, Node, Problem, System};
+use crate::topological::{self, InDegrees};
 
 /// A job: an index into [`Jobs::list`].
 pub type Job = u32;
@@ -199,32 +200,18 @@ impl Jobs {
 
     /// Jobs in topological order; shorter than the number of jobs where there is a cycle.
     pub fn topological(&self, ground: &Ground) -> Vec<Job> {
-        let mut missing = vec![0u32; self.list.len()];
+        let mut inputs = vec![0; self.list.len()];
         for unit in 0..ground.units.len() as Unit {
             let own = self.of_unit[unit as usize];
             let from_elsewhere =
                 ground.units.inputs.of(unit).iter().filter(|&&input| self.of_unit[input as usize] != own);
-            missing[own as usize] += from_elsewhere.count() as u32;
+            inputs[own as usize] += from_elsewhere.count();
         }
-        let mut order: Vec<Job> = (0..self.list.len() as Job)
-            .filter(|&job| missing[job as usize] == 0 && !self.list[job as usize].units.is_empty())
-            .collect();
-        let mut next = 0;
-        while next < order.len() {
-            let job = order[next];
-            next += 1;
-            for &unit in &self.list[job as usize].units {
-                for &consumer in ground.units.consumers.of(unit) {
-                    let other = self.of_unit[consumer as usize];
-                    if other != job {
-                        missing[other as usize] -= 1;
-                        if missing[other as usize] == 0 {
-                            order.push(other);
-                        }
-                    }
-                }
-            }
-        }
+        let mut order = topological::as_ready(InDegrees::new(inputs), |job| {
+            let consumers = self.list[job as usize].units.iter().flat_map(|&unit| ground.units.consumers.of(unit));
+            consumers.map(|&unit| self.of_unit[unit as usize]).filter(move |&other| other != job)
+        });
+        order.retain(|&job| !self.list[job as usize].units.is_empty());
         order
     }
 

@@ -60,8 +60,8 @@ pub fn in_rounds(ground: &Ground, scheduler: &mut Scheduler, single: &Jobs, most
         let after = ground.units.consumers.of(unit as Unit).iter().map(|&consumer| tail[consumer as usize]).max();
         tail[unit] = after.unwrap_or(0) + single.list[unit].build();
     }
-    let mut missing: Vec<usize> = (0..units as Unit).map(|unit| ground.units.inputs.of(unit).len()).collect();
-    let mut ready: Vec<Unit> = (0..units as Unit).filter(|&unit| missing[unit as usize] == 0).collect();
+    let mut left = ground.units.inputs.in_degrees();
+    let mut ready: Vec<Unit> = left.ready().collect();
     let mut rounds = Rounds {
         ground,
         single,
@@ -79,8 +79,7 @@ pub fn in_rounds(ground: &Ground, scheduler: &mut Scheduler, single: &Jobs, most
         ready.clear();
         for &unit in &built {
             for &consumer in ground.units.consumers.of(unit) {
-                missing[consumer as usize] -= 1;
-                if missing[consumer as usize] == 0 && rounds.owner[consumer as usize] == NONE {
+                if left.arrive(consumer) && rounds.owner[consumer as usize] == NONE {
                     ready.push(consumer);
                 }
             }

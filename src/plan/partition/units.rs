@@ -4,10 +4,8 @@
 //! A unit is what no job may cut: one owned node, a floating derivation with its consumers, or a bin of fetches. It carries
 //! the co-located nodes that every job with it has to build, so that the search never thinks about co-location again.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use crate::plan::problem::{ANY_SYSTEM, Adjacency, Millis, Node, Problem, System};
+use crate::topological::{self, InDegrees};
 
 /// A unit: an index into the columns of [`Units`].
 pub type Unit = u32;
@@ -171,24 +169,18 @@ fn co_located_closures(problem: &Problem, group: &[u32]) -> (Vec<Vec<Node>>, Vec
 /// Kahn's order over the groups that have members; among the ready ones the group with the smallest node comes first.
 fn topological_order(members: &[Vec<Node>], inputs: &[Vec<u32>]) -> Result<Vec<u32>, Cycle> {
     let consumers = Adjacency::from_lists(inputs.iter().cloned()).reversed();
-    let mut missing: Vec<usize> = inputs.iter().map(Vec::len).collect();
-    let groups = || (0..members.len()).filter(|&own| !members[own].is_empty());
-    let mut ready: BinaryHeap<Reverse<(Node, u32)>> =
-        groups().filter(|&own| missing[own] == 0).map(|own| Reverse((members[own][0], own as u32))).collect();
-    let mut order = Vec::new();
-    let mut placed = vec![false; members.len()];
-    while let Some(Reverse((_, own))) = ready.pop() {
-        order.push(own);
-        placed[own as usize] = true;
-        for &consumer in consumers.of(own) {
-            missing[consumer as usize] -= 1;
-            if missing[consumer as usize] == 0 {
-                ready.push(Reverse((members[consumer as usize][0], consumer)));
-            }
+    let order = topological::by_rank(
+        InDegrees::new(inputs.iter().map(Vec::len)),
+        |own| consumers.of(own).iter().copied(),
+        |own| members[own as usize].first().copied(),
+    );
+    match order {
+        Ok(mut order) => {
+            order.retain(|&own| !members[own as usize].is_empty());
+            Ok(order)
         }
+        Err(left) => Err(Cycle(left.waiting().flat_map(|own| members[own as usize].iter().copied()).collect())),
     }
-    let stuck: Vec<Node> = groups().filter(|&own| !placed[own]).flat_map(|own| members[own].iter().copied()).collect();
-    if stuck.is_empty() { Ok(order) } else { Err(Cycle(stuck)) }
 }
 
 /// Drops an input where another input has it too: the longer way implies the edge. Inputs of inputs beyond the 256th are not
