@@ -20,6 +20,7 @@ mod push;
 mod rule_entry;
 pub mod schema;
 pub mod selection;
+mod source;
 mod words;
 mod yaml;
 mod yaml_message;
@@ -29,9 +30,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use self::caches::CacheSettings;
 use serde_json::{Map, Value};
 
+use self::caches::CacheSettings;
 use self::delivery::{DeliveryFlags, DeliverySaid};
 use crate::attribute::AttributePath;
 use crate::delivery::{Delivery, HandOff, HandOffKind};
@@ -56,18 +57,8 @@ use evaluation::Evaluation;
 use file::SettingsFile;
 use planning::PlanningOptions;
 use selection::SelectionOptions;
+pub use source::Source;
 use words::patterns;
-
-/// Where the plan comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A flake to evaluate.
-    Flake(String),
-    /// A recorded evaluation.
-    Roots(PathBuf),
-    /// A plan.
-    Plan(PathBuf),
-}
 
 /// What counts as available.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,7 +166,7 @@ impl Settings {
         let mut warnings =
             file.machines.executors.iter().flat_map(|entries| entries.apply(&mut fleet)).collect::<Vec<_>>();
         if file_path.is_none() {
-            let misnamed = SettingsFile::find_misnamed(&settings_folder(&source));
+            let misnamed = SettingsFile::find_misnamed(&source.folder());
             warnings.extend(misnamed.map(|path| format!("`{}` is not read: name it `nixdag.yml`", path.display())));
         }
         warnings.extend(machines::change(&mut fleet, &flags.machines.resource_class, &flags.machines.image)?);
@@ -297,25 +288,7 @@ fn choose(flag: &[String], file: Option<Vec<Pattern>>) -> Result<Vec<Pattern>> {
 
 /// The settings file: the one that is named, else that of the flake's folder, else that of the working directory.
 fn find_file(named: Option<&Path>, source: &Source) -> Option<PathBuf> {
-    named.map_or_else(|| SettingsFile::find(&settings_folder(source)), |path| Some(path.to_owned()))
-}
-
-/// The folder that the settings file is looked for in.
-fn settings_folder(source: &Source) -> PathBuf {
-    match source {
-        Source::Flake(flake) => flake_folder(flake).unwrap_or_default(),
-        Source::Roots(_) | Source::Plan(_) => PathBuf::new(),
-    }
-}
-
-/// The folder of a flake that is a local path.
-fn flake_folder(reference: &str) -> Option<PathBuf> {
-    let (address, query) = reference.split_once('?').unwrap_or((reference, ""));
-    let path = ["path:", "git+file://", "git+file:"].iter().find_map(|scheme| address.strip_prefix(scheme));
-    let folder = PathBuf::from(path.unwrap_or(address));
-    let below = query.split('&').find_map(|part| part.strip_prefix("dir="));
-    let folder = below.map_or(folder.clone(), |below| folder.join(below.trim_start_matches('/')));
-    folder.is_dir().then_some(folder)
+    named.map_or_else(|| SettingsFile::find(&source.folder()), |path| Some(path.to_owned()))
 }
 
 /// An executor that a final job names has to exist.

@@ -6,9 +6,9 @@ use anyhow::{Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Source;
 use super::option::options;
 use super::schema::{Schema, one_or_more};
+use super::source::Source;
 use super::yaml::{self, Texts};
 use crate::affected::Unaffected;
 use crate::affected::base::Wish;

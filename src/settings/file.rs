@@ -10,6 +10,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use serde_json::{Value, json};
 
 use super::additions::{AdditionKeys, FinalKeys};
 use super::caches::AvailabilityKeys;
@@ -21,6 +22,7 @@ use super::final_entry::check_name;
 use super::machines::MachineKeys;
 use super::option::OptionGroup;
 use super::planning::PlanningKeys;
+use super::schema::Schema;
 use super::selection::SelectionKeys;
 use super::yaml::mapping;
 use super::yaml_message;
@@ -35,6 +37,9 @@ const NAME: &str = "nixdag.yml";
 
 /// What people call it who do not get it read, in the repository and in a provider's folder.
 const MISNAMED: [&str; 3] = ["nixdag.yaml", ".nixdag.yml", ".nixdag.yaml"];
+
+/// Where the schema of the file is in nixdag's own repository.
+pub const SCHEMA: &str = "src/settings/nixdag.schema.json";
 
 /// Longest file that is read, in bytes.
 const MAX_SIZE: u64 = 128 << 10;
@@ -127,6 +132,19 @@ impl SettingsFile {
         let file = file.unwrap_or_default();
         file.final_requests()?;
         Ok(file)
+    }
+
+    /// The whole JSON schema, as the repository has it.
+    pub fn schema_text() -> String {
+        let mut schema = Self::schema();
+        if let Value::Object(schema) = &mut schema {
+            schema.insert("$schema".into(), "http://json-schema.org/draft-07/schema#".into());
+            schema.insert("title".into(), "nixdag.yml".into());
+            schema.insert("description".into(), "Settings of nixdag for a repository".into());
+            // An empty file says nothing.
+            schema.insert("type".into(), json!(["object", "null"]));
+        }
+        format!("{schema:#}\n")
     }
 
     /// The file of a folder, where there is one.

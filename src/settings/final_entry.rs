@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 
 use super::words::{AttributePattern, MAX_COMMAND, One, Variables, Words, patterns};
-use super::yaml::{List, mapping};
+use super::yaml::{Expected, List, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task};
 use crate::provider::Provider;
@@ -50,6 +50,10 @@ mapping!(FinalJobEntry, "a mapping with `name` and `run` or `build`", {
         ] } },
     ],
 });
+
+impl Expected for FinalJobEntry {
+    const PLURAL: &'static str = "final jobs";
+}
 
 /// Refuses a name that no job can have.
 pub fn check_name(name: &str) -> Result<()> {

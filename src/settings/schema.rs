@@ -5,11 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::file::SettingsFile;
 use crate::choice::Choice;
-
-/// Where the schema stands in the repository.
-pub const FILE: &str = "src/settings/nixdag.schema.json";
 
 /// What values of a type look like in the file.
 pub trait Schema {
@@ -73,17 +69,4 @@ pub fn object(keys: impl Iterator<Item = (&'static str, Value)>, more: &Value) -
 /// The schema of a string, or a list of one or more.
 pub fn one_or_more(one: &Value) -> Value {
     json!({ "anyOf": [one, { "type": "array", "minItems": 1, "items": one }] })
-}
-
-/// The whole schema, as the file in the repository holds it.
-pub fn text() -> String {
-    let mut schema = SettingsFile::schema();
-    if let Value::Object(schema) = &mut schema {
-        schema.insert("$schema".into(), "http://json-schema.org/draft-07/schema#".into());
-        schema.insert("title".into(), "nixdag.yml".into());
-        schema.insert("description".into(), "Settings of nixdag for a repository".into());
-        // An empty file says nothing.
-        schema.insert("type".into(), json!(["object", "null"]));
-    }
-    format!("{schema:#}\n")
 }

@@ -225,10 +225,6 @@ impl Expected for String {
     const PLURAL: &'static str = "strings";
 }
 
-impl Expected for super::final_entry::FinalJobEntry {
-    const PLURAL: &'static str = "final jobs";
-}
-
 /// A value that an environment variable can have: a string, a whole number or a boolean as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scalar(pub String);

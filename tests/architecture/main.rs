@@ -39,6 +39,13 @@ impl Order {
         lacking.map(|file| format!("`{}` ({file}) is not in the order", module(file))).collect()
     }
 
+    /// Names in the order that no file has any more: a line each.
+    fn leftovers(&self, sources: &Sources) -> Vec<String> {
+        let is_there = |name: &&String| sources.files().any(|file| module(file) == *name);
+        let left = self.0.iter().flatten().filter(|name| !is_there(name));
+        left.map(|name| format!("`{name}` of the order is not a module")).collect()
+    }
+
     /// The arrows that go up: a line each.
     fn violations(&self, arrows: &[Arrow]) -> Vec<String> {
         let up = arrows.iter().filter(
@@ -72,25 +79,37 @@ fn circles(arrows: &[Arrow]) -> Vec<String> {
     found
 }
 
-/// Arrows that are still to go. Nothing is added here.
-const KNOWN: &[(&str, &str)] = &[
-    ("settings/caches.rs", "settings/file.rs"),
-    ("settings/change.rs", "settings/file.rs"),
-    ("settings/change.rs", "settings.rs"),
-    ("settings/final_entry.rs", "settings/file.rs"),
-    ("settings/schema.rs", "settings/file.rs"),
-    ("settings/yaml.rs", "settings/final_entry.rs"),
-    ("settings/yaml.rs", "settings/schema.rs"),
-];
+/// The folder of a provider that a file is in: folders of `provider/` with a `mod.rs` are providers, others are for all of them.
+fn provider<'a>(file: &'a str, sources: &Sources) -> Option<&'a str> {
+    let (name, _) = file.strip_prefix("provider/")?.split_once('/')?;
+    let root = format!("provider/{name}/mod.rs");
+    sources.files().any(|file| file == root).then_some(name)
+}
 
-fn is_known(arrow: &Arrow) -> bool {
-    KNOWN.iter().any(|(from, to)| {
-        let fits = match from.strip_suffix('*') {
-            Some(folder) => arrow.from.starts_with(folder),
-            None => arrow.from == *from,
-        };
-        fits && arrow.to == *to
-    })
+/// The arrows into a provider from where nobody should know it, a line each: only the enum of providers and commands do. So no provider
+/// imports another one, and `settings` knows the inside of none.
+fn intrusions(sources: &Sources, arrows: &[Arrow]) -> Vec<String> {
+    let intrudes = |arrow: &&Arrow| {
+        let to = provider(&arrow.to, sources);
+        to.is_some()
+            && provider(&arrow.from, sources) != to
+            && arrow.from != "provider/mod.rs"
+            && module(&arrow.from) != "commands"
+    };
+    arrows.iter().filter(intrudes).map(|arrow| format!("a provider's inside: {arrow}")).collect()
+}
+
+/// All that is wrong, a line each.
+fn problems(order: &Order, sources: &Sources, library: &str) -> Vec<String> {
+    let arrows = sources.arrows(library);
+    [
+        order.gaps(sources),
+        order.leftovers(sources),
+        order.violations(&arrows),
+        intrusions(sources, &arrows),
+        circles(&arrows),
+    ]
+    .concat()
 }
 
 #[test]
@@ -98,26 +117,20 @@ fn imports_go_down_and_never_in_a_circle() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let order = Order::read(&fs::read_to_string(root.join(PAGE)).unwrap());
     let sources = Sources::read(&root.join("src"));
-    let mut arrows = sources.arrows("nixdag");
-    arrows.retain(|arrow| !is_known(arrow));
-    let mut wrong = order.gaps(&sources);
-    wrong.extend(order.violations(&arrows));
-    wrong.extend(circles(&arrows));
+    let wrong = problems(&order, &sources, "nixdag");
     assert!(wrong.is_empty(), "see `{PAGE}`:\n{}", wrong.join("\n"));
 }
 
-/// A crate with these files beside a `main.rs`, and all that is wrong with it, where `a` is above `b`.
-fn wrong(files: &[(&str, &str)]) -> Vec<String> {
+/// A crate with these files beside a `main.rs`, and all that is wrong with it; the groups of its modules from the top down.
+fn wrong(groups: &[&str], files: &[(&str, &str)]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     for (file, text) in files.iter().chain(&[("main.rs", "fn main() { it::a::run() }")]) {
         let path = folder.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    let order = Order::read("```order\nmain lib\na\nb\n```\n");
-    let sources = Sources::read(folder.path());
-    let arrows = sources.arrows("it");
-    [order.gaps(&sources), order.violations(&arrows), circles(&arrows)].concat()
+    let order = Order::read(&format!("```order\nmain lib\n{}\n```\n", groups.join("\n")));
+    problems(&order, &Sources::read(folder.path()), "it")
 }
 
 #[test]
@@ -139,7 +152,7 @@ fn every_way_to_import_is_seen() {
         "impl crate::a::Trait for u8 {}",
         "#[cfg(not(test))] use crate::a;",
     ] {
-        let found = wrong(&[("lib.rs", "pub mod a; pub mod b;"), ("a.rs", ""), ("b.rs", import)]);
+        let found = wrong(&["a", "b"], &[("lib.rs", "pub mod a; pub mod b;"), ("a.rs", ""), ("b.rs", import)]);
         assert!(
             found.iter().any(|line| line.starts_with("against the order: b.rs:1 imports `a")),
             "{import}: {found:?}"
@@ -154,7 +167,7 @@ fn what_goes_down_or_is_only_for_tests_is_fine() {
     let b = "//! See [`crate::a`].\n#[cfg(test)] mod tests { use crate::a::*; }\n#[cfg(test)] use crate::a;";
     let lib = "//! [`a`]\npub mod a; pub mod b;";
     let files = [("lib.rs", lib), ("a.rs", a), ("a/deep.rs", deep), ("b/mod.rs", b)];
-    assert_eq!(wrong(&files), [""; 0]);
+    assert_eq!(wrong(&["a", "b"], &files), [""; 0]);
 }
 
 #[test]
@@ -167,13 +180,36 @@ fn circles_are_found_between_files_of_one_folder() {
         ("c.rs", ""),
     ];
     assert_eq!(
-        wrong(&files),
+        wrong(&["a"], &files),
         [
             "`c` (c.rs) is not in the order",
             "a circle of 3 files:",
             "  a/mod.rs:1 imports `a::one::Item` from a/one.rs",
             "  a/one.rs:1 imports `a::two` from a/two.rs",
             "  a/two.rs:1 imports `a::Item` from a/mod.rs",
+        ]
+    );
+}
+
+#[test]
+fn providers_keep_their_insides_to_themselves() {
+    let files = [
+        ("lib.rs", "pub mod commands; pub mod provider; pub mod settings;"),
+        ("commands.rs", "use crate::provider::one::Item;"),
+        ("settings.rs", "use crate::provider::Provider; use crate::provider::one;"),
+        ("provider/mod.rs", "pub mod one; pub mod two; pub mod yaml; use one::Item;"),
+        ("provider/one/mod.rs", "mod deep; use deep::Item; use super::yaml;"),
+        ("provider/one/deep.rs", ""),
+        ("provider/two/mod.rs", "use crate::provider::one::Item;"),
+        ("provider/yaml.rs", "mod read;"),
+        ("provider/yaml/read.rs", ""),
+    ];
+    assert_eq!(
+        wrong(&["commands", "settings provider", "gone"], &files),
+        [
+            "`gone` of the order is not a module",
+            "a provider's inside: provider/two/mod.rs:1 imports `provider::one::Item` from provider/one/mod.rs",
+            "a provider's inside: settings.rs:1 imports `provider::one` from provider/one/mod.rs",
         ]
     );
 }

@@ -13,7 +13,6 @@ use clap::CommandFactory;
 use nixdag::cli::Cli;
 use nixdag::settings::file::{GROUPS, SettingsFile};
 use nixdag::settings::option::{OptionGroup, OptionInfo};
-use nixdag::settings::schema;
 use serde_json::Value;
 
 /// Flags of the planning commands that say what to plan and where to write, not how.
@@ -26,7 +25,7 @@ fn options() -> impl Iterator<Item = (&'static OptionGroup, &'static OptionInfo)
 
 /// What the schema says of the key of an option.
 fn schema_of(group: &OptionGroup, key: &str) -> Value {
-    let schema: Value = serde_json::from_str(&schema::text()).unwrap();
+    let schema: Value = serde_json::from_str(&SettingsFile::schema_text()).unwrap();
     let group = if group.under.is_empty() { &schema } else { &schema["properties"][group.under] };
     group["properties"][key].clone()
 }
@@ -71,7 +70,7 @@ fn no_flag_and_no_key_stands_outside_the_table() {
             assert!(names.contains(id) || ARGUMENTS.contains(&id), "`nixdag {name}`: `{id}` is in no group of options");
         }
     }
-    let schema: Value = serde_json::from_str(&schema::text()).unwrap();
+    let schema: Value = serde_json::from_str(&SettingsFile::schema_text()).unwrap();
     let known: BTreeSet<&str> =
         options().filter(|(group, _)| group.under.is_empty()).filter_map(|(_, option)| option.key.ok()).collect();
     for key in schema["properties"].as_object().unwrap().keys() {

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::golden;
-use nixdag::settings::file::SettingsFile;
-use nixdag::settings::schema;
+use nixdag::settings::file::{SCHEMA, SettingsFile};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -16,7 +15,7 @@ fn root() -> PathBuf {
 /// The files that the schema refuses, as editors would decide.
 fn refused(files: &[PathBuf]) -> Vec<PathBuf> {
     let mut command = Command::new("check-jsonschema");
-    command.args(["--output-format", "json", "--schemafile"]).arg(root().join(schema::FILE)).args(files);
+    command.args(["--output-format", "json", "--schemafile"]).arg(root().join(SCHEMA)).args(files);
     let output =
         command.output().expect("`check-jsonschema` is missing: `tests/run.sh` installs it and puts it on PATH");
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -33,7 +32,7 @@ fn refused(files: &[PathBuf]) -> Vec<PathBuf> {
 fn the_file_in_the_repository_is_what_the_command_prints() {
     let output = Command::new(env!("CARGO_BIN_EXE_nixdag")).arg("schema").output().unwrap();
     assert!(output.status.success());
-    golden::check(schema::FILE, &String::from_utf8(output.stdout).unwrap());
+    golden::check(SCHEMA, &String::from_utf8(output.stdout).unwrap());
 }
 
 /// Calls with each object of the schema, the path of keys to it written as YAML around `{}`.
@@ -54,7 +53,7 @@ fn each_object(schema: &Value, around: &str, visit: &mut dyn FnMut(&str, &Value)
 
 #[test]
 fn the_reader_knows_the_keys_of_the_schema_and_no_others() {
-    let schema: Value = serde_json::from_str(&schema::text()).unwrap();
+    let schema: Value = serde_json::from_str(&SettingsFile::schema_text()).unwrap();
     let mut objects = 0;
     each_object(&schema, "{}", &mut |around, object| {
         objects += 1;
@@ -82,7 +81,7 @@ fn the_examples_of_the_repository_are_sound_and_name_the_schema() {
         if file.is_file() {
             SettingsFile::read(&file).unwrap();
             let text = fs::read_to_string(&file).unwrap();
-            let hint = format!("# yaml-language-server: $schema=../../{}\n", schema::FILE);
+            let hint = format!("# yaml-language-server: $schema=../../{}\n", SCHEMA);
             assert!(text.starts_with(&hint), "{} does not begin with {hint}", file.display());
             files.push(file);
         }

@@ -1,0 +1,34 @@
+//! Where a plan comes from: a flake, a recorded evaluation, or a file with the plan.
+
+use std::path::PathBuf;
+
+/// Where the plan comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A flake to evaluate.
+    Flake(String),
+    /// A recorded evaluation.
+    Roots(PathBuf),
+    /// A plan.
+    Plan(PathBuf),
+}
+
+impl Source {
+    /// The folder that the settings file is looked for in.
+    pub fn folder(&self) -> PathBuf {
+        match self {
+            Self::Flake(flake) => flake_folder(flake).unwrap_or_default(),
+            Self::Roots(_) | Self::Plan(_) => PathBuf::new(),
+        }
+    }
+}
+
+/// The folder of a flake that is a local path.
+fn flake_folder(reference: &str) -> Option<PathBuf> {
+    let (address, query) = reference.split_once('?').unwrap_or((reference, ""));
+    let path = ["path:", "git+file://", "git+file:"].iter().find_map(|scheme| address.strip_prefix(scheme));
+    let folder = PathBuf::from(path.unwrap_or(address));
+    let below = query.split('&').find_map(|part| part.strip_prefix("dir="));
+    let folder = below.map_or(folder.clone(), |below| folder.join(below.trim_start_matches('/')));
+    folder.is_dir().then_some(folder)
+}
