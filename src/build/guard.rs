@@ -75,6 +75,8 @@ pub struct Guard<'a> {
     pub deliverers: &'a Deliverers<'a>,
     /// Whether missing outputs are built.
     pub on_missing: OnMissing,
+    /// The derivation of each output, see [`producers`].
+    pub producers: &'a HashMap<&'a str, DrvId>,
 }
 
 impl Guard<'_> {
@@ -82,13 +84,11 @@ impl Guard<'_> {
     pub fn bring(&self, paths: &[&str], tracker: &mut Tracker) -> Result<Vec<Missing>> {
         let mut missing = BTreeMap::new();
         let mut open = self.fetch(paths, tracker)?;
-        let mut producers = None;
         let mut repeated = HashSet::new();
         while !open.is_empty() {
             let causes = self.causes(&open, tracker)?;
-            let producers = producers.get_or_insert_with(|| self.producers());
-            let causes = self.to_blame(causes, &open, producers);
-            let mut own: Vec<DrvId> = causes.iter().filter_map(|path| producers.get(path.as_str()).copied()).collect();
+            let causes = self.to_blame(causes, &open);
+            let mut own: Vec<DrvId> = causes.iter().filter_map(|path| self.producer(path)).collect();
             own.retain(|drv| self.here.contains(drv) && !self.takes_any(*drv, &open) && repeated.insert(*drv));
             if !own.is_empty() {
                 let drvs: Vec<String> = own.into_iter().map(|drv| self.graph.path(drv)).collect();
@@ -98,7 +98,7 @@ impl Guard<'_> {
             }
             let mut build = BTreeSet::new();
             for path in &causes {
-                let drv = producers.get(path.as_str()).copied();
+                let drv = self.producer(path);
                 let derivation = drv.map(|drv| self.graph.path(drv));
                 let job = derivation.as_deref().and_then(|drv| self.deliverers.of(drv)).map(str::to_owned);
                 let new = Missing { path: path.clone(), derivation, job, built: false };
@@ -141,6 +141,10 @@ impl Guard<'_> {
         false
     }
 
+    fn producer(&self, path: &str) -> Option<DrvId> {
+        self.producers.get(path.rsplit('/').next().unwrap_or(path)).copied()
+    }
+
     /// Fetches paths; gives those that are not valid afterwards.
     fn fetch(&self, paths: &[&str], tracker: &mut Tracker) -> Result<Vec<String>> {
         if paths.is_empty() || realise(self.store, paths, tracker)? {
@@ -150,8 +154,8 @@ impl Guard<'_> {
     }
 
     /// The same causes, but for a path that no derivation has those that refer to it: what leads nowhere was not delivered.
-    fn to_blame(&self, causes: Vec<String>, open: &[String], producers: &HashMap<String, DrvId>) -> BTreeSet<String> {
-        let is_known = |cause: &String| producers.contains_key(cause) || open.contains(cause);
+    fn to_blame(&self, causes: Vec<String>, open: &[String]) -> BTreeSet<String> {
+        let is_known = |cause: &String| self.producer(cause).is_some() || open.contains(cause);
         let (known, unknown): (BTreeSet<String>, BTreeSet<String>) = causes.into_iter().partition(is_known);
         if unknown.is_empty() {
             return known;
@@ -195,15 +199,15 @@ impl Guard<'_> {
         let again = self.fetch(&handed_off.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
         Ok(again)
     }
+}
 
-    /// The derivation of each output whose path is known.
-    fn producers(&self) -> HashMap<String, DrvId> {
-        let outputs = self.graph.ids().flat_map(|id| {
-            let known = self.graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref());
-            known.map(move |base| (self.graph.full_path(base), id))
-        });
-        outputs.collect()
-    }
+/// The derivation of each output whose path is known, by the path's base name.
+pub fn producers(graph: &Graph) -> HashMap<&str, DrvId> {
+    let outputs = graph.ids().flat_map(|id| {
+        let known = graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref());
+        known.map(move |base| (base, id))
+    });
+    outputs.collect()
 }
 
 /// Makes an error of what is still missing.

@@ -2,6 +2,7 @@
 //!
 //! In: a [`Request`], run by [`stages::run`]. Out: a [`record::Record`] of everything that happened, whatever the outcome; lines for people meanwhile.
 
+pub mod attempts;
 pub mod builder_log;
 pub mod credentials;
 pub mod deliveries;
@@ -11,6 +12,7 @@ pub mod hand_offs;
 pub mod interrupt;
 pub mod junit;
 pub mod outcome;
+pub mod output_lock;
 pub mod progress;
 pub mod push;
 pub mod realisation;
@@ -19,6 +21,7 @@ pub mod record;
 pub mod report;
 pub mod restore;
 pub mod results;
+pub mod round;
 pub mod stages;
 pub mod trust;
 

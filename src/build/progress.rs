@@ -1,7 +1,7 @@
 //! Follows what Nix says while it builds: who is building, for how long, what failed and what was printed last.
 //!
 //! In: [`Event`]s and the time. Out: lines for people, at least one a minute, and for the record durations, messages and log
-//! tails. Memory is bounded: of a log only the end is kept, the rest goes to a file up to a limit.
+//! tails; for those who build on, the [`Round`]. Memory is bounded: of a log only the end is kept, the rest goes to a file up to a limit.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -9,6 +9,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, SystemTime};
 
 use super::builder_log::{BuilderLog, log_file};
+use super::output_lock::Lock;
+use super::round::{End, Round};
 use crate::duration::in_words;
 use crate::nix::log::{Activity, Event};
 use crate::nix::store_path;
@@ -16,7 +18,7 @@ use crate::nix::store_path;
 /// After this long without a line one is printed; CircleCI ends steps that are silent for ten minutes.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// Messages without a derivation that are kept.
+/// Errors of the whole job that are kept.
 const MAX_MESSAGES: usize = 200;
 
 /// Longest line that is printed or kept, in bytes.
@@ -36,6 +38,16 @@ struct Running {
     started: SystemTime,
     phase: Option<String>,
     log: BuilderLog,
+    /// How long it took until Nix counted it as failed; its last lines and the reason may still come.
+    failed_after: Option<Duration>,
+}
+
+/// What the tracker asks about derivations.
+pub trait Known {
+    /// The locks of a derivation's outputs.
+    fn lock(&self, drv: &str) -> Lock;
+    /// The derivation that an output of this base name comes from.
+    fn producer(&self, base: &str) -> Option<String>;
 }
 
 /// What has happened so far.
@@ -45,8 +57,7 @@ pub struct Tracker<'a> {
     remarks: (Sender<String>, Receiver<String>),
     /// Is told of each derivation whose build has ended well.
     on_built: Box<dyn FnMut(&str) + 'a>,
-    /// Whether Nix still works on a derivation that it has begun.
-    is_locked: Box<dyn Fn(&str) -> bool + 'a>,
+    known: &'a dyn Known,
     /// Derivations that may be built here.
     expected: HashSet<String>,
     logs: Option<PathBuf>,
@@ -54,6 +65,9 @@ pub struct Tracker<'a> {
     running: BTreeMap<u64, Running>,
     fetching: HashMap<u64, (String, SystemTime)>,
     counters: HashSet<u64>,
+    round: Round,
+    /// How often each derivation was begun.
+    begun: HashMap<String, u32>,
     builds: HashMap<String, Build>,
     fetched: HashMap<String, Duration>,
     messages: Vec<String>,
@@ -64,7 +78,7 @@ impl<'a> Tracker<'a> {
     /// A tracker that prints with `say`. Logs go to the folder `logs`, where there is one.
     pub fn new(
         say: Box<dyn FnMut(&str) + 'a>,
-        is_locked: Box<dyn Fn(&str) -> bool + 'a>,
+        known: &'a dyn Known,
         expected: HashSet<String>,
         logs: Option<PathBuf>,
         now: SystemTime,
@@ -73,13 +87,15 @@ impl<'a> Tracker<'a> {
             say,
             remarks: mpsc::channel(),
             on_built: Box::new(|_| ()),
-            is_locked,
+            known,
             expected,
             logs,
             last_line: now,
             running: BTreeMap::new(),
             fetching: HashMap::new(),
             counters: HashSet::new(),
+            round: Round::default(),
+            begun: HashMap::new(),
             builds: HashMap::new(),
             fetched: HashMap::new(),
             messages: Vec::new(),
@@ -118,9 +134,42 @@ impl<'a> Tracker<'a> {
         self.failures.get(drv).map(String::as_str)
     }
 
+    /// True where Nix had a message about any derivation.
+    pub fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// How often Nix has begun to build it.
+    pub fn begun(&self, drv: &str) -> u32 {
+        self.begun.get(drv).copied().unwrap_or(0)
+    }
+
+    /// Begins a round, of one call of Nix or several.
+    pub fn begin_round(&mut self) {
+        for text in std::mem::take(&mut self.round).into_messages() {
+            if self.messages.len() < MAX_MESSAGES && !self.messages.contains(&text) {
+                self.messages.push(text);
+            }
+        }
+    }
+
+    /// The round so far.
+    pub fn round(&self) -> &Round {
+        &self.round
+    }
+
+    /// Takes the round's messages about no single derivation for messages about these.
+    pub fn settle(&mut self, drvs: &[String], before: &str) {
+        let said = std::mem::take(&mut self.round).into_messages().join("\n");
+        let why = if said.is_empty() { "Nix did not say why".to_owned() } else { said };
+        for drv in drvs {
+            self.failures.entry(drv.clone()).or_insert_with(|| format!("{before}{why}"));
+        }
+    }
+
     /// Errors that are about no single derivation.
-    pub fn messages(&self) -> &[String] {
-        &self.messages
+    pub fn messages(&self) -> impl Iterator<Item = &String> {
+        self.messages.iter().chain(self.round.messages())
     }
 
     /// Takes one event.
@@ -152,7 +201,10 @@ impl<'a> Tracker<'a> {
                     running.phase = Some(shorten(phase));
                 }
             }
-            Event::Progress { id, .. } if self.counters.contains(&id) => self.sweep(now),
+            Event::Progress { id, failed, .. } if self.counters.contains(&id) => {
+                self.round.count_failed(id, failed);
+                self.sweep(now);
+            }
             Event::Progress { .. } => {}
             Event::Message { level, text } => self.message(level, shorten(text), now),
             Event::Text(text) => self.say(&shorten(text), now),
@@ -181,14 +233,16 @@ impl<'a> Tracker<'a> {
         let mut parts: Vec<String> = self
             .running
             .values()
+            .filter(|running| running.failed_after.is_none())
             .take(5)
             .map(|running| {
                 let phase = running.phase.as_ref().map(|phase| format!(", {phase}")).unwrap_or_default();
                 format!("{} ({}{phase})", name(&running.drv), words(since(running.started, now)))
             })
             .collect();
-        if self.running.len() > 5 {
-            parts.push(format!("{} more", self.running.len() - 5));
+        let count = self.running.values().filter(|running| running.failed_after.is_none()).count();
+        if count > 5 {
+            parts.push(format!("{} more", count - 5));
         }
         if !self.fetching.is_empty() {
             parts.push(format!("fetching {} paths", self.fetching.len()));
@@ -199,8 +253,8 @@ impl<'a> Tracker<'a> {
         self.say(&format!("still at work: {}; {} built", parts.join(", "), self.builds.len()), now);
     }
 
-    /// Takes the end of a call of Nix: whatever was running is over.
-    pub fn end(&mut self, now: SystemTime) {
+    /// Takes the end of a call of Nix: whatever was running is over. `ended` says how, where it did not end by itself.
+    pub fn end(&mut self, ended: Option<String>, now: SystemTime) {
         for id in self.running.keys().copied().collect::<Vec<_>>() {
             self.finish(id, now);
         }
@@ -208,6 +262,17 @@ impl<'a> Tracker<'a> {
             self.fetched.insert(path, since(started, now));
         }
         self.counters.clear();
+        if let Some(ended) = ended {
+            self.say(&format!("error: {ended}"), now);
+            self.round.add_message(ended);
+        }
+        let silent: Vec<String> =
+            self.round.failed().filter(|drv| !self.failures.contains_key(*drv)).map(str::to_owned).collect();
+        for drv in silent {
+            let said = self.round.messages().join("\n");
+            let why = if said.is_empty() { "Nix did not say why".to_owned() } else { said };
+            self.failures.insert(drv, format!("its build failed, and Nix ended before it gave the reason: {why}"));
+        }
     }
 
     fn start(&mut self, id: u64, drv: String, machine: &str, now: SystemTime) {
@@ -219,35 +284,58 @@ impl<'a> Tracker<'a> {
             format!("building {}{place}: not listed in this job's plan (`{drv}`)", name(&drv))
         };
         self.say(&line, now);
+        self.round.begin(&drv);
+        *self.begun.entry(drv.clone()).or_default() += 1;
         let file = self.logs.as_ref().map(|dir| log_file(dir, &drv));
-        self.running.insert(id, Running { drv, started: now, phase: None, log: BuilderLog::new(file) });
+        self.running
+            .insert(id, Running { drv, started: now, phase: None, log: BuilderLog::new(file), failed_after: None });
     }
 
     /// Before 2.34 Nix keeps the activity of a derivation that was asked for by name until the end of the call; but it
     /// counts it as done, and it has removed the locks of its outputs by then.
     fn sweep(&mut self, now: SystemTime) {
-        let over: Vec<u64> =
-            self.running.iter().filter(|(_, running)| !(self.is_locked)(&running.drv)).map(|(&id, _)| id).collect();
-        for id in over {
+        let mut done = Vec::new();
+        for (&id, running) in self.running.iter_mut().filter(|(_, running)| running.failed_after.is_none()) {
+            match self.known.lock(&running.drv) {
+                Lock::Held => {}
+                Lock::Gone => done.push(id),
+                lock => {
+                    if self.round.end(&running.drv, lock) == End::Failed {
+                        running.failed_after = Some(since(running.started, now));
+                    }
+                }
+            }
+        }
+        for id in done {
             self.finish(id, now);
         }
     }
 
     fn finish(&mut self, id: u64, now: SystemTime) {
         let Some(running) = self.running.remove(&id) else { return };
-        let duration = since(running.started, now);
-        let failed = self.failures.contains_key(&running.drv);
-        let line = match failed {
-            true => format!("failed {} after {}", name(&running.drv), words(duration)),
-            false => {
-                format!("ended {} after {} ({} so far)", name(&running.drv), words(duration), self.builds.len() + 1)
-            }
+        let duration = running.failed_after.unwrap_or_else(|| since(running.started, now));
+        let end = if running.failed_after.is_some() || self.failures.contains_key(&running.drv) {
+            self.round.fail(&running.drv);
+            End::Failed
+        } else {
+            self.round.end(&running.drv, self.known.lock(&running.drv))
+        };
+        let (name, took) = (name(&running.drv), words(duration));
+        let line = match end {
+            End::Failed => format!("failed {name} after {took}"),
+            End::Open => format!("stopped {name} after {took}: Nix has ended"),
+            End::Done | End::Unknown => format!("ended {name} after {took} ({} so far)", self.builds.len() + 1),
         };
         self.say(&line, now);
-        if !failed {
+        if matches!(end, End::Done | End::Unknown) {
             (self.on_built)(&running.drv);
         }
         self.builds.insert(running.drv, Build { duration, log: running.log.close() });
+    }
+
+    /// The derivation whose output a text names, of those that may have failed in this round.
+    fn producer(&self, text: &str) -> Option<String> {
+        base_names(text).filter_map(|base| self.known.producer(base)).find(|drv| self.round.may_have_failed(drv))
     }
 
     fn message(&mut self, level: u64, text: String, now: SystemTime) {
@@ -258,26 +346,21 @@ impl<'a> Tracker<'a> {
                 if first.starts_with("build of ") {
                     return;
                 }
-                match quoted_drv(first) {
-                    Some(drv) => {
-                        let drv = drv.to_owned();
-                        let seen = self.failures.insert(drv.clone(), text.clone()).is_some();
-                        if !seen {
-                            self.say(&format!("error: {text}"), now);
-                        }
-                        let over = self.running.iter().find(|(_, running)| running.drv == drv).map(|(&id, _)| id);
-                        if let Some(id) = over {
-                            self.finish(id, now);
-                        }
-                    }
-                    // A daemon sends warnings at this level too, with the word before them.
-                    None if text.starts_with("warning: ") => self.say(&text, now),
-                    None => {
-                        self.say(&format!("error: {text}"), now);
-                        if self.messages.len() < MAX_MESSAGES && !self.messages.contains(&text) {
-                            self.messages.push(text);
-                        }
-                    }
+                // A daemon sends warnings at this level too, with the word before them.
+                if text.starts_with("warning: ") {
+                    return self.say(&text, now);
+                }
+                let Some(drv) = quoted_drv(first).map(str::to_owned).or_else(|| self.producer(&text)) else {
+                    self.say(&format!("error: {text}"), now);
+                    return self.round.add_message(text);
+                };
+                if self.failures.insert(drv.clone(), text.clone()).is_none() {
+                    self.say(&format!("error: {text}"), now);
+                }
+                let over = self.running.iter().find(|(_, running)| running.drv == drv).map(|(&id, _)| id);
+                match over {
+                    Some(id) => self.finish(id, now),
+                    None => self.round.fail(&drv),
                 }
             }
             // Roots are not needed: nothing collects garbage in the middle of a job.
@@ -287,6 +370,14 @@ impl<'a> Tracker<'a> {
             _ => {}
         }
     }
+}
+
+/// The base names of store paths in a text, in its order.
+fn base_names(text: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "+-._?=".contains(c);
+    // A full stop may end the sentence.
+    let words = text.split(move |c| !is_part(c)).flat_map(|word| [word, word.trim_end_matches('.')]);
+    words.filter(|word| store_path::is_base_name(word.as_bytes()))
 }
 
 fn name(drv: &str) -> &str {
@@ -332,21 +423,76 @@ mod tests {
         Event::Start { id, activity: Activity::Build { drv: drv.into(), machine: String::new() } }
     }
 
-    fn with_tracker(locked: impl Fn(&str) -> bool, work: impl FnOnce(&mut Tracker)) -> Vec<String> {
+    /// A store whose locks look as told, and in which `a` comes from A and `b` from B.
+    struct Locks<F>(F);
+
+    impl<F: Fn(&str) -> Lock> Known for Locks<F> {
+        fn lock(&self, drv: &str) -> Lock {
+            self.0(drv)
+        }
+
+        fn producer(&self, base: &str) -> Option<String> {
+            [A, B].into_iter().find(|drv| name(drv) == store_path::name_of(base)).map(str::to_owned)
+        }
+    }
+
+    fn with_tracker(locks: impl Fn(&str) -> Lock, work: impl FnOnce(&mut Tracker)) -> Vec<String> {
         let lines = RefCell::new(Vec::new());
         let say = Box::new(|line: &str| lines.borrow_mut().push(line.to_owned()));
         let expected = [A.to_owned(), B.to_owned()].into();
-        let mut tracker = Tracker::new(say, Box::new(&locked), expected, None, at(0));
+        let known = Locks(locks);
+        let mut tracker = Tracker::new(say, &known, expected, None, at(0));
         work(&mut tracker);
         drop(tracker);
         lines.into_inner()
+    }
+
+    fn error(text: &str) -> Event {
+        Event::Message { level: 0, text: text.into() }
+    }
+
+    #[test]
+    fn a_message_that_names_an_output_is_about_what_is_being_built_into_it() {
+        with_tracker(
+            |_| Lock::Held,
+            |tracker| {
+                tracker.take(start(1, A), at(0));
+                // B was not begun; A was.
+                let b = "/nix/store/5ybzpq1bfh6gb0hr4r7x5rz9w8aj7kc1-b";
+                let a = "/nix/store/610arvfbd44l28rc2hqq33ydwf8ii3sw-a";
+                let text = format!("file \"{a}/pipe\" has an unsupported type; {b} is of no matter");
+                tracker.take(error(&text), at(1));
+                tracker.take(error(&format!("cannot open '{b}'.")), at(1));
+                assert_eq!(tracker.failure(A), Some(text.as_str()));
+                assert_eq!(tracker.failure(B), None);
+                assert_eq!(tracker.round().messages(), [format!("cannot open '{b}'.")]);
+            },
+        );
+    }
+
+    #[test]
+    fn when_nix_dies_a_failure_that_it_had_counted_is_told_from_what_it_left() {
+        let lines = with_tracker(
+            |_| Lock::Left,
+            |tracker| {
+                tracker.take(Event::Start { id: 9, activity: Activity::Builds }, at(0));
+                tracker.take(start(1, A), at(0));
+                tracker.take(Event::Progress { id: 9, done: 0, failed: 1 }, at(2));
+                tracker.take(start(2, B), at(2));
+                tracker.end(Some("`nix-store` was ended by SIGSEGV".into()), at(4));
+                assert!(tracker.failure(A).unwrap().contains("SIGSEGV") && tracker.failure(B).is_none());
+                assert!(tracker.round().left_open(B) && !tracker.round().left_open(A));
+                assert_eq!((tracker.begun(A), tracker.begun(B)), (1, 1));
+            },
+        );
+        assert!(lines.contains(&"stopped b after 2.0 s: Nix has ended".to_owned()), "{lines:?}");
     }
 
     #[test]
     fn a_build_is_over_when_nix_counts_it_and_its_lock_is_gone() {
         let gone = RefCell::new(false);
         with_tracker(
-            |drv| drv != A || !*gone.borrow(),
+            |drv| if drv == A && *gone.borrow() { Lock::Gone } else { Lock::Held },
             |tracker| {
                 tracker.take(Event::Start { id: 9, activity: Activity::Builds }, at(0));
                 tracker.take(start(1, A), at(0));
@@ -366,7 +512,7 @@ mod tests {
     #[test]
     fn a_failure_keeps_its_message_and_the_end_of_its_log() {
         let lines = with_tracker(
-            |_| true,
+            |_| Lock::Held,
             |tracker| {
                 tracker.take(start(1, A), at(0));
                 tracker.take(Event::LogLine { id: 1, line: "last".into() }, at(2));
@@ -375,7 +521,7 @@ mod tests {
                 tracker.take(Event::Message { level: 0, text: format!("build of '{A}' failed") }, at(3));
                 assert_eq!(tracker.failure(A), Some(text.as_str()));
                 assert_eq!(tracker.builds()[A].log, "last");
-                assert!(tracker.messages().is_empty());
+                assert_eq!(tracker.messages().count(), 0);
             },
         );
         assert!(lines.iter().any(|line| line.starts_with("failed a after 3 s")), "{lines:?}");
@@ -385,13 +531,13 @@ mod tests {
     fn silence_is_broken_and_what_belongs_elsewhere_is_named() {
         let other = "/nix/store/plkgpmfzry155zwppdgcn16mvizcm16f-other.drv";
         let lines = with_tracker(
-            |_| true,
+            |_| Lock::Held,
             |tracker| {
                 tracker.take(start(1, other), at(0));
                 tracker.take(Event::Phase { id: 1, phase: "buildPhase".into() }, at(0));
                 tracker.tick(at(29));
                 tracker.tick(at(75));
-                tracker.end(at(80));
+                tracker.end(None, at(80));
             },
         );
         assert!(lines[0].contains("not listed in this job's plan") && lines[0].contains(other), "{lines:?}");

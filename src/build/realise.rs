@@ -3,6 +3,7 @@
 //! In: store paths or derivations. Out: whether Nix made all of them; what it said has gone to the [`Tracker`].
 
 use std::io::BufReader;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
@@ -23,6 +24,7 @@ const QUEUE: usize = 4096;
 /// Realises all paths as far as possible, in as few calls as the argument list allows; true where all of them succeeded.
 pub fn realise(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
     let mut complete = true;
+    tracker.begin_round();
     for share in store::shares(paths) {
         complete &= call(store, share, tracker)?;
     }
@@ -62,7 +64,13 @@ fn follow(mut command: Command, tracker: &mut Tracker) -> Result<bool> {
     // What could not be read is a matter of progress lines only; the status says whether Nix succeeded.
     let _ = reader.join();
     let status = child.wait().context("cannot wait for Nix")?;
-    tracker.end(SystemTime::now());
+    let signal = status.signal().filter(|_| interrupt::received().is_none());
+    let ended = signal.map(|signal| {
+        let name =
+            signal_hook::low_level::signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned);
+        format!("Nix was ended by {name}")
+    });
+    tracker.end(ended, SystemTime::now());
     match interrupt::received() {
         Some(signal) => bail!("stopped by {signal}"),
         None => Ok(status.success()),

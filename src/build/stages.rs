@@ -1,16 +1,18 @@
 //! The stages of a job's run, in order: read the hand-offs, find out what this user may do, import the derivations, fetch what
 //! an earlier run of the same job left, let the [`Guard`] bring in what others built, build, hand off.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
+use super::attempts::Attempts;
 use super::guard::{self, Deliverers, Guard};
 use super::outcome::{Results, known_outputs};
-use super::progress::Tracker;
+use super::output_lock::{self, Lock};
+use super::progress::{Known, Tracker};
 use super::push::Pusher;
 use super::realise::realise;
 use super::record::{HandedOff, Outcome, Pushed, Record, Role, VERSION, Verdict};
@@ -86,8 +88,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     }
     let logs = request.results.as_ref().map(|dir| dir.join("logs"));
     let expected = here.iter().map(|&path| path.to_owned()).collect();
-    let is_locked = Box::new(|drv: &str| work.is_locked(drv));
-    let mut tracker = Tracker::new(Box::new(say), is_locked, expected, logs.clone(), SystemTime::now());
+    let mut tracker = Tracker::new(Box::new(say), &work, expected, logs.clone(), SystemTime::now());
     let pusher = Pusher::start(&request.pushes, &store, &tracker.remarks());
     let (queue, built) = (pusher.queue(), &graph);
     tracker.on_built(Box::new(move |drv| {
@@ -207,6 +208,8 @@ struct Work<'a> {
     set: HashSet<DrvId>,
     /// Outputs of these, as far as their paths are known, that the store did not have when the job began.
     absent: HashSet<String>,
+    /// The derivation of each output whose path is known, by the path's base name.
+    producers: HashMap<&'a str, DrvId>,
 }
 
 impl<'a> Work<'a> {
@@ -216,7 +219,7 @@ impl<'a> Work<'a> {
             .map(|path| graph.find(path).with_context(|| format!("`{path}` is not among the derivations")))
             .collect::<Result<_>>()?;
         let set = ids.iter().copied().collect();
-        let mut work = Work { request, graph, ids, set, absent: HashSet::new() };
+        let mut work = Work { request, graph, ids, set, absent: HashSet::new(), producers: guard::producers(graph) };
         work.absent = work.invalid(store)?;
         Ok(work)
     }
@@ -254,16 +257,6 @@ impl<'a> Work<'a> {
         wanted.into_iter().collect()
     }
 
-    /// Nix holds a lock beside each output while it builds.
-    fn is_locked(&self, drv: &str) -> bool {
-        match self.graph.find(drv) {
-            Some(id) if !self.graph.node(id).is_floating() => {
-                known_outputs(self.graph, id).any(|path| Path::new(&format!("{path}.lock")).exists())
-            }
-            _ => true,
-        }
-    }
-
     /// Fetches and builds; true where everything succeeded.
     fn build(
         &self,
@@ -291,46 +284,13 @@ impl<'a> Work<'a> {
             hand_offs,
             deliverers: &Deliverers::new(&self.request.plan, self.request.job()),
             on_missing: self.request.on_missing,
+            producers: &self.producers,
         };
         record.missing = guard.bring(&strs(&wanted), tracker)?;
         if self.request.on_missing == OnMissing::Fail {
             guard::check(&record.missing, OnMissing::Fail)?;
         }
-        let mut left = self.building(&reusable);
-        loop {
-            let derivations: Vec<String> = left.iter().map(|&id| self.graph.path(id)).collect();
-            if realise(store, &strs(&derivations), tracker)? {
-                return Ok(true);
-            }
-            // A derivation of a foreign system, or one whose features the machine lacks, ends all of Nix 2.8 in spite of
-            // `--keep-going`: what was only not reached is asked for again, without what has failed.
-            let next = self.not_reached(store, &left, tracker)?;
-            if next.is_empty() || next.len() == left.len() {
-                return Ok(false);
-            }
-            left = next;
-        }
-    }
-
-    /// Those of the derivations that neither exist, nor failed, nor take anything from one that failed.
-    fn not_reached(&self, store: &Store, asked: &[DrvId], tracker: &Tracker) -> Result<Vec<DrvId>> {
-        let invalid = self.invalid(store)?;
-        let mut failed: HashSet<DrvId> =
-            asked.iter().copied().filter(|&id| tracker.failure(&self.graph.path(id)).is_some()).collect();
-        // Numbers of inputs are smaller than those of their consumers.
-        let mut ascending = self.ids.clone();
-        ascending.sort_unstable();
-        for &id in &ascending {
-            if self.graph.inputs(id).iter().any(|input| failed.contains(&input.drv)) {
-                failed.insert(id);
-            }
-        }
-        let is_open = |id: DrvId| {
-            !failed.contains(&id)
-                && (self.graph.node(id).is_floating()
-                    || known_outputs(self.graph, id).any(|path| invalid.contains(&path)))
-        };
-        Ok(asked.iter().copied().filter(|&id| is_open(id)).collect())
+        Attempts { store, graph: self.graph }.build(self.building(&reusable), tracker)
     }
 
     /// Puts down what became of each derivation.
@@ -345,7 +305,7 @@ impl<'a> Work<'a> {
             complete,
             tracker,
         });
-        record.errors.extend(tracker.messages().iter().filter(|_| !complete).cloned());
+        record.errors.extend(tracker.messages().filter(|_| !complete).cloned());
         let elsewhere: Vec<&str> = record
             .derivations
             .iter()
@@ -409,6 +369,19 @@ impl<'a> Work<'a> {
             }
             HandOff::None => Ok(HandedOff::default()),
         }
+    }
+}
+
+impl Known for Work<'_> {
+    fn lock(&self, drv: &str) -> Lock {
+        match self.graph.find(drv) {
+            Some(id) if !self.graph.node(id).is_floating() => output_lock::of(known_outputs(self.graph, id)),
+            _ => Lock::Held,
+        }
+    }
+
+    fn producer(&self, base: &str) -> Option<String> {
+        self.producers.get(base).map(|&id| self.graph.path(id))
     }
 }
 

@@ -7,6 +7,7 @@ mod support;
 
 mod build;
 mod deliveries;
+mod faults;
 mod handoff;
 mod hostile;
 mod push;

@@ -1,0 +1,104 @@
+//! One thing goes wrong in a job: what failed is named with Nix's reason and begun once, or twice where Nix itself died, and everything
+//! else is built once and handed off.
+
+use std::fs;
+
+use nixdag::build::record::Outcome;
+
+use crate::support::pipeline::{Pipeline, Ran, with_each_nix};
+
+/// How often a builder has run.
+fn begun(pipeline: &Pipeline, name: &str) -> usize {
+    pipeline.built().iter().filter(|built| *built == name).count()
+}
+
+fn message<'a>(ran: &'a Ran, name: &str) -> &'a str {
+    ran.of(name).message.as_deref().unwrap_or_else(|| panic!("`{name}` has no message: {}", ran.text))
+}
+
+#[test]
+fn an_output_that_nix_cannot_store_ends_nobody_elses_build() {
+    with_each_nix("an_output_that_nix_cannot_store_ends_nobody_elses_build", || {
+        let good: Vec<String> = (1..7).map(|number| format!("good{number}")).collect();
+        let defined: String =
+            good.iter().map(|name| format!(r#"{name} = drv "{name}" "sleep 0.2; echo {name} > $out";"#)).collect();
+        let pipeline = Pipeline::new(
+            &format!(
+                r#"rec {{
+                  {defined}
+                  pipe = drv "pipe" "mkdir $out; mkfifo $out/pipe";
+                  slow = drv "slow" "sleep 3; echo > $out";
+                  bad = drv "bad" "exit 3";
+                  below = drv "below" "echo ${{pipe}} > $out";
+                }}"#
+            ),
+            &[(
+                "job",
+                &["good1", "good2", "good3", "good4", "good5", "good6", "pipe", "slow", "bad", "below"],
+                &[],
+                &[],
+            )],
+        );
+        let ran = pipeline.run("job", &["--max-jobs", "4"]).fails(&["has an unsupported type"]);
+        for name in &good {
+            assert_eq!(ran.of(name).outcome, Outcome::Built, "{}", ran.text);
+            assert!(begun(&pipeline, name) <= 2, "{:?}", pipeline.built());
+        }
+        let ran = ran.has("pipe", Outcome::Failed).has("slow", Outcome::Built).has("bad", Outcome::Failed);
+        let ran = ran.has("below", Outcome::DependencyFailed);
+        assert!(message(&ran, "pipe").contains("unsupported type"), "{}", ran.text);
+        assert_eq!(begun(&pipeline, "pipe"), 1, "the output is named: {:?}", pipeline.built());
+        assert_eq!(begun(&pipeline, "bad"), 1, "Nix had counted it before: {}", ran.text);
+        assert!(begun(&pipeline, "slow") <= 2 && begun(&pipeline, "below") == 0);
+        assert!(ran.record.as_ref().unwrap().errors.is_empty(), "{}", ran.text);
+        assert_eq!(fs::read_dir(pipeline.handed_off("job").join("nar")).unwrap().count(), 7);
+    });
+}
+
+#[test]
+fn a_failure_that_names_the_output_is_that_of_its_derivation_and_begun_once() {
+    with_each_nix("a_failure_that_names_the_output_is_that_of_its_derivation_and_begun_once", || {
+        let pipeline = Pipeline::new(
+            r#"rec {
+              dep = drv "dep" "echo dep > $out";
+              heavy = drvWith "heavy" { disallowedReferences = [ dep ]; } "echo the log; echo ${dep} > $out";
+              large = drvWith "large" { __structuredAttrs = true; outputChecks.out.maxSize = 10; } ". ./.attrs.sh; head -c 100 /dev/zero > \${outputs[out]}";
+              other = drv "other" "sleep 1; echo other > $out";
+            }"#,
+            &[("job", &["dep", "heavy", "large", "other"], &[], &[])],
+        );
+        let ran = pipeline.run("job", &[]).fails(&["is not allowed to refer to"]);
+        let ran = ran.has("heavy", Outcome::Failed).has("dep", Outcome::Built).has("other", Outcome::Built);
+        assert!(message(&ran, "heavy").contains("is not allowed to refer to"), "{}", ran.text);
+        assert!(ran.of("heavy").log.as_ref().unwrap().contains("the log"));
+        let ran = ran.has("large", Outcome::Failed);
+        assert!(ran.record.as_ref().unwrap().errors.is_empty(), "{}", ran.text);
+        for name in ["dep", "heavy", "large", "other"] {
+            assert_eq!(begun(&pipeline, name), 1, "{name}: {:?}", pipeline.built());
+        }
+        let junit = fs::read_to_string(pipeline.dir().join("results/job/junit.xml")).unwrap();
+        assert!(junit.contains(r#"failures="2" errors="0" skipped="0""#), "{junit}");
+    });
+}
+
+#[test]
+fn what_nix_left_open_is_tried_alone_until_the_one_at_fault_is_found() {
+    with_each_nix("what_nix_left_open_is_tried_alone_until_the_one_at_fault_is_found", || {
+        // Its builder kills the Nix that waits for it.
+        let pipeline = Pipeline::new(
+            r#"rec {
+              killer = drv "killer" "sleep 1; kill -9 $PPID; sleep 1";
+              beside = drv "beside" "sleep 2; echo > $out";
+              after = drv "after" "echo ${beside} > $out";
+              later = drv "later" "echo > $out";
+            }"#,
+            &[("job", &["killer", "beside", "after", "later"], &[], &[])],
+        );
+        let ran = pipeline.run("job", &["--max-jobs", "2"]).fails(&["SIGKILL", "trying each once more, alone"]);
+        let ran = ran.has("killer", Outcome::Failed).has("beside", Outcome::Built).has("after", Outcome::Built);
+        let ran = ran.has("later", Outcome::Built);
+        assert!(message(&ran, "killer").contains("Nix ended twice while this was built"), "{}", ran.text);
+        assert_eq!((begun(&pipeline, "killer"), begun(&pipeline, "beside")), (2, 2), "{}", ran.text);
+        assert_eq!((begun(&pipeline, "after"), begun(&pipeline, "later")), (1, 1), "{}", ran.text);
+    });
+}
