@@ -49,7 +49,7 @@ choice! {
 }
 
 /// How the jobs of a configuration pass on what they build.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
     /// To the jobs that need it.
     pub handoff: HandOff,
@@ -62,9 +62,10 @@ pub struct Delivery {
 }
 
 /// How results reach the jobs that need them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum HandOff {
     /// Through the workflow's workspace.
+    #[default]
     Workspace,
     /// Through this store, which jobs copy to; it serves later pipelines too.
     Cache(StoreUrl),

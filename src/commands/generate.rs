@@ -15,43 +15,26 @@ use crate::nix::store::Store;
 use crate::nix::system;
 use crate::output::{Output, read_input};
 use crate::plan::Plan;
-use crate::provider::circleci::steps::BUNDLE_DIR;
-use crate::provider::circleci::{
-    merge::{self, user_config::UserConfig},
-    options::Options,
-    pipeline_parameters,
-};
+use crate::provider::job_setup::JobSetup;
 use crate::provider::shell;
 use crate::secret::Secret;
 use crate::settings::{Settings, downloads};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let (settings, delivery) = Settings::to_generate(&args.planning, &args.delivery, Secret::take)?;
-    let additions = settings.additions(&args.additions);
-    let mut merged: Vec<_> = additions.merge.iter().map(|path| UserConfig::read(path)).collect::<Result<_>>()?;
-    let named = (additions.parameters.as_slice(), additions.parameters_place);
-    let parameters = pipeline_parameters::collect(named, additions.setup.as_deref())?;
+    let writer = settings.provider.writer(&settings.additions(&args.additions))?;
     let Planned { made, graph, .. } = stages::planned(&settings, &[])?;
     let plan = made.plan;
-    for warning in merge::requires::resolve(&mut merged, &plan)? {
-        eprintln!("warning: {warning}");
-    }
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, graph, &settings)).transpose()?;
-    let options = Options {
+    let setup = JobSetup {
         executors: settings.fleet.executors.clone(),
         bundle,
-        handoff: delivery.handoff,
-        reuse: delivery.reuse,
+        delivery,
         default_branch: settings.change.default_branch.clone(),
-        signing: delivery.signing,
-        parameters,
-        merge: merged,
         nix: downloads::nix_release(&args.downloads)?,
         downloads: downloads::nixdag(&args.downloads)?,
-        push: delivery.push,
-        ..Options::default()
     };
-    let without = options.systems_without_nixdag(&plan);
+    let without = setup.systems_without_nixdag(&plan);
     if !without.is_empty() {
         eprintln!(
             "warning: this nixdag does not run on {}: jobs there need it on PATH (or name a release that has it, with \
@@ -59,7 +42,10 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
             without.into_iter().collect::<Vec<_>>().join(", ")
         );
     }
-    let config = settings.provider.generate(&plan, &options)?;
+    let (config, warnings) = writer.write(&plan, setup)?;
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
     match &args.output {
         Some(path) if args.check => check(path, &config)?,
         output => Output::from(output.clone()).write(|out| out.write_all(config.as_bytes()))?,
@@ -103,9 +89,10 @@ fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settin
             summary.absent_sources.len(),
         );
     }
-    if std::path::absolute(dir)? != Path::new(BUNDLE_DIR) {
+    let expected = settings.provider.bundle_dir();
+    if std::path::absolute(dir)? != Path::new(expected) {
         eprintln!(
-            "warning: the jobs look for the bundle in `{BUNDLE_DIR}`: save it to the CI's cache from there, not from `{}`",
+            "warning: the jobs look for the bundle in `{expected}`: save it to the CI's cache from there, not from `{}`",
             dir.display()
         );
     }

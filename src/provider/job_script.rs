@@ -11,7 +11,7 @@ use anyhow::Result;
 
 use super::shell::{Command, Word, quote};
 use crate::delivery::downloads::NixRelease;
-use crate::delivery::{BundleReference, HandOff, OnPushFailure, Push, Reuse, Signing};
+use crate::delivery::{BundleReference, Delivery, HandOff, OnPushFailure, Push, Reuse, Signing};
 use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
 use kinds::{Kind, Program};
@@ -46,14 +46,8 @@ pub struct Common<'a> {
     pub bundle: &'a BundleReference,
     /// The Nix for machines that have none.
     pub nix: &'a NixRelease,
-    /// How results reach other jobs.
-    pub handoff: &'a HandOff,
-    /// What comes from earlier pipelines, where results do not travel through a cache.
-    pub reuse: Reuse,
-    /// The keys that the jobs sign with and trust.
-    pub signing: &'a Signing,
-    /// Where else what is built goes.
-    pub push: &'a Push,
+    /// How their results travel.
+    pub delivery: &'a Delivery,
 }
 
 /// What the runner is called for.
@@ -141,17 +135,17 @@ fn install(what: &str, version: &str, url: &str, pinned: Option<(&str, &str)>, c
 /// The call of the runner.
 fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Failing) -> Command {
     let mut call = Command::new([program(kind, places), "build".into(), "--bundle".into(), Word::shell(places.bundle)]);
-    match common.handoff {
+    match &common.delivery.handoff {
         HandOff::Workspace => call.extend(["--workspace".into(), Word::shell(places.workspace)]),
         HandOff::Cache(url) => call.extend(["--cache".into(), url.text().into()]),
     }
-    sign(common.signing, &mut call);
+    sign(&common.delivery.signing, &mut call);
     match task {
         Task::Build => {
-            if *common.handoff == HandOff::Workspace {
-                reuse(common.reuse, places, &mut call);
+            if common.delivery.handoff == HandOff::Workspace {
+                reuse(common.delivery.reuse, places, &mut call);
             }
-            push(common.push, &mut call);
+            push(&common.delivery.push, &mut call);
         }
         Task::Restore => call.extend(["--restore".into(), Word::shell(places.restored)]),
     }
@@ -252,9 +246,8 @@ mod tests {
 
     fn script(kind: &Kind, reuse: Reuse, task: Task, failing: Failing) -> JobScript {
         let bundle = BundleReference { manifest_sha256: "0".repeat(64), system: "x86_64-linux".into() };
-        let (nix, signing, push) = (NixRelease::default(), Signing::default(), Push::default());
-        let handoff = HandOff::Workspace;
-        let common = Common { bundle: &bundle, nix: &nix, handoff: &handoff, reuse, signing: &signing, push: &push };
+        let (nix, delivery) = (NixRelease::default(), Delivery { reuse, ..Delivery::default() });
+        let common = Common { bundle: &bundle, nix: &nix, delivery: &delivery };
         JobScript::new(kind, &common, &PLACES, task, failing).unwrap()
     }
 

@@ -2,8 +2,10 @@
 //!
 //! A closed set: each provider is a variant with a module of its own, which declares its limits and escapes what it writes.
 
+pub mod additions;
 pub mod circleci;
 pub mod job_script;
+pub mod job_setup;
 pub mod limits;
 pub mod shell;
 pub mod yaml;
@@ -13,6 +15,8 @@ use anyhow::Result;
 use crate::affected::base::Hints;
 use crate::fleet::Fleet;
 use crate::plan::Plan;
+use additions::Additions;
+use job_setup::JobSetup;
 use limits::Limits;
 
 /// A CI system.
@@ -55,10 +59,33 @@ impl Provider {
         }
     }
 
-    /// Writes the configuration, or says which limit or rule the plan breaks.
-    pub fn generate(self, plan: &Plan, options: &circleci::options::Options) -> Result<String> {
+    /// Where jobs look for the bundle.
+    pub fn bundle_dir(self) -> &'static str {
         match self {
-            Self::CircleCi => circleci::generate(plan, options),
+            Self::CircleCi => circleci::steps::BUNDLE_DIR,
+        }
+    }
+
+    /// Reads what users add to the configuration, before there is a plan: what is wrong with it is said first.
+    pub fn writer(self, additions: &Additions) -> Result<Writer> {
+        match self {
+            Self::CircleCi => circleci::writer::Writer::new(additions).map(Writer::CircleCi),
+        }
+    }
+}
+
+/// A provider with what users add to its configuration.
+#[derive(Clone, Debug)]
+pub enum Writer {
+    /// CircleCI.
+    CircleCi(circleci::writer::Writer),
+}
+
+impl Writer {
+    /// Writes the configuration, or says which limit or rule the plan breaks; and gives warnings.
+    pub fn write(self, plan: &Plan, setup: JobSetup) -> Result<(String, Vec<String>)> {
+        match self {
+            Self::CircleCi(writer) => writer.write(plan, setup),
         }
     }
 }

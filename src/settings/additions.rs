@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::final_entry::FinalJobEntry;
 use super::option::options;
 use super::yaml::List;
+use crate::provider::additions::Additions;
 
 options! {
     /// What is put beside the generated configuration
@@ -41,19 +42,6 @@ options! {
             no orb: "nixdag.yml has it";
         }
     }
-}
-
-/// What users add.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Additions {
-    /// Files with configurations of their own.
-    pub merge: Vec<PathBuf>,
-    /// Pipeline parameters, as they were written.
-    pub parameters: Vec<String>,
-    /// Where those were written, for messages.
-    pub parameters_place: &'static str,
-    /// The setup configuration, whose pipeline parameters are passed on.
-    pub setup: Option<PathBuf>,
 }
 
 /// What is to be added, files of the settings file beside it, in `folder`. A list given by flags replaces that of the file.

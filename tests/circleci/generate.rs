@@ -6,7 +6,7 @@ use crate::support::circleci_schema;
 use crate::support::golden;
 use crate::support::plans::{self, diamond, job, plan};
 use nixdag::delivery::downloads::Download;
-use nixdag::delivery::{BundleReference, HandOff, Reuse, Signing};
+use nixdag::delivery::{BundleReference, Delivery, HandOff, Reuse, Signing};
 use nixdag::fleet::executor::Executor;
 use nixdag::fleet::size::Machine;
 use nixdag::nix::signature::PublicKeys;
@@ -15,15 +15,21 @@ use nixdag::provider::circleci::generate;
 use nixdag::provider::circleci::machines::NIX_IMAGE;
 use nixdag::provider::circleci::options::Options;
 use nixdag::provider::circleci::pipeline_parameters::{ParameterDefault, PipelineParameter};
+use nixdag::provider::job_setup::JobSetup;
 use serde_yaml::Value;
 
 /// What a pipeline that builds on x86_64-linux says.
 fn options() -> Options {
-    Options {
-        bundle: Some(BundleReference { manifest_sha256: "0123456789abcdef".repeat(4), system: "x86_64-linux".into() }),
-        default_branch: Some("main".into()),
-        ..Options::default()
-    }
+    let mut options = Options::default();
+    options.setup.bundle =
+        Some(BundleReference { manifest_sha256: "0123456789abcdef".repeat(4), system: "x86_64-linux".into() });
+    options.setup.default_branch = Some("main".into());
+    options
+}
+
+fn delivering(delivery: Delivery) -> Options {
+    let options = options();
+    Options { setup: JobSetup { delivery, ..options.setup }, ..options }
 }
 
 /// Every kind of machine, size and way to get nixdag.
@@ -54,9 +60,9 @@ fn all_kinds() -> (Plan, Options) {
         credits_per_minute: 20,
         ..Executor::default()
     };
-    options.executors.push(machine("vm", Machine::LinuxVm, "ubuntu-2404:current", "large"));
-    options.executors.push(machine("runner", Machine::SelfHosted, "", "acme/builders"));
-    options.downloads.push(Download {
+    options.setup.executors.push(machine("vm", Machine::LinuxVm, "ubuntu-2404:current", "large"));
+    options.setup.executors.push(machine("runner", Machine::SelfHosted, "", "acme/builders"));
+    options.setup.downloads.push(Download {
         system: "aarch64-darwin".into(),
         version: "0.1.0".into(),
         url: "https://example.org/nixdag's".into(),
@@ -92,13 +98,14 @@ fn invocations(config: &Value) -> Vec<(String, Value)> {
 fn signed() -> Options {
     let key = "it's/<<a:0yiKMLxc7nda+Jk68seX3/hXQq528DlE7mWJtwwIIgk=";
     let signing = Signing { public_keys: PublicKeys::parse([key]).unwrap(), ..Signing::default() };
-    Options { reuse: Reuse::Signed, signing, ..options() }
+    delivering(Delivery { reuse: Reuse::Signed, signing, ..Delivery::default() })
 }
 
 #[test]
 fn signed_results_are_written_as_recorded() {
     golden::check("tests/golden/circleci-signed.yml", &generate(&diamond(), &signed()).unwrap());
-    let error = generate(&diamond(), &Options { reuse: Reuse::Signed, ..options() }).unwrap_err();
+    let unsigned = delivering(Delivery { reuse: Reuse::Signed, ..Delivery::default() });
+    let error = generate(&diamond(), &unsigned).unwrap_err();
     assert!(error.to_string().contains("need a public key"), "{error}");
 }
 
@@ -116,7 +123,7 @@ fn every_kind_of_machine_is_written_as_recorded() {
 #[test]
 fn the_schema_accepts_what_is_generated() {
     let (kinds, kinds_options) = all_kinds();
-    let with = |handoff, reuse| Options { handoff, reuse, ..options() };
+    let with = |handoff, reuse| delivering(Delivery { handoff, reuse, ..Delivery::default() });
     for (plan, options) in [
         (diamond(), options()),
         (diamond(), Options::default()),
@@ -229,11 +236,11 @@ fn pass_through_parameters_are_declared() {
 #[test]
 fn systems_whose_machines_get_no_nixdag_are_named() {
     let (plan, mut options) = all_kinds();
-    let without = |options: &Options| Vec::from_iter(options.systems_without_nixdag(&plan));
+    let without = |options: &Options| Vec::from_iter(options.setup.systems_without_nixdag(&plan));
     assert_eq!(without(&options), ["aarch64-linux"]);
-    options.downloads.clear();
+    options.setup.downloads.clear();
     assert_eq!(without(&options), ["aarch64-darwin", "aarch64-linux"]);
-    options.bundle = None;
+    options.setup.bundle = None;
     assert!(without(&options).is_empty());
 }
 
@@ -269,11 +276,11 @@ fn options_that_would_break_out_are_refused() {
         change(&mut options);
         assert!(generate(&diamond(), &options).is_err());
     };
-    refused(&|options| options.bundle.as_mut().unwrap().manifest_sha256 = "$(id)".into());
-    refused(&|options| options.default_branch = Some("{{ .Revision }}".into()));
-    refused(&|options| options.default_branch = Some("a..b".into()));
-    refused(&|options| options.nix.version = "2; reboot".into());
-    refused(&|options| options.nix.tarballs[0].1 = "0".into());
+    refused(&|options| options.setup.bundle.as_mut().unwrap().manifest_sha256 = "$(id)".into());
+    refused(&|options| options.setup.default_branch = Some("{{ .Revision }}".into()));
+    refused(&|options| options.setup.default_branch = Some("a..b".into()));
+    refused(&|options| options.setup.nix.version = "2; reboot".into());
+    refused(&|options| options.setup.nix.tarballs[0].1 = "0".into());
     let download = |url: &str, name: &str| Download {
         system: "x".into(),
         version: "1".into(),
@@ -281,9 +288,9 @@ fn options_that_would_break_out_are_refused() {
         name: name.into(),
         sha256: "0".repeat(64),
     };
-    refused(&|options| options.downloads = vec![download("ftp://example.org", "nixdag")]);
-    refused(&|options| options.downloads = vec![download("https://example.org", "$(id)")]);
-    refused(&|options| options.nix.url = "https://example.org/\n".into());
+    refused(&|options| options.setup.downloads = vec![download("ftp://example.org", "nixdag")]);
+    refused(&|options| options.setup.downloads = vec![download("https://example.org", "$(id)")]);
+    refused(&|options| options.setup.nix.url = "https://example.org/\n".into());
 }
 
 #[test]

@@ -43,7 +43,9 @@ fn plan() -> Plan {
 
 fn options() -> Options {
     let manifest_sha256 = "0123456789abcdef".repeat(4);
-    Options { bundle: Some(BundleReference { manifest_sha256, system: "x86_64-linux".into() }), ..Options::default() }
+    let mut options = Options::default();
+    options.setup.bundle = Some(BundleReference { manifest_sha256, system: "x86_64-linux".into() });
+    options
 }
 
 /// The merged configuration and the warnings.

@@ -402,10 +402,8 @@ fn generated_with(
     let outcome = set_up.run().unwrap();
     let log = &outcome.job("job").log;
     let hash = log.lines().find(|line| line.len() == 64).unwrap_or_else(|| panic!("{log}"));
-    let mut options = Options {
-        bundle: Some(BundleReference { manifest_sha256: hash.to_owned(), system: "x86_64-linux".into() }),
-        ..Options::default()
-    };
+    let mut options = Options::default();
+    options.setup.bundle = Some(BundleReference { manifest_sha256: hash.to_owned(), system: "x86_64-linux".into() });
     change(&mut options);
     let config = generate(&plans::diamond(), &options).unwrap();
     let mut pipeline = Pipeline::new(&config).unwrap().cache_dir(caches).build_number(10);
@@ -455,8 +453,8 @@ fn jobs_on_machines_that_the_bundles_nixdag_does_not_run_on_download_theirs_from
     let run = |sha256: &str| {
         let caches = tempfile::tempdir().unwrap();
         let change = |options: &mut Options| {
-            options.bundle.as_mut().unwrap().system = "aarch64-linux".into();
-            options.downloads = downloads::nixdag(&server.url(), &format!("{sha256}  {file}\n")).unwrap();
+            options.setup.bundle.as_mut().unwrap().system = "aarch64-linux".into();
+            options.setup.downloads = downloads::nixdag(&server.url(), &format!("{sha256}  {file}\n")).unwrap();
         };
         generated_with(caches.path(), "none", false, change).1
     };

@@ -16,7 +16,7 @@ use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE};
 
 /// The steps; `command` is the job's.
 pub fn of(job: &FinalJob, command: &str, kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
-    let Some(bundle) = &options.bundle else { return Ok(vec![steps::no_bundle()]) };
+    let Some(bundle) = &options.setup.bundle else { return Ok(vec![steps::no_bundle()]) };
     let script = steps::script(kind, bundle, options, Task::Restore)?;
     let mut list = steps::start(&script, bundle);
     if options.has_workspace() && !job.job.inputs.is_empty() {

@@ -18,6 +18,7 @@ pub mod pipeline_parameters;
 mod same_as_orb;
 pub mod steps;
 pub mod template;
+pub mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,10 +58,10 @@ pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
 /// The text, unchecked.
 fn write(plan: &Plan, options: &Options) -> Result<String> {
     let machines = Machines {
-        executors: &options.executors,
+        executors: &options.setup.executors,
         offers: &OFFERS,
-        bundle: options.bundle.as_ref(),
-        downloads: &options.downloads,
+        bundle: options.setup.bundle.as_ref(),
+        downloads: &options.setup.downloads,
     };
     let mut kinds: Vec<Kind> = Vec::new();
     let mut building = BTreeSet::new();
@@ -91,7 +92,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
     let mut jobs = Vec::new();
     for kind in &kinds {
         if !executors.iter().any(|(key, _)| *key == kind.executor) {
-            let defined = options.executors.iter().find(|executor| executor.name == kind.name);
+            let defined = options.setup.executors.iter().find(|executor| executor.name == kind.name);
             executors.push((kind.executor.clone(), executor(kind, defined)));
         }
         if building.contains(&kind.job) {

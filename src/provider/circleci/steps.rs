@@ -43,7 +43,7 @@ const PLACES: Places = Places {
 
 /// The steps of one kind's job.
 pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
-    let Some(bundle) = &options.bundle else { return Ok(vec![no_bundle()]) };
+    let Some(bundle) = &options.setup.bundle else { return Ok(vec![no_bundle()]) };
     let script = script(kind, bundle, options, Task::Build)?;
     let (workspace, reuse, signed) = (options.has_workspace(), options.has_reuse(), options.has_signed_reuse());
     let verdict = line(&script.verdict)?;
@@ -89,14 +89,7 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
 
 /// What a job of this kind does, CircleCI's own part apart.
 pub(super) fn script(kind: &Kind, bundle: &BundleReference, options: &Options, task: Task) -> Result<JobScript> {
-    let common = Common {
-        bundle,
-        nix: &options.nix,
-        handoff: &options.handoff,
-        reuse: options.reuse,
-        signing: &options.signing,
-        push: &options.push,
-    };
+    let common = Common { bundle, nix: &options.setup.nix, delivery: &options.setup.delivery };
     JobScript::new(kind, &common, &PLACES, task, Failing::Last)
 }
 
@@ -154,7 +147,7 @@ const SIGNED_KEY: &str = "nixdag-signed-<< parameters.reuse >>-";
 /// Where results of the same branch are, and of the default branch, the best first.
 fn branch_keys(options: &Options) -> Vec<String> {
     let mut keys = vec![complete_key("{{ .Branch }}")];
-    keys.extend(options.default_branch.as_deref().map(|branch| complete_key(&template::escape(branch))));
+    keys.extend(options.setup.default_branch.as_deref().map(|branch| complete_key(&template::escape(branch))));
     keys.push(partial_key());
     keys
 }
