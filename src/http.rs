@@ -16,6 +16,8 @@ use ureq::http::Uri;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Proxy};
 
+use crate::printable::printable_url;
+
 /// Names a file of trusted certificates, as Nix knows it.
 const NIX_CERTIFICATES: &str = "NIX_SSL_CERT_FILE";
 
@@ -160,14 +162,13 @@ pub fn retry_after(headers: &ureq::http::HeaderMap, most: Duration) -> Option<Du
 
 /// An address that is to be asked, read strictly: `http` or `https`, a host, no user, no blanks.
 pub fn address(text: &str) -> Result<Uri> {
-    let shown = text.escape_debug();
+    let shown = printable_url(text);
     let uri: Uri = text.parse().with_context(|| format!("`{shown}` is no address"))?;
     match uri.scheme_str() {
         Some("https" | "http") => {}
         _ => bail!("`{shown}` is no address that begins with `https://`"),
     }
-    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
-    if authority.contains('@') || uri.host().is_none_or(str::is_empty) {
+    if text.contains('@') || uri.host().is_none_or(str::is_empty) {
         bail!("`{shown}` has to name a host, and no user");
     }
     Ok(uri)
@@ -199,6 +200,11 @@ mod tests {
             "file:///x",
         ] {
             assert!(address(text).is_err(), "{text}");
+        }
+        for text in ["https://me:secret@example.org", "https://me:secret/x@example.org", "https:/me:secret@example.org"]
+        {
+            let error = format!("{:#}", address(text).unwrap_err());
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 

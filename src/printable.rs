@@ -13,6 +13,33 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// A URL as people may see it, however malformed: anything that may be a user's name and password is left out.
+pub fn printable_url(text: &str) -> String {
+    let text = printable(text);
+    let is_web = text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("http"));
+    let scheme =
+        text.find(":/").filter(|end| text[..*end].bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)));
+    let after_scheme = scheme.map_or(0, |end| text.len() - text[end + 1..].trim_start_matches('/').len());
+    let (scheme, rest) = text.split_at(after_scheme);
+    match rest.rfind('@') {
+        // A user alone is not a secret, and ssh needs it.
+        Some(at) if is_web || rest[..at].contains(':') => {
+            format!("{scheme}…{}", &rest[at..])
+        }
+        // The host may be missing, and its port the password.
+        None if !scheme.is_empty() && !rest.starts_with('[') => match rest.split_once(':') {
+            Some((host, port)) if !host.contains(['/', '?']) && !is_port(port) => format!("{scheme}{host}:…"),
+            _ => text,
+        },
+        _ => text,
+    }
+}
+
+/// True for a port, with or without a path behind it.
+fn is_port(text: &str) -> bool {
+    text.split(['/', '?']).next().is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// Characters that change how others look: separators of lines, directions of writing, joiners, the byte order mark.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}')
@@ -20,10 +47,34 @@ fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{printable, printable_url};
 
     #[test]
     fn nothing_that_steers_a_terminal_gets_through() {
         assert_eq!(printable("a\u{1b}[31mb\n\u{202e}ü\u{85}"), "a\\u{1b}[31mb\\n\\u{202e}ü\\u{85}");
+    }
+
+    #[test]
+    fn no_password_of_a_malformed_url_is_shown() {
+        for text in [
+            "https://ci:secret/b==@host",
+            "https:/ci:secret@host",
+            "https:///ci:secret@host",
+            "https//secret@host",
+            "HTTPS://secret@host",
+            "ssh-ng://ci:secret/x@host",
+            "s3://bucket?endpoint=http://ci:secret@host",
+            "ci:secret@host",
+            "https://ci:secret",
+            "https://ci:secret%40host",
+        ] {
+            let shown = printable_url(text);
+            assert!(!shown.contains("secret"), "{text}: {shown}");
+        }
+        for text in
+            ["https://h:80/x?y=1", "https://[::1]:80/x", "ssh-ng://me@h", "git@h:x", "cachix:x", "/a/b", "s3://b"]
+        {
+            assert_eq!(printable_url(text), text);
+        }
     }
 }

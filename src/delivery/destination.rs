@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Result, anyhow, bail, ensure};
 
 use crate::nix::binary_cache::store_url::StoreUrl;
-use crate::printable::printable;
+use crate::printable::printable_url;
 
 /// Somewhere to push to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub enum Destination {
 impl Destination {
     /// Reads a store's URL, `cachix:NAME` or `attic:SERVER:CACHE`.
     pub fn parse(text: &str) -> Result<Self> {
-        let shown = || printable(&text.chars().take(200).collect::<String>());
+        let shown = || printable_url(&text.chars().take(200).collect::<String>());
         let is_name = |name: &str| {
             name.starts_with(|c: char| c.is_ascii_alphanumeric())
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
@@ -101,5 +101,9 @@ mod tests {
         }
         let error = Destination::parse("https://user:hunter2@cache.example.org/x").unwrap_err().to_string();
         assert!(error.contains("netrc") && !error.contains("hunter2"), "{error}");
+        for text in ["https:/user:hunter2@h", "cachix:user:hunter2@h", "https://user:hunter2/=@h"] {
+            let error = format!("{:#}", Destination::parse(text).unwrap_err());
+            assert!(!error.contains("hunter2"), "{error}");
+        }
     }
 }

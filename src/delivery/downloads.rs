@@ -5,6 +5,7 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::nix::hash::Sha256;
+use crate::printable::printable_url;
 
 /// Systems that releases of nixdag have a file for, with what the file's name ends with.
 pub const TARGETS: [(&str, &str); 3] = [
@@ -88,7 +89,7 @@ fn check_url(text: &str) -> Result<()> {
     ensure!(
         is_known && !text.contains(char::is_control),
         "`{}` is not an address of releases (expected https://, http:// or file://)",
-        text.escape_debug()
+        printable_url(text)
     );
     Ok(())
 }
