@@ -23,13 +23,13 @@ fi
 # A folder to mount each test's own empty store on.
 [ -d /nix ] || as_root mkdir /nix
 
+# Not on PATH: libraries with parts in C are built anew whenever that changes. `tests/support` looks there.
 tools=$PWD/target/test-tools
 if [ ! -x "$tools/bin/check-jsonschema" ]; then
     echo "== installing check-jsonschema"
     /usr/bin/python3 -m venv "$tools"
     "$tools/bin/pip" install -q 'check-jsonschema>=0.33,<1'
 fi
-export PATH="$tools/bin:$PATH"
 
 # More versions of Nix and real derivation graphs, where they are at hand.
 shared=$PWD/../shared

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::support::golden;
+use crate::support::{circleci_schema, golden};
 use nixdag::settings::file::{SCHEMA, SettingsFile};
 use serde_json::Value;
 
@@ -14,10 +14,9 @@ fn root() -> PathBuf {
 
 /// The files that the schema refuses, as editors would decide.
 fn refused(files: &[PathBuf]) -> Vec<PathBuf> {
-    let mut command = Command::new("check-jsonschema");
+    let mut command = circleci_schema::check_jsonschema();
     command.args(["--output-format", "json", "--schemafile"]).arg(root().join(SCHEMA)).args(files);
-    let output =
-        command.output().expect("`check-jsonschema` is missing: `tests/run.sh` installs it and puts it on PATH");
+    let output = command.output().expect("`check-jsonschema` is missing: `tests/run.sh` installs it");
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(said["parse_errors"].as_array().is_none_or(Vec::is_empty), "{said}");
     said["errors"]

@@ -3,6 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
+/// `check-jsonschema`: the one that `tests/run.sh` has installed, else that on PATH.
+pub fn check_jsonschema() -> Command {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-tools/bin/check-jsonschema");
+    if installed.exists() { Command::new(installed) } else { Command::new("check-jsonschema") }
+}
+
 /// Has the schema look at a configuration.
 #[track_caller]
 pub fn accepts(text: &str) {
@@ -15,11 +21,11 @@ pub fn accepts(text: &str) {
 /// Has the schema look at a file.
 #[track_caller]
 pub fn accepts_file(file: &Path) {
-    let output = Command::new("check-jsonschema")
+    let output = check_jsonschema()
         .args(["--builtin-schema", "vendor.circle-ci"])
         .arg(file)
         .output()
-        .expect("`check-jsonschema` is missing: `tests/run.sh` installs it and puts it on PATH");
+        .expect("`check-jsonschema` is missing: `tests/run.sh` installs it");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", std::fs::read_to_string(file).unwrap());
 }
