@@ -118,13 +118,14 @@ fn what_an_unsigned_cache_has_counts_only_where_it_is_trusted() {
 /// What jobs have handed on through a cache is there for the next pipeline, which builds nothing of it.
 #[test]
 fn what_was_handed_on_through_a_cache_is_not_built_again() {
-    for nix in every_nix() {
-        for in_file in [true, false] {
-            let mut project = Project::new("examples/hermetic", &nix);
+    for (at, nix) in every_nix().iter().enumerate() {
+        // Where the cache is named does not depend on Nix.
+        for in_file in if at == 0 { &[true, false][..] } else { &[false] } {
+            let mut project = Project::new("examples/hermetic", nix);
             let own = WritableCache::new();
             let rest = format!("--handoff cache --reuse off --signing-public-key {}", public());
             project.variables = vec![("NIXDAG_SIGNING_KEY".into(), SECRET.into())];
-            project.arguments = if in_file {
+            project.arguments = if *in_file {
                 let settings = project.checkout.path().join("nixdag.yml");
                 let text = fs::read_to_string(&settings).unwrap();
                 fs::write(settings, format!("cache: {}\n{text}", own.url())).unwrap();

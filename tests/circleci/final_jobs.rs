@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::circleci::{Outcome, Pipeline, Status};
 use crate::support::recorded::{Drv, Recorded, ids, store_path};
-use crate::support::{FreshNix, circleci_schema, contract, golden, nixdag};
+use crate::support::{FreshNix, circleci_schema, contract, golden, nixdag, stripped};
 use predicates::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -319,7 +319,7 @@ impl Project {
     fn pipeline(&self, caches: &Path, arguments: &str) -> Pipeline {
         let ready = |pipeline: Pipeline| pipeline.nix(&self.nix).cache_dir(caches).checkout(self.checkout.path());
         let config = SETUP.replace("ARGUMENTS", arguments);
-        let outcome = ready(Pipeline::setup(&config).unwrap()).program(env!("CARGO_BIN_EXE_nixdag")).run().unwrap();
+        let outcome = ready(Pipeline::setup(&config).unwrap()).program(stripped()).run().unwrap();
         assert!(outcome.succeeded(), "{}", logs(&outcome));
         ready(Pipeline::new(&outcome.continuation.unwrap()).unwrap()).build_number(100)
     }

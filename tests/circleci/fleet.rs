@@ -54,17 +54,20 @@ fn cross_targets_are_built_here_whatever_they_are_for() {
 
 #[test]
 fn a_job_that_fails_by_accident_is_tried_again() {
-    for nix in every_nix() {
-        let mut project = Project::new("examples/hermetic", &nix);
+    for (at, nix) in every_nix().iter().enumerate() {
+        let mut project = Project::new("examples/hermetic", nix);
         // Fails for the first time on a machine: the derivation stays the same.
         let flaky = "if [ \"$name\" = b ] && ! [ -e /mnt/tried ]; then echo > /mnt/tried; echo 'b fails by accident'; exit 3; fi\n";
         project.replace("flake.nix", "words=\n", &format!("words=\n                  {flaky}"));
         let settings = project.checkout.path().join("nixdag.yml");
         let before = fs::read_to_string(&settings).unwrap();
 
-        let outcome = project.pipeline(1).run().unwrap();
-        assert_eq!(outcome.status("b"), Status::Failed, "nobody asked for a second try: {}", logs(&outcome));
-        assert_eq!(outcome.status("d"), Status::NotRun);
+        // What is not tried again is the same with every Nix.
+        if at == 0 {
+            let outcome = project.pipeline(1).run().unwrap();
+            assert_eq!(outcome.status("b"), Status::Failed, "nobody asked for a second try: {}", logs(&outcome));
+            assert_eq!(outcome.status("d"), Status::NotRun);
+        }
 
         fs::write(&settings, format!("{before}\nrules: [{{ match: {{ name: b }}, retries: 1 }}]\n")).unwrap();
         project.caches = tempfile::TempDir::new().unwrap();

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::circleci::{Outcome, Pipeline, Status};
 use crate::support::plans::{self, diamond};
-use crate::support::{circleci_schema, nixdag};
+use crate::support::{circleci_schema, nixdag, stripped};
 use nixdag::delivery::BundleReference;
 use nixdag::plan::{EvaluationError, Plan, SkipReason, Skipped, json};
 use nixdag::provider::circleci::merge::requires;
@@ -422,7 +422,7 @@ impl Project {
         let ready = |pipeline: Pipeline| {
             pipeline.nix(&self.nix).cache_dir(caches.path()).checkout(self.checkout.path()).parameter("greeting", "hi")
         };
-        let setup = ready(Pipeline::setup(SETUP_JOB).unwrap()).program(env!("CARGO_BIN_EXE_nixdag")).run().unwrap();
+        let setup = ready(Pipeline::setup(SETUP_JOB).unwrap()).program(stripped()).run().unwrap();
         assert!(setup.succeeded(), "{}", logs(&setup));
         ready(Pipeline::new(&setup.continuation.unwrap()).unwrap()).build_number(100).run().unwrap()
     }

@@ -59,22 +59,26 @@ fn narinfo(entry: &Path) -> PathBuf {
 
 #[test]
 fn signed_results_are_taken_by_other_branches_and_by_forks() {
-    for nix in every_nix() {
-        let mut project = signed_project(&nix);
+    for (at, nix) in every_nix().iter().enumerate() {
+        let mut project = signed_project(nix);
         let first = succeeds(&project, 1);
         assert_eq!(built(&first), 4);
         assert_eq!(entries(&project).len(), 4);
 
-        project.branch = "topic".into();
-        let second = succeeds(&project, 2);
-        assert_eq!(built(&second), 0, "{}", logs(&second));
+        // Once will do: the fork takes them in the same way.
+        if at == 0 {
+            project.branch = "topic".into();
+            let second = succeeds(&project, 2);
+            assert_eq!(built(&second), 0, "{}", logs(&second));
+            shows_no_secret(&second, &project);
+        }
         project.branch = "pull/1".into();
         project.variables.clear();
         let third = succeeds(&project, 3);
         assert_eq!(built(&third), 0, "{}", logs(&third));
         assert!(third.job("a").log.contains("no signing key in `NIXDAG_SIGNING_KEY`"), "{}", third.job("a").log);
         assert_eq!(entries(&project).len(), 4, "what is there already is not saved again");
-        for outcome in [&first, &second, &third] {
+        for outcome in [&first, &third] {
             shows_no_secret(outcome, &project);
         }
     }
@@ -172,25 +176,28 @@ const CACHIX: &str =
 
 #[test]
 fn a_cache_hands_on_and_a_fork_is_green_and_pushes_nothing() {
-    for nix in every_nix() {
+    for (at, nix) in every_nix().iter().enumerate() {
         let cache = WritableCache::new();
         let bin = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let cachix = bin.path().join("cachix");
         fs::write(&cachix, CACHIX).unwrap();
         fs::set_permissions(&cachix, fs::Permissions::from_mode(0o755)).unwrap();
-        let mut project = Project::new("examples/hermetic", &nix);
+        let mut project = Project::new("examples/hermetic", nix);
         let public = SecretKey::parse(SECRET).unwrap().public();
         project.arguments =
             format!("--handoff cache --cache {} --signing-public-key {public} --push cachix:mine", cache.url());
         project.programs = vec![cachix];
 
-        let fork = succeeds(&project, 1);
-        assert_eq!(cache.uploads(), 0);
-        for line in [
-            "nothing is pushed to `cachix:mine`: neither `CACHIX_AUTH_TOKEN`",
-            "the signing key `NIXDAG_SIGNING_KEY` is not set",
-        ] {
-            assert!(fork.job("a").log.contains(line), "`{line}` is missing in\n{}", fork.job("a").log);
+        // What pushes nothing is the same with every Nix.
+        if at == 0 {
+            let fork = succeeds(&project, 1);
+            assert_eq!(cache.uploads(), 0);
+            for line in [
+                "nothing is pushed to `cachix:mine`: neither `CACHIX_AUTH_TOKEN`",
+                "the signing key `NIXDAG_SIGNING_KEY` is not set",
+            ] {
+                assert!(fork.job("a").log.contains(line), "`{line}` is missing in\n{}", fork.job("a").log);
+            }
         }
 
         project.variables =

@@ -47,7 +47,7 @@ fn one_that_eats_all_memory_one_that_never_ends_and_one_that_aborts_hide_no_othe
         );
         let budget = BudgetRequest {
             workers: Some(2),
-            memory: Some(900 * MB),
+            memory: Some(600 * MB),
             attribute_seconds: Some(10),
             ..BudgetRequest::default()
         };
@@ -57,7 +57,7 @@ fn one_that_eats_all_memory_one_that_never_ends_and_one_that_aborts_hide_no_othe
             errors(&evaluation),
             [
                 ("aborts", "evaluation aborted with the following error message: 'this one aborts'"),
-                ("eats", "evaluation takes more than 900 MB of memory (allow more with `--eval-memory`)"),
+                ("eats", "evaluation takes more than 600 MB of memory (allow more with `--eval-memory`)"),
                 ("never", "evaluation takes more than 10 seconds (allow more with `--eval-timeout`)"),
             ]
         );

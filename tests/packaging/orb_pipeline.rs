@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::support::circleci::{ApiServer, CONTINUATION_KEY, Outcome, Pipeline, Status};
 use crate::support::file_server::FileServer;
-use crate::support::orb;
+use crate::support::{orb, stripped};
 use serde_yaml::Value;
 use tempfile::TempDir;
 
@@ -76,7 +76,7 @@ impl World {
         let release = dir.join(format!("v{VERSION}"));
         fs::create_dir(&release).unwrap();
         let program = format!("nixdag-{VERSION}-{}-unknown-linux-musl", std::env::consts::ARCH);
-        fs::copy(env!("CARGO_BIN_EXE_nixdag"), release.join(&program)).unwrap();
+        fs::copy(stripped(), release.join(&program)).unwrap();
         let nix_version = nixdag::delivery::downloads::NixRelease::default().version;
         let name = format!("nix-{nix_version}-{}-linux", std::env::consts::ARCH);
         let nix = dir.join(format!("nix-{nix_version}"));

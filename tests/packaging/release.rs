@@ -7,7 +7,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
 
 use crate::support::{FreshNix, circleci_schema, shown};
 use serde_json::{Value as Json, json};
@@ -319,25 +318,28 @@ fn the_demo_script_does_a_whole_pipeline_in_one_job() {
 // --- the revision
 
 /// The build script, compiled by itself.
-static RECORD: LazyLock<(TempDir, PathBuf)> = LazyLock::new(|| {
-    let dir = TempDir::new().unwrap();
-    let program = dir.path().join("record");
-    succeeds(
-        Command::new("rustc").args(["--edition", "2024", "-o"]).arg(&program).arg(root().join("src/version/record.rs")),
-    );
-    (dir, program)
-});
+struct BuildScript(TempDir);
 
-/// What the build script records in a folder.
-fn recorded(folder: &Path, variables: &[(&str, &str)]) -> String {
-    let mut command = Command::new(&RECORD.1);
-    command
-        .current_dir(folder)
-        .env("CARGO_MANIFEST_DIR", folder)
-        .env("CARGO_PKG_VERSION", "1.2.3")
-        .env("PROFILE", "release");
-    command.env_remove("NIXDAG_REVISION").envs(variables.iter().copied());
-    succeeds(&mut command)
+impl BuildScript {
+    fn new() -> Self {
+        let script = Self(TempDir::new().unwrap());
+        let source = root().join("src/version/record.rs");
+        succeeds(Command::new("rustc").args(["--edition", "2024", "-o"]).arg(script.program()).arg(source));
+        script
+    }
+
+    fn program(&self) -> PathBuf {
+        self.0.path().join("record")
+    }
+
+    /// What it records in a folder.
+    fn records(&self, folder: &Path, variables: &[(&str, &str)]) -> String {
+        let mut command = Command::new(self.program());
+        command.current_dir(folder).env("CARGO_MANIFEST_DIR", folder);
+        command.env("CARGO_PKG_VERSION", "1.2.3").env("PROFILE", "release");
+        command.env_remove("NIXDAG_REVISION").envs(variables.iter().copied());
+        succeeds(&mut command)
+    }
 }
 
 fn version(said: &str) -> &str {
@@ -348,40 +350,44 @@ fn version(said: &str) -> &str {
 
 #[test]
 fn the_version_carries_the_revision() {
+    let script = BuildScript::new();
     let repository = Repository::new();
     let here = repository.0.path();
     let commit = repository.git(&["log", "-1", "--abbrev=12", "--date=format-local:%Y-%m-%d", "--format=%h %cd"]);
-    let said = recorded(here, &[("TZ", "UTC")]);
+    let said = script.records(here, &[("TZ", "UTC")]);
     assert_eq!(version(&said), format!("1.2.3 ({commit})"));
     assert!(said.contains("rerun-if-changed=") && said.contains("HEAD"), "{said}");
     // A debug build is not built anew for each commit.
-    assert!(!recorded(here, &[("PROFILE", "debug")]).contains("HEAD"));
+    assert!(!script.records(here, &[("PROFILE", "debug")]).contains("HEAD"));
     repository.git(&["worktree", "add", "-q", "other"]);
-    assert_eq!(version(&recorded(&repository.path("other"), &[])), format!("1.2.3 ({commit})"));
+    assert_eq!(version(&script.records(&repository.path("other"), &[])), format!("1.2.3 ({commit})"));
 
     assert_eq!(
-        version(&recorded(here, &[("NIXDAG_REVISION", "0123456789ab 2026-11-22")])),
+        version(&script.records(here, &[("NIXDAG_REVISION", "0123456789ab 2026-11-22")])),
         "1.2.3 (0123456789ab 2026-11-22)"
     );
-    assert_eq!(version(&recorded(here, &[("NIXDAG_REVISION", "0123456789ab")])), "1.2.3 (0123456789ab)");
-    assert!(recorded(here, &[("NIXDAG_REVISION", "main\nx")]).contains("cargo::error=NIXDAG_REVISION is `main\\nx`"));
+    assert_eq!(version(&script.records(here, &[("NIXDAG_REVISION", "0123456789ab")])), "1.2.3 (0123456789ab)");
+    assert!(
+        script.records(here, &[("NIXDAG_REVISION", "main\nx")]).contains("cargo::error=NIXDAG_REVISION is `main\\nx`")
+    );
     let this = succeeds(Command::new(env!("CARGO_BIN_EXE_nixdag")).arg("--version"));
     assert!(this.starts_with(&format!("nixdag {VERSION}")), "{this}");
 }
 
 #[test]
 fn without_a_revision_the_version_stands_alone() {
+    let script = BuildScript::new();
     let repository = Repository::new();
-    assert_eq!(version(&recorded(repository.0.path(), &[("PATH", "/nowhere")])), "1.2.3", "no git");
+    assert_eq!(version(&script.records(repository.0.path(), &[("PATH", "/nowhere")])), "1.2.3", "no git");
     let inside = repository.path("vendored");
     fs::create_dir(&inside).unwrap();
-    assert_eq!(version(&recorded(&inside, &[])), "1.2.3", "another repository around it");
+    assert_eq!(version(&script.records(&inside, &[])), "1.2.3", "another repository around it");
     fs::write(
         inside.join(".cargo_vcs_info.json"),
         "{\"git\": {\"sha1\": \"0123456789abcdef\"}, \"path_in_vcs\": \"\"}",
     )
     .unwrap();
-    assert_eq!(version(&recorded(&inside, &[])), "1.2.3 (0123456789ab)", "a packaged crate");
+    assert_eq!(version(&script.records(&inside, &[])), "1.2.3 (0123456789ab)", "a packaged crate");
 }
 
 // --- the files

@@ -168,6 +168,24 @@ pub fn graphs() -> PathBuf {
     std::env::var_os("NIXDAG_GRAPHS").expect("NIXDAG_GRAPHS names a folder with real graphs").into()
 }
 
+/// The program under test without debugging information, a quarter of the size: for machines and bundles, which copy it and take its
+/// checksum again and again. Made once a build.
+pub fn stripped() -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_nixdag"));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let stripped = folder.join("stripped/nixdag");
+    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    if modified(&stripped) != modified(built) {
+        // Other tests may be at the same.
+        let own = TempDir::new_in(folder).unwrap();
+        let (from, to) = (built.to_str().unwrap(), own.path().join("nixdag"));
+        run(folder, "strip", &["--strip-debug", "--preserve-dates", "-o", to.to_str().unwrap(), from]);
+        fs::create_dir_all(stripped.parent().unwrap()).unwrap();
+        fs::rename(to, &stripped).unwrap();
+    }
+    stripped
+}
+
 /// The program under test.
 pub fn nixdag() -> assert_cmd::Command {
     assert_cmd::Command::cargo_bin("nixdag").unwrap()

@@ -16,7 +16,7 @@ use nixdag::plan::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan, js
 use tempfile::TempDir;
 
 use super::empty_store::empty_store;
-use super::{run, shown};
+use super::{run, shown, stripped};
 
 /// One job of a plan: its id, what it owns, what it repeats, and the jobs it needs, directly or not.
 pub type JobOf<'a> = (&'a str, &'a [&'a str], &'a [&'a str], &'a [&'a str]);
@@ -64,9 +64,8 @@ impl Pipeline {
     pub fn write_bundle(&self, name: &str) -> Sha256 {
         let graph = Graph::load(self.drvs.values().map(String::as_str), Path::new("/nix/store"), "/nix/store").unwrap();
         let store = Store::find().unwrap();
-        let program = Path::new(env!("CARGO_BIN_EXE_nixdag"));
         let dir = self.dir().join(name);
-        bundle::write(&dir, &self.plan, &graph, Path::new("/nix/store"), Ok(&store), program).unwrap().sha256
+        bundle::write(&dir, &self.plan, &graph, Path::new("/nix/store"), Ok(&store), &stripped()).unwrap().sha256
     }
 
     /// The folder of everything.

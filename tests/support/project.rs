@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::circleci::{Outcome, Pipeline};
+use super::stripped;
 
 const NIXDAG: &str = env!("CARGO_BIN_EXE_nixdag");
 
@@ -92,7 +93,7 @@ impl Project {
 
     /// Runs the setup workflow.
     pub fn setup(&self, number: u64) -> Outcome {
-        let mut pipeline = self.ready(Pipeline::setup(&setup(&self.arguments)).unwrap(), number).program(NIXDAG);
+        let mut pipeline = self.ready(Pipeline::setup(&setup(&self.arguments)).unwrap(), number).program(stripped());
         let outcome = pipeline.run().unwrap();
         assert!(outcome.succeeded(), "{}", logs(&outcome));
         outcome
