@@ -8,8 +8,9 @@ pub mod base;
 pub mod ignore;
 pub mod repository_flake;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
+use crate::attribute::AttributePath;
 use crate::choice::choice;
 use crate::target::Target;
 
@@ -32,6 +33,18 @@ pub struct BaseEvaluation {
     pub revision: Option<String>,
     /// By attribute.
     pub targets: Vec<Target>,
+    /// The attributes that do not evaluate there; none for a recorded evaluation, which does not say.
+    pub failed: Option<BTreeSet<AttributePath>>,
+}
+
+impl BaseEvaluation {
+    /// Whether an attribute that does not evaluate at the head does at the base, or is not there; none where that is not known.
+    pub fn is_new_failure(&self, attribute: &AttributePath) -> Option<bool> {
+        match &self.failed {
+            Some(failed) => Some(!failed.contains(attribute)),
+            None => self.targets.iter().any(|target| target.attribute == *attribute).then_some(true),
+        }
+    }
 }
 
 /// Targets of the head, each list by attribute.
@@ -53,7 +66,6 @@ pub fn compare(head: Vec<Target>, base: &BaseEvaluation) -> Compared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attribute::AttributePath;
 
     fn targets(pairs: &[(&str, &str)]) -> Vec<Target> {
         pairs
@@ -67,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_same_derivation_is_unaffected_under_any_name() {
-        let base = BaseEvaluation { revision: None, targets: targets(&[("a", "1"), ("b", "2"), ("gone", "3")]) };
+        let base =
+            BaseEvaluation { revision: None, targets: targets(&[("a", "1"), ("b", "2"), ("gone", "3")]), failed: None };
         let compared = compare(targets(&[("a", "1"), ("b", "4"), ("new", "5"), ("renamed", "3")]), &base);
         assert_eq!(compared.unaffected, targets(&[("a", "1"), ("renamed", "3")]));
         assert_eq!(compared.affected, targets(&[("b", "4"), ("new", "5")]));

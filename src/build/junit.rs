@@ -8,19 +8,30 @@ use super::record::{DerivationRecord, Outcome, Record, Role};
 pub fn write(record: &Record, out: &mut dyn Write) -> io::Result<()> {
     let count =
         |wanted: fn(Outcome) -> bool| record.derivations.iter().filter(|derivation| wanted(derivation.outcome)).count();
-    let errors = record.errors.len();
+    let (errors, failures) = (record.errors.len(), record.failures.len());
     writeln!(out, r#"<?xml version="1.0" encoding="UTF-8"?>"#)?;
     writeln!(
         out,
         r#"<testsuites><testsuite name="{}" tests="{}" failures="{}" errors="{errors}" skipped="{}" time="{}">"#,
         escape(&record.job),
-        record.derivations.len() + errors,
-        count(|outcome| outcome == Outcome::Failed),
+        record.derivations.len() + errors + failures,
+        count(|outcome| outcome == Outcome::Failed) + failures,
         count(|outcome| matches!(outcome, Outcome::DependencyFailed | Outcome::NotBuilt)),
         seconds(record.duration),
     )?;
     for derivation in &record.derivations {
         case(record, derivation, out)?;
+    }
+    for failure in &record.failures {
+        let message = format!("{}{}", failure.message, failure.remark());
+        writeln!(
+            out,
+            r#"<testcase classname="{}" name="{}"><failure message="{}">{}</failure></testcase>"#,
+            escape(&record.job),
+            escape(&failure.target.to_string()),
+            escape(message.lines().next().unwrap_or_default()),
+            escape(&message),
+        )?;
     }
     for error in &record.errors {
         let first = error.lines().next().unwrap_or_default();

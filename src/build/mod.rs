@@ -7,6 +7,7 @@ pub mod builder_log;
 pub mod credentials;
 pub mod deliveries;
 pub mod destination;
+pub mod evaluation;
 pub mod guard;
 pub mod hand_offs;
 pub mod interrupt;

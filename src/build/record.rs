@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::handoff::partial_cache::Written;
+use crate::plan::failures::{self, Failure};
 use crate::plan::seconds;
 use crate::regular_file;
 
@@ -52,6 +53,9 @@ pub struct Record {
     pub errors: Vec<String>,
     /// Everything that the job owns or repeats, in build order, then what it built beyond that.
     pub derivations: Vec<DerivationRecord>,
+    /// What failed before anything was built, in the record of the job that reports it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<Failure>,
     /// Outputs that should have been there and were not.
     pub missing: Vec<Missing>,
     /// Files of hand-offs, and of earlier pipelines' results, that could not be used.
@@ -223,7 +227,9 @@ mod optional_seconds {
 impl Record {
     /// The verdict on what is in the record so far.
     pub fn judge(&self) -> Verdict {
-        let is_good = self.errors.is_empty() && self.derivations.iter().all(|drv| drv.outcome.is_good());
+        let is_good = self.errors.is_empty()
+            && self.failures.is_empty()
+            && self.derivations.iter().all(|drv| drv.outcome.is_good());
         if is_good { Verdict::Success } else { Verdict::Failure }
     }
 
@@ -246,6 +252,9 @@ impl Record {
 
     /// Prints what failed and why.
     pub fn summarize(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        if !self.failures.is_empty() {
+            return self.summarize_failures(out);
+        }
         let count = |outcome| self.derivations.iter().filter(|derivation| derivation.outcome == outcome).count();
         writeln!(
             out,
@@ -286,6 +295,24 @@ impl Record {
             writeln!(out, "\nerror: {error}")?;
         }
         Ok(())
+    }
+}
+
+impl Record {
+    /// The same for what failed before anything was built.
+    fn summarize_failures(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        writeln!(out, "job `{}`: failure; {}\n", self.job, failures::counts(&self.failures))?;
+        let texts: Vec<String> =
+            self.failures.iter().map(|failure| format!("{}{}", failure.message, failure.remark())).collect();
+        let all =
+            self.failures.iter().zip(&texts).map(|(failure, text)| (&failure.target, failure.cause, text.as_str()));
+        for sentence in failures::sentences(all) {
+            writeln!(out, "{sentence}")?;
+        }
+        writeln!(
+            out,
+            "\nwhat can be built is built all the same; mend the above, or leave it out with `exclude` in nixdag.yml or `--exclude`"
+        )
     }
 }
 

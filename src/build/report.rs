@@ -248,6 +248,7 @@ mod tests {
                     log: None,
                 })
                 .collect(),
+            failures: Vec::new(),
             missing: Vec::new(),
             damaged: Vec::new(),
             fetched: 0,

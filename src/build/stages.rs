@@ -43,6 +43,7 @@ pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
         verdict: Verdict::Success,
         errors: Vec::new(),
         derivations: Vec::new(),
+        failures: Vec::new(),
         missing: Vec::new(),
         damaged: Vec::new(),
         fetched: 0,

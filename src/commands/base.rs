@@ -100,7 +100,7 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
             Some(base::Wish::Revision(revision)) => Some(revision.clone()),
             Some(base::Wish::Auto) | None => None,
         };
-        return Ok(Some(BaseEvaluation { revision, targets }));
+        return Ok(Some(BaseEvaluation { revision, targets, failed: None }));
     }
     let Some(chosen) = chosen else { return Ok(None) };
     let name = short(&chosen.revision);
@@ -120,7 +120,11 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
             first.message
         );
     }
-    Ok(Some(BaseEvaluation { revision: Some(chosen.revision.clone()), targets: evaluation.targets }))
+    Ok(Some(BaseEvaluation {
+        revision: Some(chosen.revision.clone()),
+        targets: evaluation.targets,
+        failed: Some(evaluation.errors.into_iter().map(|error| error.attribute).collect()),
+    }))
 }
 
 /// Separates the targets that the change does not touch from those to plan.

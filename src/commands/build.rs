@@ -9,7 +9,7 @@ use super::exit_code::ExitCode;
 use crate::build::destination::{Credentials, SigningKey};
 use crate::build::push::{Prepared, Pushes};
 use crate::build::record::{self, Record, Verdict};
-use crate::build::{Derivations, HandOff, Request, Signing, interrupt, results, stages};
+use crate::build::{Derivations, HandOff, Request, Signing, evaluation, interrupt, results, stages};
 use crate::cli::BuildArgs;
 use crate::delivery::destination::Destination;
 use crate::delivery::{self, HandOffKind};
@@ -19,7 +19,7 @@ use crate::nearest::meant_or_known;
 use crate::nix::hash::Sha256;
 use crate::nix::signature::SecretKey;
 use crate::output::read_input;
-use crate::plan::{JobIndex, Plan, json};
+use crate::plan::{JobIndex, Plan, failures, json};
 use crate::secret::Secret;
 use crate::settings;
 use crate::settings::delivery::{PushKeys, SigningKeys};
@@ -30,12 +30,17 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
         Record::read(&results.join(record::REPORT))?.summarize(&mut io::stdout().lock())?;
         return Ok(code(verdict));
     }
-    let request = request(args)?;
     if let Some(results) = &args.results {
         results::clear(results)?;
     }
-    interrupt::listen()?;
-    let record = stages::run(&request, &mut |line| eprintln!("{line}"));
+    let record = match failures_of(args)? {
+        Some(plan) => evaluation::record(&plan),
+        None => {
+            let request = request(args)?;
+            interrupt::listen()?;
+            stages::run(&request, &mut |line| eprintln!("{line}"))
+        }
+    };
     record.summarize(&mut io::stderr().lock())?;
     if let Some(results) = &args.results {
         results::write(&record, results)?;
@@ -53,6 +58,36 @@ fn code(verdict: Verdict) -> ExitCode {
     }
 }
 
+/// The plan, for the job that reports what failed before anything was built.
+fn failures_of(args: &BuildArgs) -> Result<Option<Plan>> {
+    if args.job.as_deref() != Some(failures::JOB) {
+        return Ok(None);
+    }
+    let (plan, _) = plan_and_derivations(args)?;
+    Ok(failures::are_in(&plan).then_some(plan))
+}
+
+/// What the job builds, and from what.
+fn plan_and_derivations(args: &BuildArgs) -> Result<(Plan, Derivations)> {
+    let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context("`--bundle-sha256`")?;
+    match (&args.bundle, &args.plan) {
+        (Some(dir), plan) => {
+            let (bundle, bundled) = Bundle::open(dir, expected)?;
+            if let Some(path) = plan
+                && read_plan(path)? != bundled
+            {
+                bail!("plan `{}` and bundle `{}` do not belong together", path.display(), dir.display());
+            }
+            Ok((bundled, Derivations::Bundle(bundle)))
+        }
+        (None, Some(path)) => {
+            let derivations = args.drv_dir.clone().map_or(Derivations::Store, Derivations::Folder);
+            Ok((read_plan(path)?, derivations))
+        }
+        (None, None) => bail!("neither `--bundle` nor `--plan` is given"),
+    }
+}
+
 fn request(args: &BuildArgs) -> Result<Request> {
     // First of all, so that nothing that is started below can inherit it.
     let named = settings::delivery::signing(&args.signing, &SigningKeys::default())?;
@@ -64,23 +99,7 @@ fn request(args: &BuildArgs) -> Result<Request> {
         None if named.is_named || !named.public_keys.is_empty() => SigningKey::Missing(named.variable),
         None => SigningKey::None,
     };
-    let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context("`--bundle-sha256`")?;
-    let (plan, derivations) = match (&args.bundle, &args.plan) {
-        (Some(dir), plan) => {
-            let (bundle, bundled) = Bundle::open(dir, expected)?;
-            if let Some(path) = plan
-                && read_plan(path)? != bundled
-            {
-                bail!("plan `{}` and bundle `{}` do not belong together", path.display(), dir.display());
-            }
-            (bundled, Derivations::Bundle(bundle))
-        }
-        (None, Some(path)) => {
-            let derivations = args.drv_dir.clone().map_or(Derivations::Store, Derivations::Folder);
-            (read_plan(path)?, derivations)
-        }
-        (None, None) => bail!("neither `--bundle` nor `--plan` is given"),
-    };
+    let (plan, derivations) = plan_and_derivations(args)?;
     let id = args.job.as_deref().context("`--job` is not given")?;
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
         (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOff::Cache(url.clone()),

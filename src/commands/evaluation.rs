@@ -6,13 +6,15 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::progress::Printer;
+use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
 use crate::evaluation_cache;
 use crate::nearest::meant;
 use crate::nix::command::Nix;
-use crate::nix::evaluate::{DEFAULT_PATTERNS, EvalError, Evaluation, FlakeCaches, Progress, Request, evaluate};
+use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches, Progress, Request, evaluate};
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
+use crate::plan::failures::{self, Cause};
 use crate::plan::final_job::Task;
 use crate::plan::idle_rules::Scope;
 use crate::plan::rules::Wishes;
@@ -21,9 +23,6 @@ use crate::printable::printable;
 use crate::recorded_evaluation;
 use crate::settings::Settings;
 use crate::target::Target;
-
-/// How many attributes a warning names.
-const MAX_NAMED: usize = 5;
 
 /// What evaluation has found, live or recorded.
 pub(super) struct Evaluated {
@@ -48,6 +47,16 @@ impl Evaluated {
         targets.chain(&self.excluded).chain(self.errors.iter().map(|error| &error.target))
     }
 
+    /// The same, each error with what the base says about it.
+    pub fn compared_with(mut self, base: Option<&BaseEvaluation>) -> Self {
+        if let Some(base) = base {
+            for error in &mut self.errors {
+                error.new = base.is_new_failure(&error.target);
+            }
+        }
+        self
+    }
+
     /// True where no filter has left out anything that the flake and its settings say is to be planned.
     pub fn is_whole(&self) -> bool {
         let left_out = self.disabled.len() + self.excluded.len() + self.errors.len();
@@ -63,11 +72,20 @@ pub(super) fn live(flake: &str, settings: &Settings) -> Result<Evaluated> {
     }
     select.extend(built(settings));
     let evaluation = with_warnings(flake, settings)?;
+    if let Some(absent) = evaluation.absent.first() {
+        let error = evaluation.errors.iter().find(|error| error.attribute == *absent);
+        bail!(
+            "attribute `{}` is selected by its name, but {} (a pattern such as `packages.*.*` takes what there is)",
+            printable(&absent.to_string()),
+            error.map_or("it is not there", |error| &error.message)
+        );
+    }
     match evaluation.errors.len() {
         0 => {}
+        1 if settings.strict => bail!("1 attribute does not evaluate, which `--strict` forbids"),
         count if settings.strict => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
-        count => eprintln!(
-            "warning: {count} attributes are left out as they do not evaluate (leave them out with `--exclude`, or make it fatal with `--strict`)"
+        _ => eprintln!(
+            "warning: what does not evaluate is not built (leave it out with `--exclude`, or stop at once with `--strict`)"
         ),
     }
     let packages = settings.packages(&evaluation.says);
@@ -82,7 +100,9 @@ pub(super) fn live(flake: &str, settings: &Settings) -> Result<Evaluated> {
         targets,
         disabled,
         excluded: evaluation.excluded,
-        errors: errors.map(|error| EvaluationError { target: error.attribute, message: error.message }).collect(),
+        errors: errors
+            .map(|error| EvaluationError { target: error.attribute, message: error.message, new: None })
+            .collect(),
         packages: packages.wishes,
         caches: evaluation.caches,
         scope: Scope {
@@ -125,7 +145,9 @@ fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
     for warning in &evaluation.warnings {
         eprintln!("warning: {warning}");
     }
-    for line in grouped(&evaluation.errors) {
+    let errors = evaluation.errors.iter();
+    let errors = errors.map(|error| (&error.attribute, Cause::Evaluation, error.message.as_str()));
+    for line in failures::sentences(errors) {
         eprintln!("warning: {line}");
     }
     Ok(evaluation)
@@ -138,34 +160,6 @@ fn built(settings: &Settings) -> Vec<Pattern> {
         Task::Run { .. } => None,
     });
     built.flatten().cloned().collect()
-}
-
-/// One sentence for each message, in the order of the first attribute that has it.
-fn grouped(errors: &[EvalError]) -> Vec<String> {
-    let mut groups: Vec<(&str, Vec<&AttributePath>)> = Vec::new();
-    let mut positions: BTreeMap<&str, usize> = BTreeMap::new();
-    for error in errors {
-        let at = *positions.entry(&error.message).or_insert_with(|| {
-            groups.push((&error.message, Vec::new()));
-            groups.len() - 1
-        });
-        groups[at].1.push(&error.attribute);
-    }
-    groups.iter().map(|(message, attributes)| format!("{}: {message}", failing(attributes))).collect()
-}
-
-/// `` attribute `a` does not evaluate `` or `` 7 attributes do not evaluate (`a`, `b` and 5 more) ``.
-fn failing(attributes: &[&AttributePath]) -> String {
-    let shown = |attribute: &&AttributePath| format!("`{}`", printable(&attribute.to_string()));
-    if let [attribute] = attributes {
-        return format!("attribute {} does not evaluate", shown(attribute));
-    }
-    let named: Vec<String> = attributes.iter().take(MAX_NAMED).map(shown).collect();
-    let more = match attributes.len() - named.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!("{} attributes do not evaluate ({}{more})", attributes.len(), named.join(", "))
 }
 
 /// A recorded evaluation, less what the patterns leave out.
@@ -232,26 +226,4 @@ fn check_literals(pattern: &Pattern, targets: &[Target], path: &Path) -> Result<
         bail!("`{}` has no attribute `{}`{hint}", path.display(), printable(&literal));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_messages_are_one_sentence() {
-        let error = |name: &str, message: &str| EvalError {
-            attribute: ["packages", name].into_iter().collect(),
-            message: message.to_owned(),
-        };
-        let mut errors: Vec<_> = (0..7).map(|n| error(&format!("a{n}"), "same")).collect();
-        errors.insert(3, error("b", "other"));
-        assert_eq!(
-            grouped(&errors),
-            [
-                "7 attributes do not evaluate (`packages.a0`, `packages.a1`, `packages.a2`, `packages.a3`, `packages.a4` and 2 more): same",
-                "attribute `packages.b` does not evaluate: other"
-            ]
-        );
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::evaluation::Evaluated;
 use super::{availability, base, evaluation};
@@ -16,7 +16,7 @@ use crate::output::read_input;
 use crate::plan::make::{self, Inputs, Made};
 use crate::plan::model::Granularity;
 use crate::plan::placement::MachineChoice;
-use crate::plan::{Base, Plan, final_job, finals, idle_rules, json, unbuilt};
+use crate::plan::{Base, Plan, failures, final_job, finals, idle_rules, json};
 use crate::settings::{Settings, Source};
 use crate::target::Target;
 
@@ -66,6 +66,7 @@ pub(super) fn planned(settings: &Settings, also: &[Granularity]) -> Result<Plann
         eprintln!("warning: {warning}");
     }
     let base = base::evaluate(chosen.as_ref(), settings)?;
+    let evaluated = evaluated.compared_with(base.as_ref());
     let targets = evaluated.targets.clone();
     let (made, graph) = make_plan(evaluated, base.as_ref(), settings, also)?;
     Ok(Planned { made, graph: Some(graph), targets, base })
@@ -132,8 +133,16 @@ fn make_plan(
             costs: &settings.costs,
         },
     )?;
-    for warning in warnings.iter().chain(&unbuilt::without_executor(&made.plan)) {
+    for warning in &warnings {
         eprintln!("warning: {warning}");
+    }
+    match failures::without_executor(&made.plan) {
+        Some(lacking) if settings.strict => bail!("{lacking}, which `--strict` forbids"),
+        Some(lacking) => eprintln!("warning: {lacking}"),
+        None => {}
+    }
+    if failures::are_in(&made.plan) {
+        eprintln!("warning: {}: the pipeline will report that and fail", failures::counts(&failures::of(&made.plan)));
     }
     Ok((made, graph))
 }

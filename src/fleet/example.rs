@@ -44,7 +44,7 @@ pub fn fleet() -> Fleet {
             OFFERS.executor("macos", Machine::MacOs, Architecture::Aarch64),
         ],
         offers: OFFERS,
-        reserved_names: &["gate"],
+        reserved_names: &["gate", "evaluation", "report"],
         concurrency: 80,
     }
 }

@@ -112,6 +112,12 @@ impl Offers {
         if own == AUTO { self.usual(executor).map_or(own, |size| size.name) } else { own }
     }
 
+    /// The name of the size that costs an executor least, where its image fits any size; its own where nobody knows others.
+    pub fn cheapest<'e>(&self, executor: &'e Executor) -> &'e str {
+        let sizes = self.of_executor(executor).map_or(&[][..], |offer| offer.sizes);
+        sizes.iter().min_by_key(|size| size.credits_per_minute).map_or(self.plain(executor), |size| size.name)
+    }
+
     /// Derivations that an executor builds side by side in a size that may be another than its own; none where that is not known.
     pub fn cores(&self, executor: &Executor, size: &str) -> Option<u32> {
         if size == executor.resource_class {

@@ -169,7 +169,11 @@ impl<'a> Finals<'a> {
                     let meant = self.meant(pattern);
                     let none = meant.is_empty();
                     let found = self.restorable(request, meant);
-                    if found.is_empty() {
+                    // The command does not run then: it waits for the job that reports the failure.
+                    if found.is_empty() && self.has_failed(pattern) {
+                        let why = format!("final job `{}` cannot have `{pattern}`: it failed before", request.name);
+                        self.warnings.push(why);
+                    } else if found.is_empty() {
                         bail!(
                             "final job `{}` wants `{pattern}` restored, {}",
                             request.name,
@@ -199,6 +203,13 @@ impl<'a> Finals<'a> {
             environment: environment.clone(),
         });
         Ok(())
+    }
+
+    /// True if the pattern means something that does not evaluate or has no executor.
+    fn has_failed(&self, pattern: &Pattern) -> bool {
+        let errors = self.plan.errors.iter().map(|error| &error.target);
+        let lacking = self.plan.skipped.iter().filter(|skipped| skipped.reason == SkipReason::NoExecutor);
+        errors.chain(lacking.map(|skipped| &skipped.target)).any(|target| pattern.matches(target.names()))
     }
 
     /// Those targets whose outputs a job can have before it builds anything; warns about others.

@@ -5,6 +5,7 @@
 
 pub mod baseline;
 pub mod estimate;
+pub mod failures;
 pub mod final_job;
 mod final_machines;
 pub mod finals;
@@ -27,7 +28,6 @@ pub mod restored;
 pub mod rules;
 pub mod seconds;
 pub mod simulate;
-pub mod unbuilt;
 
 use std::sync::Arc;
 
@@ -161,6 +161,9 @@ pub struct EvaluationError {
     pub target: AttributePath,
     /// Nix's own message.
     pub message: String,
+    /// Whether the base has no such failure; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<bool>,
 }
 
 /// The plan's figures beside those of simpler plans.

@@ -31,6 +31,12 @@ pub fn why(plan: &Plan) -> Option<String> {
         count => Some(format!("{count} targets are {words}")),
     })
     .collect();
+    let failed = match plan.errors.len() {
+        0 => None,
+        1 => Some("1 attribute does not evaluate".to_owned()),
+        count => Some(format!("{count} attributes do not evaluate")),
+    };
+    let parts: Vec<String> = parts.into_iter().chain(failed).collect();
     Some(if parts.is_empty() {
         "nothing to build".to_owned()
     } else {

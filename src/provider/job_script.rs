@@ -57,6 +57,8 @@ pub enum Task {
     Build,
     /// Brings in what a final job's command finds.
     Restore,
+    /// Fails with what could not be planned; needs no Nix.
+    Report,
 }
 
 /// Where the verdict becomes the job's.
@@ -90,7 +92,7 @@ impl JobScript {
         let verdict = [program(kind, places), "build".into(), "--verdict".into(), Word::shell(places.results)];
         Ok(JobScript {
             prepare: kind.setup.clone(),
-            set_up: set_up(kind, common, places)?,
+            set_up: set_up(kind, common, places, task)?,
             path: (!has_nix(kind)).then_some(PATH),
             build: build(kind, common, places, task, failing),
             verdict: Command::new(verdict),
@@ -99,7 +101,7 @@ impl JobScript {
 }
 
 /// Each check stands on a line of its own, so that `set -e` sees it.
-fn set_up(kind: &Kind, common: &Common, places: &Places) -> Result<Vec<String>> {
+fn set_up(kind: &Kind, common: &Common, places: &Places, task: Task) -> Result<Vec<String>> {
     // macOS has no `sha256sum` of its own.
     let sum = if kind.system.ends_with("-darwin") { "shasum -a 256" } else { "sha256sum" };
     let mut lines = vec![
@@ -112,7 +114,9 @@ fn set_up(kind: &Kind, common: &Common, places: &Places) -> Result<Vec<String>> 
     let sha256 = tarball.filter(|_| !has_nix(kind)).map(|(_, sha256)| &**sha256);
     let file = format!("nix-{}-{}.tar.xz", nix.version, kind.system);
     let cores = kind.cores.filter(|_| kind.machine == Machine::Docker);
-    lines.push(install("nix", &nix.version, &nix.url, sha256.map(|sha256| (sha256, &*file)), cores)?);
+    if task != Task::Report {
+        lines.push(install("nix", &nix.version, &nix.url, sha256.map(|sha256| (sha256, &*file)), cores)?);
+    }
     if let Program::Download(file) = &kind.program {
         lines.push(install("nixdag", &file.version, &file.url, Some((&file.sha256, &file.name)), None)?);
     }
@@ -135,25 +139,8 @@ fn install(what: &str, version: &str, url: &str, pinned: Option<(&str, &str)>, c
 /// The call of the runner.
 fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Failing) -> Command {
     let mut call = Command::new([program(kind, places), "build".into(), "--bundle".into(), Word::shell(places.bundle)]);
-    match &common.delivery.handoff {
-        HandOff::Workspace => call.extend(["--workspace".into(), Word::shell(places.workspace)]),
-        HandOff::Cache(url) => call.extend(["--cache".into(), url.text().into()]),
-    }
-    sign(&common.delivery.signing, &mut call);
-    match task {
-        Task::Build => {
-            if common.delivery.handoff == HandOff::Workspace {
-                reuse(common.delivery.reuse, places, &mut call);
-            }
-            push(&common.delivery.push, &mut call);
-        }
-        Task::Restore => call.extend(["--restore".into(), Word::shell(places.restored)]),
-    }
-    if let Some(seconds) = kind.options.timeout {
-        call.extend(["--timeout".into(), seconds.to_string().into()]);
-    }
-    for (name, value) in &kind.nix_settings {
-        call.extend(["--nix-option".into(), (*name).into(), value.as_str().into()]);
+    if task != Task::Report {
+        work(kind, common, places, task, &mut call);
     }
     call.extend(["--results".into(), Word::shell(places.results)]);
     if failing == Failing::Last {
@@ -161,6 +148,31 @@ fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Fai
     }
     call.extend(["--job".into(), Word::shell(places.job)]);
     call
+}
+
+/// How the runner gets what it needs, builds, and passes results on.
+fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut Command) {
+    match &common.delivery.handoff {
+        HandOff::Workspace => call.extend(["--workspace".into(), Word::shell(places.workspace)]),
+        HandOff::Cache(url) => call.extend(["--cache".into(), url.text().into()]),
+    }
+    sign(&common.delivery.signing, call);
+    match task {
+        Task::Build => {
+            if common.delivery.handoff == HandOff::Workspace {
+                reuse(common.delivery.reuse, places, call);
+            }
+            push(&common.delivery.push, call);
+        }
+        Task::Restore => call.extend(["--restore".into(), Word::shell(places.restored)]),
+        Task::Report => {}
+    }
+    if let Some(seconds) = kind.options.timeout {
+        call.extend(["--timeout".into(), seconds.to_string().into()]);
+    }
+    for (name, value) in &kind.nix_settings {
+        call.extend(["--nix-option".into(), (*name).into(), value.as_str().into()]);
+    }
 }
 
 /// Where results of earlier pipelines are, and what of them counts.

@@ -170,7 +170,8 @@ fn errors(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out, "\nDOES NOT EVALUATE")?;
     for error in plan.errors.iter().take(MOST_ROWS) {
-        writeln!(out, "{}", printable(&error.target.to_string()))?;
+        let new = if error.new == Some(true) { "  (new: not so at the base)" } else { "" };
+        writeln!(out, "{}{new}", printable(&error.target.to_string()))?;
         for line in error.message.lines() {
             writeln!(out, "    {}", printable(line))?;
         }

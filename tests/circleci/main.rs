@@ -8,6 +8,7 @@ mod support;
 mod caches;
 mod check;
 mod continuation;
+mod evaluation;
 mod final_jobs;
 mod fleet;
 mod generate;

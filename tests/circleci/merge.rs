@@ -37,7 +37,7 @@ fn plan() -> Plan {
         skipped("f", SkipReason::Excluded),
         skipped("g", SkipReason::NoExecutor),
     ];
-    plan.errors = vec![EvaluationError { target: attribute("e"), message: "broken".into() }];
+    plan.errors = vec![EvaluationError { target: attribute("e"), message: "broken".into(), new: None }];
     plan
 }
 
@@ -145,7 +145,7 @@ fn jobs_of_ones_own_wait_for_each_other_and_the_gate_waits_for_them() {
     );
     let (config, _) = merged(&[("own.yml", &user)]).unwrap();
     let gate = invocation(&config, "gate");
-    assert_eq!(texts(&gate["requires"]), ["packages.x86_64-linux.d", "look", "b2", "both", "last"]);
+    assert_eq!(texts(&gate["requires"]), ["packages.x86_64-linux.d", "evaluation", "look", "b2", "both", "last"]);
     let config: Value = serde_yaml::from_str(&config).unwrap();
     assert_eq!(config["workflows"]["nixdag"]["max_auto_reruns"], 2);
 }

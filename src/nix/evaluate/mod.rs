@@ -70,6 +70,9 @@ pub struct Evaluation {
     pub excluded: Vec<AttributePath>,
     /// By attribute.
     pub errors: Vec<EvalError>,
+    /// Those of `errors` that a pattern names in full and that are not there; by attribute.
+    #[serde(default)]
+    pub absent: Vec<AttributePath>,
     /// Sentences for people, about what may not be as they think.
     pub warnings: Vec<String>,
     /// What packages say about their own jobs, by attribute: plain values that nobody has checked.
@@ -164,6 +167,7 @@ impl<'r> Resolved<'r> {
             targets: found.targets,
             excluded: selected.excluded.into_iter().collect(),
             errors: found.errors.into_iter().map(|(attribute, message)| EvalError { attribute, message }).collect(),
+            absent: found.absent.into_iter().collect(),
             warnings,
             says: found.says,
             caches: config.caches(),
@@ -184,6 +188,8 @@ fn idle(what: &str, does: &str, patterns: &[Pattern], used: &BTreeSet<usize>) ->
 struct Found {
     targets: Vec<Target>,
     errors: BTreeMap<AttributePath, String>,
+    /// Those of them that are not there, though a pattern names them.
+    absent: BTreeSet<AttributePath>,
     /// The patterns, by index, that led to a target or an error.
     fruitful: BTreeSet<usize>,
     /// What packages say about their own jobs, unchecked.
@@ -217,6 +223,7 @@ impl Found {
                     continue;
                 }
                 Answer::Other { kind, above: true } if candidate.literal => {
+                    self.absent.insert(attribute.clone());
                     Some(format!("there is no such attribute: an attribute above it is {}", with_article(&kind)))
                 }
                 Answer::Other { kind, above: false } if candidate.literal || holds_derivations(attribute) => {
@@ -236,6 +243,7 @@ impl Found {
             .collect();
         for ((attribute, depth), answer) in missing.into_iter().zip(asker.ask(&questions)?) {
             let names = if let Answer::Names(names) = answer { names } else { Vec::new() };
+            self.absent.insert(attribute.clone());
             self.errors.insert(attribute.clone(), no_such_attribute(attribute, depth, &names));
             self.fruitful.extend(&selected.candidates[attribute].patterns);
         }

@@ -1,7 +1,7 @@
 //! CircleCI's machines, as its documentation lists them (August 2026): resource classes, the forms of images, and the executors that
 //! jobs run on where nobody says otherwise. `orb/src/executors` offers the same for the setup job.
 
-use super::names::GATE;
+use super::names::RESERVED;
 use crate::fleet::Fleet;
 use crate::fleet::image::ImageForm;
 use crate::fleet::offers::Offers;
@@ -100,7 +100,7 @@ pub fn fleet() -> Fleet {
             OFFERS.executor("macos", Machine::MacOs, Architecture::Aarch64),
         ],
         offers: OFFERS,
-        reserved_names: &[GATE],
+        reserved_names: &RESERVED,
         concurrency: 80,
     }
 }

@@ -1,12 +1,13 @@
 //! CircleCI: a plan goes in, a configuration that is complete in itself comes out, ready to be handed to a pipeline in setup.
 //!
 //! It has one parameterised job a kind of machine and one workflow, [`WORKFLOW`], which invokes these jobs under the names of
-//! the plan, plus the job [`GATE`] behind all others. Before it leaves, the text is read back and put through [`check`].
+//! the plan, plus the job [`GATE`] behind all others and, where something could not be planned, one that reports that. Before it leaves, the text is read back and put through [`check`].
 
 pub mod api;
 pub mod check;
 pub mod continuation;
 pub mod environment;
+mod evaluation;
 pub mod final_steps;
 pub mod limits;
 pub mod machines;
@@ -28,10 +29,9 @@ use super::job_script::kinds::{Kind, Machines, reuse_hash};
 use super::yaml::{self, Yaml};
 use crate::fleet::executor::Executor;
 use crate::fleet::size::Machine;
-use crate::plan::nothing;
-use crate::plan::{Job, JobIndex, Plan, json};
+use crate::plan::{Job, JobIndex, Plan, failures, json, nothing};
 use machines::OFFERS;
-use names::{GATE, WORKFLOW};
+use names::{GATE, RESERVED, WORKFLOW};
 use options::Options;
 use pipeline_parameters::ParameterDefault;
 
@@ -67,6 +67,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
     let mut building = BTreeSet::new();
     let mut invocations = Vec::with_capacity(plan.jobs.len() + plan.final_jobs.len() + 1);
     let mut commands = Vec::new();
+    let reports = failures::are_in(plan);
     for (at, job) in plan.all_jobs().enumerate() {
         let what = || format!("job `{}` cannot be written for CircleCI", job.name.escape_debug());
         check_job(job)?;
@@ -75,18 +76,26 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
         match final_job.and_then(|final_job| Some((final_job, final_job.run.as_deref()?))) {
             Some((final_job, command)) => {
                 let key = format!("final-{}", job.id);
-                invocations.push(invocation(plan, job, &key, Vec::new()));
+                invocations.push(invocation(plan, job, &key, Vec::new(), reports.then_some(failures::JOB)));
                 let steps = final_steps::of(final_job, command, kind, options).with_context(what)?;
                 let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
                 commands.push((key, Yaml::map(body)));
             }
             None => {
                 building.insert(kind.job.clone());
-                invocations.push(invocation(plan, job, &kind.job, arguments(job, kind, options)));
+                invocations.push(invocation(plan, job, &kind.job, arguments(job, kind, options), None));
             }
         }
     }
-    invocations.push(gate(plan));
+    if reports {
+        let job = evaluation::job(options, &OFFERS)?;
+        let kind = machines.kind_of(&job, &mut kinds)?;
+        let steps = evaluation::steps(kind, options)?;
+        let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
+        commands.push((failures::JOB.to_owned(), Yaml::map(body)));
+        invocations.push(invocation(plan, &job, failures::JOB, Vec::new(), None));
+    }
+    invocations.push(gate(plan, reports));
 
     let mut executors = Vec::new();
     let mut jobs = Vec::new();
@@ -126,8 +135,8 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
 fn check_job(job: &Job) -> Result<()> {
     ensure!(json::is_id(&job.id), "job id `{}` does not match `[a-z][a-z0-9_-]{{0,62}}`", job.id.escape_debug());
     ensure!(!job.name.trim().is_empty(), "job `{}` has an empty name", job.id);
-    if job.name.to_lowercase() == GATE {
-        bail!("job `{}` is named `{}`, which nixdag needs for the job behind all others", job.id, job.name);
+    if RESERVED.contains(&job.name.to_lowercase().as_str()) || RESERVED.contains(&job.id.as_str()) {
+        bail!("job `{}` is named `{}`, which nixdag needs for a job of its own", job.id, job.name);
     }
     Ok(())
 }
@@ -144,26 +153,34 @@ fn arguments(job: &Job, kind: &Kind, options: &Options) -> Vec<(&'static str, Ya
     arguments
 }
 
-/// The job's place in the workflow.
-fn invocation(plan: &Plan, job: &Job, key: &str, arguments: Vec<(&'static str, Yaml)>) -> Yaml {
+/// The job's place in the workflow; `also` is a job beside those of the plan that it waits for.
+fn invocation(
+    plan: &Plan,
+    job: &Job,
+    key: &str,
+    arguments: Vec<(&'static str, Yaml)>,
+    also: Option<&'static str>,
+) -> Yaml {
     let mut entries = vec![("name", Yaml::Text(template::label(&job.name)))];
     entries.extend(arguments);
     if !job.options.context.is_empty() {
         entries.push(("context", Yaml::texts(job.options.context.iter().map(|context| template::escape(context)))));
     }
-    if !job.requires.is_empty() {
-        let names = job.requires.iter().map(|&required| template::label(&plan.job(required).name));
+    let names = job.requires.iter().map(|&required| template::label(&plan.job(required).name));
+    let mut names = names.chain(also.map(str::to_owned)).peekable();
+    if names.peek().is_some() {
         entries.push(("requires", Yaml::texts(names)));
     }
     entries.push(("filters", Yaml::text(EVERYWHERE)));
     Yaml::entry(key, Yaml::map(entries))
 }
 
-/// The job behind all others.
-fn gate(plan: &Plan) -> Yaml {
+/// The job behind all others, the one that reports included where there is one.
+fn gate(plan: &Plan, reports: bool) -> Yaml {
     let required: BTreeSet<_> = plan.all_jobs().flat_map(|job| &job.requires).map(|required| required.at()).collect();
     let last = plan.all_jobs().enumerate().filter(|(at, _)| !required.contains(at));
-    let names: Vec<_> = last.map(|(_, job)| template::label(&job.name)).collect();
+    let mut names: Vec<_> = last.map(|(_, job)| template::label(&job.name)).collect();
+    names.extend(reports.then(|| failures::JOB.to_owned()));
     let mut entries = Vec::new();
     if !names.is_empty() {
         entries.push(("requires", Yaml::texts(names)));

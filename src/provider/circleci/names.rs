@@ -1,7 +1,15 @@
 //! Names in the configuration that others rely on: required checks, merged configurations.
 
+use crate::plan::failures;
+
 /// Name of the workflow; GitHub sees a job as `ci/circleci: <workflow>/<job>`.
 pub const WORKFLOW: &str = "nixdag";
+
+/// Name of a job behind all others that puts together what they have recorded.
+const REPORT: &str = "report";
+
+/// Names, in lower case, that no other job may have, whether this configuration has such a job or not.
+pub const RESERVED: [&str; 3] = [GATE, failures::JOB, REPORT];
 
 /// Name of the job that costs nothing and needs all others: one to be made a required check.
 pub const GATE: &str = "gate";

@@ -10,7 +10,7 @@ pub mod user_config;
 
 use anyhow::{Result, bail};
 
-use super::names::{GATE, WORKFLOW};
+use super::names::{GATE, RESERVED, WORKFLOW};
 use super::pipeline_parameters;
 use crate::printable::printable;
 use crate::provider::yaml::Yaml;
@@ -104,6 +104,13 @@ fn joined(workflow: Yaml, users: &[UserConfig]) -> Result<Yaml> {
     for user in users {
         for job in &user.jobs {
             let name = job.name();
+            if RESERVED.contains(&name.to_lowercase().as_str()) {
+                bail!(
+                    "job `{}` of workflow `{WORKFLOW}` in `{}` has a name that nixdag needs: give it another one with `name`",
+                    printable(name),
+                    user.name
+                );
+            }
             if let Some((place, known)) = names.iter().find(|(_, known)| known.to_lowercase() == name.to_lowercase()) {
                 bail!(
                     "job `{}` of workflow `{WORKFLOW}` in `{}` and job `{known}` in {} have one name: give yours another one with `name`",

@@ -1,0 +1,186 @@
+//! What of a selection fails before anything is built: attributes that do not evaluate, and targets that no executor builds.
+//! In: a plan. Out: its [`Failure`]s, which a job of their own reports in a pipeline, and sentences for people.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Plan, SkipReason};
+use crate::attribute::AttributePath;
+use crate::printable::printable;
+
+/// Id and name of the job that reports them. A configuration has it only where there are any.
+pub const JOB: &str = "evaluation";
+
+/// Longest message in a report, in characters.
+const MAX_MESSAGE: usize = 4_000;
+
+/// How many attributes a sentence names.
+const MAX_NAMED: usize = 5;
+
+/// Why nothing builds an attribute that was selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// It does not evaluate to a derivation.
+    Evaluation,
+    /// No executor builds it, or something that it needs.
+    NoExecutor,
+}
+
+/// An attribute that was selected and that nothing builds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The attribute.
+    pub target: AttributePath,
+    /// What kind of failure it is.
+    pub cause: Cause,
+    /// Why, bounded and safe to print.
+    pub message: String,
+    /// Whether it is none at the base; none where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<bool>,
+}
+
+/// All failures of a plan, by cause and attribute.
+pub fn of(plan: &Plan) -> Vec<Failure> {
+    let failure = |target: &AttributePath, cause, message: &str, new| Failure {
+        target: target.clone(),
+        cause,
+        message: shortened(message),
+        new,
+    };
+    let errors = plan.errors.iter().map(|error| failure(&error.target, Cause::Evaluation, &error.message, error.new));
+    let lacking = plan.skipped.iter().filter(|skipped| skipped.reason == SkipReason::NoExecutor);
+    let lacking = lacking.map(|skipped| {
+        failure(&skipped.target, Cause::NoExecutor, skipped.place.as_deref().unwrap_or("no executor builds it"), None)
+    });
+    errors.chain(lacking).collect()
+}
+
+/// True where a plan has failures.
+pub fn are_in(plan: &Plan) -> bool {
+    !plan.errors.is_empty() || plan.skipped.iter().any(|skipped| skipped.reason == SkipReason::NoExecutor)
+}
+
+fn shortened(message: &str) -> String {
+    let mut characters = message.chars();
+    let mut kept: String = characters.by_ref().take(MAX_MESSAGE).collect();
+    if characters.next().is_some() {
+        kept.push('…');
+    }
+    kept.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+impl Failure {
+    /// `` (new: the base has it) ``, behind the message, where that is so.
+    pub fn remark(&self) -> &'static str {
+        if self.new == Some(true) { " (new: not so at the base)" } else { "" }
+    }
+}
+
+/// `2 attributes do not evaluate, 1 target has no executor`.
+pub fn counts(failures: &[Failure]) -> String {
+    let count = |cause| failures.iter().filter(|failure| failure.cause == cause).count();
+    let mut parts = Vec::new();
+    match count(Cause::Evaluation) {
+        0 => {}
+        1 => parts.push("1 attribute does not evaluate".to_owned()),
+        count => parts.push(format!("{count} attributes do not evaluate")),
+    }
+    match count(Cause::NoExecutor) {
+        0 => {}
+        1 => parts.push("1 target has no executor".to_owned()),
+        count => parts.push(format!("{count} targets have no executor")),
+    }
+    match failures.iter().filter(|failure| failure.new == Some(true)).count() {
+        0 => {}
+        count => parts.push(format!("{count} of these are new")),
+    }
+    parts.join(", ")
+}
+
+/// One sentence for each cause and message, in the order of the first attribute that has it.
+pub fn sentences<'a>(failures: impl Iterator<Item = (&'a AttributePath, Cause, &'a str)>) -> Vec<String> {
+    let mut groups: Vec<(Cause, &str, Vec<&AttributePath>)> = Vec::new();
+    let mut positions: BTreeMap<(Cause, &str), usize> = BTreeMap::new();
+    for (target, cause, message) in failures {
+        let at = *positions.entry((cause, message)).or_insert_with(|| {
+            groups.push((cause, message, Vec::new()));
+            groups.len() - 1
+        });
+        groups[at].2.push(target);
+    }
+    groups.iter().map(|(cause, message, targets)| format!("{}: {message}", subject(*cause, targets))).collect()
+}
+
+/// `` attribute `a` does not evaluate `` or `` 7 attributes do not evaluate (`a`, `b` and 5 more) ``.
+fn subject(cause: Cause, targets: &[&AttributePath]) -> String {
+    let shown = |target: &&AttributePath| format!("`{}`", printable(&target.to_string()));
+    let (one, verb, many, verbs) = match cause {
+        Cause::Evaluation => ("attribute", "does not evaluate", "attributes", "do not evaluate"),
+        Cause::NoExecutor => ("target", "has no executor", "targets", "have no executor"),
+    };
+    if let [target] = targets {
+        return format!("{one} {} {verb}", shown(target));
+    }
+    let named: Vec<String> = targets.iter().take(MAX_NAMED).map(shown).collect();
+    let more = match targets.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{} {many} {verbs} ({}{more})", targets.len(), named.join(", "))
+}
+
+/// A sentence about the targets that no executor builds, if there are any: a configuration does not list them.
+pub fn without_executor(plan: &Plan) -> Option<String> {
+    let mut lacking = plan.skipped.iter().filter(|skipped| skipped.reason == SkipReason::NoExecutor);
+    let first = lacking.next()?;
+    let said = first.place.as_ref().map(|place| format!(": {place}")).unwrap_or_default();
+    let more = match lacking.count() {
+        0 => String::new(),
+        1 => " (and 1 target more: `nixdag plan` says why)".to_owned(),
+        more => format!(" (and {more} targets more: `nixdag plan` says why)"),
+    };
+    Some(printable(&format!("no executor builds target `{}`{said}{more}", first.target)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{EvaluationError, Skipped};
+
+    fn attribute(name: &str) -> AttributePath {
+        ["packages", name].into_iter().collect()
+    }
+
+    #[test]
+    fn equal_messages_are_one_sentence() {
+        let mut errors: Vec<_> = (0..7).map(|n| (attribute(&format!("a{n}")), "same")).collect();
+        errors.insert(3, (attribute("b"), "other"));
+        assert_eq!(
+            sentences(errors.iter().map(|(target, message)| (target, Cause::Evaluation, *message))),
+            [
+                "7 attributes do not evaluate (`packages.a0`, `packages.a1`, `packages.a2`, `packages.a3`, `packages.a4` and 2 more): same",
+                "attribute `packages.b` does not evaluate: other"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_does_not_evaluate_and_what_has_no_executor_fails_with_a_bounded_message() {
+        let skipped = |name, reason| Skipped { target: attribute(name), derivation: None, reason, place: None };
+        let error =
+            |name, message: &str, new| EvaluationError { target: attribute(name), message: message.into(), new };
+        let plan = Plan {
+            errors: vec![error("a", &"x".repeat(10_000), Some(true)), error("b", "two\nlines\u{1b}", None)],
+            skipped: vec![skipped("c", SkipReason::NoExecutor), skipped("d", SkipReason::Available)],
+            ..Plan::default()
+        };
+        let failures = of(&plan);
+        assert!(are_in(&plan) && !are_in(&Plan::default()));
+        let messages: Vec<usize> = failures.iter().map(|failure| failure.message.chars().count()).collect();
+        assert_eq!(messages, [MAX_MESSAGE + 1, 15, 21], "{failures:?}");
+        assert_eq!(counts(&failures), "2 attributes do not evaluate, 1 target has no executor, 1 of these are new");
+    }
+}
