@@ -111,11 +111,12 @@ pub struct Options {
     pub reserve: Option<f64>,
     /// True where the durations come from records of earlier runs, false where they are guesses.
     pub durations_recorded: bool,
-    /// Rounds of local search relative to the default: 0 for none, 1 for the default, 10 for ten times as many.
+    /// How long to search.
     pub effort: Effort,
 }
 
-/// How long to search, in multiples of the default rounds: work, not seconds, so that the result is the same everywhere.
+/// How long to search, counted in work, not seconds, so that the result is the same everywhere: 0 for no local search, 1 for the default; with more, graphs that are too
+/// large to be searched by default are searched too, with that many times the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort(pub u32);
 
@@ -126,6 +127,11 @@ impl Default for Effort {
 }
 
 impl Options {
+    /// True where the plan has to stand durations that turn out longer: they are guesses, the caller asks for no reserve, and wall time counts.
+    pub fn expects_surprises(&self) -> bool {
+        !self.durations_recorded && self.reserve.is_none() && self.objective != Objective::Cost
+    }
+
     /// The reserve where the caller names none: guessed durations need one the more the tighter the plan, records need none
     /// (measured with heavy-tailed durations: without it a tight plan loses a third of its wall time).
     pub fn default_reserve(&self) -> f64 {

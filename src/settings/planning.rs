@@ -39,7 +39,7 @@ options! {
             unset: "the provider's limit";
             orb Text "max_jobs";
         }
-        /// How long to search for a better plan, in multiples of the usual; 0 for not at all
+        /// How long to search for a better plan: 0 skips local search, more than 1 searches large graphs too
         effort {
             flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000)];
             key "effort": Number<0, 1000>;

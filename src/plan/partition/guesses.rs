@@ -44,15 +44,10 @@ const FACTORS: [Millis; 64] = [
 
 /// The plan with jobs taken apart where durations are guesses and waiting for them is worth something.
 pub fn hardened(ground: &Ground, choice: Choice) -> Choice {
-    let options = ground.options;
-    let least = match options.objective {
-        Objective::Time => 0.0,
-        Objective::Balanced => BALANCED_GAIN,
-        Objective::Cost => return choice,
-    };
-    if options.durations_recorded || options.reserve.is_some() || options.effort.0 == 0 {
+    if !ground.options.expects_surprises() {
         return choice;
     }
+    let least = if ground.options.objective == Objective::Time { 0.0 } else { BALANCED_GAIN };
     let attach = if ground.model.ancestors_count() { attachments(ground, &choice.jobs) } else { Vec::new() };
     let with_layers = Ground { attach: &attach, ..*ground };
     let mut search = Search::new(&with_layers, &choice.jobs);
@@ -130,7 +125,7 @@ impl<'a> Search<'a> {
             });
         }
         let most_job_time = alone / 100 * MOST_JOB_TIME;
-        let (marks, steps) = (Marks::default(), Steps::new(STEPS * u64::from(ground.options.effort.0)));
+        let (marks, steps) = (Marks::default(), Steps::new(STEPS));
         Self {
             ground,
             scheduler,

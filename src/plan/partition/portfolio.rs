@@ -18,6 +18,9 @@ use crate::plan::simulate::{Load, Simulation, lower_bound, missing, run};
 /// Shortening takes no more steps than this, whatever the graph: two seconds of one core. Real graphs of 10,000 derivations take half of it.
 const MOST_STEPS: u64 = 400_000_000;
 
+/// Units and edges from which on a graph is worth all steps.
+const ALL_STEPS: u64 = 1 << 12;
+
 /// Each merge and refill takes no more than this.
 const MOST_STAGE_STEPS: u64 = 150_000_000;
 
@@ -46,8 +49,8 @@ struct Rounds {
 
 impl Rounds {
     fn new(ground: &Ground) -> Self {
-        let size = (ground.units.len() + ground.units.inputs.edges()).next_power_of_two() as f64;
-        let scaled = |per_size: f64, most: f64| (per_size / size).min(most) * f64::from(ground.options.effort.0);
+        let size = size(ground) as f64;
+        let scaled = |per_size: f64, most: f64| (per_size / size).min(most) * f64::from(ground.options.effort.0.min(1));
         Self {
             starts: (scaled(110_000.0, worth(ground, 10).into()) as u64).max(1),
             shortened: (scaled(30_000.0, 2.0) as usize).max(1),
@@ -56,6 +59,17 @@ impl Rounds {
             refill: scaled(900_000.0, worth(ground, 170).into()) as u32,
         }
     }
+}
+
+/// So many of `most` steps as are worth it: a small graph with long jobs is planned in half a second.
+pub fn worth_steps(ground: &Ground, most: u64) -> u64 {
+    let size = size(ground);
+    if size >= ALL_STEPS { most } else { most * size / (3 * ALL_STEPS) }
+}
+
+/// Units and edges, rounded up to a power of two.
+fn size(ground: &Ground) -> u64 {
+    (ground.units.len() + ground.units.inputs.edges()).next_power_of_two() as u64
 }
 
 /// So many of `most` rounds as are worth it: a few dozen units hold no more surprises than a few rounds find.
@@ -91,7 +105,7 @@ pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
     }
     let rounds = Rounds::new(ground);
     let effort = u64::from(ground.options.effort.0.max(1));
-    let mut tools = Tools::new(ground, MOST_STEPS * effort);
+    let mut tools = Tools::new(ground, worth_steps(ground, MOST_STEPS) * effort);
     let single = Jobs::singletons(ground, &mut tools.scheduler);
     let mut starts = zeroed(&mut tools, &single, rounds.starts);
     for (index, (makespan, jobs)) in starts.iter_mut().take(rounds.shortened).enumerate() {
