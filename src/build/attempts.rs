@@ -13,10 +13,11 @@ use anyhow::Result;
 use super::outcome::known_outputs;
 use super::progress::Tracker;
 use super::realisation;
-use super::realise::realise;
+use super::realise;
 use crate::graph::{DrvId, Graph};
 use crate::nix::store::Store;
 use crate::nix::store_path::name_of;
+use crate::plan::Job;
 
 /// Rounds in a row in which nothing is built and nothing found out before the rest is given up.
 const FRUITLESS: u32 = 16;
@@ -27,6 +28,8 @@ pub struct Attempts<'a> {
     pub store: &'a Store,
     /// The job's derivations and all below them.
     pub graph: &'a Graph,
+    /// The job.
+    pub job: &'a Job,
 }
 
 impl Attempts<'_> {
@@ -84,7 +87,7 @@ impl Attempts<'_> {
 
     fn realise(&self, ids: &[DrvId], tracker: &mut Tracker) -> Result<bool> {
         let paths: Vec<String> = ids.iter().map(|&id| self.graph.path(id)).collect();
-        realise(self.store, &paths.iter().map(String::as_str).collect::<Vec<_>>(), tracker)
+        realise::build(self.store, &paths.iter().map(String::as_str).collect::<Vec<_>>(), self.job, tracker)
     }
 
     /// Those of the derivations that neither exist, nor failed, nor take anything, directly or not, from one that failed.

@@ -22,7 +22,7 @@ use crate::nix::narinfo::NarInfo;
 /// Drops what does not count. `here` is what this job owns or repeats.
 ///
 /// An earlier run's results with a trusted signature count all; without one, those that this job would build itself. A fixed output has to
-/// have the hash that its derivation names, and may then come from any job that repeats it.
+/// have the hash that its derivation names, and may then come from any job.
 pub fn restrict(hand_offs: &mut HandOffs, request: &Request, graph: &Graph, here: &HashSet<DrvId>) -> Result<()> {
     if hand_offs.is_empty() {
         return Ok(());
@@ -117,18 +117,18 @@ impl<'a> Rule<'a> {
             let is_named = content_addressed.is_some_and(|outputs| outputs.contains(&info.store_path));
             return if is_named { Ruling::Counts } else { Ruling::Unknown };
         };
-        let Some(drv) = self.built_by(origin, drvs) else {
+        // Whoever delivers that.
+        let mut fixed = drvs.iter().filter(|drv| self.graph.node(**drv).fixed_output);
+        if let Some(fixed) = fixed.find_map(|&drv| self.fixed_output(drv, &info.store_path)) {
+            return Ruling::CountsIf(fixed);
+        }
+        if self.built_by(origin, drvs).is_none() {
             return match origin {
                 // Plans change from pipeline to pipeline.
                 Origin::EarlierRun => Ruling::Left,
                 Origin::Job(_) if self.is_own(origin, drvs) => Ruling::Refused("this job builds it itself".to_owned()),
                 Origin::Job(_) => Ruling::Refused("the plan has it built elsewhere".to_owned()),
             };
-        };
-        if self.graph.node(drv).fixed_output
-            && let Some(fixed) = self.fixed_output(drv, &info.store_path)
-        {
-            return Ruling::CountsIf(fixed);
         }
         // Two builds of what several jobs repeat may differ, and this job hands on its own.
         if self.is_own(origin, drvs) { Ruling::Left } else { Ruling::Counts }

@@ -102,9 +102,6 @@ impl Credentials {
                     SigningKey::Here(secret) => target.key = Some(secret.clone()),
                     SigningKey::None => {}
                 }
-                if let Some(key) = target.key.clone() {
-                    target.private_file("secret-key", key.reveal())?;
-                }
             }
             Destination::Cachix(_) => {
                 ensure!(
@@ -190,8 +187,9 @@ impl Target {
             Destination::Store(url) => {
                 let store = store.clone().with_variables(self.variables.clone());
                 let mut command = store.program_beside("nix", &["--extra-experimental-features", "nix-command"]);
-                command.args(["copy", "--to", &self.signed(url)?]).args(paths);
-                return Ok((command, None));
+                let (url, key) = self.signed(url);
+                command.args(["copy", "--to", &url]).args(paths);
+                return Ok((command, key));
             }
             Destination::Cachix(name) => {
                 let mut command = Command::new("cachix");
@@ -211,17 +209,12 @@ impl Target {
         Ok((command, Some(input.iter().map(|path| format!("{path}\n")).collect())))
     }
 
-    /// The URL with the file that holds the key.
-    fn signed(&self, url: &str) -> Result<String> {
-        let (Some(_), Some(folder)) = (&self.key, &self.folder) else { return Ok(url.to_owned()) };
-        // The other side signs for itself, or trusts whoever may log in.
-        if url.starts_with("ssh") {
-            return Ok(url.to_owned());
-        }
-        let file = folder.path().join("secret-key");
-        let file = file.to_str().context("a folder for temporary files that is not UTF-8")?;
+    /// The URL for signing with the key, and the key, which Nix reads from its input: a file with it would outlive a killed process.
+    fn signed(&self, url: &str) -> (String, Option<String>) {
+        // The other side of SSH signs for itself, or trusts whoever may log in.
+        let Some(key) = self.key.as_ref().filter(|_| !url.starts_with("ssh")) else { return (url.to_owned(), None) };
         let separator = if url.contains('?') { '&' } else { '?' };
-        Ok(format!("{url}{separator}secret-key={file}"))
+        (format!("{url}{separator}secret-key=/dev/stdin"), Some(key.reveal().to_owned()))
     }
 
     /// Text in which no secret is left.
@@ -258,18 +251,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_url_gets_the_key_by_a_file_that_others_cannot_read_and_that_goes_away() {
-        use std::os::unix::fs::PermissionsExt;
-        let store = Destination::parse("http://cache.example.org?compression=zstd").unwrap();
+    fn a_store_is_signed_for_with_a_key_that_no_file_and_no_argument_holds() {
+        let url = "http://cache.example.org?compression=zstd";
         let signing = SigningKey::Here(Secret::of_test("name:secret"));
-        let target = Credentials::default().prepare(store, &signing).unwrap();
-        let url = target.signed("http://cache.example.org?compression=zstd").unwrap();
-        let file = std::path::PathBuf::from(url.split_once("&secret-key=").unwrap().1);
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "name:secret");
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::metadata(file.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        let target = Credentials::default().prepare(Destination::parse(url).unwrap(), &signing).unwrap();
+        assert_eq!(target.signed(url), (format!("{url}&secret-key=/dev/stdin"), Some("name:secret".to_owned())));
+        assert_eq!(target.signed("ssh://host"), ("ssh://host".to_owned(), None));
+        assert!(target.folder.is_none());
         assert_eq!(target.redact("error: name:secret!"), "error: …!");
         assert!(!format!("{target:?}").contains("name:secret"));
+    }
+
+    #[test]
+    fn a_clients_settings_are_in_a_file_that_others_cannot_read_and_that_goes_away() {
+        use std::os::unix::fs::PermissionsExt;
+        let destination = Destination::parse("attic:ci:cache").unwrap();
+        let mut target = Target { destination, variables: Vec::new(), key: None, folder: None };
+        target.private_file("attic/config.toml", "token").unwrap();
+        let file = target.folder.as_ref().unwrap().path().join("attic/config.toml");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "token");
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            std::fs::metadata(target.folder.as_ref().unwrap().path()).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         drop(target);
         assert!(!file.exists());
     }

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use super::OnMissing;
 use super::progress::Tracker;
-use super::realise::realise;
+use super::realise;
 use super::record::Missing;
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{HandOffs, references};
@@ -67,7 +67,9 @@ pub struct Guard<'a> {
     pub store: &'a Store,
     /// The job's derivations and all below them.
     pub graph: &'a Graph,
-    /// What the job owns or repeats.
+    /// The job.
+    pub job: &'a Job,
+    /// What it owns or repeats.
     pub here: &'a HashSet<DrvId>,
     /// What the ancestors handed off.
     pub hand_offs: &'a HandOffs,
@@ -92,7 +94,7 @@ impl Guard<'_> {
             own.retain(|drv| self.here.contains(drv) && !self.takes_any(*drv, &open) && repeated.insert(*drv));
             if !own.is_empty() {
                 let drvs: Vec<String> = own.into_iter().map(|drv| self.graph.path(drv)).collect();
-                realise(self.store, &drvs.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
+                realise::build(self.store, &drvs.iter().map(String::as_str).collect::<Vec<_>>(), self.job, tracker)?;
                 open = self.fetch(&open.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
                 continue;
             }
@@ -114,7 +116,7 @@ impl Guard<'_> {
             let drvs: Vec<String> = build.iter().map(|&drv| self.graph.path(drv)).collect();
             let line = format!("building {} derivations that should have been delivered", drvs.len());
             tracker.say(&line, SystemTime::now());
-            realise(self.store, &drvs.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
+            realise::build(self.store, &drvs.iter().map(String::as_str).collect::<Vec<_>>(), self.job, tracker)?;
             let paths: Vec<&str> = missing.keys().map(String::as_str).collect();
             let invalid: HashSet<String> = self.store.invalid(&paths)?.into_iter().collect();
             for (path, missing) in &mut missing {
@@ -147,7 +149,7 @@ impl Guard<'_> {
 
     /// Fetches paths; gives those that are not valid afterwards.
     fn fetch(&self, paths: &[&str], tracker: &mut Tracker) -> Result<Vec<String>> {
-        if paths.is_empty() || realise(self.store, paths, tracker)? {
+        if paths.is_empty() || realise::fetch(self.store, paths, tracker)? {
             return Ok(Vec::new());
         }
         self.store.invalid(paths)

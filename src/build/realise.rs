@@ -1,6 +1,6 @@
 //! One `nix-store --realise` after the other, followed while they run.
 //!
-//! In: store paths or derivations. Out: whether Nix made all of them; what it said has gone to the [`Tracker`].
+//! In: store paths to fetch, or derivations to build. Out: whether Nix made all of them; what it said has gone to the [`Tracker`].
 
 use std::io::BufReader;
 use std::os::unix::process::ExitStatusExt;
@@ -14,6 +14,7 @@ use super::interrupt;
 use super::progress::Tracker;
 use crate::nix::log;
 use crate::nix::store::{self, Store};
+use crate::plan::Job;
 
 /// How often signals are looked for and silence is broken.
 const TICK: Duration = Duration::from_millis(100);
@@ -21,20 +22,27 @@ const TICK: Duration = Duration::from_millis(100);
 /// Events that may wait between the thread that reads and the one that follows.
 const QUEUE: usize = 4096;
 
-/// Realises all paths as far as possible, in as few calls as the argument list allows; true where all of them succeeded.
-pub fn realise(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
-    let mut complete = true;
-    tracker.begin_round();
-    for share in store::shares(paths) {
-        complete &= call(store, share, tracker)?;
-    }
-    Ok(complete)
+/// Fetches all paths as far as possible, in as few calls as the argument list allows; true where all of them are there. Nix never builds
+/// for a path, so these calls may have what caches want of those who read them.
+pub fn fetch(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
+    call(store, paths, tracker)
+}
+
+/// Builds all derivations as far as possible, in an environment without secrets; true where all of them succeeded.
+pub fn build(store: &Store, derivations: &[&str], job: &Job, tracker: &mut Tracker) -> Result<bool> {
+    let named = job.options.environment.iter().map(|(name, value)| (name.into(), value.into()));
+    call(&store.clone().for_building(named), derivations, tracker)
 }
 
 fn call(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
-    let mut command = store.command(&["--realise", "--keep-going"]);
-    command.args(paths);
-    follow(command, tracker)
+    let mut complete = true;
+    tracker.begin_round();
+    for share in store::shares(paths) {
+        let mut command = store.command(&["--realise", "--keep-going"]);
+        command.args(share);
+        complete &= follow(command, tracker)?;
+    }
+    Ok(complete)
 }
 
 /// Runs a program of Nix to its end, or until a signal comes; true where it succeeded.

@@ -14,7 +14,7 @@ use super::outcome::{Results, known_outputs};
 use super::output_lock::{self, Lock};
 use super::progress::{Known, Tracker};
 use super::push::Pusher;
-use super::realise::realise;
+use super::realise;
 use super::record::{HandedOff, Outcome, Pushed, Record, Role, VERSION, Verdict};
 use super::{
     Derivations, HandOff, OnMissing, Request, credentials, deliveries, hand_offs, outcome, push, realisation, restore,
@@ -273,7 +273,7 @@ impl<'a> Work<'a> {
             .flat_map(|&id| known_outputs(self.graph, id))
             .filter(|path| self.absent.contains(path))
             .collect();
-        if !earlier.is_empty() && !realise(store, &strs(&earlier), tracker)? {
+        if !earlier.is_empty() && !realise::fetch(store, &strs(&earlier), tracker)? {
             let failed: HashSet<String> = invalid(store, &earlier)?.into_iter().collect();
             reusable.retain(|&id| !known_outputs(self.graph, id).any(|path| failed.contains(&path)));
         }
@@ -281,6 +281,7 @@ impl<'a> Work<'a> {
         let guard = Guard {
             store,
             graph: self.graph,
+            job: self.request.job(),
             here: &self.set,
             hand_offs,
             deliverers: &Deliverers::new(&self.request.plan, self.request.job()),
@@ -291,7 +292,7 @@ impl<'a> Work<'a> {
         if self.request.on_missing == OnMissing::Fail {
             guard::check(&record.missing, OnMissing::Fail)?;
         }
-        Attempts { store, graph: self.graph }.build(self.building(&reusable), tracker)
+        Attempts { store, graph: self.graph, job: self.request.job() }.build(self.building(&reusable), tracker)
     }
 
     /// Puts down what became of each derivation.

@@ -15,6 +15,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::environment;
+
 /// The oldest Nix that is known to work (Debian 12 has it).
 pub(super) const OLDEST: Version = Version { major: 2, minor: 8 };
 
@@ -26,43 +28,6 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// What Nix calls ssh with: nobody is there to answer its questions.
 const SSH_OPTIONS: &str = "NIX_SSHOPTS";
-
-/// Names of variables that Nix, git, curl and ssh need.
-const ALLOWED: [&str; 27] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "TMPDIR",
-    "TMP",
-    "TEMP",
-    "TZDIR",
-    "LOCALE_ARCHIVE",
-    "LD_LIBRARY_PATH",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "CURL_CA_BUNDLE",
-    "SSH_AUTH_SOCK",
-    "GIT_SSH",
-    "GIT_SSH_COMMAND",
-    "GIT_EXEC_PATH",
-    "http_proxy",
-    "https_proxy",
-    "ftp_proxy",
-    "all_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "FTP_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-];
-
-/// Beginnings of such names.
-const ALLOWED_PREFIXES: [&str; 4] = ["NIX_", "XDG_", "GIT_SSL_", "GIT_CONFIG_"];
-
-/// Words that give away a secret which somebody named like one of Nix's variables, e.g. `NIX_SIGNING_KEY`.
-const SECRET_WORDS: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "_KEY"];
 
 /// What switches flakes on.
 const FLAKES: [&str; 2] = ["--extra-experimental-features", "nix-command flakes"];
@@ -104,7 +69,7 @@ impl Nix {
     /// Finds `nix` and `nix-store` on PATH and asks for the version.
     pub fn find() -> Result<Self> {
         let path = env::var_os("PATH").unwrap_or_default();
-        let environment: Vec<_> = env::vars_os().filter(|(name, _)| is_allowed(name)).chain(fixed()).collect();
+        let environment = environment::allowed();
         let (nix, nix_store) = (on_path(&path, "nix")?, on_path(&path, "nix-store")?);
         let mut found = Self { nix, nix_store, version: OLDEST, is_lix: false, environment };
         let answer =
@@ -287,23 +252,6 @@ fn read_tail(mut pipe: impl Read) -> io::Result<Vec<u8>> {
     Ok(kept)
 }
 
-fn is_allowed(name: &OsStr) -> bool {
-    let Some(name) = name.to_str() else { return false };
-    if ALLOWED.contains(&name) {
-        return true;
-    }
-    // Git's own `GIT_CONFIG_KEY_0` is the name of a setting.
-    let is_secret = !name.starts_with("GIT_CONFIG_") && SECRET_WORDS.iter().any(|word| name.contains(word));
-    ALLOWED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !is_secret
-}
-
-/// Messages in one language and without colours, and no git that waits for a password.
-fn fixed() -> impl Iterator<Item = (OsString, OsString)> {
-    [("LC_ALL", "C"), ("NO_COLOR", "1"), ("TERM", "dumb"), ("GIT_TERMINAL_PROMPT", "0")]
-        .into_iter()
-        .map(|(name, value)| (name.into(), value.into()))
-}
-
 fn on_path(path: &OsStr, program: &str) -> Result<PathBuf> {
     env::split_paths(path)
         .filter(|folder| folder.is_absolute())
@@ -349,24 +297,6 @@ mod tests {
             assert_eq!(parse_version(text), None, "{text}");
         }
         assert!(Version { major: 2, minor: 8 } < Version { major: 2, minor: 26 });
-    }
-
-    #[test]
-    fn secrets_stay_out_of_the_environment() {
-        for name in ["PATH", "NIX_CONFIG", "NIX_SSL_CERT_FILE", "XDG_CACHE_HOME", "GIT_CONFIG_KEY_0", "https_proxy"] {
-            assert!(is_allowed(OsStr::new(name)), "{name}");
-        }
-        for name in [
-            "CIRCLE_TOKEN",
-            "CIRCLE_CONTINUATION_KEY",
-            "CACHIX_AUTH_TOKEN",
-            "NIX_SIGNING_KEY",
-            "NIX_CACHE_TOKEN",
-            "AWS_SECRET_ACCESS_KEY",
-            "CI",
-        ] {
-            assert!(!is_allowed(OsStr::new(name)), "{name}");
-        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::command::{OLDEST, parse_version};
+use super::environment;
 use super::hash::{self, Sha256};
 use super::log;
 use super::store_path;
@@ -48,6 +49,8 @@ pub struct Store {
     sudo: bool,
     options: Vec<(String, String)>,
     variables: Vec<(VariableName, Secret)>,
+    /// The whole environment, where it is not this process's.
+    environment: Option<Vec<(OsString, OsString)>>,
 }
 
 impl Store {
@@ -59,8 +62,14 @@ impl Store {
             .map(|dir| dir.join("nix-store"))
             .find(|candidate| candidate.is_file())
             .ok_or_else(|| anyhow!("no `nix-store` on the PATH: install Nix {OLDEST} or newer"))?;
-        let mut store =
-            Store { program, version: String::new(), sudo: false, options: Vec::new(), variables: Vec::new() };
+        let mut store = Store {
+            program,
+            version: String::new(),
+            sudo: false,
+            options: Vec::new(),
+            variables: Vec::new(),
+            environment: None,
+        };
         let output = store.query("--version", &[])?;
         store.version = check_version(&output)?;
         Ok(store)
@@ -85,6 +94,16 @@ impl Store {
         self
     }
 
+    /// The same store for calls that build. Nix hands builders variables of its own environment, so that has neither tokens nor
+    /// credentials: it is what evaluation gets, and `named`.
+    #[must_use]
+    pub fn for_building(mut self, named: impl IntoIterator<Item = (OsString, OsString)>) -> Store {
+        self.options.splice(..0, environment::settings());
+        self.environment = Some(environment::for_builders().into_iter().chain(named).collect());
+        self.variables.clear();
+        self
+    }
+
     /// The same store as the superuser.
     #[must_use]
     pub fn through_sudo(mut self) -> Store {
@@ -106,6 +125,9 @@ impl Store {
     pub fn program_beside(&self, name: &str, arguments: &[&str]) -> Command {
         let program = self.program.with_file_name(name);
         let mut command = if self.sudo { self.sudo_command(&program) } else { Command::new(program) };
+        if let Some(environment) = self.environment.as_ref().filter(|_| !self.sudo) {
+            command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+        }
         command.args(arguments);
         for (name, value) in &self.options {
             command.args(["--option", name, value]);
@@ -116,12 +138,19 @@ impl Store {
     }
 
     fn sudo_command(&self, program: &Path) -> Command {
-        let mut names: Vec<String> = std::env::vars_os()
-            .filter_map(|(name, _)| name.into_string().ok())
-            .filter(|name| KEPT_VARIABLES.iter().any(|start| name.starts_with(start)))
+        let mut command = Command::new("sudo");
+        let environment = self.environment.clone().unwrap_or_else(|| std::env::vars_os().collect());
+        let mut names: Vec<String> = environment
+            .iter()
+            .filter_map(|(name, _)| name.to_str().map(str::to_owned))
+            .filter(|name| self.environment.is_some() || KEPT_VARIABLES.iter().any(|start| name.starts_with(start)))
             .collect();
         names.extend(self.variables.iter().map(|(name, _)| name.as_str().to_owned()));
-        let mut command = Command::new("sudo");
+        if self.environment.is_some() {
+            // Those are the superuser's own.
+            names.retain(|name| !["PATH", "HOME", "USER", "LOGNAME"].contains(&name.as_str()));
+            command.env_clear().envs(environment);
+        }
         // The superuser has another home: the user's own settings file has to be named.
         if std::env::var_os("NIX_USER_CONF_FILES").is_none()
             && let Some(file) = user_settings()

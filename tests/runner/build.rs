@@ -127,6 +127,65 @@ fn a_daemon_serves_a_trusted_user_and_another_one_is_told_what_to_do() {
 }
 
 #[test]
+fn a_fetch_sees_what_it_needs_and_no_secret_of_the_job() {
+    with_each_nix("a_fetch_sees_what_it_needs_and_no_secret_of_the_job", || {
+        // A fetch names the variables that it wants, and Nix hands them on.
+        let names = [
+            "https_proxy",
+            "MIRROR",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "CIRCLE_TOKEN",
+            "CIRCLE_CONTINUATION_KEY",
+            "GITHUB_TOKEN",
+            "CACHIX_AUTH_TOKEN",
+            "NIXDAG_SIGNING_KEY",
+            "NIX_CONFIG",
+            "SECRET_OF_A_CONTEXT",
+        ];
+        let mut pipeline = Pipeline::new(
+            &r#"
+            rec {
+              fetch = drvWith "fetch" {
+                outputHashAlgo = "sha256"; outputHashMode = "flat"; outputHash = builtins.hashString "sha256" "fetched\n";
+                impureEnvVars = builtins.fromJSON ''@NAMES@'';
+              } "export -p > ${toString ./.}/seen; echo fetched > $out";
+              lost = drv "lost" "cat ${fetch} > $out";
+              last = drv "last" "cat ${lost} > $out";
+            }"#
+            .replace("@NAMES@", &serde_json::to_string(&names).unwrap()),
+            &[("first", &["lost"], &["fetch"], &[]), ("last", &["last"], &[], &["first"])],
+        );
+        for job in &mut pipeline.plan.jobs {
+            job.options.environment.insert("MIRROR".to_owned(), "named".to_owned());
+        }
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        let seen = pipeline.dir().join("seen");
+        // Made for these tests. The last job builds what the first one has not delivered.
+        let key = "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q==";
+        for job in ["first", "last"] {
+            let mut command = pipeline.command(job, &[]);
+            command.envs(names.map(|name| (name, "s3cr3t"))).env("https_proxy", "http://proxy.example.org");
+            command.env("NIXDAG_SIGNING_KEY", key);
+            command.env(
+                "NIX_CONFIG",
+                format!("{}\naccess-tokens = github.com=s3cr3t", std::env::var("NIX_CONFIG").unwrap_or_default()),
+            );
+            pipeline.ran(job, command.output().unwrap()).succeeds().has("lost", Outcome::Built);
+            let text = fs::read_to_string(&seen).unwrap();
+            fs::remove_file(&seen).unwrap();
+            let _ = fs::remove_dir_all(pipeline.handed_off("first"));
+            assert!(
+                text.contains("proxy.example.org")
+                    && text.contains("MIRROR='named'") | text.contains("MIRROR=\"named\""),
+                "{text}"
+            );
+            assert!(!text.contains("s3cr3t") && !text.contains(key), "{text}");
+        }
+    });
+}
+
+#[test]
 fn a_user_whom_the_daemon_does_not_trust_goes_through_sudo_where_that_works() {
     with_each_nix("a_user_whom_the_daemon_does_not_trust_goes_through_sudo_where_that_works", || {
         let jobs: &[JobOf] = &[("job-a", &["a"], &[], &[]), ("job-b", &["b"], &[], &["job-a"])];
@@ -241,7 +300,7 @@ fn a_killed_runner_leaves_nothing_that_harms_the_next_one() {
             // Everything anew every few rounds; in the others only the hand-off is left to do.
             if round % 3 == 0 || round == first {
                 run(&machine, "sh", &["-c", "rm -rf ./*"]);
-                fs::remove_dir_all(pipeline.handed_off("first")).unwrap();
+                let _ = fs::remove_dir_all(pipeline.handed_off("first"));
             }
             let mut child = start().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             // Spread over the whole run, in an order that jumps.

@@ -107,11 +107,13 @@ fn what_is_built_is_pushed_while_the_job_still_builds() {
         let there = target.path().join("cache");
         let pipeline = pair(&format!("ls {}/*.narinfo", there.display()));
         let url = format!("file://{}", there.display());
-        let ran = run(&pipeline, "job", &["--push", &url], &[]).succeeds();
+        let reuse = pipeline.reused("job");
+        let arguments = ["--push", &url, "--reuse", reuse.to_str().unwrap()];
+        let ran = run(&pipeline, "job", &arguments, &[]).succeeds();
         assert_eq!(ran.record.unwrap().pushed[0].paths, 2);
         assert!(ran.text.contains(&format!("2 paths pushed to `{url}`")), "{}", ran.text);
         // A later run of the job fetches what the first one left, and has nothing to push.
-        let again = run(&pipeline, "job", &["--push", &url], &[]).succeeds().has("second", Outcome::Substituted);
+        let again = run(&pipeline, "job", &arguments, &[]).succeeds().has("second", Outcome::Substituted);
         assert_eq!(again.record.unwrap().pushed[0].paths, 0);
     });
 }

@@ -1,0 +1,142 @@
+//! The environment of Nix where it runs code from elsewhere: evaluation, and builders, to which Nix hands variables that a fetch names.
+//!
+//! In: this process's environment. Out: what Nix, git, curl and ssh need of it; none of the CI's secrets. What is not known to be needed
+//! is left out.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+
+/// Nix's settings as text. It may hold tokens for the hosts that sources come from, which only evaluation needs.
+const SETTINGS: &str = "NIX_CONFIG";
+
+/// How the names of settings end that hold such tokens.
+const TOKENS: &str = "access-tokens";
+
+/// Names of variables that Nix, git, curl and ssh need.
+const ALLOWED: [&str; 29] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "TZDIR",
+    "LOCALE_ARCHIVE",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+    "SSH_AUTH_SOCK",
+    "GIT_SSH",
+    "GIT_SSH_COMMAND",
+    "GIT_EXEC_PATH",
+    "http_proxy",
+    "https_proxy",
+    "ftp_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "FTP_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "GIT_PROXY_COMMAND",
+    "SOCKS_SERVER",
+];
+
+/// Beginnings of such names.
+const ALLOWED_PREFIXES: [&str; 4] = ["NIX_", "XDG_", "GIT_SSL_", "GIT_CONFIG_"];
+
+/// Words that give away a secret which somebody named like one of Nix's variables, e.g. `NIX_SIGNING_KEY`.
+const SECRET_WORDS: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "_KEY"];
+
+/// The environment for evaluation.
+pub(super) fn allowed() -> Vec<(OsString, OsString)> {
+    env::vars_os().filter(|(name, _)| is_allowed(name)).chain(fixed()).collect()
+}
+
+/// The environment for calls that build: the same without Nix's settings, which [`settings`] gives as options.
+pub(super) fn for_builders() -> Vec<(OsString, OsString)> {
+    let mut variables = allowed();
+    variables.retain(|(name, _)| name != SETTINGS);
+    let includes: Vec<String> = lines(&env::var(SETTINGS).unwrap_or_default()).filter_map(|line| line.err()).collect();
+    if !includes.is_empty() {
+        variables.push((SETTINGS.into(), includes.join("\n").into()));
+    }
+    variables
+}
+
+/// The settings of the environment by name, without tokens.
+pub(super) fn settings() -> Vec<(String, String)> {
+    let text = env::var(SETTINGS).unwrap_or_default();
+    lines(&text).filter_map(Result::ok).filter(|(name, _)| !name.ends_with(TOKENS)).collect()
+}
+
+/// Each line as name and value, or, where it names a file, as it is.
+fn lines(text: &str) -> impl Iterator<Item = Result<(String, String), String>> {
+    text.lines().filter_map(|line| {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        match line.split_once('=') {
+            Some((name, value)) => Some(Ok((name.trim().to_owned(), value.trim().to_owned()))),
+            None if line.is_empty() => None,
+            None => Some(Err(line.to_owned())),
+        }
+    })
+}
+
+fn is_allowed(name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    if ALLOWED.contains(&name) {
+        return true;
+    }
+    // Git's own `GIT_CONFIG_KEY_0` is the name of a setting.
+    let is_secret = !name.starts_with("GIT_CONFIG_") && SECRET_WORDS.iter().any(|word| name.contains(word));
+    ALLOWED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !is_secret
+}
+
+/// Messages in one language and without colours, and no git that waits for a password.
+fn fixed() -> impl Iterator<Item = (OsString, OsString)> {
+    [("LC_ALL", "C"), ("NO_COLOR", "1"), ("TERM", "dumb"), ("GIT_TERMINAL_PROMPT", "0")]
+        .into_iter()
+        .map(|(name, value)| (name.into(), value.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_stay_out_of_the_environment() {
+        for name in ["PATH", "NIX_CONFIG", "NIX_SSL_CERT_FILE", "XDG_CACHE_HOME", "GIT_CONFIG_KEY_0", "https_proxy"] {
+            assert!(is_allowed(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "CIRCLE_TOKEN",
+            "CIRCLE_CONTINUATION_KEY",
+            "CACHIX_AUTH_TOKEN",
+            "NIX_SIGNING_KEY",
+            "NIX_CACHE_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "CI",
+        ] {
+            assert!(!is_allowed(OsStr::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn settings_are_told_from_names_of_files() {
+        let found: Vec<_> =
+            lines("# one\nsandbox = false # off\n\n!include /run/x\nextra-access-tokens = h=t\nx = a b=c\n").collect();
+        let setting = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+        assert_eq!(
+            found,
+            [
+                setting("sandbox", "false"),
+                Err("!include /run/x".to_owned()),
+                setting("extra-access-tokens", "h=t"),
+                setting("x", "a b=c"),
+            ]
+        );
+    }
+}
