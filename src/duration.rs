@@ -3,7 +3,7 @@
 /// Milliseconds: `0.4 s`, `45 s`, `3 min 05 s`, `1 h 02 min`. Rounded up; tenths only below ten seconds.
 pub fn in_words(millis: u64) -> String {
     let tenths = millis.div_ceil(100);
-    if tenths < 100 && tenths % 10 != 0 {
+    if tenths < 100 && !tenths.is_multiple_of(10) {
         return format!("{}.{} s", tenths / 10, tenths % 10);
     }
     let seconds = millis.div_ceil(1000);
