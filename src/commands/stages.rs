@@ -13,7 +13,7 @@ use crate::availability::find_needed;
 use crate::graph::{DrvId, Graph, Node};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
-use crate::plan::make::{self, Inputs, Made};
+use crate::plan::make::{self, Made, PlanInputs};
 use crate::plan::model::Granularity;
 use crate::plan::placement::MachineChoice;
 use crate::plan::{Base, Plan, failures, final_job, finals, idle_rules, json};
@@ -101,7 +101,7 @@ fn make_plan(
     if built.iter().any(|attributes| !attributes.is_empty()) {
         needed_by_jobs.restrict(&graph, &targets.iter().map(|(_, id)| *id).collect::<Vec<_>>());
     }
-    let mut made = make::make(Inputs {
+    let mut made = make::make(PlanInputs {
         flake: evaluated.flake,
         base: base.map(|base| Base { revision: base.revision.clone(), ignored_changes: None }),
         graph: &graph,
@@ -123,7 +123,7 @@ fn make_plan(
     }
     let warnings = finals::add(
         &mut made.plan,
-        &finals::Inputs {
+        &finals::FinalJobInputs {
             requests: &settings.final_jobs,
             graph: &graph,
             targets: &targets,

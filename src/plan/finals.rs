@@ -24,7 +24,7 @@ use crate::pattern::Pattern;
 
 /// What final jobs are made of.
 #[derive(Clone, Copy, Debug)]
-pub struct Inputs<'a> {
+pub struct FinalJobInputs<'a> {
     /// What is asked for.
     pub requests: &'a [FinalJobRequest],
     /// The graph of all targets, final ones included.
@@ -42,7 +42,7 @@ pub struct Inputs<'a> {
 }
 
 /// Adds the final jobs. Gives warnings.
-pub fn add(plan: &mut Plan, inputs: &Inputs) -> Result<Vec<String>> {
+pub fn add(plan: &mut Plan, inputs: &FinalJobInputs) -> Result<Vec<String>> {
     if inputs.requests.is_empty() {
         return Ok(Vec::new());
     }
@@ -68,7 +68,7 @@ pub fn add(plan: &mut Plan, inputs: &Inputs) -> Result<Vec<String>> {
 
 struct Finals<'a> {
     plan: &'a Plan,
-    inputs: &'a Inputs<'a>,
+    inputs: &'a FinalJobInputs<'a>,
     machines: Machines<'a>,
     /// The job that builds a derivation and no other does.
     owner: HashMap<DrvId, JobIndex>,
@@ -81,7 +81,7 @@ struct Finals<'a> {
 }
 
 impl<'a> Finals<'a> {
-    fn new(plan: &'a Plan, inputs: &'a Inputs<'a>) -> Self {
+    fn new(plan: &'a Plan, inputs: &'a FinalJobInputs<'a>) -> Self {
         let find = |path: &Arc<str>| inputs.graph.find(path);
         let owned = plan.jobs.iter().enumerate().flat_map(|(at, job)| {
             job.derivations.iter().filter_map(move |path| Some((find(path)?, JobIndex(at as u32))))

@@ -30,7 +30,7 @@ use crate::target::Target;
 
 /// Everything that a plan is made of.
 #[derive(Clone, Debug)]
-pub struct Inputs<'a> {
+pub struct PlanInputs<'a> {
     /// Where the targets come from; none for a recorded evaluation.
     pub flake: Option<FlakeSource>,
     /// The revision compared with.
@@ -77,8 +77,8 @@ pub struct Made {
 }
 
 /// Makes the plan. The same inputs give the same plan, byte for byte.
-pub fn make(inputs: Inputs) -> Result<Made> {
-    let Inputs {
+pub fn make(inputs: PlanInputs) -> Result<Made> {
+    let PlanInputs {
         flake,
         base,
         graph,

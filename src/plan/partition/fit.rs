@@ -3,10 +3,10 @@
 //! In: the jobs of a good plan and the [`Limits`](crate::plan::model::Limits). Out: jobs within the limits, with notes on what was given up or could not be met. Also
 //! the plan of granularity `single`, since that is the packing with the fewest jobs.
 
-use super::jobs::{Ground, Job, Jobs, Union, compatible_systems, merged};
+use super::jobs::{Instance, Job, Jobs, Union, compatible_systems, merged};
 use super::neighbours::reduced_inputs;
 use super::schedule::Scheduler;
-use super::sweep::alive;
+use super::sweep::existing;
 use super::units::{Unit, Units};
 use super::zero::Marks;
 use crate::plan::model::Granularity;
@@ -59,18 +59,18 @@ fn phases_from(units: &Units, systems: &[System], first: System) -> Vec<Vec<Unit
 }
 
 /// One job a phase.
-pub fn single(ground: &Ground, scheduler: &mut Scheduler) -> Jobs {
-    packed(ground, scheduler, &phases(ground.units), 0)
+pub fn single(instance: &Instance, scheduler: &mut Scheduler) -> Jobs {
+    packed(instance, scheduler, &phases(instance.units), 0)
 }
 
 /// At most `most` jobs where there are not more phases than that: phases cut into stretches of equal work, in an order in which inputs come first.
-pub fn packed(ground: &Ground, scheduler: &mut Scheduler, phases: &[Vec<Unit>], most: usize) -> Jobs {
+pub fn packed(instance: &Instance, scheduler: &mut Scheduler, phases: &[Vec<Unit>], most: usize) -> Jobs {
     let work = |unit: Unit| -> u64 {
-        ground.units.owned.of(unit).iter().map(|&node| ground.problem.duration[node as usize] + 1).sum()
+        instance.units.owned.of(unit).iter().map(|&node| instance.problem.duration[node as usize] + 1).sum()
     };
     let total: u64 = phases.iter().flatten().map(|&unit| work(unit)).sum();
     let spare = most.saturating_sub(phases.len()) as u64;
-    let mut owner = vec![0; ground.units.len()];
+    let mut owner = vec![0; instance.units.len()];
     for phase in phases {
         let own: u64 = phase.iter().map(|&unit| work(unit)).sum();
         let parts = 1 + spare * own / total.max(1);
@@ -85,31 +85,32 @@ pub fn packed(ground: &Ground, scheduler: &mut Scheduler, phases: &[Vec<Unit>], 
             before += work(unit);
         }
     }
-    Jobs::from_owners(ground, scheduler, &owner)
+    Jobs::from_owners(instance, scheduler, &owner)
 }
 
 /// Merges direct requirements of jobs that have more than `most` of them. Returns a note where that is not possible.
 ///
 /// The reduced requirements of a job have no path between them, so merging them closes no cycle.
-pub fn limit_requires(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Jobs, most: usize) -> Vec<String> {
+pub fn limit_requires(instance: &Instance, scheduler: &mut Scheduler, jobs: &mut Jobs, most: usize) -> Vec<String> {
     let most = most.max(1);
     let (mut shared, mut over) = (0, 0);
     // A merge changes what is implied elsewhere; a few passes settle it.
     for _ in 0..4 {
         let mut changed = false;
         over = 0;
-        for job in alive(jobs).collect::<Vec<_>>() {
-            if jobs.list[job as usize].units.is_empty() || jobs.inputs(ground, &mut Marks::default(), job).len() <= most
+        for job in existing(jobs).collect::<Vec<_>>() {
+            if jobs.list[job as usize].units.is_empty()
+                || jobs.inputs(instance, &mut Marks::default(), job).len() <= most
             {
                 continue;
             }
-            let required = reduced_inputs(ground, jobs, job);
+            let required = reduced_inputs(instance, jobs, job);
             let excess = required.len().saturating_sub(most);
-            let left = merge_some(ground, scheduler, jobs, required, excess, false);
+            let left = merge_some(instance, scheduler, jobs, required, excess, false);
             let rest = if left > 0 {
-                let required = reduced_inputs(ground, jobs, job);
+                let required = reduced_inputs(instance, jobs, job);
                 let excess = required.len().saturating_sub(most);
-                let rest = merge_some(ground, scheduler, jobs, required, excess, true);
+                let rest = merge_some(instance, scheduler, jobs, required, excess, true);
                 shared += usize::from(rest < excess);
                 rest
             } else {
@@ -123,7 +124,7 @@ pub fn limit_requires(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Job
         }
     }
     let mut notes = Vec::new();
-    if shared > 0 && ground.options.granularity == Granularity::Target {
+    if shared > 0 && instance.options.granularity == Granularity::Target {
         notes.push(format!("targets share jobs, since a job may require at most {most} others"));
     }
     if over > 0 {
@@ -134,7 +135,7 @@ pub fn limit_requires(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Job
 
 /// Merges some of these jobs with each other so that there are `excess` fewer; returns how many could not be saved.
 fn merge_some(
-    ground: &Ground,
+    instance: &Instance,
     scheduler: &mut Scheduler,
     jobs: &mut Jobs,
     mut list: Vec<Job>,
@@ -143,7 +144,7 @@ fn merge_some(
 ) -> usize {
     let kind = |jobs: &Jobs, job: Job| {
         let state = &jobs.list[job as usize];
-        let apart = ground.options.granularity == Granularity::Target && !share_targets;
+        let apart = instance.options.granularity == Granularity::Target && !share_targets;
         (state.system, apart && state.targets > 0)
     };
     list.sort_by_key(|&job| (kind(jobs, job), jobs.list[job as usize].length, jobs.list[job as usize].units[0]));
@@ -157,7 +158,7 @@ fn merge_some(
         let parts = group.len() - saved;
         for part in 0..parts {
             let members = &group[part * group.len() / parts..(part + 1) * group.len() / parts];
-            merge_members(ground, scheduler, jobs, members);
+            merge_members(instance, scheduler, jobs, members);
         }
         excess -= saved;
     }
@@ -165,7 +166,7 @@ fn merge_some(
 }
 
 /// Makes one job of several; the caller knows that this closes no cycle.
-pub fn merge_members(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Jobs, members: &[Job]) {
+pub fn merge_members(instance: &Instance, scheduler: &mut Scheduler, jobs: &mut Jobs, members: &[Job]) {
     let [first, others @ ..] = members else { return };
     debug_assert!(
         others
@@ -179,8 +180,8 @@ pub fn merge_members(ground: &Ground, scheduler: &mut Scheduler, jobs: &mut Jobs
         jobs.merge(*first, other, Union::default());
     }
     let state = &mut jobs.list[*first as usize];
-    state.work = tasks.iter().map(|&task| ground.problem.duration[task as usize]).sum();
+    state.work = tasks.iter().map(|&task| instance.problem.duration[task as usize]).sum();
     state.start_up = start_up;
-    state.length = start_up + scheduler.length(&tasks, ground.model.slots_of(state.system));
+    state.length = start_up + scheduler.length(&tasks, instance.model.slots_of(state.system));
     state.tasks = tasks;
 }

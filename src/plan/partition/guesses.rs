@@ -8,9 +8,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::jobs::{Ground, Job, Jobs};
-use super::layers::{attachments, told};
-use super::portfolio::{Choice, judged};
+use super::jobs::{Instance, Job, Jobs};
+use super::layers::{attachments, rebuilt};
+use super::portfolio::{Choice, simulated};
 use super::schedule::Scheduler;
 use super::steps::Steps;
 use super::units::Unit;
@@ -43,13 +43,13 @@ const FACTORS: [Millis; 64] = [
 ];
 
 /// The plan with jobs taken apart where durations are guesses and waiting for them is worth something.
-pub fn hardened(ground: &Ground, choice: Choice) -> Choice {
-    if !ground.options.expects_surprises() {
+pub fn made_robust(instance: &Instance, choice: Choice) -> Choice {
+    if !instance.options.expects_surprises() {
         return choice;
     }
-    let least = if ground.options.objective == Objective::Time { 0.0 } else { BALANCED_GAIN };
-    let attach = if ground.model.ancestors_count() { attachments(ground, &choice.jobs) } else { Vec::new() };
-    let with_layers = Ground { attach: &attach, ..*ground };
+    let least = if instance.options.objective == Objective::Time { 0.0 } else { BALANCED_GAIN };
+    let attach = if instance.model.ancestors_count() { attachments(instance, &choice.jobs) } else { Vec::new() };
+    let with_layers = Instance { attach: &attach, ..*instance };
     let mut search = Search::new(&with_layers, &choice.jobs);
     for _ in 0..ROUNDS {
         if search.steps.exhausted() || search.is_full() || !search.round(least) {
@@ -57,8 +57,8 @@ pub fn hardened(ground: &Ground, choice: Choice) -> Choice {
         }
     }
     let steps = choice.steps + search.steps.spent();
-    let jobs = told(ground, &mut search.scheduler, &search.jobs);
-    Choice { steps, ..judged(ground, jobs, choice.deadline) }
+    let jobs = rebuilt(instance, &mut search.scheduler, &search.jobs);
+    Choice { steps, ..simulated(instance, jobs, choice.deadline) }
 }
 
 /// One set of durations, milliseconds.
@@ -84,7 +84,7 @@ struct Split {
 }
 
 struct Search<'a> {
-    ground: &'a Ground<'a>,
+    instance: &'a Instance<'a>,
     scheduler: Scheduler<'a>,
     marks: Marks,
     steps: Steps,
@@ -102,24 +102,26 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(ground: &'a Ground<'a>, jobs: &Jobs) -> Self {
-        let mut scheduler = Scheduler::new(ground.problem);
-        let mut jobs = told(ground, &mut scheduler, jobs);
+    fn new(instance: &'a Instance<'a>, jobs: &Jobs) -> Self {
+        let mut scheduler = Scheduler::new(instance.problem);
+        let mut jobs = rebuilt(instance, &mut scheduler, jobs);
         let guessed = jobs.list.iter().map(|job| job.length).collect();
-        let most_guessed = jobs.measure(ground).1 / 100 * MOST_LONGER;
+        let most_guessed = jobs.measure(instance).1 / 100 * MOST_LONGER;
         let mut draws = Vec::with_capacity(DRAWS);
         let (mut job_time, mut alone) = (0, 0);
         for draw in 0..DRAWS {
-            let duration = drawn(ground.problem, draw as u64);
+            let duration = drawn(instance.problem, draw as u64);
             let length = jobs.list.iter().map(|job| match job.units.is_empty() {
                 true => 0,
-                false => job.start_up + scheduler.length_with(&job.tasks, ground.model.slots_of(job.system), &duration),
+                false => {
+                    job.start_up + scheduler.length_with(&job.tasks, instance.model.slots_of(job.system), &duration)
+                }
             });
             let length: Vec<Millis> = length.collect();
             job_time += length.iter().sum::<Millis>();
-            alone += duration.iter().map(|duration| duration + ground.start_up).sum::<Millis>();
+            alone += duration.iter().map(|duration| duration + instance.start_up).sum::<Millis>();
             draws.push(Draw {
-                bound: ground.start_up + longest_path(&ground.problem.inputs, &duration),
+                bound: instance.start_up + longest_path(&instance.problem.inputs, &duration),
                 duration,
                 length,
             });
@@ -127,7 +129,7 @@ impl<'a> Search<'a> {
         let most_job_time = alone / 100 * MOST_JOB_TIME;
         let (marks, steps) = (Marks::default(), Steps::new(STEPS));
         Self {
-            ground,
+            instance,
             scheduler,
             marks,
             steps,
@@ -143,7 +145,7 @@ impl<'a> Search<'a> {
 
     /// True where the plan may have no more jobs, or use no more machine time.
     fn is_full(&self) -> bool {
-        let jobs = self.ground.options.limits.jobs;
+        let jobs = self.instance.options.limits.jobs;
         self.job_time >= self.most_job_time || jobs.is_some_and(|most| self.jobs.count() + MOST_SPLITS > most)
     }
 
@@ -173,13 +175,13 @@ impl<'a> Search<'a> {
         for (state, &length) in self.jobs.list.iter_mut().zip(&self.draws[draw].length) {
             state.length = length;
         }
-        let (order, makespan) = self.jobs.measure(self.ground);
-        self.steps.take(4 * self.ground.units.len() + 2 * self.ground.units.inputs.edges());
+        let (order, makespan) = self.jobs.measure(self.instance);
+        self.steps.take(4 * self.instance.units.len() + 2 * self.instance.units.inputs.edges());
         let ends = |job: &Job| self.jobs.list[*job as usize].earliest_end() == makespan;
         let Some(mut job) = order.iter().copied().filter(ends).min_by_key(|&job| self.first_unit(job)) else { return };
         loop {
             let start = self.jobs.list[job as usize].earliest;
-            let inputs = self.jobs.inputs(self.ground, &mut self.marks, job);
+            let inputs = self.jobs.inputs(self.instance, &mut self.marks, job);
             self.steps.take(4 * inputs.len());
             let ends = |input: &Job| self.jobs.list[*input as usize].earliest_end() == start;
             let Some(input) = inputs.into_iter().filter(ends).min_by_key(|&input| self.first_unit(input)) else {
@@ -198,7 +200,7 @@ impl<'a> Search<'a> {
 
     /// The units of a job that `next` needs, ascending, and how much earlier they alone would have ended, milliseconds. None where these are all, or nothing is gained.
     fn needed_part(&mut self, draw: usize, job: Job, next: Job) -> Option<(Vec<Unit>, Millis)> {
-        let (units, state) = (self.ground.units, &self.jobs.list[job as usize]);
+        let (units, state) = (self.instance.units, &self.jobs.list[job as usize]);
         if state.units.len() < 2 {
             return None;
         }
@@ -233,9 +235,9 @@ impl<'a> Search<'a> {
     /// How long some units of a job would take as one of their own, milliseconds.
     fn length(&mut self, draw: usize, job: Job, units: &[Unit]) -> Millis {
         let state = &self.jobs.list[job as usize];
-        let tasks = self.ground.units.tasks_of(units);
+        let tasks = self.instance.units.tasks_of(units);
         self.steps.take(20 * tasks.len());
-        let slots = self.ground.model.slots_of(state.system);
+        let slots = self.instance.model.slots_of(state.system);
         state.start_up + self.scheduler.length_with(&tasks, slots, &self.draws[draw].duration)
     }
 
@@ -255,14 +257,14 @@ impl<'a> Search<'a> {
     fn apply(&mut self, split: Split) {
         let job = split.job as usize;
         let before = self.jobs.list[job].clone();
-        let made = self.jobs.split(self.ground, &mut self.scheduler, split.job, &split.part) as usize;
+        let made = self.jobs.split(self.instance, &mut self.scheduler, split.job, &split.part) as usize;
         let guess = std::mem::replace(&mut self.guessed[job], self.jobs.list[job].length);
         self.guessed.push(self.jobs.list[made].length);
         for (state, &length) in self.jobs.list.iter_mut().zip(&self.guessed) {
             state.length = length;
         }
-        self.steps.take(4 * self.ground.units.len() + 2 * self.ground.units.inputs.edges());
-        if self.jobs.measure(self.ground).1 > self.most_guessed {
+        self.steps.take(4 * self.instance.units.len() + 2 * self.instance.units.inputs.edges());
+        if self.jobs.measure(self.instance).1 > self.most_guessed {
             for &unit in &before.units {
                 self.jobs.of_unit[unit as usize] = split.job;
             }
@@ -340,7 +342,7 @@ mod tests {
         let model = Model::default();
         let units = separate(&problem, &model);
         let start_up = model.start_up;
-        let ground = Ground {
+        let instance = Instance {
             problem: &problem,
             units: &units,
             model: &model,
@@ -351,8 +353,8 @@ mod tests {
             giant: false,
         };
         let owner: Vec<u32> = (0..nodes as u32).map(|unit| if unit < 16 { 0 } else { unit / 8 * 8 }).collect();
-        let jobs = Jobs::from_owners(&ground, &mut Scheduler::new(&problem), &owner);
-        let jobs = hardened(&ground, judged(&ground, jobs, 0)).jobs;
+        let jobs = Jobs::from_owners(&instance, &mut Scheduler::new(&problem), &owner);
+        let jobs = made_robust(&instance, simulated(&instance, jobs, 0)).jobs;
         jobs.of_unit[0] == jobs.of_unit[15]
     }
 

@@ -13,7 +13,7 @@ use crate::topological::{self, InDegrees};
 pub type Job = u32;
 
 /// What does not change during a search.
-pub struct Ground<'a> {
+pub struct Instance<'a> {
     pub problem: &'a Problem,
     pub units: &'a Units,
     pub model: &'a Model,
@@ -51,7 +51,7 @@ pub struct JobState {
     pub tail: Millis,
 }
 
-impl Ground<'_> {
+impl Instance<'_> {
     /// Start-up of a job of one unit, milliseconds.
     pub fn start_up_of(&self, unit: Unit) -> Millis {
         self.start_up + self.attach.get(unit as usize).copied().unwrap_or(0)
@@ -95,19 +95,19 @@ pub struct Jobs {
 
 impl Jobs {
     /// One job a unit.
-    pub fn singletons(ground: &Ground, scheduler: &mut Scheduler) -> Self {
-        let count = ground.units.len() as Job;
-        let list = (0..count).map(|unit| state_of(ground, scheduler, vec![unit])).collect();
+    pub fn singletons(instance: &Instance, scheduler: &mut Scheduler) -> Self {
+        let count = instance.units.len() as Job;
+        let list = (0..count).map(|unit| state_of(instance, scheduler, vec![unit])).collect();
         Self { of_unit: (0..count).collect(), list, deadline: 0 }
     }
 
     /// One job for each set of units with the same owner (any numbers below the number of units).
-    pub fn from_owners(ground: &Ground, scheduler: &mut Scheduler, owner: &[u32]) -> Self {
+    pub fn from_owners(instance: &Instance, scheduler: &mut Scheduler, owner: &[u32]) -> Self {
         let mut units = vec![Vec::new(); owner.len()];
         for (unit, &own) in owner.iter().enumerate() {
             units[own as usize].push(unit as Unit);
         }
-        let list = units.into_iter().map(|units| state_of(ground, scheduler, units)).collect();
+        let list = units.into_iter().map(|units| state_of(instance, scheduler, units)).collect();
         Self { of_unit: owner.to_vec(), list, deadline: 0 }
     }
 
@@ -123,25 +123,25 @@ impl Jobs {
 
     /// True where the rules let two jobs be one, edges aside. Where each target has its own job, parts of the graph without a connection stay apart too:
     /// something added elsewhere then leaves a job as it is.
-    pub fn compatible(&self, ground: &Ground, a: Job, b: Job) -> bool {
+    pub fn compatible(&self, instance: &Instance, a: Job, b: Job) -> bool {
         let (a, b) = (&self.list[a as usize], &self.list[b as usize]);
-        let component = |job: &JobState| ground.units.component[job.units[0] as usize];
-        if ground.options.granularity == Granularity::Target && component(a) != component(b) {
+        let component = |job: &JobState| instance.units.component[job.units[0] as usize];
+        if instance.options.granularity == Granularity::Target && component(a) != component(b) {
             return false;
         }
         compatible_systems(a.system, b.system)
-            && (ground.options.granularity != Granularity::Target || a.targets == 0 || b.targets == 0)
+            && (instance.options.granularity != Granularity::Target || a.targets == 0 || b.targets == 0)
     }
 
     /// What two jobs would be as one.
-    pub fn union(&self, ground: &Ground, scheduler: &mut Scheduler, a: Job, b: Job) -> Union {
+    pub fn union(&self, instance: &Instance, scheduler: &mut Scheduler, a: Job, b: Job) -> Union {
         let (a, b) = (&self.list[a as usize], &self.list[b as usize]);
         let tasks = merged(&a.tasks, &b.tasks);
         let system = a.system.min(b.system);
         let start_up = a.start_up.max(b.start_up);
-        let length = start_up + scheduler.length(&tasks, ground.model.slots_of(system));
+        let length = start_up + scheduler.length(&tasks, instance.model.slots_of(system));
         let repeated = a.tasks.len() + b.tasks.len() > tasks.len();
-        let work = if repeated { work_of(ground.problem, &tasks) } else { a.work + b.work };
+        let work = if repeated { work_of(instance.problem, &tasks) } else { a.work + b.work };
         Union { tasks, start_up, length, work }
     }
 
@@ -162,7 +162,7 @@ impl Jobs {
     }
 
     /// Leaves a job the units of `kept` (ascending) and makes a new one of its others; returns the new job.
-    pub fn split(&mut self, ground: &Ground, scheduler: &mut Scheduler, job: Job, kept: &[Unit]) -> Job {
+    pub fn split(&mut self, instance: &Instance, scheduler: &mut Scheduler, job: Job, kept: &[Unit]) -> Job {
         let units = std::mem::take(&mut self.list[job as usize].units);
         let (kept, others): (Vec<Unit>, Vec<Unit>) =
             units.into_iter().partition(|unit| kept.binary_search(unit).is_ok());
@@ -170,18 +170,24 @@ impl Jobs {
         for &unit in &others {
             self.of_unit[unit as usize] = made;
         }
-        self.list[job as usize] = state_of(ground, scheduler, kept);
-        self.list.push(state_of(ground, scheduler, others));
+        self.list[job as usize] = state_of(instance, scheduler, kept);
+        self.list.push(state_of(instance, scheduler, others));
         made
     }
 
     /// Gives each unit of a job its own; the first unit keeps the job's number. Returns the new jobs.
-    pub fn explode(&mut self, ground: &Ground, scheduler: &mut Scheduler, job: Job, free: &mut Vec<Job>) -> Vec<Job> {
+    pub fn explode(
+        &mut self,
+        instance: &Instance,
+        scheduler: &mut Scheduler,
+        job: Job,
+        free: &mut Vec<Job>,
+    ) -> Vec<Job> {
         let units = std::mem::take(&mut self.list[job as usize].units);
         let mut made = Vec::with_capacity(units.len());
         for (index, &unit) in units.iter().enumerate() {
             let place = if index == 0 { Some(job) } else { free.pop() };
-            let state = state_of(ground, scheduler, vec![unit]);
+            let state = state_of(instance, scheduler, vec![unit]);
             let place = match place {
                 Some(place) => {
                     self.list[place as usize] = state;
@@ -199,16 +205,16 @@ impl Jobs {
     }
 
     /// Jobs in topological order; shorter than the number of jobs where there is a cycle.
-    pub fn topological(&self, ground: &Ground) -> Vec<Job> {
+    pub fn topological(&self, instance: &Instance) -> Vec<Job> {
         let mut inputs = vec![0; self.list.len()];
-        for unit in 0..ground.units.len() as Unit {
+        for unit in 0..instance.units.len() as Unit {
             let own = self.of_unit[unit as usize];
             let from_elsewhere =
-                ground.units.inputs.of(unit).iter().filter(|&&input| self.of_unit[input as usize] != own);
+                instance.units.inputs.of(unit).iter().filter(|&&input| self.of_unit[input as usize] != own);
             inputs[own as usize] += from_elsewhere.count();
         }
         let mut order = topological::as_ready(InDegrees::new(inputs), |job| {
-            let consumers = self.list[job as usize].units.iter().flat_map(|&unit| ground.units.consumers.of(unit));
+            let consumers = self.list[job as usize].units.iter().flat_map(|&unit| instance.units.consumers.of(unit));
             consumers.map(|&unit| self.of_unit[unit as usize]).filter(move |&other| other != job)
         });
         order.retain(|&job| !self.list[job as usize].units.is_empty());
@@ -216,8 +222,8 @@ impl Jobs {
     }
 
     /// Sets earliest starts and tails; returns a topological order and the makespan (without limits of concurrency), milliseconds.
-    pub fn measure(&mut self, ground: &Ground) -> (Vec<Job>, Millis) {
-        let order = self.topological(ground);
+    pub fn measure(&mut self, instance: &Instance) -> (Vec<Job>, Millis) {
+        let order = self.topological(instance);
         for job in &mut self.list {
             job.earliest = 0;
             job.tail = 0;
@@ -228,7 +234,7 @@ impl Jobs {
             makespan = makespan.max(end);
             for index in 0..self.list[job as usize].units.len() {
                 let unit = self.list[job as usize].units[index];
-                for &consumer in ground.units.consumers.of(unit) {
+                for &consumer in instance.units.consumers.of(unit) {
                     let other = self.of_unit[consumer as usize];
                     if other != job {
                         let earliest = &mut self.list[other as usize].earliest;
@@ -241,7 +247,7 @@ impl Jobs {
             let through = self.list[job as usize].length + self.list[job as usize].tail;
             for index in 0..self.list[job as usize].units.len() {
                 let unit = self.list[job as usize].units[index];
-                for &input in ground.units.inputs.of(unit) {
+                for &input in instance.units.inputs.of(unit) {
                     let other = self.of_unit[input as usize];
                     if other != job {
                         let tail = &mut self.list[other as usize].tail;
@@ -254,8 +260,8 @@ impl Jobs {
     }
 
     /// Sets earliest and latest starts for a deadline in milliseconds; returns a topological order.
-    pub fn measure_for(&mut self, ground: &Ground, deadline: Millis) -> Vec<Job> {
-        let (order, _) = self.measure(ground);
+    pub fn measure_for(&mut self, instance: &Instance, deadline: Millis) -> Vec<Job> {
+        let (order, _) = self.measure(instance);
         self.deadline = deadline;
         for job in &mut self.list {
             job.latest = deadline as i64 - job.tail as i64 - job.length as i64;
@@ -270,21 +276,21 @@ pub fn compatible_systems(a: System, b: System) -> bool {
 }
 
 /// A job of these units (ascending) before it has a place in time; the state of no job where there are none.
-fn state_of(ground: &Ground, scheduler: &mut Scheduler, units: Vec<Unit>) -> JobState {
+fn state_of(instance: &Instance, scheduler: &mut Scheduler, units: Vec<Unit>) -> JobState {
     if units.is_empty() {
         return JobState::default();
     }
     let each = || units.iter().map(|&unit| unit as usize);
-    let system = each().map(|unit| ground.units.system[unit]).min().unwrap_or_default();
-    let start_up = units.iter().map(|&unit| ground.start_up_of(unit)).max().unwrap_or_default();
-    let tasks = ground.units.tasks_of(&units);
+    let system = each().map(|unit| instance.units.system[unit]).min().unwrap_or_default();
+    let start_up = units.iter().map(|&unit| instance.start_up_of(unit)).max().unwrap_or_default();
+    let tasks = instance.units.tasks_of(&units);
     JobState {
         start_up,
-        length: start_up + scheduler.length(&tasks, ground.model.slots_of(system)),
-        work: work_of(ground.problem, &tasks),
+        length: start_up + scheduler.length(&tasks, instance.model.slots_of(system)),
+        work: work_of(instance.problem, &tasks),
         tasks,
         system,
-        targets: each().map(|unit| ground.units.targets[unit]).sum(),
+        targets: each().map(|unit| instance.units.targets[unit]).sum(),
         units,
         ..JobState::default()
     }

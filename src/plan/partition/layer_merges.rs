@@ -6,10 +6,10 @@
 //! of ancestors are rows of bits.
 
 use super::job_sets::{JobSets, in_both, in_either, meet, members};
-use super::jobs::{Ground, Jobs, compatible_systems, merged};
+use super::jobs::{Instance, Jobs, compatible_systems, merged};
 use super::schedule::Scheduler;
 use super::steps::Steps;
-use super::sweep::alive;
+use super::sweep::existing;
 use crate::plan::model::{Granularity, Objective};
 use crate::plan::problem::{Millis, Node, System};
 
@@ -42,7 +42,7 @@ struct Figures {
 
 /// The plan and the order of its jobs. Columns have one entry a job; those of merged jobs are void.
 struct Layered<'a> {
-    ground: &'a Ground<'a>,
+    instance: &'a Instance<'a>,
     parts: Vec<Part>,
     inputs: JobSets,
     consumers: JobSets,
@@ -60,9 +60,9 @@ struct Layered<'a> {
 /// Merges jobs of a plan until no merge of two makes it better.
 ///
 /// The makespan may grow up to `deadline` (milliseconds), where that saves job time; where it is above, it does not grow.
-pub fn adapt(ground: &Ground, scheduler: &mut Scheduler, jobs: &Jobs, deadline: Millis, steps: &mut Steps) -> Jobs {
-    let list: Vec<u32> = alive(jobs).collect();
-    let mut layered = Layered::new(ground, jobs, &list, deadline);
+pub fn adapt(instance: &Instance, scheduler: &mut Scheduler, jobs: &Jobs, deadline: Millis, steps: &mut Steps) -> Jobs {
+    let list: Vec<u32> = existing(jobs).collect();
+    let mut layered = Layered::new(instance, jobs, &list, deadline);
     let mut into: Vec<usize> = (0..list.len()).collect();
     for _ in 0..MOST_PASSES {
         let mut merges = 0;
@@ -95,11 +95,11 @@ pub fn adapt(ground: &Ground, scheduler: &mut Scheduler, jobs: &Jobs, deadline: 
             jobs.list[list[index] as usize].units[0]
         })
         .collect();
-    Jobs::from_owners(ground, scheduler, &owner)
+    Jobs::from_owners(instance, scheduler, &owner)
 }
 
 impl<'a> Layered<'a> {
-    fn new(ground: &'a Ground<'a>, jobs: &Jobs, list: &[u32], deadline: Millis) -> Self {
+    fn new(instance: &'a Instance<'a>, jobs: &Jobs, list: &[u32], deadline: Millis) -> Self {
         let count = list.len();
         let mut place = vec![0; jobs.list.len()];
         for (index, &job) in list.iter().enumerate() {
@@ -108,7 +108,7 @@ impl<'a> Layered<'a> {
         let (mut inputs, mut consumers) = (JobSets::new(count), JobSets::new(count));
         for (index, &job) in list.iter().enumerate() {
             for &unit in &jobs.list[job as usize].units {
-                for &input in ground.units.inputs.of(unit) {
+                for &input in instance.units.inputs.of(unit) {
                     let other = place[jobs.of_unit[input as usize] as usize];
                     if other != index {
                         inputs.insert(index, other);
@@ -124,19 +124,19 @@ impl<'a> Layered<'a> {
                 work: state.work,
                 build: state.build(),
                 system: state.system,
-                component: ground.units.component[state.units[0] as usize],
+                component: instance.units.component[state.units[0] as usize],
                 targets: state.targets,
                 merged: false,
             }
         });
         let mut layered = Self {
-            ground,
+            instance,
             parts: parts.collect(),
             inputs,
             consumers,
             ancestors: JobSets::new(count),
             descendants: JobSets::new(count),
-            order: jobs.topological(ground).iter().map(|&job| place[job as usize]).collect(),
+            order: jobs.topological(instance).iter().map(|&job| place[job as usize]).collect(),
             earliest: vec![0; count],
             length: vec![0; count],
             tail: vec![0; count],
@@ -149,7 +149,7 @@ impl<'a> Layered<'a> {
 
     /// Fills everything that follows from the direct inputs and an order.
     fn measure(&mut self) {
-        let Ground { model, start_up, .. } = *self.ground;
+        let Instance { model, start_up, .. } = *self.instance;
         self.figures = Figures { makespan: 0, job_time: 0, layers: 0 };
         for index in 0..self.order.len() {
             let job = self.order[index];
@@ -193,7 +193,7 @@ impl<'a> Layered<'a> {
                 if !self.compatible(a, b) {
                     continue;
                 }
-                let length = self.ground.start_up + self.least_build(a, b);
+                let length = self.instance.start_up + self.least_build(a, b);
                 if !self.may_be_in_time(a, b, length) {
                     continue;
                 }
@@ -206,7 +206,7 @@ impl<'a> Layered<'a> {
                     .zip(&critical)
                     .map(|((a, b), critical)| u64::from((a & b & critical).count_ones()))
                     .sum();
-                let layer = self.ground.model.layer as i64;
+                let layer = self.instance.model.layer as i64;
                 let saved = (self.length[a] + self.length[b]) as i64 - length as i64;
                 pairs.push((saved + layer * (common + 20 * on_path as i64), a, b));
             }
@@ -218,7 +218,7 @@ impl<'a> Layered<'a> {
 
     fn compatible(&self, a: usize, b: usize) -> bool {
         let (a, b) = (&self.parts[a], &self.parts[b]);
-        let apart = self.ground.options.granularity == Granularity::Target;
+        let apart = self.instance.options.granularity == Granularity::Target;
         compatible_systems(a.system, b.system)
             && !(apart && (a.component != b.component || (a.targets > 0 && b.targets > 0)))
     }
@@ -226,24 +226,24 @@ impl<'a> Layered<'a> {
     /// The least time that the derivations of two jobs could take as one, milliseconds.
     fn least_build(&self, a: usize, b: usize) -> Millis {
         let (a, b) = (&self.parts[a], &self.parts[b]);
-        let slots = self.ground.model.slots_of(a.system.min(b.system)) as Millis;
+        let slots = self.instance.model.slots_of(a.system.min(b.system)) as Millis;
         a.build.max(b.build).max((a.work + b.work) / slots)
     }
 
     fn may_be_in_time(&self, a: usize, b: usize, length: Millis) -> bool {
         let start = self.earliest[a].max(if self.inputs.has(b, a) { 0 } else { self.earliest[b] });
         let tail = self.tail[b].max(if self.inputs.has(b, a) { 0 } else { self.tail[a] });
-        start + length + tail <= self.figures.makespan.max(self.deadline) + self.ground.model.layer * HOPED
+        start + length + tail <= self.figures.makespan.max(self.deadline) + self.instance.model.layer * HOPED
     }
 
     /// Merges `b` into `a` where that closes no cycle and makes the plan better.
     fn merge_if_better(&mut self, scheduler: &mut Scheduler, a: usize, b: usize, steps: &mut Steps) -> bool {
-        let least = self.ground.start_up + self.least_build(a, b);
+        let least = self.instance.start_up + self.least_build(a, b);
         // Merges since the pairs were listed may have made them incompatible.
         if !self.compatible(a, b) || !self.may_be_in_time(a, b, least) || self.closes_cycle(a, b) {
             return false;
         }
-        let slots = self.ground.model.slots_of(self.parts[a].system.min(self.parts[b].system));
+        let slots = self.instance.model.slots_of(self.parts[a].system.min(self.parts[b].system));
         let optimistic = self.figures_with(a, b, self.least_build(a, b), steps);
         if !self.is_better(optimistic) {
             return false;
@@ -265,7 +265,7 @@ impl<'a> Layered<'a> {
         }
         let faster = figures.makespan < now.makespan;
         let cheaper = figures.job_time < now.job_time;
-        match self.ground.options.objective {
+        match self.instance.options.objective {
             Objective::Time => faster || cheaper,
             Objective::Balanced | Objective::Cost => cheaper || (faster && figures.job_time == now.job_time),
         }
@@ -278,7 +278,7 @@ impl<'a> Layered<'a> {
 
     /// What the plan would come to with `a` and `b` as one job that builds for so many milliseconds.
     fn figures_with(&self, a: usize, b: usize, build: Millis, steps: &mut Steps) -> Figures {
-        let Ground { model, start_up, .. } = *self.ground;
+        let Instance { model, start_up, .. } = *self.instance;
         let (before_a, before_b) = (self.ancestors.of(a), self.ancestors.of(b));
         let linked = u64::from(self.ancestors.has(a, b)) + u64::from(self.ancestors.has(b, a));
         let mut rows: Vec<(u64, usize)> = Vec::with_capacity(self.order.len());
@@ -335,7 +335,7 @@ impl<'a> Layered<'a> {
         self.parts[b].merged = true;
         let (system, targets) = (self.parts[b].system, self.parts[b].targets);
         let part = &mut self.parts[a];
-        part.work = tasks.iter().map(|&task| self.ground.problem.duration[task as usize]).sum();
+        part.work = tasks.iter().map(|&task| self.instance.problem.duration[task as usize]).sum();
         (part.tasks, part.build, part.system) = (tasks, build, part.system.min(system));
         part.targets += targets;
         self.order = self.topological();

@@ -1,7 +1,7 @@
 //! Plans for a workspace, where every transitive ancestor of a job is a layer that takes time to attach.
 //!
-//! In: the [`Ground`], with a model in which layers take time. Out: the best plan found. How many layers a job attaches depends on the whole plan, which the search
-//! for merges cannot know. So the plan that is best where layers are free comes first, and is improved in rounds: each unit is told what attaching took in the plan so far,
+//! In: the [`Instance`], with a model in which layers take time. Out: the best plan found. How many layers a job attaches depends on the whole plan, which the search
+//! for merges cannot know. So the plan that is best where layers are free comes first, and is improved in rounds: each unit expects what attaching took in the plan so far,
 //! as a part of its job's start-up; critical or badly filled jobs are taken apart and merged again under these; then [`layer_merges`](super::layer_merges) takes away what
 //! layers it can. What is no better, judged exactly, is dropped: knowing what layers cost never makes a plan worse.
 //!
@@ -9,13 +9,13 @@
 //! start-up instead, and jobs are merged further as if each one's start-up held what attaching takes in the plan so far.
 
 use super::job_sets::{JobSets, members};
-use super::jobs::{Ground, Jobs};
+use super::jobs::{Instance, Jobs};
 use super::layer_merges::{MOST_JOBS, adapt};
-use super::portfolio::{self, Choice, judged, worth, worth_steps};
+use super::portfolio::{self, Choice, simulated, worth, worth_steps};
 use super::schedule::Scheduler;
 use super::search::{Tools, merge_all, refill, shorten};
 use super::steps::Steps;
-use super::sweep::alive;
+use super::sweep::existing;
 use super::zero::Marks;
 use crate::plan::model::{Granularity, Model, Objective};
 use crate::plan::problem::Millis;
@@ -40,23 +40,24 @@ const MERGES: usize = 3;
 const EXPECTED_STEPS: u64 = 40_000_000;
 
 /// A plan where layers take time.
-pub fn search(ground: &Ground) -> Choice {
-    let options = ground.options;
+pub fn search(instance: &Instance) -> Choice {
+    let options = instance.options;
     let quick = options.granularity != Granularity::Target && options.objective != Objective::Cost;
-    if quick && !options.expects_surprises() { with_expected_layers(ground) } else { improved_in_rounds(ground) }
+    if quick && !options.expects_surprises() { with_expected_layers(instance) } else { improved_in_rounds(instance) }
 }
 
-fn with_expected_layers(ground: &Ground) -> Choice {
-    let found = portfolio::search(&Ground { start_up: ground.start_up + EXPECTED * ground.model.layer, ..*ground });
-    let mut best = Choice { jobs: told(ground, &mut Scheduler::new(ground.problem), &found.jobs), ..found };
+fn with_expected_layers(instance: &Instance) -> Choice {
+    let found =
+        portfolio::search(&Instance { start_up: instance.start_up + EXPECTED * instance.model.layer, ..*instance });
+    let mut best = Choice { jobs: rebuilt(instance, &mut Scheduler::new(instance.problem), &found.jobs), ..found };
     for _ in 0..MERGES {
-        let attach = attachments(ground, &best.jobs);
-        let informed = Ground { attach: &attach, ..*ground };
+        let attach = attachments(instance, &best.jobs);
+        let informed = Instance { attach: &attach, ..*instance };
         let mut tools = Tools::new(&informed, EXPECTED_STEPS);
-        let mut jobs = told(&informed, &mut tools.scheduler, &best.jobs);
+        let mut jobs = rebuilt(&informed, &mut tools.scheduler, &best.jobs);
         let (_, longest) = jobs.measure(&informed);
         merge_all(&mut tools, &mut jobs, longest, 0.0, 4);
-        let merged = judged(ground, told(ground, &mut tools.scheduler, &jobs), best.deadline);
+        let merged = simulated(instance, rebuilt(instance, &mut tools.scheduler, &jobs), best.deadline);
         if merged.makespan > best.makespan || merged.job_time >= best.job_time {
             break;
         }
@@ -65,23 +66,23 @@ fn with_expected_layers(ground: &Ground) -> Choice {
     best
 }
 
-fn improved_in_rounds(ground: &Ground) -> Choice {
-    let free = Model { layer: 0, fetch: 0, ..ground.model.clone() };
-    let (first, shortest) = portfolio::best_and_shortest(&Ground { model: &free, ..*ground });
-    let first = judged(ground, first.jobs, 0);
+fn improved_in_rounds(instance: &Instance) -> Choice {
+    let free = Model { layer: 0, fetch: 0, ..instance.model.clone() };
+    let (first, shortest) = portfolio::best_and_shortest(&Instance { model: &free, ..*instance });
+    let first = simulated(instance, first.jobs, 0);
     if first.jobs.count() > MOST_JOBS || first.layers == 0 {
         return first;
     }
-    let mut scheduler = Scheduler::new(ground.problem);
+    let mut scheduler = Scheduler::new(instance.problem);
     let mut merge = |jobs: &Jobs, deadline| {
-        let jobs = adapt(ground, &mut scheduler, jobs, deadline, &mut Steps::new(worth_steps(ground, MERGE_STEPS)));
-        judged(ground, jobs, 0)
+        let jobs = adapt(instance, &mut scheduler, jobs, deadline, &mut Steps::new(worth_steps(instance, MERGE_STEPS)));
+        simulated(instance, jobs, 0)
     };
-    let mut best = better(ground, &first, first.clone(), merge(&first.jobs, 0));
+    let mut best = better(instance, &first, first.clone(), merge(&first.jobs, 0));
     let mut last = best.clone();
-    let path = longest_path(ground, &first.jobs);
+    let path = longest_path(instance, &first.jobs);
     let improved = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
-    let rounds = worth(ground, ROUNDS) * ground.options.effort.0.min(1);
+    let rounds = worth(instance, ROUNDS) * instance.options.effort.0.min(1);
     for round in 0..2 * rounds {
         if round >= rounds && improved(&best) {
             break;
@@ -89,53 +90,53 @@ fn improved_in_rounds(ground: &Ground) -> Choice {
         if round == rounds {
             last = first.clone();
         }
-        let attach = attachments(ground, &last.jobs);
-        let told = Ground { attach: &attach, ..*ground };
+        let attach = attachments(instance, &last.jobs);
+        let informed = Instance { attach: &attach, ..*instance };
         // The shorter the deadline, the more jobs and layers: the first rounds are content with little.
         let share = if round < rounds { SHARES[round as usize % SHARES.len()] } else { 0.998 };
         let deadline = (path as f64 * share) as Millis;
         let from = if round == 1 { &shortest } else { &last.jobs };
-        let found = merge(&searched(&told, from, deadline, round.into()), deadline);
-        last = better(ground, &first, best.clone(), found.clone());
+        let found = merge(&searched(&informed, from, deadline, round.into()), deadline);
+        last = better(instance, &first, best.clone(), found.clone());
         if last.makespan >= first.makespan {
             last = found.clone();
         }
-        best = better(ground, &first, best, found);
+        best = better(instance, &first, best, found);
     }
     best
 }
 
-/// Shortened and merged again under the deadline, with what the units were told; where even the shortest plan is longer, under its makespan.
-fn searched(ground: &Ground, from: &Jobs, deadline: Millis, round: u64) -> Jobs {
-    let steps = worth_steps(ground, ROUND_STEPS);
-    let mut tools = Tools::new(ground, steps);
-    let mut jobs = told(ground, &mut tools.scheduler, from);
-    let makespan = shorten(&mut tools, &mut jobs, worth(ground, SHORTEN), 1000 + round, deadline);
+/// Shortened and merged again under the deadline, with the expected start-ups; where even the shortest plan is longer, under its makespan.
+fn searched(instance: &Instance, from: &Jobs, deadline: Millis, round: u64) -> Jobs {
+    let steps = worth_steps(instance, ROUND_STEPS);
+    let mut tools = Tools::new(instance, steps);
+    let mut jobs = rebuilt(instance, &mut tools.scheduler, from);
+    let makespan = shorten(&mut tools, &mut jobs, worth(instance, SHORTEN), 1000 + round, deadline);
     let deadline = makespan.max(deadline);
-    let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
+    let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
     tools.steps.set_limit(tools.steps.spent() + steps);
     merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
-    refill(&mut tools, &mut jobs, deadline, reserve, worth(ground, REFILL), 2000 + round, None);
+    refill(&mut tools, &mut jobs, deadline, reserve, worth(instance, REFILL), 2000 + round, None);
     jobs
 }
 
-/// The same jobs with what the units were told.
-pub fn told(ground: &Ground, scheduler: &mut Scheduler, jobs: &Jobs) -> Jobs {
+/// The same jobs with the start-ups that are expected now.
+pub fn rebuilt(instance: &Instance, scheduler: &mut Scheduler, jobs: &Jobs) -> Jobs {
     let owner: Vec<u32> = jobs.of_unit.iter().map(|&job| jobs.list[job as usize].units[0]).collect();
-    Jobs::from_owners(ground, scheduler, &owner)
+    Jobs::from_owners(instance, scheduler, &owner)
 }
 
 /// The longest path through a plan, layers counted, without limits of concurrency, milliseconds: what deadlines of merges refer to.
-fn longest_path(ground: &Ground, jobs: &Jobs) -> Millis {
-    let attach = attachments(ground, jobs);
-    let ground = Ground { attach: &attach, ..*ground };
-    told(&ground, &mut Scheduler::new(ground.problem), jobs).measure(&ground).1
+fn longest_path(instance: &Instance, jobs: &Jobs) -> Millis {
+    let attach = attachments(instance, jobs);
+    let instance = Instance { attach: &attach, ..*instance };
+    rebuilt(&instance, &mut Scheduler::new(instance.problem), jobs).measure(&instance).1
 }
 
 /// The plan that is better for the objective, the first of equals. A plan that is neither faster than `first` nor has fewer layers is not worth being another one.
-fn better(ground: &Ground, first: &Choice, best: Choice, found: Choice) -> Choice {
+fn better(instance: &Instance, first: &Choice, best: Choice, found: Choice) -> Choice {
     let improved = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
-    let key = |choice: &Choice| match ground.options.objective {
+    let key = |choice: &Choice| match instance.options.objective {
         Objective::Time => (!improved(choice), choice.makespan, choice.job_time),
         Objective::Balanced | Objective::Cost => (!improved(choice), choice.job_time, choice.makespan),
     };
@@ -143,22 +144,22 @@ fn better(ground: &Ground, first: &Choice, best: Choice, found: Choice) -> Choic
 }
 
 /// What attaching its ancestors' layers takes for the job of each unit, milliseconds.
-pub fn attachments(ground: &Ground, jobs: &Jobs) -> Vec<Millis> {
+pub fn attachments(instance: &Instance, jobs: &Jobs) -> Vec<Millis> {
     let mut ancestors = JobSets::new(jobs.list.len());
     let mut marks = Marks::default();
     let mut jobs = jobs.clone();
-    let (order, _) = jobs.measure(ground);
+    let (order, _) = jobs.measure(instance);
     for &job in &order {
-        for input in jobs.inputs(ground, &mut marks, job) {
+        for input in jobs.inputs(instance, &mut marks, job) {
             ancestors.unite(job as usize, input as usize);
             ancestors.insert(job as usize, input as usize);
         }
     }
     let owned =
-        |job: usize| -> usize { jobs.list[job].units.iter().map(|&unit| ground.units.owned.of(unit).len()).sum() };
-    let mut attach = vec![0; ground.units.len()];
-    for job in alive(&jobs) {
-        let layer = |ancestor| ground.model.layer + ground.model.fetch * owned(ancestor) as Millis;
+        |job: usize| -> usize { jobs.list[job].units.iter().map(|&unit| instance.units.owned.of(unit).len()).sum() };
+    let mut attach = vec![0; instance.units.len()];
+    for job in existing(&jobs) {
+        let layer = |ancestor| instance.model.layer + instance.model.fetch * owned(ancestor) as Millis;
         let time = members(ancestors.of(job as usize)).map(layer).sum();
         for &unit in &jobs.list[job as usize].units {
             attach[unit as usize] = time;

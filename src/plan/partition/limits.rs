@@ -23,7 +23,7 @@ fn fan_in(targets: usize) -> Problem {
     }
 }
 
-fn planned(granularity: Granularity, limits: Limits) -> Plan {
+fn planned(granularity: Granularity, limits: Limits) -> Solution {
     partition(&fan_in(40), &Model::default(), &Options { granularity, limits, ..Options::default() })
 }
 

@@ -1,6 +1,6 @@
 //! The planner: cuts the needed derivations into jobs.
 //!
-//! In: a [`Problem`], a [`Model`] of what jobs cost and [`Options`]. Out: a [`Plan`], the [`Partition`] with notes on what could not be had.
+//! In: a [`Problem`], a [`Model`] of what jobs cost and [`Options`]. Out: a [`Solution`], the [`Partition`] with notes on what could not be had.
 //! The same input gives the same partition on every machine: no clock, no threads, no hash order; effort is counted in [`steps`].
 //!
 //! A job costs its start-up, builds a few derivations at once, and hands on its results only when it ends. So two jobs cost one start-up more than one,
@@ -57,7 +57,7 @@ pub mod zero;
 
 use super::model::{Granularity, Model, Objective, Options};
 use super::problem::{JobNodes, Node, Partition, Problem};
-use jobs::{Ground, Jobs};
+use jobs::{Instance, Jobs};
 use portfolio::Choice;
 use schedule::Scheduler;
 use search::Tools;
@@ -65,7 +65,7 @@ use units::{CO_LOCATED, Units};
 
 /// An answer and what is to be said about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct Solution {
     /// The jobs.
     pub partition: Partition,
     /// Limits and wishes that were not met or cost something, in words.
@@ -73,9 +73,9 @@ pub struct Plan {
 }
 
 /// Cuts a problem into jobs.
-pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
+pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Solution {
     if problem.is_empty() {
-        return Plan::default();
+        return Solution::default();
     }
     let (units, mut notes) = contract::contract(problem, model);
     let own_jobs = options.granularity == Granularity::Target;
@@ -89,7 +89,7 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
         _ => options,
     };
     // Every job takes some time: then every edge leads forward in time, which the tests for cycles rely on.
-    let ground = Ground {
+    let instance = Instance {
         problem,
         units: &units,
         model,
@@ -100,62 +100,62 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Plan {
         giant: false,
     };
     let mut jobs = if options.granularity == Granularity::Single {
-        fit::single(&ground, &mut Scheduler::new(problem))
+        fit::single(&instance, &mut Scheduler::new(problem))
     } else {
-        parts::in_parts(&ground, search)
+        parts::in_parts(&instance, search)
     };
     let tight = options.objective == Objective::Time && options.granularity != Granularity::Single;
-    if tight && !portfolio::is_giant(&ground) {
+    if tight && !portfolio::is_giant(&instance) {
         let separate = contract::separate(problem, model);
-        let bare = Ground { units: &separate, ..ground };
-        if let Some(mut shorter) = at_most_a_job_a_derivation(&ground, &bare, &jobs) {
+        let bare = Instance { units: &separate, ..instance };
+        if let Some(mut shorter) = at_most_a_job_a_derivation(&instance, &bare, &jobs) {
             notes.extend(fit_limits(&bare, &mut shorter));
-            return Plan { partition: written(problem, &separate, &shorter), notes };
+            return Solution { partition: written(problem, &separate, &shorter), notes };
         }
     }
-    notes.extend(fit_limits(&ground, &mut jobs));
-    Plan { partition: written(problem, &units, &jobs), notes }
+    notes.extend(fit_limits(&instance, &mut jobs));
+    Solution { partition: written(problem, &units, &jobs), notes }
 }
 
 /// Jobs without co-location where these take longer than a job a derivation would. What rides along with a derivation on the longest path makes it longer, by seconds.
-fn at_most_a_job_a_derivation(ground: &Ground, bare: &Ground, jobs: &Jobs) -> Option<Jobs> {
-    let single = Jobs::singletons(bare, &mut Scheduler::new(ground.problem));
-    let most = portfolio::judged(bare, single.clone(), 0).makespan;
-    if portfolio::judged(ground, jobs.clone(), 0).makespan <= most {
+fn at_most_a_job_a_derivation(instance: &Instance, bare: &Instance, jobs: &Jobs) -> Option<Jobs> {
+    let single = Jobs::singletons(bare, &mut Scheduler::new(instance.problem));
+    let most = portfolio::simulated(bare, single.clone(), 0).makespan;
+    if portfolio::simulated(instance, jobs.clone(), 0).makespan <= most {
         return None;
     }
     let found = parts::in_parts(bare, search);
     // Parts that were planned each for itself may wait for each other's machines.
-    let short = portfolio::judged(bare, found.clone(), 0).makespan <= most;
+    let short = portfolio::simulated(bare, found.clone(), 0).makespan <= most;
     Some(if short { found } else { single })
 }
 
 /// The best plan for one part of the graph.
-fn search(ground: &Ground) -> Choice {
-    if ground.giant {
-        return portfolio::search(ground);
+fn search(instance: &Instance) -> Choice {
+    if instance.giant {
+        return portfolio::search(instance);
     }
-    let best = if ground.model.ancestors_count() { layers::search(ground) } else { portfolio::search(ground) };
-    guesses::hardened(ground, best)
+    let best = if instance.model.ancestors_count() { layers::search(instance) } else { portfolio::search(instance) };
+    guesses::made_robust(instance, best)
 }
 
 /// Merges jobs until the limits hold; says what that took.
-fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
-    let limits = &ground.options.limits;
-    let mut scheduler = Scheduler::new(ground.problem);
+fn fit_limits(instance: &Instance, jobs: &mut Jobs) -> Vec<String> {
+    let limits = &instance.options.limits;
+    let mut scheduler = Scheduler::new(instance.problem);
     let mut notes = Vec::new();
     let over = |jobs: &Jobs| limits.jobs.is_some_and(|most| jobs.count() > most);
-    let own = ground.options.granularity == Granularity::Target;
-    let fewest = if own { ground.units.targets.iter().filter(|&&targets| targets > 0).count() } else { 1 };
+    let own = instance.options.granularity == Granularity::Target;
+    let fewest = if own { instance.units.targets.iter().filter(|&&targets| targets > 0).count() } else { 1 };
     if over(jobs) && limits.jobs.is_some_and(|most| fewest <= most) {
-        merge_under_looser_deadlines(ground, jobs, over);
+        merge_under_looser_deadlines(instance, jobs, over);
     }
     if over(jobs) && own {
-        let sharing = Options { granularity: Granularity::Auto, ..ground.options.clone() };
-        let ground = Ground { options: &sharing, ..*ground };
-        *jobs = parts::in_parts(&ground, search);
+        let sharing = Options { granularity: Granularity::Auto, ..instance.options.clone() };
+        let instance = Instance { options: &sharing, ..*instance };
+        *jobs = parts::in_parts(&instance, search);
         if over(jobs) {
-            merge_under_looser_deadlines(&ground, jobs, over);
+            merge_under_looser_deadlines(&instance, jobs, over);
         }
         notes.push(format!(
             "targets share jobs, since the plan may have at most {} jobs",
@@ -164,8 +164,8 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
     }
     if over(jobs) {
         let most = limits.jobs.unwrap_or_default();
-        let phases = fit::phases(ground.units);
-        *jobs = fit::packed(ground, &mut scheduler, &phases, most);
+        let phases = fit::phases(instance.units);
+        *jobs = fit::packed(instance, &mut scheduler, &phases, most);
         if jobs.count() > most {
             notes.push(format!(
                 "{} jobs are the fewest, {} more than the provider allows",
@@ -175,7 +175,7 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
         }
     }
     if let Some(most) = limits.requires {
-        notes.extend(fit::limit_requires(ground, &mut scheduler, jobs, most));
+        notes.extend(fit::limit_requires(instance, &mut scheduler, jobs, most));
     }
     if let Some(most) = limits.job_length {
         let longest = jobs.list.iter().map(|job| job.length).max().unwrap_or(0);
@@ -192,12 +192,12 @@ fn fit_limits(ground: &Ground, jobs: &mut Jobs) -> Vec<String> {
     notes
 }
 
-fn merge_under_looser_deadlines(ground: &Ground, jobs: &mut Jobs, over: impl Fn(&Jobs) -> bool) {
+fn merge_under_looser_deadlines(instance: &Instance, jobs: &mut Jobs, over: impl Fn(&Jobs) -> bool) {
     const ROUNDS: usize = 12;
-    let (_, mut deadline) = jobs.measure(ground);
+    let (_, mut deadline) = jobs.measure(instance);
     for _ in 0..ROUNDS {
         deadline = deadline * 3 / 2;
-        let mut tools = Tools::new(ground, 300_000_000);
+        let mut tools = Tools::new(instance, 300_000_000);
         search::merge_all(&mut tools, jobs, deadline, 0.0, 1);
         if !over(jobs) {
             return;

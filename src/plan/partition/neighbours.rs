@@ -2,7 +2,7 @@
 //!
 //! In: [`Jobs`] with earliest starts. Out: neighbours, and whether jobs can be merged without closing a cycle.
 
-use super::jobs::{Ground, Job, Jobs};
+use super::jobs::{Instance, Job, Jobs};
 use super::zero::Marks;
 
 /// Jobs that a search for a path may visit before it gives up and counts a path as found.
@@ -10,7 +10,7 @@ const MOST_VISITED: usize = 400;
 
 impl Jobs {
     /// The jobs that a set of jobs takes from, and those that take from it; without the set, in no particular order.
-    pub fn around(&self, ground: &Ground, marks: &mut Marks, members: &[Job]) -> (Vec<Job>, Vec<Job>) {
+    pub fn around(&self, instance: &Instance, marks: &mut Marks, members: &[Job]) -> (Vec<Job>, Vec<Job>) {
         marks.reset(self.list.len());
         for &member in members {
             marks.mark(member);
@@ -18,14 +18,14 @@ impl Jobs {
         let mut inputs = Vec::new();
         for &member in members {
             for &unit in &self.list[member as usize].units {
-                let others = ground.units.inputs.of(unit).iter().map(|&input| self.of_unit[input as usize]);
+                let others = instance.units.inputs.of(unit).iter().map(|&input| self.of_unit[input as usize]);
                 inputs.extend(others.filter(|&other| marks.mark(other)));
             }
         }
         let mut consumers = Vec::new();
         for &member in members {
             for &unit in &self.list[member as usize].units {
-                let others = ground.units.consumers.of(unit).iter().map(|&consumer| self.of_unit[consumer as usize]);
+                let others = instance.units.consumers.of(unit).iter().map(|&consumer| self.of_unit[consumer as usize]);
                 consumers.extend(others.filter(|&other| marks.mark(other)));
             }
         }
@@ -33,26 +33,26 @@ impl Jobs {
     }
 
     /// The jobs that take from a job.
-    pub fn consumers(&self, ground: &Ground, marks: &mut Marks, job: Job) -> Vec<Job> {
+    pub fn consumers(&self, instance: &Instance, marks: &mut Marks, job: Job) -> Vec<Job> {
         marks.reset(self.list.len());
         marks.mark(job);
         let units = self.list[job as usize].units.iter();
-        let others = units.flat_map(|&unit| ground.units.consumers.of(unit)).map(|&unit| self.of_unit[unit as usize]);
+        let others = units.flat_map(|&unit| instance.units.consumers.of(unit)).map(|&unit| self.of_unit[unit as usize]);
         others.filter(|&other| marks.mark(other)).collect()
     }
 
     /// The jobs that a job takes from.
-    pub fn inputs(&self, ground: &Ground, marks: &mut Marks, job: Job) -> Vec<Job> {
+    pub fn inputs(&self, instance: &Instance, marks: &mut Marks, job: Job) -> Vec<Job> {
         marks.reset(self.list.len());
         marks.mark(job);
         let units = self.list[job as usize].units.iter();
-        let others = units.flat_map(|&unit| ground.units.inputs.of(unit)).map(|&unit| self.of_unit[unit as usize]);
+        let others = units.flat_map(|&unit| instance.units.inputs.of(unit)).map(|&unit| self.of_unit[unit as usize]);
         others.filter(|&other| marks.mark(other)).collect()
     }
 
     /// Adds to `members` every job on a path between two of them, so that merging them closes no cycle. False where that makes more
     /// than `most` members or the search becomes too long.
-    pub fn close(&self, ground: &Ground, marks: &mut Marks, members: &mut Vec<Job>, most: usize) -> bool {
+    pub fn close(&self, instance: &Instance, marks: &mut Marks, members: &mut Vec<Job>, most: usize) -> bool {
         loop {
             // Every path goes up in time: what ends after the last member's start cannot lead back.
             let horizon = members.iter().map(|&job| self.list[job as usize].earliest).max().unwrap_or(0);
@@ -69,7 +69,7 @@ impl Jobs {
                 let outside = next >= members.len();
                 next += 1;
                 for &unit in &self.list[job as usize].units {
-                    for &consumer in ground.units.consumers.of(unit) {
+                    for &consumer in instance.units.consumers.of(unit) {
                         let other = self.of_unit[consumer as usize];
                         if other == job {
                             continue;
@@ -114,7 +114,7 @@ impl Jobs {
     }
 
     /// True where some path leads from `from` to `to` through another job, or where that would take too long to find out.
-    pub fn path_between(&self, ground: &Ground, marks: &mut Marks, from: Job, to: Job) -> bool {
+    pub fn path_between(&self, instance: &Instance, marks: &mut Marks, from: Job, to: Job) -> bool {
         let goal = &self.list[to as usize];
         if self.list[from as usize].earliest_end() >= goal.earliest
             || self.list[from as usize].latest_end() >= goal.latest
@@ -131,7 +131,7 @@ impl Jobs {
                 return true;
             }
             for &unit in &self.list[job as usize].units {
-                for &consumer in ground.units.consumers.of(unit) {
+                for &consumer in instance.units.consumers.of(unit) {
                     let other = self.of_unit[consumer as usize];
                     if other == to {
                         if job != from {
@@ -151,17 +151,17 @@ impl Jobs {
 }
 
 /// The inputs of a job from which no path leads to another of its inputs: what it has to require.
-pub fn reduced_inputs(ground: &Ground, jobs: &mut Jobs, job: Job) -> Vec<Job> {
-    jobs.measure(ground);
+pub fn reduced_inputs(instance: &Instance, jobs: &mut Jobs, job: Job) -> Vec<Job> {
+    jobs.measure(instance);
     let mut marks = Marks::default();
-    let mut inputs = jobs.inputs(ground, &mut marks, job);
+    let mut inputs = jobs.inputs(instance, &mut marks, job);
     // Whatever lies above some input, found in one walk from all of them.
     let mut implied = Marks::default();
     implied.reset(jobs.list.len());
     let mut stack = inputs.clone();
     while let Some(current) = stack.pop() {
         for &unit in &jobs.list[current as usize].units {
-            for &input in ground.units.inputs.of(unit) {
+            for &input in instance.units.inputs.of(unit) {
                 let other = jobs.of_unit[input as usize];
                 if other != current && implied.mark(other) {
                     stack.push(other);

@@ -1,12 +1,12 @@
 //! Plans parts of the graph that nothing connects apart from each other: what is added to one part leaves the jobs of the others as they are.
 //!
-//! In: the [`Ground`] of the whole problem and how to search. Out: jobs for all of it. A part is a connected part of the graph of units, or all the small ones
+//! In: the [`Instance`] of the whole problem and how to search. Out: jobs for all of it. A part is a connected part of the graph of units, or all the small ones
 //! together, which otherwise would not fill a job each. Parts are searched as problems of their own, numbered anew, so that nothing elsewhere can sway a choice. The
 //! part with the longest path comes first; the others may take as long as the longest so far, as only that counts.
 
 use std::cmp::Reverse;
 
-use super::jobs::{Ground, Jobs};
+use super::jobs::{Instance, Jobs};
 use super::portfolio::{Choice, is_giant};
 use super::schedule::Scheduler;
 use super::units::{CO_LOCATED, Unit, Units, longest_paths};
@@ -17,42 +17,42 @@ use crate::plan::simulate::lower_bound;
 const LARGE: usize = 64;
 
 /// The jobs of all parts.
-pub fn in_parts(ground: &Ground, search: fn(&Ground) -> Choice) -> Jobs {
-    let giant = is_giant(ground);
-    let mut floor = lower_bound(ground.problem, ground.model);
-    let parts = parts(ground);
+pub fn in_parts(instance: &Instance, search: fn(&Instance) -> Choice) -> Jobs {
+    let giant = is_giant(instance);
+    let mut floor = lower_bound(instance.problem, instance.model);
+    let parts = parts(instance);
     if parts.len() < 2 {
-        return search(&Ground { floor, giant, ..*ground }).jobs;
+        return search(&Instance { floor, giant, ..*instance }).jobs;
     }
-    let mut owner: Vec<Unit> = (0..ground.units.len() as Unit).collect();
+    let mut owner: Vec<Unit> = (0..instance.units.len() as Unit).collect();
     for part in parts {
-        let Some(part) = Part::new(ground, &part) else {
+        let Some(part) = Part::new(instance, &part) else {
             // A part of an acyclic graph is acyclic.
-            return search(&Ground { floor, giant, ..*ground }).jobs;
+            return search(&Instance { floor, giant, ..*instance }).jobs;
         };
-        let choice = search(&Ground { problem: &part.problem, units: &part.units, floor, giant, ..*ground });
+        let choice = search(&Instance { problem: &part.problem, units: &part.units, floor, giant, ..*instance });
         floor = floor.max(choice.makespan);
         let unit_of = |unit: Unit| {
             let node = part.nodes[part.units.owned.of(unit)[0] as usize];
-            ground.units.of_node[node as usize]
+            instance.units.of_node[node as usize]
         };
         for (unit, &job) in choice.jobs.of_unit.iter().enumerate() {
             owner[unit_of(unit as Unit) as usize] = unit_of(choice.jobs.list[job as usize].units[0]);
         }
     }
-    Jobs::from_owners(ground, &mut Scheduler::new(ground.problem), &owner)
+    Jobs::from_owners(instance, &mut Scheduler::new(instance.problem), &owner)
 }
 
 /// The units of each part, ascending; the part with the longest path first, all small ones together last.
-fn parts(ground: &Ground) -> Vec<Vec<Unit>> {
-    let units = ground.units;
+fn parts(instance: &Instance) -> Vec<Vec<Unit>> {
+    let units = instance.units;
     let mut members: Vec<Vec<Unit>> = vec![Vec::new(); units.len()];
     for (unit, &component) in units.component.iter().enumerate() {
         members[component as usize].push(unit as Unit);
     }
     members.retain(|part| !part.is_empty());
     let (mut large, small): (Vec<_>, Vec<_>) = members.into_iter().partition(|part| part.len() >= LARGE);
-    let (head, _) = longest_paths(ground.problem);
+    let (head, _) = longest_paths(instance.problem);
     let longest = |part: &Vec<Unit>| -> Millis {
         let nodes = part.iter().flat_map(|&unit| units.owned.of(unit));
         nodes.map(|&node| head[node as usize]).max().unwrap_or(0)
@@ -74,9 +74,9 @@ struct Part {
 
 impl Part {
     /// What was owned stays owned, what was co-located stays that. None where its units form a cycle.
-    fn new(ground: &Ground, part: &[Unit]) -> Option<Self> {
-        let whole = ground.problem;
-        let mut nodes: Vec<Node> = part.iter().flat_map(|&unit| ground.units.tasks(unit)).collect();
+    fn new(instance: &Instance, part: &[Unit]) -> Option<Self> {
+        let whole = instance.problem;
+        let mut nodes: Vec<Node> = part.iter().flat_map(|&unit| instance.units.tasks(unit)).collect();
         nodes.sort_unstable();
         nodes.dedup();
         let own = |list: &[Node]| -> Vec<Node> {
@@ -98,9 +98,9 @@ impl Part {
         // Any member's number can name a group.
         let group: Vec<u32> = nodes
             .iter()
-            .map(|node| match ground.units.of_node[at(node)] {
+            .map(|node| match instance.units.of_node[at(node)] {
                 CO_LOCATED => CO_LOCATED,
-                unit => own(&ground.units.owned.of(unit)[..1]).first().copied().unwrap_or(CO_LOCATED),
+                unit => own(&instance.units.owned.of(unit)[..1]).first().copied().unwrap_or(CO_LOCATED),
             })
             .collect();
         let units = Units::new(&problem, &group).ok()?;

@@ -1,14 +1,14 @@
 //! Makes several plans and takes the best for the objective.
 //!
-//! In: what does not change during a search ([`Ground`]). Out: [`Choice`], the jobs of the best plan and what is known about it. Each plan is run
+//! In: what does not change during a search ([`Instance`]). Out: [`Choice`], the jobs of the best plan and what is known about it. Each plan is run
 //! on paper, with the provider's concurrency, before it is compared.
 
-use super::jobs::{Ground, Job, Jobs};
+use super::jobs::{Instance, Job, Jobs};
 use super::rounds::in_rounds;
 use super::schedule::Scheduler;
 use super::search::{Tools, merge_all, refill, shorten};
 use super::steps::Steps;
-use super::sweep::alive;
+use super::sweep::existing;
 use super::units::Unit;
 use super::zero::{EdgeOrder, Marks, Zeroing, zero};
 use crate::plan::model::{Granularity, Objective};
@@ -48,33 +48,34 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn new(ground: &Ground) -> Self {
-        let size = size(ground) as f64;
-        let scaled = |per_size: f64, most: f64| (per_size / size).min(most) * f64::from(ground.options.effort.0.min(1));
+    fn new(instance: &Instance) -> Self {
+        let size = size(instance) as f64;
+        let scaled =
+            |per_size: f64, most: f64| (per_size / size).min(most) * f64::from(instance.options.effort.0.min(1));
         Self {
-            starts: (scaled(110_000.0, worth(ground, 10).into()) as u64).max(1),
+            starts: (scaled(110_000.0, worth(instance, 10).into()) as u64).max(1),
             shortened: (scaled(30_000.0, 2.0) as usize).max(1),
-            shorten: scaled(400_000.0, worth(ground, 70).into()) as u32,
-            merged: (scaled(48_000.0, worth(ground, 5).into()) as usize).max(1),
-            refill: scaled(900_000.0, worth(ground, 170).into()) as u32,
+            shorten: scaled(400_000.0, worth(instance, 70).into()) as u32,
+            merged: (scaled(48_000.0, worth(instance, 5).into()) as usize).max(1),
+            refill: scaled(900_000.0, worth(instance, 170).into()) as u32,
         }
     }
 }
 
 /// So many of `most` steps as are worth it: a small graph with long jobs is planned in half a second.
-pub fn worth_steps(ground: &Ground, most: u64) -> u64 {
-    let size = size(ground);
+pub fn worth_steps(instance: &Instance, most: u64) -> u64 {
+    let size = size(instance);
     if size >= ALL_STEPS { most } else { most * size / (3 * ALL_STEPS) }
 }
 
 /// Units and edges, rounded up to a power of two.
-fn size(ground: &Ground) -> u64 {
-    (ground.units.len() + ground.units.inputs.edges()).next_power_of_two() as u64
+fn size(instance: &Instance) -> u64 {
+    (instance.units.len() + instance.units.inputs.edges()).next_power_of_two() as u64
 }
 
 /// So many of `most` rounds as are worth it: a few dozen units hold no more surprises than a few rounds find.
-pub fn worth(ground: &Ground, most: u32) -> u32 {
-    let size = ground.units.len().next_power_of_two();
+pub fn worth(instance: &Instance, most: u32) -> u32 {
+    let size = instance.units.len().next_power_of_two();
     if size >= ALL_ROUNDS { most } else { (most as usize * size).div_ceil(ALL_ROUNDS) as u32 }
 }
 
@@ -93,20 +94,20 @@ pub struct Choice {
 }
 
 /// The best plan for the objective.
-pub fn search(ground: &Ground) -> Choice {
-    best_and_shortest(ground).0
+pub fn search(instance: &Instance) -> Choice {
+    best_and_shortest(instance).0
 }
 
 /// The best plan for the objective, and the jobs of the one with the shortest longest path, from which others can be made.
-pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
-    if ground.giant {
-        let choice = in_one_go(ground);
+pub fn best_and_shortest(instance: &Instance) -> (Choice, Jobs) {
+    if instance.giant {
+        let choice = in_one_go(instance);
         return (choice.clone(), choice.jobs);
     }
-    let rounds = Rounds::new(ground);
-    let effort = u64::from(ground.options.effort.0.max(1));
-    let mut tools = Tools::new(ground, worth_steps(ground, MOST_STEPS) * effort);
-    let single = Jobs::singletons(ground, &mut tools.scheduler);
+    let rounds = Rounds::new(instance);
+    let effort = u64::from(instance.options.effort.0.max(1));
+    let mut tools = Tools::new(instance, worth_steps(instance, MOST_STEPS) * effort);
+    let single = Jobs::singletons(instance, &mut tools.scheduler);
     let mut starts = zeroed(&mut tools, &single, rounds.starts);
     for (index, (makespan, jobs)) in starts.iter_mut().take(rounds.shortened).enumerate() {
         let rounds = (10 * jobs.count() as u32).min(rounds.shorten);
@@ -115,24 +116,25 @@ pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
     starts.sort_by_key(|start| start.0);
     let in_rounds = if tools.steps.exhausted() { made_in_rounds(&mut tools, &single, &[4, 8, 16]) } else { Vec::new() };
     // Where the work keeps all machines busy for longer than the longest path takes, haste on a path gains nothing.
-    let shortest = starts[0].0.max(lower_bound(ground.problem, ground.model));
-    let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
-    let factor = factor(ground.options.objective);
+    let shortest = starts[0].0.max(lower_bound(instance.problem, instance.model));
+    let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
+    let factor = factor(instance.options.objective);
 
     let mut choices = in_rounds;
-    choices.push(judged(ground, single, shortest));
-    choices.extend(owned_by_first_target(ground, &mut tools.scheduler).map(|jobs| judged(ground, jobs, shortest)));
+    choices.push(simulated(instance, single, shortest));
+    choices
+        .extend(owned_by_first_target(instance, &mut tools.scheduler).map(|jobs| simulated(instance, jobs, shortest)));
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let mut add = |tools: &mut Tools, jobs: &Jobs, factor: f64, thrift: i64| {
-        let deadline = ((shortest as f64 * factor) as Millis).max(shortest).max(ground.floor);
+        let deadline = ((shortest as f64 * factor) as Millis).max(shortest).max(instance.floor);
         let mut jobs = jobs.clone();
         tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
         merge_all(tools, &mut jobs, deadline, reserve, thrift);
-        choices.push(judged(ground, jobs, deadline));
+        choices.push(simulated(instance, jobs, deadline));
     };
     let several = rounds.merged > 1;
     for (index, (makespan, jobs)) in starts.iter().take(rounds.merged).enumerate() {
-        if *makespan > ((shortest as f64 * factor) as Millis).max(ground.floor) {
+        if *makespan > ((shortest as f64 * factor) as Millis).max(instance.floor) {
             break;
         }
         add(&mut tools, jobs, factor, 4);
@@ -144,35 +146,35 @@ pub fn best_and_shortest(ground: &Ground) -> (Choice, Jobs) {
             add(&mut tools, jobs, 1.0, 4);
         }
     }
-    let most = longest_allowed(&choices, plain, ground);
+    let most = longest_allowed(&choices, plain, instance);
     let best = best(choices, most);
     let mut jobs = best.jobs.clone();
-    if best.deadline < jobs.measure(ground).1 {
+    if best.deadline < jobs.measure(instance).1 {
         return (Choice { steps: tools.steps.spent(), ..best }, starts.swap_remove(0).1);
     }
     tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
     // Jobs that may take twice as long are twice as large, and take longer to look at.
     let rounds = (20 * jobs.count() as u32).min((f64::from(rounds.refill) / factor) as u32);
-    for (part, rounds) in shares(ground, rounds) {
+    for (part, rounds) in shares(instance, rounds) {
         refill(&mut tools, &mut jobs, best.deadline, reserve, rounds, 17, part);
     }
-    let refilled = judged(ground, jobs, best.deadline);
+    let refilled = simulated(instance, jobs, best.deadline);
     let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
     let choice = Choice { steps: tools.steps.spent(), ..if better { refilled } else { best } };
     (choice, starts.swap_remove(0).1)
 }
 
 /// True for graphs that would be searched for longer than anybody wants to wait unless asked for.
-pub fn is_giant(ground: &Ground) -> bool {
-    ground.options.effort.0 <= 1 && ground.units.len() + ground.units.inputs.edges() > GIANT
+pub fn is_giant(instance: &Instance) -> bool {
+    instance.options.effort.0 <= 1 && instance.units.len() + instance.units.inputs.edges() > GIANT
 }
 
 /// The best of a few plans made in rounds, and of what merging the shortest one's jobs gives.
-fn in_one_go(ground: &Ground) -> Choice {
-    let mut tools = Tools::new(ground, MOST_STEPS);
-    let single = Jobs::singletons(ground, &mut tools.scheduler);
+fn in_one_go(instance: &Instance) -> Choice {
+    let mut tools = Tools::new(instance, MOST_STEPS);
+    let single = Jobs::singletons(instance, &mut tools.scheduler);
     let mut choices = made_in_rounds(&mut tools, &single, &[4, 8, 12, 16, 24]);
-    let jobs_allowed = ground.options.limits.jobs;
+    let jobs_allowed = instance.options.limits.jobs;
     let few = |choice: &Choice| jobs_allowed.is_none_or(|most| choice.jobs.count() <= most);
     if choices.iter().any(few) {
         choices.retain(few);
@@ -180,55 +182,55 @@ fn in_one_go(ground: &Ground) -> Choice {
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     if let Some(shortest) = choices.iter().min_by_key(|choice| choice.makespan) {
         // Layers make each job longer, and merging has to know.
-        let extra = shortest.layers * ground.model.layer / shortest.jobs.count().max(1) as u64;
+        let extra = shortest.layers * instance.model.layer / shortest.jobs.count().max(1) as u64;
         let mut jobs = shortest.jobs.clone();
         for job in jobs.list.iter_mut().filter(|job| !job.units.is_empty()) {
             job.start_up += extra;
             job.length += extra;
         }
-        let ground = &Ground { start_up: ground.start_up + extra, ..*ground };
-        let makespan = jobs.measure(ground).1.max(lower_bound(ground.problem, ground.model));
-        let deadline = match ground.options.objective {
+        let instance = &Instance { start_up: instance.start_up + extra, ..*instance };
+        let makespan = jobs.measure(instance).1.max(lower_bound(instance.problem, instance.model));
+        let deadline = match instance.options.objective {
             Objective::Time | Objective::Balanced => makespan / 100 * 101,
             Objective::Cost => makespan / 2 * 3,
         }
-        .max(ground.floor);
-        let reserve = ground.options.reserve.unwrap_or_else(|| ground.options.default_reserve());
-        let mut tools = Tools { ground, steps: Steps::new(GIANT_STEPS), ..tools };
+        .max(instance.floor);
+        let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
+        let mut tools = Tools { instance, steps: Steps::new(GIANT_STEPS), ..tools };
         merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
-        choices.push(Choice { steps: tools.steps.spent(), ..judged(ground, jobs, deadline) });
+        choices.push(Choice { steps: tools.steps.spent(), ..simulated(instance, jobs, deadline) });
     }
-    let most = longest_allowed(&choices, plain, ground);
+    let most = longest_allowed(&choices, plain, instance);
     let steps = choices.iter().map(|choice| choice.steps).sum();
     Choice { steps, ..best(choices, most) }
 }
 
 /// Plans whose jobs may take the lower bound divided by each of `parts`.
 fn made_in_rounds(tools: &mut Tools, single: &Jobs, parts: &[Millis]) -> Vec<Choice> {
-    let ground = tools.ground;
-    let bound = lower_bound(ground.problem, ground.model);
+    let instance = tools.instance;
+    let bound = lower_bound(instance.problem, instance.model);
     // A list schedule may take a good deal longer than its work and its longest path.
-    let allowed = ground.options.limits.job_length.unwrap_or(Millis::MAX).saturating_sub(ground.start_up) / 7 * 4;
+    let allowed = instance.options.limits.job_length.unwrap_or(Millis::MAX).saturating_sub(instance.start_up) / 7 * 4;
     let lengths = parts.iter().map(|parts| (bound / parts).min(allowed).max(1));
     lengths
         .map(|most| {
             let before = tools.steps.spent();
-            let jobs = in_rounds(ground, &mut tools.scheduler, single, most, &mut tools.steps);
-            Choice { steps: tools.steps.spent() - before, ..judged(ground, jobs, 0) }
+            let jobs = in_rounds(instance, &mut tools.scheduler, single, most, &mut tools.steps);
+            Choice { steps: tools.steps.spent() - before, ..simulated(instance, jobs, 0) }
         })
         .collect()
 }
 
 /// Rounds for each connected part of the graph where parts stay apart (by size in powers of two: another part changes nothing), else for all together.
-fn shares(ground: &Ground, rounds: u32) -> Vec<(Option<Unit>, u32)> {
-    if ground.options.granularity != Granularity::Target {
+fn shares(instance: &Instance, rounds: u32) -> Vec<(Option<Unit>, u32)> {
+    if instance.options.granularity != Granularity::Target {
         return vec![(None, rounds)];
     }
-    let mut sizes = vec![0usize; ground.units.len()];
-    for &part in &ground.units.component {
+    let mut sizes = vec![0usize; instance.units.len()];
+    for &part in &instance.units.component {
         sizes[part as usize] += 1;
     }
-    let whole = ground.units.len().next_power_of_two() as u64;
+    let whole = instance.units.len().next_power_of_two() as u64;
     let share =
         |size: usize| (u64::from(rounds) * size.next_power_of_two() as u64 / whole).min(u64::from(rounds)) as u32;
     let parts = sizes.iter().enumerate().filter(|&(_, &size)| size > 1);
@@ -257,7 +259,7 @@ fn zeroed(tools: &mut Tools, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)> 
         };
         let mut jobs = single.clone();
         let zeroing = Zeroing { order, choices: 5, enough: 0, moves: usize::MAX };
-        let makespan = zero(tools.ground, &mut tools.scheduler, &mut jobs, zeroing, &mut tools.steps);
+        let makespan = zero(tools.instance, &mut tools.scheduler, &mut jobs, zeroing, &mut tools.steps);
         starts.push((makespan, jobs));
     }
     starts.sort_by_key(|start| start.0);
@@ -265,8 +267,8 @@ fn zeroed(tools: &mut Tools, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)> 
 }
 
 /// Runs a plan on paper.
-pub fn judged(ground: &Ground, jobs: Jobs, deadline: Millis) -> Choice {
-    let simulation = simulate_jobs(ground, &jobs);
+pub fn simulated(instance: &Instance, jobs: Jobs, deadline: Millis) -> Choice {
+    let simulation = simulate_jobs(instance, &jobs);
     Choice {
         makespan: simulation.makespan,
         job_time: simulation.job_time,
@@ -277,36 +279,36 @@ pub fn judged(ground: &Ground, jobs: Jobs, deadline: Millis) -> Choice {
     }
 }
 
-fn simulate_jobs(ground: &Ground, jobs: &Jobs) -> Simulation {
-    let list: Vec<Job> = alive(jobs).collect();
+fn simulate_jobs(instance: &Instance, jobs: &Jobs) -> Simulation {
+    let list: Vec<Job> = existing(jobs).collect();
     let mut place = vec![0u32; jobs.list.len()];
     for (index, &job) in list.iter().enumerate() {
         place[job as usize] = index as u32;
     }
-    let fetches = ground.model.fetch > 0 && !ground.model.whole_layers;
+    let fetches = instance.model.fetch > 0 && !instance.model.whole_layers;
     let load = |&job: &Job| {
         let state = &jobs.list[job as usize];
         Load {
             build: state.build(),
-            owned: state.units.iter().map(|&unit| ground.units.owned.of(unit).len() as u64).sum(),
-            missing: if fetches { missing(ground.problem, &state.tasks) } else { 0 },
+            owned: state.units.iter().map(|&unit| instance.units.owned.of(unit).len() as u64).sum(),
+            missing: if fetches { missing(instance.problem, &state.tasks) } else { 0 },
         }
     };
     let loads: Vec<Load> = list.iter().map(load).collect();
     let mut marks = Marks::default();
     let inputs = Adjacency::from_lists(
         list.iter()
-            .map(|&job| jobs.inputs(ground, &mut marks, job).iter().map(|&other| place[other as usize]).collect()),
+            .map(|&job| jobs.inputs(instance, &mut marks, job).iter().map(|&other| place[other as usize]).collect()),
     );
-    run(&loads, &inputs, ground.model)
+    run(&loads, &inputs, instance.model)
 }
 
 /// The longest makespan that the objective allows, milliseconds; for [`Objective::Time`] never more than that of a plain plan.
-fn longest_allowed(choices: &[Choice], plain: Millis, ground: &Ground) -> Millis {
-    let objective = ground.options.objective;
+fn longest_allowed(choices: &[Choice], plain: Millis, instance: &Instance) -> Millis {
+    let objective = instance.options.objective;
     let shortest = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let most = (shortest as f64 * factor(objective)) as Millis;
-    if objective == Objective::Time { most.min(plain).max(ground.floor) } else { most.max(ground.floor) }
+    if objective == Objective::Time { most.min(plain).max(instance.floor) } else { most.max(instance.floor) }
 }
 
 /// The least job time among the plans that take at most `most` milliseconds.
@@ -318,8 +320,8 @@ pub fn best(choices: Vec<Choice>, most: Millis) -> Choice {
 
 /// One job a target, which owns what no earlier target's job owns: what *ordered* does, without its repeats. None where a unit has no
 /// target above it, or systems mix.
-fn owned_by_first_target(ground: &Ground, scheduler: &mut Scheduler) -> Option<Jobs> {
-    let units = ground.units;
+fn owned_by_first_target(instance: &Instance, scheduler: &mut Scheduler) -> Option<Jobs> {
+    let units = instance.units;
     let count = units.len();
     let mut owner = vec![Unit::MAX; count];
     let mut stack = Vec::new();
@@ -339,8 +341,8 @@ fn owned_by_first_target(ground: &Ground, scheduler: &mut Scheduler) -> Option<J
     if !(0..count).all(allowed) {
         return None;
     }
-    let jobs = Jobs::from_owners(ground, scheduler, &owner);
-    let most = ground.options.limits.job_length.unwrap_or(Millis::MAX);
+    let jobs = Jobs::from_owners(instance, scheduler, &owner);
+    let most = instance.options.limits.job_length.unwrap_or(Millis::MAX);
     let short = jobs.list.iter().all(|job| job.length <= most);
-    (short && jobs.topological(ground).len() == jobs.count()).then_some(jobs)
+    (short && jobs.topological(instance).len() == jobs.count()).then_some(jobs)
 }

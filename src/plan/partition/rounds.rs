@@ -1,13 +1,13 @@
 //! A plan in one go, for graphs that are too large to search: time nearly linear in the edges.
 //!
-//! In: the [`Ground`] and how much a job may hold. Out: [`Jobs`]. Jobs are made in rounds. A job starts with the unit that has the longest way to the end among those
+//! In: the [`Instance`] and how much a job may hold. Out: [`Jobs`]. Jobs are made in rounds. A job starts with the unit that has the longest way to the end among those
 //! whose inputs earlier rounds have built; then it takes in consumers of what it holds, the longest way to the end first, together with what these still miss, until it is
 //! full; a job with room left goes on with the next unit that is ready. A unit of which another job of the same round has an input waits for the next round. So
 //! every job takes only from earlier rounds, and no merge can close a cycle.
 
 use std::collections::BinaryHeap;
 
-use super::jobs::{Ground, Jobs, compatible_systems};
+use super::jobs::{Instance, Jobs, compatible_systems};
 use super::schedule::Scheduler;
 use super::steps::Steps;
 use super::units::Unit;
@@ -23,7 +23,7 @@ const MOST_PASSED: usize = 24;
 
 /// What all rounds know.
 struct Rounds<'a> {
-    ground: &'a Ground<'a>,
+    instance: &'a Instance<'a>,
     /// Time and work of each unit alone, milliseconds.
     single: &'a Jobs,
     /// Longest way from the start of a unit to the end of everything, milliseconds.
@@ -53,17 +53,23 @@ struct Growing {
 }
 
 /// Jobs that take up to `most` milliseconds each, start-up not included. `single` holds each unit as its own job.
-pub fn in_rounds(ground: &Ground, scheduler: &mut Scheduler, single: &Jobs, most: Millis, steps: &mut Steps) -> Jobs {
-    let units = ground.units.len();
+pub fn in_rounds(
+    instance: &Instance,
+    scheduler: &mut Scheduler,
+    single: &Jobs,
+    most: Millis,
+    steps: &mut Steps,
+) -> Jobs {
+    let units = instance.units.len();
     let mut tail = vec![0; units];
     for unit in (0..units).rev() {
-        let after = ground.units.consumers.of(unit as Unit).iter().map(|&consumer| tail[consumer as usize]).max();
+        let after = instance.units.consumers.of(unit as Unit).iter().map(|&consumer| tail[consumer as usize]).max();
         tail[unit] = after.unwrap_or(0) + single.list[unit].build();
     }
-    let mut left = ground.units.inputs.in_degrees();
+    let mut left = instance.units.inputs.in_degrees();
     let mut ready: Vec<Unit> = left.ready().collect();
     let mut rounds = Rounds {
-        ground,
+        instance,
         single,
         tail,
         owner: vec![NONE; units],
@@ -78,7 +84,7 @@ pub fn in_rounds(ground: &Ground, scheduler: &mut Scheduler, single: &Jobs, most
         let built = rounds.run(&mut ready, most);
         ready.clear();
         for &unit in &built {
-            for &consumer in ground.units.consumers.of(unit) {
+            for &consumer in instance.units.consumers.of(unit) {
                 if left.arrive(consumer) && rounds.owner[consumer as usize] == NONE {
                     ready.push(consumer);
                 }
@@ -86,14 +92,14 @@ pub fn in_rounds(ground: &Ground, scheduler: &mut Scheduler, single: &Jobs, most
         }
         rounds.round += 1;
     }
-    Jobs::from_owners(ground, scheduler, &rounds.owner)
+    Jobs::from_owners(instance, scheduler, &rounds.owner)
 }
 
 impl Rounds<'_> {
     /// Makes the jobs of one round; every ready unit gets one. Returns the units that did.
     fn run(&mut self, ready: &mut [Unit], most: Millis) -> Vec<Unit> {
-        let component = |unit: Unit| self.ground.units.component[unit as usize];
-        let apart = self.ground.options.granularity == Granularity::Target;
+        let component = |unit: Unit| self.instance.units.component[unit as usize];
+        let apart = self.instance.options.granularity == Granularity::Target;
         ready.sort_unstable_by_key(|&unit| {
             (if apart { component(unit) } else { 0 }, std::cmp::Reverse(self.tail[unit as usize]), unit)
         });
@@ -109,14 +115,14 @@ impl Rounds<'_> {
 
     /// Makes one job.
     fn grow(&mut self, seed: Unit, ready: &[Unit], most: Millis, built: &mut Vec<Unit>) {
-        let system = self.ground.units.system[seed as usize];
+        let system = self.instance.units.system[seed as usize];
         let mut job = Growing {
             number: seed,
             system,
-            component: self.ground.units.component[seed as usize],
+            component: self.instance.units.component[seed as usize],
             targets: 0,
             work: 0,
-            slots: self.ground.model.slots_of(system) as Millis,
+            slots: self.instance.model.slots_of(system) as Millis,
         };
         let mut open: BinaryHeap<(Millis, std::cmp::Reverse<Unit>)> = BinaryHeap::new();
         self.take(seed, &mut job, &mut open, built);
@@ -166,18 +172,18 @@ impl Rounds<'_> {
         self.end[at] = self.end_of(unit, job.number);
         self.owner[at] = job.number;
         self.round_of[at] = self.round;
-        job.system = job.system.min(self.ground.units.system[at]);
-        job.targets += self.ground.units.targets[at];
+        job.system = job.system.min(self.instance.units.system[at]);
+        job.targets += self.instance.units.targets[at];
         job.work += self.single.list[at].work;
         built.push(unit);
-        let consumers = self.ground.units.consumers.of(unit).iter();
+        let consumers = self.instance.units.consumers.of(unit).iter();
         self.steps.take(10 * (1 + consumers.len()));
         open.extend(consumers.map(|&consumer| (self.tail[consumer as usize], std::cmp::Reverse(consumer))));
     }
 
     /// When a unit would end in a job that holds its inputs of this round.
     fn end_of(&self, unit: Unit, job: u32) -> Millis {
-        let inputs = self.ground.units.inputs.of(unit).iter();
+        let inputs = self.instance.units.inputs.of(unit).iter();
         let here =
             inputs.filter(|&&input| self.owner[input as usize] == job && self.round_of[input as usize] == self.round);
         let start = here.map(|&input| self.end[input as usize]).max().unwrap_or(0);
@@ -187,7 +193,7 @@ impl Rounds<'_> {
     /// The unit and all that it misses, inputs first, where the job may take them in.
     fn with_missing(&mut self, unit: Unit, job: &Growing, most: Millis) -> Option<Vec<Unit>> {
         self.search += 1;
-        let units = self.ground.units;
+        let units = self.instance.units;
         let mut list = vec![unit];
         self.seen[unit as usize] = self.search;
         let (mut next, mut work, mut targets) = (0, job.work, job.targets);
@@ -196,7 +202,7 @@ impl Rounds<'_> {
             next += 1;
             work += self.single.list[unit as usize].work;
             targets += units.targets[unit as usize];
-            let apart = self.ground.options.granularity == Granularity::Target;
+            let apart = self.instance.options.granularity == Granularity::Target;
             if work > most * job.slots
                 || !compatible_systems(job.system, units.system[unit as usize])
                 || (apart && (targets > 1 || units.component[unit as usize] != job.component))

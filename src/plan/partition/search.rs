@@ -3,17 +3,17 @@
 //! In: jobs that were zeroed or swept. Out: jobs with a smaller makespan, or a smaller total within the deadline. Taking jobs apart into single
 //! units never closes a cycle. Stretches are chosen by time and not by number, so that something added elsewhere in the graph changes little.
 
-use super::jobs::{Ground, Job, Jobs};
+use super::jobs::{Instance, Job, Jobs};
 use super::schedule::Scheduler;
 use super::steps::Steps;
-use super::sweep::{Direction, Sweep, alive, own_target, sweep};
+use super::sweep::{Direction, Sweep, existing, own_target, sweep};
 use super::units::Unit;
 use super::zero::{EdgeOrder, Marks, Zeroing, mix, zero};
 use crate::plan::problem::Millis;
 
 /// What a search works with.
 pub struct Tools<'a> {
-    pub ground: &'a Ground<'a>,
+    pub instance: &'a Instance<'a>,
     pub scheduler: Scheduler<'a>,
     pub marks: Marks,
     pub steps: Steps,
@@ -21,8 +21,13 @@ pub struct Tools<'a> {
 
 impl<'a> Tools<'a> {
     /// Tools with a budget of so many steps.
-    pub fn new(ground: &'a Ground<'a>, steps: u64) -> Self {
-        Self { ground, scheduler: Scheduler::new(ground.problem), marks: Marks::default(), steps: Steps::new(steps) }
+    pub fn new(instance: &'a Instance<'a>, steps: u64) -> Self {
+        Self {
+            instance,
+            scheduler: Scheduler::new(instance.problem),
+            marks: Marks::default(),
+            steps: Steps::new(steps),
+        }
     }
 }
 
@@ -33,13 +38,13 @@ const UNCAPPED: usize = 6;
 
 /// Merges all jobs under a deadline in milliseconds.
 pub fn merge_all(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: f64, thrift: i64) {
-    let caps = CAPS.iter().map(|cap| Some((cap * tools.ground.start_up).max(60_000)));
+    let caps = CAPS.iter().map(|cap| Some((cap * tools.instance.start_up).max(60_000)));
     for (pass, cap) in caps.chain([None; UNCAPPED]).enumerate() {
-        jobs.measure_for(tools.ground, deadline);
-        let visit: Vec<Job> = alive(jobs).collect();
+        jobs.measure_for(tools.instance, deadline);
+        let visit: Vec<Job> = existing(jobs).collect();
         let direction = if pass % 2 == 0 { Direction::Forward } else { Direction::Backward };
         let how = Sweep { direction, reserve, exact: 8, window: 24, thrift, most: cap.unwrap_or(Millis::MAX) };
-        let merges = sweep(tools.ground, &mut tools.scheduler, jobs, &mut tools.marks, &visit, how, &mut tools.steps);
+        let merges = sweep(tools.instance, &mut tools.scheduler, jobs, &mut tools.marks, &visit, how, &mut tools.steps);
         if cap.is_none() && merges * 250 < visit.len() {
             break;
         }
@@ -49,17 +54,17 @@ pub fn merge_all(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: 
 /// Takes critical jobs of a stretch of time apart and zeroes again, so many rounds; keeps what has no larger makespan, until it is `enough`.
 /// Returns the makespan, milliseconds.
 pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64, enough: Millis) -> Millis {
-    let (_, mut makespan) = jobs.measure(tools.ground);
+    let (_, mut makespan) = jobs.measure(tools.instance);
     for round in 0..rounds {
         if tools.steps.exhausted() || makespan <= enough {
             break;
         }
-        tools.steps.take(2 * jobs.list.len() + tools.ground.problem.len());
+        tools.steps.take(2 * jobs.list.len() + tools.instance.problem.len());
         let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let center = random % 1024 * makespan / 1024;
         let width = makespan * (1 + (random >> 10) % 16) / 100;
         let mut trial = jobs.clone();
-        let stretch: Vec<Job> = alive(&trial)
+        let stretch: Vec<Job> = existing(&trial)
             .filter(|&job| {
                 let state = &trial.list[job as usize];
                 let critical = state.earliest_end() + state.tail == makespan;
@@ -72,7 +77,7 @@ pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64, enoug
         }
         let mut free = free_places(&trial);
         for job in stretch {
-            trial.explode(tools.ground, &mut tools.scheduler, job, &mut free);
+            trial.explode(tools.instance, &mut tools.scheduler, job, &mut free);
         }
         let order = match (random >> 20) % 4 {
             0 => EdgeOrder::FromStart,
@@ -81,7 +86,7 @@ pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64, enoug
             _ => EdgeOrder::Shuffled(random),
         };
         let zeroing = Zeroing { order, choices: 4, enough, moves: 200 };
-        let reached = zero(tools.ground, &mut tools.scheduler, &mut trial, zeroing, &mut tools.steps);
+        let reached = zero(tools.instance, &mut tools.scheduler, &mut trial, zeroing, &mut tools.steps);
         if reached <= makespan {
             makespan = reached;
             *jobs = trial;
@@ -100,40 +105,40 @@ pub fn refill(
     seed: u64,
     part: Option<Unit>,
 ) {
-    jobs.measure_for(tools.ground, deadline);
+    jobs.measure_for(tools.instance, deadline);
     for round in 0..rounds {
         if tools.steps.exhausted() {
             break;
         }
-        tools.steps.take(2 * jobs.list.len() + tools.ground.problem.len());
+        tools.steps.take(2 * jobs.list.len() + tools.instance.problem.len());
         let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut trial = jobs.clone();
-        let stretch = badly_filled(tools.ground, &trial, part, random);
+        let stretch = badly_filled(tools.instance, &trial, part, random);
         if stretch.len() < 2 {
             continue;
         }
         let mut free = free_places(&trial);
         let mut dirty = Vec::new();
         for job in stretch {
-            dirty.extend(trial.explode(tools.ground, &mut tools.scheduler, job, &mut free));
+            dirty.extend(trial.explode(tools.instance, &mut tools.scheduler, job, &mut free));
         }
         let order = if random >> 63 == 0 { EdgeOrder::FromStart } else { EdgeOrder::Shuffled(random) };
         let zeroing = Zeroing { order, choices: 2, enough: deadline, moves: 60 };
-        if zero(tools.ground, &mut tools.scheduler, &mut trial, zeroing, &mut tools.steps) > deadline {
+        if zero(tools.instance, &mut tools.scheduler, &mut trial, zeroing, &mut tools.steps) > deadline {
             continue;
         }
         let thrift = [0, 1, 2, 4][(random >> 40) as usize % 4];
         for pass in 0..4 {
-            trial.measure_for(tools.ground, deadline);
+            trial.measure_for(tools.instance, deadline);
             let direction =
                 if (pass % 2 == 0) == (random >> 50 & 1 == 0) { Direction::Forward } else { Direction::Backward };
-            let most = if pass < 2 && random >> 51 & 1 == 0 { 10 * tools.ground.start_up } else { Millis::MAX };
+            let most = if pass < 2 && random >> 51 & 1 == 0 { 10 * tools.instance.start_up } else { Millis::MAX };
             let how = Sweep { direction, reserve, exact: 8, window: 24, thrift, most };
-            tools.steps.take(4 * tools.ground.units.len() + 2 * tools.ground.units.inputs.edges());
+            tools.steps.take(4 * tools.instance.units.len() + 2 * tools.instance.units.inputs.edges());
             dirty.retain(|&job| !trial.list[job as usize].units.is_empty());
-            sweep(tools.ground, &mut tools.scheduler, &mut trial, &mut tools.marks, &dirty, how, &mut tools.steps);
+            sweep(tools.instance, &mut tools.scheduler, &mut trial, &mut tools.marks, &dirty, how, &mut tools.steps);
         }
-        trial.measure_for(tools.ground, deadline);
+        trial.measure_for(tools.instance, deadline);
         if trial.total() <= jobs.total() {
             *jobs = trial;
         }
@@ -141,17 +146,17 @@ pub fn refill(
 }
 
 /// Up to ten of the emptiest jobs around a moment.
-fn badly_filled(ground: &Ground, jobs: &Jobs, part: Option<Unit>, random: u64) -> Vec<Job> {
+fn badly_filled(instance: &Instance, jobs: &Jobs, part: Option<Unit>, random: u64) -> Vec<Job> {
     let center = random % 1024 * jobs.deadline / 1024;
     let count = 2 + (random >> 10) as usize % 9;
     let width = jobs.deadline * (1 + (random >> 16) % 8) / 50;
-    let mut near: Vec<(u64, u64, Job)> = alive(jobs)
+    let mut near: Vec<(u64, u64, Job)> = existing(jobs)
         .filter_map(|job| {
             let state = &jobs.list[job as usize];
             let meets = state.earliest <= center + width && state.latest_end() as u64 + width >= center;
-            let elsewhere = part.is_some_and(|part| ground.units.component[state.units[0] as usize] != part);
-            let fixed = state.units.len() == 1 && own_target(ground, jobs, job);
-            let filled = state.work * 1000 / (ground.model.slots_of(state.system) as u64 * state.length).max(1);
+            let elsewhere = part.is_some_and(|part| instance.units.component[state.units[0] as usize] != part);
+            let fixed = state.units.len() == 1 && own_target(instance, jobs, job);
+            let filled = state.work * 1000 / (instance.model.slots_of(state.system) as u64 * state.length).max(1);
             let chance = mix(random ^ state.earliest ^ state.length << 20 ^ state.work << 40) % 400;
             (meets && !fixed && !elsewhere).then_some((filled + chance, state.earliest, job))
         })

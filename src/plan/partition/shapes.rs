@@ -59,7 +59,7 @@ fn no_shape_takes_more_than_its_steps() {
         for granularity in [Granularity::Target, Granularity::Auto] {
             let (model, options) = (Model::default(), Options { granularity, ..Options::default() });
             let (units, _) = contract::contract(&problem, &model);
-            let ground = Ground {
+            let instance = Instance {
                 problem: &problem,
                 units: &units,
                 model: &model,
@@ -69,7 +69,7 @@ fn no_shape_takes_more_than_its_steps() {
                 floor: 0,
                 giant: false,
             };
-            let choice = portfolio::search(&ground);
+            let choice = portfolio::search(&instance);
             assert!(choice.steps < 50_000 * SIZE as u64, "{name}, {granularity:?}: {} steps", choice.steps);
             let built = choice.jobs.list.iter().map(|job| job.units.len()).sum::<usize>();
             assert_eq!(built, units.len(), "{name}, {granularity:?}");

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::jobs::{Ground, Job, JobState, Jobs, Union};
+use super::jobs::{Instance, Job, JobState, Jobs, Union};
 use super::schedule::Scheduler;
 use super::steps::Steps;
 use super::zero::Marks;
@@ -53,7 +53,7 @@ struct Pair {
 
 /// One pass over `visit` (jobs, any that still exist). Returns how many merges were made.
 pub fn sweep(
-    ground: &Ground,
+    instance: &Instance,
     scheduler: &mut Scheduler,
     jobs: &mut Jobs,
     marks: &mut Marks,
@@ -61,11 +61,11 @@ pub fn sweep(
     how: Sweep,
     steps: &mut Steps,
 ) -> usize {
-    let mut timeline: Vec<Job> = alive(jobs).filter(|&job| !own_target(ground, jobs, job)).collect();
+    let mut timeline: Vec<Job> = existing(jobs).filter(|&job| !own_target(instance, jobs, job)).collect();
     sort_by_time(jobs, &mut timeline, how.direction);
-    if ground.options.granularity == Granularity::Target {
+    if instance.options.granularity == Granularity::Target {
         // What may not be merged should not take up the window either.
-        timeline.sort_by_key(|&job| ground.units.component[jobs.list[job as usize].units[0] as usize]);
+        timeline.sort_by_key(|&job| instance.units.component[jobs.list[job as usize].units[0] as usize]);
     }
     steps.take(20 * timeline.len());
     let mut place = vec![u32::MAX; jobs.list.len()];
@@ -78,10 +78,10 @@ pub fn sweep(
     for job in visit {
         while !jobs.list[job as usize].units.is_empty() && !steps.exhausted() {
             let near = neighbourhood(&timeline, place[job as usize] as usize, how.window);
-            let Some((other, union)) = best_partner(ground, scheduler, jobs, marks, job, near, how, steps) else {
+            let Some((other, union)) = best_partner(instance, scheduler, jobs, marks, job, near, how, steps) else {
                 break;
             };
-            merge(ground, jobs, marks, job, other, union, steps);
+            merge(instance, jobs, marks, job, other, union, steps);
             merges += 1;
         }
     }
@@ -89,14 +89,14 @@ pub fn sweep(
 }
 
 /// Jobs that exist.
-pub fn alive(jobs: &Jobs) -> impl Iterator<Item = Job> + '_ {
+pub fn existing(jobs: &Jobs) -> impl Iterator<Item = Job> + '_ {
     (0..jobs.list.len() as Job).filter(|&job| !jobs.list[job as usize].units.is_empty())
 }
 
 /// True for a target's job where each target has its own: it takes in what the target needs or what needs it, and nothing that only happens at the
 /// same time. So a target that comes or goes leaves the other jobs as they are.
-pub fn own_target(ground: &Ground, jobs: &Jobs, job: Job) -> bool {
-    ground.options.granularity == Granularity::Target && jobs.list[job as usize].targets > 0
+pub fn own_target(instance: &Instance, jobs: &Jobs, job: Job) -> bool {
+    instance.options.granularity == Granularity::Target && jobs.list[job as usize].targets > 0
 }
 
 fn sort_by_time(jobs: &Jobs, list: &mut [Job], direction: Direction) {
@@ -118,7 +118,7 @@ fn neighbourhood(timeline: &[Job], place: usize, window: usize) -> &[Job] {
 /// The pair with this job that saves the most, and what it would be.
 #[allow(clippy::too_many_arguments)]
 fn best_partner(
-    ground: &Ground,
+    instance: &Instance,
     scheduler: &mut Scheduler,
     jobs: &Jobs,
     marks: &mut Marks,
@@ -127,11 +127,11 @@ fn best_partner(
     how: Sweep,
     steps: &mut Steps,
 ) -> Option<(Job, Union)> {
-    let mut pairs = dependent_pairs(ground, jobs, marks, job, steps);
-    pairs.extend(independent_pairs(ground, jobs, marks, job, near, steps));
+    let mut pairs = dependent_pairs(instance, jobs, marks, job, steps);
+    pairs.extend(independent_pairs(instance, jobs, marks, job, near, steps));
     pairs.retain(|pair| pair.saving > 0);
     for pair in &mut pairs {
-        let least = least_length(ground, jobs, job, pair.other);
+        let least = least_length(instance, jobs, job, pair.other);
         pair.score = score(jobs, job, pair, least, how);
     }
     pairs.sort_unstable_by_key(|pair| (-pair.score, jobs.list[pair.other as usize].units[0]));
@@ -144,19 +144,19 @@ fn best_partner(
         let (a, b) = (&jobs.list[job as usize], &jobs.list[pair.other as usize]);
         let apart = (a.length + b.length) as i64;
         let (first, second) = if a.earliest <= b.earliest { (job, pair.other) } else { (pair.other, job) };
-        if jobs.path_between(ground, marks, first, second) || jobs.path_between(ground, marks, second, first) {
+        if jobs.path_between(instance, marks, first, second) || jobs.path_between(instance, marks, second, first) {
             steps.take(100);
             continue;
         }
         tried += 1;
-        let union = jobs.union(ground, scheduler, job, pair.other);
+        let union = jobs.union(instance, scheduler, job, pair.other);
         steps.take(20 * union.tasks.len());
         let saving = apart - union.length as i64;
         let score = score(jobs, job, &pair, union.length, how);
         if saving > 0
             && union.length <= how.most
             && best.as_ref().is_none_or(|best| score > best.0)
-            && in_time(ground, &union, &pair, how.reserve)
+            && in_time(instance, &union, &pair, how.reserve)
         {
             best = Some((score, pair.other, union));
         }
@@ -173,23 +173,23 @@ fn score(jobs: &Jobs, job: Job, pair: &Pair, length: u64, how: Sweep) -> i64 {
     saving - how.thrift * lost
 }
 
-fn in_time(ground: &Ground, union: &Union, pair: &Pair, reserve: f64) -> bool {
+fn in_time(instance: &Instance, union: &Union, pair: &Pair, reserve: f64) -> bool {
     let spare = (reserve * (union.length - union.start_up) as f64) as i64;
     (pair.start + union.length) as i64 + spare <= pair.end
-        && ground.options.limits.job_length.is_none_or(|most| union.length <= most)
+        && instance.options.limits.job_length.is_none_or(|most| union.length <= most)
 }
 
 /// The least that two jobs could take as one, milliseconds.
-fn least_length(ground: &Ground, jobs: &Jobs, a: Job, b: Job) -> u64 {
+fn least_length(instance: &Instance, jobs: &Jobs, a: Job, b: Job) -> u64 {
     let (a, b) = (&jobs.list[a as usize], &jobs.list[b as usize]);
-    let slots = ground.model.slots_of(a.system.min(b.system)) as u64;
+    let slots = instance.model.slots_of(a.system.min(b.system)) as u64;
     a.length.max(b.length).max(a.start_up.max(b.start_up) + (a.work + b.work) / slots)
 }
 
-fn pair(ground: &Ground, jobs: &Jobs, job: Job, other: Job, start: u64, end: i64) -> Option<Pair> {
-    let least = least_length(ground, jobs, job, other);
+fn pair(instance: &Instance, jobs: &Jobs, job: Job, other: Job, start: u64, end: i64) -> Option<Pair> {
+    let least = least_length(instance, jobs, job, other);
     let saving = (jobs.list[job as usize].length + jobs.list[other as usize].length) as i64 - least as i64;
-    let possible = (start + least) as i64 <= end && jobs.compatible(ground, job, other);
+    let possible = (start + least) as i64 <= end && jobs.compatible(instance, job, other);
     possible.then_some(Pair { other, saving, score: saving, start, end })
 }
 
@@ -207,10 +207,10 @@ fn two_largest(values: impl Iterator<Item = (i64, Job)>) -> (i64, Job, i64) {
 }
 
 /// Pairs with an input or a consumer. The merged job waits for the other inputs of both and must end before their other consumers start.
-fn dependent_pairs(ground: &Ground, jobs: &Jobs, marks: &mut Marks, job: Job, steps: &mut Steps) -> Vec<Pair> {
+fn dependent_pairs(instance: &Instance, jobs: &Jobs, marks: &mut Marks, job: Job, steps: &mut Steps) -> Vec<Pair> {
     let state = &jobs.list[job as usize];
-    let inputs = jobs.inputs(ground, marks, job);
-    let consumers = jobs.consumers(ground, marks, job);
+    let inputs = jobs.inputs(instance, marks, job);
+    let consumers = jobs.consumers(instance, marks, job);
     steps.take(2 * (inputs.len() + consumers.len() + state.units.len()));
     let ends = two_largest(inputs.iter().map(|&input| (jobs.list[input as usize].earliest_end() as i64, input)));
     let starts = two_largest(consumers.iter().map(|&consumer| (-jobs.list[consumer as usize].latest, consumer)));
@@ -221,12 +221,12 @@ fn dependent_pairs(ground: &Ground, jobs: &Jobs, marks: &mut Marks, job: Job, st
         let latest_end = jobs.list[consumer as usize].latest_end();
         let after = starts_without(consumer);
         let end = if after == i64::MIN { latest_end } else { latest_end.min(-after) };
-        if end <= state.earliest_end() as i64 || pair(ground, jobs, job, consumer, state.earliest, end).is_none() {
+        if end <= state.earliest_end() as i64 || pair(instance, jobs, job, consumer, state.earliest, end).is_none() {
             continue;
         }
         let mut start = state.earliest;
         for &unit in &jobs.list[consumer as usize].units {
-            for &input in ground.units.inputs.of(unit) {
+            for &input in instance.units.inputs.of(unit) {
                 let other = jobs.of_unit[input as usize];
                 if other != job && other != consumer {
                     start = start.max(jobs.list[other as usize].earliest_end());
@@ -234,17 +234,17 @@ fn dependent_pairs(ground: &Ground, jobs: &Jobs, marks: &mut Marks, job: Job, st
             }
         }
         steps.take(4 * jobs.list[consumer as usize].units.len());
-        pairs.extend(pair(ground, jobs, job, consumer, start, end));
+        pairs.extend(pair(instance, jobs, job, consumer, start, end));
     }
     for &input in &inputs {
         let earliest = jobs.list[input as usize].earliest;
         let start = earliest.max(ends_without(input) as u64);
         let mut end = state.latest_end();
-        if pair(ground, jobs, job, input, start, end).is_none() || consumer_edges(ground, jobs, input) > MANY {
+        if pair(instance, jobs, job, input, start, end).is_none() || consumer_edges(instance, jobs, input) > MANY {
             continue;
         }
         for &unit in &jobs.list[input as usize].units {
-            for &consumer in ground.units.consumers.of(unit) {
+            for &consumer in instance.units.consumers.of(unit) {
                 let other = jobs.of_unit[consumer as usize];
                 if other != job && other != input {
                     end = end.min(jobs.list[other as usize].latest);
@@ -252,40 +252,40 @@ fn dependent_pairs(ground: &Ground, jobs: &Jobs, marks: &mut Marks, job: Job, st
             }
         }
         steps.take(MANY / 2);
-        pairs.extend(pair(ground, jobs, job, input, start, end));
+        pairs.extend(pair(instance, jobs, job, input, start, end));
     }
     pairs
 }
 
-fn consumer_edges(ground: &Ground, jobs: &Jobs, job: Job) -> usize {
-    jobs.list[job as usize].units.iter().map(|&unit| ground.units.consumers.of(unit).len()).sum()
+fn consumer_edges(instance: &Instance, jobs: &Jobs, job: Job) -> usize {
+    jobs.list[job as usize].units.iter().map(|&unit| instance.units.consumers.of(unit).len()).sum()
 }
 
 /// Pairs with jobs that share an input or a consumer, and with those near in time.
 fn independent_pairs(
-    ground: &Ground,
+    instance: &Instance,
     jobs: &Jobs,
     marks: &mut Marks,
     job: Job,
     near: &[Job],
     steps: &mut Steps,
 ) -> Vec<Pair> {
-    if own_target(ground, jobs, job) {
+    if own_target(instance, jobs, job) {
         return Vec::new();
     }
-    let (inputs, consumers) = jobs.around(ground, marks, &[job]);
+    let (inputs, consumers) = jobs.around(instance, marks, &[job]);
     let mut others = Vec::new();
     for &input in inputs.iter().take(16) {
-        if consumer_edges(ground, jobs, input) <= MANY {
+        if consumer_edges(instance, jobs, input) <= MANY {
             for &unit in &jobs.list[input as usize].units {
-                let found = ground.units.consumers.of(unit).iter().map(|&unit| jobs.of_unit[unit as usize]);
+                let found = instance.units.consumers.of(unit).iter().map(|&unit| jobs.of_unit[unit as usize]);
                 others.extend(found.filter(|&other| marks.mark(other)));
             }
         }
     }
     for &consumer in consumers.iter().take(16) {
         for &unit in jobs.list[consumer as usize].units.iter().take(MANY) {
-            let found = ground.units.inputs.of(unit).iter().take(MANY).map(|&unit| jobs.of_unit[unit as usize]);
+            let found = instance.units.inputs.of(unit).iter().take(MANY).map(|&unit| jobs.of_unit[unit as usize]);
             others.extend(found.filter(|&other| marks.mark(other)));
         }
     }
@@ -293,30 +293,38 @@ fn independent_pairs(
         .extend(near.iter().copied().filter(|&other| !jobs.list[other as usize].units.is_empty() && marks.mark(other)));
     steps.take(6 * others.len());
     let state = &jobs.list[job as usize];
-    let pairs = others.into_iter().filter(|&other| !own_target(ground, jobs, other)).filter_map(|other| {
+    let pairs = others.into_iter().filter(|&other| !own_target(instance, jobs, other)).filter_map(|other| {
         let partner = &jobs.list[other as usize];
         let start = state.earliest.max(partner.earliest);
         let end = state.latest_end().min(partner.latest_end());
-        pair(ground, jobs, job, other, start, end)
+        pair(instance, jobs, job, other, start, end)
     });
     pairs.collect()
 }
 
 /// Makes two jobs one and moves the bounds of those around it.
-fn merge(ground: &Ground, jobs: &mut Jobs, marks: &mut Marks, job: Job, other: Job, union: Union, steps: &mut Steps) {
+fn merge(
+    instance: &Instance,
+    jobs: &mut Jobs,
+    marks: &mut Marks,
+    job: Job,
+    other: Job,
+    union: Union,
+    steps: &mut Steps,
+) {
     jobs.merge(job, other, union);
-    let (inputs, consumers) = jobs.around(ground, marks, &[job]);
+    let (inputs, consumers) = jobs.around(instance, marks, &[job]);
     let length = jobs.list[job as usize].length as i64;
     let earliest = inputs.iter().map(|&input| jobs.list[input as usize].earliest_end()).max().unwrap_or(0);
     let latest_end = consumers.iter().map(|&consumer| jobs.list[consumer as usize].latest).min();
     jobs.list[job as usize].earliest = earliest;
     jobs.list[job as usize].latest = latest_end.unwrap_or(jobs.deadline as i64) - length;
-    push_forward(ground, jobs, job, steps);
-    push_backward(ground, jobs, job, steps);
+    push_forward(instance, jobs, job, steps);
+    push_backward(instance, jobs, job, steps);
 }
 
 /// Moves earliest starts after a job, in order of latest starts.
-fn push_forward(ground: &Ground, jobs: &mut Jobs, job: Job, steps: &mut Steps) {
+fn push_forward(instance: &Instance, jobs: &mut Jobs, job: Job, steps: &mut Steps) {
     let mut queue = BinaryHeap::from([Reverse((i64::MIN, job))]);
     let mut last = Job::MAX;
     while let Some(Reverse((_, job))) = queue.pop() {
@@ -326,7 +334,7 @@ fn push_forward(ground: &Ground, jobs: &mut Jobs, job: Job, steps: &mut Steps) {
         let end = jobs.list[job as usize].earliest_end();
         for index in 0..jobs.list[job as usize].units.len() {
             let unit = jobs.list[job as usize].units[index];
-            let consumers = ground.units.consumers.of(unit);
+            let consumers = instance.units.consumers.of(unit);
             steps.take(1 + consumers.len());
             for &consumer in consumers {
                 let other = jobs.of_unit[consumer as usize];
@@ -340,7 +348,7 @@ fn push_forward(ground: &Ground, jobs: &mut Jobs, job: Job, steps: &mut Steps) {
 }
 
 /// Moves latest starts before a job, in order of earliest starts.
-fn push_backward(ground: &Ground, jobs: &mut Jobs, job: Job, steps: &mut Steps) {
+fn push_backward(instance: &Instance, jobs: &mut Jobs, job: Job, steps: &mut Steps) {
     let mut queue = BinaryHeap::from([(u64::MAX, job)]);
     let mut last = Job::MAX;
     while let Some((_, job)) = queue.pop() {
@@ -350,7 +358,7 @@ fn push_backward(ground: &Ground, jobs: &mut Jobs, job: Job, steps: &mut Steps) 
         let latest = jobs.list[job as usize].latest;
         for index in 0..jobs.list[job as usize].units.len() {
             let unit = jobs.list[job as usize].units[index];
-            let inputs = ground.units.inputs.of(unit);
+            let inputs = instance.units.inputs.of(unit);
             steps.take(1 + inputs.len());
             for &input in inputs {
                 let other = jobs.of_unit[input as usize];

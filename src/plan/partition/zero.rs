@@ -5,7 +5,7 @@
 //! that comes too late), these are taken in as well, a few times over. A set pays where latest end of what it waits for + its own
 //! length + longest tail of what waits for it stays below the makespan: then nothing else becomes longer than it was.
 
-use super::jobs::{Ground, Job, Jobs, compatible_systems, merged};
+use super::jobs::{Instance, Job, Jobs, compatible_systems, merged};
 use super::schedule::Scheduler;
 use super::steps::Steps;
 use crate::plan::model::Granularity;
@@ -51,7 +51,7 @@ struct Candidate {
 
 /// Merges until no critical edge pays; returns the makespan, milliseconds.
 pub fn zero(
-    ground: &Ground,
+    instance: &Instance,
     scheduler: &mut Scheduler,
     jobs: &mut Jobs,
     zeroing: Zeroing,
@@ -62,12 +62,12 @@ pub fn zero(
     let mut moves = 0;
     loop {
         let order;
-        (order, makespan) = jobs.measure(ground);
-        steps.take(4 * ground.units.len() + 2 * ground.units.inputs.edges());
+        (order, makespan) = jobs.measure(instance);
+        steps.take(4 * instance.units.len() + 2 * instance.units.inputs.edges());
         if steps.exhausted() || makespan <= zeroing.enough || moves >= zeroing.moves {
             return makespan;
         }
-        let mut edges = critical_edges(ground, jobs, &order, makespan);
+        let mut edges = critical_edges(instance, jobs, &order, makespan);
         sort_edges(jobs, &mut edges, zeroing.order);
         let mut best: Option<Candidate> = None;
         let mut found = 0;
@@ -75,7 +75,7 @@ pub fn zero(
             if steps.exhausted() {
                 break;
             }
-            let Some(candidate) = grow(ground, scheduler, jobs, &mut marks, (from, to), makespan, steps) else {
+            let Some(candidate) = grow(instance, scheduler, jobs, &mut marks, (from, to), makespan, steps) else {
                 continue;
             };
             found += 1;
@@ -87,13 +87,13 @@ pub fn zero(
             }
         }
         let Some(candidate) = best else { return makespan };
-        apply(ground, jobs, candidate);
+        apply(instance, jobs, candidate);
         moves += 1;
     }
 }
 
 /// Edges between critical jobs where the second starts as the first ends.
-fn critical_edges(ground: &Ground, jobs: &Jobs, order: &[Job], makespan: Millis) -> Vec<(Job, Job)> {
+fn critical_edges(instance: &Instance, jobs: &Jobs, order: &[Job], makespan: Millis) -> Vec<(Job, Job)> {
     let critical = |job: Job| {
         let state = &jobs.list[job as usize];
         state.earliest_end() + state.tail == makespan
@@ -103,7 +103,7 @@ fn critical_edges(ground: &Ground, jobs: &Jobs, order: &[Job], makespan: Millis)
         let end = jobs.list[job as usize].earliest_end();
         let first = edges.len();
         for &unit in &jobs.list[job as usize].units {
-            for &consumer in ground.units.consumers.of(unit) {
+            for &consumer in instance.units.consumers.of(unit) {
                 let other = jobs.of_unit[consumer as usize];
                 if other != job && jobs.list[other as usize].earliest == end && critical(other) {
                     edges.push((job, other));
@@ -139,7 +139,7 @@ pub fn mix(value: u64) -> u64 {
 
 /// Enlarges the two ends of an edge until merging them pays, or gives up.
 fn grow(
-    ground: &Ground,
+    instance: &Instance,
     scheduler: &mut Scheduler,
     jobs: &Jobs,
     marks: &mut Marks,
@@ -149,16 +149,16 @@ fn grow(
 ) -> Option<Candidate> {
     let mut members = vec![from, to];
     for _ in 0..ROUNDS {
-        if members.len() > MOST_MEMBERS || !allowed(ground, jobs, &members) {
+        if members.len() > MOST_MEMBERS || !allowed(instance, jobs, &members) {
             return None;
         }
-        if !jobs.close(ground, marks, &mut members, MOST_MEMBERS) {
+        if !jobs.close(instance, marks, &mut members, MOST_MEMBERS) {
             return None;
         }
-        if !allowed(ground, jobs, &members) {
+        if !allowed(instance, jobs, &members) {
             return None;
         }
-        let (inputs, consumers) = jobs.around(ground, marks, &members);
+        let (inputs, consumers) = jobs.around(instance, marks, &members);
         let start = inputs.iter().map(|&job| jobs.list[job as usize].earliest_end()).max().unwrap_or(0);
         let rest = |job: &Job| jobs.list[*job as usize].length + jobs.list[*job as usize].tail;
         let tail = consumers.iter().map(rest).max().unwrap_or(0);
@@ -167,14 +167,14 @@ fn grow(
             tasks = merged(&tasks, &jobs.list[member as usize].tasks);
         }
         steps.take(20 * tasks.len() + 4 * (inputs.len() + consumers.len()));
-        let slots = ground.model.slots_of(system_of(jobs, &members));
+        let slots = instance.model.slots_of(system_of(jobs, &members));
         let longest = members.iter().map(|&job| jobs.list[job as usize].length).max().unwrap_or(0);
         if start + longest >= makespan {
             return None;
         }
         let start_up = members.iter().map(|&job| jobs.list[job as usize].start_up).max().unwrap_or(0);
         let length = start_up + scheduler.length(&tasks, slots);
-        let fits = ground.options.limits.job_length.is_none_or(|most| length <= most);
+        let fits = instance.options.limits.job_length.is_none_or(|most| length <= most);
         if !fits {
             return None;
         }
@@ -207,16 +207,16 @@ fn system_of(jobs: &Jobs, members: &[Job]) -> System {
     members.iter().map(|&job| jobs.list[job as usize].system).min().unwrap_or_default()
 }
 
-fn allowed(ground: &Ground, jobs: &Jobs, members: &[Job]) -> bool {
+fn allowed(instance: &Instance, jobs: &Jobs, members: &[Job]) -> bool {
     let system = system_of(jobs, members);
     let with_targets = members.iter().filter(|&&job| jobs.list[job as usize].targets > 0).count();
     members.iter().all(|&job| compatible_systems(system, jobs.list[job as usize].system))
-        && (ground.options.granularity != Granularity::Target || with_targets <= 1)
+        && (instance.options.granularity != Granularity::Target || with_targets <= 1)
 }
 
-fn apply(ground: &Ground, jobs: &mut Jobs, candidate: Candidate) {
+fn apply(instance: &Instance, jobs: &mut Jobs, candidate: Candidate) {
     use super::jobs::Union;
-    let work = candidate.tasks.iter().map(|&task| ground.problem.duration[task as usize]).sum();
+    let work = candidate.tasks.iter().map(|&task| instance.problem.duration[task as usize]).sum();
     let first = candidate.members[0];
     for &member in &candidate.members[1..] {
         jobs.merge(first, member, Union::default());
