@@ -43,6 +43,12 @@ options! {
             no key: "stands beside its cache in nixdag.yml, as `public_key`";
             orb List "trusted_public_keys";
         }
+        /// Send the token in this variable to caches on this host; `token_variable` in nixdag.yml counts only for such a host
+        cache_token {
+            flag Vec<String> [value_name = "HOST=VARIABLE"];
+            no key: "sends a secret to a host, and whoever changes nixdag.yml could name any variable and any host";
+            orb List "cache_tokens";
+        }
         /// Do not ask the substituters of the planning machine's Nix settings
         no_machine_substituters {
             flag bool;
@@ -116,6 +122,7 @@ impl CacheSettings {
             let named = flags.substituter.iter().map(|url| named(url).context("`--substituter`"));
             substituters = named.collect::<Result<_>>()?;
         }
+        CacheTokens::parse(&flags.cache_token).context("`--cache-token`")?.apply(&mut substituters)?;
         Ok(Self {
             substituters,
             keys: keys.into_iter().collect(),
@@ -141,6 +148,45 @@ impl CacheSettings {
     /// True where nobody is to be asked.
     pub fn is_empty(&self) -> bool {
         self.substituters.is_empty() && !self.evaluates
+    }
+}
+
+/// Hosts that get a token, and the variables with their tokens.
+struct CacheTokens(Vec<(String, VariableName)>);
+
+impl CacheTokens {
+    /// Reads `HOST=VARIABLE`.
+    fn parse(texts: &[String]) -> Result<Self> {
+        let pair = |text: &String| {
+            let (host, variable) = text.rsplit_once('=').unwrap_or_default();
+            ensure!(
+                !host.is_empty() && !host.contains('/'),
+                "expected a host and the name of a variable, such as `cache.example.org=CACHE_TOKEN`"
+            );
+            Ok((host.trim_matches(['[', ']']).to_owned(), VariableName::parse(variable)?))
+        };
+        texts.iter().map(pair).collect::<Result<_>>().map(Self)
+    }
+
+    /// Caches on these hosts get their tokens. A token that only nixdag.yml sends somewhere is an error: a branch could send any secret anywhere.
+    fn apply(&self, substituters: &mut [Substituter]) -> Result<()> {
+        for substituter in substituters {
+            let Some(host) = substituter.url.host() else { continue };
+            let found = self.0.iter().find(|(named, variable)| {
+                let wanted = substituter.token_variable.as_deref().is_none_or(|wanted| wanted == variable.as_str());
+                named.eq_ignore_ascii_case(host) && wanted
+            });
+            match (found, &substituter.token_variable) {
+                (Some((_, variable)), _) => substituter.token_variable = Some(variable.to_string()),
+                (None, Some(variable)) => bail!(
+                    "cache `{}`: nixdag.yml alone cannot send the variable `{variable}` to `{host}`; if that is right, add \
+                     `--cache-token {host}={variable}` (in the orb, `cache_tokens: {host}={variable}`)",
+                    substituter.url
+                ),
+                (None, None) => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -186,7 +232,7 @@ mapping!(CacheMapping, "a mapping with `url`", {
     "public_key" => public_key: "Keys whose signatures count, name:base64",
     "trusted" => trusted: "Whether its paths count without a signature",
     "priority" => priority: "Which cache is asked first: the lowest number",
-    "token_variable" => token_variable: "The variable with the token for it",
+    "token_variable" => token_variable: "The variable with the token for it, which `--cache-token` names too",
 });
 
 impl CacheMapping {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -280,6 +281,30 @@ fn only_what_nix_would_accept_counts() {
 }
 
 #[test]
+fn a_settings_file_alone_sends_no_variable_anywhere() {
+    let world = World::new();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    let server = Server::new(move |request| {
+        count.fetch_add(usize::from(request.headers.contains_key("authorization")), Ordering::Relaxed);
+        Reply::Answer(404, String::new(), Vec::new())
+    });
+    world.0.file("nixdag.yml", format!("caches: [{{url: {}, token_variable: AWS_SECRET_ACCESS_KEY}}]\n", server.url()));
+    for arguments in
+        [[].as_slice(), &["--cache-token", "127.0.0.1=OTHER"], &["--cache-token", "h=AWS_SECRET_ACCESS_KEY"]]
+    {
+        let output = world.command(arguments).env("AWS_SECRET_ACCESS_KEY", "s3cret").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("add `--cache-token 127.0.0.1=AWS_SECRET_ACCESS_KEY`"), "{said}");
+        assert!(output.status.code() == Some(1) && !said.contains("s3cret"), "{said}");
+    }
+    assert_eq!(seen.load(Ordering::Relaxed), 0);
+    let named = ["--substituter", &server.url(), "--cache-token", "127.0.0.1=OTHER"];
+    assert!(world.command(&named).env("OTHER", "token").output().unwrap().status.success());
+    assert!(seen.load(Ordering::Relaxed) > 0, "the host that a flag names gets no token");
+}
+
+#[test]
 fn settings_name_caches_with_their_keys_priorities_and_tokens() {
     let world = World::new();
     let files = most();
@@ -293,7 +318,8 @@ fn settings_name_caches_with_their_keys_priorities_and_tokens() {
         trusted().public()
     );
     world.0.file("nixdag.yml", settings);
-    let output = world.command(&["--format", "json"]).env("CACHE_TOKEN", "s3cret-token").output().unwrap();
+    let arguments = ["--format", "json", "--cache-token", "127.0.0.1=CACHE_TOKEN"];
+    let output = world.command(&arguments).env("CACHE_TOKEN", "s3cret-token").output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(!text.contains("s3cret"), "{text}");
     let planned = Planned::of(output);
@@ -301,14 +327,14 @@ fn settings_name_caches_with_their_keys_priorities_and_tokens() {
     let store = json!({"url": format!("{}?priority=7", private.url()), "token_variable": "CACHE_TOKEN"});
     assert_eq!(planned.plan["caches"]["substituters"], json!([store]));
 
-    let without = Planned::of(world.command(&["--format", "json"]).output().unwrap());
+    let without = Planned::of(world.command(&arguments).output().unwrap());
     assert_eq!(without.needed(), 4);
     assert!(
         without.stderr.contains("the variable `CACHE_TOKEN`, which should hold its token, is not set"),
         "{}",
         without.stderr
     );
-    let wrong = world.command(&["--format", "json"]).env("CACHE_TOKEN", "wrong").output().unwrap();
+    let wrong = world.command(&arguments).env("CACHE_TOKEN", "wrong").output().unwrap();
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("status 401"));
 
     for (text, words) in [

@@ -300,8 +300,8 @@ fn a_token_reaches_the_cache_and_nothing_else() {
         );
         fs::write(project.dir.path().join("flake/nixdag.yml"), settings).unwrap();
         let script = "export CACHE_TOKEN=s3cret.token-value
-             $nixdag plan path:$PWD/flake --format json > plan.json
-             $nixdag generate path:$PWD/flake --bundle bundle -o config.yml";
+             $nixdag plan path:$PWD/flake --cache-token 127.0.0.1=CACHE_TOKEN --format json > plan.json
+             $nixdag generate path:$PWD/flake --cache-token 127.0.0.1=CACHE_TOKEN --bundle bundle -o config.yml";
         let output = project.run(script, "");
         assert!(output.status.success(), "{}", shown(&output));
         let plan: Value = serde_json::from_slice(&fs::read(project.dir.path().join("plan.json")).unwrap()).unwrap();

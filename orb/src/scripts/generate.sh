@@ -45,6 +45,7 @@ if is_true "${PARAM_ACCEPT_FLAKE_CONFIG:-}"; then set -- "$@" --accept-flake-con
 for word in $(given "${PARAM_EVAL_ENV:-}"); do set -- "$@" --eval-env="$word"; done
 for word in $(given "${PARAM_SUBSTITUTERS:-}"); do set -- "$@" --substituter="$word"; done
 for word in $(given "${PARAM_TRUSTED_PUBLIC_KEYS:-}"); do set -- "$@" --trusted-public-key="$word"; done
+for word in $(given "${PARAM_CACHE_TOKENS:-}"); do set -- "$@" --cache-token="$word"; done
 if is_true "${PARAM_REQUIRE_CACHES:-}"; then set -- "$@" --require-caches; fi
 value=$(given "${PARAM_BASE:-}"); set -- "$@" ${value:+"--base=$value"}
 value=$(given "${PARAM_DEFAULT_BRANCH:-}"); set -- "$@" ${value:+"--default-branch=$value"}

@@ -90,8 +90,8 @@ impl StoreUrl {
         let url = Self::parse(text)?;
         ensure!(
             !url.has_user(),
-            "`{url}` comes with a user: put name and password into Nix's `netrc-file`, or name the variable with a token in \
-             nixdag.yml (`token_variable` of a cache)"
+            "`{url}` comes with a user: put name and password into Nix's `netrc-file`, or name the variable with a token: \
+             `--cache-token HOST=VARIABLE`"
         );
         Ok(url)
     }
