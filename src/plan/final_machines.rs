@@ -40,7 +40,8 @@ pub struct Machines<'a> {
 }
 
 impl<'a> Machines<'a> {
-    /// The main system is the most frequent one for which there is a machine, of the first list that has such a system.
+    /// The main system is the most frequent one for which there is a machine, of the first list that has such a system; among equals the
+    /// one whose executor comes first.
     pub fn new(executors: &'a [Executor], systems: [Vec<&'a str>; 2]) -> Self {
         let offered: Vec<&str> = executors.iter().flat_map(|executor| &executor.systems).map(String::as_str).collect();
         let most = systems.into_iter().find_map(|systems| {
@@ -48,7 +49,8 @@ impl<'a> Machines<'a> {
             for system in systems.into_iter().filter(|system| offered.contains(system)) {
                 *count.entry(system).or_default() += 1;
             }
-            count.into_iter().max_by_key(|&(system, count)| (count, Reverse(system))).map(|(system, _)| system)
+            let place = |wanted: &str| offered.iter().position(|&system| system == wanted);
+            count.into_iter().max_by_key(|&(system, count)| (count, Reverse(place(system)))).map(|(system, _)| system)
         });
         Self { executors, main: most.or(offered.first().copied()).unwrap_or(BUILTIN) }
     }
@@ -101,7 +103,7 @@ mod tests {
         let (arm, linux) = ("aarch64-linux", "x86_64-linux");
         assert_eq!(main(&[arm, linux, arm], &[linux]), arm);
         assert_eq!(main(&["riscv64-linux"], &[arm]), arm);
-        assert_eq!(main(&[linux, arm], &[]), arm, "the first by name among equals");
+        assert_eq!(main(&[arm, linux], &[]), linux, "the first executor's among equals");
         assert_eq!(main(&[], &[]), linux);
     }
 
