@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::failures;
 use super::progress::Printer;
 use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
@@ -14,7 +15,6 @@ use crate::nix::command::Nix;
 use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches, Progress, Request, evaluate};
 use crate::output::read_input;
 use crate::pattern::{Pattern, Segment};
-use crate::plan::failures::{self, Cause};
 use crate::plan::final_job::Task;
 use crate::plan::idle_rules::Scope;
 use crate::plan::rules::Wishes;
@@ -125,6 +125,7 @@ pub(super) fn quietly(flake: &str, settings: &Settings) -> Result<Evaluation> {
         override_inputs: how.override_inputs.clone(),
         allow_import_from_derivation: how.allow_import_from_derivation,
         impure: how.impure,
+        show_trace: how.show_trace,
         options: how.options.clone(),
         accept_flake_config: how.accept_flake_config,
         budget: how.budget,
@@ -145,10 +146,15 @@ fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
     for warning in &evaluation.warnings {
         eprintln!("warning: {warning}");
     }
-    let errors = evaluation.errors.iter();
-    let errors = errors.map(|error| (&error.attribute, Cause::Evaluation, error.message.as_str()));
-    for line in failures::sentences(errors) {
-        eprintln!("warning: {line}");
+    let how = &settings.evaluation;
+    let hidden = |variable: &str| {
+        let is_let_through = how.variables.iter().any(|name| name == variable);
+        let flag = if how.impure { "" } else { "--impure " };
+        let is_hidden = std::env::var_os(variable).is_some() && !(is_let_through && how.impure);
+        is_hidden.then(|| format!("{flag}--eval-env {variable}"))
+    };
+    for sentence in failures::sentences(&evaluation.errors, hidden) {
+        eprintln!("warning: {sentence}");
     }
     Ok(evaluation)
 }

@@ -8,6 +8,7 @@ mod continue_pipeline;
 mod evaluation;
 mod exit_code;
 mod explain;
+mod failures;
 mod generate;
 mod graph;
 mod plan;

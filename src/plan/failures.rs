@@ -115,7 +115,7 @@ pub fn sentences<'a>(failures: impl Iterator<Item = (&'a AttributePath, Cause, &
 }
 
 /// `` attribute `a` does not evaluate `` or `` 7 attributes do not evaluate (`a`, `b` and 5 more) ``.
-fn subject(cause: Cause, targets: &[&AttributePath]) -> String {
+pub fn subject(cause: Cause, targets: &[&AttributePath]) -> String {
     let shown = |target: &&AttributePath| format!("`{}`", printable(&target.to_string()));
     let (one, verb, many, verbs) = match cause {
         Cause::Evaluation => ("attribute", "does not evaluate", "attributes", "do not evaluate"),

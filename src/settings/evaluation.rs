@@ -34,6 +34,13 @@ options! {
             default bool = false;
             orb Switch "impure";
         }
+        /// Show Nix's trace with each attribute that does not evaluate
+        show_trace {
+            flag bool;
+            no key: "for somebody who looks for a mistake";
+            default bool = false;
+            no orb: "`extra_arguments` passes it on";
+        }
         /// Any other setting of Nix, for evaluation
         option {
             flag Vec<String> [value_names = ["NAME", "VALUE"], num_args = 2, action = clap::ArgAction::Append];
@@ -112,6 +119,8 @@ pub struct Evaluation {
     pub allow_import_from_derivation: bool,
     /// Evaluation may read the machine.
     pub impure: bool,
+    /// Nix's traces are wanted.
+    pub show_trace: bool,
     /// Settings of Nix.
     pub options: Vec<(String, String)>,
     /// The flake's own settings of Nix count.
@@ -138,6 +147,7 @@ impl Evaluation {
             override_inputs: pairs(&flags.override_input),
             allow_import_from_derivation: resolved.allow_ifd,
             impure: resolved.impure,
+            show_trace: resolved.show_trace,
             options: pairs(&flags.option),
             accept_flake_config: resolved.accept_flake_config,
             variables: flags.eval_env.clone(),

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use nixdag::nix::command::Nix;
+use nixdag::nix::command::{Nix, Version};
 use nixdag::nix::evaluate::{Evaluation, Request, evaluate};
 use nixdag::nix::system;
 use nixdag::pattern::Pattern;
 
-use crate::support::{folder, run, with_every_nix};
+use crate::support::{commit, folder, golden, run, with_every_nix};
 
 /// A flake with these outputs, in which `many COUNT VALUE` are attributes `p0` … with the values of a function.
 fn flake(outputs: &str) -> tempfile::TempDir {
@@ -149,6 +149,92 @@ fn what_a_package_says_about_its_job_may_fail_alone() {
         assert!(evaluation.warnings.iter().any(found), "{:?}", evaluation.warnings);
         // What can be caught is known to those who read what packages say.
         assert!(evaluation.says.iter().any(|(attribute, _)| attribute.names()[2] == "b"), "{:?}", evaluation.says);
+        String::new()
+    });
+}
+
+/// Versions of Nix whose words are recorded.
+const RECORDED: [Version; 3] =
+    [Version { major: 2, minor: 8 }, Version { major: 2, minor: 26 }, Version { major: 2, minor: 34 }];
+
+#[test]
+fn each_kind_of_failure_has_its_recorded_words_and_place() {
+    with_every_nix("each_kind_of_failure_has_its_recorded_words_and_place", || {
+        let nix = Nix::find().unwrap();
+        let repository = folder(&[]);
+        let broken = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/broken");
+        for entry in fs::read_dir(broken).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), repository.path().join(entry.file_name())).unwrap();
+        }
+        commit(repository.path());
+        // A tree with changes: newer versions name the files where they are on this machine.
+        fs::write(repository.path().join("changed"), "").unwrap();
+        run(repository.path(), "git", &["add", "."]);
+        let request = Request {
+            flake: format!("git+file://{}", repository.path().display()),
+            select: vec![Pattern::parse("packages.x86_64-linux.*").unwrap()],
+            ..Request::default()
+        };
+        let evaluation = evaluate(&nix, &request, &|_| {}).unwrap();
+        assert_eq!(evaluation.targets.len(), 1);
+        let mut places = String::new();
+        let mut text = String::new();
+        for error in &evaluation.errors {
+            let name = &error.attribute.names()[2];
+            // What curl says of it differs from run to run.
+            let message = error.message.split("connect to server").next().unwrap();
+            text.push_str(&format!("{name}: {message}\n"));
+            let place = error.message.rsplit_once("(at ").map_or("nowhere", |(_, place)| place);
+            places.push_str(&format!("{name} {}\n", place.rsplit_once(':').map_or(place, |(line, _)| line)));
+        }
+        if RECORDED.contains(&nix.version()) && !nix.is_lix() {
+            golden::check(&format!("tests/golden/failures/nix-{}.txt", nix.version()), &text);
+        }
+        // The line is the same with every version, but for an assertion, whose own line newer ones do not tell.
+        places.lines().filter(|line| !line.starts_with("asserts")).collect::<Vec<_>>().join("\n")
+    });
+}
+
+#[test]
+fn a_trace_is_there_when_asked_for() {
+    with_every_nix("a_trace_is_there_when_asked_for", || {
+        let flake =
+            flake(r#"packages.SYSTEM = { good = mk "good"; bad = mk "${toString (map (x: x.nope) [ { } ])}"; };"#);
+        let reference = format!("path:{}", flake.path().display());
+        let nix = Nix::find().unwrap();
+        let request = Request { flake: reference, ..Request::default() };
+        let options = vec![("show-trace".to_owned(), "true".to_owned())];
+        let plain = evaluate(&nix, &request, &|_| {}).unwrap();
+        assert!(plain.errors[0].trace.is_empty());
+        for request in [Request { show_trace: true, ..request.clone() }, Request { options, ..request }] {
+            let evaluation = evaluate(&nix, &request, &|_| {}).unwrap();
+            assert_eq!(evaluation.targets, plain.targets);
+            assert_eq!(evaluation.errors[0].message, plain.errors[0].message);
+            let trace = evaluation.errors[0].trace.join("\n");
+            assert!(trace.contains("attribute 'nope' missing") && trace.contains("… while"), "{trace}");
+            assert!(!trace.contains("nixdag") && !trace.contains("/nix/store"), "{trace}");
+        }
+        String::new()
+    });
+}
+
+#[test]
+fn words_of_a_throw_decide_nothing() {
+    with_every_nix("words_of_a_throw_decide_nothing", || {
+        let told = flake(r#"packages.SYSTEM = many 6 (n: throw "unable to download a shallow copy: hash mismatch");"#);
+        let evaluation = ask(&told, &[]);
+        assert_eq!(evaluation.errors.len(), 6);
+        assert!(!evaluation.is_incidental, "it can be cached");
+        // The flake is there, what its own code wants is not.
+        let fetches = flake(
+            r#"packages.SYSTEM = many 6 (n: mk (builtins.readFile (builtins.fetchTarball {
+                 url = "http://localhost:1/own.tar.gz"; sha256 = "0000000000000000000000000000000000000000000000000000"; })));"#,
+        );
+        let evaluation = ask(&fetches, &[]);
+        assert_eq!((evaluation.targets.len(), evaluation.errors.len()), (0, 6));
+        assert!(evaluation.is_incidental);
+        assert!(evaluation.errors[0].message.contains("http://localhost:1/own.tar.gz"), "{:?}", evaluation.errors[0]);
         String::new()
     });
 }

@@ -70,7 +70,7 @@ impl<'a> Asker<'a> {
                     Outcome::TooLarge => {
                         self.session.note_incident();
                         self.session.count_answer(&questions[index], false);
-                        answers.insert(index, Answer::Failed(current.too_large()));
+                        answers.insert(index, Answer::Failed(current.too_large().into()));
                     }
                 }
             }

@@ -13,7 +13,7 @@ use crate::nix::system;
 use crate::pattern::Pattern;
 
 /// Changes with the meaning of what evaluation gives.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Where a tree was found, which evaluation does not see.
 const PLACES: [&str; 2] = ["url", "path"];
@@ -85,6 +85,7 @@ pub fn of_evaluation(nix: &Nix, flake: Option<&Value>, request: &Request) -> Opt
         "systems": systems,
         "import_from_derivation": request.allow_import_from_derivation,
         "options": request.options,
+        "show_trace": request.show_trace,
         "flake_config": request.accept_flake_config,
     });
     Some(Sha256::of(all.to_string().as_bytes()))

@@ -20,6 +20,9 @@ use crate::printable::printable;
 /// Bytes of metadata that are read: a lock of tens of thousands of inputs.
 const MAX_METADATA: usize = 64 << 20;
 
+/// Bytes of the shortest text that stands for an input.
+const SHORTEST_INPUT: usize = 5;
+
 /// What identifies the flake in a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlakeInfo {
@@ -40,6 +43,8 @@ pub struct Flake {
     pub source: String,
     /// The folder with its `flake.nix`, in the source.
     pub folder: String,
+    /// What a message about one of its locked inputs mentions: addresses, commits, paths.
+    pub inputs: Vec<String>,
     /// What it and its inputs hold, see [`fingerprint::of_flake`].
     pub fingerprint: Option<Value>,
 }
@@ -122,6 +127,7 @@ impl Flake {
         let below = metadata.resolved.get("dir").and_then(Value::as_str).unwrap_or_default();
         Ok(Self {
             folder: format!("{}/{below}", metadata.path),
+            inputs: inputs(&metadata.locks),
             fingerprint: fingerprint::of_flake(&metadata.path, &metadata.locked, &metadata.locks),
             info: FlakeInfo {
                 url: if is_local { ".".to_owned() } else { printable_url(&metadata.resolved_url) },
@@ -133,6 +139,19 @@ impl Flake {
             lock_is_incomplete: override_inputs.is_empty() && answer.stderr.contains("not writing modified lock file"),
         })
     }
+}
+
+/// What a message about a locked input mentions.
+fn inputs(locks: &Value) -> Vec<String> {
+    let nodes = locks.get("nodes").and_then(Value::as_object).into_iter().flat_map(|nodes| nodes.values());
+    let references = nodes.flat_map(|node| [node.get("locked"), node.get("original")]).flatten();
+    let texts = references.flat_map(|reference| {
+        let text = |key: &str| reference.get(key).and_then(Value::as_str);
+        let repository = text("owner").zip(text("repo")).map(|(owner, repo)| format!("{owner}/{repo}"));
+        ["url", "rev", "path"].into_iter().filter_map(text).map(str::to_owned).chain(repository).collect::<Vec<_>>()
+    });
+    // What is shorter may be part of anything.
+    texts.filter(|text| text.len() >= SHORTEST_INPUT).collect()
 }
 
 /// Gives `examples/hermetic` the `./` without which Nix takes it for the registry entry `examples`.
@@ -162,6 +181,18 @@ fn local_reference(metadata: &Metadata) -> Reference {
 }
 
 impl Reference {
+    /// The folder on this machine that it names, if it does: the root of a repository, or what has no version control.
+    pub fn folder(&self) -> Option<String> {
+        match self {
+            Self::Url(url) => {
+                let path = url.strip_prefix("git+file://").or_else(|| url.strip_prefix("file://"))?;
+                let path = path.split('?').next().unwrap_or(path);
+                Some(percent_encoding::percent_decode_str(path).decode_utf8_lossy().trim_end_matches('/').to_owned())
+            }
+            Self::Path { path, .. } => Some(path.clone()),
+        }
+    }
+
     /// As one text.
     pub fn url(&self) -> String {
         match self {

@@ -1,7 +1,7 @@
 //! From what Nix prints on standard error to the sentence that matters.
 //!
-//! In: the standard error of a failed `nix`. Out: Nix's own last error, without its trace, without escapes, and without
-//! paths of this machine: `attribute 'nope' missing (at flake.nix:7:96)`.
+//! In: the standard error of a failed `nix`, and what else is known. Out: Nix's own last error, with the place in the flake, without
+//! escapes, and without paths of this machine: `attribute 'nope' missing (at flake.nix:7:96)`.
 
 use crate::nix::store_path;
 use crate::printable::printable;
@@ -15,8 +15,11 @@ const MAX_CHARS: usize = 1000;
 /// Most lines of one error that are kept.
 const MAX_LINES: usize = 12;
 
-/// What Nix of any version says when something could not be fetched.
-const FETCH_FAILURES: [&str; 13] = [
+/// Most lines of a trace that are kept, the last ones.
+const MAX_TRACE: usize = 200;
+
+/// What Nix of any version says when something could not be fetched, outside what it quotes.
+const FETCH_FAILURES: [&str; 12] = [
     "unable to download",
     "cannot fetch input",
     "cannot find flake",
@@ -26,26 +29,77 @@ const FETCH_FAILURES: [&str; 13] = [
     "unable to access",
     "could not read from remote",
     "hash mismatch",
-    "program 'git' failed",
     "shallow",
     "revspec",
     "network is unreachable",
 ];
 
+/// What Nix says about a git that failed.
+const GIT_FAILURE: &str = "program 'git' failed";
+
+/// What Nix says before the words of an `abort`.
+const ABORT: &str = "evaluation aborted with the following error message";
+
+/// What went wrong, in Nix's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// One line, safe to print.
+    pub message: String,
+    /// The end of Nix's trace, a line each, safe to print; empty unless asked for.
+    pub trace: Vec<String>,
+    pub cause: Cause,
+}
+
+/// What a failure comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cause {
+    /// Evaluated code, or anything else that would fail again.
+    #[default]
+    Code,
+    /// A download of an input of the flake.
+    Input,
+    /// A download that evaluated code asks for.
+    Download,
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Self { message, trace: Vec::new(), cause: Cause::Code }
+    }
+}
+
+/// What is known beside the words of a message.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Evidence<'e> {
+    /// The flake's own folder on this machine.
+    pub root: Option<&'e str>,
+    /// Texts of the locked inputs, one of which the message of a failed download of an input holds.
+    pub inputs: &'e [String],
+    /// Where the attribute in question is defined, as Nix writes places.
+    pub place: Option<&'e str>,
+    /// `tryEval` catches the failure: evaluated code has thrown it.
+    pub thrown: bool,
+    /// The trace is wanted.
+    pub trace: bool,
+}
+
 /// The last error on a process's standard error, or nothing if there is none.
 pub fn from_stderr(stderr: &str) -> Option<String> {
+    failure(stderr, &Evidence::default()).map(|failure| failure.message)
+}
+
+/// The same, in the light of what else is known.
+pub fn failure(stderr: &str, evidence: &Evidence) -> Option<Failure> {
+    let root = evidence.root;
     let clean = without_escapes(stderr);
     let lines: Vec<&str> = clean.lines().collect();
-    let start = lines.iter().rposition(|line| {
-        let line = line.trim_start();
-        line.strip_prefix("error:").is_some_and(|text| !text.trim().is_empty())
-    })?;
+    let start = last_error(&lines)?;
     let mut kept = vec![lines[start].trim_start().trim_start_matches("error:").trim()];
     let mut place = None;
     for line in &lines[start + 1..] {
         let line = line.trim();
         if let Some(at) = line.strip_prefix("at ").and_then(|at| at.strip_suffix(':')) {
-            place = place_in_source(at);
+            place = place_in_source(at, root);
             break;
         }
         // The advice after a wrong argument is for people who have given it themselves.
@@ -59,38 +113,107 @@ pub fn from_stderr(stderr: &str) -> Option<String> {
     }
     // A message of several paragraphs, as nixpkgs has them, says what is wrong in the first one; 2.8 puts the position after a blank line.
     let end = kept.iter().position(|line| line.is_empty()).unwrap_or(kept.len());
-    let message = without_source_paths(&kept[..end].join(" "));
+    let message = without_source_paths(&kept[..end].join(" "), root);
+    let fetched = lines.iter().find_map(|line| line.trim_start().strip_prefix("… while fetching the input "));
+    let cause = if evidence.thrown || !is_fetch_failure(&message) {
+        Cause::Code
+    } else if fetched.is_some() || evidence.inputs.iter().any(|input| message.contains(input.as_str())) {
+        Cause::Input
+    } else {
+        Cause::Download
+    };
+    let place = place.or_else(|| place_in_source(evidence.place?, root));
     let message = match place {
         Some(at) if !message.contains(&at) => format!("{message} (at {at})"),
         _ => message,
     };
-    if message.contains("allow-import-from-derivation") {
-        return Some(shorten(&format!("{message} (it needs import from derivation: allow that with `--allow-ifd`)")));
-    }
-    if !is_fetch_failure(&message) {
-        return Some(shorten(&message));
-    }
-    // What was to be fetched stands in the trace, and what git says of it apart: the first line of it names the cause.
-    let git = lines.iter().find_map(|line| line.trim_start().strip_prefix("fatal: "));
-    let input = lines.iter().find_map(|line| line.trim_start().strip_prefix("… while fetching the input "));
-    let more: Vec<&str> = git.into_iter().chain(input).map(str::trim).filter(|text| !message.contains(text)).collect();
-    Some(shorten(&if more.is_empty() { message } else { format!("{message} ({})", more.join("; ")) }))
+    let message = if message.contains("allow-import-from-derivation") && !evidence.thrown {
+        format!("{message} (it needs import from derivation: allow that with `--allow-ifd`)")
+    } else if cause == Cause::Code {
+        message
+    } else {
+        // What was to be fetched stands in the trace, and what git says of it apart: the first line of it names the cause.
+        let git = lines.iter().find_map(|line| line.trim_start().strip_prefix("fatal: "));
+        let more = git.into_iter().chain(fetched).map(str::trim).filter(|text| !message.contains(text));
+        let more: Vec<&str> = more.collect();
+        if more.is_empty() { message } else { format!("{message} ({})", more.join("; ")) }
+    };
+    let trace = if evidence.trace { trace(&lines, root) } else { Vec::new() };
+    Some(Failure { message: shorten(&message), trace, cause })
 }
 
-/// True for the message of a failed download or checkout, which says nothing about the attribute that was evaluated.
+/// The line on which the last error begins.
+fn last_error(lines: &[&str]) -> Option<usize> {
+    let text = |line: &&str| line.trim_start().strip_prefix("error:").is_some_and(|text| !text.trim().is_empty());
+    lines.iter().rposition(text)
+}
+
+/// What Nix printed from its first error on, without the outermost part, which is about nixdag's own question.
+fn trace(lines: &[&str], root: Option<&str>) -> Vec<String> {
+    let says = |line: &str| line.trim_start().strip_prefix("error:").map(|text| !text.trim().is_empty());
+    let begins = lines.iter().position(|line| says(line).is_some()).unwrap_or(lines.len());
+    let mut entries: Vec<Vec<&str>> = Vec::new();
+    for line in lines[begins..].iter().filter(|line| !line.trim().is_empty()) {
+        match entries.last_mut() {
+            Some(last) if says(line).is_none() && !line.trim_start().starts_with('…') => last.push(line),
+            _ => entries.push(vec![line]),
+        }
+    }
+    let is_own = |entry: &Vec<&str>| entry.iter().any(|line| line.contains("«string»") || line.contains(QUERY_FILE));
+    // 2.8 prints the error first and then what led to it, newer versions the other way round.
+    let is_error_first = lines.get(begins).is_some_and(|line| says(line) == Some(true));
+    let kept = if is_error_first {
+        &entries[..entries.iter().position(is_own).unwrap_or(entries.len())]
+    } else {
+        &entries[entries.iter().rposition(is_own).unwrap_or(0) + 1..]
+    };
+    let shown: Vec<String> =
+        kept.iter().flatten().map(|line| shorten(without_source_paths(line, root).trim_end())).collect();
+    shown[shown.len().saturating_sub(MAX_TRACE)..].to_vec()
+}
+
+/// True for the message of a failed download or checkout, which says nothing about the attribute that was evaluated. What Nix quotes
+/// (names, values, paths, words of evaluated code) does not count.
 pub fn is_fetch_failure(message: &str) -> bool {
-    let message = message.to_lowercase();
-    FETCH_FAILURES.iter().any(|failure| message.contains(failure))
+    if message.starts_with(ABORT) {
+        return false;
+    }
+    let words = without_quotes(message).to_lowercase();
+    message.starts_with(GIT_FAILURE) || FETCH_FAILURES.iter().any(|failure| words.contains(failure))
+}
+
+/// Without what stands in quotes.
+fn without_quotes(message: &str) -> String {
+    let mut words = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some(open) = rest.find(['\'', '"', '‘', '`', '«']) {
+        words.push_str(&rest[..open]);
+        let quote = rest[open..].chars().next().unwrap_or_default();
+        let close = match quote {
+            '‘' => '’',
+            '«' => '»',
+            other => other,
+        };
+        rest = &rest[open + quote.len_utf8()..];
+        match rest.find(close) {
+            Some(end) => rest = &rest[end + close.len_utf8()..],
+            // An apostrophe.
+            None => words.push(quote),
+        }
+    }
+    words.push_str(rest);
+    words
 }
 
 /// `flake.nix:7:96` of `/nix/store/…-source/flake.nix:7:96`, or nothing for a place that no source file of the user has.
-fn place_in_source(at: &str) -> Option<String> {
-    let shown = without_source_paths(at);
+fn place_in_source(at: &str, root: Option<&str>) -> Option<String> {
+    let shown = without_source_paths(at, root);
     (shown != at && !shown.starts_with(QUERY_FILE)).then_some(shown)
 }
 
-/// Takes the folder of a fetched source off each path: `/nix/store/…-source/x.nix` and `«git+file:///…»/x.nix` are `x.nix`.
-fn without_source_paths(text: &str) -> String {
+/// Takes the folder of a source off each path: `/nix/store/…-source/x.nix`, `«git+file:///…»/x.nix` and, in the flake's own folder
+/// `root`, `/home/me/flake/x.nix` are `x.nix`.
+fn without_source_paths(text: &str, root: Option<&str>) -> String {
     const MARK: &str = "-source";
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -120,6 +243,30 @@ fn without_source_paths(text: &str) -> String {
         let Some(close) = shown[open..].find("»/") else { break };
         shown.replace_range(open..open + close + "»/".len(), "");
     }
+    match root.filter(|root| root.len() > 1) {
+        Some(root) => without_folder(&shown, root),
+        None => shown,
+    }
+}
+
+/// Takes a folder off each path below it; the folder itself is `.`.
+fn without_folder(text: &str, folder: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(folder) {
+        let (before, after) = (&rest[..at], &rest[at + folder.len()..]);
+        let continues = |c: char| c.is_ascii_alphanumeric() || "+-._?=".contains(c);
+        shown.push_str(before);
+        if before.ends_with(|c: char| continues(c) || c == '/') || after.starts_with(continues) {
+            shown.push_str(folder);
+            rest = after;
+        } else {
+            let below = after.strip_prefix('/');
+            shown.push_str(if below.is_some() { "" } else { "." });
+            rest = below.unwrap_or(after);
+        }
+    }
+    shown.push_str(rest);
     shown
 }
 
@@ -204,8 +351,8 @@ mod tests {
     #[test]
     fn no_machine_path_remains() {
         let text = format!("path '{SOURCE}/sub/x.nix' in {SOURCE} and «git+file:///home/u/f»/y.nix, {SOURCE}.drv");
-        assert_eq!(without_source_paths(&text), format!("path 'sub/x.nix' in . and y.nix, {SOURCE}.drv"));
-        assert_eq!(without_source_paths("open-source/x «a»b"), "open-source/x «a»b");
+        assert_eq!(without_source_paths(&text, None), format!("path 'sub/x.nix' in . and y.nix, {SOURCE}.drv"));
+        assert_eq!(without_source_paths("open-source/x «a»b", None), "open-source/x «a»b");
     }
 
     #[test]
@@ -214,6 +361,57 @@ mod tests {
         let message = from_stderr(stderr).unwrap();
         assert_eq!(message, "ab0;t cd \\u{202e}e f");
         assert!(from_stderr(&format!("error: {}", "x".repeat(5000))).unwrap().chars().count() <= MAX_CHARS + 1);
+    }
+
+    #[test]
+    fn the_place_is_that_of_the_error_or_else_that_of_the_attribute() {
+        let at = format!("{SOURCE}/flake.nix:3:5");
+        let evidence = Evidence { root: Some("/home/u/f"), place: Some(&at), ..Evidence::default() };
+        let said = |stderr: &str, evidence: &Evidence| failure(stderr, evidence).unwrap().message;
+        assert_eq!(said("error: thrown\n", &evidence), "thrown (at flake.nix:3:5)");
+        let own = "error: attribute 'x' missing\n       at /home/u/f/sub/a.nix:1:2:\n";
+        assert_eq!(said(own, &evidence), "attribute 'x' missing (at sub/a.nix:1:2)");
+        // A file of this machine that is not part of the flake is not shown.
+        let other = "error: attribute 'x' missing\n       at /home/u/flake/a.nix:1:2:\n";
+        assert_eq!(said(other, &Evidence { place: None, ..evidence }), "attribute 'x' missing");
+        let text = "in /home/u/f and /home/u/f/x, not /home/u/f2 or /srv/home/u/f";
+        assert_eq!(without_folder(text, "/home/u/f"), "in . and x, not /home/u/f2 or /srv/home/u/f");
+    }
+
+    #[test]
+    fn a_download_is_known_by_who_asked_for_it_and_not_by_words_of_evaluated_code() {
+        let locked = ["https://example.org/a.tar.gz".to_owned()];
+        let evidence = Evidence { inputs: &locked, ..Evidence::default() };
+        let cause = |stderr: &str, evidence: &Evidence| failure(stderr, evidence).unwrap().cause;
+        for (stderr, expected) in [
+            ("error: unable to download 'https://example.org/a.tar.gz': HTTP error 404\n", Cause::Input),
+            ("error: unable to download 'https://example.org/b.tar.gz': HTTP error 404\n", Cause::Download),
+            ("error:\n       … while fetching the input 'x'\n\n       error: Failed to open archive\n", Cause::Input),
+            ("error: program 'git' failed with exit code 128\n", Cause::Download),
+            ("error: attribute 'shallow' missing\n", Cause::Code),
+            ("error: evaluation aborted with the following error message: 'don't, a hash mismatch'\n", Cause::Code),
+            ("error: getting status of '/nix/store/x/hash mismatch': No such file or directory\n", Cause::Code),
+        ] {
+            assert_eq!(cause(stderr, &evidence), expected, "{stderr}");
+        }
+        let thrown = Evidence { thrown: true, ..evidence };
+        assert_eq!(cause("error: unable to download a shallow copy: hash mismatch\n", &thrown), Cause::Code);
+    }
+
+    #[test]
+    fn a_trace_is_without_nixdags_own_part() {
+        let stderr = format!(
+            "warning: x\nerror:\n       … while calling the 'seq' builtin\n         at «string»:1:1:\n\n       … while calling 'f'\n         at {SOURCE}/a.nix:1:2:\n\n       error: thrown\n"
+        );
+        let evidence = Evidence { trace: true, ..Evidence::default() };
+        let old = format!(
+            "error: thrown\n\n       … while evaluating 'f'\n\n       at {SOURCE}/a.nix:1:2:\n\n       … while evaluating 'walk'\n\n       at \
+             {SOURCE}/{QUERY_FILE}:1:1:\n\n       … from call site\n\n       at {SOURCE}/flake.nix:3:1:\n"
+        );
+        let trace = failure(&old, &evidence).unwrap().trace;
+        assert_eq!(trace, ["error: thrown", "       … while evaluating 'f'", "       at a.nix:1:2:"]);
+        let trace = failure(&stderr, &evidence).unwrap().trace;
+        assert_eq!(trace, ["       … while calling 'f'", "         at a.nix:1:2:", "       error: thrown"]);
     }
 
     #[test]

@@ -34,6 +34,7 @@ use self::asker::Asker;
 use self::budget::Budget;
 use self::flake::Flake;
 use self::flake_config::FlakeConfig;
+use self::message::{Cause, Failure};
 use self::outputs::Outputs;
 use self::query::{Answer, Question};
 use self::selection::Selected;
@@ -95,6 +96,9 @@ pub struct EvalError {
     pub attribute: AttributePath,
     /// Nix's own words where it is Nix that failed; one line, safe to print.
     pub message: String,
+    /// The end of Nix's trace, a line each, safe to print; empty unless asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trace: Vec<String>,
 }
 
 /// Evaluates the selected attributes, see [`Resolved::evaluate`].
@@ -166,7 +170,11 @@ impl<'r> Resolved<'r> {
             flake: flake.info,
             targets: found.targets,
             excluded: selected.excluded.into_iter().collect(),
-            errors: found.errors.into_iter().map(|(attribute, message)| EvalError { attribute, message }).collect(),
+            errors: found
+                .errors
+                .into_iter()
+                .map(|(attribute, Failure { message, trace, .. })| EvalError { attribute, message, trace })
+                .collect(),
             absent: found.absent.into_iter().collect(),
             warnings,
             says: found.says,
@@ -187,7 +195,7 @@ fn idle(what: &str, does: &str, patterns: &[Pattern], used: &BTreeSet<usize>) ->
 #[derive(Default)]
 struct Found {
     targets: Vec<Target>,
-    errors: BTreeMap<AttributePath, String>,
+    errors: BTreeMap<AttributePath, Failure>,
     /// Those of them that are not there, though a pattern names them.
     absent: BTreeSet<AttributePath>,
     /// The patterns, by index, that led to a target or an error.
@@ -210,31 +218,31 @@ impl Found {
         let answers = asker.ask(&questions)?;
         for ((attribute, candidate), answer) in selected.candidates.iter().zip(answers) {
             let wrong = match answer {
-                Answer::Derivation(drv_path, says) => self.take(attribute, drv_path, says),
+                Answer::Derivation(drv_path, says) => self.take(attribute, drv_path, says).map(Failure::from),
                 Answer::Mute(drv_path, message) => {
                     let name = quoted(attribute.names());
                     self.warnings
                         .push(format!("attribute `{name}`: what it says about its job does not evaluate: {message}"));
-                    self.take(attribute, drv_path, Map::new())
+                    self.take(attribute, drv_path, Map::new()).map(Failure::from)
                 }
-                Answer::Failed(message) => Some(message),
+                Answer::Failed(failure) => Some(failure),
                 Answer::Missing(depth) if candidate.literal => {
                     missing.push((attribute, depth));
                     continue;
                 }
                 Answer::Other { kind, above: true } if candidate.literal => {
                     self.absent.insert(attribute.clone());
-                    Some(format!("there is no such attribute: an attribute above it is {}", with_article(&kind)))
+                    Some(format!("there is no such attribute: an attribute above it is {}", with_article(&kind)).into())
                 }
                 Answer::Other { kind, above: false } if candidate.literal || holds_derivations(attribute) => {
-                    Some(format!("it is {}, not a derivation", with_article(&kind)))
+                    Some(format!("it is {}, not a derivation", with_article(&kind)).into())
                 }
                 // Only a glob led here.
                 Answer::Missing(_) | Answer::Other { .. } | Answer::Names(_) => continue,
             };
             self.fruitful.extend(&candidate.patterns);
-            if let Some(message) = wrong {
-                self.errors.insert(attribute.clone(), message);
+            if let Some(failure) = wrong {
+                self.errors.insert(attribute.clone(), failure);
             }
         }
         let questions: Vec<Question> = missing
@@ -244,7 +252,7 @@ impl Found {
         for ((attribute, depth), answer) in missing.into_iter().zip(asker.ask(&questions)?) {
             let names = if let Answer::Names(names) = answer { names } else { Vec::new() };
             self.absent.insert(attribute.clone());
-            self.errors.insert(attribute.clone(), no_such_attribute(attribute, depth, &names));
+            self.errors.insert(attribute.clone(), no_such_attribute(attribute, depth, &names).into());
             self.fruitful.extend(&selected.candidates[attribute].patterns);
         }
         Ok(())
@@ -318,11 +326,11 @@ fn check_not_empty(
     found: &Found,
     flake: &str,
 ) -> Result<()> {
-    let mut messages = found.errors.values();
-    if let Some(first) = messages.next() {
+    let mut failures = found.errors.values();
+    if let Some(first) = failures.next() {
         // Of one download newer versions say how many milliseconds it took to fail.
-        if message::is_fetch_failure(first) && messages.all(|message| message::is_fetch_failure(message)) {
-            return Err(flake::cannot_fetch(flake, first));
+        if first.cause == Cause::Input && failures.all(|failure| failure.cause == Cause::Input) {
+            return Err(flake::cannot_fetch(flake, &first.message));
         }
         return Ok(());
     }

@@ -13,7 +13,7 @@ use anyhow::Result;
 use super::flake::{self, Flake, Reference};
 use super::flake_config::FlakeConfig;
 use super::literal::nix_string;
-use super::message;
+use super::message::{self, Evidence, Failure};
 use super::query::Question;
 use super::request::Request;
 use super::survivor::{QUERY, Survivor};
@@ -22,6 +22,9 @@ use crate::nix::command::{Nix, Version};
 
 /// The setting that lets evaluation build.
 const IMPORT_FROM_DERIVATION: &str = "allow-import-from-derivation";
+
+/// The setting that makes Nix print traces.
+const SHOW_TRACE: &str = "show-trace";
 
 /// The outputs of a temporary flake that answers questions.
 const QUERY_OUTPUTS: &str = "{ query = import ./nixdag-query.nix target.outputs; }";
@@ -41,6 +44,11 @@ pub struct Outputs {
     may_build: bool,
     /// The flake's own settings count.
     pub accepts_flake_config: bool,
+    /// See [`Evidence`].
+    root: Option<String>,
+    inputs: Vec<String>,
+    /// Traces are wanted.
+    traces: bool,
 }
 
 impl Outputs {
@@ -69,11 +77,27 @@ impl Outputs {
             options.extend(config.options());
         }
         options.extend(request.options.iter().cloned());
+        if request.show_trace {
+            options.push((SHOW_TRACE.to_owned(), word(true).to_owned()));
+        }
+        let traces = options.iter().rfind(|(name, _)| name == SHOW_TRACE).is_some_and(|(_, value)| value == word(true));
         let import = options.iter().rfind(|(name, _)| name == IMPORT_FROM_DERIVATION);
         let may_build = request.accept_flake_config || import.is_some_and(|(_, value)| value == "true");
         let reference = flake.reference.clone();
         let (impure, accepts_flake_config) = (request.impure, request.accept_flake_config);
-        Ok(Self { reference, wrapper, override_inputs, options, impure, may_build, accepts_flake_config })
+        let (root, inputs) = (flake.reference.folder(), flake.inputs.clone());
+        Ok(Self {
+            reference,
+            wrapper,
+            override_inputs,
+            options,
+            impure,
+            may_build,
+            accepts_flake_config,
+            root,
+            inputs,
+            traces,
+        })
     }
 
     /// The arguments of a `nix` that answers the questions, given as JSON.
@@ -127,8 +151,14 @@ impl Outputs {
         self.may_build
     }
 
-    /// A message without the path of the wrapper.
-    pub fn hide(&self, message: &str) -> String {
-        self.wrapper.as_ref().map_or_else(|| message.to_owned(), |wrapper| wrapper.hide(message))
+    /// What went wrong, by what a process of [`Self::arguments`] said; `place` and `thrown` as in [`Evidence`].
+    pub fn failure(&self, said: &str, place: Option<&str>, thrown: bool) -> Option<Failure> {
+        let said = self.wrapper.as_ref().map_or_else(|| said.to_owned(), |wrapper| wrapper.hide(said));
+        message::failure(&said, &self.evidence(place, thrown))
+    }
+
+    /// What is known about a failure.
+    pub fn evidence<'e>(&'e self, place: Option<&'e str>, thrown: bool) -> Evidence<'e> {
+        Evidence { root: self.root.as_deref(), inputs: &self.inputs, place, thrown, trace: self.traces }
     }
 }

@@ -7,8 +7,9 @@
 #                                         package says about its own job, unless it says nothing
 # Other answers: { missing = DEPTH; } nothing has the name at that depth; { kind = TYPE; } the value there is of that type;
 # { failed = true; } evaluation failed in a way that `tryEval` catches (only if `guarded`, else the error goes through).
-# Unless `guarded`, an answer may come after { place = …; }, where the attribute is defined, and { found = "….drv"; }, the derivation
-# whose word about its own job does not evaluate if no answer follows.
+# Unless `guarded`, other lines may come before an answer: { place = …; }, where an attribute on the way is defined, the last of them
+# the one in question; { found = "….drv"; }, the derivation whose word about its own job does not evaluate if no answer follows;
+# { failed = true; } as above, where the error that follows is one that evaluated code has thrown.
 outputs:
 { mark, guarded, questions, at ? null }:
 let
@@ -35,8 +36,7 @@ let
     else if !hasAttr (elemAt path depth) value then
       { missing = depth; }
     else
-      let below = walk path (depth + 1) (getAttr (elemAt path depth) value) use; in
-      if depth + 1 == length path then placeOf (elemAt path depth) value below else below;
+      placeOf (elemAt path depth) value (walk path (depth + 1) (getAttr (elemAt path depth) value) use);
 
   namesOf = inside: value:
     if !isAttrs value then
@@ -86,7 +86,9 @@ let
       complete = deepSeq found found;
       attempt = tryEval complete;
     in
-    if !guarded then complete else if attempt.success then attempt.value else { failed = true; };
+    if attempt.success then attempt.value else if guarded then failed else tell failed complete;
+
+  failed = { failed = true; };
 
   say = told: answer: tell answer (told + 1);
 

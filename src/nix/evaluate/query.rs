@@ -6,6 +6,8 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::message::Failure;
+
 /// Most bytes of one process's questions as they stand on its command line; Linux takes no argument over 128 KiB.
 const MAX_BYTES: usize = 112 << 10;
 
@@ -33,8 +35,8 @@ pub enum Answer {
         kind: String,
         above: bool,
     },
-    /// It does not evaluate: Nix's message.
-    Failed(String),
+    /// It does not evaluate.
+    Failed(Failure),
 }
 
 /// A line that an evaluating process wrote.
@@ -50,7 +52,7 @@ pub enum Line {
     /// The derivation whose word about its own job is evaluated next.
     Found(String),
     Answer(Answer),
-    /// The evaluation failed in a way that `tryEval` catches.
+    /// The evaluation fails in a way that `tryEval` catches.
     Caught,
 }
 

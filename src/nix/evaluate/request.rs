@@ -25,6 +25,8 @@ pub struct Request {
     pub allow_import_from_derivation: bool,
     /// Whether evaluation may read the machine: files, the environment, inputs that are not locked.
     pub impure: bool,
+    /// Whether Nix's traces are wanted with the errors.
+    pub show_trace: bool,
     /// Settings of Nix; they win over those that nixdag makes.
     pub options: Vec<(String, String)>,
     /// Whether the settings of Nix that the flake brings along count.

@@ -16,7 +16,7 @@ use anyhow::Result;
 use rustix::process::Signal;
 
 use super::budget::Budget;
-use super::message;
+use super::message::{self, Cause, Failure};
 use super::process::{self, End, Heard, Limits, Next};
 use super::query::{self, Answer, Line, Question};
 use super::session::Session;
@@ -74,7 +74,7 @@ struct State {
     /// Something has evaluated.
     sound: bool,
     /// The failed download that processes died of last, and how many in a row did.
-    fetch: Option<(String, usize)>,
+    fetch: Option<(Failure, usize)>,
     /// Questions that were too large.
     large: usize,
     /// Questions that processes died of.
@@ -210,10 +210,11 @@ impl<'r> Round<'r> {
     fn process(&self, worker: usize, piece: Range<usize>) -> Result<()> {
         let questions: Vec<&Question> = self.items[piece].iter().map(|index| &self.questions[*index]).collect();
         let Some((text, asked)) = query::text(self.session.token(), self.guarded, &questions) else {
-            self.record(worker, Outcome::Answer(Answer::Failed("its name is too long to ask for".to_owned())));
+            self.record(worker, Outcome::Answer(Answer::Failed("its name is too long to ask for".to_owned().into())));
             return Ok(());
         };
-        let (mut ready, mut told, mut found) = (false, 0, None);
+        let (mut ready, mut told) = (false, 0);
+        let (mut place, mut found, mut thrown) = (None, None, false);
         let limits = Limits {
             memory: self.budget.memory,
             inherits: !self.session.outputs.may_build(),
@@ -229,7 +230,11 @@ impl<'r> Round<'r> {
             };
             let outcome = match query::read(text) {
                 Ok(Line::Answer(answer)) => Outcome::Answer(answer),
-                Ok(Line::Caught) => Outcome::Caught,
+                Ok(Line::Caught) if self.guarded => Outcome::Caught,
+                Ok(Line::Caught) => {
+                    thrown = true;
+                    return Ok(Next::Continue);
+                }
                 Ok(Line::Ready { hides, .. }) => {
                     ready = true;
                     if hides {
@@ -237,14 +242,17 @@ impl<'r> Round<'r> {
                     }
                     return Ok(Next::Continue);
                 }
-                Ok(Line::Place(_)) => return Ok(Next::Continue),
+                Ok(Line::Place(at)) => {
+                    place = Some(at);
+                    return Ok(Next::Continue);
+                }
                 Ok(Line::Found(drv_path)) => {
                     found = Some(drv_path);
                     return Ok(Next::Continue);
                 }
-                Err(error) => Outcome::Answer(Answer::Failed(format!("Nix's answer cannot be read: {error}"))),
+                Err(error) => Outcome::Answer(Answer::Failed(format!("Nix's answer cannot be read: {error}").into())),
             };
-            found = None;
+            (place, found, thrown) = (None, None, false);
             told += 1;
             Ok(if told <= asked { self.record(worker, outcome) } else { Next::Stop })
         })?;
@@ -253,17 +261,17 @@ impl<'r> Round<'r> {
             end => end,
         };
         let mut survivable = false;
-        let message = match end {
+        let failure: Failure = match end {
             End::Stopped => return Ok(()),
             End::Exited(..) if told >= asked => return Ok(()),
             End::Exited(status, stderr) => {
-                let said = message::from_stderr(&stderr);
-                let is_incident = said.as_ref().is_none_or(|said| message::is_fetch_failure(said));
+                let said = self.session.outputs.failure(&stderr, place.as_deref(), thrown);
+                let is_incident = said.as_ref().is_none_or(|said| said.cause != Cause::Code);
                 survivable = self.guarded && !is_incident;
                 if is_incident {
                     self.session.note_incident();
                 }
-                self.session.outputs.hide(&said.unwrap_or_else(|| died(status)))
+                said.unwrap_or_else(|| died(status).into())
             }
             // A new process has its memory for itself.
             End::OverMemory if told > 0 => return Ok(()),
@@ -271,21 +279,21 @@ impl<'r> Round<'r> {
                 self.record(worker, Outcome::TooLarge);
                 return Ok(());
             }
-            End::OverMemory => self.budget.too_large(),
+            End::OverMemory => self.budget.too_large().into(),
             End::OverTime => {
                 self.session.note_incident();
-                self.budget.too_long()
+                self.budget.too_long().into()
             }
         };
         if !ready {
-            return Err(self.session.flake_failure(&message));
+            return Err(self.session.flake_failure(&failure));
         }
         self.record(
             worker,
             match found {
                 _ if survivable => Outcome::Died,
-                Some(drv_path) => Outcome::Answer(Answer::Mute(drv_path, message)),
-                None => Outcome::Answer(Answer::Failed(message)),
+                Some(drv_path) => Outcome::Answer(Answer::Mute(drv_path, failure.message)),
+                None => Outcome::Answer(Answer::Failed(failure)),
             },
         );
         Ok(())
@@ -318,10 +326,10 @@ impl State {
     /// Sees whether what came of one question is what would come of all.
     fn notice(&mut self, outcome: &Outcome, budget: &Budget) {
         match outcome {
-            Outcome::Answer(Answer::Failed(message)) => {
-                let again = self.fetch.take().filter(|(last, _)| last == message).map_or(0, |(_, count)| count);
-                if !self.sound && message::is_fetch_failure(message) {
-                    self.fetch = Some((message.clone(), again + 1));
+            Outcome::Answer(Answer::Failed(failure)) => {
+                let again = self.fetch.take().filter(|(last, _)| last == failure).map_or(0, |(_, count)| count);
+                if !self.sound && failure.cause != Cause::Code {
+                    self.fetch = Some((failure.clone(), again + 1));
                     if again + 1 >= FETCH_DEATHS {
                         self.rest = Some(outcome.clone());
                     }

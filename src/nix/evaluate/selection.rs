@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use super::asker::Asker;
+use super::message::Failure;
 use super::query::{Answer, Question};
 use super::systems::Systems;
 use crate::attribute::AttributePath;
@@ -23,8 +24,8 @@ pub struct Selected {
     pub excluded: BTreeSet<AttributePath>,
     /// The exclusions, by index, that matched something.
     pub used_exclusions: BTreeSet<usize>,
-    /// Sets on the way whose names do not evaluate, with Nix's message.
-    pub errors: BTreeMap<AttributePath, String>,
+    /// Sets on the way whose names do not evaluate.
+    pub errors: BTreeMap<AttributePath, Failure>,
     /// Globs stood for all systems that there are, as far as that was found out without asking for nothing else.
     pub has_all_systems: bool,
 }
@@ -74,7 +75,7 @@ pub fn select(asker: &Asker, patterns: &[Pattern], exclude: &[Pattern], systems:
         for (((path, _), visits), answer) in waiting.into_iter().zip(answers) {
             match answer {
                 Answer::Names(names) => visits.iter().for_each(|visit| walk.descend(visit, &names)),
-                Answer::Failed(message) => drop(walk.selected.errors.insert(AttributePath(path), message)),
+                Answer::Failed(failure) => drop(walk.selected.errors.insert(AttributePath(path), failure)),
                 // A glob that finds nothing selects nothing.
                 Answer::Missing(_) | Answer::Other { .. } | Answer::Derivation(..) | Answer::Mute(..) => {}
             }

@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Result, anyhow};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use super::flake;
+use super::message::{Cause, Failure};
 use super::outputs::Outputs;
 use super::query::Question;
-use super::{flake, message};
 use crate::nix::command::Nix;
 
 /// How far evaluation has come, in attributes.
@@ -115,13 +116,15 @@ impl<'a> Session<'a> {
     }
 
     /// The error for a flake whose outputs do not evaluate.
-    pub fn flake_failure(&self, message: &str) -> anyhow::Error {
-        if message::is_fetch_failure(message) {
+    pub fn flake_failure(&self, Failure { message, cause, .. }: &Failure) -> anyhow::Error {
+        if *cause == Cause::Input {
             return flake::cannot_fetch(self.flake, message);
         }
         // Newer versions read the URLs of the flake's substituters before anything is evaluated.
         let hint = if self.outputs.accepts_flake_config && message.contains("Nix store") {
             " (mend the flake's `nixConfig`, or leave out `--accept-flake-config`)"
+        } else if *cause == Cause::Download {
+            " (the flake's own code downloads it: check the address and the network)"
         } else {
             ""
         };

@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::Result;
 
 use super::budget::Budget;
-use super::message;
+use super::message::{self, Cause};
 use super::process::{self, End, Heard, Limits, Next};
 use super::query::{self, Answer, Line, Question};
 use super::round::{self, START};
@@ -55,6 +55,7 @@ struct Current {
     index: usize,
     place: Option<String>,
     found: Option<String>,
+    thrown: bool,
 }
 
 impl Survey<'_> {
@@ -101,13 +102,14 @@ impl Survey<'_> {
             match (query::read(text), &mut current) {
                 (Ok(Line::Ready { at, .. }), _) => {
                     let begun = at.filter(|index| left.contains(index));
-                    let begun = begun.map(|index| Current { index, place: None, found: None });
+                    let begun = begun.map(|index| Current { index, place: None, found: None, thrown: false });
                     if let Some(over) = std::mem::replace(&mut current, begun) {
                         let (index, answer) = self.failure(&survivor, over, &String::from_utf8_lossy(before));
                         answers.extend(answer.map(|answer| (index, answer)));
                     }
                 }
                 (Ok(Line::Place(place)), Some(current)) => current.place = Some(place),
+                (Ok(Line::Caught), Some(current)) => current.thrown = true,
                 (Ok(Line::Found(drv_path)), Some(current)) => current.found = Some(drv_path),
                 (Ok(Line::Answer(answer)), Some(Current { index, .. })) => {
                     answers.insert(*index, answer);
@@ -123,12 +125,12 @@ impl Survey<'_> {
         match end {
             End::Exited(status, said) if !round::ran_out_of_memory(status, &said) => {
                 let (index, answer) = self.failure(&survivor, current, &said);
-                let died = || (!status.success()).then(|| Answer::Failed(round::died(status)));
+                let died = || (!status.success()).then(|| Answer::Failed(round::died(status).into()));
                 answers.extend(answer.or_else(died).map(|answer| (index, answer)));
             }
             End::OverTime => {
                 self.session.note_incident();
-                answers.insert(current.index, Answer::Failed(self.budget.too_long()));
+                answers.insert(current.index, Answer::Failed(self.budget.too_long().into()));
             }
             End::Exited(..) | End::OverMemory | End::Stopped => {}
         }
@@ -139,17 +141,18 @@ impl Survey<'_> {
     fn failure(
         &self,
         survivor: &Survivor,
-        Current { index, place: _, found }: Current,
+        Current { index, place, found, thrown }: Current,
         said: &str,
     ) -> (usize, Option<Answer>) {
-        let answer = message::from_stderr(&survivor.own_words(said)).map(|message| {
-            if message::is_fetch_failure(&message) {
+        let said = survivor.own_words(said);
+        let failure = message::failure(&said, &self.session.outputs.evidence(place.as_deref(), thrown));
+        let answer = failure.map(|failure| {
+            if failure.cause != Cause::Code {
                 self.session.note_incident();
             }
-            let message = survivor.hide(&message);
             match found {
-                Some(drv_path) => Answer::Mute(drv_path, message),
-                None => Answer::Failed(message),
+                Some(drv_path) => Answer::Mute(drv_path, failure.message),
+                None => Answer::Failed(failure),
             }
         });
         (index, answer)

@@ -125,15 +125,12 @@ impl Survivor {
 
     /// What Nix said about a question, without what such a process adds.
     pub fn own_words(&self, said: &str) -> String {
-        let said = said.rsplit_once(LAST_WORDS).map_or(said, |(before, _)| before);
-        said.replace(SURVIVED, "error:")
-    }
-
-    /// A message without temporary paths.
-    pub fn hide(&self, message: &str) -> String {
         match &self.place {
-            Place::Repl(..) => message.to_owned(),
-            Place::Check(wrapper) => wrapper.hide(message),
+            Place::Repl(..) => said.to_owned(),
+            Place::Check(wrapper) => {
+                let said = said.rsplit_once(LAST_WORDS).map_or(said, |(before, _)| before);
+                wrapper.hide(said).replace(SURVIVED, "error:")
+            }
         }
     }
 }
