@@ -2,14 +2,17 @@
 //! some errors end all of it (an output that it cannot store, a full disk, a derivation of a foreign system), and then what it was
 //! building and what it had not reached is asked for again.
 //!
-//! In: derivations. Out: whether all exist; why others do not is in the [`Tracker`]. What failed is never begun again; of what Nix left
-//! open each is begun at most once more, alone, so that the one at fault is found.
+//! In: derivations. Out: whether all succeeded at once; why others do not exist is in the [`Tracker`]. What failed for its own reasons is
+//! never begun again, what failed for reasons that may go away at most twice more; of what Nix left open each is begun at most once more,
+//! alone, so that the one at fault is found.
 
 use std::collections::{HashSet, VecDeque};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
+use super::class::{self, Class, Evidence};
+use super::interrupt;
 use super::outcome::known_outputs;
 use super::progress::Tracker;
 use super::realisation;
@@ -21,6 +24,12 @@ use crate::plan::Job;
 
 /// Rounds in a row in which nothing is built and nothing found out before the rest is given up.
 const FRUITLESS: u32 = 16;
+
+/// How often at most Nix begins to build a derivation.
+const MAX_BEGUN: u32 = 3;
+
+/// The waits before the second and the third time.
+const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// What is built from.
 pub struct Attempts<'a> {
@@ -45,14 +54,25 @@ impl Attempts<'_> {
                 continue;
             }
             all = false;
+            let again = self.try_again(&asked, tracker)?;
             let left = self.open(&asked, tracker)?;
-            let (begun, rest): (Vec<DrvId>, Vec<DrvId>) =
-                left.iter().partition(|&&id| self.names(id, tracker).iter().any(|drv| tracker.round().left_open(drv)));
-            let found_out = left.len() < asked.len() || !begun.is_empty();
+            let (begun, rest): (Vec<DrvId>, Vec<DrvId>) = left
+                .iter()
+                .filter(|id| !again.contains(id))
+                .partition(|&&id| self.names(id, tracker).iter().any(|drv| tracker.round().left_open(drv)));
+            let found_out = left.len() < asked.len() || !begun.is_empty() || !again.is_empty();
             fruitless = if found_out { 0 } else { fruitless + 1 };
             if fruitless == FRUITLESS {
                 break;
             }
+            if !found_out && self.is_lost(tracker) {
+                let Some(wait) = WAITS.get(fruitless as usize - 1) else { break };
+                tracker.say(&format!("trying again in {} s", wait.as_secs()), SystemTime::now());
+                pause(*wait)?;
+                groups.push_front(rest);
+                continue;
+            }
+            again.iter().rev().for_each(|&id| groups.push_front(vec![id]));
             self.try_alone(&begun, &mut groups, tracker);
             match &rest[..] {
                 [] => {}
@@ -66,7 +86,7 @@ impl Attempts<'_> {
                 }
             }
         }
-        Ok(all && !tracker.has_failures())
+        Ok(all)
     }
 
     /// Puts each that Nix has left open before everything else, alone; one that it has left open twice has failed.
@@ -83,6 +103,50 @@ impl Attempts<'_> {
             tracker.say(&line, SystemTime::now());
         }
         again.iter().rev().for_each(|&id| groups.push_front(vec![id]));
+    }
+
+    /// Those whose failure may go away by itself; waits where that takes time. What was killed is tried again only where others ran
+    /// beside it, and then alone.
+    fn try_again(&self, asked: &[DrvId], tracker: &mut Tracker) -> Result<Vec<DrvId>> {
+        let mut again = Vec::new();
+        let mut wait = None;
+        for &id in asked {
+            for drv in self.names(id, tracker) {
+                let (Some(message), Some(build)) = (tracker.failure(&drv), tracker.builds().get(&drv)) else {
+                    continue;
+                };
+                let is_fixed_output = self.graph.node(id).fixed_output;
+                let class = class::of(&Evidence { message, log: &build.log, is_fixed_output });
+                let begun = tracker.begun(&drv);
+                if begun < MAX_BEGUN && (class.is_transient() || class == Class::Killed && build.beside) {
+                    let line = format!(
+                        "{}: {}: trying again ({} of {MAX_BEGUN})",
+                        self.graph.node(id).name(),
+                        class.text(),
+                        begun + 1
+                    );
+                    tracker.say(&line, SystemTime::now());
+                    tracker.try_again(&drv, class);
+                    if class.is_transient() {
+                        wait = wait.max(WAITS.get(begun as usize - 1).copied());
+                    }
+                    again.push(id);
+                }
+            }
+        }
+        if !again.is_empty() {
+            tracker.forget_dependents();
+        }
+        if let Some(wait) = wait {
+            pause(wait)?;
+        }
+        Ok(again)
+    }
+
+    /// True where Nix could not work at all for a reason that may go away.
+    fn is_lost(&self, tracker: &Tracker) -> bool {
+        let messages = tracker.round().messages().join("\n");
+        class::of(&Evidence { message: &messages, log: "", is_fixed_output: false }).is_transient()
     }
 
     fn realise(&self, ids: &[DrvId], tracker: &mut Tracker) -> Result<bool> {
@@ -133,4 +197,16 @@ impl Attempts<'_> {
         let resolved: Vec<String> = tracker.builds().keys().filter(is_resolved).cloned().collect();
         resolved.into_iter().chain([own]).collect()
     }
+}
+
+/// Waits, unless a signal comes.
+fn pause(wait: Duration) -> Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < wait {
+        if let Some(signal) = interrupt::received() {
+            bail!("stopped by {signal}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }

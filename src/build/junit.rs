@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::class::Class;
 use super::record::{DerivationRecord, Outcome, Record, Role};
 
 /// Writes the whole document.
@@ -66,7 +67,8 @@ fn case(record: &Record, derivation: &DerivationRecord, out: &mut dyn Write) -> 
         Outcome::Built | Outcome::Substituted | Outcome::Present => {}
         Outcome::Failed => {
             let log = derivation.log.as_deref().unwrap_or("");
-            write!(out, r#"<failure message="{first}">{}"#, escape(message))?;
+            let class = derivation.class.unwrap_or(Class::Builder).name();
+            write!(out, r#"<failure type="{class}" message="{first}">{}"#, escape(message))?;
             write!(out, "\n\n{}</failure>", escape(log))?;
         }
         Outcome::DependencyFailed | Outcome::NotBuilt => write!(out, r#"<skipped message="{first}"/>"#)?,

@@ -4,6 +4,7 @@
 
 pub mod attempts;
 pub mod builder_log;
+pub mod class;
 pub mod credentials;
 pub mod deliveries;
 pub mod destination;

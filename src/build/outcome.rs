@@ -9,7 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::builder_log::log_file;
-use super::progress::{Build, Tracker};
+use super::class::{self, Class, Evidence};
+use super::progress::{Build, Tracker, is_about_dependencies};
 use super::realisation::{self, Realisation};
 use super::record::{DerivationRecord, Outcome, Role};
 use crate::graph::{DrvId, Graph};
@@ -57,6 +58,8 @@ pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
             duration: Some(millis(&facts.tracker.builds()[drv])),
             message: failure.map(str::to_owned),
             log: failure.map(|_| facts.tracker.builds()[drv].log.clone()),
+            class: failure.map(|message| class_of(facts, known, message, facts.tracker.builds().get(drv))),
+            retried: facts.tracker.retried(drv).to_vec(),
         });
     }
     blame_dependencies(facts.graph, &mut records);
@@ -129,6 +132,8 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
         duration: build.map(millis).or_else(|| fetched.map(|duration| duration.as_millis() as u64)),
         message: message.filter(|_| failed).map(str::to_owned),
         log: build.filter(|build| failed && !build.log.is_empty()).map(|build| build.log.clone()),
+        class: (outcome == Outcome::Failed).then(|| class_of(facts, Some(id), message.unwrap_or_default(), build)),
+        retried: facts.tracker.retried(&named).to_vec(),
         derivation: path,
     }
 }
@@ -141,11 +146,13 @@ fn name_of(drv: &str) -> &str {
     store_path::name_of(drv.rsplit('/').next().unwrap_or(drv))
 }
 
-/// `2 dependencies of derivation '…' failed to build`, or from 2.34 on `Reason: 1 dependency failed.`
-fn is_about_dependencies(message: &str) -> bool {
-    message.contains("dependencies of derivation")
-        || message.contains("dependency failed")
-        || message.contains("dependencies failed")
+/// The class of a failure.
+fn class_of(facts: &Facts, id: Option<DrvId>, message: &str, build: Option<&Build>) -> Class {
+    class::of(&Evidence {
+        message,
+        log: build.map_or("", |build| &build.log),
+        is_fixed_output: id.is_some_and(|id| facts.graph.node(id).fixed_output),
+    })
 }
 
 /// Leaves the logs of what failed and removes the others.
@@ -233,6 +240,8 @@ mod tests {
             duration: None,
             message: None,
             log: None,
+            class: None,
+            retried: Vec::new(),
         };
         let records = [record("good", Outcome::Built), record("bad", Outcome::Failed)];
         for record in &records {

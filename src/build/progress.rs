@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, SystemTime};
 
 use super::builder_log::{BuilderLog, log_file};
+use super::class::Class;
 use super::output_lock::Lock;
 use super::round::{End, Round};
 use crate::duration::in_words;
@@ -31,6 +32,8 @@ pub struct Build {
     pub duration: Duration,
     /// The last lines of its log.
     pub log: String,
+    /// True where others were built at the same time.
+    pub beside: bool,
 }
 
 struct Running {
@@ -40,6 +43,8 @@ struct Running {
     log: BuilderLog,
     /// How long it took until Nix counted it as failed; its last lines and the reason may still come.
     failed_after: Option<Duration>,
+    /// Whether others were built at the same time.
+    beside: bool,
 }
 
 /// What the tracker asks about derivations.
@@ -68,6 +73,8 @@ pub struct Tracker<'a> {
     round: Round,
     /// How often each derivation was begun.
     begun: HashMap<String, u32>,
+    /// Why each was tried again, by derivation.
+    retried: HashMap<String, Vec<Class>>,
     builds: HashMap<String, Build>,
     fetched: HashMap<String, Duration>,
     messages: Vec<String>,
@@ -96,6 +103,7 @@ impl<'a> Tracker<'a> {
             counters: HashSet::new(),
             round: Round::default(),
             begun: HashMap::new(),
+            retried: HashMap::new(),
             builds: HashMap::new(),
             fetched: HashMap::new(),
             messages: Vec::new(),
@@ -137,6 +145,22 @@ impl<'a> Tracker<'a> {
     /// True where Nix had a message about any derivation.
     pub fn has_failures(&self) -> bool {
         !self.failures.is_empty()
+    }
+
+    /// Forgets a failure, since it is tried again for this reason.
+    pub fn try_again(&mut self, drv: &str, class: Class) {
+        self.failures.remove(drv);
+        self.retried.entry(drv.to_owned()).or_default().push(class);
+    }
+
+    /// Forgets what failed only since something below it did.
+    pub fn forget_dependents(&mut self) {
+        self.failures.retain(|_, message| !is_about_dependencies(message));
+    }
+
+    /// Why a derivation was tried again, each time.
+    pub fn retried(&self, drv: &str) -> &[Class] {
+        self.retried.get(drv).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// How often Nix has begun to build it.
@@ -286,9 +310,13 @@ impl<'a> Tracker<'a> {
         self.say(&line, now);
         self.round.begin(&drv);
         *self.begun.entry(drv.clone()).or_default() += 1;
+        let beside = !self.running.is_empty();
+        self.running.values_mut().for_each(|running| running.beside = true);
         let file = self.logs.as_ref().map(|dir| log_file(dir, &drv));
-        self.running
-            .insert(id, Running { drv, started: now, phase: None, log: BuilderLog::new(file), failed_after: None });
+        self.running.insert(
+            id,
+            Running { drv, started: now, phase: None, log: BuilderLog::new(file), failed_after: None, beside },
+        );
     }
 
     /// Before 2.34 Nix keeps the activity of a derivation that was asked for by name until the end of the call; but it
@@ -330,7 +358,7 @@ impl<'a> Tracker<'a> {
         if matches!(end, End::Done | End::Unknown) {
             (self.on_built)(&running.drv);
         }
-        self.builds.insert(running.drv, Build { duration, log: running.log.close() });
+        self.builds.insert(running.drv, Build { duration, log: running.log.close(), beside: running.beside });
     }
 
     /// The derivation whose output a text names, of those that may have failed in this round.
@@ -386,6 +414,13 @@ fn name(drv: &str) -> &str {
 
 fn since(started: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(started).unwrap_or_default()
+}
+
+/// `2 dependencies of derivation '…' failed to build`, or from 2.34 on `Reason: 1 dependency failed.`
+pub(super) fn is_about_dependencies(message: &str) -> bool {
+    message.contains("dependencies of derivation")
+        || message.contains("dependency failed")
+        || message.contains("dependencies failed")
 }
 
 /// The first derivation that a message names in quotes.
@@ -485,7 +520,7 @@ mod tests {
                 assert_eq!((tracker.begun(A), tracker.begun(B)), (1, 1));
             },
         );
-        assert!(lines.contains(&"stopped b after 2.0 s: Nix has ended".to_owned()), "{lines:?}");
+        assert!(lines.contains(&"stopped b after 2 s: Nix has ended".to_owned()), "{lines:?}");
     }
 
     #[test]

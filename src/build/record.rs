@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::class::Class;
 use crate::handoff::partial_cache::Written;
 use crate::plan::failures::{self, Failure};
 use crate::plan::seconds;
@@ -99,6 +100,12 @@ pub struct DerivationRecord {
     pub message: Option<String>,
     /// The last lines that its builder printed, where it failed.
     pub log: Option<String>,
+    /// Why it failed, where it failed by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
+    /// Why it was tried again, each time that it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retried: Vec<Class>,
 }
 
 /// What the plan says about a derivation and the job that reports it.
@@ -250,6 +257,28 @@ impl Record {
         serde_json::from_slice(&text).with_context(what)
     }
 
+    /// One sentence each: what was tried again, what failed and of which class, what was not begun because of that.
+    fn last_lines(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        for drv in self.derivations.iter().filter(|drv| !drv.retried.is_empty()) {
+            let why: Vec<&str> = drv.retried.iter().map(|class| class.text()).collect();
+            let then = if drv.outcome.is_good() { "then it was built" } else { "and it failed again" };
+            writeln!(out, "{} was tried again: {}; {then}", drv.name, why.join(", "))?;
+        }
+        for drv in self.derivations.iter().filter(|drv| drv.outcome == Outcome::Failed) {
+            writeln!(out, "{} failed: {}", drv.name, drv.class.unwrap_or(Class::Builder).text())?;
+        }
+        let not_begun = self
+            .derivations
+            .iter()
+            .filter(|drv| matches!(drv.outcome, Outcome::DependencyFailed | Outcome::NotBuilt))
+            .map(|drv| drv.name.as_str())
+            .collect::<Vec<_>>();
+        if !not_begun.is_empty() {
+            writeln!(out, "not built because of that: {}", not_begun.join(", "))?;
+        }
+        Ok(())
+    }
+
     /// Prints what failed and why.
     pub fn summarize(&self, out: &mut dyn Write) -> std::io::Result<()> {
         if !self.failures.is_empty() {
@@ -284,6 +313,13 @@ impl Record {
         for derivation in self.derivations.iter().filter(|derivation| !derivation.outcome.is_good()) {
             let message = derivation.message.as_deref().unwrap_or("not built");
             writeln!(out, "\n{}\n  {}", derivation.derivation, message.replace('\n', "\n  "))?;
+            if derivation.outcome == Outcome::Failed {
+                writeln!(
+                    out,
+                    "  to see it fail on your machine, evaluate the same revision there, then: nix-store --realise {}",
+                    derivation.derivation
+                )?;
+            }
             if let Some(log) = &derivation.log {
                 writeln!(out, "  last lines of its log:")?;
                 for line in log.lines() {
@@ -294,7 +330,7 @@ impl Record {
         for error in &self.errors {
             writeln!(out, "\nerror: {error}")?;
         }
-        Ok(())
+        self.last_lines(out)
     }
 }
 

@@ -246,6 +246,8 @@ mod tests {
                     duration: Some(seconds * 1000),
                     message: None,
                     log: None,
+                    class: None,
+                    retried: Vec::new(),
                 })
                 .collect(),
             failures: Vec::new(),

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use nixdag::build::class::Class;
 use nixdag::build::record::Outcome;
 
 use crate::support::pipeline::{Pipeline, Ran, with_each_nix};
@@ -100,5 +101,46 @@ fn what_nix_left_open_is_tried_alone_until_the_one_at_fault_is_found() {
         assert!(message(&ran, "killer").contains("Nix ended twice while this was built"), "{}", ran.text);
         assert_eq!((begun(&pipeline, "killer"), begun(&pipeline, "beside")), (2, 2), "{}", ran.text);
         assert_eq!((begun(&pipeline, "after"), begun(&pipeline, "later")), (1, 1), "{}", ran.text);
+    });
+}
+
+#[test]
+fn only_what_may_go_away_is_tried_again_and_at_most_twice() {
+    with_each_nix("only_what_may_go_away_is_tried_again_and_at_most_twice", || {
+        let counts = tempfile::TempDir::with_prefix("counts").unwrap();
+        let dir = counts.path().display();
+        // A fetch of `ok` that runs `script` after it has counted itself, in `$n`.
+        let expression = r#"let
+              fetch = name: script: drvWith name {
+                outputHashMode = "flat"; outputHashAlgo = "sha256";
+                outputHash = "dc51b8c96c2d745df3bd5590d990230a482fd247123599548e0632fdbf97fc22";
+              } "${count name}; ${script}; echo ok > $out";
+              count = name: "echo >> @DIR@/${name}; n=$(wc -l < @DIR@/${name})";
+            in rec {
+              flaky = fetch "flaky" "if test $n -lt 3; then echo 'curl: (6) Could not resolve host: example.org'; exit 1; fi";
+              down = fetch "down" "echo 'curl: (22) The requested URL returned error: 503'; exit 1";
+              gone = fetch "gone" "echo 'curl: (22) The requested URL returned error: 404'; exit 1";
+              killed = drv "killed" "${count "killed"}; sleep 1; if test $n = 1; then kill -9 $$; fi; echo > $out";
+              own = drv "own" "sleep 2; echo 'curl: (6) Could not resolve host: example.org'; exit 1";
+              needs = drv "needs" "echo ${flaky} > $out";
+            }"#;
+        let expression = expression.replace("@DIR@", &dir.to_string());
+        let names = ["flaky", "down", "gone", "killed", "own", "needs"];
+        let pipeline = Pipeline::new(&expression, &[("job", &names, &[], &[])]);
+        let ran = pipeline
+            .run("job", &["--max-jobs", "8"])
+            .fails(&["trying again (2 of 3)", "down failed: a download failed"]);
+        let ran = ran.has("flaky", Outcome::Built).has("needs", Outcome::Built).has("killed", Outcome::Built);
+        let ran = ran.has("down", Outcome::Failed).has("gone", Outcome::Failed).has("own", Outcome::Failed);
+        assert_eq!(ran.of("down").class, Some(Class::Network));
+        assert_eq!((ran.of("gone").class, ran.of("own").class), (Some(Class::Builder), Some(Class::Builder)));
+        assert_eq!(ran.of("flaky").retried, [Class::Network, Class::Network]);
+        assert_eq!(ran.of("killed").retried, [Class::Killed]);
+        let counts = [("flaky", 3), ("down", 3), ("gone", 1), ("killed", 2), ("own", 1), ("needs", 1)];
+        for (name, count) in counts {
+            assert_eq!(begun(&pipeline, name), count, "{name}: {}", ran.text);
+        }
+        let junit = fs::read_to_string(pipeline.dir().join("results/job/junit.xml")).unwrap();
+        assert!(junit.contains(r#"<failure type="network""#), "{junit}");
     });
 }

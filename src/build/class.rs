@@ -1,0 +1,279 @@
+//! Why a build failed, as a class, and whether trying again can help.
+//!
+//! In: what Nix said of it, the last lines of its log, and what it is. Out: a [`Class`]. Where evidence is weak the answer is the builder's
+//! own failure: what fails for its own reasons is not built again.
+
+use serde::{Deserialize, Serialize};
+
+/// Lines from the end of a log that are evidence; what comes before was survived.
+const LINES: usize = 25;
+
+/// Classes of failures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Class {
+    /// The builder failed, or Nix refused its output.
+    Builder,
+    /// A time limit was reached, of the build or of its silence.
+    Timeout,
+    /// A fixed output has another hash.
+    HashMismatch,
+    /// The disk is full.
+    DiskFull,
+    /// Killed, as the kernel does where memory runs out.
+    Killed,
+    /// A download failed, or a cache.
+    Network,
+    /// The daemon or a remote machine was lost.
+    MachineLost,
+    /// This machine cannot build it: another system, or a feature that it lacks.
+    Unsupported,
+    /// Nix itself ended.
+    NixEnded,
+}
+
+/// What is known of a failure.
+#[derive(Clone, Copy, Debug)]
+pub struct Evidence<'a> {
+    /// Nix's message.
+    pub message: &'a str,
+    /// The last lines of the builder's log.
+    pub log: &'a str,
+    /// True for a derivation of a fixed output: only such builders have a network.
+    pub is_fixed_output: bool,
+}
+
+/// What Nix says, by class; the first that is found counts.
+const MESSAGES: [(Class, &[&str]); 7] = [
+    (Class::HashMismatch, &["hash mismatch"]),
+    (Class::Timeout, &["timed out after"]),
+    (
+        Class::Unsupported,
+        &[
+            "platform mismatch",
+            "missing system features",
+            "is required to build",
+            "Required system:",
+            "Required features:",
+        ],
+    ),
+    (Class::DiskFull, &["No space left on device", "Disk quota exceeded", "lack of free disk space"]),
+    (Class::Killed, &["due to signal 9", "failed with exit code 137"]),
+    (Class::NixEnded, &["Nix was ended by", "Nix ended"]),
+    (
+        Class::MachineLost,
+        &[
+            "unexpected end-of-file",
+            "daemon disconnected unexpectedly",
+            "cannot connect to socket",
+            "cannot connect to daemon",
+            "cannot open connection to remote store",
+            "failed to start SSH connection",
+            "lost connection to",
+        ],
+    ),
+];
+
+/// Ends of processes that the kernel killed, as compilers, linkers and shells report them.
+const KILLED: [&str; 7] = [
+    "Killed signal terminated program",
+    "terminated with signal 9",
+    "internal compiler error: Killed",
+    "(signal: 9, SIGKILL",
+    "virtual memory exhausted",
+    "Cannot allocate memory",
+    "] Killed",
+];
+
+/// Downloads that failed on the way.
+const ON_THE_WAY: [&str; 24] = [
+    "could not resolve host",
+    "couldn't resolve host",
+    "temporary failure in name resolution",
+    "failed to connect to",
+    "connection refused",
+    "connection reset by peer",
+    "connection timed out",
+    "operation timed out",
+    "timeout was reached",
+    "recv failure",
+    "send failure",
+    "empty reply from server",
+    "transfer closed with",
+    "ssl connect error",
+    "ssl_error_syscall",
+    "tls connection was non-properly terminated",
+    "rpc failed",
+    "early eof",
+    "unexpected disconnect while reading sideband packet",
+    "network is unreachable",
+    "http/2 stream",
+    "http2 framing layer",
+    "couldn't connect to server",
+    "failure when receiving data from the peer",
+];
+
+impl Class {
+    /// True where trying again may help though nothing has changed. Of what was killed only where others ran beside it.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Class::Network | Class::MachineLost)
+    }
+
+    /// As in `report.json`, for JUnit.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Builder => "builder",
+            Class::Timeout => "timeout",
+            Class::HashMismatch => "hash-mismatch",
+            Class::DiskFull => "disk-full",
+            Class::Killed => "killed",
+            Class::Network => "network",
+            Class::MachineLost => "machine-lost",
+            Class::Unsupported => "unsupported",
+            Class::NixEnded => "nix-ended",
+        }
+    }
+
+    /// For people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Class::Builder => "its build failed",
+            Class::Timeout => "it took too long",
+            Class::HashMismatch => "what it fetched has another hash than stated",
+            Class::DiskFull => "the disk is full",
+            Class::Killed => "it was killed, probably because memory ran out",
+            Class::Network => "a download failed on the way",
+            Class::MachineLost => "the Nix daemon or a remote machine was lost",
+            Class::Unsupported => "this machine cannot build it",
+            Class::NixEnded => "Nix itself ended while it was built",
+        }
+    }
+}
+
+/// The class of a failure.
+pub fn of(evidence: &Evidence) -> Class {
+    let message = evidence.message;
+    let found = MESSAGES.iter().find(|(_, words)| words.iter().any(|word| message.contains(word)));
+    if let Some((class, _)) = found {
+        return *class;
+    }
+    if let Some(is_transient) = download(message) {
+        return if is_transient { Class::Network } else { Class::Builder };
+    }
+    // A builder that failed without a signal has said why, if anybody has; of an output that Nix refused its log says nothing.
+    if !message.contains("failed with exit code") {
+        return Class::Builder;
+    }
+    let lines: Vec<&str> = evidence.log.lines().rev().take(LINES).collect();
+    if lines.iter().any(|line| line.contains("No space left on device")) {
+        return Class::DiskFull;
+    }
+    // The last word counts: what was tried again later and refused then is refused.
+    if evidence.is_fixed_output && lines.iter().find_map(|line| download(line)) == Some(true) {
+        return Class::Network;
+    }
+    let is_kill = |line: &&str| KILLED.iter().any(|word| line.contains(word)) || line.trim() == "Killed";
+    if lines.iter().any(is_kill) { Class::Killed } else { Class::Builder }
+}
+
+/// Whether a line tells of a download that failed on the way (true) or was refused (false); none for other lines.
+fn download(line: &str) -> Option<bool> {
+    let lower = line.to_ascii_lowercase();
+    if let Some(status) = http_status(&lower) {
+        return Some(matches!(status, 408 | 429 | 500 | 502..=504));
+    }
+    let is_download =
+        ["curl: (", "unable to download", "fatal: unable to access", "wget: ", "fetch-pack", "error: rpc failed"]
+            .iter()
+            .any(|start| lower.contains(start));
+    is_download.then(|| ON_THE_WAY.iter().any(|words| lower.contains(words)))
+}
+
+/// The status in `The requested URL returned error: 503` and `HTTP error 503`.
+fn http_status(lower: &str) -> Option<u32> {
+    ["returned error: ", "http error "].iter().find_map(|before| {
+        let digits: String = lower.split_once(before)?.1.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(message: &str, log: &str, is_fixed_output: bool) -> Class {
+        of(&Evidence { message, log, is_fixed_output })
+    }
+
+    const EXIT: &str = "builder for '/nix/store/x-a.drv' failed with exit code 1";
+
+    #[test]
+    fn what_nix_says_counts_before_what_the_builder_printed() {
+        let cases = [
+            ("hash mismatch in fixed-output derivation '/nix/store/x.drv':", Class::HashMismatch),
+            ("building of '/nix/store/x.drv' timed out after 5 seconds of silence", Class::Timeout),
+            (
+                "Cannot build '/nix/store/x.drv'.\nReason: platform mismatch\nRequired system: 'riscv64-linux'",
+                Class::Unsupported,
+            ),
+            (
+                "a 'riscv64-linux' with features {} is required to build 'x', but I am a 'x86_64-linux'",
+                Class::Unsupported,
+            ),
+            ("writing to file: No space left on device", Class::DiskFull),
+            ("builder for 'x' failed due to signal 9 (Killed)", Class::Killed),
+            ("builder for 'x' failed due to signal 11 (Segmentation fault)", Class::Builder),
+            ("unexpected end-of-file", Class::MachineLost),
+            ("error: Nix daemon disconnected unexpectedly (maybe it crashed?)", Class::MachineLost),
+            ("unable to download 'https://example.org/x': HTTP error 503", Class::Network),
+            ("unable to download 'https://example.org/x': Couldn't resolve host name (6)", Class::Network),
+            ("unable to download 'https://example.org/x': HTTP error 404", Class::Builder),
+            ("output '/nix/store/x-a' is not allowed to refer to the following paths:", Class::Builder),
+        ];
+        for (message, wanted) in cases {
+            assert_eq!(class(message, "curl: (6) Could not resolve host: example.org", true), wanted, "{message}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_use_the_network_fails_by_it_and_the_last_word_counts() {
+        let lost = "trying https://example.org/x\ncurl: (56) Recv failure: Connection reset by peer\nerror: cannot download x from any mirror";
+        assert_eq!(class(EXIT, lost, true), Class::Network);
+        // A test suite that cannot reach its server.
+        assert_eq!(class(EXIT, lost, false), Class::Builder);
+        assert_eq!(class(EXIT, "curl: (22) The requested URL returned error: 503", true), Class::Network);
+        assert_eq!(class(EXIT, "curl: (22) The requested URL returned error: 403", true), Class::Builder);
+        assert_eq!(
+            class(
+                EXIT,
+                "curl: (22) The requested URL returned error: 502\ncurl: (22) The requested URL returned error: 404",
+                true
+            ),
+            Class::Builder
+        );
+        let git = "fatal: unable to access 'https://example.org/x.git/': Could not resolve host: example.org";
+        assert_eq!(class(EXIT, git, true), Class::Network);
+        assert_eq!(class(EXIT, &format!("{git}\n{}", "compiling\n".repeat(LINES)), true), Class::Builder);
+    }
+
+    #[test]
+    fn kills_and_full_disks_are_seen_in_logs_of_compilers() {
+        for log in [
+            "g++: fatal error: Killed signal terminated program cc1plus\ncompilation terminated.",
+            "collect2: fatal error: ld terminated with signal 9 [Killed]",
+            "process didn't exit successfully: `rustc` (signal: 9, SIGKILL: kill)",
+            "cc1: out of memory\nvirtual memory exhausted: Cannot allocate memory",
+            "/bin/sh: line 1:  123 done\nKilled",
+        ] {
+            assert_eq!(class(EXIT, log, false), Class::Killed, "{log}");
+        }
+        assert_eq!(class(EXIT, "as: error writing to x.s: No space left on device", false), Class::DiskFull);
+        for log in [
+            "FAIL: test_killed_child (expected Killed, got 0)",
+            "assertion failed: timeout",
+            "java.lang.OutOfMemoryError: Java heap space",
+        ] {
+            assert_eq!(class(EXIT, log, false), Class::Builder, "{log}");
+        }
+    }
+}
