@@ -15,7 +15,7 @@ use super::output_lock::{self, Lock};
 use super::progress::{Known, Tracker};
 use super::push::Pusher;
 use super::realise;
-use super::record::{HandedOff, Outcome, Pushed, Record, Role, VERSION, Verdict};
+use super::record::{HandedOff, Outcome, Record, Role, VERSION, Verdict};
 use super::{
     Derivations, HandOff, OnMissing, Request, credentials, deliveries, hand_offs, outcome, push, realisation, restore,
     trust,
@@ -110,8 +110,12 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
         }
     }
     let results = work.results(&store, record)?;
+    // Before the pushes are waited for: no client stands between a build and the jobs that need it.
+    record.handed_off = work.hand_off(&store, &results, &mut tracker)?;
     let pushed = pusher.finish(&results.paths, &work.built(record, &results), &mut tracker);
-    record.handed_off = work.hand_off(&store, &results, pushed.hand_off.as_ref(), &mut tracker)?;
+    if let Some(pushed) = &pushed.hand_off {
+        record.handed_off.paths = pushed.paths;
+    }
     report_pushes(pushed, request, record);
     let delivered = guard::check(&record.missing, request.on_missing);
     let verdict = if delivered.is_ok() { record.judge() } else { Verdict::Failure };
@@ -347,13 +351,8 @@ impl<'a> Work<'a> {
         paths
     }
 
-    fn hand_off(
-        &self,
-        store: &Store,
-        results: &Results,
-        pushed: Option<&Pushed>,
-        tracker: &mut Tracker,
-    ) -> Result<HandedOff> {
+    /// Writes the hand-off's folder; what goes to a cache is pushed.
+    fn hand_off(&self, store: &Store, results: &Results, tracker: &mut Tracker) -> Result<HandedOff> {
         match &self.request.hand_off {
             HandOff::Workspace(workspace) => {
                 let infos =
@@ -366,10 +365,7 @@ impl<'a> Work<'a> {
                 realisation::write(&dir, &results.realisations)?;
                 Ok(written.into())
             }
-            HandOff::Cache(_) => {
-                Ok(HandedOff { paths: pushed.map_or(0, |pushed| pushed.paths), ..HandedOff::default() })
-            }
-            HandOff::None => Ok(HandedOff::default()),
+            HandOff::Cache(_) | HandOff::None => Ok(HandedOff::default()),
         }
     }
 }
