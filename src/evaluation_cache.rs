@@ -25,6 +25,7 @@ use crate::nix::hash::{self, HashingWriter, Sha256};
 use crate::nix::store::Store;
 use crate::nix::store_path;
 use crate::output::{Output, read_input};
+use crate::regular_file;
 
 const MANIFEST: &str = "manifest";
 const EVALUATION: &str = "evaluation.json";
@@ -92,7 +93,7 @@ fn take(entry: &Path, name: &str) -> Result<Option<Evaluation>> {
         manifest => manifest.context("cannot read its manifest")?,
     };
     for file in [EVALUATION, PATHS] {
-        let (digest, _) = File::open(entry.join(file))
+        let (digest, _) = regular_file::open(&entry.join(file))
             .and_then(hash::of_reader)
             .with_context(|| format!("cannot read its `{file}`"))?;
         let line = manifest_line(file, digest);
@@ -118,7 +119,7 @@ fn restore(archive: &Path, roots: &[&str]) -> Result<()> {
     }
     let (store_dir, _) = store_path::split(first)?;
     let absent: Vec<&str> = absent.iter().map(String::as_str).collect();
-    let closure = path_archive::Closure::read(File::open(archive)?, store_dir, &absent)?;
+    let closure = path_archive::Closure::read(regular_file::open(archive)?, store_dir, &absent)?;
     store.import(|out| closure.export(out)).context("cannot bring its derivations into the store")
 }
 
@@ -167,7 +168,7 @@ fn manifest_line(file: &str, digest: Sha256) -> String {
 fn read_manifest(entry: &Path) -> io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
-    File::open(entry.join(MANIFEST))?.take(MAX_MANIFEST).read_to_string(&mut text)?;
+    regular_file::open(&entry.join(MANIFEST))?.take(MAX_MANIFEST).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -233,5 +234,16 @@ mod tests {
         assert!(full != empty && full.trim().len() == 64);
         settle();
         assert_eq!(key(), full);
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_in_an_entry_is_an_error_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(root.path().join(MANIFEST)).status().unwrap().success());
+        assert!(format!("{:#}", take(root.path(), "x").unwrap_err()).contains("no regular file"));
+        fs::remove_file(root.path().join(MANIFEST)).unwrap();
+        fs::write(root.path().join(MANIFEST), "").unwrap();
+        std::os::unix::fs::symlink("/dev/zero", root.path().join(EVALUATION)).unwrap();
+        assert!(format!("{:#}", take(root.path(), "x").unwrap_err()).contains("no regular file"));
     }
 }

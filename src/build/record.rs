@@ -364,7 +364,7 @@ impl Missing {
     }
 }
 
-/// Adds all records below a folder, in the order of their paths.
+/// Adds all records below a folder, in the order of their paths. Links are left out: they may lead anywhere.
 pub fn find(dir: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     find_below(dir, 0, files)
 }
@@ -375,6 +375,9 @@ fn find_below(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> 
         .with_context(|| format!("cannot read `{}`", dir.display()))?;
     entries.sort_unstable();
     for entry in entries {
+        if entry.is_symlink() {
+            continue;
+        }
         if entry.is_dir() && depth < MAX_DEPTH {
             find_below(&entry, depth + 1, files)?;
         } else if entry.file_name().is_some_and(|name| name == REPORT) {
@@ -382,4 +385,27 @@ fn find_below(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_out_of_a_folder_are_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let (outside, dir) = (root.path().join("outside"), root.path().join("dir"));
+        for folder in [outside.clone(), dir.join("own"), dir.join("linked")] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        fs::write(outside.join(REPORT), "{}").unwrap();
+        fs::write(dir.join("own").join(REPORT), "{}").unwrap();
+        symlink(&outside, dir.join("other")).unwrap();
+        symlink(outside.join(REPORT), dir.join("linked").join(REPORT)).unwrap();
+        let mut files = Vec::new();
+        find(&dir, &mut files).unwrap();
+        assert_eq!(files, [dir.join("own").join(REPORT)]);
+    }
 }

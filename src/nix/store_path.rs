@@ -4,6 +4,8 @@
 
 use anyhow::{Result, bail};
 
+use crate::printable::printable;
+
 /// The store directory that nearly everybody has.
 pub const DEFAULT_STORE_DIR: &str = "/nix/store";
 
@@ -12,6 +14,9 @@ pub const HASH_LEN: usize = 32;
 
 /// Nix's longest name part, in bytes.
 const MAX_NAME_LEN: usize = 211;
+
+/// Characters that are shown of what is not a store path.
+const MAX_SHOWN: usize = 300;
 
 /// True for a base name that Nix accepts: hash, dash, a name of `[0-9a-zA-Z+-._?=]` that is neither `.` nor `..`.
 pub fn is_base_name(base: &[u8]) -> bool {
@@ -30,7 +35,11 @@ pub fn is_base_name(base: &[u8]) -> bool {
 pub fn split(path: &str) -> Result<(&str, &str)> {
     match path.rsplit_once('/') {
         Some((dir, base)) if dir.starts_with('/') && is_base_name(base.as_bytes()) => Ok((dir, base)),
-        _ => bail!("`{path}` is no store path (expected `{DEFAULT_STORE_DIR}/<hash>-<name>`)"),
+        _ => {
+            let shown = printable(&path.chars().take(MAX_SHOWN).collect::<String>());
+            let rest = if path.chars().nth(MAX_SHOWN).is_some() { "…" } else { "" };
+            bail!("`{shown}{rest}` is not a store path (expected `{DEFAULT_STORE_DIR}/<hash>-<name>`)")
+        }
     }
 }
 
@@ -43,6 +52,13 @@ pub fn name_of(base: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bad_path_is_shown_in_part() {
+        let error = split(&"\u{1b}x".repeat(1 << 20)).unwrap_err().to_string();
+        assert!(error.len() < 5000 && !error.contains('\u{1b}'), "{} bytes", error.len());
+        assert!(split("hello").unwrap_err().to_string().starts_with("`hello` is not"));
+    }
 
     #[test]
     fn real_base_names_pass_and_hostile_ones_do_not() {
