@@ -4,9 +4,23 @@ use anyhow::{Result, anyhow, bail};
 
 use crate::printable::printable;
 
-/// Text as CircleCI's compiler leaves it alone: a literal `<<` is written `\<<`.
+/// Text as CircleCI's compiler leaves it alone: a literal `<<` is written `\<<`, and each backslash before it is doubled.
 pub fn escape(text: &str) -> String {
-    text.replace("<<", "\\<<")
+    let mut escaped = String::with_capacity(text.len());
+    let mut parts = text.split("<<").peekable();
+    while let Some(part) = parts.next() {
+        escaped.push_str(part);
+        if parts.peek().is_some() {
+            escaped.push_str(&"\\".repeat(backslashes_at_end(part) + 1));
+            escaped.push_str("<<");
+        }
+    }
+    escaped
+}
+
+/// How many backslashes a text ends with.
+fn backslashes_at_end(text: &str) -> usize {
+    text.len() - text.trim_end_matches('\\').len()
 }
 
 /// A name for people: what does not show is spelt out, as `\u{1}`, and templates are escaped.
@@ -40,7 +54,8 @@ pub fn templates(text: &str) -> Result<Vec<Template<'_>>> {
     let mut from = 0;
     while let Some(at) = text[from..].find("<<") {
         let start = from + at;
-        if text[..start].ends_with('\\') {
+        // An even number of backslashes is an escaped one each, and leaves the `<<` a template.
+        if backslashes_at_end(&text[..start]) % 2 == 1 {
             from = start + 2;
             continue;
         }
@@ -73,7 +88,14 @@ mod tests {
     fn escaped_text_holds_no_template() {
         for text in ["<<", "<<<", "<<<<", "a << b", "<< parameters.id >>", "\\<<", "<<\n>>", "<<EOF"] {
             assert_eq!(templates(&escape(text)).unwrap(), []);
-            assert_eq!(escape(text).replace("\\<<", "<<"), text);
+        }
+        for (text, escaped) in
+            [(r"\<< x >>", r"\\\<< x >>"), (r"\\<<", r"\\\\\<<"), (r"a\b<<", r"a\b\<<"), ("<<<<", r"\<<\<<")]
+        {
+            assert_eq!(escape(text), escaped);
+        }
+        for text in [r"\\<< x >>", r"\\<<EOF"] {
+            assert!(templates(text).is_err(), "{text}");
         }
     }
 

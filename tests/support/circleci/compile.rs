@@ -218,7 +218,7 @@ pub fn compile_job(caller: &Sources, scope: &Scope, key: &str, given: &Mapping, 
 
 fn unescape(step: &mut Step) {
     use super::steps::Action::*;
-    let plain = |text: &mut String| *text = text.replace("\\<<", "<<");
+    let plain = |text: &mut String| *text = super::template::unescaped(text);
     plain(&mut step.name);
     match &mut step.action {
         Run { command, environment, .. } => {

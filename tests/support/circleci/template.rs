@@ -54,7 +54,7 @@ impl Scope<'_> {
         let mut out = String::new();
         let mut rest = text;
         while let Some(at) = rest.find("<<") {
-            if rest[..at].ends_with('\\') {
+            if backslashes_at_end(&rest[..at]) % 2 == 1 {
                 out.push_str(&rest[..at + 2]);
                 rest = &rest[at + 2..];
                 continue;
@@ -108,10 +108,28 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
+fn backslashes_at_end(text: &str) -> usize {
+    text.len() - text.trim_end_matches('\\').len()
+}
+
+/// `\<<` stands for `<<`, and each two backslashes before it for one.
+pub fn unescaped(text: &str) -> String {
+    let mut plain = String::new();
+    let mut parts = text.split("<<").peekable();
+    while let Some(part) = parts.next() {
+        let dropped = if parts.peek().is_some() { backslashes_at_end(part).div_ceil(2) } else { 0 };
+        plain.push_str(&part[..part.len() - dropped]);
+        if parts.peek().is_some() {
+            plain.push_str("<<");
+        }
+    }
+    plain
+}
+
 /// Takes the escapes out of a compiled value.
 pub fn finish(value: &Value) -> Value {
     match value {
-        Value::String(text) => Value::String(text.replace("\\<<", "<<")),
+        Value::String(text) => Value::String(unescaped(text)),
         Value::Sequence(items) => Value::Sequence(items.iter().map(finish).collect()),
         Value::Mapping(map) => Value::Mapping(map.iter().map(|(key, value)| (finish(key), finish(value))).collect()),
         other => other.clone(),
