@@ -46,7 +46,6 @@ pub enum OrbForm {
     /// A boolean, for a flag without a value.
     Switch,
     /// Words for `--system`, or `all`.
-    /// Words for `--system`, or `all`.
     Systems,
     /// The name of a variable; the default's name is passed on as none.
     Variable,
