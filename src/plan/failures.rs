@@ -100,18 +100,52 @@ pub fn counts(failures: &[Failure]) -> String {
     parts.join(", ")
 }
 
-/// One sentence for each cause and message, in the order of the first attribute that has it.
+/// One sentence for each cause and message, in the order of the first attribute that has it. Messages that differ in their place alone
+/// are one, with the first place.
 pub fn sentences<'a>(failures: impl Iterator<Item = (&'a AttributePath, Cause, &'a str)>) -> Vec<String> {
-    let mut groups: Vec<(Cause, &str, Vec<&AttributePath>)> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     let mut positions: BTreeMap<(Cause, &str), usize> = BTreeMap::new();
     for (target, cause, message) in failures {
-        let at = *positions.entry((cause, message)).or_insert_with(|| {
-            groups.push((cause, message, Vec::new()));
+        let (text, place) = split_place(message);
+        let at = *positions.entry((cause, text)).or_insert_with(|| {
+            groups.push(Group { cause, text, place, elsewhere: false, targets: Vec::new() });
             groups.len() - 1
         });
-        groups[at].2.push(target);
+        groups[at].elsewhere |= groups[at].place != place;
+        groups[at].targets.push(target);
     }
-    groups.iter().map(|(cause, message, targets)| format!("{}: {message}", subject(*cause, targets))).collect()
+    groups.iter().map(Group::sentence).collect()
+}
+
+/// Attributes that fail with the same words.
+struct Group<'a> {
+    cause: Cause,
+    text: &'a str,
+    place: Option<&'a str>,
+    /// True where one of them fails at another place than the first.
+    elsewhere: bool,
+    targets: Vec<&'a AttributePath>,
+}
+
+impl Group<'_> {
+    fn sentence(&self) -> String {
+        let subject = subject(self.cause, &self.targets);
+        let place = match (self.place, self.elsewhere) {
+            (Some(place), true) => format!(" (at {place} and elsewhere)"),
+            (Some(place), false) => format!(" (at {place})"),
+            (None, _) => String::new(),
+        };
+        format!("{subject}: {}{place}", self.text)
+    }
+}
+
+/// A message and the place at its end: `… (at flake.nix:57:11)`.
+fn split_place(message: &str) -> (&str, Option<&str>) {
+    let split = message.strip_suffix(')').and_then(|text| text.rsplit_once(" (at "));
+    match split {
+        Some((text, place)) if !place.contains('\n') => (text, Some(place)),
+        _ => (message, None),
+    }
 }
 
 /// `` attribute `a` does not evaluate `` or `` 7 attributes do not evaluate (`a`, `b` and 5 more) ``.
@@ -165,6 +199,19 @@ mod tests {
                 "attribute `packages.b` does not evaluate: other"
             ]
         );
+    }
+
+    #[test]
+    fn messages_that_differ_in_their_place_alone_are_one_sentence() {
+        let said = |messages: [&str; 2]| {
+            let targets = [attribute("a"), attribute("b")];
+            sentences(targets.iter().zip(messages).map(|(target, message)| (target, Cause::Evaluation, message)))
+        };
+        let both = "2 attributes do not evaluate (`packages.a`, `packages.b`): broken";
+        assert_eq!(said(["broken (at f.nix:1:2)"; 2]), [format!("{both} (at f.nix:1:2)")]);
+        let elsewhere = format!("{both} (at f.nix:1:2 and elsewhere)");
+        assert_eq!(said(["broken (at f.nix:1:2)", "broken (at f.nix:3:4)"]), [elsewhere]);
+        assert_eq!(said(["broken (at f.nix:1:2)", "other (at f.nix:1:2)"]).len(), 2);
     }
 
     #[test]
