@@ -56,7 +56,7 @@ left_out() {
     local here=${NIXDAG_GRAPHS:+NIXDAG_GRAPHS}
     : "${here:=^$}"
     git grep -hoE '^ *#\[ignore = ".*"' -- src tests | sed "s/.*= \"//; s/\"\$//; /$here/d" |
-        sort | uniq -c | sed -E 's/^ *([0-9]+) /== \1 tests left out: each /'
+        sort | uniq -c | sed -E 's/^ *1 /== 1 test left out: it /; s/^ *([0-9]+) /== \1 tests left out: each /'
     if [ -z "${NIXDAG_NIX_VERSIONS:-}" ]; then
         echo "== tests that run with every version of Nix had $(nix --version) alone: NIXDAG_NIX_VERSIONS names no folder with more"
     fi
