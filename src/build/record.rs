@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -232,6 +233,28 @@ mod optional_seconds {
 }
 
 impl Record {
+    /// The record of a job that begins now and has done nothing yet.
+    pub fn begin(job: &str, name: &str, system: &str) -> Self {
+        Self {
+            version: VERSION,
+            job: job.to_owned(),
+            name: name.to_owned(),
+            system: system.to_owned(),
+            nix: String::new(),
+            started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            duration: 0,
+            verdict: Verdict::Success,
+            errors: Vec::new(),
+            derivations: Vec::new(),
+            failures: Vec::new(),
+            missing: Vec::new(),
+            damaged: Vec::new(),
+            fetched: 0,
+            handed_off: HandedOff::default(),
+            pushed: Vec::new(),
+        }
+    }
+
     /// The verdict on what is in the record so far.
     pub fn judge(&self) -> Verdict {
         let is_good = self.errors.is_empty()

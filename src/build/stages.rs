@@ -15,7 +15,7 @@ use super::output_lock::{self, Lock};
 use super::progress::{Known, Tracker};
 use super::push::Pusher;
 use super::realise;
-use super::record::{HandedOff, Outcome, Record, Role, VERSION, Verdict};
+use super::record::{HandedOff, Outcome, Record, Role, Verdict};
 use super::{
     Derivations, HandOff, OnMissing, Request, credentials, deliveries, hand_offs, outcome, push, realisation, restore,
     trust,
@@ -32,24 +32,7 @@ use crate::nix::store::{self, Store};
 pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
     let start = Instant::now();
     let job = request.job();
-    let mut record = Record {
-        version: VERSION,
-        job: job.id.clone(),
-        name: job.name.clone(),
-        system: job.system.clone(),
-        nix: String::new(),
-        started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-        duration: 0,
-        verdict: Verdict::Success,
-        errors: Vec::new(),
-        derivations: Vec::new(),
-        failures: Vec::new(),
-        missing: Vec::new(),
-        damaged: Vec::new(),
-        fetched: 0,
-        handed_off: HandedOff::default(),
-        pushed: Vec::new(),
-    };
+    let mut record = Record::begin(&job.id, &job.name, &job.system);
     if let Err(error) = stages(request, &mut record, say) {
         record.errors.push(format!("{error:#}"));
     }

@@ -143,7 +143,7 @@ impl Group<'_> {
 fn split_place(message: &str) -> (&str, Option<&str>) {
     let split = message.strip_suffix(')').and_then(|text| text.rsplit_once(" (at "));
     match split {
-        Some((text, place)) if !place.contains('\n') => (text, Some(place)),
+        Some((text, place)) if !place.contains(['(', ')', '\n']) => (text, Some(place)),
         _ => (message, None),
     }
 }
@@ -212,6 +212,8 @@ mod tests {
         let elsewhere = format!("{both} (at f.nix:1:2 and elsewhere)");
         assert_eq!(said(["broken (at f.nix:1:2)", "broken (at f.nix:3:4)"]), [elsewhere]);
         assert_eq!(said(["broken (at f.nix:1:2)", "other (at f.nix:1:2)"]).len(), 2);
+        let quoted = "broken (at home) (again)";
+        assert_eq!(said([quoted; 2]), [format!("{both} (at home) (again)")]);
     }
 
     #[test]

@@ -357,7 +357,7 @@ fn a_plain_user_builds_through_a_daemon() {
 /// A program that keeps to what the steps expect of nixdag: it "builds" by writing down what it sees.
 const PROGRAM: &str = r#"#!/bin/sh -e
 case "$*" in
-    "build --bundle /tmp/nixdag/bundle --workspace /root/.nixdag/workspace --reuse /root/.nixdag/reuse --results /root/.nixdag/results --record-verdict --job "*)
+    "build --bundle /tmp/nixdag/bundle --workspace $HOME/.nixdag/workspace --reuse $HOME/.nixdag/reuse --results $HOME/.nixdag/results --record-verdict --job "*)
         id=${12}
         reuse=$7
         results=$9
@@ -370,7 +370,7 @@ case "$*" in
         if [ "$(cat "$results/verdict")" = 0 ]; then kind=complete; else kind=partial; fi
         cp "$HOME/.nixdag/workspace/$id/built" "$reuse/$kind" ;;
     --version) echo "a made-up nixdag" ;;
-    "build --verdict /root/.nixdag/results") exit "$(cat "$HOME/.nixdag/results/verdict")" ;;
+    "build --verdict $HOME/.nixdag/results") exit "$(cat "$HOME/.nixdag/results/verdict")" ;;
     *) echo "unexpected: $*"; exit 2 ;;
 esac
 "#;
