@@ -21,6 +21,7 @@ mod rule_entry;
 pub mod schema;
 pub mod selection;
 mod source;
+mod values;
 mod words;
 mod yaml;
 mod yaml_message;

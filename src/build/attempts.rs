@@ -49,7 +49,7 @@ impl Attempts<'_> {
         let mut groups = VecDeque::from([derivations]);
         while let Some(group) = groups.pop_front() {
             // Some of them may exist by now, or cannot be built any more.
-            let asked = if all && !tracker.has_failures() { group } else { self.open(&group, tracker)? };
+            let asked = if all && !tracker.ledger().has_failures() { group } else { self.open(&group, tracker)? };
             if asked.is_empty() || self.realise(&asked, tracker)? {
                 continue;
             }
@@ -91,7 +91,8 @@ impl Attempts<'_> {
 
     /// Puts each that Nix has left open before everything else, alone; one that it has left open twice has failed.
     fn try_alone(&self, begun: &[DrvId], groups: &mut VecDeque<Vec<DrvId>>, tracker: &mut Tracker) {
-        let times = |id: DrvId| self.names(id, tracker).iter().map(|drv| tracker.begun(drv)).max().unwrap_or(0);
+        let times =
+            |id: DrvId| self.names(id, tracker).iter().map(|drv| tracker.ledger().begun(drv)).max().unwrap_or(0);
         let (again, failed): (Vec<DrvId>, Vec<DrvId>) = begun.iter().partition(|&&id| times(id) < 2);
         if !failed.is_empty() {
             let paths: Vec<String> = failed.iter().map(|&id| self.graph.path(id)).collect();
@@ -112,12 +113,14 @@ impl Attempts<'_> {
         let mut wait = None;
         for &id in asked {
             for drv in self.names(id, tracker) {
-                let (Some(message), Some(build)) = (tracker.failure(&drv), tracker.builds().get(&drv)) else {
+                let (Some(message), Some(build)) =
+                    (tracker.ledger().failure(&drv), tracker.ledger().builds().get(&drv))
+                else {
                     continue;
                 };
                 let is_fixed_output = self.graph.node(id).fixed_output;
                 let class = class::of(&Evidence { message, log: &build.log, is_fixed_output });
-                let begun = tracker.begun(&drv);
+                let begun = tracker.ledger().begun(&drv);
                 if begun < MAX_BEGUN && (class.is_transient() || class == Class::Killed && build.beside) {
                     let line = format!(
                         "{}: {}: trying again ({} of {MAX_BEGUN})",
@@ -126,7 +129,7 @@ impl Attempts<'_> {
                         begun + 1
                     );
                     tracker.say(&line, SystemTime::now());
-                    tracker.try_again(&drv, class);
+                    tracker.ledger_mut().try_again(&drv, class);
                     if class.is_transient() {
                         wait = wait.max(WAITS.get(begun as usize - 1).copied());
                     }
@@ -135,7 +138,7 @@ impl Attempts<'_> {
             }
         }
         if !again.is_empty() {
-            tracker.forget_dependents();
+            tracker.ledger_mut().forget_dependents();
         }
         if let Some(wait) = wait {
             pause(wait)?;
@@ -165,7 +168,7 @@ impl Attempts<'_> {
         let mut failed = HashSet::new();
         // Numbers of inputs are smaller than those of their consumers.
         for id in self.graph.ids() {
-            let has_failed = self.names(id, tracker).iter().any(|drv| tracker.failure(drv).is_some());
+            let has_failed = self.names(id, tracker).iter().any(|drv| tracker.ledger().failure(drv).is_some());
             if has_failed || self.graph.inputs(id).iter().any(|input| failed.contains(&input.drv)) {
                 failed.insert(id);
             }
@@ -194,7 +197,7 @@ impl Attempts<'_> {
         let is_resolved = |drv: &&String| {
             self.graph.find(drv).is_none() && name_of(drv.rsplit('/').next().unwrap_or(drv)) == node.name()
         };
-        let resolved: Vec<String> = tracker.builds().keys().filter(is_resolved).cloned().collect();
+        let resolved: Vec<String> = tracker.ledger().builds().keys().filter(is_resolved).cloned().collect();
         resolved.into_iter().chain([own]).collect()
     }
 }

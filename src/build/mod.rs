@@ -13,6 +13,8 @@ pub mod guard;
 pub mod hand_offs;
 pub mod interrupt;
 pub mod junit;
+pub mod ledger;
+mod nix_words;
 pub mod outcome;
 pub mod output_lock;
 pub mod progress;
@@ -25,6 +27,7 @@ pub mod restore;
 pub mod results;
 pub mod round;
 pub mod stages;
+mod summary;
 pub mod trust;
 
 use std::path::PathBuf;

@@ -10,7 +10,9 @@ use anyhow::{Context, Result};
 
 use super::builder_log::log_file;
 use super::class::{self, Class, Evidence};
-use super::progress::{Build, Tracker, is_about_dependencies};
+use super::ledger::Build;
+use super::nix_words::is_about_dependencies;
+use super::progress::Tracker;
 use super::realisation::{self, Realisation};
 use super::record::{DerivationRecord, Outcome, Role};
 use crate::graph::{DrvId, Graph};
@@ -45,21 +47,21 @@ pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
         }
     }
     let others: BTreeSet<&String> =
-        facts.tracker.builds().keys().filter(|drv| !accounted.contains(drv.as_str())).collect();
+        facts.tracker.ledger().builds().keys().filter(|drv| !accounted.contains(drv.as_str())).collect();
     for drv in others {
         let known = facts.graph.find(drv);
-        let failure = facts.tracker.failure(drv);
+        let failure = facts.tracker.ledger().failure(drv);
         records.push(DerivationRecord {
             derivation: drv.clone(),
             name: name_of(drv).to_owned(),
             system: known.map_or(&*facts.job.system, |id| &*facts.graph.node(id).system).to_owned(),
             role: Role::Other,
             outcome: if failure.is_some() { Outcome::Failed } else { Outcome::Built },
-            duration: Some(millis(&facts.tracker.builds()[drv])),
+            duration: Some(millis(&facts.tracker.ledger().builds()[drv])),
             message: failure.map(str::to_owned),
-            log: failure.map(|_| facts.tracker.builds()[drv].log.clone()),
-            class: failure.map(|message| class_of(facts, known, message, facts.tracker.builds().get(drv))),
-            retried: facts.tracker.retried(drv).to_vec(),
+            log: failure.map(|_| facts.tracker.ledger().builds()[drv].log.clone()),
+            class: failure.map(|message| class_of(facts, known, message, facts.tracker.ledger().builds().get(drv))),
+            retried: facts.tracker.ledger().retried(drv).to_vec(),
         });
     }
     blame_dependencies(facts.graph, &mut records);
@@ -97,23 +99,23 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
     let floating = graph.node(id).is_floating();
     let known = || known_outputs(graph, id);
     // A content-addressed derivation is built under another path, as resolved; its name is the same.
-    let named = if floating && !facts.tracker.builds().contains_key(&path) {
-        let mut resolved = facts.tracker.builds().keys().filter(|drv| {
+    let named = if floating && !facts.tracker.ledger().builds().contains_key(&path) {
+        let mut resolved = facts.tracker.ledger().builds().keys().filter(|drv| {
             graph.find(drv).is_none() && !accounted.contains(drv.as_str()) && name_of(drv) == name_of(&path)
         });
         resolved.next().cloned().unwrap_or_else(|| path.clone())
     } else {
         path.clone()
     };
-    let build = facts.tracker.builds().get(&named);
+    let build = facts.tracker.ledger().builds().get(&named);
     accounted.insert(named.clone());
-    let message = facts.tracker.failure(&named).or_else(|| facts.tracker.failure(&path));
+    let message = facts.tracker.ledger().failure(&named).or_else(|| facts.tracker.ledger().failure(&path));
     let exists = if floating {
         facts.complete || build.is_some() && message.is_none()
     } else {
         !known().any(|output| facts.after.contains(&output))
     };
-    let fetched = known().filter_map(|output| facts.tracker.fetched().get(&output)).max();
+    let fetched = known().filter_map(|output| facts.tracker.ledger().fetched().get(&output)).max();
     let outcome = match (exists, build, message) {
         (true, Some(_), _) => Outcome::Built,
         (true, None, _) if !floating && !known().any(|output| facts.before.contains(&output)) => Outcome::Present,
@@ -133,7 +135,7 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
         message: message.filter(|_| failed).map(str::to_owned),
         log: build.filter(|build| failed && !build.log.is_empty()).map(|build| build.log.clone()),
         class: (outcome == Outcome::Failed).then(|| class_of(facts, Some(id), message.unwrap_or_default(), build)),
-        retried: facts.tracker.retried(&named).to_vec(),
+        retried: facts.tracker.ledger().retried(&named).to_vec(),
         derivation: path,
     }
 }
@@ -220,13 +222,6 @@ pub(super) fn known_outputs(graph: &Graph, id: DrvId) -> impl Iterator<Item = St
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn messages_about_dependencies_are_told_from_failures() {
-        assert!(is_about_dependencies("1 dependencies of derivation '/nix/store/x.drv' failed to build"));
-        assert!(is_about_dependencies("Cannot build '/nix/store/x.drv'.\nReason: 2 dependencies failed."));
-        assert!(!is_about_dependencies("Cannot build '/nix/store/x.drv'.\nReason: builder failed with exit code 3."));
-    }
 
     #[test]
     fn only_logs_of_failures_stay() {

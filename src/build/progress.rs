@@ -9,7 +9,8 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, SystemTime};
 
 use super::builder_log::{BuilderLog, log_file};
-use super::class::Class;
+use super::ledger::{Build, Ledger};
+use super::nix_words::{base_names, quoted_drv, shorten};
 use super::output_lock::Lock;
 use super::round::{End, Round};
 use crate::duration::in_words;
@@ -21,20 +22,6 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Errors of the whole job that are kept.
 const MAX_MESSAGES: usize = 200;
-
-/// Longest line that is printed or kept, in bytes.
-const LINE_BYTES: usize = 4096;
-
-/// How one derivation's build ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Build {
-    /// How long it took.
-    pub duration: Duration,
-    /// The last lines of its log.
-    pub log: String,
-    /// True where others were built at the same time.
-    pub beside: bool,
-}
 
 struct Running {
     drv: String,
@@ -71,14 +58,8 @@ pub struct Tracker<'a> {
     fetching: HashMap<u64, (String, SystemTime)>,
     counters: HashSet<u64>,
     round: Round,
-    /// How often each derivation was begun.
-    begun: HashMap<String, u32>,
-    /// Why each was tried again, by derivation.
-    retried: HashMap<String, Vec<Class>>,
-    builds: HashMap<String, Build>,
-    fetched: HashMap<String, Duration>,
     messages: Vec<String>,
-    failures: HashMap<String, String>,
+    ledger: Ledger,
 }
 
 impl<'a> Tracker<'a> {
@@ -102,12 +83,8 @@ impl<'a> Tracker<'a> {
             fetching: HashMap::new(),
             counters: HashSet::new(),
             round: Round::default(),
-            begun: HashMap::new(),
-            retried: HashMap::new(),
-            builds: HashMap::new(),
-            fetched: HashMap::new(),
             messages: Vec::new(),
-            failures: HashMap::new(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -127,45 +104,14 @@ impl<'a> Tracker<'a> {
         (self.say)(line);
     }
 
-    /// All builds that have ended, by the derivation that Nix named: for a content-addressed one the resolved one.
-    pub fn builds(&self) -> &HashMap<String, Build> {
-        &self.builds
+    /// What became of each derivation.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
-    /// All paths that were fetched, and how long that took.
-    pub fn fetched(&self) -> &HashMap<String, Duration> {
-        &self.fetched
-    }
-
-    /// Nix's message about a derivation.
-    pub fn failure(&self, drv: &str) -> Option<&str> {
-        self.failures.get(drv).map(String::as_str)
-    }
-
-    /// True where Nix had a message about any derivation.
-    pub fn has_failures(&self) -> bool {
-        !self.failures.is_empty()
-    }
-
-    /// Forgets a failure, since it is tried again for this reason.
-    pub fn try_again(&mut self, drv: &str, class: Class) {
-        self.failures.remove(drv);
-        self.retried.entry(drv.to_owned()).or_default().push(class);
-    }
-
-    /// Forgets what failed only since something below it did.
-    pub fn forget_dependents(&mut self) {
-        self.failures.retain(|_, message| !is_about_dependencies(message));
-    }
-
-    /// Why a derivation was tried again, each time.
-    pub fn retried(&self, drv: &str) -> &[Class] {
-        self.retried.get(drv).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    /// How often Nix has begun to build it.
-    pub fn begun(&self, drv: &str) -> u32 {
-        self.begun.get(drv).copied().unwrap_or(0)
+    /// The same, to be changed.
+    pub fn ledger_mut(&mut self) -> &mut Ledger {
+        &mut self.ledger
     }
 
     /// Begins a round, of one call of Nix or several.
@@ -187,7 +133,9 @@ impl<'a> Tracker<'a> {
         let said = std::mem::take(&mut self.round).into_messages().join("\n");
         let why = if said.is_empty() { "Nix did not say why".to_owned() } else { said };
         for drv in drvs {
-            self.failures.entry(drv.clone()).or_insert_with(|| format!("{before}{why}"));
+            if self.ledger.failure(drv).is_none() {
+                self.ledger.add_failure(drv.clone(), format!("{before}{why}"));
+            }
         }
     }
 
@@ -212,7 +160,7 @@ impl<'a> Tracker<'a> {
                 if self.running.contains_key(&id) {
                     self.finish(id, now);
                 } else if let Some((path, started)) = self.fetching.remove(&id) {
-                    self.fetched.insert(path, now.duration_since(started).unwrap_or_default());
+                    self.ledger.add_fetched(path, since(started, now));
                 }
             }
             Event::LogLine { id, line } => {
@@ -274,7 +222,7 @@ impl<'a> Tracker<'a> {
         if parts.is_empty() {
             parts.push("waiting for Nix".to_owned());
         }
-        self.say(&format!("still at work: {}; {} built", parts.join(", "), self.builds.len()), now);
+        self.say(&format!("still at work: {}; {} built", parts.join(", "), self.ledger.builds().len()), now);
     }
 
     /// Takes the end of a call of Nix: whatever was running is over. `ended` says how, where it did not end by itself.
@@ -283,7 +231,7 @@ impl<'a> Tracker<'a> {
             self.finish(id, now);
         }
         for (_, (path, started)) in self.fetching.drain() {
-            self.fetched.insert(path, since(started, now));
+            self.ledger.add_fetched(path, since(started, now));
         }
         self.counters.clear();
         if let Some(ended) = ended {
@@ -291,11 +239,11 @@ impl<'a> Tracker<'a> {
             self.round.add_message(ended);
         }
         let silent: Vec<String> =
-            self.round.failed().filter(|drv| !self.failures.contains_key(*drv)).map(str::to_owned).collect();
+            self.round.failed().filter(|drv| self.ledger.failure(drv).is_none()).map(str::to_owned).collect();
         for drv in silent {
             let said = self.round.messages().join("\n");
             let why = if said.is_empty() { "Nix did not say why".to_owned() } else { said };
-            self.failures.insert(drv, format!("its build failed, and Nix ended before it gave the reason: {why}"));
+            self.ledger.add_failure(drv, format!("its build failed, and Nix ended before it gave the reason: {why}"));
         }
     }
 
@@ -309,7 +257,7 @@ impl<'a> Tracker<'a> {
         };
         self.say(&line, now);
         self.round.begin(&drv);
-        *self.begun.entry(drv.clone()).or_default() += 1;
+        self.ledger.begin(&drv);
         let beside = !self.running.is_empty();
         self.running.values_mut().for_each(|running| running.beside = true);
         let file = self.logs.as_ref().map(|dir| log_file(dir, &drv));
@@ -342,7 +290,7 @@ impl<'a> Tracker<'a> {
     fn finish(&mut self, id: u64, now: SystemTime) {
         let Some(running) = self.running.remove(&id) else { return };
         let duration = running.failed_after.unwrap_or_else(|| since(running.started, now));
-        let end = if running.failed_after.is_some() || self.failures.contains_key(&running.drv) {
+        let end = if running.failed_after.is_some() || self.ledger.failure(&running.drv).is_some() {
             self.round.fail(&running.drv);
             End::Failed
         } else {
@@ -352,13 +300,15 @@ impl<'a> Tracker<'a> {
         let line = match end {
             End::Failed => format!("failed {name} after {took}"),
             End::Open => format!("stopped {name} after {took}: Nix has ended"),
-            End::Done | End::Unknown => format!("ended {name} after {took} ({} so far)", self.builds.len() + 1),
+            End::Done | End::Unknown => {
+                format!("ended {name} after {took} ({} so far)", self.ledger.builds().len() + 1)
+            }
         };
         self.say(&line, now);
         if matches!(end, End::Done | End::Unknown) {
             (self.on_built)(&running.drv);
         }
-        self.builds.insert(running.drv, Build { duration, log: running.log.close(), beside: running.beside });
+        self.ledger.add_build(running.drv, Build { duration, log: running.log.close(), beside: running.beside });
     }
 
     /// The derivation whose output a text names, of those that may have failed in this round.
@@ -382,7 +332,7 @@ impl<'a> Tracker<'a> {
                     self.say(&format!("error: {text}"), now);
                     return self.round.add_message(text);
                 };
-                if self.failures.insert(drv.clone(), text.clone()).is_none() {
+                if self.ledger.add_failure(drv.clone(), text.clone()) {
                     self.say(&format!("error: {text}"), now);
                 }
                 let over = self.running.iter().find(|(_, running)| running.drv == drv).map(|(&id, _)| id);
@@ -400,42 +350,12 @@ impl<'a> Tracker<'a> {
     }
 }
 
-/// The base names of store paths in a text, in its order.
-fn base_names(text: &str) -> impl Iterator<Item = &str> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || "+-._?=".contains(c);
-    // A full stop may end the sentence.
-    let words = text.split(move |c| !is_part(c)).flat_map(|word| [word, word.trim_end_matches('.')]);
-    words.filter(|word| store_path::is_base_name(word.as_bytes()))
-}
-
 fn name(drv: &str) -> &str {
     store_path::name_of(drv.rsplit('/').next().unwrap_or(drv))
 }
 
 fn since(started: SystemTime, now: SystemTime) -> Duration {
     now.duration_since(started).unwrap_or_default()
-}
-
-/// `2 dependencies of derivation '…' failed to build`, or from 2.34 on `Reason: 1 dependency failed.`
-pub(super) fn is_about_dependencies(message: &str) -> bool {
-    message.contains("dependencies of derivation")
-        || message.contains("dependency failed")
-        || message.contains("dependencies failed")
-}
-
-/// The first derivation that a message names in quotes.
-fn quoted_drv(text: &str) -> Option<&str> {
-    text.split('\'').find(|part| part.ends_with(".drv") && store_path::split(part).is_ok())
-}
-
-fn shorten(mut text: String) -> String {
-    if text.len() > LINE_BYTES {
-        let cut = (0..=LINE_BYTES).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        let left_out = text.len() - cut;
-        text.truncate(cut);
-        text.push_str(&format!(" [{left_out} bytes left out]"));
-    }
-    text
 }
 
 fn words(duration: Duration) -> String {
@@ -498,8 +418,8 @@ mod tests {
                 let text = format!("file \"{a}/pipe\" has an unsupported type; {b} is of no matter");
                 tracker.take(error(&text), at(1));
                 tracker.take(error(&format!("cannot open '{b}'.")), at(1));
-                assert_eq!(tracker.failure(A), Some(text.as_str()));
-                assert_eq!(tracker.failure(B), None);
+                assert_eq!(tracker.ledger().failure(A), Some(text.as_str()));
+                assert_eq!(tracker.ledger().failure(B), None);
                 assert_eq!(tracker.round().messages(), [format!("cannot open '{b}'.")]);
             },
         );
@@ -515,9 +435,11 @@ mod tests {
                 tracker.take(Event::Progress { id: 9, done: 0, failed: 1 }, at(2));
                 tracker.take(start(2, B), at(2));
                 tracker.end(Some("`nix-store` was ended by SIGSEGV".into()), at(4));
-                assert!(tracker.failure(A).unwrap().contains("SIGSEGV") && tracker.failure(B).is_none());
+                assert!(
+                    tracker.ledger().failure(A).unwrap().contains("SIGSEGV") && tracker.ledger().failure(B).is_none()
+                );
                 assert!(tracker.round().left_open(B) && !tracker.round().left_open(A));
-                assert_eq!((tracker.begun(A), tracker.begun(B)), (1, 1));
+                assert_eq!((tracker.ledger().begun(A), tracker.ledger().begun(B)), (1, 1));
             },
         );
         assert!(lines.contains(&"stopped b after 2 s: Nix has ended".to_owned()), "{lines:?}");
@@ -533,13 +455,13 @@ mod tests {
                 tracker.take(start(1, A), at(0));
                 tracker.take(start(2, B), at(1));
                 tracker.take(Event::Progress { id: 9, done: 0, failed: 0 }, at(5));
-                assert!(tracker.builds().is_empty());
+                assert!(tracker.ledger().builds().is_empty());
                 *gone.borrow_mut() = true;
                 tracker.take(Event::Progress { id: 9, done: 1, failed: 0 }, at(7));
                 tracker.take(Event::Stop { id: 1 }, at(90));
                 tracker.take(Event::Stop { id: 2 }, at(91));
-                assert_eq!(tracker.builds()[A].duration, Duration::from_secs(7));
-                assert_eq!(tracker.builds()[B].duration, Duration::from_secs(90));
+                assert_eq!(tracker.ledger().builds()[A].duration, Duration::from_secs(7));
+                assert_eq!(tracker.ledger().builds()[B].duration, Duration::from_secs(90));
             },
         );
     }
@@ -554,8 +476,8 @@ mod tests {
                 let text = format!("builder for '{A}' failed with exit code 3");
                 tracker.take(Event::Message { level: 0, text: text.clone() }, at(3));
                 tracker.take(Event::Message { level: 0, text: format!("build of '{A}' failed") }, at(3));
-                assert_eq!(tracker.failure(A), Some(text.as_str()));
-                assert_eq!(tracker.builds()[A].log, "last");
+                assert_eq!(tracker.ledger().failure(A), Some(text.as_str()));
+                assert_eq!(tracker.ledger().builds()[A].log, "last");
                 assert_eq!(tracker.messages().count(), 0);
             },
         );

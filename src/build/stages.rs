@@ -284,7 +284,7 @@ impl<'a> Work<'a> {
 
     /// Puts down what became of each derivation.
     fn account(&self, store: &Store, complete: bool, record: &mut Record, tracker: &Tracker) -> Result<()> {
-        record.fetched = tracker.fetched().len() as u64;
+        record.fetched = tracker.ledger().fetched().len() as u64;
         let after = if complete { HashSet::new() } else { self.invalid(store)? };
         record.derivations = outcome::derivations(&outcome::Facts {
             graph: self.graph,

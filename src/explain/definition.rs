@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::pairing::Pairing;
 use crate::graph::{DrvId, Graph, OutputSet};
-use crate::nix::derivation::{Derivation, Text};
+use crate::nix::aterm::Text;
+use crate::nix::derivation::Derivation;
 use crate::nix::store_path;
 use crate::printable::printable;
 

@@ -4,55 +4,9 @@
 //! Knows `Derive(…)` and the `DrvWithVersion("xp-dyn-drv",…)` form of dynamic derivations; every Nix writes the same bytes.
 //! Hostile input gives an error with the byte it stands at; memory is bounded by the file's size.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use serde::Deserialize;
 
-/// A quoted string of the file, escapes still in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Text<'a> {
-    raw: &'a [u8],
-}
-
-impl<'a> Text<'a> {
-    /// The bytes that the string stands for: `\n`, `\r`, `\t` are control characters, any other `\x` is `x`.
-    pub fn bytes(self) -> Cow<'a, [u8]> {
-        if memchr::memchr(b'\\', self.raw).is_none() {
-            return Cow::Borrowed(self.raw);
-        }
-        let mut plain = Vec::with_capacity(self.raw.len());
-        let mut rest = self.raw.iter();
-        while let Some(&byte) = rest.next() {
-            plain.push(match byte {
-                b'\\' => match rest.next() {
-                    Some(b'n') => b'\n',
-                    Some(b'r') => b'\r',
-                    Some(b't') => b'\t',
-                    Some(&other) => other,
-                    None => b'\\',
-                },
-                other => other,
-            });
-        }
-        Cow::Owned(plain)
-    }
-
-    /// The bytes between the quotes as the file has them.
-    pub(super) fn raw(self) -> &'a [u8] {
-        self.raw
-    }
-
-    /// True if the string stands for exactly these bytes.
-    pub fn is(self, bytes: &[u8]) -> bool {
-        self.raw == bytes && !bytes.contains(&b'\\') || *self.bytes() == *bytes
-    }
-
-    /// True for the empty string.
-    pub fn is_empty(self) -> bool {
-        self.raw.is_empty()
-    }
-}
+use super::aterm::{ParseError, Reader, Text};
 
 /// One output of a derivation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,16 +53,10 @@ pub struct Derivation<'a> {
     pub dynamic: bool,
 }
 
-impl Default for Text<'_> {
-    fn default() -> Self {
-        Self { raw: b"" }
-    }
-}
-
 impl<'a> Derivation<'a> {
     /// Reads the bytes of one `.drv` file.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let mut reader = Reader { bytes, at: 0 };
+        let mut reader = Reader::new(bytes);
         let versioned = reader.skip(b"DrvWithVersion(");
         if versioned {
             let version = reader.string()?;
@@ -141,7 +89,7 @@ impl<'a> Derivation<'a> {
             if r.skip(b"(") {
                 r.list(|r| r.string().map(|name| drv.input_outputs.push(name)))?;
                 r.expect(b",", "`,`")?;
-                drv.dynamic |= r.dynamic_outputs(&mut drv.input_outputs, 0)?;
+                drv.dynamic |= dynamic_outputs(r, &mut drv.input_outputs, 0)?;
                 r.expect(b")", "`)`")?;
             } else {
                 r.list(|r| r.string().map(|name| drv.input_outputs.push(name)))?;
@@ -166,9 +114,7 @@ impl<'a> Derivation<'a> {
             r.expect(b")", "`)`")
         })?;
         reader.expect(b")", "`)`")?;
-        if reader.at != bytes.len() {
-            return Err(reader.error("the end of the file"));
-        }
+        reader.end()?;
         Ok(drv)
     }
 
@@ -187,7 +133,7 @@ impl<'a> Derivation<'a> {
     pub fn attributes(&self) -> Attributes {
         let mut found = Attributes::default();
         for (key, value) in &self.environment {
-            match key.raw {
+            match key.raw() {
                 b"preferLocalBuild" => found.prefer_local_build = value.is(b"1"),
                 b"allowSubstitutes" => found.allow_substitutes = value.is(b"1"),
                 b"requiredSystemFeatures" => {
@@ -246,122 +192,35 @@ impl From<StructuredAttributes> for Attributes {
     }
 }
 
-/// Where a file stops being a derivation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    /// Offset from the file's start.
-    pub byte: usize,
-    /// What should stand there.
-    pub expected: &'static str,
-    /// True where the file ends there.
-    pub at_end: bool,
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.at_end {
-            write!(f, "the file ends at byte {}, expected {}", self.byte, self.expected)
-        } else {
-            write!(f, "byte {}: expected {}", self.byte, self.expected)
-        }
-    }
-}
-
-impl std::error::Error for ParseError {}
-
 /// Deepest nesting of dynamic outputs that is read; Nix itself has no use for more than a few.
 const MAX_DYNAMIC_DEPTH: usize = 16;
 
-struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn error(&self, expected: &'static str) -> ParseError {
-        ParseError { byte: self.at, expected, at_end: self.at >= self.bytes.len() }
+/// Reads `[("out",["out"]),("x",(["y"],[…])),…]`: the outputs, themselves derivations, whose outputs are taken.
+/// Only the first level names outputs of the input. True where there is any.
+fn dynamic_outputs<'a>(reader: &mut Reader<'a>, names: &mut Vec<Text<'a>>, depth: usize) -> Result<bool, ParseError> {
+    if depth == MAX_DYNAMIC_DEPTH {
+        return Err(reader.error("fewer levels of dynamic outputs"));
     }
-
-    #[inline]
-    fn skip(&mut self, token: &[u8]) -> bool {
-        let found = self.bytes[self.at..].starts_with(token);
-        if found {
-            self.at += token.len();
+    let mut any = false;
+    reader.list(|r| {
+        any = true;
+        r.expect(b"(", "`(`")?;
+        let name = r.string()?;
+        if depth == 0 {
+            names.push(name);
         }
-        found
-    }
-
-    #[inline]
-    fn expect(&mut self, token: &[u8], name: &'static str) -> Result<(), ParseError> {
-        if self.skip(token) { Ok(()) } else { Err(self.error(name)) }
-    }
-
-    /// Reads `"…"`. The end is the first quote with an even number of backslashes before it, so that the escapes inside,
-    /// which are many in build scripts, need not be looked at.
-    #[inline]
-    fn string(&mut self) -> Result<Text<'a>, ParseError> {
-        self.expect(b"\"", "`\"`")?;
-        let start = self.at;
-        let mut from = start;
-        loop {
-            let Some(found) = memchr::memchr(b'"', &self.bytes[from..]) else {
-                self.at = self.bytes.len();
-                return Err(self.error("a closing `\"`"));
-            };
-            let quote = from + found;
-            // A run of backslashes cannot reach back over an earlier quote, so this stays linear.
-            let backslashes = self.bytes[from..quote].iter().rev().take_while(|&&byte| byte == b'\\').count();
-            if backslashes % 2 == 0 {
-                self.at = quote + 1;
-                return Ok(Text { raw: &self.bytes[start..quote] });
-            }
-            from = quote + 1;
-        }
-    }
-
-    /// Reads `[item,item,…]`.
-    #[inline]
-    fn list(&mut self, mut item: impl FnMut(&mut Self) -> Result<(), ParseError>) -> Result<(), ParseError> {
-        self.expect(b"[", "`[`")?;
-        if self.skip(b"]") {
-            return Ok(());
-        }
-        loop {
-            item(self)?;
-            if self.skip(b"]") {
-                return Ok(());
-            }
-            self.expect(b",", "`,` or `]`")?;
-        }
-    }
-
-    /// Reads `[("out",["out"]),("x",(["y"],[…])),…]`: the outputs, themselves derivations, whose outputs are taken.
-    /// Only the first level names outputs of the input. True where there is any.
-    fn dynamic_outputs(&mut self, names: &mut Vec<Text<'a>>, depth: usize) -> Result<bool, ParseError> {
-        if depth == MAX_DYNAMIC_DEPTH {
-            return Err(self.error("fewer levels of dynamic outputs"));
-        }
-        let mut any = false;
-        self.list(|r| {
-            any = true;
-            r.expect(b"(", "`(`")?;
-            let name = r.string()?;
-            if depth == 0 {
-                names.push(name);
-            }
+        r.expect(b",", "`,`")?;
+        if r.skip(b"(") {
+            r.list(|r| r.string().map(drop))?;
             r.expect(b",", "`,`")?;
-            if r.skip(b"(") {
-                r.list(|r| r.string().map(drop))?;
-                r.expect(b",", "`,`")?;
-                r.dynamic_outputs(names, depth + 1)?;
-                r.expect(b")", "`)`")?;
-            } else {
-                r.list(|r| r.string().map(drop))?;
-            }
-            r.expect(b")", "`)`")
-        })?;
-        Ok(any)
-    }
+            dynamic_outputs(r, names, depth + 1)?;
+            r.expect(b")", "`)`")?;
+        } else {
+            r.list(|r| r.string().map(drop))?;
+        }
+        r.expect(b")", "`)`")
+    })?;
+    Ok(any)
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::derivation::{Derivation, Output, Text};
+use super::aterm::Text;
+use super::derivation::{Derivation, Output};
 use super::hash::{Hasher, Sha256};
 
 /// Whether the paths of the derivation's own outputs are part of the digest.

@@ -1,5 +1,6 @@
 //! Everything that knows a Nix format or runs Nix.
 
+pub mod aterm;
 pub mod binary_cache;
 pub mod command;
 pub mod configuration;

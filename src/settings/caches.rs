@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::option::options;
 use super::schema::Schema;
-use super::words::{Number, One, Words};
+use super::values::Number;
+use super::words::{One, Words};
 use super::yaml::{Expected, List, mapping, text_or_mapping};
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::binary_cache::{DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT, Origin, Substituter};

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::schema::Schema;
-use super::words::Count;
+use super::values::Count;
 use super::yaml::mapping;
 use crate::fleet::Fleet;
 use crate::nearest::meant_or_known;

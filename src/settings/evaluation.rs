@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 
 use super::option::options;
-use super::words::{Count, Number};
+use super::values::{Count, Number};
 use super::yaml::mapping;
 use crate::nix::evaluate::BudgetRequest;
 

@@ -8,9 +8,8 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::schema::Schema;
-use super::words::{
-    ClassName, Command, ExecutorName, Feature, ImageName, Number, One, Shell, SystemName, Variables, Word, Words, key,
-};
+use super::values::{Number, Variables, key};
+use super::words::{ClassName, Command, ExecutorName, Feature, ImageName, One, Shell, SystemName, Word, Words};
 use super::yaml::mapping;
 use crate::fleet::Fleet;
 use crate::fleet::executor::Executor;

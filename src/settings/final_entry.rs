@@ -2,7 +2,8 @@
 
 use anyhow::{Result, bail, ensure};
 
-use super::words::{AttributePattern, MAX_COMMAND, One, Variables, Words, patterns};
+use super::values::Variables;
+use super::words::{AttributePattern, MAX_COMMAND, One, Words, patterns};
 use super::yaml::{Expected, List, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task};

@@ -4,7 +4,8 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
-use super::words::{ClassName, ContextName, Duration, Word};
+use super::values::Duration;
+use super::words::{ClassName, ContextName, Word};
 use crate::fleet::executor::{self, Executor};
 use crate::nearest::meant_or_known;
 use crate::plan::rules::Wishes;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::costs::{CostsEntry, LimitsEntry};
 use super::option::options;
 use super::schema::Schema;
-use super::words::{Count, Number};
+use super::values::{Count, Number};
 use crate::plan::model::{Granularity, Objective};
 
 options! {

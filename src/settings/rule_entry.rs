@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::values::{Duration, Number, Variables};
 use super::words::{
-    AttributePattern, ClassName, ContextName, Duration, ExecutorName, Feature, ImageName, NameGlob, Number, One,
-    SystemName, Variables, Words,
+    AttributePattern, ClassName, ContextName, ExecutorName, Feature, ImageName, NameGlob, One, SystemName, Words,
 };
 use super::yaml::{Expected, mapping};
 use crate::fleet::Fleet;

@@ -352,7 +352,7 @@ fn readers_agree(folder: &Path) -> usize {
         let name = ours.environment.iter().find(|(key, _)| key.is(b"name"));
         let name = name.map_or("structured".into(), |(_, name)| String::from_utf8(name.bytes().into_owned()).unwrap());
         let theirs = nix_derivation::Derivation::from_aterm_bytes(&bytes, &name).unwrap();
-        let text = |text: nixdag::nix::derivation::Text| String::from_utf8(text.bytes().into_owned()).unwrap();
+        let text = |text: nixdag::nix::aterm::Text| String::from_utf8(text.bytes().into_owned()).unwrap();
         let outputs: Vec<String> = ours.outputs.iter().map(|output| text(output.name)).collect();
         assert_eq!(outputs, theirs.outputs().keys().cloned().collect::<Vec<_>>(), "{}", path.display());
         let inputs: Vec<String> = ours.inputs.iter().map(|input| text(input.path)).collect();

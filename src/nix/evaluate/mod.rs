@@ -12,6 +12,7 @@ mod flake_config;
 mod literal;
 mod machine;
 mod message;
+mod message_text;
 mod outputs;
 mod process;
 mod query;

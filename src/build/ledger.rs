@@ -1,0 +1,94 @@
+//! What became of each derivation of a job: begun, built, fetched, failed, tried again.
+//!
+//! Derivations have the paths that Nix names: for a content-addressed one that of the resolved one.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::class::Class;
+use super::nix_words::is_about_dependencies;
+
+/// How one derivation's build ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Build {
+    /// How long it took.
+    pub duration: Duration,
+    /// The last lines of its log.
+    pub log: String,
+    /// True where others were built at the same time.
+    pub beside: bool,
+}
+
+/// What became of each derivation so far.
+#[derive(Default)]
+pub struct Ledger {
+    begun: HashMap<String, u32>,
+    /// Why each was tried again.
+    retried: HashMap<String, Vec<Class>>,
+    builds: HashMap<String, Build>,
+    fetched: HashMap<String, Duration>,
+    failures: HashMap<String, String>,
+}
+
+impl Ledger {
+    /// Counts a build that begins.
+    pub fn begin(&mut self, drv: &str) {
+        *self.begun.entry(drv.to_owned()).or_default() += 1;
+    }
+
+    /// Takes a build that has ended.
+    pub fn add_build(&mut self, drv: String, build: Build) {
+        self.builds.insert(drv, build);
+    }
+
+    /// Takes a path that was fetched, and how long that took.
+    pub fn add_fetched(&mut self, path: String, duration: Duration) {
+        self.fetched.insert(path, duration);
+    }
+
+    /// Takes Nix's message about a derivation; true where there was none yet.
+    pub fn add_failure(&mut self, drv: String, message: String) -> bool {
+        self.failures.insert(drv, message).is_none()
+    }
+
+    /// All builds that have ended, by the derivation that Nix named: for a content-addressed one the resolved one.
+    pub fn builds(&self) -> &HashMap<String, Build> {
+        &self.builds
+    }
+
+    /// All paths that were fetched, and how long that took.
+    pub fn fetched(&self) -> &HashMap<String, Duration> {
+        &self.fetched
+    }
+
+    /// Nix's message about a derivation.
+    pub fn failure(&self, drv: &str) -> Option<&str> {
+        self.failures.get(drv).map(String::as_str)
+    }
+
+    /// True where Nix had a message about any derivation.
+    pub fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// Forgets a failure, since it is tried again for this reason.
+    pub fn try_again(&mut self, drv: &str, class: Class) {
+        self.failures.remove(drv);
+        self.retried.entry(drv.to_owned()).or_default().push(class);
+    }
+
+    /// Forgets what failed only since something below it did.
+    pub fn forget_dependents(&mut self) {
+        self.failures.retain(|_, message| !is_about_dependencies(message));
+    }
+
+    /// Why a derivation was tried again, each time.
+    pub fn retried(&self, drv: &str) -> &[Class] {
+        self.retried.get(drv).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// How often Nix has begun to build it.
+    pub fn begun(&self, drv: &str) -> u32 {
+        self.begun.get(drv).copied().unwrap_or(0)
+    }
+}

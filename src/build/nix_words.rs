@@ -1,0 +1,49 @@
+//! Reads what Nix says in a sentence: which derivations and outputs it is about.
+
+use crate::nix::store_path;
+
+/// Longest line that is printed or kept, in bytes.
+const LINE_BYTES: usize = 4096;
+
+/// The base names of store paths in a text, in its order.
+pub fn base_names(text: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "+-._?=".contains(c);
+    // A full stop may end the sentence.
+    let words = text.split(move |c| !is_part(c)).flat_map(|word| [word, word.trim_end_matches('.')]);
+    words.filter(|word| store_path::is_base_name(word.as_bytes()))
+}
+
+/// `2 dependencies of derivation '…' failed to build`, or from 2.34 on `Reason: 1 dependency failed.`
+pub fn is_about_dependencies(message: &str) -> bool {
+    message.contains("dependencies of derivation")
+        || message.contains("dependency failed")
+        || message.contains("dependencies failed")
+}
+
+/// The first derivation that a message names in quotes.
+pub fn quoted_drv(text: &str) -> Option<&str> {
+    text.split('\'').find(|part| part.ends_with(".drv") && store_path::split(part).is_ok())
+}
+
+/// Cuts what is longer than people read.
+pub fn shorten(mut text: String) -> String {
+    if text.len() > LINE_BYTES {
+        let cut = (0..=LINE_BYTES).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let left_out = text.len() - cut;
+        text.truncate(cut);
+        text.push_str(&format!(" [{left_out} bytes left out]"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_about_dependencies_are_told_from_failures() {
+        assert!(is_about_dependencies("1 dependencies of derivation '/nix/store/x.drv' failed to build"));
+        assert!(is_about_dependencies("Cannot build '/nix/store/x.drv'.\nReason: 2 dependencies failed."));
+        assert!(!is_about_dependencies("Cannot build '/nix/store/x.drv'.\nReason: builder failed with exit code 3."));
+    }
+}
