@@ -203,6 +203,93 @@ fn the_targets_are_those_of_nix_build() {
 }
 
 #[test]
+fn every_form_of_reference_means_what_it_means_to_nix() {
+    with_every_nix("every_form_of_reference_means_what_it_means_to_nix", || {
+        let told = r#"{ outputs = { self }: {
+              packages.SYSTEM.told = derivation {
+                name = "told"; system = "SYSTEM"; builder = "/bin/sh"; source = self;
+                facts = map (name: toString (self.${name} or "none")) [ "rev" "dirtyRev" "lastModified" "narHash" "revCount" "submodules" ];
+                found = builtins.attrNames (builtins.readDir self) ++ (if builtins.pathExists (self + "/library/text") then [ "library" ] else [ ]);
+              };
+            }; }"#
+        .replace("SYSTEM", &system::current());
+        let all =
+            folder(&[("library/text", "1"), ("top/flake.nix", &told), ("top/sub/flake.nix", &told), ("top/a", "1")]);
+        fs::create_dir_all(all.path().join("top/sub/library")).unwrap();
+        let (library, top) = (all.path().join("library"), all.path().join("top"));
+        let home = std::env::var("HOME").unwrap();
+        run(Path::new(&home), "git", &["config", "--global", "protocol.file.allow", "always"]);
+        // So that newer versions take the registry of the tests from the environment.
+        fs::create_dir_all(format!("{home}/.config/nix")).unwrap();
+        fs::write(format!("{home}/.config/nix/nix.conf"), "experimental-features = nix-command flakes\n").unwrap();
+        commit(&library);
+        run(&top, "git", &["init", "-q", "-b", "main"]);
+        run(&top, "git", &["submodule", "--quiet", "add", library.to_str().unwrap(), "library"]);
+        fs::write(top.join("sub/library/x"), "").unwrap();
+        commit(&top);
+        let old = run(&top, "git", &["rev-parse", "HEAD"]);
+        run(&top, "git", &["branch", "old"]);
+        fs::write(top.join("b"), "2").unwrap();
+        commit(&top);
+        run(&top, "git", &["checkout", "-q", "-b", "aside"]);
+        fs::write(top.join("c"), "3").unwrap();
+        commit(&top);
+        let aside = run(&top, "git", &["rev-parse", "HEAD"]);
+        run(&top, "git", &["checkout", "-q", "main"]);
+        std::env::set_current_dir(&top).unwrap();
+        let flakes = ["--extra-experimental-features", "nix-command flakes"];
+        let add = ["registry", "add", "here", &format!("git+file://{}?submodules=1", top.display())];
+        run(&top, "nix", &[flakes.as_slice(), &add].concat());
+
+        let there = format!("git+file://{}", top.display());
+        let mut references: Vec<String> = [
+            ".",
+            "./sub",
+            ".?dir=sub",
+            ".?ref=old",
+            ".?submodules=1",
+            ".?ref=old&submodules=1",
+            ".?shallow=1",
+            "git+file:.",
+            "git+file:.?ref=old",
+            "git+file:.?submodules=1",
+            "path:.",
+            "path:./sub",
+            "here",
+            "here/old",
+        ]
+        .map(String::from)
+        .into();
+        references.extend(
+            ["?dir=sub", "?submodules=1", "?submodules=0", "?ref=refs/heads/old"]
+                .map(|query| format!("{there}{query}")),
+        );
+        references.extend([
+            format!("{there}?rev={old}"),
+            format!("{there}?allRefs=1&rev={aside}"),
+            format!("path:{}", top.display()),
+        ]);
+        let mut sources = std::collections::BTreeMap::new();
+        for reference in &references {
+            let installable = format!("{reference}#packages.{}.told.drvPath", system::current());
+            let arguments = [flakes.as_slice(), &["eval", "--raw", "--no-write-lock-file", &installable]].concat();
+            let expected = run(&top, "nix", &arguments);
+            let evaluation = ask(&request(reference, &[]));
+            assert_eq!(
+                evaluation.targets.iter().map(|target| &target.drv_path).collect::<Vec<_>>(),
+                [&expected],
+                "{reference}"
+            );
+            sources.insert(reference.as_str(), expected);
+        }
+        assert_ne!(sources["."], sources[".?submodules=1"]);
+        assert_ne!(sources[".?ref=old"], sources[".?ref=old&submodules=1"]);
+        assert_eq!(sources["here"], sources[".?submodules=1"]);
+        String::new()
+    });
+}
+
+#[test]
 fn relative_inputs_and_followed_ones_are_those_of_nix_build() {
     with_every_nix("relative_inputs_and_followed_ones_are_those_of_nix_build", || {
         let value = "{ outputs = { self }: { v = self.outPath; }; }";

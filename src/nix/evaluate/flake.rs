@@ -2,16 +2,14 @@
 //!
 //! In: a flake reference as somebody typed it. Out: a [`Flake`], what `nix flake metadata` knows about it, or one clear error.
 
-use std::env;
 use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::reference::{Reference, absolute, as_path};
 use super::request::Request;
 use super::{fingerprint, message};
 use crate::nix::command::Nix;
@@ -48,20 +46,6 @@ pub struct Flake {
     /// What it and its inputs hold, see [`fingerprint::of_flake`].
     pub fingerprint: Option<Value>,
 }
-
-/// A reference in the forms that Nix reads.
-#[derive(Clone, Debug)]
-pub enum Reference {
-    Url(String),
-    /// A folder without version control, apart because 2.8 does not undo the escapes in a `path:` address.
-    Path {
-        path: String,
-        dir: Option<String>,
-    },
-}
-
-/// The bytes of a path that are no letters or digits and need no escape in an address.
-pub const URL_PATH: &[u8] = b"/-_.~";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,7 +90,7 @@ impl Flake {
         for (name, value) in &request.options {
             arguments.extend(["--option", name, value].map(OsString::from));
         }
-        arguments.push(asked.into());
+        arguments.push(asked.as_str().into());
         let answer = nix.nix(&arguments, MAX_METADATA)?;
         if !answer.status.success() {
             let said = message::from_stderr(&answer.stderr)
@@ -135,7 +119,11 @@ impl Flake {
             },
             // A local tree is taken as it is, as `nix build` would: a locked reference would make Nix fetch from it.
             source: metadata.path.clone(),
-            reference: if is_local { local_reference(&metadata) } else { Reference::Url(metadata.url) },
+            reference: if is_local {
+                Reference::new(&asked, &metadata.resolved_url, &metadata.resolved)
+            } else {
+                Reference::new(&asked, &metadata.url, &metadata.locked)
+            },
             lock_is_incomplete: override_inputs.is_empty() && answer.stderr.contains("not writing modified lock file"),
         })
     }
@@ -154,13 +142,6 @@ fn inputs(locks: &Value) -> Vec<String> {
     texts.filter(|text| text.len() >= SHORTEST_INPUT).collect()
 }
 
-/// Gives `examples/hermetic` the `./` without which Nix takes it for the registry entry `examples`.
-fn as_path(reference: &str, path: &Path) -> String {
-    let is_bare =
-        reference.contains('/') && !reference.contains(':') && path.is_relative() && !reference.starts_with('.');
-    if is_bare && path.join("flake.nix").is_file() { format!("./{reference}") } else { reference.to_owned() }
-}
-
 fn is_local(metadata: &Metadata) -> bool {
     let kind = metadata.resolved.get("type").and_then(Value::as_str);
     let url = metadata.resolved.get("url").and_then(Value::as_str).unwrap_or_default();
@@ -168,55 +149,6 @@ fn is_local(metadata: &Metadata) -> bool {
         || url.starts_with("file:")
         || url.starts_with('/')
         || metadata.resolved_url.contains("file://")
-}
-
-/// The reference of a local flake.
-fn local_reference(metadata: &Metadata) -> Reference {
-    let text = |key: &str| metadata.resolved.get(key).and_then(Value::as_str);
-    match (text("type"), text("path")) {
-        (Some("path"), Some(path)) => Reference::Path { path: path.to_owned(), dir: text("dir").map(str::to_owned) },
-        // What is escaped already stays as it is; 2.8 prints addresses that it does not take back.
-        _ => Reference::Url(url_escaped(&metadata.resolved_url, b"/-_.~:?&=+@!$'()*,;%")),
-    }
-}
-
-impl Reference {
-    /// The folder on this machine that it names, if it does: the root of a repository, or what has no version control.
-    pub fn folder(&self) -> Option<String> {
-        match self {
-            Self::Url(url) => {
-                let path = url.strip_prefix("git+file://").or_else(|| url.strip_prefix("file://"))?;
-                let path = path.split('?').next().unwrap_or(path);
-                Some(percent_encoding::percent_decode_str(path).decode_utf8_lossy().trim_end_matches('/').to_owned())
-            }
-            Self::Path { path, .. } => Some(path.clone()),
-        }
-    }
-
-    /// As one text.
-    pub fn url(&self) -> String {
-        match self {
-            Self::Url(url) => url.clone(),
-            Self::Path { path, dir } => {
-                let dir = dir.as_deref().map(|dir| format!("?dir={}", url_escaped(dir, URL_PATH)));
-                format!("path:{}{}", url_escaped(path, URL_PATH), dir.unwrap_or_default())
-            }
-        }
-    }
-}
-
-/// Percent-encodes every byte but letters, digits and those in `plain`.
-pub fn url_escaped(text: &str, plain: &[u8]) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-    }
-    escaped
 }
 
 /// Without user and password.
@@ -263,21 +195,6 @@ pub fn cannot_fetch(flake: &str, said: &str) -> anyhow::Error {
         "flake `{flake}` or one of its inputs cannot be fetched: {said} (check the network, the `flake.lock` and the access tokens in \
          `nix.conf`, or replace the input with `--override-input`)"
     )
-}
-
-/// A relative path, with or without `path:`, from the root: it is relative to the working directory, not to the wrapper.
-pub fn absolute(reference: &str) -> Result<String> {
-    let (prefix, path) = reference.strip_prefix("path:").map_or(("", reference), |path| ("path:", path));
-    if !path.starts_with('.') {
-        return Ok(reference.to_owned());
-    }
-    let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
-    let here = env::current_dir().context("cannot find the working directory")?;
-    let found = fs::canonicalize(here.join(path))
-        .with_context(|| format!("no folder `{}` in the working directory", printable(path)))?;
-    let found =
-        found.to_str().with_context(|| format!("the folder `{}` has a name that is no text", path.escape_debug()))?;
-    Ok(format!("{prefix}{found}{query}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
-//! Values as Nix expressions.
+//! Values and names as Nix expressions.
+
+/// Words that are no names in Nix.
+const KEYWORDS: [&str; 10] = ["if", "then", "else", "assert", "with", "let", "in", "rec", "inherit", "or"];
 
 /// Text as a Nix string literal.
 pub fn nix_string(text: &str) -> String {
@@ -12,6 +15,14 @@ pub fn nix_string(text: &str) -> String {
     }
     literal.push('"');
     literal
+}
+
+/// True for what can be written as a variable.
+pub fn is_identifier(name: &str) -> bool {
+    let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(begins)
+        && name.chars().all(|c| begins(c) || c.is_ascii_digit() || "-'".contains(c))
+        && !KEYWORDS.contains(&name)
 }
 
 #[cfg(test)]

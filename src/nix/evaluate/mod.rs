@@ -16,6 +16,7 @@ mod message_text;
 mod outputs;
 mod process;
 mod query;
+mod reference;
 mod request;
 mod round;
 mod selection;
@@ -50,8 +51,9 @@ use crate::printable::printable;
 use crate::target::Target;
 
 pub use self::budget::BudgetRequest;
-pub use self::flake::{FlakeInfo, URL_PATH, url_escaped};
+pub use self::flake::FlakeInfo;
 pub use self::flake_config::FlakeCaches;
+pub use self::reference::{URL_PATH, url_escaped};
 pub use self::request::{DEFAULT_PATTERNS, Request};
 pub use self::session::Progress;
 pub use self::systems::Systems;

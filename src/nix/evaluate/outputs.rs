@@ -10,11 +10,12 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use super::flake::{self, Flake, Reference};
+use super::flake::Flake;
 use super::flake_config::FlakeConfig;
 use super::literal::nix_string;
 use super::message::{self, Evidence, Failure};
 use super::query::Question;
+use super::reference::{Reference, absolute};
 use super::request::Request;
 use super::survivor::{QUERY, Survivor};
 use super::wrapper::Wrapper;
@@ -61,7 +62,7 @@ impl Outputs {
         let override_inputs = request
             .override_inputs
             .iter()
-            .map(|(input, replacement)| Ok((format!("{prefix}{input}"), flake::absolute(replacement)?)))
+            .map(|(input, replacement)| Ok((format!("{prefix}{input}"), absolute(replacement)?)))
             .collect::<Result<_>>()?;
         let word = |yes: bool| if yes { "true" } else { "false" };
         let own = [
@@ -137,7 +138,7 @@ impl Outputs {
         if self.wrapper.is_some() {
             Survivor::check(&self.reference, mark, questions, self.manner())
         } else {
-            Survivor::repl(&self.reference.url(), mark, questions, self.impure, self.manner())
+            Survivor::repl(self.reference.url(), mark, questions, self.impure, self.manner())
         }
     }
 

@@ -16,10 +16,10 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::flake::Reference;
-use super::literal::nix_string;
+use super::literal::{is_identifier, nix_string};
 use super::message::QUERY_FILE;
 use super::query::{self, Question};
+use super::reference::Reference;
 use super::wrapper::Wrapper;
 use crate::nix::command::Nix;
 
@@ -39,9 +39,6 @@ const LAST_WORDS: &str = "error: some errors were encountered during the evaluat
 
 /// What it says before each failure.
 const SURVIVED: &str = "error (ignored): error:";
-
-/// Words that are no names in Nix.
-const KEYWORDS: [&str; 10] = ["if", "then", "else", "assert", "with", "let", "in", "rec", "inherit", "or"];
 
 /// What such a process needs, until it has ended.
 pub struct Survivor {
@@ -135,14 +132,6 @@ impl Survivor {
     }
 }
 
-/// True for what can be written as a variable.
-fn is_identifier(name: &str) -> bool {
-    let begins = |c: char| c.is_ascii_alphabetic() || c == '_';
-    name.starts_with(begins)
-        && name.chars().all(|c| begins(c) || c.is_ascii_digit() || "-'".contains(c))
-        && !KEYWORDS.contains(&name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_the_process_adds_is_not_part_of_the_message() {
-        let wrapper = Wrapper::write(&Reference::Url("path:/x".to_owned()), JOBS, &[]).unwrap();
+        let wrapper = Wrapper::write(&Reference::new("x", "path:/x", &Value::Null), JOBS, &[]).unwrap();
         let survivor = Survivor { arguments: Vec::new(), place: Place::Check(wrapper) };
         let said = format!("{SURVIVED} thrown\n\n   at x\n{LAST_WORDS}\n");
         assert_eq!(survivor.own_words(&said), "error: thrown\n\n   at x\n");

@@ -9,8 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
-use super::flake::{self, Reference};
-use super::literal::nix_string;
+use super::reference::{Reference, URL_PATH, url_escaped};
 
 /// What messages call it.
 const SHOWN: &str = "nixdag's own flake";
@@ -33,7 +32,7 @@ impl Wrapper {
             .into_string()
             .map_err(|_| anyhow!("the temporary folder has a name that is no text (set TMPDIR to another)"))?;
         let text =
-            format!("{{\n  inputs.target = {};\n  outputs = {{ self, target }}: {outputs};\n}}\n", input(reference));
+            format!("{{\n  inputs.target = {};\n  outputs = {{ self, target }}: {outputs};\n}}\n", reference.input());
         for (name, text) in [("flake.nix", text.as_str())].iter().chain(files) {
             fs::write(Path::new(&path).join(name), text).context("cannot write to the temporary folder")?;
         }
@@ -42,22 +41,11 @@ impl Wrapper {
 
     /// As a flake reference.
     pub fn reference(&self) -> String {
-        format!("path:{}", flake::url_escaped(&self.path, flake::URL_PATH))
+        format!("path:{}", url_escaped(&self.path, URL_PATH))
     }
 
     /// A message without its path.
     pub fn hide(&self, message: &str) -> String {
         message.replace(&self.path, SHOWN)
-    }
-}
-
-/// The input of a flake, as a Nix expression.
-fn input(reference: &Reference) -> String {
-    match reference {
-        Reference::Url(url) => format!("{{ url = {}; }}", nix_string(url)),
-        Reference::Path { path, dir } => {
-            let dir = dir.as_deref().map(|dir| format!("dir = {}; ", nix_string(dir))).unwrap_or_default();
-            format!("{{ type = \"path\"; path = {}; {dir}}}", nix_string(path))
-        }
     }
 }
