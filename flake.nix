@@ -58,6 +58,11 @@
               $out/bin/nixdag completions $shell > nixdag.$shell
             done
             installShellCompletion nixdag.bash nixdag.fish --zsh --name _nixdag nixdag.zsh
+            $out/bin/nixdag man > nixdag.1
+            for command in plan graph explain generate build report continue schema completions man; do
+              $out/bin/nixdag man $command > nixdag-$command.1
+            done
+            installManPage nixdag*.1
           '';
           meta = {
             description = manifest.package.description;

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use crate::build::OnMissing;
+use crate::choice::choice;
 use crate::delivery::HandOffKind;
 use crate::settings::additions::AdditionFlags;
 use crate::settings::arguments::Planning;
 use crate::settings::delivery::{DeliveryFlags, PushFlags, SigningFlags};
 use crate::settings::downloads::DownloadFlags;
+use crate::view::GraphFormat;
 
 /// Turns a Nix flake into a CI pipeline in which nothing is built twice.
 #[derive(Debug, Parser)]
@@ -44,6 +46,11 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print the manual page of nixdag or of one of its commands, e.g. for `man -l -`
+    Man {
+        /// The command
+        command: Option<String>,
+    },
 }
 
 /// `nixdag plan`
@@ -69,20 +76,11 @@ pub struct ExplainArgs {
     #[arg(value_name = "ATTRIBUTE", required = true)]
     pub attribute: String,
     /// How to print it
-    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
-    pub format: ExplainFormat,
+    #[arg(long, value_enum, default_value_t = TextFormat::Text)]
+    pub format: TextFormat,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-}
-
-/// Formats of `nixdag explain`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ExplainFormat {
-    /// For people
-    Text,
-    /// For programs
-    Json,
 }
 
 /// `nixdag graph`
@@ -210,8 +208,8 @@ pub struct ReportArgs {
     #[arg(value_name = "FILE|DIR", required = true)]
     pub records: Vec<PathBuf>,
     /// How to print it
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    pub format: ReportFormat,
+    #[arg(long, value_enum, default_value_t = TextFormat::Text)]
+    pub format: TextFormat,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -245,42 +243,34 @@ pub struct ContinueArgs {
     pub timeout: u64,
 }
 
-/// Formats of `nixdag report`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ReportFormat {
-    /// For people
-    Text,
-    /// For programs
-    Json,
+choice! {
+    /// Formats of what is for people first.
+    pub enum TextFormat {
+        /// For people
+        Text = "text",
+        /// For programs
+        Json = "json",
+    }
 }
 
-/// Formats of `nixdag plan`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PlanFormat {
-    /// For people
-    Table,
-    /// The contract; every command reads it back with `--plan`
-    Json,
+choice! {
+    /// Formats of `nixdag plan`.
+    pub enum PlanFormat {
+        /// For people
+        Table = "table",
+        /// The contract; every command reads it back with `--plan`
+        Json = "json",
+    }
 }
 
-/// Formats of `nixdag graph`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum GraphFormat {
-    /// Graphviz
-    Dot,
-    /// Mermaid, which GitHub and GitLab draw in Markdown
-    Mermaid,
-    /// Nodes and edges
-    Json,
-}
-
-/// Levels of `nixdag graph`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum GraphLevel {
-    /// One node a job
-    Jobs,
-    /// One node a derivation, grouped by job
-    Derivations,
+choice! {
+    /// Levels of `nixdag graph`.
+    pub enum GraphLevel {
+        /// One node a job
+        Jobs = "jobs",
+        /// One node a derivation, grouped by job
+        Derivations = "derivations",
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod evaluation;
 mod executor_entry;
 pub mod file;
 mod final_entry;
+pub mod job;
 pub mod machines;
 pub mod nix_settings;
 pub mod option;

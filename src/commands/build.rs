@@ -1,28 +1,14 @@
 //! `nixdag build`: runs one job, or ends with the verdict of one that ran.
 
 use std::io;
-use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use super::exit_code::ExitCode;
-use crate::build::destination::{Credentials, SigningKey};
-use crate::build::push::{Prepared, Pushes};
 use crate::build::record::{self, Record, Verdict};
-use crate::build::{Derivations, HandOff, Request, Signing, evaluation, interrupt, results, stages};
+use crate::build::{evaluation, interrupt, results, stages};
 use crate::cli::BuildArgs;
-use crate::delivery::destination::Destination;
-use crate::delivery::{self, HandOffKind};
-use crate::handoff::bundle::Bundle;
-use crate::handoff::reuse::ReuseFolder;
-use crate::nearest::meant_or_known;
-use crate::nix::hash::Sha256;
-use crate::nix::signature::SecretKey;
-use crate::output::read_input;
-use crate::plan::{JobIndex, Plan, failures, json};
-use crate::secret::Secret;
-use crate::settings;
-use crate::settings::delivery::{PushKeys, SigningKeys};
+use crate::settings::job::{self, Work};
 
 pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(results) = &args.verdict {
@@ -33,12 +19,12 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(results) = &args.results {
         results::clear(results)?;
     }
-    let record = match failures_of(args)? {
-        Some(plan) => evaluation::record(&plan),
-        None => {
-            let request = request(args)?;
+    let mut say = |line: &str| eprintln!("{line}");
+    let record = match job::work(args, &mut say)? {
+        Work::Failures(plan) => evaluation::record(&plan),
+        Work::Build(request) => {
             interrupt::listen()?;
-            stages::run(&request, &mut |line| eprintln!("{line}"))
+            stages::run(&request, &mut say)
         }
     };
     record.summarize(&mut io::stderr().lock())?;
@@ -55,144 +41,5 @@ fn code(verdict: Verdict) -> ExitCode {
     match verdict {
         Verdict::Success => ExitCode::Done,
         Verdict::Failure => ExitCode::Failed,
-    }
-}
-
-/// The plan, for the job that reports what failed before anything was built.
-fn failures_of(args: &BuildArgs) -> Result<Option<Plan>> {
-    if args.job.as_deref() != Some(failures::JOB) {
-        return Ok(None);
-    }
-    let (plan, _) = plan_and_derivations(args)?;
-    Ok(failures::are_in(&plan).then_some(plan))
-}
-
-/// What the job builds, and from what.
-fn plan_and_derivations(args: &BuildArgs) -> Result<(Plan, Derivations)> {
-    let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context("`--bundle-sha256`")?;
-    match (&args.bundle, &args.plan) {
-        (Some(dir), plan) => {
-            let (bundle, bundled) = Bundle::open(dir, expected)?;
-            if let Some(path) = plan
-                && read_plan(path)? != bundled
-            {
-                bail!("plan `{}` and bundle `{}` do not belong together", path.display(), dir.display());
-            }
-            Ok((bundled, Derivations::Bundle(bundle)))
-        }
-        (None, Some(path)) => {
-            let derivations = args.drv_dir.clone().map_or(Derivations::Store, Derivations::Folder);
-            Ok((read_plan(path)?, derivations))
-        }
-        (None, None) => bail!("neither `--bundle` nor `--plan` is given"),
-    }
-}
-
-fn request(args: &BuildArgs) -> Result<Request> {
-    // First of all, so that nothing that is started below can inherit it.
-    let named = settings::delivery::signing(&args.signing, &SigningKeys::default())?;
-    let secret = Secret::take(&named.variable);
-    let signing = signing(args, secret.as_ref(), &named)?;
-    let key = match secret {
-        Some(secret) => SigningKey::Here(secret),
-        // Whoever names a key or trusts one wants signatures.
-        None if named.is_named || !named.public_keys.is_empty() => SigningKey::Missing(named.variable),
-        None => SigningKey::None,
-    };
-    let (plan, derivations) = plan_and_derivations(args)?;
-    let id = args.job.as_deref().context("`--job` is not given")?;
-    let hand_off = match (args.handoff, &args.workspace, &args.cache) {
-        (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOff::Cache(url.clone()),
-        (Some(HandOffKind::Cache), _, None) => bail!("`--handoff cache` needs `--cache URL`"),
-        (Some(HandOffKind::Workspace), None, _) => bail!("`--handoff workspace` needs `--workspace DIR`"),
-        (_, Some(dir), _) => HandOff::Workspace(std::path::absolute(dir)?),
-        (None, None, None) => HandOff::None,
-    };
-    let cache = if let HandOff::Cache(url) = &hand_off { Some(url.as_str()) } else { None };
-    let pushes = pushes(args, cache, &key)?;
-    let mut options: Vec<(String, String)> =
-        args.nix_option.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
-    let given = [
-        ("max-jobs", args.max_jobs.clone()),
-        ("cores", args.cores.map(|number| number.to_string())),
-        ("timeout", args.timeout.map(|number| number.to_string())),
-        ("max-silent-time", args.max_silent_time.map(|number| number.to_string())),
-    ];
-    options.extend(given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    let reuse = args.reuse.as_deref().map(|dir| -> Result<ReuseFolder> {
-        Ok(ReuseFolder {
-            dir: std::path::absolute(dir)?,
-            signed_by: args.signed_reuse.then(|| signing.trusted.clone()),
-        })
-    });
-    Ok(Request {
-        job: find_job(&plan, id)?,
-        plan,
-        derivations,
-        hand_off,
-        reuse: reuse.transpose()?,
-        results: args.results.clone(),
-        restore: args.restore.clone(),
-        on_missing: args.on_missing,
-        signing,
-        pushes,
-        options,
-    })
-}
-
-/// Whose signatures count and what is signed with. Says so where nothing will be signed for later pipelines.
-fn signing(args: &BuildArgs, secret: Option<&Secret>, named: &delivery::Signing) -> Result<Signing> {
-    let (trusted, name) = (named.public_keys.clone(), &named.variable);
-    let key =
-        secret.map(|secret| SecretKey::parse(secret.reveal())).transpose().with_context(|| format!("`{name}`"))?;
-    let is_trusted = |key: &SecretKey| trusted.iter().any(|trusted| *trusted == key.public());
-    match &key {
-        _ if !args.signed_reuse => {}
-        None => eprintln!("no signing key in `{name}`: what this job builds is not saved for later pipelines"),
-        Some(key) if !is_trusted(key) => eprintln!(
-            "warning: the public half of the key in `{name}`, `{}`, is not among the keys that count: what this job builds is not \
-             saved for later pipelines",
-            key.public()
-        ),
-        Some(_) => {}
-    }
-    let secret = key.filter(|key| args.signed_reuse && is_trusted(key));
-    Ok(Signing { trusted, secret })
-}
-
-/// Where the job pushes, its secrets taken out of the environment. Says so where nothing will be pushed.
-fn pushes(args: &BuildArgs, cache: Option<&str>, key: &SigningKey) -> Result<Pushes> {
-    let beside = settings::delivery::push(&args.push, &PushKeys::default())?;
-    let hand_off = cache.map(Destination::parse_store).transpose().context("`--cache`")?;
-    // What the cache is read with, Nix itself needs.
-    let credentials = match hand_off {
-        Some(_) => Credentials::read(&beside.destinations, &beside.credentials)?,
-        None => Credentials::take(&beside.destinations, &beside.credentials)?,
-    };
-    let prepare = |destination: Destination| {
-        let target = credentials.prepare(destination.clone(), key).map(Arc::new).map_err(|lacks| format!("{lacks:#}"));
-        if let Err(lacks) = &target {
-            eprintln!("nothing will be pushed to `{destination}`: {lacks}");
-        }
-        Prepared { destination, target }
-    };
-    Ok(Pushes {
-        hand_off: hand_off.map(prepare),
-        beside: beside.destinations.into_iter().map(prepare).collect(),
-        on_failure: beside.on_failure,
-    })
-}
-
-fn read_plan(path: &std::path::Path) -> Result<Plan> {
-    json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))
-}
-
-fn find_job(plan: &Plan, id: &str) -> Result<JobIndex> {
-    match plan.all_jobs().position(|job| job.id == id) {
-        Some(index) => Ok(JobIndex(index as u32)),
-        None => {
-            let hint = meant_or_known(id, plan.all_jobs().map(|job| job.id.as_str()));
-            bail!("the plan has no job `{}`{hint}", id.escape_debug())
-        }
     }
 }

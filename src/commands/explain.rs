@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::exit_code::ExitCode;
 use super::stages::{self, Planned};
 use crate::attribute::AttributePath;
-use crate::cli::{ExplainArgs, ExplainFormat};
+use crate::cli::{ExplainArgs, TextFormat};
 use crate::explain::{self, Closure, Difference, Explanation, attribute, causes, text};
 use crate::nix::system;
 use crate::output::Output;
@@ -28,8 +28,8 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
         eprintln!("warning: the derivations are not at hand, so this is what the plan tells: {error:#}");
     }
     Output::from(args.output.clone()).write(|mut out| match args.format {
-        ExplainFormat::Text => text::write(&explanation, &mut out),
-        ExplainFormat::Json => {
+        TextFormat::Text => text::write(&explanation, &mut out),
+        TextFormat::Json => {
             serde_json::to_writer_pretty(&mut out, &explanation)?;
             writeln!(out)
         }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::exit_code::ExitCode;
 use super::stages;
-use crate::cli::{self, GraphArgs, GraphLevel};
+use crate::cli::{GraphArgs, GraphLevel};
 use crate::output::Output;
 use crate::settings::Settings;
 use crate::view::{self, network};
@@ -18,11 +18,6 @@ pub(super) fn run(args: &GraphArgs) -> Result<ExitCode> {
             network::derivations(&plan, &stages::load(network::derivations_of(&plan), &settings)?)?
         }
     };
-    let format = match args.format {
-        cli::GraphFormat::Dot => view::GraphFormat::Dot,
-        cli::GraphFormat::Mermaid => view::GraphFormat::Mermaid,
-        cli::GraphFormat::Json => view::GraphFormat::Json,
-    };
-    Output::from(args.output.clone()).write(|mut out| view::draw(&network, format, &mut out))?;
+    Output::from(args.output.clone()).write(|mut out| view::draw(&network, args.format, &mut out))?;
     Ok(ExitCode::Done)
 }

@@ -11,6 +11,7 @@ mod explain;
 mod failures;
 mod generate;
 mod graph;
+mod man;
 mod plan;
 mod progress;
 mod report;
@@ -35,5 +36,6 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Continue(args) => continue_pipeline::run(&args),
         Command::Schema => schema::run(),
         Command::Completions { shell } => completions::run(shell),
+        Command::Man { command } => man::run(command.as_deref()),
     }
 }

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::exit_code::ExitCode;
 use crate::build::record::{self, Record, Verdict};
 use crate::build::report::Report;
-use crate::cli::{ReportArgs, ReportFormat};
+use crate::cli::{ReportArgs, TextFormat};
 use crate::output::Output;
 
 pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
@@ -19,8 +19,8 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     let records = files.iter().map(|path| Record::read(path)).collect::<Result<_>>()?;
     let report = Report::new(records);
     Output::from(args.output.clone()).write(|out| match args.format {
-        ReportFormat::Text => report.print(out),
-        ReportFormat::Json => {
+        TextFormat::Text => report.print(out),
+        TextFormat::Json => {
             serde_json::to_writer_pretty(&mut *out, &report)?;
             writeln!(out)
         }

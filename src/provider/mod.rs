@@ -4,18 +4,23 @@
 
 pub mod additions;
 pub mod circleci;
+pub mod continue_request;
 pub mod job_script;
 pub mod job_setup;
 pub mod limits;
 pub mod shell;
 pub mod yaml;
 
+use std::env::VarError;
+
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::affected::base::Hints;
 use crate::fleet::Fleet;
 use crate::plan::Plan;
 use additions::Additions;
+use continue_request::ContinueRequest;
 use job_setup::JobSetup;
 use limits::Limits;
 
@@ -72,6 +77,17 @@ impl Provider {
             Self::CircleCi => circleci::writer::Writer::new(additions).map(Writer::CircleCi),
         }
     }
+
+    /// Checks what a pipeline is to be continued with. `variable` gives a variable of the environment.
+    pub fn continuation(
+        self,
+        request: &ContinueRequest,
+        variable: impl Fn(&str) -> Result<String, VarError>,
+    ) -> Result<Continuation> {
+        match self {
+            Self::CircleCi => circleci::continue_pipeline::Checked::new(request, variable).map(Continuation::CircleCi),
+        }
+    }
 }
 
 /// A provider with what users add to its configuration.
@@ -86,6 +102,36 @@ impl Writer {
     pub fn write(self, plan: &Plan, setup: JobSetup) -> Result<(String, Vec<String>)> {
         match self {
             Self::CircleCi(writer) => writer.write(plan, setup),
+        }
+    }
+}
+
+/// What a pipeline is to be continued with, checked.
+#[derive(Debug)]
+pub enum Continuation {
+    /// CircleCI.
+    CircleCi(circleci::continue_pipeline::Checked),
+}
+
+impl Continuation {
+    /// What would be sent, less secrets.
+    pub fn shown(&self) -> Value {
+        match self {
+            Self::CircleCi(checked) => checked.shown(),
+        }
+    }
+
+    /// Why sending it would fail at once, if it would.
+    pub fn lacks(&self) -> Option<String> {
+        match self {
+            Self::CircleCi(checked) => checked.lacks(),
+        }
+    }
+
+    /// Sends it. `note` is told of every attempt that failed and is followed by another. Gives the server's message.
+    pub fn send(&self, note: &mut dyn FnMut(&str)) -> Result<String> {
+        match self {
+            Self::CircleCi(checked) => checked.send(note),
         }
     }
 }

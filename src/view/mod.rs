@@ -8,17 +8,19 @@ pub mod table;
 
 use std::io::{self, Write};
 
+use crate::choice::choice;
 use network::Network;
 
-/// How nodes and edges are written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GraphFormat {
-    /// Graphviz.
-    Dot,
-    /// Mermaid, which GitHub and GitLab draw in Markdown.
-    Mermaid,
-    /// Lists of nodes and edges.
-    Json,
+choice! {
+    /// How nodes and edges are written down.
+    pub enum GraphFormat {
+        /// Graphviz
+        Dot = "dot",
+        /// Mermaid, which GitHub and GitLab draw in Markdown
+        Mermaid = "mermaid",
+        /// Nodes and edges
+        Json = "json",
+    }
 }
 
 /// Draws nodes and edges.

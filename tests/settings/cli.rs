@@ -45,6 +45,26 @@ fn no_arguments_and_wrong_ones_are_usage_errors() {
 }
 
 #[test]
+fn every_command_has_a_manual_page_which_the_package_installs() {
+    let page = |arguments: &[&str]| {
+        let shown = nixdag().arg("man").args(arguments).assert().success().stderr("");
+        String::from_utf8(shown.get_output().stdout.clone()).unwrap()
+    };
+    let main = page(&[]);
+    let commands: Vec<&str> =
+        main.lines().filter_map(|line| line.strip_prefix("nixdag\\-")?.strip_suffix("(1)")).collect();
+    assert!(commands.contains(&"plan") && commands.contains(&"man"), "{main}");
+    for command in &commands {
+        let page = page(&[command]);
+        assert!(page.contains(&format!(".TH nixdag-{command} 1  \"nixdag 0")), "{page}");
+    }
+    assert!(page(&["plan"]).contains("\\-\\-granularity"));
+    let flake = include_str!("../../flake.nix");
+    assert!(flake.contains(&format!("for command in {}; do", commands.join(" "))), "{commands:?}");
+    nixdag().args(["man", "plna"]).assert().code(1).stderr(predicate::str::contains("did you mean `plan`?"));
+}
+
+#[test]
 fn a_recorded_evaluation_becomes_a_plan() {
     let plan = recorded().plan(&[]);
     assert_eq!(ids(&plan["jobs"]), ["a", "b"]);

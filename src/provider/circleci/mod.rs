@@ -6,6 +6,7 @@
 pub mod api;
 pub mod check;
 pub mod continuation;
+pub mod continue_pipeline;
 pub mod environment;
 mod evaluation;
 pub mod final_steps;
