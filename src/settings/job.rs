@@ -27,7 +27,7 @@ use crate::secret::Secret;
 #[derive(Debug)]
 pub enum Work {
     /// Report what failed before anything was built; the plan has it.
-    Failures(Plan),
+    Failures(Box<Plan>),
     /// Build.
     Build(Box<Request>),
 }
@@ -37,7 +37,7 @@ pub fn work(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Work> {
     if args.job.as_deref() == Some(failures::JOB) {
         let (plan, _) = plan_and_derivations(args)?;
         if failures::are_in(&plan) {
-            return Ok(Work::Failures(plan));
+            return Ok(Work::Failures(Box::new(plan)));
         }
     }
     request(args, say).map(|request| Work::Build(Box::new(request)))

@@ -91,9 +91,7 @@ fn provider<'a>(file: &'a str, sources: &Sources) -> Option<&'a str> {
 fn intrusions(sources: &Sources, arrows: &[Arrow]) -> Vec<String> {
     let intrudes = |arrow: &&Arrow| {
         let to = provider(&arrow.to, sources);
-        to.is_some()
-            && provider(&arrow.from, sources) != to
-            && arrow.from != "provider/mod.rs"
+        to.is_some() && provider(&arrow.from, sources) != to && arrow.from != "provider/mod.rs"
     };
     arrows.iter().filter(intrudes).map(|arrow| format!("a provider's inside: {arrow}")).collect()
 }
