@@ -9,7 +9,7 @@
 //! Beside the folder, `<folder>.key` holds a digest of which results there are: a CI cache is saved under it.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -24,7 +24,7 @@ use crate::nix::evaluate::{Evaluation, Progress, Request, Resolved};
 use crate::nix::hash::{self, HashingWriter, Sha256};
 use crate::nix::store::Store;
 use crate::nix::store_path;
-use crate::output::{Output, read_input};
+use crate::output::Output;
 use crate::regular_file;
 
 const MANIFEST: &str = "manifest";
@@ -36,6 +36,9 @@ const MAX_RESULTS: usize = 8;
 
 /// Longest manifest that is read, in bytes.
 const MAX_MANIFEST: u64 = 4 << 10;
+
+/// Longest result that is read, in bytes: a hundred thousand attributes have some 20 MB.
+const MAX_EVALUATION: u64 = 256 << 20;
 
 /// What stands in `evaluation.json`.
 #[derive(Deserialize)]
@@ -88,25 +91,34 @@ pub fn evaluate(
 
 /// A cached result whose derivations are in the store by then.
 fn take(entry: &Path, name: &str) -> Result<Option<Evaluation>> {
-    let manifest = match read_manifest(entry) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !entry.exists() => return Ok(None),
-        manifest => manifest.context("cannot read its manifest")?,
-    };
-    for file in [EVALUATION, PATHS] {
-        let (digest, _) = regular_file::open(&entry.join(file))
-            .and_then(hash::of_reader)
-            .with_context(|| format!("cannot read its `{file}`"))?;
-        let line = manifest_line(file, digest);
-        ensure!(manifest.lines().any(|known| known == line), "its `{file}` is not what it was");
-    }
-    let recorded: Recorded = serde_json::from_slice(&read_input(&entry.join(EVALUATION))?).context("cannot read it")?;
-    ensure!(recorded.fingerprint == name, "it is that of another tree");
-    let evaluation = recorded.evaluation;
+    let Some(evaluation) = read(entry, name)? else { return Ok(None) };
     let roots: Vec<&str> = evaluation.targets.iter().map(|target| target.drv_path.as_str()).collect();
     restore(&entry.join(PATHS), &roots)?;
     // So that it is not among those that go first.
     File::options().append(true).open(entry.join(MANIFEST))?.set_modified(SystemTime::now())?;
     Ok(Some(evaluation))
+}
+
+/// Reads the result of this name from its folder, which anybody may have filled; none where there is no such folder.
+pub fn read(entry: &Path, name: &str) -> Result<Option<Evaluation>> {
+    let manifest = match read_manifest(entry) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !entry.exists() => return Ok(None),
+        manifest => manifest.context("cannot read its manifest")?,
+    };
+    let (mut text, file) = (Vec::new(), || format!("cannot read its `{EVALUATION}`"));
+    let evaluation = regular_file::open(&entry.join(EVALUATION)).with_context(file)?;
+    evaluation.take(MAX_EVALUATION + 1).read_to_end(&mut text).with_context(file)?;
+    ensure!(text.len() as u64 <= MAX_EVALUATION, "its `{EVALUATION}` has more than {MAX_EVALUATION} bytes");
+    let (paths, _) = regular_file::open(&entry.join(PATHS))
+        .and_then(hash::of_reader)
+        .with_context(|| format!("cannot read its `{PATHS}`"))?;
+    for (file, digest) in [(EVALUATION, Sha256::of(&text)), (PATHS, paths)] {
+        let line = manifest_line(file, digest);
+        ensure!(manifest.lines().any(|known| known == line), "its `{file}` is not what it was");
+    }
+    let recorded: Recorded = serde_json::from_slice(&text).context("cannot read it")?;
+    ensure!(recorded.fingerprint == name, "it is that of another tree");
+    Ok(Some(recorded.evaluation))
 }
 
 /// Brings the derivations into a store that does not have them.
@@ -166,7 +178,6 @@ fn manifest_line(file: &str, digest: Sha256) -> String {
 }
 
 fn read_manifest(entry: &Path) -> io::Result<String> {
-    use std::io::Read;
     let mut text = String::new();
     regular_file::open(&entry.join(MANIFEST))?.take(MAX_MANIFEST).read_to_string(&mut text)?;
     Ok(text)

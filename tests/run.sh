@@ -50,6 +50,7 @@ echo "== cargo fmt"
 cargo fmt --check
 echo "== cargo clippy"
 cargo clippy --quiet --locked --all-targets -- -D warnings
+tests/deny.sh
 
 # How many tests are ignored and why; those on real graphs only where there are none.
 left_out() {

@@ -4,18 +4,18 @@
 //! priority, that has it in a form that Nix would accept; and one sentence for each cache that could not be asked or that was not
 //! believed. A cache that is down, slow, or lies makes fewer paths available, and nothing else.
 
-mod acceptance;
+pub mod acceptance;
 mod cache;
 pub mod cache_info;
-mod health;
+pub mod health;
 pub mod netrc;
 mod pool;
 mod reliance;
-mod remote;
+pub mod remote;
 pub mod store_url;
 mod substituter;
 mod through_nix;
-mod trouble;
+pub mod trouble;
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -161,10 +161,12 @@ fn without_user(text: &str) -> String {
 
 /// True where an `@` after the host may end a password with a slash or a question mark in it.
 fn has_late_at_sign(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once("://").filter(|(scheme, _)| *scheme != "file") else { return false };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let late = rest.rfind('@').filter(|at| *at > end);
-    late.is_some_and(|at| scheme.starts_with("http") || rest[..at].contains(':'))
+    // One that has lost its scheme looks like a folder.
+    let parts = text.split_once("://").filter(|(scheme, _)| is_scheme(&scheme.to_ascii_lowercase()));
+    let (scheme, rest) = parts.unwrap_or(("", text));
+    let end = rest.find(['/', '?']).filter(|_| !scheme.is_empty()).unwrap_or(rest.len());
+    let late = rest.rfind('@').filter(|at| *at > end || scheme.is_empty());
+    scheme != "file" && late.is_some_and(|at| scheme.starts_with("http") || rest[..at].contains(':'))
 }
 
 /// Nix knows schemes in lower case only.
@@ -306,6 +308,9 @@ mod tests {
             "https://user:secret",
             "ssh-ng://user:secret/x@h",
             "s3://b?endpoint=https://user:secret@h",
+            "//user:secret@h",
+            "/user:80/secret@h",
+            "/user:secret@h?x=y://z",
         ] {
             let error = format!("{:#}", StoreUrl::parse(text).unwrap_err());
             assert!(!error.contains("secret"), "{error}");
