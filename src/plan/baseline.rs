@@ -248,6 +248,7 @@ mod tests {
             system: vec![ANY_SYSTEM; count],
             portable: vec![false; count],
             floating: vec![false; count],
+            confined: vec![false; count],
             name_hash: vec![0; count],
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::baseline::baselines;
 use super::estimate::CostModel;
@@ -137,6 +137,9 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     let target_drvs: Vec<DrvId> = attributes.keys().copied().collect();
     let small = NeededGraph::new(graph, &needed, &target_drvs, &placements, costs);
     let workspace = handoff == HandOffKind::Workspace;
+    if !workspace {
+        check_floating_inputs(graph, &small)?;
+    }
     let (model, prices) = machines(&placements, costs, workspace);
     let problem = &small.problem;
     let options = &Options { durations_recorded: are_recorded(&small.estimates), ..options.clone() };
@@ -240,6 +243,28 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         .collect::<Result<_>>()?;
     let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
     Ok(Made { plan, notes, others, decisions: decided.collect() })
+}
+
+/// Refuses a content-addressed input of a job with contexts where jobs hand on through a store: such a job builds nothing but its targets, and
+/// which path the input has travels only in a workspace, beside the path itself.
+fn check_floating_inputs(graph: &Graph, small: &NeededGraph) -> Result<()> {
+    let problem = &small.problem;
+    let name = |node: Node| graph.node(small.drvs[node as usize]).name().escape_debug();
+    for node in (0..problem.len() as Node).filter(|&node| problem.confined[node as usize]) {
+        let apart = |input: &Node| {
+            problem.floating[*input as usize] && problem.system[*input as usize] != problem.system[node as usize]
+        };
+        if let Some(input) = problem.inputs.of(node).iter().copied().find(apart) {
+            bail!(
+                "`{}` is built with contexts and needs `{}`, which is content-addressed and built in a job without: only \
+                 `handoff: workspace` passes on which path that has (or build `{}` without contexts)",
+                name(node),
+                name(input),
+                name(node)
+            );
+        }
+    }
+    Ok(())
 }
 
 /// True where most of the builds have been timed before: a plan made from guesses keeps a reserve, one made from records does not.

@@ -64,6 +64,7 @@ impl NeededGraph {
             duration: estimates.iter().map(|estimate| estimate.duration).collect(),
             cheap,
             target,
+            confined: system.iter().map(|&system| placements.has_contexts(system)).collect(),
             system,
             portable: portable(graph, &drvs, &number, placements),
             floating: drvs.iter().map(|&id| graph.node(id).is_floating()).collect(),

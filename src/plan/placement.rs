@@ -4,7 +4,8 @@
 //!
 //! The machine of a derivation is the one that the first matching rule names, else the one that its package names, else the executor
 //! that offers the features it requires and declares the fewest others, the first among equals. What nothing of this is said about, and
-//! one place alone needs, is built in that place, but without its contexts.
+//! one place alone needs, is built in that place, but without its contexts: these are for targets only, so that no dependency's builder
+//! and no fetch runs where a context's variables are.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -98,6 +99,13 @@ pub struct Placements {
     pub warnings: BTreeSet<String>,
 }
 
+impl Placements {
+    /// True where jobs get the variables of contexts.
+    pub fn has_contexts(&self, system: System) -> bool {
+        self.list.get(usize::from(system)).is_some_and(|placement| !placement.options.context.is_empty())
+    }
+}
+
 /// What tells placements apart. The last part is the derivation that wants a job of its own.
 type Key = (Arc<str>, usize, String, String, JobOptions, Option<DrvId>);
 
@@ -161,6 +169,15 @@ impl Placer<'_> {
             && let Some(inherited) = self.inherited(node, consumers)
         {
             (wishes, decision) = (inherited, Decision::Consumer);
+        }
+        if attributes.is_empty() && wishes.context.take().is_some_and(|names| !names.is_empty()) {
+            self.placed.warnings.extend(rule.filter(|(_, rule)| rule.condition.is_specific()).map(|(at, _)| {
+                format!(
+                    "rule {} of nixdag.yml names contexts, which only targets get: what it is for beside them is built without \
+                     (select its attribute to build it with them)",
+                    at + 1
+                )
+            }));
         }
         let cheap = node.fixed_output || node.prefer_local_build;
         if cheap && attributes.is_empty() && rule.is_none_or(|(_, rule)| !rule.condition.is_specific()) {
@@ -281,6 +298,11 @@ impl Placer<'_> {
         }
         self.placed.list = keys.iter().map(|key| self.placement(key)).collect();
         self.placed.anywhere = self.anywhere(&keys, &count);
+        if self.placed.list.iter().any(|placement| !placement.options.context.is_empty()) {
+            // What any machine can build must not end up in a job with contexts.
+            let anywhere = self.placed.anywhere;
+            self.placed.of.values_mut().filter(|system| **system == ANY_SYSTEM).for_each(|system| *system = anywhere);
+        }
         Ok(self.placed)
     }
 

@@ -106,6 +106,8 @@ pub struct Problem {
     /// True for a derivation whose output paths nobody knows before it is built (content-addressed, dynamic):
     /// it stays in one job with its consumers of the same system.
     pub floating: Vec<bool>,
+    /// True for a target whose job has contexts: nothing of another system is built in that job, `builtin` and cheap inputs included.
+    pub confined: Vec<bool>,
     /// A hash of the node's name, the same from pipeline to pipeline (a node's number follows from paths, and a path changes with every input): the seed of what is drawn for it.
     pub name_hash: Vec<u64>,
 }

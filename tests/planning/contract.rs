@@ -36,8 +36,9 @@ fn read_roots(path: &Path) -> BTreeMap<Vec<String>, String> {
     json.into_iter().map(|(key, path)| (key.split('.').map(Into::into).collect(), path)).collect()
 }
 
-/// Rules that cut every graph into many kinds of jobs.
+/// Rules that cut every graph into many kinds of jobs, and would give contexts to more than targets.
 const RULES: &str = "
+contexts: [secrets, others]
 executors:
   big: { resource_class: 2xlarge }
   auto: { resource_class: auto }
@@ -45,7 +46,8 @@ rules:
   - { match: { attribute: 'packages.x.t{1,4}' }, never_group: true }
   - { match: { attribute: 'packages.x.t{2,5}' }, resource_class: xlarge, timeout: 30m }
   - { match: { attribute: 'packages.x.t3', system: x86_64-linux }, executor: big, context: secrets }
-  - { match: { name: 'n*[05]' }, retries: 2 }
+  - { match: { attribute: 'packages.x.t{6,7,8}' }, context: [others, secrets] }
+  - { match: { name: 'n*[05]' }, retries: 2, context: others }
   - { match: { name: 'n*7', system: x86_64-linux }, executor: auto }
 ";
 
@@ -83,7 +85,8 @@ fn made_up_graphs() {
         let roots = read_roots(&roots_file);
         let closure = contract::read_closure(roots.values().map(String::as_str), dir.path());
         let settings = dir.path().join("nixdag.yml");
-        fs::write(&settings, if floating == 0 && random.chance(40) { RULES } else { "" }).unwrap();
+        let has_rules = random.chance(40);
+        fs::write(&settings, if has_rules { RULES } else { "" }).unwrap();
         let text = plan(&roots_file, dir.path(), &available, &settings);
         let checked = std::panic::catch_unwind(|| {
             let plan = contract::check(&text, &roots, &closure, &available);
@@ -94,6 +97,7 @@ fn made_up_graphs() {
             assert_eq!(plan.store_dir, "/nix/store");
 
             // What a floating derivation's path would be is not known to anybody else: it stays with its consumers.
+            // Where rules make many kinds of jobs, some cannot.
             let builder: HashMap<&str, &str> =
                 plan.jobs.iter().flat_map(|job| job.derivations.iter().map(move |&path| (path, job.id))).collect();
             for (path, drv) in &closure {
@@ -102,6 +106,7 @@ fn made_up_graphs() {
                         || [&drv.system, &closure[input].system].contains(&&"builtin".to_owned());
                     if let (Some(one), Some(other)) = (builder.get(path.as_str()), builder.get(input.as_str()))
                         && same
+                        && !has_rules
                         && drv.system != "builtin"
                         && closure[input].system != "builtin"
                     {
@@ -155,6 +160,14 @@ fn real(name: &str) -> PathBuf {
     dir
 }
 
+/// Secrets for targets on each side of the alphabet's middle, so that many have inputs and consumers with and without.
+const CONTEXTS: &str = "
+contexts: [secrets]
+rules:
+  - { match: { attribute: ['[a-m]*', '*.*.[a-m]*'] }, context: secrets }
+  - { match: { system: [x86_64-linux, aarch64-linux, builtin] }, timeout: 1h }
+";
+
 /// With everything to build, and with all available but what depends on one library.
 fn check_real(name: &str, dir: &Path, library: &str) {
     let roots_file = dir.join("roots.json");
@@ -182,8 +195,16 @@ fn check_real(name: &str, dir: &Path, library: &str) {
     let rest = closure.iter().filter(|(path, _)| !changed.contains(path.as_str()));
     let rest: HashSet<String> = rest.flat_map(|(_, drv)| drv.outputs.values().flatten().cloned()).collect();
 
-    for (what, available) in [("everything to build", HashSet::new()), (library, rest)] {
-        let text = plan(&roots_file, dir, &available, Path::new("/dev/null"));
+    let settings = tempfile::NamedTempFile::new().unwrap();
+    fs::write(settings.path(), CONTEXTS).unwrap();
+    let nothing = Path::new("/dev/null");
+    let all = "everything to build";
+    for (what, available, settings) in [
+        (all, HashSet::new(), nothing),
+        (library, rest, nothing),
+        ("everything to build, half of the targets with contexts", HashSet::new(), settings.path()),
+    ] {
+        let text = plan(&roots_file, dir, &available, settings);
         let plan = contract::check(&text, &roots, &closure, &available);
         let estimates = &plan.estimates;
         for strategy in [&estimates.plan, &estimates.flat, &estimates.ordered, &estimates.per_derivation] {
@@ -201,7 +222,9 @@ fn check_real(name: &str, dir: &Path, library: &str) {
             estimates.per_derivation.builds,
             text.len() / 1_000_000,
         );
-        if (name, what) == ("all100k", "everything to build") {
+        let with_contexts = plan.jobs.iter().filter(|job| job.has_contexts()).count();
+        assert_eq!(with_contexts > 0, settings != nothing);
+        if (name, what) == ("all100k", all) {
             assert_eq!((estimates.needed, estimates.flat.builds), (101_232, 26_065_289));
         }
     }

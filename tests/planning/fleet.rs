@@ -240,9 +240,77 @@ fn what_one_place_alone_needs_is_built_there_but_without_its_secrets() {
         machines("resource_class: xlarge"),
         "shared: shared on docker large \na: own a on docker xlarge  with fetch\nb: b on docker large  with fetch"
     );
-    let secret = machines("resource_class: xlarge, context: x");
-    assert!(secret.contains("own: own on docker xlarge \n"), "{secret}");
-    assert!(secret.contains("a: a on docker xlarge  with fetch {\"context\":[\"x\"]}"), "{secret}");
+    assert_eq!(
+        machines("resource_class: xlarge, context: x"),
+        "shared+1: fetch shared on docker large \nb: b on docker large \nown: own on docker xlarge \n\
+         a: a on docker xlarge  {\"context\":[\"x\"]}"
+    );
+}
+
+#[test]
+fn contexts_are_for_targets_alone() {
+    let recorded = |rules: &str| {
+        Recorded::new()
+            .drv("source", "builtin", &[], &[("outputHash", "x")])
+            .drv("cheap", X86, &["source"], &[("preferLocalBuild", "1")])
+            .drv("lib", X86, &["cheap"], &[])
+            .drv("a", X86, &["lib", "source"], &[])
+            .drv("b", X86, &["a", "cheap"], &[])
+            .drv("c", X86, &["source"], &[])
+            .target("packages.x86_64-linux.a", "a")
+            .target("packages.x86_64-linux.b", "b")
+            .target("packages.x86_64-linux.c", "c")
+            .settings(&format!("contexts: [x, y]\nrules:{rules}"))
+    };
+    let all = recorded("\n  - { context: x }\n");
+    for granularity in ["target", "auto", "single"] {
+        let plan = all.plan(&["--granularity", granularity]);
+        for job in plan["jobs"].as_array().unwrap() {
+            let has_targets = !job["targets"].as_array().unwrap().is_empty();
+            assert_eq!(job["options"].get("context").is_some(), has_targets, "{granularity}: {job}");
+            assert!(
+                job["co_located"].as_array().unwrap().is_empty() && job["derivations"].as_array().unwrap().len() < 4
+            );
+        }
+    }
+    // Targets of the same contexts share a job, others do not.
+    let plan = recorded("\n  - { match: { attribute: '*.*.{a,b}' }, context: [x, y] }\n  - { context: y }\n")
+        .plan(&["--granularity", "single"]);
+    assert_eq!(
+        table(&plan).iter().map(|line| line.replace(NIX, "")).collect::<Vec<_>>(),
+        [
+            "lib+2: source cheap lib on docker large ",
+            "a+1: a b on docker large  {\"context\":[\"x\",\"y\"]}",
+            "c: c on docker large  {\"context\":[\"y\"]}",
+        ]
+    );
+    // A rule for one dependency cannot be meant.
+    let rule = "\n  - { match: { name: lib }, context: x }\n";
+    let said = recorded(rule).nixdag("plan").assert().success();
+    let warning = "warning: rule 1 of nixdag.yml names contexts, which only targets get: what it is for beside them is built without";
+    said.stderr(predicate::str::contains(warning));
+}
+
+#[test]
+fn a_content_addressed_input_reaches_a_job_with_contexts_through_a_workspace_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("nixdag.yml");
+    std::fs::write(&settings, "contexts: [x]\nrules: [{ match: { attribute: '*.*.after-floating' }, context: x }]\n")
+        .unwrap();
+    let plan = |handoff: &str| {
+        let mut command = support::nixdag();
+        command.args(["plan", "--available", "/dev/null", "--handoff", handoff, "--settings"]).arg(&settings);
+        command
+            .arg("--roots")
+            .arg(support::derivations().join("roots.json"))
+            .arg("--drv-dir")
+            .arg(support::derivations());
+        command.assert()
+    };
+    plan("workspace").success();
+    let error = "`after-floating` is built with contexts and needs `floating`, which is content-addressed and built in a job without: \
+                 only `handoff: workspace` passes on which path that has (or build `after-floating` without contexts)";
+    plan("cache").failure().stderr(predicate::str::contains(error));
 }
 
 #[test]

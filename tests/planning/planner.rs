@@ -34,6 +34,7 @@ fn problem(rows: &[Row]) -> Problem {
         system: vec![0; rows.len()],
         portable: vec![false; rows.len()],
         floating: vec![false; rows.len()],
+        confined: vec![false; rows.len()],
         name_hash: (0..rows.len() as u64).collect(),
     }
 }

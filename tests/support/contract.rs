@@ -31,6 +31,14 @@ pub struct Job<'a> {
     pub requires: Vec<&'a str>,
     #[serde(borrow)]
     pub inputs: Vec<&'a str>,
+    #[serde(default)]
+    pub options: serde_json::Value,
+}
+
+impl Job<'_> {
+    pub fn has_contexts(&self) -> bool {
+        self.options.get("context").is_some()
+    }
 }
 
 #[derive(Deserialize)]
@@ -186,6 +194,12 @@ pub fn check<'a>(
         }
     }
     assert_eq!(completed.len() + skipped.len(), roots.len());
+
+    let targets: HashSet<&str> = roots.values().map(String::as_str).collect();
+    for job in plan.jobs.iter().filter(|job| job.has_contexts()) {
+        let only_targets = job.derivations.iter().all(|path| targets.contains(path));
+        assert!(only_targets && job.co_located.is_empty(), "{} has contexts and builds more than its targets", job.id);
+    }
 
     let mut built = HashSet::new();
     for job in &plan.jobs {

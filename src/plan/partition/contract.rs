@@ -2,8 +2,8 @@
 //!
 //! In: a [`Problem`] and the [`Model`]. Out: [`Units`], and notes on what could not be had. In this order:
 //! 1. A floating derivation is grouped with its consumers of the same system, and with whatever lies between them.
-//! 2. A cheap derivation is co-located, unless it is a target, floating, slow, wanted on another system, or would multiply
-//!    edges or copies without bound; then it is owned like any other.
+//! 2. A cheap derivation is co-located, unless it is a target, floating, slow, wanted on another system or in a job with contexts, or would
+//!    multiply edges or copies without bound; then it is owned like any other.
 //! 3. Under a hub (a derivation with minutes of cheap inputs, as a TeX distribution has) the cheap inputs are owned, so that several
 //!    jobs can fetch them, and packed into bins: fetches of one level, wanted at about the same time by the same hubs.
 
@@ -152,12 +152,14 @@ fn choose_groups(problem: &Problem, model: &Model, floating: &[u32]) -> Grouping
             let elsewhere = system != crate::plan::problem::ANY_SYSTEM
                 && !problem.portable[node]
                 && consumers.iter().any(|&consumer| problem.system[consumer as usize] != system);
+            let confined = consumers.iter().any(|&consumer| problem.confined[consumer as usize]);
             let slow = problem.duration[node] > model.start_up.max(10_000);
             let rides = problem.cheap[node]
                 && !problem.target[node]
                 && !problem.floating[node]
                 && alone
                 && !elsewhere
+                && !confined
                 && !slow
                 && !consumers.is_empty();
             if rides { CO_LOCATED } else { floating[node] }

@@ -336,6 +336,7 @@ mod tests {
             target: (0..nodes).map(|node| node >= 16).collect(),
             system: vec![0; nodes],
             floating: vec![false; nodes],
+            confined: vec![false; nodes],
             portable: vec![false; nodes],
             name_hash: (0..nodes as u64).map(mix).collect(),
         };

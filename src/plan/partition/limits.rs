@@ -18,6 +18,7 @@ fn fan_in(targets: usize) -> Problem {
         target: vec![true; nodes],
         system: vec![0; nodes],
         floating: vec![false; nodes],
+        confined: vec![false; nodes],
         portable: vec![false; nodes],
         name_hash: vec![0; nodes],
     }

@@ -92,6 +92,7 @@ impl Part {
             target: nodes.iter().map(|node| whole.target[at(node)]).collect(),
             system: nodes.iter().map(|node| whole.system[at(node)]).collect(),
             floating: nodes.iter().map(|node| whole.floating[at(node)]).collect(),
+            confined: nodes.iter().map(|node| whole.confined[at(node)]).collect(),
             portable: nodes.iter().map(|node| whole.portable[at(node)]).collect(),
             name_hash: nodes.iter().map(|node| whole.name_hash[at(node)]).collect(),
         };

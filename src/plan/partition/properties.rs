@@ -84,9 +84,29 @@ fn random_problem(seed: u64) -> Problem {
         problem.system.push(if random.chance(8) { ANY_SYSTEM } else { random.below(systems) as System });
         problem.portable.push(false);
         problem.floating.push(random.chance(floating));
+        problem.confined.push(false);
         problem.name_hash.push(random.below(u64::MAX));
     }
+    if random.chance(40) {
+        confine(&mut problem, &mut random, systems);
+    }
     problem
+}
+
+/// Gives some targets one of two sets of contexts, as [`crate::plan::placement`] numbers them: then nothing can be built just anywhere.
+fn confine(problem: &mut Problem, random: &mut Random, systems: u64) {
+    problem.system.iter_mut().filter(|system| **system == ANY_SYSTEM).for_each(|system| *system = 0);
+    for node in (0..problem.len()).filter(|&node| problem.target[node]) {
+        if random.chance(40) {
+            problem.system[node] = (systems + random.below(2)) as System;
+            problem.confined[node] = true;
+        }
+    }
+    // What is cheap may be built wherever it is needed, if what comes along with it may.
+    for node in 0..problem.len() {
+        let movable = |&input: &Node| !problem.cheap[input as usize] || problem.portable[input as usize];
+        problem.portable[node] = problem.cheap[node] && problem.inputs.of(node as Node).iter().all(movable);
+    }
 }
 
 fn random_options(seed: u64) -> (Model, Options) {
@@ -127,11 +147,15 @@ fn check(problem: &Problem, partition: &Partition) -> Result<(), String> {
                 return Err(format!("job {job}: not ascending"));
             }
         }
+        let confined = |node: &Node| problem.confined[*node as usize];
+        if nodes.owned.iter().any(confined) && (!nodes.co_located.is_empty() || !nodes.owned.iter().all(confined)) {
+            return Err(format!("job {job} has contexts and builds more than its targets: {nodes:?}"));
+        }
         let mut specific = false;
         for &node in nodes.owned.iter().chain(&nodes.co_located) {
             let system = problem.system[node as usize];
             specific |= system != ANY_SYSTEM;
-            if system != ANY_SYSTEM && system != nodes.system {
+            if system != ANY_SYSTEM && system != nodes.system && !problem.portable[node as usize] {
                 return Err(format!("job {job} of system {}: node {node} of system {system}", nodes.system));
             }
             builds[node as usize].push(job);

@@ -18,6 +18,7 @@ fn problem(inputs: impl Fn(Node) -> Vec<Node>, target: impl Fn(Node) -> bool, ch
         system: vec![0; SIZE],
         portable: vec![false; SIZE],
         floating: vec![false; SIZE],
+        confined: vec![false; SIZE],
         name_hash: vec![0; SIZE],
     }
 }

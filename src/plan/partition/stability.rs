@@ -31,6 +31,7 @@ fn problem(added: usize) -> Problem {
         target: (0..nodes).map(|node| node < added || node + WIDTH >= nodes).collect(),
         system: vec![0; nodes],
         floating: vec![false; nodes],
+        confined: vec![false; nodes],
         portable: vec![false; nodes],
         name_hash: (0..nodes).map(|node| mix(node.wrapping_sub(added) as u64)).collect(),
     }
