@@ -27,6 +27,7 @@ pub mod output;
 pub mod pattern;
 pub mod plan;
 pub mod printable;
+pub mod private_file;
 pub mod provider;
 pub mod recorded_evaluation;
 pub mod regular_file;

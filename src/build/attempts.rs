@@ -16,11 +16,9 @@ use super::interrupt;
 use super::outcome::known_outputs;
 use super::progress::Tracker;
 use super::realisation;
-use super::realise;
+use super::realise::Calls;
 use crate::graph::{DrvId, Graph};
-use crate::nix::store::Store;
 use crate::nix::store_path::name_of;
-use crate::plan::Job;
 
 /// Rounds in a row in which nothing is built and nothing found out before the rest is given up.
 const FRUITLESS: u32 = 16;
@@ -33,12 +31,10 @@ const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// What is built from.
 pub struct Attempts<'a> {
-    /// The store, with all substituters.
-    pub store: &'a Store,
+    /// What brings paths into the store.
+    pub calls: &'a Calls,
     /// The job's derivations and all below them.
     pub graph: &'a Graph,
-    /// The job.
-    pub job: &'a Job,
 }
 
 impl Attempts<'_> {
@@ -154,7 +150,7 @@ impl Attempts<'_> {
 
     fn realise(&self, ids: &[DrvId], tracker: &mut Tracker) -> Result<bool> {
         let paths: Vec<String> = ids.iter().map(|&id| self.graph.path(id)).collect();
-        realise::build(self.store, &paths.iter().map(String::as_str).collect::<Vec<_>>(), self.job, tracker)
+        self.calls.build(&paths.iter().map(String::as_str).collect::<Vec<_>>(), tracker)
     }
 
     /// Those of the derivations that neither exist, nor failed, nor take anything, directly or not, from one that failed.
@@ -163,7 +159,7 @@ impl Attempts<'_> {
         let invalid: HashSet<String> = if outputs.is_empty() {
             HashSet::new()
         } else {
-            self.store.invalid(&outputs.iter().map(String::as_str).collect::<Vec<_>>())?.into_iter().collect()
+            self.calls.store().invalid(&outputs.iter().map(String::as_str).collect::<Vec<_>>())?.into_iter().collect()
         };
         let mut failed = HashSet::new();
         // Numbers of inputs are smaller than those of their consumers.
@@ -176,7 +172,7 @@ impl Attempts<'_> {
         let mut open = Vec::new();
         for &id in asked.iter().filter(|id| !failed.contains(*id)) {
             let exists = if self.graph.node(id).is_floating() {
-                !realisation::of(self.store, &self.graph.path(id))?.is_empty()
+                !realisation::of(self.calls.store(), &self.graph.path(id))?.is_empty()
             } else {
                 !known_outputs(self.graph, id).any(|path| invalid.contains(&path))
             };

@@ -1,10 +1,9 @@
 //! Makes a destination ready to be pushed to: any store that Nix can write to, Cachix, or Attic.
 //!
 //! In: destinations, and secrets by the names of their variables. Out: a [`Target`], or what is
-//! missing so that nothing can be pushed. No secret is ever an argument: clients get theirs in their environment or in a file that
-//! only this user can read, and that goes away.
+//! missing so that nothing can be pushed. No secret is ever an argument: clients get theirs in their environment or from a file
+//! in memory.
 
-use std::io::Write;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::delivery::destination::Destination;
 use crate::nix::store::Store;
+use crate::private_file::PrivateFile;
 use crate::secret::{Secret, VariableName};
 
 /// What Cachix takes its token and its key from; one of them is enough.
@@ -22,6 +22,9 @@ const ATTIC_TOKEN: &str = "ATTIC_TOKEN";
 
 /// The address of Attic's server, which is no secret.
 const ATTIC_ENDPOINT: &str = "ATTIC_ENDPOINT";
+
+/// What its client reads, below the folder for settings.
+const ATTIC_SETTINGS: &str = "attic/config.toml";
 
 /// Any of these lets Nix write to a bucket, beside what the machine itself may do.
 const S3_VARIABLES: [&str; 5] = [
@@ -90,7 +93,7 @@ impl Credentials {
             bail!("`{name}` is not set");
         }
         let variables = self.variables(&destination);
-        let mut target = Target { destination, variables, key: None, folder: None };
+        let mut target = Target { destination, variables, key: None, settings: None };
         match &target.destination {
             Destination::Store(url) => {
                 if url.starts_with("s3://") && self.named.is_empty() && !S3_VARIABLES.iter().any(|name| self.has(name))
@@ -116,7 +119,7 @@ impl Credentials {
                 match (token.cloned(), endpoint) {
                     (Some((_, token)), Some(endpoint)) => {
                         let text = attic_settings(server, &endpoint, &token)?;
-                        target.private_file("attic/config.toml", &text)?;
+                        target.settings_file(&text)?;
                     }
                     (Some(_), None) => bail!("`{ATTIC_ENDPOINT}`, the address of the server, is not set"),
                     (None, _) => ensure!(has_attic_settings(), "`{ATTIC_TOKEN}` is not set"),
@@ -151,7 +154,7 @@ pub enum SigningKey {
 fn has_attic_settings() -> bool {
     let folder = std::env::var_os("XDG_CONFIG_HOME").map(std::path::PathBuf::from);
     let folder = folder.or_else(|| Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".config")));
-    folder.is_some_and(|folder| folder.join("attic/config.toml").is_file())
+    folder.is_some_and(|folder| folder.join(ATTIC_SETTINGS).is_file())
 }
 
 /// The settings file of Attic's client.
@@ -171,8 +174,8 @@ pub struct Target {
     destination: Destination,
     variables: Vec<(VariableName, Secret)>,
     key: Option<Secret>,
-    /// Files with secrets; gone with this value.
-    folder: Option<TempDir>,
+    /// For a client that takes its token from nothing else.
+    settings: Option<Settings>,
 }
 
 impl Target {
@@ -199,8 +202,8 @@ impl Target {
             Destination::Attic { server, cache } => {
                 let mut command = Command::new("attic");
                 command.args(["push", "--stdin", &format!("{server}:{cache}")]);
-                if let Some(folder) = &self.folder {
-                    command.env("XDG_CONFIG_HOME", folder.path());
+                if let Some(settings) = &self.settings {
+                    command.env("XDG_CONFIG_HOME", settings.folder.path());
                 }
                 (command, paths)
             }
@@ -224,26 +227,25 @@ impl Target {
         values.fold(text.to_owned(), |text, value| text.replace(value, "…"))
     }
 
-    /// Writes a file that only this user can read.
-    fn private_file(&mut self, name: &str, text: &str) -> Result<()> {
-        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-        let write = |folder: &TempDir| {
-            let path = folder.path().join(name);
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(parent)?;
-            }
-            std::fs::File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+    /// Has Attic's client find its settings: a folder with nothing but a link to them.
+    fn settings_file(&mut self, text: &str) -> Result<()> {
+        let write = || -> std::io::Result<Settings> {
+            let file = PrivateFile::new(text)?;
+            let folder = tempfile::Builder::new().prefix("nixdag-push-").tempdir()?;
+            std::fs::create_dir(folder.path().join("attic"))?;
+            std::os::unix::fs::symlink(file.path(), folder.path().join(ATTIC_SETTINGS))?;
+            Ok(Settings { folder, _file: file })
         };
-        // Such a folder is the user's alone. Nix reads the path from a URL, in which it should mean nothing.
-        let folder = tempfile::Builder::new()
-            .prefix("nixdag-push-")
-            .permissions(std::fs::Permissions::from_mode(0o700))
-            .tempdir()
-            .context("no folder for secrets")?;
-        write(&folder).context("cannot write a file with a secret")?;
-        self.folder = Some(folder);
+        self.settings = Some(write().context("cannot write the settings of Attic's client")?);
         Ok(())
     }
+}
+
+/// What a client reads its secrets from; gone with this value.
+#[derive(Debug)]
+struct Settings {
+    folder: TempDir,
+    _file: PrivateFile,
 }
 
 #[cfg(test)]
@@ -257,26 +259,22 @@ mod tests {
         let target = Credentials::default().prepare(Destination::parse(url).unwrap(), &signing).unwrap();
         assert_eq!(target.signed(url), (format!("{url}&secret-key=/dev/stdin"), Some("name:secret".to_owned())));
         assert_eq!(target.signed("ssh://host"), ("ssh://host".to_owned(), None));
-        assert!(target.folder.is_none());
+        assert!(target.settings.is_none());
         assert_eq!(target.redact("error: name:secret!"), "error: …!");
         assert!(!format!("{target:?}").contains("name:secret"));
     }
 
     #[test]
-    fn a_clients_settings_are_in_a_file_that_others_cannot_read_and_that_goes_away() {
-        use std::os::unix::fs::PermissionsExt;
+    fn a_clients_settings_are_found_by_it_and_are_in_no_folder() {
         let destination = Destination::parse("attic:ci:cache").unwrap();
-        let mut target = Target { destination, variables: Vec::new(), key: None, folder: None };
-        target.private_file("attic/config.toml", "token").unwrap();
-        let file = target.folder.as_ref().unwrap().path().join("attic/config.toml");
+        let mut target = Target { destination, variables: Vec::new(), key: None, settings: None };
+        target.settings_file("token").unwrap();
+        let file = target.settings.as_ref().unwrap().folder.path().join(ATTIC_SETTINGS);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "token");
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(
-            std::fs::metadata(target.folder.as_ref().unwrap().path()).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
+        #[cfg(target_os = "linux")]
+        assert!(std::fs::symlink_metadata(&file).unwrap().is_symlink());
         drop(target);
-        assert!(!file.exists());
+        assert!(std::fs::symlink_metadata(&file).is_err());
     }
 
     #[test]

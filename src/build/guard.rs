@@ -9,11 +9,10 @@ use anyhow::{Result, bail};
 
 use super::OnMissing;
 use super::progress::Tracker;
-use super::realise;
+use super::realise::Calls;
 use super::record::Missing;
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{HandOffs, references};
-use crate::nix::store::Store;
 use crate::plan::{Job, Plan};
 
 /// The outputs that some derivations take from derivations outside of a set, with the derivation that each comes from.
@@ -63,12 +62,10 @@ impl<'a> Deliverers<'a> {
 
 /// What the guard works on.
 pub struct Guard<'a> {
-    /// The store, with all substituters.
-    pub store: &'a Store,
+    /// What brings paths into the store.
+    pub calls: &'a Calls,
     /// The job's derivations and all below them.
     pub graph: &'a Graph,
-    /// The job.
-    pub job: &'a Job,
     /// What it owns or repeats.
     pub here: &'a HashSet<DrvId>,
     /// What the ancestors handed off.
@@ -94,7 +91,7 @@ impl Guard<'_> {
             own.retain(|drv| self.here.contains(drv) && !self.takes_any(*drv, &open) && repeated.insert(*drv));
             if !own.is_empty() {
                 let drvs: Vec<String> = own.into_iter().map(|drv| self.graph.path(drv)).collect();
-                realise::build(self.store, &drvs.iter().map(String::as_str).collect::<Vec<_>>(), self.job, tracker)?;
+                self.calls.build(&drvs.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
                 open = self.fetch(&open.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
                 continue;
             }
@@ -116,9 +113,9 @@ impl Guard<'_> {
             let drvs: Vec<String> = build.iter().map(|&drv| self.graph.path(drv)).collect();
             let line = format!("building {} derivations that should have been delivered", drvs.len());
             tracker.say(&line, SystemTime::now());
-            realise::build(self.store, &drvs.iter().map(String::as_str).collect::<Vec<_>>(), self.job, tracker)?;
+            self.calls.build(&drvs.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
             let paths: Vec<&str> = missing.keys().map(String::as_str).collect();
-            let invalid: HashSet<String> = self.store.invalid(&paths)?.into_iter().collect();
+            let invalid: HashSet<String> = self.calls.store().invalid(&paths)?.into_iter().collect();
             for (path, missing) in &mut missing {
                 missing.built = !invalid.contains(path);
             }
@@ -149,10 +146,10 @@ impl Guard<'_> {
 
     /// Fetches paths; gives those that are not valid afterwards.
     fn fetch(&self, paths: &[&str], tracker: &mut Tracker) -> Result<Vec<String>> {
-        if paths.is_empty() || realise::fetch(self.store, paths, tracker)? {
+        if paths.is_empty() || self.calls.fetch(paths, tracker)? {
             return Ok(Vec::new());
         }
-        self.store.invalid(paths)
+        self.calls.store().invalid(paths)
     }
 
     /// The same causes, but for a path that no derivation has those that refer to it: what leads nowhere was not delivered.
@@ -189,7 +186,7 @@ impl Guard<'_> {
     fn causes(&self, open: &[String], tracker: &mut Tracker) -> Result<Vec<String>> {
         let seen = self.closure(open);
         let reached: Vec<&str> = seen.iter().map(String::as_str).collect();
-        let invalid = self.store.invalid(&reached)?;
+        let invalid = self.calls.store().invalid(&reached)?;
         let (handed_off, absent): (Vec<String>, Vec<String>) =
             invalid.into_iter().partition(|path| self.hand_offs.get(path).is_some());
         // What was not handed off may still be in a cache, and was not fetched only since something beside it failed.

@@ -4,15 +4,17 @@
 
 use std::io::BufReader;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
+use super::credentials;
 use super::interrupt;
 use super::progress::Tracker;
-use crate::nix::log;
+use crate::nix::log::{self, Activity, Event};
 use crate::nix::store::{self, Store};
 use crate::plan::Job;
 
@@ -22,31 +24,94 @@ const TICK: Duration = Duration::from_millis(100);
 /// Events that may wait between the thread that reads and the one that follows.
 const QUEUE: usize = 4096;
 
-/// Fetches all paths as far as possible, in as few calls as the argument list allows; true where all of them are there. Nix never builds
-/// for a path, so these calls may have what caches want of those who read them.
-pub fn fetch(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
-    call(store, paths, tracker)
+/// The two kinds of calls that bring paths into the store: those that may have what caches want of who reads them, and those that build,
+/// which have no secret, as Nix hands builders variables of its own environment.
+#[derive(Debug)]
+pub struct Calls {
+    fetching: Store,
+    building: Store,
+    /// Caches that want credentials, which calls that build do not ask.
+    has_private_caches: bool,
 }
 
-/// Builds all derivations as far as possible, in an environment without secrets; true where all of them succeeded.
-pub fn build(store: &Store, derivations: &[&str], job: &Job, tracker: &mut Tracker) -> Result<bool> {
-    let named = job.options.environment.iter().map(|(name, value)| (name.into(), value.into()));
-    call(&store.clone().for_building(named), derivations, tracker)
+impl Calls {
+    /// The calls of a job. `netrc` is the file with the tokens of caches that the store's settings name.
+    pub fn new(store: &Store, job: &Job, netrc: Option<&Path>) -> Result<Self> {
+        let configuration = store.configuration()?;
+        let open = credentials::open_substituters(&configuration);
+        let named = job.options.environment.iter().map(|(name, value)| (name.into(), value.into()));
+        let mut building = store.clone().for_building(named);
+        if let Some(netrc) = netrc {
+            building = building.without_option("netrc-file", &netrc.to_string_lossy());
+        }
+        if let Some(open) = &open {
+            building = building.with_option("substituters", &open.join(" "));
+        }
+        Ok(Self { fetching: store.clone(), building, has_private_caches: open.is_some() })
+    }
+
+    /// The store, with all substituters.
+    pub fn store(&self) -> &Store {
+        &self.fetching
+    }
+
+    /// Fetches all paths as far as possible, in as few calls as the argument list allows; true where all of them are there. Nix never builds
+    /// for a path.
+    pub fn fetch(&self, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
+        tracker.begin_round();
+        each(&self.fetching, &[], paths, |command| follow(command, Heard::All, tracker))
+    }
+
+    /// Builds all derivations as far as possible; true where all of them succeeded. What private caches have of these, or of what they take,
+    /// is fetched before: a call that may build nothing ends where something has to be built.
+    pub fn build(&self, derivations: &[&str], tracker: &mut Tracker) -> Result<bool> {
+        if self.has_private_caches {
+            const BUILD_NOTHING: [&str; 6] = ["--option", "max-jobs", "0", "--option", "builders", ""];
+            each(&self.fetching, &BUILD_NOTHING, derivations, |command| follow(command, Heard::Fetches, tracker))?;
+        }
+        tracker.begin_round();
+        each(&self.building, &[], derivations, |command| follow(command, Heard::All, tracker))
+    }
 }
 
-fn call(store: &Store, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
+/// Calls Nix for all paths; true where every call succeeded.
+fn each(
+    store: &Store,
+    options: &[&str],
+    paths: &[&str],
+    mut follow: impl FnMut(Command) -> Result<bool>,
+) -> Result<bool> {
     let mut complete = true;
-    tracker.begin_round();
     for share in store::shares(paths) {
         let mut command = store.command(&["--realise", "--keep-going"]);
-        command.args(share);
-        complete &= follow(command, tracker)?;
+        command.args(options).args(share);
+        complete &= follow(command)?;
     }
     Ok(complete)
 }
 
+/// What the tracker hears of a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    All,
+    /// What was fetched, and warnings: that nothing may be built is no failure.
+    Fetches,
+}
+
+impl Heard {
+    fn is_heard(self, event: &Event) -> bool {
+        match event {
+            _ if self == Heard::All => true,
+            Event::Start { activity, .. } => matches!(activity, Activity::Substitute { .. }),
+            Event::Stop { .. } => true,
+            Event::Message { level, .. } => *level == 1,
+            _ => false,
+        }
+    }
+}
+
 /// Runs a program of Nix to its end, or until a signal comes; true where it succeeded.
-fn follow(mut command: Command, tracker: &mut Tracker) -> Result<bool> {
+fn follow(mut command: Command, heard: Heard, tracker: &mut Tracker) -> Result<bool> {
     command.args(["--log-format", "internal-json"]).stdout(Stdio::null()).stderr(Stdio::piped());
     interrupt::own_group(&mut command);
     let mut child = command.spawn().context("cannot run Nix")?;
@@ -57,7 +122,8 @@ fn follow(mut command: Command, tracker: &mut Tracker) -> Result<bool> {
     });
     loop {
         match receiver.recv_timeout(TICK) {
-            Ok(event) => tracker.take(event, SystemTime::now()),
+            Ok(event) if heard.is_heard(&event) => tracker.take(event, SystemTime::now()),
+            Ok(_) => {}
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }

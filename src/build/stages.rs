@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use tempfile::NamedTempFile;
 
 use super::attempts::Attempts;
 use super::guard::{self, Deliverers, Guard};
@@ -14,7 +13,7 @@ use super::outcome::{Results, known_outputs};
 use super::output_lock::{self, Lock};
 use super::progress::{Known, Tracker};
 use super::push::Pusher;
-use super::realise;
+use super::realise::Calls;
 use super::record::{HandedOff, Outcome, Record, Role, Verdict};
 use super::{
     Derivations, HandOff, OnMissing, Request, credentials, deliveries, hand_offs, outcome, push, realisation, restore,
@@ -27,6 +26,7 @@ use crate::handoff::reuse::ReuseFolder;
 use crate::handoff::{drv_file, partial_cache};
 use crate::nix::signature::PublicKey;
 use crate::nix::store::{self, Store};
+use crate::private_file::PrivateFile;
 
 /// Runs a job. `say` gets lines for people. A signal ends the run as a failure, Nix stopped and nothing half-written.
 pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
@@ -53,7 +53,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     roots.extend(final_job.into_iter().flat_map(|job| restore::derivations(job, &deliverers)));
     // Kept until the end: Nix reads it.
     let netrc = credentials::netrc(&request.plan.caches, say)?;
-    let store = open_store(request, record, &roots, &hand_offs, netrc.as_ref().map(NamedTempFile::path), say)?;
+    let store = open_store(request, record, &roots, &hand_offs, netrc.as_ref().map(PrivateFile::path), say)?;
     let graph = Graph::load(roots.iter().copied(), Path::new(&request.plan.store_dir), &request.plan.store_dir)?;
     let work = Work::new(request, &graph, &here, &store)?;
 
@@ -66,6 +66,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     record.damaged.extend(damaged);
     // Kept until the end: Nix reads from it.
     let (store, _merged) = hand_offs::link(store, &hand_offs, &request.plan.store_dir)?;
+    let calls = Calls::new(&store, job, netrc.as_ref().map(PrivateFile::path))?;
 
     if let Some(final_job) = final_job.filter(|job| !job.restore.is_empty()) {
         say(&format!("restoring {} paths", final_job.outputs().count()));
@@ -80,7 +81,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
             queue(&known_outputs(built, id).collect::<Vec<_>>());
         }
     }));
-    let built = work.build(&store, &hand_offs, reusable, record, &mut tracker);
+    let built = work.build(&calls, &hand_offs, reusable, record, &mut tracker);
     work.account(&store, built.as_ref().is_ok_and(|complete| *complete), record, &tracker)?;
     if let Some(logs) = &logs {
         outcome::keep_failed_logs(logs, &record.derivations)?;
@@ -248,7 +249,7 @@ impl<'a> Work<'a> {
     /// Fetches and builds; true where everything succeeded.
     fn build(
         &self,
-        store: &Store,
+        calls: &Calls,
         hand_offs: &HandOffs,
         mut reusable: BTreeSet<DrvId>,
         record: &mut Record,
@@ -260,15 +261,14 @@ impl<'a> Work<'a> {
             .flat_map(|&id| known_outputs(self.graph, id))
             .filter(|path| self.absent.contains(path))
             .collect();
-        if !earlier.is_empty() && !realise::fetch(store, &strs(&earlier), tracker)? {
-            let failed: HashSet<String> = invalid(store, &earlier)?.into_iter().collect();
+        if !earlier.is_empty() && !calls.fetch(&strs(&earlier), tracker)? {
+            let failed: HashSet<String> = invalid(calls.store(), &earlier)?.into_iter().collect();
             reusable.retain(|&id| !known_outputs(self.graph, id).any(|path| failed.contains(&path)));
         }
         let wanted = self.wanted(&reusable);
         let guard = Guard {
-            store,
+            calls,
             graph: self.graph,
-            job: self.request.job(),
             here: &self.set,
             hand_offs,
             deliverers: &Deliverers::new(&self.request.plan, self.request.job()),
@@ -279,7 +279,7 @@ impl<'a> Work<'a> {
         if self.request.on_missing == OnMissing::Fail {
             guard::check(&record.missing, OnMissing::Fail)?;
         }
-        Attempts { store, graph: self.graph, job: self.request.job() }.build(self.building(&reusable), tracker)
+        Attempts { calls, graph: self.graph }.build(self.building(&reusable), tracker)
     }
 
     /// Puts down what became of each derivation.

@@ -11,6 +11,12 @@ use super::command::Nix;
 /// Most bytes of settings that are read; 2.34 prints 130 kB.
 const MAX_SIZE: usize = 8 << 20;
 
+/// The subcommand that prints all settings, since 2.20.
+pub(super) const NAME: [&str; 3] = ["config", "show", "--json"];
+
+/// Its name before, which works in every version up to 2.34.
+pub(super) const OLD_NAME: [&str; 2] = ["show-config", "--json"];
+
 /// The settings about substituters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
@@ -25,17 +31,16 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Asks Nix. The subcommand has had its present name since 2.20; the old one works in every version up to 2.34.
+    /// Asks Nix.
     pub fn of(nix: &Nix) -> Result<Self> {
         let what = "cannot ask Nix for its settings";
-        let old = nix.nix(["show-config", "--json"], MAX_SIZE).context(what)?;
-        let answer =
-            if old.status.success() { old } else { nix.nix(["config", "show", "--json"], MAX_SIZE).context(what)? };
+        let old = nix.nix(OLD_NAME, MAX_SIZE).context(what)?;
+        let answer = if old.status.success() { old } else { nix.nix(NAME, MAX_SIZE).context(what)? };
         ensure!(answer.status.success(), "{what}: {}", answer.stderr.trim());
         Self::parse(&answer.stdout).context(what)
     }
 
-    fn parse(json: &[u8]) -> Result<Self> {
+    pub(super) fn parse(json: &[u8]) -> Result<Self> {
         #[derive(Deserialize)]
         struct Setting {
             #[serde(default)]

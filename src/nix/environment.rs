@@ -6,8 +6,13 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 
+use super::binary_cache::store_url::StoreUrl;
+
 /// Nix's settings as text. It may hold tokens for the hosts that sources come from, which only evaluation needs.
 const SETTINGS: &str = "NIX_CONFIG";
+
+/// Whoever finds it may log in with the user's keys: evaluation fetches sources so, builders do not.
+const SSH_AGENT: &str = "SSH_AUTH_SOCK";
 
 /// How the names of settings end that hold such tokens.
 const TOKENS: &str = "access-tokens";
@@ -27,7 +32,7 @@ const ALLOWED: [&str; 29] = [
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "CURL_CA_BUNDLE",
-    "SSH_AUTH_SOCK",
+    SSH_AGENT,
     "GIT_SSH",
     "GIT_SSH_COMMAND",
     "GIT_EXEC_PATH",
@@ -59,7 +64,7 @@ pub(super) fn allowed() -> Vec<(OsString, OsString)> {
 /// The environment for calls that build: the same without Nix's settings, which [`settings`] gives as options.
 pub(super) fn for_builders() -> Vec<(OsString, OsString)> {
     let mut variables = allowed();
-    variables.retain(|(name, _)| name != SETTINGS);
+    variables.retain(|(name, _)| name != SETTINGS && name != SSH_AGENT);
     let includes: Vec<String> = lines(&env::var(SETTINGS).unwrap_or_default()).filter_map(|line| line.err()).collect();
     if !includes.is_empty() {
         variables.push((SETTINGS.into(), includes.join("\n").into()));
@@ -67,10 +72,17 @@ pub(super) fn for_builders() -> Vec<(OsString, OsString)> {
     variables
 }
 
-/// The settings of the environment by name, without tokens.
+/// The settings of the environment by name, without tokens, and without URLs that name a user: they become arguments, which all can read.
 pub(super) fn settings() -> Vec<(String, String)> {
     let text = env::var(SETTINGS).unwrap_or_default();
-    lines(&text).filter_map(Result::ok).filter(|(name, _)| !name.ends_with(TOKENS)).collect()
+    let open = |(name, value): (String, String)| {
+        let has_user = |word: &str| StoreUrl::parse(word).is_ok_and(|url| url.has_user());
+        match value.split_whitespace().any(has_user) {
+            true => (name, value.split_whitespace().filter(|word| !has_user(word)).collect::<Vec<_>>().join(" ")),
+            false => (name, value),
+        }
+    };
+    lines(&text).filter_map(Result::ok).filter(|(name, _)| !name.ends_with(TOKENS)).map(open).collect()
 }
 
 /// Each line as name and value, or, where it names a file, as it is.

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::command::{OLDEST, parse_version};
+use super::configuration::{self, Configuration};
 use super::environment;
 use super::hash::{self, Sha256};
 use super::log;
@@ -102,6 +103,24 @@ impl Store {
         self.environment = Some(environment::for_builders().into_iter().chain(named).collect());
         self.variables.clear();
         self
+    }
+
+    /// The same store without one of the settings that were changed.
+    #[must_use]
+    pub fn without_option(mut self, name: &str, value: &str) -> Store {
+        self.options.retain(|option| *option != (name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What Nix makes of the machine's settings and those that were changed.
+    pub fn configuration(&self) -> Result<Configuration> {
+        let ask = |words: &[&str]| {
+            run(self.program_beside("nix", &["--extra-experimental-features", "nix-command"]).args(words))
+        };
+        let old = ask(&configuration::OLD_NAME)?;
+        let answer = if old.status.success() { old } else { ask(&configuration::NAME)? };
+        ensure!(answer.status.success(), "cannot ask Nix for its settings: {}", complaint(&answer.stderr));
+        Configuration::parse(&answer.stdout).context("cannot read Nix's settings")
     }
 
     /// The same store as the superuser.

@@ -10,5 +10,6 @@ mod deliveries;
 mod faults;
 mod handoff;
 mod hostile;
+mod private_caches;
 mod push;
 mod signature;

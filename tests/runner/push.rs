@@ -6,11 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::support::cache_server::dead;
 use crate::support::empty_store::empty_store;
 use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
 use crate::support::writable_cache::WritableCache;
 use crate::support::{shown, with_nix};
 use nixdag::build::record::Outcome;
+use nixdag::nix::binary_cache::{Reliance, Store};
 use nixdag::nix::signature::SecretKey;
 
 // Made for this test with `nix key generate-secret`, and used nowhere else.
@@ -183,7 +185,7 @@ const ATTIC: &str = r#"#!/bin/sh
 set -eu
 test $# -eq 3 -a "$1" = push -a "$2" = --stdin -a "$3" = ci:main
 file=$XDG_CONFIG_HOME/attic/config.toml
-test "$(stat -c %a "$file")" = 600
+test "$(stat -Lc %a "$file")" = 600
 echo "$file" > "@DIR@/attic-settings"
 grep -qx '\[servers."ci"\]' "$file"
 grep -qx 'endpoint = "https://attic.example.org"' "$file"
@@ -223,7 +225,7 @@ fn cachix_and_attic_get_paths_on_stdin_and_nobody_else_sees_their_tokens() {
         assert_eq!(fs::read_to_string(dir.join("cachix")).unwrap(), good, "{}", ran.text);
         assert_eq!(fs::read_to_string(dir.join("attic")).unwrap(), good, "{}", ran.text);
         let settings = fs::read_to_string(dir.join("attic-settings")).unwrap();
-        assert!(!Path::new(settings.trim()).exists(), "a file with a token is left");
+        assert!(fs::symlink_metadata(settings.trim()).is_err(), "a file with a token is left");
         let pushed = ran.record.unwrap().pushed;
         assert!(pushed.len() == 3 && pushed.iter().all(|pushed| pushed.paths == 1), "{pushed:?}");
         let log = pipeline.dir().join("results/job/logs");
@@ -232,6 +234,35 @@ fn cachix_and_attic_get_paths_on_stdin_and_nobody_else_sees_their_tokens() {
         let values = secrets.map(|(_, value)| value.rsplit(':').next().unwrap());
         holds_none_of(pipeline.dir(), &values);
         assert!(values.iter().all(|value| !ran.text.contains(value)), "{}", ran.text);
+    });
+}
+
+#[test]
+fn a_job_that_is_killed_leaves_no_secret_in_the_folder_for_temporary_files() {
+    with_each_nix("a_job_that_is_killed_leaves_no_secret_in_the_folder_for_temporary_files", || {
+        let temporary = tempfile::tempdir().unwrap();
+        let killed = temporary.path().join("killed");
+        let mut pipeline = pair(&format!("test -e {}", killed.display()));
+        let cache = Store { url: dead(), token_variable: Some("CACHE_TOKEN".to_owned()) };
+        pipeline.plan.caches = Reliance { substituters: vec![cache], ..Reliance::default() };
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        let killer = format!(
+            "#!/bin/sh\ntest -s $XDG_CONFIG_HOME/attic/config.toml && touch {} && kill -9 $PPID\n",
+            killed.display()
+        );
+        let path = program(pipeline.dir(), "attic", &killer);
+        let secrets =
+            [("CACHE_TOKEN", "cache-token-secret"), ("ATTIC_TOKEN", "attic-token-secret"), (VARIABLE, SECRET)];
+        let mut variables = vec![
+            ("PATH", path.as_str()),
+            ("ATTIC_ENDPOINT", "https://attic.example.org"),
+            ("TMPDIR", temporary.path().to_str().unwrap()),
+        ];
+        variables.extend(secrets);
+        let ran = run(&pipeline, "job", &["--push", "attic:ci:main"], &variables);
+        assert_ne!(ran.code, Some(0), "{}", ran.text);
+        assert!(killed.exists(), "it was not killed: {}", ran.text);
+        holds_none_of(temporary.path(), &secrets.map(|(_, value)| value.rsplit(':').next().unwrap()));
     });
 }
 
