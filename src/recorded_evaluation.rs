@@ -1,11 +1,14 @@
-//! Recorded evaluations: which attribute is which derivation, as a file. In: its text. Out: targets, sorted by attribute.
+//! Recorded evaluations: which attribute is which derivation, as a file. In: its text, and patterns. Out: targets, sorted by attribute.
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::attribute::AttributePath;
+use crate::nearest::meant;
 use crate::nix::store_path;
+use crate::pattern::{Pattern, Segment};
+use crate::printable::printable;
 use crate::target::Target;
 
 /// Reads a recorded evaluation: a JSON object from attribute to derivation path, or, for names that an attribute string
@@ -42,6 +45,81 @@ pub fn read(text: &[u8]) -> Result<Vec<Target>> {
         }
     }
     Ok(targets)
+}
+
+/// What is taken of a recorded evaluation.
+#[derive(Clone, Debug)]
+pub struct Selection<'s> {
+    /// A target is one that a pattern means; none for all.
+    pub select: Option<Vec<Pattern>>,
+    /// Patterns that somebody has typed: what they name has to be there.
+    named: &'s [Pattern],
+    exclude: &'s [Pattern],
+}
+
+/// The targets of a selection, and the attributes that it leaves out on purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selected {
+    pub targets: Vec<Target>,
+    pub excluded: Vec<AttributePath>,
+}
+
+impl<'s> Selection<'s> {
+    /// What `select` and `also` mean, less what `exclude` does. An empty `select` takes everything.
+    pub fn new(select: &'s [Pattern], also: Vec<Pattern>, exclude: &'s [Pattern]) -> Self {
+        let selected = (!select.is_empty()).then(|| select.iter().cloned().chain(also).collect());
+        Self { select: selected, named: select, exclude }
+    }
+
+    /// Selects. Nothing at all, and a name without an attribute, are errors.
+    pub fn of(&self, targets: Vec<Target>) -> Result<Selected> {
+        for pattern in self.named {
+            check_literals(pattern, &targets)?;
+        }
+        let matches = |patterns: &[Pattern], target: &Target| {
+            patterns.iter().any(|pattern| pattern.matches(target.attribute.names()))
+        };
+        let total = targets.len();
+        let mut selected = Selected::default();
+        for target in targets {
+            if !self.select.as_ref().is_none_or(|select| matches(select, &target)) {
+                continue;
+            }
+            if matches(self.exclude, &target) {
+                selected.excluded.push(target.attribute);
+            } else {
+                selected.targets.push(target);
+            }
+        }
+        if selected.targets.is_empty() && selected.excluded.is_empty() {
+            let why = if self.select.is_some() { ", and no `--select` pattern matches one of them" } else { "" };
+            bail!("nothing is selected: it holds {total} attributes{why}");
+        }
+        Ok(selected)
+    }
+}
+
+/// A pattern without globs names an attribute, which must be there.
+fn check_literals(pattern: &Pattern, targets: &[Target]) -> Result<()> {
+    for alternative in pattern.alternatives() {
+        let literal: Option<AttributePath> = alternative
+            .iter()
+            .map(|segment| match segment {
+                Segment::Literal(name) => Some(name.clone()),
+                Segment::Glob(_) => None,
+            })
+            .collect::<Option<Vec<String>>>()
+            .map(AttributePath);
+        let Some(literal) = literal else { continue };
+        if targets.iter().any(|target| target.attribute == literal) {
+            continue;
+        }
+        let names: Vec<String> = targets.iter().map(|target| target.attribute.to_string()).collect();
+        let literal = literal.to_string();
+        let hint = meant(&literal, names.iter().map(String::as_str));
+        bail!("it has no attribute `{}`{hint}", printable(&literal));
+    }
+    Ok(())
 }
 
 fn drv_path(value: &Value, attribute: &dyn std::fmt::Display) -> Result<String> {

@@ -2,6 +2,7 @@
 
 pub mod additions;
 pub mod arguments;
+pub mod cache_request;
 pub mod caches;
 pub mod change;
 mod costs;
@@ -231,9 +232,14 @@ impl Settings {
     }
 
     /// True for the path of a file, from a repository's root, that may be the settings file.
-    pub fn is_settings_file(&self, path: &[u8]) -> bool {
+    fn is_settings_file(&self, path: &[u8]) -> bool {
         let named = |path: &[u8]| path.rsplit(|&byte| byte == b'/').next().map(<[u8]>::to_vec);
         self.file_path.as_ref().is_some_and(|file| named(path) == named(file.as_os_str().as_encoded_bytes()))
+    }
+
+    /// True for a changed file that makes no difference, by its path from the repository's root. The settings themselves say what is built.
+    pub fn ignores(&self, path: &[u8]) -> bool {
+        self.change.ignore.ignores(path) && !self.is_settings_file(path)
     }
 
     /// What users add to a configuration. Files that the settings file names are looked for beside it.

@@ -10,8 +10,10 @@ pub mod repository_flake;
 
 use std::collections::{BTreeSet, HashSet};
 
+use self::base::short;
 use crate::attribute::AttributePath;
 use crate::choice::choice;
+use crate::printable::printable;
 use crate::target::Target;
 
 choice! {
@@ -61,6 +63,31 @@ pub fn compare(head: Vec<Target>, base: &BaseEvaluation) -> Compared {
     let known: HashSet<&str> = base.targets.iter().map(|target| target.drv_path.as_str()).collect();
     let (unaffected, affected) = head.into_iter().partition(|target| known.contains(target.drv_path.as_str()));
     Compared { affected, unaffected }
+}
+
+/// Separates the targets to plan from those to leave out, and says how many there are.
+///
+/// Unaffected ones are planned all the same where `unaffected` says so, or where `is_restored` is true: a final job's command wants them.
+pub fn leave_out(
+    head: Vec<Target>,
+    base: &BaseEvaluation,
+    unaffected: Unaffected,
+    is_restored: impl Fn(&Target) -> bool,
+) -> (Compared, Vec<String>) {
+    let total = head.len();
+    let mut compared = compare(head, base);
+    let name =
+        base.revision.as_deref().map(|revision| format!(" `{}`", printable(short(revision)))).unwrap_or_default();
+    let mut notes = vec![format!("{} of {total} targets differ from the base{name}", compared.affected.len())];
+    let is_kept = |target: &Target| unaffected == Unaffected::Build || is_restored(target);
+    let (kept, left) = compared.unaffected.into_iter().partition::<Vec<_>, _>(is_kept);
+    if unaffected == Unaffected::Skip && !kept.is_empty() {
+        notes.push(format!("final jobs restore outputs of {} unaffected targets, which stay in the plan", kept.len()));
+    }
+    compared.affected.extend(kept);
+    compared.affected.sort();
+    compared.unaffected = left;
+    (compared, notes)
 }
 
 #[cfg(test)]

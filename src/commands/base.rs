@@ -5,17 +5,14 @@ use std::env;
 use anyhow::{Context, Result};
 
 use super::evaluation;
-use crate::affected::Unaffected;
 use crate::affected::base::{self, Found, short};
 use crate::affected::repository_flake::RepositoryFlake;
-use crate::affected::{BaseEvaluation, Compared, compare};
-use crate::nix::store_path::DEFAULT_STORE_DIR;
+use crate::affected::{BaseEvaluation, Unaffected};
 use crate::output::read_input;
-use crate::plan::{Base, FlakeSource, Plan, final_job, nothing};
+use crate::plan::{FlakeSource, Plan, nothing};
 use crate::printable::printable;
 use crate::recorded_evaluation;
 use crate::settings::{Settings, Source};
-use crate::target::Target;
 
 /// What stands behind every reason to do without a base.
 const SO: &str = "so everything that is not available is built";
@@ -61,8 +58,7 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
 
 /// The plan of a change that makes no difference: the settings ignore every file of it.
 pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option<Plan> {
-    let ignore = &settings.change.ignore;
-    if ignore.is_empty() || settings.change.unaffected == Unaffected::Build {
+    if settings.change.ignore.is_empty() || settings.change.unaffected == Unaffected::Build {
         return None;
     }
     let changed = match chosen.flake.changed_files(&chosen.revision) {
@@ -72,21 +68,15 @@ pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option
             return None;
         }
     };
-    // The settings themselves say what is built.
-    let counts = |path: &&Vec<u8>| settings.is_settings_file(path) || !ignore.ignores(path);
-    if changed.is_empty() || changed.iter().any(|path| counts(&path)) {
+    if changed.is_empty() || !changed.iter().all(|path| settings.ignores(path)) {
         return None;
     }
     let revision = match chosen.flake.is_dirty() {
         Ok(false) => Some(chosen.flake.head.clone()),
         _ => None,
     };
-    let plan = Plan {
-        flake: Some(FlakeSource { url: ".".into(), revision }),
-        base: Some(Base { revision: Some(chosen.revision.clone()), ignored_changes: Some(changed.len() as u64) }),
-        store_dir: DEFAULT_STORE_DIR.into(),
-        ..Plan::default()
-    };
+    let flake = FlakeSource { url: ".".into(), revision };
+    let plan = nothing::of_ignored_changes(flake, chosen.revision.clone(), changed.len());
     eprintln!("note: {}", nothing::why(&plan).unwrap_or_default());
     Some(plan)
 }
@@ -125,27 +115,4 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
         targets: evaluation.targets,
         failed: Some(evaluation.errors.into_iter().map(|error| error.attribute).collect()),
     }))
-}
-
-/// Separates the targets that the change does not touch from those to plan.
-pub(super) fn leave_out(targets: Vec<Target>, base: Option<&BaseEvaluation>, settings: &Settings) -> Compared {
-    let Some(base) = base else { return Compared { affected: targets, unaffected: Vec::new() } };
-    let total = targets.len();
-    let Compared { mut affected, mut unaffected } = compare(targets, base);
-    let name =
-        base.revision.as_deref().map(|revision| format!(" `{}`", printable(short(revision)))).unwrap_or_default();
-    eprintln!("note: {} of {total} targets differ from the base{name}", affected.len());
-    if settings.change.unaffected == Unaffected::Build {
-        affected.append(&mut unaffected);
-    } else {
-        let restored = |target: &Target| final_job::is_restored(&settings.final_jobs, &target.attribute);
-        let (kept, left) = unaffected.into_iter().partition::<Vec<_>, _>(restored);
-        unaffected = left;
-        if !kept.is_empty() {
-            eprintln!("note: final jobs restore outputs of {} unaffected targets, which stay in the plan", kept.len());
-        }
-        affected.extend(kept);
-    }
-    affected.sort();
-    Compared { affected, unaffected }
 }

@@ -1,26 +1,24 @@
 //! Evaluation, live or recorded, as every planning command does it, with its warnings on standard error.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use super::failures;
 use super::progress::Printer;
 use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
 use crate::evaluation_cache;
-use crate::nearest::meant;
 use crate::nix::command::Nix;
 use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches, Progress, Request, evaluate};
 use crate::output::read_input;
-use crate::pattern::{Pattern, Segment};
-use crate::plan::final_job::Task;
+use crate::pattern::Pattern;
 use crate::plan::idle_rules::Scope;
 use crate::plan::rules::Wishes;
-use crate::plan::{EvaluationError, FlakeSource};
+use crate::plan::{EvaluationError, FlakeSource, evaluation_errors, final_job};
 use crate::printable::printable;
-use crate::recorded_evaluation;
+use crate::recorded_evaluation::{self, Selected, Selection};
 use crate::settings::Settings;
 use crate::target::Target;
 
@@ -70,7 +68,7 @@ pub(super) fn live(flake: &str, settings: &Settings) -> Result<Evaluated> {
     if select.is_empty() {
         select = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
     }
-    select.extend(built(settings));
+    select.extend(final_job::built_patterns(&settings.final_jobs));
     let evaluation = with_warnings(flake, settings)?;
     if let Some(absent) = evaluation.absent.first() {
         let error = evaluation.errors.iter().find(|error| error.attribute == *absent);
@@ -119,7 +117,7 @@ pub(super) fn quietly(flake: &str, settings: &Settings) -> Result<Evaluation> {
     let request = Request {
         flake: flake.into(),
         select: settings.select.clone(),
-        also: built(settings),
+        also: final_job::built_patterns(&settings.final_jobs),
         exclude: settings.exclude.clone(),
         systems: settings.systems.clone(),
         override_inputs: how.override_inputs.clone(),
@@ -146,90 +144,28 @@ fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
     for warning in &evaluation.warnings {
         eprintln!("warning: {warning}");
     }
-    let how = &settings.evaluation;
-    let hidden = |variable: &str| {
-        let is_let_through = how.variables.iter().any(|name| name == variable);
-        let flag = if how.impure { "" } else { "--impure " };
-        let is_hidden = std::env::var_os(variable).is_some() && !(is_let_through && how.impure);
-        is_hidden.then(|| format!("{flag}--eval-env {variable}"))
-    };
-    for sentence in failures::sentences(&evaluation.errors, hidden) {
+    let hidden = |variable: &str| settings.evaluation.hides(variable).filter(|_| env::var_os(variable).is_some());
+    for sentence in evaluation_errors::sentences(&evaluation.errors, hidden) {
         eprintln!("warning: {sentence}");
     }
     Ok(evaluation)
 }
 
-/// What final jobs build, which is selected beside everything else.
-fn built(settings: &Settings) -> Vec<Pattern> {
-    let built = settings.final_jobs.iter().filter_map(|request| match &request.task {
-        Task::Build(patterns) => Some(patterns),
-        Task::Run { .. } => None,
-    });
-    built.flatten().cloned().collect()
-}
-
 /// A recorded evaluation, less what the patterns leave out.
 pub(super) fn recorded(path: &Path, settings: &Settings) -> Result<Evaluated> {
-    let targets =
-        recorded_evaluation::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
-    for pattern in &settings.select {
-        check_literals(pattern, &targets, path)?;
-    }
-    let matches = |patterns: &[Pattern], target: &Target| {
-        patterns.iter().any(|pattern| pattern.matches(target.attribute.names()))
-    };
-    // Without a selection everything recorded is taken.
-    let mut select = settings.select.clone();
-    if !select.is_empty() {
-        select.extend(built(settings));
-    }
-    let (selected, total) = (select.as_slice(), targets.len());
-    let mut taken = Vec::new();
-    let mut excluded = Vec::new();
-    for target in targets {
-        if !selected.is_empty() && !matches(selected, &target) {
-            continue;
-        }
-        if matches(&settings.exclude, &target) { excluded.push(target.attribute) } else { taken.push(target) }
-    }
-    if taken.is_empty() && excluded.is_empty() {
-        bail!(
-            "nothing is selected: `{}` holds {total} attributes{}",
-            path.display(),
-            if selected.is_empty() { "" } else { ", and no `--select` pattern matches one of them" }
-        );
-    }
+    let what = || format!("cannot use `{}`", path.display());
+    let targets = recorded_evaluation::read(&read_input(path)?).with_context(what)?;
+    let also = final_job::built_patterns(&settings.final_jobs);
+    let selection = Selection::new(&settings.select, also, &settings.exclude);
+    let Selected { targets, excluded } = selection.of(targets).with_context(what)?;
     Ok(Evaluated {
         flake: None,
-        targets: taken,
+        targets,
         excluded,
         errors: Vec::new(),
         disabled: Vec::new(),
         packages: BTreeMap::new(),
         caches: FlakeCaches::default(),
-        scope: Scope { select: (!select.is_empty()).then_some(select), systems: None },
+        scope: Scope { select: selection.select, systems: None },
     })
-}
-
-/// A pattern without globs names an attribute, which must be there.
-fn check_literals(pattern: &Pattern, targets: &[Target], path: &Path) -> Result<()> {
-    for alternative in pattern.alternatives() {
-        let literal: Option<AttributePath> = alternative
-            .iter()
-            .map(|segment| match segment {
-                Segment::Literal(name) => Some(name.clone()),
-                Segment::Glob(_) => None,
-            })
-            .collect::<Option<Vec<String>>>()
-            .map(AttributePath);
-        let Some(literal) = literal else { continue };
-        if targets.iter().any(|target| target.attribute == literal) {
-            continue;
-        }
-        let names: Vec<String> = targets.iter().map(|target| target.attribute.to_string()).collect();
-        let literal = literal.to_string();
-        let hint = meant(&literal, names.iter().map(String::as_str));
-        bail!("`{}` has no attribute `{}`{hint}", path.display(), printable(&literal));
-    }
-    Ok(())
 }

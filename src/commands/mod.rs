@@ -8,7 +8,6 @@ mod continue_pipeline;
 mod evaluation;
 mod exit_code;
 mod explain;
-mod failures;
 mod generate;
 mod graph;
 mod man;

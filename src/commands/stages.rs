@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::evaluation::Evaluated;
 use super::{availability, base, evaluation};
-use crate::affected::BaseEvaluation;
+use crate::affected::{self, BaseEvaluation, Compared};
 use crate::attribute::AttributePath;
 use crate::availability::find_needed;
 use crate::graph::{DrvId, Graph, Node};
@@ -72,6 +72,17 @@ pub(super) fn planned(settings: &Settings, also: &[Granularity]) -> Result<Plann
     Ok(Planned { made, graph: Some(graph), targets, base })
 }
 
+/// Leaves out the targets that the change does not touch.
+fn leave_out(targets: Vec<Target>, base: Option<&BaseEvaluation>, settings: &Settings) -> Compared {
+    let Some(base) = base else { return Compared { affected: targets, unaffected: Vec::new() } };
+    let is_restored = |target: &Target| final_job::is_restored(&settings.final_jobs, &target.attribute);
+    let (compared, notes) = affected::leave_out(targets, base, settings.change.unaffected, is_restored);
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+    compared
+}
+
 /// Plans what was evaluated.
 fn make_plan(
     evaluated: Evaluated,
@@ -80,7 +91,7 @@ fn make_plan(
     also: &[Granularity],
 ) -> Result<(Made, Graph)> {
     let is_whole = evaluated.is_whole() && !settings.flags_select;
-    let compared = base::leave_out(evaluated.targets, base, settings);
+    let compared = leave_out(evaluated.targets, base, settings);
     let graph = load(compared.affected.iter().map(|target| target.drv_path.as_str()), settings)?;
     if is_whole && compared.unaffected.is_empty() {
         for warning in idle_rules::without_names(&settings.rules, graph.nodes().map(Node::name)) {

@@ -82,6 +82,15 @@ pub fn split(requests: &[FinalJobRequest], targets: Vec<Attribute>) -> (Vec<Attr
     (others, built)
 }
 
+/// What final jobs build, which is selected beside everything else.
+pub fn built_patterns(requests: &[FinalJobRequest]) -> Vec<Pattern> {
+    let built = requests.iter().filter_map(|request| match &request.task {
+        Task::Build(patterns) => Some(patterns),
+        Task::Run { .. } => None,
+    });
+    built.flatten().cloned().collect()
+}
+
 /// True if a command finds the attribute's outputs.
 pub fn is_restored(requests: &[FinalJobRequest], attribute: &AttributePath) -> bool {
     requests.iter().any(|request| match &request.task {

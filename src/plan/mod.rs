@@ -5,6 +5,7 @@
 
 pub mod baseline;
 pub mod estimate;
+pub mod evaluation_errors;
 pub mod failures;
 pub mod final_job;
 mod final_machines;

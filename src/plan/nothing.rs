@@ -1,8 +1,19 @@
-//! Why a plan has nothing to build, in words: in the table, and in a configuration that has a gate alone.
+//! Plans that have nothing to build, and why, in words: in the table, and in a configuration that has a gate alone.
 
-use super::{Plan, SkipReason};
+use super::{Base, FlakeSource, Plan, SkipReason};
 use crate::affected::base::short;
+use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::printable::printable;
+
+/// The plan of a change whose files, `count` of them, are all ignored: nothing was evaluated for it.
+pub fn of_ignored_changes(flake: FlakeSource, base: String, count: usize) -> Plan {
+    Plan {
+        flake: Some(flake),
+        base: Some(Base { revision: Some(base), ignored_changes: Some(count as u64) }),
+        store_dir: DEFAULT_STORE_DIR.into(),
+        ..Plan::default()
+    }
+}
 
 /// One line for people; none for a plan with jobs.
 pub fn why(plan: &Plan) -> Option<String> {
@@ -58,7 +69,7 @@ pub fn base(plan: &Plan) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Base, Skipped};
+    use crate::plan::Skipped;
 
     #[test]
     fn every_reason_is_counted() {

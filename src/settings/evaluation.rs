@@ -134,6 +134,13 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// The flags with which evaluation sees a variable that it does not see now.
+    pub fn hides(&self, variable: &str) -> Option<String> {
+        let is_let_through = self.variables.iter().any(|name| name == variable);
+        let flag = if self.impure { "" } else { "--impure " };
+        (!is_let_through || !self.impure).then(|| format!("{flag}--eval-env {variable}"))
+    }
+
     /// Resolves the flags and the file.
     pub fn new(flags: &EvaluationFlags, file: Option<&EvaluationEntry>) -> Result<Self> {
         let keys = file.map(|entry| entry.keys.clone()).unwrap_or_default();

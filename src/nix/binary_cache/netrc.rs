@@ -1,6 +1,9 @@
-//! Nix's `netrc-file`: user names and passwords by host. Text in, entries out. Nothing of them is ever printed.
+//! Nix's `netrc-file`: user names and passwords by host. A file or its text in, entries out. Nothing of them is ever printed.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 use super::store_url::basic;
 
@@ -20,6 +23,13 @@ struct Entry {
 }
 
 impl Netrc {
+    /// Reads a file. One that is missing or that this user may not read is none: so it is for Nix.
+    pub fn read(path: &Path) -> Self {
+        let mut text = String::new();
+        let read = File::open(path).and_then(|file| file.take(MAX_SIZE).read_to_string(&mut text));
+        read.map(|_| Self::parse(&text)).unwrap_or_default()
+    }
+
     /// Reads a file as curl does: words in any layout, in quotes where they hold blanks; `#` begins a comment.
     pub fn parse(text: &str) -> Self {
         let mut entries: Vec<Entry> = Vec::new();

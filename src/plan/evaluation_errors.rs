@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use super::failures::{Cause, subject};
 use crate::attribute::AttributePath;
 use crate::nix::evaluate::EvalError;
-use crate::plan::failures::{Cause, subject};
 
 /// How many messages are told in full.
 const MAX_MESSAGES: usize = 20;
@@ -60,7 +60,7 @@ impl Refused {
 }
 
 /// The sentences. `hidden` gives the flags that let a variable through to evaluation, if it is set but not seen there.
-pub(super) fn sentences(errors: &[EvalError], hidden: impl Fn(&str) -> Option<String>) -> Vec<String> {
+pub fn sentences(errors: &[EvalError], hidden: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let mut refused: BTreeMap<Refused, Vec<&EvalError>> = BTreeMap::new();
     let mut others: Vec<Vec<&EvalError>> = Vec::new();
     let mut positions: BTreeMap<&str, usize> = BTreeMap::new();
