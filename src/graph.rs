@@ -6,7 +6,7 @@
 mod batch;
 mod load;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::fleet::requirement::Requirement;
@@ -58,6 +58,9 @@ impl OutputSet {
         self.0 == 0
     }
 }
+
+/// Name of each output of a derivation to its store path; none where only the build tells.
+pub type OutputPaths = BTreeMap<String, Option<String>>;
 
 /// An output of a derivation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +167,14 @@ impl Graph {
     /// What one derivation takes from others, ascending.
     pub fn inputs(&self, id: DrvId) -> &[Input] {
         &self.inputs[self.offsets[id.at()] as usize..self.offsets[id.at() + 1] as usize]
+    }
+
+    /// The outputs of one derivation.
+    pub fn output_paths(&self, id: DrvId) -> OutputPaths {
+        let outputs = self.node(id).outputs.iter();
+        outputs
+            .map(|output| (output.name.to_string(), output.base.as_deref().map(|base| self.full_path(base))))
+            .collect()
     }
 
     /// The full path of a `.drv` file.

@@ -1,6 +1,6 @@
 //! The stages from settings to a plan, as every planning command runs them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -10,13 +10,13 @@ use super::{availability, base, evaluation};
 use crate::affected::{self, BaseEvaluation, Compared};
 use crate::attribute::AttributePath;
 use crate::availability::find_needed;
-use crate::graph::{DrvId, Graph, Node};
+use crate::graph::{DrvId, Graph, Node, OutputPaths};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::plan::make::{self, Made, PlanInputs};
 use crate::plan::model::Granularity;
 use crate::plan::placement::MachineChoice;
-use crate::plan::{Base, Plan, failures, final_job, finals, idle_rules, json};
+use crate::plan::{Base, Plan, failures, final_job, finals, idle_rules, json, planned_target};
 use crate::settings::{Settings, Source};
 use crate::target::Target;
 
@@ -91,6 +91,7 @@ fn make_plan(
     also: &[Granularity],
 ) -> Result<(Made, Graph)> {
     let is_whole = evaluated.is_whole() && !settings.flags_select;
+    let all = [evaluated.targets.as_slice(), evaluated.disabled.as_slice()].concat();
     let compared = leave_out(evaluated.targets, base, settings);
     let graph = load(compared.affected.iter().map(|target| target.drv_path.as_str()), settings)?;
     if is_whole && compared.unaffected.is_empty() {
@@ -147,6 +148,8 @@ fn make_plan(
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
+    let beside = outputs_beside(&graph, &all, settings);
+    made.plan.targets = planned_target::of(made.plan.all_jobs(), &graph, &all, &beside);
     match failures::without_executor(&made.plan) {
         Some(lacking) if settings.strict => bail!("{lacking}, which `--strict` forbids"),
         Some(lacking) => eprintln!("warning: {lacking}"),
@@ -156,6 +159,14 @@ fn make_plan(
         eprintln!("warning: {}: the pipeline will report that and fail", failures::counts(&failures::of(&made.plan)));
     }
     Ok((made, graph))
+}
+
+/// Outputs of targets that are left out and so not in the graph. What cannot be read is missing: nothing is built of it.
+fn outputs_beside(graph: &Graph, targets: &[Target], settings: &Settings) -> HashMap<String, OutputPaths> {
+    let dir = drv_dir(graph.store_dir(), settings);
+    let left_out = targets.iter().map(|target| &target.drv_path).filter(|path| graph.find(path).is_none());
+    let read = |path: &String| Graph::read_outputs(&dir.join(path.rsplit('/').next()?)).ok();
+    left_out.filter_map(|path| Some((path.clone(), read(path)?))).collect()
 }
 
 /// Loads the graph below these derivations.

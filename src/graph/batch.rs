@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::{Node, Output};
+use super::{Node, Output, OutputPaths};
 use crate::nix::aterm::Text;
 use crate::nix::derivation::Derivation;
 use crate::nix::store_path;
@@ -76,6 +76,21 @@ pub fn read_batch(bases: &[Arc<str>], known: Known, dir: &Path) -> Result<Batch>
         batch.add(base, &drv, known, &mut shared).with_context(|| format!("`{}` is no derivation", path.display()))?;
     }
     Ok(batch)
+}
+
+/// Reads one derivation's file for its outputs alone.
+pub fn read_outputs(file: &Path) -> Result<OutputPaths> {
+    let mut buffer = Vec::new();
+    let bytes = read_file(file, &mut buffer).with_context(|| format!("cannot read derivation `{}`", file.display()))?;
+    let drv = Derivation::parse(bytes).with_context(|| format!("`{}` is no derivation", file.display()))?;
+    drv.outputs
+        .iter()
+        .map(|output| {
+            let path = Some(utf8(output.path, "an output's path")?).filter(|path| !path.is_empty());
+            path.as_deref().map(store_path::split).transpose()?;
+            Ok((utf8(output.name, "an output's name")?, path))
+        })
+        .collect()
 }
 
 /// Reads a regular file into a buffer that is used again and again; gives the part that it fills.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::batch::{Batch, Known, read_batch};
-use super::{DrvId, Graph, Input, Node, OutputSet};
+use super::batch::{self, Batch, Known, read_batch};
+use super::{DrvId, Graph, Input, Node, OutputPaths, OutputSet};
 use crate::nix::store_path;
 use crate::topological::{self, InDegrees};
 
@@ -52,6 +52,11 @@ impl Graph {
             }
         }
         loader.finish()
+    }
+
+    /// Reads the outputs of one derivation's file, which is in no graph.
+    pub fn read_outputs(file: &Path) -> Result<OutputPaths> {
+        batch::read_outputs(file)
     }
 }
 

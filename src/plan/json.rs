@@ -9,10 +9,14 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::final_job::{FinalJob, Restored};
-use super::{Base, Estimate, Estimates, EvaluationError, FlakeSource, Job, JobIndex, JobOptions, Plan, Skipped};
+use super::{
+    Base, Estimate, Estimates, EvaluationError, FlakeSource, Job, JobIndex, JobOptions, Plan, PlannedTarget, Skipped,
+};
 use crate::attribute::AttributePath;
+use crate::graph::OutputPaths;
 use crate::nix::binary_cache::Reliance;
 use crate::nix::store_path;
+use crate::printable::printable;
 
 /// The version that this program writes and reads.
 pub const VERSION: u64 = 1;
@@ -66,6 +70,15 @@ struct FinalJobOut<'a> {
     environment: &'a BTreeMap<String, String>,
 }
 
+/// A target as the contract writes it.
+#[derive(Serialize)]
+struct TargetOut<'a> {
+    target: &'a AttributePath,
+    derivation: &'a str,
+    outputs: &'a OutputPaths,
+    job: Option<&'a str>,
+}
+
 struct Paths<'a>(&'a [Arc<str>]);
 
 impl Serialize for Paths<'_> {
@@ -96,6 +109,16 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
         member(out, "caches", &plan.caches, ",")?;
     }
     list(out, "jobs", plan.jobs.iter().map(|job| JobOut::new(plan, job)))?;
+    list(
+        out,
+        "targets",
+        plan.targets.iter().map(|target| TargetOut {
+            target: &target.target,
+            derivation: &target.derivation,
+            outputs: &target.outputs,
+            job: target.job.map(|job| plan.job(job).id.as_str()),
+        }),
+    )?;
     list(
         out,
         "final",
@@ -139,6 +162,8 @@ struct PlanIn {
     #[serde(default)]
     caches: Reliance,
     jobs: Vec<JobIn>,
+    #[serde(default)]
+    targets: Vec<TargetIn>,
     #[serde(default, rename = "final")]
     final_jobs: Vec<FinalJobIn>,
     skipped: Vec<Skipped>,
@@ -161,6 +186,14 @@ struct JobIn {
     resource_class: Option<String>,
     options: JobOptions,
     estimate: Estimate,
+}
+
+#[derive(Deserialize)]
+struct TargetIn {
+    target: AttributePath,
+    derivation: Arc<str>,
+    outputs: OutputPaths,
+    job: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -227,12 +260,14 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         job.check(&plan.store_dir)?;
         final_jobs.push(job);
     }
+    let targets = plan.targets.into_iter().map(|target| context.target(target)).collect::<Result<Vec<_>>>()?;
     Ok(Plan {
         flake: plan.flake,
         base: plan.base,
         store_dir: plan.store_dir,
         caches: plan.caches,
         jobs,
+        targets,
         final_jobs,
         skipped: plan.skipped,
         errors: plan.errors,
@@ -248,6 +283,34 @@ struct References<'a> {
 }
 
 impl References<'_> {
+    /// Checks that a path is one of a derivation in the plan's store directory.
+    fn derivation(&self, path: &str) -> Result<()> {
+        let (dir, _) = store_path::split(path)?;
+        ensure!(
+            dir == self.store_dir && path.ends_with(".drv"),
+            "`{}` is no derivation in `{}`",
+            path.escape_debug(),
+            self.store_dir
+        );
+        Ok(())
+    }
+
+    /// Checks one target.
+    fn target(&self, target: TargetIn) -> Result<PlannedTarget> {
+        let what = || format!("target `{}` of the plan", printable(&target.target.to_string()));
+        self.derivation(&target.derivation).with_context(what)?;
+        for path in target.outputs.values().flatten() {
+            let (dir, _) = store_path::split(path).with_context(what)?;
+            ensure!(dir == self.store_dir, "{}: `{path}` is not in `{}`", what(), self.store_dir);
+        }
+        let job = target.job.as_ref().map(|id| match self.index.get(id) {
+            Some(&at) => Ok(JobIndex(at as u32)),
+            None => Err(anyhow!("{}: job `{}` is no job of the plan", what(), id.escape_debug())),
+        });
+        let job = job.transpose()?;
+        Ok(PlannedTarget { job, target: target.target, derivation: target.derivation, outputs: target.outputs })
+    }
+
     /// Checks one job, which stands at this position.
     fn job(&self, position: usize, job: JobIn) -> Result<Job> {
         let resolve = |ids: Vec<String>| -> Result<Vec<JobIndex>> {
@@ -266,13 +329,7 @@ impl References<'_> {
         job.options.check().with_context(|| format!("job `{}` of the plan", job.id))?;
         let (requires, inputs) = (resolve(job.requires)?, resolve(job.inputs)?);
         for path in job.derivations.iter().chain(&job.co_located) {
-            let (dir, _) = store_path::split(path).with_context(|| format!("job `{}` of the plan", job.id))?;
-            ensure!(
-                dir == self.store_dir && path.ends_with(".drv"),
-                "job `{}` of the plan: `{path}` is no derivation in `{}`",
-                job.id,
-                self.store_dir
-            );
+            self.derivation(path).with_context(|| format!("job `{}` of the plan", job.id))?;
         }
         Ok(Job {
             id: job.id,

@@ -212,6 +212,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         store_dir: graph.store_dir().into(),
         caches,
         jobs,
+        targets: Vec::new(),
         final_jobs: Vec::new(),
         skipped,
         errors,

@@ -23,6 +23,7 @@ pub mod nothing;
 pub mod options;
 pub mod partition;
 pub mod placement;
+pub mod planned_target;
 pub mod prices;
 pub mod problem;
 pub mod restored;
@@ -41,6 +42,7 @@ pub use estimate::{Estimate, EstimateSource};
 use final_job::FinalJob;
 pub use job::{Job, JobIndex};
 pub use options::JobOptions;
+pub use planned_target::PlannedTarget;
 use problem::Millis;
 
 /// Jobs, their order, what was skipped and why, what failed to evaluate, the estimates.
@@ -56,6 +58,8 @@ pub struct Plan {
     pub caches: Reliance,
     /// In topological order, then by id.
     pub jobs: Vec<Job>,
+    /// What was selected and evaluated, whatever became of it; by attribute.
+    pub targets: Vec<PlannedTarget>,
     /// What runs after other jobs, in the order of the settings.
     pub final_jobs: Vec<FinalJob>,
     /// Targets that no job builds; by attribute.

@@ -11,3 +11,4 @@ mod contract;
 mod explain;
 mod fleet;
 mod planner;
+mod targets;
