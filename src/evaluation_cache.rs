@@ -4,10 +4,12 @@
 //! the result depends on (see [`Resolved::fingerprint`]), with three files:
 //! - `manifest`: one line `<sha256>  <file>` for each of the others. What does not fit it is made anew.
 //! - `evaluation.json`: the result.
-//! - `paths.zst`: the closure of the derivations with their sources, see [`path_archive`]; read only by a store without them.
+//! - `paths.zst`: the closure of the derivations with their sources, see [`path_archive`]; read only by a store without them. The
+//!   cache of a user has none: there the store is the one of last time, or the tree is evaluated again.
 //!
-//! Beside the folder, `<folder>.key` holds a digest of which results there are: a CI cache is saved under it.
+//! Beside a folder that travels, `<folder>.key` holds a digest of which results there are: a CI cache is saved under it.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -31,14 +33,60 @@ const MANIFEST: &str = "manifest";
 const EVALUATION: &str = "evaluation.json";
 const PATHS: &str = "paths.zst";
 
-/// How many results are kept, those used last: some branches with a base each.
+/// How many results are kept where they travel, those used last: some branches with a base each.
 const MAX_RESULTS: usize = 8;
+
+/// The same where they stay: some flakes.
+const MAX_LOCAL_RESULTS: usize = 64;
 
 /// Longest manifest that is read, in bytes.
 const MAX_MANIFEST: u64 = 4 << 10;
 
 /// Longest result that is read, in bytes: a hundred thousand attributes have some 20 MB.
 const MAX_EVALUATION: u64 = 256 << 20;
+
+/// Where results are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EvaluationCache {
+    /// A folder that goes from machine to machine, with the derivations.
+    Travels(PathBuf),
+    /// A folder of this machine, beside its store.
+    Stays(PathBuf),
+}
+
+impl EvaluationCache {
+    /// The folder of the user, `$XDG_CACHE_HOME/nixdag/evaluations`; none in CI, where nothing stays (`CI` is set there), nor without a home.
+    pub fn of_user(variable: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        if set("CI").is_some_and(|value| value != "false") {
+            return None;
+        }
+        // The standard says that a relative path does not count.
+        let named = set("XDG_CACHE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let folder = named.or_else(|| Some(Path::new(&set("HOME")?).join(".cache")))?;
+        Some(Self::Stays(folder.join("nixdag/evaluations")))
+    }
+
+    fn dir(&self) -> &Path {
+        match self {
+            Self::Travels(dir) | Self::Stays(dir) => dir,
+        }
+    }
+
+    /// Whether others may write to it, on the way from machine to machine.
+    pub fn travels(&self) -> bool {
+        matches!(self, Self::Travels(_))
+    }
+
+    /// The files of a result, besides its manifest.
+    fn files(&self) -> &'static [&'static str] {
+        if self.travels() { &[EVALUATION, PATHS] } else { &[EVALUATION] }
+    }
+
+    fn most_results(&self) -> usize {
+        if self.travels() { MAX_RESULTS } else { MAX_LOCAL_RESULTS }
+    }
+}
 
 /// What stands in `evaluation.json`.
 #[derive(Deserialize)]
@@ -54,26 +102,30 @@ struct Recording<'e> {
     evaluation: &'e Evaluation,
 }
 
-/// Takes an evaluation from the cache in `dir`, or evaluates and puts it there. `say` gets what there is to be said, a line each.
+/// Takes an evaluation from the cache, or evaluates and puts it there. `say` gets what there is to be said, a line each.
 pub fn evaluate(
     nix: &Nix,
     request: &Request,
-    dir: &Path,
+    cache: &EvaluationCache,
     watch: &(dyn Fn(&Progress) + Sync),
     say: &mut dyn FnMut(&str),
 ) -> Result<Evaluation> {
     let resolved = Resolved::new(nix, request)?;
     let Some(fingerprint) = resolved.fingerprint() else {
-        say("warning: this evaluation is not cached: it is impure, or an input is not locked");
-        settle(dir, say);
+        // Nobody has asked for the user's own.
+        if cache.travels() {
+            say("warning: this evaluation is not cached: it is impure, or an input is not locked");
+            settle(cache, say);
+        }
         return resolved.evaluate(watch);
     };
     let name = fingerprint.base16();
-    let entry = dir.join(&name);
-    match take(&entry, &name) {
+    let entry = cache.dir().join(&name);
+    match take(&entry, &name, cache) {
         Ok(Some(evaluation)) => {
-            say(&format!("evaluation: {} targets from the cache in `{}`", evaluation.targets.len(), dir.display()));
-            settle(dir, say);
+            let shown = cache.dir().display();
+            say(&format!("evaluation: {} targets from the cache in `{shown}`", evaluation.targets.len()));
+            settle(cache, say);
             return Ok(evaluation);
         }
         Ok(None) => {}
@@ -82,25 +134,33 @@ pub fn evaluate(
     let evaluation = resolved.evaluate(watch)?;
     if evaluation.is_incidental {
         say("warning: this evaluation is not cached: some of its failures may not happen again");
-    } else if let Err(error) = put(dir, &name, &evaluation) {
+    } else if let Err(error) = put(cache, &name, &evaluation) {
+        if !cache.travels() {
+            // A home that cannot be written to is no reason for a warning each time.
+            return Ok(evaluation);
+        }
         say(&format!("warning: the evaluation cannot be cached: {error:#}"));
     }
-    settle(dir, say);
+    settle(cache, say);
     Ok(evaluation)
 }
 
 /// A cached result whose derivations are in the store by then.
-fn take(entry: &Path, name: &str) -> Result<Option<Evaluation>> {
-    let Some(evaluation) = read(entry, name)? else { return Ok(None) };
+fn take(entry: &Path, name: &str, cache: &EvaluationCache) -> Result<Option<Evaluation>> {
+    let Some(evaluation) = read(entry, name, cache)? else { return Ok(None) };
     let roots: Vec<&str> = evaluation.targets.iter().map(|target| target.drv_path.as_str()).collect();
-    restore(&entry.join(PATHS), &roots)?;
+    let absent = absent(&roots)?;
+    if !absent.is_empty() && !cache.travels() {
+        return Ok(None);
+    }
+    restore(&entry.join(PATHS), &absent)?;
     // So that it is not among those that go first.
     File::options().append(true).open(entry.join(MANIFEST))?.set_modified(SystemTime::now())?;
     Ok(Some(evaluation))
 }
 
 /// Reads the result of this name from its folder, which anybody may have filled; none where there is no such folder.
-pub fn read(entry: &Path, name: &str) -> Result<Option<Evaluation>> {
+pub fn read(entry: &Path, name: &str, cache: &EvaluationCache) -> Result<Option<Evaluation>> {
     let manifest = match read_manifest(entry) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !entry.exists() => return Ok(None),
         manifest => manifest.context("cannot read its manifest")?,
@@ -109,10 +169,14 @@ pub fn read(entry: &Path, name: &str) -> Result<Option<Evaluation>> {
     let evaluation = regular_file::open(&entry.join(EVALUATION)).with_context(file)?;
     evaluation.take(MAX_EVALUATION + 1).read_to_end(&mut text).with_context(file)?;
     ensure!(text.len() as u64 <= MAX_EVALUATION, "its `{EVALUATION}` has more than {MAX_EVALUATION} bytes");
-    let (paths, _) = regular_file::open(&entry.join(PATHS))
-        .and_then(hash::of_reader)
-        .with_context(|| format!("cannot read its `{PATHS}`"))?;
-    for (file, digest) in [(EVALUATION, Sha256::of(&text)), (PATHS, paths)] {
+    for file in cache.files() {
+        let digest = match *file {
+            EVALUATION => Sha256::of(&text),
+            _ => {
+                let digest = regular_file::open(&entry.join(file)).and_then(hash::of_reader);
+                digest.with_context(|| format!("cannot read its `{file}`"))?.0
+            }
+        };
         let line = manifest_line(file, digest);
         ensure!(manifest.lines().any(|known| known == line), "its `{file}` is not what it was");
     }
@@ -121,33 +185,36 @@ pub fn read(entry: &Path, name: &str) -> Result<Option<Evaluation>> {
     Ok(Some(recorded.evaluation))
 }
 
-/// Brings the derivations into a store that does not have them.
-fn restore(archive: &Path, roots: &[&str]) -> Result<()> {
-    let Some(first) = roots.first() else { return Ok(()) };
-    let store = Store::find()?;
-    let absent = store.invalid(roots)?;
-    if absent.is_empty() {
-        return Ok(());
+/// Those of the derivations that the store does not have.
+fn absent(roots: &[&str]) -> Result<Vec<String>> {
+    if roots.is_empty() {
+        return Ok(Vec::new());
     }
+    Store::find()?.invalid(roots)
+}
+
+/// Brings derivations into a store that does not have them.
+fn restore(archive: &Path, absent: &[String]) -> Result<()> {
+    let Some(first) = absent.first() else { return Ok(()) };
     let (store_dir, _) = store_path::split(first)?;
-    let absent: Vec<&str> = absent.iter().map(String::as_str).collect();
-    let closure = path_archive::Closure::read(regular_file::open(archive)?, store_dir, &absent)?;
-    store.import(|out| closure.export(out)).context("cannot bring its derivations into the store")
+    let roots: Vec<&str> = absent.iter().map(String::as_str).collect();
+    let closure = path_archive::Closure::read(regular_file::open(archive)?, store_dir, &roots)?;
+    Store::find()?.import(|out| closure.export(out)).context("cannot bring its derivations into the store")
 }
 
 /// Puts a result into the cache, whole or not at all.
-fn put(dir: &Path, name: &str, evaluation: &Evaluation) -> Result<()> {
+fn put(cache: &EvaluationCache, name: &str, evaluation: &Evaluation) -> Result<()> {
+    let dir = cache.dir();
     fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     let new = tempfile::Builder::new().prefix(".new-").tempdir_in(dir)?;
     let recording = serde_json::to_vec(&Recording { fingerprint: name, evaluation })?;
-    let entries = closure(evaluation)?;
     let mut manifest = String::new();
-    for file in [EVALUATION, PATHS] {
+    for file in cache.files() {
         let out = BufWriter::with_capacity(256 * 1024, File::create(new.path().join(file))?);
         let mut out = HashingWriter::new(out);
-        match file {
+        match *file {
             EVALUATION => out.write_all(&recording)?,
-            _ => path_archive::write(&entries, &mut out)?,
+            _ => path_archive::write(&closure(evaluation)?, &mut out)?,
         }
         let (mut out, digest, _) = out.finish();
         out.flush()?;
@@ -155,7 +222,10 @@ fn put(dir: &Path, name: &str, evaluation: &Evaluation) -> Result<()> {
         manifest.push('\n');
     }
     fs::write(new.path().join(MANIFEST), manifest)?;
-    fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755))?;
+    if cache.travels() {
+        // Whoever restores it on another machine may be another user.
+        fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755))?;
+    }
     let entry = dir.join(name);
     if entry.exists() {
         fs::remove_dir_all(&entry).with_context(|| format!("cannot replace `{}`", entry.display()))?;
@@ -184,15 +254,17 @@ fn read_manifest(entry: &Path) -> io::Result<String> {
 }
 
 /// Removes what was used longest ago, and writes the key beside the folder: a CI service that saves both wants to find them.
-fn settle(dir: &Path, say: &mut dyn FnMut(&str)) {
-    let settled = fs::create_dir_all(dir).context("cannot create it").and_then(|()| prune(dir));
-    if let Err(error) = settled.and_then(|names| write_key(dir, &names)) {
+fn settle(cache: &EvaluationCache, say: &mut dyn FnMut(&str)) {
+    let dir = cache.dir();
+    let settled = fs::create_dir_all(dir).context("cannot create it").and_then(|()| prune(dir, cache.most_results()));
+    let settled = settled.and_then(|names| if cache.travels() { write_key(dir, &names) } else { Ok(()) });
+    if let Err(error) = settled {
         say(&format!("warning: the evaluation cache in `{}` cannot be kept in order: {error:#}", dir.display()));
     }
 }
 
 /// The names of the results that stay, in order.
-fn prune(dir: &Path) -> Result<Vec<String>> {
+fn prune(dir: &Path, most: usize) -> Result<Vec<String>> {
     let mut results: Vec<(SystemTime, String, PathBuf)> = Vec::new();
     for found in fs::read_dir(dir)? {
         let path = found?.path();
@@ -204,7 +276,7 @@ fn prune(dir: &Path) -> Result<Vec<String>> {
         }
     }
     results.sort_by(|a, b| b.cmp(a));
-    for (_, _, path) in results.drain(results.len().min(MAX_RESULTS)..) {
+    for (_, _, path) in results.drain(results.len().min(most)..) {
         fs::remove_dir_all(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
     }
     let mut names: Vec<String> = results.into_iter().map(|(_, name, _)| name).collect();
@@ -228,7 +300,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("cache");
         let key = || fs::read_to_string(root.path().join("cache.key")).unwrap();
-        let settle = || settle(&dir, &mut |said| panic!("{said}"));
+        let cache = EvaluationCache::Travels(dir.clone());
+        let settle = || settle(&cache, &mut |said| panic!("{said}"));
         settle();
         let empty = key();
         for number in 0..MAX_RESULTS + 3 {
@@ -250,11 +323,34 @@ mod tests {
     #[test]
     fn a_pipe_or_a_device_in_an_entry_is_an_error_at_once() {
         let root = tempfile::tempdir().unwrap();
+        let cache = EvaluationCache::Travels(root.path().to_owned());
+        let take = || take(root.path(), "x", &cache);
         assert!(std::process::Command::new("mkfifo").arg(root.path().join(MANIFEST)).status().unwrap().success());
-        assert!(format!("{:#}", take(root.path(), "x").unwrap_err()).contains("no regular file"));
+        assert!(format!("{:#}", take().unwrap_err()).contains("no regular file"));
         fs::remove_file(root.path().join(MANIFEST)).unwrap();
         fs::write(root.path().join(MANIFEST), "").unwrap();
         std::os::unix::fs::symlink("/dev/zero", root.path().join(EVALUATION)).unwrap();
-        assert!(format!("{:#}", take(root.path(), "x").unwrap_err()).contains("no regular file"));
+        assert!(format!("{:#}", take().unwrap_err()).contains("no regular file"));
+    }
+
+    #[test]
+    fn the_users_folder_is_that_of_the_standard_and_none_in_ci() {
+        let of_user = |set: &[(&str, &str)]| {
+            let variable =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+            EvaluationCache::of_user(variable)
+        };
+        let stays = |dir: &str| Some(EvaluationCache::Stays(PathBuf::from(dir)));
+        assert_eq!(of_user(&[("HOME", "/h")]), stays("/h/.cache/nixdag/evaluations"));
+        assert_eq!(
+            of_user(&[("HOME", "/h"), ("XDG_CACHE_HOME", "rel"), ("CI", "")]),
+            stays("/h/.cache/nixdag/evaluations")
+        );
+        assert_eq!(
+            of_user(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/c"), ("CI", "false")]),
+            stays("/c/nixdag/evaluations")
+        );
+        assert_eq!(of_user(&[("HOME", "/h"), ("CI", "true")]), None);
+        assert_eq!(of_user(&[]), None);
     }
 }

@@ -94,7 +94,10 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
     }
     let Some(chosen) = chosen else { return Ok(None) };
     let name = short(&chosen.revision);
-    let evaluated = chosen.flake.at(&chosen.revision).and_then(|reference| evaluation::quietly(&reference, settings));
+    // Whoever writes to a cache that travels could say that the base is what the head is, and nothing would be built.
+    let cache = evaluation::cache(settings).filter(|cache| !cache.travels());
+    let reference = chosen.flake.at(&chosen.revision);
+    let evaluated = reference.and_then(|reference| evaluation::quietly(&reference, settings, cache.as_ref()));
     let evaluation = match evaluated {
         Ok(evaluation) => evaluation,
         Err(error) => {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::progress::Printer;
 use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
-use crate::evaluation_cache;
+use crate::evaluation_cache::{self, EvaluationCache};
 use crate::nix::command::Nix;
 use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches, Progress, Request, evaluate};
 use crate::output::read_input;
@@ -20,6 +20,7 @@ use crate::plan::{EvaluationError, FlakeSource, evaluation_errors, final_job};
 use crate::printable::printable;
 use crate::recorded_evaluation::{self, Selected, Selection};
 use crate::settings::Settings;
+use crate::settings::evaluation::EvaluationCacheChoice;
 use crate::target::Target;
 
 /// What evaluation has found, live or recorded.
@@ -110,8 +111,17 @@ pub(super) fn live(flake: &str, settings: &Settings) -> Result<Evaluated> {
     })
 }
 
-/// A flake's selected attributes, evaluated now; no word about those that do not evaluate.
-pub(super) fn quietly(flake: &str, settings: &Settings) -> Result<Evaluation> {
+/// Where evaluations are kept, if anywhere.
+pub(super) fn cache(settings: &Settings) -> Option<EvaluationCache> {
+    match &settings.evaluation.cache {
+        EvaluationCacheChoice::Folder(dir) => Some(EvaluationCache::Travels(dir.clone())),
+        EvaluationCacheChoice::User => EvaluationCache::of_user(|name| std::env::var_os(name)),
+        EvaluationCacheChoice::Off => None,
+    }
+}
+
+/// A flake's selected attributes, evaluated now or taken from the cache; no word about those that do not evaluate.
+pub(super) fn quietly(flake: &str, settings: &Settings, cache: Option<&EvaluationCache>) -> Result<Evaluation> {
     let how = &settings.evaluation;
     let nix = Nix::find()?.with_variables(&how.variables)?;
     let request = Request {
@@ -130,8 +140,8 @@ pub(super) fn quietly(flake: &str, settings: &Settings) -> Result<Evaluation> {
     };
     let printer = Printer::new();
     let watch = |progress: &Progress| printer.show(progress);
-    let evaluation = match &how.cache {
-        Some(dir) => evaluation_cache::evaluate(&nix, &request, dir, &watch, &mut |line| eprintln!("{line}")),
+    let evaluation = match cache {
+        Some(cache) => evaluation_cache::evaluate(&nix, &request, cache, &watch, &mut |line| eprintln!("{line}")),
         None => evaluate(&nix, &request, &watch),
     };
     printer.finish();
@@ -140,7 +150,7 @@ pub(super) fn quietly(flake: &str, settings: &Settings) -> Result<Evaluation> {
 
 /// The same, with its warnings on standard error.
 fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
-    let evaluation = quietly(flake, settings)?;
+    let evaluation = quietly(flake, settings, cache(settings).as_ref())?;
     for warning in &evaluation.warnings {
         eprintln!("warning: {warning}");
     }

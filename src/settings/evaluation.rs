@@ -92,10 +92,11 @@ options! {
             unset: "300";
             no orb: "nixdag.yml has it";
         }
-        /// Keep what was evaluated in this folder, and take it from there when nothing has changed
+        /// Keep what was evaluated in this folder, and take it from there when nothing has changed; `off` for nowhere
         eval_cache {
-            flag Option<PathBuf> [value_name = "DIR"];
+            flag Option<PathBuf> [value_name = "DIR|off"];
             key "cache": String;
+            unset: "`off` in CI, elsewhere the user's cache folder";
             no orb: "`evaluation_cache` keeps a folder of its own in CircleCI's cache";
         }
     }
@@ -129,8 +130,30 @@ pub struct Evaluation {
     pub variables: Vec<String>,
     /// What it may take.
     pub budget: BudgetRequest,
-    /// The folder with earlier results.
-    pub cache: Option<PathBuf>,
+    /// Where earlier results are.
+    pub cache: EvaluationCacheChoice,
+}
+
+/// Where evaluations are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum EvaluationCacheChoice {
+    /// In a folder that may go from machine to machine.
+    Folder(PathBuf),
+    /// In the user's own folder, but for CI.
+    #[default]
+    User,
+    /// Nowhere.
+    Off,
+}
+
+impl EvaluationCacheChoice {
+    fn new(said: Option<PathBuf>) -> Self {
+        match said {
+            None => Self::User,
+            Some(word) if word.as_os_str() == "off" => Self::Off,
+            Some(dir) => Self::Folder(dir),
+        }
+    }
 }
 
 impl Evaluation {
@@ -164,7 +187,7 @@ impl Evaluation {
                 total_memory: resolved.eval_total_memory.map(bytes),
                 attribute_seconds: resolved.eval_timeout.map(u64::from),
             },
-            cache: flags.eval_cache.clone().or_else(|| keys.eval_cache.map(PathBuf::from)),
+            cache: EvaluationCacheChoice::new(flags.eval_cache.clone().or_else(|| keys.eval_cache.map(PathBuf::from))),
         })
     }
 }

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use nixdag::evaluation_cache;
+use nixdag::evaluation_cache::{self, EvaluationCache};
 use nixdag::nix::command::Nix;
 use nixdag::nix::evaluate::{BudgetRequest, Request, evaluate};
 use nixdag::nix::system;
@@ -120,10 +120,10 @@ fn compare(kind: &str, packages: usize, work: usize, workers: u32) {
         }
     }
     let [all, one, nix_alone] = best;
-    let (flake, cache) = (flake(), Path::new("cache"));
+    let (flake, cache) = (flake(), EvaluationCache::Stays("cache".into()));
     let cached = || {
         let request = request(&flake, workers);
-        evaluation_cache::evaluate(&nix, &request, cache, &|_| {}, &mut |_| {}).unwrap();
+        evaluation_cache::evaluate(&nix, &request, &cache, &|_| {}, &mut |_| {}).unwrap();
     };
     cached();
     let again = (0..ROUNDS).map(|_| seconds(cached)).fold(f64::MAX, f64::min);

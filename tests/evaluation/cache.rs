@@ -49,8 +49,9 @@ impl Machine {
         fs::set_permissions(self.path("bin/nix"), fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = self.nix.command("sh");
         command.args(["-c", "PATH=$0:$PATH exec \"$@\""]).arg(self.path("bin"));
-        command.arg(env!("CARGO_BIN_EXE_nixdag")).args(["plan", "--format", "json", "--eval-cache"]);
-        command.arg(self.path("cache")).arg(format!("path:{}", self.path("flake").display())).args(arguments);
+        command.arg(env!("CARGO_BIN_EXE_nixdag")).args(["plan", "--format", "json"]);
+        command.args(["--eval-cache".as_ref(), self.path("cache").as_os_str()]).args(arguments);
+        command.arg(format!("path:{}", self.path("flake").display()));
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", shown(&output));
         let calls = fs::read_to_string(calls).unwrap();
@@ -178,4 +179,38 @@ fn what_may_come_out_otherwise_is_not_kept() {
     assert!(ran.said.contains("more than 600 MB") && ran.said.contains("may not happen again"), "{}", ran.said);
     assert!(machine.run(&["--eval-memory", "600"]).evaluated);
     assert!(machine.results().is_empty() && machine.path("cache.key").exists());
+}
+
+#[test]
+fn outside_ci_the_users_folder_keeps_what_its_store_has() {
+    for nix in FreshNix::every_version() {
+        let machine = Machine::new(nix);
+        let plan = "env -u CI $nixdag plan path:$PWD/flake --format json 2>said >plan; grep -c 'targets from the cache' said || true\n";
+        let twice = machine.nix.script(machine.root.path(), &format!("{plan} mv plan first\n {plan} cmp first plan"));
+        assert_eq!(twice, "0\n1\n");
+        let kept = machine.nix.home().join(".cache/nixdag/evaluations");
+        let entry = fs::read_dir(&kept).unwrap().next().unwrap().unwrap().path();
+        assert!(entry.join("evaluation.json").exists() && !entry.join("paths.zst").exists());
+        assert!(!kept.with_extension("key").exists());
+        let others = plan.replace("plan path:", "plan --eval-cache off path:");
+        // Another store has no derivations, `off` looks nowhere.
+        let elsewhere = machine.nix.script(machine.root.path(), &format!("{plan} cmp first plan\n {others}"));
+        assert_eq!(elsewhere, "0\n0\n");
+        let in_ci = machine.nix.script(machine.root.path(), &plan.replace("env -u CI", ""));
+        assert_eq!(in_ci, "0\n");
+    }
+}
+
+#[test]
+fn a_base_is_never_taken_from_a_folder_that_others_may_write_to() {
+    let machine = Machine::new(FreshNix::new());
+    let ran = machine.nix.script(
+        machine.root.path(),
+        "cd flake; git init -q; git add .; git commit -qm base\n\
+         echo 2 > data/x; git commit -qam head\n\
+         plan() { $nixdag plan --base HEAD^ --eval-cache ../cache --format json 2>&1 >/dev/null | grep -c 'targets from the cache' || true; }\n\
+         plan; plan; ls ../cache | wc -l",
+    );
+    // The head's alone: at the second time, and the only one that is kept.
+    assert_eq!(ran, "0\n1\n1\n");
 }

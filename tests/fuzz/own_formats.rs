@@ -5,7 +5,7 @@ use std::fs;
 use nixdag::build::record::Record;
 use nixdag::build::report::Report;
 use nixdag::delivery::BundleReference;
-use nixdag::evaluation_cache;
+use nixdag::evaluation_cache::{self, EvaluationCache};
 use nixdag::handoff::path_archive::{self, Closure, Contents, Entry};
 use nixdag::nix::hash::Sha256;
 use nixdag::plan::history::History;
@@ -137,7 +137,10 @@ fn evaluation_caches() {
         let line = |bytes: &[u8], name: &str| format!("{}  {name}\n", Sha256::of(bytes).base16());
         let manifest = line(bytes, "evaluation.json") + &line(b"", "paths.zst");
         fs::write(dir.path().join("manifest"), manifest).unwrap();
-        Got::of(is_json(bytes), &evaluation_cache::read(dir.path(), &name))
+        Got::of(
+            is_json(bytes),
+            &evaluation_cache::read(dir.path(), &name, &EvaluationCache::Travels(dir.path().to_owned())),
+        )
     });
 }
 

@@ -78,6 +78,8 @@ impl FreshNix {
             None => path,
         };
         command.env("PATH", path).env("HOME", self.home()).env(INSIDE, self.programs.clone().unwrap_or_default());
+        // Elsewhere nixdag keeps evaluations.
+        command.env("CI", "true");
         for name in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NIX_PATH", "NIX_REMOTE"] {
             command.env_remove(name);
         }
