@@ -13,6 +13,7 @@ use super::realise::Calls;
 use super::record::Missing;
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{HandOffs, references};
+use crate::nix::temporary_roots::TemporaryRoots;
 use crate::plan::{Job, Plan};
 
 /// The outputs that some derivations take from derivations outside of a set, with the derivation that each comes from.
@@ -64,6 +65,8 @@ impl<'a> Deliverers<'a> {
 pub struct Guard<'a> {
     /// What brings paths into the store.
     pub calls: &'a Calls,
+    /// Holds what is fetched.
+    pub held: &'a TemporaryRoots,
     /// The job's derivations and all below them.
     pub graph: &'a Graph,
     /// What it owns or repeats.
@@ -146,7 +149,11 @@ impl Guard<'_> {
 
     /// Fetches paths; gives those that are not valid afterwards.
     fn fetch(&self, paths: &[&str], tracker: &mut Tracker) -> Result<Vec<String>> {
-        if paths.is_empty() || self.calls.fetch(paths, tracker)? {
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.held.hold(paths.iter().copied())?;
+        if self.calls.fetch(paths, tracker)? {
             return Ok(Vec::new());
         }
         self.calls.store().invalid(paths)

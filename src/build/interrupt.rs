@@ -29,6 +29,11 @@ pub fn received() -> Option<&'static str> {
     signal_hook::low_level::signal_name(RECEIVED.load(Ordering::Relaxed) as i32)
 }
 
+/// A signal's name, of one that has ended a process.
+pub fn name(signal: i32) -> String {
+    signal_hook::low_level::signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned)
+}
+
 /// Gives a command a process group of its own, which ends with SIGTERM when the thread that starts it does, however that ends.
 pub fn own_group(command: &mut Command) {
     use std::os::unix::process::CommandExt;

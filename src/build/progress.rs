@@ -341,7 +341,7 @@ impl<'a> Tracker<'a> {
                     None => self.round.fail(&drv),
                 }
             }
-            // Roots are not needed: nothing collects garbage in the middle of a job.
+            // The job holds what it needs in another way, see `nix::temporary_roots`.
             1 if !text.contains("--add-root") => {
                 self.say(&format!("warning: {}", text.trim_start_matches("warning: ")), now);
             }

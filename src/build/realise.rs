@@ -139,11 +139,7 @@ fn follow(mut command: Command, heard: Heard, tracker: &mut Tracker) -> Result<b
     let _ = reader.join();
     let status = child.wait().context("cannot wait for Nix")?;
     let signal = status.signal().filter(|_| interrupt::received().is_none());
-    let ended = signal.map(|signal| {
-        let name =
-            signal_hook::low_level::signal_name(signal).map_or_else(|| format!("signal {signal}"), str::to_owned);
-        format!("Nix was ended by {name}")
-    });
+    let ended = signal.map(|signal| format!("Nix was ended by {}", interrupt::name(signal)));
     tracker.end(ended, SystemTime::now());
     match interrupt::received() {
         Some(signal) => bail!("stopped by {signal}"),

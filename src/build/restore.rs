@@ -5,7 +5,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -42,8 +41,8 @@ pub fn check(job: &FinalJob, deliverers: &Deliverers, store: &Store) -> Result<(
     if lines.is_empty() { Ok(()) } else { bail!("{}", lines.join("\n")) }
 }
 
-/// Makes the folder anew, with a link to each output.
-pub fn link(job: &FinalJob, dir: &Path) -> Result<()> {
+/// Makes the folder anew, with a link to each output. The links are roots: what the command finds is there until the folder goes.
+pub fn link(job: &FinalJob, dir: &Path, store: &Store) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("cannot remove `{}`", dir.display()));
@@ -51,9 +50,9 @@ pub fn link(job: &FinalJob, dir: &Path) -> Result<()> {
         _ => {}
     }
     fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+    let dir = dir.canonicalize().with_context(|| format!("cannot use `{}`", dir.display()))?;
     for output in job.outputs() {
-        let link = dir.join(&output.link);
-        symlink(&output.path, &link).with_context(|| format!("cannot make the link `{}`", link.display()))?;
+        store.add_root(&output.path, &dir.join(&output.link))?;
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ use crate::handoff::reuse::ReuseFolder;
 use crate::handoff::{drv_file, partial_cache};
 use crate::nix::signature::PublicKey;
 use crate::nix::store::{self, Store};
+use crate::nix::temporary_roots::TemporaryRoots;
 use crate::private_file::PrivateFile;
 
 /// Runs a job. `say` gets lines for people. A signal ends the run as a failure, Nix stopped and nothing half-written.
@@ -53,9 +54,10 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     roots.extend(final_job.into_iter().flat_map(|job| restore::derivations(job, &deliverers)));
     // Kept until the end: Nix reads it.
     let netrc = credentials::netrc(&request.plan.caches, say)?;
-    let store = open_store(request, record, &roots, &hand_offs, netrc.as_ref().map(PrivateFile::path), say)?;
+    // Kept until the end: while it lives, no collection of garbage takes what the job needs or leaves.
+    let (store, held) = open_store(request, record, &roots, &hand_offs, netrc.as_ref().map(PrivateFile::path), say)?;
     let graph = Graph::load(roots.iter().copied(), Path::new(&request.plan.store_dir), &request.plan.store_dir)?;
-    let work = Work::new(request, &graph, &here, &store)?;
+    let work = Work::new(request, &graph, &here, &store, &held)?;
 
     deliveries::restrict(&mut hand_offs, request, &graph, &work.set)?;
     let reusable = work.reusable(&mut hand_offs);
@@ -90,7 +92,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     if let Some(final_job) = final_job {
         restore::check(final_job, &deliverers, &store)?;
         if let Some(dir) = &request.restore {
-            restore::link(final_job, dir)?;
+            restore::link(final_job, dir, &store)?;
         }
     }
     let results = work.results(&store, record)?;
@@ -115,13 +117,15 @@ fn open_store(
     hand_offs: &HandOffs,
     netrc: Option<&Path>,
     say: &mut dyn FnMut(&str),
-) -> Result<Store> {
+) -> Result<(Store, TemporaryRoots)> {
     let mut store = Store::find()?;
     record.nix = store.version().to_owned();
     for (name, value) in &request.options {
         store = store.with_option(name, value);
     }
-    let import = !matches!(request.derivations, Derivations::Store) && !store.invalid(here)?.is_empty();
+    let held = TemporaryRoots::open(&store)?;
+    let valid = held.hold(here.iter().copied())?;
+    let import = !matches!(request.derivations, Derivations::Store) && here.iter().any(|&path| !valid.contains(path));
     let caches = request.plan.caches.options();
     if import || !hand_offs.is_empty() || !caches.is_empty() || matches!(request.hand_off, HandOff::Cache(_)) {
         store = trust::establish(store)?;
@@ -146,7 +150,7 @@ fn open_store(
     if import {
         import_derivations(request, here, &store, say)?;
     }
-    Ok(store)
+    Ok((store, held))
 }
 
 fn import_derivations(request: &Request, here: &[&str], store: &Store, say: &mut dyn FnMut(&str)) -> Result<()> {
@@ -159,11 +163,10 @@ fn import_derivations(request: &Request, here: &[&str], store: &Store, say: &mut
             store.import(|out| closure.export(out))
         }
         Derivations::Folder(dir) => {
-            let graph = Graph::load(here.iter().copied(), dir, &request.plan.store_dir)?;
-            say(&format!("importing {} derivations", graph.len()));
-            let paths: Vec<String> = graph.ids().map(|id| graph.path(id)).collect();
-            fetch_sources(store, &strs(&drv_file::sources(&paths, dir)?))?;
-            store.import(|out| drv_file::export_files(&paths, dir, out))
+            let closure = drv_file::closure(here.iter().copied(), dir)?;
+            say(&format!("importing {} derivations", closure.files.len()));
+            fetch_sources(store, &closure.sources.iter().map(String::as_str).collect::<Vec<_>>())?;
+            store.import(|out| drv_file::export(&closure.files, out))
         }
         Derivations::Store => Ok(()),
     }
@@ -192,6 +195,8 @@ fn fetch_sources(store: &Store, paths: &[&str]) -> Result<()> {
 struct Work<'a> {
     request: &'a Request,
     graph: &'a Graph,
+    /// Holds what the job needs and leaves.
+    held: &'a TemporaryRoots,
     /// What the job owns and repeats, in build order.
     ids: Vec<DrvId>,
     set: HashSet<DrvId>,
@@ -202,21 +207,34 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(request: &'a Request, graph: &'a Graph, here: &[&str], store: &Store) -> Result<Self> {
+    fn new(
+        request: &'a Request,
+        graph: &'a Graph,
+        here: &[&str],
+        store: &Store,
+        held: &'a TemporaryRoots,
+    ) -> Result<Self> {
         let ids: Vec<DrvId> = here
             .iter()
             .map(|path| graph.find(path).with_context(|| format!("`{path}` is not among the derivations")))
             .collect::<Result<_>>()?;
         let set = ids.iter().copied().collect();
-        let mut work = Work { request, graph, ids, set, absent: HashSet::new(), producers: guard::producers(graph) };
+        let (absent, producers) = (HashSet::new(), guard::producers(graph));
+        let mut work = Work { request, graph, held, ids, set, absent, producers };
+        // Before the store is asked what it has: that must not go away any more.
+        held.hold(work.outputs().iter().chain(&work.wanted(&BTreeSet::new())).map(String::as_str))?;
         work.absent = work.invalid(store)?;
         Ok(work)
     }
 
     /// Outputs of the job's derivations that are not valid.
     fn invalid(&self, store: &Store) -> Result<HashSet<String>> {
-        let outputs: Vec<String> = self.ids.iter().flat_map(|&id| known_outputs(self.graph, id)).collect();
-        Ok(invalid(store, &outputs)?.into_iter().collect())
+        Ok(invalid(store, &self.outputs())?.into_iter().collect())
+    }
+
+    /// Outputs of the job's derivations, as far as their paths are known.
+    fn outputs(&self) -> Vec<String> {
+        self.ids.iter().flat_map(|&id| known_outputs(self.graph, id)).collect()
     }
 
     /// Derivations that need not be built: all their outputs are valid, or an earlier run of this job left them.
@@ -268,6 +286,7 @@ impl<'a> Work<'a> {
         let wanted = self.wanted(&reusable);
         let guard = Guard {
             calls,
+            held: self.held,
             graph: self.graph,
             here: &self.set,
             hand_offs,
@@ -312,7 +331,10 @@ impl<'a> Work<'a> {
         if self.request.hand_off == HandOff::None {
             return Ok(Results::default());
         }
-        outcome::results(store, self.graph, &record.derivations)
+        let results = outcome::results(store, self.graph, &record.derivations)?;
+        // Paths of content-addressed outputs are not known before.
+        self.held.hold(results.paths.iter().map(String::as_str))?;
+        Ok(results)
     }
 
     /// The outputs of everything that was built here.

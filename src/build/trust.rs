@@ -3,10 +3,12 @@
 //! A daemon refuses both to a user whom it does not trust, and some versions of Nix then rebuild everything without an error.
 //! Where sudo works without a password the calls go through it.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
+use super::interrupt;
 use crate::nix::store::{self, Store};
 
 /// A substituter that does not exist: the question is only whether it would be refused.
@@ -15,17 +17,30 @@ const PROBE: &str = "file:///nixdag-probe?trusted=1";
 /// What Nix says, in every version, to a user who is not trusted.
 const REFUSALS: [&str; 2] = ["ignoring untrusted substituter", "because it is a restricted setting"];
 
-/// Gives the store back, through sudo where it has to be; an error names `trusted-users`.
+/// Why the question has no good answer.
+enum Refusal {
+    /// The daemon does not trust this user: in its own words.
+    Untrusted(String),
+    /// Nix could not say, for a reason that has nothing to do with trust.
+    Broken(String),
+}
+
+/// Gives the store back, through sudo where it has to be; an error names `trusted-users` where that would help.
 pub fn establish(store: Store) -> Result<Store> {
-    let Err(refusal) = probe(&store) else { return Ok(store) };
-    if !store.uses_sudo() && sudo_works() {
-        let elevated = store.through_sudo();
-        return match probe(&elevated) {
-            Ok(()) => Ok(elevated),
-            Err(again) => Err(error(&again)),
-        };
+    let refusal = match probe(&store) {
+        Ok(()) => return Ok(store),
+        Err(Refusal::Broken(why)) => bail!("Nix does not work here: {why}"),
+        Err(Refusal::Untrusted(refusal)) => refusal,
+    };
+    if store.uses_sudo() || !sudo_works() {
+        return Err(error(&refusal));
     }
-    Err(error(&refusal))
+    let elevated = store.through_sudo();
+    match probe(&elevated) {
+        Ok(()) => Ok(elevated),
+        Err(Refusal::Untrusted(again)) => Err(error(&again)),
+        Err(Refusal::Broken(why)) => bail!("Nix does not work through sudo: {why}"),
+    }
 }
 
 fn error(refusal: &str) -> anyhow::Error {
@@ -37,18 +52,17 @@ fn error(refusal: &str) -> anyhow::Error {
 }
 
 /// The refusal, if there is one.
-fn probe(store: &Store) -> std::result::Result<(), String> {
+fn probe(store: &Store) -> std::result::Result<(), Refusal> {
     let mut command = store.command(&["--realise", "--option", "extra-substituters", PROBE]);
-    match store::run(&mut command) {
-        Err(error) => Err(format!("{error:#}")),
-        Ok(output) if !output.status.success() => Err(store::complaint(&output.stderr)),
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            match REFUSALS.iter().find(|refusal| said.contains(*refusal)) {
-                Some(refusal) => Err(format!("it says: {refusal}")),
-                None => Ok(()),
-            }
-        }
+    let output = store::run(&mut command).map_err(|error| Refusal::Broken(format!("{error:#}")))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if let Some(refusal) = REFUSALS.iter().find(|refusal| said.contains(*refusal)) {
+        return Err(Refusal::Untrusted(format!("it says: {refusal}")));
+    }
+    match (output.status.success(), output.status.signal()) {
+        (true, _) => Ok(()),
+        (false, Some(signal)) => Err(Refusal::Broken(format!("{} ended it", interrupt::name(signal)))),
+        (false, None) => Err(Refusal::Broken(store::complaint(&output.stderr))),
     }
 }
 

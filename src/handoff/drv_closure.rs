@@ -2,12 +2,13 @@
 //!
 //! In: derivations of a graph, the folder with their files, the store with the sources. Out: entries, references before referrers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
+use super::drv_file;
 use super::path_archive::{self, Contents, Entry};
 use crate::graph::Graph;
 use crate::nix::nar;
@@ -35,54 +36,62 @@ pub fn entries<'a>(
         }
     }
 
-    let mut derivations = Vec::new();
+    // By path: a derivation may also be a source, and what a source refers to may be one.
+    let mut entries = BTreeMap::new();
     let mut sources = BTreeSet::new();
     for id in graph.ids().filter(|id| needed[id.at()]) {
         let node = graph.node(id);
         let file = drv_dir.join(&*node.base);
         let size = fs::metadata(&file).with_context(|| format!("cannot read derivation `{}`", file.display()))?.len();
-        let mut references: Vec<String> = graph.inputs(id).iter().map(|input| graph.path(input.drv)).collect();
-        references.sort_unstable();
-        references.extend(node.sources.iter().map(|base| graph.full_path(base)));
-        sources.extend(node.sources.iter().cloned());
-        derivations.push(Entry {
-            path: graph.path(id),
-            nar_size: nar::size_of_file(size),
-            references,
-            contents: Contents::File(file),
-        });
+        let inputs = graph.inputs(id).iter().map(|input| graph.path(input.drv));
+        let references: BTreeSet<String> =
+            inputs.chain(node.sources.iter().map(|base| graph.full_path(base))).collect();
+        sources.extend(node.sources.iter().map(|base| graph.full_path(base)));
+        entries.insert(graph.path(id), derivation(graph.path(id), file, size, references));
     }
-    let sources: Vec<String> = sources.iter().map(|base| graph.full_path(base)).collect();
-    let names: Vec<&str> = sources.iter().map(String::as_str).collect();
-    let (mut found, absent) = match names.is_empty() {
-        true => (Vec::new(), Vec::new()),
-        false => {
-            let store =
-                store.map_err(|error| anyhow!("{error:#} (the derivations name sources that it has to give)"))?;
-            source_entries(&names, store)?
+    let unplanned = sources.iter().filter(|path| path.ends_with(".drv") && !entries.contains_key(*path));
+    let is_there = |path: &&String| drv_dir.join(path.rsplit('/').next().unwrap_or(path)).is_file();
+    let read = drv_file::closure(unplanned.filter(is_there).map(String::as_str), drv_dir)?;
+    for drv in read.files {
+        let references = drv.references.into_iter().collect();
+        entries.entry(drv.path.clone()).or_insert_with(|| derivation(drv.path, drv.file, drv.size, references));
+    }
+    sources.extend(read.sources);
+    let names: Vec<&str> = sources.iter().filter(|path| !entries.contains_key(*path)).map(String::as_str).collect();
+    let mut absent = Vec::new();
+    if !names.is_empty() {
+        let store = store.map_err(|error| anyhow!("{error:#} (the derivations name sources that it has to give)"))?;
+        absent = store.invalid(&names)?;
+        let present = names.iter().copied().filter(|name| !absent.iter().any(|path| path == name));
+        for entry in in_store(&present.collect::<Vec<_>>(), store)? {
+            entries.entry(entry.path.clone()).or_insert(entry);
         }
-    };
-    found.extend(absent.iter().map(|path| Entry::absent(path)));
-    found.extend(derivations);
+    }
+    let mut found: Vec<Entry> = entries.into_values().chain(absent.iter().map(|path| Entry::absent(path))).collect();
     path_archive::sort(&mut found)?;
     Ok((found, absent))
 }
 
-/// The sources and what they refer to, as the store has them; and those that it does not have.
-fn source_entries(names: &[&str], store: &Store) -> Result<(Vec<Entry>, Vec<String>)> {
-    let absent = store.invalid(names)?;
-    let present: Vec<&str> = names.iter().copied().filter(|name| !absent.iter().any(|path| path == name)).collect();
-    let closure = store.requisites(&present)?;
+fn derivation(path: String, file: PathBuf, size: u64, references: BTreeSet<String>) -> Entry {
+    Entry {
+        path,
+        nar_size: nar::size_of_file(size),
+        references: references.into_iter().collect(),
+        contents: Contents::File(file),
+    }
+}
+
+/// Paths and what they refer to, as the store has them.
+fn in_store(paths: &[&str], store: &Store) -> Result<Vec<Entry>> {
+    let closure = store.requisites(paths)?;
     let closure: Vec<&str> = closure.iter().map(String::as_str).collect();
-    let entries = store
-        .path_infos(&closure)?
-        .into_iter()
+    let infos = store.path_infos(&closure)?.into_iter();
+    Ok(infos
         .map(|info| Entry {
             contents: Contents::Tree(PathBuf::from(&info.path), info.nar_hash),
             path: info.path,
             nar_size: info.nar_size,
             references: info.references,
         })
-        .collect();
-    Ok((entries, absent))
+        .collect())
 }

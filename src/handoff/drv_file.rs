@@ -1,49 +1,165 @@
-//! Derivations' files in a folder, by their base names: what they refer to, and how a store that lacks them gets them.
+//! Derivations' files in a folder, by their base names: the closure of some of them, and how a store that lacks it gets it.
+//!
+//! In: derivations, a folder. Out: a [`Closure`]. A derivation can also be a source of another one, which then reads its file and not
+//! its outputs (`builtins.unsafeDiscardOutputDependency`); its own closure of files belongs to the source.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
-use std::io::Write;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::nix::derivation::Derivation;
 use crate::nix::{nar, store_path};
 
-/// Everything that a derivation's file refers to, and the file's size.
-pub fn references_of(file: &Path) -> Result<(Vec<String>, u64)> {
-    let bytes = fs::read(file).with_context(|| format!("cannot read derivation `{}`", file.display()))?;
-    let drv = Derivation::parse(&bytes).with_context(|| format!("`{}` is no derivation", file.display()))?;
-    let paths = drv.inputs.iter().map(|input| input.path).chain(drv.sources.iter().copied());
-    let references = paths
-        .map(|path| String::from_utf8(path.bytes().into_owned()).context("a reference that is not UTF-8"))
-        .collect::<Result<_>>()
-        .with_context(|| format!("`{}` is no derivation", file.display()))?;
-    Ok((references, bytes.len() as u64))
+/// One derivation's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DrvFile {
+    /// The derivation's store path.
+    pub path: String,
+    /// The file.
+    pub file: PathBuf,
+    /// Everything that it refers to.
+    pub references: Vec<String>,
+    /// Bytes of the file.
+    pub size: u64,
 }
 
-/// The sources that derivations name, whose files are in `dir` by base name; ascending.
-pub fn sources(paths: &[String], dir: &Path) -> Result<Vec<String>> {
-    let mut found = BTreeSet::new();
-    for path in paths {
-        let (references, _) = references_of(&dir.join(store_path::split(path)?.1))?;
-        found.extend(references.into_iter().filter(|reference| !reference.ends_with(".drv")));
+/// Derivations with all derivations that they refer to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closure {
+    /// References before referrers.
+    pub files: Vec<DrvFile>,
+    /// Everything else that they refer to: the sources, among them derivations that are not in the folder.
+    pub sources: BTreeSet<String>,
+}
+
+/// Whether a derivation's file has to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// It is asked for, or an input.
+    Input,
+    /// It is a source, which a store may have.
+    Source,
+}
+
+/// A file whose references are being visited.
+struct Open {
+    file: DrvFile,
+    inputs: usize,
+    next: usize,
+}
+
+/// The closure of these derivations, whose files are in `dir`.
+pub fn closure<'a>(derivations: impl IntoIterator<Item = &'a str>, dir: &Path) -> Result<Closure> {
+    let mut found = Closure::default();
+    let mut seen = HashSet::new();
+    for root in derivations {
+        let mut stack = Vec::new();
+        visit(root, Need::Input, dir, &mut seen, &mut found.sources, &mut stack)?;
+        // Without recursion: chains of derivations are thousands long.
+        while let Some(open) = stack.last_mut() {
+            let Some(reference) = open.file.references.get(open.next).cloned() else {
+                found.files.extend(stack.pop().map(|open| open.file));
+                continue;
+            };
+            let need = if open.next < open.inputs { Need::Input } else { Need::Source };
+            open.next += 1;
+            visit(&reference, need, dir, &mut seen, &mut found.sources, &mut stack)?;
+        }
     }
-    Ok(found.into_iter().collect())
+    Ok(found)
 }
 
-/// Writes the closure of some derivations, whose files are in `dir` by base name, in the format of `nix-store --export`.
-/// Sources are not written: they have to be in the store, or come from a substituter.
-pub fn export_files(paths: &[String], dir: &Path, out: &mut dyn Write) -> Result<()> {
+/// Puts a path that has not been seen on the stack, or among the sources.
+fn visit(
+    path: &str,
+    need: Need,
+    dir: &Path,
+    seen: &mut HashSet<String>,
+    sources: &mut BTreeSet<String>,
+    stack: &mut Vec<Open>,
+) -> Result<()> {
+    if seen.contains(path) {
+        return Ok(());
+    }
+    let (_, base) = store_path::split(path)?;
+    let is_derivation = need == Need::Input || path.ends_with(".drv");
+    match if is_derivation { read(path, dir.join(base), need)? } else { None } {
+        Some(open) => stack.push(open),
+        None => drop(sources.insert(path.to_owned())),
+    }
+    seen.insert(path.to_owned());
+    Ok(())
+}
+
+/// Reads a derivation's file; none where it is not there and need not be.
+fn read(path: &str, file: PathBuf, need: Need) -> Result<Option<Open>> {
+    let bytes = match fs::read(&file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && need == Need::Source => return Ok(None),
+        bytes => bytes.with_context(|| format!("cannot read derivation `{}`", file.display()))?,
+    };
+    let what = || format!("`{}` is not a derivation", file.display());
+    let drv = Derivation::parse(&bytes).with_context(what)?;
+    let inputs = drv.inputs.len();
+    let references = drv.inputs.iter().map(|input| input.path).chain(drv.sources.iter().copied());
+    let references = references
+        .map(|path| String::from_utf8(path.bytes().into_owned()).context("a reference is not UTF-8"))
+        .collect::<Result<Vec<_>>>()
+        .with_context(what)?;
+    let file = DrvFile { path: path.to_owned(), references, size: bytes.len() as u64, file };
+    Ok(Some(Open { file, inputs, next: 0 }))
+}
+
+/// Writes derivations in the format of `nix-store --export`. Sources are not written: they have to be in the store, or come from a
+/// substituter.
+pub fn export(files: &[DrvFile], out: &mut dyn Write) -> Result<()> {
     let mut out = out;
-    for path in paths {
-        let (_, base) = store_path::split(path)?;
-        let file = dir.join(base);
-        let (references, _) = references_of(&file)?;
-        let bytes = fs::read(&file).with_context(|| format!("cannot read `{}`", file.display()))?;
+    for drv in files {
+        let bytes = fs::read(&drv.file).with_context(|| format!("cannot read `{}`", drv.file.display()))?;
         nar::export_begin(&mut out)?;
         nar::write_file(&bytes, &mut out)?;
-        nar::export_describe(&mut out, path, references.iter().map(String::as_str))?;
+        // A source that is an input as well is one reference.
+        let references: BTreeSet<&str> = drv.references.iter().map(String::as_str).collect();
+        nar::export_describe(&mut out, &drv.path, references.into_iter())?;
     }
     Ok(nar::export_end(&mut out)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(name: &str) -> String {
+        format!("/nix/store/{}-{name}", "a".repeat(32))
+    }
+
+    fn write(dir: &Path, name: &str, inputs: &[&str], sources: &[&str]) {
+        let inputs: Vec<String> = inputs.iter().map(|name| format!("(\"{}\",[\"out\"])", path(name))).collect();
+        let sources: Vec<String> = sources.iter().map(|name| format!("\"{}\"", path(name))).collect();
+        let out = path(name.strip_suffix(".drv").unwrap());
+        let text = format!(
+            "Derive([(\"out\",\"{out}\",\"\",\"\")],[{}],[{}],\"x86_64-linux\",\"/bin/sh\",[],[(\"out\",\"{out}\")])",
+            inputs.join(","),
+            sources.join(",")
+        );
+        fs::write(dir.join(store_path::split(&path(name)).unwrap().1), text).unwrap();
+    }
+
+    #[test]
+    fn a_derivation_that_is_a_source_brings_its_closure_of_files() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "leaf.drv", &[], &["leaf-src"]);
+        write(dir.path(), "inner.drv", &["leaf.drv"], &[]);
+        write(dir.path(), "top.drv", &["leaf.drv"], &["inner.drv", "elsewhere.drv", "src"]);
+        let found = closure([path("top.drv").as_str()], dir.path()).unwrap();
+        let names: Vec<&str> = found.files.iter().map(|drv| store_path::split(&drv.path).unwrap().1).collect();
+        assert!(names.iter().map(|base| &base[33..]).eq(["leaf.drv", "inner.drv", "top.drv"]), "{names:?}");
+        assert_eq!(found.sources, ["elsewhere.drv", "leaf-src", "src"].map(path).into());
+        // An input that is not there cannot be built by anybody.
+        write(dir.path(), "bad.drv", &["absent.drv"], &[]);
+        let error = closure([path("bad.drv").as_str()], dir.path()).unwrap_err();
+        assert!(format!("{error:#}").contains("absent.drv"), "{error:#}");
+    }
 }

@@ -19,3 +19,4 @@ pub mod signature;
 pub mod store;
 pub mod store_path;
 pub mod system;
+pub mod temporary_roots;

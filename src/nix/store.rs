@@ -207,6 +207,15 @@ impl Store {
         Ok(text.lines().map(str::to_owned).collect())
     }
 
+    /// Makes a link to a valid path that is a root: as long as it is there, the path is.
+    pub fn add_root(&self, path: &str, link: &Path) -> Result<()> {
+        let mut command = self.command(&["--realise"]);
+        command.args([path, "--add-root"]).arg(link);
+        let output = run(&mut command)?;
+        ensure!(output.status.success(), "cannot make the link `{}`: {}", link.display(), complaint(&output.stderr));
+        Ok(())
+    }
+
     /// The paths and all that they refer to, each once, references before referrers within a call.
     pub fn requisites(&self, paths: &[&str]) -> Result<Vec<String>> {
         let text = self.query_paths(&["--query", "--requisites"], paths)?;

@@ -1,0 +1,124 @@
+//! Store paths that no garbage collection takes as long as this process lives.
+//!
+//! Nix knows temporary roots: paths that a running process of Nix has named. They end with that process, so nothing is left behind whatever
+//! happens, they hold what a path refers to, and they may be named before the path exists. `nix-store --serve --write` (the other end of
+//! the `ssh://` store) names those that it is asked about with a lock, in every version, with a daemon and without.
+//!
+//! In: store paths. Out: which of them are valid, from now on held. Protocol: `serve-protocol.hh` of Nix; numbers have 8 bytes, little
+//! endian, strings their length before them and zeros up to a multiple of 8.
+
+use std::collections::HashSet;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+
+use super::command::end_with_parent;
+use super::store::Store;
+
+/// What each side says first.
+const HELLO: u64 = 0x390c_9deb;
+const ANSWER: u64 = 0x5452_eecb;
+
+/// Version 2.1 of the protocol: every Nix since 2011 speaks it.
+const PROTOCOL: u64 = 0x201;
+
+/// The command that asks for valid paths.
+const QUERY_VALID_PATHS: u64 = 1;
+
+/// Longest path that is read.
+const MAX_PATH: u64 = 4096;
+
+/// Paths in one question: both sides write without reading for that long.
+const MAX_PATHS: usize = 1000;
+
+/// A process that holds paths.
+pub struct TemporaryRoots {
+    child: Child,
+    pipes: Mutex<Option<(BufWriter<ChildStdin>, BufReader<ChildStdout>)>>,
+}
+
+impl TemporaryRoots {
+    /// Holds nothing yet.
+    pub fn open(store: &Store) -> Result<Self> {
+        let mut command = store.command(&["--serve", "--write"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        end_with_parent(&mut command, Signal::TERM);
+        let mut child = command.spawn().context("cannot run `nix-store --serve`")?;
+        let pipes = child.stdin.take().map(BufWriter::new).zip(child.stdout.take().map(BufReader::new));
+        let roots = TemporaryRoots { child, pipes: Mutex::new(pipes) };
+        roots.talk(|write, read| {
+            number(write, HELLO)?;
+            number(write, PROTOCOL)?;
+            write.flush()?;
+            ensure!(read_number(read)? == ANSWER, "it speaks another protocol");
+            read_number(read).map(drop)
+        })?;
+        Ok(roots)
+    }
+
+    /// Holds these paths, and what they refer to, whether they exist already or later; gives those that are valid now.
+    pub fn hold<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Result<HashSet<String>> {
+        let paths: Vec<&str> = paths.into_iter().collect();
+        let mut valid = HashSet::new();
+        for share in paths.chunks(MAX_PATHS) {
+            self.talk(|write, read| {
+                for value in [QUERY_VALID_PATHS, u64::from(true), u64::from(false), share.len() as u64] {
+                    number(write, value)?;
+                }
+                for path in share {
+                    number(write, path.len() as u64)?;
+                    write.write_all(path.as_bytes())?;
+                    write.write_all(&[0; 8][..path.len().next_multiple_of(8) - path.len()])?;
+                }
+                write.flush()?;
+                let count = read_number(read)?;
+                ensure!(count <= share.len() as u64, "it answers with more paths than it was asked about");
+                for _ in 0..count {
+                    valid.insert(read_path(read)?);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(valid)
+    }
+
+    fn talk(
+        &self,
+        speak: impl FnOnce(&mut BufWriter<ChildStdin>, &mut BufReader<ChildStdout>) -> Result<()>,
+    ) -> Result<()> {
+        let mut pipes = self.pipes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (write, read) = pipes.as_mut().context("`nix-store --serve` has no pipes")?;
+        speak(write, read)
+            .context("cannot hold store paths against garbage collection: `nix-store --serve` does not answer")
+    }
+}
+
+impl Drop for TemporaryRoots {
+    fn drop(&mut self) {
+        // The end of its input ends it, also where sudo stands between.
+        drop(self.pipes.get_mut().map(Option::take));
+        let _ = self.child.wait();
+    }
+}
+
+fn number(write: &mut impl Write, number: u64) -> Result<()> {
+    Ok(write.write_all(&number.to_le_bytes())?)
+}
+
+fn read_number(read: &mut impl Read) -> Result<u64> {
+    let mut bytes = [0; 8];
+    read.read_exact(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn read_path(read: &mut impl Read) -> Result<String> {
+    let length = read_number(read)?;
+    ensure!(length <= MAX_PATH, "it answers with what is not a store path");
+    let mut bytes = vec![0; (length as usize).next_multiple_of(8)];
+    read.read_exact(&mut bytes)?;
+    bytes.truncate(length as usize);
+    String::from_utf8(bytes).context("it answers with what is not a store path")
+}

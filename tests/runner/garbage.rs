@@ -1,0 +1,121 @@
+//! Machines whose garbage is collected while a job runs: nothing that the job needs later, or hands on, goes away.
+
+use std::process::Command;
+use std::sync::Arc;
+
+use nixdag::build::record::Outcome;
+use nixdag::plan::final_job::{FinalJob, Restored, RestoredOutput};
+
+use crate::support::empty_store::empty_store;
+use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
+
+/// Runs a job on a machine with an empty store that is set up by a script first, which calls the rest as `"$@"`.
+fn on_machine(pipeline: &Pipeline, job: &str, more: &[&str], script: &str) -> Ran {
+    let mut command: Command = empty_store();
+    command.args(["bash", "-euc", script, "bash", env!("CARGO_BIN_EXE_nixdag")]);
+    command.args(pipeline.arguments(job)).args(more);
+    let output = command.output().unwrap();
+    pipeline.ran(job, output)
+}
+
+/// Somebody who collects all garbage all the time.
+const COLLECTOR: &str = "while :; do nix-store --gc; sleep 0.05; done >/dev/null 2>&1 & collector=$!
+    code=0; \"$@\" || code=$?; kill $collector; wait $collector || true; exit $code";
+
+fn pipeline() -> Pipeline {
+    let jobs: &[JobOf] =
+        &[("first", &["a", "b"], &["source"], &[]), ("second", &["c", "d", "e"], &["source"], &["first"])];
+    Pipeline::new(
+        r#"let text = builtins.toFile "text" "text"; in rec {
+          source = drv "source" "cat ${text} > $out; sleep 0.5";
+          a = drv "a" "cat ${source} > $out; sleep 0.5";
+          b = drv "b" "cat ${a} ${text} > $out; sleep 0.5";
+          c = drv "c" "cat ${b} ${source} > $out; sleep 0.5";
+          d = drv "d" "cat ${c} ${text} > $out; echo ${a} >> $out";
+          e = drv "e" "sleep 1; cat ${a} > $out";
+        }"#,
+        jobs,
+    )
+}
+
+#[test]
+fn a_collection_at_any_moment_takes_nothing_that_a_job_needs_or_leaves() {
+    with_each_nix("a_collection_at_any_moment_takes_nothing_that_a_job_needs_or_leaves", || {
+        let pipeline = pipeline();
+        on_machine(&pipeline, "first", &[], COLLECTOR).succeeds().has("b", Outcome::Built);
+        let more = ["--on-missing", "fail"];
+        on_machine(&pipeline, "second", &more, COLLECTOR).succeeds().has("d", Outcome::Built);
+        assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d", "e", "source", "source"]);
+    });
+}
+
+#[test]
+fn a_nearly_full_machine_collects_garbage_by_itself_and_jobs_pass() {
+    with_each_nix("a_nearly_full_machine_collects_garbage_by_itself_and_jobs_pass", || {
+        let pipeline = pipeline();
+        let script = "export NIX_CONFIG=\"$NIX_CONFIG
+min-free = 1000000000000000\"; \"$@\"";
+        on_machine(&pipeline, "first", &[], script).succeeds();
+        on_machine(&pipeline, "second", &["--on-missing", "fail"], script).succeeds();
+        assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d", "e", "source", "source"]);
+    });
+}
+
+#[test]
+fn behind_a_daemon_a_job_is_held_as_well() {
+    with_each_nix("behind_a_daemon_a_job_is_held_as_well", || {
+        let pipeline = pipeline();
+        let script = format!(
+            "nix-daemon >/dev/null 2>&1 & daemon=$!; until test -S /nix/var/nix/daemon-socket/socket; do sleep 0.05; done
+             trap 'kill $daemon' EXIT; export NIX_REMOTE=daemon
+             {COLLECTOR}"
+        );
+        on_machine(&pipeline, "first", &[], &script).succeeds();
+        on_machine(&pipeline, "second", &["--on-missing", "fail"], &script).succeeds();
+        assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d", "e", "source", "source"]);
+    });
+}
+
+#[test]
+fn what_a_final_job_restores_is_there_until_its_folder_goes() {
+    with_each_nix("what_a_final_job_restores_is_there_until_its_folder_goes", || {
+        let mut pipeline = pipeline();
+        let last = pipeline.plan.jobs.last().unwrap().clone();
+        let inputs = vec![nixdag::plan::JobIndex(0), nixdag::plan::JobIndex(1)];
+        let job = nixdag::plan::Job {
+            id: "last".into(),
+            name: "last".into(),
+            derivations: Vec::new(),
+            co_located: Vec::new(),
+            requires: inputs.clone(),
+            inputs,
+            ..last
+        };
+        let output =
+            RestoredOutput { name: "out".into(), path: pipeline.output("d", "out"), link: "d".into(), variable: None };
+        let restored = Restored {
+            target: nixdag::attribute::AttributePath::parse("packages.x86_64-linux.d").unwrap(),
+            derivation: Arc::from(pipeline.drv("d")),
+            outputs: vec![output],
+        };
+        pipeline.plan.final_jobs.push(FinalJob {
+            job,
+            restore: vec![restored],
+            run: Some("true".into()),
+            checkout: false,
+            environment: Default::default(),
+        });
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        pipeline.run("first", &[]).succeeds();
+        pipeline.run("second", &[]).succeeds();
+        let dir = pipeline.dir().join("restored");
+        let dir = dir.to_str().unwrap();
+        let script = format!(
+            "export restored='{dir}'; \"$@\"; nix-store --gc; test -s $restored/d; test -s {}
+             rm -r $restored; nix-store --gc; test ! -e {}",
+            pipeline.output("a", "out"),
+            pipeline.output("d", "out")
+        );
+        on_machine(&pipeline, "last", &["--restore", dir], &script).succeeds();
+    });
+}
