@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use crate::support::circleci::{Outcome, Pipeline, Status};
+use crate::support::circleci::{Outcome, Status};
+use crate::support::project::{Project, every_nix, logs, report};
 use crate::support::recorded::{Drv, Recorded, ids, store_path};
-use crate::support::{FreshNix, circleci_schema, contract, golden, nixdag, stripped};
+use crate::support::{FreshNix, circleci_schema, contract, golden, nixdag};
 use predicates::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -280,58 +280,18 @@ fn the_configuration_is_as_recorded() {
     circleci_schema::accepts(&text);
 }
 
-/// A repository with one of the examples, planned on a machine with an empty store; the continued pipeline.
-struct Project {
-    checkout: TempDir,
-    nix: PathBuf,
+/// The hermetic example, with other settings where they are given.
+fn hermetic(settings: Option<&str>) -> Project {
+    let project = Project::new("examples/hermetic", &every_nix()[0]);
+    if let Some(settings) = settings {
+        fs::write(project.checkout.path().join("nixdag.yml"), settings).unwrap();
+    }
+    project
 }
 
-const SETUP: &str = r#"
-version: 2.1
-setup: true
-orbs: { continuation: circleci/continuation@2.0.1 }
-jobs:
-  plan:
-    docker: [{ image: "nixos/nix:2.34.7" }]
-    steps:
-      - checkout
-      - run: { name: Plan, command: "mkdir -p /tmp/nixdag; nixdag generate . ARGUMENTS --bundle /tmp/nixdag/bundle -o /tmp/nixdag/config.yml" }
-      - save_cache: { key: "nixdag-bundle-<< pipeline.id >>-{{ checksum \"/tmp/nixdag/bundle.sha256\" }}", paths: [/tmp/nixdag/bundle] }
-      - continuation/continue: { configuration_path: /tmp/nixdag/config.yml }
-workflows: { setup: { jobs: [plan] } }
-"#;
-
-impl Project {
-    fn new(settings: Option<&str>) -> Self {
-        let checkout = TempDir::new().unwrap();
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hermetic/.");
-        let status = std::process::Command::new("cp").arg("-R").arg(from).arg(checkout.path()).status();
-        assert!(status.unwrap().success());
-        if let Some(settings) = settings {
-            fs::write(checkout.path().join("nixdag.yml"), settings).unwrap();
-        }
-        let path = std::env::var_os("PATH").unwrap();
-        let nix = std::env::split_paths(&path).find(|dir| dir.join("nix-store").exists()).expect("Nix is on PATH");
-        Self { checkout, nix }
-    }
-
-    /// Runs the setup workflow; the continued one is ready to run.
-    fn pipeline(&self, caches: &Path, arguments: &str) -> Pipeline {
-        let ready = |pipeline: Pipeline| pipeline.nix(&self.nix).cache_dir(caches).checkout(self.checkout.path());
-        let config = SETUP.replace("ARGUMENTS", arguments);
-        let outcome = ready(Pipeline::setup(&config).unwrap()).program(stripped()).run().unwrap();
-        assert!(outcome.succeeded(), "{}", logs(&outcome));
-        ready(Pipeline::new(&outcome.continuation.unwrap()).unwrap()).build_number(100)
-    }
-
-    fn run(&self, arguments: &str) -> Outcome {
-        let caches = TempDir::new().unwrap();
-        self.pipeline(caches.path(), arguments).run().unwrap()
-    }
-}
-
-fn logs(outcome: &Outcome) -> String {
-    outcome.jobs.iter().map(|job| format!("##### {} {:?}\n{}\n", job.name, job.status, job.log)).collect()
+/// Plans and runs it.
+fn run(project: &Project) -> Outcome {
+    project.pipeline(1).run().unwrap()
 }
 
 /// What stands in the log of a job's last step.
@@ -342,7 +302,7 @@ fn said(outcome: &Outcome, job: &str) -> String {
 
 #[test]
 fn the_hermetic_example_runs_its_integration_test_behind_four_jobs() {
-    let outcome = Project::new(None).run("");
+    let outcome = run(&hermetic(None));
     assert!(outcome.succeeded(), "{}", logs(&outcome));
     let names: Vec<&str> = outcome.jobs.iter().map(|job| &*job.name).collect();
     assert_eq!(names, ["a", "b", "c", "d", "integration", "gate"]);
@@ -356,7 +316,7 @@ fn the_hermetic_example_runs_its_integration_test_behind_four_jobs() {
 #[test]
 fn a_command_that_fails_makes_its_job_and_the_gate_fail_and_says_why() {
     let settings = "final: [{name: integration, restore: ['packages.*.d'], run: './integration-test.sh \"$NIXDAG_RESTORED\"/nothing'}]";
-    let outcome = Project::new(Some(settings)).run("");
+    let outcome = run(&hermetic(Some(settings)));
     let status = |name: &str| outcome.status(name);
     assert_eq!(
         ["a", "b", "c", "d", "integration", "gate"].map(status),
@@ -383,10 +343,7 @@ readlink "$NIXDAG_RESTORED/packages.x86_64-linux.d"; test "$(readlink "$NIXDAG_R
         "final": [{"name": "odd <<name>>: $(id)", "restore": ["packages.*.d"], "run": command, "environment": {"TEXT": text}}]
     });
     // JSON is YAML.
-    let project = Project::new(Some(&settings.to_string()));
-    let caches = TempDir::new().unwrap();
-    let mut pipeline = project.pipeline(caches.path(), "");
-    let outcome = pipeline.run().unwrap();
+    let outcome = run(&hermetic(Some(&settings.to_string())));
     let name = "odd <<name>>: $(id)";
     assert_eq!(outcome.status(name), Status::Success, "{}", logs(&outcome));
     let expected = r#""double" 'single' `back` $HOME ${x} $(id) << <<- <<< >> << pipeline.id >> \<< \n \\ %s
@@ -402,7 +359,7 @@ readlink "$NIXDAG_RESTORED/packages.x86_64-linux.d"; test "$(readlink "$NIXDAG_R
 #[test]
 fn a_target_that_nobody_has_any_more_is_named() {
     // Planned as if d existed; no substituter has it.
-    let project = Project::new(None);
+    let project = hermetic(None);
     let nix = FreshNix::new();
     nix.script(
         project.checkout.path(),
@@ -423,22 +380,20 @@ fn a_target_that_nobody_has_any_more_is_named() {
 fn attributes_of_a_final_job_are_built_on_what_the_others_handed_off() {
     let settings = "final:\n- {name: last, build: packages.*.d}\n- {name: look, run: 'read -r said < \"$NIXDAG_D\"; echo \"$said\"', after: [], restore: [packages.*.d]}\n";
     // `default` is d, too, and would be built by a job.
-    let outcome = Project::new(Some(settings)).run("--exclude packages.*.default");
+    let mut project = hermetic(Some(settings));
+    project.arguments = "--exclude packages.*.default".into();
+    let outcome = run(&project);
     assert!(outcome.succeeded(), "{}", logs(&outcome));
     let names: Vec<&str> = outcome.jobs.iter().map(|job| &*job.name).collect();
     assert_eq!(names, ["a", "b", "c", "last", "look", "gate"]);
     assert_eq!(said(&outcome, "look"), "d(b(a), c)\n");
-    let mut records = std::process::Command::new(env!("CARGO_BIN_EXE_nixdag"));
-    records
-        .args(["report", "--format", "json"])
-        .args(["a", "b", "c", "last", "look"].map(|name| &outcome.job(name).artifacts));
-    let report: Value = serde_json::from_slice(&records.output().unwrap().stdout).unwrap();
+    let report = report(&outcome);
     assert_eq!((&report["built"], &report["built_twice"]), (&json!(4), &json!([])), "{report}");
 }
 
 #[test]
 fn the_settings_are_those_of_the_flakes_folder() {
-    let project = Project::new(None);
+    let project = hermetic(None);
     let dir = TempDir::new().unwrap();
     let folder = dir.path().join("checkout");
     fs::create_dir(&folder).unwrap();

@@ -1,12 +1,12 @@
 //! `nixdag generate --merge`: the user's own jobs, workflows and parameters beside the generated ones.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
-use crate::support::circleci::{Outcome, Pipeline, Status};
+use crate::support::circleci::Status;
 use crate::support::plans::{self, diamond};
-use crate::support::{circleci_schema, nixdag, stripped};
+use crate::support::project::{Project, every_nix, logs};
+use crate::support::{circleci_schema, nixdag};
 use nixdag::delivery::BundleReference;
 use nixdag::plan::{EvaluationError, Plan, SkipReason, Skipped, json};
 use nixdag::provider::circleci::merge::requires;
@@ -362,12 +362,6 @@ fn pipeline_parameters_are_named_in_the_settings() {
     assert!(said.contains("`parameters.deploy` of `own.yml`"), "{said}");
 }
 
-/// The repository of the hermetic example with a configuration of its own, planned and continued in the stand-in.
-struct Project {
-    checkout: TempDir,
-    nix: PathBuf,
-}
-
 const SETUP_JOB: &str = r#"
 version: 2.1
 setup: true
@@ -403,38 +397,22 @@ workflows:
       - look: {name: after-all, requires: ["packages.*.*"], filters: *always}
 "#;
 
-impl Project {
-    fn new() -> Self {
-        let checkout = TempDir::new().unwrap();
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hermetic/.");
-        assert!(Command::new("cp").arg("-R").arg(from).arg(checkout.path()).status().unwrap().success());
-        fs::create_dir(checkout.path().join(".circleci")).unwrap();
-        fs::write(checkout.path().join(".circleci/config.yml"), SETUP_JOB).unwrap();
-        fs::write(checkout.path().join(".circleci/continue.yml"), CONTINUE).unwrap();
-        fs::write(checkout.path().join("nixdag.yml"), "").unwrap();
-        let path = std::env::var_os("PATH").unwrap();
-        let nix = std::env::split_paths(&path).find(|dir| dir.join("nix-store").exists()).expect("Nix is on PATH");
-        Self { checkout, nix }
-    }
-
-    fn run(&self) -> Outcome {
-        let caches = TempDir::new().unwrap();
-        let ready = |pipeline: Pipeline| {
-            pipeline.nix(&self.nix).cache_dir(caches.path()).checkout(self.checkout.path()).parameter("greeting", "hi")
-        };
-        let setup = ready(Pipeline::setup(SETUP_JOB).unwrap()).program(stripped()).run().unwrap();
-        assert!(setup.succeeded(), "{}", logs(&setup));
-        ready(Pipeline::new(&setup.continuation.unwrap()).unwrap()).build_number(100).run().unwrap()
-    }
-}
-
-fn logs(outcome: &Outcome) -> String {
-    outcome.jobs.iter().map(|job| format!("##### {} {:?}\n{}\n", job.name, job.status, job.log)).collect()
+/// The hermetic example with a configuration of its own.
+fn with_own_jobs() -> Project {
+    let mut project = Project::new("examples/hermetic", &every_nix()[0]);
+    let folder = project.checkout.path().join(".circleci");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("config.yml"), SETUP_JOB).unwrap();
+    fs::write(folder.join("continue.yml"), CONTINUE).unwrap();
+    fs::write(project.checkout.path().join("nixdag.yml"), "").unwrap();
+    project.setup = Some(SETUP_JOB.into());
+    project.parameters = vec![("greeting".into(), "hi".into())];
+    project
 }
 
 #[test]
 fn jobs_of_ones_own_run_after_the_packages_that_they_name() {
-    let outcome = Project::new().run();
+    let outcome = with_own_jobs().pipeline(1).run().unwrap();
     assert!(outcome.succeeded(), "{}", logs(&outcome));
     for (job, seen) in [("after-b", "hi a b\n"), ("after-c", "hi c\n"), ("after-all", "hi a b c d\n")] {
         assert!(outcome.job(job).log.ends_with(seen), "{}", logs(&outcome));
@@ -444,13 +422,9 @@ fn jobs_of_ones_own_run_after_the_packages_that_they_name() {
 
 #[test]
 fn jobs_of_ones_own_do_not_run_when_their_package_fails() {
-    let project = Project::new();
-    let flake = project.checkout.path().join("flake.nix");
-    let text = fs::read_to_string(&flake).unwrap();
-    let broken = text.replace("  echo \"$name", "  [ \"$name\" != b ] || exit 1\n  echo \"$name");
-    assert_ne!(broken, text);
-    fs::write(&flake, broken).unwrap();
-    let outcome = project.run();
+    let project = with_own_jobs();
+    project.replace("flake.nix", "  echo \"$name", "  [ \"$name\" != b ] || exit 1\n  echo \"$name");
+    let outcome = project.pipeline(1).run().unwrap();
     let statuses = ["b", "after-b", "c", "after-c", "after-all", "gate"].map(|name| outcome.status(name));
     let expected = [Status::Failed, Status::NotRun, Status::Success, Status::Success, Status::NotRun, Status::NotRun];
     assert_eq!(statuses, expected, "{}", logs(&outcome));

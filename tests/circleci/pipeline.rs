@@ -4,7 +4,8 @@
 use std::fs;
 
 use crate::support::circleci::Status;
-use crate::support::project::{Project, every_nix, figure, logs, report, repository};
+use crate::support::project::{Project, every_nix, figure, logs, report};
+use crate::support::{copy_into, repository};
 
 #[test]
 fn the_hermetic_example_builds_everything_once_and_then_nothing() {
@@ -29,8 +30,7 @@ fn the_demo_builds_offline_with_a_stand_in_for_nixpkgs() {
     let nix = every_nix().remove(0);
     let mut project = Project::new("examples/demo", &nix);
     let stand_in = project.checkout.path().join("nixpkgs");
-    let from = repository().join("tests/stand-in-nixpkgs");
-    assert!(std::process::Command::new("cp").arg("-R").arg(from).arg(&stand_in).status().unwrap().success());
+    copy_into(&repository().join("tests/stand-in-nixpkgs"), &stand_in);
     project.arguments = "--override-input nixpkgs path:./nixpkgs".into();
     let first = project.pipeline(1).run().unwrap();
     assert!(first.succeeded(), "{}", logs(&first));

@@ -5,24 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use crate::support::circleci_schema;
-use crate::support::{FreshNix, shown};
+use crate::support::{FreshNix, copy_of, repository, shown};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const NIXDAG: &str = env!("CARGO_BIN_EXE_nixdag");
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A copy of a folder that belongs to no git repository.
-fn copy_of(folder: &str) -> TempDir {
-    let copy = TempDir::new().unwrap();
-    let status =
-        std::process::Command::new("cp").arg("-R").arg(repository().join(folder).join(".")).arg(copy.path()).status();
-    assert!(status.unwrap().success());
-    copy
-}
 
 /// Runs a script with an empty store; `$nixdag` is the program under test.
 fn script(nix: &FreshNix, dir: &Path, script: &str) -> Output {

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use crate::support::circleci::{ApiServer, CONTINUATION_KEY, Outcome, Pipeline, Status};
 use crate::support::file_server::FileServer;
-use crate::support::{orb, stripped};
+use crate::support::{copy_of, orb, stripped};
 use serde_yaml::Value;
 use tempfile::TempDir;
 
@@ -42,10 +42,6 @@ else
     ln -s /nix/programs ~/.nix-profile/bin
 fi
 "#;
-
-fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 fn run(program: &str, arguments: &[&str], folder: &Path) -> String {
     let output = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
@@ -99,9 +95,7 @@ impl World {
         for (parameter, default) in defaults {
             orb["jobs"]["setup"]["parameters"][parameter]["default"] = default.into();
         }
-        let checkout = TempDir::new().unwrap();
-        run("cp", &["-R", "examples/hermetic/.", checkout.path().to_str().unwrap()], repository());
-        Self { checkout, caches: TempDir::new().unwrap(), mirror, server, orb }
+        Self { checkout: copy_of("examples/hermetic"), caches: TempDir::new().unwrap(), mirror, server, orb }
     }
 
     /// Changes the default of a parameter of the job.

@@ -4,17 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{commit, run, shown, with_every_nix};
+use crate::support::{self, commit, copy_into, run, shown, with_every_nix};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The files of the flake, as a repository with one commit.
 fn repository() -> TempDir {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let copy = TempDir::with_prefix("nixdag").unwrap();
     for name in ["flake.nix", "flake.lock", "Cargo.toml", "Cargo.lock", "README.md", "src", "tests"] {
-        let status = Command::new("cp").arg("-R").arg(root.join(name)).arg(copy.path()).status().unwrap();
-        assert!(status.success(), "{name}");
+        copy_into(&support::repository().join(name), copy.path());
     }
     fs::remove_dir_all(copy.path().join("tests/golden")).unwrap();
     commit(copy.path());

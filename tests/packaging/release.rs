@@ -8,16 +8,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{FreshNix, circleci_schema, shown};
+use crate::support::{FreshNix, circleci_schema, copy_into, repository as root, shown};
 use serde_json::{Value as Json, json};
 use serde_yaml::Value;
 use tempfile::TempDir;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
 
 #[track_caller]
 fn succeeds(command: &mut Command) -> String {
@@ -144,7 +140,7 @@ impl Repository {
         let copy = |from: &str, to: &str| {
             let to = repository.path(to);
             fs::create_dir_all(to.parent().unwrap()).unwrap();
-            succeeds(Command::new("cp").arg("-R").arg(root().join(from)).arg(&to));
+            copy_into(&root().join(from), &to);
         };
         copy(".ci/release", ".ci/release");
         copy(".circleci/allowed_signers", ".circleci/allowed_signers");

@@ -242,6 +242,8 @@ fn without_nix_or_room_the_error_says_what_to_do() {
         pipeline.run("job", &[]).fails(&["no room for the hand-off of", "bytes needed", "bytes free"]);
         let left = run(&workspace, "find", &[".", "-type", "f"]);
         assert_eq!(left, "./job/nix-cache-info", "nothing half-written remains");
+        // What is mounted cannot be removed with the folder around it.
+        run(pipeline.dir(), "umount", &[workspace.to_str().unwrap()]);
     });
 }
 

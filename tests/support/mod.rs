@@ -188,6 +188,25 @@ pub fn stripped() -> PathBuf {
     stripped
 }
 
+/// A copy of a folder of this repository, `examples/hermetic` say, that belongs to no git repository.
+pub fn copy_of(folder: &str) -> TempDir {
+    let copy = TempDir::new().unwrap();
+    copy_into(&repository().join(folder).join("."), copy.path());
+    copy
+}
+
+/// Copies a file or a folder into a folder or to a name; with `.` at its end, what is in the folder.
+#[track_caller]
+pub fn copy_into(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-R").arg(from).arg(to).output().unwrap();
+    assert!(copied.status.success(), "{}", shown(&copied));
+}
+
+/// The checkout of nixdag.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 /// The program under test.
 pub fn nixdag() -> assert_cmd::Command {
     assert_cmd::Command::cargo_bin("nixdag").unwrap()

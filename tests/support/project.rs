@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::circleci::{Outcome, Pipeline};
-use super::stripped;
+use super::{copy_of, repository, stripped};
 
 const NIXDAG: &str = env!("CARGO_BIN_EXE_nixdag");
 
@@ -22,11 +22,6 @@ fn setup(arguments: &str) -> String {
     let end = config.find("      - run:\n          name: Plan\n").unwrap();
     format!("{}{}", &config[..start], &config[end..])
         .replace("nixdag generate", &format!("nixdag generate {arguments}"))
-}
-
-/// The checkout of nixdag.
-pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// The folders with each Nix that there is, the one on PATH first.
@@ -58,23 +53,25 @@ pub struct Project {
     pub branch: String,
     /// Programs that all images have.
     pub programs: Vec<PathBuf>,
+    /// The setup configuration, in place of the one that README.md shows.
+    pub setup: Option<String>,
+    /// Values of pipeline parameters.
+    pub parameters: Vec<(String, String)>,
 }
 
 impl Project {
     /// A copy of an example.
     pub fn new(example: &str, nix: &Path) -> Self {
-        let checkout = TempDir::new().unwrap();
-        let from = repository().join(example).join(".");
-        let status = std::process::Command::new("cp").arg("-R").arg(from).arg(checkout.path()).status();
-        assert!(status.unwrap().success());
         Self {
-            checkout,
+            checkout: copy_of(example),
             caches: TempDir::new().unwrap(),
             nix: nix.to_owned(),
             arguments: String::new(),
             variables: Vec::new(),
             branch: "main".into(),
             programs: Vec::new(),
+            setup: None,
+            parameters: Vec::new(),
         }
     }
 
@@ -93,7 +90,8 @@ impl Project {
 
     /// Runs the setup workflow.
     pub fn setup(&self, number: u64) -> Outcome {
-        let mut pipeline = self.ready(Pipeline::setup(&setup(&self.arguments)).unwrap(), number).program(stripped());
+        let config = self.setup.clone().unwrap_or_else(|| setup(&self.arguments));
+        let mut pipeline = self.ready(Pipeline::setup(&config).unwrap(), number).program(stripped());
         let outcome = pipeline.run().unwrap();
         assert!(outcome.succeeded(), "{}", logs(&outcome));
         outcome
@@ -106,6 +104,8 @@ impl Project {
 
     fn ready(&self, pipeline: Pipeline, number: u64) -> Pipeline {
         let pipeline = self.variables.iter().fold(pipeline, |pipeline, (name, value)| pipeline.variable(name, value));
+        let parameters = self.parameters.iter();
+        let pipeline = parameters.fold(pipeline, |pipeline, (name, value)| pipeline.parameter(name, value.as_str()));
         let pipeline = self.programs.iter().fold(pipeline, |pipeline, program| pipeline.program(program));
         pipeline
             .branch(&self.branch)
