@@ -24,10 +24,8 @@ choice! {
 
 choice! {
     /// What a pipeline that hands off through the workspace takes from earlier ones through the CI's own cache.
-    #[derive(Default)]
     pub enum Reuse {
         /// Results of the same branch, and of the default branch where that is named
-        #[default]
         Branch = "branch",
         /// Results of any branch that are signed with a trusted key
         Signed = "signed",
@@ -53,12 +51,56 @@ choice! {
 pub struct Delivery {
     /// To the jobs that need it.
     pub handoff: HandOff,
-    /// To later pipelines.
-    pub reuse: Reuse,
+    /// To later pipelines; none where nobody has said, see [`Delivery::reuse_beside`].
+    pub reuse: Option<Reuse>,
     /// The keys that this CI signs with.
     pub signing: Signing,
     /// To stores beside the hand-off.
     pub push: Push,
+    /// Contexts with the signing key and the credentials of stores, which jobs that build get.
+    pub contexts: Vec<String>,
+}
+
+impl Delivery {
+    /// True where jobs sign, or hold what a store can be written with.
+    pub fn has_secrets(&self) -> bool {
+        self.handoff.kind() == HandOffKind::Cache
+            || self.reuse == Some(Reuse::Signed)
+            || self.signing.is_named
+            || !self.signing.public_keys.is_empty()
+            || !self.push.destinations.is_empty()
+            || !self.contexts.is_empty()
+    }
+
+    /// What is reused, where some jobs have contexts of their own or none has. Unsigned results come from a cache that any branch can
+    /// write, and do not go together with secrets: those take signed ones if there is a key to trust, else none.
+    pub fn reuse_beside(&self, contexts: bool) -> Result<Reuse> {
+        let secrets = contexts || self.has_secrets();
+        match self.reuse {
+            _ if self.handoff.kind() == HandOffKind::Cache => Ok(Reuse::Off),
+            None if !secrets => Ok(Reuse::Branch),
+            None if self.signing.public_keys.is_empty() => Ok(Reuse::Off),
+            None => Ok(Reuse::Signed),
+            Some(Reuse::Branch) if secrets => bail!(
+                "`reuse: branch` takes unsigned results from a cache that every branch can write, which does not go together with \
+                 {}: use `reuse: signed` with a key, or `reuse: off` (without `reuse` it is `signed` where a public key is given, \
+                 else `off`)",
+                self.what_is_secret()
+            ),
+            Some(reuse) => Ok(reuse),
+        }
+    }
+
+    /// Why `reuse: branch` cannot be.
+    fn what_is_secret(&self) -> &'static str {
+        if !self.push.destinations.is_empty() {
+            "`push`"
+        } else if self.has_secrets() {
+            "a signing key"
+        } else {
+            "jobs that have contexts"
+        }
+    }
 }
 
 /// How results reach the jobs that need them.

@@ -4,8 +4,9 @@
 # Runs in images that have no sed and no jq.
 set -eu
 flake=${1:-examples/demo}
-# Where the orb puts nixdag; images without bash read no BASH_ENV.
-PATH=$HOME/.nixdag/bin:$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH
+# The orb installs one file, elsewhere than on PATH; images without bash read no BASH_ENV.
+nixdag() { "$HOME/.nixdag/program/nixdag" "$@"; }
+PATH=$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH
 export PATH
 
 work=${2:-/tmp/nixdag}

@@ -5,7 +5,7 @@ load support
 setup() {
     prepare
     # shellcheck disable=SC2016
-    fake nixdag 'echo "key=${CIRCLE_CONTINUATION_KEY-none} token=${CIRCLE_TOKEN-none}"
+    nixdag 'echo "key=${CIRCLE_CONTINUATION_KEY-none} token=${CIRCLE_TOKEN-none}"
 case $1 in
 generate)
     mkdir -p /tmp/nixdag/bundle && echo {} >/tmp/nixdag/bundle/plan.json && echo config >/tmp/nixdag/setup/config.yml ;;
@@ -75,12 +75,12 @@ teardown() {
 @test "evaluations and pipeline parameters are taken from where they are" {
     cd "$BATS_TEST_TMPDIR"
     echo "version: 2.1" >config.yml
-    PARAM_EVALUATION_CACHE=1 PARAM_PARAMETERS_FROM=config.yml run_script generate
+    PARAM_TRUST_BRANCHES=1 PARAM_PARAMETERS_FROM=config.yml run_script generate
     ends_with 0
     says "[--eval-cache=/tmp/nixdag/evaluations][--parameters-from=config.yml]"
     [ -d /tmp/nixdag/evaluations ]
     [ -e /tmp/nixdag/evaluations.key ]
-    PARAM_EVALUATION_CACHE=0 PARAM_PARAMETERS_FROM=none.yml run_script generate
+    PARAM_TRUST_BRANCHES=0 PARAM_PARAMETERS_FROM=none.yml run_script generate
     ends_with 0
     [[ $output != *--eval-cache* && $output != *--parameters-from* ]]
 }
@@ -115,18 +115,18 @@ teardown() {
 }
 
 @test "a failure of nixdag is the step's" {
-    fake nixdag 'echo broken >&2; exit 2'
+    nixdag 'echo broken >&2; exit 2'
     run_script generate
     ends_with 2
     says broken
 }
 
 @test "what is missing is named with the command that brings it" {
-    rm "$bin/nixdag"
+    rm "$HOME/.nixdag/program/nixdag"
     run_script generate
     ends_with 1
     says 'the orb'"'"'s command `install`'
-    fake nixdag :
+    nixdag :
     rm "$bin/nix-store"
     run_script generate
     ends_with 1

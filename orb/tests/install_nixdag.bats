@@ -28,7 +28,7 @@ machine() { fake uname "case \$1 in -s) echo $1 ;; -m) echo $2 ;; esac"; }
         run_script install
         ends_with 0
         says "nixdag 1.2.3 for $target"
-        [ -x "$HOME/.nixdag/bin/nixdag" ]
+        [ -x "$HOME/.nixdag/program/nixdag" ]
     done
 }
 
@@ -49,20 +49,20 @@ machine() { fake uname "case \$1 in -s) echo $1 ;; -m) echo $2 ;; esac"; }
     ends_with 1
     says "is not the file that was pinned, and is not used"
     [[ $output != *evil* ]]
-    [ ! -e "$HOME/.nixdag/bin/nixdag" ]
-    [ -z "$(ls -A "$HOME/.nixdag/bin")" ]
+    [ ! -e "$HOME/.nixdag/program/nixdag" ]
+    [ -z "$(ls -A "$HOME/.nixdag")" ]
 }
 
 @test "what a cache brought is verified too, and replaced if it is another file" {
-    mkdir -p "$HOME/.nixdag/bin"
-    printf '#!/bin/sh\necho evil\n' >"$HOME/.nixdag/bin/nixdag"
-    chmod +x "$HOME/.nixdag/bin/nixdag"
+    mkdir -p "$HOME/.nixdag/program"
+    printf '#!/bin/sh\necho evil\n' >"$HOME/.nixdag/program/nixdag"
+    chmod +x "$HOME/.nixdag/program/nixdag"
     run_script install
     ends_with 0
     [[ $output != *evil* ]]
     says "nixdag 1.2.3 for x86_64"
     rm -r "$BATS_TEST_TMPDIR/release"
-    chmod -x "$HOME/.nixdag/bin/nixdag"
+    chmod -x "$HOME/.nixdag/program/nixdag"
     run_script install
     ends_with 0
     says "is here already"
@@ -151,7 +151,7 @@ machine() { fake uname "case \$1 in -s) echo $1 ;; -m) echo $2 ;; esac"; }
     run_script install
     ends_with 1
     says "neither sha256sum nor shasum"
-    [ ! -e "$HOME/.nixdag/bin/nixdag" ]
+    [ ! -e "$HOME/.nixdag/program/nixdag" ]
     fake shasum "exec $(type -P sha256sum)"
     run_script install
     ends_with 0
@@ -165,12 +165,28 @@ machine() { fake uname "case \$1 in -s) echo $1 ;; -m) echo $2 ;; esac"; }
     done
 }
 
-@test "later steps of bash find nixdag, once" {
+@test "the program is not on PATH, and nothing else that a cache brought is beside it" {
     export BASH_ENV=$BATS_TEST_TMPDIR/env
+    mkdir -p "$HOME/.nixdag/program"
+    printf '#!/bin/sh\necho evil\n' >"$HOME/.nixdag/program/jq"
+    chmod +x "$HOME/.nixdag/program/jq"
     run_script install
+    ends_with 0
+    [ "$(ls "$HOME/.nixdag/program")" = nixdag ]
+    [ ! -e "$BASH_ENV" ]
+}
+
+@test "a link in the place of the program or its folder is not written through" {
+    mkdir -p "$HOME/.nixdag" "$HOME/outside"
+    ln -s "$HOME/outside" "$HOME/.nixdag/program"
     run_script install
-    [ "$(grep -c nixdag "$BASH_ENV")" = 1 ]
-    [ "$(bash -c 'type -P nixdag')" = "$HOME/.nixdag/bin/nixdag" ]
+    ends_with 0
+    [ -d "$HOME/.nixdag/program" ] && [ ! -L "$HOME/.nixdag/program" ]
+    [ -z "$(ls -A "$HOME/outside")" ]
+    ln -sf "$release/nixdag-1.2.3-x86_64-unknown-linux-musl" "$HOME/.nixdag/program/nixdag"
+    run_script install
+    ends_with 0
+    [ ! -L "$HOME/.nixdag/program/nixdag" ]
 }
 
 @test "no version, or another thing to install, is an error" {

@@ -27,6 +27,13 @@ fake() {
     chmod +x "$bin/$1"
 }
 
+# Puts a nixdag with this text where the command install does.
+nixdag() {
+    mkdir -p "$HOME/.nixdag/program"
+    printf '#!/bin/sh\n%s\n' "$1" >"$HOME/.nixdag/program/nixdag"
+    chmod +x "$HOME/.nixdag/program/nixdag"
+}
+
 # Runs a script as a step does.
 run_script() { PATH=$bin run "${shell[@]}" -e -c "$(cat "$scripts/$1.sh")"; }
 

@@ -223,7 +223,9 @@ pub fn check(missing: &[Missing], on_missing: OnMissing) -> Result<()> {
         return Ok(());
     }
     let next = match on_missing {
-        OnMissing::Fail => "rerun the job that should have delivered, or build it here with `--on-missing build`",
+        OnMissing::Fail => {
+            "rerun the job that should have delivered; or, in a job without contexts, build it here with `--on-missing build`"
+        }
         OnMissing::Build => "it could not be built here either",
     };
     bail!("{} ({next})", lines.join("\n"))

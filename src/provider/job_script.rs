@@ -16,17 +16,16 @@ use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
 use kinds::{Kind, Program};
 
-/// Where [`INSTALLER`] puts a nixdag that it downloads.
-const DOWNLOADED: &str = "~/.nixdag/bin/nixdag";
-
 /// Makes an installed Nix visible.
 const PATH: &str = "export PATH=\"$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH\"";
 
 /// Where the jobs of a provider have their things, each as a shell reads it: `~/.nixdag/results`, `"$NIXDAG_JOB"`.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
-    /// The bundle's folder.
+    /// The bundle's folder, whose contents nobody has checked yet.
     pub bundle: &'static str,
+    /// A folder made afresh, with copies of what was checked and nothing else; [`INSTALLER`] puts a nixdag that it downloads there, too.
+    pub program: &'static str,
     /// Hand-offs, a folder a job.
     pub workspace: &'static str,
     /// What an earlier run of the job left, and what this one leaves for later ones.
@@ -48,6 +47,8 @@ pub struct Common<'a> {
     pub nix: &'a NixRelease,
     /// How their results travel.
     pub delivery: &'a Delivery,
+    /// What they take from earlier pipelines.
+    pub reuse: Reuse,
 }
 
 /// What the runner is called for.
@@ -102,10 +103,14 @@ impl JobScript {
 
 /// Each check stands on a line of its own, so that `set -e` sees it.
 fn set_up(kind: &Kind, common: &Common, places: &Places, task: Task) -> Result<Vec<String>> {
-    // macOS has no `sha256sum` of its own.
-    let sum = if kind.system.ends_with("-darwin") { "shasum -a 256" } else { "sha256sum" };
+    let sum = sum(kind);
+    let Places { bundle, program, .. } = places;
     let mut lines = vec![
-        format!("cd {} || {{ echo 'no bundle: start a new pipeline' >&2; exit 1; }}", places.bundle),
+        format!("[ -f {bundle}/manifest ] || {{ echo 'no bundle: start a new pipeline' >&2; exit 1; }}"),
+        format!("rm -rf {program}"),
+        format!("mkdir -m 700 {program}"),
+        format!("cp {bundle}/manifest {bundle}/{INSTALLER} {bundle}/{PROGRAM} {program}"),
+        format!("cd {program}"),
         format!("echo '{}  manifest' | {sum} -c -", common.bundle.manifest_sha256),
         format!("grep -E ' ({INSTALLER}|{PROGRAM})$' manifest | {sum} -c -"),
     ];
@@ -121,6 +126,22 @@ fn set_up(kind: &Kind, common: &Common, places: &Places, task: Task) -> Result<V
         lines.push(install("nixdag", &file.version, &file.url, Some((&file.sha256, &file.name)), None)?);
     }
     Ok(lines)
+}
+
+/// Lines that check every file of a bundle in a folder.
+pub fn verify(kind: &Kind, bundle: &BundleReference, folder: &str) -> Vec<String> {
+    let sum = sum(kind);
+    vec![
+        format!("cd {folder} || {{ echo 'no bundle: start a new pipeline' >&2; exit 1; }}"),
+        format!("echo '{}  manifest' | {sum} -c -", bundle.manifest_sha256),
+        format!("{sum} -c manifest"),
+    ]
+}
+
+/// What computes a SHA-256 on a machine.
+fn sum(kind: &Kind) -> &'static str {
+    // macOS has no `sha256sum` of its own.
+    if kind.system.ends_with("-darwin") { "shasum -a 256" } else { "sha256sum" }
 }
 
 /// The call of the script that installs; see there for what the variables mean.
@@ -139,6 +160,7 @@ fn install(what: &str, version: &str, url: &str, pinned: Option<(&str, &str)>, c
 /// The call of the runner.
 fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Failing) -> Command {
     let mut call = Command::new([program(kind, places), "build".into(), "--bundle".into(), Word::shell(places.bundle)]);
+    call.extend(["--bundle-sha256".into(), common.bundle.manifest_sha256.as_str().into()]);
     if task != Task::Report {
         work(kind, common, places, task, &mut call);
     }
@@ -160,7 +182,7 @@ fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut Co
     match task {
         Task::Build => {
             if common.delivery.handoff == HandOff::Workspace {
-                reuse(common.delivery.reuse, places, call);
+                reuse(common.reuse, places, call);
             }
             push(&common.delivery.push, call);
         }
@@ -210,11 +232,10 @@ fn push(push: &Push, call: &mut Command) {
     }
 }
 
-/// How scripts call nixdag. The bundle itself is not put on PATH: only the file that was checked is run.
+/// How scripts call nixdag: by the path of the file that was checked, which is in no folder on PATH.
 fn program(kind: &Kind, places: &Places) -> Word {
     match kind.program {
-        Program::Bundled => Word::Shell(format!("{}/{PROGRAM}", places.bundle)),
-        Program::Download(_) => Word::shell(DOWNLOADED),
+        Program::Bundled | Program::Download(_) => Word::Shell(format!("{}/{PROGRAM}", places.program)),
         Program::OnPath => PROGRAM.into(),
     }
 }
@@ -232,6 +253,7 @@ mod tests {
     /// As a provider would have it whose configuration names the job by a variable.
     const PLACES: Places = Places {
         bundle: "\"$NIXDAG_BUNDLE\"",
+        program: ".nixdag/program",
         workspace: ".nixdag/handoff",
         reuse: ".nixdag/reuse",
         results: "\".nixdag/results/$NIXDAG_JOB\"",
@@ -258,8 +280,8 @@ mod tests {
 
     fn script(kind: &Kind, reuse: Reuse, task: Task, failing: Failing) -> JobScript {
         let bundle = BundleReference { manifest_sha256: "0".repeat(64), system: "x86_64-linux".into() };
-        let (nix, delivery) = (NixRelease::default(), Delivery { reuse, ..Delivery::default() });
-        let common = Common { bundle: &bundle, nix: &nix, delivery: &delivery };
+        let (nix, delivery) = (NixRelease::default(), Delivery::default());
+        let common = Common { bundle: &bundle, nix: &nix, delivery: &delivery, reuse };
         JobScript::new(kind, &common, &PLACES, task, failing).unwrap()
     }
 
@@ -267,7 +289,10 @@ mod tests {
     fn a_job_that_its_provider_names_by_a_variable_is_one_call() {
         let kind = kind("nixos/nix:2.34.7");
         let built = script(&kind, Reuse::Branch, Task::Build, Failing::AtOnce);
-        let before = "\"$NIXDAG_BUNDLE\"/nixdag build --bundle \"$NIXDAG_BUNDLE\" --workspace .nixdag/handoff";
+        let sha256 = "0".repeat(64);
+        let before = format!(
+            ".nixdag/program/nixdag build --bundle \"$NIXDAG_BUNDLE\" --bundle-sha256 {sha256} --workspace .nixdag/handoff"
+        );
         let after = "--timeout 60 --nix-option extra-platforms 'i686-linux riscv64-linux' --results \".nixdag/results/$NIXDAG_JOB\"";
         let line = format!("{before} --reuse .nixdag/reuse {after} --job \"$NIXDAG_JOB\"");
         assert_eq!(built.build.line().unwrap(), line);
@@ -275,7 +300,7 @@ mod tests {
         let restored = script(&kind, Reuse::Branch, Task::Restore, Failing::Last);
         let line = format!("{before} --restore .nixdag/restored {after} --record-verdict --job \"$NIXDAG_JOB\"");
         assert_eq!(restored.build.line().unwrap(), line);
-        let verdict = "\"$NIXDAG_BUNDLE\"/nixdag build --verdict \".nixdag/results/$NIXDAG_JOB\"";
+        let verdict = ".nixdag/program/nixdag build --verdict \".nixdag/results/$NIXDAG_JOB\"";
         assert_eq!(restored.verdict.line().unwrap(), verdict);
     }
 
@@ -285,7 +310,7 @@ mod tests {
         assert!(!built.build.line().unwrap().contains("reuse"));
         assert!(built.path.is_some());
         assert!(
-            built.set_up[3].contains("NIXDAG_CHECKSUMS='") && built.set_up[3].ends_with("NIXDAG_CORES=4 sh install.sh")
+            built.set_up[7].contains("NIXDAG_CHECKSUMS='") && built.set_up[7].ends_with("NIXDAG_CORES=4 sh install.sh")
         );
     }
 }

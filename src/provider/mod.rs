@@ -67,7 +67,7 @@ impl Provider {
     /// Where jobs look for the bundle.
     pub fn bundle_dir(self) -> &'static str {
         match self {
-            Self::CircleCi => circleci::steps::BUNDLE_DIR,
+            Self::CircleCi => circleci::transport::BUNDLE_DIR,
         }
     }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::option::options;
 use super::push::DestinationEntry;
-use super::words::One;
+use super::words::{ContextName, One, Word, Words};
 use super::yaml::{List, OneOrMore};
 use crate::delivery::destination::Destination;
 use crate::delivery::{Delivery, HandOff, HandOffChoice, HandOffKind, OnPushFailure, Push, Reuse, Signing};
@@ -37,8 +37,14 @@ options! {
         reuse {
             flag Option<Reuse> [value_enum];
             key "reuse": Reuse;
-            default Reuse = Reuse::default();
+            unset: "branch, beside secrets signed or off";
             orb Choice "reuse";
+        }
+        /// A context with the signing key or the credentials of stores: jobs that build get it, the setup job needs none of them
+        delivery_context {
+            flag Vec<String> [value_name = "NAME"];
+            key "delivery_contexts": Words<ContextName>;
+            orb List "delivery_contexts";
         }
     }
 }
@@ -126,7 +132,8 @@ pub(super) fn resolve(
 ) -> Result<Delivery> {
     let said = HandOffChoice { kind: handoff.handoff, cache: flags.stores.cache.as_deref() };
     let handoff = HandOff::resolve(said, handoff_of(file.handoff, file.stores))?;
-    let reuse = StoreOptions::new(&flags.stores, file.stores).reuse;
+    let reuse = flags.stores.reuse.or(file.stores.reuse);
+    let contexts = contexts(&flags.stores, file.stores)?;
     let push = push(&flags.push, file.push)?;
     let mut signing = signing(&flags.signing, file.signing)?;
     let secret = take_secret(&signing.variable);
@@ -134,7 +141,7 @@ pub(super) fn resolve(
         let key = SecretKey::parse(secret.reveal()).with_context(|| format!("`{}`", signing.variable))?;
         signing.public_keys = [key.public()].into_iter().collect();
     }
-    if signing.public_keys.is_empty() && reuse == Reuse::Signed && handoff == HandOff::Workspace {
+    if signing.public_keys.is_empty() && reuse == Some(Reuse::Signed) && handoff == HandOff::Workspace {
         bail!(
             "`reuse: signed` needs a public key: make a key with `nix key generate-secret --key-name NAME > secret`, put the content of \
              that file into the variable `{}` of a CircleCI context, and what `nix key convert-secret-to-public < secret` prints \
@@ -142,7 +149,18 @@ pub(super) fn resolve(
             signing.variable
         );
     }
-    Ok(Delivery { handoff, reuse, signing, push })
+    Ok(Delivery { handoff, reuse, signing, push, contexts })
+}
+
+/// The contexts with what jobs sign and push with; a list given by flags replaces that of the file.
+fn contexts(flags: &StoreFlags, keys: &StoreKeys) -> Result<Vec<String>> {
+    match flags.delivery_context.as_slice() {
+        [] => Ok(keys.delivery_context.iter().flat_map(|names| &names.0).map(|name| name.0.clone()).collect()),
+        given => {
+            let names = given.iter().map(|name| Ok(ContextName::read(name)?.0));
+            names.collect::<Result<_>>().context("`--delivery-context`")
+        }
+    }
 }
 
 /// Where jobs push; a list given by flags replaces that of the file.

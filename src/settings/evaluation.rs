@@ -97,7 +97,7 @@ options! {
             flag Option<PathBuf> [value_name = "DIR|off"];
             key "cache": String;
             unset: "`off` in CI, elsewhere the user's cache folder";
-            no orb: "`evaluation_cache` keeps a folder of its own in CircleCI's cache";
+            no orb: "`trust_branches` keeps a folder of its own in CircleCI's cache";
         }
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::delivery::{self, PushKeys, SigningKeys};
 use crate::build::destination::{Credentials, SigningKey};
 use crate::build::push::{Prepared, Pushes};
-use crate::build::{Derivations, HandOff, Request, Signing};
+use crate::build::{Derivations, HandOff, OnMissing, Request, Signing};
 use crate::cli::BuildArgs;
 use crate::delivery::destination::Destination;
 use crate::delivery::{HandOffKind, Signing as Named};
@@ -98,15 +98,18 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
     let reuse = args.reuse.as_deref().map(|dir| -> Result<ReuseFolder> {
         Ok(ReuseFolder { dir: path::absolute(dir)?, signed_by: args.signed_reuse.then(|| signing.trusted.clone()) })
     });
+    let job = find_job(&plan, id)?;
+    // What others should have delivered is not built where a context's variables are.
+    let has_contexts = !plan.job(job).options.context.is_empty();
     Ok(Request {
-        job: find_job(&plan, id)?,
+        job,
         plan,
         derivations,
         hand_off,
         reuse: reuse.transpose()?,
         results: args.results.clone(),
         restore: args.restore.clone(),
-        on_missing: args.on_missing,
+        on_missing: if has_contexts { OnMissing::Fail } else { args.on_missing },
         signing,
         pushes,
         options,

@@ -46,7 +46,7 @@ workflows:
 fn problems(text: &str, limits: &Limits) -> Vec<String> {
     let config = serde_yaml::from_str(text).unwrap();
     let mut problems = check::check(&config, limits);
-    problems.extend(check::check_own(&config, |name| name == "foreign"));
+    problems.extend(check::check_own(&config, false, |name| name == "foreign"));
     problems
 }
 

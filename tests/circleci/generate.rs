@@ -98,13 +98,13 @@ fn invocations(config: &Value) -> Vec<(String, Value)> {
 fn signed() -> Options {
     let key = "it's/<<a:0yiKMLxc7nda+Jk68seX3/hXQq528DlE7mWJtwwIIgk=";
     let signing = Signing { public_keys: PublicKeys::parse([key]).unwrap(), ..Signing::default() };
-    delivering(Delivery { reuse: Reuse::Signed, signing, ..Delivery::default() })
+    delivering(Delivery { reuse: Some(Reuse::Signed), signing, ..Delivery::default() })
 }
 
 #[test]
 fn signed_results_are_written_as_recorded() {
     golden::check("tests/golden/circleci-signed.yml", &generate(&diamond(), &signed()).unwrap());
-    let unsigned = delivering(Delivery { reuse: Reuse::Signed, ..Delivery::default() });
+    let unsigned = delivering(Delivery { reuse: Some(Reuse::Signed), ..Delivery::default() });
     let error = generate(&diamond(), &unsigned).unwrap_err();
     assert!(error.to_string().contains("need a public key"), "{error}");
 }
@@ -123,7 +123,7 @@ fn every_kind_of_machine_is_written_as_recorded() {
 #[test]
 fn the_schema_accepts_what_is_generated() {
     let (kinds, kinds_options) = all_kinds();
-    let with = |handoff, reuse| delivering(Delivery { handoff, reuse, ..Delivery::default() });
+    let with = |handoff, reuse| delivering(Delivery { handoff, reuse: Some(reuse), ..Delivery::default() });
     for (plan, options) in [
         (diamond(), options()),
         (diamond(), Options::default()),

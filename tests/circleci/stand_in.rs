@@ -357,10 +357,10 @@ fn a_plain_user_builds_through_a_daemon() {
 /// A program that keeps to what the steps expect of nixdag: it "builds" by writing down what it sees.
 const PROGRAM: &str = r#"#!/bin/sh -e
 case "$*" in
-    "build --bundle /tmp/nixdag/bundle --workspace $HOME/.nixdag/workspace --reuse $HOME/.nixdag/reuse --results $HOME/.nixdag/results --record-verdict --job "*)
-        id=${12}
-        reuse=$7
-        results=$9
+    "build --bundle /tmp/nixdag/bundle --bundle-sha256 $5 --workspace $HOME/.nixdag/workspace --reuse /tmp/nixdag/reuse --results $HOME/.nixdag/results --record-verdict --job "*)
+        id=${14}
+        reuse=$9
+        results=${11}
         mkdir -p "$results" "$HOME/.nixdag/workspace/$id" "$reuse/complete" "$reuse/partial"
         echo "<testsuites/>" > "$results/junit.xml"
         if [ -e "$reuse/complete/built" ] || [ -e "$reuse/partial/built" ]; then echo "reused $id"; else echo "built $id"; fi

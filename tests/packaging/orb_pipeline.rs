@@ -191,12 +191,54 @@ fn the_minimal_example_sets_up_continues_and_builds() {
     assert_eq!(fs::read_to_string(job.artifacts.join("config.yml")).unwrap(), *config);
     assert_built(&world.continued(&outcome).run().unwrap());
 
-    // The next pipeline takes nixdag from CircleCI's cache.
+    // Where branches trust one another the next pipeline takes nixdag from CircleCI's cache.
+    assert_succeeded(&world.setup("trust_branches: true\n").build_number(200).run().unwrap());
     let asked = world.server.requests().len();
-    let again = world.setup("").build_number(200).run().unwrap();
+    let again = world.setup("trust_branches: true\n").build_number(300).run().unwrap();
     assert_succeeded(&again);
     let requests = &world.server.requests()[asked..];
     assert!(!requests.is_empty() && requests.iter().all(|path| path.starts_with("nix-")), "{requests:?}");
+}
+
+/// What a hostile branch saves under every key that it can think of: programs by the names of those that steps call, in the
+/// folders that nixdag has ever used, and a shell's start-up file.
+fn poison(caches: &Path, number: u64, key: &str) {
+    let entry = caches.join(number.to_string());
+    let home = entry.join("data/root");
+    for folder in [".nixdag/bin", ".nixdag/program", ".nix-profile/bin"] {
+        fs::create_dir_all(home.join(folder)).unwrap();
+        for name in ["nixdag", "jq", "mkdir", "curl", "sha256sum", "nix-store"] {
+            let path = home.join(folder).join(name);
+            fs::write(&path, "#!/bin/sh\necho pwned $CIRCLE_CONTINUATION_KEY\nexit 0\n").unwrap();
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+    }
+    fs::create_dir_all(entry.join("data/tmp")).unwrap();
+    fs::write(entry.join("data/tmp/.bash_env"), "echo pwned\n").unwrap();
+    fs::write(entry.join("key"), key).unwrap();
+}
+
+#[test]
+fn a_hostile_branch_gets_nothing_into_the_setup_job() {
+    let world = World::new();
+    // With trust its keys are known; then each is written again, newer, by somebody else.
+    assert_succeeded(&world.setup("trust_branches: true\n").run().unwrap());
+    let keys: Vec<String> = fs::read_dir(world.caches.path())
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path().join("key")).unwrap())
+        .collect();
+    assert!(["nixdag-program-", "nixdag-evaluation-"].iter().all(|kind| keys.iter().any(|key| key.starts_with(kind))));
+    for (at, key) in keys.iter().filter(|key| !key.starts_with("nixdag-bundle-")).enumerate() {
+        poison(world.caches.path(), 100 + at as u64, &format!("{key}x"));
+    }
+    let outcome = world.setup("").id("00000000-0000-4000-8000-000000000002").build_number(200).run().unwrap();
+    assert_succeeded(&outcome);
+    let log = &outcome.job("nixdag/setup").log;
+    assert!(!log.contains("pwned") && !log.contains("Found a cache"), "{log}");
+    assert_built(&world.continued(&outcome).id("00000000-0000-4000-8000-000000000002").run().unwrap());
+    // The stand-in does unpack such an entry, where somebody asks for it.
+    let trusting = world.setup("trust_branches: true\n").build_number(300).run().unwrap();
+    assert!(trusting.job("nixdag/setup").log.contains("pwned"), "{}", logs(&trusting));
 }
 
 #[test]
@@ -289,7 +331,7 @@ const PARAMETERS: &str =
 #[test]
 fn own_jobs_parameters_and_evaluations_go_from_pipeline_to_pipeline() {
     let world = World::new();
-    let arguments = "merge: .circleci/continue.yml\nevaluation_cache: true\nparameters: '{\"mode\": \"slow\"}'\n";
+    let arguments = "merge: .circleci/continue.yml\ntrust_branches: true\nparameters: '{\"mode\": \"slow\"}'\n";
     let mut config: Value = serde_yaml::from_str(&minimal(arguments)).unwrap();
     config["parameters"] = serde_yaml::from_str(PARAMETERS).unwrap();
     let config = serde_yaml::to_string(&config).unwrap();

@@ -304,8 +304,8 @@ fn the_checksums_get_into_the_orb_and_incomplete_releases_do_not() {
 fn the_demo_script_does_a_whole_pipeline_in_one_job() {
     // On the example that needs no network; its final job proves that what was built arrived.
     let nix = FreshNix::new();
-    fs::create_dir_all(nix.home().join(".nixdag/bin")).unwrap();
-    fs::copy(env!("CARGO_BIN_EXE_nixdag"), nix.home().join(".nixdag/bin/nixdag")).unwrap();
+    fs::create_dir_all(nix.home().join(".nixdag/program")).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_nixdag"), nix.home().join(".nixdag/program/nixdag")).unwrap();
     let mut command = nix.command(".circleci/scripts/build-demo.sh");
     let said = succeeds(command.arg("examples/hermetic").arg(nix.home().join("work")).current_dir(root()));
     assert!(said.contains("4 derivations built") && said.contains("0 built in more than one job"), "{said}");

@@ -21,7 +21,7 @@ fn setup(arguments: &str) -> String {
     let start = config.find("      - run:\n          name: Install Nix and nixdag\n").unwrap();
     let end = config.find("      - run:\n          name: Plan\n").unwrap();
     format!("{}{}", &config[..start], &config[end..])
-        .replace("nixdag generate", &format!("nixdag generate {arguments}"))
+        .replace("~/.nixdag/program/nixdag generate", &format!("nixdag generate {arguments}"))
 }
 
 /// The folders with each Nix that there is, the one on PATH first.

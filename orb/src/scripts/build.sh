@@ -3,7 +3,7 @@
 # the steps behind it hand on what was built; `verdict.sh` ends with the verdict.
 set -euf
 unset CIRCLE_CONTINUATION_KEY CIRCLE_TOKEN CIRCLECI_CLI_TOKEN
-PATH=$HOME/.nixdag/bin:$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH
+PATH=$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH
 export PATH
 given() { [ "$1" = '<nil>' ] || printf '%s' "$1"; }
 # A path as CircleCI's own steps take it.
@@ -17,4 +17,4 @@ value=$(path "${PARAM_WORKSPACE:-}"); set -- "$@" ${value:+"--workspace=$value"}
 value=$(given "${PARAM_CACHE:-}"); set -- "$@" ${value:+"--cache=$value"}
 value=$(given "${PARAM_ON_MISSING:-}"); set -- "$@" ${value:+"--on-missing=$value"}
 for word in $(given "${PARAM_EXTRA_ARGUMENTS:-}"); do set -- "$@" "$word"; done
-exec nixdag build "$@"
+exec "$HOME/.nixdag/program/nixdag" build "$@"

@@ -1,8 +1,6 @@
 #!/bin/sh
 # Continues the pipeline by `nixdag continue`, which takes the key from the environment. The orb's job `setup` includes this script.
 set -eu
-PATH=$HOME/.nixdag/bin:$PATH
-export PATH
 given() { [ "$1" = '<nil>' ] || printf '%s' "$1"; }
 
 set -- /tmp/nixdag/setup/config.yml
@@ -13,4 +11,4 @@ case $value in
 *://*) set -- "$@" --api-url="$value" ;;
 *) set -- "$@" --domain="$value" ;;
 esac
-exec nixdag continue "$@"
+exec "$HOME/.nixdag/program/nixdag" continue "$@"

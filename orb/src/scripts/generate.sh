@@ -8,7 +8,9 @@ set -euf
 # Code that is evaluated or built here has no use for the keys to the pipeline.
 unset CIRCLE_CONTINUATION_KEY CIRCLE_TOKEN CIRCLECI_CLI_TOKEN
 
-PATH=$HOME/.nixdag/bin:$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH
+# The file that was checked, and no folder on PATH: whatever else is in one would be run as well.
+nixdag=$HOME/.nixdag/program/nixdag
+PATH=$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH
 export PATH
 bundle=/tmp/nixdag/bundle
 setup=/tmp/nixdag/setup
@@ -23,7 +25,7 @@ is_true() { case $1 in 1 | true) ;; *) return 1 ;; esac }
 # The choice, or nothing where it is left to nixdag.yml.
 chosen() { [ "$1" = default ] || given "$1"; }
 
-command -v nixdag >/dev/null 2>&1 || fail "nixdag is not on PATH: the orb's command \`install\` comes before \`generate\`"
+[ -x "$nixdag" ] || fail "there is no \`~/.nixdag/program/nixdag\`: the orb's command \`install\` comes before \`generate\`"
 command -v nix-store >/dev/null 2>&1 || fail "Nix is not on PATH: the orb's command \`install_nix\` comes before \`generate\`"
 flake=$(given "${PARAM_FLAKE:-}")
 case $flake in -*) fail "\`$flake\` is no flake" ;; esac
@@ -61,6 +63,7 @@ for word in $(given "${PARAM_IMAGE:-}"); do set -- "$@" --image="$word"; done
 value=$(chosen "${PARAM_HANDOFF:-}"); set -- "$@" ${value:+"--handoff=$value"}
 value=$(given "${PARAM_CACHE:-}"); set -- "$@" ${value:+"--cache=$value"}
 value=$(chosen "${PARAM_REUSE:-}"); set -- "$@" ${value:+"--reuse=$value"}
+for word in $(given "${PARAM_DELIVERY_CONTEXTS:-}"); do set -- "$@" --delivery-context="$word"; done
 value=$(given "${PARAM_SIGNING_KEY_VARIABLE:-}")
 if [ "$value" != NIXDAG_SIGNING_KEY ]; then set -- "$@" ${value:+"--signing-key-variable=$value"}; fi
 for word in $(given "${PARAM_SIGNING_PUBLIC_KEYS:-}"); do set -- "$@" --signing-public-key="$word"; done
@@ -69,7 +72,7 @@ for word in $(given "${PARAM_PUSH_CREDENTIALS:-}"); do set -- "$@" --push-creden
 value=$(chosen "${PARAM_PUSH_FAILURE:-}"); set -- "$@" ${value:+"--push-failure=$value"}
 for word in $(given "${PARAM_MERGE:-}"); do set -- "$@" --merge="$word"; done
 # options: end
-if is_true "${PARAM_EVALUATION_CACHE:-}"; then set -- "$@" --eval-cache="$evaluations"; fi
+if is_true "${PARAM_TRUST_BRANCHES:-}"; then set -- "$@" --eval-cache="$evaluations"; fi
 value=$(given "${PARAM_PARAMETERS_FROM:-}")
 if [ -n "$value" ] && [ -f "$value" ]; then set -- "$@" --parameters-from="$value"; fi
 
@@ -87,15 +90,15 @@ if [ -n "$value" ]; then
 fi
 for word in $(given "${PARAM_EXTRA_ARGUMENTS:-}"); do set -- "$@" "$word"; done
 
-nixdag generate "$@"
+"$nixdag" generate "$@"
 # An evaluation that may not be kept leaves nothing, and the step that keeps them wants both.
 mkdir -p "$evaluations"
 [ -e "$evaluations.key" ] || echo none >"$evaluations.key"
 rm -f "$setup/SHA256SUMS" "$setup/nix.sha256"
 cp "$bundle/plan.json" "$setup/plan.json"
-nixdag plan --plan "$setup/plan.json" --output "$setup/plan.txt"
-nixdag graph --plan "$setup/plan.json" --format mermaid --output "$setup/graph.mmd"
-nixdag graph --plan "$setup/plan.json" --format dot --output "$setup/graph.dot"
+"$nixdag" plan --plan "$setup/plan.json" --output "$setup/plan.txt"
+"$nixdag" graph --plan "$setup/plan.json" --format mermaid --output "$setup/graph.mmd"
+"$nixdag" graph --plan "$setup/plan.json" --format dot --output "$setup/graph.dot"
 cat "$setup/plan.txt"
 if is_true "${PARAM_DEBUG:-}"; then
     echo "== The configuration, which this pipeline does not continue with:"

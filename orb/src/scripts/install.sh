@@ -145,21 +145,23 @@ install_nixdag() {
     esac
     file=nixdag-$version-$triple
     expected=$(pinned "$file")
-    folder=$HOME/.nixdag/bin
-    mkdir -p "$folder"
-    if [ -f "$folder/nixdag" ] && [ "$(sha256 "$folder/nixdag")" = "$expected" ]; then
+    # One file, called by its path: its folder is not on PATH, and nothing that a cache has brought stays beside it.
+    folder=$HOME/.nixdag/program
+    mkdir -p "$HOME/.nixdag"
+    temporary=$(mktemp -d "$HOME/.nixdag/new.XXXXXX")
+    # What is compared is a copy that nobody else can change.
+    if [ -f "$folder/nixdag" ] && cp "$folder/nixdag" "$temporary/nixdag" && [ "$(sha256 "$temporary/nixdag")" = "$expected" ]; then
         say "nixdag $version is here already"
     else
-        temporary=$(mktemp -d "$folder/download.XXXXXX")
+        rm -rf "$temporary/nixdag"
         fetch "$base_url/v$version/$file" "$temporary/nixdag" "$expected"
-        chmod 755 "$temporary/nixdag"
-        mv -f "$temporary/nixdag" "$folder/nixdag"
     fi
-    # A cache may have lost the mode.
-    chmod 755 "$folder/nixdag"
+    chmod 755 "$temporary/nixdag"
+    # A generated job runs this in the folder, which it has made.
+    [ "$(pwd)" = "$folder" ] || rm -rf "$folder"
+    mkdir -p "$folder"
+    mv -f "$temporary/nixdag" "$folder/nixdag"
     "$folder/nixdag" --version || fail "\`$file\` is intact and does not run here: is $folder mounted with noexec?"
-    # shellcheck disable=SC2016 # expanded by the step that reads it
-    on_path '$HOME/.nixdag/bin'
 }
 
 # --- Nix

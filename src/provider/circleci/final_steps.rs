@@ -10,16 +10,17 @@ use super::super::job_script::Task;
 use super::super::job_script::kinds::Kind;
 use super::super::yaml::Yaml;
 use super::options::Options;
-use super::steps::{self, RESTORED_DIR, run, step};
+use super::steps::{self, run, step};
 use super::template;
+use super::transport::{RESTORED_DIR, Transport};
 use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE};
 
 /// The steps; `command` is the job's.
-pub fn of(job: &FinalJob, command: &str, kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
+pub fn of(job: &FinalJob, command: &str, kind: &Kind, options: &Options, transport: Transport) -> Result<Vec<Yaml>> {
     let Some(bundle) = &options.setup.bundle else { return Ok(vec![steps::no_bundle()]) };
-    let script = steps::script(kind, bundle, options, Task::Restore)?;
-    let mut list = steps::start(&script, bundle);
-    if options.has_workspace() && !job.job.inputs.is_empty() {
+    let script = steps::script(kind, bundle, options, transport, Task::Restore)?;
+    let mut list = steps::start(&script, bundle, transport, &[]);
+    if !transport.is_guarded && options.has_workspace() && !job.job.inputs.is_empty() {
         list.push(steps::attach());
     }
     if job.checkout {

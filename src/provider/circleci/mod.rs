@@ -16,10 +16,13 @@ pub mod merge;
 pub mod names;
 pub mod options;
 pub mod pipeline_parameters;
+mod restore;
 #[cfg(test)]
 mod same_as_orb;
+mod small_job;
 pub mod steps;
 pub mod template;
+pub mod transport;
 pub mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +31,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::job_script::kinds::{Kind, Machines, reuse_hash};
 use super::yaml::{self, Yaml};
+use crate::delivery::Reuse;
 use crate::fleet::executor::Executor;
 use crate::fleet::size::Machine;
 use crate::plan::{Job, JobIndex, Plan, failures, json, nothing};
@@ -35,6 +39,8 @@ use machines::OFFERS;
 use names::{GATE, RESERVED, WORKFLOW};
 use options::Options;
 use pipeline_parameters::ParameterDefault;
+use restore::Restores;
+use transport::Transport;
 
 /// Without filters nothing runs on a tag; with this every branch and every tag does.
 const EVERYWHERE: &str = "pipeline.git.branch or pipeline.git.tag";
@@ -42,11 +48,12 @@ const EVERYWHERE: &str = "pipeline.git.branch or pipeline.git.tag";
 /// Writes the configuration of a plan, or says which rule of CircleCI's it would break.
 pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
     options.check()?;
-    let text = write(plan, options)?;
+    let transport = Transport::new(plan, options)?;
+    let text = write(plan, options, transport)?;
     let config = serde_yaml::from_str(&text).context("the generated configuration is no YAML")?;
     let mut problems = check::check(&config, &options.limits);
     let foreign: BTreeSet<&str> = merge::job_names(&options.merge).collect();
-    problems.extend(check::check_own(&config, |name| foreign.contains(name)));
+    problems.extend(check::check_own(&config, transport.is_guarded, |name| foreign.contains(name)));
     ensure!(
         problems.is_empty(),
         "CircleCI would refuse the configuration{}:\n  {}",
@@ -57,7 +64,7 @@ pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
 }
 
 /// The text, unchecked.
-fn write(plan: &Plan, options: &Options) -> Result<String> {
+fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String> {
     let machines = Machines {
         executors: &options.setup.executors,
         offers: &OFFERS,
@@ -69,6 +76,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
     let mut invocations = Vec::with_capacity(plan.jobs.len() + plan.final_jobs.len() + 1);
     let mut commands = Vec::new();
     let reports = failures::are_in(plan);
+    let mut restores = transport.is_guarded.then(|| Restores::new(plan));
     for (at, job) in plan.all_jobs().enumerate() {
         let what = || format!("job `{}` cannot be written for CircleCI", job.name.escape_debug());
         check_job(job)?;
@@ -77,24 +85,42 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
         match final_job.and_then(|final_job| Some((final_job, final_job.run.as_deref()?))) {
             Some((final_job, command)) => {
                 let key = format!("final-{}", job.id);
-                invocations.push(invocation(plan, job, &key, Vec::new(), reports.then_some(failures::JOB)));
-                let steps = final_steps::of(final_job, command, kind, options).with_context(what)?;
+                let mut also = waits_for(&mut restores, job, None);
+                also.extend(reports.then(|| failures::JOB.to_owned()));
+                invocations.push(invocation(plan, job, &key, Vec::new(), &[], also));
+                let steps = final_steps::of(final_job, command, kind, options, transport).with_context(what)?;
                 let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
                 commands.push((key, Yaml::map(body)));
             }
             None => {
                 building.insert(kind.job.clone());
-                invocations.push(invocation(plan, job, &kind.job, arguments(job, kind, options), None));
+                let hash = (transport.reuse != Reuse::Off).then(|| reuse_hash(job, kind));
+                let restored = hash.clone().filter(|_| transport.reuse == Reuse::Signed);
+                let also = waits_for(&mut restores, job, restored);
+                let attach = !options.has_workspace() || transport.is_guarded || !job.inputs.is_empty();
+                let contexts = &options.setup.delivery.contexts;
+                invocations.push(invocation(plan, job, &kind.job, arguments(job, hash, attach), contexts, also));
             }
         }
     }
     if reports {
-        let job = evaluation::job(options, &OFFERS)?;
+        let job = small_job::of(failures::JOB, options, &OFFERS)?;
         let kind = machines.kind_of(&job, &mut kinds)?;
-        let steps = evaluation::steps(kind, options)?;
+        let steps = evaluation::steps(kind, options, transport)?;
         let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
         commands.push((failures::JOB.to_owned(), Yaml::map(body)));
-        invocations.push(invocation(plan, &job, failures::JOB, Vec::new(), None));
+        let also = waits_for(&mut restores, &job, None);
+        invocations.push(invocation(plan, &job, failures::JOB, Vec::new(), &[], also));
+    }
+    if let (Some(restores), Some(bundle), false) = (restores, &options.setup.bundle, invocations.is_empty()) {
+        let mut first = Vec::new();
+        for (job, hashes) in restores.jobs(options)? {
+            let kind = machines.kind_of(&job, &mut kinds)?;
+            let steps = Yaml::List(restore::steps_of(kind, bundle, &job, hashes));
+            commands.push((job.id.clone(), Yaml::map([("executor", Yaml::text(&kind.executor)), ("steps", steps)])));
+            first.push(invocation(plan, &job, &job.id, Vec::new(), &[], Vec::new()));
+        }
+        invocations.splice(0..0, first);
     }
     invocations.push(gate(plan, reports));
 
@@ -106,7 +132,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
             executors.push((kind.executor.clone(), executor(kind, defined)));
         }
         if building.contains(&kind.job) {
-            jobs.push((kind.job.clone(), job_body(kind, options)?));
+            jobs.push((kind.job.clone(), job_body(kind, options, transport)?));
         }
     }
     jobs.extend(commands);
@@ -142,33 +168,39 @@ fn check_job(job: &Job) -> Result<()> {
     Ok(())
 }
 
+/// The jobs that only restore that a job waits for.
+fn waits_for(restores: &mut Option<Restores>, job: &Job, hash: Option<String>) -> Vec<String> {
+    restores.as_mut().map_or_else(Vec::new, |restores| restores.before(job, hash))
+}
+
 /// What a job tells the body that it shares with others of its kind.
-fn arguments(job: &Job, kind: &Kind, options: &Options) -> Vec<(&'static str, Yaml)> {
+fn arguments(job: &Job, reuse: Option<String>, attach: bool) -> Vec<(&'static str, Yaml)> {
     let mut arguments = vec![("id", Yaml::text(&job.id))];
-    if options.has_reuse() {
-        arguments.push(("reuse", Yaml::text(reuse_hash(job, kind))));
-    }
-    if options.has_workspace() && job.inputs.is_empty() {
+    arguments.extend(reuse.map(|hash| ("reuse", Yaml::Text(hash))));
+    if !attach {
         arguments.push(("attach", Yaml::Bool(false)));
     }
     arguments
 }
 
-/// The job's place in the workflow; `also` is a job beside those of the plan that it waits for.
+/// The job's place in the workflow; `contexts` are those of all such jobs, `also` are jobs beside those of the plan that it waits for.
 fn invocation(
     plan: &Plan,
     job: &Job,
     key: &str,
     arguments: Vec<(&'static str, Yaml)>,
-    also: Option<&'static str>,
+    contexts: &[String],
+    also: Vec<String>,
 ) -> Yaml {
     let mut entries = vec![("name", Yaml::Text(template::label(&job.name)))];
     entries.extend(arguments);
-    if !job.options.context.is_empty() {
-        entries.push(("context", Yaml::texts(job.options.context.iter().map(|context| template::escape(context)))));
+    let of_all = contexts.iter().filter(|context| !job.options.context.contains(context));
+    let mut contexts = job.options.context.iter().chain(of_all).map(|context| template::escape(context)).peekable();
+    if contexts.peek().is_some() {
+        entries.push(("context", Yaml::texts(contexts)));
     }
     let names = job.requires.iter().map(|&required| template::label(&plan.job(required).name));
-    let mut names = names.chain(also.map(str::to_owned)).peekable();
+    let mut names = names.chain(also).peekable();
     if names.peek().is_some() {
         entries.push(("requires", Yaml::texts(names)));
     }
@@ -214,23 +246,23 @@ fn environment(variables: &BTreeMap<String, String>) -> Option<(&'static str, Ya
 }
 
 /// An entry under `jobs`.
-fn job_body(kind: &Kind, options: &Options) -> Result<Yaml> {
+fn job_body(kind: &Kind, options: &Options, transport: Transport) -> Result<Yaml> {
     let parameter = |kind: &str, description: &str, default: Option<Yaml>| {
         let mut entries = vec![("type", Yaml::text(kind)), ("description", Yaml::text(description))];
         entries.extend(default.map(|default| ("default", default)));
         Yaml::map(entries)
     };
     let mut parameters = vec![("id", parameter("string", "The job in the plan", None))];
-    if options.has_reuse() {
+    if transport.reuse != Reuse::Off {
         parameters.push(("reuse", parameter("string", "Hash of what the job builds", None)));
     }
-    if options.has_workspace() {
+    if options.has_workspace() && !transport.is_guarded {
         let description = "Whether other jobs come before this one";
         parameters.push(("attach", parameter("boolean", description, Some(Yaml::Bool(true)))));
     }
     let mut body = vec![("parameters", Yaml::map(parameters)), ("executor", Yaml::text(&kind.executor))];
     body.extend(environment(&kind.options.environment));
-    body.push(("steps", Yaml::List(steps::of(kind, options)?)));
+    body.push(("steps", Yaml::List(steps::of(kind, options, transport)?)));
     Ok(Yaml::map(body))
 }
 

@@ -8,8 +8,11 @@ pub const WORKFLOW: &str = "nixdag";
 /// Name of a job behind all others that puts together what they have recorded.
 const REPORT: &str = "report";
 
+/// Name of the job that restores what jobs with secrets start from.
+pub const RESTORE: &str = "restore";
+
 /// Names, in lower case, that no other job may have, whether this configuration has such a job or not.
-pub const RESERVED: [&str; 3] = [GATE, failures::JOB, REPORT];
+pub const RESERVED: [&str; 4] = [GATE, failures::JOB, REPORT, RESTORE];
 
 /// Name of the job that costs nothing and needs all others: one to be made a required check.
 pub const GATE: &str = "gate";

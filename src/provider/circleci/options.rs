@@ -35,25 +35,18 @@ impl Default for Options {
 }
 
 impl Options {
-    /// True where jobs attach and persist a workspace.
+    /// True where jobs hand on through a workspace.
     pub(super) fn has_workspace(&self) -> bool {
         self.setup.bundle.is_some() && self.setup.delivery.handoff == HandOff::Workspace
     }
 
-    /// True where jobs save and restore results in CircleCI's cache.
-    pub(super) fn has_reuse(&self) -> bool {
-        self.has_workspace() && self.setup.delivery.reuse != Reuse::Off
-    }
-
-    /// True where what earlier pipelines left counts only with a signature.
-    pub(super) fn has_signed_reuse(&self) -> bool {
-        self.has_workspace() && self.setup.delivery.reuse == Reuse::Signed
-    }
-
     /// Refuses what would break out of a script or a cache key.
     pub(super) fn check(&self) -> Result<()> {
+        let delivery = &self.setup.delivery;
         ensure!(
-            !self.has_signed_reuse() || !self.setup.delivery.signing.public_keys.is_empty(),
+            delivery.handoff != HandOff::Workspace
+                || delivery.reuse != Some(Reuse::Signed)
+                || !delivery.signing.public_keys.is_empty(),
             "signed results of earlier pipelines need a public key"
         );
         self.setup.check()?;

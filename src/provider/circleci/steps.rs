@@ -9,18 +9,15 @@
 use anyhow::Result;
 
 use super::super::job_script::kinds::Kind;
-use super::super::job_script::{Common, Failing, JobScript, Places, Task};
+use super::super::job_script::{Common, Failing, JobScript, Task};
 use super::super::shell::Command;
 use super::super::yaml::Yaml;
 use super::options::Options;
 use super::template;
+use super::transport::{REUSE_DIR, REUSE_IN_WORKSPACE, Transport, WORKSPACE};
 use crate::build::record;
-use crate::delivery::BundleReference;
+use crate::delivery::{BundleReference, Reuse};
 use crate::handoff::reuse::{COMPLETE, PARTIAL};
-
-/// Where the setup job writes the bundle, and where the generated jobs find it. CircleCI's caches come back at the absolute
-/// path that they were saved from, and home directories differ between images: hence a path that all of them have.
-pub const BUNDLE_DIR: &str = "/tmp/nixdag/bundle";
 
 /// Holds the SHA-256 of the bundle's manifest, in hexadecimal, and a newline. The setup job and each generated job write the
 /// same file, so that both derive the same cache key from it.
@@ -29,32 +26,26 @@ pub const BUNDLE_HASH_FILE: &str = "/tmp/nixdag/bundle.sha256";
 /// The key under which the setup job saves [`BUNDLE_DIR`]: the pipeline, and the hash of [`BUNDLE_HASH_FILE`].
 pub const BUNDLE_KEY: &str = "nixdag-bundle-<< pipeline.id >>-{{ checksum \"/tmp/nixdag/bundle.sha256\" }}";
 
-/// The folder of links to restored outputs: an absolute path, since nothing expands `~` in a variable.
-pub const RESTORED_DIR: &str = "/tmp/nixdag/restored";
-
-const PLACES: Places = Places {
-    bundle: BUNDLE_DIR,
-    workspace: "~/.nixdag/workspace",
-    reuse: "~/.nixdag/reuse",
-    results: "~/.nixdag/results",
-    restored: RESTORED_DIR,
-    job: "$id",
-};
+/// The folder of what the runner records.
+const RESULTS: &str = "~/.nixdag/results";
 
 /// The steps of one kind's job.
-pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
+pub fn of(kind: &Kind, options: &Options, transport: Transport) -> Result<Vec<Yaml>> {
     let Some(bundle) = &options.setup.bundle else { return Ok(vec![no_bundle()]) };
-    let script = script(kind, bundle, options, Task::Build)?;
-    let (workspace, reuse, signed) = (options.has_workspace(), options.has_reuse(), options.has_signed_reuse());
+    let script = script(kind, bundle, options, transport, Task::Build)?;
+    let workspace = options.has_workspace();
     let verdict = line(&script.verdict)?;
 
-    let mut steps = start(&script, bundle);
-    if reuse {
-        let keys = if signed { vec![SIGNED_KEY.to_owned()] } else { branch_keys(options) };
-        let name = Yaml::text("Restore earlier results");
-        steps.push(step("restore_cache", [("name", name), ("keys", Yaml::texts(keys))]));
+    let keys = match transport.reuse {
+        Reuse::Branch => branch_keys(options),
+        Reuse::Signed => vec![signed_key(PARAMETER)],
+        Reuse::Off => Vec::new(),
+    };
+    let mut steps = start(&script, bundle, transport, &keys);
+    if transport.is_guarded && transport.reuse == Reuse::Signed {
+        steps.push(take_results());
     }
-    if workspace {
+    if workspace && !transport.is_guarded {
         // A job without ancestors has no workspace to attach.
         steps.push(step(
             "when",
@@ -66,31 +57,37 @@ pub fn of(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
     steps.push(build_step(kind, build));
     if workspace {
         let own = Yaml::texts(["<< parameters.id >>"]);
-        steps.push(step("persist_to_workspace", [("root", Yaml::text(PLACES.workspace)), ("paths", own)]));
+        steps.push(step("persist_to_workspace", [("root", Yaml::text(WORKSPACE)), ("paths", own)]));
     }
     steps.extend(keep_results());
-    if reuse && !signed {
+    if transport.reuse == Reuse::Branch {
         let key = format!("{}{{{{ .BuildNum }}}}", partial_key());
-        steps.push(save("Save incomplete results", key, &format!("{}/{PARTIAL}", PLACES.reuse)));
+        steps.push(save("Save incomplete results", key, &format!("{REUSE_DIR}/{PARTIAL}")));
     }
-    if signed {
-        let script =
-            format!("[ -e {}/{} ] || {{ {verdict} && circleci-agent step halt; }}\n", PLACES.results, record::TO_SAVE);
+    if transport.reuse == Reuse::Signed {
+        let script = format!("[ -e {RESULTS}/{} ] || {{ {verdict} && circleci-agent step halt; }}\n", record::TO_SAVE);
         steps.push(run("End where there is nothing to save", &script));
-        steps.push(save("Save results", format!("{SIGNED_KEY}{{{{ .BuildNum }}}}"), PLACES.reuse));
+        steps.push(save("Save results", format!("{}{{{{ .BuildNum }}}}", signed_key(PARAMETER)), REUSE_DIR));
     }
     steps.push(fail(&script)?);
-    if reuse && !signed {
+    if transport.reuse == Reuse::Branch {
         let key = complete_key("{{ .Branch }}");
-        steps.push(save("Save results", key, &format!("{}/{COMPLETE}", PLACES.reuse)));
+        steps.push(save("Save results", key, &format!("{REUSE_DIR}/{COMPLETE}")));
     }
     Ok(steps)
 }
 
 /// What a job of this kind does, CircleCI's own part apart.
-pub(super) fn script(kind: &Kind, bundle: &BundleReference, options: &Options, task: Task) -> Result<JobScript> {
-    let common = Common { bundle, nix: &options.setup.nix, delivery: &options.setup.delivery };
-    JobScript::new(kind, &common, &PLACES, task, Failing::Last)
+pub(super) fn script(
+    kind: &Kind,
+    bundle: &BundleReference,
+    options: &Options,
+    transport: Transport,
+    task: Task,
+) -> Result<JobScript> {
+    let (nix, delivery) = (&options.setup.nix, &options.setup.delivery);
+    let common = Common { bundle, nix, delivery, reuse: transport.reuse };
+    JobScript::new(kind, &common, &transport.places(), task, Failing::Last)
 }
 
 /// The only step where there is nothing to build from.
@@ -100,24 +97,54 @@ pub(super) fn no_bundle() -> Yaml {
     run("Build", command)
 }
 
-/// The steps that every job begins with: the bundle, Nix, and nixdag where the bundle's does not run. What a job before this one
-/// has left on a machine that is used again goes first.
-pub(super) fn start(script: &JobScript, bundle: &BundleReference) -> Vec<Yaml> {
-    let hash = &bundle.manifest_sha256;
-    let name = format!("rm -rf /tmp/nixdag ~/.nixdag\nmkdir -p /tmp/nixdag\necho {hash} > {BUNDLE_HASH_FILE}\n");
+/// The steps that every job begins with: the bundle, earlier results, and only behind all that is restored checks, Nix, and nixdag
+/// where the bundle's does not run. `keys` name earlier results.
+pub(super) fn start(script: &JobScript, bundle: &BundleReference, transport: Transport, keys: &[String]) -> Vec<Yaml> {
     let mut steps: Vec<Yaml> =
         script.prepare.iter().map(|command| run("Prepare the machine", &template::escape(command))).collect();
-    steps.extend([
-        run("Name the bundle", &name),
-        step("restore_cache", [("name", Yaml::text("Restore the bundle")), ("key", Yaml::text(BUNDLE_KEY))]),
-        run("Set up", &template::escape(&lines(&script.set_up))),
-    ]);
+    let mut set_up = lines(&script.set_up);
+    if transport.is_guarded {
+        steps.extend([clean(None), attach()]);
+    } else {
+        steps.extend([clean(Some(bundle)), restore_bundle()]);
+        if !keys.is_empty() {
+            let name = Yaml::text("Restore earlier results");
+            steps.push(step("restore_cache", [("name", name), ("keys", Yaml::texts(keys.iter().cloned()))]));
+        }
+        // Whoever saved what was restored may have put something there too.
+        set_up = format!("rm -rf ~/.nixdag\nmkdir -m 700 ~/.nixdag\n{set_up}");
+    }
+    steps.push(run("Set up", &template::escape(&set_up)));
     steps
+}
+
+/// The first step: what a job before this one has left on a machine that is used again goes. Names the bundle where it is to be
+/// restored.
+pub(super) fn clean(bundle: Option<&BundleReference>) -> Yaml {
+    const CLEAN: &str = "rm -rf /tmp/nixdag ~/.nixdag\n";
+    match bundle {
+        Some(BundleReference { manifest_sha256, .. }) => run(
+            "Name the bundle",
+            &format!("{CLEAN}mkdir -m 700 /tmp/nixdag\necho {manifest_sha256} > {BUNDLE_HASH_FILE}\n"),
+        ),
+        None => run("Clean up", &format!("{CLEAN}mkdir -m 700 /tmp/nixdag ~/.nixdag\n")),
+    }
+}
+
+/// The step that restores the bundle.
+pub(super) fn restore_bundle() -> Yaml {
+    step("restore_cache", [("name", Yaml::text("Restore the bundle")), ("key", Yaml::text(BUNDLE_KEY))])
+}
+
+/// The step that puts earlier results, as another job has restored them, where the runner looks for them.
+fn take_results() -> Yaml {
+    let from = format!("from={WORKSPACE}/{REUSE_IN_WORKSPACE}/{PARAMETER}");
+    run("Take earlier results", &format!("{from}\nif [ -d $from ]; then mv $from {REUSE_DIR}; fi\n"))
 }
 
 /// The step that brings in what other jobs handed off.
 pub(super) fn attach() -> Yaml {
-    step("attach_workspace", [("at", Yaml::text(PLACES.workspace))])
+    step("attach_workspace", [("at", Yaml::text(WORKSPACE))])
 }
 
 /// The lines that call the runner for a job.
@@ -128,10 +155,9 @@ pub(super) fn call(script: &JobScript, id: &str) -> Result<Vec<String>> {
 
 /// The steps that keep what the runner has recorded, for a failed job too.
 pub(super) fn keep_results() -> [Yaml; 2] {
-    let results = PLACES.results;
     [
-        step("store_test_results", [("path", Yaml::text(format!("{results}/junit.xml")))]),
-        step("store_artifacts", [("path", Yaml::text(results)), ("destination", Yaml::text("nixdag"))]),
+        step("store_test_results", [("path", Yaml::text(format!("{RESULTS}/junit.xml")))]),
+        step("store_artifacts", [("path", Yaml::text(RESULTS)), ("destination", Yaml::text("nixdag"))]),
     ]
 }
 
@@ -140,9 +166,14 @@ pub(super) fn fail(script: &JobScript) -> Result<Yaml> {
     Ok(run("Verdict", &format!("{}\n", line(&script.verdict)?)))
 }
 
+/// The hash of what a job builds, as the job's body names it.
+const PARAMETER: &str = "<< parameters.reuse >>";
+
 /// Beginning of the keys of signed results: of any branch, the newest first, complete or not, since each path is signed by itself.
 /// The number of the job behind it makes a new entry possible where somebody has saved rubbish.
-const SIGNED_KEY: &str = "nixdag-signed-<< parameters.reuse >>-";
+pub(super) fn signed_key(hash: &str) -> String {
+    format!("nixdag-signed-{hash}-")
+}
 
 /// Where results of the same branch are, and of the default branch, the best first.
 fn branch_keys(options: &Options) -> Vec<String> {

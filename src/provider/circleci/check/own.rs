@@ -1,13 +1,14 @@
-//! What nixdag demands of the jobs that it writes, beside what CircleCI demands of all: they run on tags, and their steps have names.
+//! What nixdag demands of the jobs that it writes, beside what CircleCI demands of all: they run on tags, their steps have names, and where
+//! jobs have secrets none restores from the cache but those that do nothing else, which have no contexts.
 
 use serde_yaml::{Mapping, Value};
 
-use super::super::names::WORKFLOW;
+use super::super::names::{RESTORE, WORKFLOW};
 use super::read::{map, text};
 use super::workflow::parts;
 
 /// Problems of the jobs in nixdag's workflow, without those that `is_foreign` knows by their names.
-pub fn check_own(config: &Value, is_foreign: impl Fn(&str) -> bool) -> Vec<String> {
+pub fn check_own(config: &Value, is_guarded: bool, is_foreign: impl Fn(&str) -> bool) -> Vec<String> {
     let mut problems = Vec::new();
     let none = Mapping::new();
     let top = config.as_mapping().unwrap_or(&none);
@@ -20,8 +21,13 @@ pub fn check_own(config: &Value, is_foreign: impl Fn(&str) -> bool) -> Vec<Strin
             continue;
         }
         filters(arguments.unwrap_or(&none), &name, &mut problems);
+        let steps = map(top, "jobs").get(&*key).and_then(|job| job.get("steps"));
+        let only_restores = key.starts_with(RESTORE) && arguments.is_none_or(|own| !own.contains_key("context"));
+        if is_guarded && !only_restores && steps.is_some_and(restores) {
+            problems.push(format!("job `{name}` restores from the cache although jobs have secrets"));
+        }
         if !seen.contains(&key) {
-            if let Some(list) = map(top, "jobs").get(&*key).and_then(|job| job.get("steps")) {
+            if let Some(list) = steps {
                 names(list, &key, &mut problems);
             }
             seen.push(key);
@@ -37,6 +43,14 @@ fn filters(arguments: &Mapping, name: &str, problems: &mut Vec<String>) {
         Some(Value::Mapping(filters)) if filters.contains_key("tags") => {}
         _ => problems.push(format!("job `{name}` has no filters for tags: it would not run on any")),
     }
+}
+
+/// True where one of the steps unpacks what any branch may have saved.
+fn restores(list: &Value) -> bool {
+    list.as_sequence().into_iter().flatten().any(|step| {
+        let inner = ["when", "unless"].into_iter().filter_map(|logic| step.get(logic)?.get("steps"));
+        step.get("restore_cache").is_some() || inner.into_iter().any(restores)
+    })
 }
 
 fn names(list: &Value, key: &str, problems: &mut Vec<String>) {
