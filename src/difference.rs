@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use similar::{ChangeTag, TextDiff};
 
+use crate::printable::shortened;
+
 /// Unchanged lines around a change.
 const CONTEXT: usize = 3;
 
@@ -26,7 +28,7 @@ pub fn unified(old: &str, new: &str) -> String {
         let changes = hunk.iter_changes().map(|change| {
             let text = change.value().trim_end_matches('\n');
             let end = if change.missing_newline() { " (no newline at the end)" } else { "" };
-            format!("{}{}{end}", sign(change.tag()), shortened(text))
+            format!("{}{}{end}", sign(change.tag()), shortened(text, MAX_WIDTH))
         });
         for line in header.chain(changes) {
             if lines.len() < MAX_LINES { lines.push(line) } else { left_out += 1 }
@@ -43,13 +45,6 @@ fn sign(tag: ChangeTag) -> char {
         ChangeTag::Equal => ' ',
         ChangeTag::Delete => '-',
         ChangeTag::Insert => '+',
-    }
-}
-
-fn shortened(line: &str) -> String {
-    match line.char_indices().nth(MAX_WIDTH) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
     }
 }
 

@@ -26,6 +26,7 @@ pub mod nix;
 pub mod output;
 pub mod pattern;
 pub mod plan;
+pub mod plural;
 pub mod printable;
 pub mod private_file;
 pub mod provider;

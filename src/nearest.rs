@@ -31,8 +31,8 @@ pub fn meant_or_known<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>
 }
 
 /// Names in a row, each in backticks.
-pub fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+pub fn listed(names: &[impl AsRef<str>]) -> String {
+    names.iter().map(|name| format!("`{}`", name.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// Says that a name is not known, and which one was meant.

@@ -13,6 +13,14 @@ pub fn printable(text: &str) -> String {
     shown
 }
 
+/// The first `most` characters; a `…` stands for more.
+pub fn shortened(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// A URL as people may see it, however malformed: anything that may be a user's name and password is left out.
 pub fn printable_url(text: &str) -> String {
     let text = printable(text);

@@ -66,12 +66,8 @@ struct Rule<'a> {
 impl<'a> Rule<'a> {
     fn new(request: &'a Request, graph: &'a Graph, here: &'a HashSet<DrvId>) -> Self {
         let inputs = request.job().inputs.iter().map(|&input| request.plan.job(input));
-        let jobs = inputs
-            .map(|job| {
-                let paths = job.derivations.iter().chain(&job.co_located);
-                (job.id.as_str(), paths.filter_map(|path| graph.find(path)).collect())
-            })
-            .collect();
+        let jobs =
+            inputs.map(|job| (job.id.as_str(), job.builds().filter_map(|path| graph.find(path)).collect())).collect();
         let mut producers: HashMap<String, Vec<DrvId>> = HashMap::new();
         for id in graph.ids() {
             for base in graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref()) {

@@ -45,7 +45,7 @@ pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
 /// All stages. What has happened until an error is in the record.
 fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
     let job = request.job();
-    let here: Vec<&str> = job.derivations.iter().chain(&job.co_located).map(|path| &**path).collect();
+    let here: Vec<&str> = job.builds().collect();
     record.damaged = hand_offs::adopt_earlier_results(request, say)?;
     let mut hand_offs = hand_offs::read(request)?;
     let deliverers = Deliverers::new(&request.plan, job);

@@ -14,7 +14,7 @@ use crate::handoff::bundle;
 use crate::nix::store::Store;
 use crate::nix::system;
 use crate::output::{Output, read_input};
-use crate::plan::Plan;
+use crate::plan::{Job, Plan};
 use crate::provider::job_setup::JobSetup;
 use crate::provider::shell;
 use crate::secret::Secret;
@@ -74,10 +74,10 @@ fn check(path: &Path, config: &str) -> Result<()> {
 
 /// Writes the bundle, and its digest into a file beside it: CI caches are keyed by the checksum of a file.
 fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settings) -> Result<BundleReference> {
-    let derivations = plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located));
+    let derivations = plan.all_jobs().flat_map(Job::builds);
     let graph = match graph {
         Some(graph) => graph,
-        None => stages::load(derivations.map(|path| &**path), settings)?,
+        None => stages::load(derivations, settings)?,
     };
     let drv_dir = settings.drv_dir.clone().unwrap_or_else(|| PathBuf::from(&plan.store_dir));
     let program = std::env::current_exe().context("cannot find the running program, which goes into the bundle")?;

@@ -13,10 +13,11 @@ use crate::availability::find_needed;
 use crate::graph::{DrvId, Graph, Node, OutputPaths};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
-use crate::plan::make::{self, Made, PlanInputs};
+use crate::plan::complete::complete;
+use crate::plan::make::{Made, PlanInputs};
 use crate::plan::model::Granularity;
 use crate::plan::placement::MachineChoice;
-use crate::plan::{Base, Plan, failures, final_job, finals, idle_rules, json, planned_target};
+use crate::plan::{Base, Plan, failures, final_job, idle_rules, json, planned_target};
 use crate::settings::{Settings, Source};
 use crate::target::Target;
 
@@ -108,17 +109,12 @@ fn make_plan(
     let source = availability::source(&settings.available, &evaluated.caches, graph.store_dir())?;
     let needed = find_needed(&graph, &ids, &source)?;
     let caches = availability::check(&source, &settings.available)?;
-    let (targets, built) = final_job::split(&settings.final_jobs, targets);
-    let mut needed_by_jobs = needed.clone();
-    if built.iter().any(|attributes| !attributes.is_empty()) {
-        needed_by_jobs.restrict(&graph, &targets.iter().map(|(_, id)| *id).collect::<Vec<_>>());
-    }
-    let mut made = make::make(PlanInputs {
+    let inputs = PlanInputs {
         flake: evaluated.flake,
         base: base.map(|base| Base { revision: base.revision.clone(), ignored_changes: None }),
         graph: &graph,
         targets: &targets,
-        needed: needed_by_jobs,
+        needed,
         unaffected: compared.unaffected,
         excluded: evaluated.excluded,
         disabled: evaluated.disabled,
@@ -129,24 +125,10 @@ fn make_plan(
         options: &settings.planner,
         also,
         handoff: settings.handoff,
-    })?;
+    };
+    let mut made = complete(inputs, &settings.final_jobs)?;
     for note in &made.notes {
         eprintln!("warning: {note}");
-    }
-    let warnings = finals::add(
-        &mut made.plan,
-        &finals::FinalJobInputs {
-            requests: &settings.final_jobs,
-            graph: &graph,
-            targets: &targets,
-            built: &built,
-            needed: &needed,
-            fleet: &settings.fleet,
-            costs: &settings.costs,
-        },
-    )?;
-    for warning in &warnings {
-        eprintln!("warning: {warning}");
     }
     let beside = outputs_beside(&graph, &all, settings);
     made.plan.targets = planned_target::of(made.plan.all_jobs(), &graph, &all, &beside);

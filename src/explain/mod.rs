@@ -115,7 +115,7 @@ impl Closure {
             }
         }
         let mut built = vec![false; graph.len()];
-        let paths = plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located));
+        let paths = plan.all_jobs().flat_map(Job::builds);
         paths.filter_map(|path| graph.find(path)).for_each(|id| built[id.at()] = true);
         let built = in_closure.iter().zip(&built).filter(|(is_in, built)| **is_in && **built).count();
         Self { derivations: in_closure.iter().filter(|is_in| **is_in).count(), built }
@@ -182,7 +182,7 @@ pub fn explain(
     // A target that is left out is built all the same where another one needs it.
     let owner = in_job().or_else(|| {
         let derivation = derivation.as_deref()?;
-        let owns = |job: &Job| job.derivations.iter().chain(&job.co_located).any(|path| **path == *derivation);
+        let owns = |job: &Job| job.builds().any(|path| *path == *derivation);
         jobs(plan).find(|(_, job)| owns(job))
     });
     let verdict = match (failed, skipped) {

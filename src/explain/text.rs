@@ -9,6 +9,7 @@ use crate::affected::base::short;
 use crate::attribute::AttributePath;
 use crate::duration::in_words;
 use crate::plan::{EstimateSource, SkipReason};
+use crate::plural::counted;
 use crate::printable::printable;
 
 /// Names that are listed before the rest is only counted.
@@ -36,7 +37,7 @@ pub fn write(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> 
         write_job(job, explanation.decided_by.as_deref(), out)?;
     }
     if let Some(Closure { derivations, built }) = explanation.closure {
-        writeln!(out, "  it is made of {}, of which jobs build {built}", count(derivations, "derivation"))?;
+        writeln!(out, "  it is made of {}, of which jobs build {built}", counted(derivations, "derivation"))?;
     }
     if explanation.job.is_some() {
         write_delays(explanation, out)?;
@@ -94,7 +95,7 @@ fn write_job(job: &JobSummary, decided_by: Option<&str>, out: &mut impl Write) -
     writeln!(
         out,
         "  it builds {} in {} ({from}){critical}",
-        count(job.derivations, "derivation"),
+        counted(job.derivations, "derivation"),
         in_words(job.estimate.duration)
     )?;
     if !job.also_builds.is_empty() {
@@ -115,7 +116,7 @@ fn write_delays(explanation: &Explanation, out: &mut impl Write) -> io::Result<(
         waiting => {
             let names: Vec<String> = delays.targets.iter().map(name).collect();
             let verb = if waiting == 1 { "waits" } else { "wait" };
-            writeln!(out, "  {} {verb} for it: {}", count(waiting, "target"), list(&names))?;
+            writeln!(out, "  {} {verb} for it: {}", counted(waiting, "target"), list(&names))?;
         }
     }
     if !delays.final_jobs.is_empty() {
@@ -227,8 +228,4 @@ fn list(names: &[String]) -> String {
         shown.push(format!("{} more", names.len() - MOST_NAMES));
     }
     shown.join(", ")
-}
-
-fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

@@ -25,7 +25,7 @@ use super::{drv_closure, free_space};
 use crate::graph::Graph;
 use crate::nix::hash::{self, Sha256};
 use crate::nix::store::Store;
-use crate::plan::Plan;
+use crate::plan::{Job, Plan};
 use crate::regular_file;
 
 /// What a job without a usable bundle has to be told.
@@ -70,7 +70,7 @@ pub fn write(
     program: &Path,
 ) -> Result<Summary> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
-    let needed = plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located)).map(|path| &**path);
+    let needed = plan.all_jobs().flat_map(Job::builds);
     let (entries, absent_sources) = drv_closure::entries(needed, graph, drv_dir, store)?;
     let derivations = entries.iter().filter(|entry| matches!(entry.contents, Contents::File(_))).count() as u64;
     let sources = entries.len() as u64 - derivations - absent_sources.len() as u64;

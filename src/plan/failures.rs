@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Plan, SkipReason};
 use crate::attribute::AttributePath;
-use crate::printable::printable;
+use crate::printable::{printable, shortened};
 
 /// Id and name of the job that reports them. A configuration has it only where there are any.
 pub const JOB: &str = "evaluation";
@@ -47,7 +47,7 @@ pub fn of(plan: &Plan) -> Vec<Failure> {
     let failure = |target: &AttributePath, cause, message: &str, new| Failure {
         target: target.clone(),
         cause,
-        message: shortened(message),
+        message: shortened(message, MAX_MESSAGE).lines().map(printable).collect::<Vec<_>>().join("\n"),
         new,
     };
     let errors = plan.errors.iter().map(|error| failure(&error.target, Cause::Evaluation, &error.message, error.new));
@@ -61,15 +61,6 @@ pub fn of(plan: &Plan) -> Vec<Failure> {
 /// True where a plan has failures.
 pub fn are_in(plan: &Plan) -> bool {
     !plan.errors.is_empty() || plan.skipped.iter().any(|skipped| skipped.reason == SkipReason::NoExecutor)
-}
-
-fn shortened(message: &str) -> String {
-    let mut characters = message.chars();
-    let mut kept: String = characters.by_ref().take(MAX_MESSAGE).collect();
-    if characters.next().is_some() {
-        kept.push('…');
-    }
-    kept.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
 impl Failure {

@@ -47,3 +47,10 @@ pub struct Job {
     /// How long the job is expected to run.
     pub estimate: Estimate,
 }
+
+impl Job {
+    /// Paths of all derivations that are built here: those that it owns, then those that others build too.
+    pub fn builds(&self) -> impl Iterator<Item = &str> {
+        self.derivations.iter().chain(&self.co_located).map(|path| &**path)
+    }
+}

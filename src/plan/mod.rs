@@ -4,6 +4,7 @@
 //! other programs. Planning itself is pure: no files, no network, no clock, no environment.
 
 pub mod baseline;
+pub mod complete;
 pub mod estimate;
 pub mod evaluation_errors;
 pub mod failures;

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::graph::{DrvId, Graph};
 use crate::nix::store_path;
-use crate::plan::Plan;
+use crate::plan::{Job, Plan};
 
 /// A picture without a shape yet. Nodes stand in an order in which edges only lead forward.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -91,7 +91,7 @@ pub fn jobs(plan: &Plan) -> Network {
 
 /// The derivations of the plan: what the graph is loaded from to draw it at that level.
 pub fn derivations_of(plan: &Plan) -> impl Iterator<Item = &str> {
-    plan.all_jobs().flat_map(|job| job.derivations.iter().chain(&job.co_located)).map(|path| &**path)
+    plan.all_jobs().flat_map(Job::builds)
 }
 
 /// One node a derivation build, grouped by job (a final job that only runs a command has none), one edge where one takes outputs of the other.

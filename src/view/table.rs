@@ -10,6 +10,7 @@ use crate::plan::model::Granularity;
 use crate::plan::nothing;
 use crate::plan::problem::Millis;
 use crate::plan::{HandOffEstimate, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, Strategy};
+use crate::plural::counted;
 use crate::printable::printable;
 
 /// Rows that are printed of each part before the rest is only counted.
@@ -59,7 +60,7 @@ fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     }
     columns(&rows, out)?;
     more(plan.jobs.len(), out)?;
-    writeln!(out, "* on the critical path, which has {}", count(critical.len() as u64, "job"))
+    writeln!(out, "* on the critical path, which has {}", counted(critical.len() as u64, "job"))
 }
 
 /// What each job runs on, where jobs of one system differ in that or something special is said about a job.
@@ -157,7 +158,7 @@ fn skipped(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
             writeln!(
                 out,
                 "{} unaffected by the change since {}",
-                count(unaffected as u64, "target"),
+                counted(unaffected as u64, "target"),
                 nothing::base(plan)
             )
         }
@@ -214,8 +215,8 @@ fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "\n{} to build, {} on purpose; no plan takes less than {}.{rest}",
-        count(estimates.needed, "derivation"),
-        count(estimates.duplicates, "repeat"),
+        counted(estimates.needed, "derivation"),
+        counted(estimates.duplicates, "repeat"),
         in_words(estimates.lower_bound)
     )?;
     for (name, other) in [("flat", &estimates.flat), ("ordered", &estimates.ordered)] {
@@ -231,7 +232,7 @@ fn handoff(handoff: &HandOffEstimate, job_time: Millis, out: &mut impl Write) ->
     let megabytes = handoff.bytes / 1_000_000;
     match handoff.kind {
         HandOffKind::Workspace => {
-            let layers = count(handoff.layers, "layer");
+            let layers = counted(handoff.layers, "layer");
             write!(out, "Jobs attach {layers} of the workspace, about {megabytes} MB, in {}", in_words(handoff.time))?;
             if handoff.time * 10 > job_time {
                 write!(out, ": results would travel faster through a binary cache (`--handoff cache`)")?;
@@ -282,11 +283,6 @@ fn list(items: impl ExactSizeIterator<Item = String>, most: usize) -> String {
         shown.push(format!("… {} more", count - most));
     }
     shown.join(", ")
-}
-
-/// `1 job`, `2 jobs`.
-fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 fn columns(rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {

@@ -8,6 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::trouble::Trouble;
+use crate::nearest::listed;
+use crate::plural::counted;
 
 /// Failures in a row after which a cache may be given up; how long it must have been silent besides.
 const MANY: (u32, Duration) = (16, Duration::from_secs(3));
@@ -161,7 +163,7 @@ impl Health {
             let mut part = format!(
                 "{} of {} could not be asked for, taken for not available ({})",
                 state.unanswered,
-                paths(state.asked),
+                counted(state.asked, "path"),
                 reasons.join(", ")
             );
             if self.is_given_up() {
@@ -171,11 +173,13 @@ impl Health {
         }
         for (why, (count, example)) in &state.distrusted {
             let mut part = match why {
-                Distrust::Unsigned => format!("{} without a signature", paths(*count)),
+                Distrust::Unsigned => format!("{} without a signature", counted(*count, "path")),
                 Distrust::UnknownKeys(keys) => {
-                    format!("{} signed by {}, which is not trusted,", paths(*count), listed(keys))
+                    format!("{} signed by {}, which is not trusted,", counted(*count, "path"), listed(keys))
                 }
-                Distrust::Forged(key) => format!("{} with a wrong signature in the name of `{key}`", paths(*count)),
+                Distrust::Forged(key) => {
+                    format!("{} with a wrong signature in the name of `{key}`", counted(*count, "path"))
+                }
             };
             // Writing to a string cannot fail.
             let _ = write!(part, " taken for not available, e.g. `{example}`");
@@ -186,14 +190,6 @@ impl Health {
         }
         (!parts.is_empty()).then(|| format!("cache `{name}`: {}", parts.join("; ")))
     }
-}
-
-fn paths(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "path" } else { "paths" })
-}
-
-fn listed(keys: &[String]) -> String {
-    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use ureq::http::Uri;
 
 use super::environment::CONTINUATION_KEY;
 use crate::http::{self, Failure, Requests};
-use crate::printable::printable;
+use crate::printable::{printable, shortened};
 
 /// Where CircleCI itself is.
 pub const DOMAIN: &str = "circleci.com";
@@ -209,7 +209,10 @@ fn try_once(agent: &Agent, address: &Uri, key: &ContinuationKey, body: &[u8], lo
     let status = response.status().as_u16();
     let answer = http::read_body(response.body_mut(), MAX_ANSWER);
     let said = answer.as_deref().map_or_else(|error| format!("({error})"), message);
-    let said = shortened(&key.redact(&printable(&said)));
+    let said = match shortened(&key.redact(&printable(&said)), MAX_MESSAGE) {
+        said if said.is_empty() => "no message".to_owned(),
+        said => said,
+    };
     match status {
         // The status alone says that it is done: a body that breaks off takes nothing back.
         200..=299 => Attempt::Continued(said),
@@ -228,14 +231,6 @@ fn message(answer: &[u8]) -> String {
     let object: Option<Value> = serde_json::from_str(&text).ok();
     let message = object.as_ref().and_then(|object| object.get("message")?.as_str());
     message.map_or_else(|| text.trim().to_owned(), str::to_owned)
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MAX_MESSAGE) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None if text.is_empty() => "no message".to_owned(),
-        None => text.to_owned(),
-    }
 }
 
 /// What a refusal means. `lost`: an earlier attempt may have been carried out.
@@ -327,6 +322,6 @@ mod tests {
         assert_eq!(message(br#"{"message":"no"}"#), "no");
         assert_eq!(message(br#"{"message":5}"#), r#"{"message":5}"#);
         assert_eq!(message(b"<html>\xff\n"), "<html>\u{fffd}");
-        assert_eq!(shortened(&"ü".repeat(5_000)).chars().count(), MAX_MESSAGE + 1);
+        assert_eq!(shortened(&"ü".repeat(5_000), MAX_MESSAGE).chars().count(), MAX_MESSAGE + 1);
     }
 }

@@ -146,7 +146,7 @@ impl Machines<'_> {
 
 /// Names what a job builds, on what: two jobs with the same hash build the same outputs, whatever pipeline they are in.
 pub fn reuse_hash(job: &Job, kind: &Kind) -> String {
-    let mut derivations: Vec<&str> = job.derivations.iter().chain(&job.co_located).map(|drv| &**drv).collect();
+    let mut derivations: Vec<&str> = job.builds().collect();
     derivations.sort_unstable();
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in [&*job.id, &*kind.image].into_iter().chain(derivations) {

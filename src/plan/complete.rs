@@ -1,0 +1,26 @@
+//! A whole plan: the jobs of the targets, then the final jobs behind them.
+//!
+//! In: what planning takes, for all attributes together, and the final jobs that are asked for. Out: the plan. What a final job builds is
+//! no target of the others.
+
+use anyhow::Result;
+
+use super::final_job::{self, FinalJobRequest};
+use super::finals::{self, FinalJobInputs};
+use super::make::{self, Made, PlanInputs};
+use crate::graph::DrvId;
+
+/// Makes the plan.
+pub fn complete(inputs: PlanInputs, requests: &[FinalJobRequest]) -> Result<Made> {
+    let (targets, built) = final_job::split(requests, inputs.targets.to_vec());
+    let (graph, fleet, costs, needed) = (inputs.graph, inputs.choice.fleet, inputs.costs, inputs.needed.clone());
+    let mut inputs = PlanInputs { targets: &targets, ..inputs };
+    if built.iter().any(|attributes| !attributes.is_empty()) {
+        let ids: Vec<DrvId> = targets.iter().map(|(_, id)| *id).collect();
+        inputs.needed.restrict(graph, &ids);
+    }
+    let mut made = make::make(inputs)?;
+    let finals = FinalJobInputs { requests, graph, targets: &targets, built: &built, needed: &needed, fleet, costs };
+    made.notes.extend(finals::add(&mut made.plan, &finals)?);
+    Ok(made)
+}
