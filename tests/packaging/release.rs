@@ -70,7 +70,7 @@ fn the_first_half_is_a_setup_that_continues_with_the_second() {
     }
     assert!(names.contains(&"shellcheck/check") && names.contains(&"tests"));
     let (_, last) = jobs.iter().find(|(name, _)| name == "orb-tools/continue").unwrap();
-    assert_eq!((&last["orb_name"], &last["config_path"]), (&"nixdag".into(), &".circleci/test-deploy.yml".into()));
+    assert_eq!((&last["orb_name"], &last["config_path"]), (&"nixdag".into(), &"/tmp/release/test-deploy.yml".into()));
     // Nothing goes on before everything is right.
     let required: Vec<&str> =
         last["requires"].as_sequence().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
@@ -98,6 +98,51 @@ fn the_second_half_tests_the_packed_orb_and_publishes_it_after_the_release() {
     // Every executor of the orb that CircleCI offers is tried.
     let machines = serde_json::to_value(&named("demo")["matrix"]["parameters"]["machine"]).unwrap();
     assert_eq!(machines, json!(["nixdag/cimg", "nixdag/nix", "nixdag/vm", "nixdag/arm", "nixdag/macos"]));
+}
+
+#[test]
+fn only_a_job_that_does_nothing_else_restores_the_release_and_all_others_compare_it() {
+    let config = config("test-deploy.yml");
+    let jobs = config["jobs"].as_mapping().unwrap();
+    let has = |steps: &Value, kind: &str| {
+        let is = |step: &Value| step == kind || step.get(kind).is_some();
+        steps.as_sequence().is_some_and(|steps| steps.iter().any(is))
+    };
+    for (name, job) in jobs {
+        let restores = name == "restore-release";
+        assert_eq!((has(&job["steps"], "restore_cache"), has(&job["steps"], "compare-release")), (restores, !restores));
+    }
+    assert_eq!(jobs["restore-release"]["steps"].as_sequence().unwrap().len(), 2);
+    for (name, arguments) in invocations(&config) {
+        assert!(name != "restore-release" || arguments.get("context").is_none());
+        assert!(!has(&arguments["pre-steps"], "restore_cache"), "{name}");
+        assert!(name != "orb-tools/pack" || has(&arguments["pre-steps"], "compare-release"));
+    }
+}
+
+#[test]
+fn a_release_that_another_branch_replaced_is_refused_before_it_is_signed() {
+    let repository = Repository::new();
+    fs::copy(root().join(".circleci/test-deploy.yml"), repository.path(".circleci/test-deploy.yml")).unwrap();
+    let dir = repository.built();
+    let dir_name = dir.to_str().unwrap();
+    succeeds(&mut repository.script("sums.sh", &[dir_name]));
+    succeeds(&mut repository.script("second-half.sh", &[dir_name]));
+    let second: Value = serde_yaml::from_str(&fs::read_to_string(dir.join("test-deploy.yml")).unwrap()).unwrap();
+    let command = second["commands"]["compare-release"]["steps"][1]["run"]["command"].as_str().unwrap();
+    let digest = command.rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(digest.len(), 64, "{command}");
+    let compare = || repository.script("compare.sh", &[dir_name, &digest]);
+    fs::write(dir.join("more"), "what nobody built").unwrap();
+    succeeds(&mut compare());
+    assert!(!dir.join("more").exists());
+    // One file, and then the checksums along with it.
+    let file = dir.join(format!("nixdag-{VERSION}-x86_64-unknown-linux-musl"));
+    fs::write(&file, "evil").unwrap();
+    refuses(&mut compare(), "FAILED");
+    fs::remove_file(dir.join("SHA256SUMS")).unwrap();
+    succeeds(&mut repository.script("sums.sh", &[dir_name]));
+    refuses(&mut compare(), "is not the one that this pipeline wrote");
 }
 
 #[test]
