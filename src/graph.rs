@@ -66,7 +66,7 @@ pub type OutputPaths = BTreeMap<String, Option<String>>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// `out`, `dev`, …
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Base name of its store path; none where only the build tells.
     pub base: Option<Box<str>>,
 }
@@ -89,7 +89,7 @@ pub struct Node {
     /// What the machine must offer: `kvm`, `big-parallel`, …
     pub required_system_features: Arc<[String]>,
     /// Base names of the sources that it names, ascending.
-    pub sources: Box<[Arc<str>]>,
+    pub sources: Arc<[Box<str>]>,
 }
 
 impl Node {

@@ -56,9 +56,9 @@ pub struct Batch {
 /// Strings that repeat by the thousand, kept once a batch.
 #[derive(Default)]
 struct Shared {
-    systems: HashMap<Vec<u8>, Arc<str>>,
+    words: HashMap<Vec<u8>, Arc<str>>,
     features: HashMap<Vec<String>, Arc<[String]>>,
-    sources: HashMap<Box<[u8]>, Arc<str>>,
+    sources: HashMap<Vec<u8>, Arc<[Box<str>]>>,
     new: HashMap<Arc<str>, u32>,
     sets: HashMap<Vec<u8>, u32>,
 }
@@ -123,7 +123,7 @@ impl Batch {
     fn add(&mut self, base: &Arc<str>, drv: &Derivation, known: Known, shared: &mut Shared) -> Result<()> {
         let mut outputs = Vec::with_capacity(drv.outputs.len());
         for output in &drv.outputs {
-            let name: Box<str> = utf8(output.name, "an output's name")?.into();
+            let name = shared.word(output.name, "an output's name")?;
             ensure!(
                 !outputs.iter().any(|earlier: &Output| earlier.name == name),
                 "it has the output `{}` twice",
@@ -144,18 +144,15 @@ impl Batch {
         }
         self.counts.push(drv.inputs.len() as u32);
         let attributes = drv.attributes();
-        let mut sources =
-            drv.sources.iter().map(|&path| shared.source(path, known.store_dir)).collect::<Result<Box<[_]>>>()?;
-        sources.sort_unstable();
         self.nodes.push(Node {
             base: base.clone(),
-            system: shared.system(drv.system)?,
+            system: shared.word(drv.system, "its system")?,
             outputs: outputs.into(),
             fixed_output: drv.is_fixed_output(),
             prefer_local_build: attributes.prefer_local_build,
             allow_substitutes: attributes.allow_substitutes,
             required_system_features: shared.features(attributes.required_system_features),
-            sources,
+            sources: shared.sources(&drv.sources, known.store_dir)?,
         });
         Ok(())
     }
@@ -196,28 +193,37 @@ impl Batch {
 }
 
 impl Shared {
-    fn system(&mut self, text: Text) -> Result<Arc<str>> {
+    /// A system, or the name of an output.
+    fn word(&mut self, text: Text, what: &str) -> Result<Arc<str>> {
         let bytes = text.bytes();
-        if let Some(system) = self.systems.get(&*bytes) {
-            return Ok(system.clone());
+        if let Some(word) = self.words.get(&*bytes) {
+            return Ok(word.clone());
         }
-        let system: Arc<str> = utf8(text, "its system")?.into();
-        self.systems.insert(bytes.into_owned(), system.clone());
-        Ok(system)
+        let word: Arc<str> = utf8(text, what)?.into();
+        self.words.insert(bytes.into_owned(), word.clone());
+        Ok(word)
     }
 
     fn features(&mut self, features: Vec<String>) -> Arc<[String]> {
         self.features.entry(features).or_insert_with_key(|features| features.as_slice().into()).clone()
     }
 
-    fn source(&mut self, path: Text, store_dir: &str) -> Result<Arc<str>> {
-        let path = path.bytes();
-        if let Some(base) = self.sources.get(&*path) {
-            return Ok(base.clone());
+    /// Base names, ascending: most derivations name the same few sources.
+    fn sources(&mut self, paths: &[Text], store_dir: &str) -> Result<Arc<[Box<str>]>> {
+        let mut key = Vec::new();
+        for path in paths {
+            key.extend_from_slice(&path.bytes());
+            key.push(0);
         }
-        let base: Arc<str> = base_in(&path, store_dir)?.into();
-        self.sources.insert((&*path).into(), base.clone());
-        Ok(base)
+        if let Some(sources) = self.sources.get(&key) {
+            return Ok(sources.clone());
+        }
+        let base = |path: &Text| Ok(base_in(&path.bytes(), store_dir)?.into());
+        let mut sources = paths.iter().map(base).collect::<Result<Vec<Box<str>>>>()?;
+        sources.sort_unstable();
+        let sources: Arc<[Box<str>]> = sources.into();
+        self.sources.insert(key, sources.clone());
+        Ok(sources)
     }
 }
 

@@ -219,7 +219,7 @@ impl Loader {
     fn resolve(&self, consumer: u32, drv: u32, set: u32) -> Result<OutputSet> {
         let mut outputs = OutputSet::default();
         for name in &self.sets[set as usize] {
-            let found = self.nodes[drv as usize].outputs.iter().position(|output| output.name == *name);
+            let found = self.nodes[drv as usize].outputs.iter().position(|output| *output.name == **name);
             let index = found.ok_or_else(|| {
                 anyhow!(
                     "derivation `{}` takes the output `{}` of `{}`, which has no such output",
