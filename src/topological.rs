@@ -7,13 +7,24 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// How many inputs of each node are still to come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct InDegrees(Vec<u32>);
 
 impl InDegrees {
     /// From the number of inputs of each node.
     pub fn new(inputs: impl IntoIterator<Item = usize>) -> Self {
         Self(inputs.into_iter().map(|inputs| inputs as u32).collect())
+    }
+
+    /// Starts anew with so many nodes that wait for nothing, in the same memory.
+    pub fn reset(&mut self, nodes: usize) {
+        self.0.clear();
+        self.0.resize(nodes, 0);
+    }
+
+    /// Has a node wait for one more input.
+    pub fn add(&mut self, node: u32) {
+        self.0[node as usize] += 1;
     }
 
     /// The nodes that wait for nothing, ascending.

@@ -9,6 +9,7 @@ use std::collections::BinaryHeap;
 
 use super::units::without_shortcuts;
 use crate::plan::problem::{Adjacency, Millis, Node, Problem};
+use crate::topological::InDegrees;
 
 /// A scheduler of one problem's nodes.
 pub struct Scheduler<'a> {
@@ -18,7 +19,7 @@ pub struct Scheduler<'a> {
     edges: Vec<(u32, u32)>,
     offsets: Vec<u32>,
     consumers: Vec<u32>,
-    missing: Vec<u32>,
+    left: InDegrees,
     tail: Vec<Millis>,
     ready: BinaryHeap<(Millis, Reverse<u32>)>,
     running: BinaryHeap<Reverse<(Millis, u32)>>,
@@ -34,7 +35,7 @@ impl<'a> Scheduler<'a> {
             edges: Vec::new(),
             offsets: Vec::new(),
             consumers: Vec::new(),
-            missing: Vec::new(),
+            left: InDegrees::default(),
             tail: Vec::new(),
             ready: BinaryHeap::new(),
             running: BinaryHeap::new(),
@@ -88,11 +89,10 @@ impl<'a> Scheduler<'a> {
     fn list_schedule(&mut self, nodes: &[Node], slots: usize, duration: &[Millis]) -> Millis {
         self.offsets.clear();
         self.offsets.resize(nodes.len() + 1, 0);
-        self.missing.clear();
-        self.missing.resize(nodes.len(), 0);
+        self.left.reset(nodes.len());
         for &(before, after) in &self.edges {
             self.offsets[before as usize + 1] += 1;
-            self.missing[after as usize] += 1;
+            self.left.add(after);
         }
         for position in 0..nodes.len() {
             self.offsets[position + 1] += self.offsets[position];
@@ -105,11 +105,7 @@ impl<'a> Scheduler<'a> {
             self.consumers[*end as usize] = after;
         }
         // After the fill `offsets[p + 1]` is where the consumers of `p` start; they end where those of `p + 1` start.
-        for position in 0..nodes.len() {
-            if self.missing[position] == 0 {
-                self.ready.push((self.tail[position], Reverse(position as u32)));
-            }
-        }
+        self.ready.extend(self.left.ready().map(|position| (self.tail[position as usize], Reverse(position))));
         let mut now = 0;
         loop {
             while self.running.len() < slots {
@@ -126,10 +122,9 @@ impl<'a> Scheduler<'a> {
                 let first = self.offsets[position as usize + 1] as usize;
                 let last = self.offsets.get(position as usize + 2).map_or(self.edges.len(), |&next| next as usize);
                 for index in first..last {
-                    let after = self.consumers[index] as usize;
-                    self.missing[after] -= 1;
-                    if self.missing[after] == 0 {
-                        self.ready.push((self.tail[after], Reverse(after as u32)));
+                    let after = self.consumers[index];
+                    if self.left.arrive(after) {
+                        self.ready.push((self.tail[after as usize], Reverse(after)));
                     }
                 }
             }

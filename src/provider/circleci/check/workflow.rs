@@ -9,6 +9,7 @@ use super::super::template::Reference;
 use super::jobs::WITHOUT_STEPS;
 use super::read::{each_reference, map, text, text_list};
 use crate::provider::limits::Limits;
+use crate::topological::{self, InDegrees};
 
 /// What an invocation may say beside the job's parameters.
 const INVOCATION_KEYS: [&str; 10] = [
@@ -105,31 +106,24 @@ fn check_workflow(
     }
 
     let index: HashMap<&str, usize> = nodes.iter().enumerate().map(|(at, (name, _))| (&**name, at)).collect();
-    let mut waiting = vec![0usize; nodes.len()];
+    let mut inputs = vec![0; nodes.len()];
     let mut consumers = vec![Vec::new(); nodes.len()];
     for (at, (name, required)) in nodes.iter().enumerate() {
         for other in required {
             match index.get(&**other) {
                 Some(&before) => {
-                    waiting[at] += 1;
-                    consumers[before].push(at);
+                    inputs[at] += 1;
+                    consumers[before].push(at as u32);
                 }
                 None if matrices.contains(other) || (!matrices.is_empty() && other.contains('-')) => {}
                 None => problems.push(format!("job `{name}` requires `{other}`, which workflow `{workflow}` has not")),
             }
         }
     }
-    let mut ready: Vec<usize> = (0..nodes.len()).filter(|&at| waiting[at] == 0).collect();
-    while let Some(at) = ready.pop() {
-        for &consumer in &consumers[at] {
-            waiting[consumer] -= 1;
-            if waiting[consumer] == 0 {
-                ready.push(consumer);
-            }
-        }
-    }
-    let mut stuck = nodes.iter().zip(&waiting).filter(|(_, count)| **count > 0).map(|((name, _), _)| name);
-    if let Some(first) = stuck.next() {
+    let order = topological::by_rank(InDegrees::new(inputs), |at| consumers[at as usize].iter().copied(), |at| at);
+    if let Err(left) = order
+        && let Some((first, _)) = left.waiting().next().map(|at| &nodes[at as usize])
+    {
         problems.push(format!("workflow `{workflow}` has a cycle of `requires` through or before job `{first}`"));
     }
 }
