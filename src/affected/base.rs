@@ -10,14 +10,14 @@ use crate::printable::printable;
 
 /// Which base somebody asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum BaseChoice {
     /// Where the branch left the default branch; none on the default branch and for tags.
     Auto,
     /// This revision.
     Revision(String),
 }
 
-impl Wish {
+impl BaseChoice {
     /// Reads `auto`, `none` or a revision.
     pub fn read(text: &str) -> Option<Self> {
         match text {
@@ -74,13 +74,13 @@ pub fn find(
     repository: &Repository,
     head: &str,
     at_work_tree: bool,
-    wish: &Wish,
+    choice: &BaseChoice,
     default_branch: Option<&str>,
     hints: &Hints,
 ) -> Result<Found> {
-    let found = match wish {
-        Wish::Revision(revision) => named(repository, revision)?,
-        Wish::Auto => {
+    let found = match choice {
+        BaseChoice::Revision(revision) => named(repository, revision)?,
+        BaseChoice::Auto => {
             let search = Search { repository, head, at_work_tree, hints, remote: repository.remote()? };
             search.merge_base(default_branch)?
         }

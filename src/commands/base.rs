@@ -26,7 +26,7 @@ pub(super) struct ChosenBase {
 
 /// Finds the base in the flake's repository; says why where there is none.
 pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
-    let (Source::Flake(reference), Some(wish), None) =
+    let (Source::Flake(reference), Some(choice), None) =
         (&settings.source, &settings.change.base, &settings.change.base_roots)
     else {
         return None;
@@ -35,7 +35,7 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
         let flake = RepositoryFlake::find(reference)?;
         let default_branch = settings.change.default_branch.as_deref();
         let hints = settings.provider.hints(|name| env::var(name).ok());
-        let found = base::find(&flake.repository, &flake.head, flake.at_work_tree, wish, default_branch, &hints)?;
+        let found = base::find(&flake.repository, &flake.head, flake.at_work_tree, choice, default_branch, &hints)?;
         Ok((flake, found))
     };
     match find() {
@@ -87,8 +87,8 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
         let targets = recorded_evaluation::read(&read_input(path)?)
             .with_context(|| format!("cannot use `{}`", path.display()))?;
         let revision = match &settings.change.base {
-            Some(base::Wish::Revision(revision)) => Some(revision.clone()),
-            Some(base::Wish::Auto) | None => None,
+            Some(base::BaseChoice::Revision(revision)) => Some(revision.clone()),
+            Some(base::BaseChoice::Auto) | None => None,
         };
         return Ok(Some(BaseEvaluation { revision, targets, failed: None }));
     }

@@ -77,15 +77,15 @@ impl Offers {
         meant(name, self.list.iter().flat_map(|offer| offer.sizes).map(|size| size.name))
     }
 
-    /// What a wish for a size means for an executor: `xlarge` may have another name on Arm. None for a size of other machines.
-    pub fn fitted(&self, executor: &Executor, wish: &str) -> Option<String> {
+    /// What asking for a size means for an executor: `xlarge` may have another name on Arm. None for a size of other machines.
+    pub fn fitted(&self, executor: &Executor, asked: &str) -> Option<String> {
         // Nobody but the user knows the names of self-hosted machines, and of sizes that are new.
-        if !self.is_known(wish) {
-            return Some(wish.to_owned());
+        if !self.is_known(asked) {
+            return Some(asked.to_owned());
         }
         let sizes = self.of_executor(executor)?.sizes;
-        let named = sizes.iter().find(|size| size.name == wish);
-        named.or_else(|| sizes.iter().find(|size| size.alias == Some(wish))).map(|size| size.name.to_owned())
+        let named = sizes.iter().find(|size| size.name == asked);
+        named.or_else(|| sizes.iter().find(|size| size.alias == Some(asked))).map(|size| size.name.to_owned())
     }
 
     /// The size for a build of this many milliseconds: up to 2 minutes the one with 2 cores, up to 10 minutes 4 cores, up to half
@@ -191,9 +191,9 @@ mod tests {
     use crate::fleet::example;
 
     #[test]
-    fn a_wish_means_the_same_size_on_another_processor() {
+    fn a_size_means_the_same_size_on_another_processor() {
         let fleet = example::fleet();
-        let fitted = |at: usize, wish| fleet.offers.fitted(&fleet.executors[at], wish);
+        let fitted = |at: usize, asked| fleet.offers.fitted(&fleet.executors[at], asked);
         assert_eq!(fitted(0, "huge").as_deref(), Some("huge"));
         assert_eq!(fitted(1, "huge").as_deref(), Some("huge-arm64"));
         assert_eq!((fitted(0, "huge-arm64"), fitted(1, "small"), fitted(2, "huge")), (None, None, None));

@@ -30,7 +30,7 @@ pub enum Architecture {
 pub struct Size {
     /// What a job names to get it: a resource class, a runner's tag or label.
     pub name: &'static str,
-    /// What machines with another processor call the same size, where that is another name: people may wish for it here too.
+    /// What machines with another processor call the same size, where that is another name: it is understood here too.
     pub alias: Option<&'static str>,
     /// Processors.
     pub cores: u32,

@@ -54,9 +54,9 @@ pub fn add(plan: &mut Plan, inputs: &FinalJobInputs) -> Result<Vec<String>> {
         }
     }
     let Finals { mut jobs, skipped, warnings, .. } = finals;
-    let wishes: Vec<&str> = jobs.iter().map(|job| job.job.name.as_str()).collect();
+    let names: Vec<&str> = jobs.iter().map(|job| job.job.name.as_str()).collect();
     let taken = plan.jobs.iter().map(|job| (job.id.as_str(), job.name.as_str()));
-    let assigned = names::assign_beside(&wishes, inputs.fleet.reserved_names, taken);
+    let assigned = names::assign_beside(&names, inputs.fleet.reserved_names, taken);
     for (job, name) in jobs.iter_mut().zip(assigned) {
         (job.job.name, job.job.id) = (name.name, name.id);
     }

@@ -19,8 +19,8 @@ const MAX_NAME: usize = 100;
 /// What a job is named after.
 #[derive(Clone, Debug, Default)]
 pub struct Naming {
-    /// The name that it would like to have.
-    pub wish: String,
+    /// The name that it gets unless another job has it too.
+    pub preferred: String,
     /// What it builds, in words that stay when inputs change: attributes, else derivation names.
     pub content: Vec<String>,
     /// Its paths, which tell apart what words do not.
@@ -63,11 +63,11 @@ pub fn representative<'a>(attributes: impl IntoIterator<Item = &'a AttributePath
 }
 
 /// Names for all jobs, in their order. The reserved names, in lower case, are nobody's.
-pub fn assign(wishes: &[Naming], reserved: &[&str]) -> Vec<JobName> {
+pub fn assign(namings: &[Naming], reserved: &[&str]) -> Vec<JobName> {
     let names = unique(
-        wishes,
+        namings,
         reserved,
-        |naming| shown(&naming.wish),
+        |naming| shown(&naming.preferred),
         str::to_lowercase,
         |name, suffix| {
             let room = MAX_NAME - suffix.len() - 1;
@@ -75,9 +75,9 @@ pub fn assign(wishes: &[Naming], reserved: &[&str]) -> Vec<JobName> {
         },
     );
     let ids = unique(
-        wishes,
+        namings,
         reserved,
-        |naming| id_of(&naming.wish),
+        |naming| id_of(&naming.preferred),
         str::to_owned,
         |id, suffix| {
             let room = MAX_ID - suffix.len() - 1;
@@ -89,45 +89,45 @@ pub fn assign(wishes: &[Naming], reserved: &[&str]) -> Vec<JobName> {
 
 /// Names for final jobs, in their order, which no other job has; those are given by id and name.
 pub fn assign_beside<'t>(
-    wishes: &[&str],
+    namings: &[&str],
     reserved: &[&str],
     taken: impl Iterator<Item = (&'t str, &'t str)>,
 ) -> Vec<JobName> {
-    let naming = |wish: &&str| Naming { wish: (*wish).into(), content: vec![(*wish).into()], paths: Vec::new() };
+    let naming = |name: &&str| Naming { preferred: (*name).into(), content: vec![(*name).into()], paths: Vec::new() };
     let (mut ids, mut names): (HashSet<String>, HashSet<String>) =
         taken.map(|(id, name)| (id.to_owned(), name.to_lowercase())).unzip();
-    let mut assigned = assign(&wishes.iter().map(naming).collect::<Vec<_>>(), reserved);
-    for wish in &mut assigned {
-        let (mut name, mut id, mut number) = (wish.name.clone(), wish.id.clone(), 1);
+    let mut assigned = assign(&namings.iter().map(naming).collect::<Vec<_>>(), reserved);
+    for job in &mut assigned {
+        let (mut name, mut id, mut number) = (job.name.clone(), job.id.clone(), 1);
         while !(ids.insert(id.clone()) & names.insert(name.to_lowercase())) {
             let suffix = if number == 1 { "final".to_owned() } else { format!("final-{number}") };
             number += 1;
-            name = format!("{} ({suffix})", wish.name);
-            id = format!("{}-{suffix}", &wish.id[..wish.id.len().min(50)]);
+            name = format!("{} ({suffix})", job.name);
+            id = format!("{}-{suffix}", &job.id[..job.id.len().min(50)]);
         }
-        *wish = JobName { name, id };
+        *job = JobName { name, id };
     }
     assigned
 }
 
-/// Makes names unique: first as wished, then with a hash of the content, then of the paths, then with a number.
+/// Makes names unique: first as preferred, then with a hash of the content, then of the paths, then with a number.
 fn unique(
-    wishes: &[Naming],
+    namings: &[Naming],
     reserved: &[&str],
-    wish: impl Fn(&Naming) -> String,
+    preferred: impl Fn(&Naming) -> String,
     key: impl Fn(&str) -> String,
     with_suffix: impl Fn(&str, &str) -> String,
 ) -> Vec<String> {
-    let mut names: Vec<String> = wishes.iter().map(&wish).collect();
+    let mut names: Vec<String> = namings.iter().map(&preferred).collect();
     for content in [|naming: &Naming| hash(&naming.content), |naming: &Naming| hash(&naming.paths)] {
         let mut count: HashMap<String, usize> = HashMap::new();
         for name in &names {
             *count.entry(key(name)).or_default() += 1;
         }
-        for (name, naming) in names.iter_mut().zip(wishes) {
+        for (name, naming) in names.iter_mut().zip(namings) {
             let key = key(name);
             if count[&key] > 1 || reserved.contains(&key.as_str()) {
-                *name = with_suffix(&wish(naming), &content(naming));
+                *name = with_suffix(&preferred(naming), &content(naming));
             }
         }
     }
@@ -151,15 +151,15 @@ pub(super) fn hash(parts: &[String]) -> String {
     format!("{:06x}", (state ^ (state >> 24) ^ (state >> 48)) & 0xff_ffff)
 }
 
-/// The wish as people may see it, and not too long.
-fn shown(wish: &str) -> String {
-    let shown = printable(wish);
+/// The name as people may see it, and not too long.
+fn shown(name: &str) -> String {
+    let shown = printable(name);
     if shown.chars().count() <= MAX_NAME { shown } else { shown.chars().take(MAX_NAME - 1).chain(['…']).collect() }
 }
 
-fn id_of(wish: &str) -> String {
+fn id_of(name: &str) -> String {
     let mut id = String::new();
-    for c in wish.chars() {
+    for c in name.chars() {
         let c = c.to_ascii_lowercase();
         if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' {
             id.push(c);
@@ -184,13 +184,13 @@ mod tests {
     use super::*;
     use crate::plan::json::is_id;
 
-    fn wish(text: &str) -> Naming {
-        Naming { wish: text.into(), content: vec![text.into()], paths: vec![text.into()] }
+    fn named(text: &str) -> Naming {
+        Naming { preferred: text.into(), content: vec![text.into()], paths: vec![text.into()] }
     }
 
     #[test]
     fn odd_names_become_ids_and_stay_apart() {
-        let wishes: Vec<_> = [
+        let namings: Vec<_> = [
             "Foo",
             "foo",
             "a.b",
@@ -207,13 +207,13 @@ mod tests {
             "<<merge",
         ]
         .into_iter()
-        .map(wish)
-        .chain([wish(&"x".repeat(200)), wish(&"x".repeat(201))])
+        .map(named)
+        .chain([named(&"x".repeat(200)), named(&"x".repeat(201))])
         .collect();
-        let names = assign(&wishes, &["gate"]);
+        let names = assign(&namings, &["gate"]);
         let ids: HashSet<_> = names.iter().map(|name| &name.id).collect();
         let lower: HashSet<_> = names.iter().map(|name| name.name.to_lowercase()).collect();
-        assert_eq!((ids.len(), lower.len()), (wishes.len(), wishes.len()));
+        assert_eq!((ids.len(), lower.len()), (namings.len(), namings.len()));
         for name in &names {
             assert!(is_id(&name.id), "{}", name.id);
             assert!(name.name.chars().count() <= MAX_NAME && !name.name.chars().any(char::is_control), "{}", name.name);
@@ -223,17 +223,20 @@ mod tests {
 
     #[test]
     fn a_third_job_of_the_same_name_changes_nothing() {
-        let twins: Vec<_> = ["a.b", "a_b"].map(wish).into();
-        let more: Vec<_> = ["a.b", "a b", "a_b", "c"].map(wish).into();
+        let twins: Vec<_> = ["a.b", "a_b"].map(named).into();
+        let more: Vec<_> = ["a.b", "a b", "a_b", "c"].map(named).into();
         let (two, four) = (assign(&twins, &[]), assign(&more, &[]));
         assert_eq!(two[1], four[2]);
-        assert_eq!(assign(&[wish("c")], &[])[0], four[3]);
+        assert_eq!(assign(&[named("c")], &[])[0], four[3]);
     }
 
     #[test]
     fn equal_content_is_told_apart_by_paths() {
-        let twin =
-            |path: &str| Naming { wish: "source".into(), content: vec!["source".into()], paths: vec![path.into()] };
+        let twin = |path: &str| Naming {
+            preferred: "source".into(),
+            content: vec!["source".into()],
+            paths: vec![path.into()],
+        };
         let names = assign(&[twin("p1"), twin("p2"), twin("p2")], &[]);
         assert_eq!(names.iter().map(|name| &name.id).collect::<HashSet<_>>().len(), 3);
     }

@@ -40,26 +40,26 @@ pub fn name(graph: &Graph, targets: &[(&AttributePath, DrvId)], system: &str) ->
     if restored.iter().map(|target| target.outputs.len()).sum::<usize>() > MAX_VARIABLES {
         return restored;
     }
-    let wishes: Vec<String> = restored
+    let preferred: Vec<String> = restored
         .iter()
         .flat_map(|target| target.outputs.iter().map(|output| variable(&target.target, &output.name, system)))
         .collect();
     let mut count: HashMap<&str, usize> = HashMap::from([(RESTORED_VARIABLE, 1)]);
-    for wish in &wishes {
-        *count.entry(wish).or_default() += 1;
+    for name in &preferred {
+        *count.entry(name).or_default() += 1;
     }
-    // The link is unique, so its hash tells equal wishes apart, whichever others there are.
+    // The link is unique, so its hash tells equal names apart, whichever others there are.
     let mut taken = HashSet::new();
     let outputs = restored.iter_mut().flat_map(|target| &mut target.outputs);
-    for (output, wish) in outputs.zip(&wishes) {
-        let mut name = wish.clone();
-        if count[&**wish] > 1 {
-            name = format!("{wish}_{}", names::hash(std::slice::from_ref(&output.link)));
+    for (output, name) in outputs.zip(&preferred) {
+        let mut name = name.clone();
+        if count[name.as_str()] > 1 {
+            name = format!("{name}_{}", names::hash(std::slice::from_ref(&output.link)));
         }
         let mut number = 1;
         while !taken.insert(name.clone()) {
             number += 1;
-            name = format!("{wish}_{number}");
+            name = format!("{name}_{number}");
         }
         output.variable = Some(name);
     }

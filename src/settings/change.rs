@@ -11,7 +11,7 @@ use super::schema::{Schema, one_or_more};
 use super::source::Source;
 use super::yaml::{self, Texts};
 use crate::affected::Unaffected;
-use crate::affected::base::Wish;
+use crate::affected::base::BaseChoice;
 use crate::affected::ignore::IgnoreList;
 
 options! {
@@ -58,7 +58,7 @@ options! {
 #[derive(Clone, Debug)]
 pub struct Change {
     /// The base; none for no comparison.
-    pub base: Option<Wish>,
+    pub base: Option<BaseChoice>,
     /// A recorded evaluation of the base.
     pub base_roots: Option<PathBuf>,
     /// What to do about targets that the change does not touch.
@@ -80,7 +80,7 @@ impl Change {
         let named = flags.base.as_deref().or(keys.base.as_deref().filter(|_| !is_recorded));
         let resolved = ChangeOptions::new(flags, keys);
         Ok(Self {
-            base: named.and_then(Wish::read),
+            base: named.and_then(BaseChoice::read),
             base_roots: flags.base_roots.clone(),
             unaffected: resolved.unaffected,
             ignore: keys.ignore.clone().map_or_else(IgnoreList::default, |globs| globs.0),

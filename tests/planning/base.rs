@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nixdag::affected::base::{Found, Hints, Wish, find};
+use nixdag::affected::base::{BaseChoice, Found, Hints, find};
 use nixdag::affected::ignore::IgnoreList;
 use nixdag::affected::repository_flake::RepositoryFlake;
 use nixdag::git::Repository;
@@ -75,13 +75,13 @@ fn commit(dir: &Path, name: &str) -> String {
 fn auto(dir: &Path, default_branch: Option<&str>, hints: &Hints) -> Found {
     let repository = Repository::around(dir).unwrap();
     let head = repository.commit("HEAD").unwrap().unwrap();
-    find(&repository, &head, true, &Wish::Auto, default_branch, hints).unwrap()
+    find(&repository, &head, true, &BaseChoice::Auto, default_branch, hints).unwrap()
 }
 
 fn named(dir: &Path, revision: &str) -> Found {
     let repository = Repository::around(dir).unwrap();
     let head = repository.commit("HEAD").unwrap().unwrap();
-    find(&repository, &head, true, &Wish::Revision(revision.to_owned()), None, &Hints::default()).unwrap()
+    find(&repository, &head, true, &BaseChoice::Revision(revision.to_owned()), None, &Hints::default()).unwrap()
 }
 
 #[track_caller]
@@ -238,7 +238,7 @@ fn a_branch_without_commits_of_its_own_is_its_own_base() {
     assert!(note.is_some_and(|note| note.contains("all commits of this branch are in `main`")));
     // For a revision of the default branch that the reference names, nobody says that it is a branch of its own.
     let repository = Repository::around(&clone).unwrap();
-    let found = find(&repository, &server.main, false, &Wish::Auto, None, &Hints::default()).unwrap();
+    let found = find(&repository, &server.main, false, &BaseChoice::Auto, None, &Hints::default()).unwrap();
     is_none(found, "one of the default branch", true);
 }
 

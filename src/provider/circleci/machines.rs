@@ -120,9 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_for_a_class_is_fitted_to_the_machine() {
+    fn a_class_is_fitted_to_the_machine() {
         let executors = fleet().executors;
-        let fitted = |wish| executors.iter().map(|executor| OFFERS.fitted(executor, wish)).collect::<Vec<_>>();
+        let fitted = |size| executors.iter().map(|executor| OFFERS.fitted(executor, size)).collect::<Vec<_>>();
         let some = |name: &str| Some(name.to_owned());
         assert_eq!(fitted("xlarge"), [some("xlarge"), some("arm.xlarge"), None]);
         assert_eq!(fitted("arm.large"), [None, some("arm.large"), None]);
