@@ -15,7 +15,7 @@ use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches, Progress, 
 use crate::output::read_input;
 use crate::pattern::Pattern;
 use crate::plan::idle_rules::Scope;
-use crate::plan::rules::Wishes;
+use crate::plan::rules::JobSettings;
 use crate::plan::{EvaluationError, FlakeSource, evaluation_errors, final_job};
 use crate::printable::printable;
 use crate::recorded_evaluation::{self, Selected, Selection};
@@ -32,7 +32,7 @@ pub(super) struct Evaluated {
     /// Targets that are left out because their packages say so.
     pub disabled: Vec<Target>,
     /// Where packages say that they are to be built, and how.
-    pub packages: BTreeMap<AttributePath, Wishes>,
+    pub packages: BTreeMap<AttributePath, JobSettings>,
     /// The caches that the flake names itself.
     pub caches: FlakeCaches,
     /// Where targets were looked for.
@@ -102,7 +102,7 @@ pub(super) fn live(flake: &str, settings: &Settings) -> Result<Evaluated> {
         errors: errors
             .map(|error| EvaluationError { target: error.attribute, message: error.message, new: None })
             .collect(),
-        packages: packages.wishes,
+        packages: packages.job_settings,
         caches: evaluation.caches,
         scope: Scope {
             select: Some(select),

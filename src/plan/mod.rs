@@ -15,6 +15,7 @@ pub mod history;
 pub mod idle_rules;
 pub mod job;
 pub mod job_graph;
+mod job_namer;
 pub mod json;
 pub mod make;
 pub mod model;
@@ -31,6 +32,7 @@ pub mod restored;
 pub mod rules;
 pub mod seconds;
 pub mod simulate;
+mod skipped;
 
 use std::sync::Arc;
 

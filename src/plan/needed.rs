@@ -3,8 +3,6 @@
 //! In: the graph, what is needed, the targets, where each derivation is built, and the cost model. Out: the problem and, beside it,
 //! what turns its nodes back into derivations.
 
-use std::collections::HashMap;
-
 use super::estimate::{CostModel, Estimate, EstimateSource};
 use super::partition::zero::mix;
 use super::placement::Placements;
@@ -28,19 +26,18 @@ impl NeededGraph {
     /// Numbers the needed derivations in the graph's order, in which inputs stand before consumers.
     pub fn new(graph: &Graph, needed: &Needed, targets: &[DrvId], placements: &Placements, costs: &CostModel) -> Self {
         let drvs: Vec<DrvId> = needed.ids().collect();
-        let mut number: HashMap<DrvId, Node> = HashMap::with_capacity(drvs.len());
-        for (node, &id) in drvs.iter().enumerate() {
-            number.insert(id, node as Node);
+        let mut number: Vec<Option<Node>> = vec![None; graph.len()];
+        for (node, id) in drvs.iter().enumerate() {
+            number[id.at()] = Some(node as Node);
         }
         let mut target = vec![false; drvs.len()];
         for id in targets {
-            if let Some(&node) = number.get(id) {
+            if let Some(node) = number[id.at()] {
                 target[node as usize] = true;
             }
         }
         let inputs = Adjacency::from_lists(
-            drvs.iter()
-                .map(|&id| graph.inputs(id).iter().filter_map(|input| number.get(&input.drv).copied()).collect()),
+            drvs.iter().map(|&id| graph.inputs(id).iter().filter_map(|input| number[input.drv.at()]).collect()),
         );
 
         let system: Vec<System> = drvs.iter().map(|id| placements.of.get(id).copied().unwrap_or(ANY_SYSTEM)).collect();
@@ -80,21 +77,21 @@ fn hash(name: &str) -> u64 {
 
 /// The nodes that each of their consumers can build too: a cheap one, of the same system, that needs nothing special, and whose cheap
 /// inputs are like it, since they come along.
-fn portable(graph: &Graph, drvs: &[DrvId], number: &HashMap<DrvId, Node>, placements: &Placements) -> Vec<bool> {
+fn portable(graph: &Graph, drvs: &[DrvId], number: &[Option<Node>], placements: &Placements) -> Vec<bool> {
     let mut portable: Vec<bool> = drvs
         .iter()
         .map(|id| placements.portable.contains(id) && graph.node(*id).required_system_features.is_empty())
         .collect();
     for &consumer in drvs {
         for input in graph.inputs(consumer) {
-            if let Some(&node) = number.get(&input.drv) {
+            if let Some(node) = number[input.drv.at()] {
                 let (own, above) = (&graph.node(input.drv).system, &graph.node(consumer).system);
                 portable[node as usize] &= **own == **above || &**own == BUILTIN;
             }
         }
     }
     for (at, &id) in drvs.iter().enumerate() {
-        let inputs = graph.inputs(id).iter().filter_map(|input| Some((input.drv, *number.get(&input.drv)?)));
+        let inputs = graph.inputs(id).iter().filter_map(|input| Some((input.drv, number[input.drv.at()]?)));
         let rides = |drv: DrvId| graph.node(drv).fixed_output || graph.node(drv).prefer_local_build;
         let fixed = inputs.filter(|&(drv, _)| rides(drv)).any(|(_, node)| !portable[node as usize]);
         portable[at] &= !fixed;

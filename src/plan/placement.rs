@@ -15,7 +15,7 @@ use anyhow::{Result, ensure};
 use super::estimate::CostModel;
 use super::options::JobOptions;
 use super::problem::{ANY_SYSTEM, Millis, System};
-use super::rules::{self, Rule, Subject, Wishes};
+use super::rules::{self, JobSettings, Rule, Subject};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
 use crate::fleet::Fleet;
@@ -31,7 +31,7 @@ pub struct MachineChoice<'a> {
     /// What the settings say, the first one that matches wins.
     pub rules: &'a [Rule],
     /// What packages say about themselves.
-    pub packages: &'a BTreeMap<AttributePath, Wishes>,
+    pub packages: &'a BTreeMap<AttributePath, JobSettings>,
 }
 
 /// A kind of job: everything in a job has the same.
@@ -109,11 +109,14 @@ impl Placements {
 /// What tells placements apart. The last part is the derivation that wants a job of its own.
 type Key = (Arc<str>, usize, String, String, JobOptions, Option<DrvId>);
 
+/// The attributes of each target, by derivation.
+pub type Attributes<'a> = BTreeMap<DrvId, Vec<&'a AttributePath>>;
+
 /// Finds a place for each needed derivation.
 pub fn place(
     graph: &Graph,
     needed: &Needed,
-    attributes: &BTreeMap<DrvId, Vec<&AttributePath>>,
+    attributes: &Attributes,
     choice: &MachineChoice,
     costs: &CostModel,
 ) -> Result<Placements> {
@@ -135,8 +138,8 @@ struct Placer<'a> {
     graph: &'a Graph,
     choice: &'a MachineChoice<'a>,
     costs: &'a CostModel,
-    /// The place of each derivation, and the wishes that its inputs inherit.
-    keys: HashMap<DrvId, (Key, Wishes)>,
+    /// The place of each derivation, and the settings that its inputs inherit.
+    keys: HashMap<DrvId, (Key, JobSettings)>,
     placed: Placements,
 }
 
@@ -153,11 +156,13 @@ impl Placer<'_> {
         };
         let rule = rules::first(self.choice.rules, &subject);
         let packages = attributes.iter().filter_map(|path| self.choice.packages.get(path));
-        let own = packages.fold(Wishes::default(), |wishes, package| wishes.or(package));
+        let own = packages.fold(JobSettings::default(), |settings, package| settings.or(package));
         let has_own = !own.is_empty();
-        let mut wishes = rule.map_or_else(Wishes::default, |(_, rule)| rule.wishes.clone()).or(&own);
+        let mut settings = rule.map_or_else(JobSettings::default, |(_, rule)| rule.settings.clone()).or(&own);
         let mut decision = match rule {
-            Some((at, rule)) if rule.wishes.executor.is_some() || rule.wishes.resource_class.is_some() || !has_own => {
+            Some((at, rule))
+                if rule.settings.executor.is_some() || rule.settings.resource_class.is_some() || !has_own =>
+            {
                 Decision::Rule(at)
             }
             _ if has_own => Decision::Package,
@@ -168,9 +173,9 @@ impl Placer<'_> {
             && attributes.is_empty()
             && let Some(inherited) = self.inherited(node, consumers)
         {
-            (wishes, decision) = (inherited, Decision::Consumer);
+            (settings, decision) = (inherited, Decision::Consumer);
         }
-        if attributes.is_empty() && wishes.context.take().is_some_and(|names| !names.is_empty()) {
+        if attributes.is_empty() && settings.context.take().is_some_and(|names| !names.is_empty()) {
             self.placed.warnings.extend(rule.filter(|(_, rule)| rule.condition.is_specific()).map(|(at, _)| {
                 format!(
                     "rule {} of nixdag.yml names contexts, which only targets get: what it is for beside them is built without \
@@ -183,53 +188,53 @@ impl Placer<'_> {
         if cheap && attributes.is_empty() && rule.is_none_or(|(_, rule)| !rule.condition.is_specific()) {
             self.placed.portable.insert(id);
         }
-        if &*node.system == BUILTIN && wishes.is_empty() {
+        if &*node.system == BUILTIN && settings.is_empty() {
             self.placed.of.insert(id, ANY_SYSTEM);
             return;
         }
         let by = match rule {
-            Some((at, rule)) if rule.wishes.executor.is_some() => Decision::Rule(at),
+            Some((at, rule)) if rule.settings.executor.is_some() => Decision::Rule(at),
             _ => Decision::Package,
         };
-        match self.choose(id, !attributes.is_empty(), duration, &wishes, by) {
+        match self.choose(id, !attributes.is_empty(), duration, &settings, by) {
             Ok(key) => {
                 self.placed.decisions.insert(id, decision);
-                self.keys.insert(id, (key, wishes));
+                self.keys.insert(id, (key, settings));
             }
             Err(lacking) => drop(self.placed.lacking.insert(id, lacking)),
         }
     }
 
-    /// What the consumers wish for, where they all wish for the same and it suits the derivation.
-    fn inherited(&self, node: &Node, consumers: &[DrvId]) -> Option<Wishes> {
-        let mut wishes = consumers.iter().map(|id| {
-            let (_, wishes) = self.keys.get(id)?;
+    /// What the consumers name for, where they all name for the same and it suits the derivation.
+    fn inherited(&self, node: &Node, consumers: &[DrvId]) -> Option<JobSettings> {
+        let mut settings = consumers.iter().map(|id| {
+            let (_, settings) = self.keys.get(id)?;
             let same = *self.graph.node(*id).system == *node.system;
-            same.then(|| wishes.inherited())
+            same.then(|| settings.inherited())
         });
-        let first = wishes.next()??;
+        let first = settings.next()??;
         let suits = |name: &String| {
             let executor = self.choice.fleet.executors.iter().find(|executor| executor.name == *name);
             executor.is_some_and(|executor| node.requirement().is_met_by(executor))
         };
         (!first.is_empty()
             && first.executor.as_ref().is_none_or(suits)
-            && wishes.all(|other| other.as_ref() == Some(&first)))
+            && settings.all(|other| other.as_ref() == Some(&first)))
         .then_some(first)
     }
 
-    /// The place that the wishes mean, or why there is none. Where they name an executor, they do so `by` this.
+    /// The place that the settings mean, or why there is none. Where they name an executor, they do so `by` this.
     fn choose(
         &mut self,
         id: DrvId,
         is_target: bool,
         duration: Millis,
-        wishes: &Wishes,
+        settings: &JobSettings,
         by: Decision,
     ) -> Result<Key, String> {
         let (executors, node) = (&self.choice.fleet.executors, self.graph.node(id));
         let requirement = node.requirement();
-        let at = match &wishes.executor {
+        let at = match &settings.executor {
             Some(name) => match executors.iter().position(|executor| executor.name == *name) {
                 None => {
                     return Err(format!("is sent by {by} to executor `{}`, which does not exist", name.escape_debug()));
@@ -243,15 +248,15 @@ impl Placer<'_> {
         let system = if &*node.system == BUILTIN { executor.system().into() } else { node.system.clone() };
         let offers = &self.choice.fleet.offers;
         let mut class = executor.resource_class.clone();
-        if let Some(wish) = wishes.resource_class.as_ref().filter(|wish| *wish != AUTO) {
-            match offers.fitted(executor, wish) {
+        if let Some(name) = settings.resource_class.as_ref().filter(|name| *name != AUTO) {
+            match offers.fitted(executor, name) {
                 Some(fitted) => class = fitted,
                 None => drop(self.placed.warnings.insert(format!(
-                    "resource class `{wish}` is none of executor `{}`, which keeps `{class}`",
+                    "resource class `{name}` is none of executor `{}`, which keeps `{class}`",
                     executor.name
                 ))),
             }
-        } else if wishes.resource_class.is_some() {
+        } else if settings.resource_class.is_some() {
             class = AUTO.into();
         }
         if class == AUTO {
@@ -259,22 +264,22 @@ impl Placer<'_> {
             class = offers.automatic(executor, duration, big).map_or(String::new(), |size| size.name.into());
         }
         let mut image = executor.image.clone();
-        if let Some(wish) = &wishes.image {
-            if offers.excludes_image(executor, wish) {
+        if let Some(name) = &settings.image {
+            if offers.excludes_image(executor, name) {
                 self.placed
                     .warnings
-                    .insert(format!("image `{wish}` is none for executor `{}`, which keeps `{image}`", executor.name));
+                    .insert(format!("image `{name}` is none for executor `{}`, which keeps `{image}`", executor.name));
             } else {
-                image = wish.clone();
+                image = name.clone();
             }
         }
         let options = JobOptions {
-            timeout: wishes.timeout,
-            context: wishes.context.clone().unwrap_or_default(),
-            retries: wishes.retries,
-            environment: wishes.environment.clone(),
+            timeout: settings.timeout,
+            context: settings.context.clone().unwrap_or_default(),
+            retries: settings.retries,
+            environment: settings.environment.clone(),
         };
-        Ok((system, at, class, image, options, (wishes.never_group && is_target).then_some(id)))
+        Ok((system, at, class, image, options, (settings.never_group && is_target).then_some(id)))
     }
 
     /// Numbers the places: by system, then by executor, so that the numbers follow from what is there alone.

@@ -1,4 +1,4 @@
-//! Rules: where derivations are built, and how, as the settings say. In: what is known of one derivation. Out: the [`Wishes`] of
+//! Rules: where derivations are built, and how, as the settings say. In: what is known of one derivation. Out: the [`JobSettings`] of
 //! the first rule that matches it.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ pub struct Rule {
     /// Which derivations it is for.
     pub condition: Condition,
     /// What happens with them.
-    pub wishes: Wishes,
+    pub settings: JobSettings,
 }
 
 /// What a derivation has to be; everything that is given has to hold.
@@ -35,7 +35,7 @@ pub struct Condition {
 
 /// Where and how something is to be built; what is not given is as it would be anyway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct JobSettings {
     /// Name of the executor.
     pub executor: Option<String>,
     /// Size of the machine, or `auto`.
@@ -89,8 +89,8 @@ impl Condition {
     }
 }
 
-impl Wishes {
-    /// These wishes, and what others say where these say nothing.
+impl JobSettings {
+    /// These settings, and those of others where these leave something open.
     pub fn or(mut self, others: &Self) -> Self {
         self.executor = self.executor.or_else(|| others.executor.clone());
         self.resource_class = self.resource_class.or_else(|| others.resource_class.clone());
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_first_rule_that_holds_in_every_part_wins() {
         let patterns = |texts: &[&str]| Some(texts.iter().map(|text| Pattern::parse(text).unwrap()).collect());
-        let rule = |condition| Rule { condition, wishes: Wishes::default() };
+        let rule = |condition| Rule { condition, settings: JobSettings::default() };
         let rules = [
             rule(Condition { name: patterns(&["linux-*"]), least: Some(600_000), ..Condition::default() }),
             rule(Condition { attribute: patterns(&["packages.*.{a,b}"]), ..Condition::default() }),
@@ -148,13 +148,13 @@ mod tests {
 
     #[test]
     fn wishes_are_filled_up_and_secrets_are_not_inherited() {
-        let ours = Wishes { executor: Some("big".into()), context: Some(Vec::new()), ..Wishes::default() };
-        let theirs = Wishes {
+        let ours = JobSettings { executor: Some("big".into()), context: Some(Vec::new()), ..JobSettings::default() };
+        let theirs = JobSettings {
             executor: Some("small".into()),
             timeout: Some(5),
             context: Some(vec!["secrets".into()]),
             never_group: true,
-            ..Wishes::default()
+            ..JobSettings::default()
         };
         let both = ours.or(&theirs);
         assert_eq!(

@@ -1,5 +1,5 @@
 //! What a package says about its own job: `passthru.ci`, `meta.ci`, `meta.timeout`. In: plain values from the evaluation, which nobody
-//! trusts. Out: [`Wishes`], and a sentence for each value that cannot be meant; the others count all the same.
+//! trusts. Out: [`JobSettings`], and a sentence for each value that cannot be meant; the others count all the same.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
@@ -8,7 +8,7 @@ use super::values::Duration;
 use super::words::{ClassName, ContextName, Word};
 use crate::fleet::executor::{self, Executor};
 use crate::nearest::meant_or_known;
-use crate::plan::rules::Wishes;
+use crate::plan::rules::JobSettings;
 
 /// What a package may say.
 const KEYS: [&str; 5] = ["context", "disable", "executor", "resourceClass", "timeout"];
@@ -17,7 +17,7 @@ const KEYS: [&str; 5] = ["context", "disable", "executor", "resourceClass", "tim
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// Where and how it is to be built.
-    pub wishes: Wishes,
+    pub job_settings: JobSettings,
     /// It is not to be built as a target.
     pub disabled: bool,
     /// What is wrong, a sentence each.
@@ -37,13 +37,13 @@ pub fn read(says: &Map<String, Value>, executors: &[Executor], contexts: Option<
 
 fn take(said: &mut Said, key: &str, value: &Value, executors: &[Executor], contexts: Option<&[String]>) -> Result<()> {
     match key {
-        "resourceClass" => said.wishes.resource_class = Some(ClassName::read(text(key, value)?)?.0),
+        "resourceClass" => said.job_settings.resource_class = Some(ClassName::read(text(key, value)?)?.0),
         "timeout" => {
             let time = match value {
                 Value::Number(number) => Duration::checked(number.as_u64().unwrap_or_default()),
                 _ => Duration::read(text(key, value)?),
             };
-            said.wishes.timeout = Some(time.map_err(|error| error.context("`timeout`"))?.0);
+            said.job_settings.timeout = Some(time.map_err(|error| error.context("`timeout`"))?.0);
         }
         "disable" => match value {
             Value::Bool(disabled) => said.disabled = *disabled,
@@ -52,7 +52,7 @@ fn take(said: &mut Said, key: &str, value: &Value, executors: &[Executor], conte
         "executor" => {
             let name = text(key, value)?;
             executor::find(executors, name).context("`executor`")?;
-            said.wishes.executor = Some(name.to_owned());
+            said.job_settings.executor = Some(name.to_owned());
         }
         "context" => {
             let names = match value {
@@ -68,7 +68,7 @@ fn take(said: &mut Said, key: &str, value: &Value, executors: &[Executor], conte
                 );
                 taken.push(ContextName::read(name)?.0);
             }
-            said.wishes.context = Some(taken);
+            said.job_settings.context = Some(taken);
         }
         "ci" => bail!("`ci` is {}, expected a set", shown(value)),
         "error" if value.get("wrong").is_some() => bail!("what it says about its job does not evaluate"),
@@ -118,9 +118,12 @@ mod tests {
         );
         assert_eq!(said.warnings, Vec::<String>::new());
         assert!(said.disabled);
-        let wishes = said.wishes;
-        assert_eq!((wishes.resource_class.as_deref(), wishes.executor.as_deref()), (Some("xlarge"), Some("arm")));
-        assert_eq!((wishes.timeout, wishes.context), (Some(1800), Some(vec!["a".to_owned()])));
+        let job_settings = said.job_settings;
+        assert_eq!(
+            (job_settings.resource_class.as_deref(), job_settings.executor.as_deref()),
+            (Some("xlarge"), Some("arm"))
+        );
+        assert_eq!((job_settings.timeout, job_settings.context), (Some(1800), Some(vec!["a".to_owned()])));
     }
 
     #[test]
@@ -141,9 +144,9 @@ mod tests {
         ] {
             let said = of(value.clone(), Some(&["a".to_owned()]));
             assert!(said.warnings.len() == 1 && said.warnings[0].contains(words), "{value}: {:?}", said.warnings);
-            assert_eq!(said.wishes, Wishes::default());
+            assert_eq!(said.job_settings, JobSettings::default());
         }
         let said = of(json!({ "executor": "nope", "resourceClass": "small" }), None);
-        assert_eq!((said.warnings.len(), said.wishes.resource_class.as_deref()), (1, Some("small")));
+        assert_eq!((said.warnings.len(), said.job_settings.resource_class.as_deref()), (1, Some("small")));
     }
 }

@@ -11,7 +11,7 @@ use crate::fleet::Fleet;
 use crate::fleet::executor::{self, AUTO, COMMON_FEATURES};
 use crate::nearest::meant;
 use crate::plan::options::MAX_RETRIES;
-use crate::plan::rules::{Condition, Rule, Wishes};
+use crate::plan::rules::{Condition, JobSettings, Rule};
 
 /// An entry under `rules`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl SecondsEntry {
 
 impl RuleEntry {
     fn check(&self) -> Result<()> {
-        ensure!(!self.wishes().is_empty(), "the rule says nothing: give it e.g. `executor` or `resource_class`");
+        ensure!(!self.settings().is_empty(), "the rule says nothing: give it e.g. `executor` or `resource_class`");
         ensure!(
             self.condition != Some(ConditionEntry::default()),
             "`match` is empty: leave it out where the rule is for everything"
@@ -110,8 +110,8 @@ impl RuleEntry {
         Ok(())
     }
 
-    fn wishes(&self) -> Wishes {
-        Wishes {
+    fn settings(&self) -> JobSettings {
+        JobSettings {
             executor: self.executor.as_ref().map(|name| name.0.0.clone()),
             resource_class: self.resource_class.as_ref().map(|name| name.0.0.clone()),
             image: self.image.as_ref().map(|name| name.0.0.clone()),
@@ -148,15 +148,15 @@ impl RuleEntry {
         contexts: Option<&[String]>,
         warnings: &mut Vec<String>,
     ) -> Result<Rule> {
-        let wishes = self.wishes();
-        if let Some(name) = &wishes.executor {
+        let settings = self.settings();
+        if let Some(name) = &settings.executor {
             executor::find(&fleet.executors, name).with_context(|| format!("rule {place} of nixdag.yml"))?;
         }
         let denied = |name: &&String| contexts.is_some_and(|allowed| !allowed.contains(name));
-        if let Some(name) = wishes.context.iter().flatten().find(denied) {
+        if let Some(name) = settings.context.iter().flatten().find(denied) {
             bail!("rule {place} of nixdag.yml: context `{}` is not among `contexts`", name.escape_debug());
         }
-        let rule = Rule { condition: self.condition(), wishes };
+        let rule = Rule { condition: self.condition(), settings };
         warnings.extend(doubts(&rule, fleet).into_iter().map(|doubt| format!("rule {place} of nixdag.yml: {doubt}")));
         Ok(rule)
     }
@@ -176,7 +176,7 @@ fn doubts(rule: &Rule, fleet: &Fleet) -> Vec<String> {
     for feature in rule.condition.features.iter().filter(|feature| !features.contains(&feature.as_str())) {
         doubts.push(format!("no executor offers feature `{feature}`{}", meant(feature, &features)));
     }
-    let class = rule.wishes.resource_class.as_deref();
+    let class = rule.settings.resource_class.as_deref();
     if let Some(class) = class.filter(|class| *class != AUTO && !fleet.offers.is_known(class)) {
         doubts.push(format!("resource class `{class}` is none that nixdag knows{}", fleet.offers.hint(class)));
     }
