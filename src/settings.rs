@@ -48,8 +48,8 @@ use crate::pattern::Pattern;
 use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::history::History;
-use crate::plan::model::{Effort, Options};
-use crate::plan::rules::{Rule, Wishes};
+use crate::plan::model::PartitionOptions;
+use crate::plan::rules::{JobSettings, Rule};
 use crate::printable::printable;
 use crate::provider::Provider;
 use crate::provider::additions::Additions;
@@ -103,7 +103,7 @@ pub struct Settings {
     /// Assumptions about time.
     pub costs: CostModel,
     /// What the planner is asked for.
-    pub planner: Options,
+    pub planner: PartitionOptions,
     /// How results reach the jobs that need them.
     pub handoff: HandOffKind,
     /// The CI system.
@@ -124,7 +124,7 @@ pub struct Settings {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packages {
     /// Where and how they are to be built.
-    pub wishes: BTreeMap<AttributePath, Wishes>,
+    pub job_settings: BTreeMap<AttributePath, JobSettings>,
     /// Those that are not to be targets.
     pub disabled: Vec<AttributePath>,
     /// What is wrong, in sentences.
@@ -217,13 +217,13 @@ impl Settings {
             rules,
             final_jobs,
             warnings,
-            planner: Options {
+            planner: PartitionOptions {
                 objective: planning.objective,
                 granularity: planning.granularity,
                 limits: costs::limits(provider.limits(), file.planning.limits.as_ref(), planning.max_jobs),
                 reserve: planning.reserve.map(|reserve| reserve.0),
                 durations_recorded: false, // known when the derivations are
-                effort: Effort(planning.effort),
+                without: None,
             },
             handoff,
             file,
@@ -259,8 +259,8 @@ impl Settings {
             if said.disabled {
                 packages.disabled.push(attribute.clone());
             }
-            if !said.wishes.is_empty() {
-                packages.wishes.insert(attribute.clone(), said.wishes);
+            if !said.job_settings.is_empty() {
+                packages.job_settings.insert(attribute.clone(), said.job_settings);
             }
         }
         packages

@@ -53,7 +53,7 @@ teardown() {
     PARAM_FLAKE=./sub PARAM_EXCLUDE=x PARAM_SYSTEMS="a b" PARAM_STRICT=1 PARAM_ACCEPT_FLAKE_CONFIG=true PARAM_RESOURCE_CLASS="large b=arm.large" PARAM_IMAGE=i \
         PARAM_SUBSTITUTERS="https://a https://b" PARAM_TRUSTED_PUBLIC_KEYS=k:1= PARAM_HANDOFF=cache PARAM_CACHE="s3://it's?a=b&c=d" \
         PARAM_PUSH="s3://p file:///q" PARAM_PUSH_CREDENTIALS="A B" PARAM_SIGNING_KEY_VARIABLE=KEY PARAM_SIGNING_PUBLIC_KEYS=s:1= PARAM_REUSE=signed PARAM_BASE=auto PARAM_DEFAULT_BRANCH=main PARAM_GRANULARITY=auto PARAM_OBJECTIVE=cost \
-        PARAM_MAX_JOBS=7 PARAM_CONCURRENCY=30 PARAM_MERGE=.circleci/continue.yml PARAM_EXTRA_ARGUMENTS="--effort 2" \
+        PARAM_MAX_JOBS=7 PARAM_CONCURRENCY=30 PARAM_MERGE=.circleci/continue.yml PARAM_EXTRA_ARGUMENTS="--cost start_up=30" \
         run_script generate
     ends_with 0
     says "[generate][./sub]"
@@ -63,7 +63,7 @@ teardown() {
     says "[--resource-class=large][--resource-class=b=arm.large][--image=i]"
     says "[--handoff=cache][--cache=s3://it's?a=b&c=d][--reuse=signed][--signing-key-variable=KEY][--signing-public-key=s:1=]"
     says "[--push=s3://p][--push=file:///q][--push-credential=A][--push-credential=B][--merge=.circleci/continue.yml]"
-    says "[--effort][2]"
+    says "[--cost][start_up=30]"
 }
 
 @test "all systems are a flag of their own" {

@@ -88,7 +88,7 @@ choice! {
 
 /// What a provider accepts. `None` is no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct PlanLimits {
     /// Most jobs in the plan.
     pub jobs: Option<usize>,
     /// Most direct (transitively reduced) requirements of one job.
@@ -99,34 +99,47 @@ pub struct Limits {
 
 /// What the caller wants from the planner.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Options {
+pub struct PartitionOptions {
     /// Wall time against job time.
     pub objective: Objective,
     /// How targets share jobs.
     pub granularity: Granularity,
     /// What the provider accepts.
-    pub limits: Limits,
+    pub limits: PlanLimits,
     /// How many times its own build time a job keeps free before its deadline, against durations that turn out longer;
-    /// `None` takes [`Options::default_reserve`], and where durations are guesses has jobs taken apart that others wait for in vain.
+    /// `None` takes [`PartitionOptions::default_reserve`], and where durations are guesses has jobs taken apart that others wait for in vain.
     pub reserve: Option<f64>,
     /// True where the durations come from records of earlier runs, false where they are guesses.
     pub durations_recorded: bool,
-    /// How long to search.
-    pub effort: Effort,
+    /// A stage of the search that is left out, to see what it is worth.
+    pub without: Option<Stage>,
 }
 
-/// How long to search, counted in work, not seconds, so that the result is the same everywhere: 0 for no local search, 1 for the default; with more, graphs that are too
-/// large to be searched by default are searched too, with that many times the steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effort(pub u32);
-
-impl Default for Effort {
-    fn default() -> Self {
-        Self(1)
+choice! {
+    /// A stage of the search.
+    pub enum Stage {
+        /// Several orders in which edges are zeroed, not one
+        Orders = "orders",
+        /// Critical jobs are taken apart and merged again
+        Shorten = "shorten",
+        /// Several plans are merged under the deadline, not one
+        Merges = "merges",
+        /// Merges that count saved job time as much as lost slack
+        Generous = "generous",
+        /// Badly filled jobs are taken apart and merged again
+        Refill = "refill",
+        /// A job a derivation, where that is shorter
+        Separate = "separate",
+        /// Rounds of search that know what layers cost
+        LayerRounds = "layer-rounds",
+        /// Merges for the sake of layers, in these rounds
+        LayerMerges = "layer-merges",
+        /// Jobs are taken apart where durations are guesses
+        Guesses = "guesses",
     }
 }
 
-impl Options {
+impl PartitionOptions {
     /// True where the plan has to stand durations that turn out longer: they are guesses, the caller asks for no reserve, and wall time counts.
     pub fn expects_surprises(&self) -> bool {
         !self.durations_recorded && self.reserve.is_none() && self.objective != Objective::Cost

@@ -1,5 +1,5 @@
 //! `costs` and `limits` in `nixdag.yml`, and `--cost`: the numbers that plans rest on. In: the file's entries and the flags' values. Out: a
-//! [`CostModel`], prices of executors changed in place, and [`Limits`].
+//! [`CostModel`], prices of executors changed in place, and [`PlanLimits`].
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::yaml::mapping;
 use crate::fleet::Fleet;
 use crate::nearest::meant_or_known;
 use crate::plan::estimate::CostModel;
-use crate::plan::model::Limits;
+use crate::plan::model::PlanLimits;
 use crate::plan::problem::Millis;
 use crate::provider;
 
@@ -166,14 +166,14 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) 
 }
 
 /// What the provider allows, and what the user does: the lower of each.
-pub fn limits(provider: provider::limits::Limits, entry: Option<&LimitsEntry>, max_jobs: Option<u32>) -> Limits {
+pub fn limits(provider: provider::limits::Limits, entry: Option<&LimitsEntry>, max_jobs: Option<u32>) -> PlanLimits {
     let none = LimitsEntry::default();
     let entry = entry.unwrap_or(&none);
     let lower = |limits: &[Option<u64>]| limits.iter().copied().flatten().min();
     let count = |count: Option<Count>| count.map(|count| u64::from(count.0));
     let config = entry.config_bytes.map(|bytes| (bytes.0 / provider.job_bytes).max(1));
     let jobs = [provider.jobs.map(u64::from), max_jobs.map(u64::from), count(entry.jobs), config];
-    Limits {
+    PlanLimits {
         jobs: lower(&jobs).map(|most| most as usize),
         requires: lower(&[provider.requires.map(u64::from), count(entry.requires)]).map(|most| most as usize),
         job_length: lower(&[Some(provider.job_seconds), count(entry.job_seconds)]).map(|seconds| seconds * 1000),

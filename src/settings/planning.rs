@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::costs::{CostsEntry, LimitsEntry};
 use super::option::options;
 use super::schema::Schema;
-use super::values::{Count, Number};
+use super::values::Count;
 use crate::plan::model::{Granularity, Objective};
 
 options! {
@@ -38,13 +38,6 @@ options! {
             optional u32;
             unset: "the provider's limit";
             orb Text "max_jobs";
-        }
-        /// How long to search for a better plan: 0 skips local search, more than 1 searches large graphs too
-        effort {
-            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000)];
-            key "effort": Number<0, 1000>;
-            default u32 = 1;
-            orb Text "effort";
         }
         /// How many times its own build time a job keeps free before its deadline; 0 trusts the guesses
         reserve {
@@ -148,7 +141,7 @@ mod tests {
         let flags = PlanningFlags { granularity: Some(Granularity::Single), ..PlanningFlags::default() };
         let resolved = PlanningOptions::new(&flags, &file.planning);
         assert_eq!((resolved.granularity, resolved.objective), (Granularity::Single, Objective::Cost));
-        assert_eq!((resolved.max_jobs, resolved.reserve, resolved.effort), (Some(7), Some(Reserve(0.5)), 1));
+        assert_eq!((resolved.max_jobs, resolved.reserve), (Some(7), Some(Reserve(0.5))));
         for (flag, strict) in [(None, true), (Some(false), false)] {
             let flags = SelectionFlags { strict: flag, ..SelectionFlags::default() };
             assert_eq!(SelectionOptions::new(&flags, &file.selection).strict, strict);
@@ -160,7 +153,6 @@ mod tests {
         for (text, words) in [
             ("granularity: targets", "did you mean `target`?"),
             ("max_jobs: 0", "a whole number from 1 on"),
-            ("effort: 1001", "a whole number from 0 to 1000"),
             ("reserve: 101", "`101`, expected a number from 0 to 100"),
             ("reserve: .nan", "expected a number from 0 to 100"),
             ("cache_timeout: 0", "a whole number from 1 to 3600"),

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use crate::support::golden;
 use crate::support::recorded::Recorded;
-use nixdag::plan::model::{Granularity, Model, Objective, Options};
+use nixdag::plan::model::{Granularity, Model, Objective, PartitionOptions};
 use nixdag::plan::partition::partition;
 use nixdag::plan::problem::{Adjacency, Millis, Node, Problem};
 use serde_json::json;
@@ -41,8 +41,12 @@ fn problem(rows: &[Row]) -> Problem {
 
 /// One line a job, in the order of what it owns.
 fn plan(rows: &[Row], objective: Objective) -> String {
-    let options =
-        Options { objective, granularity: Granularity::Target, durations_recorded: true, ..Options::default() };
+    let options = PartitionOptions {
+        objective,
+        granularity: Granularity::Target,
+        durations_recorded: true,
+        ..PartitionOptions::default()
+    };
     let mut text = String::new();
     for job in partition(&problem(rows), &Model::default(), &options).partition.jobs {
         let list = |nodes: &[Node]| nodes.iter().map(|&node| rows[node as usize].0).collect::<Vec<_>>().join(" ");

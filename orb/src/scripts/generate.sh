@@ -55,7 +55,6 @@ value=$(chosen "${PARAM_UNAFFECTED:-}"); set -- "$@" ${value:+"--unaffected=$val
 value=$(chosen "${PARAM_GRANULARITY:-}"); set -- "$@" ${value:+"--granularity=$value"}
 value=$(chosen "${PARAM_OBJECTIVE:-}"); set -- "$@" ${value:+"--objective=$value"}
 value=$(given "${PARAM_MAX_JOBS:-}"); set -- "$@" ${value:+"--max-jobs=$value"}
-value=$(given "${PARAM_EFFORT:-}"); set -- "$@" ${value:+"--effort=$value"}
 value=$(given "${PARAM_RESERVE:-}"); set -- "$@" ${value:+"--reserve=$value"}
 value=$(given "${PARAM_CONCURRENCY:-}"); set -- "$@" ${value:+"--concurrency=$value"}
 for word in $(given "${PARAM_RESOURCE_CLASS:-}"); do set -- "$@" --resource-class="$word"; done

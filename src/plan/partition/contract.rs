@@ -14,7 +14,7 @@ use crate::plan::problem::{Millis, Node, Problem};
 /// Most co-located derivations that one derivation may bring along.
 const MOST_COPIES: usize = 256;
 
-/// Units of a problem; notes say which wish of the problem could not be met.
+/// Units of a problem; notes say which constraint of the problem could not be met.
 pub fn contract(problem: &Problem, model: &Model) -> (Units, Vec<String>) {
     contract_with(problem, |floating| choose_groups(problem, model, floating), model)
 }

@@ -1,6 +1,6 @@
 //! Makes plans that a provider accepts: fewer jobs, fewer requirements, whatever that costs.
 //!
-//! In: the jobs of a good plan and the [`Limits`](crate::plan::model::Limits). Out: jobs within the limits, with notes on what was given up or could not be met. Also
+//! In: the jobs of a good plan and the [`PlanLimits`](crate::plan::model::PlanLimits). Out: jobs within the limits, with notes on what was given up or could not be met. Also
 //! the plan of granularity `single`, since that is the packing with the fewest jobs.
 
 use super::jobs::{Instance, Job, Jobs, Union, compatible_systems, merged};

@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::jobs::{Instance, Job, Jobs};
 use super::layers::{attachments, rebuilt};
-use super::portfolio::{Choice, simulated};
+use super::portfolio::{Candidate, simulated};
 use super::schedule::Scheduler;
 use super::steps::Steps;
 use super::units::Unit;
 use super::zero::{Marks, mix};
-use crate::plan::model::Objective;
+use crate::plan::model::{Objective, Stage};
 use crate::plan::problem::{Adjacency, Millis, Node, Problem};
 
 /// Sets of durations.
@@ -43,8 +43,8 @@ const FACTORS: [Millis; 64] = [
 ];
 
 /// The plan with jobs taken apart where durations are guesses and waiting for them is worth something.
-pub fn made_robust(instance: &Instance, choice: Choice) -> Choice {
-    if !instance.options.expects_surprises() {
+pub fn made_robust(instance: &Instance, choice: Candidate) -> Candidate {
+    if !instance.options.expects_surprises() || !instance.does(Stage::Guesses) {
         return choice;
     }
     let least = if instance.options.objective == Objective::Time { 0.0 } else { BALANCED_GAIN };
@@ -58,7 +58,7 @@ pub fn made_robust(instance: &Instance, choice: Choice) -> Choice {
     }
     let steps = choice.steps + search.steps.spent();
     let jobs = rebuilt(instance, &mut search.scheduler, &search.jobs);
-    Choice { steps, ..simulated(instance, jobs, choice.deadline) }
+    Candidate { steps, ..simulated(instance, jobs, choice.deadline) }
 }
 
 /// One set of durations, milliseconds.
@@ -306,7 +306,7 @@ fn longest_path(inputs: &Adjacency, duration: &[Millis]) -> Millis {
 mod tests {
     use super::super::contract::separate;
     use super::*;
-    use crate::plan::model::{Model, Options};
+    use crate::plan::model::{Model, PartitionOptions};
 
     #[test]
     fn durations_are_drawn_from_a_heavy_tail() {
@@ -325,7 +325,7 @@ mod tests {
     }
 
     /// Whether sixteen chains of two still start in one job, as in the plan that is given, although two jobs go on with eight of them each.
-    fn starts_together(options: &Options) -> bool {
+    fn starts_together(options: &PartitionOptions) -> bool {
         let nodes = 32;
         let inputs = Adjacency::from_lists((0..nodes as Node).map(|node| node.checked_sub(16).into_iter().collect()));
         let problem = Problem {
@@ -361,10 +361,10 @@ mod tests {
 
     #[test]
     fn what_waits_for_nothing_it_needs_is_taken_apart() {
-        let options = Options { objective: Objective::Time, ..Options::default() };
+        let options = PartitionOptions { objective: Objective::Time, ..PartitionOptions::default() };
         assert!(!starts_together(&options));
-        assert!(starts_together(&Options { durations_recorded: true, ..options.clone() }));
-        assert!(starts_together(&Options { reserve: Some(0.0), ..options.clone() }));
-        assert!(starts_together(&Options { objective: Objective::Cost, ..options }));
+        assert!(starts_together(&PartitionOptions { durations_recorded: true, ..options.clone() }));
+        assert!(starts_together(&PartitionOptions { reserve: Some(0.0), ..options.clone() }));
+        assert!(starts_together(&PartitionOptions { objective: Objective::Cost, ..options }));
     }
 }

@@ -5,7 +5,7 @@
 
 use super::schedule::Scheduler;
 use super::units::{Unit, Units};
-use crate::plan::model::{Granularity, Model, Options};
+use crate::plan::model::{Granularity, Model, PartitionOptions, Stage};
 use crate::plan::problem::{ANY_SYSTEM, Millis, Node, Problem, System};
 use crate::topological::{self, InDegrees};
 
@@ -17,7 +17,7 @@ pub struct Instance<'a> {
     pub problem: &'a Problem,
     pub units: &'a Units,
     pub model: &'a Model,
-    pub options: &'a Options,
+    pub options: &'a PartitionOptions,
     /// Start-up to plan with, milliseconds, at least 1: the model's, and for giants the layers that a job is expected to attach.
     pub start_up: Millis,
     /// What attaching layers is expected to take for a job with each unit, milliseconds; empty where that is nothing.
@@ -52,6 +52,11 @@ pub struct JobState {
 }
 
 impl Instance<'_> {
+    /// True unless the stage is left out.
+    pub fn does(&self, stage: Stage) -> bool {
+        self.options.without != Some(stage)
+    }
+
     /// Start-up of a job of one unit, milliseconds.
     pub fn start_up_of(&self, unit: Unit) -> Millis {
         self.start_up + self.attach.get(unit as usize).copied().unwrap_or(0)

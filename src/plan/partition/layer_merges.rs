@@ -12,6 +12,7 @@ use super::steps::Steps;
 use super::sweep::existing;
 use crate::plan::model::{Granularity, Objective};
 use crate::plan::problem::{Millis, Node, System};
+use crate::topological::{self, InDegrees};
 
 /// Plans of more jobs than this are too large for it: what it keeps grows with the square of their number.
 pub const MOST_JOBS: usize = 4096;
@@ -331,6 +332,8 @@ impl<'a> Layered<'a> {
                 self.consumers.insert(a, consumer);
             }
         }
+        self.inputs.clear(b);
+        self.consumers.clear(b);
         self.parts[b].tasks = Vec::new();
         self.parts[b].merged = true;
         let (system, targets) = (self.parts[b].system, self.parts[b].targets);
@@ -343,22 +346,10 @@ impl<'a> Layered<'a> {
     }
 
     fn topological(&self) -> Vec<usize> {
-        let left = || self.order.iter().copied().filter(|&job| !self.parts[job].merged);
-        let mut missing = vec![0; self.parts.len()];
-        for job in left() {
-            missing[job] = members(self.inputs.of(job)).count();
-        }
-        let mut order: Vec<usize> = left().filter(|&job| missing[job] == 0).collect();
-        let mut next = 0;
-        while next < order.len() {
-            for consumer in members(self.consumers.of(order[next])) {
-                missing[consumer] -= 1;
-                if missing[consumer] == 0 {
-                    order.push(consumer);
-                }
-            }
-            next += 1;
-        }
-        order
+        let inputs = (0..self.parts.len()).map(|job| members(self.inputs.of(job)).count());
+        let order = topological::as_ready(InDegrees::new(inputs), |job| {
+            members(self.consumers.of(job as usize)).map(|consumer| consumer as u32)
+        });
+        order.into_iter().map(|job| job as usize).filter(|&job| !self.parts[job].merged).collect()
     }
 }

@@ -5,19 +5,19 @@
 //! as a part of its job's start-up; critical or badly filled jobs are taken apart and merged again under these; then [`layer_merges`](super::layer_merges) takes away what
 //! layers it can. What is no better, judged exactly, is dropped: knowing what layers cost never makes a plan worse.
 //!
-//! Where durations are known, targets share jobs and wall time counts, all this buys at most 3 % for two to four times the time. There the search takes a few layers for a part of every job's
-//! start-up instead, and jobs are merged further as if each one's start-up held what attaching takes in the plan so far.
+//! Where durations are known, targets share jobs and wall time counts, all this buys at most 3 % for two to four times the time. There the search takes a few layers for a part of
+//! every job's start-up instead.
 
 use super::job_sets::{JobSets, members};
 use super::jobs::{Instance, Jobs};
 use super::layer_merges::{MOST_JOBS, adapt};
-use super::portfolio::{self, Choice, simulated, worth, worth_steps};
+use super::portfolio::{self, Candidate, simulated, worth, worth_steps};
 use super::schedule::Scheduler;
 use super::search::{Tools, merge_all, refill, shorten};
 use super::steps::Steps;
 use super::sweep::existing;
 use super::zero::Marks;
-use crate::plan::model::{Granularity, Model, Objective};
+use crate::plan::model::{Granularity, Model, Objective, Stage};
 use crate::plan::problem::Millis;
 
 /// Rounds of search, the first from the shortest plan, the others from the one before.
@@ -34,39 +34,25 @@ const REFILL: u32 = 40;
 
 /// Layers that are a part of each job's start-up in a quick search: about as many as the jobs on the longest path attach.
 const EXPECTED: Millis = 16;
-/// Merges, each with the layers of the plan before, in a quick search.
-const MERGES: usize = 3;
-/// Elementary steps of such a merge.
-const EXPECTED_STEPS: u64 = 40_000_000;
 
 /// A plan where layers take time.
-pub fn search(instance: &Instance) -> Choice {
+pub fn search(instance: &Instance) -> Candidate {
     let options = instance.options;
     let quick = options.granularity != Granularity::Target && options.objective != Objective::Cost;
-    if quick && !options.expects_surprises() { with_expected_layers(instance) } else { improved_in_rounds(instance) }
-}
-
-fn with_expected_layers(instance: &Instance) -> Choice {
-    let found =
-        portfolio::search(&Instance { start_up: instance.start_up + EXPECTED * instance.model.layer, ..*instance });
-    let mut best = Choice { jobs: rebuilt(instance, &mut Scheduler::new(instance.problem), &found.jobs), ..found };
-    for _ in 0..MERGES {
-        let attach = attachments(instance, &best.jobs);
-        let informed = Instance { attach: &attach, ..*instance };
-        let mut tools = Tools::new(&informed, EXPECTED_STEPS);
-        let mut jobs = rebuilt(&informed, &mut tools.scheduler, &best.jobs);
-        let (_, longest) = jobs.measure(&informed);
-        merge_all(&mut tools, &mut jobs, longest, 0.0, 4);
-        let merged = simulated(instance, rebuilt(instance, &mut tools.scheduler, &jobs), best.deadline);
-        if merged.makespan > best.makespan || merged.job_time >= best.job_time {
-            break;
-        }
-        best = merged;
+    if (quick && !options.expects_surprises()) || !instance.does(Stage::LayerRounds) {
+        with_expected_layers(instance)
+    } else {
+        improved_in_rounds(instance)
     }
-    best
 }
 
-fn improved_in_rounds(instance: &Instance) -> Choice {
+fn with_expected_layers(instance: &Instance) -> Candidate {
+    let start_up = instance.start_up + EXPECTED * instance.model.layer;
+    let found = portfolio::search(&Instance { start_up, ..*instance });
+    Candidate { jobs: rebuilt(instance, &mut Scheduler::new(instance.problem), &found.jobs), ..found }
+}
+
+fn improved_in_rounds(instance: &Instance) -> Candidate {
     let free = Model { layer: 0, fetch: 0, ..instance.model.clone() };
     let (first, shortest) = portfolio::best_and_shortest(&Instance { model: &free, ..*instance });
     let first = simulated(instance, first.jobs, 0);
@@ -75,14 +61,17 @@ fn improved_in_rounds(instance: &Instance) -> Choice {
     }
     let mut scheduler = Scheduler::new(instance.problem);
     let mut merge = |jobs: &Jobs, deadline| {
+        if !instance.does(Stage::LayerMerges) {
+            return simulated(instance, rebuilt(instance, &mut scheduler, jobs), 0);
+        }
         let jobs = adapt(instance, &mut scheduler, jobs, deadline, &mut Steps::new(worth_steps(instance, MERGE_STEPS)));
         simulated(instance, jobs, 0)
     };
     let mut best = better(instance, &first, first.clone(), merge(&first.jobs, 0));
     let mut last = best.clone();
     let path = longest_path(instance, &first.jobs);
-    let improved = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
-    let rounds = worth(instance, ROUNDS) * instance.options.effort.0.min(1);
+    let improved = |choice: &Candidate| choice.makespan < first.makespan && choice.layers < first.layers;
+    let rounds = worth(instance, ROUNDS);
     for round in 0..2 * rounds {
         if round >= rounds && improved(&best) {
             break;
@@ -134,9 +123,9 @@ fn longest_path(instance: &Instance, jobs: &Jobs) -> Millis {
 }
 
 /// The plan that is better for the objective, the first of equals. A plan that is neither faster than `first` nor has fewer layers is not worth being another one.
-fn better(instance: &Instance, first: &Choice, best: Choice, found: Choice) -> Choice {
-    let improved = |choice: &Choice| choice.makespan < first.makespan && choice.layers < first.layers;
-    let key = |choice: &Choice| match instance.options.objective {
+fn better(instance: &Instance, first: &Candidate, best: Candidate, found: Candidate) -> Candidate {
+    let improved = |choice: &Candidate| choice.makespan < first.makespan && choice.layers < first.layers;
+    let key = |choice: &Candidate| match instance.options.objective {
         Objective::Time => (!improved(choice), choice.makespan, choice.job_time),
         Objective::Balanced | Objective::Cost => (!improved(choice), choice.job_time, choice.makespan),
     };

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::job_graph::{JobGraph, direct_inputs};
-use crate::plan::model::Limits;
+use crate::plan::model::PlanLimits;
 use crate::plan::problem::Adjacency;
 
 /// So many targets of ten minutes each, and one that needs them all.
@@ -24,13 +24,13 @@ fn fan_in(targets: usize) -> Problem {
     }
 }
 
-fn planned(granularity: Granularity, limits: Limits) -> Solution {
-    partition(&fan_in(40), &Model::default(), &Options { granularity, limits, ..Options::default() })
+fn planned(granularity: Granularity, limits: PlanLimits) -> Solution {
+    partition(&fan_in(40), &Model::default(), &PartitionOptions { granularity, limits, ..PartitionOptions::default() })
 }
 
 #[test]
 fn jobs() {
-    let limits = || Limits { jobs: Some(7), ..Limits::default() };
+    let limits = || PlanLimits { jobs: Some(7), ..PlanLimits::default() };
     let auto = planned(Granularity::Auto, limits());
     assert!(auto.partition.jobs.len() <= 7 && auto.notes.is_empty(), "{:?}", auto.notes);
     let target = planned(Granularity::Target, limits());
@@ -39,7 +39,7 @@ fn jobs() {
 
 #[test]
 fn requirements_of_a_job() {
-    let plan = planned(Granularity::Auto, Limits { requires: Some(5), ..Limits::default() });
+    let plan = planned(Granularity::Auto, PlanLimits { requires: Some(5), ..PlanLimits::default() });
     let direct = direct_inputs(&fan_in(40), &plan.partition).unwrap();
     let rank: Vec<u32> = (0..plan.partition.jobs.len() as u32).collect();
     let graph = JobGraph::new(&direct, &rank).unwrap();
@@ -49,8 +49,8 @@ fn requirements_of_a_job() {
 
 #[test]
 fn length_of_a_job() {
-    let enough = planned(Granularity::Auto, Limits { job_length: Some(1_300_000), ..Limits::default() });
+    let enough = planned(Granularity::Auto, PlanLimits { job_length: Some(1_300_000), ..PlanLimits::default() });
     assert_eq!(enough.notes, Vec::<String>::new());
-    let short = planned(Granularity::Auto, Limits { job_length: Some(300_000), ..Limits::default() });
+    let short = planned(Granularity::Auto, PlanLimits { job_length: Some(300_000), ..PlanLimits::default() });
     assert!(short.notes[0].contains("345 s too long"), "{:?}", short.notes);
 }

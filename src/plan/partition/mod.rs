@@ -1,7 +1,7 @@
 //! The planner: cuts the needed derivations into jobs.
 //!
-//! In: a [`Problem`], a [`Model`] of what jobs cost and [`Options`]. Out: a [`Solution`], the [`Partition`] with notes on what could not be had.
-//! The same input gives the same partition on every machine: no clock, no threads, no hash order; effort is counted in [`steps`].
+//! In: a [`Problem`], a [`Model`] of what jobs cost and [`PartitionOptions`]. Out: a [`Solution`], the [`Partition`] with notes on what could not be had.
+//! The same input gives the same partition on every machine: no clock, no threads, no hash order; work is counted in [`steps`].
 //!
 //! A job costs its start-up, builds a few derivations at once, and hands on its results only when it ends. So two jobs cost one start-up more than one,
 //! and one job makes its consumers wait for all of it. The planner looks for the cut that is best for the [`Objective`], in these steps:
@@ -13,14 +13,13 @@
 //! 3. [`sweep`]: with that makespan times 1.01, 1.15 or 2 (the objective) as deadline, jobs are merged as long as that saves job time and no path gets longer than the deadline. Merges
 //!    that save much and use up little slack come first, and jobs grow in rounds, which keeps them alike and their slack usable.
 //! 4. [`search::refill`]: badly filled neighbouring jobs are taken apart and merged again, and kept so where that saves job time.
-//! 5. [`portfolio`]: all the plans that came up, and two plain ones (a job a unit; a job a target that owns what no earlier one does), are
-//!    run on paper with the provider's concurrency; the objective chooses.
+//! 5. [`portfolio`]: all the plans that came up, and a plain one (a job a unit), are run on paper with the provider's concurrency; the objective chooses.
 //!    All this happens for each connected part of the graph by itself ([`parts`]).
 //! 6. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
 //!
 //! Where durations are guesses, [`guesses`] takes jobs apart in which the longest path often waits for a build that it does not need.
 //!
-//! Graphs of more than some 16,000 units and edges are not searched unless `--effort` asks for it: [`rounds`] makes a few plans in one go, and the shortest one's jobs are
+//! Graphs of more than some 16,000 units and edges are not searched: [`rounds`] makes a few plans in one go, and the shortest one's jobs are
 //! merged once, with a bounded number of steps.
 //!
 //! What keeps it right: every change is a merge that closes no cycle, or a split into single units. What keeps it fast: [`jobs`] stores no edges, the length of a job is
@@ -55,10 +54,10 @@ pub mod sweep;
 pub mod units;
 pub mod zero;
 
-use super::model::{Granularity, Model, Objective, Options};
+use super::model::{Granularity, Model, Objective, PartitionOptions, Stage};
 use super::problem::{JobNodes, Node, Partition, Problem};
 use jobs::{Instance, Jobs};
-use portfolio::Choice;
+use portfolio::Candidate;
 use schedule::Scheduler;
 use search::Tools;
 use units::{CO_LOCATED, Units};
@@ -68,19 +67,19 @@ use units::{CO_LOCATED, Units};
 pub struct Solution {
     /// The jobs.
     pub partition: Partition,
-    /// Limits and wishes that were not met or cost something, in words.
+    /// Limits and requests that were not met or cost something, in words.
     pub notes: Vec<String>,
 }
 
 /// Cuts a problem into jobs.
-pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Solution {
+pub fn partition(problem: &Problem, model: &Model, options: &PartitionOptions) -> Solution {
     if problem.is_empty() {
         return Solution::default();
     }
     let (units, mut notes) = contract::contract(problem, model);
     let own_jobs = options.granularity == Granularity::Target;
     let targets = units.targets.iter().filter(|&&targets| targets > 0).count();
-    let sharing = Options { granularity: Granularity::Auto, ..options.clone() };
+    let sharing = PartitionOptions { granularity: Granularity::Auto, ..options.clone() };
     let options = match options.limits.jobs {
         Some(most) if own_jobs && targets > most => {
             notes.push(format!("targets share jobs, as the plan may have no more jobs than {most}"));
@@ -105,7 +104,7 @@ pub fn partition(problem: &Problem, model: &Model, options: &Options) -> Solutio
         parts::in_parts(&instance, search)
     };
     let tight = options.objective == Objective::Time && options.granularity != Granularity::Single;
-    if tight && !portfolio::is_giant(&instance) {
+    if tight && !portfolio::is_giant(&instance) && instance.does(Stage::Separate) {
         let separate = contract::separate(problem, model);
         let bare = Instance { units: &separate, ..instance };
         if let Some(mut shorter) = at_most_a_job_a_derivation(&instance, &bare, &jobs) {
@@ -131,7 +130,7 @@ fn at_most_a_job_a_derivation(instance: &Instance, bare: &Instance, jobs: &Jobs)
 }
 
 /// The best plan for one part of the graph.
-fn search(instance: &Instance) -> Choice {
+fn search(instance: &Instance) -> Candidate {
     if instance.giant {
         return portfolio::search(instance);
     }
@@ -151,7 +150,7 @@ fn fit_limits(instance: &Instance, jobs: &mut Jobs) -> Vec<String> {
         merge_under_looser_deadlines(instance, jobs, over);
     }
     if over(jobs) && own {
-        let sharing = Options { granularity: Granularity::Auto, ..instance.options.clone() };
+        let sharing = PartitionOptions { granularity: Granularity::Auto, ..instance.options.clone() };
         let instance = Instance { options: &sharing, ..*instance };
         *jobs = parts::in_parts(&instance, search);
         if over(jobs) {

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 
 use super::jobs::{Instance, Jobs};
-use super::portfolio::{Choice, is_giant};
+use super::portfolio::{Candidate, is_giant};
 use super::schedule::Scheduler;
 use super::units::{CO_LOCATED, Unit, Units, longest_paths};
 use crate::plan::problem::{Adjacency, Millis, Node, Problem};
@@ -17,7 +17,7 @@ use crate::plan::simulate::lower_bound;
 const LARGE: usize = 64;
 
 /// The jobs of all parts.
-pub fn in_parts(instance: &Instance, search: fn(&Instance) -> Choice) -> Jobs {
+pub fn in_parts(instance: &Instance, search: fn(&Instance) -> Candidate) -> Jobs {
     let giant = is_giant(instance);
     let mut floor = lower_bound(instance.problem, instance.model);
     let parts = parts(instance);

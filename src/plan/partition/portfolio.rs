@@ -1,17 +1,16 @@
 //! Makes several plans and takes the best for the objective.
 //!
-//! In: what does not change during a search ([`Instance`]). Out: [`Choice`], the jobs of the best plan and what is known about it. Each plan is run
+//! In: what does not change during a search ([`Instance`]). Out: [`Candidate`], the jobs of the best plan and what is known about it. Each plan is run
 //! on paper, with the provider's concurrency, before it is compared.
 
 use super::jobs::{Instance, Job, Jobs};
 use super::rounds::in_rounds;
-use super::schedule::Scheduler;
 use super::search::{Tools, merge_all, refill, shorten};
 use super::steps::Steps;
 use super::sweep::existing;
 use super::units::Unit;
 use super::zero::{EdgeOrder, Marks, Zeroing, zero};
-use crate::plan::model::{Granularity, Objective};
+use crate::plan::model::{Granularity, Objective, Stage};
 use crate::plan::problem::{Adjacency, Millis};
 use crate::plan::simulate::{Load, Simulation, lower_bound, missing, run};
 
@@ -25,7 +24,10 @@ const ALL_STEPS: u64 = 1 << 12;
 const MOST_STAGE_STEPS: u64 = 150_000_000;
 
 /// Merging the jobs of a giant's plan takes no more than this.
-const GIANT_STEPS: u64 = 120_000_000;
+const GIANT_STEPS: u64 = 80_000_000;
+
+/// How many jobs the longest path may have in plans that are made in rounds.
+const PARTS: [Millis; 3] = [4, 8, 16];
 
 /// Units and edges from which on a graph is planned in one go: a third of a second for 20,000 derivations, at 3 % more wall time.
 const GIANT: usize = 1 << 14;
@@ -50,14 +52,14 @@ struct Rounds {
 impl Rounds {
     fn new(instance: &Instance) -> Self {
         let size = size(instance) as f64;
-        let scaled =
-            |per_size: f64, most: f64| (per_size / size).min(most) * f64::from(instance.options.effort.0.min(1));
+        let does = |stage| f64::from(u8::from(instance.does(stage)));
+        let scaled = |per_size: f64, most: f64| (per_size / size).min(most);
         Self {
-            starts: (scaled(110_000.0, worth(instance, 10).into()) as u64).max(1),
+            starts: ((scaled(110_000.0, worth(instance, 10).into()) * does(Stage::Orders)) as u64).max(1),
             shortened: (scaled(30_000.0, 2.0) as usize).max(1),
-            shorten: scaled(400_000.0, worth(instance, 70).into()) as u32,
-            merged: (scaled(48_000.0, worth(instance, 5).into()) as usize).max(1),
-            refill: scaled(900_000.0, worth(instance, 170).into()) as u32,
+            shorten: (scaled(400_000.0, worth(instance, 70).into()) * does(Stage::Shorten)) as u32,
+            merged: ((scaled(48_000.0, worth(instance, 5).into()) * does(Stage::Merges)) as usize).max(1),
+            refill: (scaled(900_000.0, worth(instance, 170).into()) * does(Stage::Refill)) as u32,
         }
     }
 }
@@ -81,7 +83,7 @@ pub fn worth(instance: &Instance, most: u32) -> u32 {
 
 /// A plan among others.
 #[derive(Clone, Default)]
-pub struct Choice {
+pub struct Candidate {
     pub jobs: Jobs,
     pub makespan: Millis,
     pub job_time: Millis,
@@ -94,19 +96,18 @@ pub struct Choice {
 }
 
 /// The best plan for the objective.
-pub fn search(instance: &Instance) -> Choice {
+pub fn search(instance: &Instance) -> Candidate {
     best_and_shortest(instance).0
 }
 
 /// The best plan for the objective, and the jobs of the one with the shortest longest path, from which others can be made.
-pub fn best_and_shortest(instance: &Instance) -> (Choice, Jobs) {
+pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     if instance.giant {
         let choice = in_one_go(instance);
         return (choice.clone(), choice.jobs);
     }
     let rounds = Rounds::new(instance);
-    let effort = u64::from(instance.options.effort.0.max(1));
-    let mut tools = Tools::new(instance, worth_steps(instance, MOST_STEPS) * effort);
+    let mut tools = Tools::new(instance, worth_steps(instance, MOST_STEPS));
     let single = Jobs::singletons(instance, &mut tools.scheduler);
     let mut starts = zeroed(&mut tools, &single, rounds.starts);
     for (index, (makespan, jobs)) in starts.iter_mut().take(rounds.shortened).enumerate() {
@@ -114,7 +115,7 @@ pub fn best_and_shortest(instance: &Instance) -> (Choice, Jobs) {
         *makespan = shorten(&mut tools, jobs, rounds, index as u64, 0);
     }
     starts.sort_by_key(|start| start.0);
-    let in_rounds = if tools.steps.exhausted() { made_in_rounds(&mut tools, &single, &[4, 8, 16]) } else { Vec::new() };
+    let in_rounds = if tools.steps.exhausted() { made_in_rounds(&mut tools, &single) } else { Vec::new() };
     // Where the work keeps all machines busy for longer than the longest path takes, haste on a path gains nothing.
     let shortest = starts[0].0.max(lower_bound(instance.problem, instance.model));
     let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
@@ -122,37 +123,31 @@ pub fn best_and_shortest(instance: &Instance) -> (Choice, Jobs) {
 
     let mut choices = in_rounds;
     choices.push(simulated(instance, single, shortest));
-    choices
-        .extend(owned_by_first_target(instance, &mut tools.scheduler).map(|jobs| simulated(instance, jobs, shortest)));
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
-    let mut add = |tools: &mut Tools, jobs: &Jobs, factor: f64, thrift: i64| {
-        let deadline = ((shortest as f64 * factor) as Millis).max(shortest).max(instance.floor);
+    let deadline = ((shortest as f64 * factor) as Millis).max(instance.floor);
+    let mut add = |tools: &mut Tools, jobs: &Jobs, thrift: i64| {
         let mut jobs = jobs.clone();
-        tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
+        tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS);
         merge_all(tools, &mut jobs, deadline, reserve, thrift);
         choices.push(simulated(instance, jobs, deadline));
     };
     let several = rounds.merged > 1;
-    for (index, (makespan, jobs)) in starts.iter().take(rounds.merged).enumerate() {
-        if *makespan > ((shortest as f64 * factor) as Millis).max(instance.floor) {
+    for (makespan, jobs) in starts.iter().take(rounds.merged) {
+        if *makespan > deadline {
             break;
         }
-        add(&mut tools, jobs, factor, 4);
-        if several {
-            add(&mut tools, jobs, factor, 1);
-        }
-        if several && index == 0 {
-            // The shortest tells how long the plan may be.
-            add(&mut tools, jobs, 1.0, 4);
+        add(&mut tools, jobs, 4);
+        if several && instance.does(Stage::Generous) {
+            add(&mut tools, jobs, 1);
         }
     }
     let most = longest_allowed(&choices, plain, instance);
     let best = best(choices, most);
     let mut jobs = best.jobs.clone();
     if best.deadline < jobs.measure(instance).1 {
-        return (Choice { steps: tools.steps.spent(), ..best }, starts.swap_remove(0).1);
+        return (Candidate { steps: tools.steps.spent(), ..best }, starts.swap_remove(0).1);
     }
-    tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS * effort);
+    tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS);
     // Jobs that may take twice as long are twice as large, and take longer to look at.
     let rounds = (20 * jobs.count() as u32).min((f64::from(rounds.refill) / factor) as u32);
     for (part, rounds) in shares(instance, rounds) {
@@ -160,22 +155,22 @@ pub fn best_and_shortest(instance: &Instance) -> (Choice, Jobs) {
     }
     let refilled = simulated(instance, jobs, best.deadline);
     let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
-    let choice = Choice { steps: tools.steps.spent(), ..if better { refilled } else { best } };
+    let choice = Candidate { steps: tools.steps.spent(), ..if better { refilled } else { best } };
     (choice, starts.swap_remove(0).1)
 }
 
-/// True for graphs that would be searched for longer than anybody wants to wait unless asked for.
+/// True for graphs that would be searched for longer than anybody wants to wait.
 pub fn is_giant(instance: &Instance) -> bool {
-    instance.options.effort.0 <= 1 && instance.units.len() + instance.units.inputs.edges() > GIANT
+    instance.units.len() + instance.units.inputs.edges() > GIANT
 }
 
 /// The best of a few plans made in rounds, and of what merging the shortest one's jobs gives.
-fn in_one_go(instance: &Instance) -> Choice {
+fn in_one_go(instance: &Instance) -> Candidate {
     let mut tools = Tools::new(instance, MOST_STEPS);
     let single = Jobs::singletons(instance, &mut tools.scheduler);
-    let mut choices = made_in_rounds(&mut tools, &single, &[4, 8, 12, 16, 24]);
+    let mut choices = made_in_rounds(&mut tools, &single);
     let jobs_allowed = instance.options.limits.jobs;
-    let few = |choice: &Choice| jobs_allowed.is_none_or(|most| choice.jobs.count() <= most);
+    let few = |choice: &Candidate| jobs_allowed.is_none_or(|most| choice.jobs.count() <= most);
     if choices.iter().any(few) {
         choices.retain(few);
     }
@@ -198,25 +193,25 @@ fn in_one_go(instance: &Instance) -> Choice {
         let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
         let mut tools = Tools { instance, steps: Steps::new(GIANT_STEPS), ..tools };
         merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
-        choices.push(Choice { steps: tools.steps.spent(), ..simulated(instance, jobs, deadline) });
+        choices.push(Candidate { steps: tools.steps.spent(), ..simulated(instance, jobs, deadline) });
     }
     let most = longest_allowed(&choices, plain, instance);
     let steps = choices.iter().map(|choice| choice.steps).sum();
-    Choice { steps, ..best(choices, most) }
+    Candidate { steps, ..best(choices, most) }
 }
 
-/// Plans whose jobs may take the lower bound divided by each of `parts`.
-fn made_in_rounds(tools: &mut Tools, single: &Jobs, parts: &[Millis]) -> Vec<Choice> {
+/// Plans whose jobs may take the lower bound divided by each of [`PARTS`].
+fn made_in_rounds(tools: &mut Tools, single: &Jobs) -> Vec<Candidate> {
     let instance = tools.instance;
     let bound = lower_bound(instance.problem, instance.model);
     // A list schedule may take a good deal longer than its work and its longest path.
     let allowed = instance.options.limits.job_length.unwrap_or(Millis::MAX).saturating_sub(instance.start_up) / 7 * 4;
-    let lengths = parts.iter().map(|parts| (bound / parts).min(allowed).max(1));
+    let lengths = PARTS.iter().map(|parts| (bound / parts).min(allowed).max(1));
     lengths
         .map(|most| {
             let before = tools.steps.spent();
             let jobs = in_rounds(instance, &mut tools.scheduler, single, most, &mut tools.steps);
-            Choice { steps: tools.steps.spent() - before, ..simulated(instance, jobs, 0) }
+            Candidate { steps: tools.steps.spent() - before, ..simulated(instance, jobs, 0) }
         })
         .collect()
 }
@@ -267,9 +262,9 @@ fn zeroed(tools: &mut Tools, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)> 
 }
 
 /// Runs a plan on paper.
-pub fn simulated(instance: &Instance, jobs: Jobs, deadline: Millis) -> Choice {
+pub fn simulated(instance: &Instance, jobs: Jobs, deadline: Millis) -> Candidate {
     let simulation = simulate_jobs(instance, &jobs);
-    Choice {
+    Candidate {
         makespan: simulation.makespan,
         job_time: simulation.job_time,
         layers: simulation.layers,
@@ -304,7 +299,7 @@ fn simulate_jobs(instance: &Instance, jobs: &Jobs) -> Simulation {
 }
 
 /// The longest makespan that the objective allows, milliseconds; for [`Objective::Time`] never more than that of a plain plan.
-fn longest_allowed(choices: &[Choice], plain: Millis, instance: &Instance) -> Millis {
+fn longest_allowed(choices: &[Candidate], plain: Millis, instance: &Instance) -> Millis {
     let objective = instance.options.objective;
     let shortest = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let most = (shortest as f64 * factor(objective)) as Millis;
@@ -312,37 +307,8 @@ fn longest_allowed(choices: &[Choice], plain: Millis, instance: &Instance) -> Mi
 }
 
 /// The least job time among the plans that take at most `most` milliseconds.
-pub fn best(choices: Vec<Choice>, most: Millis) -> Choice {
-    let key = |choice: &Choice| (choice.makespan.saturating_sub(most), choice.job_time, choice.makespan);
+pub fn best(choices: Vec<Candidate>, most: Millis) -> Candidate {
+    let key = |choice: &Candidate| (choice.makespan.saturating_sub(most), choice.job_time, choice.makespan);
     // The first of equals, and a plan with the shortest makespan is always short enough.
     choices.into_iter().min_by_key(key).unwrap_or_default()
-}
-
-/// One job a target, which owns what no earlier target's job owns: what *ordered* does, without its repeats. None where a unit has no
-/// target above it, or systems mix.
-fn owned_by_first_target(instance: &Instance, scheduler: &mut Scheduler) -> Option<Jobs> {
-    let units = instance.units;
-    let count = units.len();
-    let mut owner = vec![Unit::MAX; count];
-    let mut stack = Vec::new();
-    for target in (0..count as Unit).filter(|&unit| units.targets[unit as usize] > 0) {
-        stack.push(target);
-        owner[target as usize] = target;
-        while let Some(unit) = stack.pop() {
-            for &input in units.inputs.of(unit) {
-                if owner[input as usize] == Unit::MAX && units.targets[input as usize] == 0 {
-                    owner[input as usize] = target;
-                    stack.push(input);
-                }
-            }
-        }
-    }
-    let allowed = |unit: usize| owner[unit] != Unit::MAX && units.system[owner[unit] as usize] == units.system[unit];
-    if !(0..count).all(allowed) {
-        return None;
-    }
-    let jobs = Jobs::from_owners(instance, scheduler, &owner);
-    let most = instance.options.limits.job_length.unwrap_or(Millis::MAX);
-    let short = jobs.list.iter().all(|job| job.length <= most);
-    (short && jobs.topological(instance).len() == jobs.count()).then_some(jobs)
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::job_graph::direct_inputs;
-use crate::plan::model::{Effort, Limits, Objective};
+use crate::plan::model::{Objective, PlanLimits};
 use crate::plan::problem::{ANY_SYSTEM, Adjacency, Millis, System};
 use crate::plan::simulate::{Load, lower_bound, simulate};
 
@@ -109,7 +109,7 @@ fn confine(problem: &mut Problem, random: &mut Random, systems: u64) {
     }
 }
 
-fn random_options(seed: u64) -> (Model, Options) {
+fn random_options(seed: u64) -> (Model, PartitionOptions) {
     let mut random = Random(seed ^ 0xabcd);
     let model = Model {
         start_up: [0, 20_000, 45_000, 45_000, 45_000][random.below(5) as usize],
@@ -121,17 +121,17 @@ fn random_options(seed: u64) -> (Model, Options) {
         default_slots: 2,
     };
     let some = |random: &mut Random, value: u64| random.chance(25).then_some(value);
-    let options = Options {
+    let options = PartitionOptions {
         objective: [Objective::Time, Objective::Balanced, Objective::Cost][random.below(3) as usize],
         granularity: [Granularity::Target, Granularity::Auto, Granularity::Single][random.below(3) as usize],
-        limits: Limits {
+        limits: PlanLimits {
             jobs: some(&mut random, 1 + seed % 12).map(|most| most as usize),
             requires: some(&mut random, 1 + seed % 5).map(|most| most as usize),
             job_length: some(&mut random, 100_000 + seed % 7 * 60_000),
         },
         reserve: [None, Some(0.0), Some(3.0)][random.below(3) as usize],
         durations_recorded: random.chance(50),
-        effort: Effort(u32::from(random.chance(20))),
+        ..PartitionOptions::default()
     };
     (model, options)
 }
@@ -332,8 +332,12 @@ fn no_plan_is_worse_than_simpler_ones() {
         problem.floating.fill(false);
         let model = Model { concurrency: [3, 80][seed as usize % 2], ..Model::default() };
         let planned = |objective| {
-            let options =
-                Options { objective, granularity: Granularity::Auto, reserve: Some(0.0), ..Options::default() };
+            let options = PartitionOptions {
+                objective,
+                granularity: Granularity::Auto,
+                reserve: Some(0.0),
+                ..PartitionOptions::default()
+            };
             let partition = partition(&problem, &model, &options).partition;
             simulate(&problem, &partition, &direct_inputs(&problem, &partition).unwrap(), &model)
         };

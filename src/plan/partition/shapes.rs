@@ -58,7 +58,7 @@ fn shapes() -> Vec<(&'static str, Problem)> {
 fn no_shape_takes_more_than_its_steps() {
     for (name, problem) in shapes() {
         for granularity in [Granularity::Target, Granularity::Auto] {
-            let (model, options) = (Model::default(), Options { granularity, ..Options::default() });
+            let (model, options) = (Model::default(), PartitionOptions { granularity, ..PartitionOptions::default() });
             let (units, _) = contract::contract(&problem, &model);
             let instance = Instance {
                 problem: &problem,

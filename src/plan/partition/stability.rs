@@ -37,7 +37,7 @@ fn problem(added: usize) -> Problem {
     }
 }
 
-fn jobs(added: usize, options: &Options, layer: u64) -> HashSet<Vec<Node>> {
+fn jobs(added: usize, options: &PartitionOptions, layer: u64) -> HashSet<Vec<Node>> {
     let model = Model { layer, whole_layers: true, ..Model::default() };
     let plan = partition(&problem(added), &model, options).partition;
     let own =
@@ -50,7 +50,7 @@ fn what_nothing_connects_changes_no_job() {
     for objective in [Objective::Time, Objective::Balanced] {
         for granularity in [Granularity::Auto, Granularity::Target] {
             for layer in [0, 500] {
-                let options = Options { objective, granularity, ..Options::default() };
+                let options = PartitionOptions { objective, granularity, ..PartitionOptions::default() };
                 let before = jobs(0, &options, layer);
                 assert_eq!(before, jobs(2, &options, layer), "{objective:?}, {granularity:?}");
             }

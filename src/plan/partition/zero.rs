@@ -41,7 +41,7 @@ pub struct Zeroing {
 }
 
 /// A set of jobs to merge.
-struct Candidate {
+struct Merge {
     members: Vec<Job>,
     tasks: Vec<Node>,
     start_up: Millis,
@@ -69,25 +69,25 @@ pub fn zero(
         }
         let mut edges = critical_edges(instance, jobs, &order, makespan);
         sort_edges(jobs, &mut edges, zeroing.order);
-        let mut best: Option<Candidate> = None;
+        let mut best: Option<Merge> = None;
         let mut found = 0;
         for &(from, to) in edges.iter().take(MOST_EDGES) {
             if steps.exhausted() {
                 break;
             }
-            let Some(candidate) = grow(instance, scheduler, jobs, &mut marks, (from, to), makespan, steps) else {
+            let Some(merge) = grow(instance, scheduler, jobs, &mut marks, (from, to), makespan, steps) else {
                 continue;
             };
             found += 1;
-            if best.as_ref().is_none_or(|best| candidate.through < best.through) {
-                best = Some(candidate);
+            if best.as_ref().is_none_or(|best| merge.through < best.through) {
+                best = Some(merge);
             }
             if found >= zeroing.choices {
                 break;
             }
         }
-        let Some(candidate) = best else { return makespan };
-        apply(instance, jobs, candidate);
+        let Some(merge) = best else { return makespan };
+        apply(instance, jobs, merge);
         moves += 1;
     }
 }
@@ -146,7 +146,7 @@ fn grow(
     (from, to): (Job, Job),
     makespan: Millis,
     steps: &mut Steps,
-) -> Option<Candidate> {
+) -> Option<Merge> {
     let mut members = vec![from, to];
     for _ in 0..ROUNDS {
         if members.len() > MOST_MEMBERS || !allowed(instance, jobs, &members) {
@@ -179,7 +179,7 @@ fn grow(
             return None;
         }
         if start + length + tail < makespan {
-            return Some(Candidate { members, tasks, start_up, length, through: start + length + tail });
+            return Some(Merge { members, tasks, start_up, length, through: start + length + tail });
         }
         let before = members.len();
         // A consumer that would wait too long comes in; where none would, the inputs that come last do.
@@ -214,16 +214,16 @@ fn allowed(instance: &Instance, jobs: &Jobs, members: &[Job]) -> bool {
         && (instance.options.granularity != Granularity::Target || with_targets <= 1)
 }
 
-fn apply(instance: &Instance, jobs: &mut Jobs, candidate: Candidate) {
+fn apply(instance: &Instance, jobs: &mut Jobs, merge: Merge) {
     use super::jobs::Union;
-    let work = candidate.tasks.iter().map(|&task| instance.problem.duration[task as usize]).sum();
-    let first = candidate.members[0];
-    for &member in &candidate.members[1..] {
+    let work = merge.tasks.iter().map(|&task| instance.problem.duration[task as usize]).sum();
+    let first = merge.members[0];
+    for &member in &merge.members[1..] {
         jobs.merge(first, member, Union::default());
     }
     let state = &mut jobs.list[first as usize];
-    (state.tasks, state.work) = (candidate.tasks, work);
-    (state.start_up, state.length) = (candidate.start_up, candidate.length);
+    (state.tasks, state.work) = (merge.tasks, work);
+    (state.start_up, state.length) = (merge.start_up, merge.length);
 }
 
 /// Which jobs a search has seen, without clearing an array each time.

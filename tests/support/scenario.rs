@@ -1,0 +1,82 @@
+//! What benchmarks of the planner plan: a real graph with what is available, or a made-up one, and durations drawn from a heavy tail.
+
+#![allow(clippy::unwrap_used)] // a benchmark that cannot go on has failed
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use nixdag::availability::{Source, find_needed};
+use nixdag::graph::{DrvId, Graph};
+use nixdag::plan::estimate::CostModel;
+use nixdag::plan::needed::NeededGraph;
+use nixdag::plan::placement::{MachineChoice, place};
+use nixdag::plan::problem::{Millis, Problem};
+use nixdag::provider::Provider;
+
+use crate::synthetic;
+
+/// Median and 99th percentile of drawn durations, seconds.
+const MEDIAN: f64 = 40.0;
+const NINETY_NINTH: f64 = 1200.0;
+
+/// The needed derivations, with assumed durations, and their names.
+pub struct Scenario {
+    pub problem: Problem,
+    names: Vec<String>,
+}
+
+impl Scenario {
+    /// `graph` holds `.drv` files, `scenario` the files `roots.json` and `available`.
+    pub fn read(graph: &Path, scenario: &Path) -> Self {
+        let roots = nixdag::recorded_evaluation::read(&fs::read(scenario.join("roots.json")).unwrap()).unwrap();
+        let paths: Vec<&str> = roots.iter().map(|root| root.drv_path.as_str()).collect();
+        let available = fs::read_to_string(scenario.join("available")).unwrap();
+        Self::new(graph, &paths, &Source::from_list(&available, "available").unwrap())
+    }
+
+    /// 4,000 derivations, nothing available.
+    pub fn made_up() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        let drvs = synthetic::graph(&mut synthetic::Random(1), 4_000, &["x86_64-linux"], 0);
+        synthetic::write(&drvs, temporary.path());
+        let roots: Vec<&str> = drvs.iter().rev().step_by(20).map(|drv| drv.path.as_str()).collect();
+        Self::new(temporary.path(), &roots, &Source::Nothing)
+    }
+
+    fn new(dir: &Path, roots: &[&str], source: &Source) -> Self {
+        let graph = Graph::load(roots.iter().copied(), dir, "/nix/store").unwrap();
+        let targets: Vec<DrvId> = roots.iter().map(|root| graph.find(root).unwrap()).collect();
+        let needed = find_needed(&graph, &targets, source).unwrap();
+        let targets: Vec<DrvId> = targets.into_iter().filter(|&id| needed.has(id)).collect();
+        let packages = BTreeMap::new();
+        let fleet = Provider::CircleCi.fleet();
+        let choice = MachineChoice { fleet: &fleet, rules: &[], packages: &packages };
+        let costs = CostModel::default();
+        let placements = place(&graph, &needed, &BTreeMap::new(), &choice, &costs).unwrap();
+        let small = NeededGraph::new(&graph, &needed, &targets, &placements, &costs);
+        let names = small.drvs.iter().map(|&id| graph.node(id).name().to_owned()).collect();
+        Self { problem: small.problem, names }
+    }
+
+    /// The problem with durations drawn from a heavy tail (log-normal) for all that is neither fetched nor built locally, seeded by the
+    /// derivation's name and the number of the draw.
+    pub fn drawn(&self, draw: u64) -> Problem {
+        let mut problem = self.problem.clone();
+        for ((duration, name), cheap) in problem.duration.iter_mut().zip(&self.names).zip(&self.problem.cheap) {
+            if !cheap {
+                *duration = (seconds(name, draw) * 1000.0) as Millis;
+            }
+        }
+        problem
+    }
+}
+
+fn seconds(name: &str, draw: u64) -> f64 {
+    let seed = name.bytes().fold(draw, |seed, byte| synthetic::Random(seed ^ u64::from(byte)).next());
+    let mut random = synthetic::Random(seed);
+    let mut uniform = || ((random.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+    let normal = (-2.0 * uniform().ln()).sqrt() * (2.0 * std::f64::consts::PI * uniform()).cos();
+    // 2.326 standard deviations above the median is the 99th percentile.
+    MEDIAN * (normal * (NINETY_NINTH / MEDIAN).ln() / 2.326).exp()
+}
