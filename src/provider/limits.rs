@@ -1,5 +1,7 @@
 //! What a provider allows: data that each one fills in, for planning and for the check of what was written.
 
+use std::num::NonZeroU64;
+
 /// What a provider allows; none where it publishes no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -10,9 +12,9 @@ pub struct Limits {
     /// Jobs that can stand behind one another.
     pub waves: Option<u32>,
     /// Seconds that one job may run.
-    pub job_seconds: u64,
+    pub job_seconds: Option<u64>,
     /// Bytes of the configuration with every job's body written out.
-    pub compiled_bytes: u64,
+    pub compiled_bytes: Option<u64>,
     /// Bytes that a job takes of these, a little more than measured.
-    pub job_bytes: u64,
+    pub job_bytes: Option<NonZeroU64>,
 }

@@ -171,12 +171,12 @@ pub fn limits(provider: provider::limits::Limits, entry: Option<&LimitsEntry>, m
     let entry = entry.unwrap_or(&none);
     let lower = |limits: &[Option<u64>]| limits.iter().copied().flatten().min();
     let count = |count: Option<Count>| count.map(|count| u64::from(count.0));
-    let config = entry.config_bytes.map(|bytes| (bytes.0 / provider.job_bytes).max(1));
+    let config = entry.config_bytes.zip(provider.job_bytes).map(|(bytes, job)| (bytes.0 / job).max(1));
     let jobs = [provider.jobs.map(u64::from), max_jobs.map(u64::from), count(entry.jobs), config];
     PlanLimits {
         jobs: lower(&jobs).map(|most| most as usize),
         requires: lower(&[provider.requires.map(u64::from), count(entry.requires)]).map(|most| most as usize),
-        job_length: lower(&[Some(provider.job_seconds), count(entry.job_seconds)]).map(|seconds| seconds * 1000),
+        job_length: lower(&[provider.job_seconds, count(entry.job_seconds)]).map(|seconds| seconds * 1000),
     }
 }
 
@@ -281,5 +281,17 @@ mod tests {
         let found = limits(provider, file.planning.limits.as_ref(), None);
         assert_eq!((found.jobs, found.requires, found.job_length), (Some(30), Some(9), Some(600_000)));
         assert_eq!(limits(provider, file.planning.limits.as_ref(), Some(7)).jobs, Some(7));
+        // A provider that publishes no number limits nothing.
+        let none = provider::limits::Limits {
+            jobs: None,
+            requires: None,
+            waves: None,
+            job_seconds: None,
+            compiled_bytes: None,
+            job_bytes: None,
+        };
+        let found = limits(none, None, None);
+        assert_eq!((found.jobs, found.requires, found.job_length), (None, None, None));
+        assert_eq!(limits(none, file.planning.limits.as_ref(), None).jobs, Some(50));
     }
 }

@@ -153,7 +153,7 @@ fn more_jobs_or_requirements_than_allowed() {
 
 #[test]
 fn more_bytes_than_allowed_once_compiled() {
-    let limits = Limits { compiled_bytes: 100, ..LIMITS };
+    let limits = Limits { compiled_bytes: Some(100), ..LIMITS };
     let found = problems(SOUND, &limits);
     assert!(found.len() == 1 && found[0].contains("MB more than"), "{found:?}");
     // A command counts in every job that uses it.

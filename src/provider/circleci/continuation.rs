@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 
 use super::check;
-use super::limits::LIMITS;
+use super::limits::{COMPILED_BYTES, LIMITS};
 use super::names::WORKFLOW;
 use crate::nearest::meant;
 use crate::yaml::check_nesting;
@@ -22,8 +22,7 @@ const MAX_BRACKETS: usize = 4_096;
 
 /// Says what CircleCI would find wrong with a configuration, as far as can be known.
 pub fn check_configuration(text: &str) -> Result<Value> {
-    let most = LIMITS.compiled_bytes;
-    ensure!(text.len() as u64 <= most, "it has {} bytes, CircleCI takes {most}", text.len());
+    ensure!(text.len() as u64 <= COMPILED_BYTES, "it has {} bytes, CircleCI takes {COMPILED_BYTES}", text.len());
     check_nesting(text, MAX_BRACKETS)?;
     let config: Value = serde_yaml::from_str(text).map_err(|error| anyhow!("it is no YAML: {error}"))?;
     let top = config.as_mapping().context("it is no mapping with `version`, `jobs` and `workflows`")?;

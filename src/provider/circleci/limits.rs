@@ -1,6 +1,11 @@
 //! CircleCI's limits.
 
+use std::num::NonZeroU64;
+
 use crate::provider::limits::Limits;
+
+/// Most bytes of a configuration, as it is sent and compiled.
+pub const COMPILED_BYTES: u64 = 8_000_000;
 
 /// What CircleCI allows. It publishes no number for jobs in a workflow nor for `requires`, but a job's body counts against the
 /// compiled size each time it is invoked, 2.8 kB as nixdag writes it: 2,400 jobs leave room for long names and many `requires`.
@@ -9,7 +14,7 @@ pub const LIMITS: Limits = Limits {
     jobs: Some(2_400),
     requires: None,
     waves: None,
-    job_seconds: 3 * 60 * 60,
-    compiled_bytes: 8_000_000,
-    job_bytes: 3_300,
+    job_seconds: Some(3 * 60 * 60),
+    compiled_bytes: Some(COMPILED_BYTES),
+    job_bytes: NonZeroU64::new(3_300),
 };

@@ -19,8 +19,7 @@ struct Size {
 
 pub(super) fn check(top: &Mapping, limits: &Limits, problems: &mut Vec<String>) {
     let bytes = compiled(top);
-    let allowed = limits.compiled_bytes;
-    if bytes > allowed {
+    if let Some(allowed) = limits.compiled_bytes.filter(|allowed| bytes > *allowed) {
         problems.push(format!(
             "compiled, the configuration would take about {:.1} MB, {:.1} MB more than the {:.1} MB that CircleCI takes \
              (let jobs build more each: `--max-jobs` with a lower number, or `--granularity auto`)",
