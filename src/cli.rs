@@ -39,6 +39,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Hand a configuration to CircleCI's API, which continues the pipeline with it
     Continue(ContinueArgs),
+    /// Say what a hostile branch, fork, input, machine user or cache could reach, and which setting closes it
+    Doctor(DoctorArgs),
     /// Print the JSON schema of nixdag.yml, for editors
     Schema,
     /// Print a completion script for a shell
@@ -213,6 +215,28 @@ pub struct ReportArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// `nixdag doctor`
+///
+/// Reads nixdag.yml and what the setup job of the orb is given; nothing is evaluated or asked. Ends with 1 if a setting would close something.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The flake's folder
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+    /// The configuration with the setup job [default: .circleci/config.yml, of the folder]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = TextFormat::Text)]
+    pub format: TextFormat,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Flags that your pipeline gives to `nixdag generate`
+    #[arg(last = true, value_name = "FLAG")]
+    pub generate: Vec<String>,
 }
 
 /// `nixdag continue`

@@ -16,6 +16,7 @@ pub mod difference;
 pub mod duration;
 pub mod evaluation_cache;
 pub mod explain;
+pub mod exposure;
 pub mod fleet;
 pub mod git;
 pub mod graph;

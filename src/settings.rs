@@ -16,6 +16,7 @@ pub mod job;
 pub mod machines;
 pub mod nix_settings;
 pub mod option;
+pub mod orb_arguments;
 pub mod package;
 pub mod planning;
 mod push;
@@ -246,6 +247,11 @@ impl Settings {
     pub fn additions(&self, flags: &AdditionFlags) -> Additions {
         let folder = self.file_path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         additions::resolve(flags, &self.file.additions, folder)
+    }
+
+    /// The only contexts that rules and packages may name, where that is said.
+    pub fn contexts(&self) -> Option<Vec<String>> {
+        self.file.contexts()
     }
 
     /// What packages say about their own jobs, as far as it makes sense.

@@ -5,6 +5,7 @@ mod base;
 mod build;
 mod completions;
 mod continue_pipeline;
+mod doctor;
 mod evaluation;
 mod exit_code;
 mod explain;
@@ -33,6 +34,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Build(args) => build::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Continue(args) => continue_pipeline::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Schema => schema::run(),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { command } => man::run(command.as_deref()),

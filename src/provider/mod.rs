@@ -13,6 +13,9 @@ pub mod yaml;
 
 use std::env::VarError;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use anyhow::Result;
 use serde_json::Value;
 
@@ -47,6 +50,21 @@ impl Provider {
     pub fn folder(self) -> &'static str {
         match self {
             Self::CircleCi => ".circleci",
+        }
+    }
+
+    /// What each setup job of the orb is given in the configuration of a repository, parameter by parameter; none where there is no such
+    /// file or no such job.
+    pub fn setup_jobs(self, file: &Path) -> Result<Vec<BTreeMap<String, String>>> {
+        match self {
+            Self::CircleCi => circleci::setup_job::read(file),
+        }
+    }
+
+    /// The file in that folder which says how pipelines begin.
+    pub fn configuration(self) -> &'static str {
+        match self {
+            Self::CircleCi => "config.yml",
         }
     }
 

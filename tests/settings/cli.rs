@@ -70,7 +70,10 @@ fn a_recorded_evaluation_becomes_a_plan() {
     assert_eq!(ids(&plan["jobs"]), ["a", "b"]);
     assert_eq!(plan["jobs"][1]["requires"], serde_json::json!(["a"]));
     let keys: Vec<&String> = plan.as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["version", "flake", "base", "store_dir", "jobs", "final", "skipped", "errors", "estimates"]);
+    assert_eq!(
+        keys,
+        ["version", "flake", "base", "store_dir", "jobs", "targets", "final", "skipped", "errors", "estimates"]
+    );
     let keys: Vec<&String> = plan["jobs"][0].as_object().unwrap().keys().collect();
     assert_eq!(
         keys,

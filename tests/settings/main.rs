@@ -9,3 +9,4 @@ mod cli;
 mod nixdag_yml;
 mod options;
 mod schema;
+mod security;

@@ -19,6 +19,7 @@ pub mod pipeline_parameters;
 mod restore;
 #[cfg(test)]
 mod same_as_orb;
+pub mod setup_job;
 mod small_job;
 pub mod steps;
 pub mod template;

@@ -1,0 +1,91 @@
+//! `nixdag doctor`
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use anyhow::{Result, bail, ensure};
+use clap::Parser;
+
+use super::exit_code::ExitCode;
+use crate::cli::{Cli, Command, DoctorArgs, TextFormat};
+use crate::exposure;
+use crate::exposure::line::{Attacker, Finding};
+use crate::exposure::situation::Situation;
+use crate::output::Output;
+use crate::provider::Provider;
+use crate::settings::{Settings, orb_arguments};
+
+pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
+    ensure!(args.folder.is_dir(), "`{}` is not a folder", args.folder.display());
+    let provider = Provider::default();
+    let default = args.folder.join(provider.folder()).join(provider.configuration());
+    let config = args.config.as_ref().unwrap_or(&default);
+    let mut setups = provider.setup_jobs(config)?;
+    if setups.is_empty() {
+        if args.generate.is_empty() {
+            eprintln!(
+                "note: no setup job of the orb in `{}`: if your pipeline calls `nixdag generate` itself, give its flags behind `--`",
+                config.display()
+            );
+        }
+        setups.push(BTreeMap::new());
+    }
+    let mut findings: Vec<Finding> = Vec::new();
+    for parameters in &setups {
+        let more = of_setup(args, parameters)?;
+        findings.extend(more.into_iter().filter(|finding| !findings.contains(finding)).collect::<Vec<_>>());
+    }
+    Output::from(args.output.clone()).write(|out| match args.format {
+        TextFormat::Text => print(&findings, out),
+        TextFormat::Json => {
+            serde_json::to_writer_pretty(&mut *out, &serde_json::json!({ "version": 1, "findings": findings }))?;
+            writeln!(out)
+        }
+    })?;
+    let is_closed = findings.iter().all(|finding| finding.setting.is_none());
+    Ok(if is_closed { ExitCode::Done } else { ExitCode::Failed })
+}
+
+/// What is open where the orb is given these parameters.
+fn of_setup(args: &DoctorArgs, parameters: &BTreeMap<String, String>) -> Result<Vec<Finding>> {
+    let folder = args.folder.display().to_string();
+    let given = orb_arguments::of(parameters);
+    let command =
+        ["nixdag", "generate", &folder].map(str::to_owned).into_iter().chain(given).chain(args.generate.clone());
+    let generate = match Cli::try_parse_from(command) {
+        Ok(Cli { command: Command::Generate(generate) }) => generate,
+        Ok(_) => bail!("no `nixdag generate`"),
+        Err(error) => {
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            bail!("`nixdag generate` does not take these flags: {first}")
+        }
+    };
+    // No key is needed to see who could reach it.
+    let (settings, delivery) = Settings::to_generate(&generate.planning, &generate.delivery, |_| None)?;
+    Ok(exposure::find(&Situation { settings: &settings, delivery: &delivery, parameters }))
+}
+
+fn print(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
+    for attacker in Attacker::ALL {
+        let of: Vec<&Finding> = findings.iter().filter(|finding| finding.attacker == attacker).collect();
+        writeln!(out, "{}:", attacker.text())?;
+        if of.is_empty() {
+            writeln!(out, "  nothing that these settings leave open")?;
+        }
+        for finding in of {
+            writeln!(out, "  {}: {}", finding.asset.text(), finding.reach)?;
+            match (finding.setting, finding.elsewhere) {
+                (Some(setting), _) => writeln!(out, "    closed by `{setting}`")?,
+                (None, Some(elsewhere)) => writeln!(out, "    not nixdag's to close: {elsewhere}")?,
+                (None, None) => {}
+            }
+        }
+    }
+    let settings = findings.iter().filter(|finding| finding.setting.is_some()).count();
+    writeln!(
+        out,
+        "\n{settings} that a setting closes, {} to look at elsewhere; docs/security.md says what is stopped, and how that is tested",
+        findings.len() - settings
+    )
+}

@@ -1,0 +1,131 @@
+//! One line of the list: an attacker, an asset, what stops the one from reaching the other, and where nothing does.
+
+use serde::Serialize;
+
+use super::situation::Situation;
+
+/// Who means harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attacker {
+    /// Can push a branch to the repository.
+    Branch,
+    /// Opens a pull request from a fork.
+    Fork,
+    /// Wrote something that is evaluated or built: an input of the flake, a dependency, a package.
+    Input,
+    /// Has an account on a machine that jobs run on.
+    MachineUser,
+    /// Runs a binary cache, or the network before it.
+    Cache,
+}
+
+/// What they may be after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asset {
+    /// The programs that other pipelines and jobs run.
+    Programs,
+    /// What others take for built.
+    Results,
+    /// The signing key, and credentials that may push.
+    Signatures,
+    /// Variables of contexts and of the project, tokens of caches.
+    Secrets,
+    /// CircleCI's key with which a setup job continues.
+    ContinuationKey,
+    /// Machines, their money, and which contexts a job has.
+    Machines,
+    /// What is planned, and what is said of it in the end.
+    Plan,
+}
+
+/// One attacker and one asset.
+#[derive(Clone, Copy, Debug)]
+pub struct Line {
+    /// Who.
+    pub attacker: Attacker,
+    /// What.
+    pub asset: Asset,
+    /// What stops it, a sentence without its full stop; empty where nothing does.
+    pub stopped: &'static str,
+    /// Names of the tests that do the attack.
+    pub tests: &'static [&'static str],
+    /// Where it is not stopped.
+    pub gaps: &'static [Gap],
+}
+
+/// A way that is open under some settings.
+#[derive(Clone, Copy, Debug)]
+pub struct Gap {
+    /// When it is open.
+    pub is_open: fn(&Situation) -> bool,
+    /// What can be reached, a sentence without its full stop.
+    pub reach: &'static str,
+    /// What closes it.
+    pub remedy: Remedy,
+}
+
+/// What closes a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// A setting of nixdag's or a parameter of the orb.
+    Setting(&'static str),
+    /// Something that is set up elsewhere and cannot be seen from here.
+    Elsewhere(&'static str),
+}
+
+/// A gap that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Who.
+    pub attacker: Attacker,
+    /// What.
+    pub asset: Asset,
+    /// What can be reached.
+    pub reach: &'static str,
+    /// The setting that closes it; null where that is not nixdag's to set.
+    pub setting: Option<&'static str>,
+    /// What to look at where it is set up; null where a setting closes it.
+    pub elsewhere: Option<&'static str>,
+}
+
+impl Attacker {
+    /// All of them, in order.
+    pub const ALL: [Self; 5] = [Self::Branch, Self::Fork, Self::Input, Self::MachineUser, Self::Cache];
+
+    /// Who that is.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Branch => "who can push a branch",
+            Self::Fork => "the author of a fork's pull request",
+            Self::Input => "the author of an input or a dependency",
+            Self::MachineUser => "another user of a machine",
+            Self::Cache => "who runs a binary cache",
+        }
+    }
+}
+
+impl Asset {
+    /// What that is.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Programs => "programs that run",
+            Self::Results => "results",
+            Self::Signatures => "signatures and pushes",
+            Self::Secrets => "secrets",
+            Self::ContinuationKey => "continuation key",
+            Self::Machines => "machines and contexts",
+            Self::Plan => "plan and verdict",
+        }
+    }
+}
+
+impl Remedy {
+    /// What to do.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Setting(text) | Self::Elsewhere(text) => text,
+        }
+    }
+}

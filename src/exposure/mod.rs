@@ -1,0 +1,28 @@
+//! What somebody who means harm could reach. One list, [`LINES`], from which `docs/security.md` has its table and `nixdag doctor` its
+//! findings.
+//!
+//! In: a [`Situation`], which is what the settings and the setup job say. Out: [`Finding`]s, in the order of the list. Nothing is asked, run
+//! or evaluated.
+
+pub mod line;
+pub mod lines;
+pub mod situation;
+
+use line::{Finding, Line, Remedy};
+use lines::LINES;
+use situation::Situation;
+
+/// What is open.
+pub fn find(situation: &Situation) -> Vec<Finding> {
+    let open = |line: &'static Line| {
+        let gaps = line.gaps.iter().filter(|gap| (gap.is_open)(situation));
+        gaps.map(|gap| {
+            let (setting, elsewhere) = match gap.remedy {
+                Remedy::Setting(text) => (Some(text), None),
+                Remedy::Elsewhere(text) => (None, Some(text)),
+            };
+            Finding { attacker: line.attacker, asset: line.asset, reach: gap.reach, setting, elsewhere }
+        })
+    };
+    LINES.iter().flat_map(open).collect()
+}

@@ -1,0 +1,57 @@
+//! What decides which gaps are open: settings, and what the setup job of the orb is given.
+
+use std::collections::BTreeMap;
+
+use crate::delivery::{Delivery, Reuse};
+use crate::fleet::size::Machine;
+use crate::settings::{Available, Settings};
+
+/// A repository's settings, seen by somebody who means harm.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// How the flake is planned.
+    pub settings: &'a Settings,
+    /// How its jobs deliver.
+    pub delivery: &'a Delivery,
+    /// Parameters that the orb is given, by name.
+    pub parameters: &'a BTreeMap<String, String>,
+}
+
+impl Situation<'_> {
+    /// True where a switch of the orb is on, or may be.
+    pub fn is_on(&self, parameter: &str, by_default: bool) -> bool {
+        self.parameters.get(parameter).map_or(by_default, |value| value != "false")
+    }
+
+    /// Jobs build in containers.
+    pub fn has_containers(&self) -> bool {
+        self.settings.fleet.executors.iter().any(|executor| executor.machine == Machine::Docker)
+    }
+
+    /// Jobs may run on machines that outlive them.
+    pub fn has_own_machines(&self) -> bool {
+        self.settings.fleet.executors.iter().any(|executor| executor.machine == Machine::SelfHosted)
+    }
+
+    /// Some jobs get the variables of contexts.
+    pub fn has_contexts(&self) -> bool {
+        let rules = self.settings.rules.iter().filter_map(|rule| rule.settings.context.as_ref());
+        rules.flatten().next().is_some()
+    }
+
+    /// Jobs sign or push, with secrets.
+    pub fn signs(&self) -> bool {
+        self.delivery.has_secrets()
+    }
+
+    /// Results go to later pipelines through the CI's cache without a signature.
+    pub fn reuses_unsigned(&self) -> bool {
+        self.delivery.reuse_beside(self.has_contexts()).is_ok_and(|reuse| reuse == Reuse::Branch)
+    }
+
+    /// Some store is believed without signatures.
+    pub fn trusts_a_store(&self) -> bool {
+        let Available::Caches(caches) = &self.settings.available else { return false };
+        caches.substituters.iter().any(|substituter| substituter.url.trusted)
+    }
+}

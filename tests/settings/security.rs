@@ -1,0 +1,144 @@
+//! `nixdag doctor` and `docs/security.md`, which come from one list: each line that says "stopped" has tests that exist, and each gap is
+//! open or closed as the settings say.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::support::{golden, nixdag};
+use nixdag::exposure::line::Line;
+use nixdag::exposure::lines::LINES;
+use serde_json::Value;
+
+const PAGE: &str = "docs/security.md";
+
+/// The table of the page.
+fn table() -> String {
+    let cell = |text: String| text.replace('|', "\\|");
+    let row = |line: &Line| {
+        let tests: Vec<String> = line.tests.iter().map(|test| format!("`{test}`")).collect();
+        let stopped = if tests.is_empty() {
+            "nothing of nixdag's".to_owned()
+        } else {
+            format!("stopped: {} ({})", line.stopped, tests.join(", "))
+        };
+        let open: Vec<String> = line.gaps.iter().map(|gap| format!("{}: {}", gap.reach, gap.remedy.text())).collect();
+        let open = if open.is_empty() { "–".to_owned() } else { open.join("<br>") };
+        format!("| {} | {} | {} | {} |\n", line.attacker.text(), line.asset.text(), cell(stopped), cell(open))
+    };
+    let rows: String = LINES.iter().map(row).collect();
+    format!("| who | after what | what stops it | what does not, and what closes that |\n|---|---|---|---|\n{rows}")
+}
+
+#[test]
+fn the_page_is_written_from_the_list() {
+    const MARKS: [&str; 2] = ["<!-- lines -->\n", "<!-- lines: end -->\n"];
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)).unwrap();
+    let (before, rest) = page.split_once(MARKS[0]).unwrap();
+    let (_, after) = rest.split_once(MARKS[1]).unwrap();
+    golden::check(PAGE, &format!("{before}{}{}{}{after}", MARKS[0], table(), MARKS[1]));
+}
+
+#[test]
+fn what_is_stopped_names_tests_that_exist() {
+    let mut known = BTreeSet::new();
+    for folder in ["src", "tests", "orb/tests"] {
+        names_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut known);
+    }
+    let mut pairs = BTreeSet::new();
+    for line in LINES {
+        assert!(pairs.insert((line.attacker, line.asset)), "{:?} and {:?} meet twice", line.attacker, line.asset);
+        assert_eq!(line.stopped.is_empty(), line.tests.is_empty(), "{line:?}");
+        assert!(!line.tests.is_empty() || !line.gaps.is_empty(), "{line:?}");
+        for test in line.tests {
+            assert!(known.contains(*test), "there is no test `{test}` ({:?}, {:?})", line.attacker, line.asset);
+        }
+    }
+}
+
+/// Functions behind `#[test]`, and titles of tests in Bats.
+fn names_in(folder: &Path, known: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            names_in(&entry, known);
+            continue;
+        }
+        let text = fs::read_to_string(&entry).unwrap_or_default();
+        let mut is_test = false;
+        for line in text.lines().map(str::trim) {
+            let function = line.strip_prefix("fn ").and_then(|rest| rest.split(['(', '<']).next());
+            known.extend(function.filter(|_| is_test).map(str::to_owned));
+            known.extend(line.strip_prefix("@test \"").and_then(|rest| rest.split('"').next()).map(str::to_owned));
+            is_test = line == "#[test]" || is_test && line.starts_with("#[");
+        }
+    }
+}
+
+/// What the doctor finds, and whether it ends well.
+fn examined(settings: &str, parameters: &str, flags: &[&str]) -> (Vec<String>, i32) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join(".circleci")).unwrap();
+    fs::write(dir.path().join("nixdag.yml"), settings).unwrap();
+    let config = format!(
+        "version: 2.1\nsetup: true\norbs: {{ci: acme/nixdag@1}}\nworkflows: {{setup: {{jobs: [ci/setup: {{{parameters}}}]}}}}\n"
+    );
+    fs::write(dir.path().join(".circleci/config.yml"), config).unwrap();
+    let mut command = nixdag();
+    // There is nothing but nixdag: no Nix.
+    command.env("PATH", "/nowhere").arg("doctor").arg(dir.path()).args(["--format", "json", "--"]).args(flags);
+    let output = command.output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let findings = said["findings"].as_array().unwrap();
+    let text =
+        |finding: &Value| format!("{}: {}", finding["attacker"].as_str().unwrap(), finding["reach"].as_str().unwrap());
+    (findings.iter().map(text).collect(), output.status.code().unwrap())
+}
+
+/// Nothing is left that a setting would close.
+const SAFE: (&str, &str) = ("reuse: off\ncontexts: [deploy]\n", "strict: true");
+
+#[test]
+fn safe_settings_leave_what_is_set_up_elsewhere() {
+    let (findings, code) = examined(SAFE.0, SAFE.1, &[]);
+    assert_eq!(code, 0, "{findings:#?}");
+    assert!(findings.iter().any(|finding| finding.starts_with("fork: pipelines of forks run what the fork says")));
+}
+
+#[test]
+fn each_setting_opens_its_own_gap_wherever_it_is_said() {
+    for (settings, parameters, flags, gap) in [
+        ("", "allow_ifd: true", &[][..], "input: builders run in the setup job"),
+        ("", "allow_ifd: << pipeline.parameters.x >>", &[], "input: builders run in the setup job"),
+        ("", "extra_arguments: --allow-ifd", &[], "input: builders run in the setup job"),
+        ("", "", &["--allow-ifd"], "input: builders run in the setup job"),
+        ("", "trust_branches: true", &[], "branch: the setup job unpacks caches"),
+        ("", "trust_branches: true", &[], "branch: an evaluation that any branch may have saved"),
+        ("", "impure: true", &[], "input: evaluated code reads /proc"),
+        ("", "eval_env: TOKEN", &[], "input: all evaluated code sees the variables"),
+        ("", "accept_flake_config: true", &[], "input: caches and keys that the flake's nixConfig names"),
+        ("caches: [{url: \"https://h\", trusted: true}]\n", "", &[], "cache: a store with `trusted: true`"),
+        ("", "substituters: \"https://h?trusted=1\"", &[], "cache: a store with `trusted: true`"),
+    ] {
+        let (findings, code) = examined(&format!("{}{settings}", SAFE.0), &format!("{}, {parameters}", SAFE.1), flags);
+        assert!(findings.iter().any(|finding| finding.starts_with(gap)), "{settings} {parameters}: {findings:#?}");
+        assert_eq!(code, 1, "{findings:#?}");
+        let (safe, _) = examined(SAFE.0, SAFE.1, &[]);
+        assert!(!safe.iter().any(|finding| finding.starts_with(gap)), "{gap}");
+    }
+}
+
+#[test]
+fn the_text_names_everybody_and_what_to_set() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("nixdag.yml"), "reuse: branch\n").unwrap();
+    let output = nixdag().arg("doctor").arg(dir.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for words in ["who can push a branch:", "who runs a binary cache:", "closed by `reuse: signed (or off)`"] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(String::from_utf8_lossy(&output.stderr).contains("give its flags behind `--`"));
+    assert_eq!(output.status.code(), Some(1));
+    let wrong = nixdag().arg("doctor").arg(dir.path()).args(["--", "--bogus"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("unexpected argument '--bogus'"));
+}
