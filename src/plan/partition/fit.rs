@@ -3,12 +3,12 @@
 //! In: the jobs of a good plan and the [`PlanLimits`](crate::plan::model::PlanLimits). Out: jobs within the limits, with notes on what was given up or could not be met. Also
 //! the plan of granularity `single`, since that is the packing with the fewest jobs.
 
+use super::context::Search;
 use super::jobs::{Instance, Job, Jobs, Union, compatible_systems, merged};
 use super::neighbours::reduced_inputs;
 use super::schedule::Scheduler;
 use super::sweep::existing;
 use super::units::{Unit, Units};
-use super::zero::Marks;
 use crate::plan::model::Granularity;
 use crate::plan::problem::{ANY_SYSTEM, System};
 
@@ -88,100 +88,96 @@ pub fn packed(instance: &Instance, scheduler: &mut Scheduler, phases: &[Vec<Unit
     Jobs::from_owners(instance, scheduler, &owner)
 }
 
-/// Merges direct requirements of jobs that have more than `most` of them. Returns a note where that is not possible.
-///
-/// The reduced requirements of a job have no path between them, so merging them closes no cycle.
-pub fn limit_requires(instance: &Instance, scheduler: &mut Scheduler, jobs: &mut Jobs, most: usize) -> Vec<String> {
-    let most = most.max(1);
-    let (mut shared, mut over) = (0, 0);
-    // A merge changes what is implied elsewhere; a few passes settle it.
-    for _ in 0..4 {
-        let mut changed = false;
-        over = 0;
-        for job in existing(jobs).collect::<Vec<_>>() {
-            if jobs.list[job as usize].units.is_empty()
-                || jobs.inputs(instance, &mut Marks::default(), job).len() <= most
-            {
-                continue;
-            }
-            let required = reduced_inputs(instance, jobs, job);
-            let excess = required.len().saturating_sub(most);
-            let left = merge_some(instance, scheduler, jobs, required, excess, false);
-            let rest = if left > 0 {
+impl Search<'_> {
+    /// Merges direct requirements of jobs that have more than `most` of them. Returns a note where that is not possible.
+    ///
+    /// The reduced requirements of a job have no path between them, so merging them closes no cycle.
+    pub fn limit_requires(&mut self, jobs: &mut Jobs, most: usize) -> Vec<String> {
+        let instance = self.instance;
+        let most = most.max(1);
+        let (mut shared, mut over) = (0, 0);
+        // A merge changes what is implied elsewhere; a few passes settle it.
+        for _ in 0..4 {
+            let mut changed = false;
+            over = 0;
+            for job in existing(jobs).collect::<Vec<_>>() {
+                if jobs.list[job as usize].units.is_empty() || jobs.inputs(instance, &mut self.marks, job).len() <= most
+                {
+                    continue;
+                }
                 let required = reduced_inputs(instance, jobs, job);
                 let excess = required.len().saturating_sub(most);
-                let rest = merge_some(instance, scheduler, jobs, required, excess, true);
-                shared += usize::from(rest < excess);
-                rest
-            } else {
-                0
-            };
-            changed |= excess > 0;
-            over = over.max(rest);
+                let left = self.merge_some(jobs, required, excess, false);
+                let rest = if left > 0 {
+                    let required = reduced_inputs(instance, jobs, job);
+                    let excess = required.len().saturating_sub(most);
+                    let rest = self.merge_some(jobs, required, excess, true);
+                    shared += usize::from(rest < excess);
+                    rest
+                } else {
+                    0
+                };
+                changed |= excess > 0;
+                over = over.max(rest);
+            }
+            if !changed {
+                break;
+            }
         }
-        if !changed {
-            break;
+        let mut notes = Vec::new();
+        if shared > 0 && instance.options.granularity == Granularity::Target {
+            notes.push(format!("targets share jobs, since a job may require at most {most} others"));
         }
+        if over > 0 {
+            notes.push(format!("a job still requires {over} others more than the {most} that the provider allows"));
+        }
+        notes
     }
-    let mut notes = Vec::new();
-    if shared > 0 && instance.options.granularity == Granularity::Target {
-        notes.push(format!("targets share jobs, since a job may require at most {most} others"));
-    }
-    if over > 0 {
-        notes.push(format!("a job still requires {over} others more than the {most} that the provider allows"));
-    }
-    notes
-}
 
-/// Merges some of these jobs with each other so that there are `excess` fewer; returns how many could not be saved.
-fn merge_some(
-    instance: &Instance,
-    scheduler: &mut Scheduler,
-    jobs: &mut Jobs,
-    mut list: Vec<Job>,
-    mut excess: usize,
-    share_targets: bool,
-) -> usize {
-    let kind = |jobs: &Jobs, job: Job| {
-        let state = &jobs.list[job as usize];
-        let apart = instance.options.granularity == Granularity::Target && !share_targets;
-        (state.system, apart && state.targets > 0)
-    };
-    list.sort_by_key(|&job| (kind(jobs, job), jobs.list[job as usize].length, jobs.list[job as usize].units[0]));
-    let groups: Vec<Vec<Job>> = list
-        .chunk_by(|&a, &b| kind(jobs, a) == kind(jobs, b))
-        .filter(|group| !kind(jobs, group[0]).1)
-        .map(<[Job]>::to_vec)
-        .collect();
-    for group in groups {
-        let saved = excess.min(group.len() - 1);
-        let parts = group.len() - saved;
-        for part in 0..parts {
-            let members = &group[part * group.len() / parts..(part + 1) * group.len() / parts];
-            merge_members(instance, scheduler, jobs, members);
+    /// Merges some of these jobs with each other so that there are `excess` fewer; returns how many could not be saved.
+    fn merge_some(&mut self, jobs: &mut Jobs, mut list: Vec<Job>, mut excess: usize, share_targets: bool) -> usize {
+        let instance = self.instance;
+        let kind = |jobs: &Jobs, job: Job| {
+            let state = &jobs.list[job as usize];
+            let apart = instance.options.granularity == Granularity::Target && !share_targets;
+            (state.system, apart && state.targets > 0)
+        };
+        list.sort_by_key(|&job| (kind(jobs, job), jobs.list[job as usize].length, jobs.list[job as usize].units[0]));
+        let groups: Vec<Vec<Job>> = list
+            .chunk_by(|&a, &b| kind(jobs, a) == kind(jobs, b))
+            .filter(|group| !kind(jobs, group[0]).1)
+            .map(<[Job]>::to_vec)
+            .collect();
+        for group in groups {
+            let saved = excess.min(group.len() - 1);
+            let parts = group.len() - saved;
+            for part in 0..parts {
+                let members = &group[part * group.len() / parts..(part + 1) * group.len() / parts];
+                self.merge_members(jobs, members);
+            }
+            excess -= saved;
         }
-        excess -= saved;
+        excess
     }
-    excess
-}
 
-/// Makes one job of several; the caller knows that this closes no cycle.
-pub fn merge_members(instance: &Instance, scheduler: &mut Scheduler, jobs: &mut Jobs, members: &[Job]) {
-    let [first, others @ ..] = members else { return };
-    debug_assert!(
-        others
-            .iter()
-            .all(|&other| { compatible_systems(jobs.list[*first as usize].system, jobs.list[other as usize].system) })
-    );
-    let mut tasks = jobs.list[*first as usize].tasks.clone();
-    let start_up = members.iter().map(|&job| jobs.list[job as usize].start_up).max().unwrap_or(0);
-    for &other in others {
-        tasks = merged(&tasks, &jobs.list[other as usize].tasks);
-        jobs.merge(*first, other, Union::default());
+    /// Makes one job of several; the caller knows that this closes no cycle.
+    fn merge_members(&mut self, jobs: &mut Jobs, members: &[Job]) {
+        let [first, others @ ..] = members else { return };
+        debug_assert!(
+            others.iter().all(|&other| {
+                compatible_systems(jobs.list[*first as usize].system, jobs.list[other as usize].system)
+            })
+        );
+        let mut tasks = jobs.list[*first as usize].tasks.clone();
+        let start_up = members.iter().map(|&job| jobs.list[job as usize].start_up).max().unwrap_or(0);
+        for &other in others {
+            tasks = merged(&tasks, &jobs.list[other as usize].tasks);
+            jobs.merge(*first, other, Union::default());
+        }
+        let state = &mut jobs.list[*first as usize];
+        state.work = tasks.iter().map(|&task| self.instance.problem.duration[task as usize]).sum();
+        state.start_up = start_up;
+        state.length = start_up + self.scheduler.length(&tasks, self.instance.model.slots_of(state.system));
+        state.tasks = tasks;
     }
-    let state = &mut jobs.list[*first as usize];
-    state.work = tasks.iter().map(|&task| instance.problem.duration[task as usize]).sum();
-    state.start_up = start_up;
-    state.length = start_up + scheduler.length(&tasks, instance.model.slots_of(state.system));
-    state.tasks = tasks;
 }

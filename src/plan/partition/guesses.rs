@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::jobs::{Instance, Job, Jobs};
 use super::layers::{attachments, rebuilt};
+use super::marks::Marks;
 use super::portfolio::{Candidate, simulated};
 use super::schedule::Scheduler;
 use super::steps::Steps;
 use super::units::Unit;
-use super::zero::{Marks, mix};
+use super::zero::mix;
 use crate::plan::model::{Objective, Stage};
 use crate::plan::problem::{Adjacency, Millis, Node, Problem};
 
@@ -50,14 +51,14 @@ pub fn made_robust(instance: &Instance, choice: Candidate) -> Candidate {
     let least = if instance.options.objective == Objective::Time { 0.0 } else { BALANCED_GAIN };
     let attach = if instance.model.ancestors_count() { attachments(instance, &choice.jobs) } else { Vec::new() };
     let with_layers = Instance { attach: &attach, ..*instance };
-    let mut search = Search::new(&with_layers, &choice.jobs);
+    let mut splitter = Splitter::new(&with_layers, &choice.jobs);
     for _ in 0..ROUNDS {
-        if search.steps.exhausted() || search.is_full() || !search.round(least) {
+        if splitter.steps.exhausted() || splitter.is_full() || !splitter.round(least) {
             break;
         }
     }
-    let steps = choice.steps + search.steps.spent();
-    let jobs = rebuilt(instance, &mut search.scheduler, &search.jobs);
+    let steps = choice.steps + splitter.steps.spent();
+    let jobs = rebuilt(instance, &mut splitter.scheduler, &splitter.jobs);
     Candidate { steps, ..simulated(instance, jobs, choice.deadline) }
 }
 
@@ -83,7 +84,7 @@ struct Split {
     lengths: Vec<(Millis, Millis)>,
 }
 
-struct Search<'a> {
+struct Splitter<'a> {
     instance: &'a Instance<'a>,
     scheduler: Scheduler<'a>,
     marks: Marks,
@@ -101,7 +102,7 @@ struct Search<'a> {
     refused: HashSet<(Job, Vec<Unit>)>,
 }
 
-impl<'a> Search<'a> {
+impl<'a> Splitter<'a> {
     fn new(instance: &'a Instance<'a>, jobs: &Jobs) -> Self {
         let mut scheduler = Scheduler::new(instance.problem);
         let mut jobs = rebuilt(instance, &mut scheduler, jobs);

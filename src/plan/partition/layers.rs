@@ -8,15 +8,17 @@
 //! Where durations are known, targets share jobs and wall time counts, all this buys at most 3 % for two to four times the time. There the search takes a few layers for a part of
 //! every job's start-up instead.
 
+use super::context::Search;
 use super::job_sets::{JobSets, members};
 use super::jobs::{Instance, Jobs};
 use super::layer_merges::{MOST_JOBS, adapt};
+use super::marks::Marks;
 use super::portfolio::{self, Candidate, simulated, worth, worth_steps};
 use super::schedule::Scheduler;
-use super::search::{Tools, merge_all, refill, shorten};
+use super::search::Refill;
 use super::steps::Steps;
 use super::sweep::existing;
-use super::zero::Marks;
+
 use crate::plan::model::{Granularity, Model, Objective, Stage};
 use crate::plan::problem::Millis;
 
@@ -98,14 +100,17 @@ fn improved_in_rounds(instance: &Instance) -> Candidate {
 /// Shortened and merged again under the deadline, with the expected start-ups; where even the shortest plan is longer, under its makespan.
 fn searched(instance: &Instance, from: &Jobs, deadline: Millis, round: u64) -> Jobs {
     let steps = worth_steps(instance, ROUND_STEPS);
-    let mut tools = Tools::new(instance, steps);
-    let mut jobs = rebuilt(instance, &mut tools.scheduler, from);
-    let makespan = shorten(&mut tools, &mut jobs, worth(instance, SHORTEN), 1000 + round, deadline);
+    let mut search = Search::new(instance, steps);
+    let mut jobs = rebuilt(instance, &mut search.scheduler, from);
+    let makespan = search.shorten(&mut jobs, worth(instance, SHORTEN), 1000 + round, deadline);
     let deadline = makespan.max(deadline);
     let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
-    tools.steps.set_limit(tools.steps.spent() + steps);
-    merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
-    refill(&mut tools, &mut jobs, deadline, reserve, worth(instance, REFILL), 2000 + round, None);
+    search.steps.set_limit(search.steps.spent() + steps);
+    search.merge_all(&mut jobs, deadline, reserve, 4);
+    search.refill(
+        &mut jobs,
+        Refill { deadline, reserve, rounds: worth(instance, REFILL), seed: 2000 + round, part: None },
+    );
     jobs
 }
 

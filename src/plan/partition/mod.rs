@@ -9,10 +9,10 @@
 //! 1. [`contract`]: cheap derivations are *co-located* (built in every job that needs them) where that is cheaper than sharing them; floating ones are tied to
 //!    their consumers; fetches by the thousand are packed into bins. What is left are the [`units`], an acyclic graph that no longer has these cases.
 //! 2. [`zero`]: from one job a unit, jobs are merged along the longest path until no merge shortens it. Different orders of trying edges lead to
-//!    different results, so there are several starts, and a local search that takes critical jobs apart and tries again ([`search::shorten`]). This gives the shortest makespan.
+//!    different results, so there are several starts, and a local search that takes critical jobs apart and tries again ([`search`]). This gives the shortest makespan.
 //! 3. [`sweep`]: with that makespan times 1.01, 1.15 or 2 (the objective) as deadline, jobs are merged as long as that saves job time and no path gets longer than the deadline. Merges
 //!    that save much and use up little slack come first, and jobs grow in rounds, which keeps them alike and their slack usable.
-//! 4. [`search::refill`]: badly filled neighbouring jobs are taken apart and merged again, and kept so where that saves job time.
+//! 4. [`search`]: badly filled neighbouring jobs are taken apart and merged again, and kept so where that saves job time.
 //! 5. [`portfolio`]: all the plans that came up, and a plain one (a job a unit), are run on paper with the provider's concurrency; the objective chooses.
 //!    All this happens for each connected part of the graph by itself ([`parts`]).
 //! 6. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
@@ -28,6 +28,7 @@
 //! Where every layer of a workspace costs time ([`Model::layer`]), a job's ancestors make it longer. That depends on the whole plan: [`layers`] improves the plan
 //! that is best where layers are free.
 
+mod context;
 pub mod contract;
 pub mod fit;
 mod guesses;
@@ -37,6 +38,7 @@ mod layer_merges;
 mod layers;
 #[cfg(test)]
 mod limits;
+mod marks;
 pub mod neighbours;
 mod parts;
 pub mod portfolio;
@@ -56,10 +58,10 @@ pub mod zero;
 
 use super::model::{Granularity, Model, Objective, PartitionOptions, Stage};
 use super::problem::{JobNodes, Node, Partition, Problem};
+use context::Search;
 use jobs::{Instance, Jobs};
 use portfolio::Candidate;
 use schedule::Scheduler;
-use search::Tools;
 use units::{CO_LOCATED, Units};
 
 /// An answer and what is to be said about it.
@@ -174,7 +176,7 @@ fn fit_limits(instance: &Instance, jobs: &mut Jobs) -> Vec<String> {
         }
     }
     if let Some(most) = limits.requires {
-        notes.extend(fit::limit_requires(instance, &mut scheduler, jobs, most));
+        notes.extend(Search::new(instance, u64::MAX).limit_requires(jobs, most));
     }
     if let Some(most) = limits.job_length {
         let longest = jobs.list.iter().map(|job| job.length).max().unwrap_or(0);
@@ -196,8 +198,7 @@ fn merge_under_looser_deadlines(instance: &Instance, jobs: &mut Jobs, over: impl
     let (_, mut deadline) = jobs.measure(instance);
     for _ in 0..ROUNDS {
         deadline = deadline * 3 / 2;
-        let mut tools = Tools::new(instance, 300_000_000);
-        search::merge_all(&mut tools, jobs, deadline, 0.0, 1);
+        Search::new(instance, 300_000_000).merge_all(jobs, deadline, 0.0, 1);
         if !over(jobs) {
             return;
         }

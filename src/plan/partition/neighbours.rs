@@ -3,7 +3,7 @@
 //! In: [`Jobs`] with earliest starts. Out: neighbours, and whether jobs can be merged without closing a cycle.
 
 use super::jobs::{Instance, Job, Jobs};
-use super::zero::Marks;
+use super::marks::Marks;
 
 /// Jobs that a search for a path may visit before it gives up and counts a path as found.
 const MOST_VISITED: usize = 400;

@@ -3,13 +3,14 @@
 //! In: what does not change during a search ([`Instance`]). Out: [`Candidate`], the jobs of the best plan and what is known about it. Each plan is run
 //! on paper, with the provider's concurrency, before it is compared.
 
+use super::context::Search;
 use super::jobs::{Instance, Job, Jobs};
-use super::rounds::in_rounds;
-use super::search::{Tools, merge_all, refill, shorten};
+use super::marks::Marks;
+use super::search::Refill;
 use super::steps::Steps;
 use super::sweep::existing;
 use super::units::Unit;
-use super::zero::{EdgeOrder, Marks, Zeroing, zero};
+use super::zero::{EdgeOrder, Zeroing};
 use crate::plan::model::{Granularity, Objective, Stage};
 use crate::plan::problem::{Adjacency, Millis};
 use crate::plan::simulate::{Load, Simulation, lower_bound, missing, run};
@@ -107,15 +108,15 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
         return (choice.clone(), choice.jobs);
     }
     let rounds = Rounds::new(instance);
-    let mut tools = Tools::new(instance, worth_steps(instance, MOST_STEPS));
-    let single = Jobs::singletons(instance, &mut tools.scheduler);
-    let mut starts = zeroed(&mut tools, &single, rounds.starts);
+    let mut search = Search::new(instance, worth_steps(instance, MOST_STEPS));
+    let single = Jobs::singletons(instance, &mut search.scheduler);
+    let mut starts = zeroed(&mut search, &single, rounds.starts);
     for (index, (makespan, jobs)) in starts.iter_mut().take(rounds.shortened).enumerate() {
         let rounds = (10 * jobs.count() as u32).min(rounds.shorten);
-        *makespan = shorten(&mut tools, jobs, rounds, index as u64, 0);
+        *makespan = search.shorten(jobs, rounds, index as u64, 0);
     }
     starts.sort_by_key(|start| start.0);
-    let in_rounds = if tools.steps.exhausted() { made_in_rounds(&mut tools, &single) } else { Vec::new() };
+    let in_rounds = if search.steps.exhausted() { made_in_rounds(&mut search, &single) } else { Vec::new() };
     // Where the work keeps all machines busy for longer than the longest path takes, haste on a path gains nothing.
     let shortest = starts[0].0.max(lower_bound(instance.problem, instance.model));
     let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
@@ -125,10 +126,10 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     choices.push(simulated(instance, single, shortest));
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let deadline = ((shortest as f64 * factor) as Millis).max(instance.floor);
-    let mut add = |tools: &mut Tools, jobs: &Jobs, thrift: i64| {
+    let mut add = |search: &mut Search, jobs: &Jobs, thrift: i64| {
         let mut jobs = jobs.clone();
-        tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS);
-        merge_all(tools, &mut jobs, deadline, reserve, thrift);
+        search.steps.set_limit(search.steps.spent() + MOST_STAGE_STEPS);
+        search.merge_all(&mut jobs, deadline, reserve, thrift);
         choices.push(simulated(instance, jobs, deadline));
     };
     let several = rounds.merged > 1;
@@ -136,26 +137,26 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
         if *makespan > deadline {
             break;
         }
-        add(&mut tools, jobs, 4);
+        add(&mut search, jobs, 4);
         if several && instance.does(Stage::Generous) {
-            add(&mut tools, jobs, 1);
+            add(&mut search, jobs, 1);
         }
     }
     let most = longest_allowed(&choices, plain, instance);
     let best = best(choices, most);
     let mut jobs = best.jobs.clone();
     if best.deadline < jobs.measure(instance).1 {
-        return (Candidate { steps: tools.steps.spent(), ..best }, starts.swap_remove(0).1);
+        return (Candidate { steps: search.steps.spent(), ..best }, starts.swap_remove(0).1);
     }
-    tools.steps.set_limit(tools.steps.spent() + MOST_STAGE_STEPS);
+    search.steps.set_limit(search.steps.spent() + MOST_STAGE_STEPS);
     // Jobs that may take twice as long are twice as large, and take longer to look at.
     let rounds = (20 * jobs.count() as u32).min((f64::from(rounds.refill) / factor) as u32);
     for (part, rounds) in shares(instance, rounds) {
-        refill(&mut tools, &mut jobs, best.deadline, reserve, rounds, 17, part);
+        search.refill(&mut jobs, Refill { deadline: best.deadline, reserve, rounds, seed: 17, part });
     }
     let refilled = simulated(instance, jobs, best.deadline);
     let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
-    let choice = Candidate { steps: tools.steps.spent(), ..if better { refilled } else { best } };
+    let choice = Candidate { steps: search.steps.spent(), ..if better { refilled } else { best } };
     (choice, starts.swap_remove(0).1)
 }
 
@@ -166,9 +167,9 @@ pub fn is_giant(instance: &Instance) -> bool {
 
 /// The best of a few plans made in rounds, and of what merging the shortest one's jobs gives.
 fn in_one_go(instance: &Instance) -> Candidate {
-    let mut tools = Tools::new(instance, MOST_STEPS);
-    let single = Jobs::singletons(instance, &mut tools.scheduler);
-    let mut choices = made_in_rounds(&mut tools, &single);
+    let mut search = Search::new(instance, MOST_STEPS);
+    let single = Jobs::singletons(instance, &mut search.scheduler);
+    let mut choices = made_in_rounds(&mut search, &single);
     let jobs_allowed = instance.options.limits.jobs;
     let few = |choice: &Candidate| jobs_allowed.is_none_or(|most| choice.jobs.count() <= most);
     if choices.iter().any(few) {
@@ -191,9 +192,9 @@ fn in_one_go(instance: &Instance) -> Candidate {
         }
         .max(instance.floor);
         let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
-        let mut tools = Tools { instance, steps: Steps::new(GIANT_STEPS), ..tools };
-        merge_all(&mut tools, &mut jobs, deadline, reserve, 4);
-        choices.push(Candidate { steps: tools.steps.spent(), ..simulated(instance, jobs, deadline) });
+        let mut search = Search { instance, steps: Steps::new(GIANT_STEPS), ..search };
+        search.merge_all(&mut jobs, deadline, reserve, 4);
+        choices.push(Candidate { steps: search.steps.spent(), ..simulated(instance, jobs, deadline) });
     }
     let most = longest_allowed(&choices, plain, instance);
     let steps = choices.iter().map(|choice| choice.steps).sum();
@@ -201,17 +202,17 @@ fn in_one_go(instance: &Instance) -> Candidate {
 }
 
 /// Plans whose jobs may take the lower bound divided by each of [`PARTS`].
-fn made_in_rounds(tools: &mut Tools, single: &Jobs) -> Vec<Candidate> {
-    let instance = tools.instance;
+fn made_in_rounds(search: &mut Search, single: &Jobs) -> Vec<Candidate> {
+    let instance = search.instance;
     let bound = lower_bound(instance.problem, instance.model);
     // A list schedule may take a good deal longer than its work and its longest path.
     let allowed = instance.options.limits.job_length.unwrap_or(Millis::MAX).saturating_sub(instance.start_up) / 7 * 4;
     let lengths = PARTS.iter().map(|parts| (bound / parts).min(allowed).max(1));
     lengths
         .map(|most| {
-            let before = tools.steps.spent();
-            let jobs = in_rounds(instance, &mut tools.scheduler, single, most, &mut tools.steps);
-            Candidate { steps: tools.steps.spent() - before, ..simulated(instance, jobs, 0) }
+            let before = search.steps.spent();
+            let jobs = search.in_rounds(single, most);
+            Candidate { steps: search.steps.spent() - before, ..simulated(instance, jobs, 0) }
         })
         .collect()
 }
@@ -243,7 +244,7 @@ pub fn factor(objective: Objective) -> f64 {
 }
 
 /// Zeroed plans from several orders of edges, shortest first.
-fn zeroed(tools: &mut Tools, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)> {
+fn zeroed(search: &mut Search, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)> {
     let mut starts = Vec::new();
     for index in 0..orders {
         let order = match index {
@@ -254,7 +255,7 @@ fn zeroed(tools: &mut Tools, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)> 
         };
         let mut jobs = single.clone();
         let zeroing = Zeroing { order, choices: 5, enough: 0, moves: usize::MAX };
-        let makespan = zero(tools.instance, &mut tools.scheduler, &mut jobs, zeroing, &mut tools.steps);
+        let makespan = search.zero(&mut jobs, zeroing);
         starts.push((makespan, jobs));
     }
     starts.sort_by_key(|start| start.0);

@@ -7,8 +7,8 @@
 
 use std::collections::BinaryHeap;
 
+use super::context::Search;
 use super::jobs::{Instance, Jobs, compatible_systems};
-use super::schedule::Scheduler;
 use super::steps::Steps;
 use super::units::Unit;
 use crate::plan::model::Granularity;
@@ -52,47 +52,44 @@ struct Growing {
     slots: Millis,
 }
 
-/// Jobs that take up to `most` milliseconds each, start-up not included. `single` holds each unit as its own job.
-pub fn in_rounds(
-    instance: &Instance,
-    scheduler: &mut Scheduler,
-    single: &Jobs,
-    most: Millis,
-    steps: &mut Steps,
-) -> Jobs {
-    let units = instance.units.len();
-    let mut tail = vec![0; units];
-    for unit in (0..units).rev() {
-        let after = instance.units.consumers.of(unit as Unit).iter().map(|&consumer| tail[consumer as usize]).max();
-        tail[unit] = after.unwrap_or(0) + single.list[unit].build();
-    }
-    let mut left = instance.units.inputs.in_degrees();
-    let mut ready: Vec<Unit> = left.ready().collect();
-    let mut rounds = Rounds {
-        instance,
-        single,
-        tail,
-        owner: vec![NONE; units],
-        round_of: vec![NONE; units],
-        round: 0,
-        end: vec![0; units],
-        seen: vec![0; units],
-        search: 0,
-        steps,
-    };
-    while !ready.is_empty() {
-        let built = rounds.run(&mut ready, most);
-        ready.clear();
-        for &unit in &built {
-            for &consumer in instance.units.consumers.of(unit) {
-                if left.arrive(consumer) && rounds.owner[consumer as usize] == NONE {
-                    ready.push(consumer);
+impl Search<'_> {
+    /// Jobs that take up to `most` milliseconds each, start-up not included. `single` holds each unit as its own job.
+    pub fn in_rounds(&mut self, single: &Jobs, most: Millis) -> Jobs {
+        let instance = self.instance;
+        let units = instance.units.len();
+        let mut tail = vec![0; units];
+        for unit in (0..units).rev() {
+            let after = instance.units.consumers.of(unit as Unit).iter().map(|&consumer| tail[consumer as usize]).max();
+            tail[unit] = after.unwrap_or(0) + single.list[unit].build();
+        }
+        let mut left = instance.units.inputs.in_degrees();
+        let mut ready: Vec<Unit> = left.ready().collect();
+        let mut rounds = Rounds {
+            instance,
+            single,
+            tail,
+            owner: vec![NONE; units],
+            round_of: vec![NONE; units],
+            round: 0,
+            end: vec![0; units],
+            seen: vec![0; units],
+            search: 0,
+            steps: &mut self.steps,
+        };
+        while !ready.is_empty() {
+            let built = rounds.run(&mut ready, most);
+            ready.clear();
+            for &unit in &built {
+                for &consumer in instance.units.consumers.of(unit) {
+                    if left.arrive(consumer) && rounds.owner[consumer as usize] == NONE {
+                        ready.push(consumer);
+                    }
                 }
             }
+            rounds.round += 1;
         }
-        rounds.round += 1;
+        Jobs::from_owners(instance, &mut self.scheduler, &rounds.owner)
     }
-    Jobs::from_owners(instance, scheduler, &rounds.owner)
 }
 
 impl Rounds<'_> {

@@ -3,144 +3,131 @@
 //! In: jobs that were zeroed or swept. Out: jobs with a smaller makespan, or a smaller total within the deadline. Taking jobs apart into single
 //! units never closes a cycle. Stretches are chosen by time and not by number, so that something added elsewhere in the graph changes little.
 
+use super::context::Search;
 use super::jobs::{Instance, Job, Jobs};
-use super::schedule::Scheduler;
-use super::steps::Steps;
-use super::sweep::{Direction, Sweep, existing, own_target, sweep};
+use super::sweep::{Direction, Sweep, existing, own_target};
 use super::units::Unit;
-use super::zero::{EdgeOrder, Marks, Zeroing, mix, zero};
+use super::zero::{EdgeOrder, Zeroing, mix};
 use crate::plan::problem::Millis;
-
-/// What a search works with.
-pub struct Tools<'a> {
-    pub instance: &'a Instance<'a>,
-    pub scheduler: Scheduler<'a>,
-    pub marks: Marks,
-    pub steps: Steps,
-}
-
-impl<'a> Tools<'a> {
-    /// Tools with a budget of so many steps.
-    pub fn new(instance: &'a Instance<'a>, steps: u64) -> Self {
-        Self {
-            instance,
-            scheduler: Scheduler::new(instance.problem),
-            marks: Marks::default(),
-            steps: Steps::new(steps),
-        }
-    }
-}
 
 /// Passes of a merge under a deadline: twice each, forward and backward, with jobs of at most so many start-ups.
 const CAPS: [Millis; 6] = [7, 7, 14, 14, 28, 28];
 /// Most passes without a cap.
 const UNCAPPED: usize = 6;
 
-/// Merges all jobs under a deadline in milliseconds.
-pub fn merge_all(tools: &mut Tools, jobs: &mut Jobs, deadline: Millis, reserve: f64, thrift: i64) {
-    let caps = CAPS.iter().map(|cap| Some((cap * tools.instance.start_up).max(60_000)));
-    for (pass, cap) in caps.chain([None; UNCAPPED]).enumerate() {
-        jobs.measure_for(tools.instance, deadline);
-        let visit: Vec<Job> = existing(jobs).collect();
-        let direction = if pass % 2 == 0 { Direction::Forward } else { Direction::Backward };
-        let how = Sweep { direction, reserve, exact: 8, window: 24, thrift, most: cap.unwrap_or(Millis::MAX) };
-        let merges = sweep(tools.instance, &mut tools.scheduler, jobs, &mut tools.marks, &visit, how, &mut tools.steps);
-        if cap.is_none() && merges * 250 < visit.len() {
-            break;
-        }
-    }
+/// How jobs are taken apart and merged again.
+#[derive(Clone, Copy, Debug)]
+pub struct Refill {
+    /// Milliseconds.
+    pub deadline: Millis,
+    /// As in [`Sweep`].
+    pub reserve: f64,
+    pub rounds: u32,
+    pub seed: u64,
+    /// A connected part of the graph to stay in.
+    pub part: Option<Unit>,
 }
 
-/// Takes critical jobs of a stretch of time apart and zeroes again, so many rounds; keeps what has no larger makespan, until it is `enough`.
-/// Returns the makespan, milliseconds.
-pub fn shorten(tools: &mut Tools, jobs: &mut Jobs, rounds: u32, seed: u64, enough: Millis) -> Millis {
-    let (_, mut makespan) = jobs.measure(tools.instance);
-    for round in 0..rounds {
-        if tools.steps.exhausted() || makespan <= enough {
-            break;
-        }
-        tools.steps.take(2 * jobs.list.len() + tools.instance.problem.len());
-        let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let center = random % 1024 * makespan / 1024;
-        let width = makespan * (1 + (random >> 10) % 16) / 100;
-        let mut trial = jobs.clone();
-        let stretch: Vec<Job> = existing(&trial)
-            .filter(|&job| {
-                let state = &trial.list[job as usize];
-                let critical = state.earliest_end() + state.tail == makespan;
-                let meets = state.earliest <= center + width && state.earliest_end() + width >= center;
-                critical && meets && state.units.len() > 1
-            })
-            .collect();
-        if stretch.is_empty() {
-            continue;
-        }
-        let mut free = free_places(&trial);
-        for job in stretch {
-            trial.explode(tools.instance, &mut tools.scheduler, job, &mut free);
-        }
-        let order = match (random >> 20) % 4 {
-            0 => EdgeOrder::FromStart,
-            1 => EdgeOrder::FromEnd,
-            2 => EdgeOrder::ShortestFirst,
-            _ => EdgeOrder::Shuffled(random),
-        };
-        let zeroing = Zeroing { order, choices: 4, enough, moves: 200 };
-        let reached = zero(tools.instance, &mut tools.scheduler, &mut trial, zeroing, &mut tools.steps);
-        if reached <= makespan {
-            makespan = reached;
-            *jobs = trial;
+impl Search<'_> {
+    /// Merges all jobs under a deadline in milliseconds.
+    pub fn merge_all(&mut self, jobs: &mut Jobs, deadline: Millis, reserve: f64, thrift: i64) {
+        let caps = CAPS.iter().map(|cap| Some((cap * self.instance.start_up).max(60_000)));
+        for (pass, cap) in caps.chain([None; UNCAPPED]).enumerate() {
+            jobs.measure_for(self.instance, deadline);
+            let visit: Vec<Job> = existing(jobs).collect();
+            let direction = if pass % 2 == 0 { Direction::Forward } else { Direction::Backward };
+            let how = Sweep { direction, reserve, exact: 8, window: 24, thrift, most: cap.unwrap_or(Millis::MAX) };
+            let merges = self.sweep(jobs, &visit, how);
+            if cap.is_none() && merges * 250 < visit.len() {
+                break;
+            }
         }
     }
-    makespan
-}
 
-/// Takes neighbouring, badly filled jobs apart and merges them again within the deadline, so many rounds; keeps what needs no more job time. `part` is a connected part of the graph to stay in.
-pub fn refill(
-    tools: &mut Tools,
-    jobs: &mut Jobs,
-    deadline: Millis,
-    reserve: f64,
-    rounds: u32,
-    seed: u64,
-    part: Option<Unit>,
-) {
-    jobs.measure_for(tools.instance, deadline);
-    for round in 0..rounds {
-        if tools.steps.exhausted() {
-            break;
+    /// Takes critical jobs of a stretch of time apart and zeroes again, so many rounds; keeps what has no larger makespan, until it is `enough`.
+    /// Returns the makespan, milliseconds.
+    pub fn shorten(&mut self, jobs: &mut Jobs, rounds: u32, seed: u64, enough: Millis) -> Millis {
+        let (_, mut makespan) = jobs.measure(self.instance);
+        for round in 0..rounds {
+            if self.steps.exhausted() || makespan <= enough {
+                break;
+            }
+            self.steps.take(2 * jobs.list.len() + self.instance.problem.len());
+            let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let center = random % 1024 * makespan / 1024;
+            let width = makespan * (1 + (random >> 10) % 16) / 100;
+            let mut trial = jobs.clone();
+            let stretch: Vec<Job> = existing(&trial)
+                .filter(|&job| {
+                    let state = &trial.list[job as usize];
+                    let critical = state.earliest_end() + state.tail == makespan;
+                    let meets = state.earliest <= center + width && state.earliest_end() + width >= center;
+                    critical && meets && state.units.len() > 1
+                })
+                .collect();
+            if stretch.is_empty() {
+                continue;
+            }
+            let mut free = free_places(&trial);
+            for job in stretch {
+                trial.explode(self.instance, &mut self.scheduler, job, &mut free);
+            }
+            let order = match (random >> 20) % 4 {
+                0 => EdgeOrder::FromStart,
+                1 => EdgeOrder::FromEnd,
+                2 => EdgeOrder::ShortestFirst,
+                _ => EdgeOrder::Shuffled(random),
+            };
+            let zeroing = Zeroing { order, choices: 4, enough, moves: 200 };
+            let reached = self.zero(&mut trial, zeroing);
+            if reached <= makespan {
+                makespan = reached;
+                *jobs = trial;
+            }
         }
-        tools.steps.take(2 * jobs.list.len() + tools.instance.problem.len());
-        let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let mut trial = jobs.clone();
-        let stretch = badly_filled(tools.instance, &trial, part, random);
-        if stretch.len() < 2 {
-            continue;
-        }
-        let mut free = free_places(&trial);
-        let mut dirty = Vec::new();
-        for job in stretch {
-            dirty.extend(trial.explode(tools.instance, &mut tools.scheduler, job, &mut free));
-        }
-        let order = if random >> 63 == 0 { EdgeOrder::FromStart } else { EdgeOrder::Shuffled(random) };
-        let zeroing = Zeroing { order, choices: 2, enough: deadline, moves: 60 };
-        if zero(tools.instance, &mut tools.scheduler, &mut trial, zeroing, &mut tools.steps) > deadline {
-            continue;
-        }
-        let thrift = [0, 1, 2, 4][(random >> 40) as usize % 4];
-        for pass in 0..4 {
-            trial.measure_for(tools.instance, deadline);
-            let direction =
-                if (pass % 2 == 0) == (random >> 50 & 1 == 0) { Direction::Forward } else { Direction::Backward };
-            let most = if pass < 2 && random >> 51 & 1 == 0 { 10 * tools.instance.start_up } else { Millis::MAX };
-            let how = Sweep { direction, reserve, exact: 8, window: 24, thrift, most };
-            tools.steps.take(4 * tools.instance.units.len() + 2 * tools.instance.units.inputs.edges());
-            dirty.retain(|&job| !trial.list[job as usize].units.is_empty());
-            sweep(tools.instance, &mut tools.scheduler, &mut trial, &mut tools.marks, &dirty, how, &mut tools.steps);
-        }
-        trial.measure_for(tools.instance, deadline);
-        if trial.total() <= jobs.total() {
-            *jobs = trial;
+        makespan
+    }
+
+    /// Takes neighbouring, badly filled jobs apart and merges them again within the deadline, so many rounds; keeps what needs no more job time.
+    pub fn refill(&mut self, jobs: &mut Jobs, refill: Refill) {
+        let Refill { deadline, reserve, rounds, seed, part } = refill;
+        jobs.measure_for(self.instance, deadline);
+        for round in 0..rounds {
+            if self.steps.exhausted() {
+                break;
+            }
+            self.steps.take(2 * jobs.list.len() + self.instance.problem.len());
+            let random = mix(seed.wrapping_add(u64::from(round)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let mut trial = jobs.clone();
+            let stretch = badly_filled(self.instance, &trial, part, random);
+            if stretch.len() < 2 {
+                continue;
+            }
+            let mut free = free_places(&trial);
+            let mut dirty = Vec::new();
+            for job in stretch {
+                dirty.extend(trial.explode(self.instance, &mut self.scheduler, job, &mut free));
+            }
+            let order = if random >> 63 == 0 { EdgeOrder::FromStart } else { EdgeOrder::Shuffled(random) };
+            let zeroing = Zeroing { order, choices: 2, enough: deadline, moves: 60 };
+            if self.zero(&mut trial, zeroing) > deadline {
+                continue;
+            }
+            let thrift = [0, 1, 2, 4][(random >> 40) as usize % 4];
+            for pass in 0..4 {
+                trial.measure_for(self.instance, deadline);
+                let direction =
+                    if (pass % 2 == 0) == (random >> 50 & 1 == 0) { Direction::Forward } else { Direction::Backward };
+                let most = if pass < 2 && random >> 51 & 1 == 0 { 10 * self.instance.start_up } else { Millis::MAX };
+                let how = Sweep { direction, reserve, exact: 8, window: 24, thrift, most };
+                self.steps.take(4 * self.instance.units.len() + 2 * self.instance.units.inputs.edges());
+                dirty.retain(|&job| !trial.list[job as usize].units.is_empty());
+                self.sweep(&mut trial, &dirty, how);
+            }
+            trial.measure_for(self.instance, deadline);
+            if trial.total() <= jobs.total() {
+                *jobs = trial;
+            }
         }
     }
 }

@@ -5,9 +5,8 @@
 //! that comes too late), these are taken in as well, a few times over. A set pays where latest end of what it waits for + its own
 //! length + longest tail of what waits for it stays below the makespan: then nothing else becomes longer than it was.
 
+use super::context::Search;
 use super::jobs::{Instance, Job, Jobs, compatible_systems, merged};
-use super::schedule::Scheduler;
-use super::steps::Steps;
 use crate::plan::model::Granularity;
 use crate::plan::problem::{Millis, Node, System};
 
@@ -47,49 +46,6 @@ struct Merge {
     start_up: Millis,
     length: Millis,
     through: Millis,
-}
-
-/// Merges until no critical edge pays; returns the makespan, milliseconds.
-pub fn zero(
-    instance: &Instance,
-    scheduler: &mut Scheduler,
-    jobs: &mut Jobs,
-    zeroing: Zeroing,
-    steps: &mut Steps,
-) -> Millis {
-    let mut marks = Marks::default();
-    let mut makespan;
-    let mut moves = 0;
-    loop {
-        let order;
-        (order, makespan) = jobs.measure(instance);
-        steps.take(4 * instance.units.len() + 2 * instance.units.inputs.edges());
-        if steps.exhausted() || makespan <= zeroing.enough || moves >= zeroing.moves {
-            return makespan;
-        }
-        let mut edges = critical_edges(instance, jobs, &order, makespan);
-        sort_edges(jobs, &mut edges, zeroing.order);
-        let mut best: Option<Merge> = None;
-        let mut found = 0;
-        for &(from, to) in edges.iter().take(MOST_EDGES) {
-            if steps.exhausted() {
-                break;
-            }
-            let Some(merge) = grow(instance, scheduler, jobs, &mut marks, (from, to), makespan, steps) else {
-                continue;
-            };
-            found += 1;
-            if best.as_ref().is_none_or(|best| merge.through < best.through) {
-                best = Some(merge);
-            }
-            if found >= zeroing.choices {
-                break;
-            }
-        }
-        let Some(merge) = best else { return makespan };
-        apply(instance, jobs, merge);
-        moves += 1;
-    }
 }
 
 /// Edges between critical jobs where the second starts as the first ends.
@@ -137,70 +93,102 @@ pub fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// Enlarges the two ends of an edge until merging them pays, or gives up.
-fn grow(
-    instance: &Instance,
-    scheduler: &mut Scheduler,
-    jobs: &Jobs,
-    marks: &mut Marks,
-    (from, to): (Job, Job),
-    makespan: Millis,
-    steps: &mut Steps,
-) -> Option<Merge> {
-    let mut members = vec![from, to];
-    for _ in 0..ROUNDS {
-        if members.len() > MOST_MEMBERS || !allowed(instance, jobs, &members) {
-            return None;
+impl Search<'_> {
+    /// Merges until no critical edge pays; returns the makespan, milliseconds.
+    pub fn zero(&mut self, jobs: &mut Jobs, zeroing: Zeroing) -> Millis {
+        let instance = self.instance;
+        let mut makespan;
+        let mut moves = 0;
+        loop {
+            let order;
+            (order, makespan) = jobs.measure(instance);
+            self.steps.take(4 * instance.units.len() + 2 * instance.units.inputs.edges());
+            if self.steps.exhausted() || makespan <= zeroing.enough || moves >= zeroing.moves {
+                return makespan;
+            }
+            let mut edges = critical_edges(instance, jobs, &order, makespan);
+            sort_edges(jobs, &mut edges, zeroing.order);
+            let mut best: Option<Merge> = None;
+            let mut found = 0;
+            for &(from, to) in edges.iter().take(MOST_EDGES) {
+                if self.steps.exhausted() {
+                    break;
+                }
+                let Some(merge) = self.grow(jobs, (from, to), makespan) else {
+                    continue;
+                };
+                found += 1;
+                if best.as_ref().is_none_or(|best| merge.through < best.through) {
+                    best = Some(merge);
+                }
+                if found >= zeroing.choices {
+                    break;
+                }
+            }
+            let Some(merge) = best else { return makespan };
+            apply(instance, jobs, merge);
+            moves += 1;
         }
-        if !jobs.close(instance, marks, &mut members, MOST_MEMBERS) {
-            return None;
-        }
-        if !allowed(instance, jobs, &members) {
-            return None;
-        }
-        let (inputs, consumers) = jobs.around(instance, marks, &members);
-        let start = inputs.iter().map(|&job| jobs.list[job as usize].earliest_end()).max().unwrap_or(0);
-        let rest = |job: &Job| jobs.list[*job as usize].length + jobs.list[*job as usize].tail;
-        let tail = consumers.iter().map(rest).max().unwrap_or(0);
-        let mut tasks = Vec::new();
-        for &member in &members {
-            tasks = merged(&tasks, &jobs.list[member as usize].tasks);
-        }
-        steps.take(20 * tasks.len() + 4 * (inputs.len() + consumers.len()));
-        let slots = instance.model.slots_of(system_of(jobs, &members));
-        let longest = members.iter().map(|&job| jobs.list[job as usize].length).max().unwrap_or(0);
-        if start + longest >= makespan {
-            return None;
-        }
-        let start_up = members.iter().map(|&job| jobs.list[job as usize].start_up).max().unwrap_or(0);
-        let length = start_up + scheduler.length(&tasks, slots);
-        let fits = instance.options.limits.job_length.is_none_or(|most| length <= most);
-        if !fits {
-            return None;
-        }
-        if start + length + tail < makespan {
-            return Some(Merge { members, tasks, start_up, length, through: start + length + tail });
-        }
-        let before = members.len();
-        // A consumer that would wait too long comes in; where none would, the inputs that come last do.
-        members.extend(consumers.iter().filter(|job| start + length + rest(job) >= makespan));
-        if members.len() == before {
-            return None;
-        }
-        if start + length >= makespan || members.len() > MOST_MEMBERS {
-            members.truncate(before);
-            members.extend(inputs.iter().filter(|&&job| {
-                let end = jobs.list[job as usize].earliest_end();
-                end + length + tail >= makespan
-            }));
-            if members.len() == before || members.len() > MOST_MEMBERS {
+    }
+
+    /// Enlarges the two ends of an edge until merging them pays, or gives up.
+    fn grow(&mut self, jobs: &Jobs, (from, to): (Job, Job), makespan: Millis) -> Option<Merge> {
+        let instance = self.instance;
+        let mut members = vec![from, to];
+        for _ in 0..ROUNDS {
+            if members.len() > MOST_MEMBERS || !allowed(instance, jobs, &members) {
                 return None;
             }
+            if !jobs.close(instance, &mut self.marks, &mut members, MOST_MEMBERS) {
+                return None;
+            }
+            if !allowed(instance, jobs, &members) {
+                return None;
+            }
+            let (inputs, consumers) = jobs.around(instance, &mut self.marks, &members);
+            let start = inputs.iter().map(|&job| jobs.list[job as usize].earliest_end()).max().unwrap_or(0);
+            let rest = |job: &Job| jobs.list[*job as usize].length + jobs.list[*job as usize].tail;
+            let tail = consumers.iter().map(rest).max().unwrap_or(0);
+            let mut tasks = Vec::new();
+            for &member in &members {
+                tasks = merged(&tasks, &jobs.list[member as usize].tasks);
+            }
+            self.steps.take(20 * tasks.len() + 4 * (inputs.len() + consumers.len()));
+            let slots = instance.model.slots_of(system_of(jobs, &members));
+            let longest = members.iter().map(|&job| jobs.list[job as usize].length).max().unwrap_or(0);
+            if start + longest >= makespan {
+                return None;
+            }
+            let start_up = members.iter().map(|&job| jobs.list[job as usize].start_up).max().unwrap_or(0);
+            let length = start_up + self.scheduler.length(&tasks, slots);
+            let fits = instance.options.limits.job_length.is_none_or(|most| length <= most);
+            if !fits {
+                return None;
+            }
+            if start + length + tail < makespan {
+                return Some(Merge { members, tasks, start_up, length, through: start + length + tail });
+            }
+            let before = members.len();
+            // A consumer that would wait too long comes in; where none would, the inputs that come last do.
+            members.extend(consumers.iter().filter(|job| start + length + rest(job) >= makespan));
+            if members.len() == before {
+                return None;
+            }
+            if start + length >= makespan || members.len() > MOST_MEMBERS {
+                members.truncate(before);
+                members.extend(inputs.iter().filter(|&&job| {
+                    let end = jobs.list[job as usize].earliest_end();
+                    end + length + tail >= makespan
+                }));
+                if members.len() == before || members.len() > MOST_MEMBERS {
+                    return None;
+                }
+            }
+            members.sort_unstable();
+            members.dedup();
         }
-        members.sort_unstable();
-        members.dedup();
+        None
     }
-    None
 }
 
 fn system_of(jobs: &Jobs, members: &[Job]) -> System {
@@ -224,35 +212,4 @@ fn apply(instance: &Instance, jobs: &mut Jobs, merge: Merge) {
     let state = &mut jobs.list[first as usize];
     (state.tasks, state.work) = (merge.tasks, work);
     (state.start_up, state.length) = (merge.start_up, merge.length);
-}
-
-/// Which jobs a search has seen, without clearing an array each time.
-#[derive(Clone, Debug, Default)]
-pub struct Marks {
-    seen: Vec<u32>,
-    round: u32,
-}
-
-impl Marks {
-    /// Forgets everything; room for `jobs` jobs.
-    pub fn reset(&mut self, jobs: usize) {
-        self.round = self.round.wrapping_add(1);
-        if self.round == 0 {
-            self.seen.clear();
-            self.round = 1;
-        }
-        if self.seen.len() < jobs {
-            self.seen.resize(jobs, 0);
-        }
-    }
-
-    /// True where the job was not marked before.
-    pub fn mark(&mut self, job: Job) -> bool {
-        std::mem::replace(&mut self.seen[job as usize], self.round) != self.round
-    }
-
-    /// True where the job is marked.
-    pub fn has(&self, job: Job) -> bool {
-        self.seen[job as usize] == self.round
-    }
 }
