@@ -12,6 +12,7 @@ pub mod evaluation;
 mod executor_entry;
 pub mod file;
 mod final_entry;
+pub mod grants;
 pub mod job;
 pub mod machines;
 pub mod nix_settings;
@@ -46,6 +47,7 @@ use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::evaluate::Systems;
 use crate::output::read_input;
 use crate::pattern::Pattern;
+use crate::plan::Plan;
 use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::history::History;
@@ -254,12 +256,17 @@ impl Settings {
         self.file.contexts()
     }
 
+    /// Checks what a plan from a file has its jobs run on, and with which contexts.
+    pub fn check_plan(&self, plan: &Plan) -> Result<()> {
+        self.file.grants().check(plan, &self.fleet, &self.rules)
+    }
+
     /// What packages say about their own jobs, as far as it makes sense.
     pub fn packages(&self, says: &[(AttributePath, Map<String, Value>)]) -> Packages {
-        let contexts = self.file.contexts();
+        let grants = self.file.grants();
         let mut packages = Packages::default();
         for (attribute, says) in says {
-            let said = package::read(says, &self.fleet.executors, contexts.as_deref());
+            let said = package::read(says, &self.fleet, &grants);
             let name = printable(&attribute.to_string());
             packages.warnings.extend(said.warnings.iter().map(|warning| format!("attribute `{name}`: {warning}")));
             if said.disabled {

@@ -19,6 +19,7 @@ use super::delivery::{HandOffKeys, PushKeys, SigningKeys, StoreKeys};
 use super::downloads::DownloadKeys;
 use super::evaluation::{EvaluationEntry, EvaluationKeys};
 use super::final_entry::check_name;
+use super::grants::Grants;
 use super::machines::MachineKeys;
 use super::option::OptionGroup;
 use super::planning::PlanningKeys;
@@ -178,6 +179,17 @@ impl SettingsFile {
     /// The only contexts that jobs may have, where that is said.
     pub fn contexts(&self) -> Option<Vec<String>> {
         self.machines.contexts.as_ref().map(|names| names.0.iter().map(|name| name.0.clone()).collect())
+    }
+
+    /// What packages may choose.
+    pub fn grants(&self) -> Grants {
+        let MachineKeys { executors, package_executors, package_resource_classes: classes, .. } = &self.machines;
+        Grants {
+            declared: executors.iter().flat_map(|all| &all.0).map(|(name, _)| name.clone()).collect(),
+            executors: package_executors.iter().flat_map(|all| &all.0).map(|name| name.0.clone()).collect(),
+            classes: classes.iter().flat_map(|all| &all.0).map(|name| name.0.clone()).collect(),
+            contexts: self.contexts().into_iter().flatten().collect(),
+        }
     }
 
     /// The final jobs, checked as far as the file alone tells.

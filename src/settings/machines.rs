@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use super::executor_entry::Executors;
 use super::option::options;
 use super::rule_entry::RuleEntry;
-use super::words::{ContextName, Words};
+use super::words::{ClassName, ContextName, ExecutorName, WordsOrNone};
 use super::yaml::List;
 use crate::fleet::Fleet;
 use crate::fleet::executor::{AUTO, Executor};
@@ -41,11 +41,25 @@ options! {
             key "rules": List<RuleEntry>;
             no orb: "nixdag.yml has it";
         }
-        /// The only contexts that rules and packages may name
+        /// The only contexts that rules and packages may name; `[]` is none
         contexts {
             no flag: "it belongs beside the rules";
-            key "contexts": Words<ContextName>;
-            unset: "any";
+            key "contexts": WordsOrNone<ContextName>;
+            unset: "any for rules, none for packages";
+            no orb: "nixdag.yml has it";
+        }
+        /// Executors of nixdag.yml that packages may name, beside the built-in ones
+        package_executors {
+            no flag: "it belongs beside the executors";
+            key "package_executors": WordsOrNone<ExecutorName>;
+            unset: "none";
+            no orb: "nixdag.yml has it";
+        }
+        /// Resource classes that packages may name beside the usual ones of the provider, e.g. `acme/builders`, `gpu.nvidia.small`
+        package_resource_classes {
+            no flag: "it belongs beside the executors";
+            key "package_resource_classes": WordsOrNone<ClassName>;
+            unset: "none";
             no orb: "nixdag.yml has it";
         }
     }

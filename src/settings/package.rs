@@ -1,12 +1,13 @@
 //! What a package says about its own job: `passthru.ci`, `meta.ci`, `meta.timeout`. In: plain values from the evaluation, which nobody
 //! trusts. Out: [`JobSettings`], and a sentence for each value that cannot be meant; the others count all the same.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
+use super::grants::Grants;
 use super::values::Duration;
 use super::words::{ClassName, ContextName, Word};
-use crate::fleet::executor::{self, Executor};
+use crate::fleet::Fleet;
 use crate::nearest::meant_or_known;
 use crate::plan::rules::JobSettings;
 
@@ -24,20 +25,24 @@ pub struct Said {
     pub warnings: Vec<String>,
 }
 
-/// Reads what a package says; it may name these executors, and these contexts where there is a list.
-pub fn read(says: &Map<String, Value>, executors: &[Executor], contexts: Option<&[String]>) -> Said {
+/// Reads what a package says; it may choose what is granted.
+pub fn read(says: &Map<String, Value>, fleet: &Fleet, grants: &Grants) -> Said {
     let mut said = Said::default();
     for (key, value) in says {
-        if let Err(error) = take(&mut said, key, value, executors, contexts) {
+        if let Err(error) = take(&mut said, key, value, fleet, grants) {
             said.warnings.push(format!("{error:#}"));
         }
     }
     said
 }
 
-fn take(said: &mut Said, key: &str, value: &Value, executors: &[Executor], contexts: Option<&[String]>) -> Result<()> {
+fn take(said: &mut Said, key: &str, value: &Value, fleet: &Fleet, grants: &Grants) -> Result<()> {
     match key {
-        "resourceClass" => said.job_settings.resource_class = Some(ClassName::read(text(key, value)?)?.0),
+        "resourceClass" => {
+            let class = ClassName::read(text(key, value)?)?.0;
+            grants.class(fleet, &class).context("`resourceClass`")?;
+            said.job_settings.resource_class = Some(class);
+        }
         "timeout" => {
             let time = match value {
                 Value::Number(number) => Duration::checked(number.as_u64().unwrap_or_default()),
@@ -51,7 +56,7 @@ fn take(said: &mut Said, key: &str, value: &Value, executors: &[Executor], conte
         },
         "executor" => {
             let name = text(key, value)?;
-            executor::find(executors, name).context("`executor`")?;
+            grants.executor(&fleet.executors, name).context("`executor`")?;
             said.job_settings.executor = Some(name.to_owned());
         }
         "context" => {
@@ -61,11 +66,7 @@ fn take(said: &mut Said, key: &str, value: &Value, executors: &[Executor], conte
             };
             let mut taken = Vec::new();
             for name in names {
-                ensure!(
-                    contexts.is_none_or(|allowed| allowed.iter().any(|allowed| allowed == name)),
-                    "context `{}` is not among `contexts` of nixdag.yml",
-                    name.escape_debug()
-                );
+                grants.context(name)?;
                 taken.push(ContextName::read(name)?.0);
             }
             said.job_settings.context = Some(taken);
@@ -106,15 +107,19 @@ mod tests {
     use crate::fleet::example;
     use serde_json::json;
 
-    fn of(value: Value, contexts: Option<&[String]>) -> Said {
-        read(value.as_object().unwrap(), &example::fleet().executors, contexts)
+    fn of(value: Value) -> Said {
+        let grants = Grants {
+            classes: ["xlarge".to_owned(), "small".to_owned()].into(),
+            contexts: ["a".to_owned()].into(),
+            ..Grants::default()
+        };
+        read(value.as_object().unwrap(), &example::fleet(), &grants)
     }
 
     #[test]
     fn what_makes_sense_counts() {
         let said = of(
             json!({ "resourceClass": "xlarge", "executor": "arm", "timeout": "30m", "context": "a", "disable": true }),
-            None,
         );
         assert_eq!(said.warnings, Vec::<String>::new());
         assert!(said.disabled);
@@ -136,17 +141,22 @@ mod tests {
             (json!({ "timeout": "soon" }), "`timeout`: `soon`, expected seconds"),
             (json!({ "disable": "yes" }), "`disable` is a string, expected true or false"),
             (json!({ "context": [1] }), "`context` is `1`, expected a string"),
+            (
+                json!({ "resourceClass": "acme/production-deployer" }),
+                "nor among `package_resource_classes` of nixdag.yml",
+            ),
+            (json!({ "resourceClass": "gpu.nvidia.small" }), "nor among `package_resource_classes` of nixdag.yml"),
             (json!({ "context": "b" }), "context `b` is not among `contexts` of nixdag.yml"),
             (json!({ "resource_class": "x" }), "unknown key `resource_class` of `ci` (did you mean `resourceClass`?)"),
             (json!({ "executor": { "wrong": "lambda" } }), "`executor` is a function, expected a string"),
             (json!({ "ci": "large" }), "`ci` is a string, expected a set"),
             (json!({ "error": { "wrong": "error" } }), "does not evaluate"),
         ] {
-            let said = of(value.clone(), Some(&["a".to_owned()]));
+            let said = of(value.clone());
             assert!(said.warnings.len() == 1 && said.warnings[0].contains(words), "{value}: {:?}", said.warnings);
             assert_eq!(said.job_settings, JobSettings::default());
         }
-        let said = of(json!({ "executor": "nope", "resourceClass": "small" }), None);
+        let said = of(json!({ "executor": "nope", "resourceClass": "small" }));
         assert_eq!((said.warnings.len(), said.job_settings.resource_class.as_deref()), (1, Some("small")));
     }
 }

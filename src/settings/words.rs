@@ -70,6 +70,29 @@ impl<T: Word> Schema for Words<T> {
     }
 }
 
+/// The same, where none at all can be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordsOrNone<T>(pub Vec<T>);
+
+impl<'de, T: Word> Deserialize<'de> for WordsOrNone<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        yaml::texts(deserializer, T::EXPECTED, |texts| {
+            let texts = match texts {
+                Texts::One(text) => vec![text],
+                Texts::List(texts) => texts,
+            };
+            Ok(Self(texts.iter().map(|text| T::read(text)).collect::<Result<_>>()?))
+        })
+    }
+}
+
+impl<T: Word> Schema for WordsOrNone<T> {
+    fn schema() -> Value {
+        let word = One::<T>::schema();
+        json!({ "anyOf": [word, { "type": "array", "items": word }] })
+    }
+}
+
 /// A plain name: a system, a feature, a class, an image.
 fn plain(text: &str, expected: &str) -> Result<String> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || "\"'`$\\".contains(c);

@@ -605,6 +605,42 @@ fn emulation_is_only_there_when_it_is_asked_for() {
     assert!(!text.contains("extra-platforms"), "{text}");
 }
 
+#[test]
+fn a_plan_from_a_file_gets_only_what_these_settings_grant() {
+    let recorded = Recorded::of(&[("a", &[])]);
+    let plan = recorded.plan(&[]);
+    let generated = |change: &dyn Fn(&mut Value), settings: &str| {
+        let mut plan = plan.clone();
+        change(&mut plan["jobs"][0]);
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("plan.json"), plan.to_string()).unwrap();
+        std::fs::write(dir.path().join("nixdag.yml"), settings).unwrap();
+        let mut command = support::nixdag();
+        command.current_dir(dir.path()).args(["generate", "--plan", "plan.json"]);
+        command.assert()
+    };
+    generated(&|_| {}, "").success();
+    let class = |job: &mut Value| job["resource_class"] = json!("acme/production-deployer");
+    let image = |job: &mut Value| job["image"] = json!("evil/image:1");
+    let context = |job: &mut Value| job["options"]["context"] = json!(["deploy"]);
+    let more = |job: &mut Value| {
+        context(job);
+        job["co_located"] = json!(["/nix/store/00000000000000000000000000000009-b.drv"]);
+    };
+    for (change, settings, words) in [
+        (&class as &dyn Fn(&mut Value), "", "resource class `acme/production-deployer` is neither a usual one"),
+        (&image, "", "image `evil/image:1` is neither the executor's nor a rule's"),
+        (&context, "", "context `deploy` is not among `contexts` of nixdag.yml"),
+        (&context, "contexts: []", "context `deploy` is not among `contexts` of nixdag.yml"),
+        (&more, "contexts: [deploy]", "it has contexts and builds more than its targets"),
+    ] {
+        generated(change, settings).failure().stderr(predicate::str::contains(words));
+    }
+    generated(&class, "package_resource_classes: acme/production-deployer").success();
+    generated(&image, "rules: [{ match: { name: x }, image: 'evil/image:1' }]").success();
+    generated(&context, "contexts: [deploy]").success();
+}
+
 /// A flake whose packages say something about their jobs, sound and unsound, and short forms of configurations.
 const SAYING: &str = r#"{
   outputs = { self }: let
@@ -614,6 +650,7 @@ const SAYING: &str = r#"{
       plain = package "plain" { };
       large = package "large" { passthru.ci = { resourceClass = "xlarge"; timeout = "20m"; }; meta.ci.resourceClass = "small"; };
       secret = package "secret" { meta.ci.context = [ "signing" ]; };
+      greedy = package "greedy" { meta.ci = { resourceClass = "acme/production-deployer"; context = "deploy"; }; };
       slow = package "slow" { meta.timeout = 7200; };
       off = package "off" { meta.ci.disable = true; };
       thrown = package "thrown" { meta = throw "no meta"; };
@@ -634,7 +671,10 @@ fn packages_say_where_they_are_built() {
     support::with_every_nix("packages_say_where_they_are_built", || {
         let folder = support::folder(&[
             ("flake.nix", SAYING),
-            ("nixdag.yml", "rules: [{ match: { attribute: '*.*.ruled' }, resource_class: 2xlarge }]"),
+            (
+                "nixdag.yml",
+                "contexts: [signing]\nrules: [{ match: { attribute: '*.*.ruled' }, resource_class: 2xlarge }]",
+            ),
         ]);
         let output = Command::new(env!("CARGO_BIN_EXE_nixdag"))
             .current_dir(&folder)
@@ -660,6 +700,7 @@ fn packages_say_where_they_are_built() {
             machines,
             [
                 "aborted large {}",
+                "greedy large {}",
                 "large xlarge {\"timeout\":1200}",
                 "missing large {}",
                 "plain large {}",
@@ -677,6 +718,8 @@ fn packages_say_where_they_are_built() {
             "attribute `packages.x86_64-linux.thrown`: what it says about its job does not evaluate",
             "attribute `packages.x86_64-linux.aborted`: what it says about its job does not evaluate: ",
             "attribute `packages.x86_64-linux.missing`: what it says about its job does not evaluate: ",
+            "attribute `packages.x86_64-linux.greedy`: `resourceClass`: resource class `acme/production-deployer` is neither a usual one",
+            "attribute `packages.x86_64-linux.greedy`: context `deploy` is not among `contexts` of nixdag.yml",
             "attribute `packages.x86_64-linux.typed`: `executor` is a function, expected a string",
             "attribute `packages.x86_64-linux.typed`: unknown key `oops` of `ci`",
         ] {
