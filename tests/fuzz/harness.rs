@@ -19,6 +19,9 @@ const MAX_MEMORY: u64 = 100 << 20;
 /// After this time without an end an input counts as one that hangs.
 const HANGS: Duration = Duration::from_secs(120);
 
+/// An input that takes longer is kept, for somebody to look at.
+const SLOW: Duration = Duration::from_secs(2);
+
 /// How far a reader got.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Got {
@@ -98,7 +101,11 @@ pub fn fuzz(name: &str, corpus: &Corpus, mut read: impl FnMut(&[u8]) -> Got) {
                 let Ok(got) = catch_unwind(AssertUnwindSafe(|| read(&input))) else {
                     panic!("panics: {}", keep(number));
                 };
-                slowest = slowest.max((begun.elapsed(), number));
+                let took = begun.elapsed();
+                if took > slowest.0.max(SLOW) {
+                    eprintln!("slow: {}", keep(number));
+                }
+                slowest = slowest.max((took, number));
                 counts[got as usize] += 1;
                 peak = peak.max(peak_memory(false));
                 assert!(peak - before <= MAX_MEMORY, "takes {} MB: {}", (peak - before) >> 20, keep(number));
