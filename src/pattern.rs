@@ -3,11 +3,12 @@
 //! In: the text of a pattern. Out: a [`Pattern`], the alternatives that its braces stand for, each a list of [`Segment`]s, one a
 //! name. It matches whole paths, or name by name while a flake is walked. `*` (any text), `?` (one character), `[a-z]`, `[!a-z]`
 //! and braces mean something outside quotes; inside quotes everything is literal. A segment matches exactly one name: no
-//! glob reaches across a dot of the path, though a name may contain dots of its own.
+//! glob reaches across a dot of the path, though a name may contain dots of its own. Only `**`, alone between two dots, matches
+//! any number of names.
 
 mod parse;
 mod segment;
-pub(crate) mod short;
+pub mod short;
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,11 +49,20 @@ impl Pattern {
         &self.alternatives
     }
 
+    /// The same pattern, as it was written, with other alternatives.
+    #[must_use]
+    pub fn with_alternatives(&self, alternatives: Vec<Vec<Segment>>) -> Self {
+        Self { text: self.text.clone(), alternatives }
+    }
+
     /// True if the whole path is meant.
     pub fn matches(&self, path: &[String]) -> bool {
-        self.alternatives.iter().any(|segments| {
-            segments.len() == path.len() && segments.iter().zip(path).all(|(segment, name)| segment.matches(name))
-        })
+        self.alternatives.iter().any(|segments| matched(segments, path).last().is_some_and(|is_whole| is_whole))
+    }
+
+    /// True if the path is meant, or something that it is below.
+    pub fn matches_at_or_above(&self, path: &[String]) -> bool {
+        self.alternatives.iter().any(|segments| matched(segments, path).any(|is_whole| is_whole))
     }
 
     /// True if the name is meant, for a glob over one name.
@@ -75,10 +85,28 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// What remains to be matched below `name`, or nothing if the name is not meant.
-pub fn advance<'p>(rest: &'p [Segment], name: &str) -> Option<&'p [Segment]> {
-    let (first, below) = rest.split_first()?;
-    first.matches(name).then_some(below)
+/// Whether the segments match the first names of a path, from none of them to all.
+fn matched(segments: &[Segment], path: &[String]) -> impl Iterator<Item = bool> {
+    // Which numbers of segments may have been used up.
+    let mut used = vec![false; segments.len() + 1];
+    used[0] = true;
+    let pass_levels = |used: &mut Vec<bool>| {
+        for (at, segment) in segments.iter().enumerate() {
+            used[at + 1] |= used[at] && *segment == Segment::Levels;
+        }
+    };
+    pass_levels(&mut used);
+    let mut whole = vec![used[segments.len()]];
+    for name in path {
+        let mut next = vec![false; segments.len() + 1];
+        for (at, segment) in segments.iter().enumerate().filter(|(at, segment)| used[*at] && segment.matches(name)) {
+            next[if *segment == Segment::Levels { at } else { at + 1 }] = true;
+        }
+        pass_levels(&mut next);
+        used = next;
+        whole.push(used[segments.len()]);
+    }
+    whole.into_iter()
 }
 
 #[cfg(test)]
@@ -140,7 +168,6 @@ mod tests {
     #[test]
     fn errors_name_the_pattern_and_the_character() {
         for (pattern, expected) in [
-            ("packages.**", "pattern `packages.**`, character 10: `**` is no glob"),
             ("a.{b,c", "pattern `a.{b,c`, character 3: `{` is never closed"),
             ("a}", "pattern `a}`, character 2: `}` without `{`"),
             ("ä[b", "pattern `ä[b`, character 2: `[` is never closed"),
@@ -176,12 +203,32 @@ mod tests {
     }
 
     #[test]
-    fn a_step_leaves_what_is_below() {
-        let pattern = Pattern::parse("a.*.c").unwrap();
-        let rest = advance(&pattern.alternatives()[0], "a").unwrap();
-        assert!(advance(rest, "anything").is_some_and(|rest| rest == [Segment::Literal("c".to_owned())]));
-        assert!(advance(&pattern.alternatives()[0], "b").is_none());
-        assert!(advance(&[], "b").is_none());
+    fn two_stars_match_any_number_of_names() {
+        assert!(matches("a.**", &["a"]) && matches("a.**", &["a", "b"]) && matches("a.**", &["a", "b", "c.d", ""]));
+        assert!(!matches("a.**", &["b"]) && !matches("a.**.x", &["a", "b"]));
+        assert!(matches("a.**.x", &["a", "x"]) && matches("a.**.x", &["a", "b", "x", "x"]) && matches("**", &[]));
+        assert!(matches("a.**.{x,y}.*", &["a", "1", "2", "y", "z"]));
+        assert_eq!(
+            Pattern::parse("a.**.**.**").unwrap().alternatives(),
+            Pattern::parse("a.**").unwrap().alternatives()
+        );
+        assert!(Pattern::name("a**").unwrap().matches_name("a.b"));
+        for pattern in ["a.b**", "a.**b", "a.***", "a.{x,**b}"] {
+            let error = Pattern::parse(pattern).unwrap_err().to_string();
+            assert!(error.contains("`**` stands for whole names"), "{pattern}: {error}");
+        }
+        let deep: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
+        assert!(!Pattern::parse("**.x.".repeat(300).trim_end_matches('.')).unwrap().matches(&deep));
+    }
+
+    #[test]
+    fn what_is_below_is_meant_too_where_that_is_asked() {
+        let path = ["a", "b", "c"].map(String::from);
+        for (pattern, expected) in
+            [("a", true), ("a.*", true), ("a.b.c", true), ("a.b.c.d", false), ("b", false), ("a.x", false)]
+        {
+            assert_eq!(Pattern::parse(pattern).unwrap().matches_at_or_above(&path), expected, "{pattern}");
+        }
     }
 
     proptest! {

@@ -77,7 +77,7 @@ impl<'s> Selection<'s> {
             check_literals(pattern, &targets)?;
         }
         let matches = |patterns: &[Pattern], target: &Target| {
-            patterns.iter().any(|pattern| pattern.matches(target.attribute.names()))
+            patterns.iter().any(|pattern| pattern.matches_at_or_above(target.attribute.names()))
         };
         let total = targets.len();
         let mut selected = Selected::default();
@@ -106,7 +106,7 @@ fn check_literals(pattern: &Pattern, targets: &[Target]) -> Result<()> {
             .iter()
             .map(|segment| match segment {
                 Segment::Literal(name) => Some(name.clone()),
-                Segment::Glob(_) => None,
+                Segment::Glob(_) | Segment::Levels => None,
             })
             .collect::<Option<Vec<String>>>()
             .map(AttributePath);

@@ -64,7 +64,7 @@ use evaluation::Evaluation;
 use file::SettingsFile;
 use planning::PlanningOptions;
 use selection::SelectionOptions;
-pub use source::Source;
+pub use source::{Source, split_installable};
 use words::patterns;
 
 /// What counts as available.
@@ -91,6 +91,8 @@ pub struct Settings {
     pub select: Vec<Pattern>,
     /// Flags say what to take: it may be less than is there otherwise.
     pub flags_select: bool,
+    /// Flags say that less is taken than the settings file says: attributes, or systems.
+    pub flags_narrow: bool,
     /// Patterns of attributes to leave out.
     pub exclude: Vec<Pattern>,
     /// Which systems' attributes to take.
@@ -164,7 +166,7 @@ impl Settings {
     }
 
     fn resolve(flags: &Planning, found: Found, handoff: HandOffKind) -> Result<Self> {
-        let Found { source, file, file_path } = found;
+        let Found { source, fragment, file, file_path } = found;
         let selection = SelectionOptions::new(&flags.selection, &file.selection);
         let planning = PlanningOptions::new(&flags.planning, &file.planning);
         let is_flake = matches!(source, Source::Flake(_));
@@ -177,6 +179,17 @@ impl Settings {
             warnings.extend(misnamed.map(|path| format!("`{}` is not read: name it `nixdag.yml`", path.display())));
         }
         warnings.extend(machines::change(&mut fleet, &flags.machines.resource_class, &flags.machines.image)?);
+        let mut select = match &fragment {
+            Some(_) if flags.selection.select.is_empty() => Vec::new(),
+            _ => choose(&flags.selection.select, file.selection.select.as_ref().map(patterns)).context("`--select`")?,
+        };
+        if let Some(fragment) = &fragment {
+            let (pattern, outputs) = Pattern::installable(fragment).context("behind the `#`")?;
+            if let Some(outputs) = outputs {
+                warnings.push(format!("a job builds all outputs of a derivation, not only `^{}`", printable(&outputs)));
+            }
+            select.push(pattern);
+        }
         let costs = costs::resolve(file.planning.cost.as_ref(), &flags.planning.cost, &mut fleet)?;
         let rules = file.rules(&fleet, &mut warnings)?;
         let final_jobs = file.final_requests()?;
@@ -198,14 +211,20 @@ impl Settings {
             change: Change::new(&flags.change, &file.change, &source)?,
             source,
             drv_dir: flags.drv_dir.clone(),
-            select: choose(&flags.selection.select, file.selection.select.as_ref().map(patterns))
-                .context("`--select`")?
+            select: select
                 .iter()
                 .map(|pattern| if is_flake { pattern.to_derivations() } else { pattern.meant() })
                 .collect(),
-            flags_select: !flags.selection.select.is_empty(),
+            flags_select: !flags.selection.select.is_empty() || fragment.is_some(),
+            flags_narrow: !flags.selection.select.is_empty()
+                || fragment.is_some()
+                || !flags.selection.exclude.is_empty()
+                || !flags.selection.system.is_empty(),
             exclude: choose(&flags.selection.exclude, file.selection.exclude.as_ref().map(patterns))
-                .context("`--exclude`")?,
+                .context("`--exclude`")?
+                .iter()
+                .map(Pattern::meant)
+                .collect(),
             systems: selection::systems(&flags.selection, &file.selection),
             strict: selection.strict,
             evaluation: Evaluation::new(&flags.evaluation, file.evaluation.as_ref())?,
@@ -283,23 +302,26 @@ impl Settings {
 /// Where the plan comes from, and the settings file for it.
 struct Found {
     source: Source,
+    /// What stands behind a `#` in the flake's reference.
+    fragment: Option<String>,
     file: SettingsFile,
     file_path: Option<PathBuf>,
 }
 
 impl Found {
     fn new(flags: &Planning) -> Result<Self> {
+        let (flake, fragment) = split_installable(flags.flake.as_deref().unwrap_or("."));
         let source = match (&flags.plan, &flags.roots) {
             (Some(plan), _) => Source::Plan(plan.clone()),
             (None, Some(roots)) => Source::Roots(roots.clone()),
-            (None, None) => Source::Flake(flags.flake.clone().unwrap_or_else(|| ".".into())),
+            (None, None) => Source::Flake(flake.to_owned()),
         };
         if flags.drv_dir.is_some() && matches!(source, Source::Flake(_)) {
             bail!("`--drv-dir` goes with `--roots` or `--plan`: a flake's derivations are in the store");
         }
         let file_path = find_file(flags.settings.as_deref(), &source);
         let file = file_path.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
-        Ok(Self { source, file, file_path })
+        Ok(Self { source, fragment: fragment.map(str::to_owned), file, file_path })
     }
 }
 

@@ -130,6 +130,7 @@ pub(super) fn quietly(flake: &str, settings: &Settings, cache: Option<&Evaluatio
         also: final_job::built_patterns(&settings.final_jobs),
         exclude: settings.exclude.clone(),
         systems: settings.systems.clone(),
+        depth: how.depth,
         override_inputs: how.override_inputs.clone(),
         allow_import_from_derivation: how.allow_import_from_derivation,
         impure: how.impure,

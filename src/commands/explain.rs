@@ -9,7 +9,7 @@ use crate::cli::{ExplainArgs, TextFormat};
 use crate::explain::{self, Closure, Difference, Explanation, attribute, causes, text};
 use crate::nix::system;
 use crate::output::Output;
-use crate::settings::Settings;
+use crate::settings::{Settings, split_installable};
 
 pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
     split(&mut args);
@@ -44,9 +44,12 @@ fn split(args: &mut ExplainArgs) {
         return;
     }
     // A `#` in quotes belongs to a name.
-    if let Some((flake, attribute)) = args.attribute.split_once('#').filter(|(flake, _)| !flake.contains('"')) {
-        planning.flake = Some(if flake.is_empty() { "." } else { flake }.to_owned());
-        args.attribute = attribute.to_owned();
+    let (flake, attribute) = split_installable(&args.attribute);
+    if let Some(attribute) = attribute.filter(|_| !flake.contains('"')) {
+        let attribute = attribute.split('^').next().unwrap_or(attribute);
+        let attribute = if attribute.is_empty() { "default" } else { attribute }.to_owned();
+        planning.flake = Some(flake.to_owned());
+        args.attribute = attribute;
     }
 }
 

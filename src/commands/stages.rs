@@ -127,7 +127,7 @@ fn make_plan(
         also,
         handoff: settings.handoff,
     };
-    let mut made = complete(inputs, &settings.final_jobs)?;
+    let mut made = complete(inputs, &settings.final_jobs, settings.flags_narrow)?;
     for note in &made.notes {
         eprintln!("warning: {note}");
     }

@@ -30,7 +30,11 @@ pub fn alternatives(text: &str) -> Result<Vec<Vec<Segment>>> {
 
 /// Reads a glob over one name, dots included.
 pub fn names(text: &str) -> Result<Vec<Vec<Segment>>> {
-    let letter = |token| if token == Token::Dot { Token::Char('.') } else { token };
+    let letter = |token| match token {
+        Token::Dot => Token::Char('.'),
+        Token::Levels => Token::Star,
+        other => other,
+    };
     distinct(text, |tokens| tokens.into_iter().map(letter).collect())
 }
 
@@ -91,7 +95,8 @@ impl Parser<'_> {
                     continue;
                 }
                 '*' if self.chars.get(start + 1) == Some(&'*') => {
-                    return self.fail(start, "`**` is no glob: write one `*` for each level (`packages.*.*`)");
+                    pieces.push(Piece::Token(Token::Levels));
+                    self.at += 1;
                 }
                 '*' => pieces.push(Piece::Token(Token::Star)),
                 '?' => pieces.push(Piece::Token(Token::Any)),
@@ -220,13 +225,19 @@ fn expand(text: &str, pieces: &[Piece]) -> Result<Vec<Vec<Token>>> {
 
 /// Cuts an expanded alternative at its dots.
 fn segments(text: &str, tokens: Vec<Token>) -> Result<Vec<Segment>> {
-    tokens
+    let mut segments: Vec<Segment> = tokens
         .split(|token| *token == Token::Dot)
         .map(|segment| {
             if segment.is_empty() {
                 bail!("pattern `{text}` has an empty name (write it `\"\"`)");
             }
             let mut glob: Vec<Token> = segment.iter().filter(|token| **token != Token::Quotes).cloned().collect();
+            if segment == [Token::Levels] {
+                return Ok(Segment::Levels);
+            }
+            if glob.contains(&Token::Levels) {
+                bail!("pattern `{text}`: `**` stands for whole names, so nothing else can stand beside it between two dots");
+            }
             glob.dedup_by(|a, b| *a == Token::Star && *b == Token::Star);
             let literal: Option<String> = glob
                 .iter()
@@ -237,5 +248,7 @@ fn segments(text: &str, tokens: Vec<Token>) -> Result<Vec<Segment>> {
                 .collect();
             Ok(literal.map_or_else(|| Segment::Glob(Glob(glob)), Segment::Literal))
         })
-        .collect()
+        .collect::<Result<_>>()?;
+    segments.dedup_by(|a, b| *a == Segment::Levels && *b == Segment::Levels);
+    Ok(segments)
 }

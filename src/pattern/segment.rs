@@ -1,4 +1,4 @@
-//! What one name of a path has to look like: itself, or a glob. In: a name. Out: whether it is meant.
+//! What one name of a path has to look like: itself, or a glob; or `**`, for any number of names. In: a name. Out: whether it is meant.
 
 /// What one name of an attribute path has to look like.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -7,6 +7,8 @@ pub enum Segment {
     Literal(String),
     /// A name that the glob matches.
     Glob(Glob),
+    /// `**`: any number of names, none included.
+    Levels,
 }
 
 /// A glob over the characters of one name.
@@ -24,6 +26,8 @@ pub(super) enum Token {
     Any,
     /// `*`
     Star,
+    /// `**`, alone in its segment.
+    Levels,
     /// `[a-z]`, `[!a-z]`: inclusive ranges.
     Class {
         negated: bool,
@@ -32,17 +36,20 @@ pub(super) enum Token {
 }
 
 impl Segment {
-    /// True if the name is meant.
+    /// True if the name is meant, alone or among others.
     pub fn matches(&self, name: &str) -> bool {
         match self {
             Self::Literal(literal) => literal == name,
             Self::Glob(glob) => glob.matches(name),
+            Self::Levels => true,
         }
     }
 
     /// True if every name that `other` means is meant. `false` may also mean that this is hard to tell: two globs are not compared.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
+            (Self::Levels, _) => true,
+            (Self::Glob(_), Self::Levels) => false,
             (Self::Glob(glob), _) if glob.0.iter().all(|token| *token == Token::Star) => true,
             (_, Self::Literal(name)) => self.matches(name),
             (own, other) => own == other,
@@ -87,7 +94,7 @@ impl Token {
             Self::Char(expected) => *expected == c,
             Self::Any => true,
             Self::Class { negated, ranges } => ranges.iter().any(|(from, to)| (*from..=*to).contains(&c)) != *negated,
-            Self::Star | Self::Dot | Self::Quotes => false,
+            Self::Star | Self::Levels | Self::Dot | Self::Quotes => false,
         }
     }
 }

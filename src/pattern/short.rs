@@ -1,18 +1,50 @@
 //! Short patterns: what `nixosConfigurations.*` and its like stand for. In: a pattern. Out: one that leads to derivations. A pattern that
-//! names such an output and goes no further than its configurations gets the rest of the path that builds.
+//! names such an output and goes no further than its configurations gets the rest of the path that builds. And short names, such as
+//! `hello`: which patterns may be one, and what they may mean anywhere.
+
+use anyhow::Result;
 
 use super::Pattern;
 use super::segment::{Glob, Segment, Token};
 
 /// Outputs of configurations, and the path below one that builds it.
-const CONFIGURATIONS: [(&str, &[&str]); 3] = [
+pub const CONFIGURATIONS: [(&str, &[&str]); 3] = [
     ("nixosConfigurations", &["config", "system", "build", "toplevel"]),
     ("darwinConfigurations", &["system"]),
     ("homeConfigurations", &["activationPackage"]),
 ];
 
 /// Outputs with a derivation a system and name.
-const PER_NAME: [&str; 3] = ["packages", "checks", "devShells"];
+const PER_NAME: [&str; 4] = ["packages", "legacyPackages", "checks", "devShells"];
+
+/// Outputs in which short names are looked for, in this order: `nix build` knows the first two.
+pub const SEARCHED: [&str; 4] = PER_NAME;
+
+/// Outputs that a flake may have, so that no pattern that begins with one is a short name.
+const OUTPUTS: [&str; 16] = [
+    "packages",
+    "legacyPackages",
+    "checks",
+    "devShells",
+    "apps",
+    "formatter",
+    "nixosConfigurations",
+    "darwinConfigurations",
+    "homeConfigurations",
+    "hydraJobs",
+    "lib",
+    "overlays",
+    "nixosModules",
+    "templates",
+    "defaultPackage",
+    "devShell",
+];
+
+/// What the names of systems end with.
+const KERNELS: [&str; 11] = [
+    "-linux", "-darwin", "-freebsd", "-netbsd", "-openbsd", "-solaris", "-cygwin", "-windows", "-wasi", "-none",
+    "-genode",
+];
 
 /// How deep the jobs of `hydraJobs` are looked for.
 const HYDRA_DEPTH: usize = 4;
@@ -32,8 +64,63 @@ impl Pattern {
                 both.alternatives.push(alternative);
             }
         }
+        for alternative in self.alternatives.iter().flat_map(|segments| anywhere(segments)) {
+            if !both.alternatives.contains(&alternative) {
+                both.alternatives.push(alternative);
+            }
+        }
         both
     }
+
+    /// The pattern of what stands behind the `#` of an installable: `hello`, `hello^out`, `packages.x86_64-linux.hello`, nothing for the
+    /// default package. Gives the outputs that are named, too.
+    pub fn installable(fragment: &str) -> Result<(Self, Option<String>)> {
+        let decoded = percent_encoding::percent_decode_str(fragment).decode_utf8_lossy();
+        let is_outputs = |text: &str| {
+            let is_name = |name: &str| {
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._?=+".contains(&b))
+            };
+            text == "*" || text.split(',').all(is_name)
+        };
+        let (path, outputs) = match decoded.rsplit_once('^').filter(|(_, outputs)| is_outputs(outputs)) {
+            Some((path, outputs)) => (path, Some(outputs.to_owned()).filter(|outputs| outputs != "*")),
+            None => (&*decoded, None),
+        };
+        let path = path.strip_prefix('.').unwrap_or(path);
+        Ok((Self::parse(if path.is_empty() { "default" } else { path })?, outputs))
+    }
+}
+
+/// True for what may be a short name: it depends on the flake.
+pub fn may_be_short(segments: &[Segment]) -> bool {
+    match segments {
+        [Segment::Literal(output), second, ..] if PER_NAME.contains(&output.as_str()) => {
+            matches!(second, Segment::Literal(name) if !is_system(name))
+        }
+        [Segment::Literal(name), ..] => !OUTPUTS.contains(&name.as_str()),
+        // Outputs themselves are nothing to build.
+        [Segment::Glob(_)] => true,
+        _ => false,
+    }
+}
+
+/// What a short name may mean, whatever the flake has: the same names in each output, for each system.
+fn anywhere(segments: &[Segment]) -> Vec<Vec<Segment>> {
+    let below = |output: &str, rest: &[Segment]| [&[Segment::Literal(output.to_owned()), any()], rest].concat();
+    match segments {
+        _ if !may_be_short(segments) => Vec::new(),
+        // Of more names the first may be that of a system.
+        [Segment::Literal(output), name] if PER_NAME.contains(&output.as_str()) => {
+            vec![below(output, std::slice::from_ref(name))]
+        }
+        [Segment::Literal(output), ..] if PER_NAME.contains(&output.as_str()) => Vec::new(),
+        _ => SEARCHED.iter().map(|output| below(output, segments)).collect(),
+    }
+}
+
+/// True for what looks like the name of a system.
+fn is_system(name: &str) -> bool {
+    KERNELS.iter().any(|kernel| name.ends_with(kernel))
 }
 
 fn any() -> Segment {
@@ -41,7 +128,7 @@ fn any() -> Segment {
 }
 
 /// The alternatives that one stands for; itself where it is no short form.
-fn completed(segments: &[Segment]) -> Vec<Vec<Segment>> {
+pub fn completed(segments: &[Segment]) -> Vec<Vec<Segment>> {
     let Some(Segment::Literal(output)) = segments.first() else { return vec![segments.to_vec()] };
     let with = |more: &[Segment]| [segments, more].concat();
     if let Some((_, path)) = CONFIGURATIONS.iter().find(|(name, _)| name == output) {
@@ -54,6 +141,11 @@ fn completed(segments: &[Segment]) -> Vec<Vec<Segment>> {
     }
     match (segments.len(), output.as_str()) {
         (1, output) if PER_NAME.contains(&output) => vec![with(&[any(), any()])],
+        (2, output) if PER_NAME.contains(&output) => match &segments[1] {
+            Segment::Literal(name) if !is_system(name) => vec![segments.to_vec()],
+            Segment::Levels => vec![segments.to_vec()],
+            Segment::Literal(_) | Segment::Glob(_) => vec![with(&[any()])],
+        },
         (1, "formatter") => vec![with(&[any()])],
         (1, "hydraJobs") => (1..=HYDRA_DEPTH).map(|depth| with(&vec![any(); depth])).collect(),
         _ => vec![segments.to_vec()],
@@ -96,5 +188,38 @@ mod tests {
         let both = Pattern::parse("nixosConfigurations.web").unwrap().meant();
         assert_eq!(both.alternatives().len(), 2);
         assert_eq!(Pattern::parse("packages.*.a").unwrap().meant().alternatives().len(), 1);
+    }
+
+    #[test]
+    fn a_short_name_is_meant_in_every_output() {
+        let means = |pattern: &str, path: &str| {
+            let path: Vec<String> = path.split('.').map(str::to_owned).collect();
+            Pattern::parse(pattern).unwrap().meant().matches(&path)
+        };
+        assert!(means("hello", "packages.x.hello") && means("hello", "checks.x.hello") && means("hello", "hello"));
+        assert!(means("packages.hello", "packages.x.hello") && !means("packages.hello", "checks.x.hello"));
+        assert!(means("packages.x86_64-linux", "packages.x86_64-linux.a") && means("checks.*", "checks.x.a"));
+        assert!(!means("lib", "packages.x.lib") && !means("packages.x.a", "packages.y.x.a"));
+    }
+
+    #[test]
+    fn an_installable_is_taken_apart() {
+        let text = |fragment: &str| {
+            let (pattern, outputs) = Pattern::installable(fragment).unwrap();
+            format!("{pattern} {}", outputs.unwrap_or_default())
+        };
+        for (fragment, expected) in [
+            ("hello", "hello "),
+            ("hello^out", "hello out"),
+            ("hello^*", "hello "),
+            ("hello^out,dev", "hello out,dev"),
+            ("", "default "),
+            (".packages.x.y", "packages.x.y "),
+            ("a%20b", "a b "),
+            ("\"a^b c\"", "\"a^b c\" "),
+        ] {
+            assert_eq!(text(fragment), expected);
+        }
+        assert!(Pattern::installable("a..b").is_err());
     }
 }

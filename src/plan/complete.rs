@@ -10,8 +10,8 @@ use super::finals::{self, FinalJobInputs};
 use super::make::{self, Made, PlanInputs};
 use crate::graph::DrvId;
 
-/// Makes the plan.
-pub fn complete(inputs: PlanInputs, requests: &[FinalJobRequest]) -> Result<Made> {
+/// Makes the plan; `is_part` as in [`FinalJobInputs`].
+pub fn complete(inputs: PlanInputs, requests: &[FinalJobRequest], is_part: bool) -> Result<Made> {
     let (targets, built) = final_job::split(requests, inputs.targets.to_vec());
     let (graph, fleet, costs, needed) = (inputs.graph, inputs.choice.fleet, inputs.costs, inputs.needed.clone());
     let mut inputs = PlanInputs { targets: &targets, ..inputs };
@@ -20,7 +20,8 @@ pub fn complete(inputs: PlanInputs, requests: &[FinalJobRequest]) -> Result<Made
         inputs.needed.restrict(graph, &ids);
     }
     let mut made = make::make(inputs)?;
-    let finals = FinalJobInputs { requests, graph, targets: &targets, built: &built, needed: &needed, fleet, costs };
+    let finals =
+        FinalJobInputs { requests, graph, targets: &targets, built: &built, needed: &needed, fleet, costs, is_part };
     made.notes.extend(finals::add(&mut made.plan, &finals)?);
     Ok(made)
 }

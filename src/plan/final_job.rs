@@ -102,7 +102,7 @@ pub fn is_restored(requests: &[FinalJobRequest], attribute: &AttributePath) -> b
 }
 
 fn matches(patterns: &[Pattern], attribute: &AttributePath) -> bool {
-    patterns.iter().any(|pattern| pattern.matches(attribute.names()))
+    patterns.iter().any(|pattern| pattern.matches_at_or_above(attribute.names()))
 }
 
 /// A final job of a plan.

@@ -39,6 +39,8 @@ pub struct FinalJobInputs<'a> {
     pub fleet: &'a Fleet,
     /// Assumptions about time.
     pub costs: &'a CostModel,
+    /// Less was selected than the settings say: what a final job wants may not be there for that reason.
+    pub is_part: bool,
 }
 
 /// Adds the final jobs. Gives warnings.
@@ -121,7 +123,7 @@ impl<'a> Finals<'a> {
 
     /// The attributes that a pattern means.
     fn meant(&self, pattern: &Pattern) -> Vec<(&'a AttributePath, DrvId)> {
-        self.known.iter().filter(|(attribute, _)| pattern.matches(attribute.names())).copied().collect()
+        self.known.iter().filter(|(attribute, _)| pattern.matches_at_or_above(attribute.names())).copied().collect()
     }
 
     /// ` (did you mean …?)`
@@ -139,9 +141,10 @@ impl<'a> Finals<'a> {
         let mut found = Vec::new();
         for pattern in patterns {
             let meant = self.meant(pattern);
-            let is_meant =
-                |skipped: &Skipped| skipped.reason == SkipReason::Unaffected && pattern.matches(skipped.target.names());
-            if meant.is_empty() && !self.plan.skipped.iter().any(is_meant) {
+            let is_meant = |skipped: &Skipped| {
+                skipped.reason == SkipReason::Unaffected && pattern.matches_at_or_above(skipped.target.names())
+            };
+            if meant.is_empty() && !self.inputs.is_part && !self.plan.skipped.iter().any(is_meant) {
                 let warning = format!(
                     "final job `{}` comes after `{pattern}`, which is no target{}",
                     request.name,
@@ -173,6 +176,13 @@ impl<'a> Finals<'a> {
                     if found.is_empty() && self.has_failed(pattern) {
                         let why = format!("final job `{}` cannot have `{pattern}`: it failed before", request.name);
                         self.warnings.push(why);
+                    } else if none && self.inputs.is_part {
+                        let why = format!(
+                            "final job `{}` is left out: `{pattern}`, which it restores, is not selected",
+                            request.name
+                        );
+                        self.warnings.push(why);
+                        return Ok(());
                     } else if found.is_empty() {
                         bail!(
                             "final job `{}` wants `{pattern}` restored, {}",
@@ -209,7 +219,7 @@ impl<'a> Finals<'a> {
     fn has_failed(&self, pattern: &Pattern) -> bool {
         let errors = self.plan.errors.iter().map(|error| &error.target);
         let lacking = self.plan.skipped.iter().filter(|skipped| skipped.reason == SkipReason::NoExecutor);
-        errors.chain(lacking.map(|skipped| &skipped.target)).any(|target| pattern.matches(target.names()))
+        errors.chain(lacking.map(|skipped| &skipped.target)).any(|target| pattern.matches_at_or_above(target.names()))
     }
 
     /// Those targets whose outputs a job can have before it builds anything; warns about others.
@@ -304,7 +314,7 @@ impl<'a> Finals<'a> {
         let left_out = self.plan.skipped.iter().map(|skipped| &skipped.target);
         let left_out: Vec<_> = left_out.chain(self.plan.errors.iter().map(|error| &error.target)).collect();
         for pattern in patterns {
-            let is_meant = |attribute: &AttributePath| pattern.matches(attribute.names());
+            let is_meant = |attribute: &AttributePath| pattern.matches_at_or_above(attribute.names());
             if !built.iter().any(|(attribute, _)| is_meant(attribute)) && !left_out.iter().any(|path| is_meant(path)) {
                 let other = self.inputs.built.iter().flatten().any(|(attribute, _)| is_meant(attribute));
                 let why = if other { "another final job builds it" } else { "no such attribute is a derivation" };

@@ -54,7 +54,10 @@ pub fn without_targets<'t>(
     scope: &Scope,
     attributes: impl Iterator<Item = &'t AttributePath> + Clone,
 ) -> Vec<String> {
-    let is_idle = |segments: &Vec<Segment>| scope.has_all(segments) && !attributes.clone().any(|a| begins(segments, a));
+    let is_idle = |segments: &Vec<Segment>| {
+        let is_exact = !segments.contains(&Segment::Levels);
+        is_exact && scope.has_all(segments) && !attributes.clone().any(|a| begins(segments, a))
+    };
     let mut sentences = Vec::new();
     for (at, rule) in rules.iter().enumerate() {
         let Some(patterns) = &rule.condition.attribute else { continue };
@@ -64,7 +67,7 @@ pub fn without_targets<'t>(
         let last_names = attributes.clone().filter_map(|target| target.names().last()).map(String::as_str);
         let literal = |pattern: &Pattern| match pattern.alternatives().first()?.last()? {
             Segment::Literal(name) => Some(name.clone()),
-            Segment::Glob(_) => None,
+            Segment::Glob(_) | Segment::Levels => None,
         };
         let meant =
             patterns.iter().find_map(literal).and_then(|name| nearest(&name, last_names).filter(|near| *near != name));

@@ -75,7 +75,7 @@ impl Condition {
         let any = |patterns: &Option<Vec<Pattern>>, matches: &dyn Fn(&Pattern) -> bool| {
             patterns.as_ref().is_none_or(|patterns| patterns.iter().any(matches))
         };
-        any(&self.attribute, &|pattern| subject.attributes.iter().any(|path| pattern.matches(path.names())))
+        any(&self.attribute, &|pattern| subject.attributes.iter().any(|path| pattern.matches_at_or_above(path.names())))
             && any(&self.name, &|pattern| pattern.matches_name(subject.name))
             && self.system.as_ref().is_none_or(|systems| systems.iter().any(|system| system == subject.system))
             && self.features.iter().all(|feature| subject.features.contains(feature))

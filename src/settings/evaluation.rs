@@ -92,6 +92,14 @@ options! {
             unset: "300";
             no orb: "nixdag.yml has it";
         }
+        /// Sets that are entered on the way to an attribute: those that a `**` stands for, and those that ask for it (`recurseForDerivations`)
+        eval_depth {
+            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64)];
+            key "depth": Number<1, 64>;
+            optional u32;
+            unset: "8";
+            no orb: "nixdag.yml has it";
+        }
         /// Keep what was evaluated in this folder, and take it from there when nothing has changed; `off` for nowhere
         eval_cache {
             flag Option<PathBuf> [value_name = "DIR|off"];
@@ -128,6 +136,8 @@ pub struct Evaluation {
     pub accept_flake_config: bool,
     /// Variables that the evaluator sees beyond those that Nix needs.
     pub variables: Vec<String>,
+    /// Sets that are entered on the way to an attribute; none for the default.
+    pub depth: Option<u32>,
     /// What it may take.
     pub budget: BudgetRequest,
     /// Where earlier results are.
@@ -181,6 +191,7 @@ impl Evaluation {
             options: pairs(&flags.option),
             accept_flake_config: resolved.accept_flake_config,
             variables: flags.eval_env.clone(),
+            depth: resolved.eval_depth,
             budget: BudgetRequest {
                 workers: resolved.eval_workers,
                 memory: resolved.eval_memory.map(bytes),

@@ -23,6 +23,14 @@ impl Source {
     }
 }
 
+/// Takes `FLAKE#ATTRIBUTE` apart, as Nix users write it; no flake is that of the working directory.
+pub fn split_installable(text: &str) -> (&str, Option<&str>) {
+    match text.split_once('#') {
+        Some((flake, attribute)) => (if flake.is_empty() { "." } else { flake }, Some(attribute)),
+        None => (text, None),
+    }
+}
+
 /// The folder of a flake that is a local path.
 fn flake_folder(reference: &str) -> Option<PathBuf> {
     let (address, query) = reference.split_once('?').unwrap_or((reference, ""));

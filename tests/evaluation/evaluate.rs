@@ -338,6 +338,52 @@ fn relative_inputs_and_followed_ones_are_those_of_nix_build() {
     });
 }
 
+/// Sets in sets: cycles, names that are odd, functions and failures at each level.
+const NESTED: &str = r#"legacyPackages.SYSTEM = let
+    level = n: if n == 0 then { end = mk "end"; } else {
+      "d.ot ${toString n}" = mk "dot"; "quo\"te" = { "new\nline" = mk "line"; }; bad = throw "bad ${toString n}"; fun = x: throw "never";
+      next = level (n - 1);
+    };
+    circle = { a = mk "a"; self = circle; again = circle // { }; lib = { f = x: x; inherit circle; }; };
+    marked = { recurseForDerivations = true; m = mk "m"; self = marked; deeper = { recurseForDerivations = true; x = mk "x"; }; plain.y = mk "y"; };
+    other = n: { b = mk "b"; f = x: x; pkgs = other (n + 1); };
+  in { levels = level 12; inherit circle marked; fresh = other 0; };"#;
+
+#[test]
+fn sets_are_entered_where_they_ask_for_it_and_by_two_stars_everywhere_each_once() {
+    with_every_nix("sets_are_entered_where_they_ask_for_it_and_by_two_stars_everywhere_each_once", || {
+        let flake = flake(&NESTED.replace("SYSTEM", &system::current()));
+        let found = |select: &[&str]| {
+            let evaluation = ask(&Request { depth: Some(4), ..request(path(&flake), select) });
+            let prefix = format!("legacyPackages.{}.", system::current());
+            let short: Vec<String> = attributes(&evaluation).iter().map(|path| path.replace(&prefix, "")).collect();
+            (short.join(" "), evaluation)
+        };
+        let (names, evaluation) = found(&["legacyPackages.*.*"]);
+        assert_eq!(names, "marked.deeper.x marked.m");
+        assert_eq!((evaluation.errors.len(), evaluation.warnings.len()), (0, 0), "{:?}", evaluation.warnings);
+        let (names, _) = found(&["legacyPackages.*.circle.**"]);
+        assert_eq!(names, "circle.a");
+        let (names, _) = found(&["legacyPackages.*.marked.**"]);
+        assert_eq!(names, "marked.deeper.x marked.m marked.plain.y");
+        let (names, _) = found(&["legacyPackages.*.**.{x,y,a}"]);
+        assert_eq!(names, "circle.a circle.again.a circle.lib.circle.a circle.self.a marked.deeper.x marked.plain.y");
+        let (names, evaluation) = found(&["legacyPackages.*.fresh.**"]);
+        assert_eq!(names, "fresh.b fresh.pkgs.b fresh.pkgs.pkgs.b fresh.pkgs.pkgs.pkgs.b");
+        let [warning] = &evaluation.warnings[..] else { panic!("{:?}", evaluation.warnings) };
+        assert!(
+            warning.starts_with("sets more than 4 levels below") && warning.contains("`--eval-depth`"),
+            "{warning}"
+        );
+        let (names, evaluation) = found(&["legacyPackages.*.levels.**"]);
+        assert_eq!(names.matches("\"d.ot ").count(), 4, "{names}");
+        assert_eq!(names.matches("\"quo\\\"te\".\"new\\nline\"").count(), 1, "equal sets are one: {names}");
+        let bad: Vec<_> = evaluation.errors.iter().map(|error| error.message.split(" (at").next().unwrap()).collect();
+        assert_eq!(bad, ["bad 12", "bad 11", "bad 10", "bad 9"]);
+        String::new()
+    });
+}
+
 #[test]
 fn what_nobody_selects_is_never_forced() {
     with_nix("what_nobody_selects_is_never_forced", || {
@@ -416,7 +462,7 @@ fn a_literal_name_that_is_not_there_is_an_error_with_the_nearest_one() {
         assert!(message(&evaluation, "nope").starts_with("`packages.x.git` has no attribute `nope`"));
         assert_eq!(
             message(&evaluation, "zzzzzzzzzz"),
-            "the flake has no attribute `zzzzzzzzzz` (there is `lib`, `packages`)"
+            format!("there is none in `packages` for `{}` (the flake has `lib`, `packages`)", system::current())
         );
         assert_eq!(evaluation.warnings, ["pattern `packages.x.*.zzz` selects nothing"]);
     });

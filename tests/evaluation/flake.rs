@@ -272,3 +272,125 @@ fn what_is_no_flake_or_no_nix_gets_one_clear_message() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("`nix`") && said.contains("PATH") && said.contains("install"), "{said}");
 }
+
+/// A flake as people have it: packages, checks, a package set with a marked set in it, a machine, and a final job.
+const PEOPLE: &str = r#"{
+  outputs = { self }:
+    let
+      system = "x86_64-linux";
+      good = name: derivation { inherit name system; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; outputs = [ "out" "dev" ]; };
+    in {
+      packages.x86_64-linux = { hello = good "hello"; default = good "default"; both = good "both"; "a.b" = good "dotted"; };
+      packages.aarch64-darwin.mac = good "mac";
+      checks.x86_64-linux = { both = good "check"; lint = good "lint"; };
+      legacyPackages.x86_64-linux = {
+        hello = good "old-hello";
+        python = { recurseForDerivations = true; numpy = good "numpy"; plain = { scipy = good "scipy"; }; };
+        plain = { hidden = good "hidden"; };
+      };
+      devShells.x86_64-linux.default = good "shell";
+      nixosConfigurations.web.config.system.build.toplevel = good "web";
+    };
+}"#;
+
+/// The targets of a plan, and what was said.
+fn targets(nix: &FreshNix, dir: &Path, arguments: &str) -> Result<(String, String), String> {
+    let output = script(nix, dir, &format!("$nixdag plan {arguments} --format json"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if !output.status.success() {
+        return Err(said);
+    }
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let jobs = plan["jobs"].as_array().unwrap().iter().flat_map(|job| job["targets"].as_array().unwrap());
+    let mut names: Vec<String> = jobs
+        .map(|path| path.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect::<Vec<_>>().join("."))
+        .map(|path| path.replace("x86_64-linux", "S"))
+        .collect();
+    names.sort();
+    Ok((names.join(" "), said))
+}
+
+#[test]
+fn what_people_type_first_is_what_they_get() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("flake.nix"), PEOPLE).unwrap();
+    for nix in FreshNix::every_version() {
+        for (arguments, expected, words) in [
+            (".#hello", "packages.S.hello", ""),
+            ("'.#hello^out'", "packages.S.hello", "all outputs"),
+            ("'.#hello^*'", "packages.S.hello", ""),
+            (".#packages.x86_64-linux.hello", "packages.S.hello", ""),
+            ("'#hello'", "packages.S.hello", ""),
+            (".#", "packages.S.default", ""),
+            ("'.#\"a.b\"'", "packages.S.a.b", ""),
+            (".#python.numpy", "legacyPackages.S.python.numpy", ""),
+            (".#lint", "checks.S.lint", ""),
+            (".#web", "nixosConfigurations.web.config.system.build.toplevel", ""),
+            ("--select hello", "packages.S.hello", ""),
+            ("--select packages.hello", "packages.S.hello", ""),
+            ("--select 'hel*'", "packages.S.hello", ""),
+            ("--select both", "packages.S.both", "not `checks.x86_64-linux.both`"),
+            (
+                "--select packages.x86_64-linux",
+                "packages.S.a.b packages.S.both packages.S.default packages.S.hello",
+                "",
+            ),
+            ("--select devShells", "devShells.S.default", ""),
+            ("--select 'nixosConfigurations.*'", "nixosConfigurations.web.config.system.build.toplevel", ""),
+            (".#hello --select lint", "checks.S.lint packages.S.hello", ""),
+            ("--select mac --system aarch64-darwin", "packages.aarch64-darwin.mac", ""),
+            ("--exclude hello --exclude checks", "packages.S.a.b packages.S.both packages.S.default", ""),
+            ("--select 'legacyPackages.*.*'", "legacyPackages.S.hello legacyPackages.S.python.numpy", ""),
+            ("--select legacyPackages.x86_64-linux.python", "legacyPackages.S.python.numpy", ""),
+            (
+                "--select 'legacyPackages.*.**'",
+                "legacyPackages.S.hello legacyPackages.S.plain.hidden legacyPackages.S.python.numpy legacyPackages.S.python.plain.scipy",
+                "",
+            ),
+            (
+                "--select 'legacyPackages.*.**.{scipy,hello}'",
+                "legacyPackages.S.hello legacyPackages.S.python.plain.scipy",
+                "",
+            ),
+        ] {
+            let (found, said) =
+                targets(&nix, folder.path(), arguments).unwrap_or_else(|said| panic!("{arguments}: {said}"));
+            assert_eq!(found, expected, "{arguments}: {said}");
+            assert!(said.contains(words), "{arguments}: {said}");
+            assert!(!words.is_empty() || !said.contains("warning"), "{arguments}: {said}");
+        }
+        for (arguments, words) in [
+            (".#helo", "did you mean `packages.x86_64-linux.hello`?"),
+            ("--select packages.helo", "did you mean `packages.x86_64-linux.hello`?"),
+            ("--select mac", "it is there for `aarch64-darwin`"),
+            ("--select legacyPackages.x86_64-linux.plain", "`legacyPackages.x86_64-linux.plain.*` is what is in it"),
+        ] {
+            let said = targets(&nix, folder.path(), arguments).err();
+            // What is there and no derivation makes the pipeline red, not the plan fail.
+            let said = said.unwrap_or_else(|| targets(&nix, folder.path(), arguments).unwrap().1);
+            assert!(said.contains(words), "{arguments}: {said}");
+        }
+        let said =
+            stdout(&nix, folder.path(), "$nixdag explain '.#hello^out' 2> /dev/null; $nixdag explain .# 2> /dev/null");
+        assert!(
+            said.contains("packages.x86_64-linux.hello") && said.contains("packages.x86_64-linux.default"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_selection_leaves_out_the_final_jobs_that_it_makes_impossible() {
+    let folder = copy_of("examples/hermetic");
+    for nix in FreshNix::every_version() {
+        let (found, said) = targets(&nix, folder.path(), ".#a").unwrap();
+        assert_eq!(found, "packages.S.a");
+        assert!(
+            said.contains("final job `integration` is left out: `packages.*.d`, which it restores, is not selected"),
+            "{said}"
+        );
+        let output = script(&nix, folder.path(), "$nixdag plan .#d --format json");
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(plan["final"].as_array().unwrap().len(), 1);
+    }
+}

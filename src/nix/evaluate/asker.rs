@@ -48,6 +48,13 @@ impl<'a> Asker<'a> {
         (0..questions.len()).map(answer).collect()
     }
 
+    /// Answers what evaluates, at once and without a message for what does not: after two processes that died the rest has no answer either.
+    pub fn try_ask(&self, questions: &[Question]) -> Result<Vec<Option<Answer>>> {
+        let mut answers = BTreeMap::new();
+        self.rounds(questions, (0..questions.len()).collect(), true, &mut answers)?;
+        Ok((0..questions.len()).map(|index| answers.remove(&index)).collect())
+    }
+
     /// Asks these until no budget is left that could answer more of them; gives those that failed without a message.
     fn rounds(
         &self,

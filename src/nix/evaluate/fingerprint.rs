@@ -13,7 +13,7 @@ use crate::nix::system;
 use crate::pattern::Pattern;
 
 /// Changes with the meaning of what evaluation gives.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Where a tree was found, which evaluation does not see.
 const PLACES: [&str; 2] = ["url", "path"];
@@ -83,6 +83,7 @@ pub fn of_evaluation(nix: &Nix, flake: Option<&Value>, request: &Request) -> Opt
         "also": texts(&request.also),
         "exclude": texts(&request.exclude),
         "systems": systems,
+        "depth": request.depth(),
         "import_from_derivation": request.allow_import_from_derivation,
         "options": request.options,
         "show_trace": request.show_trace,

@@ -9,6 +9,7 @@ mod budget;
 mod fingerprint;
 mod flake;
 mod flake_config;
+mod found;
 mod literal;
 mod machine;
 mod message;
@@ -21,12 +22,14 @@ mod request;
 mod round;
 mod selection;
 mod session;
+mod sets;
+mod short_names;
 mod survey;
 mod survivor;
 mod systems;
 mod wrapper;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -36,16 +39,16 @@ use self::asker::Asker;
 use self::budget::Budget;
 use self::flake::Flake;
 use self::flake_config::FlakeConfig;
+use self::found::{Found, listed, quoted};
 use self::message::{Cause, Failure};
 use self::outputs::Outputs;
 use self::query::{Answer, Question};
-use self::selection::Selected;
+use self::selection::Walk;
 use self::session::Session;
 use super::command::Nix;
 use super::hash::Sha256;
-use super::{store_path, system};
+use super::system;
 use crate::attribute::AttributePath;
-use crate::nearest::nearest;
 use crate::pattern::{Pattern, Segment};
 use crate::printable::printable;
 use crate::target::Target;
@@ -54,15 +57,9 @@ pub use self::budget::BudgetRequest;
 pub use self::flake::FlakeInfo;
 pub use self::flake_config::FlakeCaches;
 pub use self::reference::{URL_PATH, url_escaped};
-pub use self::request::{DEFAULT_PATTERNS, Request};
+pub use self::request::{DEFAULT_DEPTH, DEFAULT_PATTERNS, Request};
 pub use self::session::Progress;
 pub use self::systems::Systems;
-
-/// Outputs that hold nothing but derivations, so that anything else in them is a mistake.
-const DERIVATION_OUTPUTS: [&str; 3] = ["packages", "checks", "devShells"];
-
-/// How many names a message lists.
-const MAX_LISTED: usize = 12;
 
 /// A flake, evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,13 +144,24 @@ impl<'r> Resolved<'r> {
         let defaults: Vec<Pattern> = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
         let patterns = [if request.select.is_empty() { &defaults } else { &request.select }, &*request.also].concat();
 
-        let selected = selection::select(&asker, &patterns, &request.exclude, &request.systems)?;
-        let mut found = Found::default();
-        found.evaluate(&asker, &selected)?;
+        let short = short_names::resolve(&asker, &patterns, &request.systems)?;
+        warnings.extend(short.notes);
+        let mut walk = Walk::new(&short.patterns, &request.exclude, &request.systems, request.depth());
+        let mut found = Found::new(short.absent);
+        found.evaluate(&asker, &mut walk)?;
+        let selected = walk.selected;
+        found.errors.extend(selected.errors);
         if found.targets.is_empty() {
-            check_not_empty(&asker, request, &patterns, &selected, &found, &shown)?;
+            check_not_empty(&asker, request, &patterns, !selected.excluded.is_empty(), &found, &shown)?;
         }
         warnings.append(&mut found.warnings);
+        if let Some(path) = selected.too_deep {
+            warnings.push(format!(
+                "sets more than {} levels below a pattern are not entered, `{}` and maybe others (enter more with `--eval-depth`)",
+                request.depth(),
+                printable(&path.to_string())
+            ));
+        }
         if flake.lock_is_incomplete {
             warnings.push(format!(
                 "the `flake.lock` of `{shown}` does not cover all inputs, so another run may see others (run `nix flake lock` and commit the file)"
@@ -171,7 +179,7 @@ impl<'r> Resolved<'r> {
         ));
         Ok(Evaluation {
             flake: flake.info,
-            targets: found.targets,
+            targets: found.targets.into_iter().map(|(attribute, drv_path)| Target { attribute, drv_path }).collect(),
             excluded: selected.excluded.into_iter().collect(),
             errors: found
                 .errors
@@ -180,7 +188,7 @@ impl<'r> Resolved<'r> {
                 .collect(),
             absent: found.absent.into_iter().collect(),
             warnings,
-            says: found.says,
+            says: found.says.into_iter().collect(),
             caches: config.caches(),
             has_all_systems: selected.has_all_systems,
             is_incidental: asker.is_incidental(),
@@ -194,138 +202,12 @@ fn idle(what: &str, does: &str, patterns: &[Pattern], used: &BTreeSet<usize>) ->
     unused.map(|(_, pattern)| format!("{what} `{}` {does}", printable(&pattern.to_string()))).collect()
 }
 
-/// What the candidates turned out to be.
-#[derive(Default)]
-struct Found {
-    targets: Vec<Target>,
-    errors: BTreeMap<AttributePath, Failure>,
-    /// Those of them that are not there, though a pattern names them.
-    absent: BTreeSet<AttributePath>,
-    /// The patterns, by index, that led to a target or an error.
-    fruitful: BTreeSet<usize>,
-    /// What packages say about their own jobs, unchecked.
-    says: Vec<(AttributePath, Map<String, Value>)>,
-    /// Sentences for people.
-    warnings: Vec<String>,
-}
-
-impl Found {
-    fn evaluate(&mut self, asker: &Asker, selected: &Selected) -> Result<()> {
-        self.errors.extend(selected.errors.clone());
-        let questions: Vec<Question> = selected
-            .candidates
-            .keys()
-            .map(|attribute| Question::Derivation { path: attribute.names().to_vec() })
-            .collect();
-        let mut missing = Vec::new();
-        let answers = asker.ask(&questions)?;
-        for ((attribute, candidate), answer) in selected.candidates.iter().zip(answers) {
-            let wrong = match answer {
-                Answer::Derivation(drv_path, says) => self.take(attribute, drv_path, says).map(Failure::from),
-                Answer::Mute(drv_path, message) => {
-                    let name = quoted(attribute.names());
-                    self.warnings
-                        .push(format!("attribute `{name}`: what it says about its job does not evaluate: {message}"));
-                    self.take(attribute, drv_path, Map::new()).map(Failure::from)
-                }
-                Answer::Failed(failure) => Some(failure),
-                Answer::Missing(depth) if candidate.literal => {
-                    missing.push((attribute, depth));
-                    continue;
-                }
-                Answer::Other { kind, above: true } if candidate.literal => {
-                    self.absent.insert(attribute.clone());
-                    Some(format!("there is no such attribute: an attribute above it is {}", with_article(&kind)).into())
-                }
-                Answer::Other { kind, above: false } if candidate.literal || holds_derivations(attribute) => {
-                    Some(format!("it is {}, not a derivation", with_article(&kind)).into())
-                }
-                // Only a glob led here.
-                Answer::Missing(_) | Answer::Other { .. } | Answer::Names(_) => continue,
-            };
-            self.fruitful.extend(&candidate.patterns);
-            if let Some(failure) = wrong {
-                self.errors.insert(attribute.clone(), failure);
-            }
-        }
-        let questions: Vec<Question> = missing
-            .iter()
-            .map(|(attribute, depth)| Question::Names { path: attribute.names()[..*depth].to_vec(), inside: true })
-            .collect();
-        for ((attribute, depth), answer) in missing.into_iter().zip(asker.ask(&questions)?) {
-            let names = if let Answer::Names(names) = answer { names } else { Vec::new() };
-            self.absent.insert(attribute.clone());
-            self.errors.insert(attribute.clone(), no_such_attribute(attribute, depth, &names).into());
-            self.fruitful.extend(&selected.candidates[attribute].patterns);
-        }
-        Ok(())
-    }
-}
-
-impl Found {
-    /// Takes a derivation as a target, or says what is wrong with it.
-    fn take(&mut self, attribute: &AttributePath, drv_path: String, says: Map<String, Value>) -> Option<String> {
-        if !store_path::split(&drv_path).is_ok_and(|(_, base)| base.ends_with(".drv")) {
-            return Some(format!("its `drvPath` is `{}`, which is not the path of a derivation", printable(&drv_path)));
-        }
-        if !says.is_empty() {
-            self.says.push((attribute.clone(), says));
-        }
-        self.targets.push(Target { attribute: attribute.clone(), drv_path });
-        None
-    }
-}
-
-/// True for `packages.SYSTEM.NAME` and its like, where nothing but a derivation belongs.
-fn holds_derivations(attribute: &AttributePath) -> bool {
-    matches!(attribute.names(), [output, _, _] if DERIVATION_OUTPUTS.contains(&output.as_str()))
-}
-
-fn with_article(kind: &str) -> String {
-    match kind {
-        "null" => "null".to_owned(),
-        "lambda" => "a function".to_owned(),
-        "bool" => "a boolean".to_owned(),
-        "int" => "an integer".to_owned(),
-        other => format!("a {}", printable(other)),
-    }
-}
-
-/// Says which name of a path does not exist, and what is there instead.
-fn no_such_attribute(attribute: &AttributePath, depth: usize, names: &[String]) -> String {
-    let wanted = &attribute.names()[depth];
-    let place = match depth {
-        0 => "the flake".to_owned(),
-        _ => format!("`{}`", quoted(&attribute.names()[..depth])),
-    };
-    let there = match nearest(wanted, names.iter().map(String::as_str)) {
-        Some(name) => format!("did you mean `{}`?", quoted(&[name.to_owned()])),
-        None => format!("there is {}", listed(names)),
-    };
-    format!("{place} has no attribute `{}` ({there})", quoted(std::slice::from_ref(wanted)))
-}
-
-fn quoted(names: &[String]) -> String {
-    printable(&AttributePath(names.to_vec()).to_string())
-}
-
-/// `` `a`, `b` and 3 more ``.
-fn listed(names: &[String]) -> String {
-    let mut shown: Vec<String> =
-        names.iter().take(MAX_LISTED).map(|name| format!("`{}`", quoted(std::slice::from_ref(name)))).collect();
-    if names.len() > MAX_LISTED {
-        let last = shown.pop().unwrap_or_default();
-        return format!("{}, {last} and {} more", shown.join(", "), names.len() - MAX_LISTED);
-    }
-    if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") }
-}
-
 /// Nothing to build is an error, unless everything was excluded or failed.
 fn check_not_empty(
     asker: &Asker,
     request: &Request,
     patterns: &[Pattern],
-    selected: &Selected,
+    has_excluded: bool,
     found: &Found,
     flake: &str,
 ) -> Result<()> {
@@ -337,7 +219,7 @@ fn check_not_empty(
         }
         return Ok(());
     }
-    if !selected.excluded.is_empty() {
+    if has_excluded {
         return Ok(());
     }
     let wanted: Vec<String> = patterns.iter().map(|pattern| format!("`{}`", printable(&pattern.to_string()))).collect();

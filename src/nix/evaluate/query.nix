@@ -3,8 +3,12 @@
 # died of: `nixdag-MARK {"ready":AT}` once the outputs are there, then `nixdag-MARK ANSWER`, in JSON, for each question. The mark is
 # put together here, so that no message that quotes this file or its arguments holds it.
 #   { names = PATH; inside = BOOL; }   -> { names = [ … ]; }    the attribute names at PATH; a derivation is opened only if `inside`
-#   { below = PATH; names = [ … ]; }   -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name; with `says`, what the
+#   { below = PATH; names = [ … ]; every = BOOL; }
+#                                      -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name; with `says`, what the
 #                                         package says about its own job, unless it says nothing
+#                                      -> { set = [ … ]; marked = BOOL; }   the attribute names of a set there that asks to be
+#                                         entered (`recurseForDerivations`), of any set if `every`
+#   { same = PATH; as = PATH; }        -> { same = BOOL; }      whether both sets are equal: that is known at once where they are one
 # Other answers: { missing = DEPTH; } nothing has the name at that depth; { kind = TYPE; } the value there is of that type;
 # { failed = true; } evaluation failed in a way that `tryEval` catches (only if `guarded`, else the error goes through).
 # Unless `guarded`, other lines may come before an answer: { place = …; }, where an attribute on the way is defined, the last of them
@@ -14,7 +18,7 @@ outputs:
 { mark, guarded, questions, at ? null }:
 let
   inherit (builtins)
-    attrNames concatMap deepSeq elemAt foldl' getAttr hasAttr isAttrs isBool isInt isList isString
+    any attrNames concatMap deepSeq elemAt foldl' getAttr hasAttr isAttrs isBool isInt isList isString
     length map mapAttrs seq toJSON trace tryEval typeOf
     unsafeDiscardStringContext unsafeGetAttrPos
     ;
@@ -53,6 +57,18 @@ let
       { inherit drv; } // (if guarded then saysOf value else tell { found = drv; } (saysOf value))
     else
       { kind = typeOf value; };
+
+  # A set may have packages called `type` and `recurseForDerivations`.
+  entered = every: value:
+    if !isAttrs value || value ? type && value.type == "derivation" then
+      derivationOf value
+    else
+      let marked = value ? recurseForDerivations && value.recurseForDerivations == true; in
+      if every || marked then { set = attrNames value; inherit marked; } else { kind = "set"; };
+
+  # To compare sets of nothing but sets tells little and may have no end.
+  isOne = one: other:
+    isAttrs one && any (name: !isAttrs one.${name} || one.${name} ? drvPath) (attrNames one) && one == other;
 
   # `meta.timeout`, `meta.ci` and `passthru.ci`, the last of them that has a name. Nothing is trusted: what is no plain value comes out as
   # { wrong = TYPE; }.
@@ -95,7 +111,9 @@ let
   answers = concatMap (
     question:
     if question ? below then
-      map (name: answer (question.below ++ [ name ]) derivationOf) question.names
+      map (name: answer (question.below ++ [ name ]) (entered question.every)) question.names
+    else if question ? same then
+      [ (answer question.same (one: walk question.as 0 outputs (other: { same = isOne one other; }))) ]
     else
       [ (answer question.names (namesOf question.inside)) ]
   ) questions;

@@ -16,8 +16,11 @@ const MAX_BYTES: usize = 112 << 10;
 pub enum Question {
     /// Which attributes are there at this path? A derivation is looked into only if `inside`.
     Names { path: Vec<String>, inside: bool },
-    /// Which derivation is there at this path, and what does it say about its own job?
-    Derivation { path: Vec<String> },
+    /// Which derivation is there at this path, and what does it say about its own job? Of a set that asks to be entered, or of any set if
+    /// `every`: which attributes are there?
+    Derivation { path: Vec<String>, every: bool },
+    /// Are the sets at these two paths equal?
+    Same { path: Vec<String>, other: Vec<String> },
 }
 
 /// What the flake has at the path of a question.
@@ -28,6 +31,12 @@ pub enum Answer {
     Derivation(String, Map<String, Value>),
     /// The same where what it says about its own job does not evaluate: Nix's message.
     Mute(String, String),
+    /// The attributes of a set, and whether it asks to be entered.
+    Set {
+        names: Vec<String>,
+        marked: bool,
+    },
+    Same(bool),
     /// Nothing has the name with this index in the path.
     Missing(usize),
     /// A value of another type, in Nix's words; `above` the end of the path or at it.
@@ -78,6 +87,13 @@ enum Written {
         #[serde(default)]
         says: Map<String, Value>,
     },
+    Set {
+        set: Vec<String>,
+        marked: bool,
+    },
+    Same {
+        same: bool,
+    },
     Missing {
         missing: usize,
     },
@@ -109,6 +125,8 @@ pub fn read(line: &[u8]) -> serde_json::Result<Line> {
         Written::Found { found } => Line::Found(found),
         Written::Names { names } => Line::Answer(Answer::Names(names)),
         Written::Derivation { drv, says } => Line::Answer(Answer::Derivation(drv, says)),
+        Written::Set { set, marked } => Line::Answer(Answer::Set { names: set, marked }),
+        Written::Same { same } => Line::Answer(Answer::Same(same)),
         Written::Missing { missing } => Line::Answer(Answer::Missing(missing)),
         Written::Other { kind, above } => Line::Answer(Answer::Other { kind, above }),
         Written::Failed { .. } => Line::Caught,
@@ -135,17 +153,19 @@ pub fn numbered(mark: &str, at: Option<usize>, question: Option<&Question>) -> V
 
 /// The questions as `query.nix` reads them: derivations side by side share the path of their parent.
 fn written(questions: &[&Question]) -> Vec<Value> {
-    let parent = |question: &&Question| match question {
-        Question::Derivation { path } => path.split_last().map(|(_, parent)| parent.to_vec()),
-        Question::Names { .. } => None,
+    let shared = |question: &&Question| match question {
+        Question::Derivation { path, every } => path.split_last().map(|(_, parent)| (parent.to_vec(), *every)),
+        Question::Names { .. } | Question::Same { .. } => None,
     };
     questions
-        .chunk_by(|a, b| parent(a).is_some() && parent(a) == parent(b))
-        .map(|group| match (group[0], parent(&group[0])) {
+        .chunk_by(|a, b| shared(a).is_some() && shared(a) == shared(b))
+        .map(|group| match (group[0], shared(&group[0])) {
             (Question::Names { path, inside }, _) => json!({ "names": path, "inside": inside }),
-            (_, parent) => {
+            (Question::Same { path, other }, _) => json!({ "same": path, "as": other }),
+            (_, shared) => {
                 let names: Vec<_> = group.iter().filter_map(|question| question.path().last()).collect();
-                json!({ "below": parent.unwrap_or_default(), "names": names })
+                let (parent, every) = shared.unwrap_or_default();
+                json!({ "below": parent, "names": names, "every": every })
             }
         })
         .collect()
@@ -157,10 +177,10 @@ impl Question {
         matches!(self, Self::Derivation { .. })
     }
 
-    /// The attribute path that it is about.
+    /// The attribute path that it is about, the first of them.
     pub fn path(&self) -> &[String] {
         match self {
-            Self::Names { path, .. } | Self::Derivation { path } => path,
+            Self::Names { path, .. } | Self::Derivation { path, .. } | Self::Same { path, .. } => path,
         }
     }
 
@@ -170,7 +190,8 @@ impl Question {
             let json = json!(name).to_string();
             json.len() + json.bytes().filter(|byte| b"\"\\$".contains(byte)).count() + 1
         };
-        self.path().iter().map(length).sum::<usize>() + 64
+        let other = if let Self::Same { other, .. } = self { other.as_slice() } else { &[] };
+        self.path().iter().chain(other).map(length).sum::<usize>() + 64
     }
 }
 
@@ -179,7 +200,7 @@ mod tests {
     use super::*;
 
     fn derivation(names: &[&str]) -> Question {
-        Question::Derivation { path: names.iter().map(ToString::to_string).collect() }
+        Question::Derivation { path: names.iter().map(ToString::to_string).collect(), every: false }
     }
 
     #[test]
@@ -193,9 +214,9 @@ mod tests {
         assert_eq!(
             Value::from(written(&questions.iter().collect::<Vec<_>>())),
             json!([
-                { "below": ["packages"], "names": ["a", "b"] },
+                { "below": ["packages"], "names": ["a", "b"], "every": false },
                 { "names": ["lib"], "inside": true },
-                { "below": ["checks"], "names": ["a"] },
+                { "below": ["checks"], "names": ["a"], "every": false },
             ])
         );
     }

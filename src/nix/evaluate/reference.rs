@@ -154,10 +154,10 @@ mod tests {
             "x",
             &git(json!({ "submodules": true, "revCount": 2, "x\"": "y", "dir": "a${b}" })),
         );
-        assert_eq!(
-            reference.input(),
-            r#"{ dir = "a\${b}"; revCount = 2; submodules = true; type = "git"; url = "file:///x"; }"#
-        );
+        for part in [r#" dir = "a\${b}"; "#, " revCount = 2; ", " submodules = true; ", r#" url = "file:///x"; "#] {
+            assert!(reference.input().contains(part), "{}", reference.input());
+        }
+        assert!(!reference.input().contains("= \"y\""));
         assert_eq!(reference.folder().unwrap(), "/x");
     }
 }

@@ -7,6 +7,9 @@ use crate::pattern::Pattern;
 /// What is built when nobody says what.
 pub const DEFAULT_PATTERNS: [&str; 2] = ["packages.*.*", "checks.*.*"];
 
+/// How many sets are entered on the way to an attribute when nobody says more.
+pub const DEFAULT_DEPTH: u32 = 8;
+
 /// What to evaluate, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -19,6 +22,8 @@ pub struct Request {
     /// Which of these not, nor anything below them.
     pub exclude: Vec<Pattern>,
     pub systems: Systems,
+    /// How many sets are entered on the way to an attribute; none for [`DEFAULT_DEPTH`].
+    pub depth: Option<u32>,
     /// Inputs to replace, as `(input, flake reference)`; a path is relative to the working directory.
     pub override_inputs: Vec<(String, String)>,
     /// Whether evaluation may build.
@@ -33,4 +38,11 @@ pub struct Request {
     pub accept_flake_config: bool,
     /// What it may take.
     pub budget: BudgetRequest,
+}
+
+impl Request {
+    /// How many sets are entered on the way to an attribute.
+    pub fn depth(&self) -> usize {
+        self.depth.unwrap_or(DEFAULT_DEPTH) as usize
+    }
 }

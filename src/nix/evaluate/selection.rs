@@ -1,25 +1,32 @@
 //! Walks a flake's outputs along the patterns, so that nothing is forced that nobody selected.
 //!
-//! In: the patterns, the excluded ones, the systems. Out: [`Selected`], the attribute paths that may be targets, found level by level:
-//! literal names cost nothing, and each level of globs is one round of questions for attribute names.
+//! In: the patterns, the excluded ones, the systems, and the names of sets as they become known. Out: the attribute paths to ask about
+//! next. Literal names cost nothing, each level of globs is one round of questions for attribute names. A set that a pattern ends at is
+//! entered where it asks for that (`recurseForDerivations`), any set by `**`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::asker::Asker;
 use super::message::Failure;
 use super::query::{Answer, Question};
+use super::sets::Sets;
 use super::systems::Systems;
 use crate::attribute::AttributePath;
 use crate::nix::system;
 use crate::pattern::{Pattern, Segment};
+use crate::printable::printable;
 
-/// What the walk found.
+/// Most attributes that are looked at: a machine's memory, and far more than a pipeline has jobs.
+const MAX_ATTRIBUTES: usize = 500_000;
+
+/// The attribute with which a set asks to be entered.
+const MARK: &str = "recurseForDerivations";
+
+/// What the walk found beside attributes to evaluate.
 #[derive(Debug, Default)]
 pub struct Selected {
-    /// The paths to evaluate.
-    pub candidates: BTreeMap<AttributePath, Candidate>,
     /// The paths that an exclusion matched, not looked at.
     pub excluded: BTreeSet<AttributePath>,
     /// The exclusions, by index, that matched something.
@@ -28,18 +35,53 @@ pub struct Selected {
     pub errors: BTreeMap<AttributePath, Failure>,
     /// Globs stood for all systems that there are, as far as that was found out without asking for nothing else.
     pub has_all_systems: bool,
+    /// A set that was not entered as it is too deep, the first of them.
+    pub too_deep: Option<AttributePath>,
 }
 
-/// How a path was selected.
+/// A path to evaluate.
 #[derive(Debug, Default)]
 pub struct Candidate {
     /// Some pattern wrote the path out in full, so it has to be there.
     pub literal: bool,
-    /// The patterns, by index, that selected it.
-    pub patterns: BTreeSet<usize>,
+    /// How it was selected.
+    pub ways: Vec<Way>,
+}
+
+/// How a pattern came to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// Index of the pattern.
+    pub pattern: usize,
+    /// Every set is entered, not only one that asks for it.
+    every: bool,
+    /// Sets that were entered on the way.
+    depth: usize,
+}
+
+impl Candidate {
+    /// Whether any set is entered.
+    pub fn enters_every_set(&self) -> bool {
+        self.ways.iter().any(|way| way.every)
+    }
+
+    /// The indexes of the patterns.
+    pub fn patterns(&self) -> impl Iterator<Item = usize> {
+        self.ways.iter().map(|way| way.pattern)
+    }
+}
+
+/// A candidate that is a set.
+pub struct Set<'c> {
+    pub path: &'c AttributePath,
+    pub candidate: &'c Candidate,
+    pub names: Vec<String>,
+    /// It asks to be entered.
+    pub marked: bool,
 }
 
 /// A place in the flake and what one alternative of one pattern still wants below it.
+#[derive(Clone)]
 struct Visit<'p> {
     path: Vec<String>,
     rest: &'p [Segment],
@@ -48,57 +90,155 @@ struct Visit<'p> {
     literal: bool,
     /// The last name was written out, so that a derivation may be looked into.
     named: bool,
+    /// Sets that were entered so far.
+    depth: usize,
 }
 
 /// Visits that wait for the names at a path; the flag is that of [`Question::Names`].
 type Waiting<'p> = BTreeMap<(Vec<String>, bool), Vec<Visit<'p>>>;
 
-/// Finds all candidates.
-pub fn select(asker: &Asker, patterns: &[Pattern], exclude: &[Pattern], systems: &Systems) -> Result<Selected> {
-    let listed = systems.listed();
-    let systems = listed.as_deref();
-    let selected = Selected { has_all_systems: true, ..Selected::default() };
-    let mut walk = Walk { exclude, systems, waiting: Waiting::new(), cut: BTreeSet::new(), selected };
-    for (index, pattern) in patterns.iter().enumerate() {
-        for rest in pattern.alternatives() {
-            walk.visit(Visit { path: Vec::new(), rest, pattern: index, literal: true, named: true });
-        }
-    }
-    while !walk.waiting.is_empty() {
-        let waiting: Vec<_> = std::mem::take(&mut walk.waiting).into_iter().collect();
-        let mut questions: Vec<Question> =
-            waiting.iter().map(|((path, inside), _)| Question::Names { path: path.clone(), inside: *inside }).collect();
-        let cut = std::mem::take(&mut walk.cut).into_iter();
-        questions.extend(cut.map(|output| Question::Names { path: vec![output], inside: false }));
-        let mut answers = asker.ask(&questions)?;
-        walk.selected.has_all_systems &= answers.drain(waiting.len()..).all(|answer| walk.has_systems(&answer));
-        for (((path, _), visits), answer) in waiting.into_iter().zip(answers) {
-            match answer {
-                Answer::Names(names) => visits.iter().for_each(|visit| walk.descend(visit, &names)),
-                Answer::Failed(failure) => drop(walk.selected.errors.insert(AttributePath(path), failure)),
-                // A glob that finds nothing selects nothing.
-                Answer::Missing(_) | Answer::Other { .. } | Answer::Derivation(..) | Answer::Mute(..) => {}
-            }
-        }
-    }
-    walk.selected.has_all_systems &= walk.cut.is_empty();
-    Ok(walk.selected)
-}
-
-struct Walk<'p> {
+/// The walk.
+pub struct Walk<'p> {
+    patterns: &'p [Pattern],
     exclude: &'p [Pattern],
     /// The only systems that a glob stands for; none for all.
-    systems: Option<&'p [String]>,
+    systems: Option<Vec<String>>,
+    /// How many sets are entered on the way to an attribute.
+    max_depth: usize,
     waiting: Waiting<'p>,
     /// Outputs in which a glob stood for those systems, which were not asked for theirs yet.
     cut: BTreeSet<String>,
-    selected: Selected,
+    /// The paths to evaluate.
+    candidates: BTreeMap<AttributePath, Candidate>,
+    /// How many there were so far.
+    count: usize,
+    sets: Sets,
+    pub selected: Selected,
 }
 
 impl<'p> Walk<'p> {
+    /// Begins at the outputs.
+    pub fn new(patterns: &'p [Pattern], exclude: &'p [Pattern], systems: &Systems, max_depth: usize) -> Self {
+        let mut walk = Self {
+            patterns,
+            exclude,
+            systems: systems.listed(),
+            max_depth,
+            waiting: Waiting::new(),
+            cut: BTreeSet::new(),
+            candidates: BTreeMap::new(),
+            count: 0,
+            sets: Sets::default(),
+            selected: Selected { has_all_systems: true, ..Selected::default() },
+        };
+        for (index, pattern) in patterns.iter().enumerate() {
+            for rest in pattern.alternatives() {
+                walk.visit(Visit { path: Vec::new(), rest, pattern: index, literal: true, named: true, depth: 0 });
+            }
+        }
+        walk
+    }
+
+    /// The paths to evaluate, as far as they are known without entering one of them; empty at the end.
+    pub fn next(&mut self, asker: &Asker) -> Result<BTreeMap<AttributePath, Candidate>> {
+        self.check_count()?;
+        while !self.waiting.is_empty() {
+            self.ask_for_names(asker)?;
+            self.check_count()?;
+        }
+        self.selected.has_all_systems &= self.cut.is_empty();
+        Ok(std::mem::take(&mut self.candidates))
+    }
+
+    fn check_count(&self) -> Result<()> {
+        if self.count <= MAX_ATTRIBUTES {
+            return Ok(());
+        }
+        let last = self.candidates.iter().next_back();
+        let pattern = last.and_then(|(_, candidate)| self.patterns.get(candidate.patterns().last()?));
+        bail!(
+            "the patterns lead to more than {MAX_ATTRIBUTES} attributes{}{} (select less, or leave out sets that lead in circles with \
+             `--exclude`)",
+            pattern.map(|pattern| format!(", `{}`", printable(&pattern.to_string()))).unwrap_or_default(),
+            last.map(|(path, _)| format!(" as far as `{}`", printable(&path.to_string()))).unwrap_or_default()
+        );
+    }
+
+    fn ask_for_names(&mut self, asker: &Asker) -> Result<()> {
+        let waiting: Vec<_> = std::mem::take(&mut self.waiting).into_iter().collect();
+        let mut questions: Vec<Question> =
+            waiting.iter().map(|((path, inside), _)| Question::Names { path: path.clone(), inside: *inside }).collect();
+        let cut = std::mem::take(&mut self.cut).into_iter();
+        questions.extend(cut.map(|output| Question::Names { path: vec![output], inside: false }));
+        let mut answers = asker.ask(&questions)?;
+        self.selected.has_all_systems &= answers.drain(waiting.len()..).all(|answer| self.has_systems(&answer));
+        let enters = |visit: &Visit| matches!(visit.rest, [Segment::Levels, ..]);
+        let entered: Vec<(AttributePath, &[String])> = waiting
+            .iter()
+            .zip(&answers)
+            .filter_map(|(((path, _), visits), answer)| match answer {
+                Answer::Names(names) if visits.iter().any(enters) => {
+                    Some((AttributePath(path.clone()), names.as_slice()))
+                }
+                _ => None,
+            })
+            .collect();
+        let met: Vec<_> = entered.iter().map(|(path, names)| (path, *names, true)).collect();
+        let again: BTreeSet<AttributePath> = (entered.iter().zip(self.sets.meet(asker, &met)?))
+            .filter(|(_, same)| same.before)
+            .map(|((path, _), _)| path.clone())
+            .collect();
+        for (((path, _), visits), answer) in waiting.into_iter().zip(answers) {
+            let is_again = again.contains(&AttributePath(path.clone()));
+            match answer {
+                Answer::Names(names) => {
+                    let taken = visits.iter().filter(|visit| !is_again || !enters(visit));
+                    taken.for_each(|visit| self.descend(visit, &names));
+                }
+                Answer::Failed(failure) => drop(self.selected.errors.insert(AttributePath(path), failure)),
+                // A glob that finds nothing selects nothing.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters sets, each once.
+    pub fn enter(&mut self, asker: &Asker, sets: &[Set]) -> Result<()> {
+        let met: Vec<_> =
+            sets.iter().map(|set| (set.path, set.names.as_slice(), set.candidate.enters_every_set())).collect();
+        for (set, same) in sets.iter().zip(self.sets.meet(asker, &met)?) {
+            let may = |way: &Way| if way.every { !same.before } else { set.marked && !same.above };
+            let ways: Vec<Way> = set.candidate.ways.iter().filter(|way| may(way)).copied().collect();
+            self.enter_set(set.path, &ways, &set.names);
+        }
+        Ok(())
+    }
+
+    fn enter_set(&mut self, path: &AttributePath, ways: &[Way], names: &[String]) {
+        for way in ways {
+            if way.depth >= self.max_depth {
+                self.selected.too_deep.get_or_insert_with(|| path.clone());
+                continue;
+            }
+            let rest: &[Segment] = if way.every { &[Segment::Levels] } else { &[] };
+            let path = path.names().to_vec();
+            let (pattern, depth) = (way.pattern, way.depth);
+            self.descend_all(
+                &Visit { path, rest, pattern, literal: false, named: false, depth },
+                names,
+                rest,
+                depth + 1,
+            );
+        }
+    }
+
     /// Goes down as far as names are known without asking.
     fn visit(&mut self, mut visit: Visit<'p>) {
         loop {
+            if self.count > MAX_ATTRIBUTES {
+                return;
+            }
             let excluded_by = self.exclude.iter().position(|pattern| pattern.matches(&visit.path));
             if let Some(index) = excluded_by {
                 self.selected.used_exclusions.insert(index);
@@ -106,48 +246,83 @@ impl<'p> Walk<'p> {
                 return;
             }
             match visit.rest.split_first() {
-                None => {
-                    let candidate = self.selected.candidates.entry(AttributePath(visit.path)).or_default();
-                    candidate.literal |= visit.literal;
-                    candidate.patterns.insert(visit.pattern);
-                    return;
-                }
+                None => return self.propose(visit, false),
+                Some((Segment::Levels, [])) if !visit.path.is_empty() => return self.propose(visit, true),
                 Some((Segment::Literal(name), below)) => {
                     visit.path.push(name.clone());
                     visit.rest = below;
                     visit.named = true;
                 }
-                Some((Segment::Glob(_), _)) => {
-                    match (visit.path.as_slice(), self.systems) {
-                        ([output], Some(systems)) if system::is_per_system(output) => {
-                            self.cut.insert(output.clone());
-                            self.descend(&visit, systems);
-                        }
-                        _ => self.waiting.entry((visit.path.clone(), visit.named)).or_default().push(visit),
+                Some((Segment::Levels, below)) => {
+                    if !below.is_empty() {
+                        self.visit(Visit { rest: below, literal: false, ..visit.clone() });
                     }
-                    return;
+                    visit.named = false;
+                    return self.wait(visit);
                 }
+                Some((Segment::Glob(_), _)) => return self.wait(visit),
             }
+        }
+    }
+
+    fn propose(&mut self, visit: Visit<'p>, every: bool) {
+        self.count += 1;
+        let candidate = self.candidates.entry(AttributePath(visit.path)).or_default();
+        candidate.literal |= visit.literal;
+        let way = Way { pattern: visit.pattern, every, depth: visit.depth };
+        if !candidate.ways.contains(&way) {
+            candidate.ways.push(way);
+        }
+    }
+
+    /// Waits for the names at a path, if they are not known.
+    fn wait(&mut self, visit: Visit<'p>) {
+        match (visit.path.as_slice(), &self.systems) {
+            ([output], Some(systems)) if system::is_per_system(output) => {
+                let systems = systems.clone();
+                self.cut.insert(output.clone());
+                self.descend(&visit, &systems);
+            }
+            _ => self.waiting.entry((visit.path.clone(), visit.named)).or_default().push(visit),
         }
     }
 
     /// True where an output has no systems but those that a glob stands for.
     fn has_systems(&self, answer: &Answer) -> bool {
-        let listed = |name: &String| self.systems.is_none_or(|systems| systems.contains(name));
+        let listed = |name: &String| self.systems.as_ref().is_none_or(|systems| systems.contains(name));
         match answer {
             Answer::Names(names) => names.iter().all(listed),
             Answer::Missing(_) => true,
-            Answer::Derivation(..) | Answer::Mute(..) | Answer::Other { .. } | Answer::Failed(_) => false,
+            _ => false,
         }
     }
 
-    /// Visits those of the names that the next glob matches.
+    /// Visits those of the names that the next segment matches.
     fn descend(&mut self, visit: &Visit<'p>, names: &[String]) {
-        let Some((glob, below)) = visit.rest.split_first() else { return };
-        for name in names.iter().filter(|name| glob.matches(name)) {
+        match visit.rest.split_first() {
+            Some((Segment::Levels, _)) if visit.depth >= self.max_depth => {
+                self.selected.too_deep.get_or_insert_with(|| AttributePath(visit.path.clone()));
+            }
+            Some((Segment::Levels, _)) => self.descend_all(visit, names, visit.rest, visit.depth + 1),
+            Some((segment, below)) => {
+                let matching: Vec<String> = names.iter().filter(|name| segment.matches(name)).cloned().collect();
+                self.descend_all(visit, &matching, below, visit.depth);
+            }
+            None => {}
+        }
+    }
+
+    /// Visits all of the names.
+    fn descend_all(&mut self, visit: &Visit<'p>, names: &[String], rest: &'p [Segment], depth: usize) {
+        let systems = match visit.path.as_slice() {
+            [output] if system::is_per_system(output) => self.systems.clone(),
+            _ => None,
+        };
+        let is_meant = |name: &&String| *name != MARK && systems.as_ref().is_none_or(|systems| systems.contains(name));
+        for name in names.iter().filter(is_meant) {
             let mut path = visit.path.clone();
             path.push(name.clone());
-            self.visit(Visit { path, rest: below, pattern: visit.pattern, literal: false, named: false });
+            self.visit(Visit { path, rest, pattern: visit.pattern, literal: false, named: false, depth });
         }
     }
 }

@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_no_variable_is_left_to_others() {
-        let at = |name: &str| Question::Derivation { path: vec![name.to_owned()] };
+        let at = |name: &str| Question::Derivation { path: vec![name.to_owned()], every: false };
         let questions = [at("packages"), at("with space"), at("or"), at("x'-1"), at("")];
         let survivor = Survivor::repl("path:/x", "00", questions.iter().enumerate(), false, Vec::new()).unwrap();
         let Place::Repl(file, _) = &survivor.place else { panic!() };

@@ -1,0 +1,193 @@
+//! What the selected attributes turn out to be: targets, errors, sets to enter.
+//!
+//! In: a [`Walk`]. Out: a [`Found`]. One round of questions for each level of sets that are entered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+use super::asker::Asker;
+use super::message::Failure;
+use super::query::{Answer, Question};
+use super::selection::{Candidate, Set, Walk};
+use crate::attribute::AttributePath;
+use crate::nearest::nearest;
+use crate::nix::store_path;
+use crate::printable::printable;
+
+/// Outputs that hold nothing but derivations, so that anything else in them is a mistake.
+const DERIVATION_OUTPUTS: [&str; 3] = ["packages", "checks", "devShells"];
+
+/// How many names a message lists.
+const MAX_LISTED: usize = 12;
+
+/// What the candidates turned out to be.
+#[derive(Default)]
+pub struct Found {
+    /// Paths of derivations.
+    pub targets: BTreeMap<AttributePath, String>,
+    pub errors: BTreeMap<AttributePath, Failure>,
+    /// Those of them that are not there, though a pattern names them.
+    pub absent: BTreeSet<AttributePath>,
+    /// The patterns, by index, that led to a target or an error.
+    pub fruitful: BTreeSet<usize>,
+    /// What packages say about their own jobs, unchecked.
+    pub says: BTreeMap<AttributePath, Map<String, Value>>,
+    /// Sentences for people.
+    pub warnings: Vec<String>,
+}
+
+impl Found {
+    /// Begins with what is known not to be there: the pattern's index and the error.
+    pub fn new(absent: BTreeMap<AttributePath, (usize, Failure)>) -> Self {
+        let mut found = Self::default();
+        for (attribute, (pattern, failure)) in absent {
+            found.fruitful.insert(pattern);
+            found.absent.insert(attribute.clone());
+            found.errors.insert(attribute, failure);
+        }
+        found
+    }
+
+    /// Evaluates all that the walk leads to.
+    pub fn evaluate(&mut self, asker: &Asker, walk: &mut Walk) -> Result<()> {
+        loop {
+            let mut candidates = walk.next(asker)?;
+            if candidates.is_empty() {
+                return Ok(());
+            }
+            candidates.retain(|attribute, candidate| {
+                let is_known = self.targets.contains_key(attribute) || self.errors.contains_key(attribute);
+                if is_known {
+                    self.fruitful.extend(candidate.patterns());
+                }
+                !is_known
+            });
+            let sets = self.level(asker, &candidates)?;
+            walk.enter(asker, &sets)?;
+        }
+    }
+
+    /// Evaluates these, and gives the sets among them.
+    fn level<'c>(&mut self, asker: &Asker, candidates: &'c BTreeMap<AttributePath, Candidate>) -> Result<Vec<Set<'c>>> {
+        let question = |(attribute, candidate): (&AttributePath, &Candidate)| Question::Derivation {
+            path: attribute.names().to_vec(),
+            every: candidate.enters_every_set(),
+        };
+        let answers = asker.ask(&candidates.iter().map(question).collect::<Vec<_>>())?;
+        let (mut missing, mut sets) = (Vec::new(), Vec::new());
+        for ((attribute, candidate), answer) in candidates.iter().zip(answers) {
+            let wrong = match answer {
+                Answer::Derivation(drv_path, says) => self.take(attribute, drv_path, says).map(Failure::from),
+                Answer::Mute(drv_path, message) => {
+                    let name = quoted(attribute.names());
+                    self.warnings
+                        .push(format!("attribute `{name}`: what it says about its job does not evaluate: {message}"));
+                    self.take(attribute, drv_path, Map::new()).map(Failure::from)
+                }
+                Answer::Failed(failure) => Some(failure),
+                Answer::Set { names, marked } => {
+                    sets.push(Set { path: attribute, candidate, names, marked });
+                    continue;
+                }
+                Answer::Missing(depth) if candidate.literal => {
+                    missing.push((attribute, depth));
+                    continue;
+                }
+                Answer::Other { kind, above: true } if candidate.literal => {
+                    self.absent.insert(attribute.clone());
+                    Some(format!("there is no such attribute: an attribute above it is {}", with_article(&kind)).into())
+                }
+                Answer::Other { kind, above: false } if candidate.literal || holds_derivations(attribute) => {
+                    Some(no_derivation(attribute, candidate, &kind).into())
+                }
+                // Only a glob led here.
+                Answer::Missing(_) | Answer::Other { .. } | Answer::Names(_) | Answer::Same(_) => continue,
+            };
+            self.fruitful.extend(candidate.patterns());
+            if let Some(failure) = wrong {
+                self.errors.insert(attribute.clone(), failure);
+            }
+        }
+        let questions: Vec<Question> = missing
+            .iter()
+            .map(|(attribute, depth)| Question::Names { path: attribute.names()[..*depth].to_vec(), inside: true })
+            .collect();
+        for ((attribute, depth), answer) in missing.into_iter().zip(asker.ask(&questions)?) {
+            let names = if let Answer::Names(names) = answer { names } else { Vec::new() };
+            self.absent.insert(attribute.clone());
+            self.errors.insert(attribute.clone(), no_such_attribute(attribute, depth, &names).into());
+            self.fruitful.extend(candidates[attribute].patterns());
+        }
+        Ok(sets)
+    }
+
+    /// Takes a derivation as a target, or says what is wrong with it.
+    fn take(&mut self, attribute: &AttributePath, drv_path: String, says: Map<String, Value>) -> Option<String> {
+        if !store_path::split(&drv_path).is_ok_and(|(_, base)| base.ends_with(".drv")) {
+            return Some(format!("its `drvPath` is `{}`, which is not the path of a derivation", printable(&drv_path)));
+        }
+        if !says.is_empty() {
+            self.says.insert(attribute.clone(), says);
+        }
+        self.targets.insert(attribute.clone(), drv_path);
+        None
+    }
+}
+
+/// True for `packages.SYSTEM.NAME` and its like, where nothing but a derivation belongs.
+fn holds_derivations(attribute: &AttributePath) -> bool {
+    matches!(attribute.names(), [output, _, _] if DERIVATION_OUTPUTS.contains(&output.as_str()))
+}
+
+/// Says what an attribute is instead of a derivation.
+fn no_derivation(attribute: &AttributePath, candidate: &Candidate, kind: &str) -> String {
+    let hint = if candidate.literal && kind == "set" {
+        let name = quoted(attribute.names());
+        format!(" (`{name}.*` is what is in it, `{name}.**` also what is in its sets)")
+    } else {
+        String::new()
+    };
+    format!("it is {}, not a derivation{hint}", with_article(kind))
+}
+
+fn with_article(kind: &str) -> String {
+    match kind {
+        "null" => "null".to_owned(),
+        "lambda" => "a function".to_owned(),
+        "bool" => "a boolean".to_owned(),
+        "int" => "an integer".to_owned(),
+        other => format!("a {}", printable(other)),
+    }
+}
+
+/// Says which name of a path does not exist, and what is there instead.
+fn no_such_attribute(attribute: &AttributePath, depth: usize, names: &[String]) -> String {
+    let wanted = &attribute.names()[depth];
+    let place = match depth {
+        0 => "the flake".to_owned(),
+        _ => format!("`{}`", quoted(&attribute.names()[..depth])),
+    };
+    let there = match nearest(wanted, names.iter().map(String::as_str)) {
+        Some(name) => format!("did you mean `{}`?", quoted(&[name.to_owned()])),
+        None => format!("there is {}", listed(names)),
+    };
+    format!("{place} has no attribute `{}` ({there})", quoted(std::slice::from_ref(wanted)))
+}
+
+/// An attribute path as messages have it.
+pub fn quoted(names: &[String]) -> String {
+    printable(&AttributePath(names.to_vec()).to_string())
+}
+
+/// `` `a`, `b` and 3 more ``.
+pub fn listed(names: &[String]) -> String {
+    let mut shown: Vec<String> =
+        names.iter().take(MAX_LISTED).map(|name| format!("`{}`", quoted(std::slice::from_ref(name)))).collect();
+    if names.len() > MAX_LISTED {
+        let last = shown.pop().unwrap_or_default();
+        return format!("{}, {last} and {} more", shown.join(", "), names.len() - MAX_LISTED);
+    }
+    if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") }
+}

@@ -1,0 +1,101 @@
+//! Sets that are entered, each once as far as that can be known.
+//!
+//! In: sets with their attributes' names. Out: which of them are others again. Package sets hold themselves (`pkgs.pkgs`). Nix says that
+//! two sets are equal at once where they are one and the same. Others it compares to the bottom, which may fail or have no end: then they
+//! count as different, and how deep sets are entered is the limit.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use anyhow::Result;
+
+use super::asker::Asker;
+use super::query::{Answer, Question};
+use crate::attribute::AttributePath;
+
+/// With so many sets that have the same names a set is compared.
+const MAX_COMPARED: usize = 8;
+
+/// What a set is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sameness {
+    /// A set that it is in.
+    pub above: bool,
+    /// Any set that was met before.
+    pub before: bool,
+}
+
+/// After so many comparisons in a row with sets beside it that find a difference no more are asked for: each may take long.
+const MAX_MISSES: usize = 64;
+
+/// Comparisons that are asked for at the same time.
+const BATCH: usize = 16;
+
+/// The sets that were met.
+#[derive(Default)]
+pub struct Sets {
+    /// By their names.
+    groups: HashMap<u64, Group>,
+    /// A comparison had no answer: no more are asked for.
+    gave_up: bool,
+    /// Comparisons with sets beside it since the last one that found no difference.
+    misses: usize,
+}
+
+/// Sets with the same names.
+#[derive(Default)]
+struct Group {
+    first: Vec<AttributePath>,
+    all: HashSet<AttributePath>,
+}
+
+impl Sets {
+    /// What each of these sets (path, names, whether any set is entered) is; they count as met from then on. One is compared with sets of the
+    /// same names in which it is, and with the first others if any set is entered.
+    pub fn meet(&mut self, asker: &Asker, sets: &[(&AttributePath, &[String], bool)]) -> Result<Vec<Sameness>> {
+        // Those in which a set is first: some of the others may be the end of the process.
+        let (mut above_questions, mut before_questions) = (Vec::new(), Vec::new());
+        for (at, (path, names, every)) in sets.iter().enumerate() {
+            let group = self.groups.entry(hash(names)).or_default();
+            let mut others = BTreeSet::new();
+            for depth in 0..path.names().len() {
+                others.extend(group.all.get(&AttributePath(path.names()[..depth].to_vec())));
+            }
+            let above = others.clone();
+            others.extend(group.first.iter().filter(|other| *every && *other != *path));
+            for other in others {
+                let question = Question::Same { path: path.0.clone(), other: other.0.clone() };
+                if above.contains(other) { &mut above_questions } else { &mut before_questions }.push((at, question));
+            }
+            if group.all.insert((*path).clone()) && group.first.len() < MAX_COMPARED {
+                group.first.push((*path).clone());
+            }
+        }
+        let mut found = vec![Sameness::default(); sets.len()];
+        for (asked, is_above) in [(above_questions, true), (before_questions, false)] {
+            for batch in asked.chunks(BATCH) {
+                if self.gave_up || !is_above && self.misses >= MAX_MISSES {
+                    break;
+                }
+                let questions: Vec<Question> = batch.iter().map(|(_, question)| question.clone()).collect();
+                for ((at, _), answer) in batch.iter().zip(asker.try_ask(&questions)?) {
+                    self.gave_up |= !matches!(answer, Some(Answer::Same(_)));
+                    if answer == Some(Answer::Same(true)) {
+                        found[*at].before = true;
+                        found[*at].above |= is_above;
+                        self.misses = 0;
+                    } else if !is_above {
+                        self.misses += 1;
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn hash(names: &[String]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    names.hash(&mut hasher);
+    hasher.finish()
+}
