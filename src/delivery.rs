@@ -46,6 +46,21 @@ choice! {
     }
 }
 
+choice! {
+    /// What jobs print of builders' logs.
+    #[derive(Default)]
+    pub enum BuildLogs {
+        /// The last lines of what failed
+        #[default]
+        Failures = "failures",
+        /// All of them, as they come
+        Live = "live",
+    }
+}
+
+/// Seconds that one call of a pushing program may take where nobody says.
+pub const PUSH_TIMEOUT: u32 = 60 * 60;
+
 /// How the jobs of a configuration pass on what they build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
@@ -59,6 +74,8 @@ pub struct Delivery {
     pub push: Push,
     /// Contexts with the signing key and the credentials of stores, which jobs that build get.
     pub contexts: Vec<String>,
+    /// To people.
+    pub build_logs: BuildLogs,
 }
 
 impl Delivery {
@@ -187,7 +204,7 @@ impl Default for Signing {
 }
 
 /// Where jobs push what they have built, beside the hand-off.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Push {
     /// All destinations.
     pub destinations: Vec<Destination>,
@@ -195,6 +212,15 @@ pub struct Push {
     pub credentials: Vec<VariableName>,
     /// What to do where a destination is given up.
     pub on_failure: OnPushFailure,
+    /// Seconds that one call of a pushing program may take.
+    pub timeout: u32,
+}
+
+impl Default for Push {
+    fn default() -> Self {
+        let (destinations, credentials) = (Vec::new(), Vec::new());
+        Self { destinations, credentials, on_failure: OnPushFailure::default(), timeout: PUSH_TIMEOUT }
+    }
 }
 
 /// What a configuration says about the bundle.

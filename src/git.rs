@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::printable::printable;
+use crate::program::{self, Limits};
 
 /// Variables that would turn git to another repository than the one of the folder, as git's own hooks have them.
 const OTHER_REPOSITORY: [&str; 12] = [
@@ -34,6 +35,9 @@ const ENVIRONMENT: [(&str, &str); 4] =
 
 /// No program that the repository's settings name; and a server that sends nothing for a minute has gone away.
 const SETTINGS: [&str; 3] = ["core.fsmonitor=false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60"];
+
+/// How long one call of git may take.
+const PATIENCE: Limits = Limits::seconds(5 * 60, 60 * 60);
 
 /// How many commits a shallow clone is first made deeper by.
 const DEEPEN: u32 = 100;
@@ -179,7 +183,7 @@ impl Repository {
         fs::create_dir(&tree).context("cannot make a temporary folder")?;
         let mut command = self.command(["read-tree", "-u", "--reset", commit]);
         command.env("GIT_WORK_TREE", &tree).env("GIT_INDEX_FILE", scratch.path().join("index"));
-        let answer = command.env("GIT_LFS_SKIP_SMUDGE", "1").output().context("cannot run `git`")?;
+        let answer = limited(command.env("GIT_LFS_SKIP_SMUDGE", "1"))?;
         if answer.status.success() { Ok(()) } else { Err(said("read-tree", &answer)) }
     }
 
@@ -194,7 +198,7 @@ impl Repository {
     }
 
     fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
-        self.command(arguments).output().context("cannot run `git` (install git)")
+        limited(&mut self.command(arguments)).context("cannot use `git` (is it installed?)")
     }
 
     fn succeed<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<Output> {
@@ -241,6 +245,11 @@ pub enum Depth {
     Deeper(u32),
     /// All of it.
     Whole,
+}
+
+/// Runs git to its end, within limits.
+fn limited(command: &mut Command) -> Result<Output> {
+    program::output(command, Vec::new(), PATIENCE, false, || None)
 }
 
 /// Git's own last words as an error.

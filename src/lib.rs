@@ -30,6 +30,7 @@ pub mod plan;
 pub mod plural;
 pub mod printable;
 pub mod private_file;
+pub mod program;
 pub mod provider;
 pub mod recorded_evaluation;
 pub mod regular_file;

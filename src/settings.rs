@@ -155,8 +155,8 @@ impl Settings {
         take_secret: impl FnOnce(&VariableName) -> Option<Secret>,
     ) -> Result<(Self, Delivery)> {
         let found = Found::new(planning)?;
-        let SettingsFile { handoff, stores, signing, push, .. } = &found.file;
-        let said = DeliverySaid { handoff, stores, signing, push };
+        let SettingsFile { handoff, stores, signing, push, logs, .. } = &found.file;
+        let said = DeliverySaid { handoff, stores, signing, push, logs };
         let delivery = delivery::resolve(&planning.handoff, flags, &said, take_secret)?;
         let mut settings = Self::resolve(planning, found, delivery.handoff.kind())?;
         if let (HandOff::Cache(url), Available::Caches(caches)) = (&delivery.handoff, &mut settings.available) {

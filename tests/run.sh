@@ -8,7 +8,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # Command and the package that has it.
 needs=(nix:nix-bin gcc:gcc ruby:ruby zstd:zstd git:git jq:jq unshare:util-linux shellcheck:shellcheck openssl:openssl ssh-keygen:openssh-client
-    bats:bats yamllint:yamllint curl:curl wget:wget xz:xz-utils dash:dash sudo:sudo pgrep:procps)
+    bats:bats yamllint:yamllint curl:curl wget:wget xz:xz-utils dash:dash sudo:sudo pgrep:procps faketime:faketime)
 missing=()
 for need in "${needs[@]}"; do
     command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")

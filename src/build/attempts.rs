@@ -7,7 +7,7 @@
 //! alone, so that the one at fault is found.
 
 use std::collections::{HashSet, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -23,16 +23,17 @@ use crate::nix::store_path::name_of;
 /// Rounds in a row in which nothing is built and nothing found out before the rest is given up.
 const FRUITLESS: u32 = 16;
 
-/// How often at most Nix begins to build a derivation.
-const MAX_BEGUN: u32 = 3;
-
 /// The waits before the second and the third time.
-const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+pub(super) const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// What is built from.
 pub struct Attempts<'a> {
     /// What brings paths into the store.
     pub calls: &'a Calls,
+    /// How often at most a derivation is built again that failed for a reason that may go away.
+    pub retries: u32,
+    /// Frees what nothing left in the job needs; gives how many paths that were.
+    pub make_room: &'a dyn Fn(&mut Tracker) -> Result<usize>,
     /// The job's derivations and all below them.
     pub graph: &'a Graph,
 }
@@ -50,7 +51,8 @@ impl Attempts<'_> {
                 continue;
             }
             all = false;
-            let again = self.try_again(&asked, tracker)?;
+            let has_room = self.is_full(&asked, tracker) && (self.make_room)(tracker)? > 0;
+            let again = self.try_again(&asked, has_room, tracker)?;
             let left = self.open(&asked, tracker)?;
             let (begun, rest): (Vec<DrvId>, Vec<DrvId>) = left
                 .iter()
@@ -63,7 +65,7 @@ impl Attempts<'_> {
             }
             if !found_out && self.is_lost(tracker) {
                 let Some(wait) = WAITS.get(fruitless as usize - 1) else { break };
-                tracker.say(&format!("trying again in {} s", wait.as_secs()), SystemTime::now());
+                tracker.say(&format!("trying again in {} s", wait.as_secs()), Instant::now());
                 pause(*wait)?;
                 groups.push_front(rest);
                 continue;
@@ -97,14 +99,14 @@ impl Attempts<'_> {
         if !again.is_empty() {
             let names: Vec<&str> = again.iter().map(|&id| self.graph.node(id).name()).collect();
             let line = format!("Nix ended while it was building {}: trying each once more, alone", names.join(", "));
-            tracker.say(&line, SystemTime::now());
+            tracker.say(&line, Instant::now());
         }
         again.iter().rev().for_each(|&id| groups.push_front(vec![id]));
     }
 
     /// Those whose failure may go away by itself; waits where that takes time. What was killed is tried again only where others ran
     /// beside it, and then alone.
-    fn try_again(&self, asked: &[DrvId], tracker: &mut Tracker) -> Result<Vec<DrvId>> {
+    fn try_again(&self, asked: &[DrvId], has_room: bool, tracker: &mut Tracker) -> Result<Vec<DrvId>> {
         let mut again = Vec::new();
         let mut wait = None;
         for &id in asked {
@@ -117,14 +119,20 @@ impl Attempts<'_> {
                 let is_fixed_output = self.graph.node(id).fixed_output;
                 let class = class::of(&Evidence { message, log: &build.log, is_fixed_output });
                 let begun = tracker.ledger().begun(&drv);
-                if begun < MAX_BEGUN && (class.is_transient() || class == Class::Killed && build.beside) {
+                let most = 1 + self.retries;
+                let may_go_away = match class {
+                    Class::Killed => build.beside,
+                    Class::DiskFull => has_room && !tracker.ledger().retried(&drv).contains(&class),
+                    class => class.is_transient(),
+                };
+                if begun < most && may_go_away {
                     let line = format!(
-                        "{}: {}: trying again ({} of {MAX_BEGUN})",
+                        "{}: {}: trying again ({} of {most})",
                         self.graph.node(id).name(),
                         class.text(),
                         begun + 1
                     );
-                    tracker.say(&line, SystemTime::now());
+                    tracker.say(&line, Instant::now());
                     tracker.ledger_mut().try_again(&drv, class);
                     if class.is_transient() {
                         wait = wait.max(WAITS.get(begun as usize - 1).copied());
@@ -140,6 +148,17 @@ impl Attempts<'_> {
             pause(wait)?;
         }
         Ok(again)
+    }
+
+    /// True where the disk was full in this round, for a builder or for Nix.
+    fn is_full(&self, asked: &[DrvId], tracker: &Tracker) -> bool {
+        let messages = tracker.round().messages().join("\n");
+        let failures = asked.iter().flat_map(|&id| self.names(id, tracker)).filter_map(|drv| {
+            let log = tracker.ledger().builds().get(&drv).map_or("", |build| &build.log);
+            Some(class::of(&Evidence { message: tracker.ledger().failure(&drv)?, log, is_fixed_output: false }))
+        });
+        let whole = class::of(&Evidence { message: &messages, log: "", is_fixed_output: false });
+        failures.chain([whole]).any(|class| class == Class::DiskFull)
     }
 
     /// True where Nix could not work at all for a reason that may go away.
@@ -199,7 +218,7 @@ impl Attempts<'_> {
 }
 
 /// Waits, unless a signal comes.
-fn pause(wait: Duration) -> Result<()> {
+pub(super) fn pause(wait: Duration) -> Result<()> {
     let start = Instant::now();
     while start.elapsed() < wait {
         if let Some(signal) = interrupt::received() {

@@ -134,6 +134,21 @@ impl Class {
         }
     }
 
+    /// What helps, for people.
+    pub fn next(self) -> &'static str {
+        match self {
+            Class::Builder => "mend what its log names",
+            Class::Timeout => "find out why it hangs, or allow it more with `timeout`",
+            Class::HashMismatch => "put the hash that Nix got into the expression, if what it fetched is what you want",
+            Class::DiskFull => "give it a machine with a larger disk, or split the job",
+            Class::Killed => "give it a larger `resource_class`, or fewer builds side by side (`--max-jobs`)",
+            Class::Network => "rerun the job once the server answers",
+            Class::MachineLost => "rerun the job, and look into the daemon's log if it happens again",
+            Class::Unsupported => "give it an executor with its system and features",
+            Class::NixEnded => "rerun the job, and report it to Nix if it happens again",
+        }
+    }
+
     /// For people.
     pub fn text(self) -> &'static str {
         match self {

@@ -2,12 +2,15 @@
 //! built. Nix never builds for a path, so what is missing is found out, named with the job that should have delivered it, and
 //! built only where that is allowed. What the job repeats itself, and what comes from elsewhere refers to, is built first.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::SystemTime;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
 use super::OnMissing;
+use super::attempts::pause;
+use super::class::{self, Evidence};
 use super::progress::Tracker;
 use super::realise::Calls;
 use super::record::Missing;
@@ -77,6 +80,8 @@ pub struct Guard<'a> {
     pub deliverers: &'a Deliverers<'a>,
     /// Whether missing outputs are built.
     pub on_missing: OnMissing,
+    /// How long to wait before each further attempt to fetch what may come later.
+    pub waits: RefCell<std::vec::IntoIter<Duration>>,
     /// The derivation of each output, see [`producers`].
     pub producers: &'a HashMap<&'a str, DrvId>,
 }
@@ -104,7 +109,7 @@ impl Guard<'_> {
                 let derivation = drv.map(|drv| self.graph.path(drv));
                 let job = derivation.as_deref().and_then(|drv| self.deliverers.of(drv)).map(str::to_owned);
                 let new = Missing { path: path.clone(), derivation, job, built: false };
-                tracker.say(&new.text(), SystemTime::now());
+                tracker.say(&new.text(), Instant::now());
                 let again = missing.insert(path.clone(), new).is_some();
                 if !again && let Some(drv) = drv {
                     build.insert(drv);
@@ -115,7 +120,7 @@ impl Guard<'_> {
             }
             let drvs: Vec<String> = build.iter().map(|&drv| self.graph.path(drv)).collect();
             let line = format!("building {} derivations that should have been delivered", drvs.len());
-            tracker.say(&line, SystemTime::now());
+            tracker.say(&line, Instant::now());
             self.calls.build(&drvs.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
             let paths: Vec<&str> = missing.keys().map(String::as_str).collect();
             let invalid: HashSet<String> = self.calls.store().invalid(&paths)?.into_iter().collect();
@@ -153,10 +158,22 @@ impl Guard<'_> {
             return Ok(Vec::new());
         }
         self.held.hold(paths.iter().copied())?;
-        if self.calls.fetch(paths, tracker)? {
-            return Ok(Vec::new());
+        loop {
+            if self.calls.fetch(paths, tracker)? {
+                return Ok(Vec::new());
+            }
+            let open = self.calls.store().invalid(paths)?;
+            let messages = tracker.round().messages().join("\n");
+            let class = class::of(&Evidence { message: &messages, log: "", is_fixed_output: false });
+            if open.is_empty() || !class.is_transient() {
+                return Ok(open);
+            }
+            let Some(wait) = self.waits.borrow_mut().next() else { return Ok(open) };
+            let line =
+                format!("{} paths are not fetched: {}: trying again in {} s", open.len(), class.text(), wait.as_secs());
+            tracker.say(&line, Instant::now());
+            pause(wait)?;
         }
-        self.calls.store().invalid(paths)
     }
 
     /// The same causes, but for a path that no derivation has those that refer to it: what leads nowhere was not delivered.

@@ -69,6 +69,9 @@ fn case(record: &Record, derivation: &DerivationRecord, out: &mut dyn Write) -> 
             let log = derivation.log.as_deref().unwrap_or("");
             let class = derivation.class.unwrap_or(Class::Builder).name();
             write!(out, r#"<failure type="{class}" message="{first}">{}"#, escape(message))?;
+            for line in derivation.details() {
+                write!(out, "\n{}", escape(&line))?;
+            }
             write!(out, "\n\n{}</failure>", escape(log))?;
         }
         Outcome::DependencyFailed | Outcome::NotBuilt => write!(out, r#"<skipped message="{first}"/>"#)?,

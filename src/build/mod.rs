@@ -14,6 +14,7 @@ pub mod hand_offs;
 pub mod interrupt;
 pub mod junit;
 pub mod ledger;
+pub mod naming;
 mod nix_words;
 pub mod outcome;
 pub mod output_lock;
@@ -33,6 +34,7 @@ pub mod trust;
 use std::path::PathBuf;
 
 use crate::choice::choice;
+use crate::delivery::BuildLogs;
 use crate::handoff::bundle::Bundle;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nix::signature::{PublicKeys, SecretKey};
@@ -103,6 +105,8 @@ pub struct Request {
     pub signing: Signing,
     /// Where else what is built goes.
     pub pushes: Pushes,
+    /// What is printed of builders' logs.
+    pub build_logs: BuildLogs,
     /// Settings for Nix, beside the user's own.
     pub options: Vec<(String, String)>,
 }

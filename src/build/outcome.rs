@@ -14,11 +14,14 @@ use super::ledger::Build;
 use super::nix_words::is_about_dependencies;
 use super::progress::Tracker;
 use super::realisation::{self, Realisation};
-use super::record::{DerivationRecord, Outcome, Role};
+use super::record::{DerivationRecord, Names, Outcome, Role};
 use crate::graph::{DrvId, Graph};
 use crate::nix::store::Store;
 use crate::nix::store_path;
 use crate::plan::Job;
+
+/// Bytes of logs that are kept of what did not fail.
+const MAX_OTHER_LOGS: u64 = 64 << 20;
 
 /// What is known after a run.
 pub struct Facts<'a> {
@@ -32,6 +35,8 @@ pub struct Facts<'a> {
     pub after: &'a HashSet<String>,
     /// True where Nix succeeded with everything that it was asked for.
     pub complete: bool,
+    /// True where a signal ended the job: what was being built then has not failed.
+    pub cancelled: bool,
     /// What Nix said.
     pub tracker: &'a Tracker<'a>,
 }
@@ -62,6 +67,7 @@ pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
             log: failure.map(|_| facts.tracker.ledger().builds()[drv].log.clone()),
             class: failure.map(|message| class_of(facts, known, message, facts.tracker.ledger().builds().get(drv))),
             retried: facts.tracker.ledger().retried(drv).to_vec(),
+            names: Names::default(),
         });
     }
     blame_dependencies(facts.graph, &mut records);
@@ -120,22 +126,28 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
         (true, Some(_), _) => Outcome::Built,
         (true, None, _) if !floating && !known().any(|output| facts.before.contains(&output)) => Outcome::Present,
         (true, None, _) => Outcome::Substituted,
+        (false, Some(_), None) if facts.cancelled => Outcome::NotBuilt,
         (false, Some(_), _) => Outcome::Failed,
         (false, None, Some(message)) if is_about_dependencies(message) => Outcome::DependencyFailed,
         (false, None, Some(_)) => Outcome::Failed,
         (false, None, None) => Outcome::NotBuilt,
     };
     let failed = !outcome.is_good();
+    let cancelled = (outcome == Outcome::NotBuilt && facts.cancelled).then_some(match build {
+        Some(_) => "the job was cancelled while this was built",
+        None => "the job was cancelled before this was begun",
+    });
     DerivationRecord {
         name: graph.node(id).name().to_owned(),
         system: graph.node(id).system.to_string(),
         role,
         outcome,
         duration: build.map(millis).or_else(|| fetched.map(|duration| duration.as_millis() as u64)),
-        message: message.filter(|_| failed).map(str::to_owned),
+        message: message.filter(|_| failed).or(cancelled).map(str::to_owned),
         log: build.filter(|build| failed && !build.log.is_empty()).map(|build| build.log.clone()),
         class: (outcome == Outcome::Failed).then(|| class_of(facts, Some(id), message.unwrap_or_default(), build)),
         retried: facts.tracker.ledger().retried(&named).to_vec(),
+        names: Names::default(),
         derivation: path,
     }
 }
@@ -157,8 +169,8 @@ fn class_of(facts: &Facts, id: Option<DrvId>, message: &str, build: Option<&Buil
     })
 }
 
-/// Leaves the logs of what failed and removes the others.
-pub fn keep_failed_logs(logs: &Path, records: &[DerivationRecord]) -> Result<()> {
+/// Leaves the logs of what failed, and of the others as many as have room, by name.
+pub fn keep_logs(logs: &Path, records: &[DerivationRecord]) -> Result<()> {
     let failed: HashSet<_> = records
         .iter()
         .filter(|record| record.outcome == Outcome::Failed)
@@ -168,10 +180,13 @@ pub fn keep_failed_logs(logs: &Path, records: &[DerivationRecord]) -> Result<()>
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.with_context(|| format!("cannot read `{}`", logs.display()))?,
     };
-    for entry in entries {
-        let path = entry.with_context(|| format!("cannot read `{}`", logs.display()))?.path();
-        if !failed.contains(&path) {
-            fs::remove_file(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
+    let mut room = MAX_OTHER_LOGS;
+    let entries: BTreeMap<_, _> =
+        entries.flatten().map(|entry| (entry.path(), entry.metadata().map_or(0, |data| data.len()))).collect();
+    for (path, bytes) in entries.into_iter().filter(|(path, _)| !failed.contains(path)) {
+        match room.checked_sub(bytes) {
+            Some(left) => room = left,
+            None => fs::remove_file(&path).with_context(|| format!("cannot remove `{}`", path.display()))?,
         }
     }
     Ok(())
@@ -224,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_logs_of_failures_stay() {
+    fn logs_of_failures_stay_and_others_while_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
         let record = |name: &str, outcome| DerivationRecord {
             derivation: format!("/nix/store/jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-{name}.drv"),
@@ -237,13 +252,18 @@ mod tests {
             log: None,
             class: None,
             retried: Vec::new(),
+            names: Names::default(),
         };
         let records = [record("good", Outcome::Built), record("bad", Outcome::Failed)];
-        for record in &records {
-            fs::write(log_file(dir.path(), &record.derivation), "log").unwrap();
-        }
-        keep_failed_logs(dir.path(), &records).unwrap();
-        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left, ["jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-bad.log"]);
+        let left = |bytes: u64| {
+            for record in &records {
+                fs::File::create(log_file(dir.path(), &record.derivation)).unwrap().set_len(bytes).unwrap();
+            }
+            keep_logs(dir.path(), &records).unwrap();
+            let left = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+            left.collect::<std::collections::BTreeSet<_>>()
+        };
+        assert_eq!(left(MAX_OTHER_LOGS).len(), 2);
+        assert!(left(MAX_OTHER_LOGS + 1).iter().eq(["jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-bad.log"]));
     }
 }

@@ -6,16 +6,18 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::builder_log::{BuilderLog, log_file};
 use super::ledger::{Build, Ledger};
 use super::nix_words::{base_names, quoted_drv, shorten};
 use super::output_lock::Lock;
 use super::round::{End, Round};
+use crate::delivery::BuildLogs;
 use crate::duration::in_words;
-use crate::nix::log::{Activity, Event};
+use crate::nix::log::{self, Activity, Event};
 use crate::nix::store_path;
+use crate::printable::printable;
 
 /// After this long without a line one is printed; CircleCI ends steps that are silent for ten minutes.
 const HEARTBEAT: Duration = Duration::from_secs(30);
@@ -25,7 +27,7 @@ const MAX_MESSAGES: usize = 200;
 
 struct Running {
     drv: String,
-    started: SystemTime,
+    started: Instant,
     phase: Option<String>,
     log: BuilderLog,
     /// How long it took until Nix counted it as failed; its last lines and the reason may still come.
@@ -53,9 +55,10 @@ pub struct Tracker<'a> {
     /// Derivations that may be built here.
     expected: HashSet<String>,
     logs: Option<PathBuf>,
-    last_line: SystemTime,
+    build_logs: BuildLogs,
+    last_line: Instant,
     running: BTreeMap<u64, Running>,
-    fetching: HashMap<u64, (String, SystemTime)>,
+    fetching: HashMap<u64, (String, Instant)>,
     counters: HashSet<u64>,
     round: Round,
     messages: Vec<String>,
@@ -69,7 +72,7 @@ impl<'a> Tracker<'a> {
         known: &'a dyn Known,
         expected: HashSet<String>,
         logs: Option<PathBuf>,
-        now: SystemTime,
+        now: Instant,
     ) -> Self {
         Tracker {
             say,
@@ -78,6 +81,7 @@ impl<'a> Tracker<'a> {
             known,
             expected,
             logs,
+            build_logs: BuildLogs::default(),
             last_line: now,
             running: BTreeMap::new(),
             fetching: HashMap::new(),
@@ -93,13 +97,18 @@ impl<'a> Tracker<'a> {
         self.on_built = told;
     }
 
+    /// Says what is printed of builders' logs.
+    pub fn print_logs(&mut self, build_logs: BuildLogs) {
+        self.build_logs = build_logs;
+    }
+
     /// Where other threads put lines; they are printed at the next tick.
     pub fn remarks(&self) -> Sender<String> {
         self.remarks.0.clone()
     }
 
     /// Prints a line.
-    pub fn say(&mut self, line: &str, now: SystemTime) {
+    pub fn say(&mut self, line: &str, now: Instant) {
         self.last_line = now;
         (self.say)(line);
     }
@@ -145,7 +154,7 @@ impl<'a> Tracker<'a> {
     }
 
     /// Takes one event.
-    pub fn take(&mut self, event: Event, now: SystemTime) {
+    pub fn take(&mut self, event: Event, now: Instant) {
         match event {
             Event::Start { id, activity: Activity::Build { drv, machine } } => self.start(id, drv, &machine, now),
             Event::Start { id, activity: Activity::Substitute { path, .. } } => {
@@ -165,7 +174,12 @@ impl<'a> Tracker<'a> {
             }
             Event::LogLine { id, line } => {
                 if let Some(running) = self.running.get_mut(&id) {
-                    running.log.push(shorten(line));
+                    let line = shorten(line);
+                    if self.build_logs == BuildLogs::Live {
+                        self.last_line = now;
+                        (self.say)(&format!("{}> {}", name(&running.drv), printable(&log::plain(&line))));
+                    }
+                    running.log.push(line);
                 }
             }
             Event::Phase { id, phase } => {
@@ -190,16 +204,16 @@ impl<'a> Tracker<'a> {
     }
 
     /// Prints the lines of other threads.
-    pub fn pass_on(&mut self, now: SystemTime) {
+    pub fn pass_on(&mut self, now: Instant) {
         while let Ok(line) = self.remarks.1.try_recv() {
             self.say(&line, now);
         }
     }
 
     /// Prints the lines of other threads, and a sign of life where nothing has been printed for long.
-    pub fn tick(&mut self, now: SystemTime) {
+    pub fn tick(&mut self, now: Instant) {
         self.pass_on(now);
-        if now.duration_since(self.last_line).unwrap_or_default() < HEARTBEAT {
+        if now.saturating_duration_since(self.last_line) < HEARTBEAT {
             return;
         }
         let mut parts: Vec<String> = self
@@ -226,7 +240,7 @@ impl<'a> Tracker<'a> {
     }
 
     /// Takes the end of a call of Nix: whatever was running is over. `ended` says how, where it did not end by itself.
-    pub fn end(&mut self, ended: Option<String>, now: SystemTime) {
+    pub fn end(&mut self, ended: Option<String>, now: Instant) {
         for id in self.running.keys().copied().collect::<Vec<_>>() {
             self.finish(id, now);
         }
@@ -247,7 +261,7 @@ impl<'a> Tracker<'a> {
         }
     }
 
-    fn start(&mut self, id: u64, drv: String, machine: &str, now: SystemTime) {
+    fn start(&mut self, id: u64, drv: String, machine: &str, now: Instant) {
         let place = if machine.is_empty() { String::new() } else { format!(" on {machine}") };
         let line = if self.expected.contains(&drv) {
             format!("building {}{place}", name(&drv))
@@ -269,7 +283,7 @@ impl<'a> Tracker<'a> {
 
     /// Before 2.34 Nix keeps the activity of a derivation that was asked for by name until the end of the call; but it
     /// counts it as done, and it has removed the locks of its outputs by then.
-    fn sweep(&mut self, now: SystemTime) {
+    fn sweep(&mut self, now: Instant) {
         let mut done = Vec::new();
         for (&id, running) in self.running.iter_mut().filter(|(_, running)| running.failed_after.is_none()) {
             match self.known.lock(&running.drv) {
@@ -287,7 +301,7 @@ impl<'a> Tracker<'a> {
         }
     }
 
-    fn finish(&mut self, id: u64, now: SystemTime) {
+    fn finish(&mut self, id: u64, now: Instant) {
         let Some(running) = self.running.remove(&id) else { return };
         let duration = running.failed_after.unwrap_or_else(|| since(running.started, now));
         let end = if running.failed_after.is_some() || self.ledger.failure(&running.drv).is_some() {
@@ -316,7 +330,7 @@ impl<'a> Tracker<'a> {
         base_names(text).filter_map(|base| self.known.producer(base)).find(|drv| self.round.may_have_failed(drv))
     }
 
-    fn message(&mut self, level: u64, text: String, now: SystemTime) {
+    fn message(&mut self, level: u64, text: String, now: Instant) {
         match level {
             0 => {
                 let first = text.lines().next().unwrap_or_default();
@@ -354,8 +368,8 @@ fn name(drv: &str) -> &str {
     store_path::name_of(drv.rsplit('/').next().unwrap_or(drv))
 }
 
-fn since(started: SystemTime, now: SystemTime) -> Duration {
-    now.duration_since(started).unwrap_or_default()
+fn since(started: Instant, now: Instant) -> Duration {
+    now.saturating_duration_since(started)
 }
 
 fn words(duration: Duration) -> String {
@@ -366,12 +380,14 @@ fn words(duration: Duration) -> String {
 mod tests {
     use super::*;
     use std::cell::RefCell;
+    use std::sync::LazyLock;
 
     const A: &str = "/nix/store/jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-a.drv";
     const B: &str = "/nix/store/mijmkhwlzf00lgf2qj6z08ha30sgy0h4-b.drv";
 
-    fn at(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    fn at(seconds: u64) -> Instant {
+        static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *BEGIN + Duration::from_secs(seconds)
     }
 
     fn start(id: u64, drv: &str) -> Event {

@@ -5,14 +5,14 @@
 //! since. A destination that goes on failing is given up.
 
 use std::collections::{BTreeSet, HashSet};
-use std::io::{self, Read, Write};
-use std::process::{Command, Stdio};
+use std::io;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use super::destination::Target;
 use super::interrupt;
@@ -22,6 +22,7 @@ use crate::delivery::OnPushFailure;
 use crate::delivery::destination::Destination;
 use crate::http::backoff;
 use crate::nix::store::{self, Store};
+use crate::program::{self, Limits, OutOfTime};
 
 /// Attempts in a row before a destination is given up.
 const ATTEMPTS: u32 = 4;
@@ -38,8 +39,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// After this long a line says that there is still something to push.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// Bytes of what a client says that are kept, from the end.
-const SAID: usize = 64 << 10;
+/// How long a client may show no sign of life.
+const IDLE: Duration = Duration::from_secs(5 * 60);
 
 /// A destination, and what it takes to push there or what is missing.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ pub struct Prepared {
 }
 
 /// Where a job pushes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Pushes {
     /// Where its results are handed off, where that is a store.
     pub hand_off: Option<Prepared>,
@@ -59,6 +60,14 @@ pub struct Pushes {
     pub beside: Vec<Prepared>,
     /// What to do where one of the others has to be given up.
     pub on_failure: OnPushFailure,
+    /// How long one call of a client may take.
+    pub timeout: Duration,
+}
+
+impl Pushes {
+    fn limits(&self) -> Limits {
+        Limits { idle: IDLE.min(self.timeout), total: self.timeout }
+    }
 }
 
 enum Order {
@@ -101,8 +110,8 @@ impl Pusher {
                 }
                 Ok(target) => {
                     let (orders, receiver) = mpsc::channel();
-                    let (target, store, say) = (target.clone(), store.clone(), say.clone());
-                    let thread = std::thread::spawn(move || work(&target, &store, &receiver, &say));
+                    let (target, store, say, limits) = (target.clone(), store.clone(), say.clone(), pushes.limits());
+                    let thread = std::thread::spawn(move || work(&target, &store, limits, &receiver, &say));
                     pusher.workers.push(Worker { to, is_hand_off, orders, thread });
                 }
             }
@@ -127,16 +136,16 @@ impl Pusher {
         }
         let mut last = Instant::now();
         while self.workers.iter().any(|worker| !worker.thread.is_finished()) {
-            tracker.pass_on(SystemTime::now());
+            tracker.pass_on(Instant::now());
             if last.elapsed() > HEARTBEAT {
                 last = Instant::now();
                 let open = self.workers.iter().filter(|worker| !worker.thread.is_finished());
                 let open: Vec<&str> = open.map(|worker| worker.to.as_str()).collect();
-                tracker.say(&format!("still pushing to {}", open.join(", ")), SystemTime::now());
+                tracker.say(&format!("still pushing to {}", open.join(", ")), Instant::now());
             }
             std::thread::sleep(TICK);
         }
-        tracker.pass_on(SystemTime::now());
+        tracker.pass_on(Instant::now());
         let mut outcome = Outcome::default();
         let ended = self.workers.drain(..).map(|worker| {
             let lost =
@@ -161,7 +170,7 @@ impl Drop for Pusher {
 }
 
 /// Pushes until the end of the orders, or until it is hopeless.
-fn work(target: &Target, store: &Store, orders: &Receiver<Order>, say: &Sender<String>) -> Pushed {
+fn work(target: &Target, store: &Store, limits: Limits, orders: &Receiver<Order>, say: &Sender<String>) -> Pushed {
     let to = target.destination().to_string();
     let mut pushed = Pushed::to(to.clone());
     let mut known = HashSet::new();
@@ -191,7 +200,7 @@ fn work(target: &Target, store: &Store, orders: &Receiver<Order>, say: &Sender<S
         if waiting.is_empty() || Instant::now() < not_before {
             continue;
         }
-        match push(target, store, &waiting) {
+        match push(target, store, limits, &waiting) {
             Ok(paths) => {
                 pushed.paths += paths.len() as u64;
                 // What is not valid yet may come again.
@@ -202,7 +211,9 @@ fn work(target: &Target, store: &Store, orders: &Receiver<Order>, say: &Sender<S
             Err(error) => {
                 failures += 1;
                 let text = target.redact(&format!("{error:#}"));
-                let is_last = failures == ATTEMPTS || error.downcast_ref::<NoClient>().is_some();
+                // A client that hung would hang again, and each time for as long.
+                let is_hopeless = error.is::<NoClient>() || error.is::<OutOfTime>();
+                let is_last = failures == ATTEMPTS || is_hopeless;
                 let wait = backoff(FIRST_WAIT, LONGEST_WAIT, failures);
                 let then = match is_last {
                     true => "nothing more is pushed there".to_owned(),
@@ -237,64 +248,32 @@ impl std::fmt::Display for NoClient {
 impl std::error::Error for NoClient {}
 
 /// Pushes those of the paths that are valid, and gives them.
-fn push(target: &Target, store: &Store, paths: &BTreeSet<String>) -> Result<Vec<String>> {
+fn push(target: &Target, store: &Store, limits: Limits, paths: &BTreeSet<String>) -> Result<Vec<String>> {
     let all: Vec<&str> = paths.iter().map(String::as_str).collect();
     let invalid: HashSet<String> = store.invalid(&all)?.into_iter().collect();
     let valid: Vec<&str> = all.into_iter().filter(|path| !invalid.contains(*path)).collect();
     for share in store::shares(&valid) {
         let (command, input) = target.command(store, share)?;
-        call(command, input.as_deref().unwrap_or_default())?;
+        call(command, input.as_deref().unwrap_or_default(), limits)?;
     }
     Ok(valid.into_iter().map(str::to_owned).collect())
 }
 
-/// Runs a client to its end, or until a signal comes.
-fn call(mut command: Command, input: &str) -> Result<()> {
+/// Runs a client to its end, or until a signal comes or a limit is reached.
+fn call(mut command: Command, input: &str, limits: Limits) -> Result<()> {
     let name = command.get_program().to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned();
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     interrupt::own_group(&mut command);
-    let mut child = match command.spawn() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(NoClient(name).into()),
-        child => child.with_context(|| format!("cannot run `{name}`"))?,
-    };
-    let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            // A client that reads nothing says by its status what it thinks.
-            let _ = stdin.map(|mut stdin| stdin.write_all(input.as_bytes()));
-        });
-        let said = scope.spawn(move || stderr.map(end_of).unwrap_or_default());
-        let status = loop {
-            if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for `{name}`"))? {
-                break status;
-            }
-            if let Some(signal) = interrupt::received() {
-                interrupt::stop_group(&mut child);
-                bail!("stopped by {signal}");
-            }
-            std::thread::sleep(TICK);
-        };
-        let said = said.join().unwrap_or_default();
-        if status.success() { Ok(()) } else { bail!("`{name}` failed: {}", store::complaint(&said)) }
-    })
+    let stopped = || interrupt::received().map(|signal| format!("stopped by {signal}"));
+    match program::output(&mut command, input.into(), limits, true, stopped) {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => bail!("`{name}` failed: {}", store::complaint(&output.stderr)),
+        Err(error) if is_not_found(&error) => Err(NoClient(name).into()),
+        Err(error) => Err(error),
+    }
 }
 
-/// The last bytes of a stream.
-fn end_of(mut stream: impl Read) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let mut buffer = [0; 8192];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return kept,
-            Ok(read) => {
-                kept.extend_from_slice(&buffer[..read]);
-                let surplus = kept.len().saturating_sub(SAID);
-                kept.drain(..surplus);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return kept,
-        }
-    }
+fn is_not_found(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]
@@ -304,7 +283,7 @@ mod tests {
     fn shell(script: &str, input: &str) -> Result<()> {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        call(command, input)
+        call(command, input, Limits::seconds(60, 60))
     }
 
     #[test]
@@ -317,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_client_that_is_not_there_is_named() {
-        let error = call(Command::new("nixdag-no-such-client"), "").unwrap_err();
+        let error = call(Command::new("nixdag-no-such-client"), "", Limits::seconds(60, 60)).unwrap_err();
         assert!(
             error.downcast_ref::<NoClient>().is_some() && error.to_string().contains("nixdag-no-such-client"),
             "{error}"

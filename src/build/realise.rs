@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -17,6 +17,7 @@ use super::progress::Tracker;
 use crate::nix::log::{self, Activity, Event};
 use crate::nix::store::{self, Store};
 use crate::plan::Job;
+use crate::program;
 
 /// How often signals are looked for and silence is broken.
 const TICK: Duration = Duration::from_millis(100);
@@ -122,16 +123,16 @@ fn follow(mut command: Command, heard: Heard, tracker: &mut Tracker) -> Result<b
     });
     loop {
         match receiver.recv_timeout(TICK) {
-            Ok(event) if heard.is_heard(&event) => tracker.take(event, SystemTime::now()),
+            Ok(event) if heard.is_heard(&event) => tracker.take(event, Instant::now()),
             Ok(_) => {}
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
         if interrupt::received().is_some() {
-            interrupt::stop_group(&mut child);
+            program::end(&mut child, true);
             break;
         }
-        tracker.tick(SystemTime::now());
+        tracker.tick(Instant::now());
     }
     // Else the thread could wait for room for its next event.
     drop(receiver);
@@ -140,7 +141,7 @@ fn follow(mut command: Command, heard: Heard, tracker: &mut Tracker) -> Result<b
     let status = child.wait().context("cannot wait for Nix")?;
     let signal = status.signal().filter(|_| interrupt::received().is_none());
     let ended = signal.map(|signal| format!("Nix was ended by {}", interrupt::name(signal)));
-    tracker.end(ended, SystemTime::now());
+    tracker.end(ended, Instant::now());
     match interrupt::received() {
         Some(signal) => bail!("stopped by {signal}"),
         None => Ok(status.success()),

@@ -50,6 +50,12 @@ pub struct Record {
     pub duration: u64,
     /// How it ended.
     pub verdict: Verdict,
+    /// The signal that ended it, where one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_by: Option<String>,
+    /// Whether a later run of the job finds what this one has built.
+    #[serde(default)]
+    pub keeps_results: bool,
     /// Why it failed, beyond single derivations.
     pub errors: Vec<String>,
     /// Everything that the job owns or repeats, in build order, then what it built beyond that.
@@ -78,6 +84,8 @@ pub enum Verdict {
     Success,
     /// Something does not, or it is not known.
     Failure,
+    /// A signal ended it before all was done.
+    Cancelled,
 }
 
 /// What became of one derivation.
@@ -106,6 +114,26 @@ pub struct DerivationRecord {
     /// Why it was tried again, each time that it was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retried: Vec<Class>,
+    /// Where it is not good: who it is for people.
+    #[serde(flatten)]
+    pub names: Names,
+}
+
+/// What a derivation is called where it has failed, and what to do next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The attributes that it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attributes: Vec<String>,
+    /// Some of the attributes that need it, where it is none itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needed_by: Vec<String>,
+    /// The command that shows its failure on another machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reproduce: Option<String>,
+    /// Its builder's whole log, in the results folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_file: Option<String>,
 }
 
 /// What the plan says about a derivation and the job that reports it.
@@ -243,6 +271,8 @@ impl Record {
             started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             duration: 0,
             verdict: Verdict::Success,
+            cancelled_by: None,
+            keeps_results: false,
             errors: Vec::new(),
             derivations: Vec::new(),
             failures: Vec::new(),

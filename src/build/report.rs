@@ -40,6 +40,8 @@ pub struct Report {
     pub slowest: Vec<Slow>,
     /// What failed.
     pub failures: Vec<Failure>,
+    /// Jobs that a signal ended, by id.
+    pub cancelled: Vec<String>,
     /// What was not handed off as it should have been.
     pub missing: Vec<MissingIn>,
     /// Hand-offs that could not be used.
@@ -72,8 +74,12 @@ pub struct Slow {
 pub struct Failure {
     /// The job.
     pub job: String,
-    /// The derivation; null where the job itself failed.
+    /// The derivation; null where the job itself failed, or nothing was built for an attribute.
     pub derivation: Option<String>,
+    /// The attributes, as far as they are known.
+    pub attributes: Vec<String>,
+    /// Why it failed, as a class: that of a build, `evaluation` or `no-executor`; null for what did not fail by itself.
+    pub class: Option<String>,
     /// Why.
     pub message: String,
 }
@@ -130,16 +136,35 @@ impl Report {
             .collect();
         slowest.sort_by(|a, b| b.duration.cmp(&a.duration).then_with(|| a.derivation.cmp(&b.derivation)));
         slowest.truncate(SLOWEST);
+        let cancelled = || records.iter().filter(|record| record.verdict == Verdict::Cancelled);
         let mut failures = Vec::new();
         for record in &records {
-            failures.extend(record.errors.iter().map(|error| Failure {
+            // What a signal ended is no failure of its own.
+            let errors = record.errors.iter().filter(|_| record.verdict != Verdict::Cancelled);
+            failures.extend(errors.map(|error| Failure {
                 job: record.job.clone(),
                 derivation: None,
+                attributes: Vec::new(),
+                class: None,
                 message: error.clone(),
             }));
-            failures.extend(record.derivations.iter().filter(|drv| !drv.outcome.is_good()).map(|drv| Failure {
+            failures.extend(record.failures.iter().map(|failure| Failure {
+                job: record.job.clone(),
+                derivation: None,
+                attributes: vec![failure.target.to_string()],
+                class: Some(failure.cause.name().to_owned()),
+                message: format!("{}{}", failure.message, failure.remark()),
+            }));
+            let is_cancelled = record.verdict == Verdict::Cancelled;
+            let failed = record
+                .derivations
+                .iter()
+                .filter(|drv| !(drv.outcome.is_good() || is_cancelled && drv.outcome == Outcome::NotBuilt));
+            failures.extend(failed.map(|drv| Failure {
                 job: record.job.clone(),
                 derivation: Some(drv.derivation.clone()),
+                attributes: drv.names.attributes.clone(),
+                class: drv.class.map(|class| class.name().to_owned()),
                 message: drv.message.clone().unwrap_or_else(|| "not built".to_owned()),
             }));
         }
@@ -160,6 +185,7 @@ impl Report {
             co_located: repeated(true),
             slowest,
             failures,
+            cancelled: cancelled().map(|record| record.job.clone()).collect(),
             missing: records
                 .iter()
                 .flat_map(|record| {
@@ -174,9 +200,13 @@ impl Report {
         }
     }
 
-    /// Failure where anything failed.
+    /// Failure where anything failed, else cancelled where a job was.
     pub fn verdict(&self) -> Verdict {
-        if self.failures.is_empty() { Verdict::Success } else { Verdict::Failure }
+        match (&self.failures[..], &self.cancelled[..]) {
+            ([], []) => Verdict::Success,
+            ([], _) => Verdict::Cancelled,
+            _ => Verdict::Failure,
+        }
     }
 
     /// Prints the report for people. Records come from elsewhere: nothing in them steers a terminal.
@@ -208,11 +238,20 @@ impl Report {
         for damaged in &self.damaged {
             writeln!(out, "{damaged}")?;
         }
+        if !self.cancelled.is_empty() {
+            writeln!(out, "cancelled: {}", self.cancelled.join(", "))?;
+        }
         if !self.failures.is_empty() {
             writeln!(out, "failures:")?;
             for failure in &self.failures {
-                let what = failure.derivation.as_deref().unwrap_or("the job itself");
-                writeln!(out, "  {}: {what}: {}", failure.job, failure.message.replace('\n', "\n    "))?;
+                let what = match (&failure.attributes[..], &failure.derivation) {
+                    ([], None) => "the job itself".to_owned(),
+                    ([], Some(drv)) => drv.clone(),
+                    (attributes, None) => attributes.join(", "),
+                    (attributes, Some(drv)) => format!("{} ({drv})", attributes.join(", ")),
+                };
+                let class = failure.class.as_ref().map(|class| format!(" [{class}]")).unwrap_or_default();
+                writeln!(out, "  {}: {what}{class}: {}", failure.job, failure.message.replace('\n', "\n    "))?;
             }
         }
         Ok(())
@@ -222,7 +261,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::build::record::{DerivationRecord, HandedOff, VERSION};
+    use crate::build::record::{DerivationRecord, HandedOff, Names, VERSION};
 
     fn record(job: &str, started: u64, derivations: &[(&str, Role, Outcome, u64)]) -> Record {
         Record {
@@ -234,6 +273,8 @@ mod tests {
             started,
             duration: 10_000,
             verdict: Verdict::Success,
+            cancelled_by: None,
+            keeps_results: false,
             errors: Vec::new(),
             derivations: derivations
                 .iter()
@@ -248,6 +289,7 @@ mod tests {
                     log: None,
                     class: None,
                     retried: Vec::new(),
+                    names: Names::default(),
                 })
                 .collect(),
             failures: Vec::new(),

@@ -58,6 +58,7 @@ pub fn write(record: &Record, dir: &Path) -> Result<()> {
     let verdict = match record.verdict {
         Verdict::Success => "success\n",
         Verdict::Failure => "failure\n",
+        Verdict::Cancelled => "cancelled\n",
     };
     if record.handed_off.signed > 0 {
         whole(dir, TO_SAVE, &mut |out| Ok(writeln!(out, "{} paths", record.handed_off.signed)?))?;
@@ -73,6 +74,7 @@ pub fn read_verdict(dir: &Path) -> Result<Verdict> {
     match text.as_str() {
         "success\n" => Ok(Verdict::Success),
         "failure\n" => Ok(Verdict::Failure),
+        "cancelled\n" => Ok(Verdict::Cancelled),
         _ => bail!("`{}` holds no verdict", path.display()),
     }
 }

@@ -1,13 +1,14 @@
 //! The stages of a job's run, in order: read the hand-offs, find out what this user may do, import the derivations, fetch what
 //! an earlier run of the same job left, let the [`Guard`] bring in what others built, build, hand off.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::attempts::Attempts;
+use super::attempts::{Attempts, WAITS};
 use super::guard::{self, Deliverers, Guard};
 use super::outcome::{Results, known_outputs};
 use super::output_lock::{self, Lock};
@@ -16,8 +17,8 @@ use super::push::Pusher;
 use super::realise::Calls;
 use super::record::{HandedOff, Outcome, Record, Role, Verdict};
 use super::{
-    Derivations, HandOff, OnMissing, Request, credentials, deliveries, hand_offs, outcome, push, realisation, restore,
-    trust,
+    Derivations, HandOff, OnMissing, Request, credentials, deliveries, hand_offs, interrupt, naming, outcome, push,
+    realisation, restore, trust,
 };
 use crate::delivery::OnPushFailure;
 use crate::graph::{DrvId, Graph};
@@ -27,6 +28,7 @@ use crate::handoff::{drv_file, partial_cache};
 use crate::nix::signature::PublicKey;
 use crate::nix::store::{self, Store};
 use crate::nix::temporary_roots::TemporaryRoots;
+use crate::plan::options::MAX_RETRIES;
 use crate::private_file::PrivateFile;
 
 /// Runs a job. `say` gets lines for people. A signal ends the run as a failure, Nix stopped and nothing half-written.
@@ -38,6 +40,10 @@ pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
         record.errors.push(format!("{error:#}"));
     }
     record.verdict = record.judge();
+    if let Some(signal) = interrupt::received().filter(|_| record.verdict == Verdict::Failure) {
+        record.verdict = Verdict::Cancelled;
+        record.cancelled_by = Some(signal.to_owned());
+    }
     record.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     record
 }
@@ -75,7 +81,8 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     }
     let logs = request.results.as_ref().map(|dir| dir.join("logs"));
     let expected = here.iter().map(|&path| path.to_owned()).collect();
-    let mut tracker = Tracker::new(Box::new(say), &work, expected, logs.clone(), SystemTime::now());
+    let mut tracker = Tracker::new(Box::new(say), &work, expected, logs.clone(), Instant::now());
+    tracker.print_logs(request.build_logs);
     let pusher = Pusher::start(&request.pushes, &store, &tracker.remarks());
     let (queue, built) = (pusher.queue(), &graph);
     tracker.on_built(Box::new(move |drv| {
@@ -86,7 +93,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     let built = work.build(&calls, &hand_offs, reusable, record, &mut tracker);
     work.account(&store, built.as_ref().is_ok_and(|complete| *complete), record, &tracker)?;
     if let Some(logs) = &logs {
-        outcome::keep_failed_logs(logs, &record.derivations)?;
+        outcome::keep_logs(logs, &record.derivations)?;
     }
     built?;
     if let Some(final_job) = final_job {
@@ -103,9 +110,10 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
         record.handed_off.paths = pushed.paths;
     }
     report_pushes(pushed, request, record);
+    record.keeps_results = request.reuse.is_some() || matches!(request.hand_off, HandOff::Cache(_));
     let delivered = guard::check(&record.missing, request.on_missing);
     let verdict = if delivered.is_ok() { record.judge() } else { Verdict::Failure };
-    hand_offs::leave(request, verdict, &mut |line| tracker.say(line, SystemTime::now()));
+    hand_offs::leave(request, verdict, &mut |line| tracker.say(line, Instant::now()));
     delivered
 }
 
@@ -258,9 +266,7 @@ impl<'a> Work<'a> {
     fn wanted(&self, reusable: &BTreeSet<DrvId>) -> Vec<String> {
         let mut wanted: BTreeSet<String> =
             guard::wanted(self.graph, &self.building(reusable), &self.set).into_keys().collect();
-        if let Some(job) = self.request.plan.final_job(self.request.job) {
-            wanted.extend(job.outputs().map(|output| output.path.clone()));
-        }
+        wanted.extend(self.restored());
         wanted.into_iter().collect()
     }
 
@@ -292,13 +298,62 @@ impl<'a> Work<'a> {
             hand_offs,
             deliverers: &Deliverers::new(&self.request.plan, self.request.job()),
             on_missing: self.request.on_missing,
+            waits: RefCell::new(WAITS.into_iter().take(self.retries()).collect::<Vec<_>>().into_iter()),
             producers: &self.producers,
         };
         record.missing = guard.bring(&strs(&wanted), tracker)?;
         if self.request.on_missing == OnMissing::Fail {
             guard::check(&record.missing, OnMissing::Fail)?;
         }
-        Attempts { calls, graph: self.graph }.build(self.building(&reusable), tracker)
+        let attempts = Attempts {
+            calls,
+            retries: self.retries() as u32,
+            make_room: &|tracker| self.make_room(calls.store(), tracker),
+            graph: self.graph,
+        };
+        attempts.build(self.building(&reusable), tracker)
+    }
+
+    /// How often something is tried again that failed for a reason that may go away.
+    fn retries(&self) -> usize {
+        self.request.job().options.retries.unwrap_or(MAX_RETRIES) as usize
+    }
+
+    /// Frees what the job has fetched and nothing left in it needs. What was in the store before is not the job's to remove.
+    fn make_room(&self, store: &Store, tracker: &mut Tracker) -> Result<usize> {
+        let outputs = self.outputs();
+        let absent: HashSet<String> = invalid(store, &outputs)?.into_iter().collect();
+        let open: Vec<DrvId> = self
+            .ids
+            .iter()
+            .copied()
+            .filter(|&id| known_outputs(self.graph, id).any(|path| absent.contains(&path)))
+            .collect();
+        let mut keep = guard::wanted(self.graph, &open, &self.set).into_keys().collect::<Vec<_>>();
+        keep.extend(self.restored());
+        keep.extend(outputs);
+        keep.extend(self.ids.iter().map(|&id| self.graph.path(id)));
+        let gone: HashSet<String> = invalid(store, &keep)?.into_iter().collect();
+        let valid: Vec<&str> = keep.iter().map(String::as_str).filter(|path| !gone.contains(*path)).collect();
+        let alive: HashSet<String> = store.requisites(&valid)?.into_iter().collect();
+        let fetched = tracker.ledger().fetched().keys();
+        let free: Vec<String> = fetched.filter(|path| !alive.contains(*path)).cloned().collect();
+        let before = free.len() - invalid(store, &free)?.len();
+        if before == 0 {
+            return Ok(0);
+        }
+        self.held.narrow(keep.iter().map(String::as_str))?;
+        store.delete(&strs(&free))?;
+        let freed = before - (free.len() - invalid(store, &free)?.len());
+        let line = format!("the disk is full: {freed} fetched paths are removed that nothing left in this job needs");
+        tracker.say(&line, Instant::now());
+        Ok(freed)
+    }
+
+    /// Outputs that a final job's command finds.
+    fn restored(&self) -> impl Iterator<Item = String> {
+        let job = self.request.plan.final_job(self.request.job);
+        job.into_iter().flat_map(|job| job.outputs().map(|output| output.path.clone()))
     }
 
     /// Puts down what became of each derivation.
@@ -311,8 +366,10 @@ impl<'a> Work<'a> {
             before: &self.absent,
             after: &after,
             complete,
+            cancelled: interrupt::received().is_some(),
             tracker,
         });
+        naming::name(&mut record.derivations, self.request, self.graph);
         record.errors.extend(tracker.messages().filter(|_| !complete).cloned());
         let elsewhere: Vec<&str> = record
             .derivations
@@ -363,7 +420,7 @@ impl<'a> Work<'a> {
                 let infos =
                     if results.paths.is_empty() { Vec::new() } else { store.path_infos(&strs(&results.paths))? };
                 let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
-                tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), SystemTime::now());
+                tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), Instant::now());
                 let dir = workspace.join(&self.request.job().id);
                 let earlier = self.request.reuse.iter().flat_map(ReuseFolder::caches).collect::<Vec<_>>();
                 let written = partial_cache::write(&dir, &infos, &earlier, self.request.signing.secret.as_ref())?;

@@ -3,30 +3,92 @@
 use std::io::{Result, Write};
 
 use super::class::Class;
-use super::record::{Outcome, Record, Verdict};
+use super::record::{DerivationRecord, Outcome, Record, Role, Verdict};
 use crate::plan::failures;
 
+/// How many derivations a sentence names.
+const MAX_NAMED: usize = 20;
+
+impl DerivationRecord {
+    /// Its attributes, else its name with an attribute that needs it.
+    pub fn title(&self) -> String {
+        match (&self.names.attributes[..], &self.names.needed_by[..]) {
+            ([], []) => self.name.clone(),
+            ([], [first, ..]) => format!("{} (needed by {first})", self.name),
+            (attributes, _) => attributes.join(", "),
+        }
+    }
+
+    /// What a person needs to know who has to mend it: one line each.
+    pub fn details(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.names.attributes.is_empty() {
+            lines.push(format!("attribute: {}", self.names.attributes.join(", ")));
+        } else if !self.names.needed_by.is_empty() {
+            lines.push(format!("needed by: {}", self.names.needed_by.join(", ")));
+        }
+        lines.push(format!("derivation: {}", self.derivation));
+        if self.outcome == Outcome::Failed {
+            let class = self.class.unwrap_or(Class::Builder);
+            lines.push(format!("class: {} ({})", class.name(), class.text()));
+            lines.push(format!("next: {}", class.next()));
+            lines.extend(self.names.reproduce.iter().map(|command| format!("on your machine: {command}")));
+            lines.extend(self.names.log_file.iter().map(|file| format!("whole log: {file} among the results")));
+        }
+        lines
+    }
+}
+
 impl Record {
-    /// One sentence each: what was tried again, what failed and of which class, what was not begun because of that.
+    /// One sentence each: what was tried again, what failed and of which class, what was not begun because of that, what a rerun would do.
     fn last_lines(&self, out: &mut dyn Write) -> Result<()> {
         for drv in self.derivations.iter().filter(|drv| !drv.retried.is_empty()) {
             let why: Vec<&str> = drv.retried.iter().map(|class| class.text()).collect();
             let then = if drv.outcome.is_good() { "then it was built" } else { "and it failed again" };
-            writeln!(out, "{} was tried again: {}; {then}", drv.name, why.join(", "))?;
+            writeln!(out, "{} was tried again: {}; {then}", drv.title(), why.join(", "))?;
         }
         for drv in self.derivations.iter().filter(|drv| drv.outcome == Outcome::Failed) {
-            writeln!(out, "{} failed: {}", drv.name, drv.class.unwrap_or(Class::Builder).text())?;
+            let class = drv.class.unwrap_or(Class::Builder);
+            writeln!(out, "{} failed ({}): {}", drv.title(), class.name(), class.text())?;
         }
-        let not_begun = self
-            .derivations
-            .iter()
-            .filter(|drv| matches!(drv.outcome, Outcome::DependencyFailed | Outcome::NotBuilt))
-            .map(|drv| drv.name.as_str())
-            .collect::<Vec<_>>();
-        if !not_begun.is_empty() {
-            writeln!(out, "not built because of that: {}", not_begun.join(", "))?;
+        self.name_all(Outcome::DependencyFailed, "not begun because of that", out)?;
+        self.name_all(Outcome::NotBuilt, "not built", out)?;
+        if self.verdict != Verdict::Success && !self.derivations.is_empty() {
+            writeln!(out, "{}", self.rerun())?;
         }
         Ok(())
+    }
+
+    fn name_all(&self, outcome: Outcome, what: &str, out: &mut dyn Write) -> Result<()> {
+        let names: Vec<String> =
+            self.derivations.iter().filter(|drv| drv.outcome == outcome).map(DerivationRecord::title).collect();
+        match &names[..] {
+            [] => Ok(()),
+            [named @ .., last] if names.len() <= MAX_NAMED => {
+                let comma = if named.is_empty() { "" } else { ", " };
+                writeln!(out, "{what}: {}{comma}{last}", named.join(", "))
+            }
+            names => writeln!(out, "{what}: {} and {} more", names[..MAX_NAMED].join(", "), names.len() - MAX_NAMED),
+        }
+    }
+
+    /// What a rerun of the job would do.
+    fn rerun(&self) -> String {
+        let own = self.derivations.iter().filter(|drv| drv.role != Role::Other);
+        let (good, open): (Vec<_>, Vec<_>) = own.partition(|drv| drv.outcome.is_good());
+        let built = good.iter().filter(|drv| drv.outcome == Outcome::Built).count();
+        if self.keeps_results || built == 0 {
+            let kept = if built == 0 { String::new() } else { format!("; what it has built, {built}, it would fetch") };
+            return format!(
+                "a rerun of this job would begin {} of its {} derivations again{kept}",
+                open.len(),
+                open.len() + good.len()
+            );
+        }
+        format!(
+            "a rerun of this job would begin all {} that were built or are not again: nothing keeps what this job has built",
+            open.len() + built
+        )
     }
 
     /// Prints what failed and why.
@@ -40,8 +102,9 @@ impl Record {
             "job `{}`: {}; {} built, {} substituted, {} present, {} failed, {} not built; {} paths handed off ({} bytes)",
             self.job,
             match self.verdict {
-                Verdict::Success => "success",
-                Verdict::Failure => "failure",
+                Verdict::Success => "success".to_owned(),
+                Verdict::Failure => "failure".to_owned(),
+                Verdict::Cancelled => format!("cancelled by {}", self.cancelled_by.as_deref().unwrap_or("a signal")),
             },
             count(Outcome::Built),
             count(Outcome::Substituted),
@@ -62,13 +125,9 @@ impl Record {
         }
         for derivation in self.derivations.iter().filter(|derivation| !derivation.outcome.is_good()) {
             let message = derivation.message.as_deref().unwrap_or("not built");
-            writeln!(out, "\n{}\n  {}", derivation.derivation, message.replace('\n', "\n  "))?;
-            if derivation.outcome == Outcome::Failed {
-                writeln!(
-                    out,
-                    "  to see it fail on your machine, evaluate the same revision there, then: nix-store --realise {}",
-                    derivation.derivation
-                )?;
+            writeln!(out, "\n{}\n  {}", derivation.title(), message.replace('\n', "\n  "))?;
+            for line in derivation.details() {
+                writeln!(out, "  {line}")?;
             }
             if let Some(log) = &derivation.log {
                 writeln!(out, "  last lines of its log:")?;

@@ -4,15 +4,19 @@
 //! Where sudo works without a password the calls go through it.
 
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Result, anyhow, bail};
 
 use super::interrupt;
 use crate::nix::store::{self, Store};
+use crate::program::{self, Limits};
 
 /// A substituter that does not exist: the question is only whether it would be refused.
 const PROBE: &str = "file:///nixdag-probe?trusted=1";
+
+/// How long the question may take.
+const PATIENCE: Limits = Limits::seconds(2 * 60, 10 * 60);
 
 /// What Nix says, in every version, to a user who is not trusted.
 const REFUSALS: [&str; 2] = ["ignoring untrusted substituter", "because it is a restricted setting"];
@@ -54,7 +58,8 @@ fn error(refusal: &str) -> anyhow::Error {
 /// The refusal, if there is one.
 fn probe(store: &Store) -> std::result::Result<(), Refusal> {
     let mut command = store.command(&["--realise", "--option", "extra-substituters", PROBE]);
-    let output = store::run(&mut command).map_err(|error| Refusal::Broken(format!("{error:#}")))?;
+    let output = program::output(&mut command, Vec::new(), PATIENCE, false, || None)
+        .map_err(|error| Refusal::Broken(format!("{error:#}")))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if let Some(refusal) = REFUSALS.iter().find(|refusal| said.contains(*refusal)) {
         return Err(Refusal::Untrusted(format!("it says: {refusal}")));
@@ -67,13 +72,9 @@ fn probe(store: &Store) -> std::result::Result<(), Refusal> {
 }
 
 fn sudo_works() -> bool {
-    Command::new("sudo")
-        .args(["-n", "true"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    let mut command = Command::new("sudo");
+    command.args(["-n", "true"]);
+    program::output(&mut command, Vec::new(), PATIENCE, false, || None).is_ok_and(|output| output.status.success())
 }
 
 fn user() -> String {

@@ -40,6 +40,6 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
 fn code(verdict: Verdict) -> ExitCode {
     match verdict {
         Verdict::Success => ExitCode::Done,
-        Verdict::Failure => ExitCode::Failed,
+        Verdict::Failure | Verdict::Cancelled => ExitCode::Failed,
     }
 }

@@ -25,5 +25,5 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
             writeln!(out)
         }
     })?;
-    Ok(if report.verdict() == Verdict::Failure { ExitCode::Failed } else { ExitCode::Done })
+    Ok(if report.verdict() != Verdict::Success { ExitCode::Failed } else { ExitCode::Done })
 }

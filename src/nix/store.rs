@@ -16,6 +16,7 @@ use super::environment;
 use super::hash::{self, Sha256};
 use super::log;
 use super::store_path;
+use crate::program::{self, Limits};
 use crate::secret::{Secret, VariableName};
 
 /// Bytes of store paths in one call; the kernel's limit is 2 MB on Linux and 1 MB on macOS, the environment included.
@@ -216,6 +217,17 @@ impl Store {
         Ok(())
     }
 
+    /// Removes paths, as far as nothing else needs them.
+    pub fn delete(&self, paths: &[&str]) -> Result<()> {
+        for share in shares(paths) {
+            let mut command = self.command(&["--delete"]);
+            command.args(share);
+            // What is alive ends the call: those that are left stay.
+            run(&mut command)?;
+        }
+        Ok(())
+    }
+
     /// The paths and all that they refer to, each once, references before referrers within a call.
     pub fn requisites(&self, paths: &[&str]) -> Result<Vec<String>> {
         let text = self.query_paths(&["--query", "--requisites"], paths)?;
@@ -288,10 +300,12 @@ fn stop(child: &mut Child) {
     let _ = child.kill();
 }
 
+/// How long a question to the store may take. A collection of garbage holds some of them up for long.
+const QUESTION: Limits = Limits::seconds(30 * 60, 2 * 60 * 60);
+
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Result<Output> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().with_context(|| format!("cannot run `{name}`"))
+    program::output(command, Vec::new(), QUESTION, false, || None)
 }
 
 /// The last error that Nix printed, on one line, shortened.

@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
@@ -34,33 +34,57 @@ const MAX_PATH: u64 = 4096;
 /// Paths in one question: both sides write without reading for that long.
 const MAX_PATHS: usize = 1000;
 
-/// A process that holds paths.
+/// Paths that are held.
 pub struct TemporaryRoots {
+    store: Store,
+    holder: Mutex<Holder>,
+}
+
+/// A process that holds paths.
+struct Holder {
     child: Child,
-    pipes: Mutex<Option<(BufWriter<ChildStdin>, BufReader<ChildStdout>)>>,
+    pipes: Option<(BufWriter<ChildStdin>, BufReader<ChildStdout>)>,
 }
 
 impl TemporaryRoots {
     /// Holds nothing yet.
     pub fn open(store: &Store) -> Result<Self> {
+        Ok(Self { holder: Mutex::new(Holder::start(store)?), store: store.clone() })
+    }
+
+    /// Holds these paths, and what they refer to, whether they exist already or later; gives those that are valid now.
+    pub fn hold<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Result<HashSet<String>> {
+        self.holder.lock().unwrap_or_else(PoisonError::into_inner).hold(paths)
+    }
+
+    /// From now on holds these paths only.
+    pub fn narrow<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        let mut narrower = Holder::start(&self.store)?;
+        narrower.hold(paths)?;
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = narrower;
+        Ok(())
+    }
+}
+
+impl Holder {
+    fn start(store: &Store) -> Result<Self> {
         let mut command = store.command(&["--serve", "--write"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         end_with_parent(&mut command, Signal::TERM);
         let mut child = command.spawn().context("cannot run `nix-store --serve`")?;
         let pipes = child.stdin.take().map(BufWriter::new).zip(child.stdout.take().map(BufReader::new));
-        let roots = TemporaryRoots { child, pipes: Mutex::new(pipes) };
-        roots.talk(|write, read| {
+        let mut holder = Holder { child, pipes };
+        holder.talk(|write, read| {
             number(write, HELLO)?;
             number(write, PROTOCOL)?;
             write.flush()?;
             ensure!(read_number(read)? == ANSWER, "it speaks another protocol");
             read_number(read).map(drop)
         })?;
-        Ok(roots)
+        Ok(holder)
     }
 
-    /// Holds these paths, and what they refer to, whether they exist already or later; gives those that are valid now.
-    pub fn hold<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Result<HashSet<String>> {
+    fn hold<'a>(&mut self, paths: impl IntoIterator<Item = &'a str>) -> Result<HashSet<String>> {
         let paths: Vec<&str> = paths.into_iter().collect();
         let mut valid = HashSet::new();
         for share in paths.chunks(MAX_PATHS) {
@@ -86,20 +110,19 @@ impl TemporaryRoots {
     }
 
     fn talk(
-        &self,
+        &mut self,
         speak: impl FnOnce(&mut BufWriter<ChildStdin>, &mut BufReader<ChildStdout>) -> Result<()>,
     ) -> Result<()> {
-        let mut pipes = self.pipes.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (write, read) = pipes.as_mut().context("`nix-store --serve` has no pipes")?;
+        let (write, read) = self.pipes.as_mut().context("`nix-store --serve` has no pipes")?;
         speak(write, read)
             .context("cannot hold store paths against garbage collection: `nix-store --serve` does not answer")
     }
 }
 
-impl Drop for TemporaryRoots {
+impl Drop for Holder {
     fn drop(&mut self) {
         // The end of its input ends it, also where sudo stands between.
-        drop(self.pipes.get_mut().map(Option::take));
+        drop(self.pipes.take());
         let _ = self.child.wait();
     }
 }

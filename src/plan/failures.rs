@@ -63,6 +63,16 @@ pub fn are_in(plan: &Plan) -> bool {
     !plan.errors.is_empty() || plan.skipped.iter().any(|skipped| skipped.reason == SkipReason::NoExecutor)
 }
 
+impl Cause {
+    /// As in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Evaluation => "evaluation",
+            Cause::NoExecutor => "no-executor",
+        }
+    }
+}
+
 impl Failure {
     /// `` (new: the base has it) ``, behind the message, where that is so.
     pub fn remark(&self) -> &'static str {

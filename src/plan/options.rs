@@ -10,8 +10,8 @@ use crate::secret::is_variable;
 /// What the names of all variables that nixdag sets begin with.
 pub const VARIABLE_PREFIX: &str = "NIXDAG_";
 
-/// Most times that a failed job is tried again.
-pub const MAX_RETRIES: u32 = 5;
+/// Most times that a derivation is built again which failed for a reason that may go away, and how often it is where nobody says.
+pub const MAX_RETRIES: u32 = 2;
 
 /// Timeout, contexts, retries, environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct JobOptions {
     /// Contexts, whose variables the job gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub context: Vec<String>,
-    /// How often the job's build is tried again after a failure, 1 to 5.
+    /// How often a derivation is built again that failed for a reason that may go away, 0 to [`MAX_RETRIES`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retries: Option<u32>,
     /// Variables.
@@ -35,8 +35,8 @@ impl JobOptions {
     pub fn check(&self) -> Result<()> {
         ensure!(self.timeout != Some(0), "its timeout is 0 seconds");
         ensure!(
-            self.retries.is_none_or(|retries| (1..=MAX_RETRIES).contains(&retries)),
-            "it is tried again {} times (1 to {MAX_RETRIES} are possible)",
+            self.retries.is_none_or(|retries| retries <= MAX_RETRIES),
+            "what fails is tried again {} times ({MAX_RETRIES} at most)",
             self.retries.unwrap_or_default()
         );
         for context in &self.context {

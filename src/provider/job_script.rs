@@ -10,8 +10,11 @@ pub mod kinds;
 use anyhow::Result;
 
 use super::shell::{Command, Word, quote};
+use crate::choice::Choice;
 use crate::delivery::downloads::NixRelease;
-use crate::delivery::{BundleReference, Delivery, HandOff, OnPushFailure, Push, Reuse, Signing};
+use crate::delivery::{
+    BuildLogs, BundleReference, Delivery, HandOff, OnPushFailure, PUSH_TIMEOUT, Push, Reuse, Signing,
+};
 use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
 use kinds::{Kind, Program};
@@ -185,6 +188,9 @@ fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut Co
                 reuse(common.reuse, places, call);
             }
             push(&common.delivery.push, call);
+            if common.delivery.build_logs != BuildLogs::default() {
+                call.extend(["--build-logs".into(), common.delivery.build_logs.name().into()]);
+            }
         }
         Task::Restore => call.extend(["--restore".into(), Word::shell(places.restored)]),
         Task::Report => {}
@@ -220,7 +226,7 @@ fn sign(signing: &Signing, call: &mut Command) {
 
 /// Where else what is built goes.
 fn push(push: &Push, call: &mut Command) {
-    let Push { destinations, credentials, on_failure } = push;
+    let Push { destinations, credentials, on_failure, timeout } = push;
     for destination in destinations {
         call.extend(["--push".into(), destination.to_string().into()]);
     }
@@ -229,6 +235,9 @@ fn push(push: &Push, call: &mut Command) {
     }
     if *on_failure == OnPushFailure::Fail {
         call.extend(["--push-failure".into(), "fail".into()]);
+    }
+    if *timeout != PUSH_TIMEOUT {
+        call.extend(["--push-timeout".into(), timeout.to_string().into()]);
     }
 }
 

@@ -4,10 +4,13 @@ use anyhow::{Context, Result, bail};
 
 use super::option::options;
 use super::push::DestinationEntry;
+use super::values::Number;
 use super::words::{ContextName, One, Word, Words};
 use super::yaml::{List, OneOrMore};
 use crate::delivery::destination::Destination;
-use crate::delivery::{Delivery, HandOff, HandOffChoice, HandOffKind, OnPushFailure, Push, Reuse, Signing};
+use crate::delivery::{
+    BuildLogs, Delivery, HandOff, HandOffChoice, HandOffKind, OnPushFailure, PUSH_TIMEOUT, Push, Reuse, Signing,
+};
 use crate::nix::signature::{PublicKey, PublicKeys, SecretKey};
 use crate::secret::{Secret, VariableName};
 
@@ -91,6 +94,26 @@ options! {
             default OnPushFailure = OnPushFailure::default();
             orb Choice "push_failure";
         }
+        /// Seconds after which one call of a pushing program is ended; five minutes without a sign of life end it, too
+        push_timeout {
+            flag Option<u32> [value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86400)];
+            key "push_timeout": Number<1, 86400>;
+            default u32 = PUSH_TIMEOUT;
+            no orb: "nixdag.yml has it";
+        }
+    }
+}
+
+options! {
+    /// What jobs print
+    "Logs": LogFlags, LogKeys, LogOptions {
+        /// What jobs print of builders' logs; either way the logs are files among the results
+        build_logs {
+            flag Option<BuildLogs> [value_enum];
+            key "build_logs": BuildLogs;
+            default BuildLogs = BuildLogs::default();
+            no orb: "nixdag.yml has it";
+        }
     }
 }
 
@@ -108,6 +131,8 @@ pub struct DeliveryFlags {
     pub signing: SigningFlags,
     #[command(flatten)]
     pub push: PushFlags,
+    #[command(flatten)]
+    pub logs: LogFlags,
 }
 
 /// What the file says about how the jobs of a configuration deliver.
@@ -120,6 +145,8 @@ pub struct DeliverySaid<'a> {
     pub signing: &'a SigningKeys,
     /// To other stores.
     pub push: &'a PushKeys,
+    /// What they print.
+    pub logs: &'a LogKeys,
 }
 
 /// Resolves flags and file. `take_secret` takes the secret key out of its variable, where there is one: its public half counts where
@@ -149,7 +176,8 @@ pub(super) fn resolve(
             signing.variable
         );
     }
-    Ok(Delivery { handoff, reuse, signing, push, contexts })
+    let build_logs = LogOptions::new(&flags.logs, file.logs).build_logs;
+    Ok(Delivery { handoff, reuse, signing, push, contexts, build_logs })
 }
 
 /// The contexts with what jobs sign and push with; a list given by flags replaces that of the file.
@@ -176,7 +204,8 @@ pub fn push(flags: &PushFlags, keys: &PushKeys) -> Result<Push> {
             named.collect::<Result<_>>().context("`--push-credential`")?
         }
     };
-    Ok(Push { destinations, credentials, on_failure: PushOptions::new(flags, keys).push_failure })
+    let options = PushOptions::new(flags, keys);
+    Ok(Push { destinations, credentials, on_failure: options.push_failure, timeout: options.push_timeout })
 }
 
 /// Whose signatures count, and the name of the variable with the secret key.

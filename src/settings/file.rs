@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::additions::{AdditionKeys, FinalKeys};
 use super::caches::AvailabilityKeys;
 use super::change::ChangeKeys;
-use super::delivery::{HandOffKeys, PushKeys, SigningKeys, StoreKeys};
+use super::delivery::{HandOffKeys, LogKeys, PushKeys, SigningKeys, StoreKeys};
 use super::downloads::DownloadKeys;
 use super::evaluation::{EvaluationEntry, EvaluationKeys};
 use super::final_entry::check_name;
@@ -60,6 +60,7 @@ pub const GROUPS: &[OptionGroup] = &[
     StoreKeys::GROUP,
     SigningKeys::GROUP,
     PushKeys::GROUP,
+    LogKeys::GROUP,
     AdditionKeys::GROUP,
     FinalKeys::GROUP,
     DownloadKeys::GROUP,
@@ -88,6 +89,8 @@ pub struct SettingsFile {
     pub signing: SigningKeys,
     /// Where jobs push.
     pub push: PushKeys,
+    /// What jobs print.
+    pub logs: LogKeys,
     /// What is put beside the generated configuration.
     pub additions: AdditionKeys,
     /// Jobs that run after others.
@@ -106,6 +109,7 @@ mapping!(SettingsFile, "a mapping of settings", {
     stores: StoreKeys,
     signing: SigningKeys,
     push: PushKeys,
+    logs: LogKeys,
     additions: AdditionKeys,
     finals: FinalKeys,
 });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
-use super::delivery::{self, PushKeys, SigningKeys};
+use super::delivery::{self, LogKeys, LogOptions, PushKeys, SigningKeys};
 use crate::build::destination::{Credentials, SigningKey};
 use crate::build::push::{Prepared, Pushes};
 use crate::build::{Derivations, HandOff, OnMissing, Request, Signing};
@@ -112,6 +112,7 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
         on_missing: if has_contexts { OnMissing::Fail } else { args.on_missing },
         signing,
         pushes,
+        build_logs: LogOptions::new(&args.logs, &LogKeys::default()).build_logs,
         options,
     })
 }
@@ -156,6 +157,7 @@ fn pushes(args: &BuildArgs, cache: Option<&str>, key: &SigningKey, say: &mut dyn
         hand_off: hand_off.map(&mut prepare),
         beside: beside.destinations.into_iter().map(prepare).collect(),
         on_failure: beside.on_failure,
+        timeout: std::time::Duration::from_secs(beside.timeout.into()),
     })
 }
 

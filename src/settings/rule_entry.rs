@@ -29,7 +29,7 @@ pub struct RuleEntry {
     /// `context`
     pub context: Option<Words<ContextName>>,
     /// `retries`
-    pub retries: Option<Number<1, MAX_RETRIES>>,
+    pub retries: Option<Number<0, MAX_RETRIES>>,
     /// `environment`
     pub environment: Option<Variables>,
     /// `never_group`
@@ -43,7 +43,7 @@ mapping!(RuleEntry, "a mapping with `match` and what is to happen", {
     "image" => image: "Docker image, VM image or Xcode version",
     "timeout" => timeout: "Seconds, or a time such as 30m, after which a build is ended",
     "context" => context: "Contexts whose variables the job gets",
-    "retries" => retries: "How often a job that fails is tried again",
+    "retries" => retries: "How often what failed for a reason that may go away (network, lost daemon, killed beside others) is tried again",
     "environment" => environment: "Variables of the job",
     "never_group" => never_group: "Whether a target shares its job with nothing that another job can build",
 }, schema { "minProperties": 1, "not": { "required": ["match"], "maxProperties": 1 } }, check RuleEntry::check);

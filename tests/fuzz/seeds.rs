@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nixdag::attribute::AttributePath;
-use nixdag::build::record::{DerivationRecord, Missing, Outcome, Record, Role};
+use nixdag::build::record::{DerivationRecord, Missing, Names, Outcome, Record, Role};
 use nixdag::build::results;
 use nixdag::nix::evaluate::{EvalError, Evaluation, FlakeCaches, FlakeInfo};
 use nixdag::nix::hash::Sha256;
@@ -80,6 +80,7 @@ pub fn records() -> (Vec<u8>, Vec<u8>) {
         log: (outcome == Outcome::Failed).then(|| "one\ntwo\n".to_owned()),
         class: None,
         retried: Vec::new(),
+        names: Names::default(),
     };
     record.derivations = vec![
         derivation("a-1.0", Role::Owned, Outcome::Built),

@@ -4,8 +4,9 @@
 use std::fs;
 
 use nixdag::build::class::Class;
-use nixdag::build::record::Outcome;
+use nixdag::build::record::{Outcome, Verdict};
 
+use crate::support::nixdag;
 use crate::support::pipeline::{Pipeline, Ran, with_each_nix};
 
 /// How often a builder has run.
@@ -129,7 +130,7 @@ fn only_what_may_go_away_is_tried_again_and_at_most_twice() {
         let pipeline = Pipeline::new(&expression, &[("job", &names, &[], &[])]);
         let ran = pipeline
             .run("job", &["--max-jobs", "8"])
-            .fails(&["trying again (2 of 3)", "down failed: a download failed"]);
+            .fails(&["trying again (2 of 3)", "packages.x86_64-linux.down failed (network): a download failed"]);
         let ran = ran.has("flaky", Outcome::Built).has("needs", Outcome::Built).has("killed", Outcome::Built);
         let ran = ran.has("down", Outcome::Failed).has("gone", Outcome::Failed).has("own", Outcome::Failed);
         assert_eq!(ran.of("down").class, Some(Class::Network));
@@ -142,5 +143,98 @@ fn only_what_may_go_away_is_tried_again_and_at_most_twice() {
         }
         let junit = fs::read_to_string(pipeline.dir().join("results/job/junit.xml")).unwrap();
         assert!(junit.contains(r#"<failure type="network""#), "{junit}");
+    });
+}
+
+#[test]
+fn a_failure_has_its_attribute_class_next_command_and_log() {
+    with_each_nix("a_failure_has_its_attribute_class_next_command_and_log", || {
+        let pipeline = Pipeline::new(
+            r#"rec {
+              lib = drv "lib" "echo the log; exit 3";
+              app = drv "app" "echo ${lib} > $out";
+              good = drv "good" "echo a word; echo > $out";
+            }"#,
+            &[("job", &["lib", "app", "good"], &[], &[])],
+        );
+        let drv = pipeline.drv("lib");
+        let file = drv.strip_prefix("/nix/store/").unwrap().replace(".drv", ".log");
+        let details = [
+            "attribute: packages.x86_64-linux.lib".to_owned(),
+            format!("derivation: {drv}"),
+            "class: builder (its build failed)".to_owned(),
+            "on your machine: nix build --print-build-logs '.#packages.x86_64-linux.lib'".to_owned(),
+            format!("whole log: logs/{file} among the results"),
+        ];
+        let last = [
+            "packages.x86_64-linux.lib failed (builder): its build failed",
+            "not begun because of that: packages.x86_64-linux.app",
+            "would begin all 3 that were built or are not again: nothing keeps what this job has built",
+        ];
+        let said: Vec<&str> = details.iter().map(String::as_str).chain(last).collect();
+        pipeline.run("job", &[]).fails(&said);
+        let results = pipeline.dir().join("results/job");
+        let junit = fs::read_to_string(results.join("junit.xml")).unwrap().replace("&quot;", "\"");
+        assert!(details.iter().all(|line| junit.contains(line)), "{junit}");
+        assert!(results.join("logs").join(file).is_file());
+        // One that is no attribute is named by one that needs it.
+        let mut below = pipeline;
+        below.plan.targets.retain(|target| target.target.to_string().ends_with(".app"));
+        below.sha256 = below.write_bundle("bundle");
+        let command =
+            format!("nix eval --raw '.#packages.x86_64-linux.app.drvPath' && nix-store --realise {}", below.drv("lib"));
+        below.run("job", &[]).fails(&["lib (needed by packages.x86_64-linux.app) failed", &command]);
+        // The whole pipeline's report has it as well.
+        let report = nixdag().args(["report", results.to_str().unwrap()]).output().unwrap();
+        assert!(crate::support::shown(&report).contains("[builder]: "), "{}", crate::support::shown(&report));
+    });
+}
+
+#[test]
+fn builders_logs_come_live_on_request_and_are_files_either_way() {
+    with_each_nix("builders_logs_come_live_on_request_and_are_files_either_way", || {
+        let pipeline = Pipeline::new(
+            r#"{ good = drv "good" "printf 'a \\033[31mred\\033[0m word\\n'; echo > $out"; }"#,
+            &[("job", &["good"], &[], &[])],
+        );
+        let logs = pipeline.dir().join("results/job/logs");
+        for (more, live) in [(&[][..], false), (&["--build-logs", "live"], true)] {
+            let ran = pipeline.run("job", more).succeeds();
+            assert_eq!(ran.text.contains("good> a red word"), live, "{}", ran.text);
+            assert_eq!(fs::read_dir(&logs).unwrap().count(), 1);
+        }
+    });
+}
+
+#[test]
+fn a_job_that_is_cancelled_says_so_and_has_no_failures() {
+    with_each_nix("a_job_that_is_cancelled_says_so_and_has_no_failures", || {
+        let pipeline = Pipeline::new(
+            r#"rec {
+              slow = drv "slow" "sleep 1000";
+              after = drv "after" "echo ${slow} > $out";
+            }"#,
+            &[("job", &["slow", "after"], &[], &[])],
+        );
+        let script = format!(
+            "\"$@\" 2> '{0}' & job=$!; until grep -q '^building slow' '{0}'; do sleep 0.05; done; kill -TERM $job; \
+             code=0; wait $job || code=$?; cat '{0}' >&2; exit $code",
+            pipeline.dir().join("said").display()
+        );
+        let mut command = crate::support::empty_store::empty_store();
+        command.args(["bash", "-c", &script, "bash", env!("CARGO_BIN_EXE_nixdag")]).args(pipeline.arguments("job"));
+        let output = command.output().unwrap();
+        let ran = pipeline.ran("job", output).fails(&["cancelled by SIGTERM", "not built: packages.x86_64-linux.slow"]);
+        let ran = ran.has("slow", Outcome::NotBuilt);
+        let record = ran.record.unwrap();
+        assert_eq!((record.verdict, record.cancelled_by.as_deref()), (Verdict::Cancelled, Some("SIGTERM")));
+        let results = pipeline.dir().join("results/job");
+        assert_eq!(fs::read_to_string(results.join("verdict")).unwrap(), "cancelled\n");
+        let report = nixdag().args(["report", results.to_str().unwrap()]).output().unwrap();
+        let said = crate::support::shown(&report);
+        assert!(
+            report.status.code() == Some(1) && said.contains("cancelled: job") && !said.contains("failures:"),
+            "{said}"
+        );
     });
 }

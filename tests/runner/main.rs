@@ -11,6 +11,7 @@ mod faults;
 mod garbage;
 mod handoff;
 mod hostile;
+mod matrix;
 mod private_caches;
 mod push;
 mod signature;

@@ -319,3 +319,19 @@ fn secrets_in_the_wrong_place_are_refused_and_not_shown() {
         assert!(code != Some(0) && !said.contains(&secret[..20]), "{flag}: {said}");
     }
 }
+
+#[test]
+fn a_client_that_hangs_is_ended_behind_the_hand_off_and_named() {
+    with_nix("a_client_that_hangs_is_ended_behind_the_hand_off_and_named", || {
+        let pipeline = pair("true");
+        let path = program(pipeline.dir(), "cachix", "#!/bin/sh\nsleep 1000\n");
+        let more = ["--push", "cachix:ours", "--push-timeout", "2"];
+        let variables = [("PATH", path.as_str()), ("CACHIX_AUTH_TOKEN", "a-token-of-the-test")];
+        let ran = run(&pipeline, "job", &more, &variables).succeeds();
+        assert!(ran.text.contains("`cachix` gave no sign of life for 2 s, and was ended"), "{}", ran.text);
+        let (handed_off, given_up) =
+            (ran.text.find("handing off 2 paths"), ran.text.find("nothing more is pushed there"));
+        assert!(handed_off.is_some() && given_up.is_some(), "{}", ran.text);
+        assert_eq!(fs::read_dir(pipeline.handed_off("job").join("nar")).unwrap().count(), 2);
+    });
+}

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
+use nixdag::attribute::AttributePath;
 use nixdag::build::record::{DerivationRecord, Outcome, Record};
 use nixdag::graph::Graph;
 use nixdag::handoff::bundle;
 use nixdag::nix::hash::Sha256;
 use nixdag::nix::store::Store;
-use nixdag::plan::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan, json};
+use nixdag::plan::planned_target::PlannedTarget;
+use nixdag::plan::{Estimate, EstimateSource, FlakeSource, Job, JobIndex, JobOptions, Plan, json};
 use tempfile::TempDir;
 
 use super::empty_store::empty_store;
@@ -178,7 +180,17 @@ fn plan(jobs: &[JobOf], drvs: &BTreeMap<String, String>) -> Plan {
             estimate: Estimate { duration: 1000, from: EstimateSource::Default },
         })
         .collect();
-    let plan = Plan { store_dir: "/nix/store".into(), jobs, ..Plan::default() };
+    let target = |name: &String, drv: &String, job: usize| PlannedTarget {
+        target: AttributePath::parse(&format!("packages.x86_64-linux.{name}")).unwrap(),
+        derivation: drv.as_str().into(),
+        outputs: BTreeMap::new(),
+        job: Some(JobIndex(job as u32)),
+    };
+    let jobs: Vec<Job> = jobs;
+    let owner = |drv: &str| jobs.iter().position(|job| job.derivations.iter().any(|own| **own == *drv));
+    let targets = drvs.iter().filter_map(|(name, drv)| Some(target(name, drv, owner(drv)?))).collect();
+    let flake = Some(FlakeSource { url: ".".into(), revision: None });
+    let plan = Plan { flake, targets, store_dir: "/nix/store".into(), jobs, ..Plan::default() };
     // The plan as every command would read it.
     let mut text = Vec::new();
     json::write(&plan, &mut text).unwrap();

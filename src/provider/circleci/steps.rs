@@ -52,9 +52,7 @@ pub fn of(kind: &Kind, options: &Options, transport: Transport) -> Result<Vec<Ya
             [("condition", Yaml::text("<< parameters.attach >>")), ("steps", Yaml::List(vec![attach()]))],
         ));
     }
-    let mut build = call(&script, "<< parameters.id >>")?;
-    build.extend(kind.options.retries.map(|reruns| fail_for_a_rerun(reruns, &verdict)));
-    steps.push(build_step(kind, build));
+    steps.push(build_step(kind, call(&script, "<< parameters.id >>")?));
     if workspace {
         let own = Yaml::texts(["<< parameters.id >>"]);
         steps.push(step("persist_to_workspace", [("root", Yaml::text(WORKSPACE)), ("paths", own)]));
@@ -197,15 +195,8 @@ fn partial_key() -> String {
 fn build_step(kind: &Kind, script: Vec<String>) -> Yaml {
     let mut body = vec![("name", Yaml::text("Build"))];
     body.extend(kind.options.timeout.map(|seconds| ("no_output_timeout", Yaml::Text(format!("{seconds}s")))));
-    body.extend(kind.options.retries.map(|times| ("max_auto_reruns", Yaml::Integer(i64::from(times)))));
     body.push(("command", Yaml::Script(lines(&script))));
     Yaml::entry("run", Yaml::map(body))
-}
-
-/// Only a step that fails is run again, and only one that ends well is followed by those that hand on: so it fails on purpose as long
-/// as there is a rerun left.
-fn fail_for_a_rerun(reruns: u32, verdict: &str) -> String {
-    format!("echo >> ~/.nixdag/tries\n[ $(wc -l < ~/.nixdag/tries) -gt {reruns} ] || {verdict} >/dev/null")
 }
 
 /// A command as a line of a step.

@@ -87,7 +87,7 @@ impl Machines<'_> {
         let image = job.image.as_ref().unwrap_or(&executor.image);
         let class = job.resource_class.as_ref().unwrap_or(&executor.resource_class);
         // Contexts are named where a job is invoked, so that one body serves jobs with and without.
-        let own = JobOptions { context: Vec::new(), ..job.options.clone() };
+        let own = JobOptions { context: Vec::new(), retries: None, ..job.options.clone() };
         let same_machine = |kind: &Kind| {
             kind.machine == executor.machine
                 && kind.image == *image

@@ -1,0 +1,79 @@
+//! Names for what failed: the attributes that people know, the command that shows the failure on their machine, the log's file.
+//!
+//! In: records, the plan, the job's derivations. Out: [`Names`] in the records of what is not good.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use super::Request;
+use super::builder_log::log_file;
+use super::record::{DerivationRecord, Names, Outcome};
+use crate::graph::{DrvId, Graph};
+use crate::plan::{Job, Plan};
+
+/// How many attributes that need a derivation are named.
+const MAX_NEEDED_BY: usize = 5;
+
+/// Names everything that is not good.
+pub fn name(records: &mut [DerivationRecord], request: &Request, graph: &Graph) {
+    for record in records.iter_mut().filter(|record| !record.outcome.is_good()) {
+        let logs = request.results.as_ref().filter(|_| record.outcome == Outcome::Failed);
+        record.names = names(&record.derivation, &request.plan, request.job(), graph);
+        record.names.log_file = logs.and_then(|dir| existing_log(dir, &record.derivation));
+    }
+}
+
+fn names(derivation: &str, plan: &Plan, job: &Job, graph: &Graph) -> Names {
+    let own = plan.targets.iter().filter(|target| *target.derivation == *derivation);
+    let attributes: Vec<String> = own.map(|target| target.target.to_string()).collect();
+    let mut needed_by = Vec::new();
+    if attributes.is_empty() {
+        let above = graph.find(derivation).map(|id| consumers(graph, id)).unwrap_or_default();
+        let here =
+            plan.targets.iter().filter(|target| graph.find(&target.derivation).is_some_and(|id| above.contains(&id)));
+        needed_by.extend(here.map(|target| target.target.to_string()));
+        if needed_by.is_empty() {
+            // Those of the jobs that take from this one.
+            let takes = |other: &&Job| other.inputs.iter().any(|&input| plan.job(input).id == job.id);
+            needed_by.extend(plan.all_jobs().filter(takes).flat_map(|job| &job.targets).map(ToString::to_string));
+        }
+        needed_by.truncate(MAX_NEEDED_BY);
+    }
+    let reproduce = reproduce(derivation, plan, &attributes, &needed_by);
+    Names { attributes, needed_by, reproduce: Some(reproduce), log_file: None }
+}
+
+/// A derivation and all that take from it, directly or not.
+fn consumers(graph: &Graph, id: DrvId) -> HashSet<DrvId> {
+    let mut found = HashSet::from([id]);
+    // Numbers of inputs are smaller than those of their consumers.
+    for other in graph.ids() {
+        if graph.inputs(other).iter().any(|input| found.contains(&input.drv)) {
+            found.insert(other);
+        }
+    }
+    found
+}
+
+/// The command that builds it elsewhere. What evaluates to it comes first, so that its file is there.
+fn reproduce(derivation: &str, plan: &Plan, attributes: &[String], needed_by: &[String]) -> String {
+    let realise = format!("nix-store --realise {derivation}");
+    let Some(flake) = &plan.flake else { return realise };
+    // Nix takes no quotes in an attribute's name, and a shell no `'` within quotes.
+    let is_plain = |text: &&String| !text.contains(['\'', '"', '\\', '\n']);
+    if flake.url.contains(['\'', '\n']) {
+        return realise;
+    }
+    match (attributes.iter().find(is_plain), needed_by.iter().find(is_plain)) {
+        (Some(attribute), _) => format!("nix build --print-build-logs '{}#{attribute}'", flake.url),
+        (None, Some(attribute)) => format!("nix eval --raw '{}#{attribute}.drvPath' && {realise}", flake.url),
+        (None, None) => realise,
+    }
+}
+
+/// A log's path in the results folder, where the builder has printed anything.
+fn existing_log(results: &Path, derivation: &str) -> Option<String> {
+    let file = log_file(&results.join("logs"), derivation);
+    let name = file.file_name().filter(|_| file.is_file())?.to_str()?;
+    Some(format!("logs/{name}"))
+}

@@ -1,0 +1,258 @@
+//! Runs other programs within limits: one that shows no sign of life, or that takes too long, is ended, and an error says so.
+//!
+//! In: a command, what it reads, [`Limits`]. Out: how it ended and what it printed. A sign of life is anything that it prints, and time that
+//! it has the processor for: a client that uploads a large file prints nothing.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::duration::in_words;
+
+/// How often ends and limits are looked for.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How often the processor's time is looked at, once nothing has been printed for that long.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Hundredths of a second on the processor that count as a sign of life: programs that wait have timers, too.
+const ALIVE: u64 = 5;
+
+/// How long a program may take to end after SIGTERM before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long what it has left running may keep its output open.
+const LEFT_OPEN: Duration = Duration::from_secs(2);
+
+/// How long a program may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Without a sign of life.
+    pub idle: Duration,
+    /// Altogether.
+    pub total: Duration,
+}
+
+impl Limits {
+    /// Both in seconds.
+    pub const fn seconds(idle: u64, total: u64) -> Self {
+        Self { idle: Duration::from_secs(idle), total: Duration::from_secs(total) }
+    }
+}
+
+/// A program that was ended since it reached a limit.
+#[derive(Debug)]
+pub struct OutOfTime(String);
+
+impl std::fmt::Display for OutOfTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for OutOfTime {}
+
+/// Something that a program has printed.
+enum Printed {
+    Output(Vec<u8>),
+    Error(Vec<u8>),
+}
+
+/// Runs a command to its end; `stopped` is asked again and again whether that is wanted no more, and why. A command with a process group
+/// of its own (`is_group`) is ended with everything that it has started.
+pub fn output(
+    command: &mut Command,
+    input: Vec<u8>,
+    limits: Limits,
+    is_group: bool,
+    stopped: impl Fn() -> Option<String>,
+) -> Result<Output> {
+    let name = command.get_program().to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned();
+    let stdin = if input.is_empty() { Stdio::null() } else { Stdio::piped() };
+    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot run `{name}`"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that reads nothing says by its status what it thinks.
+        thread::spawn(move || stdin.write_all(&input));
+    }
+    let (sender, printed) = mpsc::channel();
+    pass_on(child.stdout.take(), sender.clone(), Printed::Output);
+    pass_on(child.stderr.take(), sender, Printed::Error);
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let mut clock = Clock::new(&child, is_group, limits);
+    let mut ended: Option<Instant> = None;
+    loop {
+        match printed.recv_timeout(TICK) {
+            Ok(Printed::Output(bytes)) => stdout.extend(bytes),
+            Ok(Printed::Error(bytes)) => stderr.extend(bytes),
+            Err(RecvTimeoutError::Disconnected) if ended.is_some() => break,
+            Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
+            Err(RecvTimeoutError::Timeout) if ended.is_some_and(|end| end.elapsed() > LEFT_OPEN) => break,
+            Err(RecvTimeoutError::Timeout) => clock.look(),
+        }
+        if ended.is_some() {
+            continue;
+        }
+        if let Some(reason) = stopped() {
+            end(&mut child, is_group);
+            return Err(anyhow!(reason));
+        }
+        if let Some(reason) = clock.is_up(&mut stdout.len(), stderr.len()) {
+            end(&mut child, is_group);
+            return Err(OutOfTime(format!("`{name}` {reason}, and was ended")).into());
+        }
+        if child.try_wait().with_context(|| format!("cannot wait for `{name}`"))?.is_some() {
+            ended = Some(Instant::now());
+        }
+    }
+    let status = child.wait().with_context(|| format!("cannot wait for `{name}`"))?;
+    Ok(Output { status, stdout, stderr })
+}
+
+/// Reads a stream in a thread of its own.
+fn pass_on(stream: Option<impl Read + Send + 'static>, to: Sender<Printed>, what: fn(Vec<u8>) -> Printed) {
+    let Some(mut stream) = stream else { return };
+    thread::spawn(move || {
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(count) if count > 0 && to.send(what(buffer[..count].to_vec())).is_ok() => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
+    });
+}
+
+/// Watches the limits.
+struct Clock {
+    process: u32,
+    is_group: bool,
+    limits: Limits,
+    begin: Instant,
+    alive: Instant,
+    looked: Instant,
+    printed: usize,
+    processor: u64,
+}
+
+impl Clock {
+    fn new(child: &Child, is_group: bool, limits: Limits) -> Self {
+        let now = Instant::now();
+        let process = child.id();
+        Self { process, is_group, limits, begin: now, alive: now, looked: now, printed: 0, processor: 0 }
+    }
+
+    fn look(&mut self) {
+        if self.looked.elapsed() < LOOK.min(self.limits.idle / 2) {
+            return;
+        }
+        self.looked = Instant::now();
+        let used = processor_time(self.process, self.is_group);
+        if used >= self.processor + ALIVE {
+            self.processor = used;
+            self.alive = Instant::now();
+        }
+    }
+
+    /// Why the program has to end, where it has to.
+    fn is_up(&mut self, stdout: &mut usize, stderr: usize) -> Option<String> {
+        let printed = *stdout + stderr;
+        if printed > self.printed {
+            self.printed = printed;
+            self.alive = Instant::now();
+        }
+        let words = |limit: Duration| in_words(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        if self.begin.elapsed() > self.limits.total {
+            return Some(format!("was not done after {}", words(self.limits.total)));
+        }
+        (self.alive.elapsed() > self.limits.idle)
+            .then(|| format!("gave no sign of life for {}", words(self.limits.idle)))
+    }
+}
+
+/// Hundredths of a second that a process, or all of a group, has had the processor for; 0 where the system does not say.
+fn processor_time(process: u32, is_group: bool) -> u64 {
+    if !is_group {
+        return stat(process).map_or(0, |stat| stat.time);
+    }
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter_map(stat).filter(|stat| stat.group == process).map(|stat| stat.time).sum()
+}
+
+struct Stat {
+    group: u32,
+    time: u64,
+}
+
+/// What `/proc/<process>/stat` says, see proc(5); the name in it may hold anything.
+fn stat(process: u32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some(Stat { group: u32::try_from(number(2)?).ok()?, time: number(11)? + number(12)? })
+}
+
+/// Ends a child: SIGTERM, and SIGKILL where that takes too long.
+pub fn end(child: &mut Child, is_group: bool) {
+    // It fails only for what has ended; the child has not been waited for, so the number is still its own.
+    let signal = |child: &Child, signal| match is_group {
+        true => drop(kill_process_group(Pid::from_child(child), signal)),
+        false => drop(kill_process(Pid::from_child(child), signal)),
+    };
+    signal(child, Signal::TERM);
+    let start = Instant::now();
+    while start.elapsed() < GRACE {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    signal(child, Signal::KILL);
+    // Nothing survives SIGKILL; what the status says is of no interest.
+    let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, input: &str, limits: Limits) -> Result<Output> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        output(&mut command, input.into(), limits, true, || None)
+    }
+
+    #[test]
+    fn a_program_within_its_limits_is_read_to_its_end() {
+        let ran = shell("cat; echo error >&2; exit 3", &"x".repeat(1_000_000), Limits::seconds(60, 60)).unwrap();
+        assert_eq!((ran.status.code(), ran.stdout.len(), &*ran.stderr), (Some(3), 1_000_000, &b"error\n"[..]));
+        // What it leaves running is not waited for.
+        shell("sleep 1000 & exit 0", "", Limits::seconds(60, 60)).unwrap();
+    }
+
+    #[test]
+    fn silence_and_slowness_are_ended_and_named() {
+        let error =
+            shell("sleep 1000", "", Limits { idle: Duration::from_millis(300), total: LOOK * 100 }).unwrap_err();
+        assert!(error.to_string().starts_with("`sh` gave no sign of life for "), "{error}");
+        assert!(error.downcast_ref::<OutOfTime>().is_some());
+        let script = "while :; do echo x; sleep 0.05; done";
+        let error = shell(script, "", Limits { idle: LOOK * 100, total: Duration::from_millis(300) }).unwrap_err();
+        assert!(error.to_string().starts_with("`sh` was not done after "), "{error}");
+    }
+
+    #[test]
+    fn work_without_a_word_is_a_sign_of_life() {
+        let before = processor_time(std::process::id(), false);
+        while processor_time(std::process::id(), false) < before + ALIVE {}
+    }
+}
