@@ -20,9 +20,10 @@ pub fn is_about_dependencies(message: &str) -> bool {
         || message.contains("dependencies failed")
 }
 
-/// The first derivation that a message names in quotes.
+/// The first derivation that a message names in quotes, maybe with its outputs: `x.drv`, `x.drv!*` up to 2.8, `x.drv^*`.
 pub fn quoted_drv(text: &str) -> Option<&str> {
-    text.split('\'').find(|part| part.ends_with(".drv") && store_path::split(part).is_ok())
+    let mut parts = text.split('\'').map(|part| part.split(['!', '^']).next().unwrap_or(part));
+    parts.find(|part| part.ends_with(".drv") && store_path::split(part).is_ok())
 }
 
 /// Cuts what is longer than people read.

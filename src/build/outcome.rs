@@ -70,12 +70,13 @@ pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
             names: Names::default(),
         });
     }
-    blame_dependencies(facts.graph, &mut records);
+    blame_dependencies(facts, &mut records);
     records
 }
 
 /// Says of what was never begun that something below it failed, where that is so; Nix does not always.
-fn blame_dependencies(graph: &Graph, records: &mut [DerivationRecord]) {
+fn blame_dependencies(facts: &Facts, records: &mut [DerivationRecord]) {
+    let graph = facts.graph;
     let mut failed: BTreeMap<DrvId, String> = BTreeMap::new();
     let mut ascending: Vec<(DrvId, usize)> = records
         .iter()
@@ -93,7 +94,8 @@ fn blame_dependencies(graph: &Graph, records: &mut [DerivationRecord]) {
             record.outcome = Outcome::DependencyFailed;
             record.message = Some(format!("`{below}` failed, which this needs"));
         }
-        if !record.outcome.is_good() {
+        // What a signal ended has not failed.
+        if !record.outcome.is_good() && !(facts.cancelled && record.outcome == Outcome::NotBuilt) {
             failed.insert(id, record.derivation.clone());
         }
     }

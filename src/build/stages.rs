@@ -331,21 +331,23 @@ impl<'a> Work<'a> {
             .collect();
         let mut keep = guard::wanted(self.graph, &open, &self.set).into_keys().collect::<Vec<_>>();
         keep.extend(self.restored());
-        keep.extend(outputs);
+        keep.extend(outputs.iter().filter(|path| !absent.contains(*path)).cloned());
         keep.extend(self.ids.iter().map(|&id| self.graph.path(id)));
         let gone: HashSet<String> = invalid(store, &keep)?.into_iter().collect();
         let valid: Vec<&str> = keep.iter().map(String::as_str).filter(|path| !gone.contains(*path)).collect();
         let alive: HashSet<String> = store.requisites(&valid)?.into_iter().collect();
-        let fetched = tracker.ledger().fetched().keys();
-        let free: Vec<String> = fetched.filter(|path| !alive.contains(*path)).cloned().collect();
-        let before = free.len() - invalid(store, &free)?.len();
-        if before == 0 {
+        // What failed builds have left is not valid, and is in the way as well.
+        let fetched = tracker.ledger().fetched().keys().filter(|path| !alive.contains(*path));
+        let mut free: Vec<String> = fetched.chain(&absent).cloned().collect();
+        free.retain(|path| Path::new(path).exists());
+        if free.is_empty() {
             return Ok(0);
         }
         self.held.narrow(keep.iter().map(String::as_str))?;
         store.delete(&strs(&free))?;
-        let freed = before - (free.len() - invalid(store, &free)?.len());
-        let line = format!("the disk is full: {freed} fetched paths are removed that nothing left in this job needs");
+        self.held.hold(outputs.iter().map(String::as_str))?;
+        let freed = free.iter().filter(|path| !Path::new(path).exists()).count();
+        let line = format!("the disk is full: {freed} paths are removed that nothing left in this job needs");
         tracker.say(&line, Instant::now());
         Ok(freed)
     }
@@ -370,7 +372,9 @@ impl<'a> Work<'a> {
             tracker,
         });
         naming::name(&mut record.derivations, self.request, self.graph);
-        record.errors.extend(tracker.messages().filter(|_| !complete).cloned());
+        // Where everything is there in the end, they are about what was tried again.
+        let is_open = record.derivations.iter().any(|drv| !drv.outcome.is_good());
+        record.errors.extend(tracker.messages().filter(|_| is_open).cloned());
         let elsewhere: Vec<&str> = record
             .derivations
             .iter()

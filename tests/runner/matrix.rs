@@ -65,8 +65,12 @@ fn the_disk_is_full_for_a_builder() {
 fn the_disk_is_full_for_the_store() {
     with_each_nix("the_disk_is_full_for_the_store", || {
         let pipeline = beside("dd if=/dev/zero of=$out bs=1M count=64");
-        let ran = on_machine(&pipeline, "mount -o remount,size=24m /nix; \"$@\"", &[]);
-        blamed(&pipeline, ran, Class::DiskFull, 1);
+        let ran = on_machine(&pipeline, "mount -o remount,size=24m /nix; \"$@\"", &[]).fails(&["the disk is full: "]);
+        let ran = ran.has("fault", Outcome::Failed).has("good", Outcome::Built);
+        assert_eq!(ran.of("fault").class, Some(Class::DiskFull), "{}", ran.text);
+        // Once more after what it had left was removed.
+        let begun = |name: &str| pipeline.built().iter().filter(|built| *built == name).count();
+        assert!(begun("fault") <= 2 && begun("good") <= 2, "{}", ran.text);
     });
 }
 

@@ -328,7 +328,11 @@ fn a_client_that_hangs_is_ended_behind_the_hand_off_and_named() {
         let more = ["--push", "cachix:ours", "--push-timeout", "2"];
         let variables = [("PATH", path.as_str()), ("CACHIX_AUTH_TOKEN", "a-token-of-the-test")];
         let ran = run(&pipeline, "job", &more, &variables).succeeds();
-        assert!(ran.text.contains("`cachix` gave no sign of life for 2 s, and was ended"), "{}", ran.text);
+        assert!(
+            ran.text.contains("`cachix` ") && ran.text.contains(" 2 s, and was ended; nothing more is pushed there"),
+            "{}",
+            ran.text
+        );
         let (handed_off, given_up) =
             (ran.text.find("handing off 2 paths"), ran.text.find("nothing more is pushed there"));
         assert!(handed_off.is_some() && given_up.is_some(), "{}", ran.text);
