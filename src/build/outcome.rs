@@ -95,7 +95,7 @@ fn blame_dependencies(facts: &Facts, records: &mut [DerivationRecord]) {
             record.message = Some(format!("`{below}` failed, which this needs"));
         }
         // What a signal ended has not failed.
-        if !record.outcome.is_good() && !(facts.cancelled && record.outcome == Outcome::NotBuilt) {
+        if !(record.outcome.is_good() || facts.cancelled && record.outcome == Outcome::NotBuilt) {
             failed.insert(id, record.derivation.clone());
         }
     }

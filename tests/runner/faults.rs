@@ -194,7 +194,7 @@ fn a_failure_has_its_attribute_class_next_command_and_log() {
 fn builders_logs_come_live_on_request_and_are_files_either_way() {
     with_each_nix("builders_logs_come_live_on_request_and_are_files_either_way", || {
         let pipeline = Pipeline::new(
-            r#"{ good = drv "good" "printf 'a \\033[31mred\\033[0m word\\n'; echo > $out"; }"#,
+            r#"{ good = drv "good" "printf 'a \\033[31mred\\033[0m word\\n'; sleep 1; echo > $out"; }"#,
             &[("job", &["good"], &[], &[])],
         );
         let logs = pipeline.dir().join("results/job/logs");

@@ -55,6 +55,11 @@ fn a_nearly_full_machine_collects_garbage_by_itself_and_jobs_pass() {
         let pipeline = pipeline();
         let script = "export NIX_CONFIG=\"$NIX_CONFIG
 min-free = 1000000000000000\"; \"$@\"";
+        // With this setting and without a daemon 2.34 crashes whatever it realises: nobody is told that trust is lacking.
+        if nixdag::nix::store::Store::find().unwrap().version().starts_with("2.34") {
+            let ran = on_machine(&pipeline, "first", &[], script).fails(&["Nix does not work here: SIGSEGV ended it"]);
+            return assert!(!ran.text.contains("trusted-users"), "{}", ran.text);
+        }
         on_machine(&pipeline, "first", &[], script).succeeds();
         on_machine(&pipeline, "second", &["--on-missing", "fail"], script).succeeds();
         assert_eq!(pipeline.built_sorted(), ["a", "b", "c", "d", "e", "source", "source"]);

@@ -54,9 +54,10 @@ fn blamed(pipeline: &Pipeline, ran: Ran, class: Class, begun: usize) {
 #[test]
 fn the_disk_is_full_for_a_builder() {
     with_each_nix("the_disk_is_full_for_a_builder", || {
-        let pipeline = beside("dd if=/dev/zero of=large bs=1M count=8");
-        let script = "mkdir $DIR/tmp; mount -t tmpfs -o size=2m none $DIR/tmp; TMPDIR=$DIR/tmp \"$@\"";
-        let ran = on_machine(&pipeline, script, &[]);
+        let small = tempfile::TempDir::with_prefix("small").unwrap();
+        let small = small.path().display();
+        let pipeline = beside(&format!("dd if=/dev/zero of={small}/large bs=1M count=8"));
+        let ran = on_machine(&pipeline, &format!("mount -t tmpfs -o size=2m none {small}; \"$@\""), &[]);
         blamed(&pipeline, ran, Class::DiskFull, 1);
     });
 }
@@ -103,7 +104,10 @@ fn a_builder_hangs() {
     with_each_nix("a_builder_hangs", || {
         let pipeline = beside("sleep 1000");
         let ran = pipeline.run("job", &["--max-silent-time", "3"]);
-        blamed(&pipeline, ran, Class::Timeout, 1);
+        // 2.34 does not say which one it was: it is tried once more, alone.
+        let begun = pipeline.built().iter().filter(|built| *built == "fault").count();
+        assert!(begun <= 2, "{:?}", pipeline.built());
+        blamed(&pipeline, ran, Class::Timeout, begun);
     });
 }
 
