@@ -9,7 +9,7 @@ use std::fmt::Write;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::hash::{self, Sha256};
-use super::store_path;
+use super::{signature, store_path};
 
 /// The longest narinfo that is read, in bytes; the largest real ones have some thousand references of 100 bytes.
 pub const MAX_SIZE: usize = 4 << 20;
@@ -46,6 +46,7 @@ impl NarInfo {
     pub fn parse(text: &[u8]) -> Result<NarInfo> {
         ensure!(text.len() <= MAX_SIZE, "narinfo of {} bytes, more than {MAX_SIZE}", text.len());
         let text = std::str::from_utf8(text).context("narinfo that is not UTF-8")?;
+        ensure!(text.ends_with('\n'), "narinfo without a line end at its end (cut short?)");
         let mut fields = Fields::default();
         for (index, line) in text.split_terminator('\n').enumerate() {
             fields.take(line).with_context(|| format!("narinfo line {}", index + 1))?;
@@ -137,7 +138,10 @@ impl Fields {
     fn take(&mut self, line: &str) -> Result<()> {
         let (key, value) =
             line.split_once(':').ok_or_else(|| anyhow!("`{}` is not `Key: value`", hash::shortened(line)))?;
-        let value = value.strip_prefix(' ').unwrap_or(value);
+        // Nix skips one character, whatever it is, and takes the next line for the value where there is none.
+        let mut characters = value.chars();
+        ensure!(characters.next().is_some(), "`{}:` without a value", hash::shortened(key));
+        let value = characters.as_str();
         match key {
             "StorePath" => {
                 store_path::split(value)?;
@@ -157,14 +161,20 @@ impl Fields {
                 once(&mut self.references, names.map(base_name).collect::<Result<_>>()?)
             }
             // Nix once wrote this for paths whose derivation it did not know.
-            "Deriver" if value == "unknown-deriver" || value.is_empty() => Ok(()),
+            "Deriver" if value == "unknown-deriver" => Ok(()),
             "Deriver" => once(&mut self.deriver, base_name(value)?),
             "Sig" => {
+                // From 2.34 on Nix refuses the file, up to 2.26 the signature.
+                ensure!(signature::is_signature(value), "`{}` is no signature", hash::shortened(value));
                 self.signatures.push(value.to_owned());
                 Ok(())
             }
             "CA" if value.is_empty() => Ok(()),
-            "CA" => once(&mut self.content_address, value.to_owned()),
+            "CA" => {
+                let is_known = ["fixed:", "text:"].iter().any(|method| value.starts_with(method));
+                ensure!(is_known, "`{}` is no content address", hash::shortened(value));
+                once(&mut self.content_address, value.to_owned())
+            }
             // Later versions of Nix may add keys.
             _ => Ok(()),
         }
@@ -182,7 +192,7 @@ impl Fields {
         Ok(NarInfo {
             store_path: required(self.store_path, "StorePath")?,
             url: required(self.url, "URL")?,
-            compression: self.compression.unwrap_or_else(|| "bzip2".into()),
+            compression: self.compression.filter(|name| !name.is_empty()).unwrap_or_else(|| "bzip2".into()),
             file_hash: self.file_hash,
             file_size: self.file_size,
             nar_hash: required(self.nar_hash, "NarHash")?,
@@ -242,6 +252,28 @@ mod tests {
                 assert_eq!(info.nar_hash, NarInfo::parse(REAL.as_bytes()).unwrap().nar_hash, "cut at {cut}");
             }
         }
+    }
+
+    #[test]
+    fn what_nix_calls_corrupt_is_an_error() {
+        let odd = [
+            REAL.trim_end().to_owned(),
+            REAL.replace("Deriver: jk", "Deriver:\nX: jk"),
+            format!("{REAL}References:\n"),
+            format!("{REAL}Unknown:\n"),
+            REAL.replace("Deriver: jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-a.drv", "Deriver: "),
+            format!("{REAL}Sig: no-colon\n"),
+            format!("{REAL}Sig: key:!!!\n"),
+            format!("{REAL}Sig: key:\n"),
+            format!("{REAL}Sig: :abc\n"),
+            format!("{REAL}CA: sha256\n"),
+        ];
+        for text in odd {
+            assert!(NarInfo::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        let as_nix = REAL.replace("Deriver: ", "Deriver:\t").replace("Compression: xz", "Compression: ");
+        let info = NarInfo::parse(format!("{as_nix}CA: \nSig: short:YWJj\nUnknown: \n").as_bytes()).unwrap();
+        assert_eq!((info.compression.as_str(), info.signatures.len(), info.content_address), ("bzip2", 2, None));
     }
 
     #[test]

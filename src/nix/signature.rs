@@ -18,6 +18,15 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// True for the text of a signature as Nix reads it, `name:base 64`; whose it is and whether it is right is another matter.
+pub fn is_signature(text: &str) -> bool {
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
+    text.split_once(':').is_some_and(|(name, signature)| {
+        let signature = signature.trim_end_matches('=');
+        !name.is_empty() && !signature.is_empty() && signature.bytes().all(is_base64)
+    })
+}
+
 /// The longest text of a key or signature that is looked at, in bytes; real ones have about a hundred beside the name.
 const MAX_LEN: usize = 4096;
 
