@@ -44,11 +44,12 @@ fn take(said: &mut Said, key: &str, value: &Value, fleet: &Fleet, grants: &Grant
             said.job_settings.resource_class = Some(class);
         }
         "timeout" => {
-            let time = match value {
-                Value::Number(number) => Duration::checked(number.as_u64().unwrap_or_default()),
-                _ => Duration::read(text(key, value)?),
+            // Packages do not know this CI: nixpkgs gives some of them two days.
+            let seconds = match value {
+                Value::Number(number) => Ok(number.as_u64().unwrap_or_default()),
+                _ => Duration::seconds(text(key, value)?),
             };
-            said.job_settings.timeout = Some(time.map_err(|error| error.context("`timeout`"))?.0);
+            said.job_settings.timeout = Some(seconds.and_then(Duration::at_most).context("`timeout`")?.0);
         }
         "disable" => match value {
             Value::Bool(disabled) => said.disabled = *disabled,
@@ -129,6 +130,14 @@ mod tests {
             (Some("xlarge"), Some("arm"))
         );
         assert_eq!((job_settings.timeout, job_settings.context), (Some(1800), Some(vec!["a".to_owned()])));
+    }
+
+    #[test]
+    fn more_time_than_there_is_means_the_longest_that_is_possible() {
+        for value in [json!(172_800), json!("48h"), json!(86_400)] {
+            let said = of(json!({ "timeout": value }));
+            assert_eq!((said.job_settings.timeout, said.warnings), (Some(86_400), Vec::new()));
+        }
     }
 
     #[test]

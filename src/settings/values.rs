@@ -29,8 +29,18 @@ impl Duration {
         fits.map(Self).ok_or_else(|| anyhow::anyhow!("{seconds} seconds, expected {}", Self::EXPECTED))
     }
 
+    /// The longest that is possible where it is more.
+    pub fn at_most(seconds: u64) -> Result<Self> {
+        Self::checked(seconds.min(MAX_SECONDS.into()))
+    }
+
     /// Reads `30m`.
     pub fn read(text: &str) -> Result<Self> {
+        Self::checked(Self::seconds(text)?)
+    }
+
+    /// The seconds in `30m`.
+    pub fn seconds(text: &str) -> Result<u64> {
         let (number, unit) = text.split_at(text.len() - text.chars().next_back().map_or(0, char::len_utf8));
         let factor = match unit {
             "s" => 1,
@@ -40,7 +50,7 @@ impl Duration {
         };
         let number = number.parse::<u64>().ok().filter(|_| number.bytes().all(|b| b.is_ascii_digit()));
         match number.and_then(|number| number.checked_mul(factor)).filter(|_| factor > 0) {
-            Some(seconds) => Self::checked(seconds),
+            Some(seconds) => Ok(seconds),
             None => bail!("`{}`, expected {}", text.escape_debug(), Self::EXPECTED),
         }
     }
