@@ -46,6 +46,11 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
+    if args.bundle.is_none() && !args.check {
+        eprintln!(
+            "warning: this is a preview, whose jobs have nothing to build from (`--bundle DIR` makes a configuration that runs)"
+        );
+    }
     match &args.output {
         Some(path) if args.check => check(path, &config)?,
         output => Output::from(output.clone()).write(|out| out.write_all(config.as_bytes()))?,

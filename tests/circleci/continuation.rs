@@ -6,8 +6,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use crate::support::api_server::{ApiServer, KEY, Turn};
 use crate::support::nixdag;
-use crate::support::plans::diamond;
-use nixdag::plan::json;
+use crate::support::recorded::Recorded;
+use predicates::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -91,18 +91,15 @@ fn a_configuration_is_handed_over() {
 
 #[test]
 fn what_nixdag_generates_is_handed_over() {
-    let dir = TempDir::new().unwrap();
-    let file = dir.path().join("config.yml");
-    let plan = dir.path().join("plan.json");
-    let mut text = Vec::new();
-    json::write(&diamond(), &mut text).unwrap();
-    fs::write(&plan, text).unwrap();
-    let made = plain_nixdag().arg("generate").arg("--plan").arg(&plan).arg("-o").arg(&file).output().unwrap();
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let text = fs::read_to_string(&file).unwrap();
+    let recorded = Recorded::of(&[("a", &[]), ("b", &["a"])]);
+    let text = recorded.said("generate", &["--bundle", "bundle"]);
     let server = ApiServer::new([]);
     continue_with(&text, &server.url(), &[]).succeeds();
     assert_eq!(server.continued_with().unwrap()["configuration"], text);
+    let made =
+        recorded.nixdag("generate").assert().success().stderr(predicate::str::contains("warning: this is a preview"));
+    let preview = String::from_utf8(made.get_output().stdout.clone()).unwrap();
+    continue_with(&preview, &server.url(), &[]).fails(&["it is a preview"]);
     let broken = text.replace("no-op", "approval");
     continue_with(&broken, &server.url(), &[]).fails(&["CircleCI would refuse it"]);
     assert_eq!(server.requests().len(), 1);

@@ -10,7 +10,7 @@ use serde_yaml::Value;
 
 use super::check;
 use super::limits::{COMPILED_BYTES, LIMITS};
-use super::names::WORKFLOW;
+use super::names::{PREVIEW, WORKFLOW};
 use crate::nearest::meant;
 use crate::yaml::check_nesting;
 
@@ -23,6 +23,10 @@ const MAX_BRACKETS: usize = 4_096;
 /// Says what CircleCI would find wrong with a configuration, as far as can be known.
 pub fn check_configuration(text: &str) -> Result<Value> {
     ensure!(text.len() as u64 <= COMPILED_BYTES, "it has {} bytes, CircleCI takes {COMPILED_BYTES}", text.len());
+    ensure!(
+        text.lines().next() != Some(PREVIEW),
+        "it is a preview, whose jobs have nothing to build from (`nixdag generate --bundle DIR` makes one that runs)"
+    );
     check_nesting(text, MAX_BRACKETS)?;
     let config: Value = serde_yaml::from_str(text).map_err(|error| anyhow!("it is no YAML: {error}"))?;
     let top = config.as_mapping().context("it is no mapping with `version`, `jobs` and `workflows`")?;
@@ -111,6 +115,7 @@ mod tests {
         for (text, said) in [
             (format!("setup: true\n{FOREIGN}"), "setup: true"),
             (format!("setup: yes\n{FOREIGN}"), "setup: true"),
+            (format!("{PREVIEW}\n{FOREIGN}"), "it is a preview"),
             ("".into(), "no mapping"),
             ("[]".into(), "no mapping"),
             ("a: [".into(), "no YAML"),

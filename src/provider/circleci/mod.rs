@@ -37,7 +37,7 @@ use crate::fleet::executor::Executor;
 use crate::fleet::size::Machine;
 use crate::plan::{Job, JobIndex, Plan, failures, json, nothing};
 use machines::OFFERS;
-use names::{GATE, RESERVED, WORKFLOW};
+use names::{GATE, PREVIEW, RESERVED, WORKFLOW};
 use options::Options;
 use pipeline_parameters::ParameterDefault;
 use restore::Restores;
@@ -152,8 +152,9 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
     config.push(("workflows".to_owned(), Yaml::entry(WORKFLOW, Yaml::entry("jobs", Yaml::List(invocations)))));
 
     let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
+    let preview = if options.setup.bundle.is_none() { format!("{PREVIEW}\n") } else { String::new() };
     Ok(format!(
-        "# Made by nixdag {}: change the flake or nixdag.yml, not this file.\n{why}version: 2.1\n{}",
+        "{preview}# Made by nixdag {}: change the flake or nixdag.yml, not this file.\n{why}version: 2.1\n{}",
         env!("CARGO_PKG_VERSION"),
         yaml::to_string(&Yaml::Map(merge::merge(config, &options.merge)?))
     ))

@@ -2,6 +2,9 @@
 
 use crate::plan::failures;
 
+/// The first line of a configuration whose jobs have nothing to build from.
+pub const PREVIEW: &str = "# A preview, whose jobs have nothing to build from: `nixdag generate --bundle DIR` makes a configuration that runs.";
+
 /// Name of the workflow; GitHub sees a job as `ci/circleci: <workflow>/<job>`.
 pub const WORKFLOW: &str = "nixdag";
 
