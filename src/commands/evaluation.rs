@@ -156,7 +156,9 @@ fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
         eprintln!("warning: {warning}");
     }
     let hidden = |variable: &str| settings.evaluation.hides(variable).filter(|_| env::var_os(variable).is_some());
-    for sentence in evaluation_errors::sentences(&evaluation.errors, hidden) {
+    // What is named and not there ends planning with the same words.
+    let told = evaluation.errors.iter().filter(|error| !evaluation.absent.contains(&error.attribute));
+    for sentence in evaluation_errors::sentences(told, hidden) {
         eprintln!("warning: {sentence}");
     }
     Ok(evaluation)

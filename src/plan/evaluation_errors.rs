@@ -60,7 +60,10 @@ impl Refused {
 }
 
 /// The sentences. `hidden` gives the flags that let a variable through to evaluation, if it is set but not seen there.
-pub fn sentences(errors: &[EvalError], hidden: impl Fn(&str) -> Option<String>) -> Vec<String> {
+pub fn sentences<'a>(
+    errors: impl IntoIterator<Item = &'a EvalError>,
+    hidden: impl Fn(&str) -> Option<String>,
+) -> Vec<String> {
     let mut refused: BTreeMap<Refused, Vec<&EvalError>> = BTreeMap::new();
     let mut others: Vec<Vec<&EvalError>> = Vec::new();
     let mut positions: BTreeMap<&str, usize> = BTreeMap::new();

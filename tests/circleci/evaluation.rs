@@ -65,6 +65,9 @@ fn an_attribute_that_is_named_and_not_there_is_an_error_at_once() {
         let settings = folder.path().join("nixdag.yml");
         fs::write(&settings, "select: [packages.x86_64-linux.aap]\n").unwrap();
         fails(&["--settings", settings.to_str().unwrap()]);
+        let wrong = nixdag().args(["generate", &flake, "--select", "packages.x86_64-linux.aap"]).output().unwrap();
+        let said = String::from_utf8(wrong.stderr).unwrap();
+        assert_eq!(said.lines().filter(|line| line.contains("aap")).count(), 1, "{said}");
     });
 }
 
