@@ -5,6 +5,7 @@
 
 mod batch;
 mod load;
+mod same_outputs;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -63,7 +64,7 @@ impl OutputSet {
 pub type OutputPaths = BTreeMap<String, Option<String>>;
 
 /// An output of a derivation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Output {
     /// `out`, `dev`, …
     pub name: Arc<str>,
@@ -82,6 +83,8 @@ pub struct Node {
     pub outputs: Box<[Output]>,
     /// Every output's content is known beforehand: a fetch.
     pub fixed_output: bool,
+    /// `__impure`: built anew whenever it is needed, into a path that only this build knows.
+    pub impure: bool,
     /// The derivation says that building it costs less than asking elsewhere.
     pub prefer_local_build: bool,
     /// False: Nix builds it even where a cache has it, unless it is asked for by output path.
@@ -125,6 +128,10 @@ pub struct Graph {
     nodes: Vec<Node>,
     offsets: Vec<u32>,
     inputs: Vec<Input>,
+    /// Inputs as the file has them, of derivations that take from one for which another stands.
+    named: HashMap<DrvId, Box<[Input]>>,
+    /// Derivations for which another one with the same outputs stands.
+    same: BTreeMap<DrvId, DrvId>,
     ids: HashMap<Arc<str>, DrvId>,
 }
 
@@ -164,7 +171,7 @@ impl Graph {
         &self.nodes[id.at()]
     }
 
-    /// What one derivation takes from others, ascending.
+    /// What one derivation takes from others, ascending. Where several have the same outputs, that is from the one that stands for them.
     pub fn inputs(&self, id: DrvId) -> &[Input] {
         &self.inputs[self.offsets[id.at()] as usize..self.offsets[id.at() + 1] as usize]
     }
@@ -177,6 +184,24 @@ impl Graph {
             .collect()
     }
 
+    /// The one that stands for a derivation, mostly itself.
+    pub fn representative(&self, id: DrvId) -> DrvId {
+        self.same.get(&id).copied().unwrap_or(id)
+    }
+
+    /// The inputs that a derivation's file names, ascending.
+    pub fn named_inputs(&self, id: DrvId) -> &[Input] {
+        match self.named.get(&id) {
+            Some(inputs) => inputs,
+            None => self.inputs(id),
+        }
+    }
+
+    /// Derivations that have the same outputs as another one, with the one that stands for them. Nothing takes from the former.
+    pub fn same_outputs(&self) -> impl Iterator<Item = (DrvId, DrvId)> {
+        self.same.iter().map(|(&drv, &stands)| (drv, stands))
+    }
+
     /// The full path of a `.drv` file.
     pub fn path(&self, id: DrvId) -> String {
         self.full_path(&self.node(id).base)
@@ -187,7 +212,7 @@ impl Graph {
         format!("{}/{base}", self.store_dir)
     }
 
-    /// The derivation with this path.
+    /// The derivation with this path, or the one that stands for it.
     pub fn find(&self, path: &str) -> Option<DrvId> {
         let base = path.strip_prefix(&self.store_dir)?.strip_prefix('/')?;
         self.ids.get(base).copied()

@@ -6,7 +6,7 @@
 //! never begun again, what failed for reasons that may go away at most twice more; of what Nix left open each is begun at most once more,
 //! alone, so that the one at fault is found.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -43,7 +43,7 @@ impl Attempts<'_> {
     pub fn build(&self, derivations: Vec<DrvId>, tracker: &mut Tracker) -> Result<bool> {
         let mut fruitless = 0;
         let mut all = true;
-        let mut groups = VecDeque::from([derivations]);
+        let mut groups = self.in_order(derivations);
         while let Some(group) = groups.pop_front() {
             // Some of them may exist by now, or cannot be built any more.
             let asked = if all && !tracker.ledger().has_failures() { group } else { self.open(&group, tracker)? };
@@ -85,6 +85,25 @@ impl Attempts<'_> {
             }
         }
         Ok(all)
+    }
+
+    /// Nix does not know which derivation stands for others with the same outputs: until these are there it would begin with whatever is named.
+    /// So what takes from one for which another stands comes after all that does not.
+    fn in_order(&self, derivations: Vec<DrvId>) -> VecDeque<Vec<DrvId>> {
+        let mut levels = vec![0; self.graph.len()];
+        // Inputs come before their consumers.
+        for id in self.graph.ids() {
+            let level = |drv: DrvId| {
+                let stands = self.graph.representative(drv);
+                levels[stands.at()] + u32::from(stands != drv)
+            };
+            levels[id.at()] = self.graph.named_inputs(id).iter().map(|input| level(input.drv)).max().unwrap_or(0);
+        }
+        let mut groups: BTreeMap<u32, Vec<DrvId>> = BTreeMap::new();
+        for id in derivations {
+            groups.entry(levels[id.at()]).or_default().push(id);
+        }
+        groups.into_values().collect()
     }
 
     /// Puts each that Nix has left open before everything else, alone; one that it has left open twice has failed.

@@ -65,9 +65,17 @@ struct Rule<'a> {
 
 impl<'a> Rule<'a> {
     fn new(request: &'a Request, graph: &'a Graph, here: &'a HashSet<DrvId>) -> Self {
+        let mut same: HashMap<&str, Vec<&str>> = HashMap::new();
+        for (drv, stands) in &request.plan.same_as {
+            same.entry(stands).or_default().push(drv);
+        }
         let inputs = request.job().inputs.iter().map(|&input| request.plan.job(input));
-        let jobs =
-            inputs.map(|job| (job.id.as_str(), job.builds().filter_map(|path| graph.find(path)).collect())).collect();
+        let jobs = inputs
+            .map(|job| {
+                let paths = job.builds().flat_map(|path| same.get(path).into_iter().flatten().copied().chain([path]));
+                (job.id.as_str(), paths.filter_map(|path| graph.find(path)).collect())
+            })
+            .collect();
         let mut producers: HashMap<String, Vec<DrvId>> = HashMap::new();
         for id in graph.ids() {
             for base in graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref()) {

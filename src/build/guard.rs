@@ -55,6 +55,11 @@ impl<'a> Deliverers<'a> {
                 jobs.entry(drv).or_insert(&input.id);
             }
         }
+        for (drv, stands) in &plan.same_as {
+            if let Some(&job) = jobs.get(&**stands) {
+                jobs.entry(drv).or_insert(job);
+            }
+        }
         Deliverers { jobs }
     }
 
@@ -228,7 +233,7 @@ impl Guard<'_> {
 pub fn producers(graph: &Graph) -> HashMap<&str, DrvId> {
     let outputs = graph.ids().flat_map(|id| {
         let known = graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref());
-        known.map(move |base| (base, id))
+        known.map(move |base| (base, graph.representative(id)))
     });
     outputs.collect()
 }

@@ -87,12 +87,14 @@ fn blame_dependencies(facts: &Facts, records: &mut [DerivationRecord]) {
     ascending.sort_unstable();
     for (id, index) in ascending {
         let record = &mut records[index];
-        let below = graph.inputs(id).iter().find_map(|input| failed.get(&input.drv));
+        let below = graph.inputs(id).iter().find_map(|input| Some((input.drv, failed.get(&input.drv)?)));
         if record.outcome == Outcome::NotBuilt
-            && let Some(below) = below
+            && let Some((drv, below)) = below
         {
+            let is_named = graph.named_inputs(id).iter().any(|input| input.drv == drv);
+            let more = if is_named { "" } else { " (as the output of another derivation, for which that one stands)" };
             record.outcome = Outcome::DependencyFailed;
-            record.message = Some(format!("`{below}` failed, which this needs"));
+            record.message = Some(format!("`{below}` failed, which this needs{more}"));
         }
         // What a signal ended has not failed.
         if !(record.outcome.is_good() || facts.cancelled && record.outcome == Outcome::NotBuilt) {

@@ -60,12 +60,13 @@ fn look_closer(explanation: &mut Explanation, planned: &Planned, settings: &Sett
         Some(Difference::Changed { base_derivation, .. }) => Some(base_derivation.clone()),
         _ => None,
     };
-    let graph = stages::load([Some(&derivation), base.as_ref()].into_iter().flatten().map(String::as_str), settings)
-        .or_else(|error| {
-            // Without the base's derivations there is still something to say.
-            eprintln!("warning: not all derivations are at hand: {error:#}");
-            stages::load([derivation.as_str()].into_iter(), settings)
-        })?;
+    let graph =
+        stages::load_each([Some(&derivation), base.as_ref()].into_iter().flatten().map(String::as_str), settings)
+            .or_else(|error| {
+                // Without the base's derivations there is still something to say.
+                eprintln!("warning: not all derivations are at hand: {error:#}");
+                stages::load_each([derivation.as_str()].into_iter(), settings)
+            })?;
     let Some(head) = graph.find(&derivation) else { return Ok(()) };
     explanation.closure = Some(Closure::of(&graph, head, &planned.made.plan));
     if let (Some(Difference::Changed { why, .. }), Some(base)) =

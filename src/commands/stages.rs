@@ -155,8 +155,20 @@ fn outputs_beside(graph: &Graph, targets: &[Target], settings: &Settings) -> Has
 /// Loads the graph below these derivations.
 pub(super) fn load<'a>(roots: impl Iterator<Item = &'a str>, settings: &Settings) -> Result<Graph> {
     let roots: Vec<&str> = roots.collect();
-    let store_dir = roots.first().and_then(|root| root.rsplit_once('/')).map_or(DEFAULT_STORE_DIR, |(dir, _)| dir);
+    let store_dir = store_dir(&roots);
     Graph::load(roots.iter().copied(), drv_dir(store_dir, settings), store_dir)
+}
+
+/// The same, to compare derivations with each other.
+pub(super) fn load_each<'a>(roots: impl Iterator<Item = &'a str>, settings: &Settings) -> Result<Graph> {
+    let roots: Vec<&str> = roots.collect();
+    let store_dir = store_dir(&roots);
+    Graph::load_each(roots.iter().copied(), drv_dir(store_dir, settings), store_dir)
+}
+
+/// The store directory of the first root.
+fn store_dir<'a>(roots: &[&'a str]) -> &'a str {
+    roots.first().and_then(|root| root.rsplit_once('/')).map_or(DEFAULT_STORE_DIR, |(dir, _)| dir)
 }
 
 /// The folder with the `.drv` files of a store directory.

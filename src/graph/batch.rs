@@ -149,6 +149,7 @@ impl Batch {
             system: shared.word(drv.system, "its system")?,
             outputs: outputs.into(),
             fixed_output: drv.is_fixed_output(),
+            impure: drv.is_impure(),
             prefer_local_build: attributes.prefer_local_build,
             allow_substitutes: attributes.allow_substitutes,
             required_system_features: shared.features(attributes.required_system_features),

@@ -3,14 +3,14 @@
 //! In: the paths of the roots and the directory that holds the files. Out: a [`Graph`]. No `nix` process, no recursion, and nothing
 //! that depends on the number of threads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::batch::{self, Batch, Known, read_batch};
-use super::{DrvId, Graph, Input, Node, OutputPaths, OutputSet};
+use super::{DrvId, Graph, Input, Node, OutputPaths, OutputSet, same_outputs};
 use crate::nix::store_path;
 use crate::topological::{self, InDegrees};
 
@@ -25,7 +25,21 @@ impl Graph {
     ///
     /// `roots` are full store paths; they may repeat. `default_store_dir` is the store directory where there is no root.
     /// Missing, truncated, foreign or cyclic files are errors that name the file.
+    /// Of derivations with the same outputs one stands for all.
     pub fn load<'a>(roots: impl IntoIterator<Item = &'a str>, dir: &Path, default_store_dir: &str) -> Result<Self> {
+        Self::read(roots, dir, default_store_dir)?.finish(true)
+    }
+
+    /// The same, but each derivation stands for itself: to compare derivations with each other.
+    pub fn load_each<'a>(
+        roots: impl IntoIterator<Item = &'a str>,
+        dir: &Path,
+        default_store_dir: &str,
+    ) -> Result<Self> {
+        Self::read(roots, dir, default_store_dir)?.finish(false)
+    }
+
+    fn read<'a>(roots: impl IntoIterator<Item = &'a str>, dir: &Path, default_store_dir: &str) -> Result<Loader> {
         let mut loader = Loader::new(roots, default_store_dir)?;
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(MAX_THREADS);
         let mut from = 0;
@@ -51,13 +65,29 @@ impl Graph {
                 loader.take(batch?)?;
             }
         }
-        loader.finish()
+        Ok(loader)
     }
 
     /// Reads the outputs of one derivation's file, which is in no graph.
     pub fn read_outputs(file: &Path) -> Result<OutputPaths> {
         batch::read_outputs(file)
     }
+}
+
+/// Sorts the inputs from `start` on, each derivation once: a file may name one twice, and one may stand for several.
+fn merge(inputs: &mut Vec<Input>, start: usize) {
+    inputs[start..].sort_unstable_by_key(|input| input.drv);
+    let mut kept = start;
+    for index in start..inputs.len() {
+        if kept > start && inputs[kept - 1].drv == inputs[index].drv {
+            let outputs = inputs[index].outputs;
+            inputs[kept - 1].outputs.add(outputs);
+        } else {
+            inputs[kept] = inputs[index];
+            kept += 1;
+        }
+    }
+    inputs.truncate(kept);
 }
 
 /// Derivations in the order of discovery.
@@ -137,7 +167,7 @@ impl Loader {
     }
 
     /// Numbers the derivations anew, inputs first, then by name, then by path, and resolves output names.
-    fn finish(self) -> Result<Graph> {
+    fn finish(self, stands_for_same: bool) -> Result<Graph> {
         let count = self.nodes.len();
         let inputs_of = |node: usize| &self.inputs[self.offsets[node] as usize..self.offsets[node + 1] as usize];
 
@@ -152,17 +182,28 @@ impl Loader {
         }
         drop(by_name);
 
+        let stands = if stands_for_same {
+            same_outputs::representatives(&self.nodes, |node| inputs_of(node as usize))
+        } else {
+            (0..count as u32).collect()
+        };
+        // Both those that the file names and those that stand for them come first.
+        let all_inputs_of = |node: usize| {
+            let named = inputs_of(node).iter().map(|(drv, _)| *drv);
+            named.flat_map(|drv| [Some(drv), Some(stands[drv as usize]).filter(|&other| other != drv)]).flatten()
+        };
+
         let mut consumers_at = vec![0u32; count + 1];
-        for &(drv, _) in &self.inputs {
+        for drv in (0..count).flat_map(all_inputs_of) {
             consumers_at[drv as usize + 1] += 1;
         }
         for node in 0..count {
             consumers_at[node + 1] += consumers_at[node];
         }
-        let mut consumers = vec![0u32; self.inputs.len()];
+        let mut consumers = vec![0u32; consumers_at[count] as usize];
         let mut next = consumers_at.clone();
         for node in 0..count {
-            for &(drv, _) in inputs_of(node) {
+            for drv in all_inputs_of(node) {
                 consumers[next[drv as usize] as usize] = node as u32;
                 next[drv as usize] += 1;
             }
@@ -173,7 +214,7 @@ impl Loader {
             let list = &consumers[consumers_at[node as usize] as usize..consumers_at[node as usize + 1] as usize];
             list.iter().copied()
         };
-        let degrees = InDegrees::new((0..count).map(|node| inputs_of(node).len()));
+        let degrees = InDegrees::new((0..count).map(|node| all_inputs_of(node).count()));
         let order = topological::by_rank(degrees, consumers_of, |node| rank[node as usize]);
         let order = order.map_err(|left| anyhow!(self.cycle(&left)))?;
         drop((consumers, consumers_at));
@@ -185,34 +226,36 @@ impl Loader {
         let mut offsets = Vec::with_capacity(count + 1);
         let mut inputs: Vec<Input> = Vec::with_capacity(self.inputs.len());
         offsets.push(0);
+        let id = |node: u32| DrvId(new_number[node as usize]);
+        let others =
+            stands.iter().enumerate().map(|(drv, &other)| (drv as u32, other)).filter(|(drv, other)| drv != other);
+        let same: BTreeMap<DrvId, DrvId> = others.map(|(drv, other)| (id(drv), id(other))).collect();
+        let mut named = HashMap::new();
         for &node in &order {
             let start = inputs.len();
             for &(drv, set) in inputs_of(node as usize) {
                 let outputs = self.resolve(node, drv, set)?;
-                inputs.push(Input { drv: DrvId(new_number[drv as usize]), outputs });
+                inputs.push(Input { drv: id(drv), outputs });
             }
-            inputs[start..].sort_unstable_by_key(|input| input.drv);
-            // A hostile file may name an input twice.
-            let mut kept = start;
-            for index in start..inputs.len() {
-                if kept > start && inputs[kept - 1].drv == inputs[index].drv {
-                    let outputs = inputs[index].outputs;
-                    inputs[kept - 1].outputs.add(outputs);
-                } else {
-                    inputs[kept] = inputs[index];
-                    kept += 1;
-                }
+            merge(&mut inputs, start);
+            if inputs_of(node as usize).iter().any(|&(drv, _)| stands[drv as usize] != drv) {
+                let file = inputs.split_off(start);
+                // The same outputs have the same numbers.
+                let other = |drv| same.get(&drv).copied().unwrap_or(drv);
+                inputs.extend(file.iter().map(|input| Input { drv: other(input.drv), ..*input }));
+                merge(&mut inputs, start);
+                named.insert(id(node), file.into());
             }
-            inputs.truncate(kept);
-            offsets.push(kept as u32);
+            offsets.push(inputs.len() as u32);
         }
         let mut old: Vec<Option<Node>> = self.nodes.into_iter().map(Some).collect();
         let nodes: Vec<Node> = order.iter().filter_map(|&node| old[node as usize].take()).collect();
         let mut ids = HashMap::with_capacity(count);
         for (base, number) in self.numbers {
-            ids.insert(base, DrvId(new_number[number as usize]));
+            let own = id(number);
+            ids.insert(base, same.get(&own).copied().unwrap_or(own));
         }
-        Ok(Graph { store_dir: self.store_dir, nodes, offsets, inputs, ids })
+        Ok(Graph { store_dir: self.store_dir, nodes, offsets, inputs, named, same, ids })
     }
 
     /// The outputs that `consumer` takes from `drv`.

@@ -32,7 +32,7 @@ pub fn entries<'a>(
     // Consumers stand after their inputs, so one pass from the end reaches all.
     for id in graph.ids().rev() {
         if needed[id.at()] {
-            graph.inputs(id).iter().for_each(|input| needed[input.drv.at()] = true);
+            graph.named_inputs(id).iter().for_each(|input| needed[input.drv.at()] = true);
         }
     }
 
@@ -43,7 +43,7 @@ pub fn entries<'a>(
         let node = graph.node(id);
         let file = drv_dir.join(&*node.base);
         let size = fs::metadata(&file).with_context(|| format!("cannot read derivation `{}`", file.display()))?.len();
-        let inputs = graph.inputs(id).iter().map(|input| graph.path(input.drv));
+        let inputs = graph.named_inputs(id).iter().map(|input| graph.path(input.drv));
         let references: BTreeSet<String> =
             inputs.chain(node.sources.iter().map(|base| graph.full_path(base))).collect();
         sources.extend(node.sources.iter().map(|base| graph.full_path(base)));

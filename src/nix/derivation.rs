@@ -129,6 +129,11 @@ impl<'a> Derivation<'a> {
             && self.outputs.iter().all(|output| !output.hash.is_empty() && !output.hash.is(b"impure"))
     }
 
+    /// True for a derivation that is built anew whenever it is needed.
+    pub fn is_impure(&self) -> bool {
+        self.outputs.iter().any(|output| output.hash.is(b"impure"))
+    }
+
     /// What the derivation says about where and how it wants to be built, from its environment or its structured attributes.
     pub fn attributes(&self) -> Attributes {
         let mut found = Attributes::default();

@@ -7,12 +7,15 @@ use anyhow::Result;
 
 use super::final_job::{self, FinalJobRequest};
 use super::finals::{self, FinalJobInputs};
+use super::impure;
 use super::make::{self, Made, PlanInputs};
+use super::needed::same_as;
 use crate::graph::DrvId;
 
 /// Makes the plan; `is_part` as in [`FinalJobInputs`].
-pub fn complete(inputs: PlanInputs, requests: &[FinalJobRequest], is_part: bool) -> Result<Made> {
-    let (targets, built) = final_job::split(requests, inputs.targets.to_vec());
+pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: bool) -> Result<Made> {
+    let (targets, impure) = impure::leave_out(inputs.graph, &mut inputs.needed, inputs.targets.to_vec());
+    let (targets, built) = final_job::split(requests, targets);
     let (graph, fleet, costs, needed) = (inputs.graph, inputs.choice.fleet, inputs.costs, inputs.needed.clone());
     let mut inputs = PlanInputs { targets: &targets, ..inputs };
     if built.iter().any(|attributes| !attributes.is_empty()) {
@@ -20,6 +23,9 @@ pub fn complete(inputs: PlanInputs, requests: &[FinalJobRequest], is_part: bool)
         inputs.needed.restrict(graph, &ids);
     }
     let mut made = make::make(inputs)?;
+    made.plan.skipped.extend(impure);
+    made.plan.skipped.sort_by(|a, b| a.target.cmp(&b.target));
+    made.plan.same_as = same_as(graph, &needed);
     let finals =
         FinalJobInputs { requests, graph, targets: &targets, built: &built, needed: &needed, fleet, costs, is_part };
     made.notes.extend(finals::add(&mut made.plan, &finals)?);

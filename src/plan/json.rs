@@ -109,6 +109,9 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
         member(out, "caches", &plan.caches, ",")?;
     }
     list(out, "jobs", plan.jobs.iter().map(|job| JobOut::new(plan, job)))?;
+    if !plan.same_as.is_empty() {
+        member(out, "same_as", &plan.same_as, ",")?;
+    }
     list(
         out,
         "targets",
@@ -162,6 +165,8 @@ struct PlanIn {
     #[serde(default)]
     caches: Reliance,
     jobs: Vec<JobIn>,
+    #[serde(default)]
+    same_as: BTreeMap<Arc<str>, Arc<str>>,
     #[serde(default)]
     targets: Vec<TargetIn>,
     #[serde(default, rename = "final")]
@@ -260,6 +265,9 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         job.check(&plan.store_dir)?;
         final_jobs.push(job);
     }
+    for path in plan.same_as.iter().flat_map(|(drv, stands)| [drv, stands]) {
+        context.derivation(path).context("`same_as` of the plan")?;
+    }
     let targets = plan.targets.into_iter().map(|target| context.target(target)).collect::<Result<Vec<_>>>()?;
     Ok(Plan {
         flake: plan.flake,
@@ -267,6 +275,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         store_dir: plan.store_dir,
         caches: plan.caches,
         jobs,
+        same_as: plan.same_as,
         targets,
         final_jobs,
         skipped: plan.skipped,

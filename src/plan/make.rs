@@ -128,6 +128,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         store_dir: graph.store_dir().into(),
         caches: inputs.caches,
         jobs,
+        same_as: BTreeMap::new(),
         targets: Vec::new(),
         final_jobs: Vec::new(),
         skipped,

@@ -13,6 +13,7 @@ mod final_machines;
 pub mod finals;
 pub mod history;
 pub mod idle_rules;
+pub mod impure;
 pub mod job;
 pub mod job_graph;
 mod job_namer;
@@ -34,6 +35,7 @@ pub mod seconds;
 pub mod simulate;
 mod skipped;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -61,6 +63,8 @@ pub struct Plan {
     pub caches: Reliance,
     /// In topological order, then by id.
     pub jobs: Vec<Job>,
+    /// Derivations with the same outputs as another one, which is built for them; path to path.
+    pub same_as: BTreeMap<Arc<str>, Arc<str>>,
     /// What was selected and evaluated, whatever became of it; by attribute.
     pub targets: Vec<PlannedTarget>,
     /// What runs after other jobs, in the order of the settings.

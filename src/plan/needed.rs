@@ -3,6 +3,9 @@
 //! In: the graph, what is needed, the targets, where each derivation is built, and the cost model. Out: the problem and, beside it,
 //! what turns its nodes back into derivations.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::estimate::{CostModel, Estimate, EstimateSource};
 use super::partition::zero::mix;
 use super::placement::Placements;
@@ -69,6 +72,12 @@ impl NeededGraph {
         };
         Self { problem, drvs, estimates }
     }
+}
+
+/// Derivations for which a needed one with the same outputs stands, by path.
+pub fn same_as(graph: &Graph, needed: &Needed) -> BTreeMap<Arc<str>, Arc<str>> {
+    let same = graph.same_outputs().filter(|(_, stands)| needed.has(*stands));
+    same.map(|(drv, stands)| (graph.path(drv).into(), graph.path(stands).into())).collect()
 }
 
 fn hash(name: &str) -> u64 {

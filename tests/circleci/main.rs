@@ -15,5 +15,6 @@ mod generate;
 mod merge;
 mod pipeline;
 mod reuse;
+mod same_outputs;
 mod stand_in;
 mod yaml;

@@ -238,3 +238,28 @@ fn a_job_that_is_cancelled_says_so_and_has_no_failures() {
         );
     });
 }
+
+#[test]
+fn where_the_mirror_fails_that_stands_for_others_what_needs_the_file_fails_by_its_name() {
+    with_each_nix("where_the_mirror_fails_that_stands_for_others_what_needs_the_file_fails_by_its_name", || {
+        let expression = r#"let
+              fetch = extra: drvWith "file" ({
+                outputHashMode = "flat"; outputHashAlgo = "sha256";
+                outputHash = "dc51b8c96c2d745df3bd5590d990230a482fd247123599548e0632fdbf97fc22";
+              } // extra);
+              fetcher = drv "fetcher" "echo > $out";
+            in rec {
+              one = fetch { } "exit 1";
+              two = fetch { inherit fetcher; } "echo ok > $out";
+              first = drv "first" "echo ${one} > $out";
+              second = drv "second" "echo ${two} > $out";
+              other = drv "other" "echo > $out";
+            }"#;
+        let pipeline = Pipeline::new(expression, &[("job", &["one", "first", "second", "other"], &[], &[])]);
+        let ran = pipeline.run("job", &[]).fails(&[]);
+        let ran = ran.has("file", Outcome::Failed).has("other", Outcome::Built);
+        let ran = ran.has("first", Outcome::DependencyFailed).has("second", Outcome::DependencyFailed);
+        assert!(message(&ran, "second").contains("as the output of another derivation"), "{}", ran.text);
+        assert_eq!(pipeline.built_sorted(), ["file", "other"], "{}", ran.text);
+    });
+}

@@ -13,6 +13,8 @@ pub struct Plan<'a> {
     pub store_dir: &'a str,
     #[serde(borrow)]
     pub jobs: Vec<Job<'a>>,
+    #[serde(default)]
+    pub same_as: BTreeMap<String, String>,
     pub skipped: Vec<Skipped>,
     pub estimates: Estimates,
 }
@@ -75,10 +77,56 @@ pub struct Drv {
     pub inputs: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// The closure of some derivations, by path.
-pub fn read_closure<'a>(roots: impl IntoIterator<Item = &'a str>, dir: &Path) -> HashMap<String, Drv> {
+/// The closure of some roots, by path. One derivation stands for all that have the same outputs, which only fixed ones can: inputs and roots
+/// name it instead.
+pub fn read_closure(roots: &mut BTreeMap<Vec<String>, String>, dir: &Path) -> HashMap<String, Drv> {
+    let mut closure = read_named_closure(roots.values(), dir);
+    let mut depths = HashMap::new();
+    let mut by_outputs: BTreeMap<_, Vec<(usize, String)>> = BTreeMap::new();
+    for (path, drv) in &closure {
+        if !drv.outputs.is_empty() && drv.outputs.values().all(Option::is_some) {
+            by_outputs.entry(drv.outputs.clone()).or_default().push((0, path.clone()));
+        }
+    }
+    let mut stands = HashMap::new();
+    for (_, mut class) in by_outputs.into_iter().filter(|(_, class)| class.len() > 1) {
+        class.iter_mut().for_each(|(depth, path)| *depth = depth_of(path, &closure, &mut depths));
+        class.sort();
+        let (_, first) = class.remove(0);
+        stands.extend(class.into_iter().map(|(_, path)| (path, first.clone())));
+    }
+    let stand = |path: String| stands.get(&path).cloned().unwrap_or(path);
+    for drv in closure.values_mut() {
+        let mut inputs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (path, outputs) in std::mem::take(&mut drv.inputs) {
+            inputs.entry(stand(path)).or_default().extend(outputs);
+        }
+        drv.inputs = inputs;
+    }
+    roots.values_mut().for_each(|path| *path = stand(std::mem::take(path)));
+    closure
+}
+
+/// The longest way down, without recursion.
+fn depth_of(path: &str, closure: &HashMap<String, Drv>, depths: &mut HashMap<String, usize>) -> usize {
+    let mut stack = vec![path.to_owned()];
+    while let Some(path) = stack.last().cloned() {
+        let unknown: Vec<String> =
+            closure[&path].inputs.keys().filter(|input| !depths.contains_key(*input)).cloned().collect();
+        if unknown.is_empty() {
+            let depth = closure[&path].inputs.keys().map(|input| depths[input] + 1).max().unwrap_or(0);
+            depths.insert(path, depth);
+            stack.pop();
+        }
+        stack.extend(unknown);
+    }
+    depths[path]
+}
+
+/// The closure as the files have it.
+fn read_named_closure<'a>(roots: impl IntoIterator<Item = &'a String>, dir: &Path) -> HashMap<String, Drv> {
     let mut closure = HashMap::new();
-    let mut stack: Vec<String> = roots.into_iter().map(Into::into).collect();
+    let mut stack: Vec<String> = roots.into_iter().cloned().collect();
     while let Some(path) = stack.pop() {
         if closure.contains_key(&path) {
             continue;
@@ -172,6 +220,10 @@ pub fn check<'a>(
     }
     for &path in &needed {
         assert!(owner.contains_key(path) != co_located.contains(path), "{path} is owned and co-located, or neither");
+    }
+    for (path, stands) in &plan.same_as {
+        assert!(needed.contains(stands.as_str()) && !needed.contains(path.as_str()), "{path} is the same as {stands}");
+        assert_eq!(closure[path].outputs, closure[stands].outputs, "{path} is the same as {stands}");
     }
     assert!(co_located.iter().all(|path| needed.contains(path)), "something co-located is not needed");
     assert_eq!(plan.estimates.plan.builds, builds);

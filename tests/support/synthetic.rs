@@ -50,10 +50,18 @@ pub fn graph(random: &mut Random, size: usize, systems: &[&str], floating: u64) 
     let shape = random.below(4);
     let mut drvs: Vec<Drv> = Vec::new();
     for index in 0..size {
-        let name = format!("n{}", random.below(size));
+        let mut name = format!("n{}", random.below(size));
         let fixed = random.chance(25);
         let without_path = !fixed && random.chance(floating);
-        let content = fixed.then(|| (0..4).map(|_| format!("{:016x}", random.next())).collect::<String>());
+        let mut content = fixed.then(|| (0..4).map(|_| format!("{:016x}", random.next())).collect::<String>());
+        // The same file from another mirror.
+        if fixed
+            && random.chance(30)
+            && let Some(other) = drvs.iter().rev().find(|drv| drv.fixed.is_some())
+        {
+            content.clone_from(&other.fixed);
+            name = other.path[44..].trim_end_matches(".drv").to_owned();
+        }
         let path = |output: &str, random: &mut Random| {
             if let Some(content) = &content {
                 return Some(fixed_path(&name, content));
