@@ -9,7 +9,7 @@ use crate::choice::choice;
 use crate::delivery::HandOffKind;
 use crate::settings::additions::AdditionFlags;
 use crate::settings::arguments::Planning;
-use crate::settings::delivery::{DeliveryFlags, LogFlags, PushFlags, SigningFlags};
+use crate::settings::delivery::{BuilderFlags, DeliveryFlags, LogFlags, PushFlags, SigningFlags};
 use crate::settings::downloads::DownloadFlags;
 use crate::view::GraphFormat;
 
@@ -177,6 +177,8 @@ pub struct BuildArgs {
     pub push: PushFlags,
     #[command(flatten)]
     pub logs: LogFlags,
+    #[command(flatten)]
+    pub builders: BuilderFlags,
 
     /// Write `report.json`, `timings.json`, `junit.xml`, `verdict` and the logs of what failed into this folder
     #[arg(long, value_name = "DIR", help_heading = "Results")]

@@ -76,6 +76,8 @@ pub struct Delivery {
     pub contexts: Vec<String>,
     /// To people.
     pub build_logs: BuildLogs,
+    /// Variables of a job's environment that builders may have.
+    pub build_variables: Vec<VariableName>,
 }
 
 impl Delivery {

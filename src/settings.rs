@@ -6,6 +6,7 @@ pub mod cache_request;
 pub mod caches;
 pub mod change;
 mod costs;
+mod credential_hosts;
 pub mod delivery;
 pub mod downloads;
 pub mod evaluation;
@@ -21,6 +22,7 @@ pub mod orb_arguments;
 pub mod package;
 pub mod planning;
 mod push;
+mod repository_file;
 mod rule_entry;
 pub mod schema;
 pub mod selection;
@@ -38,8 +40,10 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 
 use self::caches::CacheSettings;
+use self::credential_hosts::CredentialHosts;
 use self::delivery::{DeliveryFlags, DeliverySaid};
 use crate::attribute::AttributePath;
+use crate::delivery::destination::Destination;
 use crate::delivery::{Delivery, HandOff, HandOffKind};
 use crate::fleet::Fleet;
 use crate::fleet::executor::{self, Executor};
@@ -158,10 +162,22 @@ impl Settings {
         let SettingsFile { handoff, stores, signing, push, logs, .. } = &found.file;
         let said = DeliverySaid { handoff, stores, signing, push, logs };
         let delivery = delivery::resolve(&planning.handoff, flags, &said, take_secret)?;
+        let hosts = CredentialHosts::parse(&planning.availability.credential_host)?;
+        if let (HandOff::Cache(url), None) = (&delivery.handoff, &flags.stores.cache) {
+            check_named_by_file(url, &hosts).context("`cache` in nixdag.yml")?;
+        }
+        if flags.push.push.is_empty() {
+            for destination in &delivery.push.destinations {
+                if let Destination::Store(url) = destination {
+                    check_named_by_file(&StoreUrl::public(url)?, &hosts).context("`push` in nixdag.yml")?;
+                }
+            }
+        }
         let mut settings = Self::resolve(planning, found, delivery.handoff.kind())?;
         if let (HandOff::Cache(url), Available::Caches(caches)) = (&delivery.handoff, &mut settings.available) {
             caches.ask_hand_off(url, &delivery.signing.public_keys);
         }
+        check_signed(&delivery, &settings.available)?;
         Ok((settings, delivery))
     }
 
@@ -202,6 +218,8 @@ impl Settings {
                 let mut caches = CacheSettings::new(&flags.availability, &file.availability, is_flake, accepts)?;
                 if let Some(url) = file.stores.cache.as_deref().filter(|_| is_flake) {
                     let url = StoreUrl::public(url).context("`cache` in nixdag.yml")?;
+                    let hosts = CredentialHosts::parse(&flags.availability.credential_host)?;
+                    check_named_by_file(&url, &hosts).context("`cache` in nixdag.yml")?;
                     caches.ask_hand_off(&url, &file.signing.public_keys());
                 }
                 if caches.is_empty() { Available::Nothing } else { Available::Caches(caches) }
@@ -265,7 +283,7 @@ impl Settings {
     }
 
     /// What users add to a configuration. Files that the settings file names are looked for beside it.
-    pub fn additions(&self, flags: &AdditionFlags) -> Additions {
+    pub fn additions(&self, flags: &AdditionFlags) -> Result<Additions> {
         let folder = self.file_path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         additions::resolve(flags, &self.file.additions, folder)
     }
@@ -299,6 +317,28 @@ impl Settings {
     }
 }
 
+/// Refuses a hand-off whose results no other job would take.
+fn check_signed(delivery: &Delivery, available: &Available) -> Result<()> {
+    let HandOff::Cache(url) = &delivery.handoff else { return Ok(()) };
+    let names_keys = matches!(available, Available::Caches(caches) if !caches.keys.is_empty());
+    if url.trusted || names_keys || !delivery.signing.public_keys.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "jobs cannot hand on through `{url}` without a key: what has no signature by a key that counts is taken by no other job, which \
+         builds it again. Make a key with `nix key generate-secret --key-name NAME`, put it into the variable `{}` of the jobs, and its \
+         public half under `signing_public_keys` in nixdag.yml (or `--signing-public-key`). A cache that signs what it gets: name its \
+         key with `--trusted-public-key`. A cache that everybody who can write to is trusted with: add `trusted=true` to its URL",
+        delivery.signing.variable
+    )
+}
+
+/// Refuses a store that only a flag may name.
+fn check_named_by_file(url: &StoreUrl, hosts: &CredentialHosts) -> Result<()> {
+    credential_hosts::ensure_elsewhere(url)?;
+    hosts.check(url)
+}
+
 /// Where the plan comes from, and the settings file for it.
 struct Found {
     source: Source,
@@ -320,6 +360,10 @@ impl Found {
             bail!("`--drv-dir` goes with `--roots` or `--plan`: a flake's derivations are in the store");
         }
         let file_path = find_file(flags.settings.as_deref(), &source);
+        if let Some(path) = file_path.as_deref().filter(|_| flags.settings.is_none()) {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            repository_file::check(path, folder, "--settings").context("the settings file")?;
+        }
         let file = file_path.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
         Ok(Self { source, fragment: fragment.map(str::to_owned), file, file_path })
     }

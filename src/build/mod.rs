@@ -39,6 +39,7 @@ use crate::handoff::bundle::Bundle;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::plan::{Job, JobIndex, Plan};
+use crate::secret::VariableName;
 use push::Pushes;
 
 choice! {
@@ -107,6 +108,8 @@ pub struct Request {
     pub pushes: Pushes,
     /// What is printed of builders' logs.
     pub build_logs: BuildLogs,
+    /// Variables that builders may have.
+    pub build_variables: Vec<VariableName>,
     /// Settings for Nix, beside the user's own.
     pub options: Vec<(String, String)>,
 }

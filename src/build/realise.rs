@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::Request;
 use super::credentials;
 use super::interrupt;
 use super::progress::Tracker;
 use crate::nix::log::{self, Activity, Event};
 use crate::nix::store::{self, Store};
-use crate::plan::Job;
 use crate::program;
+use crate::secret::VariableName;
 
 /// How often signals are looked for and silence is broken.
 const TICK: Duration = Duration::from_millis(100);
@@ -37,11 +38,13 @@ pub struct Calls {
 
 impl Calls {
     /// The calls of a job. `netrc` is the file with the tokens of caches that the store's settings name.
-    pub fn new(store: &Store, job: &Job, netrc: Option<&Path>) -> Result<Self> {
+    pub fn new(store: &Store, request: &Request, netrc: Option<&Path>) -> Result<Self> {
         let configuration = store.configuration()?;
         let open = credentials::open_substituters(&configuration);
-        let named = job.options.environment.iter().map(|(name, value)| (name.into(), value.into()));
-        let mut building = store.clone().for_building(named);
+        let said = request.job().options.environment.iter().map(|(name, value)| (name.into(), value.into()));
+        let named = request.build_variables.iter().map(VariableName::as_str);
+        let named = named.filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+        let mut building = store.clone().for_building(named.chain(said));
         if let Some(netrc) = netrc {
             building = building.without_option("netrc-file", &netrc.to_string_lossy());
         }

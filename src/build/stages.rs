@@ -74,7 +74,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     record.damaged.extend(damaged);
     // Kept until the end: Nix reads from it.
     let (store, _merged) = hand_offs::link(store, &hand_offs, &request.plan.store_dir)?;
-    let calls = Calls::new(&store, job, netrc.as_ref().map(PrivateFile::path))?;
+    let calls = Calls::new(&store, request, netrc.as_ref().map(PrivateFile::path))?;
 
     if let Some(final_job) = final_job.filter(|job| !job.restore.is_empty()) {
         say(&format!("restoring {} paths", final_job.outputs().count()));

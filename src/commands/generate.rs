@@ -22,7 +22,7 @@ use crate::settings::{Settings, downloads};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let (settings, delivery) = Settings::to_generate(&args.planning, &args.delivery, Secret::take)?;
-    let writer = settings.provider.writer(&settings.additions(&args.additions))?;
+    let writer = settings.provider.writer(&settings.additions(&args.additions)?)?;
     let Planned { made, graph, .. } = stages::planned(&settings, &[])?;
     let plan = made.plan;
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, graph, &settings)).transpose()?;

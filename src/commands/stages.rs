@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 
 use super::evaluation::Evaluated;
 use super::{availability, base, evaluation};
@@ -17,7 +17,8 @@ use crate::plan::complete::complete;
 use crate::plan::make::{Made, PlanInputs};
 use crate::plan::model::Granularity;
 use crate::plan::placement::MachineChoice;
-use crate::plan::{Base, Plan, failures, final_job, idle_rules, json, planned_target};
+use crate::plan::{Base, EvaluationError, Plan, failures, final_job, idle_rules, json, planned_target};
+use crate::printable::printable;
 use crate::settings::{Settings, Source};
 use crate::target::Target;
 
@@ -95,7 +96,16 @@ fn make_plan(
     let is_whole = evaluated.is_whole() && !settings.flags_select;
     let all = [evaluated.targets.as_slice(), evaluated.disabled.as_slice()].concat();
     let compared = leave_out(evaluated.targets, base, settings);
-    let graph = load(compared.affected.iter().map(|target| target.drv_path.as_str()), settings)?;
+    let roots: Vec<&str> = compared.affected.iter().map(|target| target.drv_path.as_str()).collect();
+    let store_dir = store_dir(roots.iter().copied());
+    let dir = drv_dir(&store_dir, settings);
+    let (graph, unreadable) = match settings.source {
+        Source::Flake(_) => Graph::load_readable(&roots, dir, &store_dir)?,
+        // Nobody but the user has named these.
+        Source::Roots(_) | Source::Plan(_) => (Graph::load(roots.iter().copied(), dir, &store_dir)?, Vec::new()),
+    };
+    let mut errors = evaluated.errors;
+    errors.extend(unreadable_targets(&compared.affected, &unreadable, settings)?);
     if is_whole && compared.unaffected.is_empty() {
         for warning in idle_rules::without_names(&settings.rules, graph.nodes().map(Node::name)) {
             eprintln!("warning: {warning}");
@@ -119,7 +129,7 @@ fn make_plan(
         unaffected: compared.unaffected,
         excluded: evaluated.excluded,
         disabled: evaluated.disabled,
-        errors: evaluated.errors,
+        errors,
         caches,
         choice: MachineChoice { fleet: &settings.fleet, rules: &settings.rules, packages: &evaluated.packages },
         costs: &settings.costs,
@@ -152,23 +162,49 @@ fn outputs_beside(graph: &Graph, targets: &[Target], settings: &Settings) -> Has
     left_out.filter_map(|path| Some((path.clone(), read(path)?))).collect()
 }
 
+/// The targets whose derivations cannot be read, said and as failures: an input may call anything its `drvPath`.
+fn unreadable_targets(
+    targets: &[Target],
+    unreadable: &[(&str, Error)],
+    settings: &Settings,
+) -> Result<Vec<EvaluationError>> {
+    let why: BTreeMap<&str, String> = unreadable.iter().map(|(root, error)| (*root, format!("{error:#}"))).collect();
+    let failure = |target: &Target| {
+        let message = format!("its derivation cannot be read: {}", why.get(target.drv_path.as_str())?);
+        Some(EvaluationError { target: target.attribute.clone(), message, new: None })
+    };
+    let errors: Vec<EvaluationError> = targets.iter().filter_map(failure).collect();
+    for error in &errors {
+        let line = format!("attribute `{}`: {}", printable(&error.target.to_string()), printable(&error.message));
+        if settings.strict {
+            bail!("{line}");
+        }
+        eprintln!("warning: {line}");
+    }
+    Ok(errors)
+}
+
 /// Loads the graph below these derivations.
 pub(super) fn load<'a>(roots: impl Iterator<Item = &'a str>, settings: &Settings) -> Result<Graph> {
     let roots: Vec<&str> = roots.collect();
-    let store_dir = store_dir(&roots);
-    Graph::load(roots.iter().copied(), drv_dir(store_dir, settings), store_dir)
+    let store_dir = store_dir(roots.iter().copied());
+    Graph::load(roots.iter().copied(), drv_dir(&store_dir, settings), &store_dir)
+}
+
+/// The store directory that most of these paths are in.
+fn store_dir<'a>(paths: impl Iterator<Item = &'a str>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (dir, _) in paths.filter_map(|path| path.rsplit_once('/')) {
+        *counts.entry(dir).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or(DEFAULT_STORE_DIR, |(dir, _)| dir).to_owned()
 }
 
 /// The same, to compare derivations with each other.
 pub(super) fn load_each<'a>(roots: impl Iterator<Item = &'a str>, settings: &Settings) -> Result<Graph> {
     let roots: Vec<&str> = roots.collect();
-    let store_dir = store_dir(&roots);
-    Graph::load_each(roots.iter().copied(), drv_dir(store_dir, settings), store_dir)
-}
-
-/// The store directory of the first root.
-fn store_dir<'a>(roots: &[&'a str]) -> &'a str {
-    roots.first().and_then(|root| root.rsplit_once('/')).map_or(DEFAULT_STORE_DIR, |(dir, _)| dir)
+    let store_dir = store_dir(roots.iter().copied());
+    Graph::load_each(roots.iter().copied(), drv_dir(&store_dir, settings), &store_dir)
 }
 
 /// The folder with the `.drv` files of a store directory.

@@ -3,11 +3,11 @@
 //! In: the paths of the roots and the directory that holds the files. Out: a [`Graph`]. No `nix` process, no recursion, and nothing
 //! that depends on the number of threads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 
 use super::batch::{self, Batch, Known, read_batch};
 use super::{DrvId, Graph, Input, Node, OutputPaths, OutputSet, same_outputs};
@@ -71,6 +71,44 @@ impl Graph {
     /// Reads the outputs of one derivation's file, which is in no graph.
     pub fn read_outputs(file: &Path) -> Result<OutputPaths> {
         batch::read_outputs(file)
+    }
+
+    /// The same where whoever names roots may have named anything: what cannot be read costs the roots that lead there and no others. These
+    /// come along, each with what is wrong.
+    pub fn load_readable<'a>(
+        roots: &[&'a str],
+        dir: &Path,
+        default_store_dir: &str,
+    ) -> Result<(Self, Vec<(&'a str, Error)>)> {
+        let mut unreadable = Vec::new();
+        let error = match Self::load(roots.iter().copied(), dir, default_store_dir) {
+            Ok(graph) => return Ok((graph, unreadable)),
+            Err(error) => error,
+        };
+        let is_foreign = |root: &str| !matches!(store_path::split(root), Ok((dir, _)) if dir == default_store_dir);
+        let (foreign, own): (Vec<&str>, Vec<&str>) = roots.iter().partition(|root| is_foreign(root));
+        let why = |root| anyhow!("`{root}` is not in the store directory `{default_store_dir}`");
+        unreadable.extend(foreign.into_iter().map(|root| (root, why(root))));
+        find_unreadable(&own, dir, default_store_dir, &mut unreadable);
+        let bad: HashSet<&str> = unreadable.iter().map(|(root, _)| *root).collect();
+        let rest: Vec<&str> = roots.iter().copied().filter(|root| !bad.contains(root)).collect();
+        if rest.is_empty() {
+            return Err(error);
+        }
+        Ok((Self::load(rest, dir, default_store_dir)?, unreadable))
+    }
+}
+
+/// Halves the roots until those that cannot be loaded are alone.
+fn find_unreadable<'a>(roots: &[&'a str], dir: &Path, default_store_dir: &str, found: &mut Vec<(&'a str, Error)>) {
+    match (Graph::load(roots.iter().copied(), dir, default_store_dir), roots) {
+        (Ok(_), _) => {}
+        (Err(error), [root]) => found.push((root, error)),
+        (Err(_), _) => {
+            let (first, second) = roots.split_at(roots.len() / 2);
+            find_unreadable(first, dir, default_store_dir, found);
+            find_unreadable(second, dir, default_store_dir, found);
+        }
     }
 }
 

@@ -30,7 +30,6 @@ pub use self::reliance::{Reliance, Store};
 use self::remote::Client;
 use self::store_url::Access;
 pub use self::substituter::{Origin, Substituter};
-use self::trouble::MAX_REDIRECTS;
 use super::signature::{PublicKey, PublicKeys};
 use crate::http;
 
@@ -195,7 +194,7 @@ fn client(connections: usize, timeout: Duration) -> Result<Client> {
         connect_timeout: CONNECT_TIMEOUT.min(timeout),
         timeout,
         connections,
-        redirects: MAX_REDIRECTS,
+        redirects: 0,
         proxy: true,
     };
     Ok(Client::new(http::agent(&requests)?))

@@ -195,6 +195,9 @@ fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut Co
         Task::Restore => call.extend(["--restore".into(), Word::shell(places.restored)]),
         Task::Report => {}
     }
+    for name in &common.delivery.build_variables {
+        call.extend(["--build-env".into(), name.to_string().into()]);
+    }
     if let Some(seconds) = kind.options.timeout {
         call.extend(["--timeout".into(), seconds.to_string().into()]);
     }

@@ -3,8 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
+
 use super::final_entry::FinalJobEntry;
 use super::option::options;
+use super::repository_file;
 use super::yaml::List;
 use crate::provider::additions::Additions;
 
@@ -45,19 +48,26 @@ options! {
 }
 
 /// What is to be added, files of the settings file beside it, in `folder`. A list given by flags replaces that of the file.
-pub fn resolve(flags: &AdditionFlags, file: &AdditionKeys, folder: &Path) -> Additions {
-    let beside = |path: &str| folder.join(path);
+pub fn resolve(flags: &AdditionFlags, file: &AdditionKeys, folder: &Path) -> Result<Additions> {
+    let beside = |path: &str, key: &str, flag: &str| {
+        let path = folder.join(path);
+        repository_file::check(&path, folder, flag).with_context(|| format!("`{key}` in nixdag.yml"))?;
+        Ok(path)
+    };
     let (parameters, parameters_place) = match &file.pipeline_parameter {
         Some(list) if flags.pipeline_parameter.is_empty() => (list.0.clone(), "`pipeline_parameters` of nixdag.yml"),
         _ => (flags.pipeline_parameter.clone(), "`--pipeline-parameter`"),
     };
-    Additions {
-        merge: match &file.merge {
-            Some(list) if flags.merge.is_empty() => list.0.iter().map(|path| beside(path)).collect(),
-            _ => flags.merge.clone(),
-        },
-        parameters,
-        parameters_place,
-        setup: flags.parameters_from.clone().or_else(|| file.parameters_from.as_deref().map(beside)),
-    }
+    let merge = match &file.merge {
+        Some(list) if flags.merge.is_empty() => {
+            list.0.iter().map(|path| beside(path, "merge", "--merge")).collect::<Result<_>>()?
+        }
+        _ => flags.merge.clone(),
+    };
+    let named = || file.parameters_from.as_deref().map(|path| beside(path, "parameters_from", "--parameters-from"));
+    let setup = match &flags.parameters_from {
+        Some(path) => Some(path.clone()),
+        None => named().transpose()?,
+    };
+    Ok(Additions { merge, parameters, parameters_place, setup })
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
+use super::credential_hosts::{CacheTokens, CredentialHosts, ensure_elsewhere};
 use super::option::options;
 use super::schema::Schema;
 use super::values::Number;
@@ -44,11 +45,17 @@ options! {
             no key: "stands beside its cache in nixdag.yml, as `public_key`";
             orb List "trusted_public_keys";
         }
-        /// Send the token in this variable to caches on this host; `token_variable` in nixdag.yml counts only for such a host
+        /// Send the token in this variable to caches on this host, over TLS or to the port that is named; `token_variable` in nixdag.yml counts only for such a host
         cache_token {
-            flag Vec<String> [value_name = "HOST=VARIABLE"];
+            flag Vec<String> [value_name = "HOST[:PORT]=VARIABLE"];
             no key: "sends a secret to a host, and whoever changes nixdag.yml could name any variable and any host";
             orb List "cache_tokens";
+        }
+        /// Log in to this host, where a bucket that nixdag.yml names has it as its `endpoint`
+        credential_host {
+            flag Vec<String> [value_name = "HOST[:PORT]"];
+            no key: "sends credentials to a host, and whoever changes nixdag.yml could name any host";
+            orb List "credential_hosts";
         }
         /// Do not ask the substituters of the planning machine's Nix settings
         no_machine_substituters {
@@ -114,7 +121,12 @@ impl CacheSettings {
     ) -> Result<Self> {
         let resolved = AvailabilityOptions::new(flags, file);
         let mut keys = keys(&flags.trusted_public_key).context("`--trusted-public-key`")?;
+        let hosts = CredentialHosts::parse(&flags.credential_host)?;
         let mut substituters = Vec::new();
+        let named_by_file = file.substituter.iter().filter(|_| flags.substituter.is_empty());
+        for entry in named_by_file.flat_map(|list| &list.0) {
+            hosts.check(&entry.substituter.url).context("`caches` in nixdag.yml")?;
+        }
         for entry in file.substituter.iter().flat_map(|list| &list.0) {
             keys.extend(entry.keys.iter().cloned());
             substituters.push(entry.substituter.clone());
@@ -152,47 +164,15 @@ impl CacheSettings {
     }
 }
 
-/// Hosts that get a token, and the variables with their tokens.
-struct CacheTokens(Vec<(String, VariableName)>);
-
-impl CacheTokens {
-    /// Reads `HOST=VARIABLE`.
-    fn parse(texts: &[String]) -> Result<Self> {
-        let pair = |text: &String| {
-            let (host, variable) = text.rsplit_once('=').unwrap_or_default();
-            ensure!(
-                !host.is_empty() && !host.contains('/'),
-                "expected a host and the name of a variable, such as `cache.example.org=CACHE_TOKEN`"
-            );
-            Ok((host.trim_matches(['[', ']']).to_owned(), VariableName::parse(variable)?))
-        };
-        texts.iter().map(pair).collect::<Result<_>>().map(Self)
-    }
-
-    /// Caches on these hosts get their tokens. A token that only nixdag.yml sends somewhere is an error: a branch could send any secret anywhere.
-    fn apply(&self, substituters: &mut [Substituter]) -> Result<()> {
-        for substituter in substituters {
-            let Some(host) = substituter.url.host() else { continue };
-            let found = self.0.iter().find(|(named, variable)| {
-                let wanted = substituter.token_variable.as_deref().is_none_or(|wanted| wanted == variable.as_str());
-                named.eq_ignore_ascii_case(host) && wanted
-            });
-            match (found, &substituter.token_variable) {
-                (Some((_, variable)), _) => substituter.token_variable = Some(variable.to_string()),
-                (None, Some(variable)) => bail!(
-                    "cache `{}`: nixdag.yml alone cannot send the variable `{variable}` to `{host}`; if that is right, add \
-                     `--cache-token {host}={variable}` (in the orb, `cache_tokens: {host}={variable}`)",
-                    substituter.url
-                ),
-                (None, None) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
 fn keys(texts: &[String]) -> Result<Vec<PublicKey>> {
     texts.iter().map(|text| PublicKey::parse(text)).collect()
+}
+
+/// A store that a file of the repository names, or a flake.
+pub(super) fn named_by_file(text: &str) -> Result<Substituter> {
+    let named = named(text)?;
+    ensure_elsewhere(&named.url)?;
+    Ok(named)
 }
 
 /// A store that somebody names where others can read it.
@@ -239,7 +219,7 @@ mapping!(CacheMapping, "a mapping with `url`", {
 impl CacheMapping {
     fn entry(self) -> Result<CacheEntry> {
         let Some(url) = self.url else { bail!("a cache has no `url`") };
-        let mut substituter = named(&url)?;
+        let mut substituter = named_by_file(&url)?;
         let parameters = [
             ("trusted", self.trusted.map(|trusted| trusted.to_string())),
             ("priority", self.priority.map(|number| number.0.to_string())),
@@ -267,7 +247,7 @@ impl CacheMapping {
 
 impl<'de> Deserialize<'de> for CacheEntry {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let of_url = |url: &str| Ok(Self { substituter: named(url)?, keys: Vec::new() });
+        let of_url = |url: &str| Ok(Self { substituter: named_by_file(url)?, keys: Vec::new() });
         text_or_mapping(deserializer, "the URL of a cache, or a mapping with `url`", of_url, CacheMapping::entry)
     }
 }

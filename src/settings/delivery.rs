@@ -117,6 +117,18 @@ options! {
     }
 }
 
+options! {
+    /// What builders find in their environment
+    "Builders": BuilderFlags, BuilderKeys, BuilderOptions {
+        /// Let this variable of a job's environment through to builders that ask for it, which find no others but those that Nix itself needs
+        build_env {
+            flag Vec<String> [value_name = "NAME"];
+            no key: "may be a secret, and whoever changes nixdag.yml could name any variable";
+            orb List "build_env";
+        }
+    }
+}
+
 /// What the file says about the hand-off.
 pub(super) fn handoff_of<'a>(handoff: &HandOffKeys, stores: &'a StoreKeys) -> HandOffChoice<'a> {
     HandOffChoice { kind: handoff.handoff, cache: stores.cache.as_deref() }
@@ -133,6 +145,8 @@ pub struct DeliveryFlags {
     pub push: PushFlags,
     #[command(flatten)]
     pub logs: LogFlags,
+    #[command(flatten)]
+    pub builders: BuilderFlags,
 }
 
 /// What the file says about how the jobs of a configuration deliver.
@@ -177,7 +191,15 @@ pub(super) fn resolve(
         );
     }
     let build_logs = LogOptions::new(&flags.logs, file.logs).build_logs;
-    Ok(Delivery { handoff, reuse, signing, push, contexts, build_logs })
+    Ok(Delivery {
+        handoff,
+        reuse,
+        signing,
+        push,
+        contexts,
+        build_logs,
+        build_variables: build_variables(&flags.builders)?,
+    })
 }
 
 /// The contexts with what jobs sign and push with; a list given by flags replaces that of the file.
@@ -189,6 +211,12 @@ fn contexts(flags: &StoreFlags, keys: &StoreKeys) -> Result<Vec<String>> {
             names.collect::<Result<_>>().context("`--delivery-context`")
         }
     }
+}
+
+/// The variables that builders may have.
+pub fn build_variables(flags: &BuilderFlags) -> Result<Vec<VariableName>> {
+    let names = flags.build_env.iter().map(|name| VariableName::parse(name));
+    names.collect::<Result<_>>().context("`--build-env`")
 }
 
 /// Where jobs push; a list given by flags replaces that of the file.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::additions::{AdditionKeys, FinalKeys};
 use super::caches::AvailabilityKeys;
 use super::change::ChangeKeys;
-use super::delivery::{HandOffKeys, LogKeys, PushKeys, SigningKeys, StoreKeys};
+use super::delivery::{BuilderKeys, HandOffKeys, LogKeys, PushKeys, SigningKeys, StoreKeys};
 use super::downloads::DownloadKeys;
 use super::evaluation::{EvaluationEntry, EvaluationKeys};
 use super::final_entry::check_name;
@@ -61,6 +61,7 @@ pub const GROUPS: &[OptionGroup] = &[
     SigningKeys::GROUP,
     PushKeys::GROUP,
     LogKeys::GROUP,
+    BuilderKeys::GROUP,
     AdditionKeys::GROUP,
     FinalKeys::GROUP,
     DownloadKeys::GROUP,

@@ -17,6 +17,7 @@ use crate::delivery::{HandOffKind, Signing as Named};
 use crate::handoff::bundle::Bundle;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nearest::meant_or_known;
+use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::hash::Sha256;
 use crate::nix::signature::SecretKey;
 use crate::output::read_input;
@@ -86,6 +87,16 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
     };
     let cache = if let HandOff::Cache(url) = &hand_off { Some(url.as_str()) } else { None };
     let pushes = pushes(args, cache, &key, say)?;
+    if let Some(url) = cache
+        && signing.trusted.is_empty()
+        && plan.caches.trusted_public_keys.is_empty()
+        && !StoreUrl::parse(url)?.trusted
+    {
+        say(&format!(
+            "warning: no key is named whose signatures count: other jobs may not take what this one pushes to `{url}` \
+             (`--signing-public-key KEY`)"
+        ));
+    }
     let mut options: Vec<(String, String)> =
         args.nix_option.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
     let given = [
@@ -113,6 +124,7 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
         signing,
         pushes,
         build_logs: LogOptions::new(&args.logs, &LogKeys::default()).build_logs,
+        build_variables: delivery::build_variables(&args.builders)?,
         options,
     })
 }

@@ -5,7 +5,8 @@
 
 use anyhow::Result;
 
-use super::caches::named;
+use super::caches::named_by_file;
+use super::credential_hosts::CredentialHosts;
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::binary_cache::{Origin, Substituter};
 use crate::nix::configuration::Configuration;
@@ -46,7 +47,12 @@ impl Named {
         let mut found = Self::default();
         let place = "the flake's `nixConfig`";
         let substituters = found.first("substituter", place, &flake.substituters);
-        found.substituters = found.read("substituter", place, substituters, named);
+        let substituter = |text: &str| {
+            let named = named_by_file(text)?;
+            CredentialHosts::parse(&[])?.check(&named.url)?;
+            Ok(named)
+        };
+        found.substituters = found.read("substituter", place, substituters, substituter);
         let keys = found.first("key", place, &flake.trusted_public_keys);
         found.keys = found.read("key", place, keys, PublicKey::parse);
         found
@@ -152,7 +158,7 @@ mod tests {
     #[test]
     fn the_note_names_what_nobody_asks() {
         let caches = flake(&["https://a/", "https://b", "bad url"], &[KEY]);
-        let known = |url: &str| named(url).unwrap();
+        let known = |url: &str| named_by_file(url).unwrap();
         assert_eq!(
             not_accepted(&caches, &[known("https://b?priority=1")]).unwrap(),
             "the flake's `nixConfig` names caches that are not asked: `https://a` (ask them, and trust its keys, with \

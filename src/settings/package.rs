@@ -1,7 +1,7 @@
 //! What a package says about its own job: `passthru.ci`, `meta.ci`, `meta.timeout`. In: plain values from the evaluation, which nobody
 //! trusts. Out: [`JobSettings`], and a sentence for each value that cannot be meant; the others count all the same.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::grants::Grants;
@@ -13,6 +13,12 @@ use crate::plan::rules::JobSettings;
 
 /// What a package may say.
 const KEYS: [&str; 5] = ["context", "disable", "executor", "resourceClass", "timeout"];
+
+/// Most contexts that a package may name.
+const MAX_CONTEXTS: usize = 100;
+
+/// How much is said about one package.
+const MAX_WARNINGS: usize = 5;
 
 /// What a package says, as far as it makes sense.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,10 +34,15 @@ pub struct Said {
 /// Reads what a package says; it may choose what is granted.
 pub fn read(says: &Map<String, Value>, fleet: &Fleet, grants: &Grants) -> Said {
     let mut said = Said::default();
+    let mut wrong = Vec::new();
     for (key, value) in says {
         if let Err(error) = take(&mut said, key, value, fleet, grants) {
-            said.warnings.push(format!("{error:#}"));
+            wrong.push(error);
         }
+    }
+    said.warnings.extend(wrong.iter().take(MAX_WARNINGS).map(|error| format!("{error:#}")));
+    if let Some(more) = wrong.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
+        said.warnings.push(format!("{more} more of what it says about its job cannot be meant"));
     }
     said
 }
@@ -65,6 +76,7 @@ fn take(said: &mut Said, key: &str, value: &Value, fleet: &Fleet, grants: &Grant
                 Value::Array(names) => names.iter().map(|name| text(key, name)).collect::<Result<Vec<_>>>()?,
                 _ => vec![text(key, value)?],
             };
+            ensure!(names.len() <= MAX_CONTEXTS, "`context` has {} names, {MAX_CONTEXTS} are allowed", names.len());
             let mut taken = Vec::new();
             for name in names {
                 grants.context(name)?;
@@ -73,6 +85,9 @@ fn take(said: &mut Said, key: &str, value: &Value, fleet: &Fleet, grants: &Grant
             said.job_settings.context = Some(taken);
         }
         "ci" => bail!("`ci` is {}, expected a set", shown(value)),
+        "error" if value.get("wrong").is_some_and(|wrong| wrong == "size") => {
+            bail!("what it says about its job is longer than 64 KiB")
+        }
         "error" if value.get("wrong").is_some() => bail!("what it says about its job does not evaluate"),
         _ => {
             let shown = key.chars().take(60).collect::<String>();

@@ -1,5 +1,6 @@
 //! The plan as a table for people: jobs, what was skipped, what failed, and the plan beside simpler ones.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
@@ -15,6 +16,9 @@ use crate::printable::printable;
 
 /// Rows that are printed of each part before the rest is only counted.
 const MOST_ROWS: usize = 60;
+
+/// Characters of a cell that are shown.
+const MAX_CELL: usize = 200;
 
 /// Characters of a command that are shown.
 const MAX_COMMAND: usize = 50;
@@ -286,7 +290,8 @@ fn list(items: impl ExactSizeIterator<Item = String>, most: usize) -> String {
 }
 
 fn columns(rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let shown = |cell: &String| printable(&cut(cell));
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     for row in &rows {
@@ -299,9 +304,26 @@ fn columns(rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
+/// A cell that fits: names come from anybody, and may be of any length.
+fn cut(cell: &str) -> Cow<'_, str> {
+    match cell.char_indices().nth(MAX_CELL) {
+        Some((end, _)) => format!("{}…", &cell[..end]).into(),
+        None => cell.into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_of_any_length_is_a_row() {
+        let rows = [vec!["x".repeat(70_000), "y".to_owned()], vec!["é".repeat(200), "z".to_owned()]];
+        let mut text = Vec::new();
+        columns(&rows, &mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.lines().all(|line| line.chars().count() < 210) && text.lines().count() == 2, "{text}");
+    }
 
     #[test]
     fn savings_are_said_in_words() {

@@ -290,18 +290,50 @@ fn a_settings_file_alone_sends_no_variable_anywhere() {
         Reply::Answer(404, String::new(), Vec::new())
     });
     world.0.file("nixdag.yml", format!("caches: [{{url: {}, token_variable: AWS_SECRET_ACCESS_KEY}}]\n", server.url()));
-    for arguments in
-        [[].as_slice(), &["--cache-token", "127.0.0.1=OTHER"], &["--cache-token", "h=AWS_SECRET_ACCESS_KEY"]]
-    {
+    let host = server.url().replace("http://", "");
+    let (other, elsewhere) = (format!("{host}=OTHER"), "127.0.0.1=AWS_SECRET_ACCESS_KEY");
+    // Another variable, another host, and another port of the same host.
+    for arguments in [
+        [].as_slice(),
+        &["--cache-token", &other],
+        &["--cache-token", "h=AWS_SECRET_ACCESS_KEY"],
+        &["--cache-token", elsewhere],
+    ] {
         let output = world.command(arguments).env("AWS_SECRET_ACCESS_KEY", "s3cret").output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains("add `--cache-token 127.0.0.1=AWS_SECRET_ACCESS_KEY`"), "{said}");
+        assert!(said.contains(&format!("add `--cache-token {host}=AWS_SECRET_ACCESS_KEY`")), "{said}");
         assert!(output.status.code() == Some(1) && !said.contains("s3cret"), "{said}");
     }
     assert_eq!(seen.load(Ordering::Relaxed), 0);
-    let named = ["--substituter", &server.url(), "--cache-token", "127.0.0.1=OTHER"];
+    let named = ["--substituter", &server.url(), "--cache-token", &other];
     assert!(world.command(&named).env("OTHER", "token").output().unwrap().status.success());
     assert!(seen.load(Ordering::Relaxed) > 0, "the host that a flag names gets no token");
+}
+
+#[test]
+fn a_token_does_not_follow_a_redirection_to_another_port() {
+    let world = World::new();
+    let leaked = Arc::new(AtomicUsize::new(0));
+    let (count, files) = (Arc::clone(&leaked), most());
+    let other = Server::new(move |seen| {
+        count.fetch_add(usize::from(seen.headers.contains_key("authorization")), Ordering::Relaxed);
+        file(files.get(&seen.path).cloned())
+    });
+    let (elsewhere, files) = (other.url(), most());
+    let private = Server::new(move |seen| match seen.headers.contains_key("authorization") {
+        false => Reply::Answer(401, String::new(), Vec::new()),
+        // On the same server it goes along.
+        true if seen.path == "/nix-cache-info" => Reply::Answer(302, "Location: /info\r\n".to_owned(), Vec::new()),
+        true if seen.path == "/info" => file(files.get("/nix-cache-info").cloned()),
+        true => Reply::Answer(302, format!("Location: {elsewhere}{}\r\n", seen.path), Vec::new()),
+    });
+    let token = format!("{}=CACHE_TOKEN", private.url().replace("http://", ""));
+    let url = format!("{}?trusted=1", private.url());
+    let arguments = ["--format", "json", "--substituter", &url, "--cache-token", &token];
+    let planned = Planned::of(world.command(&arguments).env("CACHE_TOKEN", "s3cret").output().unwrap());
+    assert_eq!((planned.needed(), planned.stderr.as_str()), (1, ""));
+    assert!(!other.narinfos().is_empty());
+    assert_eq!(leaked.load(Ordering::Relaxed), 0, "the token went to another port");
 }
 
 #[test]
@@ -318,7 +350,8 @@ fn settings_name_caches_with_their_keys_priorities_and_tokens() {
         trusted().public()
     );
     world.0.file("nixdag.yml", settings);
-    let arguments = ["--format", "json", "--cache-token", "127.0.0.1=CACHE_TOKEN"];
+    let token = format!("{}=CACHE_TOKEN", private.url().replace("http://", ""));
+    let arguments = ["--format", "json", "--cache-token", &token];
     let output = world.command(&arguments).env("CACHE_TOKEN", "s3cret-token").output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(!text.contains("s3cret"), "{text}");

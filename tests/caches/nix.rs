@@ -300,9 +300,9 @@ fn a_token_reaches_the_cache_and_nothing_else() {
         );
         fs::write(project.dir.path().join("flake/nixdag.yml"), settings).unwrap();
         let script = "export CACHE_TOKEN=s3cret.token-value
-             $nixdag plan path:$PWD/flake --cache-token 127.0.0.1=CACHE_TOKEN --format json > plan.json
-             $nixdag generate path:$PWD/flake --cache-token 127.0.0.1=CACHE_TOKEN --bundle bundle -o config.yml";
-        let output = project.run(script, "");
+             $nixdag plan path:$PWD/flake --cache-token HOST=CACHE_TOKEN --format json > plan.json
+             $nixdag generate path:$PWD/flake --cache-token HOST=CACHE_TOKEN --bundle bundle -o config.yml";
+        let output = project.run(&script.replace("HOST", &server.url().replace("http://", "")), "");
         assert!(output.status.success(), "{}", shown(&output));
         let plan: Value = serde_json::from_slice(&fs::read(project.dir.path().join("plan.json")).unwrap()).unwrap();
         assert_eq!(outline(&plan).0, ["c", "d"], "{}", shown(&output));

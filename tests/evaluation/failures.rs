@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use nixdag::nix::command::{Nix, Version};
 use nixdag::nix::evaluate::{Evaluation, Request, evaluate};
@@ -235,6 +236,50 @@ fn words_of_a_throw_decide_nothing() {
         assert_eq!((evaluation.targets.len(), evaluation.errors.len()), (0, 6));
         assert!(evaluation.is_incidental);
         assert!(evaluation.errors[0].message.contains("http://localhost:1/own.tar.gz"), "{:?}", evaluation.errors[0]);
+        String::new()
+    });
+}
+
+#[test]
+fn nonsense_of_one_attribute_is_that_attributes_failure_alone() {
+    with_every_nix("nonsense_of_one_attribute_is_that_attributes_failure_alone", || {
+        let outputs = r#"packages.SYSTEM = {
+            good = mk "good";
+            ${builtins.concatStringsSep "" (builtins.genList (n: "x") 66000)} = mk "long";
+            ${builtins.concatStringsSep "" (builtins.genList (n: "y") 60000)} = mk "shorter";
+            absent = mk "absent" // { drvPath = "/nix/store/00000000000000000000000000000000-absent.drv"; };
+            foreign = mk "foreign" // { drvPath = "/tmp/00000000000000000000000000000000-foreign.drv"; };
+            garbage = mk "garbage" // { drvPath = builtins.toFile "garbage.drv" "Derive(["; };
+            hollow = mk "hollow" // { drvPath = builtins.toFile "hollow.drv" "Derive([(\"out\",\"/nix/store/00000000000000000000000000000000-x\",\"\",\"\")],[(\"/nix/store/00000000000000000000000000000000-y.drv\",[\"out\"])],[],\"s\",\"b\",[],[])"; };
+            loud = mk "loud" // { passthru.ci.executor = many' 20000000; };
+            keys = mk "keys" // { passthru.ci = many 100000 (n: n); };
+            contexts = mk "contexts" // { passthru.ci.context = builtins.genList (n: "context${toString n}") 100000; };
+            few = mk "few" // { passthru.ci = many 300 (n: n); };
+          };"#;
+        let doubled = "many' = count: builtins.foldl' (text: n: text + text) \"0123456\" (builtins.genList (n: n) 20);";
+        let flake = flake(outputs);
+        let file = flake.path().join("flake.nix");
+        let text = fs::read_to_string(&file).unwrap().replace("      in {", &format!("        {doubled}\n      in {{"));
+        fs::write(&file, text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_nixdag"))
+            .args(["plan", &format!("path:{}", flake.path().display()), "--available", "/dev/null"])
+            .current_dir(flake.path())
+            .output()
+            .unwrap();
+        let (table, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        for good in ["good", "loud", "keys", "contexts", "few"] {
+            assert!(table.lines().any(|line| line.starts_with(&format!("{good} "))), "{good}:\n{table}\n{said}");
+        }
+        assert!(said.len() < 30_000 && table.len() < 30_000, "{} and {} bytes", said.len(), table.len());
+        for wrong in ["absent", "foreign", "garbage", "hollow"] {
+            // Some versions of Nix look into what is called a derivation.
+            let of = format!("attribute `packages.{}.{wrong}`", system::current());
+            let ways = [": its derivation cannot be read", " does not evaluate"];
+            assert!(ways.iter().any(|way| said.contains(&format!("{of}{way}"))), "{wrong}: {said}");
+        }
+        assert!(said.contains("its name has more than 1024 bytes"), "{said}");
+        assert!(said.contains("what it says about its job is longer than 64 KiB"), "{said}");
         String::new()
     });
 }

@@ -86,12 +86,13 @@ fn what_generate_is_told_is_the_same_from_flags_and_file() {
         project.said("generate", &[&["--bundle", "bundle"], arguments].concat())
     };
     let flags = |arguments: &[&str]| plain.said("generate", &[&["--bundle", "bundle"], arguments].concat());
-    let url = "s3://bucket?x=$(id)";
-    assert_eq!(said("cache: s3://bucket?x=$(id)", &[]), flags(&["--cache", url]));
+    let url = "s3://bucket?trusted=1&x=$(id)";
+    assert_eq!(said("cache: s3://bucket?trusted=1&x=$(id)", &[]), flags(&["--cache", url]));
     assert_eq!(said("handoff: cache", &["--cache", url]), flags(&["--cache", url]));
     assert_eq!(said("handoff: cache\ncache: x", &["--handoff", "workspace"]), flags(&[]));
     assert_eq!(said("handoff: workspace", &["--cache", url]), flags(&["--cache", url]));
-    assert_eq!(said("cache: file:///x", &["--handoff", "cache"]), flags(&["--cache", "file:///x"]));
+    let folder = "file:///x?trusted=1";
+    assert_eq!(said(&format!("cache: {folder}"), &["--handoff", "cache"]), flags(&["--cache", folder]));
     assert_eq!(said("reuse: off", &[]), flags(&["--reuse", "off"]));
     assert_eq!(said("reuse: off", &["--reuse", "branch"]), flags(&[]));
     assert_eq!(said("default_branch: main", &[]), flags(&["--default-branch", "main"]));
@@ -210,4 +211,65 @@ fn files_that_mean_harm_end_in_a_message() {
     let project = a_and_b();
     fs::write(project.dir().join("nixdag.yml"), b"select: [\xff]").unwrap();
     project.nixdag("plan").assert().code(1).stderr(predicate::str::contains("it is not UTF-8"));
+}
+
+/// What a branch writes into the file reaches no host, no file and no store that nobody else has named.
+#[test]
+fn the_file_alone_has_nothing_logged_in_to_read_or_made_elsewhere() {
+    let local = "is a store on the machine itself, which only a flag can name";
+    for text in ["caches: [/tmp/store]", "caches: [\"local?root=/tmp/x\"]", "caches: [{url: daemon}]"] {
+        a_and_b().settings(text).nixdag("plan").assert().code(1).stderr(predicate::str::contains(local));
+    }
+    let generate = |text: &str, more: &[&str]| {
+        let project = a_and_b().settings(text);
+        project.file(".git/config", "url = https://x:s3cret@h\n");
+        let key = ["--signing-public-key", "k-1:sZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q0="];
+        let output = project.nixdag("generate").args(["--bundle", "bundle"]).args(key).args(more).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let bucket = "s3://b?endpoint=evil.example.org";
+    for key in ["push", "cache", "caches"] {
+        let list = if key == "caches" { format!("caches: [\"{bucket}\"]") } else { format!("{key}: {bucket}") };
+        let (code, said) = generate(&list, &[]);
+        assert_eq!(code, Some(1), "{list}: {said}");
+        assert!(said.contains("add `--credential-host evil.example.org`"), "{list}: {said}");
+        let (code, said) = generate(&list, &["--credential-host", "evil.example.org"]);
+        assert!(code == Some(0) || !said.contains("credential-host"), "{list}: {said}");
+    }
+    assert_eq!(generate("reuse: off", &["--push", bucket]).0, Some(0));
+    let (code, said) = generate("push: local://?root=/tmp/x", &[]);
+    assert!(code == Some(1) && said.contains(local), "{said}");
+    for (key, path) in [("merge", "/etc/passwd"), ("merge", "../../../etc/passwd"), ("parameters_from", ".git/config")]
+    {
+        let (code, said) =
+            generate(&format!("{key}: {}", if key == "merge" { format!("[{path}]") } else { path.into() }), &[]);
+        assert!(code == Some(1) && said.contains("is outside of the repository"), "{path}: {said}");
+        assert!(!said.contains("root:") && !said.contains("s3cret"), "{said}");
+    }
+}
+
+#[test]
+fn a_settings_file_that_is_a_link_out_of_the_repository_is_not_read() {
+    let project = a_and_b();
+    project.file(".git/config", "");
+    std::os::unix::fs::symlink("/etc/passwd", project.dir().join("nixdag.yml")).unwrap();
+    let failed = project.nixdag("plan").assert().code(1);
+    failed
+        .stderr(predicate::str::contains("is outside of the repository").and(predicate::str::contains("root:").not()));
+}
+
+#[test]
+fn a_hand_off_that_no_job_would_take_is_refused() {
+    let generate = |more: &[&str]| {
+        let output = a_and_b().nixdag("generate").args(["--bundle", "bundle"]).args(more).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = generate(&["--cache", "https://cache.example.org"]);
+    assert_eq!(code, Some(1), "{said}");
+    for words in ["without a key", "`signing_public_keys`", "`--trusted-public-key`", "`trusted=true`"] {
+        assert!(said.contains(words), "`{words}` is missing in: {said}");
+    }
+    let key = "k-1:sZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q0=";
+    assert_eq!(generate(&["--cache", "https://cache.example.org", "--signing-public-key", key]).0, Some(0));
+    assert_eq!(generate(&["--cache", "https://cache.example.org?trusted=true"]).0, Some(0));
 }

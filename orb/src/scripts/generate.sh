@@ -48,6 +48,7 @@ for word in $(given "${PARAM_EVAL_ENV:-}"); do set -- "$@" --eval-env="$word"; d
 for word in $(given "${PARAM_SUBSTITUTERS:-}"); do set -- "$@" --substituter="$word"; done
 for word in $(given "${PARAM_TRUSTED_PUBLIC_KEYS:-}"); do set -- "$@" --trusted-public-key="$word"; done
 for word in $(given "${PARAM_CACHE_TOKENS:-}"); do set -- "$@" --cache-token="$word"; done
+for word in $(given "${PARAM_CREDENTIAL_HOSTS:-}"); do set -- "$@" --credential-host="$word"; done
 if is_true "${PARAM_REQUIRE_CACHES:-}"; then set -- "$@" --require-caches; fi
 value=$(given "${PARAM_BASE:-}"); set -- "$@" ${value:+"--base=$value"}
 value=$(given "${PARAM_DEFAULT_BRANCH:-}"); set -- "$@" ${value:+"--default-branch=$value"}
@@ -69,6 +70,7 @@ for word in $(given "${PARAM_SIGNING_PUBLIC_KEYS:-}"); do set -- "$@" --signing-
 for word in $(given "${PARAM_PUSH:-}"); do set -- "$@" --push="$word"; done
 for word in $(given "${PARAM_PUSH_CREDENTIALS:-}"); do set -- "$@" --push-credential="$word"; done
 value=$(chosen "${PARAM_PUSH_FAILURE:-}"); set -- "$@" ${value:+"--push-failure=$value"}
+for word in $(given "${PARAM_BUILD_ENV:-}"); do set -- "$@" --build-env="$word"; done
 for word in $(given "${PARAM_MERGE:-}"); do set -- "$@" --merge="$word"; done
 # options: end
 if is_true "${PARAM_TRUST_BRANCHES:-}"; then set -- "$@" --eval-cache="$evaluations"; fi

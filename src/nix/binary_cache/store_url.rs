@@ -122,6 +122,28 @@ impl StoreUrl {
         Some(host)
     }
 
+    /// The host and port that are asked over HTTP; the port is the scheme's own where none is named.
+    pub fn origin(&self) -> Option<(&str, u16)> {
+        let Access::Http { address, .. } = &self.access else { return None };
+        let (scheme, rest) = address.split_once("://")?;
+        let authority = rest.split('/').next()?;
+        let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        Some((self.host()?, port.unwrap_or(if scheme == "https" { 443 } else { 80 })))
+    }
+
+    /// The server that Nix logs in to instead of the one that the scheme stands for: `endpoint` of a bucket.
+    pub fn endpoint(&self) -> Option<&str> {
+        let (_, query) = self.text.split_once('?')?;
+        let endpoint = query.split('&').filter_map(|parameter| parameter.strip_prefix("endpoint=")).next_back()?;
+        Some(endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest).trim_end_matches('/'))
+    }
+
+    /// True for a store on the machine itself, which Nix would make where there is none.
+    pub fn is_local_store(&self) -> bool {
+        let scheme = self.text.split("://").next().unwrap_or_default();
+        self.access == Access::ThroughNix && !["s3", "ssh", "ssh-ng"].contains(&scheme)
+    }
+
     /// Adds a parameter that the URL does not have yet.
     #[must_use]
     pub fn with(&self, key: &str, value: &str) -> String {

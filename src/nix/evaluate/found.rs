@@ -16,6 +16,12 @@ use crate::nearest::nearest;
 use crate::nix::store_path;
 use crate::printable::printable;
 
+/// Longest name of an attribute, in bytes.
+const MAX_NAME: usize = 1024;
+
+/// Characters that are shown of what is longer.
+const MAX_SHOWN: usize = 100;
+
 /// Outputs that hold nothing but derivations, so that anything else in them is a mistake.
 const DERIVATION_OUTPUTS: [&str; 3] = ["packages", "checks", "devShells"];
 
@@ -78,6 +84,12 @@ impl Found {
         let answers = asker.ask(&candidates.iter().map(question).collect::<Vec<_>>())?;
         let (mut missing, mut sets) = (Vec::new(), Vec::new());
         for ((attribute, candidate), answer) in candidates.iter().zip(answers) {
+            if let Some(shown) = too_long(attribute) {
+                let failure = format!("its name has more than {MAX_NAME} bytes");
+                self.errors.insert(shown, failure.into());
+                self.fruitful.extend(candidate.patterns());
+                continue;
+            }
             let wrong = match answer {
                 Answer::Derivation(drv_path, says) => self.take(attribute, drv_path, says).map(Failure::from),
                 Answer::Mute(drv_path, message) => {
@@ -126,7 +138,8 @@ impl Found {
     /// Takes a derivation as a target, or says what is wrong with it.
     fn take(&mut self, attribute: &AttributePath, drv_path: String, says: Map<String, Value>) -> Option<String> {
         if !store_path::split(&drv_path).is_ok_and(|(_, base)| base.ends_with(".drv")) {
-            return Some(format!("its `drvPath` is `{}`, which is not the path of a derivation", printable(&drv_path)));
+            let shown: String = drv_path.chars().take(MAX_SHOWN).collect();
+            return Some(format!("its `drvPath` is `{}`, which is not the path of a derivation", printable(&shown)));
         }
         if !says.is_empty() {
             self.says.insert(attribute.clone(), says);
@@ -134,6 +147,17 @@ impl Found {
         self.targets.insert(attribute.clone(), drv_path);
         None
     }
+}
+
+/// The attribute as it is shown where a name in its path is longer than any that a job, a file or a person could have.
+fn too_long(attribute: &AttributePath) -> Option<AttributePath> {
+    let is_long = |name: &String| name.len() > MAX_NAME;
+    let shown = |name: &String| match is_long(name) {
+        true => name.chars().take(MAX_SHOWN).chain(['…']).collect(),
+        false => name.clone(),
+    };
+    let is_any = attribute.names().iter().any(is_long);
+    is_any.then(|| AttributePath(attribute.names().iter().map(shown).collect()))
 }
 
 /// True for `packages.SYSTEM.NAME` and its like, where nothing but a derivation belongs.

@@ -19,7 +19,7 @@ outputs:
 let
   inherit (builtins)
     any attrNames concatMap deepSeq elemAt foldl' getAttr hasAttr isAttrs isBool isInt isList isString
-    length map mapAttrs seq toJSON trace tryEval typeOf
+    length map mapAttrs seq stringLength toJSON trace tryEval typeOf
     unsafeDiscardStringContext unsafeGetAttrPos
     ;
 
@@ -71,7 +71,7 @@ let
     isAttrs one && any (name: !isAttrs one.${name} || one.${name} ? drvPath) (attrNames one) && one == other;
 
   # `meta.timeout`, `meta.ci` and `passthru.ci`, the last of them that has a name. Nothing is trusted: what is no plain value comes out as
-  # { wrong = TYPE; }.
+  # { wrong = TYPE; }, and what is longer than 64 KiB not at all.
   saysOf = value:
     let
       setOf = ci: if isAttrs ci then ci else { inherit ci; };
@@ -82,7 +82,13 @@ let
         // setOf (value.passthru.ci or { });
       plain = mapAttrs (_: plainOf) says;
       attempt = tryEval (deepSeq plain plain);
-      found = if attempt.success then attempt.value else { error = { wrong = "error"; }; };
+      found =
+        if !attempt.success then
+          { error = { wrong = "error"; }; }
+        else if stringLength (toJSON attempt.value) > 65536 then
+          { error = { wrong = "size"; }; }
+        else
+          attempt.value;
     in
     if found == { } then { } else { says = found; };
 

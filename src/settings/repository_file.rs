@@ -1,0 +1,55 @@
+//! Files that the repository names, or that are links in it: a branch could have any file of the machine read, and messages and
+//! configurations show what is in it.
+//!
+//! In: a path, and the folder of the settings file. Out: an error where it leads out of the repository, or into Git's own folder.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+/// Git's own folder, which holds what the checkout was made with.
+const GIT: &str = ".git";
+
+/// Refuses a file outside of the repository that `folder` is in, links followed. `flag` names it all the same.
+pub fn check(path: &Path, folder: &Path, flag: &str) -> Result<()> {
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    // What cannot be found is not read either.
+    let (Ok(path_meant), Ok(folder)) = (path.canonicalize(), here.canonicalize()) else { return Ok(()) };
+    let root = folder.ancestors().find(|folder| folder.join(GIT).exists()).unwrap_or(&folder);
+    let inside = path_meant.strip_prefix(root).ok();
+    ensure!(
+        inside.is_some_and(|inside| inside.components().all(|part| part.as_os_str() != GIT)),
+        "`{}` is outside of the repository: name it with `{flag}`",
+        path.display()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_file_is_read_inside_of_the_repository_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("repository");
+        fs::create_dir_all(root.join(".git")).unwrap();
+        fs::create_dir_all(root.join("nix/deep")).unwrap();
+        for file in ["repository/.git/config", "repository/ci.yml", "outside"] {
+            fs::write(dir.path().join(file), "").unwrap();
+        }
+        symlink("../../outside", root.join("nix/link")).unwrap();
+        symlink("../ci.yml", root.join("nix/inside")).unwrap();
+        let folder = root.join("nix");
+        let check = |path: &str| check(&folder.join(path), &folder, "--merge");
+        for fine in ["../ci.yml", "inside", "missing", "deep"] {
+            check(fine).unwrap();
+        }
+        for wrong in ["link", "../../outside", "/etc/passwd", "../.git/config"] {
+            let error = check(wrong).unwrap_err().to_string();
+            assert!(error.contains("outside of the repository: name it with `--merge`"), "{wrong}: {error}");
+        }
+    }
+}
