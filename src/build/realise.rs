@@ -49,7 +49,8 @@ impl Calls {
             building = building.without_option("netrc-file", &netrc.to_string_lossy());
         }
         if let Some(open) = &open {
-            building = building.with_option("substituters", &open.join(" "));
+            let others = building.without_options(&["substituters", "extra-substituters"]);
+            building = others.with_option("substituters", &open.join(" "));
         }
         Ok(Self { fetching: store.clone(), building, has_private_caches: open.is_some() })
     }

@@ -113,6 +113,13 @@ impl Store {
         self
     }
 
+    /// The same store without any change of these settings.
+    #[must_use]
+    pub fn without_options(mut self, names: &[&str]) -> Store {
+        self.options.retain(|(name, _)| !names.contains(&name.as_str()));
+        self
+    }
+
     /// What Nix makes of the machine's settings and those that were changed.
     pub fn configuration(&self) -> Result<Configuration> {
         let ask = |words: &[&str]| {
