@@ -288,11 +288,6 @@ impl Settings {
         additions::resolve(flags, &self.file.additions, folder)
     }
 
-    /// The only contexts that rules and packages may name, where that is said.
-    pub fn contexts(&self) -> Option<Vec<String>> {
-        self.file.contexts()
-    }
-
     /// Checks what a plan from a file has its jobs run on, and with which contexts.
     pub fn check_plan(&self, plan: &Plan) -> Result<()> {
         self.file.grants().check(plan, &self.fleet, &self.rules)

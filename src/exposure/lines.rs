@@ -207,25 +207,13 @@ pub const LINES: &[Line] = &[
     Line {
         attacker: Attacker::Input,
         asset: Asset::Machines,
-        stopped: "an executor that a package names is one of those that there are, and jobs with contexts build targets alone",
+        stopped: "a package may choose among what nixdag.yml grants: no context, and no namespaced, GPU or unknown class without it",
         tests: &[
-            "an_executor_that_is_named_and_cannot_build_is_told_from_one_that_is_not_there",
+            "only_what_is_usual_or_listed_can_be_chosen",
+            "a_plan_from_a_file_gets_only_what_these_settings_grant",
             "contexts_are_for_targets_alone",
         ],
-        gaps: &[
-            Gap {
-                is_open: |situation| situation.settings.contexts().is_none(),
-                reach: "a package of any input may ask for any context in its passthru.ci",
-                remedy: Remedy::Setting("contexts: with those that rules and packages may name"),
-            },
-            Gap {
-                is_open: |_| true,
-                reach: "a package may ask for any resource class and image, that of your own runners included",
-                remedy: Remedy::Elsewhere(
-                    "rules for `attribute: \"*\"` with executor, resource_class and image win over packages; limit the projects of a runner's class",
-                ),
-            },
-        ],
+        gaps: &[],
     },
     Line {
         attacker: Attacker::Input,

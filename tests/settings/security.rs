@@ -96,7 +96,7 @@ fn examined(settings: &str, parameters: &str, flags: &[&str]) -> (Vec<String>, i
 }
 
 /// Nothing is left that a setting would close.
-const SAFE: (&str, &str) = ("reuse: off\ncontexts: [deploy]\n", "strict: true");
+const SAFE: (&str, &str) = ("reuse: off\n", "strict: true");
 
 #[test]
 fn safe_settings_leave_what_is_set_up_elsewhere() {
