@@ -220,7 +220,7 @@ impl Closure {
         self.paths
             .iter()
             .filter(|path| path.wanted)
-            .fold((0, 0), |(count, bytes), path| (count + 1, bytes + path.nar_size))
+            .fold((0, 0), |(count, bytes), path| (count + 1, bytes.saturating_add(path.nar_size)))
     }
 
     /// Writes the closure in the format of `nix-store --export`. Memory stays flat.
@@ -263,4 +263,22 @@ fn index_line(line: &str, number: usize, store_dir: &str) -> Result<Indexed> {
             .collect::<Result<_>>()?,
     };
     Ok(Indexed { path: format!("{store_dir}/{base}"), nar_size, references, wanted: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_no_sum_holds_are_an_error_at_the_first_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let [a, b] = ["0", "1"].map(|digit| format!("{}-a", digit.repeat(32)));
+        let index = format!("{a} {0} -\n{b} {0} 0\n\n", u64::MAX);
+        let file = dir.path().join("paths.zst");
+        fs::write(&file, zstd::encode_all(index.as_bytes(), 1).unwrap()).unwrap();
+        let root = format!("/nix/store/{b}");
+        let closure = Closure::read(fs::File::open(&file).unwrap(), "/nix/store", &[&root]).unwrap();
+        assert_eq!(closure.size(), (2, u64::MAX));
+        assert!(closure.export(&mut io::sink()).unwrap_err().to_string().contains("the bundle ends within"));
+    }
 }
