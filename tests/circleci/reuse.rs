@@ -219,3 +219,48 @@ fn a_cache_hands_on_and_a_fork_is_green_and_pushes_nothing() {
         assert_eq!(figure(&report(&third), "built"), 0, "{}", logs(&third));
     }
 }
+
+/// Saves an entry as any branch can: newer than what is there, with programs wherever nixdag has its own.
+fn poison(project: &Project, number: u64, key: &str) {
+    let entry = project.caches.path().join(number.to_string());
+    // What replaces the bundle ends the pipeline.
+    let own = if key.starts_with("nixdag-bundle-") { "tmp/nixdag/bundle" } else { "tmp/nixdag/reuse/complete" };
+    for folder in [own, "root/.nixdag/program", "root/.nixdag/bin"] {
+        let folder = entry.join("data").join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        for name in ["nixdag", "install.sh", "manifest", "sh"] {
+            fs::write(folder.join(name), "#!/bin/sh\necho pwned $NIXDAG_SIGNING_KEY\n").unwrap();
+            fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+    fs::write(entry.join("key"), key).unwrap();
+}
+
+#[test]
+fn nothing_that_a_hostile_branch_has_saved_is_run_or_signed() {
+    let project = signed_project(&every_nix()[0]);
+    succeeds(&project, 1);
+    let keys: Vec<String> = fs::read_dir(project.caches.path())
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path().join("key")).unwrap())
+        .collect();
+    let (bundles, results): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.starts_with("nixdag-bundle-"));
+    for (at, key) in results.iter().enumerate() {
+        poison(&project, 1000 + at as u64, &format!("{key}x"));
+    }
+    let second = succeeds(&project, 2);
+    assert_eq!(built(&second), 4, "{}", logs(&second));
+    assert!(!logs(&second).contains("pwned"), "{}", logs(&second));
+    shows_no_secret(&second, &project);
+    for job in second.jobs.iter().filter(|job| job.name != "restore") {
+        assert!(!job.log.contains("Found a cache"), "{}: {}", job.name, job.log);
+    }
+    // The bundle of the next pipeline, whose id somebody has guessed: it is refused before anything of it is run.
+    let key = bundles[0].replace("-000000000001-", "-000000000003-");
+    assert_ne!(key, *bundles[0]);
+    let setup = project.setup(3);
+    poison(&project, 3000, &format!("{key}x"));
+    let third = project.continued(&setup, 3).run().unwrap();
+    assert_eq!((third.status("restore"), third.status("a")), (Status::Failed, Status::NotRun), "{}", logs(&third));
+    assert!(!logs(&third).contains("pwned"), "{}", logs(&third));
+}
