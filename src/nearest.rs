@@ -7,7 +7,7 @@ use crate::printable::printable;
 const MAX_LEN: usize = 100;
 
 /// Most names that are listed before the rest is only counted.
-const MOST_LISTED: usize = 40;
+const MOST_LISTED: usize = 60;
 
 /// The name that was meant, in words: `` (did you mean `x`?)`` with a space before it; nothing where no name is near.
 pub fn meant<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> String {
@@ -96,6 +96,6 @@ mod tests {
         assert_eq!(meant("a\u{1b}c", ["a\u{1b}b"]), " (did you mean `a\\u{1b}b`?)");
         let many: Vec<String> = (0..1000).map(|at| format!("name-{at}")).collect();
         let said = meant_or_known("z", many.iter().map(String::as_str));
-        assert!(said.ends_with("`name-39`, 960 more)"), "{said}");
+        assert!(said.ends_with("`name-59`, 940 more)"), "{said}");
     }
 }

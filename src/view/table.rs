@@ -92,7 +92,7 @@ fn machine(job: &Job) -> String {
         text.push_str(&format!(", context {context}"));
     }
     if let Some(retries) = options.retries {
-        text.push_str(&format!(", at most {retries} retries"));
+        text.push_str(&format!(", retries: {retries}"));
     }
     text
 }
