@@ -18,12 +18,15 @@ use crate::plan::{Job, Plan};
 use crate::provider::job_setup::JobSetup;
 use crate::provider::shell;
 use crate::secret::Secret;
-use crate::settings::{Settings, downloads};
+use crate::settings::{Settings, Source, downloads};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let (settings, delivery) = Settings::to_generate(&args.planning, &args.delivery, Secret::take)?;
     let writer = settings.provider.writer(&settings.additions(&args.additions)?)?;
     let Planned { made, graph, .. } = stages::planned(&settings, &[])?;
+    if let Source::Plan(path) = &settings.source {
+        settings.check_plan(&made.plan).with_context(|| format!("cannot use `{}`", path.display()))?;
+    }
     let plan = made.plan;
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, graph, &settings)).transpose()?;
     let setup = JobSetup {

@@ -1,6 +1,5 @@
 //! The plan as a table for people: jobs, what was skipped, what failed, and the plan beside simpler ones.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
@@ -12,13 +11,16 @@ use crate::plan::nothing;
 use crate::plan::problem::Millis;
 use crate::plan::{HandOffEstimate, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, Strategy};
 use crate::plural::counted;
-use crate::printable::printable;
+use crate::printable::{printable, shortened};
 
 /// Rows that are printed of each part before the rest is only counted.
 const MOST_ROWS: usize = 60;
 
-/// Characters of a cell that are shown.
+/// Characters of a cell that are shown: names come from anybody, and may be of any length.
 const MAX_CELL: usize = 200;
+
+/// The same of the last cell in a row.
+const MAX_SENTENCE: usize = 1000;
 
 /// Characters of a command that are shown.
 const MAX_COMMAND: usize = 50;
@@ -109,7 +111,7 @@ fn final_jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
             job.name.clone(),
             job.system.clone(),
             match &final_job.run {
-                Some(command) => shortened(command),
+                Some(command) => first_line(command),
                 None => format!("builds {}", list(job.targets.iter().map(ToString::to_string), 3)),
             },
             list(final_job.restore.iter().map(|restored| restored.target.to_string()), 3),
@@ -121,7 +123,7 @@ fn final_jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// The first line of a command that says something, as far as it fits.
-fn shortened(command: &str) -> String {
+fn first_line(command: &str) -> String {
     let mut lines = command.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();
     let mut shown: String = first.chars().take(MAX_COMMAND).collect();
@@ -290,8 +292,12 @@ fn list(items: impl ExactSizeIterator<Item = String>, most: usize) -> String {
 }
 
 fn columns(rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
-    let shown = |cell: &String| printable(&cut(cell));
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
+    // The last column has the sentences, and widens no other.
+    let shown = |row: &Vec<String>| -> Vec<String> {
+        let most = |column: usize| if column + 1 == row.len() { MAX_SENTENCE } else { MAX_CELL };
+        row.iter().enumerate().map(|(column, cell)| printable(&shortened(cell, most(column)))).collect()
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     for row in &rows {
@@ -304,25 +310,17 @@ fn columns(rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// A cell that fits: names come from anybody, and may be of any length.
-fn cut(cell: &str) -> Cow<'_, str> {
-    match cell.char_indices().nth(MAX_CELL) {
-        Some((end, _)) => format!("{}…", &cell[..end]).into(),
-        None => cell.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_name_of_any_length_is_a_row() {
-        let rows = [vec!["x".repeat(70_000), "y".to_owned()], vec!["é".repeat(200), "z".to_owned()]];
+        let rows = [vec!["x".repeat(70_000), "y".repeat(70_000)], vec!["é".repeat(200), "z".to_owned()]];
         let mut text = Vec::new();
         columns(&rows, &mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert!(text.lines().all(|line| line.chars().count() < 210) && text.lines().count() == 2, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 1210) && text.lines().count() == 2, "{text}");
     }
 
     #[test]
