@@ -223,7 +223,8 @@ fn check_real(name: &str, dir: &Path, library: &str) {
             text.len() / 1_000_000,
         );
         let with_contexts = plan.jobs.iter().filter(|job| job.has_contexts()).count();
-        assert_eq!(with_contexts > 0, settings != nothing);
+        // One graph has a single target, which the pattern does not match.
+        assert_eq!(with_contexts > 0, settings != nothing && roots.len() > 1);
         if (name, what) == ("all100k", all) {
             assert_eq!((estimates.needed, estimates.flat.builds), (99_545, 27_826_004));
         }
