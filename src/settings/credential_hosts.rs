@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_bucket_on_a_host_that_nobody_has_named_is_refused() {
         let hosts = CredentialHosts::parse(&["minio.example.org:9000".to_owned()]).unwrap();
-        let check = |url: &str| hosts.check(&StoreUrl::parse(url).unwrap());
+        let check = |url: &str| StoreUrl::parse(url).and_then(|url| hosts.check(&url));
         for fine in ["s3://b", "s3://b?region=x", "s3://b?endpoint=minio.example.org:9000", "https://h"] {
             check(fine).unwrap();
         }
