@@ -123,7 +123,6 @@ fn what_is_never_built_is_an_error_where_it_is_named_and_a_warning_in_a_pattern(
     requires_fail("[packages.x86_64-linux.e]", &["`packages.x86_64-linux.e` does not evaluate"]);
     requires_fail("[f]", &["is excluded"]);
     requires_fail("[g]", &["no executor builds"]);
-    requires_fail("['packages.**']", &["`**` is no glob"]);
     requires_fail("[[b]]", &["no job's name"]);
     requires_fail("b", &["no list"]);
     requires_fail("[b: failed]", &["a status only for jobs with plain names"]);
