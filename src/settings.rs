@@ -21,6 +21,7 @@ pub mod option;
 pub mod orb_arguments;
 pub mod package;
 pub mod planning;
+mod provider;
 mod push;
 mod repository_file;
 mod rule_entry;
@@ -43,6 +44,7 @@ use self::caches::CacheSettings;
 use self::credential_hosts::CredentialHosts;
 use self::delivery::{DeliveryFlags, DeliverySaid};
 use crate::attribute::AttributePath;
+use crate::choice::Choice;
 use crate::delivery::destination::Destination;
 use crate::delivery::{Delivery, HandOff, HandOffKind};
 use crate::fleet::Fleet;
@@ -67,6 +69,7 @@ use change::Change;
 use evaluation::Evaluation;
 use file::SettingsFile;
 use planning::PlanningOptions;
+use provider::ProviderOptions;
 use selection::SelectionOptions;
 pub use source::{Source, split_installable};
 use words::patterns;
@@ -186,10 +189,13 @@ impl Settings {
         let selection = SelectionOptions::new(&flags.selection, &file.selection);
         let planning = PlanningOptions::new(&flags.planning, &file.planning);
         let is_flake = matches!(source, Source::Flake(_));
-        let provider = Provider::default();
+        let said = ProviderOptions::new(&flags.provider, &file.provider).provider;
+        let (provider, note) = provider::choose(said, &source.folder(), is_set);
         let mut fleet = provider.fleet();
-        let mut warnings =
-            file.machines.executors.iter().flat_map(|entries| entries.apply(&mut fleet)).collect::<Vec<_>>();
+        let mut warnings: Vec<String> = note.into_iter().collect();
+        if let Some(entries) = &file.machines.executors {
+            warnings.extend(entries.apply(&mut fleet).context("`executors` in nixdag.yml")?);
+        }
         if file_path.is_none() {
             let misnamed = SettingsFile::find_misnamed(&source.folder());
             warnings.extend(misnamed.map(|path| format!("`{}` is not read: name it `nixdag.yml`", path.display())));
@@ -288,8 +294,15 @@ impl Settings {
         additions::resolve(flags, &self.file.additions, folder)
     }
 
-    /// Checks what a plan from a file has its jobs run on, and with which contexts.
+    /// Checks what a plan from a file was made for, what it has its jobs run on, and with which contexts.
     pub fn check_plan(&self, plan: &Plan) -> Result<()> {
+        if let Some(made_for) = plan.provider.as_deref().filter(|made_for| *made_for != self.provider.name()) {
+            bail!(
+                "the plan was made for {}, and this is for {} (`--provider` says for which; a plan for another one has to be made anew)",
+                made_for.escape_debug(),
+                self.provider.name()
+            );
+        }
         self.file.grants().check(plan, &self.fleet, &self.rules)
     }
 
@@ -372,6 +385,11 @@ fn choose(flag: &[String], file: Option<Vec<Pattern>>) -> Result<Vec<Pattern>> {
 /// The settings file: the one that is named, else that of the flake's folder, else that of the working directory.
 fn find_file(named: Option<&Path>, source: &Source) -> Option<PathBuf> {
     named.map_or_else(|| SettingsFile::find(&source.folder()), |path| Some(path.to_owned()))
+}
+
+/// True where a variable of the environment is set and not empty.
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
 /// An executor that a final job names has to exist.

@@ -18,7 +18,7 @@ use crate::settings::{Settings, orb_arguments};
 pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
     ensure!(args.folder.is_dir(), "`{}` is not a folder", args.folder.display());
     let provider = Provider::default();
-    let default = args.folder.join(provider.folder()).join(provider.configuration());
+    let default = args.folder.join(provider.configuration());
     let config = args.config.as_ref().unwrap_or(&default);
     let mut setups = provider.setup_jobs(config)?;
     if setups.is_empty() {

@@ -10,6 +10,7 @@ use super::{availability, base, evaluation};
 use crate::affected::{self, BaseEvaluation, Compared};
 use crate::attribute::AttributePath;
 use crate::availability::find_needed;
+use crate::choice::Choice;
 use crate::graph::{DrvId, Graph, Node, OutputPaths};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
@@ -49,6 +50,15 @@ impl From<Plan> for Planned {
 
 /// The same, with what it was made from.
 pub(super) fn planned(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
+    let mut planned = unnamed(settings, also)?;
+    if !matches!(settings.source, Source::Plan(_)) {
+        planned.made.plan.provider = Some(settings.provider.name().to_owned());
+    }
+    Ok(planned)
+}
+
+/// The plan, less the provider's name.
+fn unnamed(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
     for warning in &settings.warnings {
         eprintln!("warning: {warning}");
     }

@@ -2,7 +2,7 @@
 
 use super::Fleet;
 use super::image::ImageForm;
-use super::offers::Offers;
+use super::offers::{Offers, OwnMachines};
 use super::size::{Architecture, Machine, Offer, Size};
 
 const fn size(name: &'static str, alias: Option<&'static str>, cores: u32) -> Size {
@@ -33,6 +33,7 @@ const OFFERS: Offers = Offers {
         },
     ],
     arm_word: "arm64",
+    own_machines: OwnMachines::Class,
 };
 
 /// Executors `docker`, `arm` and `macos`.

@@ -16,7 +16,21 @@ pub struct Offers {
     pub list: &'static [Offer],
     /// The word in a size's name that tells of an Arm processor, between other characters than letters and digits.
     pub arm_word: &'static str,
+    /// How machines of the user's own are named.
+    pub own_machines: OwnMachines,
 }
+
+/// How a provider names machines of the user's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnMachines {
+    /// By a resource class `namespace/name`.
+    Class,
+    /// By tags, all of which a machine must have. Their resource class is the tags, with [`TAG_SEPARATOR`] between them.
+    Tags,
+}
+
+/// Stands between tags, none of which can hold it.
+pub const TAG_SEPARATOR: char = ',';
 
 impl Offers {
     /// An executor of the usual image and size, which builds what its machine runs by itself.
@@ -227,6 +241,7 @@ mod tests {
             }],
         }],
         arm_word: "arm",
+        own_machines: OwnMachines::Class,
     };
 
     #[test]

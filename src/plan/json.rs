@@ -102,6 +102,9 @@ impl Serialize for Ids<'_> {
 /// Writes the plan, a job a line.
 pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{{\n  \"version\": {VERSION},")?;
+    if let Some(provider) = &plan.provider {
+        member(out, "provider", provider, ",")?;
+    }
     member(out, "flake", &plan.flake, ",")?;
     member(out, "base", &plan.base, ",")?;
     member(out, "store_dir", &plan.store_dir, ",")?;
@@ -159,6 +162,8 @@ fn list(out: &mut impl Write, key: &str, items: impl Iterator<Item = impl Serial
 #[derive(Deserialize)]
 struct PlanIn {
     version: u64,
+    #[serde(default)]
+    provider: Option<String>,
     flake: Option<FlakeSource>,
     base: Option<Base>,
     store_dir: String,
@@ -270,6 +275,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
     }
     let targets = plan.targets.into_iter().map(|target| context.target(target)).collect::<Result<Vec<_>>>()?;
     Ok(Plan {
+        provider: plan.provider,
         flake: plan.flake,
         base: plan.base,
         store_dir: plan.store_dir,

@@ -123,6 +123,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
     let decisions = decided.collect();
     let plan = Plan {
+        provider: None, // whoever asks for the plan knows
         flake: inputs.flake,
         base: inputs.base,
         store_dir: graph.store_dir().into(),

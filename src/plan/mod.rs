@@ -53,6 +53,8 @@ use problem::Millis;
 /// Jobs, their order, what was skipped and why, what failed to evaluate, the estimates.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
+    /// The CI system that it was made for, by name; none in a plan that does not say.
+    pub provider: Option<String>,
     /// Where the targets come from; none for a recorded evaluation.
     pub flake: Option<FlakeSource>,
     /// The revision that the change was compared with.

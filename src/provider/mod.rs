@@ -5,6 +5,7 @@
 pub mod additions;
 pub mod circleci;
 pub mod continue_request;
+pub mod gitlab;
 pub mod job_script;
 pub mod job_setup;
 pub mod limits;
@@ -16,10 +17,11 @@ use std::env::VarError;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::affected::base::Hints;
+use crate::choice::{Choice, choice};
 use crate::fleet::Fleet;
 use crate::plan::Plan;
 use additions::Additions;
@@ -27,29 +29,45 @@ use continue_request::ContinueRequest;
 use job_setup::JobSetup;
 use limits::Limits;
 
-/// A CI system.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Provider {
-    /// CircleCI, by dynamic configuration.
-    #[default]
-    CircleCi,
+choice! {
+    /// A CI system.
+    #[derive(Default)]
+    pub enum Provider {
+        /// CircleCI, by dynamic configuration
+        #[default]
+        CircleCi = "circleci",
+        /// GitLab CI, by a child pipeline
+        GitLab = "gitlab",
+    }
 }
 
 impl Provider {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::CircleCi];
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().map(|(.., provider)| *provider)
+    }
+
+    /// The variable that is set in all its jobs, and nowhere else.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::CircleCi => "CIRCLECI",
+            Self::GitLab => "GITLAB_CI",
+        }
+    }
 
     /// Its machines, before settings change them.
     pub fn fleet(self) -> Fleet {
         match self {
             Self::CircleCi => circleci::machines::fleet(),
+            Self::GitLab => gitlab::machines::fleet(),
         }
     }
 
-    /// Folder of a repository that the provider's own configuration is in.
+    /// Folder of a repository for what belongs to the provider.
     pub fn folder(self) -> &'static str {
         match self {
             Self::CircleCi => ".circleci",
+            Self::GitLab => ".gitlab",
         }
     }
 
@@ -58,13 +76,15 @@ impl Provider {
     pub fn setup_jobs(self, file: &Path) -> Result<Vec<BTreeMap<String, String>>> {
         match self {
             Self::CircleCi => circleci::setup_job::read(file),
+            Self::GitLab => Ok(Vec::new()),
         }
     }
 
-    /// The file in that folder which says how pipelines begin.
+    /// The file of a repository which says how pipelines begin.
     pub fn configuration(self) -> &'static str {
         match self {
-            Self::CircleCi => "config.yml",
+            Self::CircleCi => ".circleci/config.yml",
+            Self::GitLab => ".gitlab-ci.yml",
         }
     }
 
@@ -72,6 +92,7 @@ impl Provider {
     pub fn hints(self, variable: impl Fn(&'static str) -> Option<String>) -> Hints {
         match self {
             Self::CircleCi => circleci::environment::hints(variable),
+            Self::GitLab => gitlab::environment::hints(variable),
         }
     }
 
@@ -79,6 +100,7 @@ impl Provider {
     pub fn limits(self) -> Limits {
         match self {
             Self::CircleCi => circleci::limits::LIMITS,
+            Self::GitLab => gitlab::limits::LIMITS,
         }
     }
 
@@ -86,6 +108,7 @@ impl Provider {
     pub fn bundle_dir(self) -> &'static str {
         match self {
             Self::CircleCi => circleci::transport::BUNDLE_DIR,
+            Self::GitLab => ".nixdag/bundle",
         }
     }
 
@@ -93,6 +116,7 @@ impl Provider {
     pub fn writer(self, additions: &Additions) -> Result<Writer> {
         match self {
             Self::CircleCi => circleci::writer::Writer::new(additions).map(Writer::CircleCi),
+            Self::GitLab => bail!("GitLab's pipelines are planned, and not written yet"),
         }
     }
 
@@ -104,6 +128,7 @@ impl Provider {
     ) -> Result<Continuation> {
         match self {
             Self::CircleCi => circleci::continue_pipeline::Checked::new(request, variable).map(Continuation::CircleCi),
+            Self::GitLab => bail!("GitLab starts a child pipeline by a job with `trigger`, nothing has to be sent"),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::delivery::HandOffFlags;
 use super::evaluation::EvaluationFlags;
 use super::machines::MachineFlags;
 use super::planning::PlanningFlags;
+use super::provider::ProviderFlags;
 use super::selection::SelectionFlags;
 
 /// What every planning command takes.
@@ -43,8 +44,10 @@ pub struct Planning {
     pub handoff: HandOffFlags,
     #[command(flatten)]
     pub machines: MachineFlags,
+    #[command(flatten)]
+    pub provider: ProviderFlags,
 
-    /// Take settings from this file [default: nixdag.yml, else .circleci/nixdag.yml, of the flake's folder]
+    /// Take settings from this file [default: nixdag.yml, else .circleci/nixdag.yml, else .gitlab/nixdag.yml, of the flake's folder]
     #[arg(long, value_name = "FILE", help_heading = "Settings")]
     pub settings: Option<PathBuf>,
 }

@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 
 use super::schema::Schema;
 use super::values::{Number, Variables, key};
-use super::words::{ClassName, Command, ExecutorName, Feature, ImageName, One, Shell, SystemName, Word, Words};
+use super::words::{
+    ClassName, Command, ExecutorName, Feature, ImageName, One, RunnerTag, Shell, SystemName, Word, Words,
+};
 use super::yaml::mapping;
 use crate::fleet::Fleet;
 use crate::fleet::executor::Executor;
-use crate::fleet::offers::Offers;
+use crate::fleet::offers::{Offers, OwnMachines, TAG_SEPARATOR};
 use crate::fleet::size::{Architecture, Machine};
 
 /// Cores of a machine of unknown size.
@@ -30,6 +32,8 @@ pub struct ExecutorEntry {
     pub xcode: Option<One<ImageName>>,
     /// `resource_class`
     pub resource_class: Option<One<ClassName>>,
+    /// `tags`
+    pub tags: Option<Words<RunnerTag>>,
     /// `systems`
     pub systems: Option<Words<SystemName>>,
     /// `default`
@@ -48,13 +52,14 @@ pub struct ExecutorEntry {
 
 mapping!(ExecutorEntry, "a mapping that describes a machine", {
     "docker" => docker: "A container from this image",
-    "machine" => machine: "A Linux VM from this image; true for a self-hosted runner, whose resource_class is namespace/name",
+    "machine" => machine: "A Linux VM from this image; true for a self-hosted runner, whose resource_class is namespace/name (on GitLab: tags)",
     "xcode" => xcode: "A macOS VM with this version of Xcode, in quotes",
     "resource_class" => resource_class: "Size of the machine; auto for the size that fits what is built",
+    "tags" => tags: "Tags of your own runners on GitLab, all of which a runner must have; with docker if they start containers",
     "systems" => systems: "Systems that it builds, its own first; others than its own need emulation (a setup command)",
     "default" => default: "Whether what nobody sends elsewhere is built here; true where systems is given and features is not",
     "features" => features: "What it offers to derivations with requiredSystemFeatures, beside benchmark, big-parallel and nixos-test",
-    "cores" => cores: "Derivations built side by side; known for CircleCI's own classes",
+    "cores" => cores: "Derivations built side by side; known for the provider's own classes",
     "environment" => environment: "Variables of all its jobs",
     "shell" => shell: "A POSIX shell for all steps",
     "setup" => setup: "Commands that run before everything else",
@@ -63,10 +68,12 @@ mapping!(ExecutorEntry, "a mapping that describes a machine", {
         { "not": { "required": ["docker", "machine"] } },
         { "not": { "required": ["docker", "xcode"] } },
         { "not": { "required": ["machine", "xcode"] } },
+        { "not": { "required": ["tags", "resource_class"] } },
         {
             "if": { "properties": { "machine": { "const": true } }, "required": ["machine"] },
             "then": {
-                "required": ["resource_class", "systems"],
+                "required": ["systems"],
+                "anyOf": [{ "required": ["resource_class"] }, { "required": ["tags"] }],
                 "properties": { "resource_class": { "pattern": "^[^/]+/." } },
             },
         },
@@ -119,20 +126,32 @@ impl ExecutorEntry {
         if let [one, other, ..] = given.as_slice() {
             bail!("an executor has either `{one}` or `{other}`");
         }
-        if self.machine == Some(VmImage::SelfHosted) {
+        ensure!(
+            self.tags.is_none() || self.resource_class.is_none(),
+            "an executor has either `tags` or `resource_class`"
+        );
+        let is_own = self.machine == Some(VmImage::SelfHosted);
+        ensure!(
+            !(is_own && self.systems.is_none()),
+            "a self-hosted runner needs `systems`: nobody else knows what it builds"
+        );
+        if is_own && self.tags.is_none() {
             let class = self.resource_class.as_ref().map_or("", |class| class.0.0.as_str());
             ensure!(
                 is_self_hosted(class),
-                "a self-hosted runner needs a `resource_class` of the form `namespace/name`"
+                "a self-hosted runner needs a `resource_class` of the form `namespace/name`, or `tags`"
             );
-            ensure!(self.systems.is_some(), "a self-hosted runner needs `systems`: nobody else knows what it builds");
         }
         Ok(())
     }
 
     /// The executor; what is not said is as in `executor`.
     fn apply(&self, mut executor: Executor, is_new: bool, offers: &Offers, warnings: &mut Vec<String>) -> Executor {
-        let class = self.resource_class.as_ref().map(|class| class.0.0.as_str());
+        let tags = self.tags.as_ref().map(|tags| {
+            let tags: Vec<&str> = tags.0.iter().map(|tag| tag.0.as_str()).collect();
+            tags.join(&TAG_SEPARATOR.to_string())
+        });
+        let class = tags.as_deref().or(self.resource_class.as_ref().map(|class| class.0.0.as_str()));
         let first = self.systems.as_ref().map_or("", |systems| systems.0[0].0.as_str());
         let machine = match (&self.docker, &self.machine, &self.xcode, class) {
             (Some(_), ..) => Some(Machine::Docker),
@@ -158,6 +177,8 @@ impl ExecutorEntry {
         }
         if changed || class.is_some() {
             let class = class.map_or_else(|| executor.resource_class.clone(), str::to_owned);
+            // What fits one provider by another name is meant.
+            let class = offers.fitted(&executor, &class).unwrap_or(class);
             warnings.extend(set_size(offers, &mut executor, &class, self.cores.is_some()));
         }
         if let Some(systems) = &self.systems {
@@ -267,8 +288,17 @@ impl<'de> Deserialize<'de> for EntryName {
 
 impl Executors {
     /// Changes the executors that there are and adds others, those in front that take what nobody sends elsewhere. Gives warnings.
-    pub fn apply(&self, fleet: &mut Fleet) -> Vec<String> {
+    pub fn apply(&self, fleet: &mut Fleet) -> Result<Vec<String>> {
         let mut warnings = Vec::new();
+        let has_tags = fleet.offers.own_machines == OwnMachines::Tags;
+        for (name, entry) in &self.0 {
+            ensure!(has_tags || entry.tags.is_none(), "executor `{name}`: `tags` name runners of GitLab");
+            let is_own = entry.machine == Some(VmImage::SelfHosted);
+            ensure!(
+                !(has_tags && is_own && entry.tags.is_none()),
+                "executor `{name}`: GitLab finds your own runners by `tags`"
+            );
+        }
         let (mut first, mut last) = (Vec::new(), Vec::new());
         for (name, entry) in &self.0 {
             match fleet.executors.iter_mut().find(|executor| executor.name == *name) {
@@ -283,6 +313,6 @@ impl Executors {
         first.append(&mut fleet.executors);
         first.append(&mut last);
         fleet.executors = first;
-        warnings
+        Ok(warnings)
     }
 }

@@ -23,6 +23,7 @@ use super::grants::Grants;
 use super::machines::MachineKeys;
 use super::option::OptionGroup;
 use super::planning::PlanningKeys;
+use super::provider::ProviderKeys;
 use super::schema::Schema;
 use super::selection::SelectionKeys;
 use super::yaml::mapping;
@@ -65,6 +66,7 @@ pub const GROUPS: &[OptionGroup] = &[
     AdditionKeys::GROUP,
     FinalKeys::GROUP,
     DownloadKeys::GROUP,
+    ProviderKeys::GROUP,
 ];
 
 /// What the file says; none for what it does not.
@@ -96,6 +98,8 @@ pub struct SettingsFile {
     pub additions: AdditionKeys,
     /// Jobs that run after others.
     pub finals: FinalKeys,
+    /// The CI system.
+    pub provider: ProviderKeys,
 }
 
 mapping!(SettingsFile, "a mapping of settings", {
@@ -113,6 +117,7 @@ mapping!(SettingsFile, "a mapping of settings", {
     logs: LogKeys,
     additions: AdditionKeys,
     finals: FinalKeys,
+    provider: ProviderKeys,
 });
 
 impl SettingsFile {
@@ -214,6 +219,6 @@ impl SettingsFile {
 
 /// Where the file is looked for, in this order.
 fn folders(repository: &Path) -> impl Iterator<Item = PathBuf> {
-    let of_providers = Provider::ALL.into_iter().map(|provider| repository.join(provider.folder()));
+    let of_providers = Provider::all().map(|provider| repository.join(provider.folder()));
     iter::once(repository.to_owned()).chain(of_providers)
 }

@@ -63,7 +63,7 @@ pub fn check_name(name: &str) -> Result<()> {
     ensure!(count <= MAX_NAME, "its name has {count} characters, {MAX_NAME} are allowed");
     ensure!(!name.contains(char::is_control), "its name `{}` holds control characters", name.escape_debug());
     let lower = name.to_lowercase();
-    let is_reserved = Provider::ALL.iter().any(|provider| provider.fleet().reserved_names.contains(&lower.as_str()));
+    let is_reserved = Provider::all().any(|provider| provider.fleet().reserved_names.contains(&lower.as_str()));
     ensure!(!is_reserved, "it cannot be named `{name}`: nixdag needs that name for a job of its own");
     Ok(())
 }

@@ -133,6 +133,26 @@ plain_word!(
     /// A resource class.
     ClassName, "a resource class such as `large`, `arm.large`, `namespace/name` or `auto`", r#"^[^\s"'`$\\]+$"#
 );
+/// A tag of runners.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunnerTag(pub String);
+
+impl Word for RunnerTag {
+    const EXPECTED: &'static str = "a tag of runners such as `nix`";
+    const REGEX: &'static str = r#"^[^,"'`$\\\s][^,"'`$\\\n\t]*$"#;
+
+    fn read(text: &str) -> Result<Self> {
+        let odd = |c: char| c.is_control() || ",\"'`$\\".contains(c);
+        ensure!(
+            !text.is_empty() && text.len() <= MAX_WORD && text.trim() == text && !text.contains(odd),
+            "`{}`, expected {}",
+            text.escape_debug(),
+            Self::EXPECTED
+        );
+        Ok(Self(text.to_owned()))
+    }
+}
+
 plain_word!(
     /// A Docker image, VM image or Xcode version.
     ImageName, "an image such as `nixos/nix:2.34.7` (a version in quotes)", r#"^[^\s"'`$\\]+$"#

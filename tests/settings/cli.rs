@@ -72,7 +72,19 @@ fn a_recorded_evaluation_becomes_a_plan() {
     let keys: Vec<&String> = plan.as_object().unwrap().keys().collect();
     assert_eq!(
         keys,
-        ["version", "flake", "base", "store_dir", "jobs", "targets", "final", "skipped", "errors", "estimates"]
+        [
+            "version",
+            "provider",
+            "flake",
+            "base",
+            "store_dir",
+            "jobs",
+            "targets",
+            "final",
+            "skipped",
+            "errors",
+            "estimates"
+        ]
     );
     let keys: Vec<&String> = plan["jobs"][0].as_object().unwrap().keys().collect();
     assert_eq!(

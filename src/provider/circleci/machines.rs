@@ -4,7 +4,7 @@
 use super::names::RESERVED;
 use crate::fleet::Fleet;
 use crate::fleet::image::ImageForm;
-use crate::fleet::offers::Offers;
+use crate::fleet::offers::{Offers, OwnMachines};
 use crate::fleet::size::{Architecture, Machine, Offer, Size};
 
 /// The image with Nix in it that containers start from.
@@ -89,6 +89,7 @@ pub const OFFERS: Offers = Offers {
         },
     ],
     arm_word: "arm",
+    own_machines: OwnMachines::Class,
 };
 
 /// The fleet where nobody says otherwise. At once run as many jobs as the Performance plan allows (Free 30, Scale 200).

@@ -1,0 +1,26 @@
+//! What GitLab says in the environment of its jobs, by the names of its variables.
+
+use crate::affected::base::Hints;
+
+/// What is said of the commit that is checked out. An empty variable says nothing. Pipelines of merge requests have no
+/// `CI_COMMIT_BRANCH`.
+pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
+    let given = |name| variable(name).filter(|value| !value.is_empty());
+    let branch = given("CI_COMMIT_BRANCH").or_else(|| given("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"));
+    Hints { branch, tag: given("CI_COMMIT_TAG"), commit: given("CI_COMMIT_SHA") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_requests_branch_is_its_source() {
+        let found = hints(|name| match name {
+            "CI_COMMIT_BRANCH" => Some(String::new()),
+            "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME" => Some("topic".into()),
+            _ => None,
+        });
+        assert_eq!(found, Hints { branch: Some("topic".into()), tag: None, commit: None });
+    }
+}

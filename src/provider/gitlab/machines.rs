@@ -1,0 +1,110 @@
+//! GitLab.com's hosted runners, as its documentation lists them (November 2026), and the executors that jobs run on where nobody says
+//! otherwise. A size is a runner's tag; its price is the factor with which minutes count.
+
+use super::names::RESERVED;
+use crate::fleet::Fleet;
+use crate::fleet::image::ImageForm;
+use crate::fleet::offers::{Offers, OwnMachines};
+use crate::fleet::size::{Architecture, Machine, Offer, Size};
+
+/// The image with Nix in it that containers start from.
+const NIX_IMAGE: &str = "nixos/nix:2.34.7";
+
+/// The image of macOS machines.
+const MACOS_IMAGE: &str = "macos-15-xcode-16";
+
+/// A hosted runner: cores, memory in GB, disk in GB, and what a minute counts.
+const fn runner(name: &'static str, alias: &'static str, cores: u32, memory: u32, disk: u32, factor: u32) -> Size {
+    Size { name, alias: Some(alias), cores, memory: memory * 1_000, disk: Some(disk), credits_per_minute: factor }
+}
+
+const LINUX: [Size; 5] = [
+    runner("saas-linux-small-amd64", "small", 2, 8, 30, 1),
+    runner("saas-linux-medium-amd64", "medium", 4, 16, 50, 2),
+    runner("saas-linux-large-amd64", "large", 8, 32, 100, 3),
+    runner("saas-linux-xlarge-amd64", "xlarge", 16, 64, 200, 6),
+    runner("saas-linux-2xlarge-amd64", "2xlarge", 32, 128, 200, 12),
+];
+
+const ARM: [Size; 3] = [
+    runner("saas-linux-small-arm64", "small", 2, 8, 30, 1),
+    runner("saas-linux-medium-arm64", "medium", 4, 16, 50, 2),
+    runner("saas-linux-large-arm64", "large", 8, 32, 100, 3),
+];
+
+const MACOS: [Size; 2] =
+    [runner("saas-macos-medium-m1", "medium", 4, 8, 50, 6), runner("saas-macos-large-m2pro", "large", 6, 16, 50, 12)];
+
+const CONTAINER: Offer = Offer {
+    machine: Machine::Docker,
+    architecture: Architecture::X86_64,
+    image_form: Some(ImageForm::Container),
+    image: NIX_IMAGE,
+    size: "saas-linux-medium-amd64",
+    sizes: &LINUX,
+};
+
+/// Everything that GitLab.com offers.
+const OFFERS: Offers = Offers {
+    list: &[
+        CONTAINER,
+        // The others are not in the free plan.
+        Offer { architecture: Architecture::Aarch64, size: "saas-linux-small-arm64", sizes: &ARM, ..CONTAINER },
+        Offer {
+            machine: Machine::MacOs,
+            architecture: Architecture::Aarch64,
+            image_form: Some(ImageForm::Named { prefixes: &["macos-"], examples: &[MACOS_IMAGE] }),
+            image: MACOS_IMAGE,
+            size: "saas-macos-medium-m1",
+            sizes: &MACOS,
+        },
+    ],
+    arm_word: "arm64",
+    own_machines: OwnMachines::Tags,
+};
+
+/// The fleet where nobody says otherwise. GitLab.com publishes no number of jobs that run at once.
+pub fn fleet() -> Fleet {
+    Fleet {
+        executors: vec![
+            OFFERS.executor("docker", Machine::Docker, Architecture::X86_64),
+            OFFERS.executor("arm", Machine::Docker, Architecture::Aarch64),
+            OFFERS.executor("macos", Machine::MacOs, Architecture::Aarch64),
+        ],
+        offers: OFFERS,
+        reserved_names: &RESERVED,
+        concurrency: 60,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_go_to_hosted_runners_by_system() {
+        let shown: Vec<_> = fleet()
+            .executors
+            .iter()
+            .map(|e| format!("{} {} {} {} {}", e.name, e.image, e.resource_class, e.cores, e.systems.join(" ")))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "docker nixos/nix:2.34.7 saas-linux-medium-amd64 4 x86_64-linux i686-linux",
+                "arm nixos/nix:2.34.7 saas-linux-small-arm64 2 aarch64-linux",
+                "macos macos-15-xcode-16 saas-macos-medium-m1 4 aarch64-darwin",
+            ]
+        );
+    }
+
+    #[test]
+    fn each_kind_comes_in_its_usual_size_and_starts_from_an_image_of_its_form() {
+        for offer in OFFERS.list {
+            assert!(offer.sizes.iter().any(|size| size.name == offer.size), "{offer:?}");
+            let executor = OFFERS.executor("x", offer.machine, offer.architecture);
+            assert_eq!(Some(executor.system()), offer.machine.system(offer.architecture));
+            assert_eq!(OFFERS.odd_image(&executor), None);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! GitLab CI: which provider a plan is for, what is generated and checked, and whole pipelines on a stand-in for GitLab.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod provider;
