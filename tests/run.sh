@@ -8,7 +8,7 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # Command and the package that has it.
 needs=(nix:nix-bin gcc:gcc ruby:ruby zstd:zstd git:git jq:jq unshare:util-linux shellcheck:shellcheck openssl:openssl ssh-keygen:openssh-client
-    bats:bats yamllint:yamllint curl:curl wget:wget xz:xz-utils dash:dash sudo:sudo pgrep:procps faketime:faketime)
+    bats:bats yamllint:yamllint curl:curl wget:wget xz:xz-utils dash:dash sudo:sudo pgrep:procps faketime:faketime rsync:rsync)
 missing=()
 for need in "${needs[@]}"; do
     command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
@@ -29,6 +29,12 @@ if [ ! -x "$tools/bin/check-jsonschema" ]; then
     echo "== installing check-jsonschema"
     /usr/bin/python3 -m venv "$tools"
     "$tools/bin/pip" install -q 'check-jsonschema>=0.33,<1'
+fi
+# A runner of GitLab's pipelines that is not ours. It wants Node 22, which npm has too.
+if [ ! -x "$tools/npm/node_modules/.bin/gitlab-ci-local" ] && command -v npm >/dev/null; then
+    echo "== installing gitlab-ci-local"
+    npm install --silent --no-audit --no-fund --prefix "$tools/npm" node@22 gitlab-ci-local@4.75.1 ||
+        echo "== gitlab-ci-local cannot be had: its tests say so and are left out"
 fi
 
 # More versions of Nix and real derivation graphs, where they are at hand.
