@@ -54,6 +54,7 @@ use crate::nix::evaluate::Systems;
 use crate::output::read_input;
 use crate::pattern::Pattern;
 use crate::plan::Plan;
+use crate::plan::allowed_failure::AllowedFailure;
 use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::history::History;
@@ -102,6 +103,8 @@ pub struct Settings {
     pub flags_narrow: bool,
     /// Patterns of attributes to leave out.
     pub exclude: Vec<Pattern>,
+    /// What may fail.
+    pub allow_failure: Vec<AllowedFailure>,
     /// Which systems' attributes to take.
     pub systems: Systems,
     /// An attribute that does not evaluate is fatal.
@@ -249,6 +252,7 @@ impl Settings {
                 .iter()
                 .map(Pattern::meant)
                 .collect(),
+            allow_failure: selection::allow_failure(&flags.selection, &file.selection)?,
             systems: selection::systems(&flags.selection, &file.selection),
             strict: selection.strict,
             evaluation: Evaluation::new(&flags.evaluation, file.evaluation.as_ref())?,

@@ -40,6 +40,8 @@ pub fn wanted(graph: &Graph, building: &[DrvId], here: &HashSet<DrvId>) -> BTree
 /// Which job should have delivered a derivation's outputs to another job; none where a substituter should have.
 pub struct Deliverers<'a> {
     jobs: HashMap<&'a str, &'a str>,
+    /// Jobs that may fail: what they leave out is not built in their place.
+    may_fail: HashSet<&'a str>,
 }
 
 impl<'a> Deliverers<'a> {
@@ -60,7 +62,13 @@ impl<'a> Deliverers<'a> {
                 jobs.entry(drv).or_insert(job);
             }
         }
-        Deliverers { jobs }
+        let may_fail = inputs.iter().filter(|input| input.options.allow_failure).map(|input| input.id.as_str());
+        Deliverers { jobs, may_fail: may_fail.collect() }
+    }
+
+    /// True where a job may fail that should have delivered.
+    pub fn may_fail(&self, job: Option<&str>) -> bool {
+        job.is_some_and(|job| self.may_fail.contains(job))
     }
 
     /// The job that should have delivered this derivation.
@@ -113,10 +121,14 @@ impl Guard<'_> {
                 let drv = self.producer(path);
                 let derivation = drv.map(|drv| self.graph.path(drv));
                 let job = derivation.as_deref().and_then(|drv| self.deliverers.of(drv)).map(str::to_owned);
+                let may_be_built = !self.deliverers.may_fail(job.as_deref());
                 let new = Missing { path: path.clone(), derivation, job, built: false };
                 tracker.say(&new.text(), Instant::now());
                 let again = missing.insert(path.clone(), new).is_some();
-                if !again && let Some(drv) = drv {
+                if !again
+                    && may_be_built
+                    && let Some(drv) = drv
+                {
                     build.insert(drv);
                 }
             }

@@ -15,7 +15,7 @@ use super::output_lock::{self, Lock};
 use super::progress::{Known, Tracker};
 use super::push::Pusher;
 use super::realise::Calls;
-use super::record::{HandedOff, Outcome, Record, Role, Verdict};
+use super::record::{HandedOff, Missing, Outcome, Record, Role, Verdict};
 use super::{
     Derivations, HandOff, OnMissing, Request, credentials, deliveries, hand_offs, interrupt, naming, outcome, push,
     realisation, restore, trust,
@@ -290,19 +290,22 @@ impl<'a> Work<'a> {
             reusable.retain(|&id| !known_outputs(self.graph, id).any(|path| failed.contains(&path)));
         }
         let wanted = self.wanted(&reusable);
+        let deliverers = Deliverers::new(&self.request.plan, self.request.job());
         let guard = Guard {
             calls,
             held: self.held,
             graph: self.graph,
             here: &self.set,
             hand_offs,
-            deliverers: &Deliverers::new(&self.request.plan, self.request.job()),
+            deliverers: &deliverers,
             on_missing: self.request.on_missing,
             waits: RefCell::new(WAITS.into_iter().take(self.retries()).collect::<Vec<_>>().into_iter()),
             producers: &self.producers,
         };
         record.missing = guard.bring(&strs(&wanted), tracker)?;
-        if self.request.on_missing == OnMissing::Fail {
+        // What may fail is built once, in its own job.
+        let has_failed = |missing: &Missing| !missing.built && deliverers.may_fail(missing.job.as_deref());
+        if self.request.on_missing == OnMissing::Fail || record.missing.iter().any(has_failed) {
             guard::check(&record.missing, OnMissing::Fail)?;
         }
         let attempts = Attempts {

@@ -11,9 +11,10 @@ use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
 use crate::evaluation_cache::{self, EvaluationCache};
 use crate::nix::command::Nix;
-use crate::nix::evaluate::{DEFAULT_PATTERNS, Evaluation, FlakeCaches, Progress, Request, evaluate};
+use crate::nix::evaluate::{DEFAULT_PATTERNS, EvalError, Evaluation, FlakeCaches, Progress, Request, evaluate};
 use crate::output::read_input;
 use crate::pattern::Pattern;
+use crate::plan::allowed_failure::allows_message;
 use crate::plan::idle_rules::Scope;
 use crate::plan::rules::JobSettings;
 use crate::plan::{EvaluationError, FlakeSource, evaluation_errors, final_job};
@@ -79,7 +80,8 @@ pub(super) fn live(flake: &str, settings: &Settings) -> Result<Evaluated> {
             error.map_or("it is not there", |error| &error.message)
         );
     }
-    match evaluation.errors.len() {
+    let is_fatal = |error: &&EvalError| !allows_message(&settings.allow_failure, &error.attribute, &error.message);
+    match evaluation.errors.iter().filter(is_fatal).count() {
         0 => {}
         1 if settings.strict => bail!("1 attribute does not evaluate, which `--strict` forbids"),
         count if settings.strict => bail!("{count} attributes do not evaluate, which `--strict` forbids"),

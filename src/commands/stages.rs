@@ -14,6 +14,7 @@ use crate::choice::Choice;
 use crate::graph::{DrvId, Graph, Node, OutputPaths};
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
+use crate::plan::allowed_failure::allows;
 use crate::plan::complete::complete;
 use crate::plan::make::{Made, PlanInputs};
 use crate::plan::model::Granularity;
@@ -140,7 +141,12 @@ fn make_plan(
         disabled: evaluated.disabled,
         errors,
         caches,
-        choice: MachineChoice { fleet: &settings.fleet, rules: &settings.rules, packages: &evaluated.packages },
+        choice: MachineChoice {
+            fleet: &settings.fleet,
+            rules: &settings.rules,
+            packages: &evaluated.packages,
+            allow_failure: &settings.allow_failure,
+        },
         costs: &settings.costs,
         options: &settings.planner,
         also,
@@ -156,6 +162,9 @@ fn make_plan(
         Some(lacking) if settings.strict => bail!("{lacking}, which `--strict` forbids"),
         Some(lacking) => eprintln!("warning: {lacking}"),
         None => {}
+    }
+    if let Some(note) = failures::allowed(&made.plan) {
+        eprintln!("note: {note}");
     }
     if failures::are_in(&made.plan) {
         eprintln!("warning: {}: the pipeline will report that and fail", failures::counts(&failures::of(&made.plan)));
@@ -185,7 +194,7 @@ fn unreadable_targets(
     let errors: Vec<EvaluationError> = targets.iter().filter_map(failure).collect();
     for error in &errors {
         let line = format!("attribute `{}`: {}", printable(&error.target.to_string()), printable(&error.message));
-        if settings.strict {
+        if settings.strict && !allows(&settings.allow_failure, &error.target) {
             bail!("{line}");
         }
         eprintln!("warning: {line}");

@@ -5,6 +5,7 @@
 
 use anyhow::Result;
 
+use super::allowed_failure;
 use super::final_job::{self, FinalJobRequest};
 use super::finals::{self, FinalJobInputs};
 use super::impure;
@@ -17,6 +18,7 @@ pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: b
     let (targets, impure) = impure::leave_out(inputs.graph, &mut inputs.needed, inputs.targets.to_vec());
     let (targets, built) = final_job::split(requests, targets);
     let (graph, fleet, costs, needed) = (inputs.graph, inputs.choice.fleet, inputs.costs, inputs.needed.clone());
+    let allowed = inputs.choice.allow_failure;
     let mut inputs = PlanInputs { targets: &targets, ..inputs };
     if built.iter().any(|attributes| !attributes.is_empty()) {
         let ids: Vec<DrvId> = targets.iter().map(|(_, id)| *id).collect();
@@ -29,5 +31,6 @@ pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: b
     let finals =
         FinalJobInputs { requests, graph, targets: &targets, built: &built, needed: &needed, fleet, costs, is_part };
     made.notes.extend(finals::add(&mut made.plan, &finals)?);
+    made.plan.allow_failure = allowed_failure::not_built(&made.plan, allowed);
     Ok(made)
 }

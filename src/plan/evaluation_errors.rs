@@ -17,16 +17,20 @@ const REFUSAL: &str = "refusing to evaluate";
 
 /// A kind of package that nixpkgs refuses to evaluate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Refused {
+pub enum Refused {
+    /// `unfree`
     Unfree,
+    /// `broken`
     Broken,
+    /// `insecure`
     Insecure,
+    /// `unsupported`
     Unsupported,
 }
 
 impl Refused {
     /// The kind that the message of an error is about.
-    fn of(message: &str) -> Option<Self> {
+    pub fn of(message: &str) -> Option<Self> {
         let message = message.to_lowercase();
         let says = |words: &str| message.contains(words);
         match () {
@@ -36,6 +40,17 @@ impl Refused {
             () if says("insecure") => Some(Self::Insecure),
             () if says("not available on") || says("not supported") || says("unsupported") => Some(Self::Unsupported),
             () => None,
+        }
+    }
+
+    /// The kind with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "unfree" => Some(Self::Unfree),
+            "broken" => Some(Self::Broken),
+            "insecure" => Some(Self::Insecure),
+            "unsupported" => Some(Self::Unsupported),
+            _ => None,
         }
     }
 

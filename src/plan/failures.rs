@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, SkipReason};
+use super::{Plan, SkipReason, Skipped};
 use crate::attribute::AttributePath;
 use crate::printable::{printable, shortened};
 
@@ -50,9 +50,9 @@ pub fn of(plan: &Plan) -> Vec<Failure> {
         message: shortened(message, MAX_MESSAGE).lines().map(printable).collect::<Vec<_>>().join("\n"),
         new,
     };
-    let errors = plan.errors.iter().map(|error| failure(&error.target, Cause::Evaluation, &error.message, error.new));
-    let lacking = plan.skipped.iter().filter(|skipped| skipped.reason == SkipReason::NoExecutor);
-    let lacking = lacking.map(|skipped| {
+    let errors = plan.errors.iter().filter(|error| !plan.may_fail(&error.target));
+    let errors = errors.map(|error| failure(&error.target, Cause::Evaluation, &error.message, error.new));
+    let lacking = lacking(plan).map(|skipped| {
         failure(&skipped.target, Cause::NoExecutor, skipped.place.as_deref().unwrap_or("no executor builds it"), None)
     });
     errors.chain(lacking).collect()
@@ -60,7 +60,26 @@ pub fn of(plan: &Plan) -> Vec<Failure> {
 
 /// True where a plan has failures.
 pub fn are_in(plan: &Plan) -> bool {
-    !plan.errors.is_empty() || plan.skipped.iter().any(|skipped| skipped.reason == SkipReason::NoExecutor)
+    plan.errors.iter().any(|error| !plan.may_fail(&error.target)) || lacking(plan).next().is_some()
+}
+
+/// Targets that no executor builds and that may not fail.
+fn lacking(plan: &Plan) -> impl Iterator<Item = &Skipped> {
+    let lacking = plan.skipped.iter().filter(|skipped| skipped.reason == SkipReason::NoExecutor);
+    lacking.filter(|skipped| !plan.may_fail(&skipped.target))
+}
+
+/// A sentence about what fails and may, if there is any.
+pub fn allowed(plan: &Plan) -> Option<String> {
+    let lacking = plan.skipped.iter().filter(|skipped| skipped.reason == SkipReason::NoExecutor);
+    let all = plan.errors.iter().map(|error| &error.target).chain(lacking.map(|skipped| &skipped.target));
+    let named: Vec<String> = all
+        .filter(|target| plan.may_fail(target))
+        .map(|target| format!("`{}`", printable(&target.to_string())))
+        .collect();
+    let more = named.len().checked_sub(MAX_NAMED + 1).map(|more| format!(" and {} more", more + 1)).unwrap_or_default();
+    let list = named.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    (!named.is_empty()).then(|| format!("not built, which `allow_failure` allows: {list}{more}"))
 }
 
 impl Cause {
@@ -169,7 +188,7 @@ pub fn subject(cause: Cause, targets: &[&AttributePath]) -> String {
 
 /// A sentence about the targets that no executor builds, if there are any: a configuration does not list them.
 pub fn without_executor(plan: &Plan) -> Option<String> {
-    let mut lacking = plan.skipped.iter().filter(|skipped| skipped.reason == SkipReason::NoExecutor);
+    let mut lacking = lacking(plan);
     let first = lacking.next()?;
     let said = first.place.as_ref().map(|place| format!(": {place}")).unwrap_or_default();
     let more = match lacking.count() {
@@ -183,7 +202,7 @@ pub fn without_executor(plan: &Plan) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{EvaluationError, Skipped};
+    use crate::plan::EvaluationError;
 
     fn attribute(name: &str) -> AttributePath {
         ["packages", name].into_iter().collect()

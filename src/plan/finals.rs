@@ -135,8 +135,10 @@ impl<'a> Finals<'a> {
     /// The targets that come before, and the jobs that build them.
     fn after(&mut self, request: &FinalJobRequest) -> (Vec<(&'a AttributePath, DrvId)>, BTreeSet<JobIndex>) {
         let Some(patterns) = &request.after else {
-            let all = self.inputs.targets.iter().map(|(attribute, id)| (attribute, *id)).collect();
-            return (all, (0..self.plan.jobs.len()).map(|at| JobIndex(at as u32)).collect());
+            let may_fail = |at: &JobIndex| self.plan.jobs[at.at()].options.allow_failure;
+            let all = self.inputs.targets.iter().map(|(attribute, id)| (attribute, *id));
+            let all = all.filter(|(_, id)| !self.owner.get(id).is_some_and(may_fail)).collect();
+            return (all, (0..self.plan.jobs.len() as u32).map(JobIndex).filter(|at| !may_fail(at)).collect());
         };
         let mut found = Vec::new();
         for pattern in patterns {

@@ -1,6 +1,6 @@
 //! The plan as JSON, version 1: one line a job, keys in the contract's order, and back with every reference checked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -125,6 +125,9 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
             job: target.job.map(|job| plan.job(job).id.as_str()),
         }),
     )?;
+    if !plan.allow_failure.is_empty() {
+        member(out, "allow_failure", &plan.allow_failure, ",")?;
+    }
     list(
         out,
         "final",
@@ -174,6 +177,8 @@ struct PlanIn {
     same_as: BTreeMap<Arc<str>, Arc<str>>,
     #[serde(default)]
     targets: Vec<TargetIn>,
+    #[serde(default)]
+    allow_failure: BTreeSet<AttributePath>,
     #[serde(default, rename = "final")]
     final_jobs: Vec<FinalJobIn>,
     skipped: Vec<Skipped>,
@@ -283,6 +288,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         jobs,
         same_as: plan.same_as,
         targets,
+        allow_failure: plan.allow_failure.into_iter().collect(),
         final_jobs,
         skipped: plan.skipped,
         errors: plan.errors,

@@ -131,6 +131,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         jobs,
         same_as: BTreeMap::new(),
         targets: Vec::new(),
+        allow_failure: Vec::new(),
         final_jobs: Vec::new(),
         skipped,
         errors: inputs.errors,

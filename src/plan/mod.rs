@@ -3,6 +3,7 @@
 //! Its JSON form is a contract: `nixdag plan --format json` writes it, every command reads it back with `--plan`, and so do
 //! other programs. Planning itself is pure: no files, no network, no clock, no environment.
 
+pub mod allowed_failure;
 pub mod baseline;
 pub mod complete;
 pub mod estimate;
@@ -69,6 +70,8 @@ pub struct Plan {
     pub same_as: BTreeMap<Arc<str>, Arc<str>>,
     /// What was selected and evaluated, whatever became of it; by attribute.
     pub targets: Vec<PlannedTarget>,
+    /// Attributes that may fail to evaluate or lack an executor; by attribute.
+    pub allow_failure: Vec<AttributePath>,
     /// What runs after other jobs, in the order of the settings.
     pub final_jobs: Vec<FinalJob>,
     /// Targets that no job builds; by attribute.
@@ -99,6 +102,11 @@ impl Plan {
         }
         path.reverse();
         path
+    }
+
+    /// True for an attribute that may fail.
+    pub fn may_fail(&self, attribute: &AttributePath) -> bool {
+        self.allow_failure.binary_search(attribute).is_ok()
     }
 
     /// A job or final job; the index has to come from this plan.

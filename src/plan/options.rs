@@ -19,6 +19,9 @@ pub struct JobOptions {
     /// Seconds after which a build is ended, and after which a step without output is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<u32>,
+    /// The job builds only what may fail: the gate does not wait for it, and what needs its results fails without building them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_failure: bool,
     /// Contexts, whose variables the job gets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub context: Vec<String>,

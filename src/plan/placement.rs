@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 
+use super::allowed_failure::{AllowedFailure, allows};
 use super::estimate::CostModel;
 use super::options::JobOptions;
 use super::problem::{ANY_SYSTEM, Millis, System};
@@ -32,6 +33,8 @@ pub struct MachineChoice<'a> {
     pub rules: &'a [Rule],
     /// What packages say about themselves.
     pub packages: &'a BTreeMap<AttributePath, JobSettings>,
+    /// What may fail.
+    pub allow_failure: &'a [AllowedFailure],
 }
 
 /// A kind of job: everything in a job has the same.
@@ -120,7 +123,8 @@ pub fn place(
     choice: &MachineChoice,
     costs: &CostModel,
 ) -> Result<Placements> {
-    let mut placer = Placer { graph, choice, costs, keys: HashMap::new(), placed: Placements::default() };
+    let mut placer =
+        Placer { graph, choice, costs, keys: HashMap::new(), may_fail: HashMap::new(), placed: Placements::default() };
     // Consumers first, for what they alone need follows them.
     let ids: Vec<DrvId> = needed.ids().collect();
     let mut consumers: HashMap<DrvId, Vec<DrvId>> = HashMap::new();
@@ -140,6 +144,8 @@ struct Placer<'a> {
     costs: &'a CostModel,
     /// The place of each derivation, and the settings that its inputs inherit.
     keys: HashMap<DrvId, (Key, JobSettings)>,
+    /// What may fail: targets, and what only such targets need; each with the one whose jobs it shares.
+    may_fail: HashMap<DrvId, DrvId>,
     placed: Placements,
 }
 
@@ -188,7 +194,10 @@ impl Placer<'_> {
         if cheap && attributes.is_empty() && rule.is_none_or(|(_, rule)| !rule.condition.is_specific()) {
             self.placed.portable.insert(id);
         }
-        if &*node.system == BUILTIN && settings.is_empty() {
+        if let Some(with) = self.may_fail_with(id, attributes, consumers) {
+            self.may_fail.insert(id, with);
+        }
+        if &*node.system == BUILTIN && settings.is_empty() && !self.may_fail.contains_key(&id) {
             self.placed.of.insert(id, ANY_SYSTEM);
             return;
         }
@@ -203,6 +212,16 @@ impl Placer<'_> {
             }
             Err(lacking) => drop(self.placed.lacking.insert(id, lacking)),
         }
+    }
+
+    /// Whose jobs something shares that may fail; none where it may not: another failure would not be seen in a job that may fail.
+    fn may_fail_with(&self, id: DrvId, attributes: &[&AttributePath], consumers: &[DrvId]) -> Option<DrvId> {
+        if !attributes.is_empty() {
+            return attributes.iter().all(|path| allows(self.choice.allow_failure, path)).then_some(id);
+        }
+        let with: Option<BTreeSet<DrvId>> = consumers.iter().map(|id| self.may_fail.get(id).copied()).collect();
+        let with = with.filter(|with| !with.is_empty())?;
+        Some(if with.len() == 1 { with.into_iter().next()? } else { id })
     }
 
     /// What the consumers name for, where they all name for the same and it suits the derivation.
@@ -275,11 +294,13 @@ impl Placer<'_> {
         }
         let options = JobOptions {
             timeout: settings.timeout,
+            allow_failure: self.may_fail.contains_key(&id),
             context: settings.context.clone().unwrap_or_default(),
             retries: settings.retries,
             environment: settings.environment.clone(),
         };
-        Ok((system, at, class, image, options, (settings.never_group && is_target).then_some(id)))
+        let alone = (settings.never_group && is_target).then_some(id).or(self.may_fail.get(&id).copied());
+        Ok((system, at, class, image, options, alone))
     }
 
     /// Numbers the places: by system, then by executor, so that the numbers follow from what is there alone.
@@ -303,8 +324,9 @@ impl Placer<'_> {
         }
         self.placed.list = keys.iter().map(|key| self.placement(key)).collect();
         self.placed.anywhere = self.anywhere(&keys, &count);
-        if self.placed.list.iter().any(|placement| !placement.options.context.is_empty()) {
-            // What any machine can build must not end up in a job with contexts.
+        let is_special = |options: &JobOptions| !options.context.is_empty() || options.allow_failure;
+        if self.placed.list.iter().any(|placement| is_special(&placement.options)) {
+            // What any machine can build must not end up in a job with contexts, or in one that may fail.
             let anywhere = self.placed.anywhere;
             self.placed.of.values_mut().filter(|system| **system == ANY_SYSTEM).for_each(|system| *system = anywhere);
         }
@@ -330,7 +352,7 @@ impl Placer<'_> {
         }
     }
 
-    /// The most frequent place without secrets, or where there is none the first executor, which is added.
+    /// The most frequent place without secrets where nothing may fail, or where there is none the first executor, which is added.
     fn anywhere(&mut self, keys: &[&Key], count: &[usize]) -> System {
         let plain = |at: &usize| keys[*at].4 == JobOptions::default() && keys[*at].5.is_none();
         let most = (0..keys.len()).filter(plain).max_by_key(|&at| (count[at], std::cmp::Reverse(at)));

@@ -1,14 +1,16 @@
 //! Which attributes are taken: `select`, `exclude`, `systems`, `strict`.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::option::options;
 use super::schema::Schema;
-use super::words::{AttributePattern, One};
-use super::yaml::{self, List, Texts};
+use super::words::{AttributePattern, One, Word};
+use super::yaml::{self, Expected, List, Texts};
 use crate::nix::evaluate::Systems;
+use crate::plan::allowed_failure::AllowedFailure;
+use crate::plan::evaluation_errors::Refused;
 
 options! {
     /// What is built
@@ -25,6 +27,12 @@ options! {
             flag Vec<String> [value_name = "PATTERN"];
             key "exclude": List<One<AttributePattern>>;
             orb List "exclude";
+        }
+        /// What may fail: attributes with all below them, or packages that nixpkgs refuses (`broken`, `unfree`, `insecure`, `unsupported`). Each such target has a job of its own, which the gate does not wait for
+        allow_failure {
+            flag Vec<String> [value_name = "PATTERN"];
+            key "allow_failure": List<One<AllowedWord>>;
+            orb List "allow_failure";
         }
         /// Systems whose attributes to take
         system {
@@ -47,6 +55,35 @@ options! {
             orb Switch "strict";
         }
     }
+}
+
+/// An entry of `allow_failure`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedWord(pub AllowedFailure);
+
+impl Word for AllowedWord {
+    const EXPECTED: &'static str =
+        "an attribute pattern such as `packages.*.flaky-*`, `broken`, `unfree`, `insecure` or `unsupported`";
+    const REGEX: &'static str = AttributePattern::REGEX;
+
+    fn read(text: &str) -> Result<Self> {
+        Ok(Self(match Refused::named(text) {
+            Some(kind) => AllowedFailure::Refused(kind),
+            None => AllowedFailure::Attributes(AttributePattern::read(text)?.0.meant()),
+        }))
+    }
+}
+
+impl Expected for One<AllowedWord> {
+    const PLURAL: &'static str = "attribute patterns, or kinds of packages that nixpkgs refuses";
+}
+
+/// What may fail, as the flag says, else as the file does.
+pub fn allow_failure(flags: &SelectionFlags, keys: &SelectionKeys) -> Result<Vec<AllowedFailure>> {
+    if flags.allow_failure.is_empty() {
+        return Ok(keys.allow_failure.iter().flat_map(|list| &list.0).map(|word| word.0.0.clone()).collect());
+    }
+    flags.allow_failure.iter().map(|text| Ok(AllowedWord::read(text).context("`--allow-failure`")?.0)).collect()
 }
 
 /// `systems`: a list, or `all`.

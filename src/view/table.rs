@@ -96,6 +96,9 @@ fn machine(job: &Job) -> String {
     if let Some(retries) = options.retries {
         text.push_str(&format!(", retries: {retries}"));
     }
+    if options.allow_failure {
+        text.push_str(", may fail");
+    }
     text
 }
 

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod allow_failure;
 mod caches;
 mod check;
 mod continuation;

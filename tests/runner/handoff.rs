@@ -185,6 +185,21 @@ fn a_missing_hand_off_is_named_and_nothing_is_built_silently() {
 }
 
 #[test]
+fn what_may_fail_is_not_built_again_by_what_needs_it() {
+    with_each_nix("what_may_fail_is_not_built_again_by_what_needs_it", || {
+        let jobs: &[JobOf] = &[("job-a", &["a"], &[], &[]), ("job-b", &["b"], &[], &["job-a"])];
+        let mut pipeline =
+            Pipeline::new(r#"rec { a = drv "a" "exit 1"; b = drv "b" "test -e ${a}; echo > $out"; }"#, jobs);
+        pipeline.plan.jobs[0].options.allow_failure = true;
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        pipeline.run("job-a", &[]).fails(&["a failed"]);
+        let named = format!("`{}` is missing: job `job-a` should have handed it off", pipeline.output("a", "out"));
+        pipeline.run("job-b", &[]).fails(&[&named]).has("b", Outcome::NotBuilt);
+        assert_eq!(pipeline.built(), ["a"]);
+    });
+}
+
+#[test]
 fn damaged_hand_offs_are_named_and_count_as_absent() {
     with_each_nix("damaged_hand_offs_are_named_and_count_as_absent", || {
         let pipeline = Pipeline::new(

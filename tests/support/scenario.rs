@@ -51,7 +51,7 @@ impl Scenario {
         let targets: Vec<DrvId> = targets.into_iter().filter(|&id| needed.has(id)).collect();
         let packages = BTreeMap::new();
         let fleet = Provider::CircleCi.fleet();
-        let choice = MachineChoice { fleet: &fleet, rules: &[], packages: &packages };
+        let choice = MachineChoice { fleet: &fleet, rules: &[], packages: &packages, allow_failure: &[] };
         let costs = CostModel::default();
         let placements = place(&graph, &needed, &BTreeMap::new(), &choice, &costs).unwrap();
         let small = NeededGraph::new(&graph, &needed, &targets, &placements, &costs);

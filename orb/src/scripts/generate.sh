@@ -37,6 +37,7 @@ set -- "${flake:-.}" --bundle "$bundle" --output "$setup/config.yml"
 # options: arguments
 for word in $(given "${PARAM_ATTRIBUTES:-}"); do set -- "$@" --select="$word"; done
 for word in $(given "${PARAM_EXCLUDE:-}"); do set -- "$@" --exclude="$word"; done
+for word in $(given "${PARAM_ALLOW_FAILURE:-}"); do set -- "$@" --allow-failure="$word"; done
 for word in $(given "${PARAM_SYSTEMS:-}"); do
     if [ "$word" = all ]; then set -- "$@" --all-systems; else set -- "$@" --system="$word"; fi
 done

@@ -210,10 +210,11 @@ fn invocation(
     Yaml::entry(key, Yaml::map(entries))
 }
 
-/// The job behind all others, the one that reports included where there is one.
+/// The job behind all others that may not fail, the one that reports included where there is one.
 fn gate(plan: &Plan, reports: bool) -> Yaml {
-    let required: BTreeSet<_> = plan.all_jobs().flat_map(|job| &job.requires).map(|required| required.at()).collect();
-    let last = plan.all_jobs().enumerate().filter(|(at, _)| !required.contains(at));
+    let waited = || plan.all_jobs().enumerate().filter(|(_, job)| !job.options.allow_failure);
+    let required: BTreeSet<_> = waited().flat_map(|(_, job)| &job.requires).map(|required| required.at()).collect();
+    let last = waited().filter(|(at, _)| !required.contains(at));
     let mut names: Vec<_> = last.map(|(_, job)| template::label(&job.name)).collect();
     names.extend(reports.then(|| failures::JOB.to_owned()));
     let mut entries = Vec::new();

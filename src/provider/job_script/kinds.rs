@@ -86,8 +86,8 @@ impl Machines<'_> {
         );
         let image = job.image.as_ref().unwrap_or(&executor.image);
         let class = job.resource_class.as_ref().unwrap_or(&executor.resource_class);
-        // Contexts are named where a job is invoked, so that one body serves jobs with and without.
-        let own = JobOptions { context: Vec::new(), retries: None, ..job.options.clone() };
+        // Contexts are named where a job is invoked, so that one body serves jobs with and without; whether a job may fail concerns the gate.
+        let own = JobOptions { context: Vec::new(), allow_failure: false, retries: None, ..job.options.clone() };
         let same_machine = |kind: &Kind| {
             kind.machine == executor.machine
                 && kind.image == *image
