@@ -15,10 +15,21 @@ use crate::secret::VariableName;
 choice! {
     /// How results travel from job to job.
     pub enum HandOffKind {
-        /// In the CI's workspace
+        /// In CircleCI's workspace
         Workspace = "workspace",
+        /// In artifacts of GitLab's jobs, of which a job takes those of at most 50 others
+        Artifacts = "artifacts",
+        /// In the package registry of the GitLab project
+        Packages = "packages",
         /// In a binary cache
         Cache = "cache",
+    }
+}
+
+impl HandOffKind {
+    /// True where a job fetches everything that each of its inputs has handed off, needed or not.
+    pub fn has_layers(self) -> bool {
+        matches!(self, Self::Workspace | Self::Artifacts)
     }
 }
 
@@ -128,6 +139,12 @@ pub enum HandOff {
     /// Through the workflow's workspace.
     #[default]
     Workspace,
+    /// Through artifacts of the jobs themselves.
+    Artifacts,
+    /// Through the project's package registry.
+    Packages,
+    /// Through artifacts where these suffice for a plan, else through the package registry.
+    ArtifactsOrPackages,
     /// Through this store, which jobs copy to; it serves later pipelines too.
     Cache(StoreUrl),
 }
@@ -142,34 +159,45 @@ pub struct HandOffChoice<'a> {
 }
 
 impl HandOff {
-    /// Resolves flags and file: a flag wins over the file, and a store alone says that it is used.
+    /// Resolves flags and file: a flag wins over the file, and a store alone says that it is used; `default` counts where nobody says
+    /// anything.
     ///
-    /// Fails where a hand-off through a cache names none, where one through the workspace names one in the same place, and for
-    /// what is not the URL of a store.
-    pub fn resolve(flags: HandOffChoice, file: HandOffChoice) -> Result<Self> {
-        use HandOffKind::{Cache, Workspace};
+    /// Fails where a hand-off through a cache names none, where another one names one in the same place, and for what is not the URL
+    /// of a store.
+    pub fn resolve(flags: HandOffChoice, file: HandOffChoice, default: Self) -> Result<Self> {
+        use HandOffKind::Cache;
         const FLAG: &str = "`--cache`";
         const KEY: &str = "`cache` in nixdag.yml";
         match (flags.kind, flags.cache, file.kind, file.cache) {
             (Some(Cache) | None, Some(url), ..) => Self::through(url).context(FLAG),
-            (Some(Workspace), Some(_), ..) => bail!("`--cache` requires `--handoff cache`"),
-            (Some(Workspace), None, ..) => Ok(Self::Workspace),
+            (Some(_), Some(_), ..) => bail!("`--cache` requires `--handoff cache`"),
             (Some(Cache), None, _, Some(url)) => Self::through(url).context(KEY),
             (Some(Cache), None, _, None) => bail!("`--handoff cache` needs `--cache URL`, or `cache` in nixdag.yml"),
             (None, None, Some(Cache) | None, Some(url)) => Self::through(url).context(KEY),
             (None, None, Some(Cache), None) => {
                 bail!("`handoff: cache` in nixdag.yml needs `cache`, or `--cache URL`")
             }
-            (None, None, Some(Workspace), Some(_)) => bail!("`cache` in nixdag.yml requires `handoff: cache`"),
-            (None, None, Some(Workspace) | None, None) => Ok(Self::Workspace),
+            (None, None, Some(_), Some(_)) => bail!("`cache` in nixdag.yml requires `handoff: cache`"),
+            (Some(kind), None, ..) | (None, None, Some(kind), None) => Ok(Self::of(kind).unwrap_or(default)),
+            (None, None, None, None) => Ok(default),
+        }
+    }
+
+    /// Where the kind alone says everything.
+    fn of(kind: HandOffKind) -> Option<Self> {
+        match kind {
+            HandOffKind::Workspace => Some(Self::Workspace),
+            HandOffKind::Artifacts => Some(Self::Artifacts),
+            HandOffKind::Packages => Some(Self::Packages),
+            HandOffKind::Cache => None,
         }
     }
 
     /// The same for commands that only plan, which take no `--cache`: what `--handoff cache` costs does not depend on the store.
-    pub fn resolve_kind(flag: Option<HandOffKind>, file: HandOffChoice) -> Result<HandOffKind> {
+    pub fn resolve_kind(flag: Option<HandOffKind>, file: HandOffChoice, default: Self) -> Result<HandOffKind> {
         match (flag, file.cache) {
             (Some(HandOffKind::Cache), None) => Ok(HandOffKind::Cache),
-            _ => Ok(Self::resolve(HandOffChoice { kind: flag, cache: None }, file)?.kind()),
+            _ => Ok(Self::resolve(HandOffChoice { kind: flag, cache: None }, file, default)?.kind()),
         }
     }
 
@@ -183,6 +211,8 @@ impl HandOff {
     pub fn kind(&self) -> HandOffKind {
         match self {
             Self::Workspace => HandOffKind::Workspace,
+            Self::Artifacts | Self::ArtifactsOrPackages => HandOffKind::Artifacts,
+            Self::Packages => HandOffKind::Packages,
             Self::Cache(_) => HandOffKind::Cache,
         }
     }
@@ -265,7 +295,7 @@ mod tests {
             (said(Some(Workspace), None), said(Some(Cache), key), None),
         ] {
             let expected = expected.map_or(HandOff::Workspace, |url| HandOff::through(url).unwrap());
-            assert_eq!(HandOff::resolve(flags, file).unwrap(), expected, "{flags:?} {file:?}");
+            assert_eq!(HandOff::resolve(flags, file, HandOff::Workspace).unwrap(), expected, "{flags:?} {file:?}");
         }
     }
 
@@ -280,14 +310,14 @@ mod tests {
             (said(None, Some("cachix:mine")), said(None, None), "`--cache`: `cachix:mine`: jobs fetch from a store"),
             (said(None, None), said(None, Some("bucket")), "`cache` in nixdag.yml: `bucket` is no store"),
         ] {
-            let error = format!("{:#}", HandOff::resolve(flags, file).unwrap_err());
+            let error = format!("{:#}", HandOff::resolve(flags, file, HandOff::Workspace).unwrap_err());
             assert!(error.contains(words), "{error}");
         }
     }
 
     #[test]
     fn a_plan_needs_no_store_but_refuses_a_file_that_contradicts_itself() {
-        let kind = |flag, file| HandOff::resolve_kind(flag, file).ok();
+        let kind = |flag, file| HandOff::resolve_kind(flag, file, HandOff::Workspace).ok();
         assert_eq!(kind(Some(Cache), said(None, None)), Some(Cache));
         assert_eq!(kind(Some(Cache), said(Some(Cache), None)), Some(Cache));
         assert_eq!(kind(None, said(None, Some("s3://bucket"))), Some(Cache));

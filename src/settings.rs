@@ -150,10 +150,9 @@ impl Settings {
     /// Resolves the command line and the settings file, to plan.
     pub fn new(flags: &Planning) -> Result<Self> {
         let found = Found::new(flags)?;
-        let handoff = HandOff::resolve_kind(
-            flags.handoff.handoff,
-            delivery::handoff_of(&found.file.handoff, &found.file.stores),
-        )?;
+        let file = delivery::handoff_of(&found.file.handoff, &found.file.stores);
+        let handoff = HandOff::resolve_kind(flags.handoff.handoff, file, found.provider.handoff())?;
+        delivery::check_handoff(found.provider, handoff)?;
         Self::resolve(flags, found, handoff)
     }
 
@@ -167,7 +166,7 @@ impl Settings {
         let found = Found::new(planning)?;
         let SettingsFile { handoff, stores, signing, push, logs, .. } = &found.file;
         let said = DeliverySaid { handoff, stores, signing, push, logs };
-        let delivery = delivery::resolve(&planning.handoff, flags, &said, take_secret)?;
+        let delivery = delivery::resolve(&planning.handoff, flags, &said, found.provider, take_secret)?;
         let hosts = CredentialHosts::parse(&planning.availability.credential_host)?;
         if let (HandOff::Cache(url), None) = (&delivery.handoff, &flags.stores.cache) {
             check_named_by_file(url, &hosts).context("`cache` in nixdag.yml")?;
@@ -188,12 +187,10 @@ impl Settings {
     }
 
     fn resolve(flags: &Planning, found: Found, handoff: HandOffKind) -> Result<Self> {
-        let Found { source, fragment, file, file_path } = found;
+        let Found { source, fragment, file, file_path, provider, note } = found;
         let selection = SelectionOptions::new(&flags.selection, &file.selection);
         let planning = PlanningOptions::new(&flags.planning, &file.planning);
         let is_flake = matches!(source, Source::Flake(_));
-        let said = ProviderOptions::new(&flags.provider, &file.provider).provider;
-        let (provider, note) = provider::choose(said, &source.folder(), is_set);
         let mut fleet = provider.fleet();
         let mut warnings: Vec<String> = note.into_iter().collect();
         if let Some(entries) = &file.machines.executors {
@@ -358,6 +355,9 @@ struct Found {
     fragment: Option<String>,
     file: SettingsFile,
     file_path: Option<PathBuf>,
+    provider: Provider,
+    /// What there is to be said about the provider.
+    note: Option<String>,
 }
 
 impl Found {
@@ -377,7 +377,9 @@ impl Found {
             repository_file::check(path, folder, "--settings").context("the settings file")?;
         }
         let file = file_path.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
-        Ok(Self { source, fragment: fragment.map(str::to_owned), file, file_path })
+        let said = ProviderOptions::new(&flags.provider, &file.provider).provider;
+        let (provider, note) = provider::choose(said, &source.folder(), is_set);
+        Ok(Self { source, fragment: fragment.map(str::to_owned), file, file_path, provider, note })
     }
 }
 

@@ -97,7 +97,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
 
     let target_drvs: Vec<DrvId> = attributes.keys().copied().collect();
     let small = NeededGraph::new(graph, &needed, &target_drvs, &placements, costs);
-    if handoff != HandOffKind::Workspace {
+    if handoff == HandOffKind::Cache {
         check_floating_inputs(graph, &small)?;
     }
     let planner = Planner::new(&small, &placements, costs, inputs.options, handoff);
@@ -161,7 +161,7 @@ impl<'a> Planner<'a> {
     ) -> Self {
         let list = &placements.list;
         let anywhere = list.get(usize::from(placements.anywhere));
-        let workspace = handoff == HandOffKind::Workspace;
+        let workspace = handoff.has_layers();
         let model = Model {
             start_up: costs.start_up,
             layer: if workspace { costs.layer } else { 0 },
@@ -261,7 +261,7 @@ impl<'a> Planner<'a> {
             per_derivation: simpler.per_derivation,
             handoff: Some(HandOffEstimate {
                 kind: self.handoff,
-                layers: if self.handoff == HandOffKind::Workspace { simulation.layers } else { 0 },
+                layers: if self.handoff.has_layers() { simulation.layers } else { 0 },
                 layer: self.model.layer,
                 bytes: simulation.fetched.saturating_mul(self.costs.bytes),
                 time: simulation.layers * self.model.layer + simulation.fetched * self.model.fetch,

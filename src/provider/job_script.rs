@@ -13,7 +13,7 @@ use super::shell::{Command, Word, quote};
 use crate::choice::Choice;
 use crate::delivery::downloads::NixRelease;
 use crate::delivery::{
-    BuildLogs, BundleReference, Delivery, HandOff, OnPushFailure, PUSH_TIMEOUT, Push, Reuse, Signing,
+    BuildLogs, BundleReference, Delivery, HandOff, HandOffKind, OnPushFailure, PUSH_TIMEOUT, Push, Reuse, Signing,
 };
 use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
@@ -178,13 +178,15 @@ fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Fai
 /// How the runner gets what it needs, builds, and passes results on.
 fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut Command) {
     match &common.delivery.handoff {
-        HandOff::Workspace => call.extend(["--workspace".into(), Word::shell(places.workspace)]),
+        HandOff::Workspace | HandOff::Artifacts | HandOff::ArtifactsOrPackages | HandOff::Packages => {
+            call.extend(["--workspace".into(), Word::shell(places.workspace)]);
+        }
         HandOff::Cache(url) => call.extend(["--cache".into(), url.text().into()]),
     }
     sign(&common.delivery.signing, call);
     match task {
         Task::Build => {
-            if common.delivery.handoff == HandOff::Workspace {
+            if common.delivery.handoff.kind() != HandOffKind::Cache {
                 reuse(common.reuse, places, call);
             }
             push(&common.delivery.push, call);

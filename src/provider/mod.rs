@@ -10,6 +10,7 @@ pub mod job_script;
 pub mod job_setup;
 pub mod limits;
 pub mod shell;
+pub mod small_job;
 pub mod yaml;
 
 use std::env::VarError;
@@ -22,6 +23,7 @@ use serde_json::Value;
 
 use crate::affected::base::Hints;
 use crate::choice::{Choice, choice};
+use crate::delivery::{HandOff, HandOffKind};
 use crate::fleet::Fleet;
 use crate::plan::Plan;
 use additions::Additions;
@@ -104,11 +106,27 @@ impl Provider {
         }
     }
 
+    /// How jobs hand off where nobody says.
+    pub fn handoff(self) -> HandOff {
+        match self {
+            Self::CircleCi => HandOff::Workspace,
+            Self::GitLab => HandOff::ArtifactsOrPackages,
+        }
+    }
+
+    /// How jobs can hand off.
+    pub fn handoffs(self) -> &'static [HandOffKind] {
+        match self {
+            Self::CircleCi => &[HandOffKind::Workspace, HandOffKind::Cache],
+            Self::GitLab => &[HandOffKind::Artifacts, HandOffKind::Packages, HandOffKind::Cache],
+        }
+    }
+
     /// Where jobs look for the bundle.
     pub fn bundle_dir(self) -> &'static str {
         match self {
             Self::CircleCi => circleci::transport::BUNDLE_DIR,
-            Self::GitLab => ".nixdag/bundle",
+            Self::GitLab => gitlab::places::BUNDLE,
         }
     }
 
@@ -116,7 +134,7 @@ impl Provider {
     pub fn writer(self, additions: &Additions) -> Result<Writer> {
         match self {
             Self::CircleCi => circleci::writer::Writer::new(additions).map(Writer::CircleCi),
-            Self::GitLab => bail!("GitLab's pipelines are planned, and not written yet"),
+            Self::GitLab => gitlab::writer::Writer::new(additions).map(Writer::GitLab),
         }
     }
 
@@ -138,6 +156,8 @@ impl Provider {
 pub enum Writer {
     /// CircleCI.
     CircleCi(circleci::writer::Writer),
+    /// GitLab CI.
+    GitLab(gitlab::writer::Writer),
 }
 
 impl Writer {
@@ -145,6 +165,7 @@ impl Writer {
     pub fn write(self, plan: &Plan, setup: JobSetup) -> Result<(String, Vec<String>)> {
         match self {
             Self::CircleCi(writer) => writer.write(plan, setup),
+            Self::GitLab(writer) => writer.write(plan, setup),
         }
     }
 }

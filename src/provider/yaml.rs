@@ -4,6 +4,7 @@
 //! So every string that is not plainly a word is double-quoted, and what a reader might refuse or fold is escaped.
 //! The text holds no tabs, no anchors, no aliases and no tags.
 
+pub mod lenient;
 pub mod read;
 mod scalar;
 

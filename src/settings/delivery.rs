@@ -1,17 +1,20 @@
 //! How a configuration's jobs deliver, from the flags and `nixdag.yml`; the rules of what goes together are [`HandOff::resolve`]'s.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::option::options;
 use super::push::DestinationEntry;
 use super::values::Number;
 use super::words::{ContextName, One, Word, Words};
 use super::yaml::{List, OneOrMore};
+use crate::choice::Choice;
 use crate::delivery::destination::Destination;
 use crate::delivery::{
     BuildLogs, Delivery, HandOff, HandOffChoice, HandOffKind, OnPushFailure, PUSH_TIMEOUT, Push, Reuse, Signing,
 };
+use crate::nearest::listed;
 use crate::nix::signature::{PublicKey, PublicKeys, SecretKey};
+use crate::provider::Provider;
 use crate::secret::{Secret, VariableName};
 
 options! {
@@ -21,7 +24,7 @@ options! {
         handoff {
             flag Option<HandOffKind> [value_enum];
             key "handoff": HandOffKind;
-            unset: "cache where a `cache` is named, workspace otherwise";
+            unset: "cache where a `cache` is named; else workspace on CircleCI; on GitLab artifacts where no job needs those of more than 49 others, else packages";
             orb Choice "handoff";
         }
     }
@@ -169,10 +172,12 @@ pub(super) fn resolve(
     handoff: &HandOffFlags,
     flags: &DeliveryFlags,
     file: &DeliverySaid,
+    provider: Provider,
     take_secret: impl FnOnce(&VariableName) -> Option<Secret>,
 ) -> Result<Delivery> {
     let said = HandOffChoice { kind: handoff.handoff, cache: flags.stores.cache.as_deref() };
-    let handoff = HandOff::resolve(said, handoff_of(file.handoff, file.stores))?;
+    let handoff = HandOff::resolve(said, handoff_of(file.handoff, file.stores), provider.handoff())?;
+    check_handoff(provider, handoff.kind())?;
     let reuse = flags.stores.reuse.or(file.stores.reuse);
     let contexts = contexts(&flags.stores, file.stores)?;
     let push = push(&flags.push, file.push)?;
@@ -182,10 +187,10 @@ pub(super) fn resolve(
         let key = SecretKey::parse(secret.reveal()).with_context(|| format!("`{}`", signing.variable))?;
         signing.public_keys = [key.public()].into_iter().collect();
     }
-    if signing.public_keys.is_empty() && reuse == Some(Reuse::Signed) && handoff == HandOff::Workspace {
+    if signing.public_keys.is_empty() && reuse == Some(Reuse::Signed) && handoff.kind() != HandOffKind::Cache {
         bail!(
             "`reuse: signed` needs a public key: make a key with `nix key generate-secret --key-name NAME > secret`, put the content of \
-             that file into the variable `{}` of a CircleCI context, and what `nix key convert-secret-to-public < secret` prints \
+             that file into the variable `{}` of the jobs (a context of CircleCI, a protected variable of GitLab), and what `nix key convert-secret-to-public < secret` prints \
              under `signing_public_keys` in nixdag.yml (or `--signing-public-key`)",
             signing.variable
         );
@@ -200,6 +205,19 @@ pub(super) fn resolve(
         build_logs,
         build_variables: build_variables(&flags.builders)?,
     })
+}
+
+/// Refuses what the provider does not have.
+pub(super) fn check_handoff(provider: Provider, kind: HandOffKind) -> Result<()> {
+    let known: Vec<&str> = provider.handoffs().iter().map(|kind| kind.name()).collect();
+    ensure!(
+        known.contains(&kind.name()),
+        "jobs of {} cannot hand off through `{}` (known: {})",
+        provider.name(),
+        kind.name(),
+        listed(&known)
+    );
+    Ok(())
 }
 
 /// The contexts with what jobs sign and push with; a list given by flags replaces that of the file.

@@ -11,6 +11,7 @@ use super::delivery::{self, LogKeys, LogOptions, PushKeys, SigningKeys};
 use crate::build::destination::{Credentials, SigningKey};
 use crate::build::push::{Prepared, Pushes};
 use crate::build::{Derivations, HandOff, OnMissing, Request, Signing};
+use crate::choice::Choice;
 use crate::cli::BuildArgs;
 use crate::delivery::destination::Destination;
 use crate::delivery::{HandOffKind, Signing as Named};
@@ -81,7 +82,7 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
         (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOff::Cache(url.clone()),
         (Some(HandOffKind::Cache), _, None) => bail!("`--handoff cache` needs `--cache URL`"),
-        (Some(HandOffKind::Workspace), None, _) => bail!("`--handoff workspace` needs `--workspace DIR`"),
+        (Some(kind), None, _) => bail!("`--handoff {}` needs `--workspace DIR`", kind.name()),
         (_, Some(dir), _) => HandOff::Workspace(path::absolute(dir)?),
         (None, None, None) => HandOff::None,
     };

@@ -20,7 +20,6 @@ mod restore;
 #[cfg(test)]
 mod same_as_orb;
 pub mod setup_job;
-mod small_job;
 pub mod steps;
 pub mod template;
 pub mod transport;
@@ -31,6 +30,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::job_script::kinds::{Kind, Machines, reuse_hash};
+use super::small_job;
 use super::yaml::{self, Yaml};
 use crate::delivery::Reuse;
 use crate::fleet::executor::Executor;
@@ -105,7 +105,7 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
         }
     }
     if reports {
-        let job = small_job::of(failures::JOB, options, &OFFERS)?;
+        let job = small_job::of(failures::JOB, &options.setup, &OFFERS)?;
         let kind = machines.kind_of(&job, &mut kinds)?;
         let steps = evaluation::steps(kind, options, transport)?;
         let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];

@@ -7,11 +7,11 @@ use anyhow::Result;
 
 use super::super::job_script::kinds::Kind;
 use super::super::job_script::verify;
+use super::super::small_job;
 use super::super::yaml::Yaml;
 use super::machines::OFFERS;
 use super::names::RESTORE;
 use super::options::Options;
-use super::small_job;
 use super::steps::{self, run, step};
 use super::transport::{BUNDLE_DIR, BUNDLE_IN_WORKSPACE, REUSE_DIR, REUSE_IN_WORKSPACE, WORKSPACE};
 use crate::delivery::BundleReference;
@@ -65,7 +65,10 @@ impl Restores {
 
     /// What the jobs would be in a plan, each with what it restores.
     pub fn jobs(&self, options: &Options) -> Result<Vec<(Job, &[String])>> {
-        self.jobs.iter().map(|(name, hashes)| Ok((small_job::of(name, options, &OFFERS)?, hashes.as_slice()))).collect()
+        self.jobs
+            .iter()
+            .map(|(name, hashes)| Ok((small_job::of(name, &options.setup, &OFFERS)?, hashes.as_slice())))
+            .collect()
     }
 }
 

@@ -10,13 +10,16 @@ pub const FILE_BYTES: u64 = 5 << 20;
 /// Most jobs that one `needs` may name, as GitLab.com has it and others by default.
 pub const NEEDS: u32 = 50;
 
+/// Hours after which hosted runners end a job, whatever it says.
+pub const JOB_HOURS: u64 = 3;
+
 /// What GitLab allows. The jobs of a project's active pipelines are counted by plan, 500 on GitLab.com's free one; a
 /// self-managed server may allow fewer or more. Hosted runners end a job after three hours.
 pub const LIMITS: Limits = Limits {
     jobs: Some(500),
     requires: Some(NEEDS),
     waves: None,
-    job_seconds: Some(3 * 60 * 60),
+    job_seconds: Some(JOB_HOURS * 60 * 60),
     compiled_bytes: Some(FILE_BYTES),
     // A name of 255 characters and 50 needs included.
     job_bytes: NonZeroU64::new(5_000),

@@ -45,7 +45,7 @@ const CONTAINER: Offer = Offer {
 };
 
 /// Everything that GitLab.com offers.
-const OFFERS: Offers = Offers {
+pub const OFFERS: Offers = Offers {
     list: &[
         CONTAINER,
         // The others are not in the free plan.

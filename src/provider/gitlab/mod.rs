@@ -1,6 +1,181 @@
-//! GitLab CI: a plan goes in, a child pipeline that is complete in itself comes out.
+//! GitLab CI: a plan goes in, a child pipeline that is complete in itself comes out, ready to be triggered from the artifact of a job.
+//!
+//! It has a hidden job for each kind of machine, a small job for each of the plan's, the job [`GATE`] in a stage behind all others and,
+//! where something could not be planned, one that reports that. Before it leaves, the text is read back and put through [`check`].
 
+mod bodies;
+pub mod check;
 pub mod environment;
+mod expand;
+mod final_jobs;
 pub mod limits;
 pub mod machines;
 pub mod names;
+pub mod options;
+pub mod places;
+pub mod writer;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::job_script::Task;
+use super::job_script::kinds::{Kind, Machines};
+use super::small_job;
+use super::yaml::{self, Yaml};
+use crate::delivery::{HandOffKind, Reuse};
+use crate::plan::{Job, JobIndex, Plan, failures, json, nothing};
+use bodies::hidden;
+use machines::OFFERS;
+use names::{GATE, PLAN, PLAN_PIPELINE, PREVIEW, RESERVED};
+use options::Options;
+use places::JOB;
+
+/// Writes the child pipeline of a plan, or says which rule of GitLab's it would break.
+pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
+    options.setup.check()?;
+    let text = write(plan, options)?;
+    let problems = check::check(&text, &options.limits)?;
+    ensure!(problems.is_empty(), "GitLab would refuse the pipeline:\n  {}", problems.join("\n  "));
+    Ok(text)
+}
+
+/// The text, unchecked.
+fn write(plan: &Plan, options: &Options) -> Result<String> {
+    let machines = Machines {
+        executors: &options.setup.executors,
+        offers: &OFFERS,
+        bundle: options.setup.bundle.as_ref(),
+        downloads: &options.setup.downloads,
+    };
+    let handoff = options.handoff(plan);
+    let names = names::of_jobs(plan);
+    let mut kinds: Vec<Kind> = Vec::new();
+    let mut building: Vec<String> = Vec::new();
+    let mut jobs: Vec<(String, Yaml)> = Vec::with_capacity(names.len() + 2);
+    for (at, job) in plan.all_jobs().enumerate() {
+        let what = || format!("job `{}` cannot be written for GitLab", job.name.escape_debug());
+        check_job(job)?;
+        let kind = machines.kind_of(job, &mut kinds).with_context(what)?;
+        let final_job = plan.final_job(JobIndex(at as u32));
+        let (base, own) = match final_job.and_then(|final_job| Some((final_job, final_job.run.as_deref()?))) {
+            Some((final_job, command)) => {
+                let own = final_jobs::entries(final_job, command, kind, options).with_context(what)?;
+                (hidden(&kind.executor), own)
+            }
+            None => {
+                if !building.contains(&kind.job) {
+                    building.push(kind.job.clone());
+                }
+                (hidden(&kind.job), vec![("variables", Yaml::entry(JOB, Yaml::text(&job.id)))])
+            }
+        };
+        let mut entries = vec![("extends", Yaml::Text(base))];
+        entries.extend(environment(job, options).with_context(what)?.map(|environment| ("environment", environment)));
+        entries.extend(own);
+        let also = final_job.filter(|job| job.run.is_some() && failures::are_in(plan)).map(|_| failures::JOB);
+        entries.push(("needs", needs(job, &names, handoff, also)));
+        jobs.push((names[at].to_owned(), Yaml::map(entries)));
+    }
+    if failures::are_in(plan) {
+        let job = small_job::of(failures::JOB, &options.setup, &OFFERS)?;
+        let kind = machines.kind_of(&job, &mut kinds)?;
+        jobs.push((
+            failures::JOB.to_owned(),
+            Yaml::map([
+                ("extends", Yaml::Text(hidden(&kind.executor))),
+                ("variables", Yaml::entry(JOB, Yaml::text(failures::JOB))),
+                ("script", Yaml::List(bodies::script(kind, options, Reuse::Off, Task::Report)?)),
+                ("needs", Yaml::List(vec![bundle()])),
+            ]),
+        ));
+    }
+    jobs.push((GATE.to_owned(), gate(&machines, options)?));
+
+    let mut pipeline = vec![
+        (
+            "workflow".to_owned(),
+            Yaml::map([
+                ("auto_cancel", Yaml::entry("on_new_commit", Yaml::text("interruptible"))),
+                ("rules", Yaml::List(vec![Yaml::entry("when", Yaml::text("always"))])),
+            ]),
+        ),
+        ("stages".to_owned(), Yaml::texts(["nixdag", GATE])),
+    ];
+    for (at, kind) in kinds.iter().enumerate() {
+        if !kinds[..at].iter().any(|before| before.executor == kind.executor) {
+            let defined = options.setup.executors.iter().find(|executor| executor.name == kind.name);
+            pipeline.push((hidden(&kind.executor), bodies::machine(kind, defined)?));
+        }
+        if building.contains(&kind.job) {
+            pipeline.push((hidden(&kind.job), bodies::building(kind, options, handoff, Reuse::Off)?));
+        }
+    }
+    pipeline.extend(jobs);
+    let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
+    let preview = if options.setup.bundle.is_none() { format!("{PREVIEW}\n") } else { String::new() };
+    Ok(format!(
+        "{preview}# Made by nixdag {}: change the flake or nixdag.yml, not this file.\n{why}{}",
+        env!("CARGO_PKG_VERSION"),
+        yaml::to_string(&Yaml::Map(pipeline))
+    ))
+}
+
+/// Refuses a job that cannot stand in the pipeline.
+fn check_job(job: &Job) -> Result<()> {
+    ensure!(json::is_id(&job.id), "job id `{}` does not match `[a-z][a-z0-9_-]{{0,62}}`", job.id.escape_debug());
+    ensure!(!job.name.trim().is_empty(), "job `{}` has an empty name", job.id);
+    if RESERVED.contains(&job.id.as_str()) {
+        bail!("job `{}` has the id `{}`, which nixdag or GitLab needs", job.name.escape_debug(), job.id);
+    }
+    Ok(())
+}
+
+/// What a job waits for and takes the artifacts of. With artifacts that is whatever it may need: GitLab hands on no job's inputs with it.
+fn needs(job: &Job, names: &[&str], handoff: HandOffKind, also: Option<&str>) -> Yaml {
+    let before = if handoff == HandOffKind::Artifacts { &job.inputs } else { &job.requires };
+    let name = |name: &str| match handoff {
+        HandOffKind::Cache => Yaml::map([("job", Yaml::text(name)), ("artifacts", Yaml::Bool(false))]),
+        _ => Yaml::text(name),
+    };
+    let before = before.iter().map(|index| names[index.at()]).chain(also);
+    Yaml::List([bundle()].into_iter().chain(before.map(name)).collect())
+}
+
+/// The need for the bundle, which the planning job of the parent has left.
+fn bundle() -> Yaml {
+    Yaml::map([("pipeline", Yaml::text(format!("${PLAN_PIPELINE}"))), ("job", Yaml::text(PLAN))])
+}
+
+/// The environment whose variables a job gets: what other providers call a context.
+fn environment(job: &Job, options: &Options) -> Result<Option<Yaml>> {
+    let all = &options.setup.delivery.contexts;
+    let mut contexts: Vec<&String> = job.options.context.iter().collect();
+    contexts.extend(all.iter().filter(|context| !job.options.context.contains(context)));
+    let name = match contexts.as_slice() {
+        [] => return Ok(None),
+        [name] => name,
+        [first, second, ..] => bail!(
+            "it has the contexts `{first}` and `{second}`, and a job of GitLab has one environment: give the variables of both to one"
+        ),
+    };
+    let known = |c: char| c.is_ascii_alphanumeric() || "_-/. ".contains(c);
+    ensure!(
+        name.chars().all(known) && name.chars().count() <= 255,
+        "the context `{}` cannot be the name of an environment (letters, digits, blanks and `_-/.`)",
+        name.escape_debug()
+    );
+    Ok(Some(Yaml::map([("name", Yaml::text(*name)), ("action", Yaml::text("prepare"))])))
+}
+
+/// The job behind all others: a stage of its own waits for everything, without a limit, and takes nothing.
+fn gate(machines: &Machines, options: &Options) -> Result<Yaml> {
+    let job = small_job::of(GATE, &options.setup, &OFFERS)?;
+    let mut entries = vec![("stage", Yaml::text(GATE))];
+    entries.extend(bodies::runs_on(machines.kind_of(&job, &mut Vec::new())?)?);
+    entries.extend([
+        ("interruptible", Yaml::Bool(true)),
+        ("variables", Yaml::entry("GIT_STRATEGY", Yaml::text("none"))),
+        ("dependencies", Yaml::List(Vec::new())),
+        ("script", Yaml::texts(["true"])),
+    ]);
+    Ok(Yaml::map(entries))
+}

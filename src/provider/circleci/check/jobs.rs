@@ -5,7 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use serde_yaml::{Mapping, Value};
 
 use super::super::template::Reference;
-use super::read::{each_reference, map, text, text_list};
+use super::read::each_reference;
+use crate::provider::yaml::lenient::{map, text, text_list};
 
 /// The steps that CircleCI knows without an orb.
 const STEPS: [&str; 15] = [

@@ -14,11 +14,12 @@ mod workflow;
 use std::collections::BTreeSet;
 
 pub use own::check_own;
-use read::{each_reference, map, text};
+use read::each_reference;
 use serde_yaml::{Mapping, Value};
 
 use super::template::{self, Reference};
 use crate::provider::limits::Limits;
+use crate::provider::yaml::lenient::{map, text};
 
 /// All problems, in the order of the configuration; none for one that CircleCI takes.
 pub fn check(config: &Value, limits: &Limits) -> Vec<String> {

@@ -4,8 +4,8 @@
 use serde_yaml::{Mapping, Value};
 
 use super::super::names::{RESTORE, WORKFLOW};
-use super::read::{map, text};
 use super::workflow::parts;
+use crate::provider::yaml::lenient::{map, text};
 
 /// Problems of the jobs in nixdag's workflow, without those that `is_foreign` knows by their names.
 pub fn check_own(config: &Value, is_guarded: bool, is_foreign: impl Fn(&str) -> bool) -> Vec<String> {

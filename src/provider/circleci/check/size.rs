@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde_yaml::{Mapping, Value};
 
 use super::super::template::{self, Reference};
-use super::read::{map, text};
 use crate::provider::limits::Limits;
+use crate::provider::yaml::lenient::{map, text};
 
 /// A value's size as YAML, with what its parameters will add left out.
 #[derive(Clone, Default)]

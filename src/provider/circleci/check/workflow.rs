@@ -7,8 +7,9 @@ use serde_yaml::{Mapping, Value};
 use super::super::names::{GATE, WORKFLOW};
 use super::super::template::Reference;
 use super::jobs::WITHOUT_STEPS;
-use super::read::{each_reference, map, text, text_list};
+use super::read::each_reference;
 use crate::provider::limits::Limits;
+use crate::provider::yaml::lenient::{map, text, text_list};
 use crate::topological::{self, InDegrees};
 
 /// What an invocation may say beside the job's parameters.

@@ -1,0 +1,105 @@
+//! What jobs have in common, as hidden jobs that they extend: one for each machine, and one for what is built on each kind of it.
+
+use anyhow::Result;
+
+use super::expand;
+use super::limits::JOB_HOURS;
+use super::options::Options;
+use super::places::{JOB, PLACES, WORKSPACE};
+use crate::delivery::{BundleReference, HandOffKind, Reuse};
+use crate::fleet::executor::Executor;
+use crate::fleet::offers::TAG_SEPARATOR;
+use crate::fleet::size::Machine;
+use crate::provider::job_script::kinds::Kind;
+use crate::provider::job_script::{Common, Failing, JobScript, Task};
+use crate::provider::yaml::Yaml;
+
+/// How long artifacts are kept: reruns need them.
+const EXPIRES: &str = "1 week";
+
+/// What is tried again: a machine's end, never a build's.
+const RETRIED: [&str; 4] =
+    ["runner_system_failure", "stuck_or_timeout_failure", "scheduler_failure", "data_integrity_failure"];
+
+/// Where a job's records are.
+const RESULTS: &str = ".nixdag/results/$NIXDAG_JOB";
+
+/// The hidden job of a machine. `own` are a kind's variables.
+pub fn machine(kind: &Kind, defined: Option<&Executor>) -> Result<Yaml> {
+    let mut entries = runs_on(kind)?;
+    entries.extend([
+        ("stage", Yaml::text("nixdag")),
+        ("interruptible", Yaml::Bool(true)),
+        ("timeout", Yaml::text(format!("{JOB_HOURS}h"))),
+        ("retry", Yaml::map([("max", Yaml::Integer(2)), ("when", Yaml::texts(RETRIED))])),
+    ]);
+    let own = defined.into_iter().flat_map(|executor| &executor.environment);
+    let own = own.map(|(name, value)| (name.as_str(), expand::variable(value)));
+    entries.push(("variables", Yaml::map([("GIT_STRATEGY", Yaml::text("empty"))].into_iter().chain(own))));
+    entries.push(("artifacts", artifacts(&[])));
+    Ok(Yaml::map(entries))
+}
+
+/// Where a job runs: image and tags.
+pub fn runs_on(kind: &Kind) -> Result<Vec<(&'static str, Yaml)>> {
+    let mut entries = Vec::new();
+    if kind.machine != Machine::SelfHosted && !kind.image.is_empty() {
+        entries.push(("image", expand::plain(&kind.image, "the image")?));
+    }
+    let tags = kind.resource_class.split(TAG_SEPARATOR).map(|tag| expand::plain(tag, "the tag"));
+    entries.push(("tags", Yaml::List(tags.collect::<Result<_>>()?)));
+    Ok(entries)
+}
+
+/// What a job leaves, failed or not: its records, and more.
+fn artifacts(more: &[String]) -> Yaml {
+    let paths = [format!("{RESULTS}/")].into_iter().chain(more.iter().cloned());
+    Yaml::map([
+        ("when", Yaml::text("always")),
+        ("expire_in", Yaml::text(EXPIRES)),
+        ("paths", Yaml::texts(paths)),
+        ("reports", Yaml::entry("junit", Yaml::text(format!("{RESULTS}/junit.xml")))),
+    ])
+}
+
+/// The hidden job of what is built on a kind of machine.
+pub fn building(kind: &Kind, options: &Options, handoff: HandOffKind, reuse: Reuse) -> Result<Yaml> {
+    let mut entries = vec![("extends", Yaml::text(hidden(&kind.executor)))];
+    if !kind.options.environment.is_empty() {
+        let own = kind.options.environment.iter();
+        entries.push(("variables", Yaml::map(own.map(|(name, value)| (name, expand::variable(value))))));
+    }
+    entries.push(("script", Yaml::List(script(kind, options, reuse, Task::Build)?)));
+    if handoff == HandOffKind::Artifacts {
+        entries.push(("artifacts", artifacts(&[format!("{WORKSPACE}/${JOB}/")])));
+    }
+    Ok(Yaml::map(entries))
+}
+
+/// The name of a hidden job.
+pub fn hidden(name: &str) -> String {
+    format!(".{name}")
+}
+
+/// The items of a job's script: the user's own commands, the check of the bundle and what has to be installed, the runner's call.
+pub fn script(kind: &Kind, options: &Options, reuse: Reuse, task: Task) -> Result<Vec<Yaml>> {
+    let Some(bundle) = &options.setup.bundle else { return Ok(no_bundle()) };
+    let script = job_script(kind, bundle, options, reuse, task)?;
+    let mut items: Vec<Yaml> = script.prepare.iter().map(|command| Yaml::Script(command.clone())).collect();
+    let lines: String = script.set_up.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    items.push(Yaml::Script(format!("(\nset -e\n{lines})\n")));
+    items.extend(script.path.map(Yaml::text));
+    items.push(Yaml::text(script.build.line()?));
+    Ok(items)
+}
+
+fn job_script(kind: &Kind, bundle: &BundleReference, options: &Options, reuse: Reuse, task: Task) -> Result<JobScript> {
+    let (nix, delivery) = (&options.setup.nix, &options.setup.delivery);
+    JobScript::new(kind, &Common { bundle, nix, delivery, reuse }, &PLACES, task, Failing::AtOnce)
+}
+
+/// The only script where there is nothing to build from.
+fn no_bundle() -> Vec<Yaml> {
+    let command = "echo 'nothing to build from: make this pipeline with `nixdag generate --bundle DIR`' >&2; exit 1";
+    vec![Yaml::text(command)]
+}

@@ -1,0 +1,36 @@
+//! What a child pipeline depends on beside the plan: what its jobs start from, and the user's own jobs.
+
+use super::limits;
+use super::machines;
+use crate::delivery::{HandOff, HandOffKind};
+use crate::plan::Plan;
+use crate::provider::job_setup::JobSetup;
+use crate::provider::limits::Limits;
+
+/// How a plan is written for GitLab.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What jobs start from, and how they deliver.
+    pub setup: JobSetup,
+    /// What the pipeline must keep within.
+    pub limits: Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let mut setup = JobSetup::new(machines::fleet().executors);
+        setup.delivery.handoff = HandOff::ArtifactsOrPackages;
+        Self { setup, limits: limits::LIMITS }
+    }
+}
+
+impl Options {
+    /// How the jobs of this plan hand off.
+    pub(super) fn handoff(&self, plan: &Plan) -> HandOffKind {
+        let most = limits::NEEDS as usize;
+        match &self.setup.delivery.handoff {
+            HandOff::ArtifactsOrPackages if plan.all_jobs().any(|job| job.inputs.len() > most) => HandOffKind::Packages,
+            handoff => handoff.kind(),
+        }
+    }
+}

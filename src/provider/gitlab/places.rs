@@ -1,0 +1,23 @@
+//! Where the jobs of a child pipeline have their things: below the project's folder, since artifacts come from there and go there.
+
+use crate::provider::job_script::Places;
+
+/// Where the planning job writes the bundle, and where its artifact is unpacked.
+pub const BUNDLE: &str = ".nixdag/bundle";
+
+/// The variable with the id of the job in the plan.
+pub const JOB: &str = "NIXDAG_JOB";
+
+/// Hand-offs, a folder a job.
+pub const WORKSPACE: &str = ".nixdag/handoff";
+
+/// Where a job has its things.
+pub const PLACES: Places = Places {
+    bundle: BUNDLE,
+    program: ".nixdag/program",
+    workspace: WORKSPACE,
+    reuse: ".nixdag/reuse",
+    results: ".nixdag/results/$NIXDAG_JOB",
+    restored: ".nixdag/restored",
+    job: "$NIXDAG_JOB",
+};

@@ -1,0 +1,215 @@
+//! Generated child pipelines: as recorded, with what GitLab's reader of YAML makes of hostile names and commands.
+//!
+//! `NIXDAG_GOLDEN=write cargo test --test gitlab generate` writes the recorded ones anew.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use nixdag::delivery::{BundleReference, HandOff};
+use nixdag::plan::final_job::FinalJob;
+use nixdag::plan::{Job, JobIndex, Plan};
+use nixdag::provider::Provider;
+use nixdag::provider::gitlab::generate;
+use nixdag::provider::gitlab::options::Options;
+use serde_json::Value;
+
+use crate::support::plans::{self, plan};
+use crate::support::{golden, shown};
+
+/// What a pipeline that builds on x86_64-linux says.
+pub fn options() -> Options {
+    let mut options = Options::default();
+    options.setup.bundle =
+        Some(BundleReference { manifest_sha256: "0123456789abcdef".repeat(4), system: "x86_64-linux".into() });
+    options
+}
+
+/// A job on a hosted runner.
+pub fn job(id: &str, name: &str, requires: &[u32]) -> Job {
+    let executor = Provider::GitLab.fleet().executors.remove(0);
+    Job {
+        executor: Some(executor.name),
+        image: Some(executor.image),
+        resource_class: Some(executor.resource_class),
+        ..plans::job(id, name, "x86_64-linux", requires)
+    }
+}
+
+/// a; b on a; c; d on b and c, and what a needs through b.
+pub fn diamond() -> Plan {
+    let name = |letter: &str| format!("packages.x86_64-linux.{letter}");
+    let mut jobs = vec![
+        job("a", &name("a"), &[]),
+        job("b", &name("b"), &[0]),
+        job("c", &name("c"), &[]),
+        job("d", &name("d"), &[1, 2]),
+    ];
+    jobs[3].inputs = [0, 1, 2].map(JobIndex).into();
+    plan(jobs)
+}
+
+fn final_job(command: &str, environment: &[(&str, &str)]) -> FinalJob {
+    FinalJob {
+        job: Job { derivations: Vec::new(), ..job("last", "last", &[3]) },
+        restore: Vec::new(),
+        run: Some(command.into()),
+        checkout: true,
+        environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+/// What Psych, GitLab's reader of YAML 1.1, makes of a text.
+pub fn psych(text: &str) -> Value {
+    let script = "require 'yaml'; require 'json'; puts JSON.generate(YAML.safe_load(STDIN.read))";
+    let mut child = Command::new("ruby")
+        .args(["-e", script])
+        .env("LANG", "C.UTF-8")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("ruby is there (tests/run.sh installs it)");
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_diamond_is_written_as_recorded() {
+    let mut plan = diamond();
+    plan.final_jobs = vec![final_job("./deploy.sh \"$TEXT\"\n", &[("TEXT", "a $b 'c'")])];
+    golden::check("tests/golden/gitlab-diamond.yml", &generate(&plan, &options()).unwrap());
+}
+
+#[test]
+fn jobs_wait_for_what_they_require_and_take_artifacts_of_what_they_may_need() {
+    let needs = |handoff: HandOff| {
+        let mut options = options();
+        options.setup.delivery.handoff = handoff;
+        let pipeline = psych(&generate(&diamond(), &options).unwrap());
+        pipeline["packages.x86_64-linux.d"]["needs"].as_array().unwrap()[1..].to_vec()
+    };
+    let name = |letter: &str| format!("packages.x86_64-linux.{letter}");
+    assert_eq!(needs(HandOff::ArtifactsOrPackages), ["a", "b", "c"].map(name));
+    assert_eq!(needs(HandOff::Packages), ["b", "c"].map(name));
+    let cache = HandOff::through("https://cache.example.org").unwrap();
+    assert_eq!(needs(cache), ["b", "c"].map(|letter| serde_json::json!({ "job": name(letter), "artifacts": false })));
+}
+
+#[test]
+fn an_empty_plan_has_the_gate_alone() {
+    let pipeline = psych(&generate(&plan(Vec::new()), &options()).unwrap());
+    let jobs: Vec<&String> = pipeline.as_object().unwrap().keys().filter(|key| !key.starts_with('.')).collect();
+    assert_eq!(jobs, ["workflow", "stages", "gate"]);
+}
+
+#[test]
+fn a_job_is_small() {
+    let text = generate(&diamond(), &options()).unwrap();
+    let at = text.find("\npackages.x86_64-linux.d:").unwrap();
+    let job = &text[at + 1..text.find("\ngate:").unwrap()];
+    assert!(job.len() <= 200 + 3 * 80, "{} bytes: {job}", job.len());
+}
+
+#[test]
+fn hostile_names_are_ids_and_hostile_commands_arrive() {
+    let hostile = [
+        "$CI_JOB_TOKEN",
+        "$$",
+        "$[[ inputs.x ]]",
+        "!reference [a]",
+        "a\n  evil: {}",
+        "yes",
+        "1:30",
+        "a:b",
+        "ü",
+        ".a",
+        "it's",
+        "gate",
+    ];
+    let jobs: Vec<Job> = hostile.iter().enumerate().map(|(at, name)| job(&format!("j{at}"), name, &[])).collect();
+    let names: Vec<String> =
+        psych(&generate(&plan(jobs), &options()).unwrap()).as_object().unwrap().keys().cloned().collect();
+    let found: Vec<&String> = names.iter().filter(|name| !name.starts_with('.')).skip(2).collect();
+    assert_eq!(found, ["j0", "j1", "j2", "j3", "j4", "yes", "j6", "j7", "j8", "j9", "j10", "j11", "gate"]);
+}
+
+/// What the script of the last job prints when a shell runs it behind the calls of nixdag.
+fn run(command: &str, environment: &[(&str, &str)]) -> String {
+    let mut plan = diamond();
+    plan.final_jobs = vec![final_job(command, environment)];
+    let pipeline = psych(&generate(&plan, &options()).unwrap());
+    let items = pipeline["last"]["script"].as_array().unwrap();
+    let start = items.iter().position(|item| item.as_str().unwrap().contains("nixdag build")).unwrap() + 1;
+    let script: Vec<&str> = items[start..].iter().map(|item| item.as_str().unwrap()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join(".nixdag")).unwrap();
+    let mut shell = Command::new("bash");
+    shell
+        .args(["-eo", "pipefail", "-c", &script.join("\n")])
+        .current_dir(folder.path())
+        .env("CI_PROJECT_DIR", folder.path());
+    let output = shell.output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn variables_and_commands_reach_the_shell_as_they_were() {
+    let values = [
+        "",
+        " ",
+        "$HOME",
+        "$$",
+        "$[[ inputs.x ]]",
+        "!reference [a, b]",
+        "'\"",
+        "a\nb\n",
+        "`id`",
+        "%s",
+        "\\",
+        "<<EOF",
+        "ü",
+        "012",
+        "yes",
+        "\u{1}",
+    ];
+    let named: Vec<(String, &str)> = values.iter().enumerate().map(|(at, value)| (format!("V{at}"), *value)).collect();
+    let environment: Vec<(&str, &str)> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let lines: String = named.iter().map(|(name, _)| format!("printf '%s\\0' \"${name}\"\n")).collect();
+    let out = run(&lines, &environment);
+    assert_eq!(out.strip_suffix('\0').unwrap().split('\0').collect::<Vec<_>>(), values);
+    let document = "cat <<'EOF'\n!reference [x] $[[ y ]] $$[[z]] $HOME: 'a' \"b\"\nEOF";
+    assert_eq!(run(document, &[]), "!reference [x] $[[ y ]] $$[[z]] $HOME: 'a' \"b\"\n");
+    assert_eq!(run("#!/bin/sh\nprintf '%s' \"it's $0\"", &[]), "it's .nixdag/command");
+}
+
+#[test]
+fn variables_of_machines_are_not_expanded_by_gitlab() {
+    let mut options = options();
+    options.setup.executors[0].environment =
+        BTreeMap::from([("A".to_owned(), "$B".to_owned()), ("C".to_owned(), "d".to_owned())]);
+    let pipeline = psych(&generate(&diamond(), &options).unwrap());
+    let variables = &pipeline[".docker"]["variables"];
+    assert_eq!(variables["A"], serde_json::json!({ "value": "$B", "expand": false }));
+    assert_eq!((&variables["C"], &variables["GIT_STRATEGY"]), (&"d".into(), &"empty".into()));
+    options.setup.executors[0].resource_class = "$TAG".into();
+    let mut jobs = diamond();
+    jobs.jobs.iter_mut().for_each(|job| job.resource_class = None);
+    let error = format!("{:#}", generate(&jobs, &options).unwrap_err());
+    assert!(error.contains("the tag `$TAG` holds a `$`"), "{error}");
+}
+
+#[test]
+fn a_context_is_an_environment_and_two_are_refused() {
+    let mut plan = diamond();
+    plan.jobs[0].options.context = vec!["signing".into()];
+    let pipeline = psych(&generate(&plan, &options()).unwrap());
+    let environment = &pipeline["packages.x86_64-linux.a"]["environment"];
+    assert_eq!(*environment, serde_json::json!({ "name": "signing", "action": "prepare" }));
+    plan.jobs[0].options.context.push("other".into());
+    let error = format!("{:#}", generate(&plan, &options()).unwrap_err());
+    assert!(error.contains("`signing` and `other`, and a job of GitLab has one environment"), "{error}");
+    plan.jobs[0].options.context = vec!["$SECRET".into()];
+    assert!(generate(&plan, &options()).is_err());
+}
