@@ -98,9 +98,9 @@ fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settin
         );
     }
     let expected = settings.provider.bundle_dir();
-    if std::path::absolute(dir)? != Path::new(expected) {
+    if std::path::absolute(dir)? != std::path::absolute(expected)? {
         eprintln!(
-            "warning: the jobs look for the bundle in `{expected}`: save it to the CI's cache from there, not from `{}`",
+            "warning: the jobs look for the bundle in `{expected}`: it has to come from there, not from `{}`",
             dir.display()
         );
     }

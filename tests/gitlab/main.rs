@@ -7,4 +7,5 @@ mod support;
 
 mod check;
 mod generate;
+mod pipeline;
 mod provider;

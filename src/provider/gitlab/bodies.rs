@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::expand;
 use super::limits::JOB_HOURS;
+use super::machines::NIX_IMAGE;
 use super::options::Options;
 use super::places::{JOB, PLACES, WORKSPACE};
 use crate::delivery::{BundleReference, HandOffKind, Reuse};
@@ -43,8 +44,11 @@ pub fn machine(kind: &Kind, defined: Option<&Executor>) -> Result<Yaml> {
 /// Where a job runs: image and tags.
 pub fn runs_on(kind: &Kind) -> Result<Vec<(&'static str, Yaml)>> {
     let mut entries = Vec::new();
-    if kind.machine != Machine::SelfHosted && !kind.image.is_empty() {
-        entries.push(("image", expand::plain(&kind.image, "the image")?));
+    match kind.machine {
+        Machine::SelfHosted => {}
+        // What other providers call a VM's image means nothing here.
+        Machine::LinuxVm => entries.push(("image", Yaml::text(NIX_IMAGE))),
+        Machine::Docker | Machine::MacOs => entries.push(("image", expand::plain(&kind.image, "the image")?)),
     }
     let tags = kind.resource_class.split(TAG_SEPARATOR).map(|tag| expand::plain(tag, "the tag"));
     entries.push(("tags", Yaml::List(tags.collect::<Result<_>>()?)));

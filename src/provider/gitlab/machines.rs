@@ -8,7 +8,7 @@ use crate::fleet::offers::{Offers, OwnMachines};
 use crate::fleet::size::{Architecture, Machine, Offer, Size};
 
 /// The image with Nix in it that containers start from.
-const NIX_IMAGE: &str = "nixos/nix:2.34.7";
+pub const NIX_IMAGE: &str = "nixos/nix:2.34.7";
 
 /// The image of macOS machines.
 const MACOS_IMAGE: &str = "macos-15-xcode-16";
@@ -44,12 +44,17 @@ const CONTAINER: Offer = Offer {
     sizes: &LINUX,
 };
 
+/// A machine of its own: hosted runners start their containers on one, privileged, so that nothing else has to be named.
+const VM: Offer = Offer { machine: Machine::LinuxVm, image_form: None, image: "", ..CONTAINER };
+
 /// Everything that GitLab.com offers.
 pub const OFFERS: Offers = Offers {
     list: &[
         CONTAINER,
         // The others are not in the free plan.
         Offer { architecture: Architecture::Aarch64, size: "saas-linux-small-arm64", sizes: &ARM, ..CONTAINER },
+        VM,
+        Offer { architecture: Architecture::Aarch64, size: "saas-linux-small-arm64", sizes: &ARM, ..VM },
         Offer {
             machine: Machine::MacOs,
             architecture: Architecture::Aarch64,

@@ -71,6 +71,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
         let mut entries = vec![("extends", Yaml::Text(base))];
         entries.extend(environment(job, options).with_context(what)?.map(|environment| ("environment", environment)));
         entries.extend(own);
+        entries.extend(job.options.allow_failure.then_some(("allow_failure", Yaml::Bool(true))));
         let also = final_job.filter(|job| job.run.is_some() && failures::are_in(plan)).map(|_| failures::JOB);
         entries.push(("needs", needs(job, &names, handoff, also)));
         jobs.push((names[at].to_owned(), Yaml::map(entries)));

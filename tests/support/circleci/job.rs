@@ -2,16 +2,41 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::cache::{self, Caches};
-use super::compile::{Compiled, Job};
-use super::machine::{Machine, copy_into, note};
+use super::compile::{self, Compiled, Job};
+use super::machine::{Machine, Start, World, copy_into, note};
 use super::steps::{Action, Step, When};
 use super::workspace::Workspace;
 use super::{CONTINUATION_KEY, Cancel, Facts, JobOutcome, Status};
+
+/// The machine of a job.
+pub fn machine(world: &World, job: &Job, dir: &Path) -> Result<Machine> {
+    let image = match &job.machine {
+        Some(compile::Machine::Docker(image)) => Some(image.as_str()),
+        _ => None,
+    };
+    let variables = [("CIRCLECI", "true"), ("BASH_ENV", "/tmp/.bash_env")];
+    let start = Start {
+        image,
+        shell: job.shell.as_deref(),
+        directory: &job.directory,
+        user: "circleci",
+        variables: &variables,
+    };
+    let machine = Machine::new(world, &start, dir)?;
+    fs::write(dir.join("tmp/.bash_env"), "")?;
+    for name in ["circleci", "circleci-agent"] {
+        machine.add_program(
+            name,
+            "#!/bin/sh\n[ \"$*\" = 'step halt' ] && touch /mnt/halt && exit\necho \"not there: $*\" >&2\nexit 1\n",
+        )?;
+    }
+    Ok(machine)
+}
 
 /// A job and all that it can reach.
 pub struct Running<'a> {
@@ -60,7 +85,7 @@ impl Running<'_> {
                     failed = true;
                 }
             }
-            if self.machine.is_halted() {
+            if self.machine.outside(Path::new("/mnt/halt"))?.exists() {
                 break;
             }
         }
@@ -159,7 +184,7 @@ impl Running<'_> {
 }
 
 /// Copies a file into a folder, or a folder's content.
-fn store(source: &std::path::Path, target: &std::path::Path) -> Result<()> {
+fn store(source: &Path, target: &Path) -> Result<()> {
     let name = source.file_name().context("a path without a name")?;
     if source.is_dir() { copy_into(source, target) } else { copy_into(source, &target.join(name)) }
 }

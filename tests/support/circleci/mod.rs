@@ -16,7 +16,6 @@ mod compile;
 mod document;
 mod filter;
 mod job;
-mod machine;
 mod orbs;
 mod steps;
 mod template;
@@ -26,13 +25,14 @@ mod workspace;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 pub use super::api_server::ApiServer;
 pub use super::api_server::KEY as CONTINUATION_KEY;
+use super::machine;
+pub use super::machine::Cancel;
 use compile::compile;
 use orbs::Registry;
 
@@ -118,21 +118,6 @@ impl Outcome {
     /// True if every job succeeded.
     pub fn succeeded(&self) -> bool {
         self.jobs.iter().all(|job| job.status == Status::Success)
-    }
-}
-
-/// Ends the workflow that is running, as a click on "Cancel" does.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    /// Cancels.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    fn is_set(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
     }
 }
 
@@ -330,7 +315,7 @@ impl Pipeline {
         if self.facts.setup {
             bail!("a pipeline cannot be set up twice: Pipeline is not in setup state.");
         }
-        self.cancel.0.store(false, Ordering::SeqCst);
+        self.cancel.reset();
         self.run_after(Some(before))
     }
 
@@ -386,7 +371,7 @@ impl Pipeline {
                 let mut running = job::Running {
                     job,
                     facts: &self.facts,
-                    machine: machine::Machine::new(&self.world, job, &run_dir.join(at.to_string()))?,
+                    machine: job::machine(&self.world, job, &run_dir.join(at.to_string()))?,
                     caches: cache::Caches::new(caches.clone()),
                     workspace: &workspace,
                     ancestors,

@@ -7,12 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Cancel;
-use super::compile::{self, Job};
 use crate::support::empty_store::namespace;
 
 /// Where every job has its home, so that caches fit from one job to the next.
@@ -53,18 +53,55 @@ pub struct World {
     pub plain_images: bool,
 }
 
+/// Ends what is running, as a click on "Cancel" does.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Cancels.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Forgets it.
+    pub fn reset(&self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What a job's machine starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Start<'a> {
+    /// The container's image; none for a virtual machine.
+    pub image: Option<&'a str>,
+    /// The shell that the job names; none for the usual one.
+    pub shell: Option<&'a str>,
+    /// Where commands run.
+    pub directory: &'a str,
+    /// The name of a user that is not root.
+    pub user: &'a str,
+    /// What the CI says in every environment.
+    pub variables: &'a [(&'a str, &'a str)],
+}
+
 /// The machine of one job.
 pub struct Machine {
     dir: PathBuf,
     world: World,
     directory: String,
     shell: Vec<String>,
-    kind: compile::Machine,
+    image: Option<String>,
+    user: String,
+    variables: Vec<(String, String)>,
 }
 
 impl Machine {
     /// Sets a machine up; `dir` holds its folders.
-    pub fn new(world: &World, job: &Job, dir: &Path) -> Result<Self> {
+    pub fn new(world: &World, start: &Start, dir: &Path) -> Result<Self> {
         for mount in MOUNTS {
             fs::create_dir_all(dir.join(&mount[1..]))?;
         }
@@ -75,24 +112,24 @@ impl Machine {
             let name = program.file_name().with_context(|| format!("`{}` is no program", program.display()))?;
             fs::copy(program, dir.join("mnt").join(name))?;
         }
-        for name in ["circleci", "circleci-agent"] {
-            let file = dir.join("mnt").join(name);
-            let script =
-                "#!/bin/sh\n[ \"$*\" = 'step halt' ] && touch /mnt/halt && exit\necho \"not there: $*\" >&2\nexit 1\n";
-            fs::write(&file, script)?;
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
-        }
         fs::write(dir.join("mnt/nix.conf"), format!("build-users-group =\nsubstituters =\n{}", world.nix_conf))?;
-        fs::write(dir.join("tmp/.bash_env"), "")?;
-        let shell = match (&job.shell, &job.machine) {
-            (Some(shell), _) => shell.clone(),
+        let shell = match (start.shell, start.image) {
+            (Some(shell), _) => shell.to_owned(),
             // That image has no /bin/bash.
-            (None, Some(kind)) if has_nix(kind) => "/bin/sh -e".into(),
+            (None, Some(image)) if has_nix(image) => "/bin/sh -e".into(),
             _ => "bash -eo pipefail".into(),
         };
         let shell = shell.split_whitespace().map(str::to_owned).collect();
-        let kind = job.machine.clone().unwrap_or(compile::Machine::Vm);
-        let machine = Self { dir: dir.to_owned(), world: world.clone(), directory: job.directory.clone(), shell, kind };
+        let own = |text: &str| text.to_owned();
+        let machine = Self {
+            dir: dir.to_owned(),
+            world: world.clone(),
+            directory: own(start.directory),
+            shell,
+            image: start.image.map(own),
+            user: own(start.user),
+            variables: start.variables.iter().map(|(name, value)| (own(name), own(value))).collect(),
+        };
         fs::create_dir_all(machine.outside(&machine.absolute(".")?)?)?;
         machine.settle()?;
         Ok(machine)
@@ -142,9 +179,11 @@ impl Machine {
         self.settle()
     }
 
-    /// True once a step has asked for the job's end.
-    pub fn is_halted(&self) -> bool {
-        self.dir.join("mnt/halt").exists()
+    /// Gives the machine a program of this text.
+    pub fn add_program(&self, name: &str, script: &str) -> Result<()> {
+        let file = self.dir.join("mnt").join(name);
+        fs::write(&file, script)?;
+        Ok(fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?)
     }
 
     /// Runs the script that comes before all steps.
@@ -182,32 +221,36 @@ impl Machine {
             .world
             .nix
             .as_ref()
-            .filter(|_| !self.world.plain_images || has_nix(&self.kind))
+            .filter(|_| !self.world.plain_images || self.has_nix())
             .map_or(String::new(), |nix| format!("{}:", nix.display()));
         let path = format!("/mnt:{nix}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-        let user = if self.world.user.is_some() { "circleci" } else { "root" };
+        let user = if self.world.user.is_some() { &*self.user } else { "root" };
         [
             ("PATH", &*path),
             ("HOME", HOME),
             ("USER", user),
             ("NIX_CONF_DIR", "/mnt"),
-            ("BASH_ENV", "/tmp/.bash_env"),
             (MARK, self.dir.to_str().unwrap_or_default()),
             ("CI", "true"),
-            ("CIRCLECI", "true"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
+        .into_iter()
+        .chain(self.variables.iter().cloned())
+        .collect()
+    }
+
+    fn has_nix(&self) -> bool {
+        self.image.as_deref().is_some_and(has_nix)
     }
 
     /// Lines that take away what the image does not have, and give what a virtual machine has.
     fn image(&self) -> String {
-        let init = match self.kind {
-            compile::Machine::Vm => "mount -t tmpfs none /run && mkdir -p /run/systemd/system || exit 125\n",
-            _ => "",
+        let init = match self.image {
+            None => "mount -t tmpfs none /run && mkdir -p /run/systemd/system || exit 125\n",
+            Some(_) => "",
         };
         let hidden: &[&str] = match self.world.plain_images {
-            true if has_nix(&self.kind) => &NOT_WITH_NIX,
+            true if self.has_nix() => &NOT_WITH_NIX,
             true => &NIX,
             false => &[],
         };
@@ -276,8 +319,8 @@ impl Drop for Machine {
     }
 }
 
-fn has_nix(kind: &compile::Machine) -> bool {
-    matches!(kind, compile::Machine::Docker(image) if image.starts_with("nixos/nix"))
+fn has_nix(image: &str) -> bool {
+    image.starts_with("nixos/nix")
 }
 
 fn signal(group: u32, number: i32) {

@@ -1,0 +1,132 @@
+//! Whole pipelines on this machine: a parent plans and triggers, the child runs job by job on machines with an empty store.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::gitlab::Status;
+use crate::support::gitlab_project::{project, report};
+use crate::support::project::{every_nix, figure};
+
+/// Changes a file of a repository.
+fn replace(checkout: &Path, file: &str, from: &str, to: &str) {
+    let path = checkout.join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(&path, text.replace(from, to)).unwrap();
+}
+
+#[test]
+fn the_hermetic_example_builds_everything_once() {
+    for nix in every_nix() {
+        let (_checkout, mut gitlab) = project("examples/hermetic", &nix, "");
+        let outcome = gitlab.run().unwrap();
+        assert!(outcome.succeeded(), "{}", outcome.logs());
+        let child = &outcome.children[0];
+        for name in ["a", "b", "c", "d", "integration", "gate"] {
+            assert_eq!(child.status(name), Status::Success, "{}", outcome.logs());
+        }
+        let said = report(child);
+        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
+    }
+}
+
+#[test]
+fn a_failure_stops_what_needs_it_and_a_retry_builds_only_that() {
+    let nix = every_nix().remove(0);
+    let (checkout, mut gitlab) = project("examples/hermetic", &nix, "");
+    // Fails until somebody mends the machine: the derivation stays the same.
+    let broken = "words=\n                  if [ \"$name\" = b ] && [ -e /mnt/broken ]; then echo 'b is broken on purpose'; exit 3; fi\n";
+    replace(checkout.path(), "flake.nix", "words=\n", broken);
+    gitlab.before("touch /mnt/broken");
+    let outcome = gitlab.run().unwrap();
+    assert_eq!(outcome.status("nixdag"), Status::Failed, "the parent is red");
+    let first = &outcome.children[0];
+    let ended = ["a", "b", "c", "d", "integration", "gate"].map(|name| first.status(name));
+    let (well, not) = (Status::Success, Status::Skipped);
+    assert_eq!(ended, [well, Status::Failed, well, not, not, not], "{}", outcome.logs());
+    let junit = fs::read_to_string(&first.job("b").junit[0]).unwrap();
+    assert!(junit.contains("b is broken on purpose") && junit.contains("<failure"), "{junit}");
+    assert!(first.job("b").artifacts.join(".nixdag/results/b/report.json").is_file(), "its records are kept");
+    assert_eq!(first.job("b").attempts, 1, "a builder's failure is not tried again");
+
+    gitlab.before("rm -f /mnt/broken");
+    let again = gitlab.retry(first).unwrap();
+    assert!(again.succeeded(), "{}", again.logs());
+    let built: Vec<&str> =
+        ["a", "b", "c", "d"].into_iter().filter(|name| again.job(name).log != first.job(name).log).collect();
+    assert_eq!(built, ["b", "d"], "{}", again.logs());
+    let said = report(&again);
+    assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
+}
+
+#[test]
+fn what_does_not_evaluate_makes_the_gate_red_and_everything_else_is_built() {
+    let nix = every_nix().remove(0);
+    let (checkout, mut gitlab) = project("examples/hermetic", &nix, "");
+    replace(checkout.path(), "flake.nix", "default = d;", "default = d;\n          wrong = throw \"not today\";");
+    let outcome = gitlab.run().unwrap();
+    let child = &outcome.children[0];
+    let ended = ["a", "b", "c", "d", "evaluation", "gate"].map(|name| child.status(name));
+    let well = Status::Success;
+    assert_eq!(ended, [well, well, well, well, Status::Failed, Status::Skipped], "{}", outcome.logs());
+    assert!(child.job("evaluation").log.contains("not today"), "{}", outcome.logs());
+    assert!(fs::read_to_string(&child.job("evaluation").junit[0]).unwrap().contains("not today"));
+    assert_eq!(outcome.status("nixdag"), Status::Failed);
+}
+
+#[test]
+fn a_job_whose_runner_dies_is_tried_again() {
+    let nix = every_nix().remove(0);
+    let (_checkout, mut gitlab) = project("examples/hermetic", &nix, "");
+    gitlab.kill_once("b");
+    let outcome = gitlab.run().unwrap();
+    assert!(outcome.succeeded(), "{}", outcome.logs());
+    assert_eq!(["a", "b"].map(|name| outcome.children[0].job(name).attempts), [1, 2]);
+}
+
+#[test]
+fn what_this_machine_can_build_of_a_mixed_fleet_is_built_once() {
+    for nix in every_nix() {
+        let (_checkout, gitlab) = project("examples/fleet", &nix, "");
+        let mut gitlab = gitlab.nix_conf("system-features = big-parallel kvm\nsandbox = false\n");
+        let outcome = gitlab.run().unwrap();
+        let child = &outcome.children[0];
+        for name in [
+            "browser (x86_64-linux)",
+            "small (x86_64-linux)",
+            "tool (i686-linux)",
+            "tool (x86_64-linux)",
+            "checks.vm (x86_64-linux)",
+        ] {
+            assert_eq!(child.status(name), Status::Success, "{name}: {}", outcome.logs());
+        }
+        assert_eq!(child.status("tool (aarch64-linux)"), Status::Stuck, "an Arm machine");
+        for name in ["firmware (x86_64-linux)", "tool (aarch64-darwin)", "gate"] {
+            assert_eq!(child.status(name), Status::Skipped, "{name} needs what Arm builds: {}", outcome.logs());
+        }
+        let said = report(child);
+        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (6, Some(0)), "{said}");
+    }
+}
+
+#[test]
+fn cross_targets_are_built_here_whatever_they_are_for() {
+    for nix in every_nix() {
+        let (_checkout, mut gitlab) = project("examples/cross", &nix, "");
+        let outcome = gitlab.run().unwrap();
+        let child = &outcome.children[0];
+        for name in [
+            "pkgsCross.aarch64-multiplatform.hello (x86_64-linux)",
+            "pkgsCross.aarch64-multiplatform.git (x86_64-linux)",
+            "pkgsCross.musl64.hello (x86_64-linux)",
+            "pkgsCross.musl64.git (x86_64-linux)",
+            "nixosConfigurations.router (x86_64-linux)",
+        ] {
+            assert_eq!(child.status(name), Status::Success, "{name}: {}", outcome.logs());
+        }
+        assert_eq!(child.status("checks.hello (aarch64-linux)"), Status::Stuck, "an Arm machine");
+        assert_eq!(child.status("gate"), Status::Skipped, "{}", outcome.logs());
+        let said = report(child);
+        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (7, Some(0)), "{said}");
+    }
+}

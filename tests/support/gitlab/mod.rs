@@ -1,0 +1,120 @@
+//! A small strict stand-in for GitLab: a `.gitlab-ci.yml` goes in, its pipeline and the child pipelines that it triggers are run job by job on this
+//! machine.
+//!
+//! It refuses what GitLab refuses, and what nobody has taught it. Each job has a machine with an empty `/nix`, sees the artifacts of what
+//! it needs alone, and shares nothing with others but caches.
+
+mod compile;
+mod document;
+mod run;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+use tempfile::TempDir;
+
+use super::machine::World;
+use compile::compile;
+pub use run::Outcome;
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    Success,
+    Failed,
+    /// Something that it needs did not succeed.
+    Skipped,
+    /// No runner has its tags.
+    Stuck,
+}
+
+/// A project with its runners.
+pub struct GitLab {
+    world: World,
+    file: String,
+    /// Variables of all jobs, and by environment.
+    variables: BTreeMap<String, String>,
+    environments: BTreeMap<String, BTreeMap<String, String>>,
+    /// Jobs whose runner dies in their first attempt.
+    dying: Vec<String>,
+    branch: String,
+    protected: bool,
+    caches: PathBuf,
+    state: Arc<TempDir>,
+    /// Pipelines so far.
+    pipelines: u64,
+}
+
+impl GitLab {
+    /// A project whose repository is this folder; its `.gitlab-ci.yml` is given.
+    pub fn new(file: &str, checkout: &Path, nix: &Path) -> Result<Self> {
+        compile(file)?;
+        let world = World { nix: Some(nix.to_owned()), checkout: Some(checkout.to_owned()), ..World::default() };
+        let state = Arc::new(TempDir::new()?);
+        Ok(Self {
+            world,
+            file: file.to_owned(),
+            variables: BTreeMap::new(),
+            environments: BTreeMap::new(),
+            dying: Vec::new(),
+            branch: "main".into(),
+            protected: true,
+            caches: state.path().join("caches"),
+            state,
+            pipelines: 0,
+        })
+    }
+
+    /// A program that images have on PATH under its own name.
+    pub fn program(mut self, file: impl AsRef<Path>) -> Self {
+        self.world.programs.push(file.as_ref().to_owned());
+        self
+    }
+
+    /// More lines for the `nix.conf` of the images.
+    pub fn nix_conf(mut self, lines: &str) -> Self {
+        self.world.nix_conf.push_str(lines);
+        self
+    }
+
+    /// A script that root runs in the job's namespaces before the job.
+    pub fn before(&mut self, script: &str) {
+        self.world.before = Some(script.to_owned());
+    }
+
+    /// A variable of the project.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// A variable of an environment.
+    pub fn in_environment(mut self, environment: &str, name: &str, value: &str) -> Self {
+        self.environments.entry(environment.into()).or_default().insert(name.into(), value.into());
+        self
+    }
+
+    /// The branch of the next pipelines, and whether it is protected.
+    pub fn branch(&mut self, branch: &str, protected: bool) {
+        (self.branch, self.protected) = (branch.to_owned(), protected);
+    }
+
+    /// The job's runner dies in the first attempt.
+    pub fn kill_once(&mut self, job: &str) {
+        self.dying.push(job.to_owned());
+    }
+
+    /// Runs a pipeline and its children.
+    pub fn run(&mut self) -> Result<Outcome> {
+        let jobs = compile(&self.file)?;
+        run::run(self, &jobs, None, None)
+    }
+
+    /// Runs the failed and skipped jobs of a child pipeline again.
+    pub fn retry(&mut self, child: &Outcome) -> Result<Outcome> {
+        let jobs = compile(&child.file)?;
+        run::run(self, &jobs, child.parent.clone(), Some(child))
+    }
+}
