@@ -37,6 +37,8 @@ pub enum Command {
     Build(BuildArgs),
     /// Put the records of all jobs together: times, what was built twice, what failed
     Report(ReportArgs),
+    /// Remove what a pipeline has put into a package registry; what may not be removed is said
+    Forget(ForgetArgs),
     /// Hand a configuration to CircleCI's API, which continues the pipeline with it
     Continue(ContinueArgs),
     /// Say what a hostile branch, fork, input, machine user or cache could reach, and which setting closes it
@@ -160,6 +162,9 @@ pub struct BuildArgs {
     /// Where a final job's command finds its outputs: a folder of links, made anew
     #[arg(long, value_name = "DIR", help_heading = "Hand-off")]
     pub restore: Option<PathBuf>,
+    /// Keep the NARs of the workspace in this registry of generic packages, `…/packages/generic/NAME/VERSION`; the token is in `CI_JOB_TOKEN`
+    #[arg(long, value_name = "URL", requires = "workspace", help_heading = "Hand-off")]
+    pub packages: Option<String>,
     /// What to do about an output that another job should have handed off
     #[arg(long, value_enum, default_value_t = OnMissing::Build, help_heading = "Hand-off")]
     pub on_missing: OnMissing,
@@ -205,6 +210,14 @@ pub struct BuildArgs {
     /// Any other setting of Nix
     #[arg(long, value_names = ["NAME", "VALUE"], num_args = 2, action = clap::ArgAction::Append, help_heading = "Nix")]
     pub nix_option: Vec<String>,
+}
+
+/// `nixdag forget`
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// The version of a package: `…/packages/generic/NAME/VERSION`; the token is in `CI_JOB_TOKEN`
+    #[arg(long, value_name = "URL")]
+    pub packages: String,
 }
 
 /// `nixdag report`

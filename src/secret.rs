@@ -34,6 +34,11 @@ impl VariableName {
         Self("NIXDAG_SIGNING_KEY".to_owned())
     }
 
+    /// The variable with the token that GitLab gives to each job.
+    pub fn job_token() -> Self {
+        Self("CI_JOB_TOKEN".to_owned())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::record::Verdict;
 use super::{HandOff, Request};
-use crate::handoff::merge::{self, Damaged, HandOffs, Origin, Source};
+use crate::handoff::merge::{self, Damaged, HandOffs, Nars, Origin, Source};
 use crate::handoff::partial_cache;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nix::store::Store;
@@ -42,7 +42,19 @@ pub fn read(request: &Request) -> Result<HandOffs> {
         let source = |id: &str| Source { origin: Origin::Job(id.to_owned()), dir: workspace.join(id) };
         sources.extend(ids.into_iter().map(source));
     }
-    HandOffs::read(sources)
+    HandOffs::read(sources, if request.registry.is_some() { Nars::Elsewhere } else { Nars::Here })
+}
+
+/// Fetches what paths need of the other jobs' NARs, where these are elsewhere, and holds everything that is needed against its digest.
+pub fn verify(hand_offs: &mut HandOffs, request: &Request, paths: &[String], say: &mut dyn FnMut(&str)) {
+    if let Some(registry) = &request.registry {
+        let lines = registry.fetch(hand_offs, paths.iter().map(String::as_str));
+        lines.iter().for_each(|line| say(line));
+    }
+    hand_offs.verify(paths.iter().map(String::as_str));
+    if request.registry.is_some() {
+        hand_offs.keep_present();
+    }
 }
 
 /// Makes the hand-offs a substituter of the store, as long as the folder lives.

@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use crate::choice::choice;
 use crate::delivery::BuildLogs;
 use crate::handoff::bundle::Bundle;
+use crate::handoff::registry::Registry;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::plan::{Job, JobIndex, Plan};
@@ -94,6 +95,8 @@ pub struct Request {
     pub derivations: Derivations,
     /// How results travel.
     pub hand_off: HandOff,
+    /// Where the NARs of a workspace are in place of it; none where they are in it.
+    pub registry: Option<Registry>,
     /// What an earlier run of the job left, and where this one leaves its results for later ones; goes with a workspace.
     pub reuse: Option<ReuseFolder>,
     /// Where logs of failed builds go: into its folder `logs`.

@@ -68,7 +68,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     deliveries::restrict(&mut hand_offs, request, &graph, &work.set)?;
     let reusable = work.reusable(&mut hand_offs);
     let wanted = work.wanted(&reusable);
-    hand_offs.verify(wanted.iter().map(String::as_str));
+    hand_offs::verify(&mut hand_offs, request, &wanted, say);
     let damaged: Vec<String> = hand_offs.damaged().iter().map(merge::Damaged::text).collect();
     damaged.iter().for_each(|problem| say(problem));
     record.damaged.extend(damaged);
@@ -432,6 +432,9 @@ impl<'a> Work<'a> {
                 let earlier = self.request.reuse.iter().flat_map(ReuseFolder::caches).collect::<Vec<_>>();
                 let written = partial_cache::write(&dir, &infos, &earlier, self.request.signing.secret.as_ref())?;
                 realisation::write(&dir, &results.realisations)?;
+                if let Some(registry) = &self.request.registry {
+                    registry.upload(&dir)?;
+                }
                 Ok(written.into())
             }
             HandOff::Cache(_) | HandOff::None => Ok(HandedOff::default()),

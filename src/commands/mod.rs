@@ -9,6 +9,7 @@ mod doctor;
 mod evaluation;
 mod exit_code;
 mod explain;
+mod forget;
 mod generate;
 mod graph;
 mod man;
@@ -32,6 +33,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Explain(args) => explain::run(args),
         Command::Generate(args) => generate::run(&args),
         Command::Build(args) => build::run(&args),
+        Command::Forget(args) => forget::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Continue(args) => continue_pipeline::run(&args),
         Command::Doctor(args) => doctor::run(&args),

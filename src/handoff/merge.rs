@@ -38,6 +38,15 @@ pub struct Source {
     pub dir: PathBuf,
 }
 
+/// Where other jobs' NARs are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nars {
+    /// Beside their narinfo files.
+    Here,
+    /// They may have to be fetched.
+    Elsewhere,
+}
+
 /// A file that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged {
@@ -93,8 +102,9 @@ pub struct HandOffs {
 }
 
 impl HandOffs {
-    /// Reads all narinfo files and looks at the sizes of their NARs. Sources come best first.
-    pub fn read(sources: Vec<Source>) -> Result<HandOffs> {
+    /// Reads all narinfo files and looks at the sizes of their NARs; other jobs' may be elsewhere, where `nars` says so. Sources come
+    /// best first.
+    pub fn read(sources: Vec<Source>, nars: Nars) -> Result<HandOffs> {
         let mut copies: BTreeMap<String, Vec<Copy>> = BTreeMap::new();
         let mut realisations = Vec::new();
         let mut damaged = Vec::new();
@@ -103,8 +113,13 @@ impl HandOffs {
             let files = files_in(&source.dir.join("realisations"))?.into_iter().filter(|path| path.is_file());
             realisations.extend(files.map(|path| (index, path)));
             for path in narinfo_files(&source.dir)? {
-                let checked = partial_cache::read_narinfo(&path)
-                    .and_then(|info| partial_cache::verify_size(&source.dir, &info).map(|_| info));
+                let may_be_elsewhere = nars == Nars::Elsewhere && source.origin != Origin::EarlierRun;
+                let checked = partial_cache::read_narinfo(&path).and_then(|info| {
+                    if !(may_be_elsewhere && is_absent(&source.dir.join(&info.url))) {
+                        partial_cache::verify_size(&source.dir, &info)?;
+                    }
+                    Ok(info)
+                });
                 match checked {
                     Ok(info) => {
                         let copy = Copy { source: index, info, fixed: None };
@@ -214,6 +229,24 @@ impl HandOffs {
         copies.retain(|_, copies| !copies.is_empty());
     }
 
+    /// The copies of these paths, and of what they refer to, whose NARs are not here: the folders that they belong into.
+    pub fn absent<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Vec<(PathBuf, NarInfo)> {
+        let reached = self.closure(paths);
+        let first =
+            self.copies.iter().filter(|(path, _)| reached.contains(*path)).filter_map(|(_, copies)| copies.first());
+        let with_dir = first.map(|copy| (self.sources[copy.source].dir.clone(), copy.info.clone()));
+        with_dir.filter(|(dir, info)| is_absent(&dir.join(&info.url))).collect()
+    }
+
+    /// Drops each copy whose NAR is not here: Nix would stop at it.
+    pub fn keep_present(&mut self) {
+        let sources = &self.sources;
+        for copies in self.copies.values_mut() {
+            copies.retain(|copy| !is_absent(&sources[copy.source].dir.join(&copy.info.url)));
+        }
+        self.copies.retain(|_, copies| !copies.is_empty());
+    }
+
     /// The paths and all that they refer to, as far as it was handed off.
     fn closure<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> HashSet<String> {
         let mut reached: HashSet<String> = HashSet::new();
@@ -289,6 +322,11 @@ impl HandOffs {
         }
         Ok(())
     }
+}
+
+/// True where there is nothing of this name.
+fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The whole store paths that a path refers to, itself left out.

@@ -11,4 +11,5 @@ pub mod free_space;
 pub mod merge;
 pub mod partial_cache;
 pub mod path_archive;
+pub mod registry;
 pub mod reuse;

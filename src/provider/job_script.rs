@@ -35,6 +35,8 @@ pub struct Places {
     pub reuse: &'static str,
     /// Verdict, JUnit file, timings and logs.
     pub results: &'static str,
+    /// The version of a package that NARs go into; empty where there is no registry of packages.
+    pub packages: &'static str,
     /// Links to what a final job's command finds.
     pub restored: &'static str,
     /// The job's id.
@@ -131,6 +133,11 @@ fn set_up(kind: &Kind, common: &Common, places: &Places, task: Task) -> Result<V
     Ok(lines)
 }
 
+/// The call that removes what a pipeline has put into the registry of packages.
+pub fn forget(kind: &Kind, places: &Places) -> Command {
+    Command::new([program(kind, places), "forget".into(), "--packages".into(), Word::shell(places.packages)])
+}
+
 /// Lines that check every file of a bundle in a folder.
 pub fn verify(kind: &Kind, bundle: &BundleReference, folder: &str) -> Vec<String> {
     let sum = sum(kind);
@@ -180,6 +187,9 @@ fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut Co
     match &common.delivery.handoff {
         HandOff::Workspace | HandOff::Artifacts | HandOff::ArtifactsOrPackages | HandOff::Packages => {
             call.extend(["--workspace".into(), Word::shell(places.workspace)]);
+            if common.delivery.handoff == HandOff::Packages {
+                call.extend(["--packages".into(), Word::shell(places.packages)]);
+            }
         }
         HandOff::Cache(url) => call.extend(["--cache".into(), url.text().into()]),
     }
@@ -270,6 +280,7 @@ mod tests {
         program: ".nixdag/program",
         workspace: ".nixdag/handoff",
         reuse: ".nixdag/reuse",
+        packages: "",
         results: "\".nixdag/results/$NIXDAG_JOB\"",
         restored: ".nixdag/restored",
         job: "\"$NIXDAG_JOB\"",

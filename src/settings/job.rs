@@ -16,6 +16,7 @@ use crate::cli::BuildArgs;
 use crate::delivery::destination::Destination;
 use crate::delivery::{HandOffKind, Signing as Named};
 use crate::handoff::bundle::Bundle;
+use crate::handoff::registry::Registry;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nearest::meant_or_known;
 use crate::nix::binary_cache::store_url::StoreUrl;
@@ -23,7 +24,7 @@ use crate::nix::hash::Sha256;
 use crate::nix::signature::SecretKey;
 use crate::output::read_input;
 use crate::plan::{JobIndex, Plan, failures, json};
-use crate::secret::Secret;
+use crate::secret::{Secret, VariableName};
 
 /// What a job does.
 #[derive(Debug)]
@@ -77,6 +78,7 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
         None if named.is_named || !named.public_keys.is_empty() => SigningKey::Missing(named.variable),
         None => SigningKey::None,
     };
+    let registry = args.packages.as_deref().map(registry).transpose()?;
     let (plan, derivations) = plan_and_derivations(args)?;
     let id = args.job.as_deref().context("`--job` is not given")?;
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
@@ -118,6 +120,7 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
         plan,
         derivations,
         hand_off,
+        registry,
         reuse: reuse.transpose()?,
         results: args.results.clone(),
         restore: args.restore.clone(),
@@ -128,6 +131,15 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
         build_variables: delivery::build_variables(&args.builders)?,
         options,
     })
+}
+
+/// A registry of packages, with the job's token taken out of the environment.
+pub fn registry(url: &str) -> Result<Registry> {
+    let token = VariableName::job_token();
+    let secret = Secret::take(&token).with_context(|| {
+        format!("`--packages` needs the token of a GitLab job in `{token}`, which GitLab sets in every job")
+    })?;
+    Registry::new(url, secret).context("`--packages`")
 }
 
 /// Whose signatures count and what is signed with. Says so where nothing will be signed for later pipelines.

@@ -7,5 +7,6 @@ mod support;
 
 mod check;
 mod generate;
+mod packages;
 mod pipeline;
 mod provider;

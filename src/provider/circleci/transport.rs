@@ -55,6 +55,7 @@ impl Transport {
             program: "~/.nixdag/program",
             workspace: WORKSPACE,
             reuse: REUSE_DIR,
+            packages: "",
             results: "~/.nixdag/results",
             restored: RESTORED_DIR,
             job: "$id",

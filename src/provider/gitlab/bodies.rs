@@ -12,7 +12,7 @@ use crate::fleet::executor::Executor;
 use crate::fleet::offers::TAG_SEPARATOR;
 use crate::fleet::size::Machine;
 use crate::provider::job_script::kinds::Kind;
-use crate::provider::job_script::{Common, Failing, JobScript, Task};
+use crate::provider::job_script::{Common, Failing, JobScript, Task, forget};
 use crate::provider::yaml::Yaml;
 
 /// How long artifacts are kept: reruns need them.
@@ -37,7 +37,7 @@ pub fn machine(kind: &Kind, defined: Option<&Executor>) -> Result<Yaml> {
     let own = defined.into_iter().flat_map(|executor| &executor.environment);
     let own = own.map(|(name, value)| (name.as_str(), expand::variable(value)));
     entries.push(("variables", Yaml::map([("GIT_STRATEGY", Yaml::text("empty"))].into_iter().chain(own))));
-    entries.push(("artifacts", artifacts(&[])));
+    entries.push(("artifacts", artifacts(&[], &[])));
     Ok(Yaml::map(entries))
 }
 
@@ -56,14 +56,18 @@ pub fn runs_on(kind: &Kind) -> Result<Vec<(&'static str, Yaml)>> {
 }
 
 /// What a job leaves, failed or not: its records, and more.
-fn artifacts(more: &[String]) -> Yaml {
+fn artifacts(more: &[String], less: &[String]) -> Yaml {
     let paths = [format!("{RESULTS}/")].into_iter().chain(more.iter().cloned());
-    Yaml::map([
+    let mut entries = vec![
         ("when", Yaml::text("always")),
         ("expire_in", Yaml::text(EXPIRES)),
         ("paths", Yaml::texts(paths)),
         ("reports", Yaml::entry("junit", Yaml::text(format!("{RESULTS}/junit.xml")))),
-    ])
+    ];
+    if !less.is_empty() {
+        entries.push(("exclude", Yaml::texts(less.iter().cloned())));
+    }
+    Yaml::map(entries)
 }
 
 /// The hidden job of what is built on a kind of machine.
@@ -74,8 +78,14 @@ pub fn building(kind: &Kind, options: &Options, handoff: HandOffKind, reuse: Reu
         entries.push(("variables", Yaml::map(own.map(|(name, value)| (name, expand::variable(value))))));
     }
     entries.push(("script", Yaml::List(script(kind, options, reuse, Task::Build)?)));
-    if handoff == HandOffKind::Artifacts {
-        entries.push(("artifacts", artifacts(&[format!("{WORKSPACE}/${JOB}/")])));
+    match handoff {
+        HandOffKind::Artifacts => entries.push(("artifacts", artifacts(&[format!("{WORKSPACE}/${JOB}/")], &[]))),
+        // What it delivers by digest, and what those before it do: the NARs are in the registry.
+        HandOffKind::Packages => {
+            let nars = format!("{WORKSPACE}/*/nar/**/*");
+            entries.push(("artifacts", artifacts(&[format!("{WORKSPACE}/")], &[nars])));
+        }
+        HandOffKind::Workspace | HandOffKind::Cache => {}
     }
     Ok(Yaml::map(entries))
 }
@@ -85,13 +95,25 @@ pub fn hidden(name: &str) -> String {
     format!(".{name}")
 }
 
+/// The script that removes what the pipeline has put into the registry of packages.
+pub fn forgetting(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
+    let Some(bundle) = &options.setup.bundle else { return Ok(no_bundle()) };
+    let script = job_script(kind, bundle, options, Reuse::Off, Task::Report)?;
+    Ok(vec![set_up(&script), Yaml::text(forget(kind, &PLACES).line()?)])
+}
+
+/// The check of the bundle, and what has to be installed.
+fn set_up(script: &JobScript) -> Yaml {
+    let lines: String = script.set_up.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    Yaml::Script(format!("(\nset -e\n{lines})\n"))
+}
+
 /// The items of a job's script: the user's own commands, the check of the bundle and what has to be installed, the runner's call.
 pub fn script(kind: &Kind, options: &Options, reuse: Reuse, task: Task) -> Result<Vec<Yaml>> {
     let Some(bundle) = &options.setup.bundle else { return Ok(no_bundle()) };
     let script = job_script(kind, bundle, options, reuse, task)?;
     let mut items: Vec<Yaml> = script.prepare.iter().map(|command| Yaml::Script(command.clone())).collect();
-    let lines: String = script.set_up.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-    items.push(Yaml::Script(format!("(\nset -e\n{lines})\n")));
+    items.push(set_up(&script));
     items.extend(script.path.map(Yaml::text));
     items.push(Yaml::text(script.build.line()?));
     Ok(items)

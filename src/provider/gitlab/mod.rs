@@ -25,14 +25,16 @@ use crate::delivery::{HandOffKind, Reuse};
 use crate::plan::{Job, JobIndex, Plan, failures, json, nothing};
 use bodies::hidden;
 use machines::OFFERS;
-use names::{GATE, PLAN, PLAN_PIPELINE, PREVIEW, RESERVED};
+use names::{GATE, PLAN, PLAN_PIPELINE, PREVIEW, REPORT, RESERVED};
 use options::Options;
 use places::JOB;
 
 /// Writes the child pipeline of a plan, or says which rule of GitLab's it would break.
 pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
     options.setup.check()?;
-    let text = write(plan, options)?;
+    let mut options = options.clone();
+    options.setup.delivery.handoff = options.handoff(plan);
+    let text = write(plan, &options)?;
     let problems = check::check(&text, &options.limits)?;
     ensure!(problems.is_empty(), "GitLab would refuse the pipeline:\n  {}", problems.join("\n  "));
     Ok(text)
@@ -46,7 +48,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
         bundle: options.setup.bundle.as_ref(),
         downloads: &options.setup.downloads,
     };
-    let handoff = options.handoff(plan);
+    let handoff = options.setup.delivery.handoff.kind();
     let names = names::of_jobs(plan);
     let mut kinds: Vec<Kind> = Vec::new();
     let mut building: Vec<String> = Vec::new();
@@ -90,6 +92,24 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
         ));
     }
     jobs.push((GATE.to_owned(), gate(&machines, options)?));
+    let forgets = handoff == HandOffKind::Packages && !plan.jobs.is_empty();
+    if forgets {
+        let job = small_job::of(REPORT, &options.setup, &OFFERS)?;
+        let kind = machines.kind_of(&job, &mut kinds)?;
+        let after = Yaml::map([("job", Yaml::text(GATE)), ("artifacts", Yaml::Bool(false))]);
+        jobs.push((
+            REPORT.to_owned(),
+            Yaml::map([
+                ("extends", Yaml::Text(hidden(&kind.executor))),
+                ("stage", Yaml::text(REPORT)),
+                // Where jobs have failed, a rerun needs it all.
+                ("needs", Yaml::List(vec![bundle(), after])),
+                ("allow_failure", Yaml::Bool(true)),
+                ("variables", Yaml::entry(JOB, Yaml::text(REPORT))),
+                ("script", Yaml::List(bodies::forgetting(kind, options)?)),
+            ]),
+        ));
+    }
 
     let mut pipeline = vec![
         (
@@ -99,7 +119,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
                 ("rules", Yaml::List(vec![Yaml::entry("when", Yaml::text("always"))])),
             ]),
         ),
-        ("stages".to_owned(), Yaml::texts(["nixdag", GATE])),
+        ("stages".to_owned(), Yaml::texts(["nixdag", GATE].into_iter().chain(forgets.then_some(REPORT)))),
     ];
     for (at, kind) in kinds.iter().enumerate() {
         if !kinds[..at].iter().any(|before| before.executor == kind.executor) {

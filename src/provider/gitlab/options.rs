@@ -2,7 +2,7 @@
 
 use super::limits;
 use super::machines;
-use crate::delivery::{HandOff, HandOffKind};
+use crate::delivery::HandOff;
 use crate::plan::Plan;
 use crate::provider::job_setup::JobSetup;
 use crate::provider::limits::Limits;
@@ -26,11 +26,12 @@ impl Default for Options {
 
 impl Options {
     /// How the jobs of this plan hand off.
-    pub(super) fn handoff(&self, plan: &Plan) -> HandOffKind {
+    pub(super) fn handoff(&self, plan: &Plan) -> HandOff {
         let most = limits::NEEDS as usize;
         match &self.setup.delivery.handoff {
-            HandOff::ArtifactsOrPackages if plan.all_jobs().any(|job| job.inputs.len() > most) => HandOffKind::Packages,
-            handoff => handoff.kind(),
+            HandOff::ArtifactsOrPackages if plan.all_jobs().any(|job| job.inputs.len() > most) => HandOff::Packages,
+            HandOff::ArtifactsOrPackages => HandOff::Artifacts,
+            handoff => handoff.clone(),
         }
     }
 }

@@ -17,6 +17,7 @@ pub const PLACES: Places = Places {
     program: ".nixdag/program",
     workspace: WORKSPACE,
     reuse: ".nixdag/reuse",
+    packages: "\"$CI_API_V4_URL/projects/$CI_PROJECT_ID/packages/generic/nixdag/$CI_PIPELINE_ID\"",
     results: ".nixdag/results/$NIXDAG_JOB",
     restored: ".nixdag/restored",
     job: "$NIXDAG_JOB",

@@ -90,6 +90,7 @@ pub struct Job {
     /// Whose artifacts it takes where it has no needs.
     pub dependencies: Option<Vec<String>>,
     pub artifacts: Vec<String>,
+    pub excluded: Vec<String>,
     pub keep: When,
     pub junit: Vec<String>,
     pub when: When,
@@ -225,6 +226,7 @@ fn job(name: &str, body: &Map<String, Value>, stages: &[String], global: &BTreeM
         needs: body.get("needs").map(needs).transpose()?,
         dependencies: body.get("dependencies").map(|list| texts(Some(list))).transpose()?,
         artifacts: texts(artifacts.get("paths"))?,
+        excluded: texts(artifacts.get("exclude"))?,
         keep: when(artifacts.get("when"))?,
         junit: texts(artifacts.get("reports").and_then(|reports| reports.get("junit")))?,
         when: when(body.get("when"))?,

@@ -6,6 +6,7 @@
 
 mod compile;
 mod document;
+pub mod registry;
 mod run;
 
 use std::collections::BTreeMap;

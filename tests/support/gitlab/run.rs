@@ -312,6 +312,9 @@ fn attempt(gitlab: &mut GitLab, job: &Job, outcome: &Outcome, dir: &Path, ended:
             for path in &job.artifacts {
                 keep(&project, &expand(path, &variables), &ended.artifacts)?;
             }
+            for pattern in &job.excluded {
+                exclude(&ended.artifacts, pattern)?;
+            }
         }
         let reports = job.junit.iter().map(|path| project.join(expand(path, &variables)));
         ended.junit = reports.filter(|path| path.is_file()).collect();
@@ -345,6 +348,19 @@ fn taken(job: &Job, outcome: &Outcome, variables: &BTreeMap<String, String>) -> 
         (None, Some(names)) => Ok(names.iter().filter_map(|name| own(name)).collect()),
         (None, None) => Ok(outcome.jobs.iter().map(|done| done.artifacts.clone()).collect()),
     }
+}
+
+/// Removes what a pattern `…/*/…/**/*` means from a folder.
+fn exclude(folder: &Path, pattern: &str) -> Result<()> {
+    let (before, after) =
+        pattern.strip_suffix("/**/*").and_then(|rest| rest.split_once("/*/")).context("another pattern")?;
+    for entry in fs::read_dir(folder.join(before)).into_iter().flatten() {
+        let excluded = entry?.path().join(after);
+        if excluded.is_dir() {
+            fs::remove_dir_all(excluded)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies a path of the project, if it is there, to the same place below a folder.

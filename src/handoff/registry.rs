@@ -1,0 +1,257 @@
+//! NARs in a registry of generic packages, as GitLab has it: what a job builds is a file of a package there, and jobs that need it fetch it.
+//!
+//! In: the address of one version of a package, and the job's token. Anybody who can run a job can put any file there, and the newest of a
+//! name is given: so a file counts only if it has the digest that a narinfo names which came another way. The token goes to that address
+//! alone, never to where it redirects.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::Deserialize;
+use tempfile::NamedTempFile;
+use ureq::Agent;
+use ureq::http::Uri;
+
+use super::merge::{HandOffs, files_in};
+use crate::http::{self, Failure, Requests};
+use crate::nix::narinfo::NarInfo;
+use crate::printable::printable;
+use crate::secret::Secret;
+
+/// The header with a job's token, which every version of GitLab takes.
+const HEADER: &str = "JOB-TOKEN";
+
+/// Attempts after the first one: two jobs that make the same package at once are in each other's way for a moment.
+const RETRIES: u32 = 5;
+
+/// The first wait between attempts, and the longest.
+const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(20));
+
+/// Transfers at once.
+const TRANSFERS: usize = 8;
+
+/// Redirections that a download follows.
+const REDIRECTS: usize = 5;
+
+/// Longest answer that is read where no file is meant.
+const MAX_ANSWER: u64 = 4 << 20;
+
+/// One version of a package.
+#[derive(Debug)]
+pub struct Registry {
+    agent: Agent,
+    /// Its address, without a slash at the end.
+    url: String,
+    token: Secret,
+}
+
+/// A package as the registry lists it.
+#[derive(Deserialize)]
+struct Package {
+    id: u64,
+    name: String,
+    version: Option<String>,
+}
+
+impl Registry {
+    /// The version of a package at an address `…/packages/generic/NAME/VERSION`.
+    pub fn new(url: &str, token: Secret) -> Result<Self> {
+        let url = url.trim_end_matches('/');
+        http::address(url)?;
+        let agent = http::agent(&Requests {
+            connect_timeout: Duration::from_secs(30),
+            timeout: Duration::from_secs(60 * 60),
+            connections: TRANSFERS,
+            redirects: 0,
+            proxy: true,
+        })?;
+        Ok(Self { agent, url: url.to_owned(), token })
+    }
+
+    /// Puts the NARs of a job's folder there.
+    pub fn upload(&self, dir: &Path) -> Result<()> {
+        let nars = nars(dir)?;
+        each(&nars, |path| {
+            let name = path.file_name().and_then(|name| name.to_str()).context("a NAR without a name")?;
+            self.put(name, path).with_context(|| format!("cannot hand off `{name}` through the package registry"))
+        })
+        .into_iter()
+        .collect()
+    }
+
+    /// Fetches the NARs that paths need and that are not here. What cannot be had is missing later; why, in lines for people.
+    pub fn fetch<'a>(&self, hand_offs: &HandOffs, paths: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let absent = hand_offs.absent(paths);
+        let fetched = each(&absent, |(dir, info)| self.get(dir, info));
+        let failed = fetched.into_iter().zip(&absent).filter_map(|(fetched, (_, info))| Some((fetched.err()?, info)));
+        failed.map(|(error, info)| format!("`{}` cannot be fetched: {error:#}", info.store_path)).collect()
+    }
+
+    fn put(&self, name: &str, path: &Path) -> Result<()> {
+        let url = format!("{}/{name}", self.url);
+        self.again(|| {
+            let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+            let size = file.metadata()?.len();
+            let request = self.agent.put(&url).header(HEADER, self.token.reveal());
+            Ok(request.header("content-length", size).send(&file))
+        })
+        .map(|_| ())
+    }
+
+    fn get(&self, dir: &Path, info: &NarInfo) -> Result<()> {
+        let name = info.url.rsplit('/').next().unwrap_or_default();
+        let size = info.file_size.context("its narinfo says no size")?;
+        let mut answer = self.again(|| Ok(self.download(&format!("{}/{name}", self.url))))?;
+        let target = dir.join(&info.url);
+        let folder = target.parent().context("a NAR is in a folder")?;
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+        let mut file =
+            NamedTempFile::new_in(folder).with_context(|| format!("cannot write to `{}`", folder.display()))?;
+        // What is longer than it should be is not read to its end; digests are compared later.
+        let mut body = io::Read::take(answer.body_mut().as_reader(), size + 1);
+        io::copy(&mut body, &mut file).context("the transfer ended early")?;
+        file.persist(&target).with_context(|| format!("cannot write `{}`", target.display()))?;
+        Ok(())
+    }
+
+    /// A download, to where the registry keeps its files; the token is for the registry alone.
+    fn download(&self, url: &str) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
+        let mut answer = self.agent.get(url).header(HEADER, self.token.reveal()).call()?;
+        for _ in 0..REDIRECTS {
+            let location = answer.headers().get("location").and_then(|location| location.to_str().ok());
+            let Some(location) = location.filter(|_| answer.status().is_redirection()) else { break };
+            let target: Uri = location.parse().map_err(|_| ureq::Error::BadUri(printable(location)))?;
+            answer = self.agent.get(target).call()?;
+        }
+        Ok(answer)
+    }
+
+    /// Tries until the registry takes a request, a bounded number of times.
+    fn again(
+        &self,
+        mut request: impl FnMut() -> Result<Result<ureq::http::Response<ureq::Body>, ureq::Error>>,
+    ) -> Result<ureq::http::Response<ureq::Body>> {
+        for attempt in 1.. {
+            let error = match request()? {
+                Ok(answer) if answer.status().is_success() => return Ok(answer),
+                Ok(mut answer) => {
+                    let status = answer.status().as_u16();
+                    let error = refused(status, &mut answer);
+                    // Two jobs that make the package at once may get either of these.
+                    if !http::is_passing(status) && !matches!(status, 400 | 409) {
+                        return Err(error);
+                    }
+                    error
+                }
+                Err(error) if http::failure(&error) == Failure::Final => return Err(error.into()),
+                Err(error) => anyhow!(error),
+            };
+            if attempt > RETRIES {
+                return Err(error);
+            }
+            std::thread::sleep(http::backoff(WAITS.0, WAITS.1, attempt));
+        }
+        bail!("no attempt was made")
+    }
+
+    /// Removes the version with all its files. Gives what there is to be said.
+    pub fn remove(&self) -> Result<String> {
+        let (project, name, version) = self.parts()?;
+        let list = format!(
+            "{project}/packages?package_type=generic&package_name={name}&order_by=created_at&sort=desc&per_page=100"
+        );
+        let mut answer = self.again(|| Ok(self.agent.get(&list).header(HEADER, self.token.reveal()).call()))?;
+        let body = http::read_body(answer.body_mut(), MAX_ANSWER)?;
+        let packages: Vec<Package> = serde_json::from_slice(&body).context("the list of packages is none")?;
+        let is_ours = |package: &&Package| package.name == name && package.version.as_deref() == Some(version);
+        let Some(package) = packages.iter().find(is_ours) else {
+            return Ok("nothing was put into the registry".into());
+        };
+        let one = format!("{project}/packages/{}", package.id);
+        let answer = self.agent.delete(&one).header(HEADER, self.token.reveal()).call()?;
+        Ok(match answer.status().as_u16() {
+            200..=299 => format!("package `{name}` {version} is removed"),
+            status => format!(
+                "package `{name}` {version} stays in the registry: the job's token may not remove it ({status}). Whoever starts the pipeline \
+                 needs the Maintainer role; docs/gitlab.md has a scheduled job that cleans up"
+            ),
+        })
+    }
+
+    /// The project's address, and the package's name and version.
+    fn parts(&self) -> Result<(&str, &str, &str)> {
+        let split = || {
+            let (rest, version) = self.url.rsplit_once('/')?;
+            let (project, name) = rest.split_once("/packages/generic/")?;
+            Some((project, name, version)).filter(|_| !name.is_empty() && !name.contains('/'))
+        };
+        split().with_context(|| format!("`{}` is not `…/packages/generic/NAME/VERSION`", printable(&self.url)))
+    }
+}
+
+/// The NAR files of a cache, in the order of their names.
+fn nars(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = files_in(&dir.join("nar"))?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "zst") && path.is_file());
+    Ok(files)
+}
+
+/// Why the registry refuses.
+fn refused(status: u16, answer: &mut ureq::http::Response<ureq::Body>) -> anyhow::Error {
+    let said = http::read_body(answer.body_mut(), 4096).unwrap_or_default();
+    let said = printable(String::from_utf8_lossy(&said).trim());
+    let hint = match status {
+        401 | 403 => " (is the package registry switched on in the project's settings, and may job tokens use it?)",
+        404 => " (it is not there, or the package registry is switched off)",
+        413 => " (the server allows no package of this size)",
+        _ => "",
+    };
+    anyhow!("the registry answers {status} {said}{hint}")
+}
+
+/// Does something with each item, several at once; the answers are in the order of the items.
+fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..TRANSFERS.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { return };
+                    let result = work(item);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((at, result));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_project_package_and_version() {
+        let of = |url: &str| Registry::new(url, Secret::of_test("t"));
+        let registry = of("https://gitlab.example.org/api/v4/projects/42/packages/generic/nixdag/7/").unwrap();
+        assert_eq!(registry.parts().unwrap(), ("https://gitlab.example.org/api/v4/projects/42", "nixdag", "7"));
+        for url in ["https://gitlab.example.org/x/y", "https://h/packages/generic/a"] {
+            assert!(of(url).unwrap().parts().is_err(), "{url}");
+        }
+        for url in ["", "s3://bucket", "https://me@h/packages/generic/a/1"] {
+            assert!(of(url).is_err(), "{url}");
+        }
+        assert!(!format!("{registry:?}").contains("\"t\""));
+    }
+}
