@@ -6,7 +6,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::super::limits::NEEDS;
 use super::super::names::{KEYWORDS, MAX_NAME};
-use super::Job;
+use super::read::Job;
 use crate::provider::limits::Limits;
 use crate::provider::yaml::lenient::{text, text_list};
 

@@ -4,19 +4,13 @@
 mod jobs;
 mod language;
 mod order;
-
-use std::collections::BTreeMap;
+mod read;
 
 use anyhow::{Context, Result};
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Value;
 
 use super::limits::FILE_BYTES;
 use crate::provider::limits::Limits;
-use crate::provider::yaml::lenient::{text, text_list};
-use language::GLOBAL;
-
-/// The stages of a pipeline that names none; `.pre` and `.post` are always there.
-const STAGES: [&str; 5] = [".pre", "build", "test", "deploy", ".post"];
 
 /// All problems, in the order of the pipeline; none for one that GitLab takes. An error is text that is no YAML at all.
 pub fn check(pipeline: &str, limits: &Limits) -> Result<Vec<String>> {
@@ -34,83 +28,9 @@ pub fn check(pipeline: &str, limits: &Limits) -> Result<Vec<String>> {
     let value: Value = serde_yaml::from_str(pipeline).context("the pipeline is no YAML")?;
     let Some(top) = value.as_mapping() else { return Ok(vec!["the pipeline is no mapping".to_owned()]) };
     language::check(&value, top, &mut problems);
-    let stages = stages(top, &mut problems);
-    let found = all_jobs(top, &mut problems);
+    let stages = read::stages(top, &mut problems);
+    let found = read::jobs(top, &mut problems);
     jobs::check(top, &found, &stages, limits, &mut problems);
     order::check(&found, &stages, &mut problems);
     Ok(problems)
-}
-
-/// A job that is not hidden.
-struct Job<'a> {
-    name: String,
-    body: &'a Mapping,
-    /// What it needs in its own pipeline.
-    needs: Option<Vec<String>>,
-    /// Needs of other pipelines.
-    across: usize,
-}
-
-fn stages(top: &Mapping, problems: &mut Vec<String>) -> Vec<String> {
-    let Some(named) = top.get("stages") else { return STAGES.map(str::to_owned).into() };
-    let named = text_list(Some(named));
-    if named.is_empty() {
-        problems.push("`stages` is empty".to_owned());
-    }
-    let known = [".pre".to_owned()].into_iter().chain(named.into_iter().filter(|stage| !stage.starts_with('.')));
-    known.chain([".post".to_owned()]).collect()
-}
-
-fn all_jobs<'a>(top: &'a Mapping, problems: &mut Vec<String>) -> Vec<Job<'a>> {
-    let mut found = Vec::new();
-    for (key, body) in top {
-        let name = text(key);
-        if name.starts_with('.') || GLOBAL.contains(&&*name) {
-            continue;
-        }
-        let Some(body) = body.as_mapping() else {
-            problems.push(format!("job `{name}` is no mapping"));
-            continue;
-        };
-        let (needs, across) = needs(body, &name, problems);
-        found.push(Job { name, body, needs, across });
-    }
-    if found.is_empty() {
-        problems.push("the pipeline has no job (hidden ones do not count)".to_owned());
-    }
-    found
-}
-
-/// The names that a job needs in its own pipeline, and how many jobs of others.
-fn needs(body: &Mapping, name: &str, problems: &mut Vec<String>) -> (Option<Vec<String>>, usize) {
-    let items = match body.get("needs") {
-        None => return (None, 0),
-        Some(Value::Sequence(items)) => items,
-        Some(_) => {
-            problems.push(format!("job `{name}` has `needs` that is no list"));
-            return (None, 0);
-        }
-    };
-    let (mut own, mut across) = (Vec::new(), 0);
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for item in items {
-        match item {
-            Value::String(job) => own.push(job.clone()),
-            Value::Mapping(entry) if entry.contains_key("pipeline") || entry.contains_key("project") => {
-                if !entry.contains_key("job") {
-                    problems.push(format!("job `{name}` needs something of another pipeline without `job`"));
-                }
-                across += 1;
-            }
-            Value::Mapping(entry) if entry.get("job").is_some_and(Value::is_string) => own.push(text(&entry["job"])),
-            _ => problems.push(format!("job `{name}` needs something that is no job's name")),
-        }
-    }
-    for need in &own {
-        *counts.entry(need.clone()).or_default() += 1;
-    }
-    problems.extend(
-        counts.iter().filter(|(_, count)| **count > 1).map(|(need, _)| format!("job `{name}` needs `{need}` twice")),
-    );
-    (Some(own), across)
 }

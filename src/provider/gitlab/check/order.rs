@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Job;
+use super::read::Job;
 use crate::provider::yaml::lenient::text;
 
 pub(super) fn check(jobs: &[Job], stages: &[String], problems: &mut Vec<String>) {
