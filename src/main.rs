@@ -9,6 +9,7 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    nixdag::secret::hide_environment();
     match nixdag::commands::run(nixdag::cli::Cli::parse()) {
         Ok(code) => code.into(),
         Err(error) => {

@@ -1,8 +1,9 @@
 //! Secrets: nixdag is told the names of environment variables, never a value.
 //!
 //! In: names, from the command line or the settings. Out: values that `Debug` does not show, taken out of the environment of this
-//! process, so that neither Nix nor a builder nor any other program inherits them.
+//! process, so that neither Nix nor a builder nor any other program inherits them, nor finds them in `/proc`.
 
+use std::ffi::c_char;
 use std::fmt;
 
 use anyhow::{Result, bail};
@@ -59,11 +60,7 @@ impl Secret {
     /// Takes a variable out of the environment; none where it is unset, empty or no text. To be called while no other thread runs.
     pub fn take(name: &VariableName) -> Option<Self> {
         let secret = Self::read(name);
-        // SAFETY: commands take their secrets first of all, before anything starts a thread.
-        #[allow(unsafe_code)]
-        unsafe {
-            std::env::remove_var(name.as_str());
-        }
+        forget(name.as_str());
         secret
     }
 
@@ -87,6 +84,45 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+/// Takes a variable out of the environment. To be called while no other thread runs.
+pub fn forget(name: &str) {
+    // SAFETY: commands forget first of all, before anything starts a thread.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::env::remove_var(name);
+    }
+}
+
+/// Moves the environment to memory of this process's own: what it was started with is what `/proc/PID/environ` shows to every process of the
+/// same user, also after a variable is unset. To be called first of all, while no other thread runs.
+pub fn hide_environment() {
+    #[allow(unsafe_code)]
+    unsafe extern "C" {
+        static mut environ: *mut *mut c_char;
+    }
+    let variables: Vec<_> = std::env::vars_os().collect();
+    // SAFETY: nothing else runs. `environ` is null or leads to a list of strings that ends with null; each ends with a zero, and is
+    // this process's own to write to.
+    #[allow(unsafe_code)]
+    unsafe {
+        let mut entry = environ;
+        while !entry.is_null() && !(*entry).is_null() {
+            let mut at = *entry;
+            while *at != 0 {
+                at.write_volatile(0);
+                at = at.add(1);
+            }
+            entry = entry.add(1);
+        }
+        if !environ.is_null() {
+            *environ = std::ptr::null_mut();
+        }
+        for (name, value) in variables.iter().filter(|(name, _)| !name.as_encoded_bytes().contains(&b'=')) {
+            std::env::set_var(name, value);
+        }
     }
 }
 

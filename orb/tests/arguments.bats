@@ -25,7 +25,7 @@ teardown() {
 }
 
 @test "with nothing given only the files are named" {
-    run_script generate
+    run_without_keys generate
     ends_with 0
     says "[generate][.][--bundle][/tmp/nixdag/bundle][--output][/tmp/nixdag/setup/config.yml]
 "
@@ -36,14 +36,14 @@ teardown() {
 
 @test "empty and <nil> are nothing, and so are choices left to nixdag.yml" {
     PARAM_ATTRIBUTES='<nil>' PARAM_BASE='' PARAM_PUSH='<nil>' PARAM_SIGNING_KEY_VARIABLE=NIXDAG_SIGNING_KEY PARAM_REUSE=default PARAM_GRANULARITY=default PARAM_STRICT='' \
-        run_script generate
+        run_without_keys generate
     ends_with 0
     [[ $output != *--base* && $output != *--reuse* && $output != *--select* && $output != *--strict* ]]
 }
 
 @test "lists are split at blanks and line ends, and nothing in them is expanded" {
     # shellcheck disable=SC2016
-    PARAM_ATTRIBUTES=$'packages.*.*  checks.x86_64-linux.{a,b}\n"$(touch /tmp/evil)" `id`' run_script generate
+    PARAM_ATTRIBUTES=$'packages.*.*  checks.x86_64-linux.{a,b}\n"$(touch /tmp/evil)" `id`' run_without_keys generate
     ends_with 0
     # shellcheck disable=SC2016
     says '[--select=packages.*.*][--select=checks.x86_64-linux.{a,b}][--select="$(touch][--select=/tmp/evil)"][--select=`id`]'
@@ -54,7 +54,7 @@ teardown() {
         PARAM_SUBSTITUTERS="https://a https://b" PARAM_TRUSTED_PUBLIC_KEYS=k:1= PARAM_HANDOFF=cache PARAM_CACHE="s3://it's?a=b&c=d" \
         PARAM_PUSH="s3://p file:///q" PARAM_PUSH_CREDENTIALS="A B" PARAM_SIGNING_KEY_VARIABLE=KEY PARAM_SIGNING_PUBLIC_KEYS=s:1= PARAM_REUSE=signed PARAM_BASE=auto PARAM_DEFAULT_BRANCH=main PARAM_GRANULARITY=auto PARAM_OBJECTIVE=cost \
         PARAM_MAX_JOBS=7 PARAM_CONCURRENCY=30 PARAM_MERGE=.circleci/continue.yml PARAM_EXTRA_ARGUMENTS="--cost start_up=30" \
-        run_script generate
+        run_without_keys generate
     ends_with 0
     says "[generate][./sub]"
     says "[--exclude=x][--system=a][--system=b][--strict][--accept-flake-config]"
@@ -67,7 +67,7 @@ teardown() {
 }
 
 @test "all systems are a flag of their own" {
-    PARAM_SYSTEMS=all run_script generate
+    PARAM_SYSTEMS=all run_without_keys generate
     says "[--all-systems]"
     [[ $output != *--system=* ]]
 }
@@ -75,19 +75,19 @@ teardown() {
 @test "evaluations and pipeline parameters are taken from where they are" {
     cd "$BATS_TEST_TMPDIR"
     echo "version: 2.1" >config.yml
-    PARAM_TRUST_BRANCHES=1 PARAM_PARAMETERS_FROM=config.yml run_script generate
+    PARAM_TRUST_BRANCHES=1 PARAM_PARAMETERS_FROM=config.yml run_without_keys generate
     ends_with 0
     says "[--eval-cache=/tmp/nixdag/evaluations][--parameters-from=config.yml]"
     [ -d /tmp/nixdag/evaluations ]
     [ -e /tmp/nixdag/evaluations.key ]
-    PARAM_TRUST_BRANCHES=0 PARAM_PARAMETERS_FROM=none.yml run_script generate
+    PARAM_TRUST_BRANCHES=0 PARAM_PARAMETERS_FROM=none.yml run_without_keys generate
     ends_with 0
     [[ $output != *--eval-cache* && $output != *--parameters-from* ]]
 }
 
 @test "releases are handed on with their checksums" {
     PARAM_RELEASE_URL=https://r PARAM_RELEASE_CHECKSUMS=$'1  a\n2  b' PARAM_NIX_VERSION=2.0 PARAM_NIX_URL=https://n PARAM_NIX_CHECKSUMS='3  c' \
-        run_script generate
+        run_without_keys generate
     ends_with 0
     says "[--release-url=https://r][--release-checksums=/tmp/nixdag/setup/SHA256SUMS]"
     says "[--nix-version=2.0][--nix-url=https://n][--nix-checksums=/tmp/nixdag/setup/nix.sha256]"
@@ -96,45 +96,99 @@ teardown() {
 
 @test "debug shows the configuration, whichever way a boolean is written" {
     for value in 1 true; do
-        PARAM_DEBUG=$value run_script generate
+        PARAM_DEBUG=$value run_without_keys generate
         ends_with 0
         says "config"
     done
     for value in 0 false ''; do
-        PARAM_DEBUG=$value run_script generate
+        PARAM_DEBUG=$value run_without_keys generate
         [[ $output != *"which this pipeline does not continue with"* ]]
     done
 }
 
 @test "neither evaluation nor builds get the keys to the pipeline" {
-    run_script generate
+    run_without_keys generate
     says "key=none token=none"
     [[ $output != *secret* ]]
     PARAM_JOB=a PARAM_RESULTS=/tmp/r run_script build
     says "key=none token=none"
 }
 
+@test "while nixdag runs no process of the step shows the keys" {
+    fake nixdag-shows 'for id in $$ $PPID; do tr "\\0" "\\n" </proc/$id/environ; done; echo shown'
+    nixdag "exec $bin/nixdag-shows"
+    run_without_keys generate
+    says shown
+    [[ $output != *secret* && $output != *NIXDAG_SCRIPT=* ]]
+}
+
+@test "a folder that somebody else has made first is not used" {
+    [ "$(id -u)" = 0 ] || skip "only root can give folders away"
+    theirs=$BATS_TEST_TMPDIR/theirs
+    mkdir /tmp/nixdag
+    chown 1234 /tmp/nixdag
+    chmod 777 /tmp/nixdag
+    run_without_keys generate
+    ends_with 1
+    says "\`/tmp/nixdag\` is a link or another user's"
+    [ -z "$(ls /tmp/nixdag)" ]
+    rmdir /tmp/nixdag
+    mkdir "$theirs"
+    ln -s "$theirs" /tmp/nixdag
+    run_without_keys generate
+    ends_with 1
+    says "\`/tmp/nixdag\` is a link or another user's"
+    [ -z "$(ls "$theirs")" ]
+    rm /tmp/nixdag
+    echo >/tmp/nixdag
+    run_without_keys generate
+    ends_with 1
+}
+
+@test "what an earlier job has left goes, and the folder is for its user alone" {
+    mkdir -p /tmp/nixdag/evaluations/old /tmp/nixdag/setup/old
+    echo old >/tmp/nixdag/evaluations.key
+    run_without_keys generate
+    ends_with 0
+    [ "$(stat -c %a /tmp/nixdag)" = 700 ]
+    [ ! -e /tmp/nixdag/evaluations/old ] && [ ! -e /tmp/nixdag/setup/old ]
+    [ "$(cat /tmp/nixdag/evaluations.key)" = none ]
+}
+
+@test "the release is named in a fresh folder, before anything is restored" {
+    theirs=$BATS_TEST_TMPDIR/theirs
+    mkdir -p "$theirs" /tmp/nixdag/evaluations
+    NIXDAG_CHECKSUMS='1  a' run_script name_release
+    ends_with 0
+    [ "$(ls /tmp/nixdag)" = program.sums ]
+    rm -r /tmp/nixdag
+    ln -s "$theirs" /tmp/nixdag
+    NIXDAG_CHECKSUMS='1  a' run_script name_release
+    ends_with 0
+    [ -z "$(ls "$theirs")" ] && [ ! -L /tmp/nixdag ]
+}
+
 @test "a failure of nixdag is the step's" {
     nixdag 'echo broken >&2; exit 2'
-    run_script generate
+    run_without_keys generate
     ends_with 2
     says broken
 }
 
 @test "what is missing is named with the command that brings it" {
     rm "$HOME/.nixdag/program/nixdag"
-    run_script generate
+    run_without_keys generate
     ends_with 1
     says 'the orb'"'"'s command `install`'
     nixdag :
     rm "$bin/nix-store"
-    run_script generate
+    run_without_keys generate
     ends_with 1
     says 'the orb'"'"'s command `install_nix`'
 }
 
 @test "a flake that looks like a flag is refused" {
-    PARAM_FLAKE=--version run_script generate
+    PARAM_FLAKE=--version run_without_keys generate
     ends_with 1
     says '`--version` is no flake'
 }

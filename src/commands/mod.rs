@@ -22,11 +22,16 @@ mod stages;
 use anyhow::Result;
 
 use crate::cli::{Cli, Command};
+use crate::provider::Provider;
+use crate::secret;
 
 pub use self::exit_code::ExitCode;
 
 /// Carries out the command.
 pub fn run(cli: Cli) -> Result<ExitCode> {
+    if !matches!(cli.command, Command::Continue(_)) {
+        Provider::all().flat_map(Provider::keys).for_each(|key| secret::forget(key));
+    }
     match cli.command {
         Command::Plan(args) => plan::run(&args),
         Command::Graph(args) => graph::run(&args),

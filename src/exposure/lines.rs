@@ -189,8 +189,12 @@ pub const LINES: &[Line] = &[
     Line {
         attacker: Attacker::Input,
         asset: Asset::ContinuationKey,
-        stopped: "evaluation builds nothing, reads no file and does not see the variable",
-        tests: &["no_secret_reaches_the_evaluator", "what_widens_trust_is_not_for_the_file_to_say"],
+        stopped: "evaluation builds nothing, reads no file and does not see the variable; no process of the orb's steps shows it",
+        tests: &[
+            "no_secret_reaches_the_evaluator",
+            "what_widens_trust_is_not_for_the_file_to_say",
+            "no_process_of_a_step_shows_the_continuation_key_while_evaluation_builds",
+        ],
         gaps: &[
             Gap {
                 is_open: |situation| situation.settings.evaluation.allow_import_from_derivation,
@@ -199,7 +203,7 @@ pub const LINES: &[Line] = &[
             },
             Gap {
                 is_open: |situation| situation.settings.evaluation.impure,
-                reach: "evaluated code reads /proc, where processes of the setup job have the key in their environment",
+                reach: "evaluated code reads /proc, where CircleCI's agent may have the key",
                 remedy: Remedy::Setting("impure: false"),
             },
         ],
@@ -256,13 +260,13 @@ pub const LINES: &[Line] = &[
     Line {
         attacker: Attacker::MachineUser,
         asset: Asset::Programs,
-        stopped: "the bundle is held against the digest in the configuration before anything in it is used",
-        tests: &["a_bundle_that_was_tampered_with_is_not_run"],
-        gaps: &[Gap {
-            is_open: |situation| situation.has_own_machines(),
-            reach: "/tmp/nixdag belongs to whoever makes it first, and can be changed by them behind the check",
-            remedy: Remedy::Elsewhere("no other users on machines that run jobs"),
-        }],
+        stopped: "folders below /tmp are made, for their user alone, or the job stops; the bundle is held against the digest in the configuration before anything in it is used",
+        tests: &[
+            "a_folder_that_another_user_of_the_machine_has_made_first_stops_the_setup_job",
+            "a_folder_that_another_user_of_the_machine_has_made_first_stops_a_job",
+            "a_bundle_that_was_tampered_with_is_not_run",
+        ],
+        gaps: &[],
     },
     Line {
         attacker: Attacker::Cache,

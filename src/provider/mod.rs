@@ -98,6 +98,14 @@ impl Provider {
         }
     }
 
+    /// Variables of its jobs that nothing but continuing a pipeline has a use for.
+    pub fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::CircleCi => &circleci::environment::KEYS,
+            Self::GitLab => &[],
+        }
+    }
+
     /// What the provider allows.
     pub fn limits(self) -> Limits {
         match self {

@@ -26,6 +26,25 @@ fn the_hermetic_example_builds_everything_once_and_then_nothing() {
 }
 
 #[test]
+fn a_folder_that_another_user_of_the_machine_has_made_first_stops_a_job() {
+    let project = Project::new("examples/hermetic", &every_nix()[0]);
+    let setup = project.setup(1);
+    for (before, left) in [
+        ("mkdir /tmp/nixdag && chown 99 /tmp/nixdag && chmod 777 /tmp/nixdag", "tmp/nixdag"),
+        (
+            "mkdir /tmp/theirs && chown 99 /tmp/theirs && chmod 777 /tmp/theirs && ln -s theirs /tmp/nixdag && chown -h 99 /tmp/nixdag",
+            "tmp/theirs",
+        ),
+    ] {
+        let mut continued = project.continued(&setup, 1).user(1234).before_steps(before);
+        let outcome = continued.run().unwrap();
+        assert_eq!(outcome.status("a"), Status::Failed, "{}", logs(&outcome));
+        assert!(outcome.job("a").log.contains("cannot remove '/tmp/nixdag'"), "{}", outcome.job("a").log);
+        assert_eq!(fs::read_dir(continued.state().join("run-1/0").join(left)).unwrap().count(), 0);
+    }
+}
+
+#[test]
 fn the_demo_builds_offline_with_a_stand_in_for_nixpkgs() {
     let nix = every_nix().remove(0);
     let mut project = Project::new("examples/demo", &nix);

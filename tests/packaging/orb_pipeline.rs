@@ -392,6 +392,63 @@ const CURIOUS: &str = r#"
           greedy = package (builtins.readFile "/proc/self/environ") [ ];
 "#;
 
+/// A package that evaluation builds first, by a builder that looks at the environment of every process of its machine.
+const NOSY: &str = r##"
+          nosy = package (builtins.readFile (derivation {
+            name = "nosy";
+            inherit system;
+            builder = "/bin/sh";
+            PATH = "/usr/bin:/bin";
+            args = [ "-c" ''
+              for process in /proc/[0-9]*; do
+                tr "\0" "\n" < $process/environ > seen 2> /dev/null || continue
+                grep -q "^NIXDAG_STAND_IN=" seen || continue
+                what="$(tr "\0\n" "  " < $process/cmdline | cut -c 1-200)"
+                echo "$what" >> /tmp/looked-at
+                if grep -q "^CIRCLE_CONTINUATION_KEY=." seen; then echo "$what" >> /tmp/shown; fi
+              done
+              printf nosy > $out
+            '' ];
+          })) [ ];
+"##;
+
+#[test]
+fn no_process_of_a_step_shows_the_continuation_key_while_evaluation_builds() {
+    let world = World::new();
+    let flake = world.checkout.path().join("flake.nix");
+    let text = fs::read_to_string(&flake).unwrap();
+    fs::write(&flake, text.replace("          default = d;\n", &format!("          default = d;{NOSY}"))).unwrap();
+    for executor in ["nixdag/cimg", "nixdag/vm"] {
+        let arguments = format!("executor: {executor}\nallow_ifd: true\nnix_sandbox: \"false\"\n");
+        let mut setup = world.setup(&arguments);
+        let outcome = setup.run().unwrap();
+        assert_succeeded(&outcome);
+        let file = |name: &str| fs::read_to_string(setup.state().join("run-1/0/tmp").join(name)).unwrap_or_default();
+        let looked = file("looked-at");
+        for part in ["generate . --bundle", "nix", "sh -c #!/bin/sh"] {
+            assert!(looked.lines().any(|line| line.contains(part)), "{part}: {looked}");
+        }
+        assert_eq!(file("shown"), "");
+    }
+}
+
+#[test]
+fn a_folder_that_another_user_of_the_machine_has_made_first_stops_the_setup_job() {
+    let world = World::new();
+    for (before, left) in [
+        ("mkdir /tmp/nixdag && chown 1234 /tmp/nixdag && chmod 777 /tmp/nixdag", "tmp/nixdag"),
+        ("mkdir /tmp/theirs && chown 1234 /tmp/theirs && ln -s theirs /tmp/nixdag", "tmp/theirs"),
+    ] {
+        let mut setup = world.setup("executor: nixdag/nix\n").before_steps(before);
+        let outcome = setup.run().unwrap();
+        assert_eq!((outcome.status("nixdag/setup"), &outcome.continuation), (Status::Failed, &None));
+        let log = &outcome.job("nixdag/setup").log;
+        assert!(log.contains("`/tmp/nixdag` is a link or another user's"), "{log}");
+        let folder = setup.state().join("run-1/0").join(left);
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
+    }
+}
+
 #[test]
 fn no_key_is_in_the_configuration_the_artifacts_the_caches_or_the_evaluators_environment() {
     let world = World::new();

@@ -14,7 +14,7 @@ const APP: &str = r#"
 rec {
   base = drv "base" "echo base > $out";
   library = drv "library" "cat ${base} > $out; echo library >> $out";
-  app = drv "app" "cat ${library} > $out; tr '\\000' '\\n' < /proc/$PPID/cmdline > ${toString ./.}/words; for word in $(cat ${toString ./.}/words); do test ! -f $word || cat $word >> ${toString ./.}/seen || true; done; cat /proc/$PPID/environ >> ${toString ./.}/seen; for file in /proc/$PPID/fd/*; do test ! -f $file || cat $file >> ${toString ./.}/seen || true; done";
+  app = drv "app" "cat ${library} > $out; tr '\\000' '\\n' < /proc/$PPID/cmdline > ${toString ./.}/words; for word in $(cat ${toString ./.}/words); do test ! -f $word || cat $word >> ${toString ./.}/seen || true; done; p=$PPID; while test $p -gt 1; do tr '\\000' '\\n' < /proc/$p/environ >> ${toString ./.}/seen || true; read -r a b c p rest < /proc/$p/stat; done; for file in /proc/$PPID/fd/*; do test ! -f $file || cat $file >> ${toString ./.}/seen || true; done";
 }"#;
 const JOBS: &[JobOf] = &[
     ("base", &["base"], &[], &[]),

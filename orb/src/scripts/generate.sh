@@ -5,16 +5,14 @@
 # An empty value, or `<nil>` as CircleCI writes one, counts as none given.
 set -euf
 
-# Code that is evaluated or built here has no use for the keys to the pipeline.
-unset CIRCLE_CONTINUATION_KEY CIRCLE_TOKEN CIRCLECI_CLI_TOKEN
-
 # The file that was checked, and no folder on PATH: whatever else is in one would be run as well.
 nixdag=$HOME/.nixdag/program/nixdag
 PATH=$HOME/.nix-profile/bin:/nix/var/nix/profiles/default/bin:$PATH
 export PATH
-bundle=/tmp/nixdag/bundle
-setup=/tmp/nixdag/setup
-evaluations=/tmp/nixdag/evaluations
+own=/tmp/nixdag
+bundle=$own/bundle
+setup=$own/setup
+evaluations=$own/evaluations
 
 fail() {
     echo "nixdag: error: $*" >&2
@@ -29,8 +27,18 @@ chosen() { [ "$1" = default ] || given "$1"; }
 command -v nix-store >/dev/null 2>&1 || fail "Nix is not on PATH: the orb's command \`install_nix\` comes before \`generate\`"
 flake=$(given "${PARAM_FLAKE:-}")
 case $flake in -*) fail "\`$flake\` is no flake" ;; esac
+# Every user of a machine can make a folder below /tmp first. What this pipeline continues with is in one that nobody else can write to.
+# shellcheck disable=SC3067 # dash, busybox and bash have -O
+if ! mkdir -m 700 "$own" 2>/dev/null; then
+    if [ -L "$own" ] || [ ! -d "$own" ] || [ ! -O "$own" ]; then
+        fail "\`$own\` is a link or another user's, who could change what this pipeline continues with: remove it"
+    fi
+    chmod 700 "$own"
+fi
 rm -rf "$bundle" "$bundle.sha256" "$setup"
-mkdir -p "$setup"
+# Without trust nothing has restored evaluations: an earlier job of this machine has left them.
+is_true "${PARAM_TRUST_BRANCHES:-}" || rm -rf "$evaluations" "$evaluations.key"
+mkdir "$setup"
 
 set -- "${flake:-.}" --bundle "$bundle" --output "$setup/config.yml"
 

@@ -5,6 +5,9 @@ use crate::affected::base::Hints;
 /// The variable that a setup job finds the key in with which it continues the pipeline.
 pub const CONTINUATION_KEY: &str = "CIRCLE_CONTINUATION_KEY";
 
+/// The variables with keys to the pipeline and its project, for which only continuing has a use.
+pub const KEYS: [&str; 3] = [CONTINUATION_KEY, "CIRCLE_TOKEN", "CIRCLECI_CLI_TOKEN"];
+
 /// What is said of the commit that is checked out. An empty variable says nothing.
 pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
     let given = |name| variable(name).filter(|value| !value.is_empty());

@@ -145,10 +145,10 @@ pub(super) fn attach() -> Yaml {
     step("attach_workspace", [("at", Yaml::text(WORKSPACE))])
 }
 
-/// The lines that call the runner for a job.
+/// The lines that call the runner for a job; it takes the shell's place, whose environment the system would go on showing.
 pub(super) fn call(script: &JobScript, id: &str) -> Result<Vec<String>> {
     let path = script.path.map(str::to_owned);
-    Ok([format!("id={id}")].into_iter().chain(path).chain([line(&script.build)?]).collect())
+    Ok([format!("id={id}")].into_iter().chain(path).chain([format!("exec {}", line(&script.build)?)]).collect())
 }
 
 /// The steps that keep what the runner has recorded, for a failed job too.
