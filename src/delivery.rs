@@ -46,6 +46,18 @@ choice! {
 }
 
 choice! {
+    /// Which jobs sign and push.
+    #[derive(Default)]
+    pub enum Sign {
+        /// Those that build, each what it has built
+        #[default]
+        Jobs = "jobs",
+        /// One that builds nothing, after all others have succeeded
+        Separate = "separate",
+    }
+}
+
+choice! {
     /// What to do where pushing goes on failing.
     #[derive(Default)]
     pub enum OnPushFailure {
@@ -83,7 +95,9 @@ pub struct Delivery {
     pub signing: Signing,
     /// To stores beside the hand-off.
     pub push: Push,
-    /// Contexts with the signing key and the credentials of stores, which jobs that build get.
+    /// Which jobs sign and push.
+    pub sign: Sign,
+    /// Contexts with the signing key and the credentials of stores, which the jobs that sign and push get.
     pub contexts: Vec<String>,
     /// To people.
     pub build_logs: BuildLogs,
@@ -109,6 +123,7 @@ impl Delivery {
         match self.reuse {
             _ if self.handoff.kind() == HandOffKind::Cache => Ok(Reuse::Off),
             None if !secrets => Ok(Reuse::Branch),
+            None if self.sign == Sign::Separate => Ok(Reuse::Off),
             None if self.signing.public_keys.is_empty() => Ok(Reuse::Off),
             None => Ok(Reuse::Signed),
             Some(Reuse::Branch) if secrets => bail!(
@@ -118,6 +133,35 @@ impl Delivery {
                 self.what_is_secret()
             ),
             Some(reuse) => Ok(reuse),
+        }
+    }
+
+    /// Refuses a job of its own for signing where jobs that build would have to sign too, or where there is nothing to push.
+    pub fn check(&self) -> Result<()> {
+        if self.sign == Sign::Jobs {
+            return Ok(());
+        }
+        match self.reuse {
+            _ if self.handoff.kind() == HandOffKind::Cache => bail!(
+                "`sign: separate` does not go together with `handoff: cache`: jobs that build have to write to that cache, and to sign for it \
+                 (use `handoff: workspace`)"
+            ),
+            _ if self.handoff != HandOff::Workspace => {
+                bail!("`sign: separate` needs `handoff: workspace`, which jobs of CircleCI have and others have not")
+            }
+            Some(Reuse::Signed) => bail!(
+                "`sign: separate` does not go together with `reuse: signed`: jobs that build would have to sign what they save (use \
+                 `reuse: off`, and name what you push to under `caches`, where the next pipeline finds it)"
+            ),
+            Some(Reuse::Branch) => {
+                bail!(
+                    "`sign: separate` does not go together with `reuse: branch`, whose results nobody signs: use `reuse: off`"
+                )
+            }
+            _ if self.push.destinations.is_empty() => {
+                bail!("`sign: separate` has nothing to sign for: name a store under `push` (`--push URL`)")
+            }
+            Some(Reuse::Off) | None => Ok(()),
         }
     }
 
@@ -324,5 +368,24 @@ mod tests {
         assert_eq!(kind(Some(Workspace), said(Some(Cache), None)), Some(Workspace));
         assert_eq!(kind(None, said(Some(Cache), None)), None);
         assert_eq!(kind(None, said(Some(Workspace), Some("s3://bucket"))), None);
+    }
+
+    #[test]
+    fn a_job_of_its_own_for_signing_is_refused_where_others_would_have_to_sign() {
+        let push = Push { destinations: vec![Destination::parse("s3://bucket").unwrap()], ..Push::default() };
+        let good = Delivery { sign: Sign::Separate, push, ..Delivery::default() };
+        good.check().unwrap();
+        assert_eq!(good.reuse_beside(true).unwrap(), Reuse::Off);
+        for (delivery, words) in [
+            (Delivery { handoff: HandOff::through("s3://bucket").unwrap(), ..good.clone() }, "`handoff: cache`"),
+            (Delivery { handoff: HandOff::Packages, ..good.clone() }, "needs `handoff: workspace`"),
+            (Delivery { reuse: Some(Reuse::Signed), ..good.clone() }, "`reuse: signed`"),
+            (Delivery { reuse: Some(Reuse::Branch), ..good.clone() }, "`reuse: branch`"),
+            (Delivery { push: Push::default(), ..good.clone() }, "nothing to sign for"),
+        ] {
+            let error = delivery.check().unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+            Delivery { sign: Sign::Jobs, ..delivery }.check().unwrap();
+        }
     }
 }

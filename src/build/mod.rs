@@ -103,6 +103,8 @@ pub struct Request {
     pub results: Option<PathBuf>,
     /// Where links to what a final job's command finds go.
     pub restore: Option<PathBuf>,
+    /// True for a job that builds nothing and pushes what its inputs own.
+    pub delivers_all: bool,
     /// What to do about missing outputs.
     pub on_missing: OnMissing,
     /// Whose signatures count, and what this job signs with.
@@ -121,5 +123,11 @@ impl Request {
     /// The job to run.
     pub fn job(&self) -> &Job {
         self.plan.job(self.job)
+    }
+
+    /// The derivations whose outputs the job pushes although others have built them.
+    pub fn delivered(&self) -> impl Iterator<Item = &str> {
+        let inputs = self.job().inputs.iter().filter(|_| self.delivers_all);
+        inputs.flat_map(|&input| &self.plan.job(input).derivations).map(|drv| &**drv)
     }
 }

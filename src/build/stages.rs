@@ -58,6 +58,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     let final_job = request.plan.final_job(request.job);
     let mut roots = here.clone();
     roots.extend(final_job.into_iter().flat_map(|job| restore::derivations(job, &deliverers)));
+    roots.extend(request.delivered());
     // Kept until the end: Nix reads it.
     let netrc = credentials::netrc(&request.plan.caches, say)?;
     // Kept until the end: while it lives, no collection of garbage takes what the job needs or leaves.
@@ -79,6 +80,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     if let Some(final_job) = final_job.filter(|job| !job.restore.is_empty()) {
         say(&format!("restoring {} paths", final_job.outputs().count()));
     }
+    work.say_what_is_not_delivered(say);
     let logs = request.results.as_ref().map(|dir| dir.join("logs"));
     let expected = here.iter().map(|&path| path.to_owned()).collect();
     let mut tracker = Tracker::new(Box::new(say), &work, expected, logs.clone(), Instant::now());
@@ -105,7 +107,9 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     let results = work.results(&store, record)?;
     // Before the pushes are waited for: no client stands between a build and the jobs that need it.
     record.handed_off = work.hand_off(&store, &results, &mut tracker)?;
-    let pushed = pusher.finish(&results.paths, &work.built(record, &results), &mut tracker);
+    let mut others = work.built(record, &results);
+    others.extend(work.delivered());
+    let pushed = pusher.finish(&results.paths, &others, &mut tracker);
     if let Some(pushed) = &pushed.hand_off {
         record.handed_off.paths = pushed.paths;
     }
@@ -358,7 +362,26 @@ impl<'a> Work<'a> {
     /// Outputs that a final job's command finds.
     fn restored(&self) -> impl Iterator<Item = String> {
         let job = self.request.plan.final_job(self.request.job);
-        job.into_iter().flat_map(|job| job.outputs().map(|output| output.path.clone()))
+        job.into_iter().flat_map(|job| job.outputs().map(|output| output.path.clone())).chain(self.delivered())
+    }
+
+    /// Outputs that the job pushes although others have built them.
+    fn delivered(&self) -> impl Iterator<Item = String> {
+        self.delivered_ids().flat_map(|id| known_outputs(self.graph, id))
+    }
+
+    fn delivered_ids(&self) -> impl Iterator<Item = DrvId> {
+        self.request.delivered().filter_map(|drv| self.graph.find(drv))
+    }
+
+    /// Content-addressed outputs that no target is: their paths are known to those that have built them.
+    fn say_what_is_not_delivered(&self, say: &mut dyn FnMut(&str)) {
+        let floating = self.delivered_ids().filter(|&id| self.graph.node(id).is_floating()).count();
+        if floating > 0 {
+            say(&format!(
+                "warning: {floating} content-addressed derivations are not signed: the plan does not know their outputs"
+            ));
+        }
     }
 
     /// Puts down what became of each derivation.

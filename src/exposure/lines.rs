@@ -142,17 +142,19 @@ pub const LINES: &[Line] = &[
     Line {
         attacker: Attacker::Input,
         asset: Asset::Signatures,
-        stopped: "the key leaves the environment before anything runs and is in no file and no argument; calls that build have no credentials",
+        stopped: "the key leaves the environment before anything runs and is in no file and no argument; calls that build have no credentials; with `sign: separate` no job that builds has either, and what is signed comes from the job that the plan names",
         tests: &[
             "a_store_is_signed_for_with_a_key_that_no_file_and_no_argument_holds",
             "a_fetch_sees_what_it_needs_and_no_secret_of_the_job",
             "a_cache_with_a_token_is_read_and_no_builder_finds_the_token",
+            "a_job_of_its_own_signs_and_pushes_and_no_job_that_builds_has_a_secret",
+            "what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build",
         ],
         gaps: &[Gap {
-            is_open: |situation| situation.signs() && situation.has_containers(),
+            is_open: |situation| situation.signs_where_it_builds() && situation.has_containers(),
             reach: "containers have no sandbox: where the image's Nix has no users for builders, one can read the memory of nixdag, which holds the key",
             remedy: Remedy::Elsewhere(
-                "images whose Nix has users for builders, as nixos/nix does, or executors with `machine: ubuntu-…`",
+                "sign: separate (with handoff: workspace), images whose Nix has users for builders, as nixos/nix does, or executors with `machine: ubuntu-…`",
             ),
         }],
     },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::delivery::{Delivery, Reuse};
+use crate::delivery::{Delivery, Reuse, Sign};
 use crate::fleet::size::Machine;
 use crate::settings::{Available, Settings};
 
@@ -42,6 +42,11 @@ impl Situation<'_> {
     /// Jobs sign or push, with secrets.
     pub fn signs(&self) -> bool {
         self.delivery.has_secrets()
+    }
+
+    /// Jobs that build hold the key or the credentials.
+    pub fn signs_where_it_builds(&self) -> bool {
+        self.signs() && self.delivery.sign == Sign::Jobs
     }
 
     /// Results go to later pipelines through the CI's cache without a signature.

@@ -6,6 +6,7 @@
 pub mod allowed_failure;
 pub mod baseline;
 pub mod complete;
+pub mod delivery_job;
 pub mod estimate;
 pub mod evaluation_errors;
 pub mod failures;

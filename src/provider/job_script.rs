@@ -13,7 +13,7 @@ use super::shell::{Command, Word, quote};
 use crate::choice::Choice;
 use crate::delivery::downloads::NixRelease;
 use crate::delivery::{
-    BuildLogs, BundleReference, Delivery, HandOff, HandOffKind, OnPushFailure, PUSH_TIMEOUT, Push, Reuse, Signing,
+    BuildLogs, BundleReference, Delivery, HandOff, HandOffKind, OnPushFailure, PUSH_TIMEOUT, Push, Reuse, Sign, Signing,
 };
 use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
@@ -63,6 +63,8 @@ pub enum Task {
     Build,
     /// Brings in what a final job's command finds.
     Restore,
+    /// Brings in what all jobs have built, signs it and pushes it.
+    Deliver,
     /// Fails with what could not be planned; needs no Nix.
     Report,
 }
@@ -199,12 +201,15 @@ fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut Co
             if common.delivery.handoff.kind() != HandOffKind::Cache {
                 reuse(common.reuse, places, call);
             }
-            push(&common.delivery.push, call);
+            if common.delivery.sign == Sign::Jobs {
+                push(&common.delivery.push, call);
+            }
             if common.delivery.build_logs != BuildLogs::default() {
                 call.extend(["--build-logs".into(), common.delivery.build_logs.name().into()]);
             }
         }
         Task::Restore => call.extend(["--restore".into(), Word::shell(places.restored)]),
+        Task::Deliver => push(&common.delivery.push, call),
         Task::Report => {}
     }
     for name in &common.delivery.build_variables {

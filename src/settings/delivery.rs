@@ -10,7 +10,7 @@ use super::yaml::{List, OneOrMore};
 use crate::choice::Choice;
 use crate::delivery::destination::Destination;
 use crate::delivery::{
-    BuildLogs, Delivery, HandOff, HandOffChoice, HandOffKind, OnPushFailure, PUSH_TIMEOUT, Push, Reuse, Signing,
+    BuildLogs, Delivery, HandOff, HandOffChoice, HandOffKind, OnPushFailure, PUSH_TIMEOUT, Push, Reuse, Sign, Signing,
 };
 use crate::nearest::listed;
 use crate::nix::signature::{PublicKey, PublicKeys, SecretKey};
@@ -46,7 +46,14 @@ options! {
             unset: "branch, beside secrets signed or off";
             orb Choice "reuse";
         }
-        /// A context with the signing key or the credentials of stores: jobs that build get it, the setup job needs none of them
+        /// Which jobs sign and push: `separate` keeps the key and the credentials of stores from all jobs that build
+        sign {
+            flag Option<Sign> [value_enum];
+            key "sign": Sign;
+            default Sign = Sign::default();
+            orb Choice "sign";
+        }
+        /// A context with the signing key or the credentials of stores: the jobs that sign and push get it, the setup job needs none of them
         delivery_context {
             flag Vec<String> [value_name = "NAME"];
             key "delivery_contexts": Words<ContextName>;
@@ -196,15 +203,18 @@ pub(super) fn resolve(
         );
     }
     let build_logs = LogOptions::new(&flags.logs, file.logs).build_logs;
-    Ok(Delivery {
+    let delivery = Delivery {
         handoff,
         reuse,
         signing,
         push,
+        sign: StoreOptions::new(&flags.stores, file.stores).sign,
         contexts,
         build_logs,
         build_variables: build_variables(&flags.builders)?,
-    })
+    };
+    delivery.check()?;
+    Ok(delivery)
 }
 
 /// Refuses what the provider does not have.

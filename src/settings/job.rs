@@ -23,7 +23,7 @@ use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::hash::Sha256;
 use crate::nix::signature::SecretKey;
 use crate::output::read_input;
-use crate::plan::{JobIndex, Plan, failures, json};
+use crate::plan::{JobIndex, Plan, delivery_job, failures, json};
 use crate::secret::{Secret, VariableName};
 
 /// What a job does.
@@ -79,7 +79,7 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
         None => SigningKey::None,
     };
     let registry = args.packages.as_deref().map(registry).transpose()?;
-    let (plan, derivations) = plan_and_derivations(args)?;
+    let (mut plan, derivations) = plan_and_derivations(args)?;
     let id = args.job.as_deref().context("`--job` is not given")?;
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
         (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOff::Cache(url.clone()),
@@ -112,7 +112,8 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
     let reuse = args.reuse.as_deref().map(|dir| -> Result<ReuseFolder> {
         Ok(ReuseFolder { dir: path::absolute(dir)?, signed_by: args.signed_reuse.then(|| signing.trusted.clone()) })
     });
-    let job = find_job(&plan, id)?;
+    let delivers = if id == delivery_job::JOB { delivery_job::add(&mut plan)? } else { None };
+    let job = delivers.map_or_else(|| find_job(&plan, id), Ok)?;
     // What others should have delivered is not built where a context's variables are.
     let has_contexts = !plan.job(job).options.context.is_empty();
     Ok(Request {
@@ -124,7 +125,8 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
         reuse: reuse.transpose()?,
         results: args.results.clone(),
         restore: args.restore.clone(),
-        on_missing: if has_contexts { OnMissing::Fail } else { args.on_missing },
+        delivers_all: delivers.is_some(),
+        on_missing: if has_contexts || delivers.is_some() { OnMissing::Fail } else { args.on_missing },
         signing,
         pushes,
         build_logs: LogOptions::new(&args.logs, &LogKeys::default()).build_logs,

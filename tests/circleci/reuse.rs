@@ -220,6 +220,70 @@ fn a_cache_hands_on_and_a_fork_is_green_and_pushes_nothing() {
     }
 }
 
+/// Has builders put down every variable of the Nix that runs them and of all that has started it.
+fn watch(project: &Project) {
+    let look = "p=$PPID\n                  while [ $p -gt 1 ]; do\n                    IFS= read -r line < /proc/$p/environ || :\n                    echo \"$line\" >> /mnt/seen\n                    read -r i n s p r < /proc/$p/stat\n                  done\n                  words=\n";
+    project.replace("flake.nix", "words=\n", look);
+}
+
+#[test]
+fn a_job_of_its_own_signs_and_pushes_and_no_job_that_builds_has_a_secret() {
+    for nix in every_nix() {
+        let cache = WritableCache::new();
+        let mut project = Project::new("examples/hermetic", &nix);
+        watch(&project);
+        let public = SecretKey::parse(SECRET).unwrap().public();
+        project.arguments = format!(
+            "--sign separate --push {} --signing-public-key {public} --push-credential CACHE_TOKEN --delivery-context signing",
+            cache.url()
+        );
+        let setup = project.setup(1);
+        let secrets = [(VARIABLE, SECRET), ("CACHE_TOKEN", "cachix-token-secret")];
+        let mut pipeline = project.continued(&setup, 1).context("signing", &secrets);
+        let outcome = pipeline.run().unwrap();
+        assert!(outcome.succeeded(), "{}", logs(&outcome));
+        assert_eq!(figure(&report(&outcome), "built"), 4);
+        let narinfos = cache.narinfos();
+        assert!(narinfos.len() == 4 && narinfos.iter().all(|text| text.contains("Sig: ours-1:")), "{narinfos:?}");
+        let log = &outcome.job("sign-and-push").log;
+        assert!(log.contains("4 paths pushed to"), "{log}");
+        shows_no_secret(&outcome, &project);
+        let found = Command::new("find").arg(pipeline.state()).args(["-path", "*/mnt/seen"]).output().unwrap();
+        let files = String::from_utf8(found.stdout).unwrap();
+        assert_eq!(files.lines().count(), 4, "{files}");
+        for file in files.lines() {
+            let seen = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+            assert!(seen.contains("NIX_CONF_DIR=") && !seen.contains("cachix-token-secret"), "{seen}");
+            assert!(!seen.contains(&SECRET[..40]), "{seen}");
+        }
+        // Only the one job has the context, and the gate waits for it.
+        let config: serde_yaml::Value = serde_yaml::from_str(setup.continuation.as_ref().unwrap()).unwrap();
+        let invocations = config["workflows"]["nixdag"]["jobs"].as_sequence().unwrap();
+        let arguments = |job: &serde_yaml::Value| job.as_mapping().and_then(|job| job.values().next().cloned());
+        let with_contexts: Vec<_> = invocations
+            .iter()
+            .filter(|job| arguments(job).is_some_and(|given| given.get("context").is_some()))
+            .collect();
+        assert_eq!(with_contexts.len(), 1);
+        assert_eq!(
+            with_contexts[0]["sign-and-push"]["requires"],
+            serde_yaml::from_str::<serde_yaml::Value>("[d]").unwrap()
+        );
+        let gate = invocations.iter().find_map(|job| job.get("gate")).unwrap();
+        assert!(serde_yaml::to_string(gate).unwrap().contains("sign-and-push"));
+
+        // What was pushed is taken by the next pipeline; a failed job keeps everything from being signed.
+        project.arguments.push_str(&format!(" --substituter {} --trusted-public-key {public}", cache.url()));
+        assert_eq!(built(&succeeds(&project, 2)), 0);
+        project.replace("flake.nix", "words=\n", "words=\n                  if [ \"$name\" = d ]; then exit 3; fi\n");
+        let uploads = cache.uploads();
+        let setup = project.setup(3);
+        let failed = project.continued(&setup, 3).context("signing", &secrets).run().unwrap();
+        assert_eq!((failed.status("c"), failed.status("sign-and-push")), (Status::Success, Status::NotRun));
+        assert_eq!(cache.uploads(), uploads);
+    }
+}
+
 /// Saves an entry as any branch can: newer than what is there, with programs wherever nixdag has its own.
 fn poison(project: &Project, number: u64, key: &str) {
     let entry = project.caches.path().join(number.to_string());

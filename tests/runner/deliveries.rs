@@ -1,5 +1,6 @@
 //! What one job's builder leaves in its job's folder reaches no other job, unless the plan has that job build it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -268,5 +269,51 @@ fn content_addressed_outputs_come_from_the_job_that_builds_them_alone() {
         fs::write(&files[0], &texts[1]).unwrap();
         fs::write(&files[1], &texts[0]).unwrap();
         pipeline.run("upper", &[]).succeeds().has("upper", Outcome::Built);
+    });
+}
+
+/// The narinfos of a cache, by store path.
+fn pushed(cache: &Path) -> BTreeMap<String, NarInfo> {
+    let files = fs::read_dir(cache).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "narinfo"));
+    let infos = files.map(|path| NarInfo::parse(&fs::read(path).unwrap()).unwrap());
+    infos.map(|info| (info.store_path.clone(), info)).collect()
+}
+
+#[test]
+fn what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build() {
+    with_each_nix("what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build", || {
+        let pipeline = Pipeline::new(RELEASE, JOBS);
+        for (job, ..) in JOBS {
+            pipeline.run(job, &[]).succeeds();
+        }
+        let built = pipeline.built();
+        let [tool, library, release] = ["tool", "library", "release"].map(|name| pipeline.output(name, "out"));
+        plant(&pipeline.handed_off("a-tool"), &library, b"forged", &[]);
+        plant(&pipeline.handed_off("a-tool"), &release, b"forged", &[]);
+        let public = SecretKey::parse(SECRET).unwrap().public().to_string();
+        let sign = |cache: &Path| {
+            let to = format!("file://{}", cache.display());
+            let mut command = pipeline.command("sign-and-push", &["--push", &to, "--signing-public-key", &public]);
+            pipeline.ran("sign-and-push", command.env("NIXDAG_SIGNING_KEY", SECRET).output().unwrap())
+        };
+        let cache = pipeline.dir().join("cache");
+        let ran = sign(&cache).succeeds();
+        names(&ran, "a-tool", &library, "the plan has it built elsewhere");
+        names(&ran, "a-tool", &release, "the plan has it built elsewhere");
+        let found = pushed(&cache);
+        let contents = [(&tool, "tool\n"), (&library, "library\n"), (&release, "tool\nlibrary\n")];
+        assert_eq!(found.len(), contents.len());
+        for (path, contents) in contents {
+            assert_eq!(found[path].nar_hash, digest(contents.as_bytes()));
+            assert!(found[path].signatures.iter().any(|signature| signature.to_string().starts_with("ours-1:")));
+        }
+
+        // What nobody has delivered is not built by who has the key, and then nothing is signed.
+        fs::remove_dir_all(pipeline.handed_off("b-library")).unwrap();
+        let cache = pipeline.dir().join("second");
+        sign(&cache).fails(&[&format!("`{library}`")]);
+        assert!(pushed(&cache).is_empty());
+        assert_eq!(pipeline.built(), built);
     });
 }

@@ -72,6 +72,7 @@ for word in $(given "${PARAM_IMAGE:-}"); do set -- "$@" --image="$word"; done
 value=$(chosen "${PARAM_HANDOFF:-}"); set -- "$@" ${value:+"--handoff=$value"}
 value=$(given "${PARAM_CACHE:-}"); set -- "$@" ${value:+"--cache=$value"}
 value=$(chosen "${PARAM_REUSE:-}"); set -- "$@" ${value:+"--reuse=$value"}
+value=$(chosen "${PARAM_SIGN:-}"); set -- "$@" ${value:+"--sign=$value"}
 for word in $(given "${PARAM_DELIVERY_CONTEXTS:-}"); do set -- "$@" --delivery-context="$word"; done
 value=$(given "${PARAM_SIGNING_KEY_VARIABLE:-}")
 if [ "$value" != NIXDAG_SIGNING_KEY ]; then set -- "$@" ${value:+"--signing-key-variable=$value"}; fi

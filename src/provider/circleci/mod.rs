@@ -7,6 +7,7 @@ pub mod api;
 pub mod check;
 pub mod continuation;
 pub mod continue_pipeline;
+mod deliver;
 pub mod environment;
 mod evaluation;
 pub mod final_steps;
@@ -32,10 +33,10 @@ use anyhow::{Context, Result, bail, ensure};
 use super::job_script::kinds::{Kind, Machines, reuse_hash};
 use super::small_job;
 use super::yaml::{self, Yaml};
-use crate::delivery::Reuse;
+use crate::delivery::{Reuse, Sign};
 use crate::fleet::executor::Executor;
 use crate::fleet::size::Machine;
-use crate::plan::{Job, JobIndex, Plan, failures, json, nothing};
+use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json, nothing};
 use machines::OFFERS;
 use names::{GATE, PREVIEW, RESERVED, WORKFLOW};
 use options::Options;
@@ -99,7 +100,8 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
                 let restored = hash.clone().filter(|_| transport.reuse == Reuse::Signed);
                 let also = waits_for(&mut restores, job, restored);
                 let attach = !options.has_workspace() || transport.is_guarded || !job.inputs.is_empty();
-                let contexts = &options.setup.delivery.contexts;
+                let delivery = &options.setup.delivery;
+                let contexts = if delivery.sign == Sign::Jobs { delivery.contexts.as_slice() } else { &[] };
                 invocations.push(invocation(plan, job, &kind.job, arguments(job, hash, attach), contexts, also));
             }
         }
@@ -113,6 +115,17 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
         let also = waits_for(&mut restores, &job, None);
         invocations.push(invocation(plan, &job, failures::JOB, Vec::new(), &[], also));
     }
+    let delivers = if options.setup.delivery.sign == Sign::Separate { delivery_job::of(plan)? } else { None };
+    if let Some(wanted) = &delivers {
+        let (requires, inputs) = (wanted.requires.clone(), wanted.inputs.clone());
+        let job = Job { requires, inputs, ..small_job::of(delivery_job::JOB, &options.setup, &OFFERS)? };
+        let kind = machines.kind_of(&job, &mut kinds)?;
+        let steps = deliver::steps(kind, options, transport)?;
+        let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
+        commands.push((delivery_job::JOB.to_owned(), Yaml::map(body)));
+        let contexts = &options.setup.delivery.contexts;
+        invocations.push(invocation(plan, &job, delivery_job::JOB, Vec::new(), contexts, Vec::new()));
+    }
     if let (Some(restores), Some(bundle), false) = (restores, &options.setup.bundle, invocations.is_empty()) {
         let mut first = Vec::new();
         for (job, hashes) in restores.jobs(options)? {
@@ -123,7 +136,8 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
         }
         invocations.splice(0..0, first);
     }
-    invocations.push(gate(plan, reports));
+    let own = reports.then_some(failures::JOB).into_iter().chain(delivers.map(|_| delivery_job::JOB));
+    invocations.push(gate(plan, own));
 
     let mut executors = Vec::new();
     let mut jobs = Vec::new();
@@ -210,13 +224,13 @@ fn invocation(
     Yaml::entry(key, Yaml::map(entries))
 }
 
-/// The job behind all others that may not fail, the one that reports included where there is one.
-fn gate(plan: &Plan, reports: bool) -> Yaml {
+/// The job behind all others that may not fail, nixdag's own included.
+fn gate(plan: &Plan, own: impl Iterator<Item = &'static str>) -> Yaml {
     let waited = || plan.all_jobs().enumerate().filter(|(_, job)| !job.options.allow_failure);
     let required: BTreeSet<_> = waited().flat_map(|(_, job)| &job.requires).map(|required| required.at()).collect();
     let last = waited().filter(|(at, _)| !required.contains(at));
     let mut names: Vec<_> = last.map(|(_, job)| template::label(&job.name)).collect();
-    names.extend(reports.then(|| failures::JOB.to_owned()));
+    names.extend(own.map(str::to_owned));
     let mut entries = Vec::new();
     if !names.is_empty() {
         entries.push(("requires", Yaml::texts(names)));
