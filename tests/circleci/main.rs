@@ -18,4 +18,5 @@ mod pipeline;
 mod reuse;
 mod same_outputs;
 mod stand_in;
+mod two_branches;
 mod yaml;

@@ -14,9 +14,10 @@ use nixdag::nix::narinfo::NarInfo;
 use nixdag::nix::signature::SecretKey;
 
 // Made for this test with `nix key generate-secret`, and used nowhere else.
-const SECRET: &str = "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q==";
+pub(super) const SECRET: &str =
+    "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q==";
 const OTHER: &str = "theirs-1:wxjFfLUOcM72QjuzSk4XaoQ/gRgYFHHN24MeYqJSmcfPLYf5GpL/H2/uefVgxYRbXq5KBCpQ0FkiXn4dPfkXtQ==";
-const VARIABLE: &str = "NIXDAG_SIGNING_KEY";
+pub(super) const VARIABLE: &str = "NIXDAG_SIGNING_KEY";
 
 /// The example with signed results and the key in the project's environment.
 fn signed_project(nix: &Path) -> Project {
@@ -34,7 +35,7 @@ fn succeeds(project: &Project, number: u64) -> Outcome {
     outcome
 }
 
-fn built(outcome: &Outcome) -> u64 {
+pub(super) fn built(outcome: &Outcome) -> u64 {
     figure(&report(outcome), "built")
 }
 
@@ -85,7 +86,7 @@ fn signed_results_are_taken_by_other_branches_and_by_forks() {
 }
 
 /// Neither logs, nor artifacts, nor configurations, nor caches, in which the plan is, hold a secret.
-fn shows_no_secret(outcome: &Outcome, project: &Project) {
+pub(super) fn shows_no_secret(outcome: &Outcome, project: &Project) {
     let secret = &SECRET.split_once(':').unwrap().1[..40];
     let token = "cachix-token-secret";
     let configuration = outcome.continuation.as_deref().unwrap_or_default();
@@ -221,7 +222,7 @@ fn a_cache_hands_on_and_a_fork_is_green_and_pushes_nothing() {
 }
 
 /// Has builders put down every variable of the Nix that runs them and of all that has started it.
-fn watch(project: &Project) {
+pub(super) fn watch(project: &Project) {
     let look = "p=$PPID\n                  while [ $p -gt 1 ]; do\n                    IFS= read -r line < /proc/$p/environ || :\n                    echo \"$line\" >> /mnt/seen\n                    read -r i n s p r < /proc/$p/stat\n                  done\n                  words=\n";
     project.replace("flake.nix", "words=\n", look);
 }
@@ -285,7 +286,7 @@ fn a_job_of_its_own_signs_and_pushes_and_no_job_that_builds_has_a_secret() {
 }
 
 /// Saves an entry as any branch can: newer than what is there, with programs wherever nixdag has its own.
-fn poison(project: &Project, number: u64, key: &str) {
+pub(super) fn poison(project: &Project, number: u64, key: &str) {
     let entry = project.caches.path().join(number.to_string());
     // What replaces the bundle ends the pipeline.
     let own = if key.starts_with("nixdag-bundle-") { "tmp/nixdag/bundle" } else { "tmp/nixdag/reuse/complete" };
