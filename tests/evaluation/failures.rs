@@ -246,17 +246,20 @@ fn nonsense_of_one_attribute_is_that_attributes_failure_alone() {
         let outputs = r#"packages.SYSTEM = {
             good = mk "good";
             ${builtins.concatStringsSep "" (builtins.genList (n: "x") 66000)} = mk "long";
+            ${builtins.concatStringsSep "" (builtins.genList (n: "x") 66000) + "a"} = mk "longer";
+            ${builtins.concatStringsSep "" (builtins.genList (n: "x") 66000) + "b"} = mk "as-long";
             ${builtins.concatStringsSep "" (builtins.genList (n: "y") 60000)} = mk "shorter";
             absent = mk "absent" // { drvPath = "/nix/store/00000000000000000000000000000000-absent.drv"; };
             foreign = mk "foreign" // { drvPath = "/tmp/00000000000000000000000000000000-foreign.drv"; };
             garbage = mk "garbage" // { drvPath = builtins.toFile "garbage.drv" "Derive(["; };
             hollow = mk "hollow" // { drvPath = builtins.toFile "hollow.drv" "Derive([(\"out\",\"/nix/store/00000000000000000000000000000000-x\",\"\",\"\")],[(\"/nix/store/00000000000000000000000000000000-y.drv\",[\"out\"])],[],\"s\",\"b\",[],[])"; };
-            loud = mk "loud" // { passthru.ci.executor = many' 20000000; };
-            keys = mk "keys" // { passthru.ci = many 100000 (n: n); };
-            contexts = mk "contexts" // { passthru.ci.context = builtins.genList (n: "context${toString n}") 100000; };
+            loud = mk "loud" // { passthru.ci.executor = many'; };
+            keys = mk "keys" // { passthru.ci = many 300000 (n: n); };
+            contexts = mk "contexts" // { passthru.ci.context = builtins.genList (n: "context${toString n}") 300000; };
             few = mk "few" // { passthru.ci = many 300 (n: n); };
           };"#;
-        let doubled = "many' = count: builtins.foldl' (text: n: text + text) \"0123456\" (builtins.genList (n: n) 20);";
+        // 144 MB.
+        let doubled = "many' = builtins.foldl' (text: n: text + text) \"012345678\" (builtins.genList (n: n) 24);";
         let flake = flake(outputs);
         let file = flake.path().join("flake.nix");
         let text = fs::read_to_string(&file).unwrap().replace("      in {", &format!("        {doubled}\n      in {{"));
@@ -279,6 +282,9 @@ fn nonsense_of_one_attribute_is_that_attributes_failure_alone() {
             assert!(ways.iter().any(|way| said.contains(&format!("{of}{way}"))), "{wrong}: {said}");
         }
         assert!(said.contains("its name has more than 1024 bytes"), "{said}");
+        // Those that begin in the same way are told apart.
+        let long = table.lines().filter(|line| line.starts_with("packages.") && line.contains("…"));
+        assert_eq!(long.collect::<std::collections::BTreeSet<_>>().len(), 4, "{table}");
         assert!(said.contains("what it says about its job is longer than 64 KiB"), "{said}");
         String::new()
     });

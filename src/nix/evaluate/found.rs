@@ -13,6 +13,7 @@ use super::query::{Answer, Question};
 use super::selection::{Candidate, Set, Walk};
 use crate::attribute::AttributePath;
 use crate::nearest::nearest;
+use crate::nix::hash::Sha256;
 use crate::nix::store_path;
 use crate::printable::printable;
 
@@ -149,11 +150,15 @@ impl Found {
     }
 }
 
-/// The attribute as it is shown where a name in its path is longer than any that a job, a file or a person could have.
+/// The attribute as it is shown where a name in its path is longer than any that a job, a file or a person could have: the beginning of that
+/// name, and of its digest, since several may begin in the same way.
 fn too_long(attribute: &AttributePath) -> Option<AttributePath> {
     let is_long = |name: &String| name.len() > MAX_NAME;
     let shown = |name: &String| match is_long(name) {
-        true => name.chars().take(MAX_SHOWN).chain(['…']).collect(),
+        true => {
+            let beginning: String = name.chars().take(MAX_SHOWN).collect();
+            format!("{beginning}…{}", &Sha256::of(name.as_bytes()).base16()[..8])
+        }
         false => name.clone(),
     };
     let is_any = attribute.names().iter().any(is_long);
