@@ -267,7 +267,13 @@ impl Settings {
             planner: PartitionOptions {
                 objective: planning.objective,
                 granularity: planning.granularity,
-                limits: costs::limits(provider.limits(), file.planning.limits.as_ref(), planning.max_jobs),
+                limits: costs::limits(
+                    provider.limits(),
+                    file.planning.limits.as_ref(),
+                    planning.max_jobs,
+                    // Where nobody says so, what does not fit into artifacts goes another way.
+                    flags.handoff.handoff.or(file.handoff.handoff) == Some(HandOffKind::Artifacts),
+                ),
                 reserve: planning.reserve.map(|reserve| reserve.0),
                 durations_recorded: false, // known when the derivations are
                 without: None,

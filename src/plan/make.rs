@@ -10,6 +10,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::baseline::baselines;
 use super::estimate::CostModel;
+use super::fit_inputs;
 use super::job_graph::{JobGraph, direct_inputs};
 use super::job_namer::JobNamer;
 use super::model::{Granularity, Model, PartitionOptions};
@@ -101,7 +102,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         check_floating_inputs(graph, &small)?;
     }
     let planner = Planner::new(&small, &placements, costs, inputs.options, handoff);
-    let Solution { partition, mut notes } = planner.partition(inputs.options.granularity);
+    let Solution { partition, mut notes } = planner.partition(inputs.options.granularity)?;
     notes.extend(placements.warnings.iter().cloned());
 
     let direct = direct_inputs(&small.problem, &partition)?;
@@ -177,18 +178,32 @@ impl<'a> Planner<'a> {
     }
 
     /// The jobs of a granularity; those that anybody could run go to the machines that have the most to do.
-    fn partition(&self, granularity: Granularity) -> Solution {
-        let options = PartitionOptions { granularity, ..self.options.clone() };
-        let mut solution = partition(&self.small.problem, &self.model, &options);
+    fn partition(&self, granularity: Granularity) -> Result<Solution> {
+        let cut = |jobs: Option<usize>| {
+            let mut options = PartitionOptions { granularity, ..self.options.clone() };
+            options.limits.jobs = jobs.into_iter().chain(options.limits.jobs).min();
+            partition(&self.small.problem, &self.model, &options)
+        };
+        let mut solution = match self.options.limits.inputs {
+            Some(most) => fit_inputs::fit(most, cut, |solution| self.widest(&solution.partition))?,
+            None => cut(None),
+        };
         for job in solution.partition.jobs.iter_mut().filter(|job| job.system == ANY_SYSTEM) {
             job.system = self.placements.anywhere;
         }
-        solution
+        Ok(solution)
+    }
+
+    /// How many others the job takes from that takes from most.
+    fn widest(&self, partition: &Partition) -> Result<usize> {
+        let direct = direct_inputs(&self.small.problem, partition)?;
+        let rank: Vec<u32> = (0..partition.jobs.len() as u32).collect();
+        Ok(JobGraph::new(&direct, &rank)?.inputs.iter().map(Vec::len).max().unwrap_or(0))
     }
 
     /// What a plan of another granularity would take.
     fn figures(&self, granularity: Granularity) -> Result<Strategy> {
-        let (problem, partition) = (&self.small.problem, self.partition(granularity).partition);
+        let (problem, partition) = (&self.small.problem, self.partition(granularity)?.partition);
         let simulation = simulate(problem, &partition, &direct_inputs(problem, &partition)?, &self.model);
         Ok(self.strategy(&partition, &simulation))
     }

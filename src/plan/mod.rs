@@ -13,6 +13,7 @@ pub mod failures;
 pub mod final_job;
 mod final_machines;
 pub mod finals;
+pub mod fit_inputs;
 pub mod history;
 pub mod idle_rules;
 pub mod impure;

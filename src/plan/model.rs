@@ -93,6 +93,8 @@ pub struct PlanLimits {
     pub jobs: Option<usize>,
     /// Most direct (transitively reduced) requirements of one job.
     pub requires: Option<usize>,
+    /// Most jobs whose results one job takes, theirs included.
+    pub inputs: Option<usize>,
     /// Longest time one job may take, start-up included, milliseconds.
     pub job_length: Option<Millis>,
 }

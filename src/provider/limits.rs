@@ -9,6 +9,8 @@ pub struct Limits {
     pub jobs: Option<u32>,
     /// Jobs that one job may require.
     pub requires: Option<u32>,
+    /// Jobs whose artifacts one job can take, where results travel in these.
+    pub inputs: Option<u32>,
     /// Jobs that can stand behind one another.
     pub waves: Option<u32>,
     /// Seconds that one job may run.

@@ -166,7 +166,13 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) 
 }
 
 /// What the provider allows, and what the user does: the lower of each.
-pub fn limits(provider: provider::limits::Limits, entry: Option<&LimitsEntry>, max_jobs: Option<u32>) -> PlanLimits {
+/// `in_artifacts` says that results travel in artifacts and in nothing else.
+pub fn limits(
+    provider: provider::limits::Limits,
+    entry: Option<&LimitsEntry>,
+    max_jobs: Option<u32>,
+    in_artifacts: bool,
+) -> PlanLimits {
     let none = LimitsEntry::default();
     let entry = entry.unwrap_or(&none);
     let lower = |limits: &[Option<u64>]| limits.iter().copied().flatten().min();
@@ -175,6 +181,7 @@ pub fn limits(provider: provider::limits::Limits, entry: Option<&LimitsEntry>, m
     let jobs = [provider.jobs.map(u64::from), max_jobs.map(u64::from), count(entry.jobs), config];
     PlanLimits {
         jobs: lower(&jobs).map(|most| most as usize),
+        inputs: provider.inputs.filter(|_| in_artifacts).map(|most| most as usize),
         requires: lower(&[provider.requires.map(u64::from), count(entry.requires)]).map(|most| most as usize),
         job_length: lower(&[provider.job_seconds, count(entry.job_seconds)]).map(|seconds| seconds * 1000),
     }
@@ -278,20 +285,23 @@ mod tests {
         let file =
             SettingsFile::parse("limits: {jobs: 50, requires: 9, job_seconds: 600, config_bytes: 100000}").unwrap();
         let provider = provider::Provider::default().limits();
-        let found = limits(provider, file.planning.limits.as_ref(), None);
+        let found = limits(provider, file.planning.limits.as_ref(), None, false);
         assert_eq!((found.jobs, found.requires, found.job_length), (Some(30), Some(9), Some(600_000)));
-        assert_eq!(limits(provider, file.planning.limits.as_ref(), Some(7)).jobs, Some(7));
+        assert_eq!(limits(provider, file.planning.limits.as_ref(), Some(7), false).jobs, Some(7));
+        let gitlab = provider::Provider::GitLab.limits();
+        assert_eq!([true, false].map(|artifacts| limits(gitlab, None, None, artifacts).inputs), [Some(50), None]);
         // A provider that publishes no number limits nothing.
         let none = provider::limits::Limits {
             jobs: None,
             requires: None,
+            inputs: None,
             waves: None,
             job_seconds: None,
             compiled_bytes: None,
             job_bytes: None,
         };
-        let found = limits(none, None, None);
+        let found = limits(none, None, None, true);
         assert_eq!((found.jobs, found.requires, found.job_length), (None, None, None));
-        assert_eq!(limits(none, file.planning.limits.as_ref(), None).jobs, Some(50));
+        assert_eq!(limits(none, file.planning.limits.as_ref(), None, false).jobs, Some(50));
     }
 }

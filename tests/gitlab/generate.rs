@@ -213,3 +213,19 @@ fn a_context_is_an_environment_and_two_are_refused() {
     plan.jobs[0].options.context = vec!["$SECRET".into()];
     assert!(generate(&plan, &options()).is_err());
 }
+
+#[test]
+fn artifacts_that_cannot_carry_a_plan_are_refused_by_how_much() {
+    let mut jobs: Vec<Job> = (0..52).map(|at| job(&format!("j{at}"), &format!("j{at}"), &[])).collect();
+    jobs.push(job("last", "last", &(0..52).collect::<Vec<u32>>()));
+    let plan = plan(jobs);
+    let with = |handoff: HandOff| {
+        let mut options = options();
+        options.setup.delivery.handoff = handoff;
+        format!("{:#}", generate(&plan, &options).unwrap_err())
+    };
+    let said = with(HandOff::Artifacts);
+    assert!(said.contains("job `last` needs the artifacts of 52 others, 2 more than the 50"), "{said}");
+    let said = with(HandOff::ArtifactsOrPackages);
+    assert!(said.contains("job `last` needs 52 jobs, 50 are allowed"), "{said}");
+}

@@ -31,6 +31,19 @@ fn the_hermetic_example_builds_everything_once() {
 }
 
 #[test]
+fn a_second_pipeline_builds_nothing_and_an_unprotected_branch_takes_nothing_of_a_protected_one() {
+    let nix = every_nix().remove(0);
+    let (_checkout, mut gitlab) = project("examples/hermetic", &nix, "");
+    assert!(gitlab.run().unwrap().succeeded());
+    let second = gitlab.run().unwrap();
+    assert!(second.succeeded(), "{}", second.logs());
+    assert_eq!(figure(&report(&second.children[0]), "built"), 0, "{}", second.logs());
+    gitlab.branch("topic/1", false);
+    let other = gitlab.run().unwrap();
+    assert_eq!(figure(&report(&other.children[0]), "built"), 4, "{}", other.logs());
+}
+
+#[test]
 fn a_failure_stops_what_needs_it_and_a_retry_builds_only_that() {
     let nix = every_nix().remove(0);
     let (checkout, mut gitlab) = project("examples/hermetic", &nix, "");

@@ -127,6 +127,7 @@ fn random_options(seed: u64) -> (Model, PartitionOptions) {
         limits: PlanLimits {
             jobs: some(&mut random, 1 + seed % 12).map(|most| most as usize),
             requires: some(&mut random, 1 + seed % 5).map(|most| most as usize),
+            inputs: None,
             job_length: some(&mut random, 100_000 + seed % 7 * 60_000),
         },
         reserve: [None, Some(0.0), Some(3.0)][random.below(3) as usize],

@@ -13,6 +13,7 @@ pub const COMPILED_BYTES: u64 = 8_000_000;
 pub const LIMITS: Limits = Limits {
     jobs: Some(2_400),
     requires: None,
+    inputs: None,
     waves: None,
     job_seconds: Some(3 * 60 * 60),
     compiled_bytes: Some(COMPILED_BYTES),

@@ -6,7 +6,7 @@ use super::expand;
 use super::limits::JOB_HOURS;
 use super::machines::NIX_IMAGE;
 use super::options::Options;
-use super::places::{JOB, PLACES, WORKSPACE};
+use super::places::{JOB, PLACES, REUSE, WORKSPACE};
 use crate::delivery::{BundleReference, HandOffKind, Reuse};
 use crate::fleet::executor::Executor;
 use crate::fleet::offers::TAG_SEPARATOR;
@@ -78,6 +78,7 @@ pub fn building(kind: &Kind, options: &Options, handoff: HandOffKind, reuse: Reu
         entries.push(("variables", Yaml::map(own.map(|(name, value)| (name, expand::variable(value))))));
     }
     entries.push(("script", Yaml::List(script(kind, options, reuse, Task::Build)?)));
+    entries.extend(cache(reuse, options).map(|cache| ("cache", cache)));
     match handoff {
         HandOffKind::Artifacts => entries.push(("artifacts", artifacts(&[format!("{WORKSPACE}/${JOB}/")], &[]))),
         // What it delivers by digest, and what those before it do: the NARs are in the registry.
@@ -88,6 +89,34 @@ pub fn building(kind: &Kind, options: &Options, handoff: HandOffKind, reuse: Reu
         HandOffKind::Workspace | HandOffKind::Cache => {}
     }
     Ok(Yaml::map(entries))
+}
+
+/// The cache with what earlier pipelines left. GitLab keeps those of protected branches apart from others. The last job that ends
+/// overwrites it: a job that fails leaves what it has built.
+fn cache(reuse: Reuse, options: &Options) -> Option<Yaml> {
+    let default = options.setup.default_branch.as_deref().map_or_else(|| "$CI_DEFAULT_BRANCH".to_owned(), slug);
+    let (key, fallback) = match reuse {
+        Reuse::Off => return None,
+        Reuse::Signed => (format!("nixdag-signed-${REUSE}"), Vec::new()),
+        Reuse::Branch => (format!("nixdag-${REUSE}-$CI_COMMIT_REF_SLUG"), vec![format!("nixdag-${REUSE}-{default}")]),
+    };
+    let mut entries = vec![("key", Yaml::text(key))];
+    if !fallback.is_empty() {
+        entries.push(("fallback_keys", Yaml::texts(fallback)));
+    }
+    entries.extend([
+        ("paths", Yaml::texts([format!("{}/", PLACES.reuse)])),
+        ("when", Yaml::text("always")),
+        ("policy", Yaml::text("pull-push")),
+    ]);
+    Some(Yaml::map(entries))
+}
+
+/// A branch as `CI_COMMIT_REF_SLUG` has it.
+fn slug(branch: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let slug: String = branch.chars().map(plain).take(63).collect();
+    slug.trim_matches('-').to_owned()
 }
 
 /// The name of a hidden job.

@@ -18,6 +18,7 @@ pub const JOB_HOURS: u64 = 3;
 pub const LIMITS: Limits = Limits {
     jobs: Some(500),
     requires: Some(NEEDS),
+    inputs: Some(NEEDS),
     waves: None,
     job_seconds: Some(JOB_HOURS * 60 * 60),
     compiled_bytes: Some(FILE_BYTES),

@@ -18,26 +18,45 @@ pub mod writer;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::job_script::Task;
-use super::job_script::kinds::{Kind, Machines};
+use super::job_script::kinds::{Kind, Machines, reuse_hash};
 use super::small_job;
 use super::yaml::{self, Yaml};
-use crate::delivery::{HandOffKind, Reuse};
+use crate::delivery::{HandOff, HandOffKind, Reuse};
 use crate::plan::{Job, JobIndex, Plan, failures, json, nothing};
 use bodies::hidden;
 use machines::OFFERS;
 use names::{GATE, PLAN, PLAN_PIPELINE, PREVIEW, REPORT, RESERVED};
 use options::Options;
-use places::JOB;
+use places::{JOB, REUSE};
 
 /// Writes the child pipeline of a plan, or says which rule of GitLab's it would break.
 pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
     options.setup.check()?;
     let mut options = options.clone();
     options.setup.delivery.handoff = options.handoff(plan);
+    too_wide(plan, &options)?;
     let text = write(plan, &options)?;
     let problems = check::check(&text, &options.limits)?;
     ensure!(problems.is_empty(), "GitLab would refuse the pipeline:\n  {}", problems.join("\n  "));
     Ok(text)
+}
+
+/// Refuses artifacts where they cannot carry what a job needs.
+fn too_wide(plan: &Plan, options: &Options) -> Result<()> {
+    let most = limits::NEEDS as usize;
+    let Some(widest) = plan.all_jobs().max_by_key(|job| job.inputs.len()).filter(|job| job.inputs.len() > most) else {
+        return Ok(());
+    };
+    ensure!(
+        options.setup.delivery.handoff != HandOff::Artifacts,
+        "job `{}` needs the artifacts of {} others, {} more than the {most} that GitLab hands on: use `handoff: packages`, or fewer jobs \
+         (`--granularity auto`, `--max-jobs {}`)",
+        widest.name.escape_debug(),
+        widest.inputs.len(),
+        widest.inputs.len() - most,
+        most + 1
+    );
+    Ok(())
 }
 
 /// The text, unchecked.
@@ -49,6 +68,11 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
         downloads: &options.setup.downloads,
     };
     let handoff = options.setup.delivery.handoff.kind();
+    let contexts = plan.all_jobs().any(|job| !job.options.context.is_empty());
+    let reuse = match options.setup.bundle {
+        Some(_) => options.setup.delivery.reuse_beside(contexts)?,
+        None => Reuse::Off,
+    };
     let names = names::of_jobs(plan);
     let mut kinds: Vec<Kind> = Vec::new();
     let mut building: Vec<String> = Vec::new();
@@ -67,7 +91,9 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
                 if !building.contains(&kind.job) {
                     building.push(kind.job.clone());
                 }
-                (hidden(&kind.job), vec![("variables", Yaml::entry(JOB, Yaml::text(&job.id)))])
+                let mut variables = vec![(JOB, Yaml::text(&job.id))];
+                variables.extend((reuse != Reuse::Off).then(|| (REUSE, Yaml::Text(reuse_hash(job, kind)))));
+                (hidden(&kind.job), vec![("variables", Yaml::map(variables))])
             }
         };
         let mut entries = vec![("extends", Yaml::Text(base))];
@@ -127,7 +153,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
             pipeline.push((hidden(&kind.executor), bodies::machine(kind, defined)?));
         }
         if building.contains(&kind.job) {
-            pipeline.push((hidden(&kind.job), bodies::building(kind, options, handoff, Reuse::Off)?));
+            pipeline.push((hidden(&kind.job), bodies::building(kind, options, handoff, reuse)?));
         }
     }
     pipeline.extend(jobs);

@@ -8,6 +8,9 @@ pub const BUNDLE: &str = ".nixdag/bundle";
 /// The variable with the id of the job in the plan.
 pub const JOB: &str = "NIXDAG_JOB";
 
+/// The variable with the hash of what the job builds.
+pub const REUSE: &str = "NIXDAG_REUSE";
+
 /// Hand-offs, a folder a job.
 pub const WORKSPACE: &str = ".nixdag/handoff";
 

@@ -3,7 +3,7 @@
 use serde_yaml::{Mapping, Value};
 
 use super::super::names::PLAN_PIPELINE;
-use super::super::places::JOB;
+use super::super::places::{JOB, REUSE};
 use crate::provider::yaml::lenient::text;
 
 /// Keys that are no jobs.
@@ -69,7 +69,7 @@ const EXPANDING: [&str; 9] =
     ["image", "services", "tags", "environment", "cache", "artifacts", "needs", "resource_group", "variables"];
 
 /// Variables that nixdag's own configuration has expanded.
-const EXPANDED: [&str; 4] = [PLAN_PIPELINE, JOB, "CI_COMMIT_REF_SLUG", "CI_DEFAULT_BRANCH"];
+const EXPANDED: [&str; 5] = [PLAN_PIPELINE, JOB, REUSE, "CI_COMMIT_REF_SLUG", "CI_DEFAULT_BRANCH"];
 
 pub(super) fn check(whole: &Value, top: &Mapping, problems: &mut Vec<String>) {
     strings(whole, "the pipeline", problems);
