@@ -385,6 +385,29 @@ fn sets_are_entered_where_they_ask_for_it_and_by_two_stars_everywhere_each_once(
 }
 
 #[test]
+fn a_tree_without_end_is_an_error_before_it_fills_the_memory() {
+    with_every_nix("a_tree_without_end_is_an_error_before_it_fills_the_memory", || {
+        for (wide, more, words) in [
+            (900, "", "lead to more than 500000 attributes, `legacyPackages.*.**` as far as `legacyPackages."),
+            // Equal to the bottom, as far as Nix gets.
+            (150, r#"a = mk "a";"#, "have more than 2000000 attributes, as far as `legacyPackages."),
+        ] {
+            let outputs = r#"legacyPackages.SYSTEM = let
+                names = builtins.genList (n: "s${toString n}") WIDE;
+                sets = n: { MORE } // builtins.listToAttrs (map (name: { inherit name; value = sets (n + 1); }) names);
+              in sets 0;"#;
+            let outputs = outputs.replace("WIDE", &wide.to_string()).replace("MORE", more);
+            let flake = flake(&outputs.replace("SYSTEM", &system::current()));
+            let budget = BudgetRequest { workers: Some(2), total_memory: Some(1 << 30), ..BudgetRequest::default() };
+            let request = Request { budget, ..request(path(&flake), &["legacyPackages.*.**"]) };
+            let error = evaluate(&Nix::find().unwrap(), &request, &|_| {}).unwrap_err().to_string();
+            assert!(error.contains(words) && error.contains("`--exclude`"), "{error}");
+        }
+        String::new()
+    });
+}
+
+#[test]
 fn what_nobody_selects_is_never_forced() {
     with_nix("what_nobody_selects_is_never_forced", || {
         let flake = flake(

@@ -48,11 +48,16 @@ impl<'a> Asker<'a> {
         (0..questions.len()).map(answer).collect()
     }
 
-    /// Answers what evaluates, at once and without a message for what does not: after two processes that died the rest has no answer either.
+    /// Answers what evaluates, at once and in little time, without a message for what does not: after a process that died the rest has no
+    /// answer either.
     pub fn try_ask(&self, questions: &[Question]) -> Result<Vec<Option<Answer>>> {
-        let mut answers = BTreeMap::new();
-        self.rounds(questions, (0..questions.len()).collect(), true, &mut answers)?;
-        Ok((0..questions.len()).map(|index| answers.remove(&index)).collect())
+        let items: Vec<usize> = (0..questions.len()).collect();
+        let round = Round::new(&self.session, questions, &items, true, self.budget.brief()).fragile();
+        let answer = |(_, outcome)| match outcome {
+            Outcome::Answer(Answer::Failed(_)) | Outcome::Caught | Outcome::Died | Outcome::TooLarge => None,
+            Outcome::Answer(answer) => Some(answer),
+        };
+        Ok(round.run()?.into_iter().map(answer).collect())
     }
 
     /// Asks these until no budget is left that could answer more of them; gives those that failed without a message.

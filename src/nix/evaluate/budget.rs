@@ -21,6 +21,9 @@ const MOST_WORKERS: usize = 32;
 /// Seconds that an attribute may take where nothing else is said.
 const USUAL_SECONDS: u64 = 300;
 
+/// Time that an attribute may take where nothing depends on its answer.
+const BRIEF: Duration = Duration::from_secs(10);
+
 /// What evaluation may take, as far as somebody says so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BudgetRequest {
@@ -93,6 +96,11 @@ impl Budget {
     pub fn workers_for(&self, attributes: usize) -> usize {
         let workers = if attributes >= MANY * self.most_workers { self.most_workers } else { self.workers };
         workers.min(attributes)
+    }
+
+    /// The same with less time, for questions that may go without an answer.
+    pub fn brief(&self) -> Self {
+        Self { attribute: self.attribute.min(BRIEF), ..*self }
     }
 
     /// The same with half as many processes, each with its larger share of the memory; none if there is no more to give.

@@ -18,8 +18,8 @@ outputs:
 { mark, guarded, questions, at ? null }:
 let
   inherit (builtins)
-    any attrNames concatMap deepSeq elemAt foldl' getAttr hasAttr isAttrs isBool isInt isList isString
-    length map mapAttrs seq stringLength toJSON trace tryEval typeOf
+    attrNames concatMap deepSeq elemAt filter foldl' genList getAttr hasAttr intersectAttrs isAttrs isBool isInt
+    isList isString length listToAttrs map mapAttrs seq stringLength toJSON trace tryEval typeOf
     unsafeDiscardStringContext unsafeGetAttrPos
     ;
 
@@ -66,9 +66,17 @@ let
       let marked = value ? recurseForDerivations && value.recurseForDerivations == true; in
       if every || marked then { set = attrNames value; inherit marked; } else { kind = "set"; };
 
-  # To compare sets of nothing but sets tells little and may have no end.
+  # To compare sets of nothing but sets tells little and may have no end. A few attributes tell most sets apart, and no others are
+  # forced then.
   isOne = one: other:
-    isAttrs one && any (name: !isAttrs one.${name} || one.${name} ? drvPath) (attrNames one) && one == other;
+    let
+      names = attrNames one;
+      few = genList (elemAt names) (if length names < 16 then length names else 16);
+      plain = filter (name: !isAttrs one.${name} || one.${name} ? drvPath) few;
+      wanted = listToAttrs (map (name: { inherit name; value = null; }) plain);
+    in
+    isAttrs one && isAttrs other && plain != [ ] && intersectAttrs wanted one == intersectAttrs wanted other
+    && one == other;
 
   # `meta.timeout`, `meta.ci` and `passthru.ci`, the last of them that has a name. Nothing is trusted: what is no plain value comes out as
   # { wrong = TYPE; }, and what is longer than 64 KiB not at all.

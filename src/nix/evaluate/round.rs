@@ -79,6 +79,8 @@ struct State {
     large: usize,
     /// Questions that processes died of.
     deaths: usize,
+    /// The first question that a process dies of, or that is too large, ends the round.
+    fragile: bool,
     /// What all other questions come to.
     rest: Option<Outcome>,
     error: Option<anyhow::Error>,
@@ -139,6 +141,12 @@ impl<'r> Round<'r> {
             ..State::default()
         };
         Self { session, questions, items, guarded, budget, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The same, which ends with the first question that a process dies of, or that is too large.
+    pub fn fragile(mut self) -> Self {
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).fragile = true;
+        self
     }
 
     /// Asks. Fails if the flake as a whole does not evaluate.
@@ -229,7 +237,10 @@ impl<'r> Round<'r> {
                 return Ok(if self.state().is_over() { Next::Stop } else { Next::Continue });
             };
             let outcome = match query::read(text) {
-                Ok(Line::Answer(answer)) => Outcome::Answer(answer),
+                Ok(Line::Answer(answer)) => {
+                    self.session.hold(questions.get(told), &answer)?;
+                    Outcome::Answer(answer)
+                }
                 Ok(Line::Caught) if self.guarded => Outcome::Caught,
                 Ok(Line::Caught) => {
                     thrown = true;
@@ -326,6 +337,9 @@ impl State {
     /// Sees whether what came of one question is what would come of all.
     fn notice(&mut self, outcome: &Outcome, budget: &Budget) {
         match outcome {
+            Outcome::Answer(Answer::Failed(_)) | Outcome::TooLarge | Outcome::Died if self.fragile => {
+                self.rest = Some(Outcome::Died);
+            }
             Outcome::Answer(Answer::Failed(failure)) => {
                 let again = self.fetch.take().filter(|(last, _)| last == failure).map_or(0, |(_, count)| count);
                 if !self.sound && failure.cause != Cause::Code {

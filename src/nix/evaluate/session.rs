@@ -1,16 +1,21 @@
 //! What all processes that evaluate one flake share: how it is asked, and how far it has come.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::flake;
 use super::message::{Cause, Failure};
 use super::outputs::Outputs;
-use super::query::Question;
+use super::query::{Answer, Question};
+use crate::attribute::AttributePath;
 use crate::nix::command::Nix;
+use crate::printable::printable;
+
+/// Most names of attributes that all answers hold: some hundred megabytes.
+const MAX_NAMES: usize = 2_000_000;
 
 /// How far evaluation has come, in attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub struct Session<'a> {
     progress: Mutex<Progress>,
     incidental: AtomicBool,
     hides: AtomicBool,
+    /// Names of attributes in all answers.
+    names: AtomicUsize,
 }
 
 impl<'a> Session<'a> {
@@ -63,6 +70,7 @@ impl<'a> Session<'a> {
             progress: Mutex::default(),
             incidental: AtomicBool::new(false),
             hides: AtomicBool::new(false),
+            names: AtomicUsize::new(0),
         })
     }
 
@@ -94,6 +102,20 @@ impl<'a> Session<'a> {
     /// Notes that a failure may not happen again.
     pub fn note_incident(&self) {
         self.incidental.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts the names in an answer; too many are an error, before they fill the memory.
+    pub fn hold(&self, question: Option<&&Question>, answer: &Answer) -> Result<()> {
+        let (Answer::Names(names) | Answer::Set { names, .. }) = answer else { return Ok(()) };
+        if self.names.fetch_add(names.len(), Ordering::Relaxed) + names.len() > MAX_NAMES {
+            let path = question.map(|question| AttributePath(question.path().to_vec()).to_string());
+            bail!(
+                "the sets that the patterns lead to have more than {MAX_NAMES} attributes, as far as `{}` (select less, or leave out \
+                 sets that lead in circles with `--exclude`)",
+                printable(&path.unwrap_or_default())
+            );
+        }
+        Ok(())
     }
 
     /// Counts a question as answered.

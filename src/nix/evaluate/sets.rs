@@ -25,11 +25,15 @@ pub struct Sameness {
     pub before: bool,
 }
 
-/// After so many comparisons in a row with sets beside it that find a difference no more are asked for: each may take long.
-const MAX_MISSES: usize = 64;
+/// After so many comparisons in a row that find a difference no more are asked for, as each may take long: with sets beside it, and with
+/// sets in which it is.
+const MAX_MISSES: [usize; 2] = [64, 256];
 
-/// Comparisons that are asked for at the same time.
+/// Comparisons that are asked for at the same time: so many at first, twice as many each time after that.
 const BATCH: usize = 16;
+
+/// Most of them.
+const MAX_BATCH: usize = 1024;
 
 /// The sets that were met.
 #[derive(Default)]
@@ -38,8 +42,8 @@ pub struct Sets {
     groups: HashMap<u64, Group>,
     /// A comparison had no answer: no more are asked for.
     gave_up: bool,
-    /// Comparisons with sets beside it since the last one that found no difference.
-    misses: usize,
+    /// Comparisons of either kind since the last one that found no difference.
+    misses: [usize; 2],
 }
 
 /// Sets with the same names.
@@ -55,7 +59,8 @@ impl Sets {
     pub fn meet(&mut self, asker: &Asker, sets: &[(&AttributePath, &[String], bool)]) -> Result<Vec<Sameness>> {
         // Those in which a set is first: some of the others may be the end of the process.
         let (mut above_questions, mut before_questions) = (Vec::new(), Vec::new());
-        for (at, (path, names, every)) in sets.iter().enumerate() {
+        // Sets without names lead nowhere.
+        for (at, (path, names, every)) in sets.iter().enumerate().filter(|(_, (_, names, _))| !names.is_empty()) {
             let group = self.groups.entry(hash(names)).or_default();
             let mut others = BTreeSet::new();
             for depth in 0..path.names().len() {
@@ -73,19 +78,20 @@ impl Sets {
         }
         let mut found = vec![Sameness::default(); sets.len()];
         for (asked, is_above) in [(above_questions, true), (before_questions, false)] {
-            for batch in asked.chunks(BATCH) {
-                if self.gave_up || !is_above && self.misses >= MAX_MISSES {
-                    break;
-                }
+            let (mut rest, mut size) = (asked.as_slice(), BATCH);
+            let kind = usize::from(is_above);
+            while !rest.is_empty() && !self.gave_up && self.misses[kind] < MAX_MISSES[kind] {
+                let (batch, behind) = rest.split_at(size.min(rest.len()));
+                (rest, size) = (behind, (size * 2).min(MAX_BATCH));
                 let questions: Vec<Question> = batch.iter().map(|(_, question)| question.clone()).collect();
                 for ((at, _), answer) in batch.iter().zip(asker.try_ask(&questions)?) {
                     self.gave_up |= !matches!(answer, Some(Answer::Same(_)));
                     if answer == Some(Answer::Same(true)) {
                         found[*at].before = true;
                         found[*at].above |= is_above;
-                        self.misses = 0;
-                    } else if !is_above {
-                        self.misses += 1;
+                        self.misses[kind] = 0;
+                    } else {
+                        self.misses[kind] += 1;
                     }
                 }
             }
