@@ -45,12 +45,17 @@ impl Segment {
         }
     }
 
+    /// True for `*`.
+    pub fn is_any(&self) -> bool {
+        matches!(self, Self::Glob(glob) if glob.0.iter().all(|token| *token == Token::Star))
+    }
+
     /// True if every name that `other` means is meant. `false` may also mean that this is hard to tell: two globs are not compared.
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Levels, _) => true,
             (Self::Glob(_), Self::Levels) => false,
-            (Self::Glob(glob), _) if glob.0.iter().all(|token| *token == Token::Star) => true,
+            (Self::Glob(_), _) if self.is_any() => true,
             (_, Self::Literal(name)) => self.matches(name),
             (own, other) => own == other,
         }

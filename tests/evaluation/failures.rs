@@ -77,6 +77,37 @@ fn failures_of_any_kind_share_a_few_processes() {
 }
 
 #[test]
+fn one_process_lists_a_few_attributes_and_evaluates_them() {
+    with_every_nix("one_process_lists_a_few_attributes_and_evaluates_them", || {
+        let recorder = folder(&[]);
+        let record = noting_calls(&recorder);
+        let evaluations = |outputs: &str, select: &[&str], found: (usize, usize)| {
+            fs::write(&record, "").unwrap();
+            let evaluation = ask(&flake(outputs), select);
+            assert_eq!((evaluation.targets.len(), evaluation.errors.len()), found, "{outputs}");
+            fs::read_to_string(&record)
+                .unwrap()
+                .lines()
+                .filter(|call| ["eval", "repl", "flake check"].contains(call))
+                .count()
+        };
+        let few =
+            r#"packages.SYSTEM = many 20 (n: mk "p${toString n}"); checks.SYSTEM = many 20 (n: mk "c${toString n}");"#;
+        assert_eq!(evaluations(few, &[], (40, 0)), 1);
+        // What is not selected is not forced, and what is odd is as it is elsewhere.
+        let odd = r#"packages.SYSTEM = { a = mk "a"; b = abort "b"; "x.y" = mk "xy"; }; checks.SYSTEM = { recurseForDerivations = 5; one = mk "one"; };
+                     legacyPackages.SYSTEM = { set = { x = mk "x"; }; marked = { recurseForDerivations = true; y = mk "y"; }; n = 5; };"#;
+        evaluations(odd, &["packages.*.[!b]*", "checks.*.*", "legacyPackages.*.*"], (4, 0));
+        // Those that fail are asked once more, for their messages, and those behind one that ends the process.
+        let failing = r#"packages.SYSTEM = many 20 (n: if n == 3 then abort "three" else if n == 5 then throw "five" else mk "p${toString n}");"#;
+        evaluations(failing, &[], (18, 2));
+        let many = r#"packages.SYSTEM = many 51 (n: mk "p${toString n}");"#;
+        assert!(evaluations(many, &[], (51, 0)) > 1);
+        String::new()
+    });
+}
+
+#[test]
 fn a_process_that_outlives_failures_is_as_pure_as_the_others() {
     with_every_nix("a_process_that_outlives_failures_is_as_pure_as_the_others", || {
         // More than the few deaths after which such processes take over.

@@ -36,8 +36,18 @@ impl<'a> Asker<'a> {
     pub fn ask(&self, questions: &[Question]) -> Result<Vec<Answer>> {
         self.session
             .count(|progress| progress.left += questions.iter().filter(|question| question.is_derivation()).count());
-        let mut answers = BTreeMap::new();
-        let mut failed = self.rounds(questions, (0..questions.len()).collect(), true, &mut answers)?;
+        let (mut answers, mut failed, mut open) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (index, question) in questions.iter().enumerate() {
+            match self.session.known(question) {
+                Some(Some(answer)) => {
+                    self.session.count_answer(question, true);
+                    answers.insert(index, answer);
+                }
+                Some(None) => failed.push(index),
+                None => open.push(index),
+            }
+        }
+        failed.extend(self.rounds(questions, open, true, &mut answers)?);
         if self.session.outlives_failures() && !failed.is_empty() {
             answers.append(&mut survey::ask(&self.session, questions, &failed, &self.budget)?);
             failed.retain(|index| !answers.contains_key(index));

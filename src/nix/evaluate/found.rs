@@ -125,7 +125,11 @@ impl Found {
         }
         let questions: Vec<Question> = missing
             .iter()
-            .map(|(attribute, depth)| Question::Names { path: attribute.names()[..*depth].to_vec(), inside: true })
+            .map(|(attribute, depth)| Question::Names {
+                path: attribute.names()[..*depth].to_vec(),
+                inside: true,
+                followed: false,
+            })
             .collect();
         for ((attribute, depth), answer) in missing.into_iter().zip(asker.ask(&questions)?) {
             let names = if let Answer::Names(names) = answer { names } else { Vec::new() };

@@ -1,8 +1,8 @@
 //! Evaluates a flake: which of its attributes are derivations, and which derivations they are.
 //!
 //! In: a flake reference, patterns of attributes, systems. Out: an [`Evaluation`], a plain sorted value. It takes one `nix` process
-//! for the flake itself, one for each level of globs below the system, and then several at once that share the attributes. Only
-//! selected attributes are forced; one that does not evaluate is an entry in `errors` and hides no other.
+//! for the flake itself, one for each level of globs below the system, and then several at once that share the attributes, unless they are
+//! few: then the process that lists them goes on. Only selected attributes are forced; one that does not evaluate is an entry in `errors` and hides no other.
 
 mod asker;
 mod budget;
@@ -239,7 +239,8 @@ fn check_not_empty(
 /// The outputs of the flake, and the systems of those that the patterns look into.
 fn what_there_is(asker: &Asker, patterns: &[Pattern]) -> Result<String> {
     let names_at = |paths: &[Vec<String>]| -> Result<Vec<Vec<String>>> {
-        let questions: Vec<_> = paths.iter().map(|path| Question::Names { path: path.clone(), inside: true }).collect();
+        let questions: Vec<_> =
+            paths.iter().map(|path| Question::Names { path: path.clone(), inside: true, followed: false }).collect();
         let answers = asker.ask(&questions)?.into_iter();
         Ok(answers.map(|answer| if let Answer::Names(names) = answer { names } else { Vec::new() }).collect())
     };

@@ -3,6 +3,7 @@
 # died of: `nixdag-MARK {"ready":AT}` once the outputs are there, then `nixdag-MARK ANSWER`, in JSON, for each question. The mark is
 # put together here, so that no message that quotes this file or its arguments holds it.
 #   { names = PATH; inside = BOOL; }   -> { names = [ … ]; }    the attribute names at PATH; a derivation is opened only if `inside`
+#     with `most`, behind all answers  -> { under = PATH; is = ANSWER; }   for each name, if there are at most so many: the derivation there
 #   { below = PATH; names = [ … ]; every = BOOL; }
 #                                      -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name; with `says`, what the
 #                                         package says about its own job, unless it says nothing
@@ -120,6 +121,17 @@ let
 
   failed = { failed = true; };
 
+  under =
+    question:
+    let
+      there = (answer question.names (namesOf question.inside)).names or [ ];
+      at = name: question.names ++ [ name ];
+    in
+    if question ? most && length there <= question.most then
+      map (name: { under = at name; is = answer (at name) (entered false); }) (filter (name: name != "recurseForDerivations") there)
+    else
+      [ ];
+
   say = told: answer: tell answer (told + 1);
 
   answers = concatMap (
@@ -133,4 +145,4 @@ let
   ) questions;
 in
 # Names in `nix repl` may be hidden by the outputs'.
-seq outputs (tell { ready = at; hides = outputs ? builtins; } (foldl' say 0 answers))
+seq outputs (tell { ready = at; hides = outputs ? builtins; } (seq (foldl' say 0 answers) (foldl' say 0 (concatMap under questions))))

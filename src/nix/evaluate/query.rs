@@ -11,11 +11,15 @@ use super::message::Failure;
 /// Most bytes of one process's questions as they stand on its command line; Linux takes no argument over 128 KiB.
 const MAX_BYTES: usize = 112 << 10;
 
+/// Derivations that the process which lists their names answers as well: another process costs more.
+pub const FOLLOWED: usize = 50;
+
 /// A question about the outputs of the flake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Which attributes are there at this path? A derivation is looked into only if `inside`.
-    Names { path: Vec<String>, inside: bool },
+    /// Which attributes are there at this path? A derivation is looked into only if `inside`. If `followed`, and if they are few, which
+    /// derivations they are will be the next question.
+    Names { path: Vec<String>, inside: bool, followed: bool },
     /// Which derivation is there at this path, and what does it say about its own job? Of a set that asks to be entered, or of any set if
     /// `every`: which attributes are there?
     Derivation { path: Vec<String>, every: bool },
@@ -61,6 +65,8 @@ pub enum Line {
     /// The derivation whose word about its own job is evaluated next.
     Found(String),
     Answer(Answer),
+    /// What would answer the question for the derivation at this path.
+    Under(Vec<String>, Box<Line>),
     /// The evaluation fails in a way that `tryEval` catches.
     Caught,
 }
@@ -69,6 +75,10 @@ pub enum Line {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Written {
+    Under {
+        under: Vec<String>,
+        is: Box<Written>,
+    },
     Ready {
         ready: Option<usize>,
         hides: bool,
@@ -118,8 +128,12 @@ struct Position {
 
 /// Reads a line as `query.nix` writes it.
 pub fn read(line: &[u8]) -> serde_json::Result<Line> {
-    let written: Written = serde_json::from_slice(line)?;
-    Ok(match written {
+    Ok(line_of(serde_json::from_slice(line)?))
+}
+
+fn line_of(written: Written) -> Line {
+    match written {
+        Written::Under { under, is } => Line::Under(under, Box::new(line_of(*is))),
         Written::Ready { ready, hides } => Line::Ready { at: ready, hides },
         Written::Place { place: Position { file, line, column } } => Line::Place(format!("{file}:{line}:{column}")),
         Written::Found { found } => Line::Found(found),
@@ -130,7 +144,7 @@ pub fn read(line: &[u8]) -> serde_json::Result<Line> {
         Written::Missing { missing } => Line::Answer(Answer::Missing(missing)),
         Written::Other { kind, above } => Line::Answer(Answer::Other { kind, above }),
         Written::Failed { .. } => Line::Caught,
-    })
+    }
 }
 
 /// The first of these questions, as many as one process can be given, as JSON; none if the first alone is too long.
@@ -141,18 +155,18 @@ pub fn text(mark: &str, guarded: bool, questions: &[&Question]) -> Option<(Strin
         bytes <= MAX_BYTES
     });
     let count = fitting.count();
-    let text = json!({ "mark": mark, "guarded": guarded, "questions": written(&questions[..count]) });
+    let text = json!({ "mark": mark, "guarded": guarded, "questions": written(&questions[..count], guarded) });
     (count > 0).then(|| (text.to_string(), count))
 }
 
 /// One question with its number, unguarded, as JSON; without a question only the line with the number.
 pub fn numbered(mark: &str, at: Option<usize>, question: Option<&Question>) -> Value {
     let questions: Vec<&Question> = question.into_iter().collect();
-    json!({ "mark": mark, "guarded": false, "at": at, "questions": written(&questions) })
+    json!({ "mark": mark, "guarded": false, "at": at, "questions": written(&questions, false) })
 }
 
-/// The questions as `query.nix` reads them: derivations side by side share the path of their parent.
-fn written(questions: &[&Question]) -> Vec<Value> {
+/// The questions as `query.nix` reads them: derivations side by side share the path of their parent. `follow` those that are followed.
+fn written(questions: &[&Question], follow: bool) -> Vec<Value> {
     let shared = |question: &&Question| match question {
         Question::Derivation { path, every } => path.split_last().map(|(_, parent)| (parent.to_vec(), *every)),
         Question::Names { .. } | Question::Same { .. } => None,
@@ -160,7 +174,10 @@ fn written(questions: &[&Question]) -> Vec<Value> {
     questions
         .chunk_by(|a, b| shared(a).is_some() && shared(a) == shared(b))
         .map(|group| match (group[0], shared(&group[0])) {
-            (Question::Names { path, inside }, _) => json!({ "names": path, "inside": inside }),
+            (Question::Names { path, inside, followed: true }, _) if follow => {
+                json!({ "names": path, "inside": inside, "most": FOLLOWED })
+            }
+            (Question::Names { path, inside, .. }, _) => json!({ "names": path, "inside": inside }),
             (Question::Same { path, other }, _) => json!({ "same": path, "as": other }),
             (_, shared) => {
                 let names: Vec<_> = group.iter().filter_map(|question| question.path().last()).collect();
@@ -172,6 +189,11 @@ fn written(questions: &[&Question]) -> Vec<Value> {
 }
 
 impl Question {
+    /// True for a question about names behind whose answer others follow.
+    pub fn is_followed(&self) -> bool {
+        matches!(self, Self::Names { followed: true, .. })
+    }
+
     /// True for a question about a derivation.
     pub fn is_derivation(&self) -> bool {
         matches!(self, Self::Derivation { .. })
@@ -208,11 +230,11 @@ mod tests {
         let questions = [
             derivation(&["packages", "a"]),
             derivation(&["packages", "b"]),
-            Question::Names { path: vec!["lib".to_owned()], inside: true },
+            Question::Names { path: vec!["lib".to_owned()], inside: true, followed: false },
             derivation(&["checks", "a"]),
         ];
         assert_eq!(
-            Value::from(written(&questions.iter().collect::<Vec<_>>())),
+            Value::from(written(&questions.iter().collect::<Vec<_>>(), true)),
             json!([
                 { "below": ["packages"], "names": ["a", "b"], "every": false },
                 { "names": ["lib"], "inside": true },

@@ -39,6 +39,12 @@ const IDLE: Duration = Duration::from_millis(50);
 /// A share whose first question takes longer than this is worth halving.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// Time that a process has for answers that follow, one after the other.
+const FOLLOW: Duration = Duration::from_secs(1);
+
+/// The same where one is left.
+const FOLLOW_ONE: Duration = Duration::from_secs(10);
+
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -119,6 +125,45 @@ impl Share {
         };
         let middle = self.range.end - behind.div_ceil(2);
         worth.then(|| middle..std::mem::replace(&mut self.range.end, middle))
+    }
+}
+
+/// Answers that follow those to all questions of a process.
+struct Following {
+    /// There may be some.
+    wanted: bool,
+    /// How many are still to come.
+    left: usize,
+    began: Instant,
+}
+
+impl Following {
+    fn new(guarded: bool, questions: &[&Question]) -> Self {
+        let wanted = guarded && questions.iter().any(|question| question.is_followed());
+        Self { wanted, left: 0, began: Instant::now() }
+    }
+
+    /// Hears an answer behind which others follow.
+    fn expect(&mut self, question: Option<&&Question>, answer: &Answer) {
+        if let (Some(question), Answer::Names(names)) = (question, answer) {
+            let is_followed = self.wanted && question.is_followed() && names.len() <= query::FOLLOWED;
+            self.left += if is_followed { names.len() } else { 0 };
+        }
+    }
+
+    /// Begins with them, if there are any.
+    fn begin(&mut self) -> bool {
+        self.began = Instant::now();
+        self.left > 0
+    }
+
+    fn count(&mut self) {
+        self.left = self.left.saturating_sub(1);
+    }
+
+    /// Several processes do the rest sooner, unless it is but one.
+    fn is_over(&self) -> bool {
+        self.left == 0 || self.began.elapsed() > if self.left > 1 { FOLLOW } else { FOLLOW_ONE }
     }
 }
 
@@ -222,6 +267,7 @@ impl<'r> Round<'r> {
             return Ok(());
         };
         let (mut ready, mut told) = (false, 0);
+        let mut following = Following::new(self.guarded, &questions[..asked]);
         let (mut place, mut found, mut thrown) = (None, None, false);
         let limits = Limits {
             memory: self.budget.memory,
@@ -234,12 +280,25 @@ impl<'r> Round<'r> {
         let end = process::run(command, self.session.mark(), &limits, |said| {
             let Heard::Line { text, .. } = said else {
                 self.session.count(|_| {});
-                return Ok(if self.state().is_over() { Next::Stop } else { Next::Continue });
+                let is_over = self.state().is_over() || told >= asked && following.is_over();
+                return Ok(if is_over { Next::Stop } else { Next::Continue });
             };
             let outcome = match query::read(text) {
                 Ok(Line::Answer(answer)) => {
                     self.session.hold(questions.get(told), &answer)?;
+                    following.expect(questions.get(told), &answer);
                     Outcome::Answer(answer)
+                }
+                Ok(Line::Under(path, line)) => {
+                    match *line {
+                        Line::Answer(answer) => {
+                            self.session.hold(None, &answer)?;
+                            self.session.know(path, Some(answer));
+                        }
+                        _ => self.session.know(path, None),
+                    }
+                    following.count();
+                    return Ok(if following.is_over() { Next::Stop } else { Next::Continue });
                 }
                 Ok(Line::Caught) if self.guarded => Outcome::Caught,
                 Ok(Line::Caught) => {
@@ -265,7 +324,8 @@ impl<'r> Round<'r> {
             };
             (place, found, thrown) = (None, None, false);
             told += 1;
-            Ok(if told <= asked { self.record(worker, outcome) } else { Next::Stop })
+            let next = if told <= asked { self.record(worker, outcome) } else { Next::Stop };
+            Ok(if told == asked && following.begin() { Next::Continue } else { next })
         })?;
         let end = match end {
             End::Exited(status, stderr) if ran_out_of_memory(status, &stderr) => End::OverMemory,
@@ -274,7 +334,7 @@ impl<'r> Round<'r> {
         let mut survivable = false;
         let failure: Failure = match end {
             End::Stopped => return Ok(()),
-            End::Exited(..) if told >= asked => return Ok(()),
+            _ if told >= asked => return Ok(()),
             End::Exited(status, stderr) => {
                 let said = self.session.outputs.failure(&stderr, place.as_deref(), thrown);
                 let is_incident = said.as_ref().is_none_or(|said| said.cause != Cause::Code);

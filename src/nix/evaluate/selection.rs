@@ -166,10 +166,14 @@ impl<'p> Walk<'p> {
 
     fn ask_for_names(&mut self, asker: &Asker) -> Result<()> {
         let waiting: Vec<_> = std::mem::take(&mut self.waiting).into_iter().collect();
-        let mut questions: Vec<Question> =
-            waiting.iter().map(|((path, inside), _)| Question::Names { path: path.clone(), inside: *inside }).collect();
+        let question = |((path, inside), visits): &((Vec<String>, bool), Vec<Visit>)| Question::Names {
+            path: path.clone(),
+            inside: *inside,
+            followed: self.takes_all(path, visits),
+        };
+        let mut questions: Vec<Question> = waiting.iter().map(question).collect();
         let cut = std::mem::take(&mut self.cut).into_iter();
-        questions.extend(cut.map(|output| Question::Names { path: vec![output], inside: false }));
+        questions.extend(cut.map(|output| Question::Names { path: vec![output], inside: false, followed: false }));
         let mut answers = asker.ask(&questions)?;
         self.selected.has_all_systems &= answers.drain(waiting.len()..).all(|answer| self.has_systems(&answer));
         let enters = |visit: &Visit| matches!(visit.rest, [Segment::Levels, ..]);
@@ -201,6 +205,16 @@ impl<'p> Walk<'p> {
             }
         }
         Ok(())
+    }
+
+    /// True where whatever has a name at a path is evaluated next.
+    fn takes_all(&self, path: &[String], visits: &[Visit]) -> bool {
+        let is_all = |visit: &Visit| matches!(visit.rest, [segment] if segment.is_any());
+        let may_exclude = |segments: &Vec<Segment>| {
+            segments.contains(&Segment::Levels)
+                || segments.iter().zip(path).all(|(segment, name)| segment.matches(name))
+        };
+        visits.iter().any(is_all) && !self.exclude.iter().flat_map(Pattern::alternatives).any(may_exclude)
     }
 
     /// Enters sets, each once.

@@ -1,5 +1,6 @@
 //! What all processes that evaluate one flake share: how it is asked, and how far it has come.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -46,6 +47,8 @@ pub struct Session<'a> {
     hides: AtomicBool,
     /// Names of attributes in all answers.
     names: AtomicUsize,
+    /// Answers to questions that were not asked yet; none for what fails.
+    known: Mutex<HashMap<Vec<String>, Option<Answer>>>,
 }
 
 impl<'a> Session<'a> {
@@ -71,6 +74,7 @@ impl<'a> Session<'a> {
             incidental: AtomicBool::new(false),
             hides: AtomicBool::new(false),
             names: AtomicUsize::new(0),
+            known: Mutex::default(),
         })
     }
 
@@ -116,6 +120,17 @@ impl<'a> Session<'a> {
             );
         }
         Ok(())
+    }
+
+    /// Notes what the derivation at a path is, before anybody asks; none if it fails.
+    pub fn know(&self, path: Vec<String>, answer: Option<Answer>) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(path, answer);
+    }
+
+    /// Takes what was noted for a question.
+    pub fn known(&self, question: &Question) -> Option<Option<Answer>> {
+        let Question::Derivation { path, every: false } = question else { return None };
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(path)
     }
 
     /// Counts a question as answered.

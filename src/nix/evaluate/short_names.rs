@@ -82,8 +82,11 @@ struct Place {
 
 impl Names {
     fn ask(asker: &Asker, systems: &Systems) -> Result<Option<Self>> {
-        let names_at =
-            |path: &[&str]| Question::Names { path: path.iter().map(ToString::to_string).collect(), inside: true };
+        let names_at = |path: &[&str]| Question::Names {
+            path: path.iter().map(ToString::to_string).collect(),
+            inside: true,
+            followed: false,
+        };
         let Some(Answer::Names(outputs)) = asker.ask(&[names_at(&[])])?.pop() else { return Ok(None) };
         let has = |output: &str| outputs.iter().any(|name| name == output);
         let others = outputs.iter().map(String::as_str);
@@ -232,7 +235,7 @@ fn look(asker: &Asker, places: Vec<Place>) -> Result<(Vec<Place>, Vec<AttributeP
     };
     let prefixes: Vec<Vec<String>> = places.iter().map(prefix).collect();
     let questions: Vec<Question> =
-        prefixes.iter().map(|path| Question::Names { path: path.clone(), inside: true }).collect();
+        prefixes.iter().map(|path| Question::Names { path: path.clone(), inside: true, followed: false }).collect();
     let (mut there, mut beside) = (Vec::new(), Vec::new());
     for ((place, prefix), answer) in places.into_iter().zip(prefixes).zip(asker.ask(&questions)?) {
         let Answer::Names(names) = answer else { continue };
