@@ -39,6 +39,9 @@ const SETTINGS: [&str; 3] = ["core.fsmonitor=false", "http.lowSpeedLimit=1", "ht
 /// How long one call of git may take.
 const PATIENCE: Limits = Limits::seconds(5 * 60, 60 * 60);
 
+/// The setting with which git reads a repository of another user.
+pub const SAFE_DIRECTORY: &str = "safe.directory";
+
 /// How many commits a shallow clone is first made deeper by.
 const DEEPEN: u32 = 100;
 
@@ -257,5 +260,9 @@ fn said(what: &str, answer: &Output) -> anyhow::Error {
     let text = String::from_utf8_lossy(&answer.stderr);
     let fatal = text.lines().find_map(|line| line.strip_prefix("fatal: ").or(line.strip_prefix("error: ")));
     let message = fatal.or(text.lines().rfind(|line| !line.trim().is_empty())).unwrap_or("it says nothing");
-    anyhow!("`git {what}` failed: {}", printable(message))
+    // Its advice is whole only with the folder that it names.
+    let advice =
+        text.lines().map(str::trim).find(|line| line.starts_with("git config ") && line.contains(SAFE_DIRECTORY));
+    let advice = advice.map(|advice| format!(" (if you trust it, run `{}`)", printable(advice))).unwrap_or_default();
+    anyhow!("`git {what}` failed: {}{advice}", printable(message))
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::environment;
+use super::{environment, machine_fault};
 
 /// The oldest Nix that is known to work (Debian 12 has it).
 pub(super) const OLDEST: Version = Version { major: 2, minor: 8 };
@@ -74,8 +74,11 @@ impl Nix {
         let mut found = Self { nix, nix_store, version: OLDEST, is_lix: false, environment };
         let answer =
             found.run(&found.nix, &[OsString::from("--version")], 4 << 10).context("`nix --version` failed")?;
+        if !answer.status.success() {
+            bail!("Nix does not start: {}", machine_fault::of_start(&answer.stderr));
+        }
         let text = String::from_utf8_lossy(&answer.stdout);
-        found.version = parse_version(&text).filter(|_| answer.status.success()).ok_or_else(|| {
+        found.version = parse_version(&text).ok_or_else(|| {
             anyhow!("`nix --version` printed no version: `{}` (is it Nix?)", text.trim().escape_debug())
         })?;
         found.is_lix = text.contains("Lix");

@@ -13,6 +13,7 @@ pub mod fixed_output;
 pub mod hash;
 pub mod local_store;
 pub mod log;
+mod machine_fault;
 pub mod nar;
 pub mod narinfo;
 pub mod signature;

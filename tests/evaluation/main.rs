@@ -10,3 +10,4 @@ mod evaluate;
 mod failures;
 mod flake;
 mod limits;
+mod machine;

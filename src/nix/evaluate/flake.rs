@@ -12,7 +12,9 @@ use serde_json::Value;
 use super::reference::{Reference, absolute, as_path};
 use super::request::Request;
 use super::{fingerprint, message};
+use crate::git::Repository;
 use crate::nix::command::Nix;
+use crate::nix::machine_fault;
 use crate::printable::printable;
 
 /// Bytes of metadata that are read: a lock of tens of thousands of inputs.
@@ -95,7 +97,7 @@ impl Flake {
         if !answer.status.success() {
             let said = message::from_stderr(&answer.stderr)
                 .unwrap_or_else(|| format!("`nix flake metadata` ended with {}", answer.status));
-            let error = explain(&shown, &said);
+            let error = foreign_repository(&asked, &shown, &said).unwrap_or_else(|| explain(&shown, &said));
             let is_folder = !reference.starts_with(['.', '/']) && Path::new(reference).join("flake.nix").is_file();
             return Err(if is_folder {
                 error.context(format!(
@@ -168,10 +170,24 @@ fn printable_url(url: &str) -> String {
     printable(&shown)
 }
 
+/// Says what to do about a repository that belongs to another user: 2.8 says nothing of it, newer versions not what helps.
+fn foreign_repository(asked: &str, flake: &str, said: &str) -> Option<anyhow::Error> {
+    if !["program 'git' failed", "not owned by current user"].iter().any(|words| said.contains(words)) {
+        return None;
+    }
+    let path = asked.strip_prefix("git+file:").map_or(asked, |path| path.strip_prefix("//").unwrap_or(path));
+    let path = Path::new(path.split('?').next().unwrap_or(path));
+    let error = Repository::around(path).err().map(|error| error.to_string());
+    let error = error.filter(|error| error.contains(crate::git::SAFE_DIRECTORY))?;
+    Some(anyhow!("the repository of flake `{flake}` belongs to another user: {error}"))
+}
+
 /// Says what to do about a flake that Nix cannot read.
 fn explain(flake: &str, said: &str) -> anyhow::Error {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
-    if has(&["syntax error", "unexpected", "undefined variable", "expected a"]) {
+    if let Some((what, remedy)) = machine_fault::explain(said) {
+        anyhow!("{what}: {said} ({remedy})")
+    } else if has(&["syntax error", "unexpected", "undefined variable", "expected a"]) {
         anyhow!("the `flake.nix` of `{flake}` is not valid: {said}")
     } else if has(&["executing 'git'", "executing \"git\""]) {
         anyhow!("flake `{flake}` needs `git`, which is not on PATH: {said} (install git)")
