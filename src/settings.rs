@@ -14,6 +14,7 @@ mod executor_entry;
 pub mod file;
 mod final_entry;
 pub mod grants;
+mod inputs;
 pub mod job;
 pub mod machines;
 pub mod nix_settings;

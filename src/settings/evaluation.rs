@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
+use super::inputs::Inputs;
 use super::option::options;
 use super::values::{Count, Number};
 use super::yaml::mapping;
@@ -14,10 +15,10 @@ use crate::nix::evaluate::BudgetRequest;
 options! {
     /// How the flake is evaluated
     "Evaluation" under "evaluation": EvaluationFlags, EvaluationKeys, EvaluationOptions {
-        /// Take another flake for an input of the flake
+        /// Take another flake for an input of the flake; a flag wins over the key for the same input
         override_input {
             flag Vec<String> [value_names = ["INPUT", "FLAKE"], num_args = 2, action = clap::ArgAction::Append];
-            no key: "tries something out: what lasts belongs into the flake's own inputs";
+            key "override_inputs": Inputs;
             no orb: "`extra_arguments` passes it on";
         }
         /// Let evaluation build derivations (import from derivation)
@@ -178,13 +179,15 @@ impl Evaluation {
     pub fn new(flags: &EvaluationFlags, file: Option<&EvaluationEntry>) -> Result<Self> {
         let keys = file.map(|entry| entry.keys.clone()).unwrap_or_default();
         let resolved = EvaluationOptions::new(flags, &keys);
+        let mut override_inputs = keys.override_input.unwrap_or_default().0;
+        override_inputs.extend(flags.override_input.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())));
         let pairs = |values: &[String]| values.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
         let bytes = |megabytes: u32| u64::from(megabytes) << 20;
         for name in &flags.eval_env {
             ensure!(!name.is_empty() && !name.contains(['=', '\0']), "`--eval-env`: `{name}` is no name of a variable");
         }
         Ok(Self {
-            override_inputs: pairs(&flags.override_input),
+            override_inputs: override_inputs.into_iter().collect(),
             allow_import_from_derivation: resolved.allow_ifd,
             impure: resolved.impure,
             show_trace: resolved.show_trace,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use crate::support::circleci_schema;
-use crate::support::{FreshNix, copy_of, repository, shown};
+use crate::support::{FreshNix, copy_of, folder, repository, shown};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -113,6 +113,40 @@ fn the_demo_plans_and_builds_offline() {
             assert!(edges.contains(&expected), "{expected:?} in {edges:?}");
         }
         assert_eq!(edges.len(), 6);
+    }
+}
+
+#[test]
+fn inputs_are_overridden_by_the_settings_file_and_by_flags_before_it() {
+    for nix in FreshNix::every_version() {
+        let input = |name: &str| {
+            let text = format!(
+                r#"{{ outputs = {{ self }}: {{ a = derivation {{ name = "{name}"; system = "x86_64-linux"; builder = "/bin/sh"; }}; }}; }}"#
+            );
+            folder(&[("flake.nix", &text)])
+        };
+        let (first, second) = (input("first"), input("second"));
+        let flake = folder(&[(
+            "flake.nix",
+            r#"{ inputs.one.url = "path:/nowhere/one"; inputs.two.url = "path:/nowhere/two"; outputs = { self, one, two }: { packages.x86_64-linux = { one = one.a; two = two.a; }; }; }"#,
+        )]);
+        let settings = format!(
+            "evaluation:\n  override_inputs:\n    one: path:{}\n    two: path:{}\n",
+            first.path().display(),
+            first.path().display()
+        );
+        fs::write(flake.path().join("nixdag.yml"), settings).unwrap();
+        let text = format!(
+            "$nixdag plan path:. --system x86_64-linux --available /dev/null --override-input two 'path:{}' --format json | jq -r '.targets[].derivation'
+             echo 'evaluation: {{override_inputs: {{a//b: x}}}}' > nixdag.yml; $nixdag plan path:. --available /dev/null 2>&1 || true
+             echo 'evaluation: {{override_inputs: {{a: --impure}}}}' > nixdag.yml; $nixdag plan path:. --available /dev/null 2>&1 || true",
+            second.path().display()
+        );
+        let said = stdout(&nix, flake.path(), &text);
+        let lines: Vec<&str> = said.lines().collect();
+        assert!(lines[0].ends_with("-first.drv") && lines[1].ends_with("-second.drv"), "{said}");
+        assert!(said.contains("`a//b` is not the name of an input"), "{said}");
+        assert!(said.contains("`--impure` is not a flake reference"), "{said}");
     }
 }
 
