@@ -6,11 +6,15 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::pairing::Pairing;
+use super::source_files;
 use crate::graph::{DrvId, Graph, OutputSet};
 use crate::nix::aterm::Text;
 use crate::nix::derivation::Derivation;
@@ -57,6 +61,9 @@ pub struct Change {
     pub old: Option<String>,
     /// At the head, cut; none where it is not there.
     pub new: Option<String>,
+    /// Of a source the files that differ, where the store has both sides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
 }
 
 /// One derivation and the words that stand for the paths in it.
@@ -126,17 +133,25 @@ pub fn changes(
         name: printable(&name(id)),
         old: None,
         new: Some(taken(head, id)),
+        files: Vec::new(),
     }));
     found.extend(pairing.removed.iter().map(|&id| Change {
         kind: Kind::Dependency,
         name: printable(&name(id)),
         old: Some(taken(base, id)),
         new: None,
+        files: Vec::new(),
     }));
     for &(now, before) in &pairing.pairs {
         let (new, old) = (taken(head, now), taken(base, before));
         if new != old {
-            found.push(Change { kind: Kind::Dependency, name: printable(&name(now)), old: Some(old), new: Some(new) });
+            found.push(Change {
+                kind: Kind::Dependency,
+                name: printable(&name(now)),
+                old: Some(old),
+                new: Some(new),
+                files: Vec::new(),
+            });
         }
     }
     // What a dependency's coming and going does to variables is seen by itself; the hash of a fetch stands in its variables.
@@ -162,7 +177,7 @@ fn sources<'d>(new: &mut Side<'d>, old: &mut Side<'d>, names: &mut Vec<String>, 
             let path = path.bytes();
             let base = path.strip_prefix(side.store_dir.as_bytes()).and_then(|rest| rest.strip_prefix(b"/"));
             let base = base.unwrap_or(&path).to_vec();
-            let name = store_path::name_of(&String::from_utf8_lossy(&base)).to_owned();
+            let name = source_name(&String::from_utf8_lossy(&base)).to_owned();
             sources.entry(name).or_default().push(base);
         }
         sources
@@ -177,6 +192,7 @@ fn sources<'d>(new: &mut Side<'d>, old: &mut Side<'d>, names: &mut Vec<String>, 
         now.retain(|path| !same.contains(path));
         before.retain(|path| !same.contains(path));
         for at in 0..now.len().max(before.len()) {
+            let place = |side: &Side, path: &[u8]| Path::new(side.store_dir).join(OsStr::from_bytes(path));
             let shown = |side: &Side, path: &Vec<u8>| {
                 printable(&format!("{}/{}", side.store_dir, String::from_utf8_lossy(path)))
             };
@@ -185,6 +201,10 @@ fn sources<'d>(new: &mut Side<'d>, old: &mut Side<'d>, names: &mut Vec<String>, 
                 name: printable(&name),
                 old: before.get(at).map(|path| shown(old, path)),
                 new: now.get(at).map(|path| shown(new, path)),
+                files: match (before.get(at), now.get(at)) {
+                    (Some(was), Some(is)) => source_files::differing(&place(old, was), &place(new, is)),
+                    _ => Vec::new(),
+                },
             });
             for (path, side) in [(now.get(at), &mut *new), (before.get(at), &mut *old)] {
                 if let Some(path) = path {
@@ -194,6 +214,13 @@ fn sources<'d>(new: &mut Side<'d>, old: &mut Side<'d>, names: &mut Vec<String>, 
             names.push(name.clone());
         }
     }
+}
+
+/// The name of a source; that of a copy of another one begins with the hash of its path.
+fn source_name(base: &str) -> &str {
+    let name = store_path::name_of(base);
+    let (hash, rest) = name.split_at_checked(store_path::HASH_LEN).unwrap_or_default();
+    rest.strip_prefix('-').filter(|rest| !rest.is_empty() && hash.bytes().all(is_base32)).unwrap_or(name)
 }
 
 fn outputs(new: &Side, old: &Side, found: &mut Vec<Change>) {
@@ -213,6 +240,7 @@ fn outputs(new: &Side, old: &Side, found: &mut Vec<Change>) {
                 name: printable(&String::from_utf8_lossy(name)),
                 old: before.get(name).cloned(),
                 new: now.get(name).cloned(),
+                files: Vec::new(),
             });
         }
     }
@@ -309,7 +337,7 @@ fn change(kind: Kind, name: String, old: Option<&[u8]>, new: Option<&[u8]>, name
         }
         (old, new) => (old.map(|value| cut(&value, "").0), new.map(|value| cut(&value, "").0)),
     };
-    Some(Change { kind, name, old, new })
+    Some(Change { kind, name, old, new, files: Vec::new() })
 }
 
 /// A normal value as people read it: `{name}` for a path.

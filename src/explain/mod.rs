@@ -7,6 +7,7 @@ pub mod attribute;
 pub mod causes;
 pub mod definition;
 pub mod pairing;
+mod source_files;
 pub mod text;
 
 use std::collections::BTreeSet;

@@ -181,6 +181,9 @@ fn write_cause(title: &str, cause: &Cause, out: &mut impl Write) -> io::Result<(
     }
     for change in cause.changes.iter().take(MOST_CAUSES) {
         writeln!(out, "    {}", sentence(change))?;
+        if !change.files.is_empty() {
+            writeln!(out, "      {} changed: {}", counted(change.files.len(), "file"), list(&change.files))?;
+        }
     }
     match cause.changes.len().saturating_sub(MOST_CAUSES) + cause.more_changes {
         0 => Ok(()),
@@ -198,7 +201,7 @@ fn path(names: &[String]) -> String {
 }
 
 fn sentence(change: &Change) -> String {
-    let Change { kind, name, old, new } = change;
+    let Change { kind, name, old, new, .. } = change;
     let what = match kind {
         Kind::Source => format!("source `{name}`"),
         Kind::Environment => format!("environment `{name}`"),

@@ -150,6 +150,24 @@ fn inputs_are_overridden_by_the_settings_file_and_by_flags_before_it() {
     }
 }
 
+#[test]
+fn explain_names_the_files_of_a_source_that_changed() {
+    for nix in FreshNix::every_version() {
+        let flake = folder(&[(
+            "flake.nix",
+            r#"{ outputs = { self }: let drv = name: src: derivation { inherit name src; system = "x86_64-linux"; builder = "/bin/sh"; }; in {
+                 packages.x86_64-linux = { whole = drv "whole" ./.; text = drv "text" "${./.}"; below = drv "below" ./below; }; }; }"#,
+        )]);
+        let text = "mkdir below; echo 1 > below/a; echo 1 > below/b; echo 1 > beside
+             git init -q; git add .; git commit -qm one; echo 2 > below/a; echo 2 > beside; echo 2 > below/new; git add .; git commit -qm two
+             for name in whole text below; do $nixdag explain . $name --system x86_64-linux --base HEAD~1 --available /dev/null | grep ' changed: '; done";
+        let said = stdout(&nix, flake.path(), text);
+        let lines: Vec<&str> = said.lines().map(str::trim).collect();
+        let whole = "3 files changed: below/a, below/new, beside";
+        assert_eq!(lines, [whole, whole, "2 files changed: a, new"]);
+    }
+}
+
 /// A flake with every name that is odd and everything that is broken.
 const ODD: &str = r#"{
   outputs = { self }:
