@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need (Debian or Ubuntu) and runs all of them. Wants Rust, and root or sudo for missing packages.
-# Arguments go to the test runner, e.g. `tests/run.sh contract`. The runner's summary comes last.
+# Arguments go to the test runner, e.g. `tests/run.sh contract`. The runner's summary comes last. Without root, what needs a repository of
+# another user is left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
