@@ -22,6 +22,7 @@ use crate::nix::nar;
 use crate::nix::narinfo::{self, NarInfo};
 use crate::nix::signature::SecretKey;
 use crate::nix::store::PathInfo;
+use crate::nix::unpack::unpack;
 use crate::regular_file;
 
 /// How NARs are compressed; 3 is zstd's own default and about as fast as the disk.
@@ -291,7 +292,7 @@ pub(super) fn verify_contents(dir: &Path, info: &NarInfo) -> Result<u64> {
     let size = verify(dir, info)?;
     let unpacked = || {
         let file = regular_file::open(&path)?;
-        hash::of_reader(zstd::Decoder::new(file)?.take(info.nar_size.saturating_add(1)))
+        hash::of_reader(unpack(file)?.take(info.nar_size.saturating_add(1)))
     };
     let (digest, nar_size) = unpacked().with_context(|| format!("damaged NAR `{}`", path.display()))?;
     ensure!(
@@ -307,7 +308,7 @@ pub(super) fn verify_fixed(dir: &Path, info: &NarInfo, fixed: &FixedOutput) -> R
     let path = dir.join(&info.url);
     // Nix holds the NAR against its digest.
     let is_right = fixed.is_nar(&info.nar_hash) || {
-        let unpacked = || fixed.matches(zstd::Decoder::new(regular_file::open(&path)?)?.take(info.nar_size));
+        let unpacked = || fixed.matches(unpack(regular_file::open(&path)?)?.take(info.nar_size));
         unpacked().with_context(|| format!("damaged NAR `{}`", path.display()))?
     };
     ensure!(

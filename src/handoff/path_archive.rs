@@ -15,6 +15,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use crate::nix::hash::{HashingWriter, Sha256};
 use crate::nix::nar;
 use crate::nix::store_path;
+use crate::nix::unpack::unpack;
 
 /// How the stream is compressed; it is written once and read by every job.
 const LEVEL: i32 = 9;
@@ -162,7 +163,7 @@ pub struct Closure {
 impl Closure {
     /// Reads the index and finds the closure. A derivation that is not there is an error.
     pub fn read(file: fs::File, store_dir: &str, derivations: &[&str]) -> Result<Closure> {
-        let mut stream = BufReader::with_capacity(256 * 1024, zstd::Decoder::new(file)?);
+        let mut stream = BufReader::with_capacity(256 * 1024, unpack(file)?);
         let mut paths: Vec<Indexed> = Vec::new();
         let mut line = String::new();
         loop {

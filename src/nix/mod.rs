@@ -21,3 +21,4 @@ pub mod store;
 pub mod store_path;
 pub mod system;
 pub mod temporary_roots;
+pub mod unpack;

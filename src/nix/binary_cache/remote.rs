@@ -9,6 +9,7 @@ use ureq::http::{Response, Uri};
 use ureq::{Agent, Body};
 
 use super::trouble::{MAX_REDIRECTS, Trouble};
+use crate::nix::unpack::unpack_buffered;
 
 /// Bodies up to this size, in bytes, are read side by side; larger ones one after the other, so that a hostile server fills
 /// no memory.
@@ -84,7 +85,7 @@ impl Client {
         match encoding.as_deref() {
             // The HTTP library has undone these.
             None | Some("identity" | "gzip" | "br") => Ok(Reply::Whole(bytes)),
-            Some("zstd") => match zstd::Decoder::with_buffer(bytes.as_slice()) {
+            Some("zstd") => match unpack_buffered(bytes.as_slice()) {
                 Ok(decoder) => self.unpack(decoder, limit).map(Reply::Whole),
                 Err(_) => Err(NOT_COMPRESSED),
             },
