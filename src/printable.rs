@@ -29,18 +29,28 @@ pub fn printable_url(text: &str) -> String {
         text.find(":/").filter(|end| text[..*end].bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)));
     let after_scheme = scheme.map_or(0, |end| text.len() - text[end + 1..].trim_start_matches('/').len());
     let (scheme, rest) = text.split_at(after_scheme);
-    match rest.rfind('@') {
+    // Signs may be escaped, for which each letter counts in both cases.
+    let plain = rest.to_ascii_lowercase();
+    let last = |sign: &str, escaped: &str| plain.rfind(sign).max(plain.rfind(escaped));
+    match last("@", "%40") {
         // A user alone is not a secret, and ssh needs it.
-        Some(at) if is_web || rest[..at].contains(':') => {
+        Some(at) if is_web || plain[..at].contains(':') || plain[..at].contains("%3a") => {
             format!("{scheme}…{}", &rest[at..])
         }
+        None if !scheme.is_empty() && plain.contains("%3a") => format!("{scheme}…"),
         // The host may be missing, and its port the password.
-        None if !scheme.is_empty() && !rest.starts_with('[') => match rest.split_once(':') {
+        None if !scheme.is_empty() && !is_address(rest) => match rest.split_once(':') {
             Some((host, port)) if !host.contains(['/', '?']) && !is_port(port) => format!("{scheme}{host}:…"),
             _ => text,
         },
         _ => text,
     }
+}
+
+/// True for what begins with an IPv6 address in brackets.
+fn is_address(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|text| text.split_once(']'));
+    inner.is_some_and(|(inner, _)| inner.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)))
 }
 
 /// True for a port, with or without a path behind it.
@@ -75,6 +85,13 @@ mod tests {
             "ci:secret@host",
             "https://ci:secret",
             "https://ci:secret%40host",
+            "ssh-ng://ci%3Asecret@host",
+            "ssh-ng://ci%3asecret%40host",
+            "ssh-ng://ci%3asecret",
+            "ssh-ng://ci:secret%40host/x?y",
+            "https://[ci:secret",
+            "https://[ci:secret]",
+            "s3://bucket?endpoint=http://ci:secret%40host",
         ] {
             let shown = printable_url(text);
             assert!(!shown.contains("secret"), "{text}: {shown}");
