@@ -133,6 +133,7 @@ fn a_fetch_sees_what_it_needs_and_no_secret_of_the_job() {
         let names = [
             "https_proxy",
             "MIRROR",
+            "LICENCE",
             "AWS_ACCESS_KEY_ID",
             "AWS_SECRET_ACCESS_KEY",
             "CIRCLE_TOKEN",
@@ -164,8 +165,10 @@ fn a_fetch_sees_what_it_needs_and_no_secret_of_the_job() {
         // Made for these tests. The last job builds what the first one has not delivered.
         let key = "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q==";
         for job in ["first", "last"] {
-            let mut command = pipeline.command(job, &[]);
+            // What is named goes through, and nothing beside it.
+            let mut command = pipeline.command(job, &["--build-env", "LICENCE"]);
             command.envs(names.map(|name| (name, "s3cr3t"))).env("https_proxy", "http://proxy.example.org");
+            command.env("LICENCE", "let through");
             command.env("NIXDAG_SIGNING_KEY", key);
             command.env(
                 "NIX_CONFIG",
@@ -180,8 +183,10 @@ fn a_fetch_sees_what_it_needs_and_no_secret_of_the_job() {
                     && text.contains("MIRROR='named'") | text.contains("MIRROR=\"named\""),
                 "{text}"
             );
-            assert!(!text.contains("s3cr3t") && !text.contains(key), "{text}");
+            assert!(text.contains("let through") && !text.contains("s3cr3t") && !text.contains(key), "{text}");
         }
+        let refused = pipeline.run("first", &["--build-env", "A=s3cr3t"]).fails(&["`--build-env`", "not its value"]);
+        assert!(!refused.text.contains("s3cr3t"), "{}", refused.text);
     });
 }
 

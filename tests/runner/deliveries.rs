@@ -317,3 +317,23 @@ fn what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build() {
         assert_eq!(pipeline.built(), built);
     });
 }
+
+#[test]
+fn a_job_with_contexts_never_builds_what_another_should_have_delivered() {
+    with_each_nix("a_job_with_contexts_never_builds_what_another_should_have_delivered", || {
+        let mut pipeline = Pipeline::new(RELEASE, JOBS);
+        pipeline.plan.jobs[2].options.context = vec!["deploy".to_owned()];
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        pipeline.run("a-tool", &[]).succeeds();
+        // A flag does not change that.
+        for more in [&[][..], &["--on-missing", "build"]] {
+            let ran =
+                pipeline.run("release", more).fails(&["job `b-library`", "rerun the job that should have delivered"]);
+            assert!(!ran.text.contains("building"), "{}", ran.text);
+        }
+        assert_eq!(pipeline.built(), ["tool"]);
+        pipeline.run("b-library", &[]).succeeds();
+        pipeline.run("release", &[]).succeeds().has("release", Outcome::Built);
+        assert_eq!(pipeline.built(), ["tool", "library", "release"]);
+    });
+}
