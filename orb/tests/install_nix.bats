@@ -20,6 +20,7 @@ release() {
     mkdir -p "$folder/$1"
     cat >"$folder/$1/install" <<'INSTALLER'
 echo "installer: $*"
+printenv | while read -r line; do echo "installer sees $line"; done
 while [ $# -gt 0 ]; do
     [ "$1" != --nix-extra-conf-file ] || cat "$2"
     shift
@@ -53,6 +54,14 @@ INSTALLER
     says "trusted-users = root root"
     says "sandbox = true"
     [ ! -e "$settings" ]
+}
+
+@test "a daemon that the installer starts finds no secret of the job" {
+    SECRET_OF_A_CONTEXT=s3cr3t NIXDAG_SIGNING_KEY=s3cr3t https_proxy='http://proxy a' NIXDAG_NIX_MODE=daemon run_script install
+    ends_with 0
+    says "installer sees HOME=$HOME"
+    says "installer sees https_proxy=http://proxy a"
+    [[ $output != *s3cr3t* ]]
 }
 
 @test "macOS gets a daemon" {

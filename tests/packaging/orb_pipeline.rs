@@ -36,7 +36,9 @@ if [ "$mode" = --daemon ]; then
     cat "$conf" >> "$NIX_CONF_DIR/nix.conf"
     mkdir -p /nix/var/nix/profiles/default
     ln -s /nix/programs /nix/var/nix/profiles/default/bin
-    /nix/programs/nix-daemon > /dev/null 2>&1 &
+    # So that it ends with the machine.
+    mark=$(tr "\0" "\n" < /proc/$PPID/environ | grep '^NIXDAG_STAND_IN=')
+    env "$mark" /nix/programs/nix-daemon > /dev/null 2>&1 &
 else
     mkdir -p ~/.nix-profile
     ln -s /nix/programs ~/.nix-profile/bin

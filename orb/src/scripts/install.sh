@@ -236,6 +236,19 @@ write_settings() {
     grep -qxF '!include nixdag.conf' "$folder/nix.conf" 2>/dev/null || echo '!include nixdag.conf' >>"$folder/nix.conf"
 }
 
+# Runs a program with what Nix's installer and daemon need of the environment, and nothing else: a daemon that is started here would hand
+# the secrets of this job to whatever build asks for them, in later steps too.
+without_secrets() {
+    for name in TMPDIR TERM NIX_CONF_DIR NIX_SSL_CERT_FILE SSL_CERT_FILE CURL_CA_BUNDLE XDG_CONFIG_HOME \
+        NIX_FIRST_BUILD_UID NIX_FIRST_BUILD_GID NIX_BUILD_GROUP_ID NIX_BUILD_GROUP_NAME NIX_USER_COUNT \
+        http_proxy https_proxy ftp_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY FTP_PROXY ALL_PROXY NO_PROXY; do
+        eval "value=\${$name:-}"
+        # shellcheck disable=SC2154 # set by eval
+        [ -z "$value" ] || set -- "$name=$value" "$@"
+    done
+    env -i HOME="$HOME" USER="$USER" PATH="$PATH" "$@"
+}
+
 install_nix() {
     mode=$(given "${NIXDAG_NIX_MODE:-}")
     case ${mode:-auto} in
@@ -267,7 +280,7 @@ install_nix() {
     export USER
     if [ "$mode" = daemon ]; then
         printf 'trusted-users = root %s\n%s\n' "$USER" "$lines" >"$temporary/nix.conf"
-        sh "$installer" --daemon --yes --no-channel-add --nix-extra-conf-file "$temporary/nix.conf"
+        without_secrets sh "$installer" --daemon --yes --no-channel-add --nix-extra-conf-file "$temporary/nix.conf"
     else
         write_settings "$lines"
         sh "$installer" --no-daemon --yes --no-channel-add --no-modify-profile
