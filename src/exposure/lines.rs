@@ -35,6 +35,8 @@ pub const LINES: &[Line] = &[
         tests: &[
             "what_strangers_have_saved_is_named_and_built_again",
             "other_contents_under_a_right_signature_are_refused",
+            "a_hostile_branch_changes_nothing_that_another_signs_and_pushes",
+            "unsigned_results_of_a_branch_are_refused_beside_secrets",
         ],
         gaps: &[],
     },
@@ -164,6 +166,7 @@ pub const LINES: &[Line] = &[
         stopped: "evaluated code and builders see a list of variables that holds no secret",
         tests: &[
             "no_secret_reaches_the_evaluator",
+            "a_job_with_contexts_never_builds_what_another_should_have_delivered",
             "even_impure_evaluation_sees_no_secret_that_is_not_let_through",
             "a_fetch_sees_what_it_needs_and_no_secret_of_the_job",
             "a_cache_with_a_token_is_read_and_no_builder_finds_the_token",
@@ -227,6 +230,7 @@ pub const LINES: &[Line] = &[
         stopped: "an attribute's nonsense is that attribute's failure; what it prints is cut and escaped",
         tests: &[
             "hostile_derivations_are_named",
+            "nonsense_of_one_attribute_is_that_attributes_failure_alone",
             "hostile_names_reach_neither_templates_nor_shells",
             "a_flake_cannot_forge_an_answer",
         ],
@@ -295,7 +299,7 @@ pub const LINES: &[Line] = &[
         attacker: Attacker::Cache,
         asset: Asset::Plan,
         stopped: "answers are bounded in size, time and words; what is missing later is named, not rebuilt silently",
-        tests: &["served_narinfo", "narinfo"],
+        tests: &["served_narinfo", "narinfo", "an_archive_does_not_choose_how_much_memory_it_takes"],
         gaps: &[],
     },
 ];
