@@ -1,6 +1,6 @@
 #!/bin/sh
-# Names the release whose cache is restored. This comes before all that is restored, and makes the folder for it afresh: every user of
-# a machine can make one below /tmp first, and then this fails.
+# Names the release whose cache is restored, before anything is restored. Every user of a machine can make a folder below /tmp first:
+# it is removed and made afresh, or the step fails.
 set -eu
 rm -rf /tmp/nixdag
 mkdir -m 700 /tmp/nixdag
