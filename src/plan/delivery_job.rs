@@ -38,6 +38,7 @@ pub fn of(plan: &Plan) -> Result<Option<Job>> {
         co_located: Vec::new(),
         requires,
         inputs,
+        wave: None,
         executor: None,
         image: None,
         resource_class: None,

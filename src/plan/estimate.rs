@@ -1,7 +1,7 @@
 //! Durations: what building a derivation and starting a job are expected to take.
 //!
 //! Records of earlier pipelines come first. All other figures are assumptions of the model, none is a measurement: a fetch 5 s, a derivation that prefers to be built locally
-//! 1 s, any other 60 s (also one that asks for `big-parallel`), a job's start 45 s, a workspace's layer 0.5 s; what a derivation leaves is 20 MB, and moving it takes no time.
+//! 1 s, any other 60 s (also one that asks for `big-parallel`), a job's start 45 s, a workspace's layer 0.5 s, a wave's wait for machines 15 s; what a derivation leaves is 20 MB, and moving it takes no time.
 //! Each can be set: `costs` in `nixdag.yml`, `--cost`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -54,6 +54,8 @@ pub struct CostModel {
     pub bandwidth: u64,
     /// Attaching what one transitive ancestor has handed off, where it travels as a layer of a workspace.
     pub layer: Millis,
+    /// What each wave waits for machines, where jobs come in waves.
+    pub queue: Millis,
     /// Jobs that run at once.
     pub concurrency: usize,
     /// Credits a minute by resource class, over what is known of the class.
@@ -73,6 +75,7 @@ impl Default for CostModel {
             bytes: 20_000_000,
             bandwidth: 0,
             layer: 500,
+            queue: 15_000,
             concurrency: 80,
             credits: BTreeMap::new(),
             history: History::default(),

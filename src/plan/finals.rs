@@ -401,6 +401,7 @@ impl<'a> Finals<'a> {
             co_located: Vec::new(),
             requires: direct.difference(&below).copied().collect(),
             inputs: direct.union(&below).copied().collect(),
+            wave: None,
             executor: executor.map(|executor| executor.name.clone()),
             image: executor.map(|executor| executor.image.clone()).filter(|image| !image.is_empty()),
             resource_class: executor.map(|executor| self.inputs.fleet.offers.plain(executor).to_owned()),

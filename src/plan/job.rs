@@ -36,6 +36,8 @@ pub struct Job {
     pub requires: Vec<JobIndex>,
     /// All jobs whose results this one may need: the closure of `requires`; ascending.
     pub inputs: Vec<JobIndex>,
+    /// The wave that it runs in, from 1 on, where the provider has waves: it starts when all jobs of the waves before have ended.
+    pub wave: Option<u32>,
     /// Name of the executor.
     pub executor: Option<String>,
     /// What the machine starts from.

@@ -32,6 +32,8 @@ struct JobOut<'a> {
     co_located: Paths<'a>,
     requires: Ids<'a>,
     inputs: Ids<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wave: Option<u32>,
     executor: Option<&'a str>,
     image: Option<&'a str>,
     resource_class: Option<&'a str>,
@@ -50,6 +52,7 @@ impl<'a> JobOut<'a> {
             co_located: Paths(&job.co_located),
             requires: Ids(plan, &job.requires),
             inputs: Ids(plan, &job.inputs),
+            wave: job.wave,
             executor: job.executor.as_deref(),
             image: job.image.as_deref(),
             resource_class: job.resource_class.as_deref(),
@@ -196,6 +199,8 @@ struct JobIn {
     co_located: Vec<Arc<str>>,
     requires: Vec<String>,
     inputs: Vec<String>,
+    #[serde(default)]
+    wave: Option<u32>,
     executor: Option<String>,
     image: Option<String>,
     resource_class: Option<String>,
@@ -275,6 +280,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         job.check(&plan.store_dir)?;
         final_jobs.push(job);
     }
+    check_waves(&jobs)?;
     for path in plan.same_as.iter().flat_map(|(drv, stands)| [drv, stands]) {
         context.derivation(path).context("`same_as` of the plan")?;
     }
@@ -294,6 +300,20 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         errors: plan.errors,
         estimates: plan.estimates,
     })
+}
+
+/// Refuses waves that are no order: none, or one for each job, behind those of all that it takes something from.
+fn check_waves(jobs: &[Job]) -> Result<()> {
+    let has_waves = jobs.iter().any(|job| job.wave.is_some());
+    for job in jobs.iter().filter(|_| has_waves) {
+        let wave = job.wave.filter(|wave| *wave > 0);
+        let wave = wave.with_context(|| format!("job `{}` of the plan has no wave, and others do", job.id))?;
+        let late = job.inputs.iter().chain(&job.requires).find(|input| jobs[input.at()].wave >= Some(wave));
+        if let Some(late) = late {
+            bail!("job `{}` needs `{}`, which is in no wave before its own", job.id, jobs[late.at()].id);
+        }
+    }
+    Ok(())
 }
 
 /// What the jobs that are read refer to.
@@ -361,6 +381,7 @@ impl References<'_> {
             co_located: job.co_located,
             requires,
             inputs,
+            wave: job.wave,
             executor: job.executor,
             image: job.image,
             resource_class: job.resource_class,

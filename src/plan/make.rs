@@ -16,11 +16,12 @@ use super::job_namer::JobNamer;
 use super::model::{Granularity, Model, PartitionOptions};
 use super::names;
 use super::needed::NeededGraph;
+use super::partition::bands::{self, InWaves};
 use super::partition::{Solution, partition};
 use super::placement::{Attributes, Decision, MachineChoice, Placements, place};
 use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, Adjacency, JobNodes, Millis, Node, Partition};
-use super::simulate::{Simulation, lower_bound, simulate};
+use super::simulate::{Simulation, lower_bound, simulate, simulate_in_waves};
 use super::skipped::{LeftOut, drop_unbuildable};
 use super::{
     Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, Job, JobIndex,
@@ -102,11 +103,12 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         check_floating_inputs(graph, &small)?;
     }
     let planner = Planner::new(&small, &placements, costs, inputs.options, handoff);
-    let Solution { partition, mut notes } = planner.partition(inputs.options.granularity)?;
+    let Solution { partition: free, mut notes } = planner.partition(inputs.options.granularity)?;
+    let InWaves { partition, waves } = planner.in_waves(&free, &mut notes)?;
     notes.extend(placements.warnings.iter().cloned());
 
     let direct = direct_inputs(&small.problem, &partition)?;
-    let simulation = simulate(&small.problem, &partition, &direct, &planner.model);
+    let simulation = simulate_in_waves(&small.problem, &partition, &direct, &waves, &planner.model);
     let systems: HashSet<&str> =
         targets.iter().map(|(_, id)| &*graph.node(*id).system).filter(|&system| system != BUILTIN).collect();
     let namer = JobNamer {
@@ -116,9 +118,10 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         attributes: &attributes,
         many_systems: systems.len() > 1,
     };
-    let jobs = planner.jobs(&partition, &direct, &simulation, &namer, inputs.choice.fleet.reserved_names)?;
+    let jobs = planner.jobs(&partition, &direct, &waves, &simulation, &namer, inputs.choice.fleet.reserved_names)?;
 
-    let estimates = planner.estimates(&partition, &simulation);
+    let mut estimates = planner.estimates(&partition, &simulation);
+    estimates.free = planner.in_free_order(&free)?;
     let others = inputs.also.iter().map(|&granularity| Ok((granularity, planner.figures(granularity)?)));
     let others = others.collect::<Result<_>>()?;
     let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
@@ -167,6 +170,7 @@ impl<'a> Planner<'a> {
             start_up: costs.start_up,
             layer: if workspace { costs.layer } else { 0 },
             fetch: costs.transfer(),
+            queue: costs.queue,
             whole_layers: workspace,
             concurrency: costs.concurrency,
             slots: list.iter().map(|placement| placement.cores as usize).collect(),
@@ -203,9 +207,41 @@ impl<'a> Planner<'a> {
 
     /// What a plan of another granularity would take.
     fn figures(&self, granularity: Granularity) -> Result<Strategy> {
-        let (problem, partition) = (&self.small.problem, self.partition(granularity)?.partition);
-        let simulation = simulate(problem, &partition, &direct_inputs(problem, &partition)?, &self.model);
-        Ok(self.strategy(&partition, &simulation))
+        let problem = &self.small.problem;
+        let InWaves { partition, waves } = self.in_waves(&self.partition(granularity)?.partition, &mut Vec::new())?;
+        let direct = direct_inputs(problem, &partition)?;
+        Ok(self.strategy(&partition, &simulate_in_waves(problem, &partition, &direct, &waves, &self.model)))
+    }
+
+    /// The same jobs, some merged, in waves, where the provider has waves.
+    fn in_waves(&self, free: &Partition, notes: &mut Vec<String>) -> Result<InWaves> {
+        let Some(most) = self.options.limits.waves else {
+            return Ok(InWaves { partition: free.clone(), waves: Vec::new() });
+        };
+        let found = bands::in_waves(&self.small.problem, &self.model, free, most)?;
+        let many = found.waves.iter().max().map_or(0, |last| *last as usize + 1);
+        if many > most.count {
+            notes.push(format!("the jobs need {many} waves, and there are {} at most", most.count));
+        }
+        let shared = |partition: &Partition| {
+            let targets =
+                |job: &JobNodes| job.owned.iter().filter(|&&node| self.small.problem.target[node as usize]).count();
+            partition.jobs.iter().filter(|job| targets(job) > 1).count()
+        };
+        if self.options.granularity == Granularity::Target && shared(&found.partition) > shared(free) {
+            notes.push(format!("targets share jobs, since jobs run in at most {} waves", most.count));
+        }
+        Ok(found)
+    }
+
+    /// What a plan would take whose jobs come in no waves, where the provider has waves.
+    fn in_free_order(&self, free: &Partition) -> Result<Option<Strategy>> {
+        if self.options.limits.waves.is_none() {
+            return Ok(None);
+        }
+        let problem = &self.small.problem;
+        let simulation = simulate(problem, free, &direct_inputs(problem, free)?, &self.model);
+        Ok(Some(self.strategy(free, &simulation)))
     }
 
     /// The jobs in topological order, then by id.
@@ -213,6 +249,7 @@ impl<'a> Planner<'a> {
         &self,
         partition: &Partition,
         direct: &Adjacency,
+        waves: &[u32],
         simulation: &Simulation,
         namer: &JobNamer,
         reserved_names: &[&str],
@@ -244,6 +281,7 @@ impl<'a> Planner<'a> {
                 co_located: list(&nodes.co_located),
                 requires: indices(requires),
                 inputs: indices(inputs),
+                wave: waves.get(number).map(|wave| wave + 1),
                 executor: placement.map(|placement| placement.executor.clone()),
                 image: placement.and_then(|placement| placement.image.clone()),
                 resource_class: placement.map(|placement| placement.resource_class.clone()),
@@ -271,6 +309,7 @@ impl<'a> Planner<'a> {
             duplicates: plan.builds - problem.len() as u64,
             lower_bound: lower_bound(problem, &self.model),
             plan,
+            free: None,
             flat: simpler.flat,
             ordered: simpler.ordered,
             per_derivation: simpler.per_derivation,

@@ -202,6 +202,9 @@ pub struct Estimates {
     pub lower_bound: Millis,
     /// This plan.
     pub plan: Strategy,
+    /// Where jobs come in waves: what the shortest plan without waves would take, each job starting as soon as it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<Strategy>,
     /// One job a target, each building its whole needed closure, in no order.
     pub flat: Strategy,
     /// One job a target, after the jobs of the targets below it, less what those have built.
@@ -262,6 +265,7 @@ mod tests {
             co_located: Vec::new(),
             inputs: requires.clone(),
             requires,
+            wave: None,
             executor: None,
             image: None,
             resource_class: None,

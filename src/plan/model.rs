@@ -17,6 +17,8 @@ pub struct Model {
     pub fetch: Millis,
     /// True where a job fetches everything that its ancestors have built (hand-off by workspace), false where only what it misses.
     pub whole_layers: bool,
+    /// What each wave waits for machines, where the provider has waves, milliseconds.
+    pub queue: Millis,
     /// How many jobs run at once.
     pub concurrency: usize,
     /// How many derivations a job builds at once, by system number; systems beyond the end get `default_slots`.
@@ -33,6 +35,7 @@ impl Default for Model {
             layer: 0,
             fetch: 0,
             whole_layers: false,
+            queue: 0,
             concurrency: 80,
             slots: Vec::new(),
             default_slots: 4,
@@ -97,6 +100,17 @@ pub struct PlanLimits {
     pub inputs: Option<usize>,
     /// Longest time one job may take, start-up included, milliseconds.
     pub job_length: Option<Millis>,
+    /// Most waves, where jobs come in waves that wait for one another.
+    pub waves: Option<Waves>,
+}
+
+/// Waves that a provider runs: the jobs of one start when all jobs of those before have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waves {
+    /// Most waves.
+    pub count: usize,
+    /// Most jobs of one wave.
+    pub jobs: usize,
 }
 
 /// What the caller wants from the planner.

@@ -42,6 +42,17 @@ pub struct Load {
 
 /// Runs the jobs of a partition, whose direct inputs are `inputs` (see [`direct_inputs`](super::job_graph::direct_inputs)).
 pub fn simulate(problem: &Problem, partition: &Partition, inputs: &Adjacency, model: &Model) -> Simulation {
+    simulate_in_waves(problem, partition, inputs, &[], model)
+}
+
+/// The same where jobs come in waves: the wave of each, from 0 on; none where they do not.
+pub fn simulate_in_waves(
+    problem: &Problem,
+    partition: &Partition,
+    inputs: &Adjacency,
+    waves: &[u32],
+    model: &Model,
+) -> Simulation {
     let mut scheduler = Scheduler::new(problem);
     let loads: Vec<Load> = partition
         .jobs
@@ -57,6 +68,12 @@ pub fn simulate(problem: &Problem, partition: &Partition, inputs: &Adjacency, mo
         })
         .collect();
     let mut simulation = run(&loads, inputs, model);
+    if !waves.is_empty() {
+        let lengths: Vec<Millis> =
+            simulation.end.iter().zip(&simulation.start).map(|(end, start)| end - start).collect();
+        (simulation.start, simulation.end) = start_and_end_in_waves(&lengths, waves, model);
+        simulation.makespan = simulation.end.iter().copied().max().unwrap_or(0);
+    }
     if !model.ancestors_count() {
         let above = count_ancestors(inputs, &loads);
         simulation.layers = above.iter().map(|above| above.layers).sum();
@@ -131,6 +148,26 @@ pub fn start_and_end(lengths: &[Option<Millis>], inputs: &Adjacency, concurrency
         now = ended;
         ready.extend(consumers.of(job).iter().copied().filter(|&consumer| left.arrive(consumer)));
     }
+}
+
+/// Start and end of each job, milliseconds, where those of a wave start when all of the waves before have ended and machines have come. The longest start first.
+fn start_and_end_in_waves(lengths: &[Millis], waves: &[u32], model: &Model) -> (Vec<Millis>, Vec<Millis>) {
+    let (mut start, mut end) = (vec![0; lengths.len()], vec![0; lengths.len()]);
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_unstable_by_key(|&job| (waves[job], Reverse(lengths[job]), job));
+    let mut now = 0;
+    for wave in order.chunk_by(|&a, &b| waves[a] == waves[b]) {
+        now += model.queue;
+        let mut free: BinaryHeap<Reverse<Millis>> =
+            std::iter::repeat_n(Reverse(now), wave.len().min(model.concurrency.max(1))).collect();
+        for &job in wave {
+            let Some(Reverse(at)) = free.pop() else { break };
+            (start[job], end[job]) = (at, at + lengths[job]);
+            free.push(Reverse(end[job]));
+        }
+        now = wave.iter().map(|&job| end[job]).max().unwrap_or(now);
+    }
+    (start, end)
 }
 
 /// What the ancestors of a job come to.
@@ -231,6 +268,13 @@ mod tests {
         let inputs = Adjacency::from_lists([vec![], vec![0], vec![1]]);
         let (start, end) = start_and_end(&[Some(10), None, Some(5)], &inputs, 8);
         assert_eq!((start, end), (vec![0, 10, 10], vec![10, 10, 15]));
+    }
+
+    #[test]
+    fn a_wave_waits_for_all_of_the_one_before_and_for_machines() {
+        let model = Model { queue: 5, concurrency: 2, ..Model::default() };
+        let (start, end) = start_and_end_in_waves(&[10, 30, 20, 1], &[0, 0, 0, 1], &model);
+        assert_eq!((start, end), (vec![25, 5, 5, 40], vec![35, 35, 25, 41]));
     }
 
     #[test]

@@ -2,6 +2,15 @@
 
 use std::num::NonZeroU64;
 
+/// Waves, each of which starts when all jobs of those before have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waves {
+    /// Waves in one pipeline.
+    pub count: u32,
+    /// Jobs in one wave.
+    pub jobs: u32,
+}
+
 /// What a provider allows; none where it publishes no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -11,8 +20,8 @@ pub struct Limits {
     pub requires: Option<u32>,
     /// Jobs whose artifacts one job can take, where results travel in these.
     pub inputs: Option<u32>,
-    /// Jobs that can stand behind one another.
-    pub waves: Option<u32>,
+    /// Waves of jobs, where jobs come in waves; none where each job starts when those that it requires have ended.
+    pub waves: Option<Waves>,
     /// Seconds that one job may run.
     pub job_seconds: Option<u64>,
     /// Bytes of the configuration with every job's body written out.

@@ -5,6 +5,7 @@
 pub mod additions;
 pub mod circleci;
 pub mod continue_request;
+pub mod github;
 pub mod gitlab;
 pub mod job_script;
 pub mod job_setup;
@@ -40,6 +41,8 @@ choice! {
         CircleCi = "circleci",
         /// GitLab CI, by a child pipeline
         GitLab = "gitlab",
+        /// GitHub Actions, in waves
+        GitHub = "github",
     }
 }
 
@@ -54,6 +57,7 @@ impl Provider {
         match self {
             Self::CircleCi => "CIRCLECI",
             Self::GitLab => "GITLAB_CI",
+            Self::GitHub => "GITHUB_ACTIONS",
         }
     }
 
@@ -62,6 +66,7 @@ impl Provider {
         match self {
             Self::CircleCi => circleci::machines::fleet(),
             Self::GitLab => gitlab::machines::fleet(),
+            Self::GitHub => github::machines::fleet(),
         }
     }
 
@@ -70,6 +75,7 @@ impl Provider {
         match self {
             Self::CircleCi => ".circleci",
             Self::GitLab => ".gitlab",
+            Self::GitHub => ".github",
         }
     }
 
@@ -78,7 +84,7 @@ impl Provider {
     pub fn setup_jobs(self, file: &Path) -> Result<Vec<BTreeMap<String, String>>> {
         match self {
             Self::CircleCi => circleci::setup_job::read(file),
-            Self::GitLab => Ok(Vec::new()),
+            Self::GitLab | Self::GitHub => Ok(Vec::new()),
         }
     }
 
@@ -87,6 +93,7 @@ impl Provider {
         match self {
             Self::CircleCi => ".circleci/config.yml",
             Self::GitLab => ".gitlab-ci.yml",
+            Self::GitHub => ".github/workflows/nixdag.yml",
         }
     }
 
@@ -95,6 +102,7 @@ impl Provider {
         match self {
             Self::CircleCi => circleci::environment::hints(variable),
             Self::GitLab => gitlab::environment::hints(variable),
+            Self::GitHub => github::environment::hints(variable),
         }
     }
 
@@ -102,7 +110,7 @@ impl Provider {
     pub fn keys(self) -> &'static [&'static str] {
         match self {
             Self::CircleCi => &circleci::environment::KEYS,
-            Self::GitLab => &[],
+            Self::GitLab | Self::GitHub => &[],
         }
     }
 
@@ -111,6 +119,7 @@ impl Provider {
         match self {
             Self::CircleCi => circleci::limits::LIMITS,
             Self::GitLab => gitlab::limits::LIMITS,
+            Self::GitHub => github::limits::LIMITS,
         }
     }
 
@@ -119,6 +128,7 @@ impl Provider {
         match self {
             Self::CircleCi => HandOff::Workspace,
             Self::GitLab => HandOff::ArtifactsOrPackages,
+            Self::GitHub => HandOff::Artifacts,
         }
     }
 
@@ -127,6 +137,7 @@ impl Provider {
         match self {
             Self::CircleCi => &[HandOffKind::Workspace, HandOffKind::Cache],
             Self::GitLab => &[HandOffKind::Artifacts, HandOffKind::Packages, HandOffKind::Cache],
+            Self::GitHub => &[HandOffKind::Artifacts, HandOffKind::Cache],
         }
     }
 
@@ -135,6 +146,7 @@ impl Provider {
         match self {
             Self::CircleCi => circleci::transport::BUNDLE_DIR,
             Self::GitLab => gitlab::places::BUNDLE,
+            Self::GitHub => ".nixdag/bundle",
         }
     }
 
@@ -143,6 +155,7 @@ impl Provider {
         match self {
             Self::CircleCi => circleci::writer::Writer::new(additions).map(Writer::CircleCi),
             Self::GitLab => gitlab::writer::Writer::new(additions).map(Writer::GitLab),
+            Self::GitHub => bail!("GitHub's workflows are planned, and not written yet"),
         }
     }
 
@@ -155,6 +168,7 @@ impl Provider {
         match self {
             Self::CircleCi => circleci::continue_pipeline::Checked::new(request, variable).map(Continuation::CircleCi),
             Self::GitLab => bail!("GitLab starts a child pipeline by a job with `trigger`, nothing has to be sent"),
+            Self::GitHub => bail!("GitHub's waves take what the planning job puts out, nothing has to be sent"),
         }
     }
 }

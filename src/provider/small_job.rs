@@ -28,6 +28,7 @@ pub fn of(name: &str, setup: &JobSetup, offers: &Offers) -> Result<Job> {
         co_located: Vec::new(),
         requires: Vec::new(),
         inputs: Vec::new(),
+        wave: None,
         executor: Some(executor.name.clone()),
         image: None,
         resource_class: Some(class(executor)),

@@ -13,7 +13,7 @@ use super::yaml::mapping;
 use crate::fleet::Fleet;
 use crate::nearest::meant_or_known;
 use crate::plan::estimate::CostModel;
-use crate::plan::model::PlanLimits;
+use crate::plan::model::{PlanLimits, Waves};
 use crate::plan::problem::Millis;
 use crate::provider;
 
@@ -36,6 +36,8 @@ pub struct CostsEntry {
     pub start_up: Option<Seconds>,
     /// `layer`
     pub layer: Option<Seconds>,
+    /// `queue`
+    pub queue: Option<Seconds>,
     /// `fetch`
     pub fetch: Option<Seconds>,
     /// `local`
@@ -55,6 +57,7 @@ pub struct CostsEntry {
 mapping!(CostsEntry, "a mapping of costs", {
     "start_up" => start_up: "Seconds from a job's start to its first build",
     "layer" => layer: "Seconds to attach one layer of a workspace",
+    "queue" => queue: "Seconds that each wave waits for machines, where jobs come in waves",
     "fetch" => fetch: "Seconds of a fetch",
     "local" => local: "Seconds of a derivation that prefers to be built locally",
     "ordinary" => ordinary: "Seconds of any other derivation",
@@ -71,6 +74,8 @@ pub struct LimitsEntry {
     pub jobs: Option<Count>,
     /// `requires`
     pub requires: Option<Count>,
+    /// `waves`
+    pub waves: Option<Count>,
     /// `job_seconds`
     pub job_seconds: Option<Count>,
     /// `config_bytes`
@@ -80,6 +85,7 @@ pub struct LimitsEntry {
 mapping!(LimitsEntry, "a mapping of limits", {
     "jobs" => jobs: "Most jobs",
     "requires" => requires: "Most jobs that one requires",
+    "waves" => waves: "Most waves, where jobs come in waves",
     "job_seconds" => job_seconds: "Longest time of a job, in seconds",
     "config_bytes" => config_bytes: "Most bytes of the compiled configuration",
 });
@@ -99,8 +105,18 @@ impl Schema for Amount {
 impl CostsEntry {
     /// Puts the values of `--cost KEY=VALUE` over those of the file. The key of a class's credits is `credits.CLASS`.
     fn with_flags(mut self, flags: &[String]) -> Result<Self> {
-        const KEYS: [&str; 9] =
-            ["start_up", "layer", "fetch", "local", "ordinary", "big_parallel", "bytes", "bandwidth", "credits.CLASS"];
+        const KEYS: [&str; 10] = [
+            "start_up",
+            "layer",
+            "queue",
+            "fetch",
+            "local",
+            "ordinary",
+            "big_parallel",
+            "bytes",
+            "bandwidth",
+            "credits.CLASS",
+        ];
         for text in flags {
             let shown = text.escape_debug().to_string();
             let (key, value) = text
@@ -112,6 +128,7 @@ impl CostsEntry {
             match key {
                 "start_up" => self.start_up = Some(seconds()?),
                 "layer" => self.layer = Some(seconds()?),
+                "queue" => self.queue = Some(seconds()?),
                 "fetch" => self.fetch = Some(seconds()?),
                 "local" => self.local = Some(seconds()?),
                 "ordinary" => self.ordinary = Some(seconds()?),
@@ -154,6 +171,7 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) 
         credits: credits.map(|(class, price)| (class, u32::try_from(price.0).unwrap_or(u32::MAX))).collect(),
         start_up: or(entry.start_up, default.start_up),
         layer: or(entry.layer, default.layer),
+        queue: or(entry.queue, default.queue),
         fetch: or(entry.fetch, default.fetch),
         local: or(entry.local, default.local),
         default: or(entry.ordinary, default.default),
@@ -183,6 +201,10 @@ pub fn limits(
         jobs: lower(&jobs).map(|most| most as usize),
         inputs: provider.inputs.filter(|_| in_artifacts).map(|most| most as usize),
         requires: lower(&[provider.requires.map(u64::from), count(entry.requires)]).map(|most| most as usize),
+        waves: provider.waves.map(|waves| Waves {
+            count: lower(&[Some(u64::from(waves.count)), count(entry.waves)]).unwrap_or(1) as usize,
+            jobs: waves.jobs as usize,
+        }),
         job_length: lower(&[provider.job_seconds, count(entry.job_seconds)]).map(|seconds| seconds * 1000),
     }
 }

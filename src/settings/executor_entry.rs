@@ -52,10 +52,10 @@ pub struct ExecutorEntry {
 
 mapping!(ExecutorEntry, "a mapping that describes a machine", {
     "docker" => docker: "A container from this image",
-    "machine" => machine: "A Linux VM from this image; true for a self-hosted runner, whose resource_class is namespace/name (on GitLab: tags)",
+    "machine" => machine: "A Linux VM from this image; true for a self-hosted runner, whose resource_class is namespace/name (on GitLab and GitHub: tags)",
     "xcode" => xcode: "A macOS VM with this version of Xcode, in quotes",
     "resource_class" => resource_class: "Size of the machine; auto for the size that fits what is built",
-    "tags" => tags: "Tags of your own runners on GitLab, all of which a runner must have; with docker if they start containers",
+    "tags" => tags: "Tags of your own runners on GitLab, labels on GitHub, all of which a runner must have; with docker if they start containers",
     "systems" => systems: "Systems that it builds, its own first; others than its own need emulation (a setup command)",
     "default" => default: "Whether what nobody sends elsewhere is built here; true where systems is given and features is not",
     "features" => features: "What it offers to derivations with requiredSystemFeatures, beside benchmark, big-parallel and nixos-test",
@@ -292,11 +292,11 @@ impl Executors {
         let mut warnings = Vec::new();
         let has_tags = fleet.offers.own_machines == OwnMachines::Tags;
         for (name, entry) in &self.0 {
-            ensure!(has_tags || entry.tags.is_none(), "executor `{name}`: `tags` name runners of GitLab");
+            ensure!(has_tags || entry.tags.is_none(), "executor `{name}`: `tags` name runners of GitLab and GitHub");
             let is_own = entry.machine == Some(VmImage::SelfHosted);
             ensure!(
                 !(has_tags && is_own && entry.tags.is_none()),
-                "executor `{name}`: GitLab finds your own runners by `tags`"
+                "executor `{name}`: your own runners are found by `tags`"
             );
         }
         let (mut first, mut last) = (Vec::new(), Vec::new());

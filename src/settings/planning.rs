@@ -52,7 +52,7 @@ options! {
             flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..)];
             key "concurrency": Count;
             optional u32;
-            unset: "as many as the provider's usual plan allows: 80 on CircleCI";
+            unset: "as many as the provider's usual plan allows: 80 on CircleCI, 20 on GitHub";
             orb Text "concurrency";
         }
         /// Durations of earlier runs: a `timings.json` file
@@ -61,7 +61,7 @@ options! {
             no key: "names files that earlier pipelines have left";
             no orb: "`extra_arguments` passes it on";
         }
-        /// What something takes, over `costs` in nixdag.yml: seconds of start_up, layer, fetch, local, ordinary, big_parallel; bytes; bandwidth; credits.CLASS
+        /// What something takes, over `costs` in nixdag.yml: seconds of start_up, layer, queue, fetch, local, ordinary, big_parallel; bytes; bandwidth; credits.CLASS
         cost {
             flag Vec<String> [value_name = "KEY=NUMBER"];
             key "costs": CostsEntry;

@@ -208,6 +208,9 @@ fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
         ]);
     };
     add("this plan", &estimates.plan);
+    if let Some(free) = &estimates.free {
+        add("without waves", free);
+    }
     for (granularity, strategy) in &made.others {
         let flag = match granularity {
             Granularity::Target => "target",

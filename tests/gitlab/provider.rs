@@ -59,12 +59,12 @@ fn own_runners_have_tags_on_gitlab_alone() {
     assert_eq!(found["jobs"][0]["resource_class"], "nix,fast disk", "{said}");
     fails(
         &mut command(here.path(), &["plan"], &["--provider", "circleci"]),
-        &["executor `own`: `tags` name runners of GitLab"],
+        &["executor `own`: `tags` name runners of GitLab and GitHub"],
     );
     let here =
         folder(&[("nixdag.yml", "executors: {own: {machine: true, resource_class: a/b, systems: x86_64-linux}}")]);
     fails(
         &mut command(here.path(), &["plan"], &["--provider", "gitlab"]),
-        &["executor `own`: GitLab finds your own runners by `tags`"],
+        &["executor `own`: your own runners are found by `tags`"],
     );
 }

@@ -94,6 +94,7 @@ fn what_a_final_job_restores_is_there_until_its_folder_goes() {
             co_located: Vec::new(),
             requires: inputs.clone(),
             inputs,
+            wave: None,
             ..last
         };
         let output =

@@ -173,6 +173,7 @@ fn plan(jobs: &[JobOf], drvs: &BTreeMap<String, String>) -> Plan {
             co_located: paths(co_located),
             requires: inputs.iter().map(|id| index(id)).collect(),
             inputs: inputs.iter().map(|id| index(id)).collect(),
+            wave: None,
             executor: None,
             image: None,
             resource_class: None,

@@ -18,6 +18,7 @@ pub fn job(id: &str, name: &str, system: &str, requires: &[u32]) -> Job {
         co_located: Vec::new(),
         requires: requires.iter().map(|&at| JobIndex(at)).collect(),
         inputs: requires.iter().map(|&at| JobIndex(at)).collect(),
+        wave: None,
         executor: Some(executor.name),
         image: Some(executor.image),
         resource_class: Some(executor.resource_class),

@@ -28,6 +28,7 @@
 //! Where every layer of a workspace costs time ([`Model::layer`]), a job's ancestors make it longer. That depends on the whole plan: [`layers`] improves the plan
 //! that is best where layers are free.
 
+pub mod bands;
 mod context;
 pub mod contract;
 pub mod fit;

@@ -1,0 +1,34 @@
+//! What GitHub says in the environment of its jobs, by the names of its variables.
+
+use crate::affected::base::Hints;
+
+/// What is said of the commit that is checked out. An empty variable says nothing. What a pull request runs on is a merge of
+/// it, and its branch is the one that it comes from.
+pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
+    let given = |name| variable(name).filter(|value| !value.is_empty());
+    let is = |kind| given("GITHUB_REF_TYPE").as_deref() == Some(kind);
+    let name = || given("GITHUB_REF_NAME");
+    Hints {
+        branch: given("GITHUB_HEAD_REF").or_else(|| name().filter(|_| is("branch"))),
+        tag: name().filter(|_| is("tag")),
+        commit: given("GITHUB_SHA"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pull_requests_branch_is_its_source_and_a_tag_is_no_branch() {
+        let of = |said: &[(&str, &str)]| {
+            hints(|name| said.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        };
+        let pull = of(&[("GITHUB_HEAD_REF", "topic"), ("GITHUB_REF_NAME", "7/merge"), ("GITHUB_REF_TYPE", "branch")]);
+        assert_eq!((pull.branch.as_deref(), pull.tag), (Some("topic"), None));
+        let push = of(&[("GITHUB_HEAD_REF", ""), ("GITHUB_REF_NAME", "main"), ("GITHUB_REF_TYPE", "branch")]);
+        assert_eq!(push.branch.as_deref(), Some("main"));
+        let tag = of(&[("GITHUB_REF_NAME", "v1"), ("GITHUB_REF_TYPE", "tag"), ("GITHUB_SHA", "0a")]);
+        assert_eq!(tag, Hints { branch: None, tag: Some("v1".into()), commit: Some("0a".into()) });
+    }
+}

@@ -1,0 +1,27 @@
+//! GitHub's limits.
+
+use std::num::NonZeroU64;
+
+use crate::provider::limits::{Limits, Waves};
+
+/// Waves that the workflow has.
+pub const WAVES: u32 = 16;
+
+/// Most jobs of one matrix.
+pub const MATRIX: u32 = 256;
+
+/// Most bytes of all outputs of a job, counted in UTF-16.
+pub const OUTPUT_BYTES: u64 = 1 << 20;
+
+/// What GitHub allows. A hosted runner ends a job after six hours.
+pub const LIMITS: Limits = Limits {
+    jobs: Some(2_000),
+    requires: None,
+    inputs: None,
+    // One more reports what could not be planned.
+    waves: Some(Waves { count: WAVES, jobs: MATRIX - 1 }),
+    job_seconds: Some(6 * 60 * 60),
+    compiled_bytes: Some(OUTPUT_BYTES),
+    // An entry of a matrix with the longest id and a label of usual length.
+    job_bytes: NonZeroU64::new(400),
+};

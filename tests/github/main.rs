@@ -1,0 +1,8 @@
+//! GitHub Actions: plans in waves, what the planning job hands to them, and whole workflows.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod waves;
