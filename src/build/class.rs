@@ -73,14 +73,16 @@ const MESSAGES: [(Class, &[&str]); 7] = [
             "cannot open connection to remote store",
             "failed to start SSH connection",
             "lost connection to",
+            "writing to file: Broken pipe",
         ],
     ),
 ];
 
 /// Ends of processes that the kernel killed, as compilers, linkers and shells report them.
-const KILLED: [&str; 7] = [
+const KILLED: [&str; 8] = [
     "Killed signal terminated program",
     "terminated with signal 9",
+    "exited with signal 9 (Killed)",
     "internal compiler error: Killed",
     "(signal: 9, SIGKILL",
     "virtual memory exhausted",
@@ -88,19 +90,29 @@ const KILLED: [&str; 7] = [
     "] Killed",
 ];
 
-/// How the lines of programs that download begin: curl, Nix, git, wget, Go.
+/// How a log ends whose tests have failed: they have provoked what they print.
+const TESTS: [&str; 7] = ["assert", "expected", "... failed", "not ok ", "test result:", "tests failed", "failed test"];
+
+/// What libcurl's numbers stand for that a transfer ends with on the way: no name, no connection, HTTP/2, a part, time, TLS, nothing, sending,
+/// receiving, a stream.
+const CURL_ON_THE_WAY: [u32; 11] = [5, 6, 7, 16, 18, 28, 35, 52, 55, 56, 92];
+
+/// The same in the words of Node's libraries.
+const NODE_ON_THE_WAY: [&str; 5] = ["etimedout", "esockettimedout", "econnreset", "eai_again", "enotfound"];
+
+/// How the lines of programs that download begin: Nix, git, wget, Go, Rust's reqwest.
 const PROGRAMS: [&str; 7] = [
-    "curl: (",
     "unable to download",
     "fatal: unable to access",
     "wget: ",
     "fetch-pack",
     "error: rpc failed",
     "dial tcp ",
+    "error sending request for url",
 ];
 
 /// Downloads that failed on the way.
-const ON_THE_WAY: [&str; 27] = [
+const ON_THE_WAY: [&str; 28] = [
     "could not resolve host",
     "couldn't resolve host",
     "temporary failure in name resolution",
@@ -128,6 +140,7 @@ const ON_THE_WAY: [&str; 27] = [
     "invalid index-pack output",
     "i/o timeout",
     "tls handshake timeout",
+    "connection closed before message completed",
 ];
 
 impl Class {
@@ -184,7 +197,7 @@ impl Class {
 
 /// The class of a failure.
 pub fn of(evidence: &Evidence) -> Class {
-    let message = evidence.message;
+    let message = &said_by_nix(evidence.message);
     let found = MESSAGES.iter().find(|(_, words)| words.iter().any(|word| message.contains(word)));
     if let Some((class, _)) = found {
         return *class;
@@ -197,8 +210,9 @@ pub fn of(evidence: &Evidence) -> Class {
         return Class::Builder;
     }
     let lines: Vec<&str> = evidence.log.lines().rev().take(LINES).collect();
-    // Writing to `/dev/full` fails in the same words: tests do that on purpose.
-    let is_on_purpose = lines.iter().any(|line| line.contains("/dev/full"));
+    // Tests do that on purpose, or write to `/dev/full`, which fails in the same words.
+    let is_of_tests = |line: &&str| TESTS.iter().any(|word| line.to_ascii_lowercase().contains(word));
+    let is_on_purpose = lines.iter().any(|line| line.contains("/dev/full") || is_of_tests(line));
     if !is_on_purpose && lines.iter().any(|line| line.contains("No space left on device")) {
         return Class::DiskFull;
     }
@@ -210,20 +224,38 @@ pub fn of(evidence: &Evidence) -> Class {
     if lines.iter().any(is_kill) { Class::Killed } else { Class::Builder }
 }
 
+/// A message without the lines of the log that a daemon puts into it: the builder has said those.
+fn said_by_nix(message: &str) -> String {
+    message.lines().filter(|line| !line.trim_start().starts_with('>')).collect::<Vec<_>>().join("\n")
+}
+
 /// Whether a line tells of a download that failed on the way (true) or was refused (false); none for other lines.
 fn download(line: &str) -> Option<bool> {
     let lower = line.to_ascii_lowercase();
     if let Some(status) = http_status(&lower) {
         return Some(matches!(status, 408 | 429 | 500 | 502..=504));
     }
-    let is_download = PROGRAMS.iter().any(|start| lower.contains(start)) || is_of_libcurl(&lower);
+    if let Some(code) = curl_code(&lower) {
+        return Some(CURL_ON_THE_WAY.contains(&code));
+    }
+    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    if words.any(|word| NODE_ON_THE_WAY.contains(&word)) {
+        return Some(true);
+    }
+    let is_download = PROGRAMS.iter().any(|start| lower.contains(start));
     is_download.then(|| ON_THE_WAY.iter().any(|words| lower.contains(words)))
 }
 
-/// True for an error of libcurl as cargo prints it: `[28] Timeout was reached`.
-fn is_of_libcurl(line: &str) -> bool {
-    let code = line.trim_start().strip_prefix('[').and_then(|rest| rest.split_once("] "));
-    code.is_some_and(|(code, _)| !code.is_empty() && code.len() <= 2 && code.bytes().all(|byte| byte.is_ascii_digit()))
+/// The number of libcurl's error: `curl: (28) …`, `[28] …` as cargo prints it, `unable to download '…': … (28)` as Nix does.
+fn curl_code(lower: &str) -> Option<u32> {
+    let of_curl = lower.split_once("curl: (").and_then(|(_, rest)| rest.split_once(')'));
+    let of_cargo = || lower.trim_start().strip_prefix('[')?.split_once("] ");
+    let of_nix = || {
+        let (_, said) = lower.split_once("unable to download '")?.1.split_once("': ")?;
+        said.split_once('(')?.1.split_once(')')
+    };
+    let (digits, _) = of_curl.or_else(of_cargo).or_else(of_nix)?;
+    (digits.len() <= 2).then(|| digits.parse().ok())?
 }
 
 /// The status in `The requested URL returned error: 503` and `HTTP error 503`.
@@ -324,10 +356,23 @@ mod tests {
         log: String,
     }
 
+    #[test]
+    fn what_a_builder_printed_is_not_what_nix_says_though_a_daemon_quotes_it() {
+        for line in [
+            "unexpected end-of-file",
+            "unable to download 'https://example.org/x': HTTP error 503",
+            "writing to file: Broken pipe",
+        ] {
+            let quoted = format!(
+                "{EXIT};\n       last 2 log lines:\n       > {line}\n       >{line}\n       For full logs, run 'nix log x'"
+            );
+            assert_eq!(class(&quoted, line, false), Class::Builder, "{line}");
+        }
+    }
+
     /// How many of these get their class; those that do not are printed. What fails for its own reasons may never pass for transient.
-    fn right(text: &str) -> usize {
+    fn right(text: &str) -> (usize, usize) {
         let reported: Vec<Reported> = serde_yaml::from_str(text).unwrap();
-        assert_eq!(reported.len(), 50);
         let is_right = |reported: &&Reported| {
             let found = class(&reported.message, &reported.log, reported.fixed_output);
             if found != reported.class {
@@ -342,13 +387,13 @@ mod tests {
             assert!(!found.is_transient() || reported.class.is_transient(), "{}", reported.log);
             found == reported.class
         };
-        reported.iter().filter(is_right).count()
+        (reported.iter().filter(is_right).count(), reported.len())
     }
 
     #[test]
     fn reported_failures_have_their_class() {
-        assert_eq!(right(include_str!("../../tests/fixtures/failure-logs/known.yml")), 50);
+        assert_eq!(right(include_str!("../../tests/fixtures/failure-logs/known.yml")), (100, 100));
         // Nobody has changed the classifier after these: what it does not know it takes for the builder's own failure.
-        assert_eq!(right(include_str!("../../tests/fixtures/failure-logs/unseen.yml")), 44);
+        assert_eq!(right(include_str!("../../tests/fixtures/failure-logs/unseen.yml")), (43, 50));
     }
 }
