@@ -71,7 +71,13 @@ impl Attempts<'_> {
                 continue;
             }
             again.iter().rev().for_each(|&id| groups.push_front(vec![id]));
-            self.try_alone(&begun, &mut groups, tracker);
+            if tracker.round().nameless_failures() >= begun.len() as u64 {
+                // None was left open: Nix has counted each of them as failed.
+                let paths: Vec<String> = begun.iter().map(|&id| self.graph.path(id)).collect();
+                tracker.settle(&paths, "");
+            } else {
+                self.try_alone(&begun, &mut groups, tracker);
+            }
             match &rest[..] {
                 [] => {}
                 _ if found_out => groups.push_back(rest),

@@ -74,7 +74,10 @@ fn case(record: &Record, derivation: &DerivationRecord, out: &mut dyn Write) -> 
             }
             write!(out, "\n\n{}</failure>", escape(log))?;
         }
-        Outcome::DependencyFailed | Outcome::NotBuilt => write!(out, r#"<skipped message="{first}"/>"#)?,
+        Outcome::DependencyFailed => {
+            write!(out, r#"<skipped message="{first}">{}</skipped>"#, escape(&derivation.details().join("\n")))?;
+        }
+        Outcome::NotBuilt => write!(out, r#"<skipped message="{first}"/>"#)?,
     }
     writeln!(out, "</testcase>")
 }

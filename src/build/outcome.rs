@@ -77,7 +77,8 @@ pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
 /// Says of what was never begun that something below it failed, where that is so; Nix does not always.
 fn blame_dependencies(facts: &Facts, records: &mut [DerivationRecord]) {
     let graph = facts.graph;
-    let mut failed: BTreeMap<DrvId, String> = BTreeMap::new();
+    // With the class of what failed by itself.
+    let mut failed: BTreeMap<DrvId, (String, Option<Class>)> = BTreeMap::new();
     let mut ascending: Vec<(DrvId, usize)> = records
         .iter()
         .enumerate()
@@ -89,16 +90,19 @@ fn blame_dependencies(facts: &Facts, records: &mut [DerivationRecord]) {
         let record = &mut records[index];
         let below = graph.inputs(id).iter().find_map(|input| Some((input.drv, failed.get(&input.drv)?)));
         if record.outcome == Outcome::NotBuilt
-            && let Some((drv, below)) = below
+            && let Some((drv, (below, _))) = &below
         {
-            let is_named = graph.named_inputs(id).iter().any(|input| input.drv == drv);
+            let is_named = graph.named_inputs(id).iter().any(|input| input.drv == *drv);
             let more = if is_named { "" } else { " (as the output of another derivation, for which that one stands)" };
             record.outcome = Outcome::DependencyFailed;
             record.message = Some(format!("`{below}` failed, which this needs{more}"));
         }
+        if record.outcome == Outcome::DependencyFailed {
+            record.class = below.and_then(|(_, (_, class))| *class);
+        }
         // What a signal ended has not failed.
         if !(record.outcome.is_good() || facts.cancelled && record.outcome == Outcome::NotBuilt) {
-            failed.insert(id, record.derivation.clone());
+            failed.insert(id, (record.derivation.clone(), record.class));
         }
     }
 }

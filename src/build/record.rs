@@ -108,7 +108,7 @@ pub struct DerivationRecord {
     pub message: Option<String>,
     /// The last lines that its builder printed, where it failed.
     pub log: Option<String>,
-    /// Why it failed, where it failed by itself.
+    /// Why it failed; where it was not begun for that, why what it needs failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<Class>,
     /// Why it was tried again, each time that it was.

@@ -164,7 +164,7 @@ impl Report {
                 job: record.job.clone(),
                 derivation: Some(drv.derivation.clone()),
                 attributes: drv.names.attributes.clone(),
-                class: drv.class.map(|class| class.name().to_owned()),
+                class: drv.class.filter(|_| drv.outcome == Outcome::Failed).map(|class| class.name().to_owned()),
                 message: drv.message.clone().unwrap_or_else(|| "not built".to_owned()),
             }));
         }

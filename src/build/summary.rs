@@ -28,10 +28,14 @@ impl DerivationRecord {
             lines.push(format!("needed by: {}", self.names.needed_by.join(", ")));
         }
         lines.push(format!("derivation: {}", self.derivation));
-        if self.outcome == Outcome::Failed {
+        if matches!(self.outcome, Outcome::Failed | Outcome::DependencyFailed) {
             let class = self.class.unwrap_or(Class::Builder);
-            lines.push(format!("class: {} ({})", class.name(), class.text()));
-            lines.push(format!("next: {}", class.next()));
+            let (whose, next) = match self.outcome {
+                Outcome::Failed => ("", class.next()),
+                _ => ("of what it needs: ", "mend that: nothing is wrong with this one as far as was seen"),
+            };
+            lines.push(format!("class: {whose}{} ({})", class.name(), class.text()));
+            lines.push(format!("next: {next}"));
             lines.extend(self.names.reproduce.iter().map(|command| format!("on your machine: {command}")));
             lines.extend(self.names.log_file.iter().map(|file| format!("whole log: {file} among the results")));
         }
