@@ -5,7 +5,8 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -49,6 +50,12 @@ impl Limits {
 /// A program that was ended since it reached a limit.
 #[derive(Debug)]
 pub struct OutOfTime(String);
+
+impl OutOfTime {
+    fn new(name: &str, reason: &str) -> Self {
+        Self(format!("`{name}` {reason}, and was ended"))
+    }
+}
 
 impl std::fmt::Display for OutOfTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -103,9 +110,9 @@ pub fn output(
             end(&mut child, is_group);
             return Err(anyhow!(reason));
         }
-        if let Some(reason) = clock.is_up(&mut stdout.len(), stderr.len()) {
+        if let Some(reason) = clock.is_up(stdout.len() + stderr.len()) {
             end(&mut child, is_group);
-            return Err(OutOfTime(format!("`{name}` {reason}, and was ended")).into());
+            return Err(OutOfTime::new(&name, &reason).into());
         }
         if child.try_wait().with_context(|| format!("cannot wait for `{name}`"))?.is_some() {
             ended = Some(Instant::now());
@@ -113,6 +120,84 @@ pub fn output(
     }
     let status = child.wait().with_context(|| format!("cannot wait for `{name}`"))?;
     Ok(Output { status, stdout, stderr })
+}
+
+/// Signs of life of a program whose pipes somebody else reads and writes.
+#[derive(Debug, Default)]
+pub struct Life(AtomicUsize);
+
+impl Life {
+    /// There was one.
+    pub fn sign(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Has `work` read and write a program's pipes, and waits for the program then; both within limits.
+pub fn within<T>(
+    child: &mut Child,
+    name: &str,
+    limits: Limits,
+    work: impl FnOnce(&mut Child, &Life) -> T,
+) -> Result<(T, ExitStatus)> {
+    let done = watched(child, name, limits, work)?;
+    let mut clock = Clock::new(child, false, limits);
+    loop {
+        if let Some(status) = child.try_wait().with_context(|| format!("cannot wait for `{name}`"))? {
+            return Ok((done, status));
+        }
+        if let Some(reason) = clock.reason(0) {
+            end(child, false);
+            return Err(OutOfTime::new(name, &reason).into());
+        }
+        thread::sleep(TICK / 10);
+    }
+}
+
+/// Has `work` read and write a program's pipes within limits, but not wait for it. A program that is ended closes its pipes, and so ends the work.
+pub fn watched<T>(
+    child: &mut Child,
+    name: &str,
+    limits: Limits,
+    work: impl FnOnce(&mut Child, &Life) -> T,
+) -> Result<T> {
+    let (life, is_done) = (Life::default(), AtomicBool::new(false));
+    let mut clock = Clock::new(child, false, limits);
+    let (done, reason) = thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut ended: Option<(String, Instant)> = None;
+            while !is_done.load(Ordering::Relaxed) {
+                thread::park_timeout(TICK);
+                // Nobody has waited for it yet, so the number is still its own.
+                match &ended {
+                    Some((_, since)) if since.elapsed() > GRACE => send(clock.process, Signal::KILL),
+                    Some(_) => {}
+                    None => {
+                        ended = clock.reason(life.0.load(Ordering::Relaxed)).map(|reason| (reason, Instant::now()));
+                        ended.iter().for_each(|_| send(clock.process, Signal::TERM));
+                    }
+                }
+            }
+            ended.map(|(reason, _)| reason)
+        });
+        let done = work(child, &life);
+        is_done.store(true, Ordering::Relaxed);
+        watch.thread().unpark();
+        (done, watch.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    match reason {
+        Some(reason) => {
+            end(child, false);
+            Err(OutOfTime::new(name, &reason).into())
+        }
+        None => Ok(done),
+    }
+}
+
+fn send(process: u32, signal: Signal) {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+    // It fails only for what has ended.
+    let _ = process.map(|process| kill_process(process, signal));
 }
 
 /// Reads a stream in a thread of its own.
@@ -131,7 +216,8 @@ fn pass_on(stream: Option<impl Read + Send + 'static>, to: Sender<Printed>, what
 }
 
 /// Watches the limits.
-struct Clock {
+#[derive(Debug)]
+pub struct Clock {
     process: u32,
     is_group: bool,
     limits: Limits,
@@ -143,7 +229,8 @@ struct Clock {
 }
 
 impl Clock {
-    fn new(child: &Child, is_group: bool, limits: Limits) -> Self {
+    /// Begins now; `is_group` as in [`output`].
+    pub fn new(child: &Child, is_group: bool, limits: Limits) -> Self {
         let now = Instant::now();
         let process = child.id();
         Self { process, is_group, limits, begin: now, alive: now, looked: now, printed: 0, processor: 0 }
@@ -161,9 +248,14 @@ impl Clock {
         }
     }
 
-    /// Why the program has to end, where it has to.
-    fn is_up(&mut self, stdout: &mut usize, stderr: usize) -> Option<String> {
-        let printed = *stdout + stderr;
+    /// Why the program has to end, where it has to; `signs` is the number of signs of life so far.
+    pub fn reason(&mut self, signs: usize) -> Option<String> {
+        self.look();
+        self.is_up(signs)
+    }
+
+    /// The same, without a look at the processor.
+    fn is_up(&mut self, printed: usize) -> Option<String> {
         if printed > self.printed {
             self.printed = printed;
             self.alive = Instant::now();
@@ -248,6 +340,34 @@ mod tests {
         let script = "while :; do echo x; sleep 0.05; done";
         let error = shell(script, "", Limits { idle: LOOK * 100, total: Duration::from_millis(300) }).unwrap_err();
         assert!(error.to_string().starts_with("`sh` was not done after "), "{error}");
+    }
+
+    #[test]
+    fn who_reads_and_writes_is_freed_from_a_program_that_hangs() {
+        let run = |script: &str| {
+            let mut command = Command::new("sh");
+            let mut child = command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let limits = Limits { idle: Duration::from_millis(300), total: LOOK * 100 };
+            within(&mut child, "sh", limits, |child, life| {
+                // More than a pipe holds.
+                let mut pipe = child.stdin.take().unwrap();
+                let written = (0..1000).try_for_each(|_| pipe.write_all(&[b'x'; 1000]).map(|()| life.sign()));
+                drop(pipe);
+                let mut text = String::new();
+                child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+                (written.is_ok(), text)
+            })
+        };
+        let ((written, text), status) = run("wc -c").unwrap();
+        assert_eq!((written, text.trim(), status.success()), (true, "1000000", true));
+        for script in [
+            "exec sleep 1000",
+            "cat > /dev/null; exec sleep 1000",
+            "exec > /dev/null; cat > /dev/null; exec sleep 1000",
+        ] {
+            let error = run(script).unwrap_err();
+            assert!(error.to_string().starts_with("`sh` gave no sign of life for "), "{error}");
+        }
     }
 
     #[test]

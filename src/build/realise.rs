@@ -17,11 +17,14 @@ use super::interrupt;
 use super::progress::Tracker;
 use crate::nix::log::{self, Activity, Event};
 use crate::nix::store::{self, Store};
-use crate::program;
+use crate::program::{self, Clock, Limits};
 use crate::secret::VariableName;
 
 /// How often signals are looked for and silence is broken.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long fetching may take. A download that stalls ends before, by Nix's own limit of five minutes.
+const FETCH: Limits = Limits::seconds(30 * 60, 5 * 60 * 60);
 
 /// Events that may wait between the thread that reads and the one that follows.
 const QUEUE: usize = 4096;
@@ -64,7 +67,7 @@ impl Calls {
     /// for a path.
     pub fn fetch(&self, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
         tracker.begin_round();
-        each(&self.fetching, &[], paths, |command| follow(command, Heard::All, tracker))
+        each(&self.fetching, &[], paths, |command| follow(command, Heard::All, Some(FETCH), tracker))
     }
 
     /// Builds all derivations as far as possible; true where all of them succeeded. What private caches have of these, or of what they take,
@@ -72,10 +75,12 @@ impl Calls {
     pub fn build(&self, derivations: &[&str], tracker: &mut Tracker) -> Result<bool> {
         if self.has_private_caches {
             const BUILD_NOTHING: [&str; 6] = ["--option", "max-jobs", "0", "--option", "builders", ""];
-            each(&self.fetching, &BUILD_NOTHING, derivations, |command| follow(command, Heard::Fetches, tracker))?;
+            each(&self.fetching, &BUILD_NOTHING, derivations, |command| {
+                follow(command, Heard::Fetches, Some(FETCH), tracker)
+            })?;
         }
         tracker.begin_round();
-        each(&self.building, &[], derivations, |command| follow(command, Heard::All, tracker))
+        each(&self.building, &[], derivations, |command| follow(command, Heard::All, None, tracker))
     }
 }
 
@@ -115,24 +120,36 @@ impl Heard {
     }
 }
 
-/// Runs a program of Nix to its end, or until a signal comes; true where it succeeded.
-fn follow(mut command: Command, heard: Heard, tracker: &mut Tracker) -> Result<bool> {
+/// Runs a program of Nix to its end, or until a signal comes or a limit is reached; true where it succeeded. Builds have limits of their own,
+/// which Nix keeps.
+fn follow(mut command: Command, heard: Heard, limits: Option<Limits>, tracker: &mut Tracker) -> Result<bool> {
     command.args(["--log-format", "internal-json"]).stdout(Stdio::null()).stderr(Stdio::piped());
     interrupt::own_group(&mut command);
     let mut child = command.spawn().context("cannot run Nix")?;
     let stderr = child.stderr.take().context("Nix has no stderr")?;
+    let mut clock = limits.map(|limits| Clock::new(&child, true, limits));
+    let (mut events, mut out_of_time) = (0, None);
     let (sender, receiver) = mpsc::sync_channel(QUEUE);
     let reader = std::thread::spawn(move || {
         log::read(BufReader::with_capacity(256 * 1024, stderr), |event| sender.send(event).is_ok())
     });
     loop {
         match receiver.recv_timeout(TICK) {
-            Ok(event) if heard.is_heard(&event) => tracker.take(event, Instant::now()),
-            Ok(_) => {}
+            Ok(event) => {
+                events += 1;
+                if heard.is_heard(&event) {
+                    tracker.take(event, Instant::now());
+                }
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
         if interrupt::received().is_some() {
+            program::end(&mut child, true);
+            break;
+        }
+        out_of_time = clock.as_mut().and_then(|clock| clock.reason(events));
+        if out_of_time.is_some() {
             program::end(&mut child, true);
             break;
         }
@@ -144,7 +161,10 @@ fn follow(mut command: Command, heard: Heard, tracker: &mut Tracker) -> Result<b
     let _ = reader.join();
     let status = child.wait().context("cannot wait for Nix")?;
     let signal = status.signal().filter(|_| interrupt::received().is_none());
-    let ended = signal.map(|signal| format!("Nix was ended by {}", interrupt::name(signal)));
+    let ended = match out_of_time {
+        Some(reason) => Some(format!("`nix-store` {reason}, and was ended: nothing more is fetched in this call")),
+        None => signal.map(|signal| format!("Nix was ended by {}", interrupt::name(signal))),
+    };
     tracker.end(ended, Instant::now());
     match interrupt::received() {
         Some(signal) => bail!("stopped by {signal}"),

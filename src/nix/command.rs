@@ -16,12 +16,16 @@ use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{environment, machine_fault};
+use crate::program::{self, Life, Limits};
 
 /// The oldest Nix that is known to work (Debian 12 has it).
 pub(super) const OLDEST: Version = Version { major: 2, minor: 8 };
 
 /// Bytes of standard error that are kept: the last ones, as Nix prints the error at the end.
 pub(super) const STDERR_KEPT: usize = 64 << 10;
+
+/// How long a process may take that only answers. Inputs of a flake may have to be fetched for that.
+const ANSWER: Limits = Limits::seconds(15 * 60, 2 * 60 * 60);
 
 /// How long a process may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(3);
@@ -157,18 +161,20 @@ impl Nix {
         let mut command = self.program(program);
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = Running(command.spawn().with_context(|| format!("cannot run `{name}`"))?);
-        let (stdout, stderr) = (child.0.stdout.take(), child.0.stderr.take());
-        let (stdout, stderr) = thread::scope(|scope| {
-            let stderr = scope.spawn(move || stderr.map_or_else(|| Ok(Vec::new()), read_tail));
-            let stdout = stdout.map_or_else(|| Ok(Vec::new()), |pipe| read_bounded(pipe, limit));
-            if stdout.is_err() {
-                child.end();
-            }
-            (stdout, stderr.join().unwrap_or_else(|_| Err(io::Error::other("the reading thread died"))))
-        });
+        let ((stdout, stderr), status) = program::within(&mut child.0, &name, ANSWER, |child, life| {
+            let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+            thread::scope(|scope| {
+                let stderr = scope.spawn(|| stderr.map_or_else(|| Ok(Vec::new()), |pipe| read_tail(pipe, life)));
+                let stdout = stdout.map_or_else(|| Ok(Vec::new()), |pipe| read_bounded(pipe, limit));
+                if stdout.is_err() {
+                    // It fails only for a process that has ended.
+                    let _ = child.kill();
+                }
+                (stdout, stderr.join().unwrap_or_else(|_| Err(io::Error::other("the reading thread died"))))
+            })
+        })?;
         let stdout = stdout.with_context(|| format!("cannot use the output of `{name}`"))?;
         let stderr = stderr.with_context(|| format!("cannot read the messages of `{name}`"))?;
-        let status = child.0.wait().with_context(|| format!("cannot wait for `{name}`"))?;
         Ok(Finished { status, stdout, stderr: String::from_utf8_lossy(&stderr).into_owned() })
     }
 }
@@ -236,7 +242,7 @@ fn read_bounded(pipe: impl Read, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read_tail(mut pipe: impl Read) -> io::Result<Vec<u8>> {
+fn read_tail(mut pipe: impl Read, life: &Life) -> io::Result<Vec<u8>> {
     let mut kept = Vec::new();
     let mut buffer = [0; 8 << 10];
     loop {
@@ -246,6 +252,7 @@ fn read_tail(mut pipe: impl Read) -> io::Result<Vec<u8>> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
         };
+        life.sign();
         kept.extend_from_slice(&buffer[..count]);
         if kept.len() > 2 * STDERR_KEPT {
             kept.drain(..kept.len() - STDERR_KEPT);

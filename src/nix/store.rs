@@ -16,7 +16,7 @@ use super::environment;
 use super::hash::{self, Sha256};
 use super::log;
 use super::store_path;
-use crate::program::{self, Limits};
+use crate::program::{self, Life, Limits};
 use crate::secret::{Secret, VariableName};
 
 /// Bytes of store paths in one call; the kernel's limit is 2 MB on Linux and 1 MB on macOS, the environment included.
@@ -258,34 +258,53 @@ impl Store {
         let mut command = self.command(&["--import"]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot run `nix-store --import`")?;
-        let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
-        std::thread::scope(|scope| {
-            let said = scope.spawn(move || {
-                let mut text = Vec::new();
-                if let Some(stderr) = stderr {
-                    // What cannot be read any more is not needed for the verdict, which the status gives.
-                    let _ = stderr.take(log::MAX_LINE as u64).read_to_end(&mut text);
+        let ((written, said), status) = program::within(&mut child, "nix-store --import", QUESTION, |child, life| {
+            let (stdin, stderr) = (child.stdin.take(), child.stderr.take());
+            std::thread::scope(|scope| {
+                let said = scope.spawn(move || {
+                    let mut text = Vec::new();
+                    if let Some(stderr) = stderr {
+                        // What cannot be read any more is not needed for the verdict, which the status gives.
+                        let _ = stderr.take(log::MAX_LINE as u64).read_to_end(&mut text);
+                    }
+                    text
+                });
+                let written = stdin.context("`nix-store --import` has no input").and_then(|stdin| {
+                    let mut pipe = BufWriter::with_capacity(64 * 1024, Living { pipe: stdin, life });
+                    write(&mut pipe)?;
+                    Ok(pipe.flush()?)
+                });
+                if written.as_ref().is_err_and(|error| !is_broken_pipe(error)) {
+                    stop(child);
                 }
-                text
-            });
-            let written = stdin.context("`nix-store --import` has no input").and_then(|stdin| {
-                let mut pipe = BufWriter::with_capacity(64 * 1024, stdin);
-                write(&mut pipe)?;
-                Ok(pipe.flush()?)
-            });
-            if written.as_ref().is_err_and(|error| !is_broken_pipe(error)) {
-                stop(&mut child);
+                (written, said.join().unwrap_or_default())
+            })
+        })?;
+        match written {
+            Err(error) if !is_broken_pipe(&error) => Err(error),
+            written => {
+                ensure!(status.success(), "`nix-store --import` failed: {}", complaint(&said));
+                written
             }
-            let status = child.wait().context("cannot wait for `nix-store --import`")?;
-            let said = said.join().unwrap_or_default();
-            match written {
-                Err(error) if !is_broken_pipe(&error) => Err(error),
-                written => {
-                    ensure!(status.success(), "`nix-store --import` failed: {}", complaint(&said));
-                    written
-                }
-            }
-        })
+        }
+    }
+}
+
+/// A pipe through which each write is a sign of life.
+struct Living<'a, W> {
+    pipe: W,
+    life: &'a Life,
+}
+
+impl<W: Write> Write for Living<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.pipe.write(bytes)?;
+        self.life.sign();
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.pipe.flush()
     }
 }
 
@@ -308,7 +327,7 @@ fn stop(child: &mut Child) {
 }
 
 /// How long a question to the store may take. A collection of garbage holds some of them up for long.
-const QUESTION: Limits = Limits::seconds(30 * 60, 2 * 60 * 60);
+pub const QUESTION: Limits = Limits::seconds(30 * 60, 2 * 60 * 60);
 
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Result<Output> {

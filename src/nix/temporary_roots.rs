@@ -16,7 +16,8 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use super::command::end_with_parent;
-use super::store::Store;
+use super::store::{QUESTION, Store};
+use crate::program::{self, Limits};
 
 /// What each side says first.
 const HELLO: u64 = 0x390c_9deb;
@@ -33,6 +34,9 @@ const MAX_PATH: u64 = 4096;
 
 /// Paths in one question: both sides write without reading for that long.
 const MAX_PATHS: usize = 1000;
+
+/// How long its end may take.
+const GRACE: Limits = Limits::seconds(60, 60);
 
 /// Paths that are held.
 pub struct TemporaryRoots {
@@ -114,7 +118,7 @@ impl Holder {
         speak: impl FnOnce(&mut BufWriter<ChildStdin>, &mut BufReader<ChildStdout>) -> Result<()>,
     ) -> Result<()> {
         let (write, read) = self.pipes.as_mut().context("`nix-store --serve` has no pipes")?;
-        speak(write, read)
+        program::watched(&mut self.child, "nix-store --serve", QUESTION, |_, _| speak(write, read))?
             .context("cannot hold store paths against garbage collection: `nix-store --serve` does not answer")
     }
 }
@@ -123,7 +127,7 @@ impl Drop for Holder {
     fn drop(&mut self) {
         // The end of its input ends it, also where sudo stands between.
         drop(self.pipes.take());
-        let _ = self.child.wait();
+        let _ = program::within(&mut self.child, "nix-store --serve", GRACE, |_, _| ());
     }
 }
 
