@@ -328,7 +328,7 @@ mod tests {
         let ran = shell("cat; echo error >&2; exit 3", &"x".repeat(1_000_000), Limits::seconds(60, 60)).unwrap();
         assert_eq!((ran.status.code(), ran.stdout.len(), &*ran.stderr), (Some(3), 1_000_000, &b"error\n"[..]));
         // What it leaves running is not waited for.
-        shell("sleep 1000 & exit 0", "", Limits::seconds(60, 60)).unwrap();
+        shell("sleep 10 & exit 0", "", Limits::seconds(60, 60)).unwrap();
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! SIGTERM, SIGINT and SIGHUP: asked for by whoever waits, so that Nix is stopped and nothing half-written remains.
 
 use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::Signal;
@@ -10,6 +12,12 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::nix::command::end_with_parent;
 
 static RECEIVED: AtomicUsize = AtomicUsize::new(0);
+
+/// When somebody first saw that a signal had come.
+static SEEN: OnceLock<Instant> = OnceLock::new();
+
+/// How long what was built is still pushed after a signal. Who sends SIGTERM gives ten seconds until SIGKILL, as a rule.
+const GRACE: Duration = Duration::from_secs(8);
 
 /// From now on these signals are remembered instead of ending the program.
 pub fn listen() -> Result<()> {
@@ -23,6 +31,11 @@ pub fn listen() -> Result<()> {
 pub fn received() -> Option<&'static str> {
     // No signal is number 0.
     signal_hook::low_level::signal_name(RECEIVED.load(Ordering::Relaxed) as i32)
+}
+
+/// True once a signal has come and the time is over in which what was built is pushed.
+pub fn is_over() -> bool {
+    received().is_some() && SEEN.get_or_init(Instant::now).elapsed() > GRACE
 }
 
 /// A signal's name, of one that has ended a process.

@@ -2,7 +2,7 @@
 //!
 //! In: destinations, and store paths as they come into being. Out: for each destination how many paths it has got, or why it has
 //! not. A thread a destination takes all paths that wait at once; after a failure it waits and tries again with what has come
-//! since. A destination that goes on failing is given up.
+//! since. A destination that goes on failing is given up. A job that is told to stop pushes for a few seconds more what it had built.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io;
@@ -194,10 +194,12 @@ fn work(target: &Target, store: &Store, limits: Limits, orders: &Receiver<Order>
                 std::thread::sleep(timeout);
             }
         }
-        if interrupt::received().is_some() {
+        if interrupt::is_over() {
             break;
         }
-        if waiting.is_empty() || Instant::now() < not_before {
+        // There is no later for a job that was told to stop.
+        let is_soon = interrupt::received().is_some();
+        if waiting.is_empty() || !is_soon && Instant::now() < not_before {
             continue;
         }
         match push(target, store, limits, &waiting) {
@@ -259,11 +261,12 @@ fn push(target: &Target, store: &Store, limits: Limits, paths: &BTreeSet<String>
     Ok(valid.into_iter().map(str::to_owned).collect())
 }
 
-/// Runs a client to its end, or until a signal comes or a limit is reached.
+/// Runs a client to its end, or until a signal came a while ago or a limit is reached.
 fn call(mut command: Command, input: &str, limits: Limits) -> Result<()> {
     let name = command.get_program().to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned();
     interrupt::own_group(&mut command);
-    let stopped = || interrupt::received().map(|signal| format!("stopped by {signal}"));
+    let stopped =
+        || interrupt::received().filter(|_| interrupt::is_over()).map(|signal| format!("stopped by {signal}"));
     match program::output(&mut command, input.into(), limits, true, stopped) {
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => bail!("`{name}` failed: {}", store::complaint(&output.stderr)),

@@ -97,7 +97,11 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     if let Some(logs) = &logs {
         outcome::keep_logs(logs, &record.derivations)?;
     }
-    built?;
+    if let Err(error) = built {
+        // What was built is there all the same, and is pushed as far as there is time.
+        report_pushes(pusher.finish(&[], &[], &mut tracker), request, record);
+        return Err(error);
+    }
     if let Some(final_job) = final_job {
         restore::check(final_job, &deliverers, &store)?;
         if let Some(dir) = &request.restore {

@@ -339,3 +339,63 @@ fn a_client_that_hangs_is_ended_behind_the_hand_off_and_named() {
         assert_eq!(fs::read_dir(pipeline.handed_off("job").join("nar")).unwrap().count(), 2);
     });
 }
+
+#[test]
+fn a_job_that_is_told_to_stop_pushes_what_it_has_built() {
+    with_each_nix("a_job_that_is_told_to_stop_pushes_what_it_has_built", || {
+        let pipeline = Pipeline::new(
+            r#"{ first = drv "first" "echo first > $out"; slow = drv "slow" "sleep 1000"; }"#,
+            &[("job", &["first", "slow"], &[], &[])],
+        );
+        let (begun, done) = (pipeline.dir().join("begun"), pipeline.dir().join("done"));
+        let client = format!("#!/bin/sh\ntouch {}\nsleep 1\ncat > {}\n", begun.display(), done.display());
+        let path = program(pipeline.dir(), "cachix", &client);
+        let mut command = pipeline.command("job", &["--push", "cachix:ours", "--max-jobs", "2"]);
+        let mut child = command.env("PATH", path).env("CACHIX_AUTH_TOKEN", "token").spawn().unwrap();
+        while !begun.exists() {
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        crate::support::run(pipeline.dir(), "kill", &["-TERM", &child.id().to_string()]);
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert_eq!(fs::read_to_string(done).unwrap().trim(), pipeline.output("first", "out"));
+    });
+}
+
+#[test]
+fn a_job_that_is_killed_at_any_moment_has_pushed_what_it_had_built_before() {
+    with_each_nix("a_job_that_is_killed_at_any_moment_has_pushed_what_it_had_built_before", || {
+        let cache = tempfile::tempdir().unwrap();
+        let there = cache.path().join("cache");
+        // Each waits, at most a minute, until the one two before it is in the cache: so what ended before the last but one is there.
+        let wait = |name: &str| {
+            let pushed = format!("grep -qs -- '-{name}$' {}/*.narinfo", there.display());
+            format!("i=0; until {pushed}; do i=$((i+1)); test $i -lt 600; sleep 0.1; done; ")
+        };
+        let mut text = "rec { n0 = drv \"n0\" \"echo > $out\"; n1 = drv \"n1\" \"echo ${n0} > $out\";".to_owned();
+        for n in 2..7 {
+            let wait = wait(&format!("n{}", n - 2));
+            text.push_str(&format!("n{n} = drv \"n{n}\" \"{wait} echo ${{n{}}} > $out\";", n - 1));
+        }
+        text.push('}');
+        let pipeline = Pipeline::new(&text, &[("job", &["n0", "n1", "n2", "n3", "n4", "n5", "n6"], &[], &[])]);
+        let url = format!("file://{}?trusted=1", there.display());
+        let arguments = ["--handoff", "cache", "--cache", &url];
+        let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
+        let most = 4 + seed as usize % 4;
+        let mut child = pipeline.command("job", &arguments).spawn().unwrap();
+        while pipeline.built().len() < most {
+            assert!(child.try_wait().unwrap().is_none());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let begun = pipeline.built().len();
+        assert!(begun >= most);
+        pipeline.run("job", &arguments).succeeds();
+        let again = pipeline.built()[begun..].to_vec();
+        for n in 0..begun.saturating_sub(3) {
+            assert!(!again.contains(&format!("n{n}")), "killed after {most}: {again:?} of {begun}");
+        }
+    });
+}

@@ -259,13 +259,13 @@ mod tests {
 
     #[test]
     fn an_endless_process_is_ended_for_each_reason() {
-        let (heard, end) = shell("echo MARK enough >&2; sleep 1000", &LIMITS);
+        let (heard, end) = shell("echo MARK enough >&2; exec sleep 1000", &LIMITS);
         assert!(matches!(end, End::Stopped), "{end:?}");
         assert_eq!(heard, ["enough"]);
         let short = Limits { answer: Duration::from_millis(50), ..LIMITS };
         let (_, end) = shell("sleep 0.2; echo MARK x >&2; exec sleep 1000", &short);
         assert!(matches!(end, End::OverTime), "{end:?}");
-        let (_, end) = shell("x=$(head -c 200000000 /dev/zero | tr '\\0' x); sleep 1000", &LIMITS);
+        let (_, end) = shell("x=$(head -c 200000000 /dev/zero | tr '\\0' x); exec sleep 1000", &LIMITS);
         assert!(matches!(end, End::OverMemory), "{end:?}");
     }
 
