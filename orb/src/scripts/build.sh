@@ -17,4 +17,5 @@ value=$(path "${PARAM_WORKSPACE:-}"); set -- "$@" ${value:+"--workspace=$value"}
 value=$(given "${PARAM_CACHE:-}"); set -- "$@" ${value:+"--cache=$value"}
 value=$(given "${PARAM_ON_MISSING:-}"); set -- "$@" ${value:+"--on-missing=$value"}
 for word in $(given "${PARAM_EXTRA_ARGUMENTS:-}"); do set -- "$@" "$word"; done
+# In the shell's place, so that SIGTERM reaches it: it then pushes what it has built.
 exec "$HOME/.nixdag/program/nixdag" build "$@"
