@@ -147,6 +147,29 @@ fn only_what_may_go_away_is_tried_again_and_at_most_twice() {
 }
 
 #[test]
+fn with_no_retries_nothing_is_tried_again() {
+    with_each_nix("with_no_retries_nothing_is_tried_again", || {
+        let mut pipeline = Pipeline::new(
+            r#"{
+              down = drvWith "down" {
+                outputHashMode = "flat"; outputHashAlgo = "sha256";
+                outputHash = "dc51b8c96c2d745df3bd5590d990230a482fd247123599548e0632fdbf97fc22";
+              } "echo 'curl: (22) The requested URL returned error: 503'; exit 1";
+              killed = drv "killed" "sleep 1; kill -9 $$";
+              beside = drv "beside" "sleep 2; echo > $out";
+            }"#,
+            &[("job", &["down", "killed", "beside"], &[], &[])],
+        );
+        pipeline.plan.jobs[0].options.retries = Some(0);
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        let ran = pipeline.run("job", &["--max-jobs", "8"]).fails(&[]);
+        assert_eq!((ran.of("down").class, ran.of("killed").class), (Some(Class::Network), Some(Class::Killed)));
+        assert_eq!(pipeline.built_sorted(), ["beside", "down", "killed"], "{}", ran.text);
+        assert!(!ran.text.contains("trying again"), "{}", ran.text);
+    });
+}
+
+#[test]
 fn a_failure_has_its_attribute_class_next_command_and_log() {
     with_each_nix("a_failure_has_its_attribute_class_next_command_and_log", || {
         let pipeline = Pipeline::new(

@@ -7,7 +7,7 @@ use std::path::Path;
 use nixdag::build::class::Class;
 use nixdag::build::record::{Outcome, Verdict};
 
-use crate::support::cache_server::{Server, file};
+use crate::support::cache_server::{Reply, Server, file};
 use crate::support::empty_store::empty_store;
 use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
 
@@ -175,6 +175,35 @@ fn a_cache_has_the_narinfo_and_not_the_archive() {
             _ => file(None),
         });
         without_input(&pipeline, &server.url(), &[]);
+    });
+}
+
+#[test]
+fn a_cache_fails_for_a_while() {
+    with_each_nix("a_cache_fails_for_a_while", || {
+        let mut pipeline = with_input();
+        let (out, hash) = (pipeline.output("a", "out"), "0".repeat(52));
+        let text = format!(
+            "StorePath: {out}\nURL: nar/late.nar\nCompression: none\nFileHash: sha256:{hash}\nFileSize: 120\nNarHash: sha256:{hash}\nNarSize: 120\nReferences: \n"
+        );
+        let name = format!("/{}.narinfo", &Path::new(&out).file_name().unwrap().to_str().unwrap()[..32]);
+        let server = Server::new(move |seen| match &*seen.path {
+            "/nix-cache-info" => file(Some(b"StoreDir: /nix/store\n".to_vec())),
+            path if path == name => file(Some(text.clone().into_bytes())),
+            "/nar/late.nar" => Reply::Answer(503, String::new(), Vec::new()),
+            _ => file(None),
+        });
+        let url = server.url();
+        let options = ["extra-substituters", &url, "require-sigs", "false", "download-attempts", "1"];
+        let options: Vec<&str> = options.chunks(2).flat_map(|pair| ["--nix-option", pair[0], pair[1]]).collect();
+        let arguments = [&options[..], &["--on-missing", "fail"]].concat();
+        let tried = ["a download failed on the way: trying again in 1 s", "trying again in 5 s", "is missing"];
+        pipeline.run("job", &arguments).fails(&tried);
+        pipeline.plan.jobs[0].options.retries = Some(0);
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        let ran = pipeline.run("job", &arguments).fails(&["is missing"]);
+        assert!(!ran.text.contains("trying again"), "{}", ran.text);
+        assert!(pipeline.built().is_empty());
     });
 }
 
