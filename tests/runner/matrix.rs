@@ -106,7 +106,7 @@ fn a_build_is_killed_for_memory_beside_others_and_alone() {
 fn a_builder_hangs() {
     with_each_nix("a_builder_hangs", || {
         let pipeline = beside("sleep 1000");
-        let ran = pipeline.run("job", &["--max-silent-time", "3"]);
+        let ran = pipeline.run("job", &["--max-silent-time", "8"]);
         blamed(&pipeline, ran, Class::Timeout, 1);
     });
 }
