@@ -6,6 +6,7 @@ use crate::support::plans;
 use nixdag::delivery::{BundleReference, downloads};
 use nixdag::provider::circleci::generate;
 use nixdag::provider::circleci::options::Options;
+use std::process::Command;
 
 /// Nothing is wrong with it.
 const SOUND: &str = r#"
@@ -268,16 +269,26 @@ fn what_is_not_there_can_be_neither_saved_nor_stored() {
 
 #[test]
 fn nothing_runs_after_a_cancel() {
-    let config = one_job("- run: { name: wait, command: \"touch /mnt/started; sleep 600\" }\n- run: { name: after, command: echo after, when: always }")
-        .replace("jobs: [job]", "jobs: [job, { job: { name: next, requires: [job: terminal] } }]");
+    // Nobody else on this machine sleeps for just as long.
+    let sleep = format!("sleep 600.{}", std::process::id());
+    let is_asleep = |sleep: &str| Command::new("pgrep").args(["-x", "-f", sleep]).output().unwrap().status.success();
+    let steps = format!(
+        "- run: {{ name: wait, command: {sleep} }}\n- run: {{ name: after, command: echo after, when: always }}"
+    );
+    let config =
+        one_job(&steps).replace("jobs: [job]", "jobs: [job, { job: { name: next, requires: [job: terminal] } }]");
     let mut pipeline = Pipeline::new(&config).unwrap();
     let cancel = pipeline.cancel();
+    let waited_for = sleep.clone();
     let canceller = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        while !is_asleep(&waited_for) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
         cancel.cancel();
     });
     let outcome = pipeline.run().unwrap();
     canceller.join().unwrap();
+    assert!(!is_asleep(&sleep), "the step is still there");
     assert_eq!(outcome.statuses(), [("job", Status::Canceled), ("next", Status::Canceled)]);
     assert!(!outcome.job("job").log.contains("after"));
 }

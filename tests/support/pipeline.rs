@@ -45,12 +45,13 @@ in
 "#;
 
 impl Pipeline {
-    /// Instantiates a set of derivations in the store of this process, plans it as told and writes the bundle.
+    /// Instantiates a set of derivations in the store of this process, plans it as told and writes the bundle. `@BUILT@` in the
+    /// expression is the file in which builders write their names.
     pub fn new(expression: &str, jobs: &[JobOf]) -> Pipeline {
         let dir = TempDir::with_prefix("pipeline").unwrap();
         let built = dir.path().join("built");
         fs::write(&built, "").unwrap();
-        let text = format!("{}{expression}", PRELUDE.replace("@BUILT@", built.to_str().unwrap()));
+        let text = format!("{PRELUDE}{expression}").replace("@BUILT@", built.to_str().unwrap());
         fs::write(dir.path().join("drvs.nix"), text).unwrap();
         let evaluate = "builtins.mapAttrs (name: drv: drv.drvPath) (import ./drvs.nix)";
         let json =
