@@ -144,7 +144,7 @@ fn choose_groups(problem: &Problem, model: &Model, floating: &[u32]) -> Grouping
     for &own in floating {
         members[own as usize] += 1;
     }
-    let mut group: Vec<u32> = (0..nodes)
+    let group: Vec<u32> = (0..nodes)
         .map(|node| {
             let alone = members[floating[node] as usize] == 1;
             let system = problem.system[node];
@@ -168,77 +168,84 @@ fn choose_groups(problem: &Problem, model: &Model, floating: &[u32]) -> Grouping
     let (head, tail) = longest_paths(problem);
     let longest = head.iter().copied().max().unwrap_or(0);
     let limit = most_cheap_time(model);
-    let mut below: Vec<Vec<Node>> = vec![Vec::new(); nodes];
     let mut reached = vec![0usize; nodes];
-    let mut hub_inputs = Vec::new();
+    let mut choice = CoLocation { problem, group, below: vec![Vec::new(); nodes], hub_inputs: Vec::new() };
     for node in 0..nodes {
-        let mut brought = copies(problem, &group, &below, node as Node);
-        let time = |list: &[Node]| list.iter().map(|&other| problem.duration[other as usize]).sum::<Millis>();
+        let mut brought = choice.copies(node as Node);
         let slack = longest + problem.duration[node] - head[node] - tail[node];
-        let total = time(&brought);
+        let total = choice.time(&brought);
         if brought.len() > MOST_COPIES || (total > limit && (slack > limit * 5 / 4 || total > 4 * limit)) {
-            own_inputs_of_hub(problem, &mut group, &below, node as Node, limit / 4, &mut hub_inputs);
-            brought = copies(problem, &group, &below, node as Node);
+            choice.own_inputs_of_hub(node as Node, limit / 4);
+            brought = choice.copies(node as Node);
         }
-        reached[node] = problem
-            .inputs
-            .of(node as Node)
-            .iter()
-            .map(|&input| if group[input as usize] == CO_LOCATED { reached[input as usize] } else { 1 })
-            .sum();
-        if group[node] == CO_LOCATED {
-            let (inputs, consumers) = (problem.inputs.of(node as Node).len(), problem.consumers.of(node as Node).len());
+        let (inputs, consumers) = (problem.inputs.of(node as Node), problem.consumers.of(node as Node).len());
+        reached[node] = inputs.iter().map(|&input| if choice.rides(input) { reached[input as usize] } else { 1 }).sum();
+        if choice.rides(node as Node) {
             let multiplies =
-                reached[node] * consumers > 8 * (inputs + consumers) + 64 || brought.len() * consumers > 4096;
+                reached[node] * consumers > 8 * (inputs.len() + consumers) + 64 || brought.len() * consumers > 4096;
             if multiplies && consumers > 1 {
-                group[node] = floating[node];
+                choice.group[node] = floating[node];
             } else {
-                below[node] = brought;
+                choice.below[node] = brought;
             }
         }
     }
-    (group, hub_inputs)
+    (choice.group, choice.hub_inputs)
 }
 
-/// The co-located nodes that a node brings along, ascending.
-fn copies(problem: &Problem, group: &[u32], below: &[Vec<Node>], node: Node) -> Vec<Node> {
-    let mut list = Vec::new();
-    for &input in problem.inputs.of(node) {
-        if group[input as usize] == CO_LOCATED {
-            list.extend_from_slice(&below[input as usize]);
-            list.push(input);
-        }
+/// What rides along so far, decided from inputs to consumers.
+struct CoLocation<'a> {
+    problem: &'a Problem,
+    /// The group of each node, [`CO_LOCATED`] for those that ride along.
+    group: Vec<u32>,
+    /// The co-located nodes that each co-located node brings along.
+    below: Vec<Vec<Node>>,
+    /// Each input that a hub has owned, with its hub.
+    hub_inputs: Vec<(Node, Node)>,
+}
+
+impl CoLocation<'_> {
+    fn rides(&self, node: Node) -> bool {
+        self.group[node as usize] == CO_LOCATED
     }
-    // One input alone, as in a chain, leaves nothing to be sorted.
-    list.sort_unstable();
-    list.dedup();
-    list
-}
 
-/// Makes the cheap inputs of a hub owned, but for those with most consumers, as far as these fit into `keep` milliseconds.
-fn own_inputs_of_hub(
-    problem: &Problem,
-    group: &mut [u32],
-    below: &[Vec<Node>],
-    hub: Node,
-    keep: Millis,
-    hub_inputs: &mut Vec<(Node, Node)>,
-) {
-    let mut inputs: Vec<Node> =
-        problem.inputs.of(hub).iter().copied().filter(|&input| group[input as usize] == CO_LOCATED).collect();
-    inputs.sort_by_key(|&input| (std::cmp::Reverse(problem.consumers.of(input).len()), input));
-    let (mut kept_time, mut kept_count) = (0, 0);
-    for input in inputs {
-        let copies = &below[input as usize];
-        let time = problem.duration[input as usize]
-            + copies.iter().map(|&other| problem.duration[other as usize]).sum::<Millis>();
-        let shared = problem.consumers.of(input).len() > 4;
-        if shared && kept_time + time <= keep && kept_count + copies.len() < MOST_COPIES / 4 {
-            kept_time += time;
-            kept_count += copies.len() + 1;
-        } else {
-            group[input as usize] = input;
-            hub_inputs.push((input, hub));
+    /// What the nodes take one after the other, milliseconds.
+    fn time(&self, nodes: &[Node]) -> Millis {
+        nodes.iter().map(|&node| self.problem.duration[node as usize]).sum()
+    }
+
+    /// The co-located nodes that a node brings along, ascending.
+    fn copies(&self, node: Node) -> Vec<Node> {
+        let mut list = Vec::new();
+        for &input in self.problem.inputs.of(node) {
+            if self.rides(input) {
+                list.extend_from_slice(&self.below[input as usize]);
+                list.push(input);
+            }
+        }
+        // One input alone, as in a chain, leaves nothing to be sorted.
+        list.sort_unstable();
+        list.dedup();
+        list
+    }
+
+    /// Makes the cheap inputs of a hub owned, but for those with most consumers, as far as these fit into `keep` milliseconds.
+    fn own_inputs_of_hub(&mut self, hub: Node, keep: Millis) {
+        let inputs = self.problem.inputs.of(hub).iter().copied();
+        let mut inputs: Vec<Node> = inputs.filter(|&input| self.rides(input)).collect();
+        inputs.sort_by_key(|&input| (std::cmp::Reverse(self.problem.consumers.of(input).len()), input));
+        let (mut kept_time, mut kept_count) = (0, 0);
+        for input in inputs {
+            let copies = &self.below[input as usize];
+            let time = self.problem.duration[input as usize] + self.time(copies);
+            let shared = self.problem.consumers.of(input).len() > 4;
+            if shared && kept_time + time <= keep && kept_count + copies.len() < MOST_COPIES / 4 {
+                kept_time += time;
+                kept_count += copies.len() + 1;
+            } else {
+                self.group[input as usize] = input;
+                self.hub_inputs.push((input, hub));
+            }
         }
     }
 }

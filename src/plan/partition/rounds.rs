@@ -5,6 +5,7 @@
 //! full; a job with room left goes on with the next unit that is ready. A unit of which another job of the same round has an input waits for the next round. So
 //! every job takes only from earlier rounds, and no merge can close a cycle.
 
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::context::Search;
@@ -50,6 +51,10 @@ struct Growing {
     targets: u32,
     work: Millis,
     slots: Millis,
+    /// Consumers of what it holds, with the longest way from each to the end.
+    open: BinaryHeap<(Millis, Reverse<Unit>)>,
+    /// What it holds, in the order in which it came.
+    units: Vec<Unit>,
 }
 
 impl Search<'_> {
@@ -98,20 +103,20 @@ impl Rounds<'_> {
         let component = |unit: Unit| self.instance.units.component[unit as usize];
         let apart = self.instance.options.granularity == Granularity::Target;
         ready.sort_unstable_by_key(|&unit| {
-            (if apart { component(unit) } else { 0 }, std::cmp::Reverse(self.tail[unit as usize]), unit)
+            (if apart { component(unit) } else { 0 }, Reverse(self.tail[unit as usize]), unit)
         });
         let mut built = Vec::new();
         // Units before this place have a job.
         let mut first = 0;
         while let Some(offset) = ready[first..].iter().position(|&unit| self.owner[unit as usize] == NONE) {
             first += offset;
-            self.grow(ready[first], &ready[first..], most, &mut built);
+            built.extend(self.grow(ready[first], &ready[first..], most));
         }
         built
     }
 
-    /// Makes one job.
-    fn grow(&mut self, seed: Unit, ready: &[Unit], most: Millis, built: &mut Vec<Unit>) {
+    /// Makes one job; gives the units that it holds.
+    fn grow(&mut self, seed: Unit, ready: &[Unit], most: Millis) -> Vec<Unit> {
         let system = self.instance.units.system[seed as usize];
         let mut job = Growing {
             number: seed,
@@ -120,36 +125,37 @@ impl Rounds<'_> {
             targets: 0,
             work: 0,
             slots: self.instance.model.slots_of(system) as Millis,
+            open: BinaryHeap::new(),
+            units: Vec::new(),
         };
-        let mut open: BinaryHeap<(Millis, std::cmp::Reverse<Unit>)> = BinaryHeap::new();
-        self.take(seed, &mut job, &mut open, built);
+        self.take(seed, &mut job);
         let (mut failures, mut passed) = (0, 0);
         let mut others = ready.iter();
         loop {
-            while let Some((_, std::cmp::Reverse(unit))) = open.pop() {
+            while let Some((_, Reverse(unit))) = job.open.pop() {
                 if self.owner[unit as usize] != NONE || failures >= MOST_FAILURES {
                     continue;
                 }
                 match self.with_missing(unit, &job, most) {
                     Some(units) => {
                         for unit in units {
-                            self.take(unit, &mut job, &mut open, built);
+                            self.take(unit, &mut job);
                         }
                     }
                     None => failures += 1,
                 }
             }
             if passed >= MOST_PASSED || job.work * 10 >= most * job.slots * 9 {
-                return;
+                return job.units;
             }
             let before = others.len();
             let next = others.find(|&&unit| self.owner[unit as usize] == NONE);
             self.steps.take(before - others.len());
-            let Some(&unit) = next else { return };
+            let Some(&unit) = next else { return job.units };
             match self.with_missing(unit, &job, most) {
                 Some(units) => {
                     for unit in units {
-                        self.take(unit, &mut job, &mut open, built);
+                        self.take(unit, &mut job);
                     }
                     failures = 0;
                 }
@@ -158,13 +164,7 @@ impl Rounds<'_> {
         }
     }
 
-    fn take(
-        &mut self,
-        unit: Unit,
-        job: &mut Growing,
-        open: &mut BinaryHeap<(Millis, std::cmp::Reverse<Unit>)>,
-        built: &mut Vec<Unit>,
-    ) {
+    fn take(&mut self, unit: Unit, job: &mut Growing) {
         let at = unit as usize;
         self.end[at] = self.end_of(unit, job.number);
         self.owner[at] = job.number;
@@ -172,10 +172,10 @@ impl Rounds<'_> {
         job.system = job.system.min(self.instance.units.system[at]);
         job.targets += self.instance.units.targets[at];
         job.work += self.single.list[at].work;
-        built.push(unit);
+        job.units.push(unit);
         let consumers = self.instance.units.consumers.of(unit).iter();
         self.steps.take(10 * (1 + consumers.len()));
-        open.extend(consumers.map(|&consumer| (self.tail[consumer as usize], std::cmp::Reverse(consumer))));
+        job.open.extend(consumers.map(|&consumer| (self.tail[consumer as usize], Reverse(consumer))));
     }
 
     /// When a unit would end in a job that holds its inputs of this round.
