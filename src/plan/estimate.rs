@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::history::History;
 use super::problem::Millis;
 use super::seconds;
-use crate::graph::{DrvId, Graph, Node};
+use crate::graph::{DrvId, Graph};
 
 /// A predicted duration and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,9 +85,11 @@ impl Default for CostModel {
 
 impl CostModel {
     /// How long building one derivation takes, by what was recorded, else by what it says about itself.
-    pub fn of(&self, node: &Node, path: &str, is_target: bool) -> Estimate {
+    pub fn of(&self, graph: &Graph, id: DrvId, is_target: bool) -> Estimate {
         use EstimateSource::{Default, Derivation, History};
-        let (duration, from) = if let Some(recorded) = self.history.duration(path, node.name(), &node.system) {
+        let node = graph.node(id);
+        let recorded = || self.history.duration(&graph.path(id), node.name(), &node.system);
+        let (duration, from) = if let Some(recorded) = (!self.history.is_empty()).then(recorded).flatten() {
             (recorded, History)
         } else if node.fixed_output {
             (self.fetch, Derivation)
@@ -107,7 +109,7 @@ impl CostModel {
         let (mut path, mut work, mut from) = (0, 0, EstimateSource::History);
         // Ascending: inputs come before their consumers.
         for &id in ids {
-            let own = self.of(graph.node(id), &graph.path(id), targets.contains(&id));
+            let own = self.of(graph, id, targets.contains(&id));
             let below = graph.inputs(id).iter().filter_map(|input| height.get(&input.drv)).max().copied();
             let end = below.unwrap_or(0) + own.duration;
             height.insert(id, end);

@@ -65,11 +65,13 @@ impl History {
         Ok(Self { by_path: medians(by_path), by_name: medians(by_name), by_package: medians(by_package) })
     }
 
+    /// True where nothing is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.by_path.is_empty()
+    }
+
     /// What the derivation took, if it or one like it was built before.
     pub fn duration(&self, path: &str, name: &str, system: &str) -> Option<Millis> {
-        if self.by_package.is_empty() {
-            return None;
-        }
         let key = |name: &str| (name.to_owned(), system.to_owned());
         self.by_path
             .get(path)

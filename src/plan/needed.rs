@@ -45,11 +45,8 @@ impl NeededGraph {
 
         let system: Vec<System> = drvs.iter().map(|id| placements.of.get(id).copied().unwrap_or(ANY_SYSTEM)).collect();
 
-        let estimates: Vec<Estimate> = drvs
-            .iter()
-            .zip(&target)
-            .map(|(&id, &is_target)| costs.of(graph.node(id), &graph.path(id), is_target))
-            .collect();
+        let estimates: Vec<Estimate> =
+            drvs.iter().zip(&target).map(|(&id, &is_target)| costs.of(graph, id, is_target)).collect();
         // What records say to be as fast as a fetch is as cheap as one.
         let fast =
             |node: usize| estimates[node].from == EstimateSource::History && estimates[node].duration <= costs.fetch;

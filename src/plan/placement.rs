@@ -7,7 +7,8 @@
 //! one place alone needs, is built in that place, but without its contexts: these are for targets only, so that no dependency's builder
 //! and no fetch runs where a context's variables are.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -109,8 +110,25 @@ impl Placements {
     }
 }
 
-/// What tells placements apart. The last part is the derivation that wants a job of its own.
-type Key = (Arc<str>, usize, String, String, JobOptions, Option<DrvId>);
+/// What tells placements apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Place {
+    system: Arc<str>,
+    /// Position of the executor.
+    executor: usize,
+    resource_class: String,
+    image: String,
+    options: JobOptions,
+    /// The derivation that wants a job of its own.
+    alone: Option<DrvId>,
+}
+
+/// A place, and the settings that led to it: what only those there need inherits them.
+#[derive(PartialEq, Eq, Hash)]
+struct Chosen {
+    place: Place,
+    settings: JobSettings,
+}
 
 /// The attributes of each target, by derivation.
 pub type Attributes<'a> = BTreeMap<DrvId, Vec<&'a AttributePath>>;
@@ -123,36 +141,81 @@ pub fn place(
     choice: &MachineChoice,
     costs: &CostModel,
 ) -> Result<Placements> {
-    let mut placer =
-        Placer { graph, choice, costs, keys: HashMap::new(), may_fail: HashMap::new(), placed: Placements::default() };
+    let mut placer = Placer {
+        graph,
+        choice,
+        costs,
+        known: HashSet::new(),
+        chosen: HashMap::new(),
+        may_fail: HashMap::new(),
+        placed: Placements::default(),
+    };
     // Consumers first, for what they alone need follows them.
     let ids: Vec<DrvId> = needed.ids().collect();
-    let mut consumers: HashMap<DrvId, Vec<DrvId>> = HashMap::new();
+    let mut consumers = vec![Consumers::default(); graph.len()];
     for &id in ids.iter().rev() {
         let attributes = attributes.get(&id).map_or(&[][..], Vec::as_slice);
-        placer.place(id, attributes, consumers.get(&id).map_or(&[][..], Vec::as_slice));
+        placer.place(id, attributes, std::mem::take(&mut consumers[id.at()]));
         for input in graph.inputs(id).iter().filter(|input| needed.has(input.drv)) {
-            consumers.entry(input.drv).or_default().push(id);
+            let system = |id| &*graph.node(id).system;
+            let of_input = &mut consumers[input.drv.at()];
+            let chosen = placer.chosen.get(&id).filter(|_| system(id) == system(input.drv));
+            of_input.chosen.add(chosen, |a, b| Rc::ptr_eq(a, b) || a.settings.inherited() == b.settings.inherited());
+            of_input.may_fail.add(placer.may_fail.get(&id), |a, b| a == b);
         }
     }
     placer.finish(&ids)
+}
+
+/// What the consumers of a derivation have in common.
+#[derive(Clone, Default)]
+struct Consumers {
+    /// Where they are built, if that is on the same system.
+    chosen: Common<Rc<Chosen>>,
+    /// Whose jobs they share, if they may fail.
+    may_fail: Common<DrvId>,
+}
+
+/// What several have in common.
+#[derive(Clone, Default)]
+enum Common<T> {
+    /// There are none so far.
+    #[default]
+    Nobody,
+    Same(T),
+    Different,
+    /// One of them has nothing of the kind.
+    Lacking,
+}
+
+impl<T: Clone> Common<T> {
+    fn add(&mut self, value: Option<&T>, is_same: impl Fn(&T, &T) -> bool) {
+        match (&self, value) {
+            (Self::Lacking, _) => {}
+            (_, None) => *self = Self::Lacking,
+            (Self::Nobody, Some(value)) => *self = Self::Same(value.clone()),
+            (Self::Same(first), Some(value)) if is_same(first, value) => {}
+            _ => *self = Self::Different,
+        }
+    }
 }
 
 struct Placer<'a> {
     graph: &'a Graph,
     choice: &'a MachineChoice<'a>,
     costs: &'a CostModel,
-    /// The place of each derivation, and the settings that its inputs inherit.
-    keys: HashMap<DrvId, (Key, JobSettings)>,
+    /// Each choice once: a hundred thousand derivations go to a handful of places.
+    known: HashSet<Rc<Chosen>>,
+    chosen: HashMap<DrvId, Rc<Chosen>>,
     /// What may fail: targets, and what only such targets need; each with the one whose jobs it shares.
     may_fail: HashMap<DrvId, DrvId>,
     placed: Placements,
 }
 
 impl Placer<'_> {
-    fn place(&mut self, id: DrvId, attributes: &[&AttributePath], consumers: &[DrvId]) {
+    fn place(&mut self, id: DrvId, attributes: &[&AttributePath], consumers: Consumers) {
         let node = self.graph.node(id);
-        let duration = self.costs.of(node, &self.graph.path(id), !attributes.is_empty()).duration;
+        let duration = self.costs.of(self.graph, id, !attributes.is_empty()).duration;
         let subject = Subject {
             attributes,
             name: node.name(),
@@ -177,7 +240,7 @@ impl Placer<'_> {
         };
         if matches!(decision, Decision::Default | Decision::Features)
             && attributes.is_empty()
-            && let Some(inherited) = self.inherited(node, consumers)
+            && let Some(inherited) = self.inherited(node, &consumers)
         {
             (settings, decision) = (inherited, Decision::Consumer);
         }
@@ -194,10 +257,11 @@ impl Placer<'_> {
         if cheap && attributes.is_empty() && rule.is_none_or(|(_, rule)| !rule.condition.is_specific()) {
             self.placed.portable.insert(id);
         }
-        if let Some(with) = self.may_fail_with(id, attributes, consumers) {
+        let with = self.may_fail_with(id, attributes, &consumers);
+        if let Some(with) = with {
             self.may_fail.insert(id, with);
         }
-        if &*node.system == BUILTIN && settings.is_empty() && !self.may_fail.contains_key(&id) {
+        if &*node.system == BUILTIN && settings.is_empty() && with.is_none() {
             self.placed.of.insert(id, ANY_SYSTEM);
             return;
         }
@@ -205,65 +269,63 @@ impl Placer<'_> {
             Some((at, rule)) if rule.settings.executor.is_some() => Decision::Rule(at),
             _ => Decision::Package,
         };
-        match self.choose(id, !attributes.is_empty(), duration, &settings, by) {
-            Ok(key) => {
+        match self.executor(node, settings.executor.as_deref(), by) {
+            Ok(executor) => {
+                let mut place = self.place_at(executor, node, duration, &settings);
+                place.options.allow_failure = with.is_some();
+                place.alone = (settings.never_group && !attributes.is_empty()).then_some(id).or(with);
+                let chosen = Chosen { place, settings };
+                let chosen = self.known.get(&chosen).cloned().unwrap_or_else(|| {
+                    let chosen = Rc::new(chosen);
+                    self.known.insert(chosen.clone());
+                    chosen
+                });
                 self.placed.decisions.insert(id, decision);
-                self.keys.insert(id, (key, settings));
+                self.chosen.insert(id, chosen);
             }
             Err(lacking) => drop(self.placed.lacking.insert(id, lacking)),
         }
     }
 
     /// Whose jobs something shares that may fail; none where it may not: another failure would not be seen in a job that may fail.
-    fn may_fail_with(&self, id: DrvId, attributes: &[&AttributePath], consumers: &[DrvId]) -> Option<DrvId> {
+    fn may_fail_with(&self, id: DrvId, attributes: &[&AttributePath], consumers: &Consumers) -> Option<DrvId> {
         if !attributes.is_empty() {
             return attributes.iter().all(|path| allows(self.choice.allow_failure, path)).then_some(id);
         }
-        let with: Option<BTreeSet<DrvId>> = consumers.iter().map(|id| self.may_fail.get(id).copied()).collect();
-        let with = with.filter(|with| !with.is_empty())?;
-        Some(if with.len() == 1 { with.into_iter().next()? } else { id })
+        match consumers.may_fail {
+            Common::Same(with) => Some(with),
+            Common::Different => Some(id),
+            Common::Nobody | Common::Lacking => None,
+        }
     }
 
-    /// What the consumers name for, where they all name for the same and it suits the derivation.
-    fn inherited(&self, node: &Node, consumers: &[DrvId]) -> Option<JobSettings> {
-        let mut settings = consumers.iter().map(|id| {
-            let (_, settings) = self.keys.get(id)?;
-            let same = *self.graph.node(*id).system == *node.system;
-            same.then(|| settings.inherited())
-        });
-        let first = settings.next()??;
+    /// What all consumers pass on, where that suits the derivation.
+    fn inherited(&self, node: &Node, consumers: &Consumers) -> Option<JobSettings> {
+        let Common::Same(chosen) = &consumers.chosen else { return None };
+        let settings = chosen.settings.inherited();
         let suits = |name: &String| {
             let executor = self.choice.fleet.executors.iter().find(|executor| executor.name == *name);
             executor.is_some_and(|executor| node.requirement().is_met_by(executor))
         };
-        (!first.is_empty()
-            && first.executor.as_ref().is_none_or(suits)
-            && settings.all(|other| other.as_ref() == Some(&first)))
-        .then_some(first)
+        (!settings.is_empty() && settings.executor.as_ref().is_none_or(suits)).then_some(settings)
     }
 
-    /// The place that the settings mean, or why there is none. Where they name an executor, they do so `by` this.
-    fn choose(
-        &mut self,
-        id: DrvId,
-        is_target: bool,
-        duration: Millis,
-        settings: &JobSettings,
-        by: Decision,
-    ) -> Result<Key, String> {
-        let (executors, node) = (&self.choice.fleet.executors, self.graph.node(id));
-        let requirement = node.requirement();
-        let at = match &settings.executor {
-            Some(name) => match executors.iter().position(|executor| executor.name == *name) {
-                None => {
-                    return Err(format!("is sent by {by} to executor `{}`, which does not exist", name.escape_debug()));
-                }
-                Some(at) if requirement.is_met_by(&executors[at]) => at,
-                Some(at) => return Err(requirement.unmet_by(&executors[at], by)),
-            },
-            None => requirement.best(executors).ok_or_else(|| requirement.unmet(executors))?,
+    /// Position of the executor with this name, which is given `by` this, else of the one that suits best; or why there is none.
+    fn executor(&self, node: &Node, name: Option<&str>, by: Decision) -> Result<usize, String> {
+        let (executors, requirement) = (&self.choice.fleet.executors, node.requirement());
+        let Some(name) = name else {
+            return requirement.best(executors).ok_or_else(|| requirement.unmet(executors));
         };
-        let executor = &executors[at];
+        match executors.iter().position(|executor| executor.name == *name) {
+            None => Err(format!("is sent by {by} to executor `{}`, which does not exist", name.escape_debug())),
+            Some(at) if requirement.is_met_by(&executors[at]) => Ok(at),
+            Some(at) => Err(requirement.unmet_by(&executors[at], by)),
+        }
+    }
+
+    /// The place on an executor that the settings mean.
+    fn place_at(&mut self, at: usize, node: &Node, duration: Millis, settings: &JobSettings) -> Place {
+        let executor = &self.choice.fleet.executors[at];
         let system = if &*node.system == BUILTIN { executor.system().into() } else { node.system.clone() };
         let offers = &self.choice.fleet.offers;
         let mut class = executor.resource_class.clone();
@@ -294,36 +356,37 @@ impl Placer<'_> {
         }
         let options = JobOptions {
             timeout: settings.timeout,
-            allow_failure: self.may_fail.contains_key(&id),
+            allow_failure: false,
             context: settings.context.clone().unwrap_or_default(),
             retries: settings.retries,
             environment: settings.environment.clone(),
         };
-        let alone = (settings.never_group && is_target).then_some(id).or(self.may_fail.get(&id).copied());
-        Ok((system, at, class, image, options, alone))
+        Place { system, executor: at, resource_class: class, image, options, alone: None }
     }
 
     /// Numbers the places: by system, then by executor, so that the numbers follow from what is there alone.
     fn finish(mut self, ids: &[DrvId]) -> Result<Placements> {
-        let of = std::mem::take(&mut self.keys);
-        let mut keys: Vec<&Key> = of.values().map(|(key, _)| key).collect();
-        keys.sort_unstable();
-        keys.dedup();
+        let known = std::mem::take(&mut self.known);
+        let mut places: Vec<&Place> = known.iter().map(|chosen| &chosen.place).collect();
+        places.sort_unstable();
+        places.dedup();
         ensure!(
-            keys.len() < usize::from(ANY_SYSTEM) - 1,
+            places.len() < usize::from(ANY_SYSTEM) - 1,
             "rules and packages ask for {} different kinds of jobs, which is more than nixdag plans with",
-            keys.len()
+            places.len()
         );
-        let numbers: HashMap<&Key, System> = keys.iter().enumerate().map(|(at, key)| (*key, at as System)).collect();
-        let mut count = vec![0usize; keys.len()];
+        let numbers: HashMap<&Place, System> =
+            places.iter().enumerate().map(|(at, place)| (*place, at as System)).collect();
+        let mut count = vec![0usize; places.len()];
         for id in ids {
-            if let Some((key, _)) = of.get(id) {
-                count[usize::from(numbers[key])] += 1;
-                self.placed.of.insert(*id, numbers[key]);
+            if let Some(chosen) = self.chosen.get(id) {
+                let number = numbers[&chosen.place];
+                count[usize::from(number)] += 1;
+                self.placed.of.insert(*id, number);
             }
         }
-        self.placed.list = keys.iter().map(|key| self.placement(key)).collect();
-        self.placed.anywhere = self.anywhere(&keys, &count);
+        self.placed.list = places.iter().map(|place| self.placement(place)).collect();
+        self.placed.anywhere = self.anywhere(&places, &count);
         let is_special = |options: &JobOptions| !options.context.is_empty() || options.allow_failure;
         if self.placed.list.iter().any(|placement| is_special(&placement.options)) {
             // What any machine can build must not end up in a job with contexts, or in one that may fail.
@@ -333,13 +396,13 @@ impl Placer<'_> {
         Ok(self.placed)
     }
 
-    fn placement(&self, (system, at, class, image, options, _): &Key) -> Placement {
-        let executor = &self.choice.fleet.executors[*at];
-        let offers = &self.choice.fleet.offers;
+    fn placement(&self, place: &Place) -> Placement {
+        let executor = &self.choice.fleet.executors[place.executor];
+        let (offers, class) = (&self.choice.fleet.offers, &place.resource_class);
         Placement {
-            system: system.clone(),
+            system: place.system.clone(),
             executor: executor.name.clone(),
-            image: (!image.is_empty()).then(|| image.clone()),
+            image: (!place.image.is_empty()).then(|| place.image.clone()),
             resource_class: class.clone(),
             cores: offers.cores(executor, class).unwrap_or(executor.cores).max(1),
             credits_per_minute: self
@@ -348,23 +411,28 @@ impl Placer<'_> {
                 .get(class)
                 .copied()
                 .unwrap_or_else(|| offers.credits_per_minute(executor, class)),
-            options: options.clone(),
+            options: place.options.clone(),
         }
     }
 
     /// The most frequent place without secrets where nothing may fail, or where there is none the first executor, which is added.
-    fn anywhere(&mut self, keys: &[&Key], count: &[usize]) -> System {
-        let plain = |at: &usize| keys[*at].4 == JobOptions::default() && keys[*at].5.is_none();
-        let most = (0..keys.len()).filter(plain).max_by_key(|&at| (count[at], std::cmp::Reverse(at)));
+    fn anywhere(&mut self, places: &[&Place], count: &[usize]) -> System {
+        let plain = |at: &usize| places[*at].options == JobOptions::default() && places[*at].alone.is_none();
+        let most = (0..places.len()).filter(plain).max_by_key(|&at| (count[at], std::cmp::Reverse(at)));
         if let Some(at) = most {
             return at as System;
         }
         let Some(executor) = self.choice.fleet.executors.first() else { return ANY_SYSTEM };
-        let (system, class, image) =
-            (executor.system().into(), executor.resource_class.clone(), executor.image.clone());
-        let key = (system, 0, class, image, JobOptions::default(), None);
-        let placement = self.placement(&key);
+        let added = Place {
+            system: executor.system().into(),
+            executor: 0,
+            resource_class: executor.resource_class.clone(),
+            image: executor.image.clone(),
+            options: JobOptions::default(),
+            alone: None,
+        };
+        let placement = self.placement(&added);
         self.placed.list.push(placement);
-        keys.len() as System
+        places.len() as System
     }
 }

@@ -34,7 +34,7 @@ pub struct Condition {
 }
 
 /// Where and how something is to be built; what is not given is as it would be anyway.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct JobSettings {
     /// Name of the executor.
     pub executor: Option<String>,
