@@ -7,8 +7,9 @@
 //! that reach v, the flat job of each target in T(v) builds v. The ordered job of t builds v unless a target below t reaches v:
 //! X(v) holds those t; it is T(v) without v itself where v is a target, else what v's consumers pass down.
 //!
-//! Blocks are taken by ascending number. Nothing above a block's last target is reached by it, nor was it by an earlier block: a sweep starts
-//! at that target, and what stands above is still empty.
+//! A block looks only at the nodes that it reaches, consumers before inputs: most blocks of a large graph reach a small part of it.
+
+use std::ops::Range;
 
 use super::Strategy;
 use super::model::Model;
@@ -55,10 +56,11 @@ pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines
         work.longest = height[target as usize];
     }
 
-    let mut sweep = Sweep::new(problem.len());
+    let mut blocks = Blocks::new(problem);
     for ((block, flat), ordered) in targets.chunks(BLOCK).zip(flat.chunks_mut(BLOCK)).zip(ordered.chunks_mut(BLOCK)) {
-        flat_builds += sweep.reach(problem, block, flat);
-        ordered_builds += sweep.order(problem, block, ordered);
+        let builds = blocks.add_up(block, flat, ordered);
+        flat_builds += builds.0;
+        ordered_builds += builds.1;
     }
 
     let job_time = |work: &Work, target: Node| {
@@ -96,130 +98,148 @@ pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines
     }
 }
 
-/// Buffers for one block of targets; all columns have one entry a node.
-struct Sweep {
+/// A node that the block's targets reach.
+struct Row {
+    node: Node,
     /// T: targets of the block that reach the node.
-    reached: Vec<Bits>,
+    reached: Bits,
     /// X: those of them whose ordered jobs leave the node to a target below.
-    left: Vec<Bits>,
+    left: Bits,
     /// Longest paths from targets whose ordered jobs build the node, as a range of `paths`.
-    ranges: Vec<std::ops::Range<u32>>,
+    paths: Range<u32>,
+}
+
+/// No row.
+const NONE: u32 = u32::MAX;
+
+/// Adds up blocks of targets, one after the other.
+struct Blocks<'a> {
+    problem: &'a Problem,
+    rows: Vec<Row>,
+    /// The row of each node, [`NONE`] where the block does not reach it.
+    row_of: Vec<u32>,
+    /// Nodes that are reached and still to be looked at, a bit each.
+    open: Vec<u64>,
     /// Target within the block, and the longest path from it down to the node, both ends included.
     paths: Vec<(u16, Millis)>,
+    /// The longest path from each target of the block to the node in hand; all zero between nodes.
+    longest: [Millis; BLOCK],
 }
 
-impl Sweep {
-    fn new(nodes: usize) -> Self {
+impl<'a> Blocks<'a> {
+    fn new(problem: &'a Problem) -> Self {
         Self {
-            reached: vec![[0; WORDS]; nodes],
-            left: vec![[0; WORDS]; nodes],
-            ranges: vec![0..0; nodes],
+            problem,
+            rows: Vec::new(),
+            row_of: vec![NONE; problem.len()],
+            open: vec![0; problem.len().div_ceil(64)],
             paths: Vec::new(),
+            longest: [0; BLOCK],
         }
     }
 
-    /// Fills `reached`; adds up the flat jobs' work and gives the number of their builds.
-    fn reach(&mut self, problem: &Problem, block: &[Node], work: &mut [Work]) -> u64 {
-        let mut builds = 0;
+    /// The row of a node that is reached.
+    fn row(&mut self, node: Node) -> &mut Row {
+        let at = &mut self.row_of[node as usize];
+        if *at == NONE {
+            *at = self.rows.len() as u32;
+            self.open[node as usize / 64] |= 1 << (node % 64);
+            self.rows.push(Row { node, reached: [0; WORDS], left: [0; WORDS], paths: 0..0 });
+        }
+        &mut self.rows[*at as usize]
+    }
+
+    /// Adds up the work of the flat and of the ordered jobs of a block, and gives the numbers of their builds.
+    fn add_up(&mut self, block: &[Node], flat: &mut [Work], ordered: &mut [Work]) -> (u64, u64) {
+        let (mut flat_builds, mut ordered_builds) = (0, 0);
         // A full word, as in a chain of targets, is added once instead of 64 times.
         let mut full = [0; WORDS];
-        let last = last_of(block);
-        for node in (0..=last as usize).rev() {
-            let mut bits = [0; WORDS];
-            for &consumer in up_to(problem.consumers.of(node as Node), last) {
-                for (bits, above) in bits.iter_mut().zip(&self.reached[consumer as usize]) {
-                    *bits |= above;
+        for (index, &target) in block.iter().enumerate() {
+            self.row(target).reached[index / 64] |= 1 << (index % 64);
+        }
+        // Inputs have smaller numbers: what opens while a word is looked at is in this word or a lower one.
+        for word in (0..self.open.len()).rev() {
+            while self.open[word] != 0 {
+                let bit = 63 - self.open[word].leading_zeros();
+                self.open[word] &= !(1 << bit);
+                let node = word as Node * 64 + bit;
+                let (reached, left) = self.pass_down(node, block);
+                let duration = self.problem.duration[node as usize];
+                for (word, bits) in reached.into_iter().enumerate() {
+                    flat_builds += u64::from(bits.count_ones());
+                    if bits == u64::MAX {
+                        full[word] += duration;
+                    } else {
+                        each_bit(bits, |bit| flat[word * 64 + bit].total += duration);
+                    }
                 }
-            }
-            if problem.target[node]
-                && let Ok(index) = block.binary_search(&(node as Node))
-            {
-                bits[index / 64] |= 1 << (index % 64);
-            }
-            self.reached[node] = bits;
-            let duration = problem.duration[node];
-            for (word, bits) in bits.into_iter().enumerate() {
-                builds += u64::from(bits.count_ones());
-                if bits == u64::MAX {
-                    full[word] += duration;
-                } else {
-                    each_bit(bits, |bit| work[word * 64 + bit].total += duration);
+                let built: Bits = std::array::from_fn(|word| reached[word] & !left[word]);
+                if built != [0; WORDS] {
+                    ordered_builds += self.extend_paths(node, built, ordered);
                 }
             }
         }
-        for (index, work) in work.iter_mut().enumerate() {
+        for (index, work) in flat.iter_mut().enumerate() {
             work.total += full[index / 64];
         }
-        builds
-    }
-
-    /// From `reached`: the ordered jobs' work and longest paths, and the number of their builds.
-    fn order(&mut self, problem: &Problem, block: &[Node], work: &mut [Work]) -> u64 {
-        let mut builds = 0;
-        self.paths.clear();
-        let mut longest = [0; BLOCK];
-        let last = last_of(block);
-        for node in (0..=last as usize).rev() {
-            let reached = self.reached[node];
-            let mut left = [0; WORDS];
-            if problem.target[node] {
-                left = reached;
-                if let Ok(index) = block.binary_search(&(node as Node)) {
-                    left[index / 64] &= !(1 << (index % 64));
-                }
-            } else if reached != left {
-                for &consumer in up_to(problem.consumers.of(node as Node), last) {
-                    for (left, above) in left.iter_mut().zip(&self.left[consumer as usize]) {
-                        *left |= above;
-                    }
-                }
-            }
-            self.left[node] = left;
-            let start = self.paths.len() as u32;
-            let mut built = reached;
-            for (built, left) in built.iter_mut().zip(left) {
-                *built &= !left;
-            }
-            if built != [0; WORDS] {
-                for &consumer in up_to(problem.consumers.of(node as Node), last) {
-                    let range = self.ranges[consumer as usize].clone();
-                    for &(index, path) in &self.paths[range.start as usize..range.end as usize] {
-                        let longest = &mut longest[usize::from(index)];
-                        *longest = path.max(*longest);
-                    }
-                }
-                let duration = problem.duration[node];
-                for (word, bits) in built.into_iter().enumerate() {
-                    builds += u64::from(bits.count_ones());
-                    each_bit(bits, |bit| {
-                        let index = word * 64 + bit;
-                        let path = longest[index] + duration;
-                        self.paths.push((index as u16, path));
-                        work[index].total += duration;
-                        work[index].longest = work[index].longest.max(path);
-                    });
-                }
-                for &consumer in up_to(problem.consumers.of(node as Node), last) {
-                    let range = self.ranges[consumer as usize].clone();
-                    for &(index, _) in &self.paths[range.start as usize..range.end as usize] {
-                        longest[usize::from(index)] = 0;
-                    }
-                }
-            }
-            self.ranges[node] = start..self.paths.len() as u32;
+        for row in self.rows.drain(..) {
+            self.row_of[row.node as usize] = NONE;
         }
+        self.paths.clear();
+        (flat_builds, ordered_builds)
+    }
+
+    /// Completes T and X of a node whose consumers are done, and hands them to its inputs.
+    fn pass_down(&mut self, node: Node, block: &[Node]) -> (Bits, Bits) {
+        let problem = self.problem;
+        let is_target = problem.target[node as usize];
+        let row = self.row(node);
+        if is_target {
+            row.left = row.reached;
+            if let Ok(index) = block.binary_search(&node) {
+                row.left[index / 64] &= !(1 << (index % 64));
+            }
+        }
+        let (reached, left) = (row.reached, row.left);
+        for &input in problem.inputs.of(node) {
+            let row = self.row(input);
+            for word in 0..WORDS {
+                row.reached[word] |= reached[word];
+                row.left[word] |= left[word];
+            }
+        }
+        (reached, left)
+    }
+
+    /// Finds the longest paths to a node from the targets whose ordered jobs build it; adds it to their work and gives their number.
+    fn extend_paths(&mut self, node: Node, built: Bits, work: &mut [Work]) -> u64 {
+        let consumers = self.problem.consumers.of(node).iter().map(|&consumer| self.row_of[consumer as usize]);
+        let ranges = consumers.filter(|&row| row != NONE).map(|row| self.rows[row as usize].paths.clone());
+        let ranges: Vec<Range<u32>> = ranges.filter(|paths| !paths.is_empty()).collect();
+        let above = |paths: &Range<u32>| paths.start as usize..paths.end as usize;
+        for &(index, path) in ranges.iter().flat_map(|range| &self.paths[above(range)]) {
+            let longest = &mut self.longest[usize::from(index)];
+            *longest = path.max(*longest);
+        }
+        let (mut builds, start) = (0, self.paths.len() as u32);
+        let duration = self.problem.duration[node as usize];
+        for (word, bits) in built.into_iter().enumerate() {
+            builds += u64::from(bits.count_ones());
+            each_bit(bits, |bit| {
+                let index = word * 64 + bit;
+                let path = self.longest[index] + duration;
+                self.paths.push((index as u16, path));
+                work[index].total += duration;
+                work[index].longest = work[index].longest.max(path);
+            });
+        }
+        for &(index, _) in ranges.iter().flat_map(|range| &self.paths[above(range)]) {
+            self.longest[usize::from(index)] = 0;
+        }
+        let end = self.paths.len() as u32;
+        self.row(node).paths = start..end;
         builds
     }
-}
-
-/// The last target of a block, which is not empty.
-fn last_of(block: &[Node]) -> Node {
-    block.last().copied().unwrap_or(0)
-}
-
-/// The part of an ascending list that is not above `last`.
-fn up_to(list: &[Node], last: Node) -> &[Node] {
-    &list[..list.partition_point(|&node| node <= last)]
 }
 
 fn each_bit(mut bits: u64, mut then: impl FnMut(usize)) {
