@@ -3,16 +3,22 @@
 //! The text form is Nix's own: names joined by dots, a name that is no identifier in double quotes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
-/// The path of one flake output, e.g. `["packages", "x86_64-linux", "hello"]`.
+/// The path of one flake output, e.g. `["packages", "x86_64-linux", "hello"]`. A clone costs nothing: a plan names each target in several places.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct AttributePath(pub Vec<String>);
+pub struct AttributePath(Arc<[String]>);
 
 impl AttributePath {
+    /// The path with these names.
+    pub fn new(names: impl Into<Arc<[String]>>) -> Self {
+        Self(names.into())
+    }
+
     /// Reads `a."b.c".d`; inside quotes `\"`, `\\`, `\$`, `\n`, `\r` and `\t` are escapes as in Nix.
     ///
     /// Outside quotes everything but dots and quotes belongs to the name, as on Nix's command line; a name may be empty.
@@ -38,7 +44,7 @@ impl AttributePath {
             bail!("attribute path `{text}` lacks a closing quote");
         }
         names.push(name);
-        Ok(Self(names))
+        Ok(Self::new(names))
     }
 
     /// The names of the path.

@@ -148,7 +148,7 @@ pub fn evaluate(
 /// A cached result whose derivations are in the store by then.
 fn take(entry: &Path, name: &str, cache: &EvaluationCache) -> Result<Option<Evaluation>> {
     let Some(evaluation) = read(entry, name, cache)? else { return Ok(None) };
-    let roots: Vec<&str> = evaluation.targets.iter().map(|target| target.drv_path.as_str()).collect();
+    let roots: Vec<&str> = evaluation.targets.iter().map(|target| &*target.drv_path).collect();
     let absent = absent(&roots)?;
     if !absent.is_empty() && !cache.travels() {
         return Ok(None);
@@ -235,7 +235,7 @@ fn put(cache: &EvaluationCache, name: &str, evaluation: &Evaluation) -> Result<(
 
 /// The closure of the targets' derivations.
 fn closure(evaluation: &Evaluation) -> Result<Vec<path_archive::Entry>> {
-    let roots = || evaluation.targets.iter().map(|target| target.drv_path.as_str());
+    let roots = || evaluation.targets.iter().map(|target| &*target.drv_path);
     let Some(first) = roots().next() else { return Ok(Vec::new()) };
     let (store_dir, _) = store_path::split(first)?;
     let graph = Graph::load(roots(), Path::new(store_dir), store_dir)?;

@@ -1,5 +1,7 @@
 //! Recorded evaluations: which attribute is which derivation, as a file. In: its text, and patterns. Out: targets, sorted by attribute.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
@@ -109,7 +111,7 @@ fn check_literals(pattern: &Pattern, targets: &[Target]) -> Result<()> {
                 Segment::Glob(_) | Segment::Levels => None,
             })
             .collect::<Option<Vec<String>>>()
-            .map(AttributePath);
+            .map(AttributePath::new);
         let Some(literal) = literal else { continue };
         if targets.iter().any(|target| target.attribute == literal) {
             continue;
@@ -122,7 +124,7 @@ fn check_literals(pattern: &Pattern, targets: &[Target]) -> Result<()> {
     Ok(())
 }
 
-fn drv_path(value: &Value, attribute: &dyn std::fmt::Display) -> Result<String> {
+fn drv_path(value: &Value, attribute: &dyn std::fmt::Display) -> Result<Arc<str>> {
     let Value::String(path) = value else {
         bail!("attribute `{attribute}`: expected a derivation path, found `{value}`")
     };
@@ -130,7 +132,7 @@ fn drv_path(value: &Value, attribute: &dyn std::fmt::Display) -> Result<String> 
     if !path.ends_with(".drv") {
         bail!("attribute `{attribute}`: `{path}` is no derivation (its name does not end in `.drv`)");
     }
-    Ok(path.clone())
+    Ok(path.as_str().into())
 }
 
 #[cfg(test)]

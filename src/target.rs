@@ -1,5 +1,7 @@
 //! Targets.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::AttributePath;
@@ -10,5 +12,5 @@ pub struct Target {
     /// The attribute.
     pub attribute: AttributePath,
     /// Full path of its `.drv` file.
-    pub drv_path: String,
+    pub drv_path: Arc<str>,
 }

@@ -60,8 +60,8 @@ pub struct Compared {
 
 /// Separates the head's targets.
 pub fn compare(head: Vec<Target>, base: &BaseEvaluation) -> Compared {
-    let known: HashSet<&str> = base.targets.iter().map(|target| target.drv_path.as_str()).collect();
-    let (unaffected, affected) = head.into_iter().partition(|target| known.contains(target.drv_path.as_str()));
+    let known: HashSet<&str> = base.targets.iter().map(|target| &*target.drv_path).collect();
+    let (unaffected, affected) = head.into_iter().partition(|target| known.contains(&*target.drv_path));
     Compared { affected, unaffected }
 }
 
@@ -99,7 +99,7 @@ mod tests {
             .iter()
             .map(|(attribute, drv)| Target {
                 attribute: AttributePath::parse(attribute).unwrap(),
-                drv_path: (*drv).to_owned(),
+                drv_path: (*drv).into(),
             })
             .collect()
     }

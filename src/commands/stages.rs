@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Error, Result, bail};
 
@@ -106,7 +107,7 @@ fn make_plan(
     let is_whole = evaluated.is_whole() && !settings.flags_select;
     let all = [evaluated.targets.as_slice(), evaluated.disabled.as_slice()].concat();
     let compared = leave_out(evaluated.targets, base, settings);
-    let roots: Vec<&str> = compared.affected.iter().map(|target| target.drv_path.as_str()).collect();
+    let roots: Vec<&str> = compared.affected.iter().map(|target| &*target.drv_path).collect();
     let store_dir = store_dir(roots.iter().copied());
     let dir = drv_dir(&store_dir, settings);
     let (graph, unreadable) = match settings.source {
@@ -173,10 +174,10 @@ fn make_plan(
 }
 
 /// Outputs of targets that are left out and so not in the graph. What cannot be read is missing: nothing is built of it.
-fn outputs_beside(graph: &Graph, targets: &[Target], settings: &Settings) -> HashMap<String, OutputPaths> {
+fn outputs_beside(graph: &Graph, targets: &[Target], settings: &Settings) -> HashMap<Arc<str>, OutputPaths> {
     let dir = drv_dir(graph.store_dir(), settings);
     let left_out = targets.iter().map(|target| &target.drv_path).filter(|path| graph.find(path).is_none());
-    let read = |path: &String| Graph::read_outputs(&dir.join(path.rsplit('/').next()?)).ok();
+    let read = |path: &str| Graph::read_outputs(&dir.join(path.rsplit('/').next()?)).ok();
     left_out.filter_map(|path| Some((path.clone(), read(path)?))).collect()
 }
 
@@ -188,7 +189,7 @@ fn unreadable_targets(
 ) -> Result<Vec<EvaluationError>> {
     let why: BTreeMap<&str, String> = unreadable.iter().map(|(root, error)| (*root, format!("{error:#}"))).collect();
     let failure = |target: &Target| {
-        let message = format!("its derivation cannot be read: {}", why.get(target.drv_path.as_str())?);
+        let message = format!("its derivation cannot be read: {}", why.get(&*target.drv_path)?);
         Some(EvaluationError { target: target.attribute.clone(), message, new: None })
     };
     let errors: Vec<EvaluationError> = targets.iter().filter_map(failure).collect();

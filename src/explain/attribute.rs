@@ -20,7 +20,7 @@ pub fn find<'a>(wanted: &str, known: &[&'a AttributePath], system: &str) -> Resu
     let whole = known.iter().find(|attribute| ***attribute == path);
     let short = || {
         FIRST.iter().find_map(|output| {
-            let full = [*output, system].into_iter().map(str::to_owned).chain(path.0.iter().cloned());
+            let full = [*output, system].into_iter().map(str::to_owned).chain(path.names().iter().cloned());
             let full: AttributePath = full.collect();
             known.iter().find(|attribute| ***attribute == full)
         })

@@ -194,7 +194,7 @@ pub fn explain(
     };
     let mut attributes: BTreeSet<AttributePath> = match &derivation {
         Some(derivation) => {
-            let same = evaluated.iter().filter(|other| other.drv_path == *derivation);
+            let same = evaluated.iter().filter(|other| *other.drv_path == **derivation);
             same.map(|other| other.attribute.clone()).collect()
         }
         None => BTreeSet::new(),
@@ -225,7 +225,7 @@ fn derivation(
     evaluated: &[Target],
     job: Option<(JobIndex, &Job)>,
 ) -> Option<String> {
-    let known = evaluated.iter().find(|other| other.attribute == *target).map(|found| found.drv_path.clone());
+    let known = evaluated.iter().find(|other| other.attribute == *target).map(|found| found.drv_path.to_string());
     let restored = || {
         let mut all = plan.final_jobs.iter().flat_map(|job| &job.restore);
         all.find(|restored| restored.target == *target).map(|restored| restored.derivation.to_string())
@@ -268,7 +268,7 @@ fn difference(
     evaluated: &[Target],
 ) -> Option<Difference> {
     let revision = base.revision.clone();
-    let same: Vec<&Target> = base.targets.iter().filter(|other| other.drv_path == derivation).collect();
+    let same: Vec<&Target> = base.targets.iter().filter(|other| *other.drv_path == *derivation).collect();
     if !same.is_empty() {
         let kept = same.iter().any(|other| other.attribute == *target);
         let renamed_from =
@@ -279,7 +279,7 @@ fn difference(
     Some(match there.or_else(|| under_another_name(derivation, base, evaluated)) {
         Some(there) => Difference::Changed {
             base: revision,
-            base_derivation: there.drv_path.clone(),
+            base_derivation: there.drv_path.to_string(),
             renamed_from: Some(there.attribute.clone()).filter(|attribute| attribute != target),
             why: None,
         },

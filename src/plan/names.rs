@@ -40,7 +40,7 @@ pub struct JobName {
 /// so that what is left says which package of which cross system it is; and without what leads from a configuration to what builds it.
 pub fn label(attribute: &AttributePath, system: &str) -> String {
     if let Some(names) = short::configuration(attribute.names()) {
-        return AttributePath(names.to_vec()).to_string();
+        return AttributePath::new(names.to_vec()).to_string();
     }
     match attribute.names() {
         [kind, on, rest @ ..] if on == system && !rest.is_empty() => {
@@ -48,7 +48,7 @@ pub fn label(attribute: &AttributePath, system: &str) -> String {
             if kind == "packages" || kind == "legacyPackages" {
                 rest.to_string()
             } else {
-                format!("{}.{rest}", AttributePath(vec![kind.clone()]))
+                format!("{}.{rest}", AttributePath::new(vec![kind.clone()]))
             }
         }
         _ => attribute.to_string(),

@@ -29,7 +29,7 @@ pub fn of<'a>(
     jobs: impl Iterator<Item = &'a Job>,
     graph: &Graph,
     targets: &[Target],
-    beside: &HashMap<String, OutputPaths>,
+    beside: &HashMap<Arc<str>, OutputPaths>,
 ) -> Vec<PlannedTarget> {
     let jobs: BTreeMap<&AttributePath, JobIndex> = jobs
         .enumerate()
@@ -43,7 +43,7 @@ pub fn of<'a>(
         .iter()
         .map(|target| PlannedTarget {
             target: target.attribute.clone(),
-            derivation: target.drv_path.as_str().into(),
+            derivation: target.drv_path.clone(),
             outputs: outputs(&target.drv_path),
             job: jobs.get(&target.attribute).copied(),
         })

@@ -34,7 +34,7 @@ impl LeftOut {
     ) -> (Attributes<'a>, Vec<Skipped>) {
         let target = |target: Target, reason, place: Option<&str>| Skipped {
             target: target.attribute,
-            derivation: Some(target.drv_path.into()),
+            derivation: Some(target.drv_path),
             reason,
             place: place.map(str::to_owned),
         };

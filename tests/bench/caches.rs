@@ -257,7 +257,7 @@ fn requests(graph: &Graph, targets: &[DrvId], is_missing: impl Fn(DrvId) -> bool
 
 fn economy(dir: &Path) {
     let roots = nixdag::recorded_evaluation::read(&fs::read(dir.join("roots.json")).unwrap()).unwrap();
-    let graph = Graph::load(roots.iter().map(|target| target.drv_path.as_str()), dir, "/nix/store").unwrap();
+    let graph = Graph::load(roots.iter().map(|target| &*target.drv_path), dir, "/nix/store").unwrap();
     let targets: Vec<DrvId> = roots.iter().map(|target| graph.find(&target.drv_path).unwrap()).collect();
     let distinct: HashSet<DrvId> = targets.iter().copied().collect();
     let outputs: usize = distinct.iter().map(|id| graph.node(*id).outputs.len()).sum();

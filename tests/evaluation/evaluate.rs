@@ -122,7 +122,7 @@ fn every_good_attribute_is_a_target_and_every_bad_one_has_its_message() {
         assert_eq!(evaluation.errors.len(), 15);
         assert!(evaluation.errors.is_sorted() && evaluation.targets.is_sorted());
         for target in &evaluation.targets {
-            assert!(Path::new(&target.drv_path).is_file(), "{}", target.drv_path);
+            assert!(Path::new(&*target.drv_path).is_file(), "{}", target.drv_path);
         }
         evaluation.targets.iter().map(|target| format!("{} {}\n", target.attribute, target.drv_path)).collect()
     });
@@ -159,7 +159,7 @@ fn the_targets_are_those_of_nix_build() {
                 ],
             );
             let evaluation = ask(&request(reference, &[]));
-            assert_eq!(evaluation.targets[0].drv_path, expected, "{reference}");
+            assert_eq!(*evaluation.targets[0].drv_path, *expected, "{reference}");
             assert!(evaluation.warnings.is_empty(), "{:?}", evaluation.warnings);
             assert!(Path::new(&expected).is_file());
             evaluation.flake
@@ -276,8 +276,8 @@ fn every_form_of_reference_means_what_it_means_to_nix() {
             let expected = run(&top, "nix", &arguments);
             let evaluation = ask(&request(reference, &[]));
             assert_eq!(
-                evaluation.targets.iter().map(|target| &target.drv_path).collect::<Vec<_>>(),
-                [&expected],
+                evaluation.targets.iter().map(|target| &*target.drv_path).collect::<Vec<_>>(),
+                [&*expected],
                 "{reference}"
             );
             sources.insert(reference.as_str(), expected);
@@ -324,7 +324,7 @@ fn relative_inputs_and_followed_ones_are_those_of_nix_build() {
             let installable = format!("{reference}#packages.{}.told.drvPath", system::current());
             let arguments = [flakes.as_slice(), &["eval", "--raw", "--no-write-lock-file", &installable]].concat();
             let evaluation = ask(&request(&reference, &[]));
-            assert_eq!(evaluation.targets[0].drv_path, run(&main, "nix", &arguments));
+            assert_eq!(*evaluation.targets[0].drv_path, *run(&main, "nix", &arguments));
             evaluation.warnings
         };
         assert!(compare()[0].contains("does not cover all inputs"));
@@ -625,7 +625,7 @@ fn import_from_derivation_works_when_allowed() {
         );
         let evaluation = ask(&Request { allow_import_from_derivation: true, ..request(path(&flake), &[]) });
         assert!(evaluation.targets[0].drv_path.ends_with("-imported.drv"), "{evaluation:?}");
-        evaluation.targets[0].drv_path.clone()
+        evaluation.targets[0].drv_path.to_string()
     });
 }
 

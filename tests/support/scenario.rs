@@ -30,7 +30,7 @@ impl Scenario {
     /// `graph` holds `.drv` files, `scenario` the files `roots.json` and `available`.
     pub fn read(graph: &Path, scenario: &Path) -> Self {
         let roots = nixdag::recorded_evaluation::read(&fs::read(scenario.join("roots.json")).unwrap()).unwrap();
-        let paths: Vec<&str> = roots.iter().map(|root| root.drv_path.as_str()).collect();
+        let paths: Vec<&str> = roots.iter().map(|root| &*root.drv_path).collect();
         let available = fs::read_to_string(scenario.join("available")).unwrap();
         Self::new(graph, &paths, &Source::from_list(&available, "available").unwrap())
     }

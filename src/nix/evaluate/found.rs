@@ -166,7 +166,7 @@ fn too_long(attribute: &AttributePath) -> Option<AttributePath> {
         false => name.clone(),
     };
     let is_any = attribute.names().iter().any(is_long);
-    is_any.then(|| AttributePath(attribute.names().iter().map(shown).collect()))
+    is_any.then(|| attribute.names().iter().map(shown).collect())
 }
 
 /// True for `packages.SYSTEM.NAME` and its like, where nothing but a derivation belongs.
@@ -211,7 +211,7 @@ fn no_such_attribute(attribute: &AttributePath, depth: usize, names: &[String]) 
 
 /// An attribute path as messages have it.
 pub fn quoted(names: &[String]) -> String {
-    printable(&AttributePath(names.to_vec()).to_string())
+    printable(&AttributePath::new(names.to_vec()).to_string())
 }
 
 /// `` `a`, `b` and 3 more ``.

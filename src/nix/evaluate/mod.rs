@@ -179,7 +179,11 @@ impl<'r> Resolved<'r> {
         ));
         Ok(Evaluation {
             flake: flake.info,
-            targets: found.targets.into_iter().map(|(attribute, drv_path)| Target { attribute, drv_path }).collect(),
+            targets: found
+                .targets
+                .into_iter()
+                .map(|(attribute, drv_path)| Target { attribute, drv_path: drv_path.into() })
+                .collect(),
             excluded: selected.excluded.into_iter().collect(),
             errors: found
                 .errors

@@ -182,7 +182,7 @@ impl<'p> Walk<'p> {
             .zip(&answers)
             .filter_map(|(((path, _), visits), answer)| match answer {
                 Answer::Names(names) if visits.iter().any(enters) => {
-                    Some((AttributePath(path.clone()), names.as_slice()))
+                    Some((AttributePath::new(path.clone()), names.as_slice()))
                 }
                 _ => None,
             })
@@ -193,13 +193,13 @@ impl<'p> Walk<'p> {
             .map(|((path, _), _)| path.clone())
             .collect();
         for (((path, _), visits), answer) in waiting.into_iter().zip(answers) {
-            let is_again = again.contains(&AttributePath(path.clone()));
+            let is_again = again.contains(&AttributePath::new(path.clone()));
             match answer {
                 Answer::Names(names) => {
                     let taken = visits.iter().filter(|visit| !is_again || !enters(visit));
                     taken.for_each(|visit| self.descend(visit, &names));
                 }
-                Answer::Failed(failure) => drop(self.selected.errors.insert(AttributePath(path), failure)),
+                Answer::Failed(failure) => drop(self.selected.errors.insert(AttributePath::new(path), failure)),
                 // A glob that finds nothing selects nothing.
                 _ => {}
             }
@@ -256,7 +256,7 @@ impl<'p> Walk<'p> {
             let excluded_by = self.exclude.iter().position(|pattern| pattern.matches(&visit.path));
             if let Some(index) = excluded_by {
                 self.selected.used_exclusions.insert(index);
-                self.selected.excluded.insert(AttributePath(visit.path));
+                self.selected.excluded.insert(AttributePath::new(visit.path));
                 return;
             }
             match visit.rest.split_first() {
@@ -281,7 +281,7 @@ impl<'p> Walk<'p> {
 
     fn propose(&mut self, visit: Visit<'p>, every: bool) {
         self.count += 1;
-        let candidate = self.candidates.entry(AttributePath(visit.path)).or_default();
+        let candidate = self.candidates.entry(AttributePath::new(visit.path)).or_default();
         candidate.literal |= visit.literal;
         let way = Way { pattern: visit.pattern, every, depth: visit.depth };
         if !candidate.ways.contains(&way) {
@@ -315,7 +315,7 @@ impl<'p> Walk<'p> {
     fn descend(&mut self, visit: &Visit<'p>, names: &[String]) {
         match visit.rest.split_first() {
             Some((Segment::Levels, _)) if visit.depth >= self.max_depth => {
-                self.selected.too_deep.get_or_insert_with(|| AttributePath(visit.path.clone()));
+                self.selected.too_deep.get_or_insert_with(|| AttributePath::new(visit.path.clone()));
             }
             Some((Segment::Levels, _)) => self.descend_all(visit, names, visit.rest, visit.depth + 1),
             Some((segment, below)) => {

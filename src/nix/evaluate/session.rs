@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
     pub fn hold(&self, question: Option<&&Question>, answer: &Answer) -> Result<()> {
         let (Answer::Names(names) | Answer::Set { names, .. }) = answer else { return Ok(()) };
         if self.names.fetch_add(names.len(), Ordering::Relaxed) + names.len() > MAX_NAMES {
-            let path = question.map(|question| AttributePath(question.path().to_vec()).to_string());
+            let path = question.map(|question| AttributePath::new(question.path()).to_string());
             bail!(
                 "the sets that the patterns lead to have more than {MAX_NAMES} attributes, as far as `{}` (select less, or leave out \
                  sets that lead in circles with `--exclude`)",

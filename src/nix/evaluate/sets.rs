@@ -64,12 +64,12 @@ impl Sets {
             let group = self.groups.entry(hash(names)).or_default();
             let mut others = BTreeSet::new();
             for depth in 0..path.names().len() {
-                others.extend(group.all.get(&AttributePath(path.names()[..depth].to_vec())));
+                others.extend(group.all.get(&AttributePath::new(path.names()[..depth].to_vec())));
             }
             let above = others.clone();
             others.extend(group.first.iter().filter(|other| *every && *other != *path));
             for other in others {
-                let question = Question::Same { path: path.0.clone(), other: other.0.clone() };
+                let question = Question::Same { path: path.names().to_vec(), other: other.names().to_vec() };
                 if above.contains(other) { &mut above_questions } else { &mut before_questions }.push((at, question));
             }
             if group.all.insert((*path).clone()) && group.first.len() < MAX_COMPARED {

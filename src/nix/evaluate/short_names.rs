@@ -157,7 +157,7 @@ impl Names {
             return Ok(meaning);
         }
         let (elsewhere, _) = look(asker, elsewhere)?;
-        meaning.absent = Some((AttributePath(literal.clone()), self.absent(&literal, &elsewhere, &names)));
+        meaning.absent = Some((AttributePath::new(literal.clone()), self.absent(&literal, &elsewhere, &names)));
         Ok(meaning)
     }
 
@@ -241,7 +241,7 @@ fn look(asker: &Asker, places: Vec<Place>) -> Result<(Vec<Place>, Vec<AttributeP
         let Answer::Names(names) = answer else { continue };
         let next = &place.segments[prefix.len()];
         let is_there = *next == Segment::Levels || names.iter().any(|name| next.matches(name));
-        beside.extend(names.into_iter().map(|name| AttributePath(prefix.iter().cloned().chain([name]).collect())));
+        beside.extend(names.into_iter().map(|name| prefix.iter().cloned().chain([name]).collect()));
         if is_there {
             there.push(place);
         }
