@@ -22,7 +22,7 @@ const MOST_PASSES: usize = 12;
 const HOPED: u64 = 24;
 
 /// A job of the plan that is adapted.
-struct Part {
+struct LayeredJob {
     tasks: Vec<Node>,
     work: Millis,
     /// List schedule, without start-up and layers, milliseconds.
@@ -44,7 +44,7 @@ struct Figures {
 /// The plan and the order of its jobs. Columns have one entry a job; those of merged jobs are void.
 struct Layered<'a> {
     instance: &'a Instance<'a>,
-    parts: Vec<Part>,
+    parts: Vec<LayeredJob>,
     inputs: JobSets,
     consumers: JobSets,
     ancestors: JobSets,
@@ -120,7 +120,7 @@ impl<'a> Layered<'a> {
         }
         let parts = list.iter().map(|&job| {
             let state = &jobs.list[job as usize];
-            Part {
+            LayeredJob {
                 tasks: state.tasks.clone(),
                 work: state.work,
                 build: state.build(),

@@ -26,7 +26,7 @@ pub fn in_parts(instance: &Instance, search: fn(&Instance) -> Candidate) -> Jobs
     }
     let mut owner: Vec<Unit> = (0..instance.units.len() as Unit).collect();
     for part in parts {
-        let Some(part) = Part::new(instance, &part) else {
+        let Some(part) = Subproblem::new(instance, &part) else {
             // A part of an acyclic graph is acyclic.
             return search(&Instance { floor, giant, ..*instance }).jobs;
         };
@@ -65,14 +65,14 @@ fn parts(instance: &Instance) -> Vec<Vec<Unit>> {
 }
 
 /// A part as a problem of its own.
-struct Part {
+struct Subproblem {
     problem: Problem,
     units: Units,
     /// The node of the whole problem that each of its nodes is.
     nodes: Vec<Node>,
 }
 
-impl Part {
+impl Subproblem {
     /// What was owned stays owned, what was co-located stays that. None where its units form a cycle.
     fn new(instance: &Instance, part: &[Unit]) -> Option<Self> {
         let whole = instance.problem;

@@ -37,7 +37,7 @@ const GIANT: usize = 1 << 14;
 const ALL_ROUNDS: usize = 128;
 
 /// How much is tried. It depends on the size of the graph in powers of two only, so that one derivation more changes nothing.
-struct Rounds {
+struct Budget {
     /// Orders in which critical edges are tried.
     starts: u64,
     /// Best starts that are shortened.
@@ -50,7 +50,7 @@ struct Rounds {
     refill: u32,
 }
 
-impl Rounds {
+impl Budget {
     fn new(instance: &Instance) -> Self {
         let size = size(instance) as f64;
         let does = |stage| f64::from(u8::from(instance.does(stage)));
@@ -107,12 +107,12 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
         let choice = in_one_go(instance);
         return (choice.clone(), choice.jobs);
     }
-    let rounds = Rounds::new(instance);
+    let budget = Budget::new(instance);
     let mut search = Search::new(instance, worth_steps(instance, MOST_STEPS));
     let single = Jobs::singletons(instance, &mut search.scheduler);
-    let mut starts = zeroed(&mut search, &single, rounds.starts);
-    for (index, (makespan, jobs)) in starts.iter_mut().take(rounds.shortened).enumerate() {
-        let rounds = (10 * jobs.count() as u32).min(rounds.shorten);
+    let mut starts = zeroed(&mut search, &single, budget.starts);
+    for (index, (makespan, jobs)) in starts.iter_mut().take(budget.shortened).enumerate() {
+        let rounds = (10 * jobs.count() as u32).min(budget.shorten);
         *makespan = search.shorten(jobs, rounds, index as u64, 0);
     }
     starts.sort_by_key(|start| start.0);
@@ -132,8 +132,8 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
         search.merge_all(&mut jobs, deadline, reserve, thrift);
         choices.push(simulated(instance, jobs, deadline));
     };
-    let several = rounds.merged > 1;
-    for (makespan, jobs) in starts.iter().take(rounds.merged) {
+    let several = budget.merged > 1;
+    for (makespan, jobs) in starts.iter().take(budget.merged) {
         if *makespan > deadline {
             break;
         }
@@ -150,7 +150,7 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     }
     search.steps.set_limit(search.steps.spent() + MOST_STAGE_STEPS);
     // Jobs that may take twice as long are twice as large, and take longer to look at.
-    let rounds = (20 * jobs.count() as u32).min((f64::from(rounds.refill) / factor) as u32);
+    let rounds = (20 * jobs.count() as u32).min((f64::from(budget.refill) / factor) as u32);
     for (part, rounds) in shares(instance, rounds) {
         search.refill(&mut jobs, Refill { deadline: best.deadline, reserve, rounds, seed: 17, part });
     }

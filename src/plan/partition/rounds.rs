@@ -22,8 +22,8 @@ const MOST_FAILURES: usize = 24;
 /// How many ready units that do not fit are passed over for each job.
 const MOST_PASSED: usize = 24;
 
-/// What all rounds know.
-struct Rounds<'a> {
+/// Jobs that are constructed round by round: what all rounds know.
+struct Construction<'a> {
     instance: &'a Instance<'a>,
     /// Time and work of each unit alone, milliseconds.
     single: &'a Jobs,
@@ -69,7 +69,7 @@ impl Search<'_> {
         }
         let mut left = instance.units.inputs.in_degrees();
         let mut ready: Vec<Unit> = left.ready().collect();
-        let mut rounds = Rounds {
+        let mut rounds = Construction {
             instance,
             single,
             tail,
@@ -97,7 +97,7 @@ impl Search<'_> {
     }
 }
 
-impl Rounds<'_> {
+impl Construction<'_> {
     /// Makes the jobs of one round; every ready unit gets one. Returns the units that did.
     fn run(&mut self, ready: &mut [Unit], most: Millis) -> Vec<Unit> {
         let component = |unit: Unit| self.instance.units.component[unit as usize];
