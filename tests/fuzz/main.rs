@@ -10,6 +10,7 @@ mod harness;
 mod mutate;
 mod nix_formats;
 mod own_formats;
+#[path = "../support/random.rs"]
 mod random;
 mod seeds;
 mod served;

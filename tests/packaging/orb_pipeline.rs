@@ -8,7 +8,8 @@ use std::process::Command;
 
 use crate::support::circleci::{ApiServer, CONTINUATION_KEY, Outcome, Pipeline, Status};
 use crate::support::file_server::FileServer;
-use crate::support::{copy_of, orb, stripped};
+use crate::support::project::logs;
+use crate::support::{copy_of, orb, run, stripped};
 use serde_yaml::Value;
 use tempfile::TempDir;
 
@@ -45,12 +46,6 @@ else
 fi
 "#;
 
-fn run(program: &str, arguments: &[&str], folder: &Path) -> String {
-    let output = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// The program on PATH, links followed.
 fn on_path(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
@@ -81,13 +76,13 @@ impl World {
         fs::create_dir_all(nix.join(&name)).unwrap();
         fs::copy(on_path("nix"), nix.join(&name).join("nix")).unwrap();
         fs::write(nix.join(&name).join("install"), NIX_INSTALLER).unwrap();
-        run("tar", &["-c", "-I", "xz -0", "-f", &format!("{name}.tar.xz"), &name], &nix);
+        run(&nix, "tar", &["-c", "-I", "xz -0", "-f", &format!("{name}.tar.xz"), &name]);
 
         let server = FileServer::start(dir);
         let mut orb = orb::pack(&orb::source()).unwrap();
         // As a release does it; and everything comes from the mirror.
-        let nix_sums = run("sha256sum", &[&format!("{name}.tar.xz")], &nix);
-        let sums = run("sha256sum", &[&program], &release);
+        let nix_sums = run(&nix, "sha256sum", &[&format!("{name}.tar.xz")]);
+        let sums = run(&release, "sha256sum", &[&program]);
         let defaults = [
             ("base_url", server.url()),
             ("checksums", sums),
@@ -158,10 +153,6 @@ fn minimal(arguments: &str) -> String {
         config["workflows"]["setup"]["jobs"][0] = serde_yaml::to_value(invocation).unwrap();
     }
     serde_yaml::to_string(&config).unwrap()
-}
-
-fn logs(outcome: &Outcome) -> String {
-    outcome.jobs.iter().map(|job| format!("##### {} {:?}\n{}\n", job.name, job.status, job.log)).collect()
 }
 
 #[track_caller]
@@ -341,7 +332,7 @@ fn own_jobs_parameters_and_evaluations_go_from_pipeline_to_pipeline() {
     world.write(".circleci/continue.yml", OWN_JOBS);
     for arguments in [&["init", "-q"] as &[&str], &["add", "."], &["commit", "-q", "-m", "x"]] {
         let who = ["-c", "user.name=x", "-c", "user.email=x@example.org"];
-        run("git", &[&who, arguments].concat(), world.checkout.path());
+        run(world.checkout.path(), "git", &[&who, arguments].concat());
     }
     let setup = |number: u64, branch: &str| {
         let pipeline = world.setup_with(&config, ApiServer::new([])).parameter("greeting", "hi").branch(branch);

@@ -1,5 +1,7 @@
 //! Numbers that are the same for the same seed on every machine: an input is found again by its number.
 
+#![allow(dead_code, reason = "each program uses its part")]
+
 /// SplitMix64.
 pub struct Random(pub u64);
 
@@ -16,6 +18,11 @@ impl Random {
     /// A number below `end`; 0 where there is none.
     pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
+    }
+
+    /// True in so many of a hundred cases.
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.next() % 100 < percent
     }
 
     /// True once in `times`.
