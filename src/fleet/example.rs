@@ -39,11 +39,7 @@ const OFFERS: Offers = Offers {
 /// Executors `docker`, `arm` and `macos`.
 pub fn fleet() -> Fleet {
     Fleet {
-        executors: vec![
-            OFFERS.executor("docker", Machine::Docker, Architecture::X86_64),
-            OFFERS.executor("arm", Machine::Docker, Architecture::Aarch64),
-            OFFERS.executor("macos", Machine::MacOs, Architecture::Aarch64),
-        ],
+        executors: OFFERS.executors(),
         offers: OFFERS,
         reserved_names: &["gate", "evaluation", "report"],
         concurrency: 80,

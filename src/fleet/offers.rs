@@ -41,6 +41,15 @@ impl Offers {
         executor
     }
 
+    /// The executors where nobody says otherwise: containers on both processors, and macOS.
+    pub fn executors(&self) -> Vec<Executor> {
+        vec![
+            self.executor("docker", Machine::Docker, Architecture::X86_64),
+            self.executor("arm", Machine::Docker, Architecture::Aarch64),
+            self.executor("macos", Machine::MacOs, Architecture::Aarch64),
+        ]
+    }
+
     /// Makes an executor another kind of machine, with the usual image and size, where such machines are offered.
     pub fn reset(&self, executor: &mut Executor, machine: Machine, architecture: Architecture) {
         executor.machine = machine;

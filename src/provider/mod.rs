@@ -221,3 +221,21 @@ impl Continuation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_machine_comes_in_its_usual_size_and_starts_from_an_image_of_its_form() {
+        for provider in Provider::all() {
+            let offers = provider.fleet().offers;
+            for offer in offers.list {
+                assert!(offer.sizes.iter().any(|size| size.name == offer.size), "{offer:?}");
+                let executor = offers.executor("x", offer.machine, offer.architecture);
+                assert_eq!(Some(executor.system()), offer.machine.system(offer.architecture));
+                assert_eq!(offers.odd_image(&executor), None);
+            }
+        }
+    }
+}

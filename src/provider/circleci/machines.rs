@@ -94,16 +94,7 @@ pub const OFFERS: Offers = Offers {
 
 /// The fleet where nobody says otherwise. At once run as many jobs as the Performance plan allows (Free 30, Scale 200).
 pub fn fleet() -> Fleet {
-    Fleet {
-        executors: vec![
-            OFFERS.executor("docker", Machine::Docker, Architecture::X86_64),
-            OFFERS.executor("arm", Machine::Docker, Architecture::Aarch64),
-            OFFERS.executor("macos", Machine::MacOs, Architecture::Aarch64),
-        ],
-        offers: OFFERS,
-        reserved_names: &RESERVED,
-        concurrency: 80,
-    }
+    Fleet { executors: OFFERS.executors(), offers: OFFERS, reserved_names: &RESERVED, concurrency: 80 }
 }
 
 #[cfg(test)]
@@ -162,15 +153,5 @@ mod tests {
                 "macos 26.6.0 m4pro.medium 6 200 aarch64-darwin",
             ]
         );
-    }
-
-    #[test]
-    fn each_kind_comes_in_its_usual_size_and_starts_from_an_image_of_its_form() {
-        for offer in OFFERS.list {
-            assert!(offer.sizes.iter().any(|size| size.name == offer.size), "{offer:?}");
-            let executor = OFFERS.executor("x", offer.machine, offer.architecture);
-            assert_eq!(Some(executor.system()), offer.machine.system(offer.architecture));
-            assert_eq!(OFFERS.odd_image(&executor), None);
-        }
     }
 }

@@ -70,16 +70,7 @@ pub const OFFERS: Offers = Offers {
 
 /// The fleet where nobody says otherwise. GitLab.com publishes no number of jobs that run at once.
 pub fn fleet() -> Fleet {
-    Fleet {
-        executors: vec![
-            OFFERS.executor("docker", Machine::Docker, Architecture::X86_64),
-            OFFERS.executor("arm", Machine::Docker, Architecture::Aarch64),
-            OFFERS.executor("macos", Machine::MacOs, Architecture::Aarch64),
-        ],
-        offers: OFFERS,
-        reserved_names: &RESERVED,
-        concurrency: 60,
-    }
+    Fleet { executors: OFFERS.executors(), offers: OFFERS, reserved_names: &RESERVED, concurrency: 60 }
 }
 
 #[cfg(test)]
@@ -101,15 +92,5 @@ mod tests {
                 "macos macos-15-xcode-16 saas-macos-medium-m1 4 aarch64-darwin",
             ]
         );
-    }
-
-    #[test]
-    fn each_kind_comes_in_its_usual_size_and_starts_from_an_image_of_its_form() {
-        for offer in OFFERS.list {
-            assert!(offer.sizes.iter().any(|size| size.name == offer.size), "{offer:?}");
-            let executor = OFFERS.executor("x", offer.machine, offer.architecture);
-            assert_eq!(Some(executor.system()), offer.machine.system(offer.architecture));
-            assert_eq!(OFFERS.odd_image(&executor), None);
-        }
     }
 }
