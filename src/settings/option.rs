@@ -311,6 +311,9 @@ pub(super) use options;
 
 /// The first of some expressions, of which the others are not compiled.
 macro_rules! first {
+    () => {
+        compile_error!("an option lacks a form: give it `key` and `orb`, or the reasons in their places, `no key: \"…\"` and `no orb: \"…\"`")
+    };
     ($first:expr $(, $rest:expr)* $(,)?) => {
         $first
     };
