@@ -68,20 +68,24 @@ impl Found {
     }
 }
 
-/// Finds the base of `head`, a commit in full. `at_work_tree` is whether that is what is checked out, so that the branch says
-/// something about it. `default_branch` is what the settings name.
-pub fn find(
-    repository: &Repository,
-    head: &str,
-    at_work_tree: bool,
-    choice: &BaseChoice,
-    default_branch: Option<&str>,
-    hints: &Hints,
-) -> Result<Found> {
+/// What is compared with the base.
+#[derive(Clone, Copy)]
+pub struct Head<'a> {
+    /// Where it is.
+    pub repository: &'a Repository,
+    /// The commit, in full.
+    pub commit: &'a str,
+    /// It is what is checked out, so that the branch says something about it.
+    pub at_work_tree: bool,
+}
+
+/// Finds the base of `head`. `default_branch` is what the settings name.
+pub fn find(head: Head, choice: &BaseChoice, default_branch: Option<&str>, hints: &Hints) -> Result<Found> {
+    let repository = head.repository;
     let found = match choice {
         BaseChoice::Revision(revision) => named(repository, revision)?,
         BaseChoice::Auto => {
-            let search = Search { repository, head, at_work_tree, hints, remote: repository.remote()? };
+            let search = Search { head, hints, remote: repository.remote()? };
             search.merge_base(default_branch)?
         }
     };
@@ -154,9 +158,7 @@ fn fetch_branch(repository: &Repository, remote: &str, branch: &str) -> Result<(
 }
 
 struct Search<'a> {
-    repository: &'a Repository,
-    head: &'a str,
-    at_work_tree: bool,
+    head: Head<'a>,
     hints: &'a Hints,
     remote: Option<String>,
 }
@@ -179,8 +181,8 @@ impl Search<'_> {
         let Some(tip) = self.tip(&default)? else {
             return Ok(Found::missing(format!("there is no commit of the default branch `{shown}` to compare with")));
         };
-        let mut bases = self.repository.merge_bases(self.head, &tip)?;
-        if bases.is_empty() && self.repository.is_shallow()? {
+        let mut bases = self.head.repository.merge_bases(self.head.commit, &tip)?;
+        if bases.is_empty() && self.head.repository.is_shallow()? {
             match self.deepen(&default) {
                 Ok(found) => bases = found,
                 Err(error) => {
@@ -195,12 +197,12 @@ impl Search<'_> {
                 "this branch has no commit in common with the default branch `{shown}`"
             )));
         };
-        if branch.is_none() && first == self.head {
+        if branch.is_none() && first == self.head.commit {
             return Ok(Found::expected(format!("the commit is one of the default branch, `{shown}`")));
         }
         let note = if bases.len() > 1 {
             Some(format!("{} commits are where this branch left `{shown}`: the first one is taken", bases.len()))
-        } else if first == self.head {
+        } else if first == self.head.commit {
             Some(format!("all commits of this branch are in `{shown}`"))
         } else {
             None
@@ -210,14 +212,14 @@ impl Search<'_> {
 
     /// The branch of the head; none where the head is a revision that the flake reference names.
     fn branch(&self) -> Result<Result<Option<String>, Found>> {
-        if !self.at_work_tree {
+        if !self.head.at_work_tree {
             return Ok(Ok(None));
         }
-        if let Some(branch) = self.repository.branch()? {
+        if let Some(branch) = self.head.repository.branch()? {
             return Ok(Ok(Some(branch)));
         }
         let hints = self.hints;
-        let about_head = hints.commit.as_deref().is_none_or(|commit| commit == self.head);
+        let about_head = hints.commit.as_deref().is_none_or(|commit| commit == self.head.commit);
         Ok(match (&hints.tag, &hints.branch) {
             (Some(tag), _) if about_head => Err(Found::expected(format!("this is the tag `{}`", printable(tag)))),
             (None, Some(branch)) if about_head => Ok(Some(branch.clone())),
@@ -230,11 +232,11 @@ impl Search<'_> {
     fn default_branch(&self, named: Option<&str>) -> Result<Result<String, Found>> {
         let found = match (named, &self.remote) {
             (Some(named), _) => Some(named.to_owned()),
-            (None, Some(remote)) => self.repository.remote_default_branch(remote)?,
+            (None, Some(remote)) => self.head.repository.remote_default_branch(remote)?,
             (None, None) => None,
         };
         Ok(match found {
-            Some(name) if self.repository.is_branch_name(&name)? => Ok(name),
+            Some(name) if self.head.repository.is_branch_name(&name)? => Ok(name),
             Some(name) => Err(Found::missing(format!("`{}` cannot be the name of a branch", printable(&name)))),
             None => Err(Found::missing(
                 "nobody says which branch is the default one (`default_branch` in nixdag.yml does, or `git remote set-head origin --auto`)",
@@ -246,17 +248,17 @@ impl Search<'_> {
     fn tip(&self, branch: &str) -> Result<Option<String>> {
         let tracking = self.remote.as_ref().map(|remote| format!("refs/remotes/{remote}/{branch}"));
         if let Some(tracking) = &tracking
-            && let Some(commit) = self.repository.commit(tracking)?
+            && let Some(commit) = self.head.repository.commit(tracking)?
         {
             return Ok(Some(commit));
         }
-        if let Some(commit) = self.repository.commit(&format!("refs/heads/{branch}"))? {
+        if let Some(commit) = self.head.repository.commit(&format!("refs/heads/{branch}"))? {
             return Ok(Some(commit));
         }
         match (&self.remote, tracking) {
             // What fails here is said by the caller: there is no such commit.
-            (Some(remote), Some(tracking)) if fetch_branch(self.repository, remote, branch).is_ok() => {
-                self.repository.commit(&tracking)
+            (Some(remote), Some(tracking)) if fetch_branch(self.head.repository, remote, branch).is_ok() => {
+                self.head.repository.commit(&tracking)
             }
             _ => Ok(None),
         }
@@ -265,9 +267,9 @@ impl Search<'_> {
     /// The merge bases that more history shows.
     fn deepen(&self, branch: &str) -> Result<Vec<String>> {
         let Some(remote) = &self.remote else { return Ok(Vec::new()) };
-        let found = self.repository.deepen(remote, branch, self.head, || {
+        let found = self.head.repository.deepen(remote, branch, self.head.commit, || {
             let Some(tip) = self.tip(branch)? else { return Ok(None) };
-            let bases = self.repository.merge_bases(self.head, &tip)?;
+            let bases = self.head.repository.merge_bases(self.head.commit, &tip)?;
             Ok(if bases.is_empty() { None } else { Some(bases) })
         })?;
         Ok(found.unwrap_or_default())

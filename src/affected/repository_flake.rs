@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use super::base::Head;
 use crate::git::Repository;
 use crate::nix::evaluate::{URL_PATH, url_escaped};
 use crate::printable::printable;
@@ -16,7 +17,7 @@ pub struct RepositoryFlake {
     /// The repository.
     pub repository: Repository,
     /// The commit that it is taken from, in full; with changes on top where `at_work_tree` is true.
-    pub head: String,
+    pub commit: String,
     /// It is what is checked out.
     pub at_work_tree: bool,
     /// The flake's folder from the root; empty for the root itself.
@@ -61,7 +62,7 @@ impl RepositoryFlake {
             None => flake_folder(folder, repository.top())?,
         };
         let at_work_tree = named.is_none();
-        Ok(Self { repository, head, at_work_tree, dir, parameters })
+        Ok(Self { repository, commit: head, at_work_tree, dir, parameters })
     }
 
     /// The same flake at another commit.
@@ -79,6 +80,11 @@ impl RepositoryFlake {
         Ok(format!("git+file://{}?{}", url_escaped(top, URL_PATH), parameters.join("&")))
     }
 
+    /// What is compared with the base.
+    pub fn head(&self) -> Head<'_> {
+        Head { repository: &self.repository, commit: &self.commit, at_work_tree: self.at_work_tree }
+    }
+
     /// True where the work tree is taken, and tracked files in it differ from the head.
     pub fn is_dirty(&self) -> Result<bool> {
         Ok(self.at_work_tree && self.repository.is_dirty()?)
@@ -86,7 +92,7 @@ impl RepositoryFlake {
 
     /// Files that differ between a commit and the flake's source, from the repository's root.
     pub fn changed_files(&self, base: &str) -> Result<Vec<Vec<u8>>> {
-        self.repository.changed_files(base, if self.at_work_tree { None } else { Some(&self.head) })
+        self.repository.changed_files(base, if self.at_work_tree { None } else { Some(&self.commit) })
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
         let flake = RepositoryFlake::find(reference)?;
         let default_branch = settings.change.default_branch.as_deref();
         let hints = settings.provider.hints(|name| env::var(name).ok());
-        let found = base::find(&flake.repository, &flake.head, flake.at_work_tree, choice, default_branch, &hints)?;
+        let found = base::find(flake.head(), choice, default_branch, &hints)?;
         Ok((flake, found))
     };
     match find() {
@@ -72,7 +72,7 @@ pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option
         return None;
     }
     let revision = match chosen.flake.is_dirty() {
-        Ok(false) => Some(chosen.flake.head.clone()),
+        Ok(false) => Some(chosen.flake.commit.clone()),
         _ => None,
     };
     let flake = FlakeSource { url: ".".into(), revision };

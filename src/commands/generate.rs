@@ -90,7 +90,8 @@ fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settin
     let drv_dir = settings.drv_dir.clone().unwrap_or_else(|| PathBuf::from(&plan.store_dir));
     let program = std::env::current_exe().context("cannot find the running program, which goes into the bundle")?;
     let store = Store::find();
-    let summary = bundle::write(dir, plan, &graph, &drv_dir, store.as_ref(), &program)?;
+    let parts = bundle::Parts { plan, graph: &graph, drv_dir: &drv_dir, store: store.as_ref(), program: &program };
+    let summary = bundle::write(dir, parts)?;
     if let Some(first) = summary.absent_sources.first() {
         eprintln!(
             "warning: {} sources are not in this machine's store, jobs must find them in a substituter (`{first}` …)",

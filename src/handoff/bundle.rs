@@ -57,18 +57,21 @@ pub struct Summary {
     pub bytes: u64,
 }
 
-/// Writes a bundle for a plan into `dir`, which is created; what stands there already is replaced file by file.
-///
-/// `graph` holds the plan's derivations and their inputs, `drv_dir` their files by base name. `store` is asked for the
-/// sources that derivations name; it may be missing where none does.
-pub fn write(
-    dir: &Path,
-    plan: &Plan,
-    graph: &Graph,
-    drv_dir: &Path,
-    store: Result<&Store, &anyhow::Error>,
-    program: &Path,
-) -> Result<Summary> {
+/// What a bundle is made of.
+pub struct Parts<'a> {
+    pub plan: &'a Plan,
+    /// The plan's derivations and their inputs.
+    pub graph: &'a Graph,
+    /// Their files, by base name.
+    pub drv_dir: &'a Path,
+    /// Asked for the sources that derivations name; it may be missing where none does.
+    pub store: Result<&'a Store, &'a anyhow::Error>,
+    /// The nixdag that jobs run.
+    pub program: &'a Path,
+}
+
+/// Writes a bundle into `dir`, which is created; what is there already is replaced file by file.
+pub fn write(dir: &Path, Parts { plan, graph, drv_dir, store, program }: Parts) -> Result<Summary> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     let needed = plan.all_jobs().flat_map(Job::builds);
     let (entries, absent_sources) = drv_closure::entries(needed, graph, drv_dir, store)?;

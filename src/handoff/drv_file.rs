@@ -53,45 +53,46 @@ struct Open {
 
 /// The closure of these derivations, whose files are in `dir`.
 pub fn closure<'a>(derivations: impl IntoIterator<Item = &'a str>, dir: &Path) -> Result<Closure> {
-    let mut found = Closure::default();
-    let mut seen = HashSet::new();
+    let mut walk = Walk { dir, seen: HashSet::new(), stack: Vec::new(), found: Closure::default() };
     for root in derivations {
-        let mut stack = Vec::new();
-        visit(root, Need::Input, dir, &mut seen, &mut found.sources, &mut stack)?;
+        walk.visit(root, Need::Input)?;
         // Without recursion: chains of derivations are thousands long.
-        while let Some(open) = stack.last_mut() {
+        while let Some(open) = walk.stack.last_mut() {
             let Some(reference) = open.file.references.get(open.next).cloned() else {
-                found.files.extend(stack.pop().map(|open| open.file));
+                walk.found.files.extend(walk.stack.pop().map(|open| open.file));
                 continue;
             };
             let need = if open.next < open.inputs { Need::Input } else { Need::Source };
             open.next += 1;
-            visit(&reference, need, dir, &mut seen, &mut found.sources, &mut stack)?;
+            walk.visit(&reference, need)?;
         }
     }
-    Ok(found)
+    Ok(walk.found)
 }
 
-/// Puts a path that has not been seen on the stack, or among the sources.
-fn visit(
-    path: &str,
-    need: Need,
-    dir: &Path,
-    seen: &mut HashSet<String>,
-    sources: &mut BTreeSet<String>,
-    stack: &mut Vec<Open>,
-) -> Result<()> {
-    if seen.contains(path) {
-        return Ok(());
+/// A walk through a closure.
+struct Walk<'a> {
+    dir: &'a Path,
+    seen: HashSet<String>,
+    stack: Vec<Open>,
+    found: Closure,
+}
+
+impl Walk<'_> {
+    /// Puts a path that has not been seen on the stack, or among the sources.
+    fn visit(&mut self, path: &str, need: Need) -> Result<()> {
+        if self.seen.contains(path) {
+            return Ok(());
+        }
+        let (_, base) = store_path::split(path)?;
+        let is_derivation = need == Need::Input || path.ends_with(".drv");
+        match if is_derivation { read(path, self.dir.join(base), need)? } else { None } {
+            Some(open) => self.stack.push(open),
+            None => drop(self.found.sources.insert(path.to_owned())),
+        }
+        self.seen.insert(path.to_owned());
+        Ok(())
     }
-    let (_, base) = store_path::split(path)?;
-    let is_derivation = need == Need::Input || path.ends_with(".drv");
-    match if is_derivation { read(path, dir.join(base), need)? } else { None } {
-        Some(open) => stack.push(open),
-        None => drop(sources.insert(path.to_owned())),
-    }
-    seen.insert(path.to_owned());
-    Ok(())
 }
 
 /// Reads a derivation's file; none where it is not there and need not be.

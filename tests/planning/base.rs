@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nixdag::affected::base::{BaseChoice, Found, Hints, find};
+use nixdag::affected::base::{BaseChoice, Found, Head, Hints, find};
 use nixdag::affected::ignore::IgnoreList;
 use nixdag::affected::repository_flake::RepositoryFlake;
 use nixdag::git::Repository;
@@ -75,13 +75,15 @@ fn commit(dir: &Path, name: &str) -> String {
 fn auto(dir: &Path, default_branch: Option<&str>, hints: &Hints) -> Found {
     let repository = Repository::around(dir).unwrap();
     let head = repository.commit("HEAD").unwrap().unwrap();
-    find(&repository, &head, true, &BaseChoice::Auto, default_branch, hints).unwrap()
+    let head = Head { repository: &repository, commit: &head, at_work_tree: true };
+    find(head, &BaseChoice::Auto, default_branch, hints).unwrap()
 }
 
 fn named(dir: &Path, revision: &str) -> Found {
     let repository = Repository::around(dir).unwrap();
     let head = repository.commit("HEAD").unwrap().unwrap();
-    find(&repository, &head, true, &BaseChoice::Revision(revision.to_owned()), None, &Hints::default()).unwrap()
+    let head = Head { repository: &repository, commit: &head, at_work_tree: true };
+    find(head, &BaseChoice::Revision(revision.to_owned()), None, &Hints::default()).unwrap()
 }
 
 #[track_caller]
@@ -238,7 +240,8 @@ fn a_branch_without_commits_of_its_own_is_its_own_base() {
     assert!(note.is_some_and(|note| note.contains("all commits of this branch are in `main`")));
     // For a revision of the default branch that the reference names, nobody says that it is a branch of its own.
     let repository = Repository::around(&clone).unwrap();
-    let found = find(&repository, &server.main, false, &BaseChoice::Auto, None, &Hints::default()).unwrap();
+    let head = Head { repository: &repository, commit: &server.main, at_work_tree: false };
+    let found = find(head, &BaseChoice::Auto, None, &Hints::default()).unwrap();
     is_none(found, "one of the default branch", true);
 }
 
@@ -254,7 +257,7 @@ fn only_a_flake_in_a_repository_has_a_history() {
     assert!(flake.at("abc").unwrap().ends_with("?dir=sub%20dir&rev=abc"), "{}", flake.at("abc").unwrap());
     let flake =
         RepositoryFlake::find(&format!("git+file://{}?submodules=1&rev={}", shown(&clone), server.fork)).unwrap();
-    assert_eq!((&flake.head, flake.at_work_tree), (&server.fork, false));
+    assert_eq!((&flake.commit, flake.at_work_tree), (&server.fork, false));
     assert!(flake.at("abc").unwrap().ends_with("?submodules=1&rev=abc"));
     let shallow = RepositoryFlake::find(&shown(&server.clone(&["--depth=1"]))).unwrap();
     assert!(shallow.at("abc").unwrap().ends_with("?shallow=1&rev=abc"));

@@ -68,7 +68,9 @@ impl Pipeline {
         let graph = Graph::load(self.drvs.values().map(String::as_str), Path::new("/nix/store"), "/nix/store").unwrap();
         let store = Store::find().unwrap();
         let dir = self.dir().join(name);
-        bundle::write(&dir, &self.plan, &graph, Path::new("/nix/store"), Ok(&store), &stripped()).unwrap().sha256
+        let (drv_dir, program) = (Path::new("/nix/store"), stripped());
+        let parts = bundle::Parts { plan: &self.plan, graph: &graph, drv_dir, store: Ok(&store), program: &program };
+        bundle::write(&dir, parts).unwrap().sha256
     }
 
     /// The folder of everything.

@@ -89,7 +89,7 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
                 let key = format!("final-{}", job.id);
                 let mut also = waits_for(&mut restores, job, None);
                 also.extend(reports.then(|| failures::JOB.to_owned()));
-                invocations.push(invocation(plan, job, &key, Vec::new(), &[], also));
+                invocations.push(Invocation::plain(job, &key, also).yaml(plan));
                 let steps = final_steps::of(final_job, command, kind, options, transport).with_context(what)?;
                 let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
                 commands.push((key, Yaml::map(body)));
@@ -102,7 +102,8 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
                 let attach = !options.has_workspace() || transport.is_guarded || !job.inputs.is_empty();
                 let delivery = &options.setup.delivery;
                 let contexts = if delivery.sign == Sign::Jobs { delivery.contexts.as_slice() } else { &[] };
-                invocations.push(invocation(plan, job, &kind.job, arguments(job, hash, attach), contexts, also));
+                let arguments = arguments(job, hash, attach);
+                invocations.push(Invocation { job, key: &kind.job, arguments, contexts, also }.yaml(plan));
             }
         }
     }
@@ -113,7 +114,7 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
         let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
         commands.push((failures::JOB.to_owned(), Yaml::map(body)));
         let also = waits_for(&mut restores, &job, None);
-        invocations.push(invocation(plan, &job, failures::JOB, Vec::new(), &[], also));
+        invocations.push(Invocation::plain(&job, failures::JOB, also).yaml(plan));
     }
     let delivers = if options.setup.delivery.sign == Sign::Separate { delivery_job::of(plan)? } else { None };
     if let Some(wanted) = &delivers {
@@ -124,7 +125,7 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
         let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
         commands.push((delivery_job::JOB.to_owned(), Yaml::map(body)));
         let contexts = &options.setup.delivery.contexts;
-        invocations.push(invocation(plan, &job, delivery_job::JOB, Vec::new(), contexts, Vec::new()));
+        invocations.push(Invocation { contexts, ..Invocation::plain(&job, delivery_job::JOB, Vec::new()) }.yaml(plan));
     }
     if let (Some(restores), Some(bundle), false) = (restores, &options.setup.bundle, invocations.is_empty()) {
         let mut first = Vec::new();
@@ -132,7 +133,7 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
             let kind = machines.kind_of(&job, &mut kinds)?;
             let steps = Yaml::List(restore::steps_of(kind, bundle, &job, hashes));
             commands.push((job.id.clone(), Yaml::map([("executor", Yaml::text(&kind.executor)), ("steps", steps)])));
-            first.push(invocation(plan, &job, &job.id, Vec::new(), &[], Vec::new()));
+            first.push(Invocation::plain(&job, &job.id, Vec::new()).yaml(plan));
         }
         invocations.splice(0..0, first);
     }
@@ -199,29 +200,41 @@ fn arguments(job: &Job, reuse: Option<String>, attach: bool) -> Vec<(&'static st
     arguments
 }
 
-/// The job's place in the workflow; `contexts` are those of all such jobs, `also` are jobs beside those of the plan that it waits for.
-fn invocation(
-    plan: &Plan,
-    job: &Job,
-    key: &str,
+/// A job's place in the workflow.
+struct Invocation<'a> {
+    job: &'a Job,
+    /// The job's key.
+    key: &'a str,
     arguments: Vec<(&'static str, Yaml)>,
-    contexts: &[String],
+    /// The contexts of all such jobs.
+    contexts: &'a [String],
+    /// Jobs beside those of the plan that it waits for.
     also: Vec<String>,
-) -> Yaml {
-    let mut entries = vec![("name", Yaml::Text(template::label(&job.name)))];
-    entries.extend(arguments);
-    let of_all = contexts.iter().filter(|context| !job.options.context.contains(context));
-    let mut contexts = job.options.context.iter().chain(of_all).map(|context| template::escape(context)).peekable();
-    if contexts.peek().is_some() {
-        entries.push(("context", Yaml::texts(contexts)));
+}
+
+impl<'a> Invocation<'a> {
+    /// One without arguments, and with no contexts but its own.
+    fn plain(job: &'a Job, key: &'a str, also: Vec<String>) -> Self {
+        Self { job, key, arguments: Vec::new(), contexts: &[], also }
     }
-    let names = job.requires.iter().map(|&required| template::label(&plan.job(required).name));
-    let mut names = names.chain(also).peekable();
-    if names.peek().is_some() {
-        entries.push(("requires", Yaml::texts(names)));
+
+    fn yaml(self, plan: &Plan) -> Yaml {
+        let Self { job, key, arguments, contexts, also } = self;
+        let mut entries = vec![("name", Yaml::Text(template::label(&job.name)))];
+        entries.extend(arguments);
+        let of_all = contexts.iter().filter(|context| !job.options.context.contains(context));
+        let mut contexts = job.options.context.iter().chain(of_all).map(|context| template::escape(context)).peekable();
+        if contexts.peek().is_some() {
+            entries.push(("context", Yaml::texts(contexts)));
+        }
+        let names = job.requires.iter().map(|&required| template::label(&plan.job(required).name));
+        let mut names = names.chain(also).peekable();
+        if names.peek().is_some() {
+            entries.push(("requires", Yaml::texts(names)));
+        }
+        entries.push(("filters", Yaml::text(EVERYWHERE)));
+        Yaml::entry(key, Yaml::map(entries))
     }
-    entries.push(("filters", Yaml::text(EVERYWHERE)));
-    Yaml::entry(key, Yaml::map(entries))
 }
 
 /// The job behind all others that may not fail, nixdag's own included.

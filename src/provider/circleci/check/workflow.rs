@@ -42,7 +42,9 @@ pub(super) fn check(top: &Mapping, limits: &Limits, problems: &mut Vec<String>) 
         }
         match workflow.get("jobs").and_then(Value::as_sequence) {
             Some(invocations) if !invocations.is_empty() => {
-                check_workflow(top, &key, invocations, limits, &mut contexts, problems);
+                check_order(&key, &check_invocations(top, &key, invocations, limits, problems), problems);
+                let arguments = invocations.iter().filter_map(|invocation| parts(invocation).1);
+                contexts.extend(arguments.flat_map(|arguments| text_list(arguments.get("context"))));
             }
             _ => problems.push(format!("workflow `{key}` has no jobs")),
         }
@@ -64,22 +66,28 @@ pub(super) fn parts(invocation: &Value) -> (String, Option<&Mapping>) {
     }
 }
 
-fn check_workflow(
+/// The jobs of a workflow, and what they wait for.
+#[derive(Default)]
+struct Order {
+    /// Each job's name, and the names that it requires.
+    nodes: Vec<(String, Vec<String>)>,
+    /// With a matrix, one invocation is several jobs, whose names are known after compilation only.
+    matrices: HashSet<String>,
+}
+
+fn check_invocations(
     top: &Mapping,
     workflow: &str,
     invocations: &[Value],
     limits: &Limits,
-    contexts: &mut BTreeSet<String>,
     problems: &mut Vec<String>,
-) {
+) -> Order {
     if let Some(most) = limits.jobs.filter(|&most| invocations.len() > most as usize) {
         problems.push(format!("workflow `{workflow}` has {} jobs, {most} are allowed", invocations.len()));
     }
     let nothing = Mapping::new();
     let mut names = HashMap::new();
-    // With a matrix, one invocation is several jobs, whose names are known after compilation only.
-    let mut matrices = HashSet::new();
-    let mut nodes = Vec::with_capacity(invocations.len());
+    let mut order = Order::default();
     for invocation in invocations {
         let (key, arguments) = parts(invocation);
         let arguments = arguments.unwrap_or(&nothing);
@@ -93,19 +101,22 @@ fn check_workflow(
             problems.push(format!("the name `{}` holds control characters", name.escape_debug()));
         }
         if let Some(matrix) = arguments.get("matrix") {
-            matrices.insert(matrix.get("alias").map_or_else(|| key.clone(), text));
+            order.matrices.insert(matrix.get("alias").map_or_else(|| key.clone(), text));
         } else if let Some(other) = names.insert(name.to_lowercase(), name.clone()) {
             problems.push(format!("two jobs of workflow `{workflow}` have the name `{other}`, without regard to case"));
         }
         filters(arguments, &place, problems);
-        contexts.extend(text_list(arguments.get("context")));
         let required = requires(arguments, &place, problems);
         if let Some(most) = limits.requires.filter(|&most| required.len() > most as usize) {
             problems.push(format!("{place} requires {} jobs, {most} are allowed", required.len()));
         }
-        nodes.push((name, required));
+        order.nodes.push((name, required));
     }
+    order
+}
 
+/// Each job exists that another one waits for, and none waits for itself.
+fn check_order(workflow: &str, Order { nodes, matrices }: &Order, problems: &mut Vec<String>) {
     let index: HashMap<&str, usize> = nodes.iter().enumerate().map(|(at, (name, _))| (&**name, at)).collect();
     let mut inputs = vec![0; nodes.len()];
     let mut consumers = vec![Vec::new(); nodes.len()];
