@@ -29,6 +29,7 @@ pub mod nothing;
 pub mod options;
 pub mod partition;
 pub mod placement;
+pub mod placer;
 pub mod planned_target;
 pub mod prices;
 pub mod problem;

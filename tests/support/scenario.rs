@@ -10,7 +10,8 @@ use nixdag::availability::{Source, find_needed};
 use nixdag::graph::{DrvId, Graph};
 use nixdag::plan::estimate::CostModel;
 use nixdag::plan::needed::NeededGraph;
-use nixdag::plan::placement::{MachineChoice, place};
+use nixdag::plan::placement::MachineChoice;
+use nixdag::plan::placer::place;
 use nixdag::plan::problem::{Millis, Problem};
 use nixdag::provider::Provider;
 
