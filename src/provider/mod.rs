@@ -155,7 +155,7 @@ impl Provider {
         match self {
             Self::CircleCi => circleci::writer::Writer::new(additions).map(Writer::CircleCi),
             Self::GitLab => gitlab::writer::Writer::new(additions).map(Writer::GitLab),
-            Self::GitHub => bail!("GitHub's workflows are planned, and not written yet"),
+            Self::GitHub => github::writer::Writer::new(additions).map(Writer::GitHub),
         }
     }
 
@@ -180,6 +180,8 @@ pub enum Writer {
     CircleCi(circleci::writer::Writer),
     /// GitLab CI.
     GitLab(gitlab::writer::Writer),
+    /// GitHub Actions.
+    GitHub(github::writer::Writer),
 }
 
 impl Writer {
@@ -188,6 +190,7 @@ impl Writer {
         match self {
             Self::CircleCi(writer) => writer.write(plan, setup),
             Self::GitLab(writer) => writer.write(plan, setup),
+            Self::GitHub(writer) => writer.write(plan, setup),
         }
     }
 }

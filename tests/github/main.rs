@@ -5,4 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod act;
+mod files;
+mod generate;
 mod waves;

@@ -13,6 +13,9 @@ pub const MATRIX: u32 = 256;
 /// Most bytes of all outputs of a job, counted in UTF-16.
 pub const OUTPUT_BYTES: u64 = 1 << 20;
 
+/// Most bytes of what a job runs: it reaches the job in a variable, of which Linux takes 128 KiB.
+pub const SCRIPT_BYTES: u64 = 100_000;
+
 /// What GitHub allows. A hosted runner ends a job after six hours.
 pub const LIMITS: Limits = Limits {
     jobs: Some(2_000),

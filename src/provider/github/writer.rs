@@ -1,0 +1,40 @@
+//! From what users add, and later a plan, to what the planning job puts out and what there is to be said about it.
+
+use anyhow::{Result, ensure};
+
+use super::generate;
+use crate::plan::Plan;
+use crate::provider::additions::Additions;
+use crate::provider::job_setup::JobSetup;
+
+/// What users add to a workflow: nothing, as it never changes.
+#[derive(Clone, Debug)]
+pub struct Writer {}
+
+impl Writer {
+    /// Refuses what only other providers take.
+    pub fn new(additions: &Additions) -> Result<Self> {
+        ensure!(
+            additions.parameters.is_empty() && additions.setup.is_none(),
+            "{}: GitHub has no pipeline parameters",
+            if additions.setup.is_some() { "`parameters_from`" } else { additions.parameters_place }
+        );
+        ensure!(
+            additions.merge.is_empty(),
+            "`merge`: put jobs of your own into a workflow, beside or behind nixdag's job `gate`"
+        );
+        Ok(Self {})
+    }
+
+    /// The outputs, and warnings about them.
+    pub fn write(self, plan: &Plan, setup: JobSetup) -> Result<(String, Vec<String>)> {
+        let shells = setup.executors.iter().filter(|executor| executor.shell.is_some());
+        let mut warnings: Vec<String> = shells
+            .map(|executor| format!("`shell` of executor `{}` has no effect: jobs of GitHub run bash", executor.name))
+            .collect();
+        if setup.delivery.reuse.is_some() {
+            warnings.push("`reuse` has no effect: jobs of GitHub take nothing from earlier workflows yet".into());
+        }
+        Ok((generate(plan, &setup)?, warnings))
+    }
+}

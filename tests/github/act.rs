@@ -1,0 +1,145 @@
+//! Whole workflows in act's host mode: GitHub's files as they are committed, every shell on an empty store, GitHub's own actions by small stand-ins.
+//!
+//! act starts no job behind a called workflow that failed, so red gates are tried elsewhere. Without act, which `tests/run.sh` installs, the tests say that they are left out.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::empty_store::NIX_CONFIG;
+use crate::support::project::every_nix;
+use crate::support::{commit, copy_into, copy_of, repository, run, shown, stripped};
+
+/// Every shell of a step starts with an empty `/nix`.
+const SHELL: &str = "#!/bin/sh\nexec unshare -m --propagation private /bin/sh -ec 'mount -t tmpfs -o mode=755 none /nix\n\
+                     mkdir -p /nix/home; export HOME=/nix/home; exec /bin/bash \"$@\"' bash \"$@\"\n";
+
+const CHECKOUT: &str = "runs:\n  using: composite\n  steps:\n    - shell: bash\n      run: cp -R \"$CHECKOUT/.\" .\n";
+
+const UPLOAD: &str = r#"inputs: {name: {required: true}, path: {required: true}, include-hidden-files: {}, compression-level: {}, retention-days: {}, overwrite: {}, if-no-files-found: {}}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      env: {NAME: "${{ inputs.name }}", FROM: "${{ inputs.path }}"}
+      run: |
+        [ -d "$FROM" ] || exit 0
+        rm -rf "$ARTIFACTS/$NAME"; mkdir -p "$ARTIFACTS/$NAME"; cp -R "$FROM/." "$ARTIFACTS/$NAME"
+        find "$ARTIFACTS/$NAME" -type f -exec chmod 644 {} +
+"#;
+
+const DOWNLOAD: &str = r#"inputs: {name: {}, path: {required: true}, pattern: {}}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      env: {NAME: "${{ inputs.name }}", PATTERN: "${{ inputs.pattern }}", TO: "${{ inputs.path }}"}
+      run: |
+        mkdir -p "$TO"
+        if [ -n "$NAME" ]; then cp -R "$ARTIFACTS/$NAME/." "$TO"; exit; fi
+        case $PATTERN in
+          *{*) names=${PATTERN#*\{}; names=${names%\}}; prefix=${PATTERN%%\{*} ;;
+          *) names=$PATTERN; prefix= ;;
+        esac
+        for name in ${names//,/ }; do [ ! -d "$ARTIFACTS/$prefix$name" ] || cp -R "$ARTIFACTS/$prefix$name" "$TO"; done
+"#;
+
+/// The actions that the workflows use, with what stands in for each.
+const ACTIONS: [(&str, &str); 3] = [
+    ("actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683", CHECKOUT),
+    ("actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02", UPLOAD),
+    ("actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093", DOWNLOAD),
+];
+
+/// act, where it is installed.
+fn act() -> Option<PathBuf> {
+    let act = repository().join("target/test-tools/bin/act");
+    if !act.exists() {
+        eprintln!("left out: act is not installed (tests/run.sh does that)");
+    }
+    act.exists().then_some(act)
+}
+
+struct GitHub {
+    act: PathBuf,
+    checkout: TempDir,
+    state: TempDir,
+}
+
+impl GitHub {
+    fn new(act: PathBuf, example: &str) -> Self {
+        let checkout = copy_of(example);
+        let workflows = checkout.path().join(".github/workflows");
+        fs::create_dir_all(&workflows).unwrap();
+        copy_into(&repository().join("github/nixdag.yml"), &workflows);
+        copy_into(&repository().join("github/nixdag-job.yml"), &workflows);
+        Self { act, checkout, state: TempDir::new().unwrap() }
+    }
+
+    /// Commits what is there, and runs it.
+    fn run(&self, nix: &Path) -> Output {
+        let state = self.state.path();
+        for folder in ["bin", "artifacts", "home"] {
+            fs::create_dir_all(state.join(folder)).unwrap();
+        }
+        let shell = state.join("bin/bash");
+        fs::write(&shell, SHELL).unwrap();
+        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+        copy_into(&stripped(), &state.join("bin/nixdag"));
+        run(self.checkout.path(), "git", &["init", "-q"]);
+        commit(self.checkout.path());
+        let mut command = Command::new(&self.act);
+        command.args(["push", "-W", ".github/workflows/nixdag.yml", "-P", "ubuntu-24.04=-self-hosted"]);
+        command.args(["--no-cache-server", "--action-offline-mode"]);
+        for (at, (action, text)) in ACTIONS.iter().enumerate() {
+            let folder = state.join(format!("action{at}"));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("action.yml"), format!("name: stand-in\n{text}")).unwrap();
+            command.arg("--local-repository").arg(format!("{action}={}", folder.display()));
+        }
+        for (name, value) in [
+            ("CHECKOUT", self.checkout.path().to_str().unwrap()),
+            ("ARTIFACTS", state.join("artifacts").to_str().unwrap()),
+            ("NIX_CONFIG", &format!("experimental-features = nix-command flakes\n{NIX_CONFIG}")),
+        ] {
+            command.arg("--env").arg(format!("{name}={value}"));
+        }
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{}:{path}", state.join("bin").display(), nix.display()));
+        command.env("HOME", state.join("home")).env("XDG_CACHE_HOME", state.join("home/.cache"));
+        command.current_dir(self.checkout.path()).output().unwrap()
+    }
+
+    /// How many builds all jobs have recorded.
+    fn built(&self) -> (u64, usize) {
+        let mut report = crate::support::nixdag();
+        report.args(["report", "--format", "json"]);
+        for entry in fs::read_dir(self.state.path().join("artifacts")).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name().to_str().unwrap().starts_with("nixdag-results-") {
+                report.arg(entry.path().join("report.json"));
+            }
+        }
+        let output = report.output().unwrap();
+        let said: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", shown(&output)));
+        (crate::support::project::figure(&said, "built"), said["built_twice"].as_array().map_or(0, Vec::len))
+    }
+}
+
+#[test]
+fn the_hermetic_example_builds_everything_once() {
+    let Some(act) = act() else { return };
+    for nix in every_nix() {
+        let github = GitHub::new(act.clone(), "examples/hermetic");
+        let output = github.run(&nix);
+        let said = shown(&output);
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("ok: d(b(a), c)") && said.contains("gate"), "{said}");
+        assert_eq!(github.built(), (4, 0), "{said}");
+    }
+}
