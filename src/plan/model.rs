@@ -134,6 +134,8 @@ pub struct PartitionOptions {
 choice! {
     /// A stage of the search.
     pub enum Stage {
+        /// Plans for waves
+        Waves = "waves",
         /// Several orders in which edges are zeroed, not one
         Orders = "orders",
         /// Critical jobs are taken apart and merged again

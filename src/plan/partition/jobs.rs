@@ -57,6 +57,11 @@ impl Instance<'_> {
         self.options.without != Some(stage)
     }
 
+    /// How long the derivations of one job may take, milliseconds, where the provider limits that.
+    pub fn longest_build(&self) -> Millis {
+        self.options.limits.job_length.map_or(Millis::MAX, |most| most.saturating_sub(self.start_up))
+    }
+
     /// Start-up of a job of one unit, milliseconds.
     pub fn start_up_of(&self, unit: Unit) -> Millis {
         self.start_up + self.attach.get(unit as usize).copied().unwrap_or(0)

@@ -9,17 +9,18 @@
 //! every job's start-up instead.
 
 use super::context::Search;
+use super::effort::{worth, worth_steps};
 use super::job_sets::{JobSets, members};
 use super::jobs::{Instance, Jobs};
 use super::layer_merges::{MOST_JOBS, adapt};
 use super::marks::Marks;
-use super::portfolio::{self, Candidate, simulated, worth, worth_steps};
+use super::portfolio::{self, Candidate, simulated};
 use super::schedule::Scheduler;
 use super::search::Refill;
 use super::steps::Steps;
 use super::sweep::existing;
 
-use crate::plan::model::{Granularity, Model, Objective, Stage};
+use crate::plan::model::{Granularity, Model, Objective, PartitionOptions, Stage};
 use crate::plan::problem::Millis;
 
 /// Rounds of search, the first from the shortest plan, the others from the one before.
@@ -56,8 +57,7 @@ fn with_expected_layers(instance: &Instance) -> Candidate {
 
 fn improved_in_rounds(instance: &Instance) -> Candidate {
     let free = Model { layer: 0, fetch: 0, ..instance.model.clone() };
-    let (first, shortest) = portfolio::best_and_shortest(&Instance { model: &free, ..*instance });
-    let first = simulated(instance, first.jobs, 0);
+    let (first, shortest) = first_plan(&Instance { model: &free, ..*instance }, instance);
     if first.jobs.count() > MOST_JOBS || first.layers == 0 {
         return first;
     }
@@ -95,6 +95,20 @@ fn improved_in_rounds(instance: &Instance) -> Candidate {
         best = better(instance, &first, best, found);
     }
     best
+}
+
+/// The better of the plans with and without waves, made where layers are `free` and judged where they are not; and the shortest jobs from which others can be made.
+fn first_plan(free: &Instance, instance: &Instance) -> (Candidate, Jobs) {
+    let without = PartitionOptions { without: Some(Stage::Waves), ..instance.options.clone() };
+    let plans = [instance.options, &without].map(|options| {
+        let (found, shortest) = portfolio::best_and_shortest(&Instance { options, ..*free });
+        (simulated(instance, found.jobs, 0), shortest)
+    });
+    let shortest = plans.iter().map(|(plan, _)| plan.makespan).min().unwrap_or(0);
+    let most = ((shortest as f64 * portfolio::factor(instance.options.objective)) as Millis).max(instance.floor);
+    let key = |(plan, _): &(Candidate, Jobs)| (plan.makespan.saturating_sub(most), plan.job_time, plan.makespan);
+    let [with, without] = plans;
+    if key(&without) < key(&with) { without } else { with }
 }
 
 /// Shortened and merged again under the deadline, with the expected start-ups; where even the shortest plan is longer, under its makespan.

@@ -8,14 +8,16 @@
 //!
 //! 1. [`contract`]: cheap derivations are *co-located* (built in every job that needs them) where that is cheaper than sharing them; floating ones are tied to
 //!    their consumers; fetches by the thousand are packed into bins. What is left are the [`units`], an acyclic graph that no longer has these cases.
-//! 2. [`zero`]: from one job a unit, jobs are merged along the longest path until no merge shortens it. Different orders of trying edges lead to
+//! 2. [`waves`]: a plan in which jobs of one wave start when all of the waves before have ended, from few waves of jobs that exchange nothing. Run as a free graph it is shorter
+//!    still, and its jobs are well filled. Where durations can be trusted and the graph is large, the steps 3 and 5 are left out: they found nothing better.
+//! 3. [`zero`]: from one job a unit, jobs are merged along the longest path until no merge shortens it. Different orders of trying edges lead to
 //!    different results, so there are several starts, and a local search that takes critical jobs apart and tries again ([`search`]). This gives the shortest makespan.
-//! 3. [`sweep`]: with that makespan times 1.01, 1.15 or 2 (the objective) as deadline, jobs are merged as long as that saves job time and no path gets longer than the deadline. Merges
+//! 4. [`sweep`]: with that makespan times 1.01, 1.15 or 2 (the objective) as deadline, jobs are merged as long as that saves job time and no path gets longer than the deadline. Merges
 //!    that save much and use up little slack come first, and jobs grow in rounds, which keeps them alike and their slack usable.
-//! 4. [`search`]: badly filled neighbouring jobs are taken apart and merged again, and kept so where that saves job time.
-//! 5. [`portfolio`]: all the plans that came up, and a plain one (a job a unit), are run on paper with the provider's concurrency; the objective chooses.
+//! 5. [`search`]: badly filled neighbouring jobs are taken apart and merged again, and kept so where that saves job time.
+//! 6. [`portfolio`]: all the plans that came up, and a plain one (a job a unit), are run on paper with the provider's concurrency; the objective chooses.
 //!    All this happens for each connected part of the graph by itself ([`parts`]).
-//! 6. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
+//! 7. [`fit`]: where the choice breaks a limit of the provider, jobs are merged under looser deadlines, at last without any; `single` comes from there too.
 //!
 //! Where durations are guesses, [`guesses`] takes jobs apart in which the longest path often waits for a build that it does not need.
 //!
@@ -31,6 +33,7 @@
 pub mod bands;
 mod context;
 pub mod contract;
+mod effort;
 pub mod fit;
 mod guesses;
 mod job_sets;
@@ -55,6 +58,7 @@ mod stability;
 pub mod steps;
 pub mod sweep;
 pub mod units;
+pub mod waves;
 pub mod zero;
 
 use super::model::{Granularity, Model, Objective, PartitionOptions, Stage};

@@ -4,12 +4,14 @@
 //! on paper, with the provider's concurrency, before it is compared.
 
 use super::context::Search;
+use super::effort::{is_large, size, worth, worth_steps};
 use super::jobs::{Instance, Job, Jobs};
 use super::marks::Marks;
 use super::search::Refill;
 use super::steps::Steps;
 use super::sweep::existing;
 use super::units::Unit;
+use super::waves::{self, Barrier};
 use super::zero::{EdgeOrder, Zeroing};
 use crate::plan::model::{Granularity, Objective, Stage};
 use crate::plan::problem::{Adjacency, Millis};
@@ -17,9 +19,6 @@ use crate::plan::simulate::{Load, Simulation, lower_bound, missing, run};
 
 /// Shortening takes no more steps than this, whatever the graph: two seconds of one core. Real graphs of 10,000 derivations take half of it.
 const MOST_STEPS: u64 = 400_000_000;
-
-/// Units and edges from which on a graph is worth all steps.
-const ALL_STEPS: u64 = 1 << 12;
 
 /// Each merge and refill takes no more than this.
 const MOST_STAGE_STEPS: u64 = 150_000_000;
@@ -33,8 +32,12 @@ const PARTS: [Millis; 3] = [4, 8, 16];
 /// Units and edges from which on a graph is planned in one go: a third of a second for 20,000 derivations, at 3 % more wall time.
 const GIANT: usize = 1 << 14;
 
-/// Units from which on a graph is worth all rounds.
-const ALL_ROUNDS: usize = 128;
+/// Most waves that a free graph is planned in: chains of targets with a job each need many.
+const WAVES: usize = 24;
+
+/// What keeps waves few on a free graph, milliseconds a wave; and the most machines that one of them counts on.
+const QUEUE: Millis = 15_000;
+const RUNNERS: usize = 60;
 
 /// How much is tried. It depends on the size of the graph in powers of two only, so that one derivation more changes nothing.
 struct Budget {
@@ -65,23 +68,6 @@ impl Budget {
     }
 }
 
-/// So many of `most` steps as are worth it: a small graph with long jobs is planned in half a second.
-pub fn worth_steps(instance: &Instance, most: u64) -> u64 {
-    let size = size(instance);
-    if size >= ALL_STEPS { most } else { most * size / (3 * ALL_STEPS) }
-}
-
-/// Units and edges, rounded up to a power of two.
-fn size(instance: &Instance) -> u64 {
-    (instance.units.len() + instance.units.inputs.edges()).next_power_of_two() as u64
-}
-
-/// So many of `most` rounds as are worth it: a few dozen units hold no more surprises than a few rounds find.
-pub fn worth(instance: &Instance, most: u32) -> u32 {
-    let size = instance.units.len().next_power_of_two();
-    if size >= ALL_ROUNDS { most } else { (most as usize * size).div_ceil(ALL_ROUNDS) as u32 }
-}
-
 /// A plan among others.
 #[derive(Clone, Default)]
 pub struct Candidate {
@@ -110,11 +96,16 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     let budget = Budget::new(instance);
     let mut search = Search::new(instance, worth_steps(instance, MOST_STEPS));
     let single = Jobs::singletons(instance, &mut search.scheduler);
-    let mut starts = zeroed(&mut search, &single, budget.starts);
+    let in_waves = made_in_waves(&mut search);
+    // Where there are waves, what is found along the longest path is longer or needs more job time. Small graphs hold surprises that are found at once, and the jobs of waves
+    // have more ancestors, which may cost more than they save.
+    let waves_alone = !in_waves.is_empty() && is_large(instance) && !instance.model.ancestors_count();
+    let mut starts = if waves_alone { Vec::new() } else { zeroed(&mut search, &single, budget.starts) };
     for (index, (makespan, jobs)) in starts.iter_mut().take(budget.shortened).enumerate() {
         let rounds = (10 * jobs.count() as u32).min(budget.shorten);
         *makespan = search.shorten(jobs, rounds, index as u64, 0);
     }
+    starts.extend(in_waves.iter().cloned());
     starts.sort_by_key(|start| start.0);
     let in_rounds = if search.steps.exhausted() { made_in_rounds(&mut search, &single) } else { Vec::new() };
     // Where the work keeps all machines busy for longer than the longest path takes, haste on a path gains nothing.
@@ -124,6 +115,7 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
 
     let mut choices = in_rounds;
     choices.push(simulated(instance, single, shortest));
+    choices.extend(in_waves.into_iter().map(|(makespan, jobs)| simulated(instance, jobs, shortest.max(makespan))));
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     let deadline = ((shortest as f64 * factor) as Millis).max(instance.floor);
     let mut add = |search: &mut Search, jobs: &Jobs, thrift: i64| {
@@ -132,7 +124,7 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
         search.merge_all(&mut jobs, deadline, reserve, thrift);
         choices.push(simulated(instance, jobs, deadline));
     };
-    let several = budget.merged > 1;
+    let several = budget.merged > 1 && !waves_alone;
     for (makespan, jobs) in starts.iter().take(budget.merged) {
         if *makespan > deadline {
             break;
@@ -145,7 +137,7 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     let most = longest_allowed(&choices, plain, instance);
     let best = best(choices, most);
     let mut jobs = best.jobs.clone();
-    if best.deadline < jobs.measure(instance).1 {
+    if waves_alone || best.deadline < jobs.measure(instance).1 {
         return (Candidate { steps: search.steps.spent(), ..best }, starts.swap_remove(0).1);
     }
     search.steps.set_limit(search.steps.spent() + MOST_STAGE_STEPS);
@@ -158,6 +150,23 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     let better = refilled.makespan <= most && refilled.job_time <= best.job_time;
     let choice = Candidate { steps: search.steps.spent(), ..if better { refilled } else { best } };
     (choice, starts.swap_remove(0).1)
+}
+
+/// Plans for waves, as jobs that start as soon as they can, with their makespans. Where durations are guesses, waves are too tight: they are worth it only where job time counts more.
+fn made_in_waves(search: &mut Search) -> Vec<(Millis, Jobs)> {
+    let instance = search.instance;
+    let options = instance.options;
+    let sharing = options.objective != Objective::Time && options.granularity == Granularity::Auto;
+    let exact = options.durations_recorded && options.reserve.is_none() || options.reserve == Some(0.0);
+    if !instance.does(Stage::Waves) || !(exact || options.reserve.is_none() && sharing) {
+        return Vec::new();
+    }
+    let barrier = Barrier { waves: WAVES, queue: QUEUE, runners: instance.model.concurrency.min(RUNNERS) };
+    // On a free graph a plan takes a little less than its waves do.
+    let spare = (factor(options.objective) - 1.0) * 0.9;
+    let plans = waves::search(instance, &barrier, &[0.0, spare]);
+    let jobs = plans.into_iter().map(|plan| Jobs::from_owners(instance, &mut search.scheduler, &plan.owner));
+    jobs.map(|mut jobs| (jobs.measure(instance).1, jobs)).collect()
 }
 
 /// True for graphs that would be searched for longer than anybody wants to wait.

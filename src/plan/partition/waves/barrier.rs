@@ -1,0 +1,16 @@
+//! What planning for waves takes as given.
+//!
+//! In: nothing; the caller fills it in from a provider's limits. Out: plain values.
+
+use crate::plan::problem::Millis;
+
+/// What a wave is.
+#[derive(Clone, Copy, Debug)]
+pub struct Barrier {
+    /// Most waves.
+    pub waves: usize,
+    /// What each wave waits for machines, milliseconds.
+    pub queue: Millis,
+    /// Machines at once.
+    pub runners: usize,
+}
