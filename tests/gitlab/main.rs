@@ -6,6 +6,7 @@
 mod support;
 
 mod check;
+mod component;
 mod generate;
 mod packages;
 mod pipeline;

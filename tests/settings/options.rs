@@ -100,10 +100,15 @@ fn the_reference_page_is_written_from_the_definitions() {
 }
 
 #[test]
-fn the_orb_is_written_from_the_definitions() {
-    for file in ["commands/generate.yml", "jobs/setup.yml", "scripts/generate.sh"] {
-        let file = Path::new("orb/src").join(file);
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&file)).unwrap();
+fn the_orb_and_the_component_are_written_from_the_definitions() {
+    for file in [
+        "orb/src/commands/generate.yml",
+        "orb/src/jobs/setup.yml",
+        "orb/src/scripts/generate.sh",
+        "gitlab/templates/nixdag/template.yml",
+    ] {
+        let file = Path::new(file);
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
         golden::check(file.to_str().unwrap(), &orb_blocks::filled(&text));
     }
 }

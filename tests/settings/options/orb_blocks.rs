@@ -1,6 +1,9 @@
 //! The parts of the orb's source that come from the definitions of options. In: a file with pairs of lines `# options: KIND` and
 //! `# options: end`. Out: the same with what belongs between them.
 
+use std::fs;
+
+use crate::support::orb;
 use clap::Arg;
 use nixdag::settings::file::GROUPS;
 use nixdag::settings::option::{OptionInfo, OrbForm, OrbParameter};
@@ -14,8 +17,9 @@ pub fn filled(text: &str) -> String {
         filled.push('\n');
         let Some(kind) = line.trim_start().strip_prefix("# options: ") else { continue };
         let indent = &line[..line.len() - line.trim_start().len()];
-        for written in block(kind) {
-            filled.push_str(&format!("{indent}{written}\n"));
+        for written in block(kind).iter().flat_map(|text| text.split('\n')) {
+            let space = if written.is_empty() { "" } else { indent };
+            filled.push_str(&format!("{space}{written}\n"));
         }
         let end = lines.find(|line| line.trim() == "# options: end");
         filled.push_str(&format!("{}\n", end.unwrap_or_else(|| panic!("`{line}` has no end"))));
@@ -24,12 +28,28 @@ pub fn filled(text: &str) -> String {
 }
 
 fn block(kind: &str) -> Vec<String> {
+    if kind == "install" {
+        let script = orb::source().join("scripts/install.sh");
+        return vec![fs::read_to_string(script).unwrap().trim_end().to_owned()];
+    }
     parameters()
         .flat_map(|(option, parameter, argument)| match kind {
             "parameters" => declaration(option, parameter, &argument),
             "environment" => vec![format!("{}: << parameters.{} >>", variable(parameter), parameter.name)],
             "values" => vec![format!("{0}: << parameters.{0} >>", parameter.name)],
             "arguments" => vec![argument_of(option, parameter)],
+            "inputs" => input(parameter, declaration(option, parameter, &argument)),
+            "variables" if parameter.form == OrbForm::Switch => Vec::new(),
+            "variables" => vec![format!(
+                "{}: {{ value: \"$[[ inputs.{} ]]\", expand: false }}",
+                variable(parameter),
+                input_name(parameter)
+            )],
+            // Whole numbers and booleans are no values of variables.
+            "switches" if parameter.form == OrbForm::Switch => {
+                vec![format!("{}=$[[ inputs.{} ]]", variable(parameter), input_name(parameter))]
+            }
+            "switches" => Vec::new(),
             other => panic!("`# options: {other}` is not known"),
         })
         .collect()
@@ -83,6 +103,22 @@ fn declaration(option: &OptionInfo, parameter: OrbParameter, argument: &Arg) -> 
     }
     lines.push(format!("  default: {default}"));
     lines
+}
+
+/// An input of the component for GitLab, from a parameter of the orb.
+fn input(parameter: OrbParameter, declaration: Vec<String>) -> Vec<String> {
+    let lines = declaration.into_iter().enumerate().map(|(at, line)| match line.trim_start() {
+        _ if at == 0 => format!("{}:", input_name(parameter)),
+        "type: enum" | "type: env_var_name" => "  type: string".to_owned(),
+        values if values.starts_with("enum: ") => format!("  options: {}", &values["enum: ".len()..]),
+        _ => line,
+    });
+    lines.collect()
+}
+
+/// The component has an input `image` of its own, for the jobs that plan.
+fn input_name(parameter: OrbParameter) -> String {
+    if parameter.name == "image" { "build_image".into() } else { parameter.name.into() }
 }
 
 /// A value as YAML; what would be a boolean there in quotes.
