@@ -38,6 +38,8 @@ git show "$revision:gitlab/$template" | while IFS= read -r line; do
     esac
 done >"$index/template.yml"
 blob=$(git hash-object -w "$index/template.yml")
+# What makes releases is not part of one.
+(cd "$(git rev-parse --show-toplevel)" && git update-index --force-remove release.sh)
 git update-index --cacheinfo "100644,$blob,$template"
 tree=$(git write-tree)
 

@@ -87,7 +87,7 @@ fn the_release_is_a_project_of_its_own() {
     let commit = String::from_utf8(output.stdout).unwrap().trim().to_owned();
     assert_eq!(String::from_utf8(release(&["HEAD", "1.2.3", sums]).stdout).unwrap().trim(), commit, "twice the same");
     let files = run(here, "git", &["ls-tree", "-r", "--name-only", &commit]);
-    assert_eq!(files, "README.md\nrelease.sh\ntemplates/nixdag/template.yml");
+    assert_eq!(files, "README.md\ntemplates/nixdag/template.yml");
     let template = run(here, "git", &["show", &format!("{commit}:templates/nixdag/template.yml")]);
     assert!(template.contains("NIXDAG_VERSION=1.2.3 ") && !template.contains("@VERSION@"));
     assert!(
