@@ -17,7 +17,7 @@ use super::model::{Granularity, Model, PartitionOptions};
 use super::names;
 use super::needed::NeededGraph;
 use super::partition::bands::{self, InWaves};
-use super::partition::{Solution, partition};
+use super::partition::{Solution, partition, partition_in_waves};
 use super::placement::{Attributes, Decision, MachineChoice, Placements};
 use super::placer::place;
 use super::prices::Prices;
@@ -105,7 +105,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     }
     let planner = Planner::new(&small, &placements, costs, inputs.options, handoff);
     let Solution { partition: free, mut notes } = planner.partition(inputs.options.granularity)?;
-    let InWaves { partition, waves } = planner.in_waves(&free, &mut notes)?;
+    let InWaves { partition, waves } = planner.in_waves(inputs.options.granularity, &free, &mut notes)?;
     notes.extend(placements.warnings.iter().cloned());
 
     let direct = direct_inputs(&small.problem, &partition)?;
@@ -193,9 +193,7 @@ impl<'a> Planner<'a> {
             Some(most) => fit_inputs::fit(most, cut, |solution| self.widest(&solution.partition))?,
             None => cut(None),
         };
-        for job in solution.partition.jobs.iter_mut().filter(|job| job.system == ANY_SYSTEM) {
-            job.system = self.placements.anywhere;
-        }
+        self.place_anywhere(&mut solution.partition);
         Ok(solution)
     }
 
@@ -209,17 +207,26 @@ impl<'a> Planner<'a> {
     /// What a plan of another granularity would take.
     fn figures(&self, granularity: Granularity) -> Result<Strategy> {
         let problem = &self.small.problem;
-        let InWaves { partition, waves } = self.in_waves(&self.partition(granularity)?.partition, &mut Vec::new())?;
+        let free = self.partition(granularity)?.partition;
+        let InWaves { partition, waves } = self.in_waves(granularity, &free, &mut Vec::new())?;
         let direct = direct_inputs(problem, &partition)?;
         Ok(self.strategy(&partition, &simulate_in_waves(problem, &partition, &direct, &waves, &self.model)))
     }
 
-    /// The same jobs, some merged, in waves, where the provider has waves.
-    fn in_waves(&self, free: &Partition, notes: &mut Vec<String>) -> Result<InWaves> {
+    /// Jobs in waves, where the provider has waves: planned for them, or the same jobs, some merged, where that is shorter.
+    fn in_waves(&self, granularity: Granularity, free: &Partition, notes: &mut Vec<String>) -> Result<InWaves> {
         let Some(most) = self.options.limits.waves else {
             return Ok(InWaves { partition: free.clone(), waves: Vec::new() });
         };
-        let found = bands::in_waves(&self.small.problem, &self.model, free, most)?;
+        let problem = &self.small.problem;
+        let options = PartitionOptions { granularity, ..self.options.clone() };
+        let mut found = bands::in_waves(problem, &self.model, free, most)?;
+        if let Some(mut planned) = partition_in_waves(problem, &self.model, &options, most) {
+            self.place_anywhere(&mut planned.partition);
+            if self.time_in_waves(&planned)? <= self.time_in_waves(&found)? {
+                found = planned;
+            }
+        }
         let many = found.waves.iter().max().map_or(0, |last| *last as usize + 1);
         if many > most.count {
             notes.push(format!("the jobs need {many} waves, and there are {} at most", most.count));
@@ -229,10 +236,24 @@ impl<'a> Planner<'a> {
                 |job: &JobNodes| job.owned.iter().filter(|&&node| self.small.problem.target[node as usize]).count();
             partition.jobs.iter().filter(|job| targets(job) > 1).count()
         };
-        if self.options.granularity == Granularity::Target && shared(&found.partition) > shared(free) {
+        if granularity == Granularity::Target && shared(&found.partition) > shared(free) {
             notes.push(format!("targets share jobs, since jobs run in at most {} waves", most.count));
         }
         Ok(found)
+    }
+
+    /// From start to end, milliseconds.
+    fn time_in_waves(&self, found: &InWaves) -> Result<Millis> {
+        let (problem, InWaves { partition, waves }) = (&self.small.problem, found);
+        let direct = direct_inputs(problem, partition)?;
+        Ok(simulate_in_waves(problem, partition, &direct, waves, &self.model).makespan)
+    }
+
+    /// Has jobs that anybody could run go to the machines that have the most to do.
+    fn place_anywhere(&self, partition: &mut Partition) {
+        for job in partition.jobs.iter_mut().filter(|job| job.system == ANY_SYSTEM) {
+            job.system = self.placements.anywhere;
+        }
     }
 
     /// What a plan would take whose jobs come in no waves, where the provider has waves.

@@ -61,13 +61,15 @@ pub mod units;
 pub mod waves;
 pub mod zero;
 
-use super::model::{Granularity, Model, Objective, PartitionOptions, Stage};
+use super::model::{self, Granularity, Model, Objective, PartitionOptions, Stage};
 use super::problem::{JobNodes, Node, Partition, Problem};
+use bands::InWaves;
 use context::Search;
 use jobs::{Instance, Jobs};
 use portfolio::Candidate;
 use schedule::Scheduler;
 use units::{CO_LOCATED, Units};
+use waves::Barrier;
 
 /// An answer and what is to be said about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,6 +123,35 @@ pub fn partition(problem: &Problem, model: &Model, options: &PartitionOptions) -
     }
     notes.extend(fit_limits(&instance, &mut jobs));
     Solution { partition: written(problem, &units, &jobs), notes }
+}
+
+/// Cuts a problem into jobs that come in waves, at most `most.jobs` a wave. None where no such plan was found, and for graphs that are too large to be searched.
+pub fn partition_in_waves(
+    problem: &Problem,
+    model: &Model,
+    options: &PartitionOptions,
+    most: model::Waves,
+) -> Option<InWaves> {
+    let (units, _) = contract::contract(problem, model);
+    let start_up = model.start_up.max(1);
+    let instance = Instance { problem, units: &units, model, options, start_up, attach: &[], floor: 0, giant: false };
+    if problem.is_empty() || options.granularity == Granularity::Single || portfolio::is_giant(&instance) {
+        return None;
+    }
+    let barrier = Barrier { waves: most.count, queue: model.queue, runners: model.concurrency.min(most.jobs) };
+    let plan = waves::search(&instance, &barrier, &[portfolio::factor(options.objective) - 1.0]).pop()?;
+    let jobs = Jobs::from_owners(&instance, &mut Scheduler::new(problem), &plan.owner);
+    let partition = written(problem, &units, &jobs);
+    let wave = |job: &JobNodes| {
+        let unit = job.owned.iter().map(|&node| units.of_node[node as usize]).find(|&unit| unit != CO_LOCATED)?;
+        Some(plan.wave[unit as usize] as u32)
+    };
+    let waves: Vec<u32> = partition.jobs.iter().map(wave).collect::<Option<_>>()?;
+    let mut count = vec![0; most.count];
+    for &wave in &waves {
+        count[wave as usize] += 1;
+    }
+    count.iter().all(|&jobs| jobs <= most.jobs).then_some(InWaves { partition, waves })
 }
 
 /// Jobs without co-location where these take longer than a job a derivation would. What rides along with a derivation on the longest path makes it longer, by seconds.
