@@ -64,6 +64,8 @@ pub struct Round<'r> {
     /// The questions to ask, by index.
     items: &'r [usize],
     guarded: bool,
+    /// Answers follow: the process that has one share of the questions goes on, so that share stays whole.
+    is_followed: bool,
     budget: Budget,
     state: Mutex<State>,
     changed: Condvar,
@@ -185,7 +187,17 @@ impl<'r> Round<'r> {
             shares: (0..workers).map(|_| None).collect(),
             ..State::default()
         };
-        Self { session, questions, items, guarded, budget, state: Mutex::new(state), changed: Condvar::new() }
+        let is_followed = guarded && items.iter().any(|index| questions[*index].is_followed());
+        Self {
+            session,
+            questions,
+            items,
+            guarded,
+            is_followed,
+            budget,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     /// The same, which ends with the first question that a process dies of, or that is too large.
@@ -240,7 +252,7 @@ impl<'r> Round<'r> {
             }
             let largest = state.shares.iter_mut().flatten().max_by_key(|share| share.range.len());
             let is_last = largest.is_none();
-            let stolen = largest.and_then(Share::split);
+            let stolen = largest.filter(|_| !self.is_followed).and_then(Share::split);
             if let Some(range) = state.waiting.pop().or(stolen) {
                 state.shares[worker] = Some(Share::new(range));
                 return true;
