@@ -65,8 +65,11 @@ fn a_release_is_installed_where_its_checksum_is_that_of_the_repository() {
     assert!(version.status.success());
 
     let home = TempDir::new().unwrap();
-    let ran =
-        install(&home, releases.path(), &right.replacen(&right[..1], if right.starts_with('0') { "1" } else { "0" }, 1));
+    let ran = install(
+        &home,
+        releases.path(),
+        &right.replacen(&right[..1], if right.starts_with('0') { "1" } else { "0" }, 1),
+    );
     assert!(!ran.status.success());
     assert!(String::from_utf8_lossy(&ran.stderr).contains("is not the file that was pinned"));
     assert!(!home.path().join(".nixdag/program/nixdag").exists());
