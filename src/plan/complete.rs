@@ -3,9 +3,9 @@
 //! In: what planning takes, for all attributes together, and the final jobs that are asked for. Out: the plan. What a final job builds is
 //! no target of the others.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use super::allowed_failure;
+use super::allowed_failure::{self, allows, allows_message};
 use super::final_job::{self, FinalJobRequest};
 use super::finals::{self, FinalJobInputs};
 use super::impure;
@@ -15,6 +15,9 @@ use crate::graph::DrvId;
 
 /// Makes the plan; `is_part` as in [`FinalJobInputs`].
 pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: bool) -> Result<Made> {
+    if !is_part {
+        refuse_without_gate(&inputs)?;
+    }
     let (targets, impure) = impure::leave_out(inputs.graph, &mut inputs.needed, inputs.targets.to_vec());
     let (targets, built) = final_job::split(requests, targets);
     let (graph, fleet, costs, needed) = (inputs.graph, inputs.choice.fleet, inputs.costs, inputs.needed.clone());
@@ -33,4 +36,19 @@ pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: b
     made.notes.extend(finals::add(&mut made.plan, &finals)?);
     made.plan.allow_failure = allowed_failure::not_built(&made.plan, allowed);
     Ok(made)
+}
+
+/// Refuses what would make the pipeline green whatever happens: all that is selected may fail, so that the gate would wait for nothing.
+fn refuse_without_gate(inputs: &PlanInputs) -> Result<()> {
+    let allowed = inputs.choice.allow_failure;
+    let targets = inputs.targets.iter().map(|(attribute, _)| attribute);
+    let mut targets = targets.chain(inputs.unaffected.iter().map(|target| &target.attribute)).peekable();
+    let none = targets.peek().is_none() && inputs.errors.is_empty();
+    let must_not_fail = targets.any(|attribute| !allows(allowed, attribute))
+        || inputs.errors.iter().any(|error| !allows_message(allowed, &error.target, &error.message));
+    ensure!(
+        none || must_not_fail,
+        "`allow_failure` covers all that is selected: the gate would wait for nothing, and pass whatever happens (name fewer attributes there)"
+    );
+    Ok(())
 }

@@ -1,10 +1,14 @@
 //! What may fail: it is red in a job of its own, and the gate does not wait for it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::support::circleci::{Outcome, Status};
 use crate::support::project::{Project, every_nix, logs};
+use crate::support::{derivations, fails, nixdag};
 
 /// `flaky` fails, and so does `lib`, which nothing else needs. `refused` does not evaluate.
 const FLAKE: &str = r#"{
@@ -61,4 +65,22 @@ fn what_may_not_fail_makes_the_gate_red_all_the_same() {
     assert_eq!(outcome.status("gate"), Status::NotRun, "{}", logs(&outcome));
     let outcome = run(&nix, "other = mk \"other\" \"echo > $out\" { inherit lib; };", "[flaky, above, broken]");
     assert_eq!(outcome.status("gate"), Status::NotRun, "{}", logs(&outcome));
+}
+
+#[test]
+fn not_all_of_a_flake_may_fail() {
+    let drvs = derivations();
+    let plan = |allowed: &[&str]| {
+        let mut plan = nixdag();
+        plan.arg("plan").arg("--roots").arg(drvs.join("roots.json")).arg("--drv-dir").arg(&drvs);
+        plan.args(["--available", "/dev/null"]);
+        plan.args(allowed.iter().flat_map(|pattern| ["--allow-failure", pattern]));
+        plan
+    };
+    fails(&mut plan(&["*"]), &["the gate would wait for nothing"]);
+    let roots: BTreeMap<String, Value> =
+        serde_json::from_str(&fs::read_to_string(drvs.join("roots.json")).unwrap()).unwrap();
+    let all: Vec<&str> = roots.keys().map(String::as_str).collect();
+    fails(&mut plan(&all), &["the gate would wait for nothing"]);
+    plan(&all[1..]).assert().success();
 }
