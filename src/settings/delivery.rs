@@ -24,7 +24,7 @@ options! {
         handoff {
             flag Option<HandOffKind> [value_enum];
             key "handoff": HandOffKind;
-            unset: "cache where a `cache` is named; else workspace on CircleCI; on GitLab artifacts where no job needs those of more than 50 others, else packages; on GitHub artifacts";
+            unset: "cache where a `cache` is named, else workspace (GitHub: artifacts; GitLab: artifacts or packages)";
             orb Choice "handoff";
         }
     }

@@ -28,7 +28,7 @@ options! {
             key "exclude": List<One<AttributePattern>>;
             orb List "exclude";
         }
-        /// What may fail: attributes with all below them, or packages that nixpkgs refuses (`broken`, `unfree`, `insecure`, `unsupported`). Each such target has a job of its own, which the gate does not wait for
+        /// What may fail, in jobs of its own: attributes, or what nixpkgs refuses (`broken`, `unfree`, `insecure`, `unsupported`)
         allow_failure {
             flag Vec<String> [value_name = "PATTERN"];
             key "allow_failure": List<One<AllowedWord>>;
