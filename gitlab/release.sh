@@ -30,7 +30,7 @@ index=$(mktemp -d)
 trap 'rm -rf "$index"' EXIT
 export GIT_INDEX_FILE=$index/index
 git read-tree "$revision:gitlab"
-# Each line of checksums is indented as the placeholder is.
+# Every line of checksums gets the same indentation as the line it replaces.
 git show "$revision:gitlab/$template" | while IFS= read -r line; do
     case $line in
     *@SHA256SUMS@*) while read -r sum; do printf '%s%s\n' "${line%%@*}" "$sum"; done <<<"$sums" ;;

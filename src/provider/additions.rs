@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyhow::{Result, ensure};
+
 /// What users add.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Additions {
@@ -13,4 +15,13 @@ pub struct Additions {
     pub parameters_place: &'static str,
     /// The setup configuration, whose pipeline parameters are passed on.
     pub setup: Option<PathBuf>,
+}
+
+impl Additions {
+    /// Refuses pipeline parameters, for a provider that has none; `reason` says so.
+    pub fn refuse_parameters(&self, reason: &str) -> Result<()> {
+        let place = if self.setup.is_some() { "`parameters_from`" } else { self.parameters_place };
+        ensure!(self.parameters.is_empty() && self.setup.is_none(), "{place}: {reason}");
+        Ok(())
+    }
 }

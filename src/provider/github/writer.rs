@@ -14,11 +14,7 @@ pub struct Writer {}
 impl Writer {
     /// Refuses what only other providers take.
     pub fn new(additions: &Additions) -> Result<Self> {
-        ensure!(
-            additions.parameters.is_empty() && additions.setup.is_none(),
-            "{}: GitHub has no pipeline parameters",
-            if additions.setup.is_some() { "`parameters_from`" } else { additions.parameters_place }
-        );
+        additions.refuse_parameters("GitHub has no pipeline parameters")?;
         ensure!(
             additions.merge.is_empty(),
             "`merge`: put jobs of your own into a workflow, beside or behind nixdag's job `gate`"

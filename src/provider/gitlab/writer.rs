@@ -17,11 +17,9 @@ pub struct Writer {}
 impl Writer {
     /// Reads the files.
     pub fn new(additions: &Additions) -> Result<Self> {
-        ensure!(
-            additions.parameters.is_empty() && additions.setup.is_none(),
-            "{}: GitLab has no pipeline parameters (`variables` of the trigger job reach the child pipeline)",
-            if additions.setup.is_some() { "`parameters_from`" } else { additions.parameters_place }
-        );
+        additions.refuse_parameters(
+            "GitLab has no pipeline parameters (`variables` of the trigger job reach the child pipeline)",
+        )?;
         ensure!(additions.merge.is_empty(), "`merge`: jobs of your own cannot be added to a pipeline of GitLab yet");
         Ok(Self {})
     }

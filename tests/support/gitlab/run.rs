@@ -13,7 +13,7 @@ use super::{GitLab, Status};
 use crate::support::machine::{Cancel, Machine, Start, copy_into, note};
 
 /// Where the project is on every machine.
-const PROJECT: &str = "/root/builds/group/project";
+const PROJECT: &str = "/mnt/builds/group/project";
 
 /// What became of a job.
 #[derive(Clone, Debug)]
