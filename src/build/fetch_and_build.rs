@@ -1,0 +1,78 @@
+//! Fetches and builds: what an earlier run of the job left, what other jobs and caches have, then the rest.
+//!
+//! In: [`Work`]. Out: whether everything is there, and what should have been delivered and was not.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashSet};
+
+use anyhow::Result;
+
+use super::OnMissing;
+use super::attempts::{Attempts, WAITS};
+use super::guard::{self, Deliverers, Guard};
+use super::outcome::known_outputs;
+use super::progress::Tracker;
+use super::realise::Calls;
+use super::record::Missing;
+use super::work::{Work, strs};
+use crate::graph::DrvId;
+use crate::handoff::merge::HandOffs;
+
+/// What is made, and from what.
+pub struct Realisation<'a> {
+    /// What the job has to do.
+    pub work: &'a Work<'a>,
+    /// What brings paths into the store.
+    pub calls: &'a Calls,
+    /// What other jobs have left.
+    pub hand_offs: &'a HandOffs,
+    /// Who should have delivered what.
+    pub deliverers: &'a Deliverers<'a>,
+}
+
+impl Realisation<'_> {
+    /// Fetches and builds; true where everything succeeded. `reusable` need not be built; what is missing goes into `missing`.
+    pub fn run(
+        &self,
+        mut reusable: BTreeSet<DrvId>,
+        missing: &mut Vec<Missing>,
+        tracker: &mut Tracker,
+    ) -> Result<bool> {
+        let work = self.work;
+        // By path, since Nix builds some derivations again even where a substituter has them.
+        let earlier: Vec<String> = reusable
+            .iter()
+            .flat_map(|&id| known_outputs(work.graph, id))
+            .filter(|path| work.absent.contains(path))
+            .collect();
+        if !earlier.is_empty() && !self.calls.fetch(&strs(&earlier), tracker)? {
+            let failed: HashSet<String> = self.calls.store().invalid(&strs(&earlier))?.into_iter().collect();
+            reusable.retain(|&id| !known_outputs(work.graph, id).any(|path| failed.contains(&path)));
+        }
+        let wanted = work.wanted(&reusable);
+        let guard = Guard {
+            calls: self.calls,
+            held: work.held,
+            graph: work.graph,
+            here: &work.set,
+            hand_offs: self.hand_offs,
+            deliverers: self.deliverers,
+            on_missing: work.request.on_missing,
+            waits: RefCell::new(WAITS.into_iter().take(work.retries()).collect::<Vec<_>>().into_iter()),
+            producers: &work.producers,
+        };
+        *missing = guard.bring(&strs(&wanted), tracker)?;
+        // What may fail is built once, in its own job.
+        let has_failed = |missing: &Missing| !missing.built && self.deliverers.may_fail(missing.job.as_deref());
+        if work.request.on_missing == OnMissing::Fail || missing.iter().any(has_failed) {
+            guard::check(missing, OnMissing::Fail)?;
+        }
+        let attempts = Attempts {
+            calls: self.calls,
+            retries: work.retries() as u32,
+            make_room: &|tracker| work.make_room(self.calls.store(), tracker),
+            graph: work.graph,
+        };
+        attempts.build(work.building(&reusable), tracker)
+    }
+}

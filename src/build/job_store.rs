@@ -1,0 +1,104 @@
+//! Opens the store for a job: with the settings that its plan asks for, as a user who may use them, and with the job's derivations in it.
+//!
+//! In: a [`Request`] and what was handed off. Out: a [`Store`], and what holds the derivations as long as the job runs.
+
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+
+use super::work::strs;
+use super::{Derivations, HandOff, Request, trust};
+use crate::handoff::drv_file;
+use crate::handoff::merge::HandOffs;
+use crate::nix::signature::PublicKey;
+use crate::nix::store::{self, Store};
+use crate::nix::temporary_roots::TemporaryRoots;
+
+/// What a store is opened for.
+pub struct JobStore<'a> {
+    /// The job.
+    pub request: &'a Request,
+    /// Store paths of the derivations that it builds, restores or delivers.
+    pub derivations: &'a [&'a str],
+    /// What other jobs have left.
+    pub hand_offs: &'a HandOffs,
+    /// Credentials for caches, where there are some.
+    pub netrc: Option<&'a Path>,
+}
+
+impl JobStore<'_> {
+    /// The same store with the job's derivations, where this user may do what the job needs.
+    pub fn open(&self, mut store: Store, say: &mut dyn FnMut(&str)) -> Result<(Store, TemporaryRoots)> {
+        let (request, here) = (self.request, self.derivations);
+        for (name, value) in &request.options {
+            store = store.with_option(name, value);
+        }
+        let held = TemporaryRoots::open(&store)?;
+        let valid = held.hold(here.iter().copied())?;
+        let import =
+            !matches!(request.derivations, Derivations::Store) && here.iter().any(|&path| !valid.contains(path));
+        let caches = request.plan.caches.options();
+        if import || !self.hand_offs.is_empty() || !caches.is_empty() || matches!(request.hand_off, HandOff::Cache(_)) {
+            store = trust::establish(store)?;
+            if store.uses_sudo() {
+                say("the Nix daemon does not trust this user: going through sudo");
+            }
+        }
+        for (name, value) in &caches {
+            store = store.with_option(name, value);
+        }
+        if let Some(path) = self.netrc {
+            store = store.with_option("netrc-file", &path.to_string_lossy());
+        }
+        if let HandOff::Cache(url) = &request.hand_off {
+            // A path that was asked for before it was pushed would stay missing.
+            store = store.with_option("narinfo-cache-negative-ttl", "0").with_option("extra-substituters", url);
+            let keys: Vec<String> = request.signing.trusted.iter().map(PublicKey::to_string).collect();
+            if !keys.is_empty() {
+                store = store.with_option("extra-trusted-public-keys", &keys.join(" "));
+            }
+        }
+        if import {
+            import_derivations(request, here, &store, say)?;
+        }
+        Ok((store, held))
+    }
+}
+
+fn import_derivations(request: &Request, here: &[&str], store: &Store, say: &mut dyn FnMut(&str)) -> Result<()> {
+    match &request.derivations {
+        Derivations::Bundle(bundle) => {
+            let closure = bundle.closure(here)?;
+            let (paths, bytes) = closure.size();
+            say(&format!("importing {paths} derivations and sources ({bytes} bytes)"));
+            fetch_sources(store, &closure.absent())?;
+            store.import(|out| closure.export(out))
+        }
+        Derivations::Folder(dir) => {
+            let closure = drv_file::closure(here.iter().copied(), dir)?;
+            say(&format!("importing {} derivations", closure.files.len()));
+            fetch_sources(store, &closure.sources.iter().map(String::as_str).collect::<Vec<_>>())?;
+            store.import(|out| drv_file::export(&closure.files, out))
+        }
+        Derivations::Store => Ok(()),
+    }
+}
+
+/// Sources that did not come with the derivations: where the store lacks them too, only a substituter can help.
+fn fetch_sources(store: &Store, paths: &[&str]) -> Result<()> {
+    let absent = if paths.is_empty() { Vec::new() } else { store.invalid(paths)? };
+    if absent.is_empty() {
+        return Ok(());
+    }
+    for share in store::shares(&strs(&absent)) {
+        let mut command = store.command(&["--realise"]);
+        command.args(share);
+        let output = store::run(&mut command)?;
+        ensure!(
+            output.status.success(),
+            "sources that derivations name cannot be fetched: {} (a bundle made on a machine whose store has them brings them)",
+            store::complaint(&output.stderr)
+        );
+    }
+    Ok(())
+}

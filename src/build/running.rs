@@ -1,0 +1,125 @@
+//! What Nix is at: the builds and fetches that it has begun and not yet ended, by the numbers that Nix gives its activities.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::builder_log::BuilderLog;
+use crate::duration::in_words;
+use crate::nix::store_path;
+
+/// As many builds are named in a sign of life.
+const NAMED: usize = 5;
+
+/// A build that has not ended.
+pub struct RunningBuild {
+    /// Path of the derivation, as Nix names it.
+    pub drv: String,
+    /// When it began.
+    pub started: Instant,
+    /// The builder's phase, where it says so.
+    pub phase: Option<String>,
+    /// What the builder printed.
+    pub log: BuilderLog,
+    /// How long it took until Nix counted it as failed; its last lines and the reason may still come.
+    pub failed_after: Option<Duration>,
+    /// Whether others were built at the same time.
+    pub beside: bool,
+}
+
+/// Builds and fetches that have not ended.
+#[derive(Default)]
+pub struct Running {
+    builds: BTreeMap<u64, RunningBuild>,
+    fetches: HashMap<u64, (String, Instant)>,
+}
+
+impl Running {
+    /// A build begins. Its whole log goes to the file, where there is one.
+    pub fn begin_build(&mut self, id: u64, drv: String, log: Option<PathBuf>, now: Instant) {
+        let beside = !self.builds.is_empty();
+        self.builds.values_mut().for_each(|build| build.beside = true);
+        let log = BuilderLog::new(log);
+        self.builds.insert(id, RunningBuild { drv, started: now, phase: None, log, failed_after: None, beside });
+    }
+
+    /// A build, by its activity.
+    pub fn build_mut(&mut self, id: u64) -> Option<&mut RunningBuild> {
+        self.builds.get_mut(&id)
+    }
+
+    /// The build, where there is only one.
+    pub fn only_build_mut(&mut self) -> Option<&mut RunningBuild> {
+        if self.builds.len() == 1 { self.builds.values_mut().next() } else { None }
+    }
+
+    /// Builds that Nix has not counted as failed.
+    pub fn open_builds_mut(&mut self) -> impl Iterator<Item = (u64, &mut RunningBuild)> {
+        self.builds.iter_mut().map(|(&id, build)| (id, build)).filter(|(_, build)| build.failed_after.is_none())
+    }
+
+    /// The activity that builds a derivation.
+    pub fn find_build(&self, drv: &str) -> Option<u64> {
+        self.builds.iter().find(|(_, build)| build.drv == drv).map(|(&id, _)| id)
+    }
+
+    /// The activities of all builds, in the order in which they began.
+    pub fn build_ids(&self) -> Vec<u64> {
+        self.builds.keys().copied().collect()
+    }
+
+    /// A build ends.
+    pub fn end_build(&mut self, id: u64) -> Option<RunningBuild> {
+        self.builds.remove(&id)
+    }
+
+    /// A fetch begins.
+    pub fn begin_fetch(&mut self, id: u64, path: String, now: Instant) {
+        self.fetches.insert(id, (path, now));
+    }
+
+    /// A fetch ends: the path, and how long it took.
+    pub fn end_fetch(&mut self, id: u64, now: Instant) -> Option<(String, Duration)> {
+        self.fetches.remove(&id).map(|(path, started)| (path, since(started, now)))
+    }
+
+    /// All fetches end.
+    pub fn end_fetches(&mut self, now: Instant) -> impl Iterator<Item = (String, Duration)> {
+        self.fetches.drain().map(move |(_, (path, started))| (path, since(started, now)))
+    }
+
+    /// What is going on, in words.
+    pub fn describe(&self, now: Instant) -> String {
+        let open: Vec<&RunningBuild> = self.builds.values().filter(|build| build.failed_after.is_none()).collect();
+        let mut parts: Vec<String> = open
+            .iter()
+            .take(NAMED)
+            .map(|build| {
+                let phase = build.phase.as_ref().map(|phase| format!(", {phase}")).unwrap_or_default();
+                format!("{} ({}{phase})", name(&build.drv), words(since(build.started, now)))
+            })
+            .collect();
+        if open.len() > NAMED {
+            parts.push(format!("{} more", open.len() - NAMED));
+        }
+        if !self.fetches.is_empty() {
+            parts.push(format!("fetching {} paths", self.fetches.len()));
+        }
+        if parts.is_empty() { "waiting for Nix".to_owned() } else { parts.join(", ") }
+    }
+}
+
+/// The name of a derivation, for people.
+pub fn name(drv: &str) -> &str {
+    store_path::name_of(drv.rsplit('/').next().unwrap_or(drv))
+}
+
+/// The time between two moments.
+pub fn since(started: Instant, now: Instant) -> Duration {
+    now.saturating_duration_since(started)
+}
+
+/// A duration in words.
+pub fn words(duration: Duration) -> String {
+    in_words(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}

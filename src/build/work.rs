@@ -1,0 +1,262 @@
+//! What a job has to do, what of it was done before, and what became of it.
+//!
+//! In: a [`Request`], the derivation graph, the store. Out: what to fetch and to build, what may be freed, and after building what goes into
+//! the record and is handed off.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::guard;
+use super::outcome::{self, Results, known_outputs};
+use super::output_lock::{self, Lock};
+use super::progress::{Known, Tracker};
+use super::record::{HandedOff, Outcome, Record, Role};
+use super::{HandOff, OnMissing, Request, interrupt, naming, realisation};
+use crate::graph::{DrvId, Graph};
+use crate::handoff::merge::HandOffs;
+use crate::handoff::partial_cache;
+use crate::handoff::reuse::ReuseFolder;
+use crate::nix::store::Store;
+use crate::nix::temporary_roots::TemporaryRoots;
+use crate::plan::options::MAX_RETRIES;
+
+/// What a job has to do, and what of it was done before.
+pub struct Work<'a> {
+    /// The job.
+    pub request: &'a Request,
+    /// Its derivations and all below them.
+    pub graph: &'a Graph,
+    /// Holds what the job needs and leaves.
+    pub held: &'a TemporaryRoots,
+    /// What the job owns and repeats, in build order.
+    ids: Vec<DrvId>,
+    /// The same as a set.
+    pub set: HashSet<DrvId>,
+    /// Outputs of these, as far as their paths are known, that the store did not have when the job began.
+    pub absent: HashSet<String>,
+    /// The derivation of each output whose path is known, by the path's base name.
+    pub producers: HashMap<&'a str, DrvId>,
+}
+
+impl<'a> Work<'a> {
+    /// Looks at the store. `here` are the derivations that the job owns and repeats, in build order.
+    pub fn new(
+        request: &'a Request,
+        graph: &'a Graph,
+        here: &[&str],
+        store: &Store,
+        held: &'a TemporaryRoots,
+    ) -> Result<Self> {
+        let ids: Vec<DrvId> = here
+            .iter()
+            .map(|path| graph.find(path).with_context(|| format!("`{path}` is not among the derivations")))
+            .collect::<Result<_>>()?;
+        let set = ids.iter().copied().collect();
+        let (absent, producers) = (HashSet::new(), guard::producers(graph));
+        let mut work = Work { request, graph, held, ids, set, absent, producers };
+        // Before the store is asked what it has: that must not go away any more.
+        held.hold(work.outputs().iter().chain(&work.wanted(&BTreeSet::new())).map(String::as_str))?;
+        work.absent = work.invalid(store)?;
+        Ok(work)
+    }
+
+    /// Outputs of the job's derivations that are not valid.
+    fn invalid(&self, store: &Store) -> Result<HashSet<String>> {
+        Ok(store.invalid(&strs(&self.outputs()))?.into_iter().collect())
+    }
+
+    /// Outputs of the job's derivations, as far as their paths are known.
+    fn outputs(&self) -> Vec<String> {
+        self.ids.iter().flat_map(|&id| known_outputs(self.graph, id)).collect()
+    }
+
+    /// Derivations that need not be built: all their outputs are valid, or an earlier run of this job left them.
+    pub fn reusable(&self, hand_offs: &mut HandOffs) -> BTreeSet<DrvId> {
+        hand_offs.verify(self.absent.iter().map(String::as_str));
+        self.set
+            .iter()
+            .copied()
+            .filter(|&id| {
+                let is_there = |path: String| !self.absent.contains(&path) || hand_offs.get(&path).is_some();
+                !self.graph.node(id).is_floating() && known_outputs(self.graph, id).all(is_there)
+            })
+            .collect()
+    }
+
+    /// What is left to build.
+    pub fn building(&self, reusable: &BTreeSet<DrvId>) -> Vec<DrvId> {
+        self.ids.iter().copied().filter(|id| !reusable.contains(id)).collect()
+    }
+
+    /// What has to come from elsewhere.
+    pub fn wanted(&self, reusable: &BTreeSet<DrvId>) -> Vec<String> {
+        let mut wanted: BTreeSet<String> =
+            guard::wanted(self.graph, &self.building(reusable), &self.set).into_keys().collect();
+        wanted.extend(self.restored());
+        wanted.into_iter().collect()
+    }
+
+    /// How often something is tried again that failed for a reason that may go away.
+    pub fn retries(&self) -> usize {
+        self.request.job().options.retries.unwrap_or(MAX_RETRIES) as usize
+    }
+
+    /// Frees what the job has fetched and nothing left in it needs. What was in the store before is not the job's to remove.
+    pub fn make_room(&self, store: &Store, tracker: &mut Tracker) -> Result<usize> {
+        let outputs = self.outputs();
+        let absent: HashSet<String> = store.invalid(&strs(&outputs))?.into_iter().collect();
+        let open: Vec<DrvId> = self
+            .ids
+            .iter()
+            .copied()
+            .filter(|&id| known_outputs(self.graph, id).any(|path| absent.contains(&path)))
+            .collect();
+        let mut keep = guard::wanted(self.graph, &open, &self.set).into_keys().collect::<Vec<_>>();
+        keep.extend(self.restored());
+        keep.extend(outputs.iter().filter(|path| !absent.contains(*path)).cloned());
+        keep.extend(self.ids.iter().map(|&id| self.graph.path(id)));
+        let gone: HashSet<String> = store.invalid(&strs(&keep))?.into_iter().collect();
+        let valid: Vec<&str> = keep.iter().map(String::as_str).filter(|path| !gone.contains(*path)).collect();
+        let needed: HashSet<String> = store.requisites(&valid)?.into_iter().collect();
+        // What failed builds have left is not valid, and is in the way as well.
+        let fetched = tracker.ledger().fetched().keys().filter(|path| !needed.contains(*path));
+        let mut free: Vec<String> = fetched.chain(&absent).cloned().collect();
+        free.retain(|path| Path::new(path).exists());
+        if free.is_empty() {
+            return Ok(0);
+        }
+        self.held.narrow(keep.iter().map(String::as_str))?;
+        store.delete(&strs(&free))?;
+        self.held.hold(outputs.iter().map(String::as_str))?;
+        let freed = free.iter().filter(|path| !Path::new(path).exists()).count();
+        let line = format!("the disk is full: {freed} paths are removed that nothing left in this job needs");
+        tracker.say(&line, Instant::now());
+        Ok(freed)
+    }
+
+    /// Outputs that a final job's command finds.
+    fn restored(&self) -> impl Iterator<Item = String> {
+        let job = self.request.plan.final_job(self.request.job);
+        job.into_iter().flat_map(|job| job.outputs().map(|output| output.path.clone())).chain(self.delivered())
+    }
+
+    /// Outputs that the job pushes although others have built them.
+    pub fn delivered(&self) -> impl Iterator<Item = String> {
+        self.delivered_ids().flat_map(|id| known_outputs(self.graph, id))
+    }
+
+    fn delivered_ids(&self) -> impl Iterator<Item = DrvId> {
+        self.request.delivered().filter_map(|drv| self.graph.find(drv))
+    }
+
+    /// Content-addressed outputs that no target is: their paths are known to those that have built them.
+    pub fn say_what_is_not_delivered(&self, say: &mut dyn FnMut(&str)) {
+        let floating = self.delivered_ids().filter(|&id| self.graph.node(id).is_floating()).count();
+        if floating > 0 {
+            say(&format!(
+                "warning: {floating} content-addressed derivations are not signed: the plan does not know their outputs"
+            ));
+        }
+    }
+
+    /// Puts down what became of each derivation.
+    pub fn account(&self, store: &Store, complete: bool, record: &mut Record, tracker: &Tracker) -> Result<()> {
+        record.fetched = tracker.ledger().fetched().len() as u64;
+        let after = if complete { HashSet::new() } else { self.invalid(store)? };
+        record.derivations = outcome::derivations(&outcome::Facts {
+            graph: self.graph,
+            job: self.request.job(),
+            before: &self.absent,
+            after: &after,
+            complete,
+            cancelled: interrupt::received().is_some(),
+            tracker,
+        });
+        naming::name(&mut record.derivations, self.request, self.graph);
+        // Where everything is there in the end, they are about what was tried again.
+        let is_open = record.derivations.iter().any(|drv| !drv.outcome.is_good());
+        record.errors.extend(tracker.messages().filter(|_| is_open).cloned());
+        let elsewhere: Vec<&str> = record
+            .derivations
+            .iter()
+            .filter(|drv| drv.role == Role::Other && drv.outcome == Outcome::Built)
+            .map(|drv| drv.derivation.as_str())
+            .collect();
+        if self.request.on_missing == OnMissing::Fail && !elsewhere.is_empty() {
+            record.errors.push(format!("Nix built what belongs to other jobs: {}", elsewhere.join(", ")));
+        }
+        Ok(())
+    }
+
+    /// What the job hands on.
+    pub fn results(&self, store: &Store, record: &Record) -> Result<Results> {
+        if self.request.hand_off == HandOff::None {
+            return Ok(Results::default());
+        }
+        let results = outcome::results(store, self.graph, &record.derivations)?;
+        // Paths of content-addressed outputs are not known before.
+        self.held.hold(results.paths.iter().map(String::as_str))?;
+        Ok(results)
+    }
+
+    /// The outputs of everything that was built here.
+    pub fn built(&self, record: &Record, results: &Results) -> Vec<String> {
+        let built = record.derivations.iter().filter(|drv| drv.outcome == Outcome::Built);
+        let mut paths = Vec::new();
+        for derivation in built {
+            match self.graph.find(&derivation.derivation) {
+                // Which of the realisations is whose is not known; all are of this job.
+                Some(id) if self.graph.node(id).is_floating() => {
+                    paths.extend(results.realisations.iter().map(|found| self.graph.full_path(&found.output)));
+                }
+                Some(id) => paths.extend(known_outputs(self.graph, id)),
+                None => {}
+            }
+        }
+        paths.sort_unstable();
+        paths.dedup();
+        paths
+    }
+
+    /// Writes the hand-off's folder; what goes to a cache is pushed.
+    pub fn hand_off(&self, store: &Store, results: &Results, tracker: &mut Tracker) -> Result<HandedOff> {
+        match &self.request.hand_off {
+            HandOff::Workspace(workspace) => {
+                let infos =
+                    if results.paths.is_empty() { Vec::new() } else { store.path_infos(&strs(&results.paths))? };
+                let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
+                tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), Instant::now());
+                let dir = workspace.join(&self.request.job().id);
+                let earlier = self.request.reuse.iter().flat_map(ReuseFolder::caches).collect::<Vec<_>>();
+                let written = partial_cache::write(&dir, &infos, &earlier, self.request.signing.secret.as_ref())?;
+                realisation::write(&dir, &results.realisations)?;
+                if let Some(registry) = &self.request.registry {
+                    registry.upload(&dir)?;
+                }
+                Ok(written.into())
+            }
+            HandOff::Cache(_) | HandOff::None => Ok(HandedOff::default()),
+        }
+    }
+}
+
+impl Known for Work<'_> {
+    fn lock(&self, drv: &str) -> Lock {
+        match self.graph.find(drv) {
+            Some(id) if !self.graph.node(id).is_floating() => output_lock::of(known_outputs(self.graph, id)),
+            _ => Lock::Held,
+        }
+    }
+
+    fn producer(&self, base: &str) -> Option<String> {
+        self.producers.get(base).map(|&id| self.graph.path(id))
+    }
+}
+
+/// The same list, as calls of the store take it.
+pub fn strs(paths: &[String]) -> Vec<&str> {
+    paths.iter().map(String::as_str).collect()
+}
