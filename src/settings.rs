@@ -336,8 +336,8 @@ impl Settings {
 /// Refuses a hand-off whose results no other job would take.
 fn check_signed(delivery: &Delivery, available: &Available) -> Result<()> {
     let HandOff::Cache(url) = &delivery.handoff else { return Ok(()) };
-    let names_keys = matches!(available, Available::Caches(caches) if !caches.keys.is_empty());
-    if url.trusted || names_keys || !delivery.signing.public_keys.is_empty() {
+    let has_key = matches!(available, Available::Caches(caches) if caches.has_key_for(url));
+    if url.trusted || has_key || !delivery.signing.public_keys.is_empty() {
         return Ok(());
     }
     bail!(

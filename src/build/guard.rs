@@ -122,7 +122,8 @@ impl Guard<'_> {
                 let derivation = drv.map(|drv| self.graph.path(drv));
                 let job = derivation.as_deref().and_then(|drv| self.deliverers.of(drv)).map(str::to_owned);
                 let may_be_built = !self.deliverers.may_fail(job.as_deref());
-                let new = Missing { path: path.clone(), derivation, job, built: false };
+                let unsigned = tracker.ledger().is_unsigned(path);
+                let new = Missing { path: path.clone(), derivation, job, unsigned, built: false };
                 tracker.say(&new.text(), Instant::now());
                 let again = missing.insert(path.clone(), new).is_some();
                 if !again

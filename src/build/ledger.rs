@@ -2,7 +2,7 @@
 //!
 //! Derivations have the paths that Nix names: for a content-addressed one that of the resolved one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::class::Class;
@@ -28,6 +28,7 @@ pub struct Ledger {
     builds: HashMap<String, Build>,
     fetched: HashMap<String, Duration>,
     failures: HashMap<String, String>,
+    unsigned: HashSet<String>,
 }
 
 impl Ledger {
@@ -49,6 +50,16 @@ impl Ledger {
     /// Takes Nix's message about a derivation; true where there was none yet.
     pub fn add_failure(&mut self, drv: String, message: String) -> bool {
         self.failures.insert(drv, message).is_none()
+    }
+
+    /// Takes a path that a substituter has without a signature that counts.
+    pub fn add_unsigned(&mut self, path: &str) {
+        self.unsigned.insert(path.to_owned());
+    }
+
+    /// True where a substituter has the path without a signature that counts.
+    pub fn is_unsigned(&self, path: &str) -> bool {
+        self.unsigned.contains(path)
     }
 
     /// All builds that have ended, by the derivation that Nix named: for a content-addressed one the resolved one.

@@ -26,6 +26,13 @@ pub fn quoted_drv(text: &str) -> Option<&str> {
     parts.find(|part| part.ends_with(".drv") && store_path::split(part).is_ok())
 }
 
+/// The path that a substituter has and that Nix does not take from it, as no key that it trusts has signed it.
+pub fn unsigned(message: &str) -> Option<&str> {
+    // 2.8: `the substitute for '…' from '…' is not signed by any of the keys in 'trusted-public-keys'`; later: `ignoring substitute for …`.
+    let is_meant = message.contains("substitute for '") && message.contains("signed by any of the keys");
+    message.split('\'').nth(1).filter(|path| is_meant && store_path::split(path).is_ok())
+}
+
 /// Cuts what is longer than people read.
 pub fn shorten(mut text: String) -> String {
     if text.len() > LINE_BYTES {

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::builder_log::log_file;
 use super::ledger::{Build, Ledger};
-use super::nix_words::{base_names, quoted_drv, shorten};
+use super::nix_words::{base_names, quoted_drv, shorten, unsigned};
 use super::output_lock::Lock;
 use super::printer::Printer;
 use super::round::{End, Round};
@@ -280,6 +280,9 @@ impl<'a> Tracker<'a> {
     }
 
     fn message(&mut self, level: u64, text: String, now: Instant) {
+        if let Some(path) = unsigned(&text) {
+            self.ledger.add_unsigned(path);
+        }
         match level {
             0 => {
                 let first = text.lines().next().unwrap_or_default();

@@ -182,6 +182,9 @@ pub struct Missing {
     pub derivation: Option<String>,
     /// The job that should have delivered it; null where a substituter should have.
     pub job: Option<String>,
+    /// True where a substituter has it, and no key that counts has signed it.
+    #[serde(default)]
+    pub unsigned: bool,
     /// True where it was built here instead.
     pub built: bool,
 }
@@ -317,8 +320,13 @@ impl Missing {
             Some(job) => format!("job `{job}` should have handed it off"),
             None => "no substituter has it".to_owned(),
         };
+        let why = if self.unsigned {
+            "; a substituter has it, without a signature by a key that counts (see `--signing-public-key` and `trusted-public-keys`)"
+        } else {
+            ""
+        };
         let then = if self.built { "; built here instead" } else { "" };
-        format!("`{}` is missing: {from}{then}", self.path)
+        format!("`{}` is missing: {from}{why}{then}", self.path)
     }
 }
 

@@ -95,6 +95,8 @@ pub struct CacheSettings {
     pub substituters: Vec<Substituter>,
     /// The keys that are named.
     pub keys: PublicKeys,
+    /// Those of them that are named for one store.
+    pub keys_of_stores: Vec<(StoreUrl, PublicKey)>,
     /// There is a flake, which may name caches of its own.
     pub evaluates: bool,
     /// The caches that the flake names are asked too, and its keys are trusted.
@@ -120,15 +122,19 @@ impl CacheSettings {
         accepts_flake: bool,
     ) -> Result<Self> {
         let resolved = AvailabilityOptions::new(flags, file);
-        let mut keys = keys(&flags.trusted_public_key).context("`--trusted-public-key`")?;
+        let by_flag = keys(&flags.trusted_public_key).context("`--trusted-public-key`")?;
+        let mut keys = by_flag.clone();
         let hosts = CredentialHosts::parse(&flags.credential_host)?;
-        let mut substituters = Vec::new();
+        let (mut substituters, mut keys_of_stores) = (Vec::new(), Vec::new());
         let named_by_file = file.substituter.iter().filter(|_| flags.substituter.is_empty());
         for entry in named_by_file.flat_map(|list| &list.0) {
             hosts.check(&entry.substituter.url).context("`caches` in nixdag.yml")?;
         }
         for entry in file.substituter.iter().flat_map(|list| &list.0) {
             keys.extend(entry.keys.iter().cloned());
+            // What a flag names too is of no store.
+            let own = entry.keys.iter().filter(|key| !by_flag.contains(key));
+            keys_of_stores.extend(own.map(|key| (entry.substituter.url.clone(), key.clone())));
             substituters.push(entry.substituter.clone());
         }
         if !flags.substituter.is_empty() {
@@ -139,6 +145,7 @@ impl CacheSettings {
         Ok(Self {
             substituters,
             keys: keys.into_iter().collect(),
+            keys_of_stores,
             evaluates,
             accepts_flake,
             machine: evaluates && !resolved.no_machine_substituters,
@@ -156,6 +163,15 @@ impl CacheSettings {
             self.substituters.push(Substituter { url: url.clone(), token_variable: None, origin: Origin::HandOff });
             self.keys = self.keys.iter().chain(keys.iter()).cloned().collect();
         }
+    }
+
+    /// True where a key is named that this store may sign with: its own, or one that is of no store.
+    pub fn has_key_for(&self, url: &StoreUrl) -> bool {
+        let is_elsewhere = |key: &PublicKey| {
+            let mut of = self.keys_of_stores.iter().filter(|(_, known)| known == key).peekable();
+            of.peek().is_some() && of.all(|(store, _)| store.place() != url.place())
+        };
+        self.keys.iter().any(|key| !is_elsewhere(key))
     }
 
     /// True where nobody is to be asked.

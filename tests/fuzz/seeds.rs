@@ -88,8 +88,13 @@ pub fn records() -> (Vec<u8>, Vec<u8>) {
         derivation("c", Role::Other, Outcome::Failed),
         derivation("d", Role::Owned, Outcome::DependencyFailed),
     ];
-    record.missing =
-        vec![Missing { path: STORE_PATH.to_owned(), derivation: None, job: Some("job-b".to_owned()), built: true }];
+    record.missing = vec![Missing {
+        path: STORE_PATH.to_owned(),
+        derivation: None,
+        job: Some("job-b".to_owned()),
+        unsigned: true,
+        built: true,
+    }];
     record.damaged = vec!["hand-off of job `job-b`: damaged".to_owned()];
     record.errors = vec!["something else".to_owned()];
     let dir = tempfile::tempdir().unwrap();

@@ -102,6 +102,37 @@ fn a_signed_cache_over_http_hands_on_even_what_was_missed_before() {
     });
 }
 
+/// `generate` refuses such a hand-off; for jobs that somebody else has set up, the reason stands beside what is missing.
+#[test]
+fn what_was_handed_off_without_a_signature_is_named_as_that() {
+    with_each_nix("what_was_handed_off_without_a_signature_is_named_as_that", || {
+        let cache = WritableCache::new();
+        let jobs: &[JobOf] = &[("a", &["a"], &[], &[]), ("b", &["b"], &[], &["a"])];
+        let pipeline = Pipeline::new(r#"rec { a = drv "a" "echo a > $out"; b = drv "b" "cat ${a} > $out"; }"#, jobs);
+        let through = ["--handoff", "cache", "--cache", cache.url()];
+        // Another machine: Nix remembers its own uploads.
+        let home = tempfile::tempdir().unwrap();
+        let ran = run(&pipeline, "a", &through, &[("HOME", home.path().to_str().unwrap())]).succeeds();
+        let warning = "no key is named whose signatures count: other jobs may not take what this one pushes";
+        assert!(ran.text.contains(warning), "{}", ran.text);
+        let named = format!(
+            "`{}` is missing: job `a` should have handed it off; a substituter has it, without a signature by a key that counts",
+            pipeline.output("a", "out")
+        );
+        let strict = [&through[..], &["--on-missing", "fail"]].concat();
+        let ran = run(&pipeline, "b", &strict, &[]).fails(&[&named, "--signing-public-key"]);
+        assert!(ran.record.unwrap().missing[0].unsigned);
+        let ran = run(&pipeline, "b", &through, &[]).succeeds();
+        assert!(ran.text.contains("; built here instead"), "{}", ran.text);
+        assert_eq!(pipeline.built(), ["a", "a", "b"]);
+
+        // What is not there at all is not called unsigned.
+        let empty = WritableCache::new();
+        let ran = run(&pipeline, "b", &["--cache", empty.url(), "--on-missing", "fail"], &[]).fails(&["is missing"]);
+        assert!(!ran.record.unwrap().missing[0].unsigned, "{}", ran.text);
+    });
+}
+
 #[test]
 fn what_is_built_is_pushed_while_the_job_still_builds() {
     with_each_nix("what_is_built_is_pushed_while_the_job_still_builds", || {

@@ -6,6 +6,7 @@
 mod support;
 
 mod cli;
+mod delivery;
 mod nixdag_yml;
 mod options;
 mod schema;

@@ -106,6 +106,12 @@ impl StoreUrl {
         without_user(&self.text)
     }
 
+    /// Where the store is: the URL without user and parameters.
+    pub fn place(&self) -> String {
+        let text = self.public_text();
+        text.split('?').next().unwrap_or_default().trim_end_matches('/').to_owned()
+    }
+
     /// True if the URL names a user, perhaps with a password.
     pub fn has_user(&self) -> bool {
         self.public_text() != self.text
