@@ -35,6 +35,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         delivery,
         default_branch: settings.change.default_branch.clone(),
         nix: downloads::nix_release(&args.downloads)?,
+        max_jobs: settings.planner.limits.jobs.and_then(|most| u32::try_from(most).ok()),
         downloads: downloads::nixdag(&args.downloads)?,
     };
     let without = setup.systems_without_nixdag(&plan);

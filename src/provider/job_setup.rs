@@ -22,6 +22,8 @@ pub struct JobSetup {
     pub default_branch: Option<String>,
     /// The Nix for machines that have none.
     pub nix: NixRelease,
+    /// Most jobs that the plan was allowed to have, where anything limits them.
+    pub max_jobs: Option<u32>,
     /// The nixdag for systems other than the bundle's.
     pub downloads: Vec<Download>,
 }
@@ -35,6 +37,7 @@ impl JobSetup {
             delivery: Delivery::default(),
             default_branch: None,
             nix: NixRelease::default(),
+            max_jobs: None,
             downloads: Vec::new(),
         }
     }

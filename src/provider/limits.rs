@@ -16,6 +16,8 @@ pub struct Waves {
 pub struct Limits {
     /// Jobs in one pipeline.
     pub jobs: Option<u32>,
+    /// True where that number is only the usual one: a plan that is paid for or a server of one's own may allow more, as a setting then says.
+    pub jobs_vary: bool,
     /// Jobs that one job may require.
     pub requires: Option<u32>,
     /// Jobs whose artifacts one job can take, where results travel in these.

@@ -183,7 +183,7 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) 
     })
 }
 
-/// What the provider allows, and what the user does: the lower of each.
+/// What the provider allows, and what the user does: the lower of each, but for a number of jobs that the provider only has as a default.
 /// `in_artifacts` says that results travel in artifacts and in nothing else.
 pub fn limits(
     provider: provider::limits::Limits,
@@ -196,7 +196,9 @@ pub fn limits(
     let lower = |limits: &[Option<u64>]| limits.iter().copied().flatten().min();
     let count = |count: Option<Count>| count.map(|count| u64::from(count.0));
     let config = entry.config_bytes.zip(provider.job_bytes).map(|(bytes, job)| (bytes.0 / job).max(1));
-    let jobs = [provider.jobs.map(u64::from), max_jobs.map(u64::from), count(entry.jobs), config];
+    let said = lower(&[max_jobs.map(u64::from), count(entry.jobs)]);
+    let allowed = provider.jobs.filter(|_| !provider.jobs_vary || said.is_none());
+    let jobs = [allowed.map(u64::from), said, config];
     PlanLimits {
         jobs: lower(&jobs).map(|most| most as usize),
         inputs: provider.inputs.filter(|_| in_artifacts).map(|most| most as usize),
@@ -312,9 +314,16 @@ mod tests {
         assert_eq!(limits(provider, file.planning.limits.as_ref(), Some(7), false).jobs, Some(7));
         let gitlab = provider::Provider::GitLab.limits();
         assert_eq!([true, false].map(|artifacts| limits(gitlab, None, None, artifacts).inputs), [Some(50), None]);
+        // What GitLab allows depends on the plan or the server; what CircleCI does not.
+        assert_eq!(
+            [None, Some(7), Some(9_000)].map(|most| limits(gitlab, None, most, false).jobs),
+            [500, 7, 9_000].map(Some)
+        );
+        assert_eq!(limits(provider, None, Some(9_000), false).jobs, limits(provider, None, None, false).jobs);
         // A provider that publishes no number limits nothing.
         let none = provider::limits::Limits {
             jobs: None,
+            jobs_vary: false,
             requires: None,
             inputs: None,
             waves: None,

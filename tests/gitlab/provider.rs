@@ -5,6 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::support::synthetic;
 use crate::support::{derivations, fails, folder, nixdag};
 
 /// `nixdag plan --format json` of the recorded derivations, in a folder; the rest are arguments.
@@ -49,6 +50,49 @@ fn a_plan_for_another_provider_is_refused() {
     let mut generate = nixdag();
     generate.args(["generate", "--provider", "circleci", "--plan"]).arg(&file);
     fails(&mut generate, &["the plan was made for gitlab, and this is for circleci"]);
+}
+
+#[test]
+fn a_server_that_allows_more_jobs_is_a_setting() {
+    let here = TempDir::new().unwrap();
+    let drvs: Vec<synthetic::Drv> = (0..520)
+        .map(|at| synthetic::Drv {
+            path: format!("/nix/store/{}-n{at}.drv", synthetic::hash(&mut synthetic::Random(at + 1))),
+            outputs: vec![(
+                "out".into(),
+                Some(format!("/nix/store/{}-n{at}", synthetic::hash(&mut synthetic::Random(at + 9_999)))),
+            )],
+            system: "x86_64-linux".into(),
+            ..synthetic::Drv::default()
+        })
+        .collect();
+    synthetic::write(&drvs, here.path());
+    let roots: serde_json::Map<String, serde_json::Value> = drvs
+        .iter()
+        .enumerate()
+        .map(|(at, drv)| (format!("packages.x86_64-linux.n{at}"), drv.path.as_str().into()))
+        .collect();
+    fs::write(here.path().join("roots.json"), serde_json::to_vec(&roots).unwrap()).unwrap();
+    let jobs = |arguments: &[&str]| {
+        let mut generate = nixdag();
+        generate.args([
+            "generate",
+            "--provider",
+            "gitlab",
+            "--roots",
+            "roots.json",
+            "--drv-dir",
+            ".",
+            "--available",
+            "/dev/null",
+        ]);
+        let output = generate.args(arguments).current_dir(here.path()).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        text.matches("\n  extends: ").count()
+    };
+    assert_eq!(jobs(&["--max-jobs", "900"]), 521, "one of them is a hidden job");
+    assert!(jobs(&[]) <= 501);
 }
 
 #[test]

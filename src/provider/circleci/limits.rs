@@ -12,6 +12,7 @@ pub const COMPILED_BYTES: u64 = 8_000_000;
 /// Jobs run three hours on the middle plan.
 pub const LIMITS: Limits = Limits {
     jobs: Some(2_400),
+    jobs_vary: false,
     requires: None,
     inputs: None,
     waves: None,

@@ -19,6 +19,7 @@ pub const SCRIPT_BYTES: u64 = 100_000;
 /// What GitHub allows. A hosted runner ends a job after six hours.
 pub const LIMITS: Limits = Limits {
     jobs: Some(2_000),
+    jobs_vary: false,
     requires: None,
     inputs: None,
     // One more reports what could not be planned.

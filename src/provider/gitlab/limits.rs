@@ -17,6 +17,7 @@ pub const JOB_HOURS: u64 = 3;
 /// self-managed server may allow fewer or more. Hosted runners end a job after three hours.
 pub const LIMITS: Limits = Limits {
     jobs: Some(500),
+    jobs_vary: true,
     requires: Some(NEEDS),
     inputs: Some(NEEDS),
     waves: None,

@@ -9,6 +9,7 @@ use crate::fleet::executor::Executor;
 use crate::plan::Plan;
 use crate::provider::additions::Additions;
 use crate::provider::job_setup::JobSetup;
+use crate::provider::limits::Limits;
 
 /// What users add to a pipeline, read.
 #[derive(Clone, Debug)]
@@ -31,7 +32,8 @@ impl Writer {
             format!("`shell` of executor `{}` has no effect: GitLab's runners choose the shell", executor.name)
         };
         let warnings = shells.map(warning).collect();
-        let options = Options { setup, limits: limits::LIMITS };
+        let limits = Limits { jobs: limits::LIMITS.jobs.max(setup.max_jobs), ..limits::LIMITS };
+        let options = Options { setup, limits };
         Ok((generate(plan, &options)?, warnings))
     }
 }

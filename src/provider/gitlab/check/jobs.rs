@@ -36,7 +36,10 @@ const REASONS: [&str; 14] = [
 
 pub(super) fn check(top: &Mapping, jobs: &[Job], stages: &[String], limits: &Limits, problems: &mut Vec<String>) {
     if let Some(most) = limits.jobs.filter(|most| jobs.len() > *most as usize + 3) {
-        problems.push(format!("the pipeline has {} jobs, {most} are allowed (`--max-jobs`)", jobs.len()));
+        problems.push(format!(
+            "the pipeline has {} jobs, {most} are allowed (where your GitLab allows more, say how many: `--max-jobs`)",
+            jobs.len()
+        ));
     }
     let names: BTreeSet<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
     for job in jobs {
