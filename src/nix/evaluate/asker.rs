@@ -11,8 +11,9 @@ use anyhow::{Context, Result};
 
 use super::budget::Budget;
 use super::query::{Answer, Question};
-use super::round::{Outcome, Round};
+use super::round::Round;
 use super::session::Session;
+use super::shares::Outcome;
 use super::survey;
 
 /// Asks one flake.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::asker::Asker;
-use super::message::Failure;
+use super::message::{Cause, Failure};
 use super::query::{Answer, Question};
 use super::selection::{Candidate, Set, Walk};
 use crate::attribute::AttributePath;
@@ -55,6 +55,13 @@ impl Found {
             found.errors.insert(attribute, failure);
         }
         found
+    }
+
+    /// The failed download of an input that all errors are about. Of one newer versions say how many milliseconds it took to fail, so
+    /// their messages differ.
+    pub fn failed_input(&self) -> Option<&Failure> {
+        let first = self.errors.values().next()?;
+        self.errors.values().all(|failure| failure.cause == Cause::Input).then_some(first)
     }
 
     /// Evaluates all that the walk leads to.

@@ -9,11 +9,13 @@ mod budget;
 mod fingerprint;
 mod flake;
 mod flake_config;
+mod following;
 mod found;
 mod literal;
 mod machine;
 mod message;
 mod message_text;
+mod nothing_found;
 mod outputs;
 mod process;
 mod query;
@@ -23,6 +25,7 @@ mod round;
 mod selection;
 mod session;
 mod sets;
+mod shares;
 mod short_names;
 mod survey;
 mod survivor;
@@ -39,17 +42,15 @@ use self::asker::Asker;
 use self::budget::Budget;
 use self::flake::Flake;
 use self::flake_config::FlakeConfig;
-use self::found::{Found, listed, quoted};
-use self::message::{Cause, Failure};
+use self::found::Found;
+use self::message::Failure;
 use self::outputs::Outputs;
-use self::query::{Answer, Question};
 use self::selection::Walk;
 use self::session::Session;
 use super::command::Nix;
 use super::hash::Sha256;
-use super::system;
 use crate::attribute::AttributePath;
-use crate::pattern::{Pattern, Segment};
+use crate::pattern::Pattern;
 use crate::printable::printable;
 use crate::target::Target;
 
@@ -152,7 +153,12 @@ impl<'r> Resolved<'r> {
         let selected = walk.selected;
         found.errors.extend(selected.errors);
         if found.targets.is_empty() {
-            check_not_empty(&asker, request, &patterns, !selected.excluded.is_empty(), &found, &shown)?;
+            if let Some(failure) = found.failed_input() {
+                return Err(flake::cannot_fetch(&shown, &failure.message));
+            }
+            if found.errors.is_empty() && selected.excluded.is_empty() {
+                return Err(nothing_found::error(&asker, request, &patterns, &shown)?);
+            }
         }
         warnings.append(&mut found.warnings);
         if let Some(path) = selected.too_deep {
@@ -204,60 +210,4 @@ impl<'r> Resolved<'r> {
 fn idle(what: &str, does: &str, patterns: &[Pattern], used: &BTreeSet<usize>) -> Vec<String> {
     let unused = patterns.iter().enumerate().filter(|(index, _)| !used.contains(index));
     unused.map(|(_, pattern)| format!("{what} `{}` {does}", printable(&pattern.to_string()))).collect()
-}
-
-/// Nothing to build is an error, unless everything was excluded or failed.
-fn check_not_empty(
-    asker: &Asker,
-    request: &Request,
-    patterns: &[Pattern],
-    has_excluded: bool,
-    found: &Found,
-    flake: &str,
-) -> Result<()> {
-    let mut failures = found.errors.values();
-    if let Some(first) = failures.next() {
-        // Of one download newer versions say how many milliseconds it took to fail.
-        if first.cause == Cause::Input && failures.all(|failure| failure.cause == Cause::Input) {
-            return Err(flake::cannot_fetch(flake, &first.message));
-        }
-        return Ok(());
-    }
-    if has_excluded {
-        return Ok(());
-    }
-    let wanted: Vec<String> = patterns.iter().map(|pattern| format!("`{}`", printable(&pattern.to_string()))).collect();
-    let systems = match &request.systems {
-        Systems::Current => format!(" for `{}`", system::current()),
-        Systems::Listed(systems) => format!(" for {}", listed(systems)),
-        Systems::All => String::new(),
-    };
-    bail!(
-        "nothing to build in flake `{flake}`: no derivation matches {}{systems}; {} (choose attributes with `--select`, systems \
-         with `--system` or `--all-systems`)",
-        wanted.join(", "),
-        what_there_is(asker, patterns)?
-    )
-}
-
-/// The outputs of the flake, and the systems of those that the patterns look into.
-fn what_there_is(asker: &Asker, patterns: &[Pattern]) -> Result<String> {
-    let names_at = |paths: &[Vec<String>]| -> Result<Vec<Vec<String>>> {
-        let questions: Vec<_> =
-            paths.iter().map(|path| Question::Names { path: path.clone(), inside: true, followed: false }).collect();
-        let answers = asker.ask(&questions)?.into_iter();
-        Ok(answers.map(|answer| if let Answer::Names(names) = answer { names } else { Vec::new() }).collect())
-    };
-    let outputs = names_at(&[Vec::new()])?.concat();
-    let mut sentence = format!("the flake has {}", listed(&outputs));
-    let looked_into = |output: &String| {
-        let mut firsts =
-            patterns.iter().flat_map(Pattern::alternatives).filter_map(|segments: &Vec<Segment>| segments.first());
-        system::is_per_system(output) && firsts.any(|segment| segment.matches(output))
-    };
-    let paths: Vec<_> = outputs.into_iter().filter(looked_into).map(|output| vec![output]).collect();
-    for (path, systems) in paths.iter().zip(names_at(&paths)?) {
-        sentence.push_str(&format!(", `{}` has {}", quoted(path), listed(&systems)));
-    }
-    Ok(sentence)
 }

@@ -7,13 +7,16 @@
 
 use std::io::{self, Read};
 use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::process::Signal;
 
+use super::message;
 use crate::nix::command::{Running, STDERR_KEPT};
 
 /// How long the process may go unwatched.
@@ -73,6 +76,21 @@ pub enum End {
     Stopped,
     OverMemory,
     OverTime,
+}
+
+/// True for a process that ended as the system, or its own collector, had no more memory to give.
+pub fn ran_out_of_memory(status: ExitStatus, stderr: &str) -> bool {
+    status.signal() == Some(Signal::KILL.as_raw())
+        || !status.success() && message::from_stderr(stderr).is_some_and(|said| said == "out of memory")
+}
+
+/// Says how a process ended that had nothing to say itself.
+pub fn died(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) if signal == Signal::SEGV.as_raw() => "the evaluator crashed (infinite recursion?)".to_owned(),
+        Some(signal) => format!("the evaluator was ended by signal {signal}"),
+        None => format!("the evaluator failed without a message ({status})"),
+    }
 }
 
 /// Runs a process. `hear` gets what it says, and is called now and then while that is nothing.

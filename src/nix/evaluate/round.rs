@@ -4,58 +4,26 @@
 //! side by side have in common what they evaluate; one that has finished takes the second half of the largest share left. A process that dies is
 //! begun anew behind the question that it died of, one that is over its budget at the question that it was at.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
-use rustix::process::Signal;
 
 use super::budget::Budget;
-use super::message::{self, Cause, Failure};
+use super::following::Following;
+use super::message::{Cause, Failure};
 use super::process::{self, End, Heard, Limits, Next};
 use super::query::{self, Answer, Line, Question};
 use super::session::Session;
-
-/// So many processes that die of one and the same failed download, before anything has evaluated, are no chance.
-const FETCH_DEATHS: usize = 4;
-
-/// So many questions a process that its memory was too small for, before anything has evaluated: it is for all of them.
-const LARGE_DEATHS: usize = 4;
-
-/// So many processes that die of a question are enough: all other questions are for processes that outlive theirs.
-const DEATHS: usize = 2;
+use super::shares::{Outcome, State, Turn};
 
 /// Time that the outputs of a flake have at least: inputs may have to be fetched.
 pub const START: Duration = Duration::from_secs(600);
 
 /// How often an idle thread looks for something to take over.
 const IDLE: Duration = Duration::from_millis(50);
-
-/// A share whose first question takes longer than this is worth halving.
-const SLOW: Duration = Duration::from_secs(1);
-
-/// Time that a process has for answers that follow, one after the other.
-const FOLLOW: Duration = Duration::from_secs(1);
-
-/// The same where one is left.
-const FOLLOW_ONE: Duration = Duration::from_secs(10);
-
-/// What came of a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Answer(Answer),
-    /// It does not evaluate, in a way that `tryEval` catches.
-    Caught,
-    /// A process died of it, or had no time to come to it as too many died; only if guarded.
-    Died,
-    /// A process took all of its memory for this question alone.
-    TooLarge,
-}
 
 /// A round.
 pub struct Round<'r> {
@@ -71,104 +39,6 @@ pub struct Round<'r> {
     changed: Condvar,
 }
 
-/// What the threads share. Positions are those in `items`.
-#[derive(Default)]
-struct State {
-    /// What no thread has begun, the first last.
-    waiting: Vec<Range<usize>>,
-    /// What each thread has begun.
-    shares: Vec<Option<Share>>,
-    outcomes: BTreeMap<usize, Outcome>,
-    /// Something has evaluated.
-    sound: bool,
-    /// The failed download that processes died of last, and how many in a row did.
-    fetch: Option<(Failure, usize)>,
-    /// Questions that were too large.
-    large: usize,
-    /// Questions that processes died of.
-    deaths: usize,
-    /// The first question that a process dies of, or that is too large, ends the round.
-    fragile: bool,
-    /// What all other questions come to.
-    rest: Option<Outcome>,
-    error: Option<anyhow::Error>,
-}
-
-/// What one thread still has to do.
-struct Share {
-    range: Range<usize>,
-    began: Instant,
-    /// When the first of its questions was done.
-    first: Option<Instant>,
-    done: u32,
-}
-
-impl Share {
-    fn new(range: Range<usize>) -> Self {
-        Self { range, began: Instant::now(), first: None, done: 0 }
-    }
-
-    fn advance(&mut self) {
-        self.range.start += 1;
-        self.done += 1;
-        self.first.get_or_insert_with(Instant::now);
-    }
-
-    /// The second half of what is behind the question at work, if that takes longer than another process takes to begin.
-    fn split(&mut self) -> Option<Range<usize>> {
-        let behind = self.range.len().checked_sub(1).filter(|behind| *behind > 0)?;
-        let worth = match self.first {
-            None => self.began.elapsed() > SLOW,
-            Some(first) => {
-                let start = first - self.began;
-                let each = first.elapsed() / self.done;
-                each * u32::try_from(behind).unwrap_or(u32::MAX) > start * 2
-            }
-        };
-        let middle = self.range.end - behind.div_ceil(2);
-        worth.then(|| middle..std::mem::replace(&mut self.range.end, middle))
-    }
-}
-
-/// Answers that follow those to all questions of a process.
-struct Following {
-    /// There may be some.
-    wanted: bool,
-    /// How many are still to come.
-    left: usize,
-    began: Instant,
-}
-
-impl Following {
-    fn new(guarded: bool, questions: &[&Question]) -> Self {
-        let wanted = guarded && questions.iter().any(|question| question.is_followed());
-        Self { wanted, left: 0, began: Instant::now() }
-    }
-
-    /// Hears an answer behind which others follow.
-    fn expect(&mut self, question: Option<&&Question>, answer: &Answer) {
-        if let (Some(question), Answer::Names(names)) = (question, answer) {
-            let is_followed = self.wanted && question.is_followed() && names.len() <= query::FOLLOWED;
-            self.left += if is_followed { names.len() } else { 0 };
-        }
-    }
-
-    /// Begins with them, if there are any.
-    fn begin(&mut self) -> bool {
-        self.began = Instant::now();
-        self.left > 0
-    }
-
-    fn count(&mut self) {
-        self.left = self.left.saturating_sub(1);
-    }
-
-    /// Several processes do the rest sooner, unless it is but one.
-    fn is_over(&self) -> bool {
-        self.left == 0 || self.began.elapsed() > if self.left > 1 { FOLLOW } else { FOLLOW_ONE }
-    }
-}
-
 impl<'r> Round<'r> {
     /// Prepares to ask the questions at these indexes; `guarded` catches what can be caught.
     pub fn new(
@@ -181,12 +51,7 @@ impl<'r> Round<'r> {
         let workers = budget.workers_for(items.len());
         // Names are mostly known at once: another process for them costs more than it spares.
         let shares = if items.iter().all(|index| questions[*index].is_derivation()) { workers } else { 1 };
-        let bound = |share: usize| items.len() * share / shares;
-        let state = State {
-            waiting: (0..shares).rev().map(|share| bound(share)..bound(share + 1)).collect(),
-            shares: (0..workers).map(|_| None).collect(),
-            ..State::default()
-        };
+        let state = State::new(items.len(), shares, workers);
         let is_followed = guarded && items.iter().any(|index| questions[*index].is_followed());
         Self {
             session,
@@ -202,7 +67,7 @@ impl<'r> Round<'r> {
 
     /// The same, which ends with the first question that a process dies of, or that is too large.
     pub fn fragile(mut self) -> Self {
-        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).fragile = true;
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).make_fragile();
         self
     }
 
@@ -217,13 +82,9 @@ impl<'r> Round<'r> {
                 });
             }
         });
-        let items = self.items;
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = state.error {
-            return Err(error);
-        }
-        let outcome = |(at, index): (usize, &usize)| Some((*index, state.outcomes.remove(&at).or(state.rest.clone())?));
-        Ok(items.iter().enumerate().filter_map(outcome).collect())
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let outcomes = state.into_outcomes(self.items.len())?;
+        Ok(self.items.iter().zip(outcomes).filter_map(|(&index, outcome)| Some((index, outcome?))).collect())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -235,10 +96,10 @@ impl<'r> Round<'r> {
         while self.take(worker) {
             while let Some(piece) = self.piece(worker) {
                 if let Err(error) = self.process(worker, piece) {
-                    self.state().error.get_or_insert(error);
+                    self.state().fail(error);
                 }
             }
-            self.state().shares[worker] = None;
+            self.state().end_share(worker);
             self.changed.notify_all();
         }
     }
@@ -247,28 +108,20 @@ impl<'r> Round<'r> {
     fn take(&self, worker: usize) -> bool {
         let mut state = self.state();
         loop {
-            if state.is_over() {
-                return false;
+            match state.begin_share(worker, !self.is_followed) {
+                Turn::Begin => return true,
+                Turn::Stop => return false,
+                Turn::Wait => {
+                    let waited = self.changed.wait_timeout(state, IDLE);
+                    state = waited.map_or_else(|error| error.into_inner().0, |woken| woken.0);
+                }
             }
-            let largest = state.shares.iter_mut().flatten().max_by_key(|share| share.range.len());
-            let is_last = largest.is_none();
-            let stolen = largest.filter(|_| !self.is_followed).and_then(Share::split);
-            if let Some(range) = state.waiting.pop().or(stolen) {
-                state.shares[worker] = Some(Share::new(range));
-                return true;
-            }
-            if is_last {
-                return false;
-            }
-            state = self.changed.wait_timeout(state, IDLE).map_or_else(|error| error.into_inner().0, |woken| woken.0);
         }
     }
 
     /// What is left of a thread's share.
     fn piece(&self, worker: usize) -> Option<Range<usize>> {
-        let state = self.state();
-        let share = state.shares[worker].as_ref().filter(|_| !state.is_over())?;
-        (!share.range.is_empty()).then(|| share.range.clone())
+        self.state().piece(worker)
     }
 
     /// Runs one process on the beginning of a piece.
@@ -340,7 +193,7 @@ impl<'r> Round<'r> {
             Ok(if told == asked && following.begin() { Next::Continue } else { next })
         })?;
         let end = match end {
-            End::Exited(status, stderr) if ran_out_of_memory(status, &stderr) => End::OverMemory,
+            End::Exited(status, stderr) if process::ran_out_of_memory(status, &stderr) => End::OverMemory,
             end => end,
         };
         let mut survivable = false;
@@ -354,7 +207,7 @@ impl<'r> Round<'r> {
                 if is_incident {
                     self.session.note_incident();
                 }
-                said.unwrap_or_else(|| died(status).into())
+                said.unwrap_or_else(|| process::died(status).into())
             }
             // A new process has its memory for itself.
             End::OverMemory if told > 0 => return Ok(()),
@@ -385,70 +238,12 @@ impl<'r> Round<'r> {
     /// Notes what came of the question that a thread is at.
     fn record(&self, worker: usize, outcome: Outcome) -> Next {
         let mut state = self.state();
-        let Some(share) = state.shares[worker].as_mut().filter(|share| !share.range.is_empty()) else {
-            return Next::Stop;
-        };
-        let at = share.range.start;
-        share.advance();
-        let is_done = share.range.is_empty();
+        let Some((at, is_done)) = state.advance(worker) else { return Next::Stop };
         if let Outcome::Answer(answer) = &outcome {
             let sound = !matches!(answer, Answer::Failed(_));
             self.session.count_answer(&self.questions[self.items[at]], sound);
         }
-        state.notice(&outcome, &self.budget);
-        state.outcomes.insert(at, outcome);
+        state.note(at, outcome, &self.budget);
         if is_done { Next::Stop } else { Next::Continue }
-    }
-}
-
-impl State {
-    fn is_over(&self) -> bool {
-        self.error.is_some() || self.rest.is_some()
-    }
-
-    /// Sees whether what came of one question is what would come of all.
-    fn notice(&mut self, outcome: &Outcome, budget: &Budget) {
-        match outcome {
-            Outcome::Answer(Answer::Failed(_)) | Outcome::TooLarge | Outcome::Died if self.fragile => {
-                self.rest = Some(Outcome::Died);
-            }
-            Outcome::Answer(Answer::Failed(failure)) => {
-                let again = self.fetch.take().filter(|(last, _)| last == failure).map_or(0, |(_, count)| count);
-                if !self.sound && failure.cause != Cause::Code {
-                    self.fetch = Some((failure.clone(), again + 1));
-                    if again + 1 >= FETCH_DEATHS {
-                        self.rest = Some(outcome.clone());
-                    }
-                }
-            }
-            Outcome::TooLarge => {
-                self.large += 1;
-                if !self.sound && self.large >= LARGE_DEATHS * budget.workers && budget.fewer().is_some() {
-                    self.rest = Some(Outcome::TooLarge);
-                }
-            }
-            Outcome::Died => {
-                self.deaths += 1;
-                if self.deaths >= DEATHS {
-                    self.rest = Some(Outcome::Died);
-                }
-            }
-            Outcome::Answer(_) | Outcome::Caught => self.sound = true,
-        }
-    }
-}
-
-/// True for a process that ended as the system, or its own collector, had no more memory to give.
-pub fn ran_out_of_memory(status: ExitStatus, stderr: &str) -> bool {
-    status.signal() == Some(Signal::KILL.as_raw())
-        || !status.success() && message::from_stderr(stderr).is_some_and(|said| said == "out of memory")
-}
-
-/// Says how a process ended that had nothing to say itself.
-pub fn died(status: ExitStatus) -> String {
-    match status.signal() {
-        Some(signal) if signal == Signal::SEGV.as_raw() => "the evaluator crashed (infinite recursion?)".to_owned(),
-        Some(signal) => format!("the evaluator was ended by signal {signal}"),
-        None => format!("the evaluator failed without a message ({status})"),
     }
 }

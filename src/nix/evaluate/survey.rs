@@ -13,7 +13,7 @@ use super::budget::Budget;
 use super::message::{self, Cause};
 use super::process::{self, End, Heard, Limits, Next};
 use super::query::{self, Answer, Line, Question};
-use super::round::{self, START};
+use super::round::START;
 use super::session::Session;
 use super::survivor::Survivor;
 
@@ -123,9 +123,9 @@ impl Survey<'_> {
         let Some(current) = current else { return Ok((answers, None)) };
         let stuck = current.index;
         match end {
-            End::Exited(status, said) if !round::ran_out_of_memory(status, &said) => {
+            End::Exited(status, said) if !process::ran_out_of_memory(status, &said) => {
                 let (index, answer) = self.failure(&survivor, current, &said);
-                let died = || (!status.success()).then(|| Answer::Failed(round::died(status).into()));
+                let died = || (!status.success()).then(|| Answer::Failed(process::died(status).into()));
                 answers.extend(answer.or_else(died).map(|answer| (index, answer)));
             }
             End::OverTime => {

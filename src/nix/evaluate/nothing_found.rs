@@ -1,0 +1,50 @@
+//! The error where patterns select nothing: what was looked for, and what the flake has in its place.
+
+use anyhow::{Error, Result, anyhow};
+
+use super::asker::Asker;
+use super::found::{listed, quoted};
+use super::query::{Answer, Question};
+use super::request::Request;
+use super::systems::Systems;
+use crate::nix::system;
+use crate::pattern::{Pattern, Segment};
+use crate::printable::printable;
+
+/// The error for a flake, which is named as people may see it. Fails where the flake's outputs cannot be asked for.
+pub fn error(asker: &Asker, request: &Request, patterns: &[Pattern], flake: &str) -> Result<Error> {
+    let wanted: Vec<String> = patterns.iter().map(|pattern| format!("`{}`", printable(&pattern.to_string()))).collect();
+    let systems = match &request.systems {
+        Systems::Current => format!(" for `{}`", system::current()),
+        Systems::Listed(systems) => format!(" for {}", listed(systems)),
+        Systems::All => String::new(),
+    };
+    Ok(anyhow!(
+        "nothing to build in flake `{flake}`: no derivation matches {}{systems}; {} (choose attributes with `--select`, systems \
+         with `--system` or `--all-systems`)",
+        wanted.join(", "),
+        what_there_is(asker, patterns)?
+    ))
+}
+
+/// The outputs of the flake, and the systems of those that the patterns look into.
+fn what_there_is(asker: &Asker, patterns: &[Pattern]) -> Result<String> {
+    let names_at = |paths: &[Vec<String>]| -> Result<Vec<Vec<String>>> {
+        let questions: Vec<_> =
+            paths.iter().map(|path| Question::Names { path: path.clone(), inside: true, followed: false }).collect();
+        let answers = asker.ask(&questions)?.into_iter();
+        Ok(answers.map(|answer| if let Answer::Names(names) = answer { names } else { Vec::new() }).collect())
+    };
+    let outputs = names_at(&[Vec::new()])?.concat();
+    let mut sentence = format!("the flake has {}", listed(&outputs));
+    let looked_into = |output: &String| {
+        let mut firsts =
+            patterns.iter().flat_map(Pattern::alternatives).filter_map(|segments: &Vec<Segment>| segments.first());
+        system::is_per_system(output) && firsts.any(|segment| segment.matches(output))
+    };
+    let paths: Vec<_> = outputs.into_iter().filter(looked_into).map(|output| vec![output]).collect();
+    for (path, systems) in paths.iter().zip(names_at(&paths)?) {
+        sentence.push_str(&format!(", `{}` has {}", quoted(path), listed(&systems)));
+    }
+    Ok(sentence)
+}

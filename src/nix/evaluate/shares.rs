@@ -1,0 +1,215 @@
+//! What the threads of a round share: which questions nobody has begun, which each has begun, and what came of those that are done.
+//!
+//! In: outcomes as they come. Out: the next share of a thread that has nothing to do, and whether what came of some is what would come of all.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::budget::Budget;
+use super::message::{Cause, Failure};
+use super::query::Answer;
+
+/// So many processes that die of one and the same failed download, before anything has evaluated, are no chance.
+const FETCH_DEATHS: usize = 4;
+
+/// So many questions a process that its memory was too small for, before anything has evaluated: it is for all of them.
+const LARGE_DEATHS: usize = 4;
+
+/// So many processes that die of a question are enough: all other questions are for processes that outlive theirs.
+const DEATHS: usize = 2;
+
+/// A share whose first question takes longer than this is worth halving.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// What came of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Answer(Answer),
+    /// It does not evaluate, in a way that `tryEval` catches.
+    Caught,
+    /// A process died of it, or had no time to come to it as too many died; only if guarded.
+    Died,
+    /// A process took all of its memory for this question alone.
+    TooLarge,
+}
+
+/// What the threads share. Items are counted from 0.
+#[derive(Default)]
+pub struct State {
+    /// What no thread has begun, the first last.
+    waiting: Vec<Range<usize>>,
+    /// What each thread has begun.
+    shares: Vec<Option<Share>>,
+    outcomes: BTreeMap<usize, Outcome>,
+    /// Something has evaluated.
+    sound: bool,
+    /// The failed download that processes died of last, and how many in a row did.
+    fetch: Option<(Failure, usize)>,
+    /// Questions that were too large.
+    large: usize,
+    /// Questions that processes died of.
+    deaths: usize,
+    /// The first question that a process dies of, or that is too large, ends the round.
+    fragile: bool,
+    /// What all other questions come to.
+    rest: Option<Outcome>,
+    error: Option<anyhow::Error>,
+}
+
+/// What a thread without questions does next.
+pub enum Turn {
+    /// It has a share now.
+    Begin,
+    /// Nothing can be had at the moment.
+    Wait,
+    /// Nothing is left.
+    Stop,
+}
+
+impl State {
+    /// Cuts so many items into equal shares, in order.
+    pub fn new(items: usize, shares: usize, workers: usize) -> Self {
+        let bound = |share: usize| items * share / shares;
+        Self {
+            waiting: (0..shares).rev().map(|share| bound(share)..bound(share + 1)).collect(),
+            shares: (0..workers).map(|_| None).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The round ends with the first question that a process dies of, or that is too large.
+    pub fn make_fragile(&mut self) {
+        self.fragile = true;
+    }
+
+    /// True where nothing is to be asked any more.
+    pub fn is_over(&self) -> bool {
+        self.error.is_some() || self.rest.is_some()
+    }
+
+    /// Ends the round.
+    pub fn fail(&mut self, error: anyhow::Error) {
+        self.error.get_or_insert(error);
+    }
+
+    /// Gets a thread a share that nobody has begun, or, where shares may be split, the second half of the largest one.
+    pub fn begin_share(&mut self, worker: usize, may_split: bool) -> Turn {
+        if self.is_over() {
+            return Turn::Stop;
+        }
+        let largest = self.shares.iter_mut().flatten().max_by_key(|share| share.range.len());
+        let is_last = largest.is_none();
+        let stolen = largest.filter(|_| may_split).and_then(Share::split);
+        match self.waiting.pop().or(stolen) {
+            Some(range) => {
+                self.shares[worker] = Some(Share::new(range));
+                Turn::Begin
+            }
+            None if is_last => Turn::Stop,
+            None => Turn::Wait,
+        }
+    }
+
+    /// What is left of a thread's share.
+    pub fn piece(&self, worker: usize) -> Option<Range<usize>> {
+        let share = self.shares[worker].as_ref().filter(|_| !self.is_over())?;
+        (!share.range.is_empty()).then(|| share.range.clone())
+    }
+
+    /// A thread is done with its share.
+    pub fn end_share(&mut self, worker: usize) {
+        self.shares[worker] = None;
+    }
+
+    /// A thread goes on behind the item that it is at. Gives that item, and whether it was the last.
+    pub fn advance(&mut self, worker: usize) -> Option<(usize, bool)> {
+        let share = self.shares[worker].as_mut().filter(|share| !share.range.is_empty())?;
+        let at = share.range.start;
+        share.advance();
+        Some((at, share.range.is_empty()))
+    }
+
+    /// Notes what came of an item.
+    pub fn note(&mut self, at: usize, outcome: Outcome, budget: &Budget) {
+        self.notice(&outcome, budget);
+        self.outcomes.insert(at, outcome);
+    }
+
+    /// What came of each of so many items, where something did.
+    pub fn into_outcomes(mut self, items: usize) -> Result<Vec<Option<Outcome>>> {
+        match self.error {
+            Some(error) => Err(error),
+            None => Ok((0..items).map(|at| self.outcomes.remove(&at).or(self.rest.clone())).collect()),
+        }
+    }
+
+    /// Sees whether what came of one question is what would come of all.
+    fn notice(&mut self, outcome: &Outcome, budget: &Budget) {
+        match outcome {
+            Outcome::Answer(Answer::Failed(_)) | Outcome::TooLarge | Outcome::Died if self.fragile => {
+                self.rest = Some(Outcome::Died);
+            }
+            Outcome::Answer(Answer::Failed(failure)) => {
+                let again = self.fetch.take().filter(|(last, _)| last == failure).map_or(0, |(_, count)| count);
+                if !self.sound && failure.cause != Cause::Code {
+                    self.fetch = Some((failure.clone(), again + 1));
+                    if again + 1 >= FETCH_DEATHS {
+                        self.rest = Some(outcome.clone());
+                    }
+                }
+            }
+            Outcome::TooLarge => {
+                self.large += 1;
+                if !self.sound && self.large >= LARGE_DEATHS * budget.workers && budget.fewer().is_some() {
+                    self.rest = Some(Outcome::TooLarge);
+                }
+            }
+            Outcome::Died => {
+                self.deaths += 1;
+                if self.deaths >= DEATHS {
+                    self.rest = Some(Outcome::Died);
+                }
+            }
+            Outcome::Answer(_) | Outcome::Caught => self.sound = true,
+        }
+    }
+}
+
+/// What one thread still has to do.
+struct Share {
+    range: Range<usize>,
+    began: Instant,
+    /// When the first of its questions was done.
+    first: Option<Instant>,
+    done: u32,
+}
+
+impl Share {
+    fn new(range: Range<usize>) -> Self {
+        Self { range, began: Instant::now(), first: None, done: 0 }
+    }
+
+    fn advance(&mut self) {
+        self.range.start += 1;
+        self.done += 1;
+        self.first.get_or_insert_with(Instant::now);
+    }
+
+    /// The second half of what is behind the question at work, if that takes longer than another process takes to begin.
+    fn split(&mut self) -> Option<Range<usize>> {
+        let behind = self.range.len().checked_sub(1).filter(|behind| *behind > 0)?;
+        let worth = match self.first {
+            None => self.began.elapsed() > SLOW,
+            Some(first) => {
+                let start = first - self.began;
+                let each = first.elapsed() / self.done;
+                each * u32::try_from(behind).unwrap_or(u32::MAX) > start * 2
+            }
+        };
+        let middle = self.range.end - behind.div_ceil(2);
+        worth.then(|| middle..std::mem::replace(&mut self.range.end, middle))
+    }
+}
