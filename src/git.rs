@@ -39,6 +39,9 @@ const SETTINGS: [&str; 3] = ["core.fsmonitor=false", "http.lowSpeedLimit=1", "ht
 /// How long one call of git may take.
 const PATIENCE: Limits = Limits::seconds(5 * 60, 60 * 60);
 
+/// Bytes of memory that one process of git may have, beside the packs that it maps.
+const MEMORY: u64 = 4 << 30;
+
 /// The setting with which git reads a repository of another user.
 pub const SAFE_DIRECTORY: &str = "safe.directory";
 
@@ -252,6 +255,7 @@ pub enum Depth {
 
 /// Runs git to its end, within limits.
 fn limited(command: &mut Command) -> Result<Output> {
+    program::bound_memory(command, MEMORY);
     program::output(command, Vec::new(), PATIENCE, false, || None)
 }
 

@@ -19,6 +19,9 @@ use crate::duration::in_words;
 /// How often ends and limits are looked for.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How often the end is looked for of a program that has closed its output: mostly it is there already.
+const ENDING: Duration = Duration::from_millis(1);
+
 /// How often the processor's time is looked at, once nothing has been printed for that long.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -27,6 +30,9 @@ const ALIVE: u64 = 5;
 
 /// How long a program may take to end after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Most bytes of what it prints that are kept: the paths of millions of files.
+const MAX_OUTPUT: usize = 256 << 20;
 
 /// How long what it has left running may keep its output open.
 const LEFT_OPEN: Duration = Duration::from_secs(2);
@@ -99,7 +105,11 @@ pub fn output(
             Ok(Printed::Output(bytes)) => stdout.extend(bytes),
             Ok(Printed::Error(bytes)) => stderr.extend(bytes),
             Err(RecvTimeoutError::Disconnected) if ended.is_some() => break,
-            Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
+            // It has closed its pipes and is about to end, or goes on without.
+            Err(RecvTimeoutError::Disconnected) => {
+                thread::sleep(ENDING);
+                clock.look();
+            }
             Err(RecvTimeoutError::Timeout) if ended.is_some_and(|end| end.elapsed() > LEFT_OPEN) => break,
             Err(RecvTimeoutError::Timeout) => clock.look(),
         }
@@ -110,7 +120,9 @@ pub fn output(
             end(&mut child, is_group);
             return Err(anyhow!(reason));
         }
-        if let Some(reason) = clock.is_up(stdout.len() + stderr.len()) {
+        let printed = stdout.len() + stderr.len();
+        let too_much = (printed > MAX_OUTPUT).then(|| format!("printed more than {} MB", MAX_OUTPUT >> 20));
+        if let Some(reason) = too_much.or_else(|| clock.is_up(printed)) {
             end(&mut child, is_group);
             return Err(OutOfTime::new(&name, &reason).into());
         }
@@ -150,7 +162,7 @@ pub fn within<T>(
             end(child, false);
             return Err(OutOfTime::new(name, &reason).into());
         }
-        thread::sleep(TICK / 10);
+        thread::sleep(ENDING);
     }
 }
 
@@ -198,6 +210,26 @@ fn send(process: u32, signal: Signal) {
     let process = i32::try_from(process).ok().and_then(Pid::from_raw);
     // It fails only for what has ended.
     let _ = process.map(|process| kill_process(process, signal));
+}
+
+/// Lets a program, and all that it starts, have so many bytes of writable memory of its own each. It says itself that it is out of memory then.
+pub fn bound_memory(command: &mut Command, bytes: u64) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        use std::os::unix::process::CommandExt;
+        // SAFETY: `setrlimit` is async-signal-safe and nothing is allocated.
+        #[expect(unsafe_code, reason = "the standard library sets no limits")]
+        unsafe {
+            // A limit that is lower already stays.
+            command.pre_exec(move || {
+                let _ = setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) });
+                Ok(())
+            });
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (command, bytes);
 }
 
 /// Reads a stream in a thread of its own.
@@ -340,6 +372,15 @@ mod tests {
         let script = "while :; do echo x; sleep 0.05; done";
         let error = shell(script, "", Limits { idle: LOOK * 100, total: Duration::from_millis(300) }).unwrap_err();
         assert!(error.to_string().starts_with("`sh` was not done after "), "{error}");
+    }
+
+    #[test]
+    fn what_it_prints_and_what_it_holds_is_bounded() {
+        let error = shell("yes", "", Limits::seconds(600, 600)).unwrap_err();
+        assert_eq!(error.to_string(), "`sh` printed more than 256 MB, and was ended");
+        let mut command = Command::new("sh");
+        bound_memory(command.args(["-c", "x=$(head -c 200000000 /dev/zero | tr '\\0' x)"]), 64 << 20);
+        assert!(!output(&mut command, Vec::new(), Limits::seconds(600, 600), false, || None).unwrap().status.success());
     }
 
     #[test]

@@ -18,6 +18,7 @@ use rustix::process::Signal;
 
 use super::message;
 use crate::nix::command::{Running, STDERR_KEPT};
+use crate::program::bound_memory;
 
 /// How long the process may go unwatched.
 const TICK: Duration = Duration::from_millis(20);
@@ -101,7 +102,8 @@ pub fn run(
     mut hear: impl FnMut(Heard) -> Result<Next>,
 ) -> Result<End> {
     if limits.inherits {
-        bound_addresses(&mut command, limits.memory + SLACK);
+        // Stands behind the watch, which is what counts.
+        bound_memory(&mut command, limits.memory + SLACK);
     }
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = Running(command.spawn().context("cannot run `nix`")?);
@@ -197,26 +199,6 @@ impl Lines<'_> {
             self.kept.drain(STDERR_KEPT..self.kept.len() - STDERR_KEPT);
         }
     }
-}
-
-/// Lets the process have so many bytes of writable memory of its own. Nix says that it is out of memory then.
-fn bound_addresses(command: &mut Command, bytes: u64) {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{Resource, Rlimit, setrlimit};
-        use std::os::unix::process::CommandExt;
-        // SAFETY: `setrlimit` is async-signal-safe and nothing is allocated.
-        #[expect(unsafe_code, reason = "the standard library sets no limits")]
-        unsafe {
-            // A limit that is lower already stays; the watch is what counts.
-            command.pre_exec(move || {
-                let _ = setrlimit(Resource::Data, Rlimit { current: Some(bytes), maximum: Some(bytes) });
-                Ok(())
-            });
-        }
-    }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (command, bytes);
 }
 
 /// Waits until there is something to read, an end included.
