@@ -4,30 +4,26 @@
 //! derivations are cut into jobs ([`partition`]); names, order and machines of these jobs; and what the plan and simpler ones are expected to take.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, bail};
 
 use super::baseline::baselines;
 use super::estimate::CostModel;
 use super::fit_inputs;
 use super::job_graph::{JobGraph, direct_inputs};
+use super::job_list::{Simulated, job_list};
 use super::job_namer::JobNamer;
 use super::model::{Granularity, Model, PartitionOptions};
-use super::names;
 use super::needed::NeededGraph;
 use super::partition::bands::{self, InWaves};
 use super::partition::{Solution, partition, partition_in_waves};
 use super::placement::{Attributes, Decision, MachineChoice, Placements};
 use super::placer::place;
 use super::prices::Prices;
-use super::problem::{ANY_SYSTEM, Adjacency, JobNodes, Millis, Node, Partition};
-use super::simulate::{Simulation, lower_bound, simulate, simulate_in_waves};
+use super::problem::{ANY_SYSTEM, JobNodes, Millis, Node, Partition};
+use super::simulate::{lower_bound, simulate_in_waves};
 use super::skipped::{LeftOut, drop_unbuildable};
-use super::{
-    Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, Job, JobIndex,
-    JobOptions, Plan, Strategy,
-};
+use super::{Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, Plan, Strategy};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
 use crate::delivery::HandOffKind;
@@ -105,11 +101,10 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     }
     let planner = Planner::new(&small, &placements, costs, inputs.options, handoff);
     let Solution { partition: free, mut notes } = planner.partition(inputs.options.granularity)?;
-    let InWaves { partition, waves } = planner.in_waves(inputs.options.granularity, &free, &mut notes)?;
+    let jobs = planner.in_waves(inputs.options.granularity, &free, &mut notes)?;
     notes.extend(placements.warnings.iter().cloned());
 
-    let direct = direct_inputs(&small.problem, &partition)?;
-    let simulation = simulate_in_waves(&small.problem, &partition, &direct, &waves, &planner.model);
+    let simulated = planner.simulated(jobs)?;
     let systems: HashSet<&str> =
         targets.iter().map(|(_, id)| &*graph.node(*id).system).filter(|&system| system != BUILTIN).collect();
     let namer = JobNamer {
@@ -119,9 +114,9 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         attributes: &attributes,
         many_systems: systems.len() > 1,
     };
-    let jobs = planner.jobs(&partition, &direct, &waves, &simulation, &namer, inputs.choice.fleet.reserved_names)?;
+    let jobs = job_list(&simulated, &namer, inputs.choice.fleet.reserved_names)?;
 
-    let mut estimates = planner.estimates(&partition, &simulation);
+    let mut estimates = planner.estimates(&simulated);
     estimates.free = planner.in_free_order(&free)?;
     let others = inputs.also.iter().map(|&granularity| Ok((granularity, planner.figures(granularity)?)));
     let others = others.collect::<Result<_>>()?;
@@ -206,11 +201,9 @@ impl<'a> Planner<'a> {
 
     /// What a plan of another granularity would take.
     fn figures(&self, granularity: Granularity) -> Result<Strategy> {
-        let problem = &self.small.problem;
         let free = self.partition(granularity)?.partition;
-        let InWaves { partition, waves } = self.in_waves(granularity, &free, &mut Vec::new())?;
-        let direct = direct_inputs(problem, &partition)?;
-        Ok(self.strategy(&partition, &simulate_in_waves(problem, &partition, &direct, &waves, &self.model)))
+        let jobs = self.in_waves(granularity, &free, &mut Vec::new())?;
+        Ok(self.strategy(&self.simulated(jobs)?))
     }
 
     /// Jobs in waves, where the provider has waves: planned for them, or the same jobs, some merged, where that is shorter.
@@ -223,9 +216,8 @@ impl<'a> Planner<'a> {
         let mut found = bands::in_waves(problem, &self.model, free, most)?;
         if let Some(mut planned) = partition_in_waves(problem, &self.model, &options, most) {
             self.place_anywhere(&mut planned.partition);
-            if self.time_in_waves(&planned)? <= self.time_in_waves(&found)? {
-                found = planned;
-            }
+            let (planned, banded) = (self.simulated(planned)?, self.simulated(found)?);
+            found = if planned.simulation.makespan <= banded.simulation.makespan { planned.jobs } else { banded.jobs };
         }
         let many = found.waves.iter().max().map_or(0, |last| *last as usize + 1);
         if many > most.count {
@@ -242,11 +234,12 @@ impl<'a> Planner<'a> {
         Ok(found)
     }
 
-    /// From start to end, milliseconds.
-    fn time_in_waves(&self, found: &InWaves) -> Result<Millis> {
-        let (problem, InWaves { partition, waves }) = (&self.small.problem, found);
-        let direct = direct_inputs(problem, partition)?;
-        Ok(simulate_in_waves(problem, partition, &direct, waves, &self.model).makespan)
+    /// Runs jobs on paper.
+    fn simulated(&self, jobs: InWaves) -> Result<Simulated> {
+        let problem = &self.small.problem;
+        let direct = direct_inputs(problem, &jobs.partition)?;
+        let simulation = simulate_in_waves(problem, &jobs.partition, &direct, &jobs.waves, &self.model);
+        Ok(Simulated { jobs, direct, simulation })
     }
 
     /// Has jobs that anybody could run go to the machines that have the most to do.
@@ -261,70 +254,14 @@ impl<'a> Planner<'a> {
         if self.options.limits.waves.is_none() {
             return Ok(None);
         }
-        let problem = &self.small.problem;
-        let simulation = simulate(problem, free, &direct_inputs(problem, free)?, &self.model);
-        Ok(Some(self.strategy(free, &simulation)))
-    }
-
-    /// The jobs in topological order, then by id.
-    fn jobs(
-        &self,
-        partition: &Partition,
-        direct: &Adjacency,
-        waves: &[u32],
-        simulation: &Simulation,
-        namer: &JobNamer,
-        reserved_names: &[&str],
-    ) -> Result<Vec<Job>> {
-        let namings: Vec<_> = partition.jobs.iter().map(|job| namer.naming(job)).collect();
-        let job_names = names::assign(&namings, reserved_names);
-        let mut by_id: Vec<usize> = (0..job_names.len()).collect();
-        by_id.sort_unstable_by_key(|&job| &job_names[job].id);
-        let mut rank = vec![0; by_id.len()];
-        for (position, &job) in by_id.iter().enumerate() {
-            rank[job] = position as u32;
-        }
-        let job_graph = JobGraph::new(direct, &rank)?;
-        let paths: Vec<Arc<str>> = self.small.drvs.iter().map(|&id| namer.graph.path(id).into()).collect();
-        let indices = |jobs: &[u32]| jobs.iter().map(|&job| JobIndex(job)).collect();
-        let list = |nodes: &[Node]| nodes.iter().map(|&node| paths[node as usize].clone()).collect();
-        let mut jobs = Vec::with_capacity(partition.jobs.len());
-        for ((&number, requires), inputs) in job_graph.order.iter().zip(&job_graph.requires).zip(&job_graph.inputs) {
-            let number = number as usize;
-            let nodes = &partition.jobs[number];
-            let placement = self.placements.list.get(usize::from(nodes.system));
-            ensure!(nodes.owned.len() + nodes.co_located.len() > 0, "job {number} builds nothing");
-            jobs.push(Job {
-                id: job_names[number].id.clone(),
-                name: job_names[number].name.clone(),
-                system: placement.map_or(BUILTIN, |placement| &placement.system).into(),
-                targets: namer.targets(nodes).cloned().collect(),
-                derivations: list(&nodes.owned),
-                co_located: list(&nodes.co_located),
-                requires: indices(requires),
-                inputs: indices(inputs),
-                wave: waves.get(number).map(|wave| wave + 1),
-                executor: placement.map(|placement| placement.executor.clone()),
-                image: placement.and_then(|placement| placement.image.clone()),
-                resource_class: placement.map(|placement| placement.resource_class.clone()),
-                options: placement.map_or_else(JobOptions::default, |placement| placement.options.clone()),
-                estimate: self.estimate(nodes, simulation.end[number] - simulation.start[number]),
-            });
-        }
-        Ok(jobs)
-    }
-
-    /// How long a job takes, with the weakest of the sources that its derivations' durations have.
-    fn estimate(&self, nodes: &JobNodes, duration: Millis) -> Estimate {
-        let built = nodes.owned.iter().chain(&nodes.co_located);
-        let from = built.map(|&node| self.small.estimates[node as usize].from).max();
-        Estimate { duration, from: from.unwrap_or(EstimateSource::Default) }
+        let simulated = self.simulated(InWaves { partition: free.clone(), waves: Vec::new() })?;
+        Ok(Some(self.strategy(&simulated)))
     }
 
     /// What the plan and simpler ones are expected to take.
-    fn estimates(&self, partition: &Partition, simulation: &Simulation) -> Estimates {
-        let problem = &self.small.problem;
-        let plan = self.strategy(partition, simulation);
+    fn estimates(&self, simulated: &Simulated) -> Estimates {
+        let (problem, simulation) = (&self.small.problem, &simulated.simulation);
+        let plan = self.strategy(simulated);
         let simpler = baselines(problem, &self.model, &self.prices);
         Estimates {
             needed: problem.len() as u64,
@@ -345,8 +282,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// The figures of a partition.
-    fn strategy(&self, partition: &Partition, simulation: &Simulation) -> Strategy {
+    /// The figures of jobs.
+    fn strategy(&self, simulated: &Simulated) -> Strategy {
+        let Simulated { jobs: InWaves { partition, .. }, simulation, .. } = simulated;
         let lengths = simulation.end.iter().zip(&simulation.start).map(|(end, start)| end - start);
         let credits = |(job, length): (&JobNodes, Millis)| self.prices.credits(job.system, length);
         Strategy {

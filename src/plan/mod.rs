@@ -19,6 +19,7 @@ pub mod idle_rules;
 pub mod impure;
 pub mod job;
 pub mod job_graph;
+mod job_list;
 mod job_namer;
 pub mod json;
 pub mod make;

@@ -10,17 +10,17 @@ pub struct OptionInfo {
     /// Its name: that of the flag, with `_` for `-`.
     pub name: &'static str,
     /// What it means, a sentence without its full stop.
-    about: &'static str,
+    pub about: &'static str,
     /// Why there is no flag, if there is none.
     pub no_flag: Option<&'static str>,
     /// The key of `nixdag.yml`, or why there is none.
     pub key: Result<&'static str, &'static str>,
     /// What the key takes, as JSON schema; null where there is no key.
-    schema: fn() -> Value,
+    pub key_schema: fn() -> Value,
     /// What counts where nothing is said; null where that is nothing, or takes words.
-    default: fn() -> Value,
+    pub default_value: fn() -> Value,
     /// The default in words.
-    unset: Option<&'static str>,
+    pub unset: Option<&'static str>,
     /// The orb's parameter, or why there is none.
     pub orb: Result<OrbParameter, &'static str>,
 }
@@ -68,26 +68,6 @@ pub struct OptionGroup {
 }
 
 impl OptionInfo {
-    /// What [`options!`] fills in.
-    #[allow(clippy::too_many_arguments, reason = "one for each form; the macro alone calls it")]
-    pub const fn new(
-        name: &'static str,
-        about: &'static str,
-        no_flag: Option<&'static str>,
-        key: Result<&'static str, &'static str>,
-        schema: fn() -> Value,
-        default: fn() -> Value,
-        unset: Option<&'static str>,
-        orb: Result<OrbParameter, &'static str>,
-    ) -> Self {
-        Self { name, about: about.trim_ascii(), no_flag, key, schema, default, unset, orb }
-    }
-
-    /// What it means.
-    pub fn about(&self) -> &'static str {
-        self.about
-    }
-
     /// The flag, if there is one.
     pub fn flag(&self) -> Option<String> {
         self.no_flag.is_none().then(|| format!("--{}", self.name.replace('_', "-")))
@@ -95,7 +75,7 @@ impl OptionInfo {
 
     /// The default, as people read it.
     pub fn default(&self) -> Option<String> {
-        match ((self.default)(), self.unset) {
+        match ((self.default_value)(), self.unset) {
             (_, Some(words)) => Some(words.to_owned()),
             (Value::Null | Value::Bool(false), None) => None,
             (Value::String(text), None) => Some(text),
@@ -113,10 +93,10 @@ impl OptionInfo {
 
     /// The JSON schema of the key's value: what it takes, what it means, its default.
     pub fn schema(&self) -> Value {
-        let mut schema = (self.schema)();
+        let mut schema = (self.key_schema)();
         if let Value::Object(schema) = &mut schema {
             schema.insert("description".into(), self.about.into());
-            match (self.default)() {
+            match (self.default_value)() {
                 Value::Null => {}
                 default => _ = schema.insert("default".into(), default),
             }
@@ -263,26 +243,26 @@ macro_rules! options {
 
         impl $crate::settings::option::Keys for $keys {
             const OPTIONS: &'static [$crate::settings::option::OptionInfo] = &[$(
-                $crate::settings::option::OptionInfo::new(
-                    stringify!($name),
-                    concat!($($doc),+),
-                    $crate::settings::option::first!($(Some($no_flag),)? None),
-                    $crate::settings::option::first!($(Ok($key),)? $(Err($no_key),)?),
-                    || $crate::settings::option::first!(
+                $crate::settings::option::OptionInfo {
+                    name: stringify!($name),
+                    about: concat!($($doc),+).trim_ascii(),
+                    no_flag: $crate::settings::option::first!($(Some($no_flag),)? None),
+                    key: $crate::settings::option::first!($(Ok($key),)? $(Err($no_key),)?),
+                    key_schema: || $crate::settings::option::first!(
                         $(<$value as $crate::settings::schema::Schema>::schema(),)? serde_json::Value::Null
                     ),
-                    || $crate::settings::option::first!(
+                    default_value: || $crate::settings::option::first!(
                         $(serde_json::to_value::<$resolves>($default).unwrap_or_default(),)? serde_json::Value::Null
                     ),
-                    $crate::settings::option::first!($(Some($unset),)? None),
-                    $crate::settings::option::first!(
+                    unset: $crate::settings::option::first!($(Some($unset),)? None),
+                    orb: $crate::settings::option::first!(
                         $(Ok($crate::settings::option::OrbParameter {
                             name: $orb,
                             form: $crate::settings::option::OrbForm::$form,
                         }),)?
                         $(Err($no_orb),)?
                     ),
-                )
+                }
             ),+];
 
             #[allow(unused_variables, unreachable_code, reason = "a group may have no keys")]

@@ -37,14 +37,14 @@ fn an_option_has_each_form_or_says_why_not() {
     let generate = command.find_subcommand("generate").unwrap();
     for (group, option) in options() {
         assert!(names.insert(option.name), "two options have the name `{}`", option.name);
-        assert!(option.about().len() > 10 && !option.about().ends_with('.'), "`{}`: {}", option.name, option.about());
+        assert!(option.about.len() > 10 && !option.about.ends_with('.'), "`{}`: {}", option.name, option.about);
         let flag = generate.get_arguments().find(|argument| argument.get_id() == option.name);
         match option.no_flag {
             None => assert_eq!(flag.unwrap().get_help().unwrap().to_string(), option.help()),
             Some(reason) => assert!(flag.is_none() && reason.len() > 10, "`{}`", option.name),
         }
         match option.key {
-            Ok(key) => assert_eq!(schema_of(group, key)["description"], option.about(), "`{key}`"),
+            Ok(key) => assert_eq!(schema_of(group, key)["description"], option.about, "`{key}`"),
             Err(reason) => assert!(reason.len() > 10, "`{}`", option.name),
         }
         match option.orb {

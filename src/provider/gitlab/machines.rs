@@ -13,27 +13,29 @@ pub const NIX_IMAGE: &str = "nixos/nix:2.34.7";
 /// The image of macOS machines.
 const MACOS_IMAGE: &str = "macos-15-xcode-16";
 
-/// A hosted runner: cores, memory in GB, disk in GB, and what a minute counts.
-const fn runner(name: &'static str, alias: &'static str, cores: u32, memory: u32, disk: u32, factor: u32) -> Size {
-    Size { name, alias: Some(alias), cores, memory: memory * 1_000, disk: Some(disk), credits_per_minute: factor }
+/// A hosted runner with 4 GB for each core: disk in GB, and what a minute counts.
+const fn runner(name: &'static str, alias: &'static str, cores: u32, disk: u32, factor: u32) -> Size {
+    Size { name, alias: Some(alias), cores, memory: cores * 4_000, disk: Some(disk), credits_per_minute: factor }
 }
 
 const LINUX: [Size; 5] = [
-    runner("saas-linux-small-amd64", "small", 2, 8, 30, 1),
-    runner("saas-linux-medium-amd64", "medium", 4, 16, 50, 2),
-    runner("saas-linux-large-amd64", "large", 8, 32, 100, 3),
-    runner("saas-linux-xlarge-amd64", "xlarge", 16, 64, 200, 6),
-    runner("saas-linux-2xlarge-amd64", "2xlarge", 32, 128, 200, 12),
+    runner("saas-linux-small-amd64", "small", 2, 30, 1),
+    runner("saas-linux-medium-amd64", "medium", 4, 50, 2),
+    runner("saas-linux-large-amd64", "large", 8, 100, 3),
+    runner("saas-linux-xlarge-amd64", "xlarge", 16, 200, 6),
+    runner("saas-linux-2xlarge-amd64", "2xlarge", 32, 200, 12),
 ];
 
 const ARM: [Size; 3] = [
-    runner("saas-linux-small-arm64", "small", 2, 8, 30, 1),
-    runner("saas-linux-medium-arm64", "medium", 4, 16, 50, 2),
-    runner("saas-linux-large-arm64", "large", 8, 32, 100, 3),
+    runner("saas-linux-small-arm64", "small", 2, 30, 1),
+    runner("saas-linux-medium-arm64", "medium", 4, 50, 2),
+    runner("saas-linux-large-arm64", "large", 8, 100, 3),
 ];
 
-const MACOS: [Size; 2] =
-    [runner("saas-macos-medium-m1", "medium", 4, 8, 50, 6), runner("saas-macos-large-m2pro", "large", 6, 16, 50, 12)];
+const MACOS: [Size; 2] = [
+    Size { memory: 8_000, ..runner("saas-macos-medium-m1", "medium", 4, 50, 6) },
+    Size { memory: 16_000, ..runner("saas-macos-large-m2pro", "large", 6, 50, 12) },
+];
 
 const CONTAINER: Offer = Offer {
     machine: Machine::Docker,

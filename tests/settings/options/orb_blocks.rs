@@ -87,7 +87,7 @@ fn declaration(option: &OptionInfo, parameter: OrbParameter, argument: &Arg) -> 
         OrbForm::Systems => " (a list), or all",
         _ => "",
     };
-    let description = format!("{}{list}{unset}", option.about()).replace('\\', "\\\\").replace('"', "\\\"");
+    let description = format!("{}{list}{unset}", option.about).replace('\\', "\\\\").replace('"', "\\\"");
     let (kind, default) = match parameter.form {
         OrbForm::Choice => ("enum", "default".to_owned()),
         OrbForm::Switch => ("boolean", "false".to_owned()),

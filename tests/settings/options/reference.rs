@@ -42,7 +42,7 @@ pub fn text() -> String {
 fn entry(group: &OptionGroup, option: &OptionInfo, argument: Option<&Arg>) -> String {
     let name = option.key.unwrap_or(option.name);
     let name = if group.under.is_empty() || option.key.is_err() { name.to_owned() } else { full(group, name) };
-    let mut entry = format!("\n### `{name}`\n\n{}.\n\n", option.about());
+    let mut entry = format!("\n### `{name}`\n\n{}.\n\n", option.about);
     let values = argument.map(Arg::get_possible_values).unwrap_or_default();
     for value in values.iter().filter_map(|value| Some((value.get_name(), value.get_help()?))) {
         entry.push_str(&format!("- `{}`: {}\n", value.0, value.1));

@@ -44,95 +44,125 @@ struct Choice {
     score: f64,
 }
 
-/// The shortest waves found, in order; none where `most` milliseconds or the allowed number of waves do not suffice.
-pub fn search(
-    instance: &Instance,
-    barrier: &Barrier,
-    columns: &Columns,
-    filler: &mut Filler,
-    taste: Taste,
-    most: Millis,
-) -> Option<Vec<Wave>> {
-    let units = instance.units;
-    let each = instance.start_up + barrier.queue;
-    let mut states =
-        vec![State { done: vec![false; units.len()], left: units.len(), elapsed: 0, score: 0.0, waves: Vec::new() }];
-    let (mut best, mut shortest) = (None, most);
-    let machines = 0.85 * (barrier.runners * instance.model.most_slots()) as f64;
-    for number in 0..barrier.waves {
-        let last = number + 1 == barrier.waves;
-        let mut choices = Vec::new();
-        for (index, state) in states.iter().enumerate() {
-            let order: Vec<Unit> = columns.by_tail.iter().copied().filter(|&unit| !state.done[unit as usize]).collect();
-            let longest = shortest.saturating_sub(state.elapsed + each).min(instance.longest_build());
-            let budgets = filler.budgets(&state.done, &order, longest, taste.step);
-            let mut of_state: Vec<Choice> = Vec::new();
-            for budget in budgets {
-                let elapsed = state.elapsed + each + budget.length;
-                if elapsed >= shortest || (last && budget.rest > 0) {
+/// What is searched.
+pub struct Beam<'a> {
+    /// What is built, in units.
+    pub instance: &'a Instance<'a>,
+    /// What a wave costs, and how many there may be.
+    pub barrier: &'a Barrier,
+    /// What the search knows of each unit.
+    pub columns: &'a Columns,
+    /// How states are judged.
+    pub taste: Taste,
+}
+
+impl Beam<'_> {
+    /// The shortest waves found, in order; none where `most` milliseconds or the allowed number of waves do not suffice.
+    pub fn search(&self, filler: &mut Filler, most: Millis) -> Option<Vec<Wave>> {
+        let units = self.instance.units.len();
+        let mut states =
+            vec![State { done: vec![false; units], left: units, elapsed: 0, score: 0.0, waves: Vec::new() }];
+        let (mut best, mut shortest) = (None, most);
+        for number in 0..self.barrier.waves {
+            let last = number + 1 == self.barrier.waves;
+            let mut choices = Vec::new();
+            for (index, state) in states.iter().enumerate() {
+                choices.extend(self.choices(index, state, filler, (shortest, last)));
+            }
+            choices.sort_by(|a, b| a.score.total_cmp(&b.score));
+            let mut seen: Vec<(Millis, Millis)> = Vec::new();
+            let mut next = Vec::new();
+            for choice in choices {
+                if seen.len() >= 2 * KEPT || filler.steps.exhausted() {
+                    break;
+                }
+                let key = (choice.rest / 1000, choice.elapsed / 20_000);
+                if seen.contains(&key) {
                     continue;
                 }
-                let waits = if budget.rest > 0 { each as f64 } else { 0.0 };
-                let rest = budget.rest as f64;
-                let score = elapsed as f64 + (rest * (1.0 + taste.waiting)).max(rest + waits);
-                let choice = Choice { state: index, length: budget.length, rest: budget.rest, elapsed, score };
-                match of_state.last_mut() {
-                    Some(before) if before.length / STEP == choice.length / STEP && choice.rest > 0 => {
-                        if choice.score <= before.score {
-                            *before = choice;
-                        }
+                seen.push(key);
+                let mut state = self.follow(&states[choice.state], choice.length, filler);
+                if state.left == 0 {
+                    if state.elapsed < shortest {
+                        shortest = state.elapsed;
+                        best = Some(state.waves);
                     }
-                    _ => of_state.push(choice),
+                    continue;
                 }
+                state.score = self.score(&state);
+                next.push(state);
             }
-            choices.extend(of_state);
+            next.sort_by(|a, b| a.score.total_cmp(&b.score));
+            next.truncate(KEPT);
+            states = next;
         }
-        choices.sort_by(|a, b| a.score.total_cmp(&b.score));
-        let mut seen: Vec<(Millis, Millis)> = Vec::new();
-        let mut next = Vec::new();
-        for choice in choices {
-            if seen.len() >= 2 * KEPT || filler.steps.exhausted() {
-                break;
-            }
-            let key = (choice.rest / 1000, choice.elapsed / 20_000);
-            if seen.contains(&key) {
-                continue;
-            }
-            seen.push(key);
-            let state = &states[choice.state];
-            let wave = filler.fill(&state.done, choice.length, &columns.by_tail);
-            let mut state = state.clone();
-            for &unit in wave.components.iter().flatten() {
-                state.done[unit as usize] = true;
-                state.left -= 1;
-            }
-            state.elapsed += each + wave.length;
-            state.waves.push(wave);
-            if state.left == 0 {
-                if state.elapsed < shortest {
-                    shortest = state.elapsed;
-                    best = Some(state.waves);
-                }
-                continue;
-            }
-            let left = (0..units.len()).filter(|&unit| !state.done[unit]);
-            let (mut rest, mut work) = (0, 0);
-            for unit in left {
-                rest = rest.max(columns.through[unit]);
-                work += columns.work[unit];
-            }
-            let front: Millis = (0..units.len())
-                .filter(|&unit| !state.done[unit] && columns.through[unit] + 300_000 > rest)
-                .map(|unit| columns.work[unit])
-                .sum();
-            state.score = state.elapsed as f64
-                + (rest as f64).max(work as f64 / machines) * (1.0 + taste.waiting)
-                + taste.front * front as f64;
-            next.push(state);
-        }
-        next.sort_by(|a, b| a.score.total_cmp(&b.score));
-        next.truncate(KEPT);
-        states = next;
+        best
     }
-    best
+
+    /// What a wave costs beside what it builds, milliseconds.
+    fn overhead(&self) -> Millis {
+        self.instance.start_up + self.barrier.queue
+    }
+
+    /// Budgets for the next wave of a state; of those that are as good as the same, the best. `shortest` is what there is already, `last` true where
+    /// no wave follows.
+    fn choices(
+        &self,
+        index: usize,
+        state: &State,
+        filler: &mut Filler,
+        (shortest, last): (Millis, bool),
+    ) -> Vec<Choice> {
+        let each = self.overhead();
+        let order: Vec<Unit> =
+            self.columns.by_tail.iter().copied().filter(|&unit| !state.done[unit as usize]).collect();
+        let longest = shortest.saturating_sub(state.elapsed + each).min(self.instance.longest_build());
+        let mut choices: Vec<Choice> = Vec::new();
+        for budget in filler.budgets(&state.done, &order, longest, self.taste.step) {
+            let elapsed = state.elapsed + each + budget.length;
+            if elapsed >= shortest || (last && budget.rest > 0) {
+                continue;
+            }
+            let waits = if budget.rest > 0 { each as f64 } else { 0.0 };
+            let rest = budget.rest as f64;
+            let score = elapsed as f64 + (rest * (1.0 + self.taste.waiting)).max(rest + waits);
+            let choice = Choice { state: index, length: budget.length, rest: budget.rest, elapsed, score };
+            match choices.last_mut() {
+                Some(before) if before.length / STEP == choice.length / STEP && choice.rest > 0 => {
+                    if choice.score <= before.score {
+                        *before = choice;
+                    }
+                }
+                _ => choices.push(choice),
+            }
+        }
+        choices
+    }
+
+    /// The state after one more wave of this length.
+    fn follow(&self, state: &State, length: Millis, filler: &mut Filler) -> State {
+        let wave = filler.fill(&state.done, length, &self.columns.by_tail);
+        let mut state = state.clone();
+        for &unit in wave.components.iter().flatten() {
+            state.done[unit as usize] = true;
+            state.left -= 1;
+        }
+        state.elapsed += self.overhead() + wave.length;
+        state.waves.push(wave);
+        state
+    }
+
+    /// What a state comes to at least, milliseconds, with what experience adds to that.
+    fn score(&self, state: &State) -> f64 {
+        let columns = self.columns;
+        let left = || (0..self.instance.units.len()).filter(|&unit| !state.done[unit]);
+        let rest = left().map(|unit| columns.through[unit]).max().unwrap_or(0);
+        let work: Millis = left().map(|unit| columns.work[unit]).sum();
+        let front: Millis =
+            left().filter(|&unit| columns.through[unit] + 300_000 > rest).map(|unit| columns.work[unit]).sum();
+        let machines = 0.85 * (self.barrier.runners * self.instance.model.most_slots()) as f64;
+        state.elapsed as f64
+            + (rest as f64).max(work as f64 / machines) * (1.0 + self.taste.waiting)
+            + self.taste.front * front as f64
+    }
 }

@@ -19,7 +19,7 @@ use super::units::Unit;
 use crate::plan::problem::Millis;
 use crate::plan::simulate::lower_bound;
 pub use barrier::Barrier;
-use beam::Taste;
+use beam::{Beam, Taste};
 use columns::Columns;
 use fill::{Filler, Wave};
 use jobs::WaveJobs;
@@ -94,7 +94,7 @@ fn shortest(instance: &Instance, barrier: &Barrier, columns: &Columns, filler: &
             }
             let (waiting, front) = TASTES[run as usize % TASTES.len()];
             let taste = Taste { waiting, front, step: STEPS[run as usize % STEPS.len()] };
-            let Some(waves) = beam::search(instance, barrier, columns, filler, taste, most) else { continue };
+            let Some(waves) = Beam { instance, barrier, columns, taste }.search(filler, most) else { continue };
             let mut jobs = WaveJobs::new(instance, &columns.work, &waves, worth_steps(instance, PACK_STEPS));
             jobs.pack();
             let sum: Millis = waves.iter().map(|wave| wave.length + each).sum();
