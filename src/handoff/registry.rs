@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 use ureq::Agent;
@@ -110,6 +110,11 @@ impl Registry {
         let target = dir.join(&info.url);
         let folder = target.parent().context("a NAR is in a folder")?;
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+        // The job that has left it may have left a link, and this job's user may write where that one's may not.
+        for made in [dir, folder] {
+            let is_folder = std::fs::symlink_metadata(made).is_ok_and(|metadata| metadata.is_dir());
+            ensure!(is_folder, "`{}` is a link, and nothing is written there", made.display());
+        }
         let mut file =
             NamedTempFile::new_in(folder).with_context(|| format!("cannot write to `{}`", folder.display()))?;
         // What is longer than it should be is not read to its end; digests are compared later.

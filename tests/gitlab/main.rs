@@ -11,3 +11,4 @@ mod generate;
 mod packages;
 mod pipeline;
 mod provider;
+mod relays;

@@ -1,5 +1,6 @@
 //! Hand-off through the project's package registry: whole pipelines with a real server.
 
+use std::fs;
 use std::path::Path;
 
 use crate::support::gitlab::registry::{Behaviour, Registry};
@@ -73,4 +74,27 @@ fn a_job_that_cannot_hand_off_fails_and_says_why() {
         "{log}"
     );
     assert!(!log.contains("glcbt-token"), "{log}");
+}
+
+#[test]
+fn what_a_builder_puts_into_another_jobs_folder_reaches_nobody() {
+    // With artifacts as well; what GitLab passes on does not depend on Nix.
+    for handoff in ["packages", "artifacts"] {
+        let registry = Registry::start(Behaviour::default());
+        let (checkout, gitlab) = project("examples/hermetic", &every_nix()[0], &format!("--handoff {handoff}"));
+        let flake = checkout.path().join("flake.nix");
+        let folder = "/mnt/builds/group/project/.nixdag/handoff/b";
+        let hostile = format!(
+            "words=\n                  if [ \"$name\" = c ]; then /bin/mkdir -p {folder} && echo forged > {folder}/x.narinfo; fi\n"
+        );
+        let text = fs::read_to_string(&flake).unwrap();
+        fs::write(&flake, text.replace("words=\n", &hostile)).unwrap();
+        let outcome = gitlab.variable("CI_API_V4_URL", &registry.url()).run().unwrap();
+        assert!(outcome.succeeded(), "{}", outcome.logs());
+        let child = &outcome.children[0];
+        let planted = |job: &str| child.job(job).artifacts.join(".nixdag/handoff/b/x.narinfo").exists();
+        assert!(!planted("c") && !planted("b"), "{handoff}");
+        let log = &child.job("d").log;
+        assert!(!log.contains("damaged") && log.contains("1 built"), "{handoff}: {log}");
+    }
 }

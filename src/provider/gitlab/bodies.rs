@@ -22,6 +22,9 @@ const EXPIRES: &str = "1 week";
 const RETRIED: [&str; 4] =
     ["runner_system_failure", "stuck_or_timeout_failure", "scheduler_failure", "data_integrity_failure"];
 
+/// What a job hands off and the registry has.
+const NARS: &str = ".nixdag/handoff/*/nar/**/*";
+
 /// Where a job's records are.
 const RESULTS: &str = ".nixdag/results/$NIXDAG_JOB";
 
@@ -32,13 +35,18 @@ pub fn machine(kind: &Kind, defined: Option<&Executor>) -> Result<Yaml> {
         ("stage", Yaml::text("nixdag")),
         ("interruptible", Yaml::Bool(true)),
         ("timeout", Yaml::text(format!("{JOB_HOURS}h"))),
-        ("retry", Yaml::map([("max", Yaml::Integer(2)), ("when", Yaml::texts(RETRIED))])),
+        ("retry", retry()),
     ]);
     let own = defined.into_iter().flat_map(|executor| &executor.environment);
     let own = own.map(|(name, value)| (name.as_str(), expand::variable(value)));
     entries.push(("variables", Yaml::map([("GIT_STRATEGY", Yaml::text("empty"))].into_iter().chain(own))));
     entries.push(("artifacts", artifacts(&[], &[])));
     Ok(Yaml::map(entries))
+}
+
+/// When a job is tried again.
+fn retry() -> Yaml {
+    Yaml::map([("max", Yaml::Integer(2)), ("when", Yaml::texts(RETRIED))])
 }
 
 /// Where a job runs: image and tags.
@@ -81,13 +89,33 @@ pub fn building(kind: &Kind, options: &Options, handoff: HandOffKind, reuse: Reu
     entries.extend(cache(reuse, options).map(|cache| ("cache", cache)));
     match handoff {
         HandOffKind::Artifacts => entries.push(("artifacts", artifacts(&[format!("{WORKSPACE}/${JOB}/")], &[]))),
-        // What it delivers by digest, and what those before it do: the NARs are in the registry.
+        // What it delivers, by digest: the NARs are in the registry. Not what others do: a builder may have been at their folders.
         HandOffKind::Packages => {
-            let nars = format!("{WORKSPACE}/*/nar/**/*");
-            entries.push(("artifacts", artifacts(&[format!("{WORKSPACE}/")], &[nars])));
+            entries.push(("artifacts", artifacts(&[format!("{WORKSPACE}/${JOB}/")], &[NARS.to_owned()])));
         }
         HandOffKind::Workspace | HandOffKind::Cache => {}
     }
+    Ok(Yaml::map(entries))
+}
+
+/// The hidden job of relays: what jobs before it have left, passed on as it is. Nothing else runs there.
+pub fn relay(kind: &Kind) -> Result<Yaml> {
+    let mut entries = runs_on(kind)?;
+    entries.extend([
+        ("stage", Yaml::text("nixdag")),
+        ("interruptible", Yaml::Bool(true)),
+        ("retry", retry()),
+        ("variables", Yaml::entry("GIT_STRATEGY", Yaml::text("empty"))),
+        ("script", Yaml::texts(["true"])),
+        (
+            "artifacts",
+            Yaml::map([
+                ("expire_in", Yaml::text(EXPIRES)),
+                ("paths", Yaml::texts([format!("{WORKSPACE}/")])),
+                ("exclude", Yaml::texts([NARS])),
+            ]),
+        ),
+    ]);
     Ok(Yaml::map(entries))
 }
 

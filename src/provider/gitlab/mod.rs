@@ -13,6 +13,7 @@ pub mod machines;
 pub mod names;
 pub mod options;
 pub mod places;
+pub mod relays;
 pub mod writer;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -74,6 +75,10 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
         None => Reuse::Off,
     };
     let names = names::of_jobs(plan);
+    let all_needs = match handoff {
+        HandOffKind::Packages => relays::of(plan, limits::NEEDS as usize),
+        _ => relays::Needs::default(),
+    };
     let mut kinds: Vec<Kind> = Vec::new();
     let mut building: Vec<String> = Vec::new();
     let mut jobs: Vec<(String, Yaml)> = Vec::with_capacity(names.len() + 2);
@@ -101,7 +106,15 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
         entries.extend(own);
         entries.extend(job.options.allow_failure.then_some(("allow_failure", Yaml::Bool(true))));
         let also = final_job.filter(|job| job.run.is_some() && failures::are_in(plan)).map(|_| failures::JOB);
-        entries.push(("needs", needs(job, &names, handoff, also)));
+        let before = match handoff {
+            HandOffKind::Packages => relays::names(&all_needs.jobs[at], &names),
+            // GitLab hands on no job's inputs with it.
+            HandOffKind::Artifacts => job.inputs.iter().map(|index| names[index.at()].to_owned()).collect(),
+            HandOffKind::Workspace | HandOffKind::Cache => {
+                job.requires.iter().map(|index| names[index.at()].to_owned()).collect()
+            }
+        };
+        entries.push(("needs", needs(before.into_iter().chain(also.map(str::to_owned)), handoff)));
         jobs.push((names[at].to_owned(), Yaml::map(entries)));
     }
     if failures::are_in(plan) {
@@ -116,6 +129,12 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
                 ("needs", Yaml::List(vec![bundle()])),
             ]),
         ));
+    }
+    let relays = if handoff == HandOffKind::Packages { &*all_needs.relays } else { &[] };
+    for (number, before) in (1..).zip(relays) {
+        let before = relays::names(before, &names);
+        let entries = [("extends", Yaml::text(relays::HIDDEN)), ("needs", needs(before, handoff))];
+        jobs.push((relays::name(number), Yaml::map(entries)));
     }
     jobs.push((GATE.to_owned(), gate(&machines, options)?));
     let forgets = handoff == HandOffKind::Packages && !plan.jobs.is_empty();
@@ -156,6 +175,11 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
             pipeline.push((hidden(&kind.job), bodies::building(kind, options, handoff, reuse)?));
         }
     }
+    if !relays.is_empty() {
+        let job = small_job::of("relay", &options.setup, &OFFERS)?;
+        let kind = machines.kind_of(&job, &mut kinds)?;
+        pipeline.push((relays::HIDDEN.to_owned(), bodies::relay(kind)?));
+    }
     pipeline.extend(jobs);
     let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
     let preview = if options.setup.bundle.is_none() { format!("{PREVIEW}\n") } else { String::new() };
@@ -176,15 +200,13 @@ fn check_job(job: &Job) -> Result<()> {
     Ok(())
 }
 
-/// What a job waits for and takes the artifacts of. With artifacts that is whatever it may need: GitLab hands on no job's inputs with it.
-fn needs(job: &Job, names: &[&str], handoff: HandOffKind, also: Option<&str>) -> Yaml {
-    let before = if handoff == HandOffKind::Artifacts { &job.inputs } else { &job.requires };
-    let name = |name: &str| match handoff {
-        HandOffKind::Cache => Yaml::map([("job", Yaml::text(name)), ("artifacts", Yaml::Bool(false))]),
-        _ => Yaml::text(name),
+/// What a job waits for, and takes the artifacts of where results travel so.
+fn needs(names: impl IntoIterator<Item = String>, handoff: HandOffKind) -> Yaml {
+    let need = |name: String| match handoff {
+        HandOffKind::Cache => Yaml::map([("job", Yaml::Text(name)), ("artifacts", Yaml::Bool(false))]),
+        _ => Yaml::Text(name),
     };
-    let before = before.iter().map(|index| names[index.at()]).chain(also);
-    Yaml::List([bundle()].into_iter().chain(before.map(name)).collect())
+    Yaml::List([bundle()].into_iter().chain(names.into_iter().map(need)).collect())
 }
 
 /// The need for the bundle, which the planning job of the parent has left.
