@@ -7,7 +7,9 @@
 //! Of a derivation whose outputs are wanted one is asked for first, and the others if it is there: what nobody has costs one
 //! question, whatever the number of its outputs.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+pub mod built_here;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -16,6 +18,7 @@ use crate::graph::{DrvId, Graph, OutputSet};
 use crate::nix::binary_cache::{Caches, Question};
 use crate::nix::command::Nix;
 use crate::nix::{local_store, store_path};
+use built_here::BuiltHere;
 
 /// Where answers come from.
 #[derive(Debug)]
@@ -106,6 +109,7 @@ pub struct Needed {
     needed: Vec<bool>,
     wanted: Vec<OutputSet>,
     places: HashMap<DrvId, Arc<str>>,
+    built: BTreeMap<DrvId, BuiltHere>,
 }
 
 impl Needed {
@@ -129,11 +133,31 @@ impl Needed {
         self.places.get(&id).filter(|_| !self.has(id)).map(|place| &**place)
     }
 
+    /// What evaluation has built of one that must be built: somebody has to take it on and nobody to build it.
+    pub fn built_here(&self, id: DrvId) -> Option<&BuiltHere> {
+        self.built.get(&id).filter(|_| self.has(id))
+    }
+
+    /// True where what a derivation is made from does not matter any more.
+    pub fn is_closed(&self, id: DrvId) -> bool {
+        self.built_here(id).is_some_and(|built| built.is_closed)
+    }
+
+    /// Takes what evaluation has built; what only that needs is not needed any more.
+    pub fn take_built(&mut self, graph: &Graph, targets: &[DrvId], built: BTreeMap<DrvId, BuiltHere>) {
+        if !built.is_empty() {
+            self.built = built;
+            self.restrict(graph, targets);
+        }
+    }
+
     /// Leaves only what these targets need. Asks nobody.
     pub fn restrict(&mut self, graph: &Graph, targets: &[DrvId]) {
         let mut walk = Walk::new(graph, targets);
         while let Some(id) = walk.changed.pop() {
-            if self.needed[id.at()] {
+            if self.is_closed(id) {
+                walk.needed[id.at()] = true;
+            } else if self.needed[id.at()] {
                 walk.need(id);
             }
         }
@@ -154,7 +178,7 @@ pub fn find_needed(graph: &Graph, targets: &[DrvId], source: &Source) -> Result<
         Source::Caches(caches) => walk.places(|number| caches.name(number)),
         Source::Nothing | Source::Listed(_) | Source::LocalStore => HashMap::new(),
     };
-    Ok(Needed { needed: walk.needed, wanted: walk.wanted, places })
+    Ok(Needed { needed: walk.needed, wanted: walk.wanted, places, built: BTreeMap::new() })
 }
 
 struct Walk<'a> {

@@ -9,6 +9,7 @@
 //!
 //! Beside a folder that travels, `<folder>.key` holds a digest of which results there are: a CI cache is saved under it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
@@ -239,7 +240,8 @@ fn closure(evaluation: &Evaluation) -> Result<Vec<path_archive::Entry>> {
     let Some(first) = roots().next() else { return Ok(Vec::new()) };
     let (store_dir, _) = store_path::split(first)?;
     let graph = Graph::load(roots(), Path::new(store_dir), store_dir)?;
-    let (entries, _) = drv_closure::entries(roots(), &graph, Path::new(store_dir), Store::find().as_ref())?;
+    let (entries, _) =
+        drv_closure::entries(roots(), &BTreeMap::new(), &graph, Path::new(store_dir), Store::find().as_ref())?;
     Ok(entries)
 }
 

@@ -29,7 +29,12 @@ pub struct JobStore<'a> {
 impl JobStore<'_> {
     /// The same store with the job's derivations, where this user may do what the job needs.
     pub fn open(&self, mut store: Store, say: &mut dyn FnMut(&str)) -> Result<(Store, TemporaryRoots)> {
-        let (request, here) = (self.request, self.derivations);
+        let request = self.request;
+        let built: Vec<&str> = match request.derivations {
+            Derivations::Bundle(_) => request.plan.built_before(request.job()).map(|(path, _)| path).collect(),
+            Derivations::Folder(_) | Derivations::Store => Vec::new(),
+        };
+        let here = &[self.derivations, &built].concat();
         for (name, value) in &request.options {
             store = store.with_option(name, value);
         }
@@ -68,9 +73,14 @@ impl JobStore<'_> {
 fn import_derivations(request: &Request, here: &[&str], store: &Store, say: &mut dyn FnMut(&str)) -> Result<()> {
     match &request.derivations {
         Derivations::Bundle(bundle) => {
-            let closure = bundle.closure(here)?;
+            let mut closure = bundle.closure(here)?;
+            closure.expect(request.plan.built_before(request.job()));
             let (paths, bytes) = closure.size();
             say(&format!("importing {paths} derivations and sources ({bytes} bytes)"));
+            let built = request.plan.built_before(request.job()).count();
+            if built > 0 {
+                say(&format!("among them {built} outputs that evaluation has built: they are not built again"));
+            }
             fetch_sources(store, &closure.absent())?;
             store.import(|out| closure.export(out))
         }

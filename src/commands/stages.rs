@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Context, Error, Result, bail};
 
@@ -10,9 +11,10 @@ use super::evaluation::Evaluated;
 use super::{availability, base, evaluation};
 use crate::affected::{self, BaseEvaluation, Compared};
 use crate::attribute::AttributePath;
-use crate::availability::find_needed;
+use crate::availability::{built_here, find_needed};
 use crate::choice::Choice;
 use crate::graph::{DrvId, Graph, Node, OutputPaths};
+use crate::nix::store::Store;
 use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::plan::allowed_failure::allows;
@@ -64,6 +66,7 @@ fn unnamed(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
     for warning in &settings.warnings {
         eprintln!("warning: {warning}");
     }
+    let began = SystemTime::now();
     let chosen = base::choose(settings);
     if let Some(plan) = chosen.as_ref().and_then(|chosen| base::without_effect(chosen, settings)) {
         return Ok(plan.into());
@@ -82,7 +85,7 @@ fn unnamed(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
     let base = base::evaluate(chosen.as_ref(), settings)?;
     let evaluated = evaluated.compared_with(base.as_ref());
     let targets = evaluated.targets.clone();
-    let (made, graph) = make_plan(evaluated, base.as_ref(), settings, also)?;
+    let (made, graph) = make_plan(evaluated, base.as_ref(), settings, also, began)?;
     Ok(Planned { made, graph: Some(graph), targets, base })
 }
 
@@ -103,6 +106,7 @@ fn make_plan(
     base: Option<&BaseEvaluation>,
     settings: &Settings,
     also: &[Granularity],
+    began: SystemTime,
 ) -> Result<(Made, Graph)> {
     let is_whole = evaluated.is_whole() && !settings.flags_select;
     let all = [evaluated.targets.as_slice(), evaluated.disabled.as_slice()].concat();
@@ -129,7 +133,11 @@ fn make_plan(
         .collect();
     let ids: Vec<DrvId> = targets.iter().map(|(_, id)| *id).collect();
     let source = availability::source(&settings.available, &evaluated.caches, graph.store_dir())?;
-    let needed = find_needed(&graph, &ids, &source)?;
+    let mut needed = find_needed(&graph, &ids, &source)?;
+    if settings.evaluation.allow_import_from_derivation && matches!(settings.source, Source::Flake(_)) {
+        let built = built_here::find(&graph, &needed.ids().collect::<Vec<_>>(), &Store::find()?, began)?;
+        needed.take_built(&graph, &ids, built);
+    }
     let caches = availability::check(&source, &settings.available)?;
     let inputs = PlanInputs {
         flake: evaluated.flake,

@@ -7,7 +7,7 @@
 //! - `plan.json`: the plan.
 //! - `nixdag`: this program.
 //! - `install.sh`: the orb's script that installs Nix, and nixdag where this program does not run.
-//! - `paths.zst`: see [`super::path_archive`]. One file and no process a path, so that a job reads it in one go and imports only
+//! - `paths.zst`: see [`super::path_archive`]. What evaluation itself has built is there as well. One file and no process a path, so that a job reads it in one go and imports only
 //!   the closure of its own derivations.
 //!
 //! The same inputs give the same bytes.
@@ -49,7 +49,7 @@ pub struct Summary {
     pub sha256: Sha256,
     /// Number of derivations.
     pub derivations: u64,
-    /// Number of other store paths: sources, and what these refer to.
+    /// Number of other store paths: sources, what evaluation has built, and what these refer to.
     pub sources: u64,
     /// Sources that this machine's store does not have: jobs must find them in their substituters.
     pub absent_sources: Vec<String>,
@@ -74,9 +74,10 @@ pub struct Parts<'a> {
 pub fn write(dir: &Path, Parts { plan, graph, drv_dir, store, program }: Parts) -> Result<Summary> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     let needed = plan.all_jobs().flat_map(Job::builds);
-    let (entries, absent_sources) = drv_closure::entries(needed, graph, drv_dir, store)?;
+    let built = plan.all_jobs().flat_map(|job| plan.built_before(job)).collect();
+    let (entries, absent_sources) = drv_closure::entries(needed, &built, graph, drv_dir, store)?;
     let derivations = entries.iter().filter(|entry| matches!(entry.contents, Contents::File(_))).count() as u64;
-    let sources = entries.len() as u64 - derivations - absent_sources.len() as u64;
+    let sources = entries.iter().filter(|entry| matches!(entry.contents, Contents::Tree(..))).count() as u64;
 
     let mut text = Vec::new();
     crate::plan::json::write(plan, &mut text)?;
@@ -162,11 +163,11 @@ impl Bundle {
         Ok((Bundle { dir: dir.to_owned(), store_dir: plan.store_dir.clone() }, plan))
     }
 
-    /// Reads the part of the bundle that these derivations need; see [`path_archive::Closure`].
-    pub fn closure(&self, derivations: &[&str]) -> Result<path_archive::Closure> {
+    /// Reads the part of the bundle that these paths need; see [`path_archive::Closure`].
+    pub fn closure(&self, paths: &[&str]) -> Result<path_archive::Closure> {
         let path = self.dir.join(PATHS);
         let file = regular_file::open(&path).with_context(|| unusable(&path))?;
-        path_archive::Closure::read(file, &self.store_dir, derivations).with_context(|| unusable(&path))
+        path_archive::Closure::read(file, &self.store_dir, paths).with_context(|| unusable(&path))
     }
 }
 

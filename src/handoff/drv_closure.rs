@@ -2,24 +2,26 @@
 //!
 //! In: derivations of a graph, the folder with their files, the store with the sources. Out: entries, references before referrers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::drv_file;
 use super::path_archive::{self, Contents, Entry};
 use crate::graph::Graph;
+use crate::nix::hash::Sha256;
 use crate::nix::nar;
 use crate::nix::store::Store;
 
-/// The closure of these derivations, and the sources that are nowhere to be had.
+/// The closure of these derivations with what evaluation has `built`, and the sources that are nowhere to be had.
 ///
 /// `drv_dir` has the files of the graph's derivations by base name. `store` is asked for the sources that derivations name; it
 /// may be missing where none does.
 pub fn entries<'a>(
     derivations: impl Iterator<Item = &'a str>,
+    built: &BTreeMap<&str, Sha256>,
     graph: &Graph,
     drv_dir: &Path,
     store: Result<&Store, &anyhow::Error>,
@@ -57,8 +59,14 @@ pub fn entries<'a>(
         entries.entry(drv.path.clone()).or_insert_with(|| derivation(drv.path, drv.file, drv.size, references));
     }
     sources.extend(read.sources);
-    let names: Vec<&str> = sources.iter().filter(|path| !entries.contains_key(*path)).map(String::as_str).collect();
     let mut absent = Vec::new();
+    if !built.is_empty() {
+        let store = store.map_err(|error| anyhow!("{error:#} (it has what evaluation built)"))?;
+        for entry in built_by_evaluation(built, graph, store)? {
+            entries.entry(entry.path.clone()).or_insert(entry);
+        }
+    }
+    let names: Vec<&str> = sources.iter().filter(|path| !entries.contains_key(*path)).map(String::as_str).collect();
     if !names.is_empty() {
         let store = store.map_err(|error| anyhow!("{error:#} (the derivations name sources that it has to give)"))?;
         absent = store.invalid(&names)?;
@@ -70,6 +78,31 @@ pub fn entries<'a>(
     let mut found: Vec<Entry> = entries.into_values().chain(absent.iter().map(|path| Entry::absent(path))).collect();
     path_archive::sort(&mut found)?;
     Ok((found, absent))
+}
+
+/// What evaluation has built, and what that refers to; outputs that it refers to and that jobs do not build, jobs fetch.
+fn built_by_evaluation(built: &BTreeMap<&str, Sha256>, graph: &Graph, store: &Store) -> Result<Vec<Entry>> {
+    let paths: Vec<&str> = built.keys().copied().collect();
+    if let Some(gone) = store.invalid(&paths)?.first() {
+        bail!("evaluation has built `{gone}`, and it is gone: plan again");
+    }
+    let fetched: HashSet<String> = graph
+        .ids()
+        .flat_map(|id| graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref()))
+        .map(|base| graph.full_path(base))
+        .filter(|path| !built.contains_key(path.as_str()))
+        .collect();
+    let mut entries = in_store(&paths, store)?;
+    for entry in &mut entries {
+        if fetched.contains(&entry.path) {
+            *entry = Entry::absent(&entry.path);
+        }
+        let expected = built.get(entry.path.as_str());
+        let is_planned =
+            expected.is_none_or(|digest| matches!(entry.contents, Contents::Tree(_, found) if found == *digest));
+        ensure!(is_planned, "`{}` is not what the plan says that evaluation built: plan again", entry.path);
+    }
+    Ok(entries)
 }
 
 fn derivation(path: String, file: PathBuf, size: u64, references: BTreeSet<String>) -> Entry {

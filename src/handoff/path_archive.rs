@@ -154,15 +154,17 @@ struct Indexed {
     wanted: bool,
 }
 
-/// The part of a stream that some derivations need: their closure.
+/// The part of a stream that some paths need: their closure.
 pub struct Closure {
     stream: BufReader<zstd::Decoder<'static, BufReader<fs::File>>>,
     paths: Vec<Indexed>,
+    /// Digests that NARs have to have, by path.
+    digests: HashMap<String, Sha256>,
 }
 
 impl Closure {
-    /// Reads the index and finds the closure. A derivation that is not there is an error.
-    pub fn read(file: fs::File, store_dir: &str, derivations: &[&str]) -> Result<Closure> {
+    /// Reads the index and finds the closure. A path that is not there is an error.
+    pub fn read(file: fs::File, store_dir: &str, roots: &[&str]) -> Result<Closure> {
         let mut stream = BufReader::with_capacity(256 * 1024, unpack(file)?);
         let mut paths: Vec<Indexed> = Vec::new();
         let mut line = String::new();
@@ -181,8 +183,8 @@ impl Closure {
                 index_line(&line, number, store_dir).with_context(|| format!("line {} of the index", number + 1))?,
             );
         }
-        let mut numbers: HashMap<&str, usize> = HashMap::with_capacity(derivations.len());
-        for &path in derivations {
+        let mut numbers: HashMap<&str, usize> = HashMap::with_capacity(roots.len());
+        for &path in roots {
             numbers.insert(path, usize::MAX);
         }
         for (number, path) in paths.iter().enumerate() {
@@ -190,14 +192,14 @@ impl Closure {
                 *slot = number;
             }
         }
-        let mut roots = Vec::with_capacity(numbers.len());
-        for &path in derivations {
+        let mut found = Vec::with_capacity(numbers.len());
+        for &path in roots {
             match numbers.get(path) {
-                Some(&number) if number != usize::MAX => roots.push(number),
+                Some(&number) if number != usize::MAX => found.push(number),
                 _ => bail!("`{path}` is not in the bundle: plan and bundle do not belong together"),
             }
         }
-        for number in roots {
+        for number in found {
             paths[number].wanted = true;
         }
         for number in (0..paths.len()).rev() {
@@ -208,10 +210,15 @@ impl Closure {
                 }
             }
         }
-        Ok(Closure { stream, paths })
+        Ok(Closure { stream, paths, digests: HashMap::new() })
     }
 
-    /// Paths of the closure that the bundle does not carry: sources that the planning machine did not have either.
+    /// Makes it an error where one of these paths has other contents.
+    pub fn expect<'a>(&mut self, digests: impl IntoIterator<Item = (&'a str, Sha256)>) {
+        self.digests.extend(digests.into_iter().map(|(path, digest)| (path.to_owned(), digest)));
+    }
+
+    /// Paths of the closure that the bundle does not carry: sources that the planning machine did not have either, and what caches have.
     pub fn absent(&self) -> Vec<&str> {
         self.paths.iter().filter(|path| path.wanted && path.nar_size == 0).map(|path| path.path.as_str()).collect()
     }
@@ -231,8 +238,12 @@ impl Closure {
             let mut nar = Read::by_ref(&mut self.stream).take(path.nar_size);
             if path.wanted {
                 nar::export_begin(&mut out)?;
-                let copied = io::copy(&mut nar, &mut out)?;
+                let mut hashing = HashingWriter::new(&mut out);
+                io::copy(&mut nar, &mut hashing)?;
+                let (_, digest, copied) = hashing.finish();
                 ensure!(copied == path.nar_size, "the bundle ends within `{}`", path.path);
+                let is_expected = self.digests.get(&path.path).is_none_or(|expected| *expected == digest);
+                ensure!(is_expected, "`{}` in the bundle is not what the plan says that evaluation built", path.path);
                 let references = path.references.iter().map(|&number| self.paths[number as usize].path.as_str());
                 nar::export_describe(&mut out, &path.path, references)?;
             } else {

@@ -3,6 +3,9 @@
 //! In: what planning takes, for all attributes together, and the final jobs that are asked for. Out: the plan. What a final job builds is
 //! no target of the others.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use anyhow::{Result, ensure};
 
 use super::allowed_failure::{self, allows, allows_message};
@@ -11,7 +14,11 @@ use super::finals::{self, FinalJobInputs};
 use super::impure;
 use super::make::{self, Made, PlanInputs};
 use super::needed::same_as;
-use crate::graph::DrvId;
+use super::{Job, Plan};
+use crate::availability::Needed;
+use crate::availability::built_here::BuiltHere;
+use crate::graph::{DrvId, Graph};
+use crate::nix::hash::Sha256;
 
 /// Makes the plan; `is_part` as in [`FinalJobInputs`].
 pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: bool) -> Result<Made> {
@@ -34,8 +41,18 @@ pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: b
     let finals =
         FinalJobInputs { requests, graph, targets: &targets, built: &built, needed: &needed, fleet, costs, is_part };
     made.notes.extend(finals::add(&mut made.plan, &finals)?);
+    made.plan.built_while_planning = built_while_planning(&made.plan, graph, &needed);
     made.plan.allow_failure = allowed_failure::not_built(&made.plan, allowed);
     Ok(made)
+}
+
+/// What evaluation has built of what the plan's jobs build.
+fn built_while_planning(plan: &Plan, graph: &Graph, needed: &Needed) -> BTreeMap<Arc<str>, BTreeMap<Arc<str>, Sha256>> {
+    let planned = plan.all_jobs().flat_map(Job::builds);
+    let built = planned.filter_map(|drv| Some((drv.into(), needed.built_here(graph.find(drv)?)?)));
+    let digests =
+        |built: &BuiltHere| built.outputs.iter().map(|(path, digest)| (path.as_str().into(), *digest)).collect();
+    built.map(|(drv, built)| (drv, digests(built))).collect()
 }
 
 /// Refuses what would make the pipeline green whatever happens: all that is selected may fail, so that the gate would wait for nothing.

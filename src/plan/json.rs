@@ -15,6 +15,7 @@ use super::{
 use crate::attribute::AttributePath;
 use crate::graph::OutputPaths;
 use crate::nix::binary_cache::Reliance;
+use crate::nix::hash::Sha256;
 use crate::nix::store_path;
 use crate::printable::printable;
 
@@ -118,6 +119,14 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     if !plan.same_as.is_empty() {
         member(out, "same_as", &plan.same_as, ",")?;
     }
+    if !plan.built_while_planning.is_empty() {
+        let digests = |outputs: &BTreeMap<Arc<str>, Sha256>| -> BTreeMap<Arc<str>, String> {
+            outputs.iter().map(|(path, digest)| (path.clone(), format!("sha256:{}", digest.base32()))).collect()
+        };
+        let built: BTreeMap<_, _> =
+            plan.built_while_planning.iter().map(|(drv, outputs)| (drv, digests(outputs))).collect();
+        member(out, "built_while_planning", &built, ",")?;
+    }
     list(
         out,
         "targets",
@@ -178,6 +187,8 @@ struct PlanIn {
     jobs: Vec<JobIn>,
     #[serde(default)]
     same_as: BTreeMap<Arc<str>, Arc<str>>,
+    #[serde(default)]
+    built_while_planning: BTreeMap<Arc<str>, BTreeMap<Arc<str>, String>>,
     #[serde(default)]
     targets: Vec<TargetIn>,
     #[serde(default)]
@@ -284,6 +295,11 @@ pub fn read(text: &[u8]) -> Result<Plan> {
     for path in plan.same_as.iter().flat_map(|(drv, stands)| [drv, stands]) {
         context.derivation(path).context("`same_as` of the plan")?;
     }
+    let built_while_planning = plan.built_while_planning.into_iter();
+    let built_while_planning = built_while_planning
+        .map(|(drv, outputs)| context.built(&drv, outputs).map(|outputs| (drv, outputs)))
+        .collect::<Result<_>>()
+        .context("`built_while_planning` of the plan")?;
     let targets = plan.targets.into_iter().map(|target| context.target(target)).collect::<Result<Vec<_>>>()?;
     Ok(Plan {
         provider: plan.provider,
@@ -293,6 +309,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         caches: plan.caches,
         jobs,
         same_as: plan.same_as,
+        built_while_planning,
         targets,
         allow_failure: plan.allow_failure.into_iter().collect(),
         final_jobs,
@@ -334,6 +351,17 @@ impl References<'_> {
             self.store_dir
         );
         Ok(())
+    }
+
+    /// Checks what was built of one derivation.
+    fn built(&self, drv: &str, outputs: BTreeMap<Arc<str>, String>) -> Result<BTreeMap<Arc<str>, Sha256>> {
+        self.derivation(drv)?;
+        let checked = outputs.into_iter().map(|(path, digest)| {
+            let (dir, _) = store_path::split(&path)?;
+            ensure!(dir == self.store_dir, "`{path}` is not in `{}`", self.store_dir);
+            Ok((path, Sha256::parse(&digest)?))
+        });
+        checked.collect()
     }
 
     /// Checks one target.

@@ -130,6 +130,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         caches: inputs.caches,
         jobs,
         same_as: BTreeMap::new(),
+        built_while_planning: BTreeMap::new(),
         targets: Vec::new(),
         allow_failure: Vec::new(),
         final_jobs: Vec::new(),

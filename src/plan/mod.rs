@@ -48,6 +48,7 @@ use serde::{Deserialize, Serialize};
 use crate::attribute::AttributePath;
 use crate::delivery::HandOffKind;
 use crate::nix::binary_cache::Reliance;
+use crate::nix::hash::Sha256;
 pub use estimate::{Estimate, EstimateSource};
 use final_job::FinalJob;
 pub use job::{Job, JobIndex};
@@ -72,6 +73,9 @@ pub struct Plan {
     pub jobs: Vec<Job>,
     /// Derivations with the same outputs as another one, which is built for them; path to path.
     pub same_as: BTreeMap<Arc<str>, Arc<str>>,
+    /// What evaluation itself has built of what jobs own or repeat, by derivation: the digest of the NAR of each output, by path. Jobs take it from
+    /// the bundle.
+    pub built_while_planning: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Sha256>>,
     /// What was selected and evaluated, whatever became of it; by attribute.
     pub targets: Vec<PlannedTarget>,
     /// Attributes that may fail to evaluate or lack an executor; by attribute.
@@ -111,6 +115,12 @@ impl Plan {
     /// True for an attribute that may fail.
     pub fn may_fail(&self, attribute: &AttributePath) -> bool {
         self.allow_failure.binary_search(attribute).is_ok()
+    }
+
+    /// Outputs of a job's derivations that evaluation has built, with the digests of their NARs.
+    pub fn built_before<'a>(&'a self, job: &'a Job) -> impl Iterator<Item = (&'a str, Sha256)> {
+        let built = job.builds().filter_map(|drv| self.built_while_planning.get(drv));
+        built.flatten().map(|(path, digest)| (&**path, *digest))
     }
 
     /// A job or final job; the index has to come from this plan.

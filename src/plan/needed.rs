@@ -39,14 +39,19 @@ impl NeededGraph {
                 target[node as usize] = true;
             }
         }
-        let inputs = Adjacency::from_lists(
-            drvs.iter().map(|&id| graph.inputs(id).iter().filter_map(|input| number[input.drv.at()]).collect()),
-        );
+        let inputs = Adjacency::from_lists(drvs.iter().map(|&id| {
+            let inputs = graph.inputs(id).iter().filter(|_| !needed.is_closed(id));
+            inputs.filter_map(|input| number[input.drv.at()]).collect()
+        }));
 
         let system: Vec<System> = drvs.iter().map(|id| placements.of.get(id).copied().unwrap_or(ANY_SYSTEM)).collect();
 
-        let estimates: Vec<Estimate> =
-            drvs.iter().zip(&target).map(|(&id, &is_target)| costs.of(graph, id, is_target)).collect();
+        let there = Estimate { duration: 0, from: EstimateSource::Derivation };
+        let estimates: Vec<Estimate> = drvs
+            .iter()
+            .zip(&target)
+            .map(|(&id, &is_target)| needed.built_here(id).map_or_else(|| costs.of(graph, id, is_target), |_| there))
+            .collect();
         // What records say to be as fast as a fetch is as cheap as one.
         let fast =
             |node: usize| estimates[node].from == EstimateSource::History && estimates[node].duration <= costs.fetch;

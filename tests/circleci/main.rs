@@ -6,6 +6,7 @@
 mod support;
 
 mod allow_failure;
+mod built_by_evaluation;
 mod caches;
 mod check;
 mod continuation;

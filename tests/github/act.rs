@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::built::{Built, OF_IMPORT_FROM_DERIVATION};
 use crate::support::empty_store::NIX_CONFIG;
 use crate::support::project::every_nix;
 use crate::support::{commit, copy_into, copy_of, repository, run, shown, stripped};
@@ -142,4 +143,22 @@ fn the_hermetic_example_builds_everything_once() {
         assert!(said.contains("ok: d(b(a), c)") && said.contains("gate"), "{said}");
         assert_eq!(github.built(), (4, 0), "{said}");
     }
+}
+
+#[test]
+fn what_evaluation_has_built_is_built_by_no_job() {
+    let Some(act) = act() else { return };
+    let built = Built::new();
+    let github = GitHub::new(act, "tests/fixtures/import-from-derivation");
+    let replace = |file: &str, from: &str, to: &str| {
+        let path = github.checkout.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+    };
+    replace("flake.nix", "@BUILT@", &built.path());
+    replace(".github/workflows/nixdag.yml", "nixdag generate ", "nixdag generate --allow-ifd ");
+    let output = github.run(&every_nix()[0]);
+    assert!(output.status.success(), "{}", shown(&output));
+    assert_eq!(built.sorted(), OF_IMPORT_FROM_DERIVATION, "{}", shown(&output));
 }

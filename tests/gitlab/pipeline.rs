@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::support::built::{Built, OF_IMPORT_FROM_DERIVATION};
 use crate::support::gitlab::Status;
 use crate::support::gitlab_project::{project, report};
 use crate::support::project::{every_nix, figure};
@@ -142,4 +143,16 @@ fn cross_targets_are_built_here_whatever_they_are_for() {
         let said = report(child);
         assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (7, Some(0)), "{said}");
     }
+}
+
+#[test]
+fn what_evaluation_has_built_is_built_by_no_job() {
+    let nix = every_nix().remove(0);
+    let built = Built::new();
+    let (checkout, mut gitlab) = project("tests/fixtures/import-from-derivation", &nix, "--allow-ifd");
+    gitlab = gitlab.nix_conf("sandbox = false\n");
+    replace(checkout.path(), "flake.nix", "@BUILT@", &built.path());
+    let outcome = gitlab.run().unwrap();
+    assert!(outcome.succeeded(), "{}", outcome.logs());
+    assert_eq!(built.sorted(), OF_IMPORT_FROM_DERIVATION, "{}", outcome.logs());
 }

@@ -437,3 +437,44 @@ fn derivations_come_from_a_folder_too_and_sources_that_are_nowhere_are_named() {
         build("sourced").fails(&["sources that derivations name cannot be fetched", "-source"]);
     });
 }
+
+#[test]
+fn what_evaluation_has_built_comes_with_the_bundle_as_the_plan_says_or_not_at_all() {
+    with_each_nix("what_evaluation_has_built_comes_with_the_bundle_as_the_plan_says_or_not_at_all", || {
+        let mut pipeline = Pipeline::new(
+            DIAMOND,
+            &[("ab", &["a", "b"], &[], &[]), ("c", &["c"], &[], &["ab"]), ("d", &["d"], &[], &["ab", "c"])],
+        );
+        let built: Vec<(String, String)> =
+            ["a", "b"].map(|name| (pipeline.drv(name).to_owned(), pipeline.output(name, "out"))).into();
+        for (drv, output) in &built {
+            run(pipeline.dir(), "nix-store", &["--realise", drv]);
+            let hash = run(pipeline.dir(), "nix-store", &["--query", "--hash", output]);
+            let digests = [(output.as_str().into(), Sha256::parse(hash.trim()).unwrap())];
+            pipeline.plan.built_while_planning.insert(drv.as_str().into(), digests.into());
+        }
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        let ran = pipeline.run("ab", &[]).succeeds().has("a", Outcome::Present).has("b", Outcome::Present);
+        assert!(ran.text.contains("2 outputs that evaluation has built"), "{}", ran.text);
+        pipeline.run("c", &[]).succeeds();
+        pipeline.run("d", &[]).succeeds();
+        assert_eq!(pipeline.built(), ["a", "b", "c", "d"]);
+
+        // A bundle that is whole, and has something else than its plan says.
+        let plan = fs::read_to_string(pipeline.bundle().join("plan.json")).unwrap();
+        let digest = format!(
+            "sha256:{}",
+            pipeline.plan.built_while_planning[pipeline.drv("a")].values().next().unwrap().base32()
+        );
+        assert!(plan.contains(&digest), "{plan}");
+        let other = plan.replace(&digest, &format!("sha256:{}", Sha256::of(b"").base32()));
+        let manifest = fs::read_to_string(pipeline.bundle().join("manifest")).unwrap();
+        let of = |text: &str| Sha256::of(text.as_bytes()).base16();
+        let manifest = manifest.replace(&of(&plan), &of(&other));
+        fs::write(pipeline.bundle().join("plan.json"), other).unwrap();
+        fs::write(pipeline.bundle().join("manifest"), &manifest).unwrap();
+        pipeline.sha256 = Sha256::of(manifest.as_bytes());
+        pipeline.run("ab", &[]).fails(&["is not what the plan says that evaluation built"]);
+        assert_eq!(pipeline.built().len(), 4);
+    });
+}

@@ -47,6 +47,8 @@ pub struct Project {
     nix: PathBuf,
     /// For `nixdag generate`.
     pub arguments: String,
+    /// More lines for nix.conf of all images.
+    pub nix_conf: String,
     /// The project's environment variables.
     pub variables: Vec<(String, String)>,
     /// The branch that is pushed.
@@ -67,6 +69,7 @@ impl Project {
             caches: TempDir::new().unwrap(),
             nix: nix.to_owned(),
             arguments: String::new(),
+            nix_conf: String::new(),
             variables: Vec::new(),
             branch: "main".into(),
             programs: Vec::new(),
@@ -110,6 +113,7 @@ impl Project {
         pipeline
             .branch(&self.branch)
             .nix(&self.nix)
+            .nix_conf(&self.nix_conf)
             .cache_dir(self.caches.path())
             .checkout(self.checkout.path())
             .id(&format!("00000000-0000-4000-8000-{number:012}"))
