@@ -12,6 +12,7 @@ pub mod job_setup;
 pub mod limits;
 pub mod shell;
 pub mod small_job;
+pub mod waited_for;
 pub mod yaml;
 
 use std::env::VarError;

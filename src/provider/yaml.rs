@@ -2,7 +2,7 @@
 //!
 //! CircleCI's compiler reads YAML 1.1, where `on`, `1:30`, `012`, `<<` or `2026-08-01` are not the strings that they look like.
 //! So every string that is not plainly a word is double-quoted, and what a reader might refuse or fold is escaped.
-//! The text holds no tabs, no anchors, no aliases and no tags.
+//! The text holds no tabs, no anchors, no aliases and, but for a reference that nobody has resolved, no tags.
 
 pub mod lenient;
 pub mod read;
@@ -29,6 +29,8 @@ pub enum Yaml {
     Bool(bool),
     /// `null`.
     Null,
+    /// GitLab's `!reference [a, b]`: what stands under these keys. It is only read.
+    Reference(Vec<String>),
 }
 
 impl Yaml {
@@ -161,6 +163,14 @@ fn inline(out: &mut String, value: &Yaml, indent: usize) {
         Yaml::Float(number) => out.push_str(number),
         Yaml::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
         Yaml::Null => out.push_str("null"),
+        Yaml::Reference(keys) => {
+            out.push_str("!reference [");
+            for (position, key) in keys.iter().enumerate() {
+                out.push_str(if position > 0 { ", " } else { "" });
+                quoted(out, key);
+            }
+            out.push(']');
+        }
     }
 }
 

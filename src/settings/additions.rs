@@ -14,7 +14,7 @@ use crate::provider::additions::Additions;
 options! {
     /// What is put beside the generated configuration
     "Your own configuration": AdditionFlags, AdditionKeys, AdditionOptions {
-        /// Add the jobs, workflows, orbs, executors, commands and parameters of this configuration, e.g. `.circleci/continue.yml`
+        /// Add the jobs of this configuration and all that they use, e.g. `.circleci/continue.yml` or `.gitlab/jobs.yml`
         merge {
             flag Vec<PathBuf> [value_name = "FILE"];
             key "merge": List<String>;

@@ -9,12 +9,17 @@ use nixdag::delivery::{BundleReference, HandOff};
 use nixdag::plan::final_job::FinalJob;
 use nixdag::plan::{Job, JobIndex, Plan};
 use nixdag::provider::Provider;
-use nixdag::provider::gitlab::generate;
+use nixdag::provider::gitlab;
 use nixdag::provider::gitlab::options::Options;
 use serde_json::Value;
 
 use crate::support::plans::{self, plan};
 use crate::support::{golden, shown};
+
+/// The text alone.
+fn generate(plan: &Plan, options: &Options) -> anyhow::Result<String> {
+    gitlab::generate(plan, options).map(|(text, _)| text)
+}
 
 /// What a pipeline that builds on x86_64-linux says.
 pub fn options() -> Options {

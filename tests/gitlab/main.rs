@@ -8,6 +8,7 @@ mod support;
 mod check;
 mod component;
 mod generate;
+mod merge;
 mod packages;
 mod pipeline;
 mod provider;

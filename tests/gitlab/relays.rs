@@ -55,7 +55,7 @@ fn every_job_finds_its_inputs_alone_and_no_job_that_builds_passes_on_anothers() 
         assert!(plan.jobs.iter().any(|job| job.inputs.len() > 50), "nothing is wide");
         let mut options = options();
         options.setup.delivery.handoff = HandOff::Packages;
-        let pipeline = psych(&generate(&plan, &options).unwrap());
+        let pipeline = psych(&generate(&plan, &options).unwrap().0);
         let mut known = BTreeMap::new();
         for job in &plan.jobs {
             let inputs: BTreeSet<String> = job.inputs.iter().map(|&input| plan.job(input).id.clone()).collect();

@@ -79,7 +79,7 @@ fn text(value: &Yaml) -> Option<String> {
         Yaml::Text(text) | Yaml::Script(text) | Yaml::Float(text) => Some(text.clone()),
         Yaml::Bool(on) => Some(on.to_string()),
         Yaml::Integer(number) => Some(number.to_string()),
-        Yaml::Map(_) | Yaml::List(_) | Yaml::Null => None,
+        Yaml::Map(_) | Yaml::List(_) | Yaml::Null | Yaml::Reference(_) => None,
     }
 }
 

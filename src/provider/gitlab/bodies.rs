@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::expand;
 use super::limits::JOB_HOURS;
 use super::machines::NIX_IMAGE;
+use super::names::STAGE;
 use super::options::Options;
 use super::places::{JOB, PLACES, REUSE, WORKSPACE};
 use crate::delivery::{BundleReference, HandOffKind, Reuse};
@@ -32,7 +33,7 @@ const RESULTS: &str = ".nixdag/results/$NIXDAG_JOB";
 pub fn machine(kind: &Kind, defined: Option<&Executor>) -> Result<Yaml> {
     let mut entries = runs_on(kind)?;
     entries.extend([
-        ("stage", Yaml::text("nixdag")),
+        ("stage", Yaml::text(STAGE)),
         ("interruptible", Yaml::Bool(true)),
         ("timeout", Yaml::text(format!("{JOB_HOURS}h"))),
         ("retry", retry()),

@@ -10,6 +10,7 @@ mod expand;
 mod final_jobs;
 pub mod limits;
 pub mod machines;
+pub mod merge;
 pub mod names;
 pub mod options;
 pub mod places;
@@ -26,20 +27,22 @@ use crate::delivery::{HandOff, HandOffKind, Reuse};
 use crate::plan::{Job, JobIndex, Plan, failures, json, nothing};
 use bodies::hidden;
 use machines::OFFERS;
-use names::{GATE, PLAN, PLAN_PIPELINE, PREVIEW, REPORT, RESERVED};
+use names::{GATE, PLAN, PLAN_PIPELINE, PREVIEW, REPORT, RESERVED, STAGE};
 use options::Options;
 use places::{JOB, REUSE};
 
-/// Writes the child pipeline of a plan, or says which rule of GitLab's it would break.
-pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
+/// Writes the child pipeline of a plan, or says which rule of GitLab's it would break. Gives warnings about the user's own jobs.
+pub fn generate(plan: &Plan, options: &Options) -> Result<(String, Vec<String>)> {
     options.setup.check()?;
     let mut options = options.clone();
     options.setup.delivery.handoff = options.handoff(plan);
     too_wide(plan, &options)?;
-    let text = write(plan, &options)?;
-    let problems = check::check(&text, &options.limits)?;
+    let mut pipeline = write(plan, &options)?;
+    let warnings = merge::merge(&mut pipeline, &options.merge, plan, &names::of_jobs(plan))?;
+    let text = text(plan, &options, pipeline);
+    let problems = check::check(&text, &options.limits, &merge::job_names(&options.merge))?;
     ensure!(problems.is_empty(), "GitLab would refuse the pipeline:\n  {}", problems.join("\n  "));
-    Ok(text)
+    Ok((text, warnings))
 }
 
 /// Refuses artifacts where they cannot carry what a job needs.
@@ -60,8 +63,19 @@ fn too_wide(plan: &Plan, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The text, unchecked.
-fn write(plan: &Plan, options: &Options) -> Result<String> {
+/// The text of a pipeline.
+fn text(plan: &Plan, options: &Options, pipeline: Vec<(String, Yaml)>) -> String {
+    let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
+    let preview = if options.setup.bundle.is_none() { format!("{PREVIEW}\n") } else { String::new() };
+    format!(
+        "{preview}# Made by nixdag {}: change the flake or nixdag.yml, not this file.\n{why}{}",
+        env!("CARGO_PKG_VERSION"),
+        yaml::to_string(&Yaml::Map(pipeline))
+    )
+}
+
+/// The entries of the pipeline.
+fn write(plan: &Plan, options: &Options) -> Result<Vec<(String, Yaml)>> {
     let machines = Machines {
         executors: &options.setup.executors,
         offers: &OFFERS,
@@ -164,7 +178,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
                 ("rules", Yaml::List(vec![Yaml::entry("when", Yaml::text("always"))])),
             ]),
         ),
-        ("stages".to_owned(), Yaml::texts(["nixdag", GATE].into_iter().chain(forgets.then_some(REPORT)))),
+        ("stages".to_owned(), Yaml::texts([STAGE, GATE].into_iter().chain(forgets.then_some(REPORT)))),
     ];
     for (at, kind) in kinds.iter().enumerate() {
         if !kinds[..at].iter().any(|before| before.executor == kind.executor) {
@@ -181,13 +195,7 @@ fn write(plan: &Plan, options: &Options) -> Result<String> {
         pipeline.push((relays::HIDDEN.to_owned(), bodies::relay(kind)?));
     }
     pipeline.extend(jobs);
-    let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
-    let preview = if options.setup.bundle.is_none() { format!("{PREVIEW}\n") } else { String::new() };
-    Ok(format!(
-        "{preview}# Made by nixdag {}: change the flake or nixdag.yml, not this file.\n{why}{}",
-        env!("CARGO_PKG_VERSION"),
-        yaml::to_string(&Yaml::Map(pipeline))
-    ))
+    Ok(pipeline)
 }
 
 /// Refuses a job that cannot stand in the pipeline.

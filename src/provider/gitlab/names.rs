@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::plan::{Plan, failures};
 
+/// The stage of the jobs that build.
+pub const STAGE: &str = "nixdag";
+
 /// Name of the job behind all others, in a stage of its own.
 pub const GATE: &str = "gate";
 

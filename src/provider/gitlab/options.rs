@@ -2,6 +2,7 @@
 
 use super::limits;
 use super::machines;
+use super::merge::user_file::UserFile;
 use crate::delivery::HandOff;
 use crate::plan::Plan;
 use crate::provider::job_setup::JobSetup;
@@ -14,13 +15,15 @@ pub struct Options {
     pub setup: JobSetup,
     /// What the pipeline must keep within.
     pub limits: Limits,
+    /// The user's own jobs.
+    pub merge: Vec<UserFile>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let mut setup = JobSetup::new(machines::fleet().executors);
         setup.delivery.handoff = HandOff::ArtifactsOrPackages;
-        Self { setup, limits: limits::LIMITS }
+        Self { setup, limits: limits::LIMITS, merge: Vec::new() }
     }
 }
 

@@ -1,9 +1,10 @@
 //! From what users add to a pipeline, and later a plan, to its text and what there is to be said about it.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::generate;
 use super::limits;
+use super::merge::user_file::UserFile;
 use super::options::Options;
 use crate::fleet::executor::Executor;
 use crate::plan::Plan;
@@ -13,7 +14,9 @@ use crate::provider::limits::Limits;
 
 /// What users add to a pipeline, read.
 #[derive(Clone, Debug)]
-pub struct Writer {}
+pub struct Writer {
+    merge: Vec<UserFile>,
+}
 
 impl Writer {
     /// Reads the files.
@@ -21,8 +24,7 @@ impl Writer {
         additions.refuse_parameters(
             "GitLab has no pipeline parameters (`variables` of the trigger job reach the child pipeline)",
         )?;
-        ensure!(additions.merge.is_empty(), "`merge`: jobs of your own cannot be added to a pipeline of GitLab yet");
-        Ok(Self {})
+        Ok(Self { merge: additions.merge.iter().map(|path| UserFile::read(path)).collect::<Result<_>>()? })
     }
 
     /// The pipeline, and warnings about it.
@@ -31,9 +33,10 @@ impl Writer {
         let warning = |executor: &Executor| {
             format!("`shell` of executor `{}` has no effect: GitLab's runners choose the shell", executor.name)
         };
-        let warnings = shells.map(warning).collect();
+        let mut warnings: Vec<String> = shells.map(warning).collect();
         let limits = Limits { jobs: limits::LIMITS.jobs.max(setup.max_jobs), ..limits::LIMITS };
-        let options = Options { setup, limits };
-        Ok((generate(plan, &options)?, warnings))
+        let (text, more) = generate(plan, &Options { setup, limits, merge: self.merge })?;
+        warnings.extend(more);
+        Ok((text, warnings))
     }
 }

@@ -16,7 +16,7 @@ use crate::yaml::check_nesting;
 const MAX_DEPTH: usize = 100;
 
 /// Most bytes that a document may come to, with everything that it repeats: more than CircleCI takes.
-const MAX_WEIGHT: usize = 16 << 20;
+pub(in crate::provider) const MAX_WEIGHT: usize = 16 << 20;
 
 /// What a value weighs beside its text.
 const NODE_WEIGHT: usize = 16;
@@ -37,8 +37,18 @@ pub struct Entry {
 
 /// Reads a document that is a mapping; an empty one has no entries.
 pub fn read(text: &str) -> Result<Vec<Entry>> {
+    read_tagged(text, false)
+}
+
+/// The same, with GitLab's `!reference [a, b]` as [`Yaml::Reference`].
+pub fn read_with_references(text: &str) -> Result<Vec<Entry>> {
+    read_tagged(text, true)
+}
+
+fn read_tagged(text: &str, references: bool) -> Result<Vec<Entry>> {
     check_nesting(text, MAX_BRACKETS)?;
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), anchored: 0, weight: 0 };
+    let parser = Parser::new_from_str(text);
+    let mut reader = Reader { parser, references, anchors: HashMap::new(), anchored: 0, weight: 0 };
     let (first, span) = reader.content()?;
     let entries = match first {
         Event::StreamEnd => return Ok(Vec::new()),
@@ -57,6 +67,8 @@ pub fn read(text: &str) -> Result<Vec<Entry>> {
 
 struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
+    /// Whether `!reference` is read.
+    references: bool,
     /// By number; what an anchor stands on is there when it is complete.
     anchors: HashMap<usize, Yaml>,
     /// Anchors seen so far.
@@ -118,7 +130,10 @@ impl Reader<'_> {
                 Ok(value)
             }
             Event::SequenceStart(anchor, tag) => {
-                refuse(tag.as_deref(), "seq").map_err(|error| at(span, error))?;
+                let is_reference = self.references && tag.as_deref().is_some_and(is_reference);
+                if !is_reference {
+                    refuse(tag.as_deref(), "seq").map_err(|error| at(span, error))?;
+                }
                 self.spend(NODE_WEIGHT, span)?;
                 let mut items = Vec::new();
                 loop {
@@ -128,7 +143,11 @@ impl Reader<'_> {
                     }
                     items.push(self.node(event, span, depth + 1)?);
                 }
-                let value = Yaml::List(items);
+                let value = if is_reference {
+                    Yaml::Reference(place(items).map_err(|error| at(span, error))?)
+                } else {
+                    Yaml::List(items)
+                };
                 self.keep(anchor, &value, span)?;
                 Ok(value)
             }
@@ -240,6 +259,22 @@ fn value(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Yaml> {
     }
 }
 
+/// True for GitLab's own tag.
+fn is_reference(tag: &Tag) -> bool {
+    tag.handle == "!" && tag.suffix == "reference"
+}
+
+/// The keys that a reference names.
+fn place(items: Vec<Yaml>) -> Result<Vec<String>> {
+    let keys = items.into_iter().map(|item| match item {
+        Yaml::Text(key) => Ok(key),
+        _ => bail!("`!reference` with something else than names"),
+    });
+    let keys: Vec<String> = keys.collect::<Result<_>>()?;
+    ensure!(!keys.is_empty(), "`!reference` without a name");
+    Ok(keys)
+}
+
 /// Refuses all tags but the one that says what a value is anyway.
 fn refuse(tag: Option<&Tag>, allowed: &str) -> Result<()> {
     match tag {
@@ -250,12 +285,14 @@ fn refuse(tag: Option<&Tag>, allowed: &str) -> Result<()> {
     }
 }
 
-fn weight(value: &Yaml) -> usize {
+/// What a value and all in it weigh, see [`MAX_WEIGHT`].
+pub(in crate::provider) fn weight(value: &Yaml) -> usize {
     NODE_WEIGHT
         + match value {
             Yaml::Map(entries) => entries.iter().map(|(key, value)| NODE_WEIGHT + key.len() + weight(value)).sum(),
             Yaml::List(items) => items.iter().map(weight).sum(),
             Yaml::Text(text) | Yaml::Script(text) | Yaml::Float(text) => text.len(),
+            Yaml::Reference(keys) => keys.iter().map(|key| NODE_WEIGHT + key.len()).sum(),
             Yaml::Integer(_) | Yaml::Bool(_) | Yaml::Null => 0,
         }
 }

@@ -7,13 +7,10 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::super::names::WORKFLOW;
 use crate::nearest::meant;
-use crate::output::read_input;
 use crate::printable::printable;
+use crate::provider::additions;
 use crate::provider::yaml::Yaml;
 use crate::provider::yaml::read::{Entry, read};
-
-/// Largest file that is read, in bytes.
-const MAX_SIZE: usize = 2 << 20;
 
 /// Keys whose entries are put together, in the order of the result; `workflows` comes last.
 pub(super) const SECTIONS: [&str; 7] =
@@ -133,12 +130,8 @@ impl Invocation {
 impl UserConfig {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = read_input(path)?;
-        let name = path.display().to_string();
-        let what = || format!("cannot merge `{name}`");
-        ensure!(bytes.len() <= MAX_SIZE, "cannot merge `{name}`: it has more than {} MB", MAX_SIZE >> 20);
-        let text = String::from_utf8(bytes).map_err(|_| anyhow!("it is not UTF-8")).with_context(what)?;
-        Self::parse(&name, &text).with_context(what)
+        let (name, text) = additions::read_file(path)?;
+        Self::parse(&name, &text).with_context(|| format!("cannot merge `{name}`"))
     }
 
     /// Reads a file's text; messages call it `name`.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_yaml::{Mapping, Value};
+use serde_yaml::Value;
 
 use super::super::limits::NEEDS;
 use super::super::names::{KEYWORDS, MAX_NAME};
@@ -34,25 +34,24 @@ const REASONS: [&str; 14] = [
     "missing_dependency_failure",
 ];
 
-pub(super) fn check(top: &Mapping, jobs: &[Job], stages: &[String], limits: &Limits, problems: &mut Vec<String>) {
+pub(super) fn check(jobs: &[Job], stages: &[String], limits: &Limits, own: &[&str], problems: &mut Vec<String>) {
     if let Some(most) = limits.jobs.filter(|most| jobs.len() > *most as usize + 3) {
         problems.push(format!(
-            "the pipeline has {} jobs, {most} are allowed (where your GitLab allows more, say how many: `--max-jobs`)",
+            "the pipeline has {} jobs, {most} are allowed (a lower `--max-jobs` makes fewer, a higher one says that your GitLab allows more)",
             jobs.len()
         ));
     }
     let names: BTreeSet<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
     for job in jobs {
-        name(&job.name, problems);
+        name(&job.name, own, problems);
         needs(job, &names, problems);
         let place = format!("job `{}`", job.name);
-        let bodies = with_extended(top, job.body, &place, problems);
-        let get = |key: &str| bodies.iter().find_map(|body| body.get(key));
+        let get = |key: &str| job.get(key);
         let runs = ["script", "trigger", "run"].iter().any(|key| get(key).is_some_and(|value| !is_empty(value)));
         if !runs {
             problems.push(format!("{place} has no script"));
         }
-        let stage = get("stage").map_or_else(|| "test".to_owned(), text);
+        let stage = job.stage();
         if !stages.contains(&stage) {
             problems.push(format!("{place} is in the stage `{stage}`, which is not defined"));
         }
@@ -79,11 +78,13 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn name(name: &str, problems: &mut Vec<String>) {
+fn name(name: &str, own: &[&str], problems: &mut Vec<String>) {
     if name.is_empty() || name.chars().count() > MAX_NAME {
         problems.push(format!("the job name `{name}` has not 1 to {MAX_NAME} characters"));
     }
-    if KEYWORDS.contains(&&*name.to_lowercase()) {
+    // `pages` deploys GitLab's pages, which users may mean.
+    let is_meant = name == "pages" && own.contains(&name);
+    if KEYWORDS.contains(&&*name.to_lowercase()) && !is_meant {
         problems.push(format!("`{name}` is a word of GitLab's language and cannot be a job's name"));
     }
     if name.contains(char::is_control) {
@@ -103,27 +104,6 @@ fn needs(job: &Job, names: &BTreeSet<&str>, problems: &mut Vec<String>) {
     for need in own.iter().filter(|need| !names.contains(need.as_str())) {
         problems.push(format!("job `{}` needs `{need}`, which is no job", job.name));
     }
-}
-
-/// The job and the hidden jobs that it extends, nearest first.
-fn with_extended<'a>(top: &'a Mapping, body: &'a Mapping, place: &str, problems: &mut Vec<String>) -> Vec<&'a Mapping> {
-    let mut bodies = vec![body];
-    let mut open = text_list(body.get("extends"));
-    while let Some(name) = open.pop() {
-        match top.get(&*name).and_then(Value::as_mapping) {
-            // GitLab allows eleven levels.
-            Some(_) if bodies.len() > 11 => {
-                problems.push(format!("{place} extends too many jobs, or itself"));
-                break;
-            }
-            Some(extended) => {
-                open.extend(text_list(extended.get("extends")));
-                bodies.push(extended);
-            }
-            None => problems.push(format!("{place} extends `{name}`, which is not defined")),
-        }
-    }
-    bodies
 }
 
 fn retry(value: Option<&Value>, place: &str, problems: &mut Vec<String>) {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::read::Job;
-use crate::provider::yaml::lenient::text;
 
 pub(super) fn check(jobs: &[Job], stages: &[String], problems: &mut Vec<String>) {
     let position: BTreeMap<&str, usize> = jobs.iter().enumerate().map(|(at, job)| (job.name.as_str(), at)).collect();
@@ -11,12 +10,11 @@ pub(super) fn check(jobs: &[Job], stages: &[String], problems: &mut Vec<String>)
         .iter()
         .map(|job| job.needs.iter().flatten().filter_map(|need| position.get(need.as_str()).copied()).collect())
         .collect();
-    // Where the stage comes from a hidden job, it is one of nixdag's, and jobs of it need none of a later one.
-    let stage =
-        |job: &Job| job.body.get("stage").and_then(|stage| stages.iter().position(|known| *known == text(stage)));
+    let stage: Vec<Option<usize>> =
+        jobs.iter().map(|job| stages.iter().position(|known| *known == job.stage())).collect();
     for (at, needs) in before.iter().enumerate() {
         for &need in needs {
-            if let (Some(own), Some(other)) = (stage(&jobs[at]), stage(&jobs[need]))
+            if let (Some(own), Some(other)) = (stage[at], stage[need])
                 && other > own
             {
                 problems

@@ -13,11 +13,24 @@ const STAGES: [&str; 5] = [".pre", "build", "test", "deploy", ".post"];
 /// A job that is not hidden.
 pub struct Job<'a> {
     pub name: String,
-    pub body: &'a Mapping,
+    /// The job and the hidden jobs that it extends, nearest first.
+    pub bodies: Vec<&'a Mapping>,
     /// What it needs in its own pipeline.
     pub needs: Option<Vec<String>>,
     /// Needs of other pipelines.
     pub across: usize,
+}
+
+impl Job<'_> {
+    /// What it says about a key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.bodies.iter().find_map(|body| body.get(key))
+    }
+
+    /// Its stage.
+    pub fn stage(&self) -> String {
+        self.get("stage").map_or_else(|| "test".to_owned(), text)
+    }
 }
 
 /// The stages, in order.
@@ -44,7 +57,8 @@ pub fn jobs<'a>(top: &'a Mapping, problems: &mut Vec<String>) -> Vec<Job<'a>> {
             continue;
         };
         let (needs, across) = needs(body, &name, problems);
-        found.push(Job { name, body, needs, across });
+        let bodies = with_extended(top, body, &format!("job `{name}`"), problems);
+        found.push(Job { name, bodies, needs, across });
     }
     if found.is_empty() {
         problems.push("the pipeline has no job (hidden ones do not count)".to_owned());
@@ -84,4 +98,25 @@ fn needs(body: &Mapping, name: &str, problems: &mut Vec<String>) -> (Option<Vec<
         counts.iter().filter(|(_, count)| **count > 1).map(|(need, _)| format!("job `{name}` needs `{need}` twice")),
     );
     (Some(own), across)
+}
+
+/// The job and the hidden jobs that it extends, nearest first.
+fn with_extended<'a>(top: &'a Mapping, body: &'a Mapping, place: &str, problems: &mut Vec<String>) -> Vec<&'a Mapping> {
+    let mut bodies = vec![body];
+    let mut open = text_list(body.get("extends"));
+    while let Some(name) = open.pop() {
+        match top.get(&*name).and_then(Value::as_mapping) {
+            // GitLab allows eleven levels.
+            Some(_) if bodies.len() > 11 => {
+                problems.push(format!("{place} extends too many jobs, or itself"));
+                break;
+            }
+            Some(extended) => {
+                open.extend(text_list(extended.get("extends")));
+                bodies.push(extended);
+            }
+            None => problems.push(format!("{place} extends `{name}`, which is not defined")),
+        }
+    }
+    bodies
 }
