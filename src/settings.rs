@@ -13,6 +13,7 @@ pub mod evaluation;
 mod executor_entry;
 pub mod file;
 mod final_entry;
+mod found;
 pub mod grants;
 mod inputs;
 pub mod job;
@@ -70,8 +71,8 @@ use arguments::Planning;
 use change::Change;
 use evaluation::Evaluation;
 use file::SettingsFile;
+use found::Found;
 use planning::PlanningOptions;
-use provider::ProviderOptions;
 use selection::SelectionOptions;
 pub use source::{Source, split_installable};
 use words::patterns;
@@ -355,54 +356,9 @@ fn check_named_by_file(url: &StoreUrl, hosts: &CredentialHosts) -> Result<()> {
     hosts.check(url)
 }
 
-/// Where the plan comes from, and the settings file for it.
-struct Found {
-    source: Source,
-    /// What stands behind a `#` in the flake's reference.
-    fragment: Option<String>,
-    file: SettingsFile,
-    file_path: Option<PathBuf>,
-    provider: Provider,
-    /// What there is to be said about the provider.
-    note: Option<String>,
-}
-
-impl Found {
-    fn new(flags: &Planning) -> Result<Self> {
-        let (flake, fragment) = split_installable(flags.flake.as_deref().unwrap_or("."));
-        let source = match (&flags.plan, &flags.roots) {
-            (Some(plan), _) => Source::Plan(plan.clone()),
-            (None, Some(roots)) => Source::Roots(roots.clone()),
-            (None, None) => Source::Flake(flake.to_owned()),
-        };
-        if flags.drv_dir.is_some() && matches!(source, Source::Flake(_)) {
-            bail!("`--drv-dir` goes with `--roots` or `--plan`: a flake's derivations are in the store");
-        }
-        let file_path = find_file(flags.settings.as_deref(), &source);
-        if let Some(path) = file_path.as_deref().filter(|_| flags.settings.is_none()) {
-            let folder = path.parent().unwrap_or(Path::new(""));
-            repository_file::check(path, folder, "--settings").context("the settings file")?;
-        }
-        let file = file_path.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
-        let said = ProviderOptions::new(&flags.provider, &file.provider).provider;
-        let (provider, note) = provider::choose(said, &source.folder(), is_set);
-        Ok(Self { source, fragment: fragment.map(str::to_owned), file, file_path, provider, note })
-    }
-}
-
 /// The patterns of a flag, else those of the file.
 fn choose(flag: &[String], file: Option<Vec<Pattern>>) -> Result<Vec<Pattern>> {
     if flag.is_empty() { Ok(file.unwrap_or_default()) } else { flag.iter().map(|text| Pattern::parse(text)).collect() }
-}
-
-/// The settings file: the one that is named, else that of the flake's folder, else that of the working directory.
-fn find_file(named: Option<&Path>, source: &Source) -> Option<PathBuf> {
-    named.map_or_else(|| SettingsFile::find(&source.folder()), |path| Some(path.to_owned()))
-}
-
-/// True where a variable of the environment is set and not empty.
-fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some_and(|value| !value.is_empty())
 }
 
 /// An executor that a final job names has to exist.

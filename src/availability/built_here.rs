@@ -13,7 +13,8 @@ use anyhow::Result;
 
 use crate::graph::{DrvId, Graph};
 use crate::nix::hash::Sha256;
-use crate::nix::store::{PathInfo, Store};
+use crate::nix::path_info::PathInfo;
+use crate::nix::store::Store;
 
 /// A derivation that evaluation has built.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ pub mod definition;
 pub mod pairing;
 mod source_files;
 pub mod text;
+mod values;
 
 use std::collections::BTreeSet;
 

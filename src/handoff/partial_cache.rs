@@ -20,8 +20,8 @@ use crate::nix::fixed_output::FixedOutput;
 use crate::nix::hash::{self, HashingWriter};
 use crate::nix::nar;
 use crate::nix::narinfo::{self, NarInfo};
+use crate::nix::path_info::PathInfo;
 use crate::nix::signature::SecretKey;
-use crate::nix::store::PathInfo;
 use crate::nix::unpack::unpack;
 use crate::regular_file;
 

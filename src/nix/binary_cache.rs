@@ -13,6 +13,7 @@ mod pool;
 mod reliance;
 pub mod remote;
 pub mod store_url;
+mod store_url_error;
 mod substituter;
 mod through_nix;
 pub mod trouble;

@@ -16,6 +16,7 @@ pub mod log;
 mod machine_fault;
 pub mod nar;
 pub mod narinfo;
+pub mod path_info;
 pub mod signature;
 pub mod store;
 pub mod store_path;

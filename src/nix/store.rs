@@ -13,9 +13,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use super::command::{OLDEST, parse_version};
 use super::configuration::{self, Configuration};
 use super::environment;
-use super::hash::{self, Sha256};
+use super::hash;
 use super::log;
-use super::store_path;
+use super::path_info::{PathInfo, parse_dump};
 use crate::program::{self, Life, Limits};
 use crate::secret::{Secret, VariableName};
 
@@ -27,21 +27,6 @@ const USUAL_PLACES: [&str; 2] = ["/nix/var/nix/profiles/default/bin", "/run/curr
 
 /// Variables that reach Nix through sudo, by how they begin.
 const KEPT_VARIABLES: [&str; 6] = ["NIX_", "AWS_", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE"];
-
-/// What the store knows of one path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathInfo {
-    /// The store path.
-    pub path: String,
-    /// Digest of its NAR.
-    pub nar_hash: Sha256,
-    /// Bytes of its NAR.
-    pub nar_size: u64,
-    /// The derivation that it was built from.
-    pub deriver: Option<String>,
-    /// The paths that it refers to.
-    pub references: Vec<String>,
-}
 
 /// A way to the store.
 #[derive(Clone, Debug)]
@@ -376,24 +361,6 @@ fn check_version(text: &str) -> Result<String> {
     }
 }
 
-/// Reads what `nix-store --dump-db` prints: a line each for path, digest, size, deriver, number of references, references.
-fn parse_dump(text: &str) -> Result<Vec<PathInfo>> {
-    let mut lines = text.lines();
-    let mut infos = Vec::new();
-    while let Some(path) = lines.next() {
-        let mut line = || lines.next().with_context(|| format!("the store's record of `{path}` is cut short"));
-        store_path::split(path)?;
-        let nar_hash = Sha256::parse(line()?)?;
-        let nar_size = line()?.parse().with_context(|| format!("the store's record of `{path}` has no size"))?;
-        let deriver = Some(line()?).filter(|deriver| !deriver.is_empty()).map(str::to_owned);
-        let count: usize =
-            line()?.parse().with_context(|| format!("the store's record of `{path}` has no references"))?;
-        let references = (0..count).map(|_| line().map(str::to_owned)).collect::<Result<_>>()?;
-        infos.push(PathInfo { path: path.to_owned(), nar_hash, nar_size, deriver, references });
-    }
-    Ok(infos)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,20 +370,6 @@ mod tests {
         assert_eq!(check_version("nix-store (Nix) 2.34.8\n").unwrap(), "2.34.8");
         assert!(check_version("nix-store (Nix) 2.3.16").unwrap_err().to_string().contains("too old"));
         assert!(check_version("").is_err());
-    }
-
-    #[test]
-    fn records_of_the_store_are_read_and_cuts_are_errors() {
-        let text = "/nix/store/ym5zc67iw84kbm7zrsi8khbiipwwq86c-m\n\
-            072e538990d92f65886af7353797898c0d4f8933d698cee4602994d339854efd\n160\n\
-            /nix/store/mijmkhwlzf00lgf2qj6z08ha30sgy0h4-m.drv\n1\n\
-            /nix/store/ifjvyksv78awiwky6qkr4dnjsj9qps42-a\n";
-        let infos = parse_dump(text).unwrap();
-        assert_eq!((infos[0].nar_size, infos[0].references.len()), (160, 1));
-        for lines in 1..6 {
-            let cut: Vec<&str> = text.lines().take(lines).collect();
-            assert!(parse_dump(&cut.join("\n")).is_err(), "{lines} lines");
-        }
     }
 
     #[test]

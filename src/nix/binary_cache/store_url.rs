@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
+use super::store_url_error::{has_late_at_sign, is_scheme, meant, wrong_character};
 use crate::nix::signature::is_key;
 use crate::printable::printable_url;
 
@@ -184,52 +185,6 @@ fn without_user(text: &str) -> String {
         // A user alone is no secret, and ssh needs it.
         Some(at) if scheme.starts_with("http") || rest[..at].contains(':') => format!("{scheme}://{}", &rest[at + 1..]),
         _ => text.to_owned(),
-    }
-}
-
-/// True where an `@` after the host may end a password with a slash or a question mark in it.
-fn has_late_at_sign(text: &str) -> bool {
-    // One that has lost its scheme looks like a folder.
-    let parts = text.split_once("://").filter(|(scheme, _)| is_scheme(&scheme.to_ascii_lowercase()));
-    let (scheme, rest) = parts.unwrap_or(("", text));
-    let end = rest.find(['/', '?']).filter(|_| !scheme.is_empty()).unwrap_or(rest.len());
-    let late = rest.rfind('@').filter(|at| *at > end || scheme.is_empty());
-    scheme != "file" && late.is_some_and(|at| scheme.starts_with("http") || rest[..at].contains(':'))
-}
-
-/// Nix knows schemes in lower case only.
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_lowercase())
-        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
-}
-
-/// What is wrong with the characters of a URL, and what to write instead.
-fn wrong_character(text: &str) -> Option<&'static str> {
-    let has = |is: fn(char) -> bool| text.contains(is);
-    if has(char::is_whitespace) {
-        Some("it has blanks (give each URL by itself; a blank in a folder's name is `%20`)")
-    } else if has(|c| !c.is_ascii()) {
-        Some("it has letters beyond ASCII (a host is written `xn--…`, anything else `%C3%A9` and the like)")
-    } else if has(|c| c.is_control() || c == '"' || c == '\\') {
-        Some("it has quotes, backslashes or control characters (they are written `%22` and the like)")
-    } else {
-        None
-    }
-}
-
-/// What somebody may have meant with what is no URL.
-fn meant(shown: &str) -> String {
-    let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    let host = shown.split('/').next().unwrap_or_default();
-    match (shown.strip_prefix("cachix:"), shown.split_once("://")) {
-        (Some(name), _) if is_word(name) => format!("to fetch from Cachix it is `https://{name}.cachix.org`"),
-        (_, Some((scheme, _))) if is_scheme(&scheme.to_ascii_lowercase()) => {
-            format!("the scheme in lower case: `{}`", scheme.to_ascii_lowercase())
-        }
-        (_, None) if host.trim_matches('.').contains('.') && is_word(host) => {
-            format!("did you mean `https://{shown}`?")
-        }
-        _ => "expected `https://…`, `file:///…`, `s3://…`, `daemon`, …".to_owned(),
     }
 }
 
