@@ -27,7 +27,7 @@ const ATTIC_ENDPOINT: &str = "ATTIC_ENDPOINT";
 const ATTIC_SETTINGS: &str = "attic/config.toml";
 
 /// Any of these lets Nix write to a bucket, beside what the machine itself may do.
-const S3_VARIABLES: [&str; 5] = [
+pub const S3_VARIABLES: [&str; 5] = [
     "AWS_ACCESS_KEY_ID",
     "AWS_PROFILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
@@ -131,7 +131,7 @@ impl Credentials {
 }
 
 /// The secrets that a destination's client knows by name. Those of stores Nix needs for reading too.
-fn variables(destination: &Destination) -> &'static [&'static str] {
+pub fn variables(destination: &Destination) -> &'static [&'static str] {
     match destination {
         Destination::Store(_) => &[],
         Destination::Cachix(_) => &CACHIX_VARIABLES,

@@ -1,5 +1,6 @@
 //! `nixdag generate`
 
+use std::env;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +10,7 @@ use super::stages::{self, Planned};
 use crate::cli::GenerateArgs;
 use crate::delivery::BundleReference;
 use crate::difference;
+use crate::exposure::planning_job;
 use crate::graph::Graph;
 use crate::handoff::bundle;
 use crate::nix::store::Store;
@@ -17,11 +19,26 @@ use crate::output::{Output, read_input};
 use crate::plan::{Job, Plan};
 use crate::provider::job_setup::JobSetup;
 use crate::provider::shell;
-use crate::secret::Secret;
+use crate::secret::{Secret, VariableName};
 use crate::settings::{Settings, Source, downloads};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
-    let (settings, delivery) = Settings::to_generate(&args.planning, &args.delivery, Secret::take)?;
+    let mut has_key = None;
+    let take = |name: &VariableName| {
+        let secret = Secret::take(name);
+        has_key = secret.is_some().then(|| name.clone());
+        secret
+    };
+    let (settings, delivery) = Settings::to_generate(&args.planning, &args.delivery, take)?;
+    let is_set = |name: &str| {
+        has_key.as_ref().is_some_and(|key| key.as_str() == name)
+            || env::var_os(name).is_some_and(|value| !value.is_empty())
+    };
+    if is_set(settings.provider.variable())
+        && let Some(warning) = planning_job::check(settings.provider, &settings, &delivery, is_set)?
+    {
+        eprintln!("warning: {warning}");
+    }
     let writer = settings.provider.writer(&settings.additions(&args.additions)?)?;
     let Planned { made, graph, .. } = stages::planned(&settings, &[])?;
     if let Source::Plan(path) = &settings.source {

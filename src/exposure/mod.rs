@@ -6,6 +6,7 @@
 
 pub mod line;
 pub mod lines;
+pub mod planning_job;
 pub mod situation;
 
 use line::{Finding, Line, Remedy};

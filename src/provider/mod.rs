@@ -115,6 +115,15 @@ impl Provider {
         }
     }
 
+    /// How secrets are kept out of the job that plans, as an advice.
+    pub fn keeps_secrets_from_planning(self) -> &'static str {
+        match self {
+            Self::CircleCi => circleci::environment::KEEPS_SECRETS,
+            Self::GitLab => gitlab::environment::KEEPS_SECRETS,
+            Self::GitHub => github::environment::KEEPS_SECRETS,
+        }
+    }
+
     /// What the provider allows.
     pub fn limits(self) -> Limits {
         match self {

@@ -6,8 +6,10 @@ use nixdag::build::record::Record;
 use nixdag::build::report::Report;
 use nixdag::delivery::BundleReference;
 use nixdag::evaluation_cache::{self, EvaluationCache};
+use nixdag::handoff::merge::{HandOffs, Nars, Origin, Ruling, Source};
 use nixdag::handoff::path_archive::{self, Closure, Contents, Entry};
 use nixdag::nix::hash::Sha256;
+use nixdag::nix::narinfo::NarInfo;
 use nixdag::plan::history::History;
 use nixdag::plan::json;
 use nixdag::provider::Provider;
@@ -143,6 +145,31 @@ fn evaluation_caches() {
             is_json(bytes),
             &evaluation_cache::read(dir.path(), &name, &EvaluationCache::Travels(dir.path().to_owned())),
         )
+    });
+}
+
+/// What a job finds of one whose NARs are in a registry of packages.
+#[test]
+fn manifests() {
+    let dir = tempfile::tempdir().unwrap();
+    let job = dir.path().join("a");
+    fs::create_dir(&job).unwrap();
+    let real = seeds::handed_off();
+    let file = job.join(NarInfo::parse(&real).unwrap().file_name());
+    fuzz("manifests", &Corpus::new(vec![real]), |bytes| {
+        fs::write(&file, bytes).unwrap();
+        let source = Source { origin: Origin::Job("a".into()), dir: job.clone() };
+        let mut found = HandOffs::read(vec![source], Nars::Elsewhere).unwrap();
+        found.restrict(|_, info| if info.signatures.is_empty() { Ruling::Counts } else { Ruling::Unknown });
+        let absent = found.absent([seeds::STORE_PATH]);
+        // What is fetched is written below the folder of that job.
+        for (folder, info) in &absent {
+            let name = info.url.strip_prefix("nar/").unwrap();
+            assert!(*folder == job && !name.contains('/') && name.ends_with(".nar.zst"), "{}", info.url);
+        }
+        found.verify([seeds::STORE_PATH]);
+        found.keep_present();
+        Got::of(NarInfo::parse(bytes).is_ok(), &absent.first().ok_or(()))
     });
 }
 

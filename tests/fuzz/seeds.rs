@@ -66,6 +66,13 @@ pub fn narinfos() -> Vec<Vec<u8>> {
     vec![plain.into_bytes(), signed.into_bytes(), info.to_text().into_bytes()]
 }
 
+/// A narinfo as a job hands it off.
+pub fn handed_off() -> Vec<u8> {
+    let mut info = NarInfo::parse(&narinfos()[0]).unwrap();
+    info.references.clear();
+    info.to_text().into_bytes()
+}
+
 /// `report.json` and `timings.json` of a job.
 pub fn records() -> (Vec<u8>, Vec<u8>) {
     let mut record = Record::begin("job-a", "packages.x86_64-linux.a", "x86_64-linux");

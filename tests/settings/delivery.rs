@@ -1,7 +1,7 @@
 //! What `generate` refuses of how jobs deliver: a hand-off that no other job would take.
 
-use crate::support::fails;
 use crate::support::recorded::Recorded;
+use crate::support::{fails, nixdag};
 
 // Made for this test with `nix key generate-secret`, and used nowhere else.
 const SECRET: &str = "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q==";
@@ -58,5 +58,66 @@ fn a_hand_off_through_a_cache_that_nobody_signs_is_refused() {
                 recorded.nixdag("generate").args(["--trusted-public-key", PUBLIC]).assert().success();
             }
         }
+    }
+}
+
+/// What a job that plans is told of secrets that it should not have: `variables` are set, and the job is one of this provider's where its own
+/// variable is among them.
+fn planning(variables: &[(&str, &str)], more: &[&str]) -> (Option<i32>, String) {
+    let recorded = Recorded::of(&[("a", &[])]);
+    let mut nixdag = recorded.nixdag("generate");
+    nixdag.args(["--available", "-", "--signing-public-key", PUBLIC]).args(more).envs(variables.iter().copied());
+    let output = nixdag.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_job_that_plans_is_told_of_secrets_that_can_write_and_refused_where_code_could_read_them() {
+    let key = ("NIXDAG_SIGNING_KEY", SECRET);
+    let cachix = ("CACHIX_AUTH_TOKEN", "cachix-token-secret");
+    let own = ("MY_TOKEN", "my-token-secret");
+    let aws = ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE");
+    let circleci = ("CIRCLECI", "true");
+    let to_cachix = ["--push", "cachix:mine"];
+    let to_bucket = ["--push", "s3://bucket", "--push-credential", "MY_TOKEN"];
+    for (variables, more, named) in [
+        (vec![circleci, key], &[][..], "has 1 secret that only jobs which sign or push need: `NIXDAG_SIGNING_KEY`"),
+        (vec![circleci, cachix], &to_cachix, "`CACHIX_AUTH_TOKEN` (put it into a context"),
+        (vec![circleci, own, aws, key], &to_bucket, "3 secrets"),
+        (vec![circleci, aws], &to_bucket, "what planning reads a bucket with should not be able to write"),
+        (vec![("GITLAB_CI", "true"), key], &[], "give the variable the environment that `delivery_contexts` names"),
+        (vec![("GITHUB_ACTIONS", "true"), key], &[], "not in the job `plan`"),
+    ] {
+        let (code, said) = planning(&variables, more);
+        let is_github = variables[0].0 == "GITHUB_ACTIONS";
+        assert!(said.contains("warning: this job plans") && said.contains(named), "{named}: {said}");
+        assert!(code == Some(0) || is_github, "{said}");
+        assert!(!said.contains(SECRET) && !said.contains("-secret") && !said.contains("AKIA"), "{said}");
+    }
+    // Nobody else's variables, none that is empty, and nothing at a terminal.
+    for (variables, more) in [
+        (vec![key], &[][..]),
+        (vec![circleci, cachix, own, aws], &[]),
+        (vec![circleci, ("NIXDAG_SIGNING_KEY", "")], &[]),
+    ] {
+        let (code, said) = planning(&variables, more);
+        assert!(code == Some(0) && !said.contains("this job plans"), "{said}");
+    }
+    // Only flakes are evaluated; there is nothing but nixdag: no Nix.
+    let folder = tempfile::tempdir().unwrap();
+    let evaluating = |variable: (&str, &str), more: &[&str]| {
+        let mut nixdag = nixdag();
+        nixdag.env("PATH", "/nowhere").env("CIRCLECI", "true").env(variable.0, variable.1);
+        let output = nixdag.args(["generate", folder.path().to_str().unwrap()]).args(more).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (flag, why) in [("--allow-ifd", "builders run in it"), ("--impure", "evaluated code reads its files")] {
+        let said = evaluating(key, &[flag]);
+        assert!(said.contains(why) && said.contains(&format!("or plan without `{flag}`")), "{said}");
+        assert!(!said.contains(SECRET), "{said}");
+        // What planning itself may need is no reason to refuse.
+        let said = evaluating(aws, &["--push", "s3://bucket", flag]);
+        assert!(said.contains("warning: this job plans") && !said.contains("or plan without"), "{said}");
     }
 }

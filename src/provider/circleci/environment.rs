@@ -2,6 +2,9 @@
 
 use crate::affected::base::Hints;
 
+/// How secrets are kept out of the job that plans.
+pub const KEEPS_SECRETS: &str = "put it into a context, name that in `delivery_contexts`, and give it neither to the setup job nor to the whole project";
+
 /// The variable that a setup job finds the key in with which it continues the pipeline.
 pub const CONTINUATION_KEY: &str = "CIRCLE_CONTINUATION_KEY";
 

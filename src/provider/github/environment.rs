@@ -2,6 +2,10 @@
 
 use crate::affected::base::Hints;
 
+/// How secrets are kept out of the job that plans.
+pub const KEEPS_SECRETS: &str =
+    "map the secret in the steps that sign or push, and not in the job `plan` or for the whole workflow";
+
 /// What is said of the commit that is checked out. An empty variable says nothing. What a pull request runs on is a merge of
 /// it, and its branch is the one that it comes from.
 pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {

@@ -2,6 +2,10 @@
 
 use crate::affected::base::Hints;
 
+/// How secrets are kept out of the job that plans.
+pub const KEEPS_SECRETS: &str =
+    "give the variable the environment that `delivery_contexts` names as its scope, in place of all";
+
 /// What is said of the commit that is checked out. An empty variable says nothing. Pipelines of merge requests have no
 /// `CI_COMMIT_BRANCH`.
 pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
