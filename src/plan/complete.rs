@@ -15,6 +15,7 @@ use super::impure;
 use super::make::{self, Made, PlanInputs};
 use super::needed::same_as;
 use super::{Job, Plan};
+use crate::attribute::AttributePath;
 use crate::availability::Needed;
 use crate::availability::built_here::BuiltHere;
 use crate::graph::{DrvId, Graph};
@@ -22,9 +23,7 @@ use crate::nix::hash::Sha256;
 
 /// Makes the plan; `is_part` as in [`FinalJobInputs`].
 pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: bool) -> Result<Made> {
-    if !is_part {
-        refuse_without_gate(&inputs)?;
-    }
+    refuse_without_gate(&inputs, requests)?;
     let (targets, impure) = impure::leave_out(inputs.graph, &mut inputs.needed, inputs.targets.to_vec());
     let (targets, built) = final_job::split(requests, targets);
     let (graph, fleet, costs, needed) = (inputs.graph, inputs.choice.fleet, inputs.costs, inputs.needed.clone());
@@ -55,17 +54,33 @@ fn built_while_planning(plan: &Plan, graph: &Graph, needed: &Needed) -> BTreeMap
     built.map(|(drv, built)| (drv, digests(built))).collect()
 }
 
-/// Refuses what would make the pipeline green whatever happens: all that is selected may fail, so that the gate would wait for nothing.
-fn refuse_without_gate(inputs: &PlanInputs) -> Result<()> {
+/// Refuses what would make the pipeline green whatever happens: the gate would wait for nothing, since nothing is left of what was selected, or
+/// all that is left may fail.
+fn refuse_without_gate(inputs: &PlanInputs, requests: &[FinalJobRequest]) -> Result<()> {
     let allowed = inputs.choice.allow_failure;
     let targets = inputs.targets.iter().map(|(attribute, _)| attribute);
     let mut targets = targets.chain(inputs.unaffected.iter().map(|target| &target.attribute)).peekable();
-    let none = targets.peek().is_none() && inputs.errors.is_empty();
-    let must_not_fail = targets.any(|attribute| !allows(allowed, attribute))
+    let left_out = inputs.excluded.len() + inputs.disabled.len();
+    if targets.peek().is_none() && inputs.errors.is_empty() {
+        ensure!(
+            left_out == 0,
+            "nothing is left of what is selected: {} attributes are excluded, and {} packages say `disable`: the gate would wait for nothing, and \
+             pass whatever happens (exclude fewer, or select more)",
+            inputs.excluded.len(),
+            inputs.disabled.len()
+        );
+        return Ok(());
+    }
+    // What a final job builds may not fail.
+    let built = final_job::built_patterns(requests);
+    let is_built =
+        |attribute: &AttributePath| built.iter().any(|pattern| pattern.matches_at_or_above(attribute.names()));
+    let must_not_fail = targets.any(|attribute| is_built(attribute) || !allows(allowed, attribute))
         || inputs.errors.iter().any(|error| !allows_message(allowed, &error.target, &error.message));
     ensure!(
-        none || must_not_fail,
-        "`allow_failure` covers all that is selected: the gate would wait for nothing, and pass whatever happens (name fewer attributes there)"
+        must_not_fail,
+        "`allow_failure` covers all that is selected: the gate would wait for nothing, and pass whatever happens (name fewer attributes there, or \
+         select more)"
     );
     Ok(())
 }

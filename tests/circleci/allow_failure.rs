@@ -68,7 +68,7 @@ fn what_may_not_fail_makes_the_gate_red_all_the_same() {
 }
 
 #[test]
-fn not_all_of_a_flake_may_fail() {
+fn not_all_that_is_selected_may_fail_or_be_left_out() {
     let drvs = derivations();
     let plan = |allowed: &[&str]| {
         let mut plan = nixdag();
@@ -83,4 +83,16 @@ fn not_all_of_a_flake_may_fail() {
     let all: Vec<&str> = roots.keys().map(String::as_str).collect();
     fails(&mut plan(&all), &["the gate would wait for nothing"]);
     plan(&all[1..]).assert().success();
+    // Nor all of the part that flags or a parameter of the orb select.
+    let part = |select: &str, more: &[&str]| {
+        let mut part = plan(&all[..1]);
+        part.args(["--select", select]).args(more);
+        part
+    };
+    fails(&mut part(all[0], &[]), &["covers all that is selected", "or select more"]);
+    fails(
+        &mut part("*", &["--exclude", "*"]),
+        &["nothing is left of what is selected", "the gate would wait for nothing"],
+    );
+    part(all[1], &[]).assert().success();
 }
