@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::class::{self, Class, Evidence};
+use super::class::Class;
+use super::evidence::{self, Evidence};
 use super::interrupt;
 use super::outcome::known_outputs;
 use super::progress::Tracker;
@@ -142,7 +143,7 @@ impl Attempts<'_> {
                     continue;
                 };
                 let is_fixed_output = self.graph.node(id).fixed_output;
-                let class = class::of(&Evidence { message, log: &build.log, is_fixed_output });
+                let class = evidence::class(&Evidence { message, log: &build.log, is_fixed_output });
                 let begun = tracker.ledger().begun(&drv);
                 let most = 1 + self.retries;
                 let may_go_away = match class {
@@ -180,16 +181,16 @@ impl Attempts<'_> {
         let messages = tracker.round().messages().join("\n");
         let failures = asked.iter().flat_map(|&id| self.names(id, tracker)).filter_map(|drv| {
             let log = tracker.ledger().builds().get(&drv).map_or("", |build| &build.log);
-            Some(class::of(&Evidence { message: tracker.ledger().failure(&drv)?, log, is_fixed_output: false }))
+            Some(evidence::class(&Evidence { message: tracker.ledger().failure(&drv)?, log, is_fixed_output: false }))
         });
-        let whole = class::of(&Evidence { message: &messages, log: "", is_fixed_output: false });
+        let whole = evidence::class(&Evidence { message: &messages, log: "", is_fixed_output: false });
         failures.chain([whole]).any(|class| class == Class::DiskFull)
     }
 
     /// True where Nix could not work at all for a reason that may go away.
     fn is_lost(&self, tracker: &Tracker) -> bool {
         let messages = tracker.round().messages().join("\n");
-        class::of(&Evidence { message: &messages, log: "", is_fixed_output: false }).is_transient()
+        evidence::class(&Evidence { message: &messages, log: "", is_fixed_output: false }).is_transient()
     }
 
     fn realise(&self, ids: &[DrvId], tracker: &mut Tracker) -> Result<bool> {

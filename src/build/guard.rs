@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use super::OnMissing;
 use super::attempts::pause;
-use super::class::{self, Evidence};
+use super::evidence::{self, Evidence};
 use super::progress::Tracker;
 use super::realise::Calls;
 use super::record::Missing;
@@ -182,7 +182,7 @@ impl Guard<'_> {
             }
             let open = self.calls.store().invalid(paths)?;
             let messages = tracker.round().messages().join("\n");
-            let class = class::of(&Evidence { message: &messages, log: "", is_fixed_output: false });
+            let class = evidence::class(&Evidence { message: &messages, log: "", is_fixed_output: false });
             if open.is_empty() || !class.is_transient() {
                 return Ok(open);
             }

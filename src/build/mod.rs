@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod deliveries;
 pub mod destination;
 pub mod evaluation;
+pub mod evidence;
 mod fetch_and_build;
 pub mod guard;
 pub mod hand_offs;

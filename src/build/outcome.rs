@@ -9,7 +9,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::builder_log::log_file;
-use super::class::{self, Class, Evidence};
+use super::class::Class;
+use super::evidence::{self, Evidence};
 use super::ledger::Build;
 use super::nix_words::is_about_dependencies;
 use super::progress::Tracker;
@@ -170,7 +171,7 @@ fn name_of(drv: &str) -> &str {
 
 /// The class of a failure.
 fn class_of(facts: &Facts, id: Option<DrvId>, message: &str, build: Option<&Build>) -> Class {
-    class::of(&Evidence {
+    evidence::class(&Evidence {
         message,
         log: build.map_or("", |build| &build.log),
         is_fixed_output: id.is_some_and(|id| facts.graph.node(id).fixed_output),
