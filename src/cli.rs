@@ -224,11 +224,14 @@ pub struct ForgetArgs {
 #[derive(Debug, Args)]
 pub struct ReportArgs {
     /// Records of jobs, or folders that hold them
-    #[arg(value_name = "FILE|DIR", required = true)]
+    #[arg(value_name = "FILE|DIR", required_unless_present = "plan")]
     pub records: Vec<PathBuf>,
+    /// The plan of the jobs, as `plan --format json` prints it; `--format markdown` shows it, without records too
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
     /// How to print it
-    #[arg(long, value_enum, default_value_t = TextFormat::Text)]
-    pub format: TextFormat,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -291,6 +294,20 @@ choice! {
         Text = "text",
         /// For programs
         Json = "json",
+    }
+}
+
+choice! {
+    /// Formats of `nixdag report`.
+    pub enum ReportFormat {
+        /// For people
+        Text = "text",
+        /// For programs
+        Json = "json",
+        /// For the page of a run, a step summary of GitHub for example
+        Markdown = "markdown",
+        /// Failures as GitHub's workflow commands, which become annotations
+        GitHub = "github",
     }
 }
 

@@ -82,6 +82,10 @@ pub struct Failure {
     pub class: Option<String>,
     /// Why.
     pub message: String,
+    /// What helps; null where that is not known.
+    pub next: Option<String>,
+    /// The command that shows it on another machine; null where there is none.
+    pub reproduce: Option<String>,
 }
 
 /// An output that a job needed and did not find.
@@ -147,6 +151,8 @@ impl Report {
                 attributes: Vec::new(),
                 class: None,
                 message: error.clone(),
+                next: None,
+                reproduce: None,
             }));
             failures.extend(record.failures.iter().map(|failure| Failure {
                 job: record.job.clone(),
@@ -154,6 +160,8 @@ impl Report {
                 attributes: vec![failure.target.to_string()],
                 class: Some(failure.cause.name().to_owned()),
                 message: format!("{}{}", failure.message, failure.remark()),
+                next: None,
+                reproduce: None,
             }));
             let is_cancelled = record.verdict == Verdict::Cancelled;
             let failed = record
@@ -161,6 +169,8 @@ impl Report {
                 .iter()
                 .filter(|drv| !(drv.outcome.is_good() || is_cancelled && drv.outcome == Outcome::NotBuilt));
             failures.extend(failed.map(|drv| Failure {
+                next: drv.class.filter(|_| drv.outcome == Outcome::Failed).map(|class| class.next().to_owned()),
+                reproduce: drv.names.reproduce.clone().filter(|_| drv.outcome == Outcome::Failed),
                 job: record.job.clone(),
                 derivation: Some(drv.derivation.clone()),
                 attributes: drv.names.attributes.clone(),

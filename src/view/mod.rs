@@ -1,7 +1,9 @@
 //! Views: a plan as people look at it. In: the plan, and for the derivation level the graph. Out: text.
 
+pub mod annotations;
 mod dot;
 mod graph_json;
+pub mod markdown;
 mod mermaid;
 pub mod network;
 pub mod table;
