@@ -146,8 +146,8 @@ impl Delivery {
                 "`sign: separate` does not go together with `handoff: cache`: jobs that build have to write to that cache, and to sign for it \
                  (use `handoff: workspace`)"
             ),
-            _ if self.handoff != HandOff::Workspace => {
-                bail!("`sign: separate` needs `handoff: workspace`, which jobs of CircleCI have and others have not")
+            _ if !matches!(self.handoff, HandOff::Workspace | HandOff::Artifacts) => {
+                bail!("`sign: separate` needs `handoff: workspace`, on GitHub `artifacts`: GitLab has neither for it")
             }
             Some(Reuse::Signed) => bail!(
                 "`sign: separate` does not go together with `reuse: signed`: jobs that build would have to sign what they save (use \

@@ -62,8 +62,9 @@ fi
 echo "== shellcheck"
 git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
 echo "== GitHub's files"
-"$tools/bin/check-jsonschema" --builtin-schema vendor.github-workflows github/*.yml
-[ ! -x "$tools/bin/zizmor" ] || "$tools/bin/zizmor" --offline --no-progress --quiet --min-severity medium github/*.yml
+"$tools/bin/check-jsonschema" --builtin-schema vendor.github-workflows github/*.yml .github/workflows/*.yml
+"$tools/bin/check-jsonschema" --builtin-schema vendor.github-actions github/*/action.yml
+[ ! -x "$tools/bin/zizmor" ] || "$tools/bin/zizmor" --offline --no-progress --quiet --min-severity medium github/*.yml .github/workflows/*.yml github/*/action.yml
 echo "== cargo fmt"
 cargo fmt --check
 echo "== cargo clippy"

@@ -116,8 +116,9 @@ fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settin
             summary.absent_sources.len(),
         );
     }
-    let expected = settings.provider.bundle_dir();
-    if std::path::absolute(dir)? != std::path::absolute(expected)? {
+    if let Some(expected) = settings.provider.bundle_dir()
+        && std::path::absolute(dir)? != std::path::absolute(expected)?
+    {
         eprintln!(
             "warning: the jobs look for the bundle in `{expected}`: it has to come from there, not from `{}`",
             dir.display()

@@ -151,12 +151,12 @@ impl Provider {
         }
     }
 
-    /// Where jobs look for the bundle.
-    pub fn bundle_dir(self) -> &'static str {
+    /// Where the planning job has to write the bundle; none where that is for the provider's own action to say.
+    pub fn bundle_dir(self) -> Option<&'static str> {
         match self {
-            Self::CircleCi => circleci::transport::BUNDLE_DIR,
-            Self::GitLab => gitlab::places::BUNDLE,
-            Self::GitHub => ".nixdag/bundle",
+            Self::CircleCi => Some(circleci::transport::BUNDLE_DIR),
+            Self::GitLab => Some(gitlab::places::BUNDLE),
+            Self::GitHub => None,
         }
     }
 

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::built::{Built, OF_IMPORT_FROM_DERIVATION};
 use crate::support::empty_store::NIX_CONFIG;
+use crate::support::github_project::file;
 use crate::support::project::every_nix;
 use crate::support::{commit, copy_into, copy_of, repository, run, shown, stripped};
 
@@ -49,12 +50,22 @@ runs:
         for name in ${names//,/ }; do [ ! -d "$ARTIFACTS/$prefix$name" ] || cp -R "$ARTIFACTS/$prefix$name" "$TO"; done
 "#;
 
-/// The actions that the workflows use, with what stands in for each.
-const ACTIONS: [(&str, &str); 3] = [
-    ("actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683", CHECKOUT),
-    ("actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02", UPLOAD),
-    ("actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093", DOWNLOAD),
+/// GitHub's cache, which never has anything.
+const RESTORE: &str = "inputs: {path: {required: true}, key: {required: true}}\noutputs: {cache-hit: {value: ''}}\n\
+                       runs: {using: composite, steps: [{shell: bash, run: 'true'}]}\n";
+const SAVE: &str = "inputs: {path: {required: true}, key: {required: true}}\n\
+                    runs: {using: composite, steps: [{shell: bash, run: 'true'}]}\n";
+
+/// The actions that the workflows use, with the folder in their repository and what stands in for each.
+const ACTIONS: [(&str, &[(&str, &str)]); 4] = [
+    ("actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683", &[("", CHECKOUT)]),
+    ("actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02", &[("", UPLOAD)]),
+    ("actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093", &[("", DOWNLOAD)]),
+    ("actions/cache@5a3ec84eff668545956fd18022155c47e93e2684", &[("restore", RESTORE), ("save", SAVE)]),
 ];
+
+/// nixdag's own.
+const OWN: &str = "org/nixdag@0000000000000000000000000000000000000000";
 
 /// act, where it is installed.
 fn act() -> Option<PathBuf> {
@@ -76,8 +87,9 @@ impl GitHub {
         let checkout = copy_of(example);
         let workflows = checkout.path().join(".github/workflows");
         fs::create_dir_all(&workflows).unwrap();
-        copy_into(&repository().join("github/nixdag.yml"), &workflows);
-        copy_into(&repository().join("github/nixdag-job.yml"), &workflows);
+        fs::write(workflows.join("nixdag.yml"), file(&[])).unwrap();
+        // act takes `./` of a called workflow for the caller's repository.
+        copy_into(&repository().join(".github/workflows/nixdag-job.yml"), &workflows);
         Self { act, checkout, state: TempDir::new().unwrap() }
     }
 
@@ -96,12 +108,20 @@ impl GitHub {
         let mut command = Command::new(&self.act);
         command.args(["push", "-W", ".github/workflows/nixdag.yml", "-P", "ubuntu-24.04=-self-hosted"]);
         command.args(["--no-cache-server", "--action-offline-mode"]);
-        for (at, (action, text)) in ACTIONS.iter().enumerate() {
+        for (at, (action, parts)) in ACTIONS.iter().enumerate() {
             let folder = state.join(format!("action{at}"));
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join("action.yml"), format!("name: stand-in\n{text}")).unwrap();
+            for (part, text) in *parts {
+                fs::create_dir_all(folder.join(part)).unwrap();
+                fs::write(folder.join(part).join("action.yml"), format!("name: stand-in\n{text}")).unwrap();
+            }
             command.arg("--local-repository").arg(format!("{action}={}", folder.display()));
         }
+        let own = state.join("nixdag");
+        for part in ["github", "orb", ".github"] {
+            fs::create_dir_all(&own).unwrap();
+            copy_into(&repository().join(part), &own);
+        }
+        command.arg("--local-repository").arg(format!("{OWN}={}", own.display()));
         for (name, value) in [
             ("CHECKOUT", self.checkout.path().to_str().unwrap()),
             ("ARTIFACTS", state.join("artifacts").to_str().unwrap()),

@@ -1,6 +1,8 @@
-//! The files that users commit: within GitHub's limits, and with nothing of a plan in a shell.
+//! The files that users commit, and those that these call: within GitHub's limits, pinned, and with nothing of a plan in a shell.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -16,21 +18,55 @@ fn scalars(value: &Value, key: &str, visit: &mut dyn FnMut(&str, &str)) {
     }
 }
 
+/// The workflows, and the actions.
+pub fn files() -> [Vec<PathBuf>; 2] {
+    let under = |names: &[&str]| names.iter().map(|name| repository().join(name)).collect();
+    [
+        under(&["github/nixdag.yml", ".github/workflows/nixdag-waves.yml", ".github/workflows/nixdag-job.yml"]),
+        under(&["github/plan/action.yml", "github/job/action.yml", "github/summary/action.yml"]),
+    ]
+}
+
 #[test]
 fn committed_files_keep_within_limits_and_run_nothing_but_constants() {
-    for name in ["nixdag.yml", "nixdag-job.yml"] {
-        let text = fs::read_to_string(repository().join("github").join(name)).unwrap();
+    let mut commits = BTreeSet::new();
+    for path in files().concat() {
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.display();
         assert!(text.len() < 500_000);
         let file: Value = serde_yaml::from_str(&text).unwrap();
-        let mut runs = 0;
+        let mut steps = 0;
         scalars(&file, "", &mut |key, text| {
             assert!(!text.contains("${{") || text.len() < 21_000, "{name}: {key}");
             if key == "run" {
-                runs += 1;
                 assert!(!text.contains("${{"), "{name}: {text}");
             }
+            if key == "uses" && !text.starts_with("./") {
+                let (action, commit) = text.split_once('@').unwrap();
+                assert!(commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit()), "{name}: {text}");
+                if action.starts_with("org/nixdag/") {
+                    commits.insert(commit.to_owned());
+                }
+            }
+            steps += usize::from(key == "run" || key == "uses");
         });
-        assert!(runs > 1);
-        assert_eq!(file["permissions"], serde_json::json!({ "contents": "read" }));
+        assert!(steps > 0, "{name}");
+        if file.get("jobs").is_some() {
+            assert_eq!(file["permissions"], serde_json::json!({ "contents": "read" }), "{name}");
+        }
     }
+    assert_eq!(commits.len(), 1, "one commit of nixdag: {commits:?}");
+}
+
+#[test]
+fn the_file_that_people_commit_is_short() {
+    let text = fs::read_to_string(repository().join("github/nixdag.yml")).unwrap();
+    assert!(text.lines().count() <= 30, "{}", text.lines().count());
+}
+
+#[test]
+fn the_documentation_shows_the_file_that_people_commit() {
+    let text = fs::read_to_string(repository().join("github/nixdag.yml")).unwrap();
+    let page = fs::read_to_string(repository().join("docs/github.md")).unwrap();
+    assert!(page.contains(&text), "docs/github.md shows another file");
 }

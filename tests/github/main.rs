@@ -8,5 +8,5 @@ mod support;
 mod act;
 mod files;
 mod generate;
-mod install;
+mod pipeline;
 mod waves;

@@ -100,12 +100,13 @@ fn the_reference_page_is_written_from_the_definitions() {
 }
 
 #[test]
-fn the_orb_and_the_component_are_written_from_the_definitions() {
+fn the_orb_the_component_and_the_action_are_written_from_the_definitions() {
     for file in [
         "orb/src/commands/generate.yml",
         "orb/src/jobs/setup.yml",
         "orb/src/scripts/generate.sh",
         "gitlab/templates/nixdag/template.yml",
+        "github/plan/action.yml",
     ] {
         let file = Path::new(file);
         let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();

@@ -14,6 +14,8 @@ pub mod circleci_schema;
 pub mod contract;
 pub mod empty_store;
 pub mod file_server;
+pub mod github;
+pub mod github_project;
 pub mod gitlab;
 pub mod gitlab_project;
 pub mod golden;

@@ -1,7 +1,7 @@
 //! GitHub Actions: a plan goes in, what the planning job hands to the waves of a workflow that never changes comes out.
 //!
-//! That is text for `GITHUB_OUTPUT`, a line `name=value` for each output, all values but `manifest` in JSON: `wave1` to `wave16` and `final` are lists for a matrix, `scripts` what
-//! the jobs run. GitHub makes no jobs at run time: `github/nixdag.yml` has the waves, `github/nixdag-job.yml` a job, and neither holds anything of a plan.
+//! That is one line of JSON: `wave1` to `wave16`, `delivery` and `final` are lists for a matrix, `scripts` what the jobs run. GitHub makes no jobs at run time:
+//! `.github/workflows/nixdag-waves.yml` has the waves, `nixdag-job.yml` beside it a job, and neither holds anything of a plan.
 
 pub mod environment;
 pub mod limits;
@@ -17,19 +17,25 @@ use super::job_script::Task;
 use super::job_script::kinds::{Kind, Machines};
 use super::job_setup::JobSetup;
 use super::small_job;
-use crate::delivery::Delivery;
+use crate::delivery::{Reuse, Sign};
 use crate::fleet::offers::TAG_SEPARATOR;
 use crate::fleet::size::Machine;
-use crate::plan::{Job, JobIndex, Plan, failures, json};
+use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json};
 use limits::WAVES;
 use machines::OFFERS;
 use names::RESERVED;
 use outputs::{Entry, Outputs};
+use scripts::Scripts;
 
 /// Writes what the planning job puts out, or says which rule of GitHub's it would break.
 pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
     setup.check()?;
-    check_secrets(plan, &setup.delivery)?;
+    let contexts = plan.all_jobs().any(|job| !job.options.context.is_empty());
+    let reuse = match setup.bundle {
+        Some(_) => setup.delivery.reuse_beside(contexts)?,
+        None => Reuse::Off,
+    };
+    let scripts = Scripts { setup, reuse };
     let machines = Machines {
         executors: &setup.executors,
         offers: &OFFERS,
@@ -41,20 +47,25 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
     if failures::are_in(plan) {
         let job = small_job::of(failures::JOB, setup, &OFFERS)?;
         let kind = machines.kind_of(&job, &mut kinds)?;
-        outputs.scripts.insert(failures::JOB.to_owned(), scripts::of(kind, setup, Task::Report)?);
-        outputs.waves[0].push(entry(&job, kind, failures::JOB, false)?);
+        outputs.scripts.insert(failures::JOB.to_owned(), scripts.of(kind, Task::Report)?);
+        outputs.waves.entry(1).or_default().push(entry(&job, kind, failures::JOB)?);
     }
     for (at, job) in plan.all_jobs().enumerate() {
         let what = || format!("job `{}` cannot be written for GitHub", job.name.escape_debug());
         check_job(job)?;
         let kind = machines.kind_of(job, &mut kinds).with_context(what)?;
+        let signs = setup.delivery.sign == Sign::Jobs;
+        let builds = plan.final_job(JobIndex(at as u32)).is_none_or(|job| job.run.is_none());
+        let environment =
+            environment(job, if signs && builds { &setup.delivery.contexts } else { &[] }).with_context(what)?;
         let Some(final_job) = plan.final_job(JobIndex(at as u32)) else {
             let wave = wave_of(job)?;
             if !outputs.scripts.contains_key(&kind.job) {
-                outputs.scripts.insert(kind.job.clone(), scripts::of(kind, setup, Task::Build).with_context(what)?);
+                outputs.scripts.insert(kind.job.clone(), scripts.of(kind, Task::Build).with_context(what)?);
             }
-            let kind_of_job = kind.job.clone();
-            outputs.waves[wave].push(entry(job, kind, &kind_of_job, false)?);
+            let reuse = scripts.key(job, kind);
+            let entry = Entry { environment, reuse, ..entry(job, kind, &kind.job)? };
+            outputs.waves.entry(wave).or_default().push(entry);
             continue;
         };
         if let Some(before) = job.requires.iter().find_map(|&required| plan.final_job(required)) {
@@ -65,31 +76,62 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
             );
         }
         let script = match &final_job.run {
-            Some(command) => scripts::of_final(final_job, command, kind, setup),
-            None => scripts::of(kind, setup, Task::Build),
+            Some(command) => scripts.of_final(final_job, command, kind),
+            None => scripts.of(kind, Task::Build),
         };
         let key = format!("final-{}", job.id);
         outputs.scripts.insert(key.clone(), script.with_context(what)?);
-        outputs.last.push(entry(job, kind, &key, final_job.checkout && final_job.run.is_some())?);
+        let checkout = final_job.checkout && final_job.run.is_some();
+        let reuse = if final_job.run.is_none() { scripts.key(job, kind) } else { String::new() };
+        outputs.last.push(Entry { checkout, environment, reuse, ..entry(job, kind, &key)? });
+    }
+    if setup.delivery.sign == Sign::Separate && delivery_job::of(plan)?.is_some() {
+        let job = small_job::of(delivery_job::JOB, setup, &OFFERS)?;
+        let kind = machines.kind_of(&job, &mut kinds)?;
+        outputs.scripts.insert(delivery_job::JOB.to_owned(), scripts.of(kind, Task::Deliver)?);
+        let environment = environment(&job, &setup.delivery.contexts)?;
+        outputs.delivery.push(Entry { environment, ..entry(&job, kind, delivery_job::JOB)? });
     }
     let problems = outputs.problems();
     ensure!(problems.is_empty(), "GitHub would refuse what the plan puts out:\n  {}", problems.join("\n  "));
     outputs.text()
 }
 
-/// The position of a job's wave.
-fn wave_of(job: &Job) -> Result<usize> {
+/// A job's wave.
+fn wave_of(job: &Job) -> Result<u32> {
     let wave = job.wave.with_context(|| format!("job `{}` has no wave: plan again for GitHub", job.id))?;
     ensure!(
         (1..=WAVES).contains(&wave),
         "job `{}` is in wave {wave}, and the workflow has {WAVES}: jobs of different systems take turns too often",
         job.id
     );
-    Ok(wave as usize - 1)
+    Ok(wave)
+}
+
+/// The environment whose secrets a job gets: what other providers call a context. `all` are those of jobs that sign and push.
+fn environment(job: &Job, all: &[String]) -> Result<String> {
+    let own = &job.options.context;
+    let contexts: Vec<&String> = own.iter().chain(all.iter().filter(|context| !own.contains(context))).collect();
+    let name = match contexts.as_slice() {
+        [] => return Ok(String::new()),
+        [name] => *name,
+        [first, second, ..] => bail!(
+            "it has the contexts `{}` and `{}`, and a job of GitHub has one environment: give the secrets of both to one",
+            first.escape_debug(),
+            second.escape_debug()
+        ),
+    };
+    let is_known = |c: char| c.is_alphanumeric() || "_-/. ".contains(c);
+    ensure!(
+        !name.trim().is_empty() && name.chars().all(is_known) && name.chars().count() <= 255,
+        "the context `{}` cannot be the name of an environment (letters, digits, blanks and `_-/.`)",
+        name.escape_debug()
+    );
+    Ok(name.clone())
 }
 
 /// A job in a matrix.
-fn entry(job: &Job, kind: &Kind, script: &str, checkout: bool) -> Result<Entry> {
+fn entry(job: &Job, kind: &Kind, script: &str) -> Result<Entry> {
     ensure!(
         kind.machine != Machine::Docker,
         "job `{}` runs in a container of executor `{}`, which nixdag does not write for GitHub: use a runner's label",
@@ -108,8 +150,10 @@ fn entry(job: &Job, kind: &Kind, script: &str, checkout: bool) -> Result<Entry> 
         name: job.name.clone(),
         runner: serde_json::to_string(&labels).context("labels are text")?,
         script: script.to_owned(),
-        checkout,
+        checkout: false,
         allow_failure: job.options.allow_failure,
+        environment: String::new(),
+        reuse: String::new(),
     })
 }
 
@@ -117,21 +161,5 @@ fn entry(job: &Job, kind: &Kind, script: &str, checkout: bool) -> Result<Entry> 
 fn check_job(job: &Job) -> Result<()> {
     ensure!(json::is_id(&job.id), "job id `{}` does not match `[a-z][a-z0-9_-]{{0,62}}`", job.id.escape_debug());
     ensure!(!RESERVED.contains(&job.id.as_str()), "job `{}` has an id that the workflow needs", job.id);
-    Ok(())
-}
-
-/// Refuses what would need secrets: the workflow passes none to its jobs.
-fn check_secrets(plan: &Plan, delivery: &Delivery) -> Result<()> {
-    if let Some(job) = plan.all_jobs().find(|job| !job.options.context.is_empty()) {
-        bail!(
-            "job `{}` has the context `{}`: nixdag's workflow for GitHub passes no secrets to jobs",
-            job.name.escape_debug(),
-            job.options.context[0].escape_debug()
-        );
-    }
-    ensure!(
-        delivery.contexts.is_empty() && delivery.push.destinations.is_empty() && !delivery.signing.is_named,
-        "pushing and signing need secrets, and nixdag's workflow for GitHub passes none to jobs"
-    );
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Names of jobs that the workflow has itself.
 
-use crate::plan::failures;
+use crate::plan::{delivery_job, failures};
 
 /// Name of the job that plans.
 pub const PLAN: &str = "plan";
@@ -9,4 +9,4 @@ pub const PLAN: &str = "plan";
 pub const GATE: &str = "gate";
 
 /// Names, in lower case, that no job of a plan may have.
-pub const RESERVED: [&str; 4] = [PLAN, GATE, failures::JOB, "report"];
+pub const RESERVED: [&str; 5] = [PLAN, GATE, failures::JOB, delivery_job::JOB, "report"];

@@ -1,11 +1,12 @@
 //! What the planning job puts out, and GitHub's limits for that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 
-use super::limits::{MATRIX, OUTPUT_BYTES, SCRIPT_BYTES, WAVES};
+use super::limits::{MATRIX, OUTPUT_BYTES, SCRIPT_BYTES};
 
 /// A job in a matrix.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +23,10 @@ pub struct Entry {
     pub checkout: bool,
     /// Whether the gate does not wait for it.
     pub allow_failure: bool,
+    /// The environment whose secrets it gets; empty for none.
+    pub environment: String,
+    /// Names what it builds in GitHub's cache; empty where nothing is taken from earlier workflows.
+    pub reuse: String,
 }
 
 /// All outputs.
@@ -30,8 +35,10 @@ pub struct Outputs {
     manifest: String,
     /// What jobs run, by the names that entries have for it.
     pub scripts: BTreeMap<String, String>,
-    /// The jobs of each wave.
-    pub waves: Vec<Vec<Entry>>,
+    /// The jobs of each wave, by its number in the plan.
+    pub waves: BTreeMap<u32, Vec<Entry>>,
+    /// The job behind the waves that signs and pushes.
+    pub delivery: Vec<Entry>,
     /// The final jobs.
     pub last: Vec<Entry>,
 }
@@ -39,31 +46,50 @@ pub struct Outputs {
 impl Outputs {
     /// No jobs yet, which build from the bundle with this digest.
     pub fn new(manifest: Option<&str>) -> Self {
-        let waves = vec![Vec::new(); WAVES as usize];
-        Self { manifest: manifest.unwrap_or_default().into(), scripts: BTreeMap::new(), waves, last: Vec::new() }
+        Self {
+            manifest: manifest.unwrap_or_default().into(),
+            scripts: BTreeMap::new(),
+            waves: BTreeMap::new(),
+            delivery: Vec::new(),
+            last: Vec::new(),
+        }
     }
 
-    /// The text: JSON has no line ends, so each output is one line.
+    /// The text: one line of JSON. Waves without jobs are left out, since GitHub takes no empty matrix; `waves`, `deliveries` and `finals` count.
     pub fn text(&self) -> Result<String> {
-        let mut text = format!("manifest={}\n", self.manifest);
-        text.push_str(&format!("scripts={}\n", serde_json::to_string(&self.scripts)?));
-        for (number, wave) in (1..).zip(&self.waves) {
-            text.push_str(&format!("wave{number}={}\n", serde_json::to_string(wave)?));
+        let mut all: Map<String, Value> = Map::new();
+        all.insert("manifest".into(), json!(self.manifest));
+        all.insert("scripts".into(), json!(self.scripts));
+        let waves = self.waves.values().filter(|wave| !wave.is_empty());
+        all.insert("waves".into(), json!(waves.clone().count()));
+        for (number, wave) in (1..).zip(waves) {
+            all.insert(format!("wave{number}"), json!(wave));
         }
-        text.push_str(&format!("final={}\n", serde_json::to_string(&self.last)?));
-        Ok(text)
+        for (count, name, jobs) in [("deliveries", "delivery", &self.delivery), ("finals", "final", &self.last)] {
+            all.insert(count.into(), json!(jobs.len()));
+            if !jobs.is_empty() {
+                all.insert(name.into(), json!(jobs));
+            }
+        }
+        Ok(format!("{}\n", serde_json::to_string(&all)?))
     }
 
     /// Which limits of GitHub's are broken, in words.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        for (name, jobs) in (1..).map(|wave| format!("wave {wave}")).zip(&self.waves) {
+        for (wave, jobs) in &self.waves {
             if !fits_matrix(jobs.len()) {
-                problems.push(format!("{name} has {} jobs, and a matrix has {MATRIX} at most", jobs.len()));
+                problems.push(format!("wave {wave} has {} jobs, and a matrix has {MATRIX} at most", jobs.len()));
             }
         }
         if !fits_matrix(self.last.len()) {
             problems.push(format!("there are {} final jobs, and a matrix has {MATRIX} at most", self.last.len()));
+        }
+        let mut ids = BTreeSet::new();
+        for entry in self.waves.values().flatten().chain(&self.delivery).chain(&self.last) {
+            if !ids.insert(&entry.id) {
+                problems.push(format!("two jobs have the id `{}`, and would be one artifact", entry.id));
+            }
         }
         for (name, script) in self.scripts.iter().filter(|(_, script)| script.len() as u64 > SCRIPT_BYTES) {
             problems.push(format!(

@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use crate::delivery::Reuse;
+use crate::plan::Job;
 use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE};
-use crate::provider::job_script::kinds::Kind;
+use crate::provider::job_script::kinds::{Kind, reuse_hash};
 use crate::provider::job_script::{Common, Failing, JobScript, Places, Task};
 use crate::provider::job_setup::JobSetup;
 use crate::provider::shell::quote;
@@ -24,44 +25,64 @@ const PLACES: Places = Places {
 /// Where a command goes that names its own interpreter.
 const PROGRAM: &str = ".nixdag/command";
 
-/// The script of a kind of machine.
-pub fn of(kind: &Kind, setup: &JobSetup, task: Task) -> Result<String> {
-    let Some(bundle) = &setup.bundle else {
-        return Ok("echo 'nothing to build from: plan with `nixdag generate --bundle DIR`' >&2; exit 1\n".into());
-    };
-    let common = Common { bundle, nix: &setup.nix, delivery: &setup.delivery, reuse: Reuse::Off };
-    let mut script = JobScript::new(kind, &common, &PLACES, task, Failing::AtOnce)?;
-    if task == Task::Build {
-        // A wave starts although jobs of those before have failed: what these lack is not built once more.
-        script.build.extend(["--on-missing".into(), "fail".into()]);
-    }
-    let executor = setup.executors.iter().find(|executor| executor.name == kind.name);
-    let own = executor.into_iter().flat_map(|executor| &executor.environment).chain(&kind.options.environment);
-    let mut text =
-        own.map(|(name, value)| Ok(format!("export {name}={}\n", quote(value)?))).collect::<Result<String>>()?;
-    for command in &script.prepare {
-        text.push_str(&format!("{command}\n"));
-    }
-    text.push_str(&format!("(\nset -e\n{}\n)\n", script.set_up.join("\n")));
-    if let Some(path) = script.path {
-        text.push_str(&format!("{path}\n"));
-    }
-    text.push_str(&format!("{}\n", script.build.line()?));
-    Ok(text)
+/// What scripts are made from.
+pub struct Scripts<'a> {
+    pub setup: &'a JobSetup,
+    /// What jobs take from earlier workflows.
+    pub reuse: Reuse,
 }
 
-/// The script of a final job that runs a command.
-pub fn of_final(job: &FinalJob, command: &str, kind: &Kind, setup: &JobSetup) -> Result<String> {
-    let mut text = of(kind, setup, Task::Restore)?;
-    text.push_str(&format!("export {RESTORED_VARIABLE}=\"$PWD/{}\"\n", PLACES.restored));
-    let outputs = job.outputs().filter_map(|output| Some((output.variable.as_deref()?, output.path.as_str())));
-    for (name, value) in outputs.chain(job.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))) {
-        text.push_str(&format!("export {name}={}\n", quote(value)?));
+impl Scripts<'_> {
+    /// The key in GitHub's cache of what a job builds; empty where nothing is reused. GitHub itself keeps branches apart.
+    pub fn key(&self, job: &Job, kind: &Kind) -> String {
+        match self.reuse {
+            Reuse::Off => String::new(),
+            Reuse::Branch => format!("nixdag-{}", reuse_hash(job, kind)),
+            Reuse::Signed => format!("nixdag-signed-{}", reuse_hash(job, kind)),
+        }
     }
-    if command.starts_with("#!") {
-        text.push_str(&format!("printf %s {} > {PROGRAM}\nchmod +x {PROGRAM}\n{PROGRAM}\n", quote(command)?));
-    } else {
-        text.push_str(&format!("{command}\n"));
+
+    /// The script of a kind of machine.
+    pub fn of(&self, kind: &Kind, task: Task) -> Result<String> {
+        let setup = self.setup;
+        let Some(bundle) = &setup.bundle else {
+            return Ok("echo 'nothing to build from: plan with `nixdag generate --bundle DIR`' >&2; exit 1\n".into());
+        };
+        let common = Common { bundle, nix: &setup.nix, delivery: &setup.delivery, reuse: self.reuse };
+        let mut script = JobScript::new(kind, &common, &PLACES, task, Failing::AtOnce)?;
+        if task == Task::Build {
+            // A wave starts although jobs of those before have failed: what these lack is not built once more.
+            script.build.extend(["--on-missing".into(), "fail".into()]);
+        }
+        let executor = setup.executors.iter().find(|executor| executor.name == kind.name);
+        let own = executor.into_iter().flat_map(|executor| &executor.environment).chain(&kind.options.environment);
+        let mut text =
+            own.map(|(name, value)| Ok(format!("export {name}={}\n", quote(value)?))).collect::<Result<String>>()?;
+        for command in &script.prepare {
+            text.push_str(&format!("{command}\n"));
+        }
+        text.push_str(&format!("(\nset -e\n{}\n)\n", script.set_up.join("\n")));
+        if let Some(path) = script.path {
+            text.push_str(&format!("{path}\n"));
+        }
+        text.push_str(&format!("{}\n", script.build.line()?));
+        Ok(text)
     }
-    Ok(text)
+
+    /// The script of a final job that runs a command.
+    pub fn of_final(&self, job: &FinalJob, command: &str, kind: &Kind) -> Result<String> {
+        let mut text = self.of(kind, Task::Restore)?;
+        text.push_str(&format!("export {RESTORED_VARIABLE}=\"$PWD/{}\"\n", PLACES.restored));
+        let outputs = job.outputs().filter_map(|output| Some((output.variable.as_deref()?, output.path.as_str())));
+        for (name, value) in outputs.chain(job.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+        {
+            text.push_str(&format!("export {name}={}\n", quote(value)?));
+        }
+        if command.starts_with("#!") {
+            text.push_str(&format!("printf %s {} > {PROGRAM}\nchmod +x {PROGRAM}\n{PROGRAM}\n", quote(command)?));
+        } else {
+            text.push_str(&format!("{command}\n"));
+        }
+        Ok(text)
+    }
 }

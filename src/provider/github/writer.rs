@@ -25,12 +25,9 @@ impl Writer {
     /// The outputs, and warnings about them.
     pub fn write(self, plan: &Plan, setup: JobSetup) -> Result<(String, Vec<String>)> {
         let shells = setup.executors.iter().filter(|executor| executor.shell.is_some());
-        let mut warnings: Vec<String> = shells
+        let warnings = shells
             .map(|executor| format!("`shell` of executor `{}` has no effect: jobs of GitHub run bash", executor.name))
             .collect();
-        if setup.delivery.reuse.is_some() {
-            warnings.push("`reuse` has no effect: jobs of GitHub take nothing from earlier workflows yet".into());
-        }
         Ok((generate(plan, &setup)?, warnings))
     }
 }

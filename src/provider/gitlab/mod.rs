@@ -23,7 +23,7 @@ use super::job_script::Task;
 use super::job_script::kinds::{Kind, Machines, reuse_hash};
 use super::small_job;
 use super::yaml::{self, Yaml};
-use crate::delivery::{HandOff, HandOffKind, Reuse};
+use crate::delivery::{HandOff, HandOffKind, Reuse, Sign};
 use crate::plan::{Job, JobIndex, Plan, failures, json, nothing};
 use bodies::hidden;
 use machines::OFFERS;
@@ -34,6 +34,7 @@ use places::{JOB, REUSE};
 /// Writes the child pipeline of a plan, or says which rule of GitLab's it would break. Gives warnings about the user's own jobs.
 pub fn generate(plan: &Plan, options: &Options) -> Result<(String, Vec<String>)> {
     options.setup.check()?;
+    ensure!(options.setup.delivery.sign != Sign::Separate, "`sign: separate` is not there on GitLab: use `sign: jobs`");
     let mut options = options.clone();
     options.setup.delivery.handoff = options.handoff(plan);
     too_wide(plan, &options)?;

@@ -50,6 +50,8 @@ fn block(kind: &str) -> Vec<String> {
                 vec![format!("{}=$[[ inputs.{} ]]", variable(parameter), input_name(parameter))]
             }
             "switches" => Vec::new(),
+            "github-inputs" => action_input(declaration(option, parameter, &argument)),
+            "github-environment" => vec![format!("{}: ${{{{ inputs.{} }}}}", variable(parameter), parameter.name)],
             other => panic!("`# options: {other}` is not known"),
         })
         .collect()
@@ -114,6 +116,19 @@ fn input(parameter: OrbParameter, declaration: Vec<String>) -> Vec<String> {
         _ => line,
     });
     lines.collect()
+}
+
+/// An input of the action for GitHub, where all values are text.
+fn action_input(declaration: Vec<String>) -> Vec<String> {
+    let lines = declaration.into_iter().filter(|line| !line.starts_with("  type: "));
+    lines
+        .map(|line| match line.strip_prefix("  enum: ") {
+            Some(_) => String::new(),
+            None if line == "  default: false" => "  default: \"false\"".to_owned(),
+            None => line,
+        })
+        .filter(|line| !line.is_empty())
+        .collect()
 }
 
 /// The component has an input `image` of its own, for the jobs that plan.

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Checks the bundle before anything in it is used, and names the artifacts that the job takes: those of its inputs, and in a later attempt
+# what the job itself has left, so that what was built stays.
+set -euo pipefail
+
+cd .nixdag/bundle
+sum=(sha256sum)
+command -v sha256sum >/dev/null || sum=(shasum -a 256)
+echo "$MANIFEST  manifest" | "${sum[@]}" -c -
+grep -E ' (plan\.json|nixdag)$' manifest | "${sum[@]}" -c -
+# Artifacts have no mode bits.
+chmod +x nixdag
+own=
+[ "${GITHUB_RUN_ATTEMPT:-1}" = 1 ] || own=$NIXDAG_JOB
+# A brace with one alternative is not a brace.
+jq -r --arg id "$NIXDAG_JOB" --arg own "$own" '
+  [([.jobs[], .final[]] | map(select(.id == $id)) | (.[0].inputs // [])[]), ($own | select(. != ""))]
+  | if $id == "sign-and-push" then "nixdag-job-*"
+    elif length == 0 then ""
+    elif length == 1 then "nixdag-job-" + .[0]
+    else "nixdag-job-{" + join(",") + "}" end
+  | "artifacts=" + .
+' plan.json >>"$GITHUB_OUTPUT"

@@ -1,0 +1,138 @@
+//! Whole runs on the stand-in for GitHub: the committed files, unchanged, real Nix, and an empty store for each job.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::commit;
+use crate::support::github::Status::{Cancelled, Failure, Skipped, Success};
+use crate::support::github::{Accident, Outcome, Status};
+use crate::support::github_project::{project, report};
+use crate::support::project::{every_nix, figure};
+
+/// Changes a file of a repository.
+fn replace(checkout: &Path, file: &str, from: &str, to: &str) {
+    let path = checkout.join(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(&path, text.replace(from, to)).unwrap();
+}
+
+/// How these jobs ended.
+fn ended<const N: usize>(outcome: &Outcome, names: [&str; N]) -> [Option<Status>; N] {
+    names.map(|name| outcome.status(name))
+}
+
+/// The jobs of the repository's own workflow: plan, nixdag, gate.
+fn results(outcome: &Outcome) -> [Status; 3] {
+    ["plan", "nixdag", "gate"].map(|id| outcome.result(id))
+}
+
+/// Builds that all jobs have recorded, and how many derivations were built twice.
+fn built(outcome: &Outcome) -> (u64, usize) {
+    let said = report(outcome);
+    (figure(&said, "built"), said["built_twice"].as_array().unwrap().len())
+}
+
+/// `b` fails until somebody mends the machine: the derivation stays the same.
+fn break_b(checkout: &Path) {
+    let broken = "words=\n                  if [ \"$name\" = b ] && [ -e /mnt/broken ]; then echo 'b is broken on purpose'; exit 3; fi\n";
+    replace(checkout, "flake.nix", "words=\n", broken);
+}
+
+#[test]
+fn the_hermetic_example_builds_everything_once() {
+    for nix in every_nix() {
+        let (_checkout, mut github) = project("examples/hermetic", &nix, &[]);
+        let outcome = github.run().unwrap();
+        assert_eq!(results(&outcome), [Success; 3], "{}", outcome.logs());
+        assert_eq!(ended(&outcome, ["a", "b", "c", "d", "integration", "verdict"]), [Some(Success); 6]);
+        assert_eq!(built(&outcome), (4, 0), "{}", outcome.logs());
+    }
+}
+
+#[test]
+fn a_failure_stops_what_needs_it_and_a_rerun_builds_only_that() {
+    for nix in every_nix() {
+        let (checkout, mut github) = project("examples/hermetic", &nix, &[]);
+        break_b(checkout.path());
+        github.before("touch /mnt/broken");
+        let first = github.run().unwrap();
+        assert_eq!(results(&first), [Success, Failure, Failure], "{}", first.logs());
+        let (well, not) = (Some(Success), Some(Failure));
+        assert_eq!(ended(&first, ["a", "b", "c", "d", "verdict"]), [well, not, well, not, not], "{}", first.logs());
+        assert_eq!(first.status("integration"), None, "the final job does not start");
+        assert!(first.artifact("nixdag-results-b").unwrap().join("report.json").is_file(), "its records are kept");
+        assert!(first.job("d").log.contains("`b`"), "{}", first.job("d").log);
+        assert_eq!(built(&first), (2, 0), "{}", first.logs());
+
+        github.before("rm -f /mnt/broken");
+        let again = github.rerun_failed(&first).unwrap();
+        assert_eq!(results(&again), [Success; 3], "{}", again.logs());
+        assert_eq!(again.job("a").attempt, 1, "what is in the same wave and well stays");
+        assert_eq!(["b", "d", "integration"].map(|name| again.job(name).attempt), [2; 3], "{}", again.statuses());
+        // `c` may stand in a later wave than `b`, and so runs again, and finds what it has built.
+        let said = report(&again);
+        assert_eq!(said["built_twice"].as_array().unwrap().len(), 0, "{said}");
+        assert!(
+            !again.job("c").log.contains("building '/nix") || again.job("c").attempt == 1,
+            "{}",
+            again.job("c").log
+        );
+    }
+}
+
+#[test]
+fn what_does_not_evaluate_makes_the_gate_red_and_everything_else_is_built() {
+    let nix = every_nix().remove(0);
+    let (checkout, mut github) = project("examples/hermetic", &nix, &[]);
+    replace(checkout.path(), "flake.nix", "default = d;", "default = d;\n          wrong = throw \"not today\";");
+    let outcome = github.run().unwrap();
+    assert_eq!(results(&outcome), [Success, Failure, Failure], "{}", outcome.logs());
+    assert_eq!(ended(&outcome, ["a", "b", "c", "d"]), [Some(Success); 4], "{}", outcome.logs());
+    assert_eq!(ended(&outcome, ["evaluation", "integration"]), [Some(Failure), None]);
+    assert!(outcome.job("evaluation").log.contains("not today"), "{}", outcome.logs());
+}
+
+#[test]
+fn a_flake_that_cannot_be_planned_makes_the_gate_red() {
+    let nix = every_nix().remove(0);
+    let (checkout, mut github) = project("examples/hermetic", &nix, &[]);
+    fs::write(checkout.path().join("flake.nix"), "{ outputs = _: throw \"nothing at all\"; }").unwrap();
+    let outcome = github.run().unwrap();
+    assert_eq!(results(&outcome), [Failure, Skipped, Failure], "{}", outcome.logs());
+}
+
+#[test]
+fn a_change_that_affects_nothing_has_a_green_gate() {
+    let nix = every_nix().remove(0);
+    let (checkout, mut github) = project("examples/hermetic", &nix, &[("base", "HEAD")]);
+    fs::remove_file(checkout.path().join("nixdag.yml")).ok();
+    commit(checkout.path());
+    let outcome = github.run().unwrap();
+    assert_eq!(results(&outcome), [Success; 3], "{}", outcome.logs());
+    assert_eq!(outcome.jobs.len(), 3, "plan, verdict, gate: {}", outcome.statuses());
+}
+
+#[test]
+fn whatever_happens_to_a_job_that_is_not_its_own_doing_the_gate_is_red() {
+    let nix = every_nix().remove(0);
+    for (accident, of_b, of_nixdag) in [
+        (Accident::CancelRun, Cancelled, Failure),
+        (Accident::TimeOut, Cancelled, Failure),
+        (Accident::Lost, Failure, Failure),
+    ] {
+        let (_checkout, mut github) = project("examples/hermetic", &nix, &[]);
+        github.accident("b", accident);
+        let outcome = github.run().unwrap();
+        assert_eq!(outcome.status("b"), Some(of_b), "{accident:?}");
+        assert_eq!(results(&outcome), [Success, of_nixdag, Failure], "{accident:?}: {}", outcome.logs());
+        assert_eq!(outcome.status("integration"), None, "{accident:?}: {}", outcome.logs());
+        if accident == Accident::CancelRun {
+            assert_eq!(outcome.status("d"), None, "nothing starts any more");
+            continue;
+        }
+        let again = github.rerun_failed(&outcome).unwrap();
+        assert_eq!(results(&again), [Success; 3], "{accident:?}: {}", again.logs());
+        assert_eq!(built(&again), (4, 0), "{accident:?}: {}", again.logs());
+    }
+}
