@@ -8,5 +8,7 @@ mod support;
 mod act;
 mod files;
 mod generate;
+mod hostile;
 mod pipeline;
+mod secrets;
 mod waves;

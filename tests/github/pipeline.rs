@@ -114,6 +114,50 @@ fn a_change_that_affects_nothing_has_a_green_gate() {
 }
 
 #[test]
+fn later_workflows_build_nothing_again_and_branches_stay_apart() {
+    let nix = every_nix().remove(0);
+    let (checkout, mut github) = project("examples/hermetic", &nix, &[]);
+    let first = github.run().unwrap();
+    assert_eq!((results(&first), built(&first)), ([Success; 3], (4, 0)), "{}", first.logs());
+    github.pull_request(7, true);
+    let second = github.run().unwrap();
+    assert_eq!((results(&second), built(&second)), ([Success; 3], (0, 0)), "{}", second.logs());
+    // What a pull request has built nobody else finds.
+    replace(checkout.path(), "flake.nix", "words=\n", "words=\n: changed\n");
+    for number in [7, 8] {
+        github.pull_request(number, true);
+        let outcome = github.run().unwrap();
+        assert_eq!((results(&outcome), built(&outcome)), ([Success; 3], (4, 0)), "{}", outcome.logs());
+    }
+}
+
+#[test]
+fn what_this_machine_can_build_of_a_mixed_fleet_is_built_once() {
+    for nix in every_nix() {
+        let (checkout, github) = project("examples/fleet", &nix, &[]);
+        // A runner of the project's own beside hosted ones for Linux, Arm and macOS.
+        let own = "machine: true, tags: [self-hosted, nix], systems: x86_64-linux, cores: 16";
+        replace(checkout.path(), "nixdag.yml", "big: { resource_class: 2xlarge }", &format!("big: {{ {own} }}"));
+        replace(checkout.path(), "nixdag.yml", ", resource_class: large", "");
+        let mut github = github.nix_conf("system-features = big-parallel kvm\n").label("self-hosted").label("nix");
+        let outcome = github.run().unwrap();
+        let here = [
+            "browser (x86_64-linux)",
+            "small (x86_64-linux)",
+            "tool (i686-linux)",
+            "tool (x86_64-linux)",
+            "checks.vm (x86_64-linux)",
+        ];
+        assert_eq!(ended(&outcome, here), [Some(Success); 5], "{}", outcome.logs());
+        let elsewhere = ["tool (aarch64-linux)", "tool (aarch64-darwin)"];
+        assert_eq!(ended(&outcome, elsewhere), [Some(Cancelled); 2], "no such runner: {}", outcome.logs());
+        assert_eq!(outcome.status("firmware (x86_64-linux)"), Some(Failure), "it needs what Arm builds");
+        assert_eq!(results(&outcome), [Success, Failure, Failure], "{}", outcome.logs());
+        assert_eq!(built(&outcome), (6, 0), "{}", outcome.logs());
+    }
+}
+
+#[test]
 fn whatever_happens_to_a_job_that_is_not_its_own_doing_the_gate_is_red() {
     let nix = every_nix().remove(0);
     for (accident, of_b, of_nixdag) in [

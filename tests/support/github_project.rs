@@ -20,10 +20,24 @@ pub fn file(inputs: &[(&str, &str)]) -> String {
     file.replace(line, &format!("{line}\n{with}"))
 }
 
+/// The same, with the secret passed on as docs/github.md says.
+pub fn file_with_secrets(inputs: &[(&str, &str)]) -> String {
+    let page = fs::read_to_string(repository().join("docs/github.md")).unwrap();
+    let secrets = page.lines().find(|line| line.starts_with("    secrets: {")).unwrap();
+    let file = file(inputs);
+    let call = file.lines().find(|line| line.contains("needs.plan.outputs.plan")).unwrap().to_owned();
+    file.replace(&call, &format!("{call}\n{secrets}"))
+}
+
 /// A copy of an example, and what runs its workflow.
 pub fn project(example: &str, nix: &Path, inputs: &[(&str, &str)]) -> (TempDir, GitHub) {
+    project_of(&file(inputs), example, nix)
+}
+
+/// The same with this workflow.
+pub fn project_of(file: &str, example: &str, nix: &Path) -> (TempDir, GitHub) {
     let checkout = copy_of(example);
-    let github = GitHub::new(&file(inputs), checkout.path(), nix).unwrap();
+    let github = GitHub::new(file, checkout.path(), nix).unwrap();
     // Its machines are virtual ones by what they show, and cannot nest a sandbox.
     let github = github.nix_conf("sandbox = false\n");
     (checkout, github.repository("org/nixdag", repository()).program(stripped()))

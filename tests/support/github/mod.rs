@@ -172,6 +172,11 @@ impl GitHub {
         run::start(self, before.artifacts.clone(), Some(before))
     }
 
+    /// The folder of everything that is kept: machines, artifacts and caches.
+    pub fn state(&self) -> &Path {
+        self.state.path()
+    }
+
     /// A file of a repository that a `uses` names: `owner/name/path@commit`.
     fn used(&self, uses: &str) -> Result<PathBuf> {
         let (path, _) = uses.split_once('@').context("no commit")?;
