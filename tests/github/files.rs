@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::repository;
+use crate::support::{commit, copy_into, folder, repository, run, shown};
 
 /// Calls a function for every scalar, with the key that it stands under.
 fn scalars(value: &Value, key: &str, visit: &mut dyn FnMut(&str, &str)) {
@@ -69,4 +70,49 @@ fn the_documentation_shows_the_file_that_people_commit() {
     let text = fs::read_to_string(repository().join("github/nixdag.yml")).unwrap();
     let page = fs::read_to_string(repository().join("docs/github.md")).unwrap();
     assert!(page.contains(&text), "docs/github.md shows another file");
+}
+
+#[test]
+fn a_release_is_two_commits_and_names_the_first_in_the_second() {
+    let sums = format!("{}  nixdag-1.2.3-x86_64-unknown-linux-musl\n{}  sbom.json\n", "a".repeat(64), "b".repeat(64));
+    let project = folder(&[("SHA256SUMS", &sums)]);
+    let here = project.path();
+    for part in ["github", ".github", "orb", "docs"] {
+        copy_into(&repository().join(part), here);
+    }
+    commit(here);
+    let release = |arguments: &[&str]| {
+        let mut command = Command::new("bash");
+        command.arg("github/release.sh").args(arguments).current_dir(here);
+        for (name, value) in [("NAME", "a"), ("EMAIL", "a@example.org")] {
+            command.env(format!("GIT_AUTHOR_{name}"), value).env(format!("GIT_COMMITTER_{name}"), value);
+        }
+        command.output().unwrap()
+    };
+    let output = release(&["HEAD", "1.2.3", "SHA256SUMS"]);
+    assert!(output.status.success(), "{}", shown(&output));
+    let second = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    let again = release(&["HEAD", "1.2.3", "SHA256SUMS"]).stdout;
+    assert_eq!(String::from_utf8(again).unwrap().trim(), second, "twice the same");
+    let show = |what: &str| run(here, "git", &["show", what]);
+    let first = run(here, "git", &["rev-parse", &format!("{second}^")]);
+    for file in files()[0].iter().chain([&repository().join("docs/github.md")]) {
+        let path = file.strip_prefix(repository()).unwrap().to_str().unwrap();
+        let text = show(&format!("{second}:{path}"));
+        assert!(!text.contains(&"0".repeat(40)), "{path}");
+        let own = text.lines().filter(|line| line.contains("org/nixdag/") && line.contains('@'));
+        let pinned = own.map(|line| assert!(line.contains(&format!("@{first}")), "{line}")).count();
+        assert!(pinned > 0, "{path}");
+    }
+    let sums = show(&format!("{first}:orb/src/release/SHA256SUMS"));
+    assert!(sums.contains(&"a".repeat(64)) && !sums.contains("sbom"), "{sums}");
+    assert_eq!(run(here, "git", &["status", "--porcelain"]), "", "the checkout stays as it was");
+    for wrong in [
+        &["HEAD", "1.2", "SHA256SUMS"][..],
+        &["HEAD", "1.2.4", "SHA256SUMS"],
+        &["none", "1.2.3", "SHA256SUMS"],
+        &["HEAD"],
+    ] {
+        assert!(!release(wrong).status.success(), "{wrong:?}");
+    }
 }

@@ -9,6 +9,8 @@ mod act;
 mod files;
 mod generate;
 mod hostile;
+mod install;
 mod pipeline;
 mod secrets;
+mod stand_in;
 mod waves;

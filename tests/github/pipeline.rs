@@ -64,6 +64,12 @@ fn a_failure_stops_what_needs_it_and_a_rerun_builds_only_that() {
         assert!(first.artifact("nixdag-results-b").unwrap().join("report.json").is_file(), "its records are kept");
         assert!(first.job("d").log.contains("`b`"), "{}", first.job("d").log);
         assert_eq!(built(&first), (2, 0), "{}", first.logs());
+        let summary = &first.job("verdict").summary;
+        for part in ["### nixdag: failed", "| packages.x86&#95;64-linux.b | b | builder |", "nix build", "```mermaid"] {
+            assert!(summary.contains(part), "`{part}`: {summary}");
+        }
+        let annotations = &first.job("b").annotations;
+        assert!(annotations[0].starts_with("error title=packages.x86_64-linux.b (builder)::"), "{annotations:?}");
 
         github.before("rm -f /mnt/broken");
         let again = github.rerun_failed(&first).unwrap();
@@ -91,6 +97,9 @@ fn what_does_not_evaluate_makes_the_gate_red_and_everything_else_is_built() {
     assert_eq!(ended(&outcome, ["a", "b", "c", "d"]), [Some(Success); 4], "{}", outcome.logs());
     assert_eq!(ended(&outcome, ["evaluation", "integration"]), [Some(Failure), None]);
     assert!(outcome.job("evaluation").log.contains("not today"), "{}", outcome.logs());
+    let annotations = &outcome.job("evaluation").annotations;
+    let place = "error file=flake.nix,line=58,col=11,title=packages.x86_64-linux.wrong (evaluation)::not today";
+    assert!(annotations.len() == 1 && annotations[0].starts_with(place), "{annotations:?}");
 }
 
 #[test]

@@ -237,7 +237,7 @@ impl Parser<'_> {
                 value = match (&value, &index) {
                     (Value::Object(map), Value::String(key)) => map.get(key).cloned().unwrap_or(Value::Null),
                     (Value::Array(items), Value::Number(number)) => {
-                        let at = number.as_u64().context("an index")?;
+                        let at = number.as_f64().filter(|at| at.fract() == 0.0 && *at >= 0.0).context("an index")?;
                         items.get(at as usize).cloned().unwrap_or(Value::Null)
                     }
                     _ => bail!("{index} of {value}"),

@@ -5,12 +5,12 @@
 //! artifacts and caches. Jobs run one after the other.
 
 mod actions;
-mod commands;
+pub mod commands;
 pub mod expression;
 mod job;
 mod run;
 mod store;
-mod workflow;
+pub mod workflow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
