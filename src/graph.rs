@@ -4,6 +4,7 @@
 //! from `.drv` files.
 
 mod batch;
+pub mod derivation_files;
 mod load;
 mod same_outputs;
 

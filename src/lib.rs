@@ -14,6 +14,7 @@ pub mod commands;
 pub mod delivery;
 pub mod difference;
 pub mod duration;
+pub mod evaluated;
 pub mod evaluation_cache;
 pub mod explain;
 pub mod exposure;

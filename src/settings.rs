@@ -10,6 +10,7 @@ mod credential_hosts;
 pub mod delivery;
 pub mod downloads;
 pub mod evaluation;
+mod evaluation_request;
 mod executor_entry;
 pub mod file;
 mod final_entry;
@@ -51,6 +52,7 @@ use crate::delivery::destination::Destination;
 use crate::delivery::{Delivery, HandOff, HandOffKind};
 use crate::fleet::Fleet;
 use crate::fleet::executor::{self, Executor};
+use crate::graph::derivation_files::DerivationFiles;
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::evaluate::Systems;
 use crate::output::read_input;
@@ -284,6 +286,11 @@ impl Settings {
             file,
             file_path,
         })
+    }
+
+    /// Where the derivations are read from.
+    pub fn derivation_files(&self) -> DerivationFiles<'_> {
+        DerivationFiles::new(self.drv_dir.as_deref())
     }
 
     /// True for the path of a file, from a repository's root, that may be the settings file.

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
-use super::stages::{self, Planned};
+use super::stages;
 use crate::attribute::AttributePath;
 use crate::cli::{ExplainArgs, TextFormat};
-use crate::explain::{self, Closure, Difference, Explanation, attribute, causes, text};
+use crate::explain::{self, attribute, closer, text};
 use crate::nix::system;
 use crate::output::Output;
 use crate::settings::{Settings, split_installable};
@@ -24,8 +24,12 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
     };
     let mut explanation = explain::explain(plan, &target, &planned.targets, planned.base.as_ref());
     explanation.decided_by = planned.made.decisions.get(&target).map(ToString::to_string);
-    if let Err(error) = look_closer(&mut explanation, &planned, &settings) {
-        eprintln!("warning: the derivations are not at hand, so this is what the plan tells: {error:#}");
+    match closer::look(&mut explanation, plan, settings.derivation_files()) {
+        Ok(None) => {}
+        Ok(Some(error)) => eprintln!("warning: not all derivations are at hand: {error:#}"),
+        Err(error) => {
+            eprintln!("warning: the derivations are not at hand, so this is what the plan tells: {error:#}");
+        }
     }
     Output::from(args.output.clone()).write(|mut out| match args.format {
         TextFormat::Text => text::write(&explanation, &mut out),
@@ -51,28 +55,4 @@ fn split(args: &mut ExplainArgs) {
         planning.flake = Some(flake.to_owned());
         args.attribute = attribute;
     }
-}
-
-/// Adds what only the derivations tell.
-fn look_closer(explanation: &mut Explanation, planned: &Planned, settings: &Settings) -> Result<()> {
-    let Some(derivation) = explanation.derivation.clone() else { return Ok(()) };
-    let base = match &explanation.change {
-        Some(Difference::Changed { base_derivation, .. }) => Some(base_derivation.clone()),
-        _ => None,
-    };
-    let graph =
-        stages::load_each([Some(&derivation), base.as_ref()].into_iter().flatten().map(String::as_str), settings)
-            .or_else(|error| {
-                // Without the base's derivations there is still something to say.
-                eprintln!("warning: not all derivations are at hand: {error:#}");
-                stages::load_each([derivation.as_str()].into_iter(), settings)
-            })?;
-    let Some(head) = graph.find(&derivation) else { return Ok(()) };
-    explanation.closure = Some(Closure::of(&graph, head, &planned.made.plan));
-    if let (Some(Difference::Changed { why, .. }), Some(base)) =
-        (&mut explanation.change, base.and_then(|base| graph.find(&base)))
-    {
-        *why = Some(causes::compare(&graph, stages::drv_dir(graph.store_dir(), settings), head, base)?);
-    }
-    Ok(())
 }

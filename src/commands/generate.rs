@@ -100,10 +100,12 @@ fn check(path: &Path, config: &str) -> Result<()> {
 
 /// Writes the bundle, and its digest into a file beside it: CI caches are keyed by the checksum of a file.
 fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settings) -> Result<BundleReference> {
-    let derivations = plan.all_jobs().flat_map(Job::builds);
     let graph = match graph {
         Some(graph) => graph,
-        None => stages::load(derivations, settings)?,
+        None => {
+            let derivations: Vec<&str> = plan.all_jobs().flat_map(Job::builds).collect();
+            settings.derivation_files().load(&derivations)?
+        }
     };
     let drv_dir = settings.drv_dir.clone().unwrap_or_else(|| PathBuf::from(&plan.store_dir));
     let program = std::env::current_exe().context("cannot find the running program, which goes into the bundle")?;

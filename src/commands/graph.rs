@@ -15,7 +15,8 @@ pub(super) fn run(args: &GraphArgs) -> Result<ExitCode> {
     let network = match args.level {
         GraphLevel::Jobs => network::jobs(&plan),
         GraphLevel::Derivations => {
-            network::derivations(&plan, &stages::load(network::derivations_of(&plan), &settings)?)?
+            let drawn: Vec<&str> = network::derivations_of(&plan).collect();
+            network::derivations(&plan, &settings.derivation_files().load(&drawn)?)?
         }
     };
     Output::from(args.output.clone()).write(|mut out| view::draw(&network, args.format, &mut out))?;

@@ -1,21 +1,18 @@
 //! The stages from settings to a plan, as every planning command runs them.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use anyhow::{Context, Error, Result, bail};
 
-use super::evaluation::Evaluated;
 use super::{availability, base, evaluation};
 use crate::affected::{self, BaseEvaluation, Compared};
 use crate::attribute::AttributePath;
 use crate::availability::{built_here, find_needed};
 use crate::choice::Choice;
-use crate::graph::{DrvId, Graph, Node, OutputPaths};
+use crate::evaluated::Evaluated;
+use crate::graph::{DrvId, Graph, Node};
 use crate::nix::store::Store;
-use crate::nix::store_path::DEFAULT_STORE_DIR;
 use crate::output::read_input;
 use crate::plan::allowed_failure::allows;
 use crate::plan::complete::complete;
@@ -112,12 +109,11 @@ fn make_plan(
     let all = [evaluated.targets.as_slice(), evaluated.disabled.as_slice()].concat();
     let compared = leave_out(evaluated.targets, base, settings);
     let roots: Vec<&str> = compared.affected.iter().map(|target| &*target.drv_path).collect();
-    let store_dir = store_dir(roots.iter().copied());
-    let dir = drv_dir(&store_dir, settings);
+    let files = settings.derivation_files();
     let (graph, unreadable) = match settings.source {
-        Source::Flake(_) => Graph::load_readable(&roots, dir, &store_dir)?,
+        Source::Flake(_) => files.load_readable(&roots)?,
         // Nobody but the user has named these.
-        Source::Roots(_) | Source::Plan(_) => (Graph::load(roots.iter().copied(), dir, &store_dir)?, Vec::new()),
+        Source::Roots(_) | Source::Plan(_) => (files.load(&roots)?, Vec::new()),
     };
     let mut errors = evaluated.errors;
     errors.extend(unreadable_targets(&compared.affected, &unreadable, settings)?);
@@ -165,7 +161,7 @@ fn make_plan(
     for note in &made.notes {
         eprintln!("warning: {note}");
     }
-    let beside = outputs_beside(&graph, &all, settings);
+    let beside = files.outputs_beside(&graph, all.iter().map(|target| &target.drv_path));
     made.plan.targets = planned_target::of(made.plan.all_jobs(), &graph, &all, &beside);
     match failures::without_executor(&made.plan) {
         Some(lacking) if settings.strict => bail!("{lacking}, which `--strict` forbids"),
@@ -181,26 +177,13 @@ fn make_plan(
     Ok((made, graph))
 }
 
-/// Outputs of targets that are left out and so not in the graph. What cannot be read is missing: nothing is built of it.
-fn outputs_beside(graph: &Graph, targets: &[Target], settings: &Settings) -> HashMap<Arc<str>, OutputPaths> {
-    let dir = drv_dir(graph.store_dir(), settings);
-    let left_out = targets.iter().map(|target| &target.drv_path).filter(|path| graph.find(path).is_none());
-    let read = |path: &str| Graph::read_outputs(&dir.join(path.rsplit('/').next()?)).ok();
-    left_out.filter_map(|path| Some((path.clone(), read(path)?))).collect()
-}
-
 /// The targets whose derivations cannot be read, said and as failures: an input may call anything its `drvPath`.
 fn unreadable_targets(
     targets: &[Target],
     unreadable: &[(&str, Error)],
     settings: &Settings,
 ) -> Result<Vec<EvaluationError>> {
-    let why: BTreeMap<&str, String> = unreadable.iter().map(|(root, error)| (*root, format!("{error:#}"))).collect();
-    let failure = |target: &Target| {
-        let message = format!("its derivation cannot be read: {}", why.get(&*target.drv_path)?);
-        Some(EvaluationError { target: target.attribute.clone(), message, new: None })
-    };
-    let errors: Vec<EvaluationError> = targets.iter().filter_map(failure).collect();
+    let errors = failures::unreadable(targets, unreadable);
     for error in &errors {
         let line = format!("attribute `{}`: {}", printable(&error.target.to_string()), printable(&error.message));
         if settings.strict && !allows(&settings.allow_failure, &error.target) {
@@ -209,32 +192,4 @@ fn unreadable_targets(
         eprintln!("warning: {line}");
     }
     Ok(errors)
-}
-
-/// Loads the graph below these derivations.
-pub(super) fn load<'a>(roots: impl Iterator<Item = &'a str>, settings: &Settings) -> Result<Graph> {
-    let roots: Vec<&str> = roots.collect();
-    let store_dir = store_dir(roots.iter().copied());
-    Graph::load(roots.iter().copied(), drv_dir(&store_dir, settings), &store_dir)
-}
-
-/// The store directory that most of these paths are in.
-fn store_dir<'a>(paths: impl Iterator<Item = &'a str>) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for (dir, _) in paths.filter_map(|path| path.rsplit_once('/')) {
-        *counts.entry(dir).or_default() += 1;
-    }
-    counts.into_iter().max_by_key(|(_, count)| *count).map_or(DEFAULT_STORE_DIR, |(dir, _)| dir).to_owned()
-}
-
-/// The same, to compare derivations with each other.
-pub(super) fn load_each<'a>(roots: impl Iterator<Item = &'a str>, settings: &Settings) -> Result<Graph> {
-    let roots: Vec<&str> = roots.collect();
-    let store_dir = store_dir(roots.iter().copied());
-    Graph::load_each(roots.iter().copied(), drv_dir(&store_dir, settings), &store_dir)
-}
-
-/// The folder with the `.drv` files of a store directory.
-pub(super) fn drv_dir<'a>(store_dir: &'a str, settings: &'a Settings) -> &'a Path {
-    settings.drv_dir.as_deref().unwrap_or(Path::new(store_dir))
 }

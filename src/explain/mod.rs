@@ -5,6 +5,7 @@
 
 pub mod attribute;
 pub mod causes;
+pub mod closer;
 pub mod definition;
 pub mod pairing;
 mod source_files;

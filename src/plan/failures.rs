@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Error;
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, SkipReason, Skipped};
+use super::{EvaluationError, Plan, SkipReason, Skipped};
 use crate::attribute::AttributePath;
 use crate::printable::{printable, shortened};
+use crate::target::Target;
 
 /// Id and name of the job that reports them. A configuration has it only where there are any.
 pub const JOB: &str = "evaluation";
@@ -40,6 +42,16 @@ pub struct Failure {
     /// Whether it is none at the base; none where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<bool>,
+}
+
+/// Targets whose derivations cannot be read: an input may call anything its `drvPath`. `unreadable` are derivations, each with what is wrong.
+pub fn unreadable(targets: &[Target], unreadable: &[(&str, Error)]) -> Vec<EvaluationError> {
+    let why: BTreeMap<&str, String> = unreadable.iter().map(|(root, error)| (*root, format!("{error:#}"))).collect();
+    let failure = |target: &Target| {
+        let message = format!("its derivation cannot be read: {}", why.get(&*target.drv_path)?);
+        Some(EvaluationError { target: target.attribute.clone(), message, new: None })
+    };
+    targets.iter().filter_map(failure).collect()
 }
 
 /// All failures of a plan, by cause and attribute.

@@ -1,0 +1,132 @@
+//! What planning takes from an evaluation, live or recorded, as the settings say.
+//!
+//! In: an [`Evaluation`], or the targets of a recorded one, and [`Settings`]. Out: [`Evaluated`]: targets, and what was left out or failed, and why.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+
+use crate::affected::BaseEvaluation;
+use crate::attribute::AttributePath;
+use crate::nix::evaluate::{DEFAULT_PATTERNS, EvalError, Evaluation, FlakeCaches};
+use crate::pattern::Pattern;
+use crate::plan::allowed_failure::allows_message;
+use crate::plan::idle_rules::Scope;
+use crate::plan::rules::JobSettings;
+use crate::plan::{EvaluationError, FlakeSource, final_job};
+use crate::printable::printable;
+use crate::recorded_evaluation::{Selected, Selection};
+use crate::settings::Settings;
+use crate::target::Target;
+
+/// What evaluation has found.
+pub struct Evaluated {
+    /// Where that is; none for a recorded evaluation.
+    pub flake: Option<FlakeSource>,
+    /// What is to be built, by attribute.
+    pub targets: Vec<Target>,
+    /// Attributes that the settings leave out.
+    pub excluded: Vec<AttributePath>,
+    /// Attributes that do not evaluate.
+    pub errors: Vec<EvaluationError>,
+    /// Targets that are left out because their packages say so.
+    pub disabled: Vec<Target>,
+    /// Where packages say that they are to be built, and how.
+    pub packages: BTreeMap<AttributePath, JobSettings>,
+    /// The caches that the flake names itself.
+    pub caches: FlakeCaches,
+    /// Where targets were looked for.
+    pub scope: Scope,
+}
+
+impl Evaluated {
+    /// From a live evaluation, with warnings, in sentences. Fails where an attribute that is named is not there, and where settings are strict
+    /// and an attribute does not evaluate that may not fail.
+    pub fn new(evaluation: Evaluation, settings: &Settings) -> Result<(Self, Vec<String>)> {
+        if let Some(absent) = evaluation.absent.first() {
+            let error = evaluation.errors.iter().find(|error| error.attribute == *absent);
+            bail!(
+                "attribute `{}` is selected by its name, but {} (a pattern such as `packages.*.*` takes what there is)",
+                printable(&absent.to_string()),
+                error.map_or("it is not there", |error| &error.message)
+            );
+        }
+        let mut warnings = Vec::new();
+        let is_fatal = |error: &&EvalError| !allows_message(&settings.allow_failure, &error.attribute, &error.message);
+        match evaluation.errors.iter().filter(is_fatal).count() {
+            0 => {}
+            1 if settings.strict => bail!("1 attribute does not evaluate, which `--strict` forbids"),
+            count if settings.strict => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
+            _ => warnings.push(
+                "what does not evaluate is not built (leave it out with `--exclude`, or stop at once with `--strict`)"
+                    .to_owned(),
+            ),
+        }
+        let mut packages = settings.packages(&evaluation.says);
+        warnings.append(&mut packages.warnings);
+        let (disabled, targets) =
+            evaluation.targets.into_iter().partition(|target| packages.disabled.contains(&target.attribute));
+        let mut select = settings.select.clone();
+        if select.is_empty() {
+            select = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
+        }
+        select.extend(final_job::built_patterns(&settings.final_jobs));
+        let errors = evaluation.errors.into_iter();
+        let evaluated = Self {
+            flake: Some(FlakeSource { url: evaluation.flake.url, revision: evaluation.flake.revision }),
+            targets,
+            disabled,
+            excluded: evaluation.excluded,
+            errors: errors
+                .map(|error| EvaluationError { target: error.attribute, message: error.message, new: None })
+                .collect(),
+            packages: packages.job_settings,
+            caches: evaluation.caches,
+            scope: Scope {
+                select: Some(select),
+                systems: settings.systems.listed().filter(|_| !evaluation.has_all_systems),
+            },
+        };
+        Ok((evaluated, warnings))
+    }
+
+    /// From a recorded evaluation, less what the patterns leave out. Fails where one that somebody has typed means nothing.
+    pub fn recorded(targets: Vec<Target>, settings: &Settings) -> Result<Self> {
+        let also = final_job::built_patterns(&settings.final_jobs);
+        let selection = Selection::new(&settings.select, also, &settings.exclude);
+        let Selected { targets, excluded } = selection.of(targets)?;
+        Ok(Self {
+            flake: None,
+            targets,
+            excluded,
+            errors: Vec::new(),
+            disabled: Vec::new(),
+            packages: BTreeMap::new(),
+            caches: FlakeCaches::default(),
+            scope: Scope { select: selection.select, systems: None },
+        })
+    }
+
+    /// Every attribute that was selected, whatever became of it.
+    pub fn all(&self) -> impl Iterator<Item = &AttributePath> + Clone {
+        let targets = self.targets.iter().chain(&self.disabled).map(|target| &target.attribute);
+        targets.chain(&self.excluded).chain(self.errors.iter().map(|error| &error.target))
+    }
+
+    /// The same, each error with what the base says about it.
+    #[must_use]
+    pub fn compared_with(mut self, base: Option<&BaseEvaluation>) -> Self {
+        if let Some(base) = base {
+            for error in &mut self.errors {
+                error.new = base.is_new_failure(&error.target);
+            }
+        }
+        self
+    }
+
+    /// True where no filter has left out anything that the flake and its settings say is to be planned.
+    pub fn is_whole(&self) -> bool {
+        let left_out = self.disabled.len() + self.excluded.len() + self.errors.len();
+        left_out == 0 && self.scope.systems.is_none()
+    }
+}
