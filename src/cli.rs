@@ -245,7 +245,7 @@ pub struct DoctorArgs {
     /// The flake's folder
     #[arg(value_name = "DIR", default_value = ".")]
     pub folder: PathBuf,
-    /// The configuration with the setup job [default: .circleci/config.yml, of the folder]
+    /// The configuration that plans [default: .circleci/config.yml, .gitlab-ci.yml or .github/workflows/nixdag.yml, of the folder]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How to print it

@@ -7,7 +7,9 @@ use anyhow::{Result, bail, ensure};
 use clap::Parser;
 
 use super::exit_code::ExitCode;
+use crate::choice::Choice;
 use crate::cli::{Cli, Command, DoctorArgs, TextFormat};
+use crate::delivery::Delivery;
 use crate::exposure;
 use crate::exposure::line::{Attacker, Finding};
 use crate::exposure::situation::Situation;
@@ -17,15 +19,21 @@ use crate::settings::{Settings, orb_arguments};
 
 pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
     ensure!(args.folder.is_dir(), "`{}` is not a folder", args.folder.display());
-    let provider = Provider::default();
+    let (settings, _) = resolved(args, &BTreeMap::new())?;
+    let provider = settings.provider;
     let default = args.folder.join(provider.configuration());
     let config = args.config.as_ref().unwrap_or(&default);
     let mut setups = provider.setup_jobs(config)?;
     if setups.is_empty() {
         if args.generate.is_empty() {
             eprintln!(
-                "note: no setup job of the orb in `{}`: if your pipeline calls `nixdag generate` itself, give its flags behind `--`",
-                config.display()
+                "note: `{}` uses {}: if your pipeline calls `nixdag generate` itself, give its flags behind `--`",
+                config.display(),
+                match provider {
+                    Provider::CircleCi => "no setup job of the orb",
+                    Provider::GitLab => "no component of nixdag's",
+                    Provider::GitHub => "no action of nixdag's that plans",
+                }
             );
         }
         setups.push(BTreeMap::new());
@@ -36,9 +44,12 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
         findings.extend(more.into_iter().filter(|finding| !findings.contains(finding)).collect::<Vec<_>>());
     }
     Output::from(args.output.clone()).write(|out| match args.format {
-        TextFormat::Text => print(&findings, out),
+        TextFormat::Text => print(provider, &findings, out),
         TextFormat::Json => {
-            serde_json::to_writer_pretty(&mut *out, &serde_json::json!({ "version": 1, "findings": findings }))?;
+            serde_json::to_writer_pretty(
+                &mut *out,
+                &serde_json::json!({ "version": 1, "provider": provider.name(), "findings": findings }),
+            )?;
             writeln!(out)
         }
     })?;
@@ -46,8 +57,14 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
     Ok(if is_closed { ExitCode::Done } else { ExitCode::Failed })
 }
 
-/// What is open where the orb is given these parameters.
+/// What is open where these parameters are given.
 fn of_setup(args: &DoctorArgs, parameters: &BTreeMap<String, String>) -> Result<Vec<Finding>> {
+    let (settings, delivery) = resolved(args, parameters)?;
+    Ok(exposure::find(&Situation { settings: &settings, delivery: &delivery, parameters }))
+}
+
+/// The settings that `nixdag generate` would have.
+fn resolved(args: &DoctorArgs, parameters: &BTreeMap<String, String>) -> Result<(Settings, Delivery)> {
     let folder = args.folder.display().to_string();
     let given = orb_arguments::of(parameters);
     let command =
@@ -62,11 +79,11 @@ fn of_setup(args: &DoctorArgs, parameters: &BTreeMap<String, String>) -> Result<
         }
     };
     // No key is needed to see who could reach it.
-    let (settings, delivery) = Settings::to_generate(&generate.planning, &generate.delivery, |_| None)?;
-    Ok(exposure::find(&Situation { settings: &settings, delivery: &delivery, parameters }))
+    Settings::to_generate(&generate.planning, &generate.delivery, |_| None)
 }
 
-fn print(findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
+fn print(provider: Provider, findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "for {}", provider.name())?;
     for attacker in Attacker::ALL {
         let of: Vec<&Finding> = findings.iter().filter(|finding| finding.attacker == attacker).collect();
         writeln!(out, "{}:", attacker.text())?;

@@ -23,15 +23,20 @@ use anyhow::Result;
 
 use crate::cli::{Cli, Command};
 use crate::provider::Provider;
-use crate::secret;
+use crate::secret::{self, VariableName};
 
 pub use self::exit_code::ExitCode;
 
 /// Carries out the command.
 pub fn run(cli: Cli) -> Result<ExitCode> {
-    if !matches!(cli.command, Command::Continue(_)) {
-        Provider::all().flat_map(Provider::keys).for_each(|key| secret::forget(key));
-    }
+    let token = VariableName::job_token();
+    let is_used = |key: &str| match &cli.command {
+        Command::Continue(_) => Provider::CircleCi.keys().contains(&key),
+        Command::Build(args) if args.packages.is_some() => key == token.as_str(),
+        Command::Forget(_) => key == token.as_str(),
+        _ => false,
+    };
+    Provider::all().flat_map(Provider::keys).filter(|key| !is_used(key)).for_each(|key| secret::forget(key));
     match cli.command {
         Command::Plan(args) => plan::run(&args),
         Command::Graph(args) => graph::run(&args),

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::situation::Situation;
+use crate::provider::Provider;
 
 /// Who means harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -34,6 +35,8 @@ pub enum Asset {
     Secrets,
     /// CircleCI's key with which a setup job continues.
     ContinuationKey,
+    /// The token that the CI gives to a job.
+    JobToken,
     /// Machines, their money, and which contexts a job has.
     Machines,
     /// What is planned, and what is said of it in the end.
@@ -47,17 +50,28 @@ pub struct Line {
     pub attacker: Attacker,
     /// What.
     pub asset: Asset,
-    /// What stops it, a sentence without its full stop; empty where nothing does.
-    pub stopped: &'static str,
-    /// Names of the tests that do the attack.
-    pub tests: &'static [&'static str],
+    /// What stops it; none where nothing of nixdag's does.
+    pub stops: &'static [Stop],
     /// Where it is not stopped.
     pub gaps: &'static [Gap],
+}
+
+/// What stops an attacker.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop {
+    /// On which providers.
+    pub on: &'static [Provider],
+    /// How, a sentence without its full stop.
+    pub how: &'static str,
+    /// Names of the tests that do the attack.
+    pub tests: &'static [&'static str],
 }
 
 /// A way that is open under some settings.
 #[derive(Clone, Copy, Debug)]
 pub struct Gap {
+    /// On which providers.
+    pub on: &'static [Provider],
     /// When it is open.
     pub is_open: fn(&Situation) -> bool,
     /// What can be reached, a sentence without its full stop.
@@ -65,6 +79,17 @@ pub struct Gap {
     /// What closes it.
     pub remedy: Remedy,
 }
+
+/// Everywhere.
+pub const ALL: &[Provider] = &[Provider::CircleCi, Provider::GitLab, Provider::GitHub];
+/// On CircleCI alone.
+pub const CIRCLECI: &[Provider] = &[Provider::CircleCi];
+/// On GitLab alone.
+pub const GITLAB: &[Provider] = &[Provider::GitLab];
+/// On GitHub alone.
+pub const GITHUB: &[Provider] = &[Provider::GitHub];
+/// On both that keep the caches of branches apart.
+pub const OTHERS: &[Provider] = &[Provider::GitLab, Provider::GitHub];
 
 /// What closes a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +140,7 @@ impl Asset {
             Self::Signatures => "signatures and pushes",
             Self::Secrets => "secrets",
             Self::ContinuationKey => "continuation key",
+            Self::JobToken => "the job's own token",
             Self::Machines => "machines and contexts",
             Self::Plan => "plan and verdict",
         }

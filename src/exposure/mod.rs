@@ -1,4 +1,4 @@
-//! What somebody who means harm could reach. One list, [`LINES`], from which `docs/security.md` has its table and `nixdag doctor` its
+//! What somebody who means harm could reach. One list, [`lines::all`], from which `docs/security.md` has its table and `nixdag doctor` its
 //! findings.
 //!
 //! In: a [`Situation`], which is what the settings and the setup job say. Out: [`Finding`]s, in the order of the list. Nothing is asked, run
@@ -10,13 +10,13 @@ pub mod planning_job;
 pub mod situation;
 
 use line::{Finding, Line, Remedy};
-use lines::LINES;
 use situation::Situation;
 
 /// What is open.
 pub fn find(situation: &Situation) -> Vec<Finding> {
     let open = |line: &'static Line| {
-        let gaps = line.gaps.iter().filter(|gap| (gap.is_open)(situation));
+        let gaps =
+            line.gaps.iter().filter(|gap| gap.on.contains(&situation.settings.provider) && (gap.is_open)(situation));
         gaps.map(|gap| {
             let (setting, elsewhere) = match gap.remedy {
                 Remedy::Setting(text) => (Some(text), None),
@@ -25,5 +25,5 @@ pub fn find(situation: &Situation) -> Vec<Finding> {
             Finding { attacker: line.attacker, asset: line.asset, reach: gap.reach, setting, elsewhere }
         })
     };
-    LINES.iter().flat_map(open).collect()
+    lines::all().flat_map(open).collect()
 }

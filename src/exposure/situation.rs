@@ -13,7 +13,7 @@ pub struct Situation<'a> {
     pub settings: &'a Settings,
     /// How its jobs deliver.
     pub delivery: &'a Delivery,
-    /// Parameters that the orb is given, by name.
+    /// Parameters that the orb is given, or the component, or the action, by name.
     pub parameters: &'a BTreeMap<String, String>,
 }
 
@@ -37,6 +37,16 @@ impl Situation<'_> {
     pub fn has_contexts(&self) -> bool {
         let rules = self.settings.rules.iter().filter_map(|rule| rule.settings.context.as_ref());
         rules.flatten().next().is_some()
+    }
+
+    /// What evaluation builds runs in the job that plans, or evaluated code reads that machine.
+    pub fn runs_code_where_it_plans(&self) -> bool {
+        self.settings.evaluation.allow_import_from_derivation || self.settings.evaluation.impure
+    }
+
+    /// Jobs take something from earlier pipelines through the CI's cache.
+    pub fn reuses(&self) -> bool {
+        self.delivery.reuse_beside(self.has_contexts()).is_ok_and(|reuse| reuse != Reuse::Off)
     }
 
     /// Jobs sign or push, with secrets.

@@ -10,6 +10,7 @@ pub mod gitlab;
 pub mod job_script;
 pub mod job_setup;
 pub mod limits;
+pub mod parameters;
 pub mod shell;
 pub mod small_job;
 pub mod waited_for;
@@ -80,12 +81,13 @@ impl Provider {
         }
     }
 
-    /// What each setup job of the orb is given in the configuration of a repository, parameter by parameter; none where there is no such
-    /// file or no such job.
+    /// What each setup job of the orb, each component or each action that plans is given in the configuration of a repository, parameter by
+    /// parameter; none where there is no such file, or nothing of that kind in it.
     pub fn setup_jobs(self, file: &Path) -> Result<Vec<BTreeMap<String, String>>> {
         match self {
             Self::CircleCi => circleci::setup_job::read(file),
-            Self::GitLab | Self::GitHub => Ok(Vec::new()),
+            Self::GitLab => gitlab::component::read(file),
+            Self::GitHub => github::plan_action::read(file),
         }
     }
 
@@ -107,11 +109,12 @@ impl Provider {
         }
     }
 
-    /// Variables of its jobs that nothing but continuing a pipeline has a use for.
+    /// Variables of its jobs with tokens of the CI's own, of which nothing that nixdag starts has a use.
     pub fn keys(self) -> &'static [&'static str] {
         match self {
             Self::CircleCi => &circleci::environment::KEYS,
-            Self::GitLab | Self::GitHub => &[],
+            Self::GitLab => &gitlab::environment::KEYS,
+            Self::GitHub => &github::environment::KEYS,
         }
     }
 

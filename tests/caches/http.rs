@@ -337,6 +337,27 @@ fn a_token_does_not_follow_a_redirection_to_another_port() {
 }
 
 #[test]
+fn the_file_alone_sends_no_variable_anywhere() {
+    let world = World::new();
+    let server = Server::new(|_| Reply::Answer(404, String::new(), Vec::new()));
+    let host = server.url().replace("http://", "");
+    let settings = format!("caches: [{{url: \"{}\", token_variable: AWS_SECRET_ACCESS_KEY}}]\n", server.url());
+    world.0.file("nixdag.yml", settings);
+    // Neither another host nor another variable than a flag names.
+    let elsewhere = "cache.example.org=AWS_SECRET_ACCESS_KEY".to_owned();
+    for token in [None, Some(elsewhere), Some(format!("{host}=CACHE_TOKEN"))] {
+        let mut command = world.command(&[]);
+        command.args(token.iter().flat_map(|token| ["--cache-token", token]));
+        let output = command.env("AWS_SECRET_ACCESS_KEY", "s3cret").env("CACHE_TOKEN", "t0ken").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let words = format!("nixdag.yml alone cannot send the variable `AWS_SECRET_ACCESS_KEY` to `{host}`");
+        assert!(output.status.code() == Some(1) && said.contains(&words), "{token:?}: {said}");
+        assert!(said.contains(&format!("add `--cache-token {host}=AWS_SECRET_ACCESS_KEY`")), "{said}");
+        assert!(!said.contains("s3cret") && server.log().is_empty(), "{said}");
+    }
+}
+
+#[test]
 fn settings_name_caches_with_their_keys_priorities_and_tokens() {
     let world = World::new();
     let files = most();

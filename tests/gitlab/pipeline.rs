@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::support::built::{Built, OF_IMPORT_FROM_DERIVATION};
 use crate::support::gitlab::Status;
+use crate::support::gitlab::registry::{Behaviour, Registry};
 use crate::support::gitlab_project::{project, report};
 use crate::support::project::{every_nix, figure};
 
@@ -155,4 +156,51 @@ fn what_evaluation_has_built_is_built_by_no_job() {
     let outcome = gitlab.run().unwrap();
     assert!(outcome.succeeded(), "{}", outcome.logs());
     assert_eq!(built.sorted(), OF_IMPORT_FROM_DERIVATION, "{}", outcome.logs());
+}
+
+#[test]
+fn no_builder_and_no_evaluation_sees_the_token_of_a_gitlab_job() {
+    // Each builder looks at the Nix that runs it, and at the nixdag that runs that. Of the shell in front of them GitLab's runner shows everything.
+    let look = r#"words=
+                  if [ "$CI_JOB_TOKEN$CI_REPOSITORY_URL" ]; then exit 1; fi
+                  p=$PPID seen=
+                  while read -r comm < /proc/$p/comm && [ "$comm" != sh ] && [ "$comm" != bash ]; do
+                    seen="$seen $comm"
+                    if /bin/grep -q glcbt-token /proc/$p/environ; then echo "shown by $comm"; exit 1; fi
+                    read -r i n s p r < /proc/$p/stat
+                  done
+                  case $seen in *nix*nixdag*) ;; *) echo "looked at $seen alone"; exit 1 ;; esac
+"#;
+    let told = r#"default = if builtins.getEnv "CI_JOB_TOKEN" == "" && builtins.getEnv "HOME" != "" then d else throw "seen";"#;
+    for nix in every_nix() {
+        for handoff in ["artifacts", "packages"] {
+            let registry = Registry::start(Behaviour::default());
+            let arguments = format!("--impure --handoff {handoff}");
+            let (checkout, gitlab) = project("examples/hermetic", &nix, &arguments);
+            replace(checkout.path(), "flake.nix", "words=\n", look);
+            replace(checkout.path(), "flake.nix", "default = d;", told);
+            let outcome = gitlab.variable("CI_API_V4_URL", &registry.url()).run().unwrap();
+            assert!(outcome.succeeded(), "{}", outcome.logs());
+            let said = report(&outcome.children[0]);
+            assert_eq!(figure(&said, "built"), 4, "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_bundle_that_another_job_has_replaced_is_not_run() {
+    let (_checkout, mut gitlab) = project("examples/hermetic", &every_nix()[0], "");
+    let bundle = "/mnt/builds/group/project/.nixdag/bundle";
+    for file in ["nixdag", "install.sh", "manifest"] {
+        // Only jobs of the child have the bundle when they begin.
+        let replaced = format!(
+            "rm -f {bundle}/{file}; printf '#!/bin/sh\\necho evil; exit 0\\n' > {bundle}/{file}; chmod 755 {bundle}/{file}"
+        );
+        gitlab.before(&format!("if [ -d {bundle} ]; then {replaced}; fi"));
+        let outcome = gitlab.run().unwrap();
+        let child = &outcome.children[0];
+        assert_eq!([child.status("a"), child.status("gate")], [Status::Failed, Status::Skipped], "{}", outcome.logs());
+        let log = &child.job("a").log;
+        assert!(log.contains("FAILED") && !log.contains("evil"), "{file}: {log}");
+    }
 }

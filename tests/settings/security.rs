@@ -6,8 +6,10 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::{golden, nixdag};
-use nixdag::exposure::line::Line;
-use nixdag::exposure::lines::LINES;
+use nixdag::choice::Choice;
+use nixdag::exposure::line::{ALL, Line};
+use nixdag::exposure::lines;
+use nixdag::provider::Provider;
 use serde_json::Value;
 
 const PAGE: &str = "docs/security.md";
@@ -15,18 +17,23 @@ const PAGE: &str = "docs/security.md";
 /// The table of the page.
 fn table() -> String {
     let cell = |text: String| text.replace('|', "\\|");
+    // The same on all providers needs no name.
+    let on = |providers: &[Provider]| match providers.len() == ALL.len() {
+        true => String::new(),
+        false => format!("on {}: ", providers.iter().map(|provider| provider.name()).collect::<Vec<_>>().join(" and ")),
+    };
     let row = |line: &Line| {
-        let tests: Vec<String> = line.tests.iter().map(|test| format!("`{test}`")).collect();
-        let stopped = if tests.is_empty() {
-            "nothing of nixdag's".to_owned()
-        } else {
-            format!("stopped: {} ({})", line.stopped, tests.join(", "))
-        };
-        let open: Vec<String> = line.gaps.iter().map(|gap| format!("{}: {}", gap.reach, gap.remedy.text())).collect();
+        let names = |tests: &[&str]| tests.iter().map(|test| format!("`{test}`")).collect::<Vec<_>>().join(", ");
+        let stops = line.stops.iter();
+        let stops: Vec<String> =
+            stops.map(|stop| format!("{}stopped: {} ({})", on(stop.on), stop.how, names(stop.tests))).collect();
+        let stopped = if stops.is_empty() { "nothing of nixdag's".to_owned() } else { stops.join("<br>") };
+        let open = line.gaps.iter().map(|gap| format!("{}{}: {}", on(gap.on), gap.reach, gap.remedy.text()));
+        let open: Vec<String> = open.collect();
         let open = if open.is_empty() { "–".to_owned() } else { open.join("<br>") };
         format!("| {} | {} | {} | {} |\n", line.attacker.text(), line.asset.text(), cell(stopped), cell(open))
     };
-    let rows: String = LINES.iter().map(row).collect();
+    let rows: String = lines::all().map(row).collect();
     format!("| who | after what | what stops it | what does not, and what closes that |\n|---|---|---|---|\n{rows}")
 }
 
@@ -46,12 +53,14 @@ fn what_is_stopped_names_tests_that_exist() {
         names_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut known);
     }
     let mut pairs = BTreeSet::new();
-    for line in LINES {
+    for line in lines::all() {
         assert!(pairs.insert((line.attacker, line.asset)), "{:?} and {:?} meet twice", line.attacker, line.asset);
-        assert_eq!(line.stopped.is_empty(), line.tests.is_empty(), "{line:?}");
-        assert!(!line.tests.is_empty() || !line.gaps.is_empty(), "{line:?}");
-        for test in line.tests {
-            assert!(known.contains(*test), "there is no test `{test}` ({:?}, {:?})", line.attacker, line.asset);
+        assert!(!line.stops.is_empty() || !line.gaps.is_empty(), "{line:?}");
+        for stop in line.stops {
+            assert!(!stop.how.is_empty() && !stop.tests.is_empty() && !stop.on.is_empty(), "{line:?}");
+            for test in stop.tests {
+                assert!(known.contains(*test), "there is no test `{test}` ({:?}, {:?})", line.attacker, line.asset);
+            }
         }
     }
 }
@@ -141,4 +150,77 @@ fn the_text_names_everybody_and_what_to_set() {
     assert_eq!(output.status.code(), Some(1));
     let wrong = nixdag().arg("doctor").arg(dir.path()).args(["--", "--bogus"]).output().unwrap();
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("unexpected argument '--bogus'"));
+}
+
+/// What the doctor finds in a repository with these files, and whether it ends well.
+fn examined_on(provider: &str, files: &[(&str, &str)], flags: &[&str]) -> (Vec<String>, i32) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let mut command = nixdag();
+    command.env("PATH", "/nowhere").arg("doctor").arg(dir.path()).args(["--format", "json", "--"]).args(flags);
+    let output = command.output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    assert_eq!(said["provider"], provider);
+    let text = |of: &Value| format!("{}: {}", of["attacker"].as_str().unwrap(), of["reach"].as_str().unwrap());
+    (said["findings"].as_array().unwrap().iter().map(text).collect(), output.status.code().unwrap())
+}
+
+#[test]
+fn each_provider_has_its_own_gaps_and_what_its_file_says_opens_them() {
+    let component = |inputs: &str| {
+        format!("include:\n  - component: $CI_SERVER_FQDN/acme/nixdag/nixdag@1\n    inputs: {{{inputs}}}\n")
+    };
+    let action = |with: &str| {
+        format!("jobs:\n  plan:\n    steps:\n      - uses: acme/nixdag/github/plan@0\n        with: {{{with}}}\n")
+    };
+    let off = ("nixdag.yml", "reuse: off\n");
+    for (provider, file, text, gap) in [
+        ("gitlab", ".gitlab-ci.yml", component("strict: true"), "branch: a branch brings its own .gitlab-ci.yml"),
+        (
+            "gitlab",
+            ".gitlab-ci.yml",
+            component("allow_ifd: true"),
+            "input: the shell of GitLab's runner shows the token and all",
+        ),
+        ("gitlab", ".gitlab-ci.yml", component("impure: true"), "input: evaluated code reads the files"),
+        (
+            "gitlab",
+            ".gitlab-ci.yml",
+            component("extra_arguments: --allow-ifd"),
+            "input: the shell of GitLab's runner shows the token and all",
+        ),
+        ("github", ".github/workflows/nixdag.yml", action("strict: true"), "fork: started by `pull_request_target`"),
+        (
+            "github",
+            ".github/workflows/nixdag.yml",
+            action("accept_flake_config: true"),
+            "input: caches and keys that the flake's",
+        ),
+    ] {
+        let (findings, code) = examined_on(provider, &[off, (file, &text)], &[]);
+        assert!(findings.iter().any(|finding| finding.starts_with(gap)), "{text}{findings:#?}");
+        assert_eq!(code == 0, text.contains("strict"), "{findings:#?}");
+        assert!(
+            !findings.iter().any(|finding| finding.contains("CircleCI") || finding.contains(".circleci")),
+            "{findings:#?}"
+        );
+    }
+    // What GitLab's caches do not keep apart.
+    let (findings, code) = examined_on("gitlab", &[(".gitlab-ci.yml", "")], &["--reuse", "branch"]);
+    assert!(
+        findings.iter().any(|finding| finding.starts_with("branch: branches that are both protected")),
+        "{findings:#?}"
+    );
+    assert_eq!(code, 1);
+    let key = "--signing-public-key=k-1:sZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q0=";
+    let (findings, _) = examined_on("gitlab", &[(".gitlab-ci.yml", "")], &["--reuse", "signed", key]);
+    assert!(
+        findings.iter().any(|finding| finding.starts_with("branch: jobs with secrets unpack a cache")),
+        "{findings:#?}"
+    );
 }

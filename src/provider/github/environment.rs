@@ -2,6 +2,9 @@
 
 use crate::affected::base::Hints;
 
+/// The variables with what a job may do at GitHub.
+pub const KEYS: [&str; 3] = ["GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"];
+
 /// How secrets are kept out of the job that plans.
 pub const KEEPS_SECRETS: &str =
     "map the secret in the steps that sign or push, and not in the job `plan` or for the whole workflow";

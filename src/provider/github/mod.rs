@@ -8,6 +8,7 @@ pub mod limits;
 pub mod machines;
 pub mod names;
 mod outputs;
+pub mod plan_action;
 mod scripts;
 pub mod writer;
 

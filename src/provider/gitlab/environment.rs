@@ -2,6 +2,10 @@
 
 use crate::affected::base::Hints;
 
+/// The variables with what a job may do at GitLab. The address of the repository holds the token too.
+pub const KEYS: [&str; 5] =
+    ["CI_JOB_TOKEN", "CI_REPOSITORY_URL", "CI_REGISTRY_PASSWORD", "CI_DEPLOY_PASSWORD", "CI_DEPENDENCY_PROXY_PASSWORD"];
+
 /// How secrets are kept out of the job that plans.
 pub const KEEPS_SECRETS: &str =
     "give the variable the environment that `delivery_contexts` names as its scope, in place of all";

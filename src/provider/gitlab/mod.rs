@@ -5,6 +5,7 @@
 
 mod bodies;
 pub mod check;
+pub mod component;
 pub mod environment;
 mod expand;
 mod final_jobs;

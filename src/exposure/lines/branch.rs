@@ -1,0 +1,179 @@
+//! What whoever can push a branch may be after.
+
+use super::super::line::{ALL, Asset, Attacker, CIRCLECI, GITHUB, GITLAB, Gap, Line, OTHERS, Remedy, Stop};
+
+/// All of it.
+pub const LINES: &[Line] = &[
+    Line {
+        attacker: Attacker::Branch,
+        asset: Asset::Programs,
+        stops: &[
+            Stop {
+                on: CIRCLECI,
+                how: "the setup job and jobs with secrets restore nothing; elsewhere what was restored is checked by its digest before it runs",
+                tests: &[
+                    "a_hostile_branch_gets_nothing_into_the_setup_job",
+                    "a_bundle_that_was_tampered_with_is_not_run",
+                    "a_program_with_another_checksum_is_not_run",
+                    "what a cache brought is verified too, and replaced if it is another file",
+                    "the program is not on PATH, and nothing else that a cache brought is beside it",
+                ],
+            },
+            Stop {
+                on: OTHERS,
+                how: "the bundle is an artifact, and the digest that its jobs check before anything in it runs is in what the planning job puts out; no program comes from a cache",
+                tests: &[
+                    "a_bundle_that_another_job_has_replaced_is_not_run",
+                    "a_release_is_installed_where_its_checksum_is_that_of_the_repository",
+                ],
+            },
+        ],
+        gaps: &[
+            Gap {
+                on: CIRCLECI,
+                is_open: |situation| situation.is_on("trust_branches", false),
+                reach: "the setup job unpacks caches that any branch may have saved, over any program of its machine",
+                remedy: Remedy::Setting("trust_branches: false"),
+            },
+            Gap {
+                on: CIRCLECI,
+                is_open: |situation| situation.has_own_machines(),
+                reach: "a job without secrets unpacks caches that any branch may have saved on a machine that later jobs use",
+                remedy: Remedy::Elsewhere("machines that are thrown away after each job"),
+            },
+            Gap {
+                on: OTHERS,
+                is_open: |situation| situation.has_own_machines(),
+                reach: "whatever a branch's job leaves on a machine is there for the next job",
+                remedy: Remedy::Elsewhere(
+                    "machines that are thrown away after each job, and others for protected branches",
+                ),
+            },
+        ],
+    },
+    Line {
+        attacker: Attacker::Branch,
+        asset: Asset::Signatures,
+        stops: &[Stop {
+            on: ALL,
+            how: "`reuse: branch` is refused beside a signing key, push or contexts; what is restored for jobs with secrets is compared by digest and signature",
+            tests: &[
+                "what_strangers_have_saved_is_named_and_built_again",
+                "other_contents_under_a_right_signature_are_refused",
+                "a_hostile_branch_changes_nothing_that_another_signs_and_pushes",
+                "unsigned_results_of_a_branch_are_refused_beside_secrets",
+            ],
+        }],
+        gaps: &[Gap {
+            on: GITLAB,
+            is_open: |situation| situation.signs() && situation.reuses(),
+            reach: "jobs with secrets unpack a cache of branches of the same protection, which may put files beside hand-offs that are missing",
+            remedy: Remedy::Setting("reuse: off"),
+        }],
+    },
+    Line {
+        attacker: Attacker::Branch,
+        asset: Asset::ContinuationKey,
+        stops: &[Stop {
+            on: CIRCLECI,
+            how: "the setup job restores nothing that another branch can have saved",
+            tests: &["a_hostile_branch_gets_nothing_into_the_setup_job"],
+        }],
+        gaps: &[Gap {
+            on: CIRCLECI,
+            is_open: |situation| situation.is_on("trust_branches", false),
+            reach: "programs that a cache brought run beside the key",
+            remedy: Remedy::Setting("trust_branches: false"),
+        }],
+    },
+    Line {
+        attacker: Attacker::Branch,
+        asset: Asset::Results,
+        stops: &[
+            Stop {
+                on: ALL,
+                how: "signed results are held against the keys that are trusted, contents and references included",
+                tests: &[
+                    "signed_results_are_taken_by_other_branches_and_by_forks",
+                    "other_contents_under_a_right_signature_are_refused",
+                ],
+            },
+            Stop {
+                on: GITLAB,
+                how: "the caches of protected branches are others than those of the rest",
+                tests: &["a_second_pipeline_builds_nothing_and_an_unprotected_branch_takes_nothing_of_a_protected_one"],
+            },
+        ],
+        gaps: &[
+            Gap {
+                on: CIRCLECI,
+                is_open: |situation| situation.reuses_unsigned(),
+                reach: "a result saved under the key that carries another branch's name is taken there: keys are names, not locks",
+                remedy: Remedy::Setting("reuse: signed (or off)"),
+            },
+            Gap {
+                on: GITLAB,
+                is_open: |situation| situation.reuses_unsigned(),
+                reach: "branches that are both protected, or both not, take what the other has saved under their names",
+                remedy: Remedy::Setting("reuse: signed (or off)"),
+            },
+            Gap {
+                on: GITLAB,
+                is_open: |situation| situation.reuses(),
+                reach: "without *Use separate caches for protected branches*, or on runners that share a volume `/cache`, every branch writes the caches of all",
+                remedy: Remedy::Elsewhere(
+                    "*Settings > CI/CD > General pipelines*, and a cache in S3 or runners of their own for protected branches",
+                ),
+            },
+        ],
+    },
+    Line {
+        attacker: Attacker::Branch,
+        asset: Asset::Secrets,
+        stops: &[],
+        gaps: &[
+            Gap {
+                on: CIRCLECI,
+                is_open: |_| true,
+                reach: "a branch brings its own .circleci/config.yml, which may name any context that is not restricted, and print the project's variables",
+                remedy: Remedy::Elsewhere(
+                    "restrict each context to branches (an expression such as `pipeline.git.branch == \"main\"`), and keep secrets out of the project's variables",
+                ),
+            },
+            Gap {
+                on: GITLAB,
+                is_open: |_| true,
+                reach: "a branch brings its own .gitlab-ci.yml, which may print every variable that is not protected, and name any environment",
+                remedy: Remedy::Elsewhere(
+                    "protect the variables, give them the scope of an environment, and protect that environment",
+                ),
+            },
+            Gap {
+                on: GITHUB,
+                is_open: |_| true,
+                reach: "a branch brings its own workflows, which may use every secret of the repository, and name any environment",
+                remedy: Remedy::Elsewhere(
+                    "put secrets into environments whose rules name the branches that may deploy, and none into the repository",
+                ),
+            },
+        ],
+    },
+    Line {
+        attacker: Attacker::Branch,
+        asset: Asset::Plan,
+        stops: &[Stop {
+            on: ALL,
+            how: "an evaluation of another tree, or one that is damaged, is made anew; records change estimates and nothing else",
+            tests: &[
+                "a_pipe_or_a_device_in_an_entry_is_an_error_at_once",
+                "absurd_records_are_bounded_and_impossible_ones_refused",
+            ],
+        }],
+        gaps: &[Gap {
+            on: CIRCLECI,
+            is_open: |situation| situation.is_on("trust_branches", false),
+            reach: "an evaluation that any branch may have saved says what is built",
+            remedy: Remedy::Setting("trust_branches: false"),
+        }],
+    },
+];
