@@ -13,23 +13,24 @@ use nixdag::nix::narinfo::NarInfo;
 use nixdag::nix::signature::SecretKey;
 
 // Made for this test with `nix key generate-secret`, and used nowhere else.
-const SECRET: &str = "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q==";
+pub const SECRET: &str =
+    "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q==";
 
 /// `release` takes `library` and `tool`, each of a job of its own.
-const RELEASE: &str = r#"
+pub const RELEASE: &str = r#"
 rec {
   tool = drv "tool" "echo tool > $out";
   library = drv "library" "echo library > $out";
   release = drv "release" "cat ${tool} ${library} > $out";
 }"#;
-const JOBS: &[JobOf] = &[
+pub const JOBS: &[JobOf] = &[
     ("a-tool", &["tool"], &[], &[]),
     ("b-library", &["library"], &[], &[]),
     ("release", &["release"], &[], &["a-tool", "b-library"]),
 ];
 
 /// Does what a process of a hostile builder would: puts a path that holds `contents` into the folder that its job hands on.
-fn plant(dir: &Path, store_path: &str, contents: &[u8], references: &[&str]) {
+pub fn plant(dir: &Path, store_path: &str, contents: &[u8], references: &[&str]) {
     let mut archive = Vec::new();
     nar::write_file(contents, &mut archive).unwrap();
     let file = zstd::encode_all(&archive[..], 3).unwrap();
@@ -53,7 +54,7 @@ fn plant(dir: &Path, store_path: &str, contents: &[u8], references: &[&str]) {
 }
 
 /// The narinfo of a path that a job hands on.
-fn handed_on(pipeline: &Pipeline, job: &str, store_path: &str) -> NarInfo {
+pub fn handed_on(pipeline: &Pipeline, job: &str, store_path: &str) -> NarInfo {
     NarInfo::parse(&fs::read(narinfo(&pipeline.handed_off(job), store_path)).unwrap()).unwrap()
 }
 
@@ -63,14 +64,14 @@ fn narinfo(dir: &Path, store_path: &str) -> PathBuf {
 
 /// Fails the test unless the job has said this of what another one's folder holds, in its record too.
 #[track_caller]
-fn names(ran: &Ran, job: &str, path: &str, why: &str) {
+pub fn names(ran: &Ran, job: &str, path: &str, why: &str) {
     let line = format!("hand-off of job `{job}`: `{path}` is ignored: {why}");
     assert!(ran.text.contains(&line), "`{line}` is missing in:\n{}", ran.text);
     assert!(ran.record.as_ref().unwrap().damaged.contains(&line));
 }
 
 /// The digest of what a file with these contents is handed on as.
-fn digest(contents: &[u8]) -> Sha256 {
+pub fn digest(contents: &[u8]) -> Sha256 {
     let mut archive = Vec::new();
     nar::write_file(contents, &mut archive).unwrap();
     Sha256::of(&archive)

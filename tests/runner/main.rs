@@ -6,6 +6,7 @@
 mod support;
 
 mod build;
+mod daemon;
 mod deliveries;
 mod faults;
 mod garbage;
