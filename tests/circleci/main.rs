@@ -20,4 +20,5 @@ mod reuse;
 mod same_outputs;
 mod stand_in;
 mod two_branches;
+mod verdict;
 mod yaml;
