@@ -50,6 +50,11 @@ impl Offers {
         ]
     }
 
+    /// What an executor is of which nobody says that: the first kind of machine that is offered.
+    pub fn usual_machine(&self) -> Machine {
+        self.list.first().map_or(Machine::SelfHosted, |offer| offer.machine)
+    }
+
     /// Makes an executor another kind of machine, with the usual image and size, where such machines are offered.
     pub fn reset(&self, executor: &mut Executor, machine: Machine, architecture: Architecture) {
         executor.machine = machine;

@@ -160,7 +160,7 @@ impl ExecutorEntry {
             (_, _, Some(_), _) => Some(Machine::MacOs),
             (.., Some(class)) if is_new && offers.find(Machine::MacOs, class).is_some() => Some(Machine::MacOs),
             _ if is_new && first == "aarch64-darwin" => Some(Machine::MacOs),
-            _ if is_new => Some(Machine::Docker),
+            _ if is_new => Some(offers.usual_machine()),
             _ => None,
         };
         let machine = machine.unwrap_or(executor.machine);

@@ -9,6 +9,7 @@ use nixdag::provider::job_setup::JobSetup;
 use serde_json::Value;
 
 use crate::support::plans::{self, plan};
+use crate::support::{derivations, folder, nixdag, shown};
 
 /// Names, commands and values that some language could take for something else.
 const HOSTILE: [&str; 20] = [
@@ -130,4 +131,18 @@ fn a_job_of_its_own_signs_and_pushes_and_no_other_has_its_environment() {
     assert_eq!(outputs["wave1"][0]["environment"], "");
     let script = |name: &str| outputs["scripts"][name].as_str().unwrap();
     assert!(script("sign-and-push").contains("--push s3://bucket") && !script("build-linux").contains("--push"));
+}
+
+#[test]
+fn an_executor_that_names_a_runner_alone_runs_on_it() {
+    let settings = "executors:\n  big: { resource_class: ubuntu-24.04-16core, cores: 16, default: true }\n";
+    let folder = folder(&[("nixdag.yml", settings)]);
+    let mut run = nixdag();
+    let drvs = derivations();
+    run.args(["generate", "--provider", "github", "--settings"]).arg(folder.path().join("nixdag.yml"));
+    run.arg("--roots").arg(drvs.join("roots.json")).arg("--drv-dir").arg(&drvs).args(["--available", "/dev/null"]);
+    let output = run.output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(r#""runner":"[\"ubuntu-24.04-16core\"]""#), "{text}");
 }
