@@ -11,6 +11,12 @@ PARAM_RELEASE_CHECKSUMS=$(grep -v '^#' "$orb/release/SHA256SUMS" || true)
 NIXDAG_FOLDER=$RUNNER_TEMP/nixdag
 export PARAM_NIX_CHECKSUMS PARAM_NIX_VERSION PARAM_RELEASE_CHECKSUMS NIXDAG_FOLDER
 
+# A checkout does not say which branch is the default one, and its credentials are gone: `base: auto` asks for what is set here.
+origin=refs/remotes/origin
+if [ -n "${DEFAULT_BRANCH:-}" ] && ! git symbolic-ref --quiet "$origin/HEAD" >/dev/null 2>&1; then
+    git symbolic-ref "$origin/HEAD" "$origin/$DEFAULT_BRANCH" 2>/dev/null || true
+fi
+
 # What evaluation and the installers print is no command for GitHub.
 token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 echo "::stop-commands::$token"

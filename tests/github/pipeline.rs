@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::commit;
 use crate::support::github::Status::{Cancelled, Failure, Skipped, Success};
 use crate::support::github::{Accident, Outcome, Status};
 use crate::support::github_project::{project, report};
 use crate::support::project::{every_nix, figure};
+use crate::support::{commit, run};
 
 /// Changes a file of a repository.
 fn replace(checkout: &Path, file: &str, from: &str, to: &str) {
@@ -120,6 +120,30 @@ fn a_change_that_affects_nothing_has_a_green_gate() {
     let outcome = github.run().unwrap();
     assert_eq!(results(&outcome), [Success; 3], "{}", outcome.logs());
     assert_eq!(outcome.jobs.len(), 3, "plan, verdict, gate: {}", outcome.statuses());
+}
+
+#[test]
+fn a_pull_request_builds_what_it_changes() {
+    let nix = every_nix().remove(0);
+    let (checkout, mut github) = project("examples/hermetic", &nix, &[("base", "auto")]);
+    // A clone as GitHub's own action makes it: on no branch, and with nothing that says which one is the default.
+    let here = checkout.path();
+    fs::remove_file(here.join("nixdag.yml")).unwrap();
+    commit(here);
+    replace(here, "flake.nix", "c = package \"c\" [ ];", "c = package \"c\" [ a ];");
+    for arguments in [
+        &["update-ref", "refs/remotes/origin/main", "HEAD"][..],
+        &["remote", "add", "origin", "https://127.0.0.1:1/owner/flake"],
+        &["checkout", "-q", "--detach"],
+        &["commit", "-q", "-a", "-m", "change"],
+    ] {
+        run(here, "git", arguments);
+    }
+    github.pull_request(3, false);
+    let outcome = github.run().unwrap();
+    let said = outcome.logs();
+    assert_eq!(results(&outcome), [Success; 3], "{said}");
+    assert!(said.contains("3 of 5 targets differ from the base"), "{said}");
 }
 
 #[test]

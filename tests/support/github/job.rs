@@ -234,7 +234,7 @@ impl Steps<'_, '_> {
             variables.insert(name.into(), file(name));
         }
         let github = &contexts["github"];
-        for name in ["event_name", "ref", "ref_name", "run_id", "run_attempt", "repository", "sha"] {
+        for name in ["event_name", "ref", "ref_name", "head_ref", "run_id", "run_attempt", "repository", "sha"] {
             let value = github[name].as_str().unwrap_or_default().to_owned();
             variables.insert(format!("GITHUB_{}", name.to_uppercase()), value);
         }

@@ -149,7 +149,7 @@ impl GitHub {
 
     /// The next runs are of a pull request, from a fork or not.
     pub fn pull_request(&mut self, number: u64, is_fork: bool) {
-        let payload = json!({ "pull_request": { "number": number, "head": { "repo": { "fork": is_fork } } } });
+        let payload = json!({ "repository": { "default_branch": "main" }, "pull_request": { "number": number, "head": { "repo": { "fork": is_fork } } } });
         self.event = ("pull_request".into(), payload.as_object().cloned().unwrap_or_default(), is_fork);
         self.reference = format!("refs/pull/{number}/merge");
     }

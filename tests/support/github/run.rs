@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value, json};
@@ -364,7 +365,8 @@ impl Run<'_> {
         let short = reference.trim_start_matches("refs/heads/").trim_start_matches("refs/pull/");
         let github = json!({
             "event_name": name, "event": event, "ref": reference, "ref_name": short, "run_id": self.id.to_string(),
-            "run_attempt": self.attempt.to_string(), "repository": "owner/flake", "sha": "0f2a1e6c5a1f6f0dc1a1a64b0e1e2a3b4c5d6e7f",
+            "run_attempt": self.attempt.to_string(), "repository": "owner/flake", "sha": self.sha(),
+            "head_ref": if name == "pull_request" { "topic" } else { "" },
         });
         let mut contexts = Map::new();
         contexts.insert("github".into(), github);
@@ -374,6 +376,15 @@ impl Run<'_> {
             contexts.insert("inputs".into(), Value::Object(inputs.clone()));
         }
         contexts
+    }
+
+    /// The commit that runs are of: that of the checkout, where it is a repository.
+    fn sha(&self) -> String {
+        let folder = self.github.world.checkout.clone().unwrap_or_default();
+        let head = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(folder).output();
+        let head = head.ok().filter(|head| head.status.success());
+        let sha = head.map(|head| String::from_utf8_lossy(&head.stdout).trim().to_owned());
+        sha.unwrap_or_else(|| "0f2a1e6c5a1f6f0dc1a1a64b0e1e2a3b4c5d6e7f".into())
     }
 
     /// What happens to a job of this name, once.
