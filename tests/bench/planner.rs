@@ -9,12 +9,12 @@
 
 #![allow(clippy::unwrap_used, unsafe_code)] // a benchmark that cannot go on has failed; the kernel's accounting is asked for in C
 
+#[path = "cpu.rs"]
+mod cpu;
 #[path = "../support/scenario.rs"]
 mod scenario;
 #[path = "../support/synthetic.rs"]
 mod synthetic;
-
-use std::path::PathBuf;
 
 use nixdag::choice::Choice;
 use nixdag::plan::job_graph::direct_inputs;
@@ -22,7 +22,7 @@ use nixdag::plan::model::{Granularity, Model, Objective, PartitionOptions, Stage
 use nixdag::plan::partition::partition;
 use nixdag::plan::problem::{Millis, Partition, Problem};
 use nixdag::plan::simulate::simulate;
-use scenario::Scenario;
+use scenario::scenarios;
 
 const DRAWS: u64 = 5;
 
@@ -30,23 +30,11 @@ const DRAWS: u64 = 5;
 #[derive(Clone, Copy, Default)]
 struct Figures([f64; 3]);
 
-/// CPU seconds of this process.
-fn cpu() -> f64 {
-    // SAFETY: the kernel fills the whole structure, which has no invalid bit patterns.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &raw mut usage), 0);
-        usage
-    };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
-}
-
 /// Plans, and runs the plan on paper with each of the real durations.
 fn plan(problem: &Problem, real: &[Problem], model: &Model, options: &PartitionOptions) -> Figures {
-    let before = cpu();
+    let before = cpu::seconds();
     let plan: Partition = partition(problem, model, options).partition;
-    let cpu = cpu() - before;
+    let cpu = cpu::seconds() - before;
     let direct = direct_inputs(problem, &plan).unwrap();
     let (mut wall, mut machine): (Millis, Millis) = (0, 0);
     for real in real {
@@ -55,14 +43,6 @@ fn plan(problem: &Problem, real: &[Problem], model: &Model, options: &PartitionO
     }
     let mean = |sum: Millis| sum as f64 / 1000.0 / real.len() as f64;
     Figures([mean(wall), mean(machine), cpu])
-}
-
-fn scenarios() -> Vec<(String, Scenario)> {
-    let Some(dir) = std::env::var_os("NIXDAG_PLANNING") else { return vec![("made-up".into(), Scenario::made_up())] };
-    let mut dirs: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
-    dirs.sort();
-    let name = |dir: &PathBuf| dir.file_name().unwrap().to_str().unwrap().to_owned();
-    dirs.iter().map(|dir| (name(dir), Scenario::read(&dir.join("graph"), dir))).collect()
 }
 
 fn main() {

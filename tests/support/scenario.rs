@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nixdag::availability::{Source, find_needed};
 use nixdag::graph::{DrvId, Graph};
@@ -20,6 +20,16 @@ use crate::synthetic;
 /// Median and 99th percentile of drawn durations, seconds.
 const MEDIAN: f64 = 40.0;
 const NINETY_NINTH: f64 = 1200.0;
+
+/// The scenarios of the folder that `NIXDAG_PLANNING` names, by name; without it a made-up one.
+#[allow(dead_code, reason = "each benchmark uses its part")]
+pub fn scenarios() -> Vec<(String, Scenario)> {
+    let Some(dir) = std::env::var_os("NIXDAG_PLANNING") else { return vec![("made-up".into(), Scenario::made_up())] };
+    let mut dirs: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    dirs.sort();
+    let name = |dir: &PathBuf| dir.file_name().unwrap().to_str().unwrap().to_owned();
+    dirs.iter().map(|dir| (name(dir), Scenario::read(&dir.join("graph"), dir))).collect()
+}
 
 /// The needed derivations, with assumed durations, and their names.
 pub struct Scenario {
@@ -60,8 +70,19 @@ impl Scenario {
         Self { problem: small.problem, names }
     }
 
+    /// The problem with durations that are off by a factor, log-normal with this sigma, seeded by the derivation's name and the number of the draw.
+    #[allow(dead_code, reason = "each benchmark uses its part")]
+    pub fn off_by(&self, sigma: f64, draw: u64) -> Problem {
+        let mut problem = self.problem.clone();
+        for (duration, name) in problem.duration.iter_mut().zip(&self.names) {
+            *duration = (*duration as f64 * (normal(name, draw) * sigma).exp()) as Millis;
+        }
+        problem
+    }
+
     /// The problem with durations drawn from a heavy tail (log-normal) for all that is neither fetched nor built locally, seeded by the
     /// derivation's name and the number of the draw.
+    #[allow(dead_code, reason = "each benchmark uses its part")]
     pub fn drawn(&self, draw: u64) -> Problem {
         let mut problem = self.problem.clone();
         for ((duration, name), cheap) in problem.duration.iter_mut().zip(&self.names).zip(&self.problem.cheap) {
@@ -73,11 +94,15 @@ impl Scenario {
     }
 }
 
+/// 2.326 standard deviations above the median is the 99th percentile.
 fn seconds(name: &str, draw: u64) -> f64 {
+    MEDIAN * (normal(name, draw) * (NINETY_NINTH / MEDIAN).ln() / 2.326).exp()
+}
+
+/// A number from the standard normal distribution.
+fn normal(name: &str, draw: u64) -> f64 {
     let seed = name.bytes().fold(draw, |seed, byte| synthetic::Random(seed ^ u64::from(byte)).next());
     let mut random = synthetic::Random(seed);
     let mut uniform = || ((random.next() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
-    let normal = (-2.0 * uniform().ln()).sqrt() * (2.0 * std::f64::consts::PI * uniform()).cos();
-    // 2.326 standard deviations above the median is the 99th percentile.
-    MEDIAN * (normal * (NINETY_NINTH / MEDIAN).ln() / 2.326).exp()
+    (-2.0 * uniform().ln()).sqrt() * (2.0 * std::f64::consts::PI * uniform()).cos()
 }
