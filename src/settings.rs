@@ -276,7 +276,7 @@ impl Settings {
                     file.planning.limits.as_ref(),
                     planning.max_jobs,
                     // Where nobody says so, what does not fit into artifacts goes another way.
-                    flags.handoff.handoff.or(file.handoff.handoff) == Some(HandOffKind::Artifacts),
+                    flags.handoff.handoff.or(file.handoff.handoff),
                 ),
                 reserve: planning.reserve.map(|reserve| reserve.0),
                 durations_recorded: false, // known when the derivations are

@@ -1,6 +1,6 @@
 //! What a provider allows: data that each one fills in, for planning and for the check of what was written.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 /// Waves, each of which starts when all jobs of those before have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Limits {
     pub jobs: Option<u32>,
     /// True where that number is only the usual one: a plan that is paid for or a server of one's own may allow more, as a setting then says.
     pub jobs_vary: bool,
+    /// One in so many jobs is left for passing on what others have left, where results do not travel in artifacts or through a store.
+    pub relays: Option<NonZeroU32>,
     /// Jobs that one job may require.
     pub requires: Option<u32>,
     /// Jobs whose artifacts one job can take, where results travel in these.

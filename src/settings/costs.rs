@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::schema::Schema;
 use super::values::Count;
 use super::yaml::mapping;
+use crate::delivery::HandOffKind;
 use crate::fleet::Fleet;
 use crate::nearest::meant_or_known;
 use crate::plan::estimate::CostModel;
@@ -184,12 +185,12 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) 
 }
 
 /// What the provider allows, and what the user does: the lower of each, but for a number of jobs that the provider only has as a default.
-/// `in_artifacts` says that results travel in artifacts and in nothing else.
+/// `handoff` is how results travel, where somebody says so.
 pub fn limits(
     provider: provider::limits::Limits,
     entry: Option<&LimitsEntry>,
     max_jobs: Option<u32>,
-    in_artifacts: bool,
+    handoff: Option<HandOffKind>,
 ) -> PlanLimits {
     let none = LimitsEntry::default();
     let entry = entry.unwrap_or(&none);
@@ -198,10 +199,13 @@ pub fn limits(
     let config = entry.config_bytes.zip(provider.job_bytes).map(|(bytes, job)| (bytes.0 / job).max(1));
     let said = lower(&[max_jobs.map(u64::from), count(entry.jobs)]);
     let allowed = provider.jobs.filter(|_| !provider.jobs_vary || said.is_none());
+    let may_need_relays = !matches!(handoff, Some(HandOffKind::Artifacts | HandOffKind::Cache));
+    let relays = provider.relays.filter(|_| may_need_relays);
+    let allowed = allowed.map(|jobs| jobs - relays.map_or(0, |of| jobs / of));
     let jobs = [allowed.map(u64::from), said, config];
     PlanLimits {
         jobs: lower(&jobs).map(|most| most as usize),
-        inputs: provider.inputs.filter(|_| in_artifacts).map(|most| most as usize),
+        inputs: provider.inputs.filter(|_| handoff == Some(HandOffKind::Artifacts)).map(|most| most as usize),
         requires: lower(&[provider.requires.map(u64::from), count(entry.requires)]).map(|most| most as usize),
         waves: provider.waves.map(|waves| Waves {
             count: lower(&[Some(u64::from(waves.count)), count(entry.waves)]).unwrap_or(1) as usize,
@@ -309,21 +313,28 @@ mod tests {
         let file =
             SettingsFile::parse("limits: {jobs: 50, requires: 9, job_seconds: 600, config_bytes: 100000}").unwrap();
         let provider = provider::Provider::default().limits();
-        let found = limits(provider, file.planning.limits.as_ref(), None, false);
+        let found = limits(provider, file.planning.limits.as_ref(), None, None);
         assert_eq!((found.jobs, found.requires, found.job_length), (Some(30), Some(9), Some(600_000)));
-        assert_eq!(limits(provider, file.planning.limits.as_ref(), Some(7), false).jobs, Some(7));
+        assert_eq!(limits(provider, file.planning.limits.as_ref(), Some(7), None).jobs, Some(7));
         let gitlab = provider::Provider::GitLab.limits();
-        assert_eq!([true, false].map(|artifacts| limits(gitlab, None, None, artifacts).inputs), [Some(50), None]);
+        assert_eq!(
+            [Some(HandOffKind::Artifacts), None].map(|handoff| limits(gitlab, None, None, handoff).inputs),
+            [Some(50), None]
+        );
         // What GitLab allows depends on the plan or the server; what CircleCI does not.
         assert_eq!(
-            [None, Some(7), Some(9_000)].map(|most| limits(gitlab, None, most, false).jobs),
-            [500, 7, 9_000].map(Some)
+            [None, Some(7), Some(9_000)].map(|most| limits(gitlab, None, most, None).jobs),
+            [450, 7, 9_000].map(Some)
         );
-        assert_eq!(limits(provider, None, Some(9_000), false).jobs, limits(provider, None, None, false).jobs);
+        // Only what goes through the registry of packages may need jobs that pass it on.
+        let stores = [HandOffKind::Cache, HandOffKind::Artifacts, HandOffKind::Packages];
+        assert_eq!(stores.map(|handoff| limits(gitlab, None, None, Some(handoff)).jobs), [500, 500, 450].map(Some));
+        assert_eq!(limits(provider, None, Some(9_000), None).jobs, limits(provider, None, None, None).jobs);
         // A provider that publishes no number limits nothing.
         let none = provider::limits::Limits {
             jobs: None,
             jobs_vary: false,
+            relays: None,
             requires: None,
             inputs: None,
             waves: None,
@@ -331,8 +342,8 @@ mod tests {
             compiled_bytes: None,
             job_bytes: None,
         };
-        let found = limits(none, None, None, true);
+        let found = limits(none, None, None, Some(HandOffKind::Artifacts));
         assert_eq!((found.jobs, found.requires, found.job_length), (None, None, None));
-        assert_eq!(limits(none, file.planning.limits.as_ref(), None, false).jobs, Some(50));
+        assert_eq!(limits(none, file.planning.limits.as_ref(), None, None).jobs, Some(50));
     }
 }

@@ -13,6 +13,7 @@ pub const COMPILED_BYTES: u64 = 8_000_000;
 pub const LIMITS: Limits = Limits {
     jobs: Some(2_400),
     jobs_vary: false,
+    relays: None,
     requires: None,
     inputs: None,
     waves: None,

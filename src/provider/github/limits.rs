@@ -20,6 +20,7 @@ pub const SCRIPT_BYTES: u64 = 100_000;
 pub const LIMITS: Limits = Limits {
     jobs: Some(2_000),
     jobs_vary: false,
+    relays: None,
     requires: None,
     inputs: None,
     // One more reports what could not be planned.

@@ -1,6 +1,6 @@
 //! GitLab's limits.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use crate::provider::limits::Limits;
 
@@ -18,6 +18,7 @@ pub const JOB_HOURS: u64 = 3;
 pub const LIMITS: Limits = Limits {
     jobs: Some(500),
     jobs_vary: true,
+    relays: NonZeroU32::new(10),
     requires: Some(NEEDS),
     inputs: Some(NEEDS),
     waves: None,
