@@ -24,7 +24,7 @@ pub const LINES: &[Line] = &[
                 how: "the bundle is an artifact, and the digest that its jobs check before anything in it runs is in what the planning job puts out; no program comes from a cache",
                 tests: &[
                     "a_bundle_that_another_job_has_replaced_is_not_run",
-                    "a_release_is_installed_where_its_checksum_is_that_of_the_repository",
+                    "a_release_is_used_where_its_checksum_is_that_of_the_action",
                 ],
             },
         ],
@@ -99,6 +99,11 @@ pub const LINES: &[Line] = &[
                 ],
             },
             Stop {
+                on: GITHUB,
+                how: "a branch reads what it has saved itself and what the default branch has",
+                tests: &["later_workflows_build_nothing_again_and_branches_stay_apart"],
+            },
+            Stop {
                 on: GITLAB,
                 how: "the caches of protected branches are others than those of the rest",
                 tests: &["a_second_pipeline_builds_nothing_and_an_unprotected_branch_takes_nothing_of_a_protected_one"],
@@ -130,7 +135,11 @@ pub const LINES: &[Line] = &[
     Line {
         attacker: Attacker::Branch,
         asset: Asset::Secrets,
-        stops: &[],
+        stops: &[Stop {
+            on: GITHUB,
+            how: "nixdag's workflow gives secrets of an environment to the job that names it, and to no other",
+            tests: &["a_job_with_a_context_gets_the_secrets_of_that_environment_and_no_other_does"],
+        }],
         gaps: &[
             Gap {
                 on: CIRCLECI,

@@ -55,17 +55,24 @@ pub const LINES: &[Line] = &[
     Line {
         attacker: Attacker::Input,
         asset: Asset::Signatures,
-        stops: &[Stop {
-            on: ALL,
-            how: "the key leaves the environment before anything runs and is in no file and no argument; calls that build have no credentials; with `sign: separate` no job that builds has either, and what is signed comes from the job that the plan names",
-            tests: &[
-                "a_store_is_signed_for_with_a_key_that_no_file_and_no_argument_holds",
-                "a_fetch_sees_what_it_needs_and_no_secret_of_the_job",
-                "a_cache_with_a_token_is_read_and_no_builder_finds_the_token",
-                "a_job_of_its_own_signs_and_pushes_and_no_job_that_builds_has_a_secret",
-                "what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build",
-            ],
-        }],
+        stops: &[
+            Stop {
+                on: ALL,
+                how: "the key leaves the environment before anything runs and is in no file and no argument; calls that build have no credentials; with `sign: separate` no job that builds has either, and what is signed comes from the job that the plan names",
+                tests: &[
+                    "a_store_is_signed_for_with_a_key_that_no_file_and_no_argument_holds",
+                    "a_fetch_sees_what_it_needs_and_no_secret_of_the_job",
+                    "a_cache_with_a_token_is_read_and_no_builder_finds_the_token",
+                    "a_job_of_its_own_signs_and_pushes_and_no_job_that_builds_has_a_secret",
+                    "what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build",
+                ],
+            },
+            Stop {
+                on: GITHUB,
+                how: "one job behind the waves has the secrets of its environment, builds nothing, and signs and pushes",
+                tests: &["one_job_signs_and_pushes_and_no_job_that_builds_has_a_secret"],
+            },
+        ],
         gaps: &[
             Gap {
                 on: CIRCLECI,
@@ -202,16 +209,23 @@ pub const LINES: &[Line] = &[
     Line {
         attacker: Attacker::Input,
         asset: Asset::Plan,
-        stops: &[Stop {
-            on: ALL,
-            how: "an attribute's nonsense is that attribute's failure; what it prints is cut and escaped",
-            tests: &[
-                "hostile_derivations_are_named",
-                "nonsense_of_one_attribute_is_that_attributes_failure_alone",
-                "hostile_names_reach_neither_templates_nor_shells",
-                "a_flake_cannot_forge_an_answer",
-            ],
-        }],
+        stops: &[
+            Stop {
+                on: ALL,
+                how: "an attribute's nonsense is that attribute's failure; what it prints is cut and escaped",
+                tests: &[
+                    "hostile_derivations_are_named",
+                    "nonsense_of_one_attribute_is_that_attributes_failure_alone",
+                    "hostile_names_reach_neither_templates_nor_shells",
+                    "a_flake_cannot_forge_an_answer",
+                ],
+            },
+            Stop {
+                on: GITHUB,
+                how: "what builders and evaluation print is no command of GitHub's",
+                tests: &["what_builders_evaluation_and_commands_print_stays_text"],
+            },
+        ],
         gaps: &[],
     },
     Line {
