@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::Request;
-use super::realisation;
+use super::realisation::{self, Key, Realisation};
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{HandOffs, Origin, Ruling};
 use crate::nix::derivation::Derivation;
@@ -18,6 +18,7 @@ use crate::nix::derivation_hash::{self, Paths};
 use crate::nix::fixed_output::FixedOutput;
 use crate::nix::hash::Sha256;
 use crate::nix::narinfo::NarInfo;
+use crate::nix::{resolved_derivation, store_path};
 
 /// Drops what does not count. `here` is what this job owns or repeats.
 ///
@@ -30,10 +31,15 @@ pub fn restrict(hand_offs: &mut HandOffs, request: &Request, graph: &Graph, here
     let rule = Rule::new(request, graph, here);
     let mut content_addressed: HashMap<String, HashSet<String>> = HashMap::new();
     if hand_offs.has_realisations() {
-        let names = realisation_names(graph, &rule.delivered())?;
+        let delivered = rule.delivered();
+        let names = realisation_names(graph, &delivered)?;
+        let traced = rule.traced(hand_offs, &delivered)?;
         hand_offs.keep_realisations(|origin, path| {
             let Ok(realisation) = realisation::read(path) else { return false };
-            let is_delivered = names.get(&realisation.id).is_some_and(|drvs| rule.may_deliver(origin, drvs));
+            let is_delivered = match &realisation.key {
+                Key::Digest(id) => names.get(id).is_some_and(|drvs| rule.may_deliver(origin, drvs)),
+                Key::Resolved(..) => traced.contains(path),
+            };
             if is_delivered {
                 let outputs = content_addressed.entry(key(origin)).or_default();
                 outputs.insert(graph.full_path(&realisation.output));
@@ -51,6 +57,18 @@ fn key(origin: &Origin) -> String {
         Origin::Job(id) => id.clone(),
         Origin::EarlierRun => String::new(),
     }
+}
+
+/// A build trace that somebody has left.
+struct Trace<'a> {
+    origin: &'a Origin,
+    file: PathBuf,
+    /// The derivation as resolved.
+    drv: String,
+    /// Which of its outputs.
+    name: String,
+    /// Base name of that output's path.
+    output: String,
 }
 
 struct Rule<'a> {
@@ -110,6 +128,45 @@ impl<'a> Rule<'a> {
 
     fn may_deliver(&self, origin: &Origin, drvs: &[DrvId]) -> bool {
         self.built_by(origin, drvs).is_some() && !self.is_own(origin, drvs)
+    }
+
+    /// The build traces that count: those whose derivation is one that their origin may deliver, resolved with what others that count say of its inputs.
+    fn traced(&self, hand_offs: &HandOffs, delivered: &HashSet<DrvId>) -> Result<HashSet<PathBuf>> {
+        let mut by_name: HashMap<String, Vec<Trace>> = HashMap::new();
+        for (origin, file) in hand_offs.realisations() {
+            let Ok(Realisation { key: Key::Resolved(drv, name), output, .. }) = realisation::read(&file) else {
+                continue;
+            };
+            let trace = Trace { origin, file, name, output, drv: self.graph.full_path(&drv) };
+            by_name.entry(store_path::name_of(&drv).to_owned()).or_default().push(trace);
+        }
+        let mut counts = HashSet::new();
+        let mut outputs: HashMap<(DrvId, String), String> = HashMap::new();
+        // Inputs come before their consumers.
+        for id in self.graph.ids().filter(|id| !by_name.is_empty() && delivered.contains(id)) {
+            let path = self.graph.path(id);
+            let Some(traces) = by_name.get(store_path::name_of(path.rsplit('/').next().unwrap_or_default())) else {
+                continue;
+            };
+            if !self.graph.node(id).is_floating() {
+                continue;
+            }
+            let bytes = fs::read(&path).with_context(|| format!("cannot read derivation `{path}`"))?;
+            let drv = Derivation::parse(&bytes).with_context(|| format!("`{path}` is no derivation"))?;
+            for trace in traces.iter().filter(|trace| self.may_deliver(trace.origin, &[id])) {
+                let input = |path: &str, output: &str| {
+                    let input = self.graph.representative(self.graph.find(path)?);
+                    let known = self.graph.node(input).outputs.iter().find(|known| *known.name == *output)?;
+                    let base = known.base.as_deref().map(|base| self.graph.full_path(base));
+                    base.or_else(|| outputs.get(&(input, output.to_owned())).cloned())
+                };
+                if resolved_derivation::is_at(&trace.drv, &drv, input) {
+                    counts.insert(trace.file.clone());
+                    outputs.entry((id, trace.name.clone())).or_insert_with(|| self.graph.full_path(&trace.output));
+                }
+            }
+        }
+        Ok(counts)
     }
 
     /// Rules on one copy. `content_addressed` are outputs that the same origin's realisations name.

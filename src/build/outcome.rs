@@ -208,19 +208,30 @@ pub struct Results {
     pub paths: Vec<String>,
     /// Which outputs content-addressed derivations have.
     pub realisations: Vec<Realisation>,
+    /// Sentences about those of which Nix does not say that, or not so that it is understood.
+    pub unknown: Vec<String>,
 }
 
 /// Finds what a job hands on: what it owns as far as it exists, and what that refers to of all that the plan has it repeat. What it had
 /// to build beyond that, nobody would take from it.
 pub fn results(store: &Store, graph: &Graph, records: &[DerivationRecord]) -> Result<Results> {
-    let mut realisations = Vec::new();
+    let (mut realisations, mut unknown) = (Vec::new(), Vec::new());
     let mut own = BTreeSet::new();
     let mut beside = HashSet::new();
     for record in records.iter().filter(|record| record.outcome.is_good() && record.role != Role::Other) {
         let mut outputs: Vec<String> = Vec::new();
         match graph.find(&record.derivation) {
             Some(id) if graph.node(id).is_floating() => {
-                let found = realisation::of(store, &record.derivation)?;
+                let found = realisation::of(store, &record.derivation).unwrap_or_else(|error| {
+                    unknown.push(format!("{error:#}: it is not handed on"));
+                    Vec::new()
+                });
+                if found.is_empty() && unknown.is_empty() {
+                    unknown.push(format!(
+                        "Nix does not say which outputs `{}` has: they are not handed on",
+                        record.derivation
+                    ));
+                }
                 outputs.extend(found.iter().map(|realisation| graph.full_path(&realisation.output)));
                 realisations.extend(found);
             }
@@ -235,7 +246,7 @@ pub fn results(store: &Store, graph: &Graph, records: &[DerivationRecord]) -> Re
     }
     realisations.sort();
     realisations.dedup();
-    Ok(Results { paths: own.into_iter().collect(), realisations })
+    Ok(Results { paths: own.into_iter().collect(), realisations, unknown })
 }
 
 /// The outputs of a derivation whose paths are known.

@@ -108,6 +108,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
         }
     }
     let results = work.results(&store, record)?;
+    record.errors.extend(results.unknown.iter().cloned());
     // Before the pushes are waited for: no client stands between a build and the jobs that need it.
     record.handed_off = work.hand_off(&store, &results, &mut tracker)?;
     let mut others = work.built(record, &results);

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::partial_cache;
+use super::realisation_files::{self, REALISATIONS, TRACES, files_in};
 use crate::nix::fixed_output::FixedOutput;
 use crate::nix::narinfo::NarInfo;
 
@@ -96,7 +97,7 @@ pub struct HandOffs {
     sources: Vec<Source>,
     /// Copies of each store path, best first.
     copies: BTreeMap<String, Vec<Copy>>,
-    /// Files that say which outputs content-addressed derivations have, by source.
+    /// Files that say which outputs content-addressed derivations have, by source, as paths below its folder.
     realisations: Vec<(usize, PathBuf)>,
     damaged: Vec<Damaged>,
 }
@@ -109,9 +110,7 @@ impl HandOffs {
         let mut realisations = Vec::new();
         let mut damaged = Vec::new();
         for (index, source) in sources.iter().enumerate() {
-            // Nix would wait for a pipe.
-            let files = files_in(&source.dir.join("realisations"))?.into_iter().filter(|path| path.is_file());
-            realisations.extend(files.map(|path| (index, path)));
+            realisations.extend(realisation_files::of(&source.dir)?.into_iter().map(|path| (index, path)));
             for path in narinfo_files(&source.dir)? {
                 let may_be_elsewhere = nars == Nars::Elsewhere && source.origin != Origin::EarlierRun;
                 let checked = partial_cache::read_narinfo(&path).and_then(|info| {
@@ -137,7 +136,13 @@ impl HandOffs {
     /// Drops each realisation for which `counts` is false.
     pub fn keep_realisations(&mut self, mut counts: impl FnMut(&Origin, &Path) -> bool) {
         let sources = &self.sources;
-        self.realisations.retain(|(source, path)| counts(&sources[*source].origin, path));
+        self.realisations.retain(|(source, path)| counts(&sources[*source].origin, &sources[*source].dir.join(path)));
+    }
+
+    /// All realisations.
+    pub fn realisations(&self) -> impl Iterator<Item = (&Origin, PathBuf)> {
+        let source = |(source, path): &(usize, PathBuf)| (&self.sources[*source], path.clone());
+        self.realisations.iter().map(source).map(|(source, path)| (&source.origin, source.dir.join(path)))
     }
 
     /// True where there is no realisation.
@@ -291,7 +296,7 @@ impl HandOffs {
             _ => {}
         }
         // All of these, since Nix cannot make them in a cache that it may not write to, and 2.8 ignores one without them.
-        for name in ["nar", "log", "realisations"] {
+        for name in ["nar", "log", REALISATIONS, TRACES] {
             let dir = into.join(name);
             fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
         }
@@ -311,9 +316,12 @@ impl HandOffs {
             }
         }
         // A job hands off few realisations; the first one of a name wins here too.
-        for path in self.realisations.iter().map(|(_, path)| path) {
-            let Some(name) = path.file_name() else { continue };
-            match symlink(std::path::absolute(path)?, into.join("realisations").join(name)) {
+        for (source, path) in &self.realisations {
+            if let Some(folder) = path.parent() {
+                let dir = into.join(folder);
+                fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+            }
+            match symlink(std::path::absolute(self.sources[*source].dir.join(path))?, into.join(path)) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(error).with_context(|| format!("cannot link `{}`", path.display()));
                 }
@@ -339,20 +347,6 @@ pub fn references(info: &NarInfo) -> impl Iterator<Item = String> + '_ {
 pub(super) fn narinfo_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = files_in(dir)?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "narinfo"));
-    Ok(files)
-}
-
-/// The entries of a folder in the order of their names; none where it does not exist.
-pub(super) fn files_in(dir: &Path) -> Result<Vec<PathBuf>> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.with_context(|| format!("cannot read `{}`", dir.display()))?,
-    };
-    let mut files = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<io::Result<Vec<_>>>()
-        .with_context(|| format!("cannot read `{}`", dir.display()))?;
-    files.sort_unstable();
     Ok(files)
 }
 

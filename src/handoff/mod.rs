@@ -11,5 +11,6 @@ pub mod free_space;
 pub mod merge;
 pub mod partial_cache;
 pub mod path_archive;
+pub mod realisation_files;
 pub mod registry;
 pub mod reuse;

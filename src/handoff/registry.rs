@@ -17,7 +17,8 @@ use tempfile::NamedTempFile;
 use ureq::Agent;
 use ureq::http::Uri;
 
-use super::merge::{HandOffs, files_in};
+use super::merge::HandOffs;
+use super::realisation_files::files_in;
 use crate::http::{self, Failure, Requests};
 use crate::nix::narinfo::NarInfo;
 use crate::printable::printable;

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::merge::{self, Damaged, Origin, Source};
 use super::partial_cache;
+use super::realisation_files::{self, REALISATIONS, TRACES};
 use crate::nix::hash::shortened;
 use crate::nix::narinfo::NarInfo;
 use crate::nix::signature::PublicKeys;
@@ -65,7 +66,7 @@ impl ReuseFolder {
         let mut adopted = Adopted::default();
         partial_cache::remove(&self.dir.join(NEW))?;
         for dir in self.caches() {
-            for folder in [&self.dir, &dir, &dir.join("nar"), &dir.join("realisations")] {
+            for folder in [&self.dir, &dir, &dir.join("nar"), &dir.join(REALISATIONS), &dir.join(TRACES)] {
                 remove_unless_folder(folder)?;
             }
             fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
@@ -86,10 +87,17 @@ impl ReuseFolder {
     }
 
     fn adopt_cache(&self, dir: &Path) -> Result<Adopted> {
-        for folder in [dir, &dir.join("nar"), &dir.join("realisations")] {
-            check_number(folder)?;
+        let mut folders = vec![dir.to_owned(), dir.join("nar"), dir.join(REALISATIONS), dir.join(TRACES)];
+        check_number(&folders[3])?;
+        let traced = realisation_files::files_in(&folders[3])?;
+        traced.iter().try_for_each(|folder| remove_unless_folder(folder))?;
+        folders.extend(traced.into_iter().filter(|folder| folder.is_dir()));
+        folders.iter().try_for_each(|folder| check_number(folder))?;
+        let mut files = realisation_files::files_in(&folders[2])?;
+        for folder in &folders[4..] {
+            files.extend(realisation_files::files_in(folder)?);
         }
-        for file in merge::files_in(&dir.join("realisations"))? {
+        for file in files {
             // Which output a content-addressed derivation has is not signed.
             if self.signed_by.is_some() || !fs::symlink_metadata(&file)?.is_file() {
                 partial_cache::remove(&file)?;
@@ -156,13 +164,10 @@ impl ReuseFolder {
                 partial_cache::copy(hand_off, into, &info.file_name())?;
             }
         }
-        let realisations = merge::files_in(&hand_off.join("realisations"))?;
-        if self.signed_by.is_none() && !realisations.is_empty() {
-            let folder = into.join("realisations");
-            make(&folder)?;
-            for name in realisations.iter().filter_map(|file| file.file_name()) {
-                partial_cache::copy(&hand_off.join("realisations"), &folder, &name.to_string_lossy())?;
-            }
+        for file in realisation_files::of(hand_off)?.iter().filter(|_| self.signed_by.is_none()) {
+            let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else { continue };
+            make(&into.join(folder))?;
+            partial_cache::copy(&hand_off.join(folder), &into.join(folder), &name.to_string_lossy())?;
         }
         let [complete, partial] = self.caches();
         let (filled, empty) = if is_complete { (complete, partial) } else { (partial, complete) };

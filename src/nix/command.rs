@@ -281,7 +281,7 @@ fn is_executable(candidate: &PathBuf) -> bool {
 }
 
 /// Reads `nix (Nix) 2.8.0`, `nix (Lix, like Nix) 2.91.1`, `nix (Determinate Nix 3.5.2) 2.28.3`: the last word counts.
-pub(super) fn parse_version(text: &str) -> Option<Version> {
+pub fn parse_version(text: &str) -> Option<Version> {
     let mut numbers = text.lines().next()?.split_whitespace().last()?.split('.');
     let major = numbers.next()?.parse().ok()?;
     let minor = numbers.next()?;

@@ -67,7 +67,8 @@ fn with_references(kind: &str, store_dir: &str, own: &str, references: &[String]
     text
 }
 
-fn make(kind: &str, inner: &str, store_dir: &str, name: &str) -> String {
+/// The store path with this name whose fingerprint begins with a kind and a digest.
+pub(super) fn make(kind: &str, inner: &str, store_dir: &str, name: &str) -> String {
     let digest = Sha256::of(format!("{kind}:{inner}:{store_dir}:{name}").as_bytes());
     let mut folded = [0; PATH_HASH];
     for (index, byte) in digest.0.iter().enumerate() {

@@ -76,13 +76,13 @@ pub fn of(drv: &Derivation, paths: Paths, input: impl Fn(&str, &[u8]) -> Option<
     Some(Sha256::of(&text))
 }
 
-fn string(text: &mut Vec<u8>, raw: &[u8]) {
+pub(super) fn string(text: &mut Vec<u8>, raw: &[u8]) {
     text.push(b'"');
     text.extend_from_slice(raw);
     text.push(b'"');
 }
 
-fn tuple<const N: usize>(text: &mut Vec<u8>, parts: [&[u8]; N]) {
+pub(super) fn tuple<const N: usize>(text: &mut Vec<u8>, parts: [&[u8]; N]) {
     text.push(b'(');
     for (index, part) in parts.into_iter().enumerate() {
         if index > 0 {
@@ -93,7 +93,7 @@ fn tuple<const N: usize>(text: &mut Vec<u8>, parts: [&[u8]; N]) {
     text.push(b')');
 }
 
-fn list<T>(text: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Vec<u8>, T)) {
+pub(super) fn list<T>(text: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut write: impl FnMut(&mut Vec<u8>, T)) {
     text.push(b'[');
     for (index, item) in items.into_iter().enumerate() {
         if index > 0 {

@@ -17,6 +17,7 @@ mod machine_fault;
 pub mod nar;
 pub mod narinfo;
 pub mod path_info;
+pub mod resolved_derivation;
 pub mod signature;
 pub mod store;
 pub mod store_path;

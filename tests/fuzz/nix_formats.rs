@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nixdag::build::realisation;
+use nixdag::build::realisation::{self, Key};
 use nixdag::graph::Graph;
 use nixdag::nix::binary_cache::acceptance;
 use nixdag::nix::binary_cache::cache_info::CacheInfo;
@@ -87,7 +87,10 @@ fn nar_headers() {
 fn build_traces() {
     let dir = tempfile::tempdir().unwrap();
     let id = format!("sha256:{}!out", Sha256::of(b"drv").base16());
-    let file = dir.path().join(format!("{id}.doi"));
+    let file = dir.path().join(format!("realisations/{id}.doi"));
+    let drv = "s26dicqf1zhp040n0xkx5srd6ik5x5xq-y.drv";
+    let trace = dir.path().join(format!("build-trace-v2/{drv}/out.doi"));
+    [&file, &trace].into_iter().for_each(|file| fs::create_dir_all(file.parent().unwrap()).unwrap());
     let real = |dependent: &str| {
         let text = format!(
             r#"{{"dependentRealisations":{{{dependent}}},"id":"{id}","outPath":"qkcjym7f4s8gzgna572cn811pjqm9cj4-ca","signatures":["test-1:abc=="]}}"#
@@ -99,7 +102,18 @@ fn build_traces() {
         fs::write(&file, bytes).unwrap();
         let read = realisation::read(&file);
         if let Ok(realisation) = &read {
-            assert_eq!(realisation.id, id);
+            assert_eq!(realisation.key, Key::Digest(id.clone()));
+        }
+        Got::of(is_json(bytes), &read)
+    });
+    let value =
+        |signature: &str| format!(r#"{{"outPath":"qkcjym7f4s8gzgna572cn811pjqm9cj4-ca","signatures":[{signature}]}}"#);
+    let real = ["", r#"{"keyName":"test-1","sig":"abc=="}"#].map(|signature| value(signature).into_bytes());
+    fuzz("build traces of 2.35", &Corpus::json(real.into()), |bytes| {
+        fs::write(&trace, bytes).unwrap();
+        let read = realisation::read(&trace);
+        if let Ok(realisation) = &read {
+            assert_eq!(realisation.key, Key::Resolved(drv.into(), "out".into()));
         }
         Got::of(is_json(bytes), &read)
     });
