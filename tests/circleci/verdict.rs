@@ -1,6 +1,7 @@
 //! What one derivation must not do to others, through whole pipelines: each of these flakes once stopped or hid more than itself.
 
 use std::fs;
+use std::process::Command;
 
 use crate::support::built::Built;
 use crate::support::circleci::{Outcome, Status};
@@ -103,6 +104,17 @@ fn a_nearly_full_machine_that_collects_garbage_loses_nothing() {
         project.nix_conf =
             "min-free = 100000000000000\nmax-free = 100000000000000\nmin-free-check-interval = 0\n".into();
         let outcome = project.pipeline(1).run().unwrap();
+        // With this setting and without a daemon 2.34 crashes whatever it realises: nobody is told that trust is lacking.
+        let version = Command::new(nix.join("nix-store")).arg("--version").output().unwrap();
+        if String::from_utf8(version.stdout).unwrap().contains(" 2.34") {
+            assert_eq!(outcome.status("gate"), Status::NotRun, "{}", logs(&outcome));
+            let log = &outcome.job("a").log;
+            assert!(
+                log.contains("Nix does not work here: SIGSEGV ended it") && !log.contains("trusted-users"),
+                "{log}"
+            );
+            continue;
+        }
         assert_eq!(outcome.status("gate"), Status::Success, "{}", logs(&outcome));
         assert_eq!(built.sorted(), ["a", "b", "c", "d"]);
     }
