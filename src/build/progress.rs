@@ -198,6 +198,7 @@ impl<'a> Tracker<'a> {
         for id in self.running.build_ids() {
             self.finish(id, now);
         }
+        self.judge_unknown();
         for (path, duration) in self.running.end_fetches(now) {
             self.ledger.add_fetched(path, duration);
         }
@@ -233,6 +234,7 @@ impl<'a> Tracker<'a> {
     /// Before 2.34 Nix keeps the activity of a derivation that was asked for by name until the end of the call; but it
     /// counts it as done, and it has removed the locks of its outputs by then.
     fn sweep(&mut self, now: Instant) {
+        self.judge_unknown();
         let mut done = Vec::new();
         for (id, running) in self.running.open_builds_mut() {
             match self.known.lock(&running.drv) {
@@ -247,6 +249,16 @@ impl<'a> Tracker<'a> {
         }
         for id in done {
             self.finish(id, now);
+        }
+    }
+
+    /// Says of builds that have ended with their locks still held, for Nix may tell of the end first, which of them have failed: as many as Nix has
+    /// counted without naming them, and only those whose locks are left.
+    fn judge_unknown(&mut self) {
+        for drv in self.round.unknown() {
+            if self.round.nameless_failures() > 0 && self.known.lock(&drv) == Lock::Left {
+                self.round.end(&drv, Lock::Left);
+            }
         }
     }
 

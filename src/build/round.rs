@@ -56,6 +56,11 @@ impl Round {
         end
     }
 
+    /// Builds that have ended when nothing showed how.
+    pub fn unknown(&self) -> Vec<String> {
+        self.builds.iter().filter(|(_, end)| **end == End::Unknown).map(|(drv, _)| drv.clone()).collect()
+    }
+
     /// Nix has said that it failed.
     pub fn fail(&mut self, drv: &str) {
         self.builds.insert(drv.to_owned(), End::Failed);

@@ -83,6 +83,31 @@ fn when_nix_dies_a_failure_that_it_had_counted_is_told_from_what_it_left() {
 }
 
 #[test]
+fn a_failure_that_nix_counts_after_the_end_and_never_names_is_that_of_what_left_its_lock() {
+    let held = RefCell::new(true);
+    with_tracker(
+        |drv| match drv {
+            A if *held.borrow() => Lock::Held,
+            A => Lock::Left,
+            _ => Lock::Gone,
+        },
+        |tracker| {
+            tracker.take(Event::Start { id: 9, activity: Activity::Builds }, at(0));
+            tracker.take(start(1, A), at(0));
+            tracker.take(start(2, B), at(0));
+            tracker.take(Event::Stop { id: 1 }, at(8));
+            tracker.take(Event::Stop { id: 2 }, at(8));
+            tracker.take(error("timed out after 8 seconds"), at(8));
+            *held.borrow_mut() = false;
+            tracker.take(Event::Progress { id: 9, done: 1, failed: 1 }, at(8));
+            tracker.end(None, at(9));
+            assert!(tracker.ledger().failure(A).unwrap().contains("timed out after 8 seconds"));
+            assert_eq!((tracker.ledger().failure(B), tracker.round().left_open(A)), (None, false));
+        },
+    );
+}
+
+#[test]
 fn a_build_is_over_when_nix_counts_it_and_its_lock_is_gone() {
     let gone = RefCell::new(false);
     with_tracker(
