@@ -28,7 +28,7 @@ use crate::nix::hash::{self, HashingWriter, Sha256};
 use crate::nix::store::Store;
 use crate::nix::store_path;
 use crate::output::Output;
-use crate::regular_file;
+use crate::{regular_file, user_folder};
 
 const MANIFEST: &str = "manifest";
 const EVALUATION: &str = "evaluation.json";
@@ -58,14 +58,7 @@ pub enum EvaluationCache {
 impl EvaluationCache {
     /// The folder of the user, `$XDG_CACHE_HOME/nixdag/evaluations`; none in CI, where nothing stays (`CI` is set there), nor without a home.
     pub fn of_user(variable: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
-        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        if set("CI").is_some_and(|value| value != "false") {
-            return None;
-        }
-        // The standard says that a relative path does not count.
-        let named = set("XDG_CACHE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
-        let folder = named.or_else(|| Some(Path::new(&set("HOME")?).join(".cache")))?;
-        Some(Self::Stays(folder.join("nixdag/evaluations")))
+        Some(Self::Stays(user_folder::of_cache(variable)?.join("evaluations")))
     }
 
     fn dir(&self) -> &Path {
@@ -112,27 +105,39 @@ pub fn evaluate(
     say: &mut dyn FnMut(&str),
 ) -> Result<Evaluation> {
     let resolved = Resolved::new(nix, request)?;
-    let Some(fingerprint) = resolved.fingerprint() else {
+    // On a machine that has the derivations it is quick to find out that nothing has changed; elsewhere there is more to a result.
+    let resolved = if cache.travels() { resolved.known()? } else { resolved };
+    let (mut name, mut taken, mut said) = (None, false, None);
+    let evaluation = resolved.evaluate_unless(watch, |fingerprint| {
+        let found = name.insert(fingerprint?.base16());
+        let entry = cache.dir().join(&*found);
+        match take(&entry, found, cache) {
+            Ok(evaluation) => {
+                taken = evaluation.is_some();
+                evaluation
+            }
+            Err(error) => {
+                said = Some(format!("warning: the cached evaluation `{}` is made anew: {error:#}", entry.display()));
+                None
+            }
+        }
+    });
+    said.iter().for_each(|said| say(said));
+    let evaluation = evaluation?;
+    let Some(name) = name else {
         // Nobody has asked for the user's own.
         if cache.travels() {
             say("warning: this evaluation is not cached: it is impure, or an input is not locked");
             settle(cache, say);
         }
-        return resolved.evaluate(watch);
+        return Ok(evaluation);
     };
-    let name = fingerprint.base16();
-    let entry = cache.dir().join(&name);
-    match take(&entry, &name, cache) {
-        Ok(Some(evaluation)) => {
-            let shown = cache.dir().display();
-            say(&format!("evaluation: {} targets from the cache in `{shown}`", evaluation.targets.len()));
-            settle(cache, say);
-            return Ok(evaluation);
-        }
-        Ok(None) => {}
-        Err(error) => say(&format!("warning: the cached evaluation `{}` is made anew: {error:#}", entry.display())),
+    if taken {
+        let shown = cache.dir().display();
+        say(&format!("evaluation: {} targets from the cache in `{shown}`", evaluation.targets.len()));
+        settle(cache, say);
+        return Ok(evaluation);
     }
-    let evaluation = resolved.evaluate(watch)?;
     if evaluation.is_incidental {
         say("warning: this evaluation is not cached: some of its failures may not happen again");
     } else if let Err(error) = put(cache, &name, &evaluation) {
@@ -333,26 +338,5 @@ mod tests {
         fs::write(root.path().join(MANIFEST), "").unwrap();
         std::os::unix::fs::symlink("/dev/zero", root.path().join(EVALUATION)).unwrap();
         assert!(format!("{:#}", take().unwrap_err()).contains("no regular file"));
-    }
-
-    #[test]
-    fn the_users_folder_is_that_of_the_standard_and_none_in_ci() {
-        let of_user = |set: &[(&str, &str)]| {
-            let variable =
-                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
-            EvaluationCache::of_user(variable)
-        };
-        let stays = |dir: &str| Some(EvaluationCache::Stays(PathBuf::from(dir)));
-        assert_eq!(of_user(&[("HOME", "/h")]), stays("/h/.cache/nixdag/evaluations"));
-        assert_eq!(
-            of_user(&[("HOME", "/h"), ("XDG_CACHE_HOME", "rel"), ("CI", "")]),
-            stays("/h/.cache/nixdag/evaluations")
-        );
-        assert_eq!(
-            of_user(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/c"), ("CI", "false")]),
-            stays("/c/nixdag/evaluations")
-        );
-        assert_eq!(of_user(&[("HOME", "/h"), ("CI", "true")]), None);
-        assert_eq!(of_user(&[]), None);
     }
 }

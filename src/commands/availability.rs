@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 
 use crate::availability::Source;
+use crate::later::Later;
 use crate::nix::binary_cache::{Caches, Reliance};
 use crate::nix::command::Nix;
 use crate::nix::configuration::Configuration;
@@ -11,8 +12,21 @@ use crate::output::read_input;
 use crate::settings::Available;
 use crate::settings::cache_request::{self, CacheRequest};
 
-/// The source that the settings ask for. Caches are opened; `flake` are those that the flake names.
-pub(super) fn source(available: &Available, flake: &FlakeCaches, store_dir: &str) -> Result<Source> {
+/// Begins to ask Nix how this machine is set up, if the settings want to know: it takes as long as a small flake's evaluation.
+pub(super) fn machine(available: &Available) -> Option<Later<Configuration>> {
+    match available {
+        Available::Caches(settings) if settings.machine => Some(Later::begin(|| Configuration::of(&Nix::find()?))),
+        _ => None,
+    }
+}
+
+/// The source that the settings ask for. Caches are opened: those that they name, `machine`'s and the flake's.
+pub(super) fn source(
+    available: &Available,
+    machine: Option<Later<Configuration>>,
+    flake: &FlakeCaches,
+    store_dir: &str,
+) -> Result<Source> {
     match available {
         Available::Nothing => Ok(Source::Nothing),
         Available::File(path) => {
@@ -23,7 +37,7 @@ pub(super) fn source(available: &Available, flake: &FlakeCaches, store_dir: &str
         }
         Available::LocalStore => Ok(Source::LocalStore),
         Available::Caches(settings) => {
-            let machine = if settings.machine { Configuration::of(&Nix::find()?)? } else { Configuration::default() };
+            let machine = machine.map(Later::into_inner).transpose()?.unwrap_or_default();
             let CacheRequest { request, warnings, note } = cache_request::resolve(settings, &machine, flake);
             for warning in warnings {
                 eprintln!("warning: {warning}");

@@ -12,6 +12,8 @@ use crate::availability::{built_here, find_needed};
 use crate::choice::Choice;
 use crate::evaluated::Evaluated;
 use crate::graph::{DrvId, Graph, Node};
+use crate::later::Later;
+use crate::nix::configuration::Configuration;
 use crate::nix::store::Store;
 use crate::output::read_input;
 use crate::plan::allowed_failure::allows;
@@ -63,11 +65,12 @@ fn unnamed(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
     for warning in &settings.warnings {
         eprintln!("warning: {warning}");
     }
-    let began = SystemTime::now();
+    let at = SystemTime::now();
     let chosen = base::choose(settings);
     if let Some(plan) = chosen.as_ref().and_then(|chosen| base::without_effect(chosen, settings)) {
         return Ok(plan.into());
     }
+    let began = Began { at, machine: availability::machine(&settings.available) };
     let evaluated = match &settings.source {
         Source::Plan(path) => {
             let plan = json::read(&read_input(path)?).with_context(|| format!("cannot use `{}`", path.display()))?;
@@ -97,13 +100,20 @@ fn leave_out(targets: Vec<Target>, base: Option<&BaseEvaluation>, settings: &Set
     compared
 }
 
+/// What was there before evaluation, or was asked for then.
+struct Began {
+    at: SystemTime,
+    /// How this machine is set up, where the settings want to know.
+    machine: Option<Later<Configuration>>,
+}
+
 /// Plans what was evaluated.
 fn make_plan(
     evaluated: Evaluated,
     base: Option<&BaseEvaluation>,
     settings: &Settings,
     also: &[Granularity],
-    began: SystemTime,
+    began: Began,
 ) -> Result<(Made, Graph)> {
     let is_whole = evaluated.is_whole() && !settings.flags_select;
     let all = [evaluated.targets.as_slice(), evaluated.disabled.as_slice()].concat();
@@ -128,10 +138,10 @@ fn make_plan(
         .filter_map(|target| Some((target.attribute, graph.find(&target.drv_path)?)))
         .collect();
     let ids: Vec<DrvId> = targets.iter().map(|(_, id)| *id).collect();
-    let source = availability::source(&settings.available, &evaluated.caches, graph.store_dir())?;
+    let source = availability::source(&settings.available, began.machine, &evaluated.caches, graph.store_dir())?;
     let mut needed = find_needed(&graph, &ids, &source)?;
     if settings.evaluation.allow_import_from_derivation && matches!(settings.source, Source::Flake(_)) {
-        let built = built_here::find(&graph, &needed.ids().collect::<Vec<_>>(), &Store::find()?, began)?;
+        let built = built_here::find(&graph, &needed.ids().collect::<Vec<_>>(), &Store::find()?, began.at)?;
         needed.take_built(&graph, &ids, built);
     }
     let caches = availability::check(&source, &settings.available)?;

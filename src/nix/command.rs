@@ -3,19 +3,21 @@
 //! In: arguments for `nix` or `nix-store`. Out: how the process ended and what it printed, both bounded. The environment is built
 //! from a list of what Nix needs, so that none of the CI's secrets reaches evaluated code or a log, and no process is left behind.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{environment, machine_fault};
+use super::{environment, known_version, machine_fault};
 use crate::program::{self, Life, Limits};
 
 /// The oldest Nix that is known to work (Debian 12 has it).
@@ -76,12 +78,7 @@ impl Nix {
         let environment = environment::allowed();
         let (nix, nix_store) = (on_path(&path, "nix")?, on_path(&path, "nix-store")?);
         let mut found = Self { nix, nix_store, version: OLDEST, is_lix: false, environment };
-        let answer =
-            found.run(&found.nix, &[OsString::from("--version")], 4 << 10).context("`nix --version` failed")?;
-        if !answer.status.success() {
-            bail!("Nix does not start: {}", machine_fault::of_start(&answer.stderr));
-        }
-        let text = String::from_utf8_lossy(&answer.stdout);
+        let text = found.says_of_itself()?;
         found.version = parse_version(&text).ok_or_else(|| {
             anyhow!("`nix --version` printed no version: `{}` (is it Nix?)", text.trim().escape_debug())
         })?;
@@ -90,6 +87,43 @@ impl Nix {
             bail!("Nix {} is too old: nixdag needs {OLDEST} or newer (install a newer Nix)", found.version);
         }
         Ok(found)
+    }
+
+    /// What `nix --version` prints; once in this process.
+    fn says_of_itself(&self) -> Result<String> {
+        static SAID: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+        let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = said.get(&self.nix) {
+            return Ok(text.clone());
+        }
+        let text = self.known_version()?;
+        said.insert(self.nix.clone(), text.clone());
+        Ok(text)
+    }
+
+    fn known_version(&self) -> Result<String> {
+        let program = known_version::Program::new(&self.nix);
+        if let Some(text) = program.as_ref().and_then(known_version::Program::says) {
+            return Ok(text);
+        }
+        let text = self.ask_version()?;
+        if let (Some(program), Some(_)) = (program, parse_version(&text)) {
+            program.remember(&text);
+        }
+        Ok(text)
+    }
+
+    fn ask_version(&self) -> Result<String> {
+        let answer = self.run(&self.nix, &[OsString::from("--version")], 4 << 10).context("`nix --version` failed")?;
+        if !answer.status.success() {
+            bail!("Nix does not start: {}", machine_fault::of_start(&answer.stderr));
+        }
+        Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
+    }
+
+    /// Says what is wrong where Nix does not even start; its version may have been known without.
+    pub(super) fn check_start(&self) -> Result<()> {
+        self.ask_version().map(drop)
     }
 
     /// The same, which passes on these variables of the environment, whatever their names look like.

@@ -11,6 +11,7 @@ mod environment;
 pub mod evaluate;
 pub mod fixed_output;
 pub mod hash;
+mod known_version;
 pub mod local_store;
 pub mod log;
 mod machine_fault;

@@ -193,9 +193,10 @@ fn outside_ci_the_users_folder_keeps_what_its_store_has() {
         assert!(entry.join("evaluation.json").exists() && !entry.join("paths.zst").exists());
         assert!(!kept.with_extension("key").exists());
         let others = plan.replace("plan path:", "plan --eval-cache off path:");
-        // Another store has no derivations, `off` looks nowhere.
-        let elsewhere = machine.nix.script(machine.root.path(), &format!("{plan} cmp first plan\n {others}"));
-        assert_eq!(elsewhere, "0\n0\n");
+        // Another store has no derivations, unless evaluation was faster than the look into the cache; `off` looks nowhere.
+        let elsewhere =
+            machine.nix.script(machine.root.path(), &format!("{plan} cmp first plan\n {others} cmp first plan"));
+        assert!(["0\n0\n", "1\n0\n"].contains(&&*elsewhere), "{elsewhere}");
         let in_ci = machine.nix.script(machine.root.path(), &plan.replace("env -u CI", ""));
         assert_eq!(in_ci, "0\n");
     }

@@ -37,6 +37,8 @@ pub struct Flake {
     pub info: FlakeInfo,
     /// The reference that Nix is given from here on.
     pub reference: Reference,
+    /// The folder on this machine that it is in, see [`Reference::folder`].
+    pub root: Option<String>,
     /// Whether the lock file has to change before it covers all inputs.
     pub lock_is_incomplete: bool,
     /// Its source, in the store.
@@ -65,25 +67,27 @@ struct Metadata {
     locks: Value,
 }
 
+/// The reference that Nix is asked for, as far as it can be told from the text alone what somebody means by it.
+pub fn asked(reference: &str) -> Result<String> {
+    let shown = printable(reference);
+    if reference.contains('#') {
+        bail!("flake reference `{shown}` names an attribute (give the flake alone, and the attribute with `--select`)");
+    }
+    if reference.is_empty() || reference.starts_with('-') {
+        bail!("`{shown}` is no flake reference (give a folder with a `flake.nix`, or e.g. `github:owner/repo`)");
+    }
+    if reference.starts_with("path:") {
+        // Nix 2.8 would leave it relative, and the wrapper would be its own input.
+        return absolute(reference);
+    }
+    Ok(as_path(reference, Path::new(reference.split('?').next().unwrap_or(reference))))
+}
+
 impl Flake {
-    /// Asks Nix about the flake of a request.
-    pub fn resolve(nix: &Nix, request: &Request) -> Result<Self> {
+    /// Asks Nix about the flake of a request, `asked` as [`asked`] gives it.
+    pub fn resolve(nix: &Nix, request: &Request, asked: &str) -> Result<Self> {
         let (reference, override_inputs) = (request.flake.as_str(), &request.override_inputs);
         let shown = printable(reference);
-        if reference.contains('#') {
-            bail!(
-                "flake reference `{shown}` names an attribute (give the flake alone, and the attribute with `--select`)"
-            );
-        }
-        if reference.is_empty() || reference.starts_with('-') {
-            bail!("`{shown}` is no flake reference (give a folder with a `flake.nix`, or e.g. `github:owner/repo`)");
-        }
-        let asked = if reference.starts_with("path:") {
-            // Nix 2.8 would leave it relative, and the wrapper would be its own input.
-            absolute(reference)?
-        } else {
-            as_path(reference, Path::new(reference.split('?').next().unwrap_or(reference)))
-        };
         let mut arguments: Vec<OsString> =
             ["flake", "metadata", "--json", "--no-write-lock-file"].into_iter().map(OsString::from).collect();
         for (input, replacement) in override_inputs {
@@ -92,12 +96,13 @@ impl Flake {
         for (name, value) in &request.options {
             arguments.extend(["--option", name, value].map(OsString::from));
         }
-        arguments.push(asked.as_str().into());
+        arguments.push(asked.into());
         let answer = nix.nix(&arguments, MAX_METADATA)?;
         if !answer.status.success() {
+            nix.check_start()?;
             let said = message::from_stderr(&answer.stderr)
                 .unwrap_or_else(|| format!("`nix flake metadata` ended with {}", answer.status));
-            let error = foreign_repository(&asked, &shown, &said).unwrap_or_else(|| explain(&shown, &said));
+            let error = foreign_repository(asked, &shown, &said).unwrap_or_else(|| explain(&shown, &said));
             let is_folder = !reference.starts_with(['.', '/']) && Path::new(reference).join("flake.nix").is_file();
             return Err(if is_folder {
                 error.context(format!(
@@ -110,6 +115,12 @@ impl Flake {
         let metadata: Metadata = serde_json::from_slice(&answer.stdout)
             .with_context(|| format!("cannot read what `nix flake metadata` says about `{shown}`"))?;
         let is_local = is_local(&metadata);
+        let reference = if is_local {
+            // A local tree is taken as it is, as `nix build` would: a locked reference would make Nix fetch from it.
+            Reference::new(asked, &metadata.resolved_url, &metadata.resolved)
+        } else {
+            Reference::new(asked, &metadata.url, &metadata.locked)
+        };
         let below = metadata.resolved.get("dir").and_then(Value::as_str).unwrap_or_default();
         Ok(Self {
             folder: format!("{}/{below}", metadata.path),
@@ -119,13 +130,9 @@ impl Flake {
                 url: if is_local { ".".to_owned() } else { printable_url(&metadata.resolved_url) },
                 revision: metadata.revision.clone(),
             },
-            // A local tree is taken as it is, as `nix build` would: a locked reference would make Nix fetch from it.
             source: metadata.path.clone(),
-            reference: if is_local {
-                Reference::new(&asked, &metadata.resolved_url, &metadata.resolved)
-            } else {
-                Reference::new(&asked, &metadata.url, &metadata.locked)
-            },
+            root: reference.folder(),
+            reference,
             lock_is_incomplete: override_inputs.is_empty() && answer.stderr.contains("not writing modified lock file"),
         })
     }

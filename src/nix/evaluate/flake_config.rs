@@ -14,10 +14,8 @@ use serde_json::Value;
 use super::flake::Flake;
 use super::literal::nix_string;
 use super::message;
+use super::reference::SETTINGS;
 use crate::nix::command::Nix;
-
-/// The attribute of `flake.nix`.
-const ATTRIBUTE: &str = "nixConfig";
 
 /// Bytes of settings that are read.
 const MAX_SIZE: usize = 1 << 20;
@@ -45,7 +43,7 @@ impl FlakeConfig {
             return Ok(Self::default());
         }
         let file = nix_string(&format!("{}/flake.nix", flake.folder));
-        let expression = format!("(import {file}).{ATTRIBUTE} or {{ }}");
+        let expression = format!("(import {file}).{SETTINGS} or {{ }}");
         let visible = format!("flake={}", flake.source);
         let arguments =
             ["eval", "--json", "--impure", "--option", "restrict-eval", "true", "-I", &visible, "--expr", &expression];
@@ -87,7 +85,7 @@ fn mentions_settings(flake: &Flake) -> bool {
     let read = File::open(format!("{}/flake.nix", flake.folder))
         .and_then(|file| file.take(MAX_SEARCHED).read_to_end(&mut text));
     match read {
-        Ok(_) => text.len() as u64 == MAX_SEARCHED || memchr::memmem::find(&text, ATTRIBUTE.as_bytes()).is_some(),
+        Ok(_) => text.len() as u64 == MAX_SEARCHED || memchr::memmem::find(&text, SETTINGS.as_bytes()).is_some(),
         // Where the store is elsewhere, Nix knows where.
         Err(_) => true,
     }

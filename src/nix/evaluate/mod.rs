@@ -33,8 +33,11 @@ mod systems;
 mod wrapper;
 
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -45,11 +48,13 @@ use self::flake_config::FlakeConfig;
 use self::found::Found;
 use self::message::Failure;
 use self::outputs::Outputs;
+use self::reference::Reference;
 use self::selection::Walk;
 use self::session::Session;
 use super::command::Nix;
 use super::hash::Sha256;
 use crate::attribute::AttributePath;
+use crate::later::Later;
 use crate::pattern::Pattern;
 use crate::printable::printable;
 use crate::target::Target;
@@ -61,6 +66,9 @@ pub use self::reference::{URL_PATH, url_escaped};
 pub use self::request::{DEFAULT_DEPTH, DEFAULT_PATTERNS, Request};
 pub use self::session::Progress;
 pub use self::systems::Systems;
+
+/// What the store has from its first use on, where Nix uses it without a daemon.
+const STORE_IS_MADE: &str = "/nix/var/nix/db/schema";
 
 /// A flake, evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,31 +115,86 @@ pub fn evaluate(nix: &Nix, request: &Request, watch: &(dyn Fn(&Progress) + Sync)
     Resolved::new(nix, request)?.evaluate(watch)
 }
 
-/// A flake that is known, but not evaluated yet.
+/// A flake that Nix is asked about, but that is not evaluated yet.
 pub struct Resolved<'r> {
     nix: &'r Nix,
     request: &'r Request,
-    flake: Flake,
+    flake: Later<Flake>,
+    /// How Nix can be asked for its outputs before it has answered.
+    early: Option<Reference>,
+    stop: AtomicBool,
 }
 
 impl<'r> Resolved<'r> {
-    /// Finds the flake of a request.
+    /// Asks about the flake of a request.
     pub fn new(nix: &'r Nix, request: &'r Request) -> Result<Self> {
-        Ok(Self { nix, request, flake: Flake::resolve(nix, request)? })
+        let asked = flake::asked(&request.flake)?;
+        // Nothing is built for a result that may be known.
+        let may_build = request.allow_import_from_derivation || request.accept_flake_config;
+        // 2.8 fails where two processes make a store at the same time.
+        let has_store = Path::new(STORE_IS_MADE).is_file();
+        let is_plain = has_store && !may_build && request.override_inputs.is_empty();
+        let early = if is_plain { Reference::of_folder(&asked) } else { None };
+        let (own_nix, own_request) = (nix.clone(), request.clone());
+        let flake = Later::begin(move || Flake::resolve(&own_nix, &own_request, &asked));
+        Ok(Self { nix, request, flake, early, stop: AtomicBool::new(false) })
     }
 
-    /// The digest of all that evaluation depends on; none where that is more than can be known.
+    /// Waits for what Nix says about the flake; without that, evaluation may begin before.
+    pub fn known(mut self) -> Result<Self> {
+        self.early = None;
+        match self.flake.get() {
+            Some(_) => Ok(self),
+            None => Err(self.flake.into_inner().err().unwrap_or_else(|| anyhow!("the flake is not known"))),
+        }
+    }
+
+    /// The digest of all that evaluation depends on; none where that is more than can be known, or nothing is known. Waits.
     pub fn fingerprint(&self) -> Option<Sha256> {
-        fingerprint::of_evaluation(self.nix, self.flake.fingerprint.as_ref(), self.request)
+        fingerprint::of_evaluation(self.nix, self.flake.get()?.fingerprint.as_ref(), self.request)
     }
 
     /// Evaluates the selected attributes. Fails if the flake as a whole does not evaluate or the patterns select nothing.
     ///
     /// `watch` hears how far it has come, many times a second and from any thread.
     pub fn evaluate(self, watch: &(dyn Fn(&Progress) + Sync)) -> Result<Evaluation> {
-        let Self { nix, request, flake } = self;
+        self.evaluate_unless(watch, |_| None)
+    }
+
+    /// The same, unless the result for the flake's [fingerprint](Self::fingerprint) is known.
+    pub fn evaluate_unless(
+        self,
+        watch: &(dyn Fn(&Progress) + Sync),
+        known: impl FnOnce(Option<Sha256>) -> Option<Evaluation> + Send,
+    ) -> Result<Evaluation> {
+        let Some(early) = &self.early else {
+            let resolved = self.known()?;
+            return known(resolved.fingerprint()).map_or_else(|| resolved.run(None, watch), Ok);
+        };
+        let (found, evaluated) = thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let found = self.flake.get().map(|_| known(self.fingerprint()));
+                // It is known, or there is no such flake.
+                self.stop.store(!matches!(found, Some(None)), Ordering::Relaxed);
+                found.flatten()
+            });
+            let evaluated = self.run(Some(early), watch);
+            (waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), evaluated)
+        });
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        // What Nix says about the flake itself says most.
+        self.flake.into_inner()?;
+        evaluated
+    }
+
+    /// Evaluates, with an early reference or the one that Nix gives.
+    fn run(&self, early: Option<&Reference>, watch: &(dyn Fn(&Progress) + Sync)) -> Result<Evaluation> {
+        let (nix, request) = (self.nix, self.request);
+        let flake = || self.flake.get().context("the flake is not known");
         let mut warnings = Vec::new();
-        let config = match FlakeConfig::read(nix, &flake) {
+        let config = match early.map_or_else(|| FlakeConfig::read(nix, flake()?), |_| Ok(FlakeConfig::default())) {
             Ok(config) => config,
             Err(error) if request.accept_flake_config => bail!("{error:#} (leave out `--accept-flake-config`)"),
             Err(error) => {
@@ -139,9 +202,10 @@ impl<'r> Resolved<'r> {
                 FlakeConfig::default()
             }
         };
-        let outputs = Outputs::new(nix, &flake, &config, request)?;
+        let reference = early.map_or_else(|| Ok(&flake()?.reference), Ok::<_, anyhow::Error>)?;
+        let outputs = Outputs::new(nix, reference, &self.flake, &config, request)?;
         let shown = printable(&request.flake);
-        let asker = Asker::new(Session::new(nix, &outputs, &shown, watch)?, Budget::new(&request.budget));
+        let asker = Asker::new(Session::new(nix, &outputs, &shown, watch, &self.stop)?, Budget::new(&request.budget));
         let defaults: Vec<Pattern> = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
         let patterns = [if request.select.is_empty() { &defaults } else { &request.select }, &*request.also].concat();
 
@@ -168,6 +232,7 @@ impl<'r> Resolved<'r> {
                 printable(&path.to_string())
             ));
         }
+        let flake = flake()?;
         if flake.lock_is_incomplete {
             warnings.push(format!(
                 "the `flake.lock` of `{shown}` does not cover all inputs, so another run may see others (run `nix flake lock` and commit the file)"
@@ -184,7 +249,7 @@ impl<'r> Resolved<'r> {
             &selected.used_exclusions,
         ));
         Ok(Evaluation {
-            flake: flake.info,
+            flake: flake.info.clone(),
             targets: found
                 .targets
                 .into_iter()

@@ -1,6 +1,6 @@
 //! The way to the outputs of a flake: which arguments make `nix eval` answer questions about them.
 //!
-//! In: a [`Flake`]. Out: [`Outputs`]. Both ways keep evaluation pure, let the flake see the same `self` and give the derivations of
+//! In: a reference. Out: [`Outputs`]. Both ways keep evaluation pure, let the flake see the same `self` and give the derivations of
 //! `nix build`, write no lock, and put attribute names into a question, never into an installable.
 //! - Since 2.26 `FLAKE#.` is the set of outputs itself.
 //! - Before, and with Lix, that would look into `packages` and `legacyPackages` first. There a temporary flake stands around the
@@ -19,6 +19,7 @@ use super::reference::{Reference, absolute};
 use super::request::Request;
 use super::survivor::{QUERY, Survivor};
 use super::wrapper::Wrapper;
+use crate::later::Later;
 use crate::nix::command::{Nix, Version};
 
 /// The setting that lets evaluation build.
@@ -34,7 +35,7 @@ const QUERY_OUTPUTS: &str = "{ query = import ./nixdag-query.nix target.outputs;
 const FIRST_IN_PLACE: Version = Version { major: 2, minor: 26 };
 
 /// The outputs of a flake, as something to ask.
-pub struct Outputs {
+pub struct Outputs<'f> {
     /// The flake reference that Nix gets.
     reference: Reference,
     wrapper: Option<Wrapper>,
@@ -45,18 +46,23 @@ pub struct Outputs {
     may_build: bool,
     /// The flake's own settings count.
     pub accepts_flake_config: bool,
-    /// See [`Evidence`].
-    root: Option<String>,
-    inputs: Vec<String>,
+    /// What Nix knows about the flake, waited for where a message has to be read.
+    flake: &'f Later<Flake>,
     /// Traces are wanted.
     traces: bool,
 }
 
-impl Outputs {
-    /// Prepares for asking; `config` are the flake's own settings, which count if the request accepts them.
-    pub fn new(nix: &Nix, flake: &Flake, config: &FlakeConfig, request: &Request) -> Result<Self> {
+impl<'f> Outputs<'f> {
+    /// Prepares for asking the flake with this reference; `config` are the flake's own settings, which count if the request accepts them.
+    pub fn new(
+        nix: &Nix,
+        reference: &Reference,
+        flake: &'f Later<Flake>,
+        config: &FlakeConfig,
+        request: &Request,
+    ) -> Result<Self> {
         let is_in_place = nix.version() >= FIRST_IN_PLACE && !nix.is_lix();
-        let wrap = || Wrapper::write(&flake.reference, QUERY_OUTPUTS, &[(message::QUERY_FILE, QUERY)]);
+        let wrap = || Wrapper::write(reference, QUERY_OUTPUTS, &[(message::QUERY_FILE, QUERY)]);
         let wrapper = if is_in_place { None } else { Some(wrap()?) };
         let prefix = if is_in_place { "" } else { "target/" };
         let override_inputs = request
@@ -84,19 +90,16 @@ impl Outputs {
         let traces = options.iter().rfind(|(name, _)| name == SHOW_TRACE).is_some_and(|(_, value)| value == word(true));
         let import = options.iter().rfind(|(name, _)| name == IMPORT_FROM_DERIVATION);
         let may_build = request.accept_flake_config || import.is_some_and(|(_, value)| value == "true");
-        let reference = flake.reference.clone();
         let (impure, accepts_flake_config) = (request.impure, request.accept_flake_config);
-        let (root, inputs) = (flake.reference.folder(), flake.inputs.clone());
         Ok(Self {
-            reference,
+            reference: reference.clone(),
             wrapper,
             override_inputs,
             options,
             impure,
             may_build,
             accepts_flake_config,
-            root,
-            inputs,
+            flake,
             traces,
         })
     }
@@ -160,6 +163,9 @@ impl Outputs {
 
     /// What is known about a failure.
     pub fn evidence<'e>(&'e self, place: Option<&'e str>, thrown: bool) -> Evidence<'e> {
-        Evidence { root: self.root.as_deref(), inputs: &self.inputs, place, thrown, trace: self.traces }
+        let flake = self.flake.get();
+        let root = flake.and_then(|flake| flake.root.as_deref());
+        let inputs = flake.map_or(&[][..], |flake| &flake.inputs);
+        Evidence { root, inputs, place, thrown, trace: self.traces }
     }
 }

@@ -11,8 +11,8 @@ use super::message::Failure;
 /// Most bytes of one process's questions as they stand on its command line; Linux takes no argument over 128 KiB.
 const MAX_BYTES: usize = 112 << 10;
 
-/// Derivations that the process which lists their names answers as well: another process costs more.
-pub const FOLLOWED: usize = 50;
+/// Derivations that the process which lists their names answers as well, if that takes little time: another process costs more.
+pub const FOLLOWED: usize = 250;
 
 /// A question about the outputs of the flake.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,13 +6,15 @@
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::literal::{is_identifier, nix_string};
 use crate::printable::printable;
+use crate::regular_file;
 
 /// The bytes of a path that are no letters or digits and need no escape in an address.
 pub const URL_PATH: &[u8] = b"/-_.~";
@@ -23,6 +25,12 @@ const URL: &[u8] = b"/-_.~:?&=+@!$'()*,;%";
 /// Attributes that an address says in its path, that follow from others, or that check them.
 const IN_PATH: [&str; 12] =
     ["type", "url", "owner", "repo", "host", "id", "path", "rev", "ref", "lastModified", "revCount", "narHash"];
+
+/// The attribute of `flake.nix` with settings of Nix.
+pub const SETTINGS: &str = "nixConfig";
+
+/// Bytes of a `flake.nix` that are searched.
+const MAX_SEARCHED: u64 = 1 << 20;
 
 /// What refers to a flake.
 #[derive(Clone, Debug)]
@@ -47,6 +55,30 @@ impl Reference {
             _ => typed.to_owned(),
         };
         Self { url, attributes }
+    }
+
+    /// That of a folder with a flake that Nix takes in the same way before it has said what is there: so evaluation need not wait for that.
+    /// None where it has to, or should: it may have to fetch what locks, or has settings of Nix.
+    pub fn of_folder(asked: &str) -> Option<Self> {
+        let (is_path, folder) = asked.strip_prefix("path:").map_or((false, asked), |path| (true, path));
+        let folder = Path::new(folder);
+        let is_plain = |path: &Path| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || URL_PATH.contains(&byte) && byte != b'~';
+            path.to_str().is_some_and(|text| text.bytes().all(plain))
+        };
+        if !(folder.is_absolute() || folder.starts_with(".") || folder.starts_with("..")) || !is_plain(folder) {
+            return None;
+        }
+        let found = fs::canonicalize(folder).ok().filter(|found| is_plain(found))?;
+        let file = regular_file::open(&found.join("flake.nix")).ok()?;
+        let text = io::read_to_string(file.take(MAX_SEARCHED)).ok()?;
+        let is_locked = !text.contains("inputs") || found.join("flake.lock").is_file();
+        if text.len() as u64 == MAX_SEARCHED || text.contains(SETTINGS) || !is_locked {
+            return None;
+        }
+        let path = json!(found.to_str()?);
+        let attributes = if is_path { json!({ "type": "path", "path": path }) } else { json!({ "url": path }) };
+        Some(Self { url: asked.to_owned(), attributes: attributes.as_object()?.clone() })
     }
 
     /// The folder on this machine that it names, if it does: the root of a repository, or what has no version control.
@@ -130,7 +162,6 @@ pub fn absolute(reference: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn what_an_address_leaves_out_is_not_lost() {

@@ -9,7 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::budget::Budget;
 use super::following::Following;
@@ -145,6 +145,9 @@ impl<'r> Round<'r> {
         let end = process::run(command, self.session.mark(), &limits, |said| {
             let Heard::Line { text, .. } = said else {
                 self.session.count(|_| {});
+                if self.session.is_stopped() {
+                    self.state().fail(anyhow!("nobody waits for this evaluation any more"));
+                }
                 let is_over = self.state().is_over() || told >= asked && following.is_over();
                 return Ok(if is_over { Next::Stop } else { Next::Continue });
             };

@@ -34,7 +34,7 @@ pub struct Session<'a> {
     /// Runs the processes.
     pub nix: &'a Nix,
     /// What they are asked about.
-    pub outputs: &'a Outputs,
+    pub outputs: &'a Outputs<'a>,
     /// What begins a line of answers, behind `nixdag-`; evaluated code does not know it.
     token: String,
     mark: String,
@@ -42,6 +42,8 @@ pub struct Session<'a> {
     flake: &'a str,
     /// Hears of progress often, from any thread.
     watch: &'a (dyn Fn(&Progress) + Sync),
+    /// Nobody waits for the result any more.
+    stop: &'a AtomicBool,
     progress: Mutex<Progress>,
     incidental: AtomicBool,
     hides: AtomicBool,
@@ -52,12 +54,13 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// `flake` is its name in messages.
+    /// `flake` is its name in messages; once `stop` is set, processes are ended and the rest is an error.
     pub fn new(
         nix: &'a Nix,
-        outputs: &'a Outputs,
+        outputs: &'a Outputs<'a>,
         flake: &'a str,
         watch: &'a (dyn Fn(&Progress) + Sync),
+        stop: &'a AtomicBool,
     ) -> Result<Self> {
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("this machine has no random numbers"))?;
@@ -70,6 +73,7 @@ impl<'a> Session<'a> {
             mark,
             flake,
             watch,
+            stop,
             progress: Mutex::default(),
             incidental: AtomicBool::new(false),
             hides: AtomicBool::new(false),
@@ -96,6 +100,11 @@ impl<'a> Session<'a> {
     /// Notes that they do.
     pub fn note_hiding(&self) {
         self.hides.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody waits for the result any more.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Whether some failure may not happen again.

@@ -63,7 +63,7 @@ impl Survey<'_> {
     fn all(&self, items: &[usize]) -> Result<BTreeMap<usize, Answer>> {
         let mut left: BTreeSet<usize> = items.iter().copied().collect();
         let mut answers = BTreeMap::new();
-        while !left.is_empty() {
+        while !left.is_empty() && !self.session.is_stopped() {
             let (mut found, stuck) = self.process(&left)?;
             if found.is_empty() {
                 // A new process would come no further.
@@ -97,7 +97,7 @@ impl Survey<'_> {
         let end = process::run(command, self.session.mark(), &limits, |said| {
             let Heard::Line { text, before } = said else {
                 self.session.count(|_| {});
-                return Ok(Next::Continue);
+                return Ok(if self.session.is_stopped() { Next::Stop } else { Next::Continue });
             };
             match (query::read(text), &mut current) {
                 (Ok(Line::Ready { at, .. }), _) => {

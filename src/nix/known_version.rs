@@ -1,0 +1,116 @@
+//! What `nix --version` printed last time, so that a process is spared: a flake of a few attributes takes two.
+//!
+//! In: the program. Out: the text, if this very file printed it. It stays in the user's cache folder, `nix-versions.json`: whoever can write
+//! there could write to the user's settings of Nix as well. A script, which may run any Nix, is asked each time.
+
+use std::env;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::output::Output;
+use crate::{regular_file, user_folder};
+
+const FILE: &str = "nix-versions.json";
+
+/// Programs that are known, those asked last.
+const MAX_KNOWN: usize = 16;
+
+/// Bytes that are read: so many paths of the longest kind.
+const MAX_SIZE: u64 = 128 << 10;
+
+/// A program and what it says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    program: PathBuf,
+    /// Device, number, bytes, nanoseconds of its last change: another file has others.
+    file: (u64, u64, u64, i128),
+    says: String,
+}
+
+/// A program of Nix whose version somebody wants to know.
+#[derive(Debug)]
+pub struct Program {
+    store: PathBuf,
+    known: Known,
+}
+
+impl Program {
+    /// None where nothing can be known: a script, no folder.
+    pub fn new(program: &Path) -> Option<Self> {
+        Self::at(program, &user_folder::of_cache(|name| env::var_os(name))?)
+    }
+
+    fn at(program: &Path, folder: &Path) -> Option<Self> {
+        let program = fs::canonicalize(program).ok()?;
+        let mut begin = [0; 2];
+        let mut file = File::open(&program).ok()?;
+        file.read_exact(&mut begin).ok()?;
+        let file = identity(&file.metadata().ok()?);
+        (begin != *b"#!")
+            .then(|| Self { store: folder.join(FILE), known: Known { program, file, says: String::new() } })
+    }
+
+    /// What it says.
+    pub fn says(&self) -> Option<String> {
+        let is_it = |known: &Known| known.program == self.known.program && known.file == self.known.file;
+        read(&self.store).into_iter().find(is_it).map(|known| known.says)
+    }
+
+    /// Keeps what it says. A folder that cannot be written to is no reason for a word.
+    pub fn remember(mut self, says: &str) {
+        says.clone_into(&mut self.known.says);
+        let mut all = read(&self.store);
+        all.retain(|known| known.program != self.known.program);
+        all.push(self.known);
+        all.drain(..all.len().saturating_sub(MAX_KNOWN));
+        let _ = self.store.parent().map(fs::create_dir_all);
+        let _ = Output::File(self.store).write(|out| Ok(serde_json::to_writer(out, &all)?));
+    }
+}
+
+fn identity(data: &Metadata) -> (u64, u64, u64, i128) {
+    // Nobody can set that time.
+    let changed = i128::from(data.ctime()) * 1_000_000_000 + i128::from(data.ctime_nsec());
+    (data.dev(), data.ino(), data.size(), changed)
+}
+
+fn read(store: &Path) -> Vec<Known> {
+    let text = |file: File| io::read_to_string(file.take(MAX_SIZE));
+    let text = regular_file::open(store).and_then(text).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_file_has_to_be_asked_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("nix");
+        let at = || Program::at(&program, &dir.path().join("cache"));
+        fs::write(&program, "\x7fELF one").unwrap();
+        assert_eq!(at().unwrap().says(), None);
+        at().unwrap().remember("nix (Nix) 2.8.0\n");
+        assert_eq!(at().unwrap().says().as_deref(), Some("nix (Nix) 2.8.0\n"));
+        for count in 0..2 * MAX_KNOWN {
+            let other = dir.path().join(format!("other{count}"));
+            fs::write(&other, "\x7fELF other").unwrap();
+            Program::at(&other, &dir.path().join("cache")).unwrap().remember("x");
+        }
+        assert_eq!(at().unwrap().says(), None, "only so many are kept");
+        at().unwrap().remember("nix (Nix) 2.8.0\n");
+        fs::remove_file(&program).unwrap();
+        fs::write(&program, "\x7fELF two").unwrap();
+        assert_eq!(at().unwrap().says(), None);
+        fs::write(&program, "#!/bin/sh\nexec nix \"$@\"\n").unwrap();
+        assert!(at().is_none(), "a script may run any");
+        fs::write(dir.path().join("cache").join(FILE), "nonsense").unwrap();
+        fs::write(&program, "\x7fELF two").unwrap();
+        assert_eq!(at().unwrap().says(), None);
+    }
+}
