@@ -167,6 +167,9 @@ fn make_plan(
         also,
         handoff: settings.handoff,
     };
+    if let Some(crowd) = inputs.crowd() {
+        eprintln!("note: {crowd}");
+    }
     let mut made = complete(inputs, &settings.final_jobs, settings.flags_narrow)?;
     for note in &made.notes {
         eprintln!("warning: {note}");

@@ -67,6 +67,16 @@ pub struct PlanInputs<'a> {
     pub handoff: HandOffKind,
 }
 
+impl PlanInputs<'_> {
+    /// What there is to be said before planning begins, which takes long then: targets have to share jobs.
+    pub fn crowd(&self) -> Option<String> {
+        let most = self.options.limits.jobs.filter(|_| self.options.granularity == Granularity::Target)?;
+        let needed = self.targets.iter().map(|(_, id)| id).filter(|id| self.needed.has(**id));
+        let count = needed.collect::<HashSet<_>>().len();
+        (count > most).then(|| format!("{count} targets are to be built, and the plan may have {most} jobs"))
+    }
+}
+
 /// A plan, and what is to be said about it.
 #[derive(Clone, Debug)]
 pub struct Made {
