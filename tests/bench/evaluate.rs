@@ -58,10 +58,12 @@ const SET: &str = r#"
     };
   package = prefix: n: { stdenv, all }: mkDerivation {
     name = "${prefix}-SEED-${toString n}";
-    inputs = [ stdenv ] ++ map (i: let m = n / (i + 2); in all."p${toString (if fails m then m + 1 else m)}") (if n < 8 then [ ] else [ 0 1 2 ]);
-    flags = builtins.concatStringsSep " " (builtins.genList (i: builtins.hashString "sha256" "${prefix} ${toString n} ${toString i}") 40);
+    inputs = [ stdenv ] ++ map (i: all."p${toString (core (n * i))}") (if n < 64 then [ ] else [ 3 5 11 ]);
+    flags = builtins.concatStringsSep " " (builtins.genList (i: builtins.hashString "sha256" "${prefix} ${toString n} ${toString i}") 1500);
     meta = { description = "package ${toString n}"; } // (if fails n then if n - n / 16 * 16 == 7 then { broken = true; } else { unfree = true; } else { });
   };
+  # One of those that many packages need.
+  core = n: let m = n - n / 64 * 64; in if fails m then m - 1 else m;
   # An eighth of them; nobody's input.
   fails = n: n - n / 8 * 8 == 7;
   pkgs = fix (self: let

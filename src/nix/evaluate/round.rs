@@ -1,8 +1,8 @@
 //! One round of questions: several threads, each with one evaluating process at a time.
 //!
-//! In: questions, a [`Budget`]. Out: one [`Outcome`] a question. Each thread begins with an equal share, in order, so that attributes
-//! side by side have in common what they evaluate; one that has finished takes the second half of the largest share left. A process that dies is
-//! begun anew behind the question that it died of, one that is over its budget at the question that it was at.
+//! In: questions, a [`Budget`]. Out: one [`Outcome`] a question. One thread begins with all of them, in order, and one that has
+//! nothing to do takes the second half of the largest share, once that is known to be worth a process: each evaluates anew what all have in
+//! common. A process that dies is begun anew behind the question that it died of, one that is over its budget at the question that it was at.
 
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -49,9 +49,7 @@ impl<'r> Round<'r> {
         budget: Budget,
     ) -> Self {
         let workers = budget.workers_for(items.len());
-        // Names are mostly known at once: another process for them costs more than it spares.
-        let shares = if items.iter().all(|index| questions[*index].is_derivation()) { workers } else { 1 };
-        let state = State::new(items.len(), shares, workers);
+        let state = State::new(items.len(), workers);
         let is_followed = guarded && items.iter().any(|index| questions[*index].is_followed());
         Self {
             session,

@@ -21,6 +21,12 @@ const LARGE_DEATHS: usize = 4;
 /// So many processes that die of a question are enough: all other questions are for processes that outlive theirs.
 const DEATHS: usize = 2;
 
+/// What is left of a share is worth halving if it takes so many times what it took to begin: so much more than that is saved.
+const WORTH: u32 = 4;
+
+/// What is left of a share and takes less than that stays whole: two processes do more work than one.
+const SHORT: Duration = Duration::from_secs(2);
+
 /// A share whose first question takes longer than this is worth halving.
 const SLOW: Duration = Duration::from_secs(1);
 
@@ -39,8 +45,8 @@ pub enum Outcome {
 /// What the threads share. Items are counted from 0.
 #[derive(Default)]
 pub struct State {
-    /// What no thread has begun, the first last.
-    waiting: Vec<Range<usize>>,
+    /// What no thread has begun.
+    waiting: Option<Range<usize>>,
     /// What each thread has begun.
     shares: Vec<Option<Share>>,
     outcomes: BTreeMap<usize, Outcome>,
@@ -70,14 +76,10 @@ pub enum Turn {
 }
 
 impl State {
-    /// Cuts so many items into equal shares, in order.
-    pub fn new(items: usize, shares: usize, workers: usize) -> Self {
-        let bound = |share: usize| items * share / shares;
-        Self {
-            waiting: (0..shares).rev().map(|share| bound(share)..bound(share + 1)).collect(),
-            shares: (0..workers).map(|_| None).collect(),
-            ..Self::default()
-        }
+    /// So many items, which one of so many workers begins with.
+    pub fn new(items: usize, workers: usize) -> Self {
+        let shares = (0..workers).map(|_| None).collect();
+        Self { waiting: Some(0..items).filter(|all| !all.is_empty()), shares, ..Self::default() }
     }
 
     /// The round ends with the first question that a process dies of, or that is too large.
@@ -103,7 +105,7 @@ impl State {
         let largest = self.shares.iter_mut().flatten().max_by_key(|share| share.range.len());
         let is_last = largest.is_none();
         let stolen = largest.filter(|_| may_split).and_then(Share::split);
-        match self.waiting.pop().or(stolen) {
+        match self.waiting.take().or(stolen) {
             Some(range) => {
                 self.shares[worker] = Some(Share::new(range));
                 Turn::Begin
@@ -198,7 +200,7 @@ impl Share {
         self.first.get_or_insert_with(Instant::now);
     }
 
-    /// The second half of what is behind the question at work, if that takes longer than another process takes to begin.
+    /// The second half of what is behind the question at work, if that is worth another process.
     fn split(&mut self) -> Option<Range<usize>> {
         let behind = self.range.len().checked_sub(1).filter(|behind| *behind > 0)?;
         let worth = match self.first {
@@ -206,7 +208,7 @@ impl Share {
             Some(first) => {
                 let start = first - self.began;
                 let each = first.elapsed() / self.done;
-                each * u32::try_from(behind).unwrap_or(u32::MAX) > start * 2
+                each * u32::try_from(behind).unwrap_or(u32::MAX) > (start * WORTH).max(SHORT)
             }
         };
         let middle = self.range.end - behind.div_ceil(2);
