@@ -11,3 +11,4 @@ mod failures;
 mod flake;
 mod limits;
 mod machine;
+mod nested;

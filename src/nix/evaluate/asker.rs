@@ -65,7 +65,9 @@ impl<'a> Asker<'a> {
         let items: Vec<usize> = (0..questions.len()).collect();
         let round = Round::new(&self.session, questions, &items, true, self.budget.brief()).fragile();
         let answer = |(_, outcome)| match outcome {
-            Outcome::Answer(Answer::Failed(_)) | Outcome::Caught | Outcome::Died | Outcome::TooLarge => None,
+            Outcome::Answer(Answer::Failed(_)) | Outcome::Died | Outcome::TooLarge => None,
+            // What fails in one of them and not in the other is a difference.
+            Outcome::Caught => Some(Answer::Same(false)),
             Outcome::Answer(answer) => Some(answer),
         };
         Ok(round.run()?.into_iter().map(answer).collect())

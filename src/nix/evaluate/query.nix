@@ -68,16 +68,17 @@ let
       if every || marked then { set = attrNames value; inherit marked; } else { kind = "set"; };
 
   # To compare sets of nothing but sets tells little and may have no end. A few attributes tell most sets apart, and no others are
-  # forced then.
+  # forced then. What fails tells nothing: Nix forces attributes before it sees that they are one and the same.
   isOne = one: other:
     let
+      first = count: list: genList (elemAt list) (if length list < count then length list else count);
       names = attrNames one;
-      few = genList (elemAt names) (if length names < 16 then length names else 16);
-      plain = filter (name: !isAttrs one.${name} || one.${name} ? drvPath) few;
-      wanted = listToAttrs (map (name: { inherit name; value = null; }) plain);
+      sound = filter (name: (tryEval (seq one.${name} true)).success);
+      plain = first 16 (filter (name: !isAttrs one.${name} || one.${name} ? drvPath) (sound (first 64 names)));
+      only = names: intersectAttrs (listToAttrs (map (name: { inherit name; value = null; }) names));
     in
-    isAttrs one && isAttrs other && plain != [ ] && intersectAttrs wanted one == intersectAttrs wanted other
-    && one == other;
+    isAttrs one && isAttrs other && plain != [ ] && only plain one == only plain other
+    && (let all = sound names; in only all one == only all other);
 
   # `meta.timeout`, `meta.ci` and `passthru.ci`, the last of them that has a name. Nothing is trusted: what is no plain value comes out as
   # { wrong = TYPE; }, and what is longer than 64 KiB not at all.
