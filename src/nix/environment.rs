@@ -64,12 +64,17 @@ pub(super) fn allowed() -> Vec<(OsString, OsString)> {
 /// The environment for calls that build: the same without Nix's settings, which [`settings`] gives as options.
 pub(super) fn for_builders() -> Vec<(OsString, OsString)> {
     let mut variables = allowed();
-    variables.retain(|(name, _)| name != SETTINGS && name != SSH_AGENT);
+    variables.retain(|(name, _)| is_for_builders(name));
     let includes: Vec<String> = lines(&env::var(SETTINGS).unwrap_or_default()).filter_map(|line| line.err()).collect();
     if !includes.is_empty() {
         variables.push((SETTINGS.into(), includes.join("\n").into()));
     }
     variables
+}
+
+/// False for what only fetching the inputs of a flake needs. Settings of git may hold a login.
+fn is_for_builders(name: &OsStr) -> bool {
+    name != SETTINGS && name != SSH_AGENT && !name.to_string_lossy().starts_with("GIT_CONFIG_")
 }
 
 /// The settings of the environment by name, without tokens, and without URLs that name a user: they become arguments, which all can read.
@@ -134,6 +139,14 @@ mod tests {
         ] {
             assert!(!is_allowed(OsStr::new(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn builders_get_no_login_of_git_or_ssh() {
+        for name in ["NIX_CONFIG", "SSH_AUTH_SOCK", "GIT_CONFIG_VALUE_0", "GIT_CONFIG_GLOBAL"] {
+            assert!(is_allowed(OsStr::new(name)) && !is_for_builders(OsStr::new(name)), "{name}");
+        }
+        assert!(is_for_builders(OsStr::new("https_proxy")));
     }
 
     #[test]

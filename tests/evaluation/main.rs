@@ -12,3 +12,4 @@ mod flake;
 mod limits;
 mod machine;
 mod nested;
+mod private_inputs;

@@ -14,6 +14,7 @@ pub mod circleci_schema;
 pub mod contract;
 pub mod empty_store;
 pub mod file_server;
+pub mod git_server;
 pub mod github;
 pub mod github_project;
 pub mod gitlab;

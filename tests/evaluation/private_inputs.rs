@@ -1,0 +1,87 @@
+//! Inputs that only who has a token can fetch, as docs/private-inputs.md says: they are evaluated, and the token goes nowhere else.
+
+use std::fs;
+use std::path::Path;
+
+use base64::prelude::{BASE64_STANDARD, Engine};
+use nixdag::nix::system;
+
+use crate::support::git_server::GitServer;
+use crate::support::{FreshNix, folder, run};
+
+const TOKEN: &str = "s3cr3t-t0k3n-of-the-forge";
+
+/// Ways to give git the token; `$host` is the server, `$token` the token.
+const WAYS: [(&str, &str); 3] = [
+    ("a netrc file", "umask 077; echo \"machine ${host%:*} login x password $token\" > $HOME/.netrc"),
+    (
+        "git's settings in the home",
+        "unset GIT_CONFIG_GLOBAL; umask 077; git config --global url.\"http://x:$token@$host/\".insteadOf \"http://$host/\"",
+    ),
+    (
+        "git's settings in variables",
+        "export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=\"http.http://$host/.extraHeader\"; \
+         export GIT_CONFIG_VALUE_0=\"Authorization: Basic $(printf %s \"x:$token\" | base64)\"",
+    ),
+];
+
+/// Every file below a folder that holds the text.
+fn holds(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() && !path.is_symlink() {
+            found.extend(holds(&path, text));
+        } else if fs::read(&path).is_ok_and(|bytes| memchr::memmem::find(&bytes, text.as_bytes()).is_some()) {
+            found.push(path.display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_private_input_is_fetched_with_a_token_that_goes_nowhere_else() {
+    let private = r#"{ outputs = { self }: { name = "private"; }; }"#;
+    let public = r#"{
+      inputs.private.url = "git+http://HOST/private.git?ref=main";
+      outputs = { self, private }: { packages.SYSTEM.a = derivation {
+        inherit (private) name; system = "SYSTEM"; builder = "/bin/sh"; args = [ "-c" "env > $out" ]; source = private; }; };
+    }"#;
+    let sources = folder(&[("private/flake.nix", private)]);
+    let git = |arguments: &[&str]| {
+        let who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"];
+        run(&sources.path().join("private"), "git", &[&who, arguments].concat());
+    };
+    git(&["init", "-q"]);
+    git(&["add", "."]);
+    git(&["commit", "-qm", "x"]);
+    git(&["clone", "-q", "--bare", ".", "../private.git"]);
+    let server = GitServer::start(sources.path(), &format!("x:{TOKEN}"));
+    for nix in FreshNix::every_version() {
+        for (way, give) in WAYS {
+            let flake = public.replace("HOST", &server.host()).replace("SYSTEM", &system::current());
+            let flake = folder(&[("flake/flake.nix", &flake)]);
+            let begin = format!("host={} token={TOKEN}; mkdir -p $PWD/home out; export HOME=$PWD/home", server.host());
+            // Without the token it ends at once, and nobody is asked for it.
+            let none = format!(
+                "{begin}; if $nixdag plan path:$PWD/flake --available /dev/null 2>said; then exit 1; fi; cat said"
+            );
+            let said = nix.script(flake.path(), &none);
+            assert!(said.contains("cannot be fetched") && said.contains("access tokens"), "{way}: {said}");
+            let plan = format!(
+                "{begin}; {give}; nix --extra-experimental-features 'nix-command flakes' flake lock path:$PWD/flake
+                 $nixdag generate path:$PWD/flake --available /dev/null --bundle out/bundle -o out/config.yml --eval-cache out/cache 2>out/said
+                 $nixdag plan path:$PWD/flake --available /dev/null --format json >out/plan.json 2>>out/said; cat out/said"
+            );
+            let said = nix.script(flake.path(), &plan);
+            assert!(flake.path().join("out/plan.json").exists(), "{way}: {said}");
+            assert!(flake.path().join("out/bundle/plan.json").exists(), "{way}: {said}");
+            let is_in_home = !holds(&flake.path().join("home"), TOKEN).is_empty();
+            assert_eq!(is_in_home, !way.contains("variables"), "{way}");
+            // The bundle's archives are compressed: what is in them was in the store, which nothing but sources came to.
+            for text in [TOKEN.to_owned(), BASE64_STANDARD.encode(format!("x:{TOKEN}"))] {
+                assert_eq!(holds(&flake.path().join("out"), &text), [""; 0], "{way}");
+            }
+        }
+    }
+}
