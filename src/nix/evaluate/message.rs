@@ -142,10 +142,13 @@ pub fn failure(stderr: &str, evidence: &Evidence) -> Option<Failure> {
     Some(Failure { message: shorten(&message), trace, cause })
 }
 
-/// The line on which the last error begins.
+/// The line on which the last error begins. Nix leaves a line free before it, unless it is the first; what the code throws may have lines that
+/// look like one.
 fn last_error(lines: &[&str]) -> Option<usize> {
-    let text = |line: &&str| line.trim_start().strip_prefix("error:").is_some_and(|text| !text.trim().is_empty());
-    lines.iter().rposition(text)
+    let is_error = |line: &str| line.trim_start().strip_prefix("error:").is_some_and(|text| !text.trim().is_empty());
+    let first = lines.iter().position(|line| is_error(line))?;
+    let is_last = |at: &usize| is_error(lines[*at]) && lines[at - 1].trim().is_empty();
+    (first + 1..lines.len()).rev().find(is_last).or(Some(first))
 }
 
 /// What Nix printed from its first error on, without the outermost part, which is about nixdag's own question.
@@ -299,6 +302,15 @@ mod tests {
         assert_eq!(trace, ["error: thrown", "       … while evaluating 'f'", "       at a.nix:1:2:"]);
         let trace = failure(&stderr, &evidence).unwrap().trace;
         assert_eq!(trace, ["       … while calling 'f'", "         at a.nix:1:2:", "       error: thrown"]);
+    }
+
+    #[test]
+    fn a_line_of_what_is_thrown_is_no_error_of_nix() {
+        let stderr = format!(
+            "error:\n       … from call site\n         at {SOURCE}/flake.nix:1:2:\n\n       error: one\n       error: two\n"
+        );
+        assert_eq!(from_stderr(&stderr).unwrap(), "one error: two");
+        assert_eq!(from_stderr("error: one\nerror: two\n").unwrap(), "one error: two");
     }
 
     #[test]
