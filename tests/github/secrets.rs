@@ -8,8 +8,9 @@ use nixdag::nix::signature::SecretKey;
 
 use crate::support::github::GitHub;
 use crate::support::github::Status::{Failure, Success};
-use crate::support::github_project::{file_with_secrets, project_of, report};
+use crate::support::github_project::{file, file_with_secrets, project_of, report};
 use crate::support::project::{every_nix, figure};
+use crate::support::repository;
 use crate::support::writable_cache::WritableCache;
 
 // Made for these tests with `nix key generate-secret`, and used nowhere else.
@@ -97,4 +98,28 @@ fn a_job_with_a_context_gets_the_secrets_of_that_environment_and_no_other_does()
     let files = holding(&github, TOKEN);
     assert!(files.lines().count() == 1 && files.trim().ends_with("/log"), "builders do not see it: {files}");
     assert_eq!(holding(&github, "of-another-environment"), "");
+}
+
+#[test]
+fn a_job_of_ones_own_signs_and_pushes_as_the_documentation_says() {
+    let nix = every_nix().remove(0);
+    let cache = WritableCache::new();
+    let public = SecretKey::parse(KEY).unwrap().public().to_string();
+    let inputs = [("sign", "separate"), ("push", cache.url()), ("signing_public_keys", &*public)];
+    let page = fs::read_to_string(repository().join("docs/github.md")).unwrap();
+    let job = &page[page.find("  push:\n    needs: [plan, nixdag]\n").unwrap()..];
+    let job = &job[..job.find("```").unwrap()];
+    // What Amazon's action sets is a secret of the repository here.
+    let (before, rest) = job.split_once("      - uses: aws-actions").unwrap();
+    let own = &rest[rest.find("      - uses: org/nixdag").unwrap()..];
+    let secrets = "          secrets: \"${{ secrets.NIXDAG_SECRETS }}\"\n";
+    let file =
+        format!("{}{before}{own}{secrets}", file(&inputs)).replace("with: { plan: ", "with: { deliver: false, plan: ");
+    let (_checkout, github) = project_of(&file, "examples/hermetic", &nix);
+    let mut github = github.secret("NIXDAG_SECRETS", &format!("NIXDAG_SIGNING_KEY={KEY}"));
+    let outcome = github.run().unwrap();
+    assert_eq!([outcome.result("gate"), outcome.result("push")], [Success; 2], "{}", outcome.logs());
+    assert_eq!(outcome.status("sign-and-push"), None, "{}", outcome.statuses());
+    let narinfos = cache.narinfos();
+    assert!(narinfos.len() == 4 && narinfos.iter().all(|text| text.contains("Sig: ours-1:")), "{narinfos:?}");
 }
