@@ -57,6 +57,7 @@ pub fn add(plan: &mut Plan) -> Result<Option<JobIndex>> {
         run: None,
         checkout: false,
         environment: Default::default(),
+        resource_group: None,
     });
     Ok(Some(JobIndex(at)))
 }

@@ -8,6 +8,7 @@
 //!   value; null where there are too many).
 //! - `checkout`: whether the command runs in a checkout of the repository.
 //! - `environment`: variables for the command, name to value.
+//! - `resource_group`, where it has one: what only one job at a time may use, in whatever pipeline.
 //!
 //! `requires` and `inputs` may name jobs and final jobs that stand before it. Figures under `estimates` leave final jobs out, and
 //! a final job's own `estimate` leaves its command out: nobody knows how long that takes.
@@ -15,7 +16,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::job::Job;
@@ -31,6 +32,9 @@ pub const RESTORED_VARIABLE: &str = "NIXDAG_RESTORED";
 
 /// Longest file name of a symlink, in bytes: what file systems take.
 pub const MAX_LINK: usize = 255;
+
+/// Longest name of a resource group, in bytes: GitLab's.
+const MAX_GROUP: usize = 255;
 
 /// A final job as somebody asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +62,8 @@ pub enum Task {
         restore: Option<Vec<Pattern>>,
         /// Variables.
         environment: BTreeMap<String, String>,
+        /// What only one job at a time may use.
+        resource_group: Option<String>,
     },
     /// Builds attributes that no other job builds.
     Build(Vec<Pattern>),
@@ -118,6 +124,8 @@ pub struct FinalJob {
     pub checkout: bool,
     /// Variables for the command, beside those of the restored outputs.
     pub environment: BTreeMap<String, String>,
+    /// What only one job at a time may use, in whatever pipeline.
+    pub resource_group: Option<String>,
 }
 
 /// A target whose outputs a command finds in the store.
@@ -142,6 +150,20 @@ pub struct RestoredOutput {
     pub link: String,
     /// The variable that holds the path; none where there are too many outputs for that.
     pub variable: Option<String>,
+}
+
+/// Refuses a name of a resource group that a provider would not take, or would read as something else.
+pub fn check_resource_group(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./ ".contains(c);
+    ensure!(
+        (1..=MAX_GROUP).contains(&name.len())
+            && name.chars().all(plain)
+            && !name.starts_with(['/', ' '])
+            && !name.ends_with(['/', ' ']),
+        "`{}` cannot be the name of a resource group (expected letters, digits, blanks and `_-./`, at most {MAX_GROUP})",
+        name.escape_debug()
+    );
+    Ok(())
 }
 
 impl FinalJob {
@@ -193,6 +215,9 @@ impl FinalJob {
                 name.escape_debug()
             );
             ensure!(!value.contains('\0'), "final job `{id}`: the variable `{name}` holds a NUL");
+        }
+        if let Some(name) = &self.resource_group {
+            check_resource_group(name).with_context(|| format!("final job `{id}`"))?;
         }
         if let Some(command) = &self.run {
             ensure!(!command.trim().is_empty(), "final job `{id}` has an empty command");

@@ -72,6 +72,8 @@ struct FinalJobOut<'a> {
     restore: &'a [Restored],
     checkout: bool,
     environment: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_group: Option<&'a str>,
 }
 
 /// A target as the contract writes it.
@@ -149,6 +151,7 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
             restore: &job.restore,
             checkout: job.checkout,
             environment: &job.environment,
+            resource_group: job.resource_group.as_deref(),
         }),
     )?;
     list(out, "skipped", plan.skipped.iter())?;
@@ -235,6 +238,7 @@ struct FinalJobIn {
     restore: Vec<Restored>,
     checkout: bool,
     environment: BTreeMap<String, String>,
+    resource_group: Option<String>,
 }
 
 /// True for an id of the contract: `[a-z][a-z0-9_-]{0,62}`.
@@ -287,6 +291,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
             run: job.run,
             checkout: job.checkout,
             environment: job.environment,
+            resource_group: job.resource_group,
         };
         job.check(&plan.store_dir)?;
         final_jobs.push(job);

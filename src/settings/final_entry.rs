@@ -6,7 +6,7 @@ use super::values::Variables;
 use super::words::{AttributePattern, MAX_COMMAND, One, Words, patterns};
 use super::yaml::{Expected, List, mapping};
 use crate::pattern::Pattern;
-use crate::plan::final_job::{FinalJobRequest, Task};
+use crate::plan::final_job::{FinalJobRequest, Task, check_resource_group};
 use crate::provider::Provider;
 
 /// Longest name of a final job, in characters.
@@ -31,6 +31,8 @@ pub struct FinalJobEntry {
     pub checkout: Option<bool>,
     /// `environment`
     pub environment: Option<Variables>,
+    /// `resource_group`
+    pub resource_group: Option<String>,
 }
 
 mapping!(FinalJobEntry, "a mapping with `name` and `run` or `build`", {
@@ -42,12 +44,14 @@ mapping!(FinalJobEntry, "a mapping with `name` and `run` or `build`", {
     "executor" => executor: "The executor that it runs on",
     "checkout" => checkout: "Whether the command runs in a checkout of the repository",
     "environment" => environment: "Variables for the command",
+    "resource_group" => resource_group: "What only one job at a time may use, in whatever pipeline: where the command deploys to",
 }, schema {
     "required": ["name"],
     "oneOf": [
         { "required": ["run"], "not": { "required": ["build"] } },
         { "required": ["build"], "not": { "anyOf": [
             { "required": ["run"] }, { "required": ["restore"] }, { "required": ["checkout"] }, { "required": ["environment"] },
+            { "required": ["resource_group"] },
         ] } },
     ],
 });
@@ -81,11 +85,13 @@ impl FinalJobEntry {
                     "its command has more than {MAX_COMMAND} bytes: put it into a script"
                 );
                 ensure!(!command.contains('\0'), "its command holds a NUL");
+                self.resource_group.iter().try_for_each(|name| check_resource_group(name))?;
                 Task::Run {
                     command: command.clone(),
                     checkout: self.checkout.unwrap_or(true),
                     restore: self.restore.as_ref().map(meant),
                     environment: self.environment.clone().unwrap_or_default().0,
+                    resource_group: self.resource_group.clone(),
                 }
             }
             (None, Some(build)) => {
@@ -93,6 +99,7 @@ impl FinalJobEntry {
                     ("restore", self.restore.is_some()),
                     ("checkout", self.checkout.is_some()),
                     ("environment", self.environment.is_some()),
+                    ("resource_group", self.resource_group.is_some()),
                 ];
                 if let Some((key, _)) = unused.iter().find(|(_, given)| *given) {
                     bail!("`{key}` goes with `run`, not with `build`");

@@ -406,3 +406,19 @@ fn the_settings_are_those_of_the_flakes_folder() {
         assert_eq!((ids(&plan["jobs"]).len(), ids(&plan["final"])), (4, vec!["integration"]));
     }
 }
+
+#[test]
+fn a_resource_group_lets_one_job_run_at_a_time() {
+    let recorded = recorded(&format!("{X86}final: [{{name: deploy, run: ./deploy, resource_group: production}}]"));
+    assert_eq!(recorded.plan(&[])["final"][0]["resource_group"], "production");
+    let output = recorded.nixdag("generate").args(["--provider", "circleci"]).output().unwrap();
+    let config: Value = serde_yaml::from_slice(&output.stdout).unwrap();
+    circleci_schema::accepts(&String::from_utf8(output.stdout).unwrap());
+    let jobs = config["workflows"]["nixdag"]["jobs"].as_array().unwrap();
+    let deploy = jobs.iter().find_map(|job| job.get("final-deploy")).unwrap();
+    assert_eq!(deploy["serial-group"], "production");
+    // GitLab's name for it is tested there; GitHub has no place for it.
+    let output = recorded.nixdag("generate").args(["--provider", "github"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("final job `deploy` has a `resource_group`"), "{said}");
+}

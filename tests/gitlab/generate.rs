@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use nixdag::delivery::{BundleReference, HandOff};
+use nixdag::delivery::{BundleReference, HandOff, Reuse};
 use nixdag::plan::final_job::FinalJob;
 use nixdag::plan::{Job, JobIndex, Plan};
 use nixdag::provider::Provider;
@@ -59,6 +59,7 @@ fn final_job(command: &str, environment: &[(&str, &str)]) -> FinalJob {
         restore: Vec::new(),
         run: Some(command.into()),
         checkout: true,
+        resource_group: None,
         environment: environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     }
 }
@@ -217,6 +218,25 @@ fn a_context_is_an_environment_and_two_are_refused() {
     assert!(error.contains("`signing` and `other`, and a job of GitLab has one environment"), "{error}");
     plan.jobs[0].options.context = vec!["$SECRET".into()];
     assert!(generate(&plan, &options()).is_err());
+}
+
+#[test]
+fn a_command_gets_its_own_context_and_resource_group_and_not_what_delivers() {
+    let mut plan = diamond();
+    plan.final_jobs = vec![final_job("./deploy.sh", &[])];
+    plan.final_jobs[0].resource_group = Some("production".into());
+    let mut options = options();
+    options.setup.delivery.contexts = vec!["signing".into()];
+    options.setup.delivery.reuse = Some(Reuse::Off);
+    let pipeline = psych(&generate(&plan, &options).unwrap());
+    assert_eq!(pipeline["packages.x86_64-linux.a"]["environment"]["name"], "signing");
+    assert_eq!(
+        (pipeline["last"].get("environment"), &pipeline["last"]["resource_group"]),
+        (None, &"production".into())
+    );
+    plan.final_jobs[0].job.options.context = vec!["deployment".into()];
+    let pipeline = psych(&generate(&plan, &options).unwrap());
+    assert_eq!(pipeline["last"]["environment"]["name"], "deployment");
 }
 
 #[test]

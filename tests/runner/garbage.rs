@@ -110,6 +110,7 @@ fn what_a_final_job_restores_is_there_until_its_folder_goes() {
             run: Some("true".into()),
             checkout: false,
             environment: Default::default(),
+            resource_group: None,
         });
         pipeline.sha256 = pipeline.write_bundle("bundle");
         pipeline.run("first", &[]).succeeds();

@@ -164,6 +164,11 @@ fn wrong_types_and_values_say_what_was_expected_and_where() {
 fn final_jobs_that_make_no_sense_are_refused_by_name() {
     refused("final:\n- run: x", &["final job 1 has no `name`"]);
     refused("final:\n- {name: a}", &["final job `a`: it has neither `run` (a command) nor `build`"]);
+    refused(
+        "final:\n- {name: a, run: x, resource_group: $X}",
+        &["final job `a`: `$X` cannot be the name of a resource group"],
+    );
+    refused("final:\n- {name: a, build: y, resource_group: x}", &["`resource_group` goes with `run`"]);
     refused("final:\n- {name: a, run: x, build: y}", &["final job `a`: it has both `run` and `build`"]);
     refused("final:\n- {name: a, run: ' '}", &["its command is empty"]);
     refused("final:\n- {name: a, run: \"x\\0\"}", &["its command holds a NUL"]);

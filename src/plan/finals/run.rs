@@ -12,7 +12,9 @@ use crate::plan::{SkipReason, restored};
 impl<'a> Finals<'a> {
     /// A job that runs a command.
     pub fn run(&mut self, request: &FinalJobRequest) -> Result<()> {
-        let Task::Run { command, checkout, restore, environment } = &request.task else { return Ok(()) };
+        let Task::Run { command, checkout, restore, environment, resource_group } = &request.task else {
+            return Ok(());
+        };
         let (after, mut direct) = self.after(request);
         let targets = match restore {
             None => self.restorable(request, after),
@@ -61,6 +63,7 @@ impl<'a> Finals<'a> {
             run: Some(command.clone()),
             checkout: *checkout,
             environment: environment.clone(),
+            resource_group: resource_group.clone(),
         });
         Ok(())
     }

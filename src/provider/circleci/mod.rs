@@ -89,7 +89,9 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
                 let key = format!("final-{}", job.id);
                 let mut also = waits_for(&mut restores, job, None);
                 also.extend(reports.then(|| failures::JOB.to_owned()));
-                invocations.push(Invocation::plain(job, &key, also).yaml(plan));
+                let group = final_job.resource_group.iter().map(|group| ("serial-group", Yaml::text(group)));
+                invocations
+                    .push(Invocation { arguments: group.collect(), ..Invocation::plain(job, &key, also) }.yaml(plan));
                 let steps = final_steps::of(final_job, command, kind, options, transport).with_context(what)?;
                 let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
                 commands.push((key, Yaml::map(body)));

@@ -76,6 +76,11 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
                 before.job.name.escape_debug()
             );
         }
+        ensure!(
+            final_job.resource_group.is_none(),
+            "final job `{}` has a `resource_group`: on GitHub that is `concurrency` of the workflow, or of a job of your own",
+            job.name.escape_debug()
+        );
         let script = match &final_job.run {
             Some(command) => scripts.of_final(final_job, command, kind),
             None => scripts.of(kind, Task::Build),

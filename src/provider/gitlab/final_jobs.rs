@@ -32,6 +32,8 @@ pub fn entries(job: &FinalJob, command: &str, kind: &Kind, options: &Options) ->
         ("interruptible", Yaml::Bool(false)),
         ("variables", Yaml::map([("NIXDAG_JOB", Yaml::text(&job.job.id)), ("GIT_STRATEGY", strategy)])),
     ];
+    // GitLab would expand a `$`: the name of a group holds none.
+    entries.extend(job.resource_group.as_deref().map(|group| ("resource_group", Yaml::text(group))));
     entries.push(("script", Yaml::List(script)));
     Ok(entries)
 }

@@ -118,7 +118,10 @@ fn write(plan: &Plan, options: &Options) -> Result<Vec<(String, Yaml)>> {
             }
         };
         let mut entries = vec![("extends", Yaml::Text(base))];
-        entries.extend(environment(job, options).with_context(what)?.map(|environment| ("environment", environment)));
+        // A user's command gets no more than its own: what delivers is for jobs that build.
+        let delivers = final_job.is_none_or(|job| job.run.is_none());
+        let of_all: &[String] = if delivers { &options.setup.delivery.contexts } else { &[] };
+        entries.extend(environment(job, of_all).with_context(what)?.map(|environment| ("environment", environment)));
         entries.extend(own);
         entries.extend(job.options.allow_failure.then_some(("allow_failure", Yaml::Bool(true))));
         let also = final_job.filter(|job| job.run.is_some() && failures::are_in(plan)).map(|_| failures::JOB);
@@ -225,8 +228,7 @@ fn bundle() -> Yaml {
 }
 
 /// The environment whose variables a job gets: what other providers call a context.
-fn environment(job: &Job, options: &Options) -> Result<Option<Yaml>> {
-    let all = &options.setup.delivery.contexts;
+fn environment(job: &Job, all: &[String]) -> Result<Option<Yaml>> {
     let mut contexts: Vec<&String> = job.options.context.iter().collect();
     contexts.extend(all.iter().filter(|context| !job.options.context.contains(context)));
     let name = match contexts.as_slice() {
