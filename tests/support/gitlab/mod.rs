@@ -2,7 +2,7 @@
 //! machine.
 //!
 //! It refuses what GitLab refuses, and what nobody has taught it. Each job has a machine with an empty `/nix`, sees the artifacts of what
-//! it needs alone, and shares nothing with others but caches.
+//! it needs alone, and shares nothing with others but caches. Machines of other systems are there: this one says that it is one of them.
 
 mod compile;
 mod document;
@@ -27,8 +27,6 @@ pub enum Status {
     Failed,
     /// Something that it needs did not succeed.
     Skipped,
-    /// No runner has its tags.
-    Stuck,
 }
 
 /// A project with its runners.
