@@ -1,7 +1,7 @@
 //! A repository on the stand-in for GitLab, with the `.gitlab-ci.yml` that docs/gitlab.md shows and one Nix.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -26,10 +26,14 @@ pub fn project(example: &str, nix: &Path, arguments: &str) -> (TempDir, GitLab) 
 
 /// What all jobs of a child pipeline have recorded, put together by `nixdag report`.
 pub fn report(child: &Outcome) -> serde_json::Value {
+    report_of(child.jobs.iter().map(|job| job.artifacts.clone()))
+}
+
+/// The same of the artifacts of jobs, a folder each.
+pub fn report_of(artifacts: impl Iterator<Item = PathBuf>) -> serde_json::Value {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nixdag"));
     command.args(["report", "--format", "json"]);
-    let folders = child.jobs.iter().map(|job| job.artifacts.join(".nixdag/results")).filter(|folder| folder.is_dir());
-    for folder in folders {
+    for folder in artifacts.map(|job| job.join(".nixdag/results")).filter(|folder| folder.is_dir()) {
         let mut own: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         own.sort();
         command.args(own);

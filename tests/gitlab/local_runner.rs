@@ -1,0 +1,128 @@
+//! Whole pipelines in gitlab-ci-local, a runner that nobody here wrote: parent and child as documentation and nixdag have them, every job's
+//! shell on an empty store.
+//!
+//! It knows no `needs:pipeline`, so the bundle is given by its path; and a failed child leaves its parent green, so the child's jobs are read. Without it, which
+//! `tests/run.sh` installs, the tests say that they are left out.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::empty_store::NIX_CONFIG;
+use crate::support::gitlab_project::{file, report_of};
+use crate::support::project::{every_nix, figure};
+use crate::support::{commit, copy_of, repository, run as run_program, shown, stripped};
+
+/// Every shell of a job starts with an empty `/nix`.
+const SHELL: &str = "#!/bin/sh\nexec unshare -m --propagation private /bin/sh -ec 'mount -t tmpfs -o mode=755 none /nix\n\
+                     mkdir -p /nix/home; export HOME=/nix/home; exec /bin/bash \"$@\"' bash \"$@\"\n";
+
+/// Machines of other systems are there: builders are shell scripts.
+const SYSTEMS: &str = "extra-platforms = aarch64-linux aarch64-darwin i686-linux\nsystem-features = big-parallel kvm\n\
+                       experimental-features = nix-command flakes\nflake-registry =\nwarn-dirty = false\n";
+
+/// What gitlab-ci-local did with a pipeline.
+struct Ran {
+    checkout: TempDir,
+    log: String,
+}
+
+impl Ran {
+    /// How a job ended, as the list at the end has it: `PASS`, `FAIL`, or nothing for one that did not run.
+    fn ended(&self, job: &str) -> Option<&str> {
+        let line = |line: &'_ str| -> Option<(String, String)> {
+            let (word, rest) = line.trim().split_once(' ')?;
+            let name = rest.trim().strip_prefix("[nixdag] -> ").unwrap_or(rest.trim());
+            Some((word.to_owned(), name.to_owned()))
+        };
+        let is_it = |text: &&str| {
+            line(text).is_some_and(|(word, name)| ["PASS", "FAIL"].contains(&&*word) && name.trim() == job)
+        };
+        self.log.lines().rfind(is_it).map(|line| line.trim().split(' ').next().unwrap_or_default())
+    }
+
+    /// What all jobs of the child have recorded.
+    fn report(&self) -> Value {
+        let artifacts = self.checkout.path().join(".gitlab-ci-local/artifacts");
+        report_of(fs::read_dir(artifacts).unwrap().map(|entry| entry.unwrap().path()))
+    }
+}
+
+/// Runs an example, less what `change` changes of it.
+fn run(example: &str, nix: &Path, change: impl FnOnce(&Path)) -> Option<Ran> {
+    let tools = repository().join("target/test-tools/npm/node_modules/.bin");
+    let program = tools.join("gitlab-ci-local");
+    if !program.exists() {
+        eprintln!("left out: gitlab-ci-local is missing (tests/run.sh installs it)");
+        return None;
+    }
+    let checkout = copy_of(example);
+    let here = checkout.path();
+    let by_path = format!(
+        "sed 's,\\.nixdag/bundle,{0}/.nixdag/bundle,g; s,rm -rf .nixdag/program,mkdir -p .nixdag,' .nixdag/pipeline.yml > nixdag-pipeline.yml",
+        here.display()
+    );
+    let parent = file("");
+    assert!(parent.contains("cp .nixdag/pipeline.yml nixdag-pipeline.yml"), "{parent}");
+    fs::write(here.join(".gitlab-ci.yml"), parent.replace("cp .nixdag/pipeline.yml nixdag-pipeline.yml", &by_path))
+        .unwrap();
+    change(here);
+    run_program(here, "git", &["init", "-q"]);
+    commit(here);
+    let bin = TempDir::new().unwrap();
+    fs::write(bin.path().join("bash"), SHELL).unwrap();
+    fs::set_permissions(bin.path().join("bash"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(stripped(), bin.path().join("nixdag")).unwrap();
+    let usual = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect::<Vec<PathBuf>>();
+    let path = [bin.path().to_owned(), tools, nix.to_owned()].into_iter().chain(usual);
+    let output = Command::new(program)
+        .args(["--force-shell-executor", "--shell-isolation"])
+        .current_dir(here)
+        .env("PATH", std::env::join_paths(path).unwrap())
+        .env("NIX_CONFIG", format!("{NIX_CONFIG}{SYSTEMS}"))
+        .output()
+        .unwrap();
+    Some(Ran { checkout, log: shown(&output) })
+}
+
+/// Everything of an example is built once, and its gate is green.
+fn is_green(example: &str, nix: &Path, built: u64) {
+    let Some(ran) = run(example, nix, |_| {}) else { return };
+    assert_eq!(ran.ended("gate"), Some("PASS"), "{}", ran.log);
+    let said = ran.report();
+    assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (built, Some(0)), "{said}");
+}
+
+#[test]
+fn the_hermetic_example_is_green_in_somebody_elses_runner() {
+    is_green("examples/hermetic", &every_nix()[0], 4);
+}
+
+#[test]
+fn the_fleet_is_green_in_somebody_elses_runner() {
+    is_green("examples/fleet", every_nix().iter().rev().nth(1).unwrap_or(&every_nix()[0]), 9);
+}
+
+#[test]
+fn cross_is_green_in_somebody_elses_runner() {
+    is_green("examples/cross", every_nix().last().unwrap(), 8);
+}
+
+#[test]
+fn a_failure_stops_what_needs_it_in_somebody_elses_runner() {
+    let breaks = |here: &Path| {
+        let text = fs::read_to_string(here.join("flake.nix")).unwrap();
+        let broken = text.replace("words=\n", "words=\n                  if [ \"$name\" = b ]; then exit 3; fi\n");
+        assert_ne!(text, broken);
+        fs::write(here.join("flake.nix"), broken).unwrap();
+    };
+    let Some(ran) = run("examples/hermetic", every_nix().last().unwrap(), breaks) else { return };
+    let ended = ["a", "b", "c", "d", "integration", "gate"].map(|job| ran.ended(job));
+    assert_eq!(ended, [Some("PASS"), Some("FAIL"), Some("PASS"), None, None, None], "{}", ran.log);
+    let said = ran.report();
+    assert_eq!((figure(&said, "built"), figure(&said, "jobs")), (2, 3), "its records are kept: {said}");
+}
