@@ -37,6 +37,8 @@ pub struct Hints {
     pub tag: Option<String>,
     /// The commit that both are about.
     pub commit: Option<String>,
+    /// The default branch.
+    pub default_branch: Option<String>,
 }
 
 /// The answer.
@@ -235,7 +237,8 @@ impl Search<'_> {
             (None, Some(remote)) => self.head.repository.remote_default_branch(remote)?,
             (None, None) => None,
         };
-        Ok(match found {
+        // Jobs may not be let into the repository again.
+        Ok(match found.or_else(|| self.hints.default_branch.clone()) {
             Some(name) if self.head.repository.is_branch_name(&name)? => Ok(name),
             Some(name) => Err(Found::missing(format!("`{}` cannot be the name of a branch", printable(&name)))),
             None => Err(Found::missing(

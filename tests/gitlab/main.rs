@@ -7,6 +7,7 @@ mod support;
 
 mod check;
 mod component;
+mod events;
 mod generate;
 mod local_runner;
 mod merge;

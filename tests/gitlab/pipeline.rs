@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::support::built::{Built, OF_IMPORT_FROM_DERIVATION};
 use crate::support::gitlab::Status;
+use crate::support::gitlab::event::Event;
 use crate::support::gitlab::registry::{Behaviour, Registry};
 use crate::support::gitlab_project::{project, report};
 use crate::support::project::{every_nix, figure};
@@ -40,7 +41,7 @@ fn a_second_pipeline_builds_nothing_and_an_unprotected_branch_takes_nothing_of_a
     let second = gitlab.run().unwrap();
     assert!(second.succeeded(), "{}", second.logs());
     assert_eq!(figure(&report(&second.children[0]), "built"), 0, "{}", second.logs());
-    gitlab.branch("topic/1", false);
+    gitlab.event(Event::push("topic/1"));
     let other = gitlab.run().unwrap();
     assert_eq!(figure(&report(&other.children[0]), "built"), 4, "{}", other.logs());
 }

@@ -127,6 +127,7 @@ fn the_default_branch_tags_and_what_nobody_knows_have_no_base() {
         branch: branch.map(str::to_owned),
         tag: tag.map(str::to_owned),
         commit: Some(commit.to_owned()),
+        default_branch: None,
     };
     is_base(auto(&clone, None, &hints(Some("feature"), None, &server.feature)), &server.fork);
     is_none(auto(&clone, None, &hints(Some("main"), None, &server.feature)), "the default branch", true);
@@ -141,6 +142,15 @@ fn the_default_branch_tags_and_what_nobody_knows_have_no_base() {
     is_none(auto(&clone, None, &Hints::default()), "no commit in common", false);
     is_none(auto(&clone, Some("nowhere"), &Hints::default()), "no commit of the default branch `nowhere`", false);
     is_none(auto(&clone, Some("x:refs/heads/y"), &Hints::default()), "cannot be the name of a branch", false);
+    // What the CI says counts where the remote does not answer.
+    git(&clone, &["checkout", "-q", "feature"]);
+    git(&clone, &["remote", "set-head", "origin", "--delete"]);
+    git(&clone, &["remote", "set-url", "origin", "/nowhere"]);
+    is_none(auto(&clone, None, &Hints::default()), "which branch is the default one", false);
+    let said = |branch: &str| Hints { default_branch: Some(branch.into()), ..Hints::default() };
+    is_base(auto(&clone, None, &said("main")), &server.fork);
+    is_none(auto(&clone, None, &said("x:y")), "cannot be the name of a branch", false);
+    git(&clone, &["checkout", "-q", "new"]);
     git(&clone, &["remote", "remove", "origin"]);
     is_none(auto(&clone, None, &Hints::default()), "which branch is the default one", false);
 }

@@ -45,6 +45,7 @@ impl<'a> Finals<'a> {
                 run: None,
                 checkout: false,
                 environment: BTreeMap::new(),
+                resource_group: None,
             });
         }
         self.known.extend(built.iter().map(|(attribute, id)| (attribute, *id)));

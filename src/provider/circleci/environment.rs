@@ -14,7 +14,12 @@ pub const KEYS: [&str; 3] = [CONTINUATION_KEY, "CIRCLE_TOKEN", "CIRCLECI_CLI_TOK
 /// What is said of the commit that is checked out. An empty variable says nothing.
 pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
     let given = |name| variable(name).filter(|value| !value.is_empty());
-    Hints { branch: given("CIRCLE_BRANCH"), tag: given("CIRCLE_TAG"), commit: given("CIRCLE_SHA1") }
+    Hints {
+        branch: given("CIRCLE_BRANCH"),
+        tag: given("CIRCLE_TAG"),
+        commit: given("CIRCLE_SHA1"),
+        default_branch: None,
+    }
 }
 
 #[cfg(test)]
@@ -28,6 +33,6 @@ mod tests {
             "CIRCLE_TAG" => Some(String::new()),
             _ => None,
         });
-        assert_eq!(found, Hints { branch: Some("main".into()), tag: None, commit: None });
+        assert_eq!(found, Hints { branch: Some("main".into()), ..Hints::default() });
     }
 }

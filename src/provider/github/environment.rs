@@ -19,6 +19,7 @@ pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
         branch: given("GITHUB_HEAD_REF").or_else(|| name().filter(|_| is("branch"))),
         tag: name().filter(|_| is("tag")),
         commit: given("GITHUB_SHA"),
+        default_branch: None,
     }
 }
 
@@ -36,6 +37,6 @@ mod tests {
         let push = of(&[("GITHUB_HEAD_REF", ""), ("GITHUB_REF_NAME", "main"), ("GITHUB_REF_TYPE", "branch")]);
         assert_eq!(push.branch.as_deref(), Some("main"));
         let tag = of(&[("GITHUB_REF_NAME", "v1"), ("GITHUB_REF_TYPE", "tag"), ("GITHUB_SHA", "0a")]);
-        assert_eq!(tag, Hints { branch: None, tag: Some("v1".into()), commit: Some("0a".into()) });
+        assert_eq!(tag, Hints { tag: Some("v1".into()), commit: Some("0a".into()), ..Hints::default() });
     }
 }

@@ -11,11 +11,15 @@ pub const KEEPS_SECRETS: &str =
     "give the variable the environment that `delivery_contexts` names as its scope, in place of all";
 
 /// What is said of the commit that is checked out. An empty variable says nothing. Pipelines of merge requests have no
-/// `CI_COMMIT_BRANCH`.
+/// `CI_COMMIT_BRANCH`; their own ref stands for the branch, which in a fork may have the name of the default one.
 pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
     let given = |name| variable(name).filter(|value| !value.is_empty());
-    let branch = given("CI_COMMIT_BRANCH").or_else(|| given("CI_MERGE_REQUEST_SOURCE_BRANCH_NAME"));
-    Hints { branch, tag: given("CI_COMMIT_TAG"), commit: given("CI_COMMIT_SHA") }
+    Hints {
+        branch: given("CI_COMMIT_BRANCH").or_else(|| given("CI_MERGE_REQUEST_REF_PATH")),
+        tag: given("CI_COMMIT_TAG"),
+        commit: given("CI_COMMIT_SHA"),
+        default_branch: given("CI_DEFAULT_BRANCH"),
+    }
 }
 
 #[cfg(test)]
@@ -23,12 +27,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_merge_requests_branch_is_its_source() {
+    fn a_merge_requests_branch_is_its_own_ref() {
         let found = hints(|name| match name {
             "CI_COMMIT_BRANCH" => Some(String::new()),
-            "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME" => Some("topic".into()),
+            "CI_MERGE_REQUEST_REF_PATH" => Some("refs/merge-requests/1/head".into()),
+            "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME" | "CI_DEFAULT_BRANCH" => Some("main".into()),
             _ => None,
         });
-        assert_eq!(found, Hints { branch: Some("topic".into()), tag: None, commit: None });
+        assert_eq!(
+            found,
+            Hints {
+                branch: Some("refs/merge-requests/1/head".into()),
+                default_branch: Some("main".into()),
+                ..Hints::default()
+            }
+        );
     }
 }

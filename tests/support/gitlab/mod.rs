@@ -6,6 +6,7 @@
 
 mod compile;
 mod document;
+pub mod event;
 pub mod registry;
 mod run;
 
@@ -13,11 +14,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use tempfile::TempDir;
 
 use super::machine::World;
 use compile::compile;
+use event::Event;
 pub use run::Outcome;
 
 /// How a job ended.
@@ -38,8 +40,9 @@ pub struct GitLab {
     environments: BTreeMap<String, BTreeMap<String, String>>,
     /// Jobs whose runner dies in their first attempt.
     dying: Vec<String>,
-    branch: String,
-    protected: bool,
+    /// Variables that only pipelines of protected refs have.
+    protected_variables: BTreeMap<String, String>,
+    event: Event,
     caches: PathBuf,
     state: Arc<TempDir>,
     /// Pipelines so far.
@@ -58,8 +61,8 @@ impl GitLab {
             variables: BTreeMap::new(),
             environments: BTreeMap::new(),
             dying: Vec::new(),
-            branch: "main".into(),
-            protected: true,
+            protected_variables: BTreeMap::new(),
+            event: Event::push("main").protected(),
             caches: state.path().join("caches"),
             state,
             pipelines: 0,
@@ -95,9 +98,20 @@ impl GitLab {
         self
     }
 
-    /// The branch of the next pipelines, and whether it is protected.
-    pub fn branch(&mut self, branch: &str, protected: bool) {
-        (self.branch, self.protected) = (branch.to_owned(), protected);
+    /// A variable of the project for pipelines of protected refs.
+    pub fn protected_variable(mut self, name: &str, value: &str) -> Self {
+        self.protected_variables.insert(name.into(), value.into());
+        self
+    }
+
+    /// What starts the next pipelines.
+    pub fn event(&mut self, event: Event) {
+        self.event = event;
+    }
+
+    /// Whether what has happened starts a pipeline.
+    pub fn starts(&self) -> Result<bool> {
+        self.event.creates(&document::read(&self.file)?)
     }
 
     /// The job's runner dies in the first attempt.
@@ -108,7 +122,16 @@ impl GitLab {
     /// Runs a pipeline and its children.
     pub fn run(&mut self) -> Result<Outcome> {
         let jobs = compile(&self.file)?;
-        run::run(self, &jobs, None, None)
+        ensure!(self.starts()?, "no pipeline is created");
+        let world = self.world.clone();
+        let clone = TempDir::new()?;
+        if let Some(repository) = world.checkout.as_deref().filter(|folder| folder.join(".git").is_dir()) {
+            self.event.check_out(repository, clone.path());
+            self.world.checkout = Some(clone.path().to_owned());
+        }
+        let ran = run::run(self, &jobs, None, None);
+        self.world = world;
+        ran
     }
 
     /// Runs the failed and skipped jobs of a child pipeline again.

@@ -181,6 +181,8 @@ fn child(gitlab: &mut GitLab, job: &Job, trigger: &super::compile::Trigger, outc
     let variables = expand_all(&job.variables, &predefined)?;
     let parent = Parent { id: outcome.id, jobs: outcome.jobs.clone(), variables };
     let jobs = compile(&file).context("the child pipeline")?;
+    let child = gitlab.event.clone().with("CI_PIPELINE_SOURCE", "parent_pipeline");
+    ensure!(child.creates(&super::document::read(&file)?)?, "the child pipeline is not created");
     let mut child = run(gitlab, &jobs, Some(parent), None)?;
     child.file = file;
     let status = if child.succeeded() || !trigger.depends { Status::Success } else { Status::Failed };
@@ -199,24 +201,29 @@ fn size(dir: &Path) -> Result<u64> {
 
 /// What GitLab says of the pipeline and the job.
 fn predefined(gitlab: &GitLab, job: &Job, outcome: &Outcome) -> BTreeMap<String, String> {
-    let source = if outcome.parent.is_some() { "parent_pipeline" } else { "push" };
+    let git = gitlab.world.checkout.as_deref().filter(|folder| folder.join(".git").is_dir());
+    let none = || "0f2a1e6c5a1f6f0dc1a1a64b0e1e2a3b4c5d6e7f".to_owned();
+    let commit = git.map_or_else(none, |folder| crate::support::run(folder, "git", &["rev-parse", "HEAD"]));
     let mut all: BTreeMap<String, String> = [
         ("GITLAB_CI", "true"),
         ("CI_PIPELINE_ID", &outcome.id.to_string()),
-        ("CI_PIPELINE_SOURCE", source),
         ("CI_PROJECT_ID", "42"),
         ("CI_PROJECT_DIR", PROJECT),
-        ("CI_COMMIT_BRANCH", &gitlab.branch),
-        ("CI_COMMIT_REF_NAME", &gitlab.branch),
-        ("CI_COMMIT_REF_SLUG", &gitlab.branch.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")),
-        ("CI_COMMIT_SHA", "0f2a1e6c5a1f6f0dc1a1a64b0e1e2a3b4c5d6e7f"),
+        ("CI_COMMIT_SHA", &commit),
         ("CI_DEFAULT_BRANCH", "main"),
         ("CI_JOB_NAME", &job.name),
         ("CI_JOB_TOKEN", "glcbt-token"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
+    all.extend(gitlab.event.variables.clone());
+    if outcome.parent.is_some() {
+        all.insert("CI_PIPELINE_SOURCE".into(), "parent_pipeline".into());
+    }
     all.extend(gitlab.variables.clone());
+    if gitlab.event.protected {
+        all.extend(gitlab.protected_variables.clone());
+    }
     all
 }
 
@@ -274,7 +281,7 @@ fn attempt(gitlab: &mut GitLab, job: &Job, outcome: &Outcome, dir: &Path, ended:
         "empty" | "none" => {}
         other => bail!("the strategy `{other}`"),
     }
-    let protected = if gitlab.protected { "protected" } else { "non_protected" };
+    let protected = if gitlab.event.protected { "protected" } else { "non_protected" };
     let log = dir.join("log");
     for cache in &job.cache {
         let keys = [&cache.key].into_iter().chain(&cache.fallback);
