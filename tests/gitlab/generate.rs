@@ -2,7 +2,7 @@
 //!
 //! `NIXDAG_GOLDEN=write cargo test --test gitlab generate` writes the recorded ones anew.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use nixdag::delivery::{BundleReference, HandOff, Reuse};
@@ -13,6 +13,7 @@ use nixdag::provider::gitlab;
 use nixdag::provider::gitlab::options::Options;
 use serde_json::Value;
 
+use crate::support::hostile::texts;
 use crate::support::plans::{self, plan};
 use crate::support::{golden, shown};
 
@@ -117,27 +118,42 @@ fn a_job_is_small() {
     assert!(job.len() <= 200 + 3 * 80, "{} bytes: {job}", job.len());
 }
 
-#[test]
-fn hostile_names_are_ids_and_hostile_commands_arrive() {
-    let hostile = [
+/// The texts of every provider's tests, and what GitLab alone reads in some places. No name holds a NUL.
+fn hostile() -> Vec<String> {
+    let own = [
         "$CI_JOB_TOKEN",
         "$$",
+        "${X}",
         "$[[ inputs.x ]]",
         "!reference [a]",
         "a\n  evil: {}",
-        "yes",
-        "1:30",
-        "a:b",
-        "ü",
-        ".a",
         "it's",
-        "gate",
+        "<<EOF",
+        "%s",
+        "`id`",
     ];
-    let jobs: Vec<Job> = hostile.iter().enumerate().map(|(at, name)| job(&format!("j{at}"), name, &[])).collect();
-    let names: Vec<String> =
-        psych(&generate(&plan(jobs), &options()).unwrap()).as_object().unwrap().keys().cloned().collect();
-    let found: Vec<&String> = names.iter().filter(|name| !name.starts_with('.')).skip(2).collect();
-    assert_eq!(found, ["j0", "j1", "j2", "j3", "j4", "yes", "j6", "j7", "j8", "j9", "j10", "j11", "gate"]);
+    let mut all: Vec<String> = own.map(str::to_owned).into();
+    all.extend(texts().into_iter().filter(|text| !text.contains('\0')));
+    all
+}
+
+#[test]
+fn hostile_names_give_way_to_ids() {
+    let named = hostile().into_iter().filter(|name| !name.trim().is_empty());
+    let mut seen = BTreeSet::new();
+    let mut names: Vec<String> = named.filter(|name| seen.insert(name.to_lowercase())).collect();
+    names.push("gate".into());
+    let jobs: Vec<Job> = names.iter().enumerate().map(|(at, name)| job(&format!("j{at}"), name, &[])).collect();
+    let pipeline = psych(&generate(&plan(jobs), &options()).unwrap());
+    let found: Vec<&String> =
+        pipeline.as_object().unwrap().keys().filter(|name| !name.starts_with('.')).skip(2).collect();
+    assert_eq!(found.len(), names.len() + 1);
+    for (at, (found, name)) in found.iter().zip(&names).enumerate() {
+        let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || "._+@()- ".contains(c));
+        assert!(**found == format!("j{at}") || (found == &name && is_plain), "{name:?} is called {found:?}");
+    }
+    assert_eq!(*found[names.len() - 1], format!("j{}", names.len() - 1), "a name of nixdag's own");
 }
 
 /// What the script of the last job prints when a shell runs it behind the calls of nixdag.
@@ -160,31 +176,29 @@ fn run(command: &str, environment: &[(&str, &str)]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// The last item of the script of a job with this command, as a reader has it.
+fn item_of(command: &str) -> String {
+    let mut plan = diamond();
+    plan.final_jobs = vec![final_job(command, &[])];
+    let text = generate(&plan, &options()).unwrap();
+    let value: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+    value["last"]["script"].as_sequence().unwrap().last().unwrap().as_str().unwrap().to_owned()
+}
+
 #[test]
 fn variables_and_commands_reach_the_shell_as_they_were() {
-    let values = [
-        "",
-        " ",
-        "$HOME",
-        "$$",
-        "$[[ inputs.x ]]",
-        "!reference [a, b]",
-        "'\"",
-        "a\nb\n",
-        "`id`",
-        "%s",
-        "\\",
-        "<<EOF",
-        "ü",
-        "012",
-        "yes",
-        "\u{1}",
-    ];
+    let hostile = hostile();
+    let values: Vec<&str> = hostile.iter().map(String::as_str).collect();
     let named: Vec<(String, &str)> = values.iter().enumerate().map(|(at, value)| (format!("V{at}"), *value)).collect();
     let environment: Vec<(&str, &str)> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     let lines: String = named.iter().map(|(name, _)| format!("printf '%s\\0' \"${name}\"\n")).collect();
     let out = run(&lines, &environment);
     assert_eq!(out.strip_suffix('\0').unwrap().split('\0').collect::<Vec<_>>(), values);
+    // A command is one item of the script, whatever is in it.
+    for text in values.iter().filter(|text| !text.contains('\r')) {
+        let command = format!("cat <<'--end--'\n{text}\n--end--\n");
+        assert_eq!(item_of(&command), command);
+    }
     let document = "cat <<'EOF'\n!reference [x] $[[ y ]] $$[[z]] $HOME: 'a' \"b\"\nEOF";
     assert_eq!(run(document, &[]), "!reference [x] $[[ y ]] $$[[z]] $HOME: 'a' \"b\"\n");
     assert_eq!(run("#!/bin/sh\nprintf '%s' \"it's $0\"", &[]), "it's .nixdag/command");
@@ -193,10 +207,17 @@ fn variables_and_commands_reach_the_shell_as_they_were() {
 #[test]
 fn variables_of_machines_are_not_expanded_by_gitlab() {
     let mut options = options();
-    options.setup.executors[0].environment =
-        BTreeMap::from([("A".to_owned(), "$B".to_owned()), ("C".to_owned(), "d".to_owned())]);
+    let hostile = hostile();
+    let all = hostile.iter().enumerate().map(|(at, text)| (format!("V{at}"), text.clone()));
+    options.setup.executors[0].environment = all.chain([("A".into(), "$B".into()), ("C".into(), "d".into())]).collect();
     let pipeline = psych(&generate(&diamond(), &options).unwrap());
     let variables = &pipeline[".docker"]["variables"];
+    for (at, text) in hostile.iter().enumerate() {
+        let found = &variables[format!("V{at}")];
+        let as_it_is = if text.contains('$') { &found["value"] } else { found };
+        assert_eq!(as_it_is, text);
+        assert_eq!(found.get("expand"), text.contains('$').then_some(&false.into()));
+    }
     assert_eq!(variables["A"], serde_json::json!({ "value": "$B", "expand": false }));
     assert_eq!((&variables["C"], &variables["GIT_STRATEGY"]), (&"d".into(), &"empty".into()));
     options.setup.executors[0].resource_class = "$TAG".into();

@@ -20,6 +20,7 @@ pub mod github_project;
 pub mod gitlab;
 pub mod gitlab_project;
 pub mod golden;
+pub mod hostile;
 pub mod machine;
 pub mod orb;
 pub mod pipeline;
