@@ -20,7 +20,12 @@ pub struct Behaviour {
     pub is_maintainer: bool,
     /// The first upload of each file meets another one.
     pub collides: bool,
+    /// Uploads are taken with the token as a password too, as GitLab does since 2026; downloads always are.
+    pub takes_passwords: bool,
 }
+
+/// `gitlab-ci-token` and [`TOKEN`] as user and password.
+const BASIC: &str = "Basic Z2l0bGFiLWNpLXRva2VuOmdsY2J0LXRva2Vu";
 
 #[derive(Default)]
 struct State {
@@ -89,14 +94,20 @@ fn serve(stream: &TcpStream, address: SocketAddr, behaviour: Behaviour, state: &
         let length: Option<u64> = headers.get("content-length").and_then(|length| length.parse().ok());
         let mut body = Vec::new();
         (&mut reader).take(length.unwrap_or(0)).read_to_end(&mut body)?;
-        let token = headers.get("job-token").map(String::as_str);
+        let may = behaviour.takes_passwords || words[0] != "PUT";
+        let by_password = || headers.get("authorization").filter(|given| *given == BASIC && may).map(|_| TOKEN);
+        let token = headers.get("job-token").map(String::as_str).or_else(by_password);
         let (status, location, answer) =
             answer(&words[0], &words[1], token, length.is_some(), body, behaviour, &mut state.lock().unwrap());
         state.lock().unwrap().requests.push(format!("{} {} {status}", words[0], words[1]));
-        let location = location.map(|path| format!("Location: http://{address}{path}\r\n")).unwrap_or_default();
+        // Another host, for which nobody has a password.
+        let port = address.port();
+        let location = location.map(|path| format!("Location: http://localhost:{port}{path}\r\n")).unwrap_or_default();
         let head = format!("HTTP/1.1 {status} x\r\n{location}Content-Length: {}\r\n\r\n", answer.len());
         (&*stream).write_all(head.as_bytes())?;
-        (&*stream).write_all(&answer)?;
+        if words[0] != "HEAD" {
+            (&*stream).write_all(&answer)?;
+        }
     }
 }
 
@@ -137,7 +148,9 @@ fn answer(
             state.files.insert(key.to_owned(), file);
             only(201, "{\"message\":\"201 Created\"}")
         }
-        ("GET", Some(key)) if state.files.contains_key(key) => (302, Some(format!("/storage/{key}")), Vec::new()),
+        ("GET" | "HEAD", Some(key)) if state.files.contains_key(key) => {
+            (302, Some(format!("/storage/{key}")), Vec::new())
+        }
         ("GET", None) if rest.starts_with('?') => {
             let mut versions: Vec<String> =
                 state.files.keys().filter_map(|key| Some(key.split('/').nth(1)?.to_owned())).collect();
