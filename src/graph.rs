@@ -20,6 +20,7 @@ pub struct DrvId(pub u32);
 
 impl DrvId {
     /// The number as an array index.
+    #[inline(always)]
     pub fn at(self) -> usize {
         self.0 as usize
     }
@@ -168,11 +169,13 @@ impl Graph {
     }
 
     /// One derivation.
+    #[inline(always)]
     pub fn node(&self, id: DrvId) -> &Node {
         &self.nodes[id.at()]
     }
 
     /// What one derivation takes from others, ascending. Where several have the same outputs, that is from the one that stands for them.
+    #[inline(always)]
     pub fn inputs(&self, id: DrvId) -> &[Input] {
         &self.inputs[self.offsets[id.at()] as usize..self.offsets[id.at() + 1] as usize]
     }

@@ -23,6 +23,7 @@ impl InDegrees {
     }
 
     /// Has a node wait for one more input.
+    #[inline(always)]
     pub fn add(&mut self, node: u32) {
         self.0[node as usize] += 1;
     }
@@ -43,6 +44,7 @@ impl InDegrees {
     }
 
     /// Takes one input of a node as come; true where it was the last one.
+    #[inline(always)]
     pub fn arrive(&mut self, node: u32) -> bool {
         let left = &mut self.0[node as usize];
         *left -= 1;

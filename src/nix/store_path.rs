@@ -24,12 +24,30 @@ pub fn is_base_name(base: &[u8]) -> bool {
         return false;
     }
     let (hash, name) = (&base[..HASH_LEN], &base[HASH_LEN + 1..]);
-    // Nix's base 32 leaves out e, o, t and u.
-    hash.iter().all(|b| b.is_ascii_digit() || (b.is_ascii_lowercase() && !b"eotu".contains(b)))
-        && name.iter().all(|b| b.is_ascii_alphanumeric() || b"+-._?=".contains(b))
-        && name != b"."
-        && name != b".."
+    let are = |bytes: &[u8], kind: u8| bytes.iter().all(|b| KINDS[usize::from(*b)] & kind != 0);
+    are(hash, IN_HASH) && are(name, IN_NAME) && name != b"." && name != b".."
 }
+
+const IN_HASH: u8 = 1;
+const IN_NAME: u8 = 2;
+
+/// Where each byte may be: a graph has millions of names.
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        // Nix's base 32 leaves out e, o, t and u.
+        if b.is_ascii_digit() || (b.is_ascii_lowercase() && !matches!(b, b'e' | b'o' | b't' | b'u')) {
+            kinds[byte] |= IN_HASH;
+        }
+        if b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.' | b'_' | b'?' | b'=') {
+            kinds[byte] |= IN_NAME;
+        }
+        byte += 1;
+    }
+    kinds
+};
 
 /// Splits a store path into its store directory and its base name.
 pub fn split(path: &str) -> Result<(&str, &str)> {

@@ -32,6 +32,7 @@ impl Adjacency {
     }
 
     /// The neighbours of one node, ascending.
+    #[inline(always)]
     pub fn of(&self, node: Node) -> &[Node] {
         &self.targets[self.offsets[node as usize] as usize..self.offsets[node as usize + 1] as usize]
     }

@@ -313,17 +313,17 @@ fn work_of(problem: &Problem, tasks: &[Node]) -> Millis {
 /// The union of two ascending lists, ascending.
 pub fn merged(a: &[u32], b: &[u32]) -> Vec<u32> {
     let mut list = Vec::with_capacity(a.len() + b.len());
-    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
-    while let (Some(&left), Some(&right)) = (a.peek(), b.peek()) {
-        list.push(left.min(right));
+    let (mut a, mut b) = (a, b);
+    while let ([left, rest @ ..], [right, others @ ..]) = (a, b) {
+        list.push(*left.min(right));
         if left <= right {
-            a.next();
+            a = rest;
         }
         if right <= left {
-            b.next();
+            b = others;
         }
     }
-    list.extend(a);
-    list.extend(b);
+    list.extend_from_slice(a);
+    list.extend_from_slice(b);
     list
 }
