@@ -8,7 +8,6 @@ use super::effort::{is_large, size, worth, worth_steps};
 use super::jobs::{Instance, Job, Jobs};
 use super::marks::Marks;
 use super::search::Refill;
-use super::steps::Steps;
 use super::sweep::existing;
 use super::units::Unit;
 use super::waves::{self, Barrier};
@@ -181,33 +180,47 @@ fn in_one_go(instance: &Instance) -> Candidate {
     let mut choices = made_in_rounds(&mut search, &single);
     let jobs_allowed = instance.options.limits.jobs;
     let few = |choice: &Candidate| jobs_allowed.is_none_or(|most| choice.jobs.count() <= most);
+    let mut shortest_first: Vec<&Candidate> = choices.iter().collect();
+    shortest_first.sort_by_key(|choice| choice.makespan);
+    // The shortest ones may have too many jobs until these are merged.
+    let mut merged = Vec::new();
+    for choice in &shortest_first {
+        merged.push(with_jobs_merged(instance, choice));
+        if few(choice) || merged.iter().any(few) {
+            break;
+        }
+    }
+    let plain = shortest_first.iter().find(|choice| few(choice)).or(shortest_first.first());
+    let plain = plain.map_or(0, |choice| choice.makespan);
+    choices.extend(merged);
     if choices.iter().any(few) {
         choices.retain(few);
-    }
-    let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
-    if let Some(shortest) = choices.iter().min_by_key(|choice| choice.makespan) {
-        // Layers make each job longer, and merging has to know.
-        let extra = shortest.layers * instance.model.layer / shortest.jobs.count().max(1) as u64;
-        let mut jobs = shortest.jobs.clone();
-        for job in jobs.list.iter_mut().filter(|job| !job.units.is_empty()) {
-            job.start_up += extra;
-            job.length += extra;
-        }
-        let instance = &Instance { start_up: instance.start_up + extra, ..*instance };
-        let makespan = jobs.measure(instance).1.max(lower_bound(instance.problem, instance.model));
-        let deadline = match instance.options.objective {
-            Objective::Time | Objective::Balanced => makespan / 100 * 101,
-            Objective::Cost => makespan / 2 * 3,
-        }
-        .max(instance.floor);
-        let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
-        let mut search = Search { instance, steps: Steps::new(GIANT_STEPS), ..search };
-        search.merge_all(&mut jobs, deadline, reserve, 4);
-        choices.push(Candidate { steps: search.steps.spent(), ..simulated(instance, jobs, deadline) });
     }
     let most = longest_allowed(&choices, plain, instance);
     let steps = choices.iter().map(|choice| choice.steps).sum();
     Candidate { steps, ..best(choices, most) }
+}
+
+/// A plan with its jobs merged while it takes no longer, or as much longer as the objective allows.
+fn with_jobs_merged(instance: &Instance, choice: &Candidate) -> Candidate {
+    // Layers make each job longer, and merging has to know.
+    let extra = choice.layers * instance.model.layer / choice.jobs.count().max(1) as u64;
+    let mut jobs = choice.jobs.clone();
+    for job in jobs.list.iter_mut().filter(|job| !job.units.is_empty()) {
+        job.start_up += extra;
+        job.length += extra;
+    }
+    let instance = &Instance { start_up: instance.start_up + extra, ..*instance };
+    let makespan = jobs.measure(instance).1.max(lower_bound(instance.problem, instance.model));
+    let deadline = match instance.options.objective {
+        Objective::Time | Objective::Balanced => makespan / 100 * 101,
+        Objective::Cost => makespan / 2 * 3,
+    }
+    .max(instance.floor);
+    let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
+    let mut search = Search::new(instance, GIANT_STEPS);
+    search.merge_all(&mut jobs, deadline, reserve, 4);
+    Candidate { steps: search.steps.spent(), ..simulated(instance, jobs, deadline) }
 }
 
 /// Plans whose jobs may take the lower bound divided by each of [`PARTS`].

@@ -444,3 +444,43 @@ fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
     assert_eq!(waves(Granularity::Target, 8), Some((Some(5), 5 * 120_000)));
     assert_eq!(waves(Granularity::Auto, 4), Some((Some(1), 60_000 + 5 * 60_000)));
 }
+
+/// Graphs that are planned in one go: what merging brings within a limit is not given up before.
+#[test]
+fn a_limit_that_a_plan_keeps_within_costs_it_nothing() {
+    let mut several = 0;
+    for seed in 0..200 {
+        let problem = random_problem(seed);
+        let (units, _) = contract::contract(&problem, &Model::default());
+        let plan = |jobs: Option<usize>| {
+            let limits = PlanLimits { jobs, ..PlanLimits::default() };
+            let options = PartitionOptions {
+                granularity: Granularity::Auto,
+                objective: Objective::Time,
+                limits,
+                ..PartitionOptions::default()
+            };
+            let model = Model::default();
+            let instance = Instance {
+                problem: &problem,
+                units: &units,
+                model: &model,
+                options: &options,
+                start_up: model.start_up,
+                attach: &[],
+                floor: 0,
+                giant: true,
+            };
+            let found = portfolio::search(&instance);
+            (found.makespan, found.jobs.count())
+        };
+        let free = plan(None);
+        several += usize::from(free.1 > 3);
+        let limited = plan(Some(free.1));
+        assert!(
+            limited.0 <= free.0 / 100 * 102 && limited.1 <= free.1,
+            "seed {seed}: {limited:?}, without a limit {free:?}"
+        );
+    }
+    assert!(several > 10, "{several} of the graphs want more than a few jobs");
+}
