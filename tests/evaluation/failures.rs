@@ -101,8 +101,8 @@ fn one_process_lists_a_few_attributes_and_evaluates_them() {
         // Those that fail are asked once more, for their messages, and those behind one that ends the process.
         let failing = r#"packages.SYSTEM = many 20 (n: if n == 3 then abort "three" else if n == 5 then throw "five" else mk "p${toString n}");"#;
         evaluations(failing, &[], (18, 2));
-        let many = r#"packages.SYSTEM = many 51 (n: mk "p${toString n}");"#;
-        assert!(evaluations(many, &[], (51, 0)) > 1);
+        let many = r#"packages.SYSTEM = many 251 (n: mk "p${toString n}");"#;
+        assert!(evaluations(many, &[], (251, 0)) > 1);
         String::new()
     });
 }
