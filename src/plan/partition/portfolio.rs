@@ -114,8 +114,8 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
 
     let mut choices = in_rounds;
     choices.push(simulated(instance, single, shortest));
-    choices.extend(in_waves.into_iter().map(|(makespan, jobs)| simulated(instance, jobs, shortest.max(makespan))));
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
+    choices.extend(in_waves.into_iter().map(|(makespan, jobs)| simulated(instance, jobs, shortest.max(makespan))));
     let deadline = ((shortest as f64 * factor) as Millis).max(instance.floor);
     let mut add = |search: &mut Search, jobs: &Jobs, thrift: i64| {
         let mut jobs = jobs.clone();
