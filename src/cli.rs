@@ -37,6 +37,8 @@ pub enum Command {
     Build(BuildArgs),
     /// Put the records of all jobs together: times, what was built twice, what failed
     Report(ReportArgs),
+    /// Show, merge, prune and export what earlier pipelines have measured
+    History(HistoryArgs),
     /// Remove what a pipeline has put into a package registry; what may not be removed is said
     Forget(ForgetArgs),
     /// Hand a configuration to CircleCI's API, which continues the pipeline with it
@@ -185,7 +187,7 @@ pub struct BuildArgs {
     #[command(flatten)]
     pub builders: BuilderFlags,
 
-    /// Write `report.json`, `timings.json`, `junit.xml`, `verdict` and the logs of what failed into this folder
+    /// Write `report.json`, `records.json`, `junit.xml`, `verdict` and the logs of what failed into this folder
     #[arg(long, value_name = "DIR", help_heading = "Results")]
     pub results: Option<PathBuf>,
     /// End with 0 once the verdict is recorded, whatever it is
@@ -218,6 +220,26 @@ pub struct ForgetArgs {
     /// The version of a package: `…/packages/generic/NAME/VERSION`; the token is in `CI_JOB_TOKEN`
     #[arg(long, value_name = "URL")]
     pub packages: String,
+}
+
+/// `nixdag history`
+#[derive(Args, Debug)]
+pub struct HistoryArgs {
+    /// Records, or folders that hold them as `records.json`
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub records: Vec<PathBuf>,
+    /// How to print them; `json` is what `--history` reads
+    #[arg(long, value_enum, default_value_t = HistoryFormat::Text)]
+    pub format: HistoryFormat,
+    /// Leave out what is older
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    pub max_age: u64,
+    /// Keep so many builds, the youngest
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub max_builds: u64,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// `nixdag report`
@@ -294,6 +316,18 @@ choice! {
         Text = "text",
         /// For programs
         Json = "json",
+    }
+}
+
+choice! {
+    /// Formats of `nixdag history`.
+    pub enum HistoryFormat {
+        /// For people
+        Text = "text",
+        /// For `--history`
+        Json = "json",
+        /// A line a build, for spreadsheets
+        Csv = "csv",
     }
 }
 

@@ -22,6 +22,7 @@ pub mod fleet;
 pub mod git;
 pub mod graph;
 pub mod handoff;
+pub mod history;
 pub mod http;
 pub mod later;
 pub mod nearest;

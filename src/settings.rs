@@ -50,18 +50,19 @@ use crate::attribute::AttributePath;
 use crate::choice::Choice;
 use crate::delivery::destination::Destination;
 use crate::delivery::{Delivery, HandOff, HandOffKind};
+use crate::duration::now;
 use crate::fleet::Fleet;
 use crate::fleet::executor::{self, Executor};
 use crate::graph::derivation_files::DerivationFiles;
+use crate::history::records::Keep;
+use crate::history::{self, History};
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::evaluate::Systems;
-use crate::output::read_input;
 use crate::pattern::Pattern;
 use crate::plan::Plan;
 use crate::plan::allowed_failure::AllowedFailure;
 use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
-use crate::plan::history::History;
 use crate::plan::model::PartitionOptions;
 use crate::plan::rules::{JobSettings, Rule};
 use crate::printable::printable;
@@ -216,6 +217,10 @@ impl Settings {
             }
             select.push(pattern);
         }
+        let (records, unusable) =
+            history::files::read(&flags.planning.history, Keep::default(), now()).context("`--history`")?;
+        warnings.extend(unusable);
+        let history = History::new(&records);
         let costs = costs::resolve(file.planning.cost.as_ref(), &flags.planning.cost, &mut fleet)?;
         let rules = file.rules(&fleet, &mut warnings)?;
         let final_jobs = file.final_requests()?;
@@ -260,7 +265,7 @@ impl Settings {
             available,
             costs: CostModel {
                 concurrency: planning.concurrency.map_or(fleet.concurrency, |jobs| jobs as usize),
-                history: read_history(&flags.planning.history)?,
+                history,
                 ..costs
             },
             provider,
@@ -376,10 +381,4 @@ fn check_executors(requests: &[FinalJobRequest], executors: &[Executor]) -> Resu
         }
     }
     Ok(())
-}
-
-fn read_history(paths: &[PathBuf]) -> Result<History> {
-    let texts: Vec<(String, Vec<u8>)> =
-        paths.iter().map(|path| Ok((path.display().to_string(), read_input(path)?))).collect::<Result<_>>()?;
-    History::read(texts.iter().map(|(name, text)| (name.as_str(), text.as_slice()))).context("`--history`")
 }

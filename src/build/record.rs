@@ -4,18 +4,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::class::Class;
+use crate::duration::{now, seconds};
 use crate::handoff::partial_cache::Written;
 use crate::plan::failures::Failure;
-use crate::plan::seconds;
 use crate::regular_file;
 
-/// Version of `report.json` and `timings.json`.
+/// Version of `report.json`.
 pub const VERSION: u64 = 1;
 
 /// Name of the record's file.
@@ -271,7 +270,7 @@ impl Record {
             name: name.to_owned(),
             system: system.to_owned(),
             nix: String::new(),
-            started: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            started: now(),
             duration: 0,
             verdict: Verdict::Success,
             cancelled_by: None,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::record::{Missing, Outcome, Record, Role, Verdict};
 use crate::duration::in_words;
-use crate::plan::seconds;
+use crate::duration::seconds;
 use crate::printable::printable;
 
 /// How many of the slowest derivations are listed.

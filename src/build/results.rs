@@ -1,6 +1,6 @@
 //! The results folder of a job, for people and for later pipelines.
 //!
-//! In: a [`Record`]. Out: `report.json` (the record, which `nixdag report` reads), `timings.json` (what later plans read as
+//! In: a [`Record`]. Out: `report.json` (the record, which `nixdag report` reads), `records.json` (what later plans read as
 //! `--history`), `junit.xml`, `to-save` (see [`TO_SAVE`]) and `verdict`, each whole or not there. `logs/`, of what failed, is there by then.
 
 use std::fs::{self, Permissions};
@@ -9,51 +9,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
 
 use super::junit;
-use super::record::{Outcome, REPORT, Record, TO_SAVE, VERSION, Verdict};
-use crate::plan::seconds;
+use super::record::{Outcome, REPORT, Record, TO_SAVE, Verdict};
+use crate::history::records::{Ending, FILE, Measurement, Records};
 
 const VERDICT: &str = "verdict";
-
-/// What later plans need to know.
-#[derive(Serialize)]
-struct Timings<'a> {
-    version: u64,
-    timings: Vec<Timing<'a>>,
-}
-
-#[derive(Serialize)]
-struct Timing<'a> {
-    derivation: &'a str,
-    name: &'a str,
-    system: &'a str,
-    #[serde(with = "seconds")]
-    seconds: u64,
-    source: Outcome,
-}
 
 /// Writes all files into the results folder; the verdict comes last.
 pub fn write(record: &Record, dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     whole(dir, REPORT, &mut |out| Ok(writeln!(out, "{}", serde_json::to_string_pretty(record)?)?))?;
-    let timings = record
-        .derivations
-        .iter()
-        .filter(|derivation| derivation.outcome.is_good())
-        .filter_map(|derivation| {
-            Some(Timing {
-                derivation: &derivation.derivation,
-                name: &derivation.name,
-                system: &derivation.system,
-                seconds: derivation.duration?,
-                source: derivation.outcome,
-            })
-        })
-        .collect();
-    let timings = Timings { version: VERSION, timings };
-    whole(dir, "timings.json", &mut |out| Ok(writeln!(out, "{}", serde_json::to_string_pretty(&timings)?)?))?;
+    whole(dir, FILE, &mut |out| Ok(measured(record).write(out)?))?;
     whole(dir, "junit.xml", &mut |out| Ok(junit::write(record, out)?))?;
     let verdict = match record.verdict {
         Verdict::Success => "success\n",
@@ -64,6 +31,29 @@ pub fn write(record: &Record, dir: &Path) -> Result<()> {
         whole(dir, TO_SAVE, &mut |out| Ok(writeln!(out, "{} paths", record.handed_off.signed)?))?;
     }
     whole(dir, VERDICT, &mut |out| Ok(out.write_all(verdict.as_bytes())?))
+}
+
+/// What later plans can learn from the run: what was built here, or failed for a reason of its own.
+fn measured(record: &Record) -> Records {
+    let builds = record.derivations.iter().filter_map(|derivation| {
+        let ending = match derivation.outcome {
+            Outcome::Built => Ending::Built,
+            Outcome::Failed => Ending::Failed,
+            _ => return None,
+        };
+        Some(Measurement {
+            name: derivation.name.clone(),
+            system: derivation.system.clone(),
+            derivation: derivation.derivation.clone(),
+            at: record.started,
+            job: record.job.clone(),
+            duration: derivation.duration.or((ending == Ending::Failed).then_some(0))?,
+            ending,
+            class: derivation.class.filter(|_| ending == Ending::Failed).map(|class| class.name().to_owned()),
+            attempts: 1 + derivation.retried.len() as u32,
+        })
+    });
+    Records { builds: builds.collect(), left_out: 0 }
 }
 
 /// Reads the verdict that a build step has left.
@@ -81,7 +71,7 @@ pub fn read_verdict(dir: &Path) -> Result<Verdict> {
 
 /// Removes what an earlier run left, so that nobody takes its verdict for this one's.
 pub fn clear(dir: &Path) -> Result<()> {
-    for name in [VERDICT, TO_SAVE, REPORT, "timings.json", "junit.xml"] {
+    for name in [VERDICT, TO_SAVE, REPORT, FILE, "junit.xml"] {
         match fs::remove_file(dir.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot remove `{}`", dir.join(name).display()));

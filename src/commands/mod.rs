@@ -12,6 +12,7 @@ mod explain;
 mod forget;
 mod generate;
 mod graph;
+mod history;
 mod man;
 mod plan;
 mod progress;
@@ -44,6 +45,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Generate(args) => generate::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Forget(args) => forget::run(&args),
+        Command::History(args) => history::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Continue(args) => continue_pipeline::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::history::History;
 use super::problem::Millis;
-use super::seconds;
+use crate::duration::seconds;
 use crate::graph::{DrvId, Graph};
+use crate::history::History;
 
 /// A predicted duration and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 
 use super::baseline::baselines;
 use super::estimate::CostModel;
+use super::failed_before;
 use super::fit_inputs;
 use super::job_graph::{JobGraph, direct_inputs};
 use super::job_list::{Simulated, job_list};
@@ -23,7 +24,9 @@ use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, JobNodes, Millis, Node, Partition};
 use super::simulate::{lower_bound, simulate_in_waves};
 use super::skipped::{LeftOut, drop_unbuildable};
-use super::{Base, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, Plan, Strategy};
+use super::{
+    Base, Durations, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, Plan, Strategy,
+};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
 use crate::delivery::HandOffKind;
@@ -113,6 +116,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     let Solution { partition: free, mut notes } = planner.partition(inputs.options.granularity)?;
     let jobs = planner.in_waves(inputs.options.granularity, &free, &mut notes)?;
     notes.extend(placements.warnings.iter().cloned());
+    notes.extend(failed_before::notes(graph, &small.drvs, &costs.history));
 
     let simulated = planner.simulated(jobs)?;
     let systems: HashSet<&str> =
@@ -283,6 +287,7 @@ impl<'a> Planner<'a> {
             flat: simpler.flat,
             ordered: simpler.ordered,
             per_derivation: simpler.per_derivation,
+            durations: Some(self.durations()),
             handoff: Some(HandOffEstimate {
                 kind: self.handoff,
                 layers: if self.handoff.has_layers() { simulation.layers } else { 0 },
@@ -291,6 +296,20 @@ impl<'a> Planner<'a> {
                 time: simulation.layers * self.model.layer + simulation.fetched * self.model.fetch,
             }),
         }
+    }
+
+    /// How many durations come from where.
+    fn durations(&self) -> Durations {
+        let mut durations =
+            Durations { youngest: self.costs.history.span.map(|(_, last)| last), ..Durations::default() };
+        for estimate in &self.small.estimates {
+            *match estimate.from {
+                EstimateSource::History => &mut durations.recorded,
+                EstimateSource::Derivation => &mut durations.derivation,
+                EstimateSource::Default => &mut durations.default,
+            } += 1;
+        }
+        durations
     }
 
     /// The figures of jobs.

@@ -9,12 +9,12 @@ pub mod complete;
 pub mod delivery_job;
 pub mod estimate;
 pub mod evaluation_errors;
+pub mod failed_before;
 pub mod failures;
 pub mod final_job;
 mod final_machines;
 pub mod finals;
 pub mod fit_inputs;
-pub mod history;
 pub mod idle_rules;
 pub mod impure;
 pub mod job;
@@ -36,7 +36,6 @@ pub mod prices;
 pub mod problem;
 pub mod restored;
 pub mod rules;
-pub mod seconds;
 pub mod simulate;
 mod skipped;
 
@@ -47,6 +46,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attribute::AttributePath;
 use crate::delivery::HandOffKind;
+use crate::duration::seconds;
 use crate::nix::binary_cache::Reliance;
 use crate::nix::hash::Sha256;
 pub use estimate::{Estimate, EstimateSource};
@@ -223,9 +223,26 @@ pub struct Estimates {
     pub ordered: Strategy,
     /// One job a needed derivation.
     pub per_derivation: Strategy,
+    /// Where the durations come from; none in plans of programs that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub durations: Option<Durations>,
     /// What this plan's hand-offs come to; none in plans of programs that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handoff: Option<HandOffEstimate>,
+}
+
+/// How many of the needed derivations' durations come from where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Durations {
+    /// Measured in earlier pipelines.
+    pub recorded: u64,
+    /// By what the derivation says about itself (a fetch, `preferLocalBuild`, `big-parallel`).
+    pub derivation: u64,
+    /// The stated default.
+    pub default: u64,
+    /// When the last job began that was recorded, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub youngest: Option<u64>,
 }
 
 /// What hand-offs are predicted to take, over all jobs.

@@ -33,7 +33,7 @@ pub struct Places {
     pub workspace: &'static str,
     /// What an earlier run of the job left, and what this one leaves for later ones.
     pub reuse: &'static str,
-    /// Verdict, JUnit file, timings and logs.
+    /// Verdict, JUnit file, records and logs.
     pub results: &'static str,
     /// The version of a package that NARs go into; empty where there is no registry of packages.
     pub packages: &'static str,

@@ -55,9 +55,9 @@ options! {
             unset: "as many as the provider's usual plan allows: 80 on CircleCI, 20 on GitHub";
             orb Text "concurrency";
         }
-        /// Durations of earlier runs: a `timings.json` file
+        /// What earlier pipelines have measured: a `records.json` file, or a folder that holds some
         history {
-            flag Vec<PathBuf> [value_name = "FILE"];
+            flag Vec<PathBuf> [value_name = "FILE|DIR"];
             no key: "names files that earlier pipelines have left";
             no orb: "`extra_arguments` passes it on";
         }

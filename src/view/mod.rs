@@ -3,6 +3,7 @@
 pub mod annotations;
 mod dot;
 mod graph_json;
+pub mod history;
 pub mod markdown;
 mod mermaid;
 pub mod network;

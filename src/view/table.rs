@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use crate::delivery::HandOffKind;
-use crate::duration::in_words;
+use crate::duration::{day, in_words};
 use crate::plan::make::Made;
 use crate::plan::model::Granularity;
 use crate::plan::nothing;
 use crate::plan::problem::Millis;
-use crate::plan::{HandOffEstimate, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, Strategy};
+use crate::plan::{Durations, HandOffEstimate, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, Strategy};
 use crate::plural::counted;
 use crate::printable::{printable, shortened};
 
@@ -67,6 +67,21 @@ fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     columns(&rows, out)?;
     more(plan.jobs.len(), out)?;
     writeln!(out, "* on the critical path, which has {}", counted(critical.len() as u64, "job"))
+}
+
+/// Where the durations come from, in a sentence.
+fn sources(durations: &Durations) -> String {
+    let Durations { recorded, derivation, default, youngest } = durations;
+    let guessed = derivation + default;
+    match (recorded, youngest) {
+        (0, _) => {
+            "All durations are guesses: pass on what earlier pipelines have recorded with `--history`.".to_owned()
+        }
+        (recorded, youngest) => {
+            let last = youngest.map_or(String::new(), |time| format!(", the last time on {}", day(time)));
+            format!("{} recorded{last}; {guessed} guessed.", counted(*recorded, "duration"))
+        }
+    }
 }
 
 /// What each job runs on, where jobs of one system differ in that or something special is said about a job.
@@ -231,6 +246,9 @@ fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
         counted(estimates.duplicates, "repeat"),
         in_words(estimates.lower_bound)
     )?;
+    if let Some(durations) = &estimates.durations {
+        writeln!(out, "{}", sources(durations))?;
+    }
     for (name, other) in [("flat", &estimates.flat), ("ordered", &estimates.ordered)] {
         writeln!(out, "Beside {name}: {}.", compared(&estimates.plan, other))?;
     }
@@ -301,7 +319,7 @@ fn list(items: impl ExactSizeIterator<Item = String>, most: usize) -> String {
     shown.join(", ")
 }
 
-fn columns(rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
+pub(super) fn columns(rows: &[Vec<String>], out: &mut (impl Write + ?Sized)) -> io::Result<()> {
     // The last column has the sentences, and widens no other.
     let shown = |row: &Vec<String>| -> Vec<String> {
         let most = |column: usize| if column + 1 == row.len() { MAX_SENTENCE } else { MAX_CELL };

@@ -73,7 +73,7 @@ pub fn handed_off() -> Vec<u8> {
     info.to_text().into_bytes()
 }
 
-/// `report.json` and `timings.json` of a job.
+/// `report.json` and `records.json` of a job.
 pub fn records() -> (Vec<u8>, Vec<u8>) {
     let mut record = Record::begin("job-a", "packages.x86_64-linux.a", "x86_64-linux");
     let derivation = |name: &str, role, outcome| DerivationRecord {
@@ -106,7 +106,7 @@ pub fn records() -> (Vec<u8>, Vec<u8>) {
     record.errors = vec!["something else".to_owned()];
     let dir = tempfile::tempdir().unwrap();
     results::write(&record, dir.path()).unwrap();
-    (fs::read(dir.path().join("report.json")).unwrap(), fs::read(dir.path().join("timings.json")).unwrap())
+    (fs::read(dir.path().join("report.json")).unwrap(), fs::read(dir.path().join("records.json")).unwrap())
 }
 
 /// `evaluation.json` of a cached evaluation.

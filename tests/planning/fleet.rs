@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support;
 use crate::support::circleci_schema;
 use crate::support::golden;
-use crate::support::recorded::{Recorded, table};
+use crate::support::recorded::{Recorded, measured, table};
 use predicates::prelude::*;
 use serde_json::{Value, json};
 
@@ -329,14 +329,9 @@ fn a_target_that_is_never_grouped_is_alone() {
 #[test]
 fn auto_takes_the_size_that_the_estimate_and_the_features_ask_for() {
     let history = |seconds: [u32; 4]| {
-        let timings: Vec<Value> = seconds
-            .iter()
-            .enumerate()
-            .map(|(at, seconds)| {
-                json!({ "derivation": "x", "name": format!("p{at}"), "system": X86, "seconds": seconds, "source": "built" })
-            })
-            .collect();
-        json!({ "version": 1, "timings": timings }).to_string()
+        let path = |at| format!("/nix/store/{}-p{at}.drv", "0".repeat(32));
+        let builds = seconds.iter().enumerate().map(|(at, &seconds)| measured(&path(at), seconds.into()));
+        json!({ "version": 2, "builds": builds.collect::<Vec<_>>() }).to_string()
     };
     let mut recorded = Recorded::new();
     for at in 0..4 {
@@ -347,8 +342,8 @@ fn auto_takes_the_size_that_the_estimate_and_the_features_ask_for() {
         .drv("wide", X86, &[], &[("requiredSystemFeatures", "big-parallel")])
         .target("packages.x86_64-linux.wide", "wide")
         .settings("rules: [{ resource_class: auto }]");
-    recorded.file("timings.json", history([60, 300, 1200, 7200]));
-    let plan = recorded.plan(&["--history", "timings.json"]);
+    recorded.file("records.json", history([60, 300, 1200, 7200]));
+    let plan = recorded.plan(&["--history", "records.json"]);
     let of = |name: &str| {
         let job = plan["jobs"].as_array().unwrap().iter().find(|job| job["name"] == name).unwrap();
         job["resource_class"].as_str().unwrap().to_owned()

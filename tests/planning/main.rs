@@ -11,4 +11,5 @@ mod contract;
 mod explain;
 mod fleet;
 mod planner;
+mod records;
 mod targets;

@@ -1,11 +1,11 @@
 //! How recorded durations change a plan: small graphs, one plan as a readable file under `tests/golden/planner` each; some of them planned by the
-//! program itself, from `.drv` files and `timings.json`.
+//! program itself, from `.drv` files and `records.json`.
 //! `NIXDAG_GOLDEN=write cargo test --test planning planner` writes them again.
 
 use std::fmt::Write;
 
 use crate::support::golden;
-use crate::support::recorded::Recorded;
+use crate::support::recorded::{Recorded, measured};
 use nixdag::plan::model::{Granularity, Model, Objective, PartitionOptions};
 use nixdag::plan::partition::partition;
 use nixdag::plan::problem::{Adjacency, Millis, Node, Problem};
@@ -94,12 +94,12 @@ fn with_record(seconds: Option<f64>) -> String {
         let drv = format!("{name}-1");
         recorded.drv(&drv, "", inputs, &[]).target(name, &drv)
     });
-    let record = |(name, seconds): (&str, f64)| json!({"derivation": recorded.path(name), "name": name, "system": "x86_64-linux", "seconds": seconds, "source": "built"});
+    let record = |(name, seconds): (&str, f64)| measured(recorded.path(name), seconds);
     let records =
         [Some(("program-1", 600.0)), Some(("service-1", 600.0)), seconds.map(|seconds| ("library-1", seconds))];
-    let timings: Vec<_> = records.into_iter().flatten().map(record).collect();
-    recorded.file("timings.json", json!({"version": 1, "timings": timings}).to_string());
-    let plan = recorded.plan(&["--handoff", "cache", "--history", "timings.json"]);
+    let builds: Vec<_> = records.into_iter().flatten().map(record).collect();
+    recorded.file("records.json", json!({"version": 2, "builds": builds}).to_string());
+    let plan = recorded.plan(&["--handoff", "cache", "--history", "records.json"]);
     let mut text = String::new();
     for job in plan["jobs"].as_array().unwrap() {
         let list = |key: &str| {

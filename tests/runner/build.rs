@@ -42,11 +42,13 @@ fn one_failing_target_leaves_the_other_built_and_handed_off() {
         assert!(junit.contains(r#"tests="5" failures="3" errors="0" skipped="1""#), "{junit}");
         assert!(junit.contains("about to fail &lt;&amp;&gt; ]]&gt;") && !junit.contains('\u{1b}'), "{junit}");
         run(&results, "python3", &["-c", "import xml.etree.ElementTree as x; x.parse('junit.xml')"]);
-        let timings: serde_json::Value =
-            serde_json::from_str(&fs::read_to_string(results.join("timings.json")).unwrap()).unwrap();
-        assert_eq!(timings["timings"].as_array().unwrap().len(), 1);
-        assert_eq!(timings["timings"][0]["name"], "good");
-        assert_eq!(timings["timings"][0]["source"], "built");
+        let records: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(results.join("records.json")).unwrap()).unwrap();
+        let builds = records["builds"].as_array().unwrap();
+        let endings: Vec<_> =
+            builds.iter().map(|build| [&build["name"], &build["ending"]].map(|it| it.as_str().unwrap())).collect();
+        assert!(endings.contains(&["good", "built"]) && endings.contains(&["bad", "failed"]), "{endings:?}");
+        assert!(endings.iter().all(|[name, _]| *name != "below"), "{endings:?}");
         let logs: Vec<_> =
             fs::read_dir(results.join("logs")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(logs.len() == 1 && logs[0].to_str().unwrap().ends_with("-bad.log"), "{logs:?}");

@@ -175,7 +175,7 @@ pub const LINES: &[Line] = &[
             how: "an evaluation of another tree, or one that is damaged, is made anew; records change estimates and nothing else",
             tests: &[
                 "a_pipe_or_a_device_in_an_entry_is_an_error_at_once",
-                "absurd_records_are_bounded_and_impossible_ones_refused",
+                "records_that_anybody_may_have_written_change_no_verdict_and_are_named",
             ],
         }],
         gaps: &[Gap {

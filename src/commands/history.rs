@@ -1,0 +1,28 @@
+//! `nixdag history`: what earlier pipelines have measured, put together.
+
+use anyhow::{Result, bail};
+
+use super::exit_code::ExitCode;
+use crate::cli::{HistoryArgs, HistoryFormat};
+use crate::duration::now;
+use crate::history::files;
+use crate::history::records::Keep;
+use crate::output::Output;
+use crate::view;
+
+pub(super) fn run(args: &HistoryArgs) -> Result<ExitCode> {
+    let keep = Keep { age: args.max_age * 86_400, in_all: usize::try_from(args.max_builds)?, ..Keep::default() };
+    let (records, warnings) = files::read(&args.records, keep, now())?;
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
+    if records.builds.is_empty() && !warnings.is_empty() {
+        bail!("no file holds records that can be used");
+    }
+    Output::from(args.output.clone()).write(|out| match args.format {
+        HistoryFormat::Text => view::history::write(&records, out),
+        HistoryFormat::Json => records.write(out),
+        HistoryFormat::Csv => records.write_csv(out),
+    })?;
+    Ok(ExitCode::Done)
+}

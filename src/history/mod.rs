@@ -1,0 +1,163 @@
+//! What earlier pipelines have measured, to ask when planning.
+//!
+//! In: [`Records`]. Out: a [`History`]. A derivation is found by its path; a changed one by name and system; one of another version by
+//! its name without the version. Of the youngest few measurements the median counts, which one slow machine does not move, and which
+//! follows where a package has become slower.
+
+pub mod files;
+pub mod records;
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use self::records::{Ending, Records, package_of};
+
+/// So many measurements count, the youngest.
+const YOUNGEST: usize = 5;
+
+/// Durations and failures of earlier pipelines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    by_path: HashMap<String, u64>,
+    by_name: HashMap<(String, String), u64>,
+    by_package: HashMap<(String, String), u64>,
+    failed: HashMap<String, Failed>,
+    /// When the first and the last job began, in seconds since 1970; none where nothing was built.
+    pub span: Option<(u64, u64)>,
+}
+
+/// A derivation that has failed in an earlier pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// The last time, in seconds since 1970.
+    pub at: u64,
+    /// Why, that time, where it is known.
+    pub class: Option<String>,
+    /// True where it has been built as well, before or after.
+    pub flaky: bool,
+}
+
+impl History {
+    /// What the records say. Only what was built has a duration: a builder that fails ends early.
+    pub fn new(records: &Records) -> Self {
+        let (mut by_path, mut by_name, mut by_package) = (Durations::new(), Durations::new(), Durations::new());
+        let mut failed: HashMap<String, Failed> = HashMap::new();
+        for build in &records.builds {
+            if build.ending == Ending::Failed {
+                let last = Failed { at: build.at, class: build.class.clone(), flaky: false };
+                let known = failed.entry(build.derivation.clone()).or_insert_with(|| last.clone());
+                if known.at < last.at {
+                    *known = last;
+                }
+                continue;
+            }
+            let sample = (Reverse(build.at), build.duration);
+            by_path.entry(build.derivation.clone()).or_default().push(sample);
+            by_name.entry((build.name.clone(), build.system.clone())).or_default().push(sample);
+            by_package.entry((build.package().to_owned(), build.system.clone())).or_default().push(sample);
+        }
+        for (path, failed) in &mut failed {
+            failed.flaky = by_path.contains_key(path);
+        }
+        let times = || by_path.values().flatten().map(|(Reverse(at), _)| *at);
+        let span = times().min().zip(times().max());
+        Self { by_path: medians(by_path), by_name: medians(by_name), by_package: medians(by_package), failed, span }
+    }
+
+    /// True where nothing is recorded that a plan could use.
+    pub fn is_empty(&self) -> bool {
+        self.by_path.is_empty() && self.failed.is_empty()
+    }
+
+    /// What the derivation took, if it or one like it was built before, milliseconds.
+    pub fn duration(&self, path: &str, name: &str, system: &str) -> Option<u64> {
+        let key = |name: &str| (name.to_owned(), system.to_owned());
+        self.by_path
+            .get(path)
+            .or_else(|| self.by_name.get(&key(name)))
+            .or_else(|| self.by_package.get(&key(package_of(name))))
+            .copied()
+    }
+
+    /// Whether this very derivation has failed before.
+    pub fn failed(&self, path: &str) -> Option<&Failed> {
+        self.failed.get(path)
+    }
+}
+
+type Durations<K> = HashMap<K, Vec<(Reverse<u64>, u64)>>;
+
+fn medians<K: std::hash::Hash + Eq>(durations: Durations<K>) -> HashMap<K, u64> {
+    durations
+        .into_iter()
+        .filter_map(|(key, mut samples)| {
+            samples.sort_unstable();
+            let mut youngest: Vec<u64> = samples.into_iter().take(YOUNGEST).map(|(_, duration)| duration).collect();
+            youngest.sort_unstable();
+            // Of two in the middle the lower: machines are slow by accident, never fast.
+            Some((key, *youngest.get(youngest.len().checked_sub(1)? / 2)?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::records::Measurement;
+    use super::*;
+
+    fn history(builds: &[(&str, &str, u64, u64, Ending)]) -> History {
+        let builds = builds.iter().map(|&(derivation, name, at, duration, ending)| Measurement {
+            name: name.to_owned(),
+            system: "x".to_owned(),
+            derivation: derivation.to_owned(),
+            at,
+            job: "job".to_owned(),
+            duration,
+            ending,
+            class: (ending == Ending::Failed).then(|| format!("class-{at}")),
+            attempts: 1,
+        });
+        History::new(&Records { builds: builds.collect(), left_out: 0 })
+    }
+
+    use Ending::{Built, Failed};
+
+    #[test]
+    fn the_nearest_record_counts_and_outliers_do_not() {
+        let history = history(&[
+            ("p1", "openssl-3.0", 1, 100_000, Built),
+            ("p1", "openssl-3.0", 1, 104_500, Built),
+            ("p1", "openssl-3.0", 1, 9_000_000, Built),
+            ("p2", "openssl-3.1", 2, 7_000, Built),
+            ("p3", "curl-8", 9, 1_000, Failed),
+        ]);
+        assert_eq!(history.duration("p1", "openssl-3.0", "x"), Some(104_500));
+        assert_eq!(history.duration("other", "openssl-3.1", "x"), Some(7_000));
+        assert_eq!(history.duration("other", "openssl-4", "x"), Some(100_000), "the median of all versions");
+        assert_eq!(history.duration("other", "openssl-3.0", "y"), None);
+        assert_eq!(history.duration("p3", "curl-8", "x"), None, "a failure says nothing about a build");
+        assert_eq!(history.span, Some((1, 2)));
+    }
+
+    #[test]
+    fn what_has_become_slower_is_believed_after_a_few_pipelines() {
+        let fast = (0..20).map(|at| ("p", "a-1", at, 10_000, Built));
+        let slow = |count: u64| (20..20 + count).map(|at| ("p", "a-1", at, 60_000, Built));
+        let after = |count| history(&fast.clone().chain(slow(count)).collect::<Vec<_>>()).duration("p", "a-1", "x");
+        assert_eq!([2, 3].map(after), [Some(10_000), Some(60_000)]);
+    }
+
+    #[test]
+    fn the_last_failure_is_known_and_whether_it_was_ever_built() {
+        let history = history(&[
+            ("p", "a", 3, 5, Failed),
+            ("p", "a", 7, 5, Failed),
+            ("q", "b", 2, 5, Failed),
+            ("q", "b", 1, 5, Built),
+        ]);
+        let failed = |path: &str| history.failed(path).map(|it| (it.at, it.class.as_deref(), it.flaky));
+        assert_eq!(failed("p"), Some((7, Some("class-7"), false)));
+        assert_eq!(failed("q"), Some((2, Some("class-2"), true)));
+        assert_eq!(failed("r"), None);
+    }
+}

@@ -1,0 +1,348 @@
+//! Records: what jobs have measured, as files that pipelines pass on.
+//!
+//! In: texts of `records.json`, as `nixdag build --results` and `nixdag history --format json` write them. Out: [`Records`], merged,
+//! bounded and in one order. Anybody who can write a CI's cache may have written them: they are hints, read within limits, and what is
+//! no measurement is left out and counted.
+
+use std::collections::{HashMap, HashSet};
+use std::io::{self, Write};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::duration::seconds;
+use crate::nix::store_path;
+
+/// The version of `records.json`.
+pub const VERSION: u64 = 2;
+
+/// Name of the file.
+pub const FILE: &str = "records.json";
+
+/// Longest file that is read, in bytes.
+pub const MAX_SIZE: u64 = 64 << 20;
+
+/// Longer ones count as this, milliseconds: no job runs for a week, and a sum of such times cannot overflow.
+pub const LONGEST: u64 = 7 * 86_400_000;
+
+/// Clocks of two machines differ by less, seconds: what is said to be younger than that is not believed.
+const CLOCKS_DIFFER: u64 = 86_400;
+
+/// Longest name of a system, of a class and of a job, in bytes.
+const MAX_WORD: usize = 128;
+
+/// How much of what was measured is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Older measurements go, seconds.
+    pub age: u64,
+    /// Of one package on one system so many stay, the youngest.
+    pub of_a_package: usize,
+    /// So many stay altogether, the youngest.
+    pub in_all: usize,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { age: 90 * 86_400, of_a_package: 16, in_all: 100_000 }
+    }
+}
+
+/// How a build ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// Its outputs were there.
+    Built,
+    /// They were not.
+    Failed,
+}
+
+/// One build of one derivation.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Measurement {
+    /// Its name.
+    pub name: String,
+    /// The system it was built on.
+    pub system: String,
+    /// Its path.
+    pub derivation: String,
+    /// When its job began, in seconds since 1970.
+    pub at: u64,
+    /// The job, by id.
+    pub job: String,
+    /// How long it was built, the last attempt.
+    #[serde(rename = "seconds", with = "seconds")]
+    pub duration: u64,
+    /// How it ended.
+    pub ending: Ending,
+    /// Of a failure: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// How many times it was begun.
+    pub attempts: u32,
+}
+
+impl Measurement {
+    /// True where it may be one: names that a store can have, a time that has been.
+    fn is_possible(&self, now: u64) -> bool {
+        let word = |text: &str| text.len() <= MAX_WORD && !text.chars().any(char::is_control);
+        let path = store_path::split(&self.derivation)
+            .is_ok_and(|(_, base)| base.ends_with(".drv") && store_path::name_of(base) == self.name);
+        path && word(&self.system)
+            && word(&self.job)
+            && self.class.as_deref().is_none_or(word)
+            && self.at <= now.saturating_add(CLOCKS_DIFFER)
+    }
+
+    /// The name without its version, by Nix's own rule: the version begins at the first dash that no letter follows.
+    pub fn package(&self) -> &str {
+        package_of(&self.name)
+    }
+}
+
+/// The name without its version.
+pub fn package_of(name: &str) -> &str {
+    let dash = name.as_bytes().windows(2).position(|pair| pair[0] == b'-' && !pair[1].is_ascii_alphabetic());
+    dash.map_or(name, |at| &name[..at])
+}
+
+/// What was measured, each build once, ordered by name, system, derivation and time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The builds.
+    pub builds: Vec<Measurement>,
+    /// How many entries were none, and were left out.
+    pub left_out: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct File<T> {
+    version: u64,
+    builds: Vec<T>,
+}
+
+impl Records {
+    /// Reads one file's text. `now` in seconds since 1970.
+    pub fn read(text: &[u8], now: u64) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u64,
+        }
+        ensure!(text.len() as u64 <= MAX_SIZE, "more than {MAX_SIZE} bytes");
+        let what = || format!("no records (expected `{FILE}` of `nixdag build --results`)");
+        let found: Version = serde_json::from_slice(text).with_context(what)?;
+        ensure!(found.version == VERSION, "version {} of records, this nixdag reads version {VERSION}", found.version);
+        let file: File<Measurement> = serde_json::from_slice(text).with_context(what)?;
+        let entries = file.builds.len();
+        let mut builds: Vec<_> = file.builds.into_iter().filter(|build| build.is_possible(now)).collect();
+        for build in &mut builds {
+            build.duration = build.duration.min(LONGEST);
+        }
+        Ok(Self { left_out: entries - builds.len(), builds })
+    }
+
+    /// Adds others.
+    pub fn merge(&mut self, others: Self) {
+        self.builds.extend(others.builds);
+        self.left_out += others.left_out;
+    }
+
+    /// Puts in order what was merged, each build once, and leaves out what is too old or too much. `now` in seconds since 1970.
+    pub fn prune(&mut self, keep: Keep, now: u64) {
+        self.builds.retain(|build| now.saturating_sub(build.at) <= keep.age);
+        // The youngest first; what is equally old in one order, whatever order it was read in.
+        self.builds.sort_unstable_by(|one, other| other.at.cmp(&one.at).then_with(|| one.cmp(other)));
+        self.builds.dedup();
+        let mut of_package: HashMap<(String, String), usize> = HashMap::new();
+        self.builds.retain(|build| {
+            let count = of_package.entry((build.package().to_owned(), build.system.clone())).or_default();
+            *count += 1;
+            *count <= keep.of_a_package
+        });
+        self.builds.truncate(keep.in_all);
+        self.builds.sort_unstable();
+    }
+
+    /// Writes `records.json`.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *out, &File { version: VERSION, builds: self.builds.iter().collect() })?;
+        writeln!(out)
+    }
+
+    /// Writes a line a build: comma-separated values with a header, quoted where they have to be (RFC 4180).
+    pub fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "name,system,derivation,at,job,seconds,ending,class,attempts")?;
+        for build in &self.builds {
+            let ending = match build.ending {
+                Ending::Built => "built",
+                Ending::Failed => "failed",
+            };
+            let [name, system, derivation, job, class] =
+                [&build.name, &build.system, &build.derivation, &build.job, build.class.as_deref().unwrap_or_default()]
+                    .map(csv);
+            let seconds = build.duration as f64 / 1000.0;
+            writeln!(
+                out,
+                "{name},{system},{derivation},{},{job},{seconds},{ending},{class},{}",
+                build.at, build.attempts
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Derivations that have both failed and been built, by path, in order.
+    pub fn flaky(&self) -> Vec<&str> {
+        let of = |ending| -> HashSet<&str> {
+            self.builds.iter().filter(|build| build.ending == ending).map(|build| build.derivation.as_str()).collect()
+        };
+        let failed = of(Ending::Failed);
+        let mut both: Vec<_> = of(Ending::Built).intersection(&failed).copied().collect();
+        both.sort_unstable();
+        both
+    }
+}
+
+/// A value of a comma-separated line. What a spreadsheet would take for a formula gets a quote in front.
+fn csv(text: &str) -> String {
+    let text = match text.starts_with(['=', '+', '-', '@']) {
+        true => format!("'{text}"),
+        false => text.to_owned(),
+    };
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+
+    fn build(name: &str, at: u64, ending: Ending) -> Measurement {
+        Measurement {
+            name: name.to_owned(),
+            system: "x86_64-linux".to_owned(),
+            derivation: format!("/nix/store/{}-{name}.drv", "0".repeat(32)),
+            at,
+            job: "job".to_owned(),
+            duration: 1_500,
+            ending,
+            class: None,
+            attempts: 1,
+        }
+    }
+
+    fn records(builds: Vec<Measurement>) -> Records {
+        Records { builds, left_out: 0 }
+    }
+
+    fn text(records: &Records) -> Vec<u8> {
+        let mut text = Vec::new();
+        records.write(&mut text).unwrap();
+        text
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut written = records(vec![build("b-1", NOW, Ending::Built), build("a-1", NOW, Ending::Failed)]);
+        written.builds[1].class = Some("builder".to_owned());
+        written.prune(Keep::default(), NOW);
+        assert_eq!(Records::read(&text(&written), NOW).unwrap(), written);
+    }
+
+    #[test]
+    fn the_order_of_merging_makes_no_difference_and_each_build_counts_once() {
+        let [one, two] = [build("a-1", NOW - 9, Ending::Built), build("a-1", NOW, Ending::Failed)];
+        let merged = |parts: [Vec<&Measurement>; 2]| {
+            let mut all = Records::default();
+            for part in parts {
+                all.merge(records(part.into_iter().cloned().collect()));
+            }
+            all.prune(Keep::default(), NOW);
+            all
+        };
+        let all = merged([vec![&one, &two], vec![&one]]);
+        assert_eq!(all, merged([vec![&one], vec![&two, &one]]));
+        assert_eq!(all.builds.len(), 2);
+        assert_eq!(all.flaky(), [one.derivation]);
+    }
+
+    #[test]
+    fn the_oldest_go_first() {
+        let mut all = records((0..50).map(|age| build(&format!("a-{}", age % 2), NOW - age, Ending::Built)).collect());
+        all.builds.push(build("b-1", NOW - 91 * 86_400, Ending::Built));
+        all.prune(Keep::default(), NOW);
+        assert_eq!(all.builds.iter().map(|build| NOW - build.at).max(), Some(15), "{all:?}");
+        all.prune(Keep { in_all: 3, ..Keep::default() }, NOW);
+        let mut ages: Vec<_> = all.builds.iter().map(|build| NOW - build.at).collect();
+        ages.sort_unstable();
+        assert_eq!(ages, [0, 1, 2]);
+    }
+
+    #[test]
+    fn what_cannot_have_been_measured_is_left_out_and_counted() {
+        let good = build("a-1", NOW, Ending::Built);
+        let odd = [
+            Measurement { derivation: "/etc/passwd".to_owned(), ..good.clone() },
+            Measurement { name: "b".to_owned(), ..good.clone() },
+            Measurement { system: "x".repeat(129), ..good.clone() },
+            Measurement { job: "a\u{1b}[31m".to_owned(), ..good.clone() },
+            Measurement { at: NOW + 2 * CLOCKS_DIFFER, ..good.clone() },
+        ];
+        let count = odd.len();
+        let all =
+            records(odd.into_iter().chain([Measurement { duration: 1_000_000_000_000, ..good.clone() }]).collect());
+        let read = Records::read(&text(&all), NOW).unwrap();
+        assert_eq!(read.left_out, count);
+        assert_eq!(read.builds, [Measurement { duration: LONGEST, ..good }]);
+    }
+
+    #[test]
+    fn what_is_no_file_of_records_is_an_error() {
+        let good = String::from_utf8(text(&records(vec![build("a-1", NOW, Ending::Built)]))).unwrap();
+        for (text, words) in [
+            ("", "no records"),
+            ("[]", "no records"),
+            (r#"{"version":1,"timings":[]}"#, "version 1 of records, this nixdag reads version 2"),
+            (&good[..good.len() - 4], "no records"),
+            (&good.replace("1.5", "-1"), "no records"),
+            (&good.replace("1.5", "1e300"), "no records"),
+            (&good.replace("1.5", "[[[[]]]]"), "no records"),
+        ] {
+            let error = Records::read(text.as_bytes(), NOW).unwrap_err().to_string();
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn lines_for_spreadsheets_hold_what_they_were_given_and_no_formula() {
+        let mut all = records(vec![build("a-1", 5, Ending::Failed)]);
+        all.builds[0].class = Some("=1+1, \"x\"".to_owned());
+        let mut text = Vec::new();
+        all.write_csv(&mut text).unwrap();
+        let derivation = &all.builds[0].derivation;
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            format!(
+                "name,system,derivation,at,job,seconds,ending,class,attempts\n\
+                 a-1,x86_64-linux,{derivation},5,job,1.5,failed,\"'=1+1, \"\"x\"\"\",1\n"
+            )
+        );
+    }
+
+    #[test]
+    fn names_lose_their_versions() {
+        for (name, package) in [
+            ("hello-2.10", "hello"),
+            ("gtk+-3.24", "gtk+"),
+            ("python3.8-foo", "python3.8-foo"),
+            ("a-", "a-"),
+            ("x-y-1", "x-y"),
+        ] {
+            assert_eq!(package_of(name), package, "{name}");
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Records of earlier pipelines: `nixdag history`, and plans made from them.
+
+use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use predicates::prelude::*;
+use serde_json::{Value, json};
+
+use crate::support::recorded::{Recorded, measured};
+use crate::support::{fails, nixdag};
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// A library below a program.
+fn program() -> Recorded {
+    Recorded::new()
+        .drv("library-1", "", &[], &[])
+        .drv("program-1", "", &["library-1"], &[])
+        .target("program", "program-1")
+}
+
+/// A build so many seconds ago.
+fn build(recorded: &Recorded, name: &str, ago: u64, ending: &str) -> Value {
+    let mut build = measured(recorded.path(name), 100.0);
+    build["at"] = json!(now() - ago);
+    build["ending"] = json!(ending);
+    build
+}
+
+fn file(builds: &[Value]) -> String {
+    json!({ "version": 2, "builds": builds }).to_string()
+}
+
+#[test]
+fn a_plan_says_what_of_it_is_recorded_and_what_failed_before() {
+    let recorded = program();
+    recorded.nixdag("plan").assert().success().stdout(predicate::str::contains("All durations are guesses"));
+    let mut slow = build(&recorded, "library-1", 60, "built");
+    slow["seconds"] = json!(1234);
+    let mut failed = build(&recorded, "program-1", 60, "failed");
+    failed["class"] = json!("timeout");
+    recorded.file("records/job-a/records.json", file(&[slow]));
+    recorded.file("records/job-b/records.json", file(&[failed]));
+    let plan = |folder: &str| {
+        let mut command = recorded.nixdag("plan");
+        command.args(["--history", folder]);
+        command
+    };
+    plan("records")
+        .assert()
+        .success()
+        .stdout(
+            predicate::str::contains("1 duration recorded, the last time on 20")
+                .and(predicate::str::contains("; 1 guessed.")),
+        )
+        .stderr(
+            predicate::str::contains("`program-1` failed in an earlier pipeline (20")
+                .and(predicate::str::contains(", timeout)\n")),
+        );
+    let made = recorded.plan(&["--history", "records"]);
+    let durations = &made["estimates"]["durations"];
+    assert_eq!((&durations["recorded"], &durations["default"]), (&json!(1), &json!(1)), "{durations}");
+    assert!(made["estimates"]["lower_bound_seconds"].as_f64().unwrap() > 1234.0);
+
+    // The same once more: built in another pipeline, so it is flaky.
+    recorded.file("records/job-c/records.json", file(&[build(&recorded, "program-1", 9, "built")]));
+    plan("records").assert().success().stderr(predicate::str::contains("so it is flaky"));
+}
+
+#[test]
+fn records_that_anybody_may_have_written_change_no_verdict_and_are_named() {
+    let recorded = program();
+    let good = file(&[build(&recorded, "library-1", 60, "built")]);
+    recorded.file("records/a/records.json", &good[..good.len() - 3]);
+    recorded.file("records/b/records.json", json!({ "version": 1, "timings": [] }).to_string());
+    recorded.file("records/c/records.json", "[".repeat(100_000));
+    recorded.file("records/d/records.json", "x".repeat((64 << 20) + 1));
+    let mut odd = build(&recorded, "library-1", 60, "built");
+    odd["derivation"] = json!("/nix/store/../../etc/passwd");
+    let mut later = build(&recorded, "library-1", 60, "built");
+    later["at"] = json!(now() + 1_000_000);
+    let mut long = build(&recorded, "program-1", 60, "built");
+    long["seconds"] = json!(1e12);
+    recorded.file("records/e/records.json", file(&[odd, later, long]));
+    let plan = recorded.nixdag("plan").args(["--history", "records", "--format", "json"]).assert().success();
+    let errors = String::from_utf8(plan.get_output().stderr.clone()).unwrap();
+    for words in ["a/records.json` is left out", "version 1 of records", "c/records.json", "more than 67108864 bytes"] {
+        assert!(errors.contains(words), "{words}: {errors}");
+    }
+    assert!(errors.contains("e/records.json`: 2 entries are no measurements"), "{errors}");
+    let plan: Value = serde_json::from_slice(&plan.get_output().stdout).unwrap();
+    let bound = plan["estimates"]["lower_bound_seconds"].as_f64().unwrap();
+    assert!(bound < 8.0 * 86_400.0, "{bound}");
+    assert_eq!(plan["jobs"][0]["derivations"].as_array().unwrap().len(), 2);
+    fails(recorded.nixdag("plan").args(["--history", "no/such/folder"]), &["--history", "no/such/folder"]);
+}
+
+#[test]
+fn records_are_shown_merged_pruned_and_exported() {
+    let recorded = program();
+    let day = 86_400;
+    let library = |ago| build(&recorded, "library-1", ago, "built");
+    let (old, young) = (library(95 * day), library(3 * day));
+    recorded.file("one.json", file(&[old, young.clone()]));
+    recorded.file("two.json", file(&[young, build(&recorded, "program-1", day, "failed")]));
+    let history = |arguments: &[&str]| {
+        let mut command = nixdag();
+        command.current_dir(recorded.dir()).arg("history").args(arguments);
+        let output = command.assert().success().get_output().stdout.clone();
+        String::from_utf8(output).unwrap()
+    };
+    let text = history(&["one.json", "two.json"]);
+    assert!(text.starts_with("2 builds of 2 packages from 20"), "{text}");
+    assert!(text.contains("library  x86_64-linux  1       1 min 40 s  1 min 40 s  0"), "{text}");
+    assert!(history(&["one.json", "--max-age", "100"]).starts_with("2 builds of 1 package from"));
+    let merged = history(&["one.json", "two.json", "--format", "json"]);
+    assert_eq!(merged, history(&["two.json", "one.json", "--format", "json"]));
+    recorded.file("merged.json", &merged);
+    assert_eq!(merged, history(&["merged.json", "two.json", "--format", "json"]), "what is known adds nothing");
+    let csv = history(&["merged.json", "--format", "csv"]);
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    let one: Value = serde_json::from_str(&history(&["merged.json", "--max-builds", "1", "--format", "json"])).unwrap();
+    assert_eq!(one["builds"][0]["name"], "program-1");
+    fs::create_dir(recorded.dir().join("empty")).unwrap();
+    assert_eq!(history(&["empty"]), "nothing is recorded\n");
+    recorded.file("bad.json", "{}");
+    fails(nixdag().current_dir(recorded.dir()).args(["history", "bad.json"]), &["no records", "no file holds"]);
+}
