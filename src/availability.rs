@@ -22,7 +22,7 @@ use built_here::BuiltHere;
 
 /// Where answers come from.
 #[derive(Debug)]
-pub enum Source {
+pub enum AvailabilitySource {
     /// Nothing exists: everything is to be built.
     Nothing,
     /// Exactly these store paths exist, by base name.
@@ -45,7 +45,7 @@ enum Presence {
 /// An output that somebody asks for.
 type Asker = (DrvId, usize);
 
-impl Source {
+impl AvailabilitySource {
     /// Reads a list of store paths, one a line; blank lines are skipped. `name` is what messages call the list.
     pub fn from_list(text: &str, name: &str) -> Result<Self> {
         let mut paths = HashSet::new();
@@ -153,7 +153,7 @@ impl Needed {
 
     /// Leaves only what these targets need. Asks nobody.
     pub fn restrict(&mut self, graph: &Graph, targets: &[DrvId]) {
-        let mut walk = Walk::new(graph, targets);
+        let mut walk = NeededWalk::new(graph, targets);
         while let Some(id) = walk.changed.pop() {
             if self.is_closed(id) {
                 walk.needed[id.at()] = true;
@@ -167,21 +167,21 @@ impl Needed {
 }
 
 /// Walks from the targets down. A target wants all of its outputs.
-pub fn find_needed(graph: &Graph, targets: &[DrvId], source: &Source) -> Result<Needed> {
-    let mut walk = Walk::new(graph, targets);
+pub fn find_needed(graph: &Graph, targets: &[DrvId], source: &AvailabilitySource) -> Result<Needed> {
+    let mut walk = NeededWalk::new(graph, targets);
     let first = walk.questions();
     source.follow(graph.store_dir(), first, &mut |asker, presence| {
         walk.take(asker, presence);
         walk.questions()
     })?;
     let places = match source {
-        Source::Caches(caches) => walk.places(|number| caches.name(number)),
-        Source::Nothing | Source::Listed(_) | Source::LocalStore => HashMap::new(),
+        AvailabilitySource::Caches(caches) => walk.places(|number| caches.name(number)),
+        AvailabilitySource::Nothing | AvailabilitySource::Listed(_) | AvailabilitySource::LocalStore => HashMap::new(),
     };
     Ok(Needed { needed: walk.needed, wanted: walk.wanted, places, built: BTreeMap::new() })
 }
 
-struct Walk<'a> {
+struct NeededWalk<'a> {
     graph: &'a Graph,
     needed: Vec<bool>,
     wanted: Vec<OutputSet>,
@@ -195,7 +195,7 @@ struct Walk<'a> {
     found: HashMap<DrvId, BTreeSet<usize>>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> NeededWalk<'a> {
     fn new(graph: &'a Graph, targets: &[DrvId]) -> Self {
         let mut walk = Self {
             graph,

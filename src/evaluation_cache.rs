@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::Graph;
 use crate::handoff::{drv_closure, path_archive};
 use crate::nix::command::Nix;
-use crate::nix::evaluate::{Evaluation, Progress, Request, Resolved};
+use crate::nix::evaluate::{Evaluation, EvaluationRequest, Progress, Resolved};
 use crate::nix::hash::{self, HashingWriter, Sha256};
 use crate::nix::store::Store;
 use crate::nix::store_path;
@@ -99,7 +99,7 @@ struct Recording<'e> {
 /// Takes an evaluation from the cache, or evaluates and puts it there. `say` gets what there is to be said, a line each.
 pub fn evaluate(
     nix: &Nix,
-    request: &Request,
+    request: &EvaluationRequest,
     cache: &EvaluationCache,
     watch: &(dyn Fn(&Progress) + Sync),
     say: &mut dyn FnMut(&str),
@@ -204,7 +204,7 @@ fn restore(archive: &Path, absent: &[String]) -> Result<()> {
     let Some(first) = absent.first() else { return Ok(()) };
     let (store_dir, _) = store_path::split(first)?;
     let roots: Vec<&str> = absent.iter().map(String::as_str).collect();
-    let closure = path_archive::Closure::read(regular_file::open(archive)?, store_dir, &roots)?;
+    let closure = path_archive::BundledClosure::read(regular_file::open(archive)?, store_dir, &roots)?;
     Store::find()?.import(|out| closure.export(out)).context("cannot bring its derivations into the store")
 }
 
@@ -240,7 +240,7 @@ fn put(cache: &EvaluationCache, name: &str, evaluation: &Evaluation) -> Result<(
 }
 
 /// The closure of the targets' derivations.
-fn closure(evaluation: &Evaluation) -> Result<Vec<path_archive::Entry>> {
+fn closure(evaluation: &Evaluation) -> Result<Vec<path_archive::ArchiveEntry>> {
     let roots = || evaluation.targets.iter().map(|target| &*target.drv_path);
     let Some(first) = roots().next() else { return Ok(Vec::new()) };
     let (store_dir, _) = store_path::split(first)?;

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::printable::printable;
-use crate::program::{self, Limits};
+use crate::program::{self, TimeLimits};
 
 /// Variables that would turn git to another repository than the one of the folder, as git's own hooks have them.
 const OTHER_REPOSITORY: [&str; 12] = [
@@ -37,7 +37,7 @@ const ENVIRONMENT: [(&str, &str); 4] =
 const SETTINGS: [&str; 3] = ["core.fsmonitor=false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60"];
 
 /// How long one call of git may take.
-const PATIENCE: Limits = Limits::seconds(5 * 60, 60 * 60);
+const PATIENCE: TimeLimits = TimeLimits::seconds(5 * 60, 60 * 60);
 
 /// Bytes of memory that one process of git may have, beside the packs that it maps.
 const MEMORY: u64 = 4 << 30;

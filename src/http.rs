@@ -110,7 +110,7 @@ pub fn is_passing(status: u16) -> bool {
 
 /// What a failure without an answer tells about the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum RequestFailure {
     /// It cannot have been received: there was no connection. Another attempt may do better.
     NotSent,
     /// It may have been received and carried out, only the answer is lost. Another attempt may do better.
@@ -120,24 +120,24 @@ pub enum Failure {
 }
 
 /// Sorts failures.
-pub fn failure(error: &ureq::Error) -> Failure {
+pub fn failure(error: &ureq::Error) -> RequestFailure {
     use ureq::{Error, Timeout};
     match error {
-        Error::HostNotFound | Error::ConnectionFailed | Error::ConnectProxyFailed(_) => Failure::NotSent,
-        Error::Timeout(Timeout::Resolve | Timeout::Connect) => Failure::NotSent,
+        Error::HostNotFound | Error::ConnectionFailed | Error::ConnectProxyFailed(_) => RequestFailure::NotSent,
+        Error::Timeout(Timeout::Resolve | Timeout::Connect) => RequestFailure::NotSent,
         // The standard library has no kind for a name that cannot be looked up.
-        Error::Io(error) if error.to_string().starts_with("failed to lookup address") => Failure::NotSent,
+        Error::Io(error) if error.to_string().starts_with("failed to lookup address") => RequestFailure::NotSent,
         Error::Io(error) => match error.kind() {
             io::ErrorKind::ConnectionRefused
             | io::ErrorKind::AddrNotAvailable
             | io::ErrorKind::HostUnreachable
-            | io::ErrorKind::NetworkUnreachable => Failure::NotSent,
+            | io::ErrorKind::NetworkUnreachable => RequestFailure::NotSent,
             // What rustls has to say about certificates arrives like this.
-            io::ErrorKind::InvalidData => Failure::Final,
-            _ => Failure::AnswerLost,
+            io::ErrorKind::InvalidData => RequestFailure::Final,
+            _ => RequestFailure::AnswerLost,
         },
-        Error::Timeout(_) | Error::Protocol(_) => Failure::AnswerLost,
-        _ => Failure::Final,
+        Error::Timeout(_) | Error::Protocol(_) => RequestFailure::AnswerLost,
+        _ => RequestFailure::Final,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs other programs within limits: one that shows no sign of life, or that takes too long, is ended, and an error says so.
 //!
-//! In: a command, what it reads, [`Limits`]. Out: how it ended and what it printed. A sign of life is anything that it prints, and time that
+//! In: a command, what it reads, [`TimeLimits`]. Out: how it ended and what it printed. A sign of life is anything that it prints, and time that
 //! it has the processor for: a client that uploads a large file prints nothing.
 
 use std::fs;
@@ -39,14 +39,14 @@ const LEFT_OPEN: Duration = Duration::from_secs(2);
 
 /// How long a program may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct TimeLimits {
     /// Without a sign of life.
     pub idle: Duration,
     /// Altogether.
     pub total: Duration,
 }
 
-impl Limits {
+impl TimeLimits {
     /// Both in seconds.
     pub const fn seconds(idle: u64, total: u64) -> Self {
         Self { idle: Duration::from_secs(idle), total: Duration::from_secs(total) }
@@ -82,7 +82,7 @@ enum Printed {
 pub fn output(
     command: &mut Command,
     input: Vec<u8>,
-    limits: Limits,
+    limits: TimeLimits,
     is_group: bool,
     stopped: impl Fn() -> Option<String>,
 ) -> Result<Output> {
@@ -149,7 +149,7 @@ impl Life {
 pub fn within<T>(
     child: &mut Child,
     name: &str,
-    limits: Limits,
+    limits: TimeLimits,
     work: impl FnOnce(&mut Child, &Life) -> T,
 ) -> Result<(T, ExitStatus)> {
     let done = watched(child, name, limits, work)?;
@@ -170,7 +170,7 @@ pub fn within<T>(
 pub fn watched<T>(
     child: &mut Child,
     name: &str,
-    limits: Limits,
+    limits: TimeLimits,
     work: impl FnOnce(&mut Child, &Life) -> T,
 ) -> Result<T> {
     let (life, is_done) = (Life::default(), AtomicBool::new(false));
@@ -252,9 +252,9 @@ fn pass_on(stream: Option<impl Read + Send + 'static>, to: Sender<Printed>, what
 pub struct Clock {
     process: u32,
     is_group: bool,
-    limits: Limits,
+    limits: TimeLimits,
     begin: Instant,
-    alive: Instant,
+    last_sign: Instant,
     looked: Instant,
     printed: usize,
     processor: u64,
@@ -262,10 +262,10 @@ pub struct Clock {
 
 impl Clock {
     /// Begins now; `is_group` as in [`output`].
-    pub fn new(child: &Child, is_group: bool, limits: Limits) -> Self {
+    pub fn new(child: &Child, is_group: bool, limits: TimeLimits) -> Self {
         let now = Instant::now();
         let process = child.id();
-        Self { process, is_group, limits, begin: now, alive: now, looked: now, printed: 0, processor: 0 }
+        Self { process, is_group, limits, begin: now, last_sign: now, looked: now, printed: 0, processor: 0 }
     }
 
     fn look(&mut self) {
@@ -276,7 +276,7 @@ impl Clock {
         let used = processor_time(self.process, self.is_group);
         if used >= self.processor + ALIVE {
             self.processor = used;
-            self.alive = Instant::now();
+            self.last_sign = Instant::now();
         }
     }
 
@@ -290,13 +290,13 @@ impl Clock {
     fn is_up(&mut self, printed: usize) -> Option<String> {
         if printed > self.printed {
             self.printed = printed;
-            self.alive = Instant::now();
+            self.last_sign = Instant::now();
         }
         let words = |limit: Duration| in_words(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
         if self.begin.elapsed() > self.limits.total {
             return Some(format!("was not done after {}", words(self.limits.total)));
         }
-        (self.alive.elapsed() > self.limits.idle)
+        (self.last_sign.elapsed() > self.limits.idle)
             .then(|| format!("gave no sign of life for {}", words(self.limits.idle)))
     }
 }
@@ -348,7 +348,7 @@ pub fn end(child: &mut Child, is_group: bool) {
 mod tests {
     use super::*;
 
-    fn shell(script: &str, input: &str, limits: Limits) -> Result<Output> {
+    fn shell(script: &str, input: &str, limits: TimeLimits) -> Result<Output> {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -357,30 +357,32 @@ mod tests {
 
     #[test]
     fn a_program_within_its_limits_is_read_to_its_end() {
-        let ran = shell("cat; echo error >&2; exit 3", &"x".repeat(1_000_000), Limits::seconds(60, 60)).unwrap();
+        let ran = shell("cat; echo error >&2; exit 3", &"x".repeat(1_000_000), TimeLimits::seconds(60, 60)).unwrap();
         assert_eq!((ran.status.code(), ran.stdout.len(), &*ran.stderr), (Some(3), 1_000_000, &b"error\n"[..]));
         // What it leaves running is not waited for.
-        shell("sleep 10 & exit 0", "", Limits::seconds(60, 60)).unwrap();
+        shell("sleep 10 & exit 0", "", TimeLimits::seconds(60, 60)).unwrap();
     }
 
     #[test]
     fn silence_and_slowness_are_ended_and_named() {
         let error =
-            shell("sleep 1000", "", Limits { idle: Duration::from_millis(300), total: LOOK * 100 }).unwrap_err();
+            shell("sleep 1000", "", TimeLimits { idle: Duration::from_millis(300), total: LOOK * 100 }).unwrap_err();
         assert!(error.to_string().starts_with("`sh` gave no sign of life for "), "{error}");
         assert!(error.downcast_ref::<OutOfTime>().is_some());
         let script = "while :; do echo x; sleep 0.05; done";
-        let error = shell(script, "", Limits { idle: LOOK * 100, total: Duration::from_millis(300) }).unwrap_err();
+        let error = shell(script, "", TimeLimits { idle: LOOK * 100, total: Duration::from_millis(300) }).unwrap_err();
         assert!(error.to_string().starts_with("`sh` was not done after "), "{error}");
     }
 
     #[test]
     fn what_it_prints_and_what_it_holds_is_bounded() {
-        let error = shell("yes", "", Limits::seconds(600, 600)).unwrap_err();
+        let error = shell("yes", "", TimeLimits::seconds(600, 600)).unwrap_err();
         assert_eq!(error.to_string(), "`sh` printed more than 256 MB, and was ended");
         let mut command = Command::new("sh");
         bound_memory(command.args(["-c", "x=$(head -c 200000000 /dev/zero | tr '\\0' x)"]), 64 << 20);
-        assert!(!output(&mut command, Vec::new(), Limits::seconds(600, 600), false, || None).unwrap().status.success());
+        assert!(
+            !output(&mut command, Vec::new(), TimeLimits::seconds(600, 600), false, || None).unwrap().status.success()
+        );
     }
 
     #[test]
@@ -388,7 +390,7 @@ mod tests {
         let run = |script: &str| {
             let mut command = Command::new("sh");
             let mut child = command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-            let limits = Limits { idle: Duration::from_millis(300), total: LOOK * 100 };
+            let limits = TimeLimits { idle: Duration::from_millis(300), total: LOOK * 100 };
             within(&mut child, "sh", limits, |child, life| {
                 // More than a pipe holds.
                 let mut pipe = child.stdin.take().unwrap();

@@ -71,10 +71,10 @@ use crate::provider::additions::Additions;
 use crate::secret::{Secret, VariableName};
 use additions::AdditionFlags;
 use arguments::Planning;
-use change::Change;
-use evaluation::Evaluation;
+use change::ChangeSettings;
+use evaluation::EvaluationSettings;
 use file::SettingsFile;
-use found::Found;
+use found::FoundSettings;
 use planning::PlanningOptions;
 use selection::SelectionOptions;
 pub use source::{Source, split_installable};
@@ -115,11 +115,11 @@ pub struct Settings {
     /// An attribute that does not evaluate is fatal.
     pub strict: bool,
     /// How the flake is evaluated.
-    pub evaluation: Evaluation,
+    pub evaluation: EvaluationSettings,
     /// What counts as available.
     pub available: Available,
     /// What the change is compared with.
-    pub change: Change,
+    pub change: ChangeSettings,
     /// Assumptions about time.
     pub costs: CostModel,
     /// What the planner is asked for.
@@ -154,7 +154,7 @@ pub struct Packages {
 impl Settings {
     /// Resolves the command line and the settings file, to plan.
     pub fn new(flags: &Planning) -> Result<Self> {
-        let found = Found::new(flags)?;
+        let found = FoundSettings::new(flags)?;
         let file = delivery::handoff_of(&found.file.handoff, &found.file.stores);
         let handoff = HandOff::resolve_kind(flags.handoff.handoff, file, found.provider.handoff())?;
         delivery::check_handoff(found.provider, handoff)?;
@@ -168,7 +168,7 @@ impl Settings {
         flags: &DeliveryFlags,
         take_secret: impl FnOnce(&VariableName) -> Option<Secret>,
     ) -> Result<(Self, Delivery)> {
-        let found = Found::new(planning)?;
+        let found = FoundSettings::new(planning)?;
         let SettingsFile { handoff, stores, signing, push, logs, .. } = &found.file;
         let said = DeliverySaid { handoff, stores, signing, push, logs };
         let delivery = delivery::resolve(&planning.handoff, flags, &said, found.provider, take_secret)?;
@@ -191,8 +191,8 @@ impl Settings {
         Ok((settings, delivery))
     }
 
-    fn resolve(flags: &Planning, found: Found, handoff: HandOffKind) -> Result<Self> {
-        let Found { source, fragment, file, file_path, provider, note } = found;
+    fn resolve(flags: &Planning, found: FoundSettings, handoff: HandOffKind) -> Result<Self> {
+        let FoundSettings { source, fragment, file, file_path, provider, note } = found;
         let selection = SelectionOptions::new(&flags.selection, &file.selection);
         let planning = PlanningOptions::new(&flags.planning, &file.planning);
         let is_flake = matches!(source, Source::Flake(_));
@@ -241,7 +241,7 @@ impl Settings {
             }
         };
         Ok(Self {
-            change: Change::new(&flags.change, &file.change, &source)?,
+            change: ChangeSettings::new(&flags.change, &file.change, &source)?,
             source,
             drv_dir: flags.drv_dir.clone(),
             select: select
@@ -261,7 +261,7 @@ impl Settings {
             allow_failure: selection::allow_failure(&flags.selection, &file.selection)?,
             systems: selection::systems(&flags.selection, &file.selection),
             strict: selection.strict,
-            evaluation: Evaluation::new(&flags.evaluation, file.evaluation.as_ref())?,
+            evaluation: EvaluationSettings::new(&flags.evaluation, file.evaluation.as_ref())?,
             available,
             costs: CostModel {
                 concurrency: planning.concurrency.map_or(fleet.concurrency, |jobs| jobs as usize),

@@ -43,7 +43,7 @@ pub struct Hints {
 
 /// The answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum FoundBase {
     /// Compare with this one.
     Base {
         /// The commit, in full.
@@ -60,7 +60,7 @@ pub enum Found {
     },
 }
 
-impl Found {
+impl FoundBase {
     fn missing(why: impl Into<String>) -> Self {
         Self::None { why: why.into(), expected: false }
     }
@@ -82,20 +82,23 @@ pub struct Head<'a> {
 }
 
 /// Finds the base of `head`. `default_branch` is what the settings name.
-pub fn find(head: Head, choice: &BaseChoice, default_branch: Option<&str>, hints: &Hints) -> Result<Found> {
+pub fn find(head: Head, choice: &BaseChoice, default_branch: Option<&str>, hints: &Hints) -> Result<FoundBase> {
     let repository = head.repository;
     let found = match choice {
         BaseChoice::Revision(revision) => named(repository, revision)?,
         BaseChoice::Auto => {
-            let search = Search { head, hints, remote: repository.remote()? };
+            let search = BaseSearch { head, hints, remote: repository.remote()? };
             search.merge_base(default_branch)?
         }
     };
-    if let Found::Base { revision, .. } = &found
+    if let FoundBase::Base { revision, .. } = &found
         && repository.is_partial()?
         && let Err(error) = repository.complete(revision)
     {
-        return Ok(Found::missing(format!("the files of the base `{}` cannot be fetched: {error:#}", short(revision))));
+        return Ok(FoundBase::missing(format!(
+            "the files of the base `{}` cannot be fetched: {error:#}",
+            short(revision)
+        )));
     }
     Ok(found)
 }
@@ -106,20 +109,20 @@ pub fn short(commit: &str) -> &str {
 }
 
 /// A revision that somebody named.
-fn named(repository: &Repository, revision: &str) -> Result<Found> {
+fn named(repository: &Repository, revision: &str) -> Result<FoundBase> {
     let shown = printable(revision);
     // What CI services write for the commit before the first one.
     if ["", "<nil>"].contains(&revision) || (revision.len() >= 40 && revision.bytes().all(|byte| byte == b'0')) {
-        return Ok(Found::missing(format!(
+        return Ok(FoundBase::missing(format!(
             "`{shown}` as the base names no revision, as a branch's first push has none"
         )));
     }
-    let base = |revision| Found::Base { revision, note: None };
+    let base = |revision| FoundBase::Base { revision, note: None };
     if let Some(commit) = repository.commit(revision)? {
         return Ok(base(commit));
     }
     let Some(remote) = repository.remote()? else {
-        return Ok(Found::missing(format!(
+        return Ok(FoundBase::missing(format!(
             "the base `{shown}` is no revision of this repository, which has no remote"
         )));
     };
@@ -129,7 +132,7 @@ fn named(repository: &Repository, revision: &str) -> Result<Found> {
     } else {
         let branch = revision.strip_prefix(&format!("{remote}/")).unwrap_or(revision);
         if !repository.is_branch_name(branch)? {
-            return Ok(Found::missing(format!("the base `{shown}` is no revision")));
+            return Ok(FoundBase::missing(format!("the base `{shown}` is no revision")));
         }
         let tracking = format!("refs/remotes/{remote}/{branch}");
         match repository.commit(&tracking)? {
@@ -144,7 +147,7 @@ fn named(repository: &Repository, revision: &str) -> Result<Found> {
         },
         Err(error) => format!("{error:#}"),
     };
-    Ok(Found::missing(format!(
+    Ok(FoundBase::missing(format!(
         "the base `{shown}` is not here and cannot be fetched: {why} (after a force-push the commit may be gone)"
     )))
 }
@@ -159,15 +162,15 @@ fn fetch_branch(repository: &Repository, remote: &str, branch: &str) -> Result<(
     repository.fetch(remote, &[branch], &[], depth)
 }
 
-struct Search<'a> {
+struct BaseSearch<'a> {
     head: Head<'a>,
     hints: &'a Hints,
     remote: Option<String>,
 }
 
-impl Search<'_> {
+impl BaseSearch<'_> {
     /// Where the branch left the default branch.
-    fn merge_base(&self, named: Option<&str>) -> Result<Found> {
+    fn merge_base(&self, named: Option<&str>) -> Result<FoundBase> {
         let branch = match self.branch()? {
             Ok(branch) => branch,
             Err(found) => return Ok(found),
@@ -177,30 +180,32 @@ impl Search<'_> {
             Err(found) => return Ok(found),
         };
         if branch.as_deref() == Some(&*default) {
-            return Ok(Found::expected(format!("this is the default branch, `{}`", printable(&default))));
+            return Ok(FoundBase::expected(format!("this is the default branch, `{}`", printable(&default))));
         }
         let shown = printable(&default);
         let Some(tip) = self.tip(&default)? else {
-            return Ok(Found::missing(format!("there is no commit of the default branch `{shown}` to compare with")));
+            return Ok(FoundBase::missing(format!(
+                "there is no commit of the default branch `{shown}` to compare with"
+            )));
         };
         let mut bases = self.head.repository.merge_bases(self.head.commit, &tip)?;
         if bases.is_empty() && self.head.repository.is_shallow()? {
             match self.deepen(&default) {
                 Ok(found) => bases = found,
                 Err(error) => {
-                    return Ok(Found::missing(format!(
+                    return Ok(FoundBase::missing(format!(
                         "this clone is shallow, and more of its history cannot be fetched: {error:#}"
                     )));
                 }
             }
         }
         let Some(first) = bases.first() else {
-            return Ok(Found::missing(format!(
+            return Ok(FoundBase::missing(format!(
                 "this branch has no commit in common with the default branch `{shown}`"
             )));
         };
         if branch.is_none() && first == self.head.commit {
-            return Ok(Found::expected(format!("the commit is one of the default branch, `{shown}`")));
+            return Ok(FoundBase::expected(format!("the commit is one of the default branch, `{shown}`")));
         }
         let note = if bases.len() > 1 {
             Some(format!("{} commits are where this branch left `{shown}`: the first one is taken", bases.len()))
@@ -209,11 +214,11 @@ impl Search<'_> {
         } else {
             None
         };
-        Ok(Found::Base { revision: first.clone(), note })
+        Ok(FoundBase::Base { revision: first.clone(), note })
     }
 
     /// The branch of the head; none where the head is a revision that the flake reference names.
-    fn branch(&self) -> Result<Result<Option<String>, Found>> {
+    fn branch(&self) -> Result<Result<Option<String>, FoundBase>> {
         if !self.head.at_work_tree {
             return Ok(Ok(None));
         }
@@ -223,15 +228,15 @@ impl Search<'_> {
         let hints = self.hints;
         let about_head = hints.commit.as_deref().is_none_or(|commit| commit == self.head.commit);
         Ok(match (&hints.tag, &hints.branch) {
-            (Some(tag), _) if about_head => Err(Found::expected(format!("this is the tag `{}`", printable(tag)))),
+            (Some(tag), _) if about_head => Err(FoundBase::expected(format!("this is the tag `{}`", printable(tag)))),
             (None, Some(branch)) if about_head => Ok(Some(branch.clone())),
-            _ => Err(Found::missing(
+            _ => Err(FoundBase::missing(
                 "HEAD is detached, and nothing says which branch it is on (name a revision with `--base`)",
             )),
         })
     }
 
-    fn default_branch(&self, named: Option<&str>) -> Result<Result<String, Found>> {
+    fn default_branch(&self, named: Option<&str>) -> Result<Result<String, FoundBase>> {
         let found = match (named, &self.remote) {
             (Some(named), _) => Some(named.to_owned()),
             (None, Some(remote)) => self.head.repository.remote_default_branch(remote)?,
@@ -240,8 +245,8 @@ impl Search<'_> {
         // Jobs may not be let into the repository again.
         Ok(match found.or_else(|| self.hints.default_branch.clone()) {
             Some(name) if self.head.repository.is_branch_name(&name)? => Ok(name),
-            Some(name) => Err(Found::missing(format!("`{}` cannot be the name of a branch", printable(&name)))),
-            None => Err(Found::missing(
+            Some(name) => Err(FoundBase::missing(format!("`{}` cannot be the name of a branch", printable(&name)))),
+            None => Err(FoundBase::missing(
                 "nobody says which branch is the default one (`default_branch` in nixdag.yml does, or `git remote set-head origin --auto`)",
             )),
         })

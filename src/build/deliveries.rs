@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::Request;
+use super::JobRequest;
 use super::realisation::{self, Key, Realisation};
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::{HandOffs, Origin, Ruling};
@@ -24,11 +24,11 @@ use crate::nix::{resolved_derivation, store_path};
 ///
 /// An earlier run's results with a trusted signature count all; without one, those that this job would build itself. A fixed output has to
 /// have the hash that its derivation names, and may then come from any job.
-pub fn restrict(hand_offs: &mut HandOffs, request: &Request, graph: &Graph, here: &HashSet<DrvId>) -> Result<()> {
+pub fn restrict(hand_offs: &mut HandOffs, request: &JobRequest, graph: &Graph, here: &HashSet<DrvId>) -> Result<()> {
     if hand_offs.is_empty() {
         return Ok(());
     }
-    let rule = Rule::new(request, graph, here);
+    let rule = DeliveryRule::new(request, graph, here);
     let mut content_addressed: HashMap<String, HashSet<String>> = HashMap::new();
     if hand_offs.has_realisations() {
         let delivered = rule.delivered();
@@ -71,8 +71,8 @@ struct Trace<'a> {
     output: String,
 }
 
-struct Rule<'a> {
-    request: &'a Request,
+struct DeliveryRule<'a> {
+    request: &'a JobRequest,
     graph: &'a Graph,
     here: &'a HashSet<DrvId>,
     /// What each of the job's inputs owns or repeats, as far as it lies below this job's derivations.
@@ -81,8 +81,8 @@ struct Rule<'a> {
     producers: HashMap<String, Vec<DrvId>>,
 }
 
-impl<'a> Rule<'a> {
-    fn new(request: &'a Request, graph: &'a Graph, here: &'a HashSet<DrvId>) -> Self {
+impl<'a> DeliveryRule<'a> {
+    fn new(request: &'a JobRequest, graph: &'a Graph, here: &'a HashSet<DrvId>) -> Self {
         let mut same: HashMap<&str, Vec<&str>> = HashMap::new();
         for (drv, stands) in &request.plan.same_as {
             same.entry(stands).or_default().push(drv);
@@ -100,7 +100,7 @@ impl<'a> Rule<'a> {
                 producers.entry(graph.full_path(base)).or_default().push(id);
             }
         }
-        Rule { request, graph, here, jobs, producers }
+        DeliveryRule { request, graph, here, jobs, producers }
     }
 
     /// All derivations that any of the folders may deliver.

@@ -1,6 +1,6 @@
 //! Makes a destination ready to be pushed to: any store that Nix can write to, Cachix, or Attic.
 //!
-//! In: destinations, and secrets by the names of their variables. Out: a [`Target`], or what is
+//! In: destinations, and secrets by the names of their variables. Out: a [`ReadyDestination`], or what is
 //! missing so that nothing can be pushed. No secret is ever an argument: clients get theirs in their environment or from a file
 //! in memory.
 
@@ -88,12 +88,12 @@ impl Credentials {
     }
 
     /// Makes a destination ready; an error says what it lacks.
-    pub fn prepare(&self, destination: Destination, signing: &SigningKey) -> Result<Target> {
+    pub fn prepare(&self, destination: Destination, signing: &SigningKey) -> Result<ReadyDestination> {
         if let Some((name, _)) = self.named.iter().find(|(_, secret)| secret.is_none()) {
             bail!("`{name}` is not set");
         }
         let variables = self.variables(&destination);
-        let mut target = Target { destination, variables, key: None, settings: None };
+        let mut target = ReadyDestination { destination, variables, key: None, settings: None };
         match &target.destination {
             Destination::Store(url) => {
                 if url.starts_with("s3://") && self.named.is_empty() && !S3_VARIABLES.iter().any(|name| self.has(name))
@@ -170,15 +170,15 @@ fn attic_settings(server: &str, endpoint: &str, token: &Secret) -> Result<String
 
 /// A destination that is ready.
 #[derive(Debug)]
-pub struct Target {
+pub struct ReadyDestination {
     destination: Destination,
     variables: Vec<(VariableName, Secret)>,
     key: Option<Secret>,
     /// For a client that takes its token from nothing else.
-    settings: Option<Settings>,
+    settings: Option<ClientSettings>,
 }
 
-impl Target {
+impl ReadyDestination {
     /// The destination.
     pub fn destination(&self) -> &Destination {
         &self.destination
@@ -229,12 +229,12 @@ impl Target {
 
     /// Has Attic's client find its settings: a folder with nothing but a link to them.
     fn settings_file(&mut self, text: &str) -> Result<()> {
-        let write = || -> std::io::Result<Settings> {
+        let write = || -> std::io::Result<ClientSettings> {
             let file = PrivateFile::new(text)?;
             let folder = tempfile::Builder::new().prefix("nixdag-push-").tempdir()?;
             std::fs::create_dir(folder.path().join("attic"))?;
             std::os::unix::fs::symlink(file.path(), folder.path().join(ATTIC_SETTINGS))?;
-            Ok(Settings { folder, _file: file })
+            Ok(ClientSettings { folder, _file: file })
         };
         self.settings = Some(write().context("cannot write the settings of Attic's client")?);
         Ok(())
@@ -243,7 +243,7 @@ impl Target {
 
 /// What a client reads its secrets from; gone with this value.
 #[derive(Debug)]
-struct Settings {
+struct ClientSettings {
     folder: TempDir,
     _file: PrivateFile,
 }
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_clients_settings_are_found_by_it_and_are_in_no_folder() {
         let destination = Destination::parse("attic:ci:cache").unwrap();
-        let mut target = Target { destination, variables: Vec::new(), key: None, settings: None };
+        let mut target = ReadyDestination { destination, variables: Vec::new(), key: None, settings: None };
         target.settings_file("token").unwrap();
         let file = target.settings.as_ref().unwrap().folder.path().join(ATTIC_SETTINGS);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "token");

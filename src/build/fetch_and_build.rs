@@ -1,6 +1,6 @@
 //! Fetches and builds: what an earlier run of the job left, what other jobs and caches have, then the rest.
 //!
-//! In: [`Work`]. Out: whether everything is there, and what should have been delivered and was not.
+//! In: [`JobWork`]. Out: whether everything is there, and what should have been delivered and was not.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
@@ -14,14 +14,14 @@ use super::outcome::known_outputs;
 use super::progress::Tracker;
 use super::realise::Calls;
 use super::record::Missing;
-use super::work::{Work, strs};
+use super::work::{JobWork, strs};
 use crate::graph::DrvId;
 use crate::handoff::merge::HandOffs;
 
 /// What is made, and from what.
-pub struct Realisation<'a> {
+pub struct FetchAndBuild<'a> {
     /// What the job has to do.
-    pub work: &'a Work<'a>,
+    pub work: &'a JobWork<'a>,
     /// What brings paths into the store.
     pub calls: &'a Calls,
     /// What other jobs have left.
@@ -30,7 +30,7 @@ pub struct Realisation<'a> {
     pub deliverers: &'a Deliverers<'a>,
 }
 
-impl Realisation<'_> {
+impl FetchAndBuild<'_> {
     /// Fetches and builds; true where everything succeeded. `reusable` need not be built; what is missing goes into `missing`.
     pub fn run(
         &self,

@@ -1,7 +1,7 @@
 //! What a job takes over before it builds: the hand-offs of its inputs, and what an earlier run of the job itself left; and what it leaves
 //! for later runs.
 //!
-//! In: the folders of the [`Request`]. Out: [`HandOffs`] as a substituter of the store, and the reuse folder filled anew.
+//! In: the folders of the [`JobRequest`]. Out: [`HandOffs`] as a substituter of the store, and the reuse folder filled anew.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,14 +11,14 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::record::Verdict;
-use super::{HandOff, Request};
-use crate::handoff::merge::{self, Damaged, HandOffs, Nars, Origin, Source};
+use super::{HandOffPlace, JobRequest};
+use crate::handoff::merge::{self, Damaged, HandOffFolder, HandOffs, Nars, Origin};
 use crate::handoff::partial_cache;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nix::store::Store;
 
 /// Removes from the reuse folder what does not count; gives a line for each path of these.
-pub fn adopt_earlier_results(request: &Request, say: &mut dyn FnMut(&str)) -> Result<Vec<String>> {
+pub fn adopt_earlier_results(request: &JobRequest, say: &mut dyn FnMut(&str)) -> Result<Vec<String>> {
     let Some(reuse) = &request.reuse else { return Ok(Vec::new()) };
     let adopted = reuse.adopt()?;
     let refused: Vec<String> = adopted.refused.iter().map(Damaged::text).collect();
@@ -32,21 +32,21 @@ pub fn adopt_earlier_results(request: &Request, say: &mut dyn FnMut(&str)) -> Re
 
 /// The folders that count for a job: what an earlier run of it left, then those of its inputs in the order of their ids. Its own folder in the
 /// workspace, which any job before it may have written, is made anew.
-pub fn read(request: &Request) -> Result<HandOffs> {
-    let mut sources: Vec<Source> = request.reuse.iter().flat_map(ReuseFolder::sources).collect();
-    if let HandOff::Workspace(workspace) = &request.hand_off {
+pub fn read(request: &JobRequest) -> Result<HandOffs> {
+    let mut sources: Vec<HandOffFolder> = request.reuse.iter().flat_map(ReuseFolder::sources).collect();
+    if let HandOffPlace::Workspace(workspace) = &request.hand_off {
         let own = request.job();
         partial_cache::prepare(&workspace.join(&own.id), &request.plan.store_dir)?;
         let mut ids: Vec<&str> = own.inputs.iter().map(|input| request.plan.job(*input).id.as_str()).collect();
         ids.sort_unstable();
-        let source = |id: &str| Source { origin: Origin::Job(id.to_owned()), dir: workspace.join(id) };
+        let source = |id: &str| HandOffFolder { origin: Origin::Job(id.to_owned()), dir: workspace.join(id) };
         sources.extend(ids.into_iter().map(source));
     }
     HandOffs::read(sources, if request.registry.is_some() { Nars::Elsewhere } else { Nars::Here })
 }
 
 /// Fetches what paths need of the other jobs' NARs, where these are elsewhere, and holds everything that is needed against its digest.
-pub fn verify(hand_offs: &mut HandOffs, request: &Request, paths: &[String], say: &mut dyn FnMut(&str)) {
+pub fn verify(hand_offs: &mut HandOffs, request: &JobRequest, paths: &[String], say: &mut dyn FnMut(&str)) {
     if let Some(registry) = &request.registry {
         let lines = registry.fetch(hand_offs, paths.iter().map(String::as_str));
         lines.iter().for_each(|line| say(line));
@@ -80,8 +80,8 @@ pub fn link(store: Store, hand_offs: &HandOffs, store_dir: &str) -> Result<(Stor
 }
 
 /// Leaves what the job has handed off for later runs of it. Nothing else depends on that: a failure is said, and no more.
-pub fn leave(request: &Request, verdict: Verdict, say: &mut dyn FnMut(&str)) {
-    let (Some(reuse), HandOff::Workspace(workspace)) = (&request.reuse, &request.hand_off) else { return };
+pub fn leave(request: &JobRequest, verdict: Verdict, say: &mut dyn FnMut(&str)) {
+    let (Some(reuse), HandOffPlace::Workspace(workspace)) = (&request.reuse, &request.hand_off) else { return };
     let left = reuse.leave(&workspace.join(&request.job().id), verdict == Verdict::Success);
     if let Err(error) = left {
         say(&format!("warning: later pipelines cannot take these results: {error:#}"));

@@ -1,13 +1,13 @@
 //! Opens the store for a job: with the settings that its plan asks for, as a user who may use them, and with the job's derivations in it.
 //!
-//! In: a [`Request`] and what was handed off. Out: a [`Store`], and what holds the derivations as long as the job runs.
+//! In: a [`JobRequest`] and what was handed off. Out: a [`Store`], and what holds the derivations as long as the job runs.
 
 use std::path::Path;
 
 use anyhow::{Result, ensure};
 
 use super::work::strs;
-use super::{Derivations, HandOff, Request, trust};
+use super::{Derivations, HandOffPlace, JobRequest, trust};
 use crate::handoff::drv_file;
 use crate::handoff::merge::HandOffs;
 use crate::nix::signature::PublicKey;
@@ -17,7 +17,7 @@ use crate::nix::temporary_roots::TemporaryRoots;
 /// What a store is opened for.
 pub struct JobStore<'a> {
     /// The job.
-    pub request: &'a Request,
+    pub request: &'a JobRequest,
     /// Store paths of the derivations that it builds, restores or delivers.
     pub derivations: &'a [&'a str],
     /// What other jobs have left.
@@ -43,7 +43,11 @@ impl JobStore<'_> {
         let import =
             !matches!(request.derivations, Derivations::Store) && here.iter().any(|&path| !valid.contains(path));
         let caches = request.plan.caches.options();
-        if import || !self.hand_offs.is_empty() || !caches.is_empty() || matches!(request.hand_off, HandOff::Cache(_)) {
+        if import
+            || !self.hand_offs.is_empty()
+            || !caches.is_empty()
+            || matches!(request.hand_off, HandOffPlace::Cache(_))
+        {
             store = trust::establish(store)?;
             if store.uses_sudo() {
                 say("the Nix daemon does not trust this user: going through sudo");
@@ -55,7 +59,7 @@ impl JobStore<'_> {
         if let Some(path) = self.netrc {
             store = store.with_option("netrc-file", &path.to_string_lossy());
         }
-        if let HandOff::Cache(url) = &request.hand_off {
+        if let HandOffPlace::Cache(url) = &request.hand_off {
             // A path that was asked for before it was pushed would stay missing.
             store = store.with_option("narinfo-cache-negative-ttl", "0").with_option("extra-substituters", url);
             let keys: Vec<String> = request.signing.trusted.iter().map(PublicKey::to_string).collect();
@@ -70,7 +74,7 @@ impl JobStore<'_> {
     }
 }
 
-fn import_derivations(request: &Request, here: &[&str], store: &Store, say: &mut dyn FnMut(&str)) -> Result<()> {
+fn import_derivations(request: &JobRequest, here: &[&str], store: &Store, say: &mut dyn FnMut(&str)) -> Result<()> {
     match &request.derivations {
         Derivations::Bundle(bundle) => {
             let mut closure = bundle.closure(here)?;

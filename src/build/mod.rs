@@ -1,6 +1,6 @@
 //! The runner inside a job: brings in what the job needs, builds what it owns, hands it on.
 //!
-//! In: a [`Request`], run by [`stages::run`]. Out: a [`record::Record`] of everything that happened, whatever the outcome; lines for people meanwhile.
+//! In: a [`JobRequest`], run by [`stages::run`]. Out: a [`record::Record`] of everything that happened, whatever the outcome; lines for people meanwhile.
 
 pub mod attempts;
 pub mod builder_log;
@@ -72,7 +72,7 @@ pub enum Derivations {
 
 /// How results travel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HandOff {
+pub enum HandOffPlace {
     /// Each job writes a folder, `<workspace>/<job id>`, and reads those of its inputs.
     Workspace(PathBuf),
     /// Each job copies its results to this store, see [`push::Pushes::hand_off`], and later ones fetch them from there.
@@ -83,7 +83,7 @@ pub enum HandOff {
 
 /// Keys of this CI.
 #[derive(Debug, Default)]
-pub struct Signing {
+pub struct JobKeys {
     /// Whose signatures count.
     pub trusted: PublicKeys,
     /// Signs what the job leaves for later ones; it is one of the trusted keys.
@@ -92,7 +92,7 @@ pub struct Signing {
 
 /// What to run.
 #[derive(Debug)]
-pub struct Request {
+pub struct JobRequest {
     /// The plan.
     pub plan: Plan,
     /// The job.
@@ -100,7 +100,7 @@ pub struct Request {
     /// Where its derivations come from.
     pub derivations: Derivations,
     /// How results travel.
-    pub hand_off: HandOff,
+    pub hand_off: HandOffPlace,
     /// Where the NARs of a workspace are in place of it; none where they are in it.
     pub registry: Option<Registry>,
     /// What an earlier run of the job left, and where this one leaves its results for later ones; goes with a workspace.
@@ -114,7 +114,7 @@ pub struct Request {
     /// What to do about missing outputs.
     pub on_missing: OnMissing,
     /// Whose signatures count, and what this job signs with.
-    pub signing: Signing,
+    pub signing: JobKeys,
     /// Where else what is built goes.
     pub pushes: Pushes,
     /// What is printed of builders' logs.
@@ -125,7 +125,7 @@ pub struct Request {
     pub options: Vec<(String, String)>,
 }
 
-impl Request {
+impl JobRequest {
     /// The job to run.
     pub fn job(&self) -> &Job {
         self.plan.job(self.job)

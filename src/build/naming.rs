@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::Request;
+use super::JobRequest;
 use super::builder_log::log_file;
 use super::record::{DerivationRecord, Names, Outcome};
 use crate::graph::{DrvId, Graph};
@@ -15,7 +15,7 @@ use crate::plan::{Job, Plan};
 const MAX_NEEDED_BY: usize = 5;
 
 /// Names everything that is not good.
-pub fn name(records: &mut [DerivationRecord], request: &Request, graph: &Graph) {
+pub fn name(records: &mut [DerivationRecord], request: &JobRequest, graph: &Graph) {
     for record in records.iter_mut().filter(|record| !record.outcome.is_good()) {
         let logs = request.results.as_ref().filter(|_| record.outcome == Outcome::Failed);
         record.names = names(&record.derivation, &request.plan, request.job(), graph);

@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 /// Prints lines.
-pub struct Printer<'a> {
+pub struct LinePrinter<'a> {
     print: Box<dyn FnMut(&str) + 'a>,
     /// Lines of other threads.
     queue: (Sender<String>, Receiver<String>),
     last_line: Instant,
 }
 
-impl<'a> Printer<'a> {
+impl<'a> LinePrinter<'a> {
     /// Prints with `print`.
     pub fn new(print: Box<dyn FnMut(&str) + 'a>, now: Instant) -> Self {
         Self { print, queue: mpsc::channel(), last_line: now }
     }
 
-    /// Where other threads put lines, for [`Printer::print_queued`].
+    /// Where other threads put lines, for [`LinePrinter::print_queued`].
     pub fn queue(&self) -> Sender<String> {
         self.queue.0.clone()
     }

@@ -12,9 +12,9 @@ use super::builder_log::log_file;
 use super::ledger::{Build, Ledger};
 use super::nix_words::{base_names, quoted_drv, shorten, unsigned};
 use super::output_lock::Lock;
-use super::printer::Printer;
-use super::round::{End, Round};
-use super::running::{Running, name, since, words};
+use super::printer::LinePrinter;
+use super::round::{BuildEnd, Round};
+use super::running::{Activities, name, since, words};
 use crate::delivery::BuildLogs;
 use crate::nix::log::{self, Activity, Event};
 use crate::printable::printable;
@@ -23,7 +23,7 @@ use crate::printable::printable;
 const MAX_MESSAGES: usize = 200;
 
 /// What the tracker asks about derivations.
-pub trait Known {
+pub trait Derivations {
     /// The locks of a derivation's outputs.
     fn lock(&self, drv: &str) -> Lock;
     /// The derivation that an output of this base name comes from.
@@ -32,15 +32,15 @@ pub trait Known {
 
 /// What has happened so far.
 pub struct Tracker<'a> {
-    printer: Printer<'a>,
+    printer: LinePrinter<'a>,
     /// Is told of each derivation whose build has ended well.
     on_built: Box<dyn FnMut(&str) + 'a>,
-    known: &'a dyn Known,
+    known: &'a dyn Derivations,
     /// Derivations that may be built here.
     expected: HashSet<String>,
     logs: Option<PathBuf>,
     build_logs: BuildLogs,
-    running: Running,
+    running: Activities,
     counters: HashSet<u64>,
     round: Round,
     messages: Vec<String>,
@@ -51,19 +51,19 @@ impl<'a> Tracker<'a> {
     /// A tracker that prints with `say`. Logs go to the folder `logs`, where there is one.
     pub fn new(
         say: Box<dyn FnMut(&str) + 'a>,
-        known: &'a dyn Known,
+        known: &'a dyn Derivations,
         expected: HashSet<String>,
         logs: Option<PathBuf>,
         now: Instant,
     ) -> Self {
         Tracker {
-            printer: Printer::new(say, now),
+            printer: LinePrinter::new(say, now),
             on_built: Box::new(|_| ()),
             known,
             expected,
             logs,
             build_logs: BuildLogs::default(),
-            running: Running::default(),
+            running: Activities::default(),
             counters: HashSet::new(),
             round: Round::default(),
             messages: Vec::new(),
@@ -72,8 +72,8 @@ impl<'a> Tracker<'a> {
     }
 
     /// Has somebody told of each derivation whose build has ended well, at once.
-    pub fn on_built(&mut self, told: Box<dyn FnMut(&str) + 'a>) {
-        self.on_built = told;
+    pub fn on_built(&mut self, hear: Box<dyn FnMut(&str) + 'a>) {
+        self.on_built = hear;
     }
 
     /// Says what is printed of builders' logs.
@@ -241,7 +241,7 @@ impl<'a> Tracker<'a> {
                 Lock::Held => {}
                 Lock::Gone => done.push(id),
                 lock => {
-                    if self.round.end(&running.drv, lock) == End::Failed {
+                    if self.round.end(&running.drv, lock) == BuildEnd::Failed {
                         running.failed_after = Some(since(running.started, now));
                     }
                 }
@@ -267,20 +267,20 @@ impl<'a> Tracker<'a> {
         let duration = running.failed_after.unwrap_or_else(|| since(running.started, now));
         let end = if running.failed_after.is_some() || self.ledger.failure(&running.drv).is_some() {
             self.round.fail(&running.drv);
-            End::Failed
+            BuildEnd::Failed
         } else {
             self.round.end(&running.drv, self.known.lock(&running.drv))
         };
         let (name, took) = (name(&running.drv), words(duration));
         let line = match end {
-            End::Failed => format!("failed {name} after {took}"),
-            End::Open => format!("stopped {name} after {took}: Nix has ended"),
-            End::Done | End::Unknown => {
+            BuildEnd::Failed => format!("failed {name} after {took}"),
+            BuildEnd::Open => format!("stopped {name} after {took}: Nix has ended"),
+            BuildEnd::Done | BuildEnd::Unknown => {
                 format!("ended {name} after {took} ({} so far)", self.ledger.builds().len() + 1)
             }
         };
         self.say(&line, now);
-        if matches!(end, End::Done | End::Unknown) {
+        if matches!(end, BuildEnd::Done | BuildEnd::Unknown) {
             (self.on_built)(&running.drv);
         }
         self.ledger.add_build(running.drv, Build { duration, log: running.log.close(), beside: running.beside });

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::destination::Target;
+use super::destination::ReadyDestination;
 use super::interrupt;
 use super::progress::Tracker;
 use super::record::Pushed;
@@ -22,7 +22,7 @@ use crate::delivery::OnPushFailure;
 use crate::delivery::destination::Destination;
 use crate::http::backoff;
 use crate::nix::store::{self, Store};
-use crate::program::{self, Limits, OutOfTime};
+use crate::program::{self, OutOfTime, TimeLimits};
 
 /// Attempts in a row before a destination is given up.
 const ATTEMPTS: u32 = 4;
@@ -48,7 +48,7 @@ pub struct Prepared {
     /// The destination.
     pub destination: Destination,
     /// Ready, or what it lacks.
-    pub target: std::result::Result<Arc<Target>, String>,
+    pub target: std::result::Result<Arc<ReadyDestination>, String>,
 }
 
 /// Where a job pushes.
@@ -65,8 +65,8 @@ pub struct Pushes {
 }
 
 impl Pushes {
-    fn limits(&self) -> Limits {
-        Limits { idle: IDLE.min(self.timeout), total: self.timeout }
+    fn limits(&self) -> TimeLimits {
+        TimeLimits { idle: IDLE.min(self.timeout), total: self.timeout }
     }
 }
 
@@ -90,7 +90,7 @@ pub struct Pusher {
 
 /// What became of all destinations.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct PushOutcome {
     /// The hand-off's.
     pub hand_off: Option<Pushed>,
     /// The others'.
@@ -127,7 +127,7 @@ impl Pusher {
     }
 
     /// Gives all that is left to the destinations and waits for them. What was pushed before is not pushed again.
-    pub fn finish(mut self, hand_off: &[String], built: &[String], tracker: &mut Tracker) -> Outcome {
+    pub fn finish(mut self, hand_off: &[String], built: &[String], tracker: &mut Tracker) -> PushOutcome {
         for worker in &self.workers {
             let rest = if worker.is_hand_off { hand_off } else { built };
             // It may have given up.
@@ -146,7 +146,7 @@ impl Pusher {
             std::thread::sleep(TICK);
         }
         tracker.pass_on(Instant::now());
-        let mut outcome = Outcome::default();
+        let mut outcome = PushOutcome::default();
         let ended = self.workers.drain(..).map(|worker| {
             let lost =
                 || Pushed { error: Some("the thread that pushes died".to_owned()), ..Pushed::to(worker.to.clone()) };
@@ -170,7 +170,13 @@ impl Drop for Pusher {
 }
 
 /// Pushes until the end of the orders, or until it is hopeless.
-fn work(target: &Target, store: &Store, limits: Limits, orders: &Receiver<Order>, say: &Sender<String>) -> Pushed {
+fn work(
+    target: &ReadyDestination,
+    store: &Store,
+    limits: TimeLimits,
+    orders: &Receiver<Order>,
+    say: &Sender<String>,
+) -> Pushed {
     let to = target.destination().to_string();
     let mut pushed = Pushed::to(to.clone());
     let mut known = HashSet::new();
@@ -250,7 +256,7 @@ impl std::fmt::Display for NoClient {
 impl std::error::Error for NoClient {}
 
 /// Pushes those of the paths that are valid, and gives them.
-fn push(target: &Target, store: &Store, limits: Limits, paths: &BTreeSet<String>) -> Result<Vec<String>> {
+fn push(target: &ReadyDestination, store: &Store, limits: TimeLimits, paths: &BTreeSet<String>) -> Result<Vec<String>> {
     let all: Vec<&str> = paths.iter().map(String::as_str).collect();
     let invalid: HashSet<String> = store.invalid(&all)?.into_iter().collect();
     let valid: Vec<&str> = all.into_iter().filter(|path| !invalid.contains(*path)).collect();
@@ -262,7 +268,7 @@ fn push(target: &Target, store: &Store, limits: Limits, paths: &BTreeSet<String>
 }
 
 /// Runs a client to its end, or until a signal came a while ago or a limit is reached.
-fn call(mut command: Command, input: &str, limits: Limits) -> Result<()> {
+fn call(mut command: Command, input: &str, limits: TimeLimits) -> Result<()> {
     let name = command.get_program().to_string_lossy().rsplit('/').next().unwrap_or_default().to_owned();
     interrupt::own_group(&mut command);
     let stopped =
@@ -286,7 +292,7 @@ mod tests {
     fn shell(script: &str, input: &str) -> Result<()> {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        call(command, input, Limits::seconds(60, 60))
+        call(command, input, TimeLimits::seconds(60, 60))
     }
 
     #[test]
@@ -299,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_client_that_is_not_there_is_named() {
-        let error = call(Command::new("nixdag-no-such-client"), "", Limits::seconds(60, 60)).unwrap_err();
+        let error = call(Command::new("nixdag-no-such-client"), "", TimeLimits::seconds(60, 60)).unwrap_err();
         assert!(
             error.downcast_ref::<NoClient>().is_some() && error.to_string().contains("nixdag-no-such-client"),
             "{error}"

@@ -11,20 +11,20 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::Request;
+use super::JobRequest;
 use super::credentials;
 use super::interrupt;
 use super::progress::Tracker;
 use crate::nix::log::{self, Activity, Event};
 use crate::nix::store::{self, Store};
-use crate::program::{self, Clock, Limits};
+use crate::program::{self, Clock, TimeLimits};
 use crate::secret::VariableName;
 
 /// How often signals are looked for and silence is broken.
 const TICK: Duration = Duration::from_millis(100);
 
 /// How long fetching may take. A download that stalls ends before, by Nix's own limit of five minutes.
-const FETCH: Limits = Limits::seconds(30 * 60, 5 * 60 * 60);
+const FETCH: TimeLimits = TimeLimits::seconds(30 * 60, 5 * 60 * 60);
 
 /// Events that may wait between the thread that reads and the one that follows.
 const QUEUE: usize = 4096;
@@ -41,7 +41,7 @@ pub struct Calls {
 
 impl Calls {
     /// The calls of a job. `netrc` is the file with the tokens of caches that the store's settings name.
-    pub fn new(store: &Store, request: &Request, netrc: Option<&Path>) -> Result<Self> {
+    pub fn new(store: &Store, request: &JobRequest, netrc: Option<&Path>) -> Result<Self> {
         let configuration = store.configuration()?;
         let open = credentials::open_substituters(&configuration);
         let said = request.job().options.environment.iter().map(|(name, value)| (name.into(), value.into()));
@@ -67,7 +67,7 @@ impl Calls {
     /// for a path.
     pub fn fetch(&self, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
         tracker.begin_round();
-        each(&self.fetching, &[], paths, |command| follow(command, Heard::All, Some(FETCH), tracker))
+        each(&self.fetching, &[], paths, |command| follow(command, Follow::All, Some(FETCH), tracker))
     }
 
     /// Builds all derivations as far as possible; true where all of them succeeded. What private caches have of these, or of what they take,
@@ -76,11 +76,11 @@ impl Calls {
         if self.has_private_caches {
             const BUILD_NOTHING: [&str; 6] = ["--option", "max-jobs", "0", "--option", "builders", ""];
             each(&self.fetching, &BUILD_NOTHING, derivations, |command| {
-                follow(command, Heard::Fetches, Some(FETCH), tracker)
+                follow(command, Follow::Fetches, Some(FETCH), tracker)
             })?;
         }
         tracker.begin_round();
-        each(&self.building, &[], derivations, |command| follow(command, Heard::All, None, tracker))
+        each(&self.building, &[], derivations, |command| follow(command, Follow::All, None, tracker))
     }
 }
 
@@ -102,16 +102,16 @@ fn each(
 
 /// What the tracker hears of a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Heard {
+enum Follow {
     All,
     /// What was fetched, and warnings: that nothing may be built is no failure.
     Fetches,
 }
 
-impl Heard {
+impl Follow {
     fn is_heard(self, event: &Event) -> bool {
         match event {
-            _ if self == Heard::All => true,
+            _ if self == Follow::All => true,
             Event::Start { activity, .. } => matches!(activity, Activity::Substitute { .. }),
             Event::Stop { .. } => true,
             Event::Message { level, .. } => *level == 1,
@@ -122,7 +122,7 @@ impl Heard {
 
 /// Runs a program of Nix to its end, or until a signal comes or a limit is reached; true where it succeeded. Builds have limits of their own,
 /// which Nix keeps.
-fn follow(mut command: Command, heard: Heard, limits: Option<Limits>, tracker: &mut Tracker) -> Result<bool> {
+fn follow(mut command: Command, heard: Follow, limits: Option<TimeLimits>, tracker: &mut Tracker) -> Result<bool> {
     command.args(["--log-format", "internal-json"]).stdout(Stdio::null()).stderr(Stdio::piped());
     interrupt::own_group(&mut command);
     let mut child = command.spawn().context("cannot run Nix")?;

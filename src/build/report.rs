@@ -39,7 +39,7 @@ pub struct Report {
     /// The slowest builds, slowest first.
     pub slowest: Vec<Slow>,
     /// What failed.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<JobFailure>,
     /// Jobs that a signal ended, by id.
     pub cancelled: Vec<String>,
     /// What was not handed off as it should have been.
@@ -71,7 +71,7 @@ pub struct Slow {
 
 /// Something that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
+pub struct JobFailure {
     /// The job.
     pub job: String,
     /// The derivation; null where the job itself failed, or nothing was built for an attribute.
@@ -145,7 +145,7 @@ impl Report {
         for record in &records {
             // What a signal ended is no failure of its own.
             let errors = record.errors.iter().filter(|_| record.verdict != Verdict::Cancelled);
-            failures.extend(errors.map(|error| Failure {
+            failures.extend(errors.map(|error| JobFailure {
                 job: record.job.clone(),
                 derivation: None,
                 attributes: Vec::new(),
@@ -154,7 +154,7 @@ impl Report {
                 next: None,
                 reproduce: None,
             }));
-            failures.extend(record.failures.iter().map(|failure| Failure {
+            failures.extend(record.failures.iter().map(|failure| JobFailure {
                 job: record.job.clone(),
                 derivation: None,
                 attributes: vec![failure.target.to_string()],
@@ -168,7 +168,7 @@ impl Report {
                 .derivations
                 .iter()
                 .filter(|drv| !(drv.outcome.is_good() || is_cancelled && drv.outcome == Outcome::NotBuilt));
-            failures.extend(failed.map(|drv| Failure {
+            failures.extend(failed.map(|drv| JobFailure {
                 next: drv.class.filter(|_| drv.outcome == Outcome::Failed).map(|class| class.next().to_owned()),
                 reproduce: drv.names.reproduce.clone().filter(|_| drv.outcome == Outcome::Failed),
                 job: record.job.clone(),

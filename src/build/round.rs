@@ -12,7 +12,7 @@ const MAX_MESSAGES: usize = 200;
 
 /// How a build that Nix has begun came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum BuildEnd {
     /// It goes on, or Nix has left it where it was.
     Open,
     /// Nix counted it as failed.
@@ -26,7 +26,7 @@ pub enum End {
 /// What is known of the round.
 #[derive(Debug, Default)]
 pub struct Round {
-    builds: BTreeMap<String, End>,
+    builds: BTreeMap<String, BuildEnd>,
     /// Failed builds, by the activity that counts them.
     counts: HashMap<u64, u64>,
     messages: Vec<String>,
@@ -35,7 +35,7 @@ pub struct Round {
 impl Round {
     /// Nix has begun to build.
     pub fn begin(&mut self, drv: &str) {
-        self.builds.insert(drv.to_owned(), End::Open);
+        self.builds.insert(drv.to_owned(), BuildEnd::Open);
     }
 
     /// An activity has counted this many failed builds.
@@ -45,12 +45,12 @@ impl Round {
 
     /// How a build has ended whose outputs' locks look like this. Locks of all builds are left when Nix dies: only as many as Nix has
     /// counted have failed by themselves.
-    pub fn end(&mut self, drv: &str, lock: Lock) -> End {
+    pub fn end(&mut self, drv: &str, lock: Lock) -> BuildEnd {
         let end = match lock {
-            Lock::Gone => End::Done,
-            Lock::Held => End::Unknown,
-            Lock::Left if self.nameless_failures() > 0 => End::Failed,
-            Lock::Left => End::Open,
+            Lock::Gone => BuildEnd::Done,
+            Lock::Held => BuildEnd::Unknown,
+            Lock::Left if self.nameless_failures() > 0 => BuildEnd::Failed,
+            Lock::Left => BuildEnd::Open,
         };
         self.builds.insert(drv.to_owned(), end);
         end
@@ -58,12 +58,12 @@ impl Round {
 
     /// Builds that have ended when nothing showed how.
     pub fn unknown(&self) -> Vec<String> {
-        self.builds.iter().filter(|(_, end)| **end == End::Unknown).map(|(drv, _)| drv.clone()).collect()
+        self.builds.iter().filter(|(_, end)| **end == BuildEnd::Unknown).map(|(drv, _)| drv.clone()).collect()
     }
 
     /// Nix has said that it failed.
     pub fn fail(&mut self, drv: &str) {
-        self.builds.insert(drv.to_owned(), End::Failed);
+        self.builds.insert(drv.to_owned(), BuildEnd::Failed);
     }
 
     /// A message about no derivation that is known to have been begun.
@@ -85,17 +85,17 @@ impl Round {
 
     /// True where Nix has begun to build it in this round and may have failed to.
     pub fn may_have_failed(&self, drv: &str) -> bool {
-        self.builds.get(drv).is_some_and(|end| *end != End::Done)
+        self.builds.get(drv).is_some_and(|end| *end != BuildEnd::Done)
     }
 
     /// True where Nix has begun to build it and has ended without saying what became of it.
     pub fn left_open(&self, drv: &str) -> bool {
-        matches!(self.builds.get(drv), Some(End::Open | End::Unknown))
+        matches!(self.builds.get(drv), Some(BuildEnd::Open | BuildEnd::Unknown))
     }
 
     /// Derivations that Nix has counted as failed.
     pub fn failed(&self) -> impl Iterator<Item = &str> {
-        self.builds.iter().filter(|(_, end)| **end == End::Failed).map(|(drv, _)| drv.as_str())
+        self.builds.iter().filter(|(_, end)| **end == BuildEnd::Failed).map(|(drv, _)| drv.as_str())
     }
 
     /// How many builds Nix has counted as failed without saying which: from 2.34 on it does not name those that took too long.
@@ -112,12 +112,12 @@ mod tests {
     fn when_nix_dies_only_what_it_had_counted_before_has_failed() {
         let mut round = Round::default();
         ["a", "b", "c", "d"].iter().for_each(|drv| round.begin(drv));
-        assert_eq!(round.end("a", Lock::Gone), End::Done);
+        assert_eq!(round.end("a", Lock::Gone), BuildEnd::Done);
         round.count_failed(1, 1);
-        assert_eq!(round.end("b", Lock::Left), End::Failed);
+        assert_eq!(round.end("b", Lock::Left), BuildEnd::Failed);
         // Nix has died: nobody holds the locks of the others.
-        assert_eq!(round.end("c", Lock::Left), End::Open);
-        assert_eq!(round.end("d", Lock::Left), End::Open);
+        assert_eq!(round.end("c", Lock::Left), BuildEnd::Open);
+        assert_eq!(round.end("d", Lock::Left), BuildEnd::Open);
         assert_eq!(round.failed().collect::<Vec<_>>(), ["b"]);
         assert_eq!(round.nameless_failures(), 0);
         round.count_failed(1, 3);

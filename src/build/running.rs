@@ -29,12 +29,12 @@ pub struct RunningBuild {
 
 /// Builds and fetches that have not ended.
 #[derive(Default)]
-pub struct Running {
+pub struct Activities {
     builds: BTreeMap<u64, RunningBuild>,
     fetches: HashMap<u64, (String, Instant)>,
 }
 
-impl Running {
+impl Activities {
     /// A build begins. Its whole log goes to the file, where there is one.
     pub fn begin_build(&mut self, id: u64, drv: String, log: Option<PathBuf>, now: Instant) {
         let beside = !self.builds.is_empty();

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::fetch_and_build::Realisation;
+use super::fetch_and_build::FetchAndBuild;
 use super::guard::{self, Deliverers};
 use super::job_store::JobStore;
 use super::outcome::known_outputs;
@@ -14,8 +14,8 @@ use super::progress::Tracker;
 use super::push::Pusher;
 use super::realise::Calls;
 use super::record::{Record, Verdict};
-use super::work::Work;
-use super::{HandOff, Request, credentials, deliveries, hand_offs, interrupt, outcome, push, restore};
+use super::work::JobWork;
+use super::{HandOffPlace, JobRequest, credentials, deliveries, hand_offs, interrupt, outcome, push, restore};
 use crate::delivery::OnPushFailure;
 use crate::graph::Graph;
 use crate::handoff::merge;
@@ -23,7 +23,7 @@ use crate::nix::store::Store;
 use crate::private_file::PrivateFile;
 
 /// Runs a job. `say` gets lines for people. A signal ends the run as a failure, Nix stopped and nothing half-written.
-pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
+pub fn run(request: &JobRequest, say: &mut dyn FnMut(&str)) -> Record {
     let start = Instant::now();
     let job = request.job();
     let mut record = Record::begin(&job.id, &job.name, &job.system);
@@ -40,7 +40,7 @@ pub fn run(request: &Request, say: &mut dyn FnMut(&str)) -> Record {
 }
 
 /// All stages. What has happened until an error is in the record.
-fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
+fn stages(request: &JobRequest, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
     let job = request.job();
     let here: Vec<&str> = job.builds().collect();
     record.damaged = hand_offs::adopt_earlier_results(request, say)?;
@@ -59,7 +59,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
     let job_store = JobStore { request, derivations: &roots, hand_offs: &hand_offs, netrc: netrc_path };
     let (store, held) = job_store.open(store, say)?;
     let graph = Graph::load(roots.iter().copied(), Path::new(&request.plan.store_dir), &request.plan.store_dir)?;
-    let work = Work::new(request, &graph, &here, &store, &held)?;
+    let work = JobWork::new(request, &graph, &here, &store, &held)?;
 
     deliveries::restrict(&mut hand_offs, request, &graph, &work.set)?;
     let reusable = work.reusable(&mut hand_offs);
@@ -87,7 +87,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
             queue(&known_outputs(built, id).collect::<Vec<_>>());
         }
     }));
-    let built = Realisation { work: &work, calls: &calls, hand_offs: &hand_offs, deliverers: &deliverers }.run(
+    let built = FetchAndBuild { work: &work, calls: &calls, hand_offs: &hand_offs, deliverers: &deliverers }.run(
         reusable,
         &mut record.missing,
         &mut tracker,
@@ -118,7 +118,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
         record.handed_off.paths = pushed.paths;
     }
     report_pushes(pushed, request, record);
-    record.keeps_results = request.reuse.is_some() || matches!(request.hand_off, HandOff::Cache(_));
+    record.keeps_results = request.reuse.is_some() || matches!(request.hand_off, HandOffPlace::Cache(_));
     let delivered = guard::check(&record.missing, request.on_missing);
     let verdict = if delivered.is_ok() { record.judge() } else { Verdict::Failure };
     hand_offs::leave(request, verdict, &mut |line| tracker.say(line, Instant::now()));
@@ -126,7 +126,7 @@ fn stages(request: &Request, record: &mut Record, say: &mut dyn FnMut(&str)) -> 
 }
 
 /// Puts down what became of the destinations. The hand-off has to arrive; the others as the user says.
-fn report_pushes(outcome: push::Outcome, request: &Request, record: &mut Record) {
+fn report_pushes(outcome: push::PushOutcome, request: &JobRequest, record: &mut Record) {
     let is_fatal = request.pushes.on_failure == OnPushFailure::Fail;
     let beside = outcome.beside.into_iter().map(|pushed| (is_fatal, pushed));
     for (is_fatal, pushed) in outcome.hand_off.into_iter().map(|pushed| (true, pushed)).chain(beside) {

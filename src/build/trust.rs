@@ -10,13 +10,13 @@ use anyhow::{Result, anyhow, bail};
 
 use super::interrupt;
 use crate::nix::store::{self, Store};
-use crate::program::{self, Limits};
+use crate::program::{self, TimeLimits};
 
 /// A substituter that does not exist: the question is only whether it would be refused.
 const PROBE: &str = "file:///nixdag-probe?trusted=1";
 
 /// How long the question may take.
-const PATIENCE: Limits = Limits::seconds(2 * 60, 10 * 60);
+const PATIENCE: TimeLimits = TimeLimits::seconds(2 * 60, 10 * 60);
 
 /// What Nix says, in every version, to a user who is not trusted.
 const REFUSALS: [&str; 2] = ["ignoring untrusted substituter", "because it is a restricted setting"];

@@ -1,6 +1,6 @@
 //! What a job has to do, what of it was done before, and what became of it.
 //!
-//! In: a [`Request`], the derivation graph, the store. Out: what to fetch and to build, what may be freed, and after building what goes into
+//! In: a [`JobRequest`], the derivation graph, the store. Out: what to fetch and to build, what may be freed, and after building what goes into
 //! the record and is handed off.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -12,9 +12,9 @@ use anyhow::{Context, Result};
 use super::guard;
 use super::outcome::{self, Results, known_outputs};
 use super::output_lock::{self, Lock};
-use super::progress::{Known, Tracker};
+use super::progress::{Derivations, Tracker};
 use super::record::{HandedOff, Outcome, Record, Role};
-use super::{HandOff, OnMissing, Request, interrupt, naming, realisation};
+use super::{HandOffPlace, JobRequest, OnMissing, interrupt, naming, realisation};
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::HandOffs;
 use crate::handoff::partial_cache;
@@ -24,9 +24,9 @@ use crate::nix::temporary_roots::TemporaryRoots;
 use crate::plan::options::MAX_RETRIES;
 
 /// What a job has to do, and what of it was done before.
-pub struct Work<'a> {
+pub struct JobWork<'a> {
     /// The job.
-    pub request: &'a Request,
+    pub request: &'a JobRequest,
     /// Its derivations and all below them.
     pub graph: &'a Graph,
     /// Holds what the job needs and leaves.
@@ -41,10 +41,10 @@ pub struct Work<'a> {
     pub producers: HashMap<&'a str, DrvId>,
 }
 
-impl<'a> Work<'a> {
+impl<'a> JobWork<'a> {
     /// Looks at the store. `here` are the derivations that the job owns and repeats, in build order.
     pub fn new(
-        request: &'a Request,
+        request: &'a JobRequest,
         graph: &'a Graph,
         here: &[&str],
         store: &Store,
@@ -56,7 +56,7 @@ impl<'a> Work<'a> {
             .collect::<Result<_>>()?;
         let set = ids.iter().copied().collect();
         let (absent, producers) = (HashSet::new(), guard::producers(graph));
-        let mut work = Work { request, graph, held, ids, set, absent, producers };
+        let mut work = JobWork { request, graph, held, ids, set, absent, producers };
         // Before the store is asked what it has: that must not go away any more.
         held.hold(work.outputs().iter().chain(&work.wanted(&BTreeSet::new())).map(String::as_str))?;
         work.absent = work.invalid(store)?;
@@ -193,7 +193,7 @@ impl<'a> Work<'a> {
 
     /// What the job hands on.
     pub fn results(&self, store: &Store, record: &Record) -> Result<Results> {
-        if self.request.hand_off == HandOff::None {
+        if self.request.hand_off == HandOffPlace::None {
             return Ok(Results::default());
         }
         let results = outcome::results(store, self.graph, &record.derivations)?;
@@ -224,7 +224,7 @@ impl<'a> Work<'a> {
     /// Writes the hand-off's folder; what goes to a cache is pushed.
     pub fn hand_off(&self, store: &Store, results: &Results, tracker: &mut Tracker) -> Result<HandedOff> {
         match &self.request.hand_off {
-            HandOff::Workspace(workspace) => {
+            HandOffPlace::Workspace(workspace) => {
                 let infos =
                     if results.paths.is_empty() { Vec::new() } else { store.path_infos(&strs(&results.paths))? };
                 let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
@@ -238,12 +238,12 @@ impl<'a> Work<'a> {
                 }
                 Ok(written.into())
             }
-            HandOff::Cache(_) | HandOff::None => Ok(HandedOff::default()),
+            HandOffPlace::Cache(_) | HandOffPlace::None => Ok(HandedOff::default()),
         }
     }
 }
 
-impl Known for Work<'_> {
+impl Derivations for JobWork<'_> {
     fn lock(&self, drv: &str) -> Lock {
         match self.graph.find(drv) {
             Some(id) if !self.graph.node(id).is_floating() => output_lock::of(known_outputs(self.graph, id)),

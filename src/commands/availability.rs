@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
-use crate::availability::Source;
+use crate::availability::AvailabilitySource;
 use crate::later::Later;
 use crate::nix::binary_cache::{Caches, Reliance};
 use crate::nix::command::Nix;
@@ -26,16 +26,16 @@ pub(super) fn source(
     machine: Option<Later<Configuration>>,
     flake: &FlakeCaches,
     store_dir: &str,
-) -> Result<Source> {
+) -> Result<AvailabilitySource> {
     match available {
-        Available::Nothing => Ok(Source::Nothing),
+        Available::Nothing => Ok(AvailabilitySource::Nothing),
         Available::File(path) => {
             let name = path.display().to_string();
             let bytes = read_input(path)?;
             let text = std::str::from_utf8(&bytes).with_context(|| format!("`{name}` is not UTF-8"))?;
-            Source::from_list(text, &name)
+            AvailabilitySource::from_list(text, &name)
         }
-        Available::LocalStore => Ok(Source::LocalStore),
+        Available::LocalStore => Ok(AvailabilitySource::LocalStore),
         Available::Caches(settings) => {
             let machine = machine.map(Later::into_inner).transpose()?.unwrap_or_default();
             let CacheRequest { request, warnings, note } = cache_request::resolve(settings, &machine, flake);
@@ -46,14 +46,14 @@ pub(super) fn source(
             for note in note.into_iter().chain(caches.notes()) {
                 eprintln!("note: {note}");
             }
-            Ok(Source::Caches(Box::new(caches)))
+            Ok(AvailabilitySource::Caches(Box::new(caches)))
         }
     }
 }
 
 /// Says what went wrong with caches, after they were asked; gives those that the plan counts on.
-pub(super) fn check(source: &Source, available: &Available) -> Result<Reliance> {
-    let Source::Caches(caches) = source else { return Ok(Reliance::default()) };
+pub(super) fn check(source: &AvailabilitySource, available: &Available) -> Result<Reliance> {
+    let AvailabilitySource::Caches(caches) = source else { return Ok(Reliance::default()) };
     for warning in caches.warnings() {
         eprintln!("warning: {warning}");
     }

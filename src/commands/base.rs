@@ -5,7 +5,7 @@ use std::env;
 use anyhow::{Context, Result};
 
 use super::evaluation;
-use crate::affected::base::{self, Found, short};
+use crate::affected::base::{self, FoundBase, short};
 use crate::affected::repository_flake::RepositoryFlake;
 use crate::affected::{BaseEvaluation, Unaffected};
 use crate::output::read_input;
@@ -31,7 +31,7 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
     else {
         return None;
     };
-    let find = || -> Result<(RepositoryFlake, Found)> {
+    let find = || -> Result<(RepositoryFlake, FoundBase)> {
         let flake = RepositoryFlake::find(reference)?;
         let default_branch = settings.change.default_branch.as_deref();
         let hints = settings.provider.hints(|name| env::var(name).ok());
@@ -39,13 +39,13 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
         Ok((flake, found))
     };
     match find() {
-        Ok((flake, Found::Base { revision, note })) => {
+        Ok((flake, FoundBase::Base { revision, note })) => {
             if let Some(note) = note {
                 eprintln!("note: {note}");
             }
             Some(ChosenBase { flake, revision })
         }
-        Ok((_, Found::None { why, expected })) => {
+        Ok((_, FoundBase::None { why, expected })) => {
             eprintln!("{}: no base to compare with: {why}; {SO}", if expected { "note" } else { "warning" });
             None
         }

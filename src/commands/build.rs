@@ -8,7 +8,7 @@ use super::exit_code::ExitCode;
 use crate::build::record::{self, Record, Verdict};
 use crate::build::{evaluation, interrupt, results, stages};
 use crate::cli::BuildArgs;
-use crate::settings::job::{self, Work};
+use crate::settings::job::{self, BuildTask};
 
 pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(results) = &args.verdict {
@@ -21,8 +21,8 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     }
     let mut say = |line: &str| eprintln!("{line}");
     let record = match job::work(args, &mut say)? {
-        Work::Failures(plan) => evaluation::record(&plan),
-        Work::Build(request) => {
+        BuildTask::Failures(plan) => evaluation::record(&plan),
+        BuildTask::Build(request) => {
             interrupt::listen()?;
             stages::run(&request, &mut say)
         }

@@ -56,8 +56,8 @@ fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
     }
     let hidden = |variable: &str| settings.evaluation.hides(variable).filter(|_| env::var_os(variable).is_some());
     // What is named and not there ends planning with the same words.
-    let told = evaluation.errors.iter().filter(|error| !evaluation.absent.contains(&error.attribute));
-    for sentence in evaluation_errors::sentences(told, hidden) {
+    let messages = evaluation.errors.iter().filter(|error| !evaluation.absent.contains(&error.attribute));
+    for sentence in evaluation_errors::sentences(messages, hidden) {
         eprintln!("warning: {sentence}");
     }
     Ok(evaluation)

@@ -26,7 +26,7 @@ const MAX_FILE_SIZE: u64 = 256 << 20;
 
 /// One derivation whose own definition changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Cause {
+pub struct ChangedDerivation {
     /// Its name: `openssl-3.0.2`.
     pub name: String,
     /// Path of the derivation.
@@ -49,7 +49,7 @@ pub struct Comparison {
     /// The derivation differs, the outputs do not: nothing that is built differs.
     pub same_outputs: bool,
     /// Roots first, then inputs before consumers.
-    pub causes: Vec<Cause>,
+    pub causes: Vec<ChangedDerivation>,
     /// How many causes are left out.
     pub more_causes: usize,
 }
@@ -91,11 +91,11 @@ pub fn compare(graph: &Graph, dir: &Path, head: DrvId, base: DrvId) -> Result<Co
     }
     let total = roots.len() + others.len();
     let chosen = roots.iter().map(|&at| (at, true)).chain(others.iter().map(|&at| (at, false))).take(MAX_CAUSES);
-    let causes: Vec<Cause> = chosen.map(|(at, deepest)| cause(graph, &met, at, deepest)).collect();
+    let causes: Vec<ChangedDerivation> = chosen.map(|(at, deepest)| cause(graph, &met, at, deepest)).collect();
     Ok(Comparison { same_outputs, more_causes: total - causes.len(), causes })
 }
 
-fn cause(graph: &Graph, met: &[Met], at: usize, deepest: bool) -> Cause {
+fn cause(graph: &Graph, met: &[Met], at: usize, deepest: bool) -> ChangedDerivation {
     let name = |id: DrvId| printable(graph.node(id).name());
     let mut path = Vec::new();
     let mut step = Some(at);
@@ -105,7 +105,7 @@ fn cause(graph: &Graph, met: &[Met], at: usize, deepest: bool) -> Cause {
     }
     path.reverse();
     let pair = &met[at];
-    Cause {
+    ChangedDerivation {
         name: name(pair.head),
         derivation: graph.path(pair.head),
         base_derivation: graph.path(pair.base),

@@ -34,7 +34,7 @@ pub struct Explanation {
     /// Path of the derivation; none where it did not evaluate, or was not asked to.
     pub derivation: Option<String>,
     /// What happens to it.
-    pub verdict: Verdict,
+    pub verdict: TargetVerdict,
     /// The job that builds it.
     pub job: Option<JobSummary>,
     /// Who decided what its job runs on; none where a plan was read from a file.
@@ -50,7 +50,7 @@ pub struct Explanation {
 /// What happens to a target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
-pub enum Verdict {
+pub enum TargetVerdict {
     /// A job builds it, as its outputs are not available.
     Built,
     /// No job builds it for its own sake.
@@ -189,10 +189,10 @@ pub fn explain(
         jobs(plan).find(|(_, job)| owns(job))
     });
     let verdict = match (failed, skipped) {
-        (Some(error), _) => Verdict::Fails { message: error.message.clone() },
-        (None, Some(skipped)) => Verdict::Skipped { reason: skipped.reason, place: skipped.place.clone() },
-        (None, None) if owner.is_some() => Verdict::Built,
-        (None, None) => Verdict::NotEvaluated,
+        (Some(error), _) => TargetVerdict::Fails { message: error.message.clone() },
+        (None, Some(skipped)) => TargetVerdict::Skipped { reason: skipped.reason, place: skipped.place.clone() },
+        (None, None) if owner.is_some() => TargetVerdict::Built,
+        (None, None) => TargetVerdict::NotEvaluated,
     };
     let mut attributes: BTreeSet<AttributePath> = match &derivation {
         Some(derivation) => {

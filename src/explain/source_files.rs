@@ -27,14 +27,14 @@ pub fn differing(old: &Path, new: &Path) -> Vec<String> {
     if !old.is_dir() || !new.is_dir() {
         return Vec::new();
     }
-    let mut search = Search { old, new, entries: 0, bytes: 0, found: Vec::new() };
+    let mut search = FileComparison { old, new, entries: 0, bytes: 0, found: Vec::new() };
     match search.folder(Path::new("")) {
         Ok(()) => search.found.iter().map(|path| printable(&path.to_string_lossy())).collect(),
         Err(_) => Vec::new(),
     }
 }
 
-struct Search<'p> {
+struct FileComparison<'p> {
     old: &'p Path,
     new: &'p Path,
     entries: usize,
@@ -42,7 +42,7 @@ struct Search<'p> {
     found: Vec<PathBuf>,
 }
 
-impl Search<'_> {
+impl FileComparison<'_> {
     fn folder(&mut self, below: &Path) -> io::Result<()> {
         let names = names(&self.old.join(below))?.into_iter().chain(names(&self.new.join(below))?);
         for name in names.collect::<BTreeSet<OsString>>() {

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::causes::{Cause, Comparison};
+use super::causes::{ChangedDerivation, Comparison};
 use super::definition::{Change, Kind};
-use super::{Closure, Difference, Explanation, JobSummary, Verdict};
+use super::{Closure, Difference, Explanation, JobSummary, TargetVerdict};
 use crate::affected::base::short;
 use crate::attribute::AttributePath;
 use crate::duration::in_words;
@@ -51,8 +51,8 @@ pub fn write(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> 
 fn verdict(explanation: &Explanation) -> String {
     let job = explanation.job.as_ref().map(|job| printable(&job.name)).unwrap_or_default();
     match &explanation.verdict {
-        Verdict::Built => format!("built in job `{job}`: its outputs are not available"),
-        Verdict::Skipped { reason, place } => {
+        TargetVerdict::Built => format!("built in job `{job}`: its outputs are not available"),
+        TargetVerdict::Skipped { reason, place } => {
             let said = place.as_ref().map(|place| format!(": {}", printable(place))).unwrap_or_default();
             let place = place.as_ref().map(|place| format!(" in {}", printable(place))).unwrap_or_default();
             let why = match reason {
@@ -66,11 +66,11 @@ fn verdict(explanation: &Explanation) -> String {
                 None => why,
             }
         }
-        Verdict::Fails { message } => {
+        TargetVerdict::Fails { message } => {
             let lines: Vec<String> = message.lines().map(printable).collect();
             format!("not built: it does not evaluate: {}", lines.join("\n  "))
         }
-        Verdict::NotEvaluated => {
+        TargetVerdict::NotEvaluated => {
             "not built: all files that changed are ignored (`ignore` in nixdag.yml), so nothing was evaluated"
                 .to_owned()
         }
@@ -159,7 +159,8 @@ fn write_comparison(comparison: &Comparison, out: &mut impl Write) -> io::Result
     if comparison.causes.is_empty() {
         return writeln!(out, "  no difference in any definition was found");
     }
-    let (roots, others): (Vec<&Cause>, Vec<&Cause>) = comparison.causes.iter().partition(|cause| cause.deepest);
+    let (roots, others): (Vec<&ChangedDerivation>, Vec<&ChangedDerivation>) =
+        comparison.causes.iter().partition(|cause| cause.deepest);
     for (title, causes) in [("the change begins in", roots), ("changed on the way", others)] {
         for cause in causes.iter().take(MOST_CAUSES) {
             write_cause(title, cause, out)?;
@@ -174,7 +175,7 @@ fn write_comparison(comparison: &Comparison, out: &mut impl Write) -> io::Result
     }
 }
 
-fn write_cause(title: &str, cause: &Cause, out: &mut impl Write) -> io::Result<()> {
+fn write_cause(title: &str, cause: &ChangedDerivation, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "\n  {title} {}", cause.name)?;
     if cause.path.len() > 1 {
         writeln!(out, "    path: {}", path(&cause.path))?;

@@ -45,7 +45,7 @@ pub enum Asset {
 
 /// One attacker and one asset.
 #[derive(Clone, Copy, Debug)]
-pub struct Line {
+pub struct Exposure {
     /// Who.
     pub attacker: Attacker,
     /// What.

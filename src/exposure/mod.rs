@@ -9,12 +9,12 @@ pub mod lines;
 pub mod planning_job;
 pub mod situation;
 
-use line::{Finding, Line, Remedy};
+use line::{Exposure, Finding, Remedy};
 use situation::Situation;
 
 /// What is open.
 pub fn find(situation: &Situation) -> Vec<Finding> {
-    let open = |line: &'static Line| {
+    let open = |line: &'static Exposure| {
         let gaps =
             line.gaps.iter().filter(|gap| gap.on.contains(&situation.settings.provider) && (gap.is_open)(situation));
         gaps.map(|gap| {

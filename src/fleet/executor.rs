@@ -63,12 +63,12 @@ impl Executor {
     pub fn system(&self) -> &str {
         let first = self.systems.first().map(String::as_str);
         let is_automatic = self.resource_class == AUTO;
-        let told = match self.machine {
+        let architecture = match self.machine {
             Machine::MacOs => Some(Architecture::Aarch64),
             _ if is_automatic && first == Some("aarch64-linux") => Some(Architecture::Aarch64),
             _ => self.architecture,
         };
-        let Some(own) = self.machine.system(told.unwrap_or(Architecture::X86_64)) else {
+        let Some(own) = self.machine.system(architecture.unwrap_or(Architecture::X86_64)) else {
             return first.unwrap_or("x86_64-linux");
         };
         // A size that nobody knows says nothing about the processor.

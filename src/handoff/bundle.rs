@@ -163,11 +163,11 @@ impl Bundle {
         Ok((Bundle { dir: dir.to_owned(), store_dir: plan.store_dir.clone() }, plan))
     }
 
-    /// Reads the part of the bundle that these paths need; see [`path_archive::Closure`].
-    pub fn closure(&self, paths: &[&str]) -> Result<path_archive::Closure> {
+    /// Reads the part of the bundle that these paths need; see [`path_archive::BundledClosure`].
+    pub fn closure(&self, paths: &[&str]) -> Result<path_archive::BundledClosure> {
         let path = self.dir.join(PATHS);
         let file = regular_file::open(&path).with_context(|| unusable(&path))?;
-        path_archive::Closure::read(file, &self.store_dir, paths).with_context(|| unusable(&path))
+        path_archive::BundledClosure::read(file, &self.store_dir, paths).with_context(|| unusable(&path))
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::drv_file;
-use super::path_archive::{self, Contents, Entry};
+use super::path_archive::{self, ArchiveEntry, Contents};
 use crate::graph::Graph;
 use crate::nix::hash::Sha256;
 use crate::nix::nar;
@@ -25,7 +25,7 @@ pub fn entries<'a>(
     graph: &Graph,
     drv_dir: &Path,
     store: Result<&Store, &anyhow::Error>,
-) -> Result<(Vec<Entry>, Vec<String>)> {
+) -> Result<(Vec<ArchiveEntry>, Vec<String>)> {
     let mut needed = vec![false; graph.len()];
     for path in derivations {
         let id = graph.find(path).with_context(|| format!("`{path}` is not among the derivations"))?;
@@ -75,13 +75,14 @@ pub fn entries<'a>(
             entries.entry(entry.path.clone()).or_insert(entry);
         }
     }
-    let mut found: Vec<Entry> = entries.into_values().chain(absent.iter().map(|path| Entry::absent(path))).collect();
+    let mut found: Vec<ArchiveEntry> =
+        entries.into_values().chain(absent.iter().map(|path| ArchiveEntry::absent(path))).collect();
     path_archive::sort(&mut found)?;
     Ok((found, absent))
 }
 
 /// What evaluation has built, and what that refers to; outputs that it refers to and that jobs do not build, jobs fetch.
-fn built_by_evaluation(built: &BTreeMap<&str, Sha256>, graph: &Graph, store: &Store) -> Result<Vec<Entry>> {
+fn built_by_evaluation(built: &BTreeMap<&str, Sha256>, graph: &Graph, store: &Store) -> Result<Vec<ArchiveEntry>> {
     let paths: Vec<&str> = built.keys().copied().collect();
     if let Some(gone) = store.invalid(&paths)?.first() {
         bail!("evaluation has built `{gone}`, and it is gone: plan again");
@@ -95,7 +96,7 @@ fn built_by_evaluation(built: &BTreeMap<&str, Sha256>, graph: &Graph, store: &St
     let mut entries = in_store(&paths, store)?;
     for entry in &mut entries {
         if fetched.contains(&entry.path) {
-            *entry = Entry::absent(&entry.path);
+            *entry = ArchiveEntry::absent(&entry.path);
         }
         let expected = built.get(entry.path.as_str());
         let is_planned =
@@ -105,8 +106,8 @@ fn built_by_evaluation(built: &BTreeMap<&str, Sha256>, graph: &Graph, store: &St
     Ok(entries)
 }
 
-fn derivation(path: String, file: PathBuf, size: u64, references: BTreeSet<String>) -> Entry {
-    Entry {
+fn derivation(path: String, file: PathBuf, size: u64, references: BTreeSet<String>) -> ArchiveEntry {
+    ArchiveEntry {
         path,
         nar_size: nar::size_of_file(size),
         references: references.into_iter().collect(),
@@ -115,12 +116,12 @@ fn derivation(path: String, file: PathBuf, size: u64, references: BTreeSet<Strin
 }
 
 /// Paths and what they refer to, as the store has them.
-fn in_store(paths: &[&str], store: &Store) -> Result<Vec<Entry>> {
+fn in_store(paths: &[&str], store: &Store) -> Result<Vec<ArchiveEntry>> {
     let closure = store.requisites(paths)?;
     let closure: Vec<&str> = closure.iter().map(String::as_str).collect();
     let infos = store.path_infos(&closure)?.into_iter();
     Ok(infos
-        .map(|info| Entry {
+        .map(|info| ArchiveEntry {
             contents: Contents::Tree(PathBuf::from(&info.path), info.nar_hash),
             path: info.path,
             nar_size: info.nar_size,

@@ -1,6 +1,6 @@
 //! Derivations' files in a folder, by their base names: the closure of some of them, and how a store that lacks it gets it.
 //!
-//! In: derivations, a folder. Out: a [`Closure`]. A derivation can also be a source of another one, which then reads its file and not
+//! In: derivations, a folder. Out: a [`DrvClosure`]. A derivation can also be a source of another one, which then reads its file and not
 //! its outputs (`builtins.unsafeDiscardOutputDependency`); its own closure of files belongs to the source.
 
 use std::collections::{BTreeSet, HashSet};
@@ -28,7 +28,7 @@ pub struct DrvFile {
 
 /// Derivations with all derivations that they refer to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Closure {
+pub struct DrvClosure {
     /// References before referrers.
     pub files: Vec<DrvFile>,
     /// Everything else that they refer to: the sources, among them derivations that are not in the folder.
@@ -52,8 +52,8 @@ struct Open {
 }
 
 /// The closure of these derivations, whose files are in `dir`.
-pub fn closure<'a>(derivations: impl IntoIterator<Item = &'a str>, dir: &Path) -> Result<Closure> {
-    let mut walk = Walk { dir, seen: HashSet::new(), stack: Vec::new(), found: Closure::default() };
+pub fn closure<'a>(derivations: impl IntoIterator<Item = &'a str>, dir: &Path) -> Result<DrvClosure> {
+    let mut walk = ClosureWalk { dir, seen: HashSet::new(), stack: Vec::new(), found: DrvClosure::default() };
     for root in derivations {
         walk.visit(root, Need::Input)?;
         // Without recursion: chains of derivations are thousands long.
@@ -71,14 +71,14 @@ pub fn closure<'a>(derivations: impl IntoIterator<Item = &'a str>, dir: &Path) -
 }
 
 /// A walk through a closure.
-struct Walk<'a> {
+struct ClosureWalk<'a> {
     dir: &'a Path,
     seen: HashSet<String>,
     stack: Vec<Open>,
-    found: Closure,
+    found: DrvClosure,
 }
 
-impl Walk<'_> {
+impl ClosureWalk<'_> {
     /// Puts a path that has not been seen on the stack, or among the sources.
     fn visit(&mut self, path: &str, need: Need) -> Result<()> {
         if self.seen.contains(path) {

@@ -32,7 +32,7 @@ pub enum Origin {
 
 /// One folder.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct HandOffFolder {
     /// Who has left it.
     pub origin: Origin,
     /// The folder, which need not exist: a job may have nothing to hand off.
@@ -94,7 +94,7 @@ struct Copy {
 /// All folders that a job takes from, read but not yet linked.
 #[derive(Clone, Debug)]
 pub struct HandOffs {
-    sources: Vec<Source>,
+    sources: Vec<HandOffFolder>,
     /// Copies of each store path, best first.
     copies: BTreeMap<String, Vec<Copy>>,
     /// Files that say which outputs content-addressed derivations have, by source, as paths below its folder.
@@ -105,7 +105,7 @@ pub struct HandOffs {
 impl HandOffs {
     /// Reads all narinfo files and looks at the sizes of their NARs; other jobs' may be elsewhere, where `nars` says so. Sources come
     /// best first.
-    pub fn read(sources: Vec<Source>, nars: Nars) -> Result<HandOffs> {
+    pub fn read(sources: Vec<HandOffFolder>, nars: Nars) -> Result<HandOffs> {
         let mut copies: BTreeMap<String, Vec<Copy>> = BTreeMap::new();
         let mut realisations = Vec::new();
         let mut damaged = Vec::new();

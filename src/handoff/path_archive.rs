@@ -39,7 +39,7 @@ pub enum Contents {
 
 /// One path to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ArchiveEntry {
     /// The store path.
     pub path: String,
     /// Bytes of its NAR.
@@ -50,15 +50,15 @@ pub struct Entry {
     pub contents: Contents,
 }
 
-impl Entry {
+impl ArchiveEntry {
     /// A path that is not to be had.
-    pub fn absent(path: &str) -> Entry {
-        Entry { path: path.to_owned(), nar_size: 0, references: Vec::new(), contents: Contents::Absent }
+    pub fn absent(path: &str) -> ArchiveEntry {
+        ArchiveEntry { path: path.to_owned(), nar_size: 0, references: Vec::new(), contents: Contents::Absent }
     }
 }
 
 /// Puts references before referrers and otherwise keeps to the order of the paths. A missing reference or a cycle is an error.
-pub fn sort(entries: &mut Vec<Entry>) -> Result<()> {
+pub fn sort(entries: &mut Vec<ArchiveEntry>) -> Result<()> {
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     let numbers: HashMap<&str, usize> =
         entries.iter().enumerate().map(|(number, entry)| (entry.path.as_str(), number)).collect();
@@ -93,13 +93,13 @@ pub fn sort(entries: &mut Vec<Entry>) -> Result<()> {
             }
         }
     }
-    let mut slots: Vec<Option<Entry>> = std::mem::take(entries).into_iter().map(Some).collect();
+    let mut slots: Vec<Option<ArchiveEntry>> = std::mem::take(entries).into_iter().map(Some).collect();
     entries.extend(order.into_iter().filter_map(|number| slots[number].take()));
     Ok(())
 }
 
 /// Writes paths that [`sort`] has put in order.
-pub fn write(entries: &[Entry], out: &mut dyn Write) -> Result<()> {
+pub fn write(entries: &[ArchiveEntry], out: &mut dyn Write) -> Result<()> {
     let numbers: HashMap<&str, usize> =
         entries.iter().enumerate().map(|(number, entry)| (entry.path.as_str(), number)).collect();
     let mut encoder = zstd::Encoder::new(out, LEVEL)?;
@@ -123,7 +123,7 @@ pub fn write(entries: &[Entry], out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-fn write_contents(entry: &Entry, out: &mut impl Write) -> Result<()> {
+fn write_contents(entry: &ArchiveEntry, out: &mut impl Write) -> Result<()> {
     let mut hashing = HashingWriter::new(out);
     let digest = match &entry.contents {
         Contents::File(path) => {
@@ -155,16 +155,16 @@ struct Indexed {
 }
 
 /// The part of a stream that some paths need: their closure.
-pub struct Closure {
+pub struct BundledClosure {
     stream: BufReader<zstd::Decoder<'static, BufReader<fs::File>>>,
     paths: Vec<Indexed>,
     /// Digests that NARs have to have, by path.
     digests: HashMap<String, Sha256>,
 }
 
-impl Closure {
+impl BundledClosure {
     /// Reads the index and finds the closure. A path that is not there is an error.
-    pub fn read(file: fs::File, store_dir: &str, roots: &[&str]) -> Result<Closure> {
+    pub fn read(file: fs::File, store_dir: &str, roots: &[&str]) -> Result<BundledClosure> {
         let mut stream = BufReader::with_capacity(256 * 1024, unpack(file)?);
         let mut paths: Vec<Indexed> = Vec::new();
         let mut line = String::new();
@@ -210,7 +210,7 @@ impl Closure {
                 }
             }
         }
-        Ok(Closure { stream, paths, digests: HashMap::new() })
+        Ok(BundledClosure { stream, paths, digests: HashMap::new() })
     }
 
     /// Makes it an error where one of these paths has other contents.
@@ -289,7 +289,7 @@ mod tests {
         let file = dir.path().join("paths.zst");
         fs::write(&file, zstd::encode_all(index.as_bytes(), 1).unwrap()).unwrap();
         let root = format!("/nix/store/{b}");
-        let closure = Closure::read(fs::File::open(&file).unwrap(), "/nix/store", &[&root]).unwrap();
+        let closure = BundledClosure::read(fs::File::open(&file).unwrap(), "/nix/store", &[&root]).unwrap();
         assert_eq!(closure.size(), (2, u64::MAX));
         assert!(closure.export(&mut io::sink()).unwrap_err().to_string().contains("the bundle ends within"));
     }

@@ -19,7 +19,7 @@ use ureq::http::Uri;
 
 use super::merge::HandOffs;
 use super::realisation_files::files_in;
-use crate::http::{self, Failure, Requests};
+use crate::http::{self, RequestFailure, Requests};
 use crate::nix::narinfo::NarInfo;
 use crate::printable::printable;
 use crate::secret::Secret;
@@ -154,7 +154,7 @@ impl Registry {
                     }
                     error
                 }
-                Err(error) if http::failure(&error) == Failure::Final => return Err(error.into()),
+                Err(error) if http::failure(&error) == RequestFailure::Final => return Err(error.into()),
                 Err(error) => anyhow!(error),
             };
             if attempt > RETRIES {

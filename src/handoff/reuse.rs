@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::merge::{self, Damaged, Origin, Source};
+use super::merge::{self, Damaged, HandOffFolder, Origin};
 use super::partial_cache;
 use super::realisation_files::{self, REALISATIONS, TRACES};
 use crate::nix::hash::shortened;
@@ -57,8 +57,8 @@ impl ReuseFolder {
     }
 
     /// The same as sources of a job.
-    pub fn sources(&self) -> impl Iterator<Item = Source> {
-        self.caches().into_iter().map(|dir| Source { origin: Origin::EarlierRun, dir })
+    pub fn sources(&self) -> impl Iterator<Item = HandOffFolder> {
+        self.caches().into_iter().map(|dir| HandOffFolder { origin: Origin::EarlierRun, dir })
     }
 
     /// Makes both caches where there are none, and removes from them what does not count.

@@ -27,7 +27,7 @@ use self::cache::{Asking, Cache, LeftOut};
 use self::netrc::Netrc;
 use self::pool::Pool;
 pub use self::pool::Question;
-pub use self::reliance::{Reliance, Store};
+pub use self::reliance::{Reliance, ReliedStore};
 use self::remote::Client;
 use self::store_url::Access;
 pub use self::substituter::{Origin, Substituter};
@@ -54,7 +54,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What to ask, and whom to believe.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub struct CachesRequest {
     /// The stores, in the order in which they are named.
     pub substituters: Vec<Substituter>,
     /// Keys that flags and `nixdag.yml` name.
@@ -82,8 +82,8 @@ pub struct Caches {
 
 impl Caches {
     /// Finds out which of the substituters can be asked, many at once, and in which order.
-    pub fn open(request: Request, store_dir: &str) -> Self {
-        let Request { substituters, named_keys, machine_keys, netrc, connections, timeout } = request;
+    pub fn open(request: CachesRequest, store_dir: &str) -> Self {
+        let CachesRequest { substituters, named_keys, machine_keys, netrc, connections, timeout } = request;
         let connections = connections.max(1);
         let is_http = |substituter: &Substituter| matches!(substituter.url.access, Access::Http { .. });
         let (client, no_client) = match substituters.iter().any(is_http).then(|| client(connections, timeout)) {
@@ -177,7 +177,7 @@ impl Caches {
             let is_standard = substituter.url.host() == Some(NIXOS_HOST) && substituter.token_variable.is_none();
             if !is_standard {
                 let token_variable = substituter.token_variable.clone();
-                reliance.substituters.push(Store { url: substituter.url.public_text(), token_variable });
+                reliance.substituters.push(ReliedStore { url: substituter.url.public_text(), token_variable });
             }
         }
         for key in keys {

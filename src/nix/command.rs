@@ -18,7 +18,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{environment, known_version, machine_fault};
-use crate::program::{self, Life, Limits};
+use crate::program::{self, Life, TimeLimits};
 
 /// The oldest Nix that is known to work (Debian 12 has it).
 pub(super) const OLDEST: Version = Version { major: 2, minor: 8 };
@@ -27,7 +27,7 @@ pub(super) const OLDEST: Version = Version { major: 2, minor: 8 };
 pub(super) const STDERR_KEPT: usize = 64 << 10;
 
 /// How long a process may take that only answers. Inputs of a flake may have to be fetched for that.
-const ANSWER: Limits = Limits::seconds(15 * 60, 2 * 60 * 60);
+const ANSWER: TimeLimits = TimeLimits::seconds(15 * 60, 2 * 60 * 60);
 
 /// How long a process may take to end after it was asked to.
 const GRACE: Duration = Duration::from_secs(3);

@@ -23,7 +23,7 @@ pub struct Output<'a> {
 
 /// One derivation that another one takes outputs from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input<'a> {
+pub struct InputDerivation<'a> {
     /// Path of its `.drv` file.
     pub path: Text<'a>,
     /// The outputs taken, as a range of [`Derivation::input_outputs`].
@@ -36,7 +36,7 @@ pub struct Derivation<'a> {
     /// Its outputs, in the file's order.
     pub outputs: Vec<Output<'a>>,
     /// The derivations it takes outputs from.
-    pub inputs: Vec<Input<'a>>,
+    pub inputs: Vec<InputDerivation<'a>>,
     /// Output names of all inputs, see [`Derivation::outputs_of`].
     input_outputs: Vec<Text<'a>>,
     /// Store paths that are no outputs of an input.
@@ -94,7 +94,7 @@ impl<'a> Derivation<'a> {
             } else {
                 r.list(|r| r.string().map(|name| drv.input_outputs.push(name)))?;
             }
-            drv.inputs.push(Input { path, outputs: start..drv.input_outputs.len() });
+            drv.inputs.push(InputDerivation { path, outputs: start..drv.input_outputs.len() });
             r.expect(b")", "`)`")
         })?;
         reader.expect(b",", "`,`")?;
@@ -119,7 +119,7 @@ impl<'a> Derivation<'a> {
     }
 
     /// The outputs that this derivation takes from one of its inputs.
-    pub fn outputs_of(&self, input: &Input<'a>) -> &[Text<'a>] {
+    pub fn outputs_of(&self, input: &InputDerivation<'a>) -> &[Text<'a>] {
         &self.input_outputs[input.outputs.clone()]
     }
 

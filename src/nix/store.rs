@@ -16,7 +16,7 @@ use super::environment;
 use super::hash;
 use super::log;
 use super::path_info::{PathInfo, parse_dump};
-use crate::program::{self, Life, Limits};
+use crate::program::{self, Life, TimeLimits};
 use crate::secret::{Secret, VariableName};
 
 /// Bytes of store paths in one call; the kernel's limit is 2 MB on Linux and 1 MB on macOS, the environment included.
@@ -312,7 +312,7 @@ fn stop(child: &mut Child) {
 }
 
 /// How long a question to the store may take. A collection of garbage holds some of them up for long.
-pub const QUESTION: Limits = Limits::seconds(30 * 60, 2 * 60 * 60);
+pub const QUESTION: TimeLimits = TimeLimits::seconds(30 * 60, 2 * 60 * 60);
 
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Result<Output> {

@@ -17,7 +17,7 @@ use rustix::process::Signal;
 
 use super::command::end_with_parent;
 use super::store::{QUESTION, Store};
-use crate::program::{self, Limits};
+use crate::program::{self, TimeLimits};
 
 /// What each side says first.
 const HELLO: u64 = 0x390c_9deb;
@@ -36,7 +36,7 @@ const MAX_PATH: u64 = 4096;
 const MAX_PATHS: usize = 1000;
 
 /// How long its end may take.
-const GRACE: Limits = Limits::seconds(60, 60);
+const GRACE: TimeLimits = TimeLimits::seconds(60, 60);
 
 /// Paths that are held.
 pub struct TemporaryRoots {

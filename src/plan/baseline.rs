@@ -35,7 +35,7 @@ pub struct Baselines {
 
 /// Work of one target's job.
 #[derive(Clone, Copy, Default)]
-struct Work {
+struct TargetWork {
     total: Millis,
     longest: Millis,
 }
@@ -43,8 +43,8 @@ struct Work {
 /// Computes the baselines.
 pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines {
     let targets: Vec<Node> = (0..problem.len() as Node).filter(|&node| problem.target[node as usize]).collect();
-    let mut flat = vec![Work::default(); targets.len()];
-    let mut ordered = vec![Work::default(); targets.len()];
+    let mut flat = vec![TargetWork::default(); targets.len()];
+    let mut ordered = vec![TargetWork::default(); targets.len()];
     let (mut flat_builds, mut ordered_builds) = (0, 0);
 
     let mut height = vec![0; problem.len()];
@@ -63,7 +63,7 @@ pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines
         ordered_builds += builds.1;
     }
 
-    let job_time = |work: &Work, target: Node| {
+    let job_time = |work: &TargetWork, target: Node| {
         let slots = model.slots_of(problem.system[target as usize]) as u64;
         model.start_up + work.longest.max(work.total.div_ceil(slots))
     };
@@ -150,7 +150,7 @@ impl<'a> Blocks<'a> {
     }
 
     /// Adds up the work of the flat and of the ordered jobs of a block, and gives the numbers of their builds.
-    fn add_up(&mut self, block: &[Node], flat: &mut [Work], ordered: &mut [Work]) -> (u64, u64) {
+    fn add_up(&mut self, block: &[Node], flat: &mut [TargetWork], ordered: &mut [TargetWork]) -> (u64, u64) {
         let (mut flat_builds, mut ordered_builds) = (0, 0);
         // A full word, as in a chain of targets, is added once instead of 64 times.
         let mut full = [0; WORDS];
@@ -212,7 +212,7 @@ impl<'a> Blocks<'a> {
     }
 
     /// Finds the longest paths to a node from the targets whose ordered jobs build it; adds it to their work and gives their number.
-    fn extend_paths(&mut self, node: Node, built: Bits, work: &mut [Work]) -> u64 {
+    fn extend_paths(&mut self, node: Node, built: Bits, work: &mut [TargetWork]) -> u64 {
         let consumers = self.problem.consumers.of(node).iter().map(|&consumer| self.row_of[consumer as usize]);
         let ranges = consumers.filter(|&row| row != NONE).map(|row| self.rows[row as usize].paths.clone());
         let ranges: Vec<Range<u32>> = ranges.filter(|paths| !paths.is_empty()).collect();

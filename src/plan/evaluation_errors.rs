@@ -9,7 +9,7 @@ use super::failures::{Cause, subject};
 use crate::attribute::AttributePath;
 use crate::nix::evaluate::EvalError;
 
-/// How many messages are told in full.
+/// How many messages are most in full.
 const MAX_MESSAGES: usize = 20;
 
 /// What every refusal of nixpkgs says.
@@ -93,8 +93,8 @@ pub fn sentences<'a>(
         });
         others[at].push(error);
     }
-    let told = if others.len() > MAX_MESSAGES { MAX_MESSAGES - 1 } else { others.len() };
-    let rest: Vec<&EvalError> = others.split_off(told).concat();
+    let most = if others.len() > MAX_MESSAGES { MAX_MESSAGES - 1 } else { others.len() };
+    let rest: Vec<&EvalError> = others.split_off(most).concat();
     let mut sentences: Vec<String> = others.iter().filter_map(|errors| sentence(errors, None, "")).collect();
     if !rest.is_empty() {
         let why = "each for a reason of its own (`nixdag plan --format json` lists them)";
@@ -164,26 +164,26 @@ mod tests {
         errors.extend((311..315).map(|n| refusal(n, "is not available on the requested hostPlatform")));
         errors.push(error("z", "Package ‘z’ is renamed"));
         let flags = |name: &str| (name == "NIXPKGS_ALLOW_UNFREE").then(|| "--eval-env NIXPKGS_ALLOW_UNFREE".to_owned());
-        let told = sentences(&errors, flags);
-        assert_eq!(told.len(), 5, "{told:#?}");
-        assert_eq!(told[0], "attribute `packages.z` does not evaluate: Package ‘z’ is renamed");
-        assert!(told[1].starts_with("300 attributes do not evaluate (`packages.p0`, "), "{}", told[1]);
+        let most = sentences(&errors, flags);
+        assert_eq!(most.len(), 5, "{most:#?}");
+        assert_eq!(most[0], "attribute `packages.z` does not evaluate: Package ‘z’ is renamed");
+        assert!(most[1].starts_with("300 attributes do not evaluate (`packages.p0`, "), "{}", most[1]);
         assert!(
-            told[1].contains(": nixpkgs says that they are unfree (`")
-                && told[1].ends_with("add `--eval-env NIXPKGS_ALLOW_UNFREE`)"),
+            most[1].contains(": nixpkgs says that they are unfree (`")
+                && most[1].ends_with("add `--eval-env NIXPKGS_ALLOW_UNFREE`)"),
             "{}",
-            told[1]
+            most[1]
         );
-        assert!(told[2].starts_with("10 attributes") && told[2].ends_with("they are broken"), "{}", told[2]);
-        assert!(told[3].starts_with("attribute `packages.p310` does not evaluate: Package ‘p310’"), "{}", told[3]);
-        assert!(told[4].ends_with("they are unsupported on this system"), "{}", told[4]);
+        assert!(most[2].starts_with("10 attributes") && most[2].ends_with("they are broken"), "{}", most[2]);
+        assert!(most[3].starts_with("attribute `packages.p310` does not evaluate: Package ‘p310’"), "{}", most[3]);
+        assert!(most[4].ends_with("they are unsupported on this system"), "{}", most[4]);
     }
 
     #[test]
     fn of_hundreds_of_messages_only_the_first_are_told() {
         let errors: Vec<_> = (0..900).map(|n| error(&format!("a{n}"), &format!("message {n}"))).collect();
-        let told = sentences(&errors, |_| None);
-        assert_eq!(told.len(), MAX_MESSAGES);
-        assert!(told[MAX_MESSAGES - 1].starts_with("881 attributes do not evaluate (`packages.a19`, "), "{}", told[19]);
+        let most = sentences(&errors, |_| None);
+        assert_eq!(most.len(), MAX_MESSAGES);
+        assert!(most[MAX_MESSAGES - 1].starts_with("881 attributes do not evaluate (`packages.a19`, "), "{}", most[19]);
     }
 }

@@ -26,7 +26,7 @@ use crate::graph::{DrvId, Graph, Node};
 
 /// What tells placements apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Place {
+struct PlacementKey {
     system: Arc<str>,
     /// Position of the executor.
     executor: usize,
@@ -40,7 +40,7 @@ struct Place {
 /// A place, and the settings that led to it: what only those there need inherits them.
 #[derive(PartialEq, Eq, Hash)]
 struct Chosen {
-    place: Place,
+    place: PlacementKey,
     settings: JobSettings,
 }
 
@@ -235,7 +235,7 @@ impl Placer<'_> {
     }
 
     /// The place on an executor that the settings mean.
-    fn place_at(&mut self, at: usize, node: &Node, duration: Millis, settings: &JobSettings) -> Place {
+    fn place_at(&mut self, at: usize, node: &Node, duration: Millis, settings: &JobSettings) -> PlacementKey {
         let executor = &self.choice.fleet.executors[at];
         let system = if &*node.system == BUILTIN { executor.system().into() } else { node.system.clone() };
         let offers = &self.choice.fleet.offers;
@@ -272,13 +272,13 @@ impl Placer<'_> {
             retries: settings.retries,
             environment: settings.environment.clone(),
         };
-        Place { system, executor: at, resource_class: class, image, options, alone: None }
+        PlacementKey { system, executor: at, resource_class: class, image, options, alone: None }
     }
 
     /// Numbers the places: by system, then by executor, so that the numbers follow from what is there alone.
     fn finish(mut self, ids: &[DrvId]) -> Result<Placements> {
         let known = std::mem::take(&mut self.known);
-        let mut places: Vec<&Place> = known.iter().map(|chosen| &chosen.place).collect();
+        let mut places: Vec<&PlacementKey> = known.iter().map(|chosen| &chosen.place).collect();
         places.sort_unstable();
         places.dedup();
         ensure!(
@@ -286,7 +286,7 @@ impl Placer<'_> {
             "rules and packages ask for {} different kinds of jobs, which is more than nixdag plans with",
             places.len()
         );
-        let numbers: HashMap<&Place, System> =
+        let numbers: HashMap<&PlacementKey, System> =
             places.iter().enumerate().map(|(at, place)| (*place, at as System)).collect();
         let mut count = vec![0usize; places.len()];
         for id in ids {
@@ -307,7 +307,7 @@ impl Placer<'_> {
         Ok(self.placed)
     }
 
-    fn placement(&self, place: &Place) -> Placement {
+    fn placement(&self, place: &PlacementKey) -> Placement {
         let executor = &self.choice.fleet.executors[place.executor];
         let (offers, class) = (&self.choice.fleet.offers, &place.resource_class);
         Placement {
@@ -327,14 +327,14 @@ impl Placer<'_> {
     }
 
     /// The most frequent place without secrets where nothing may fail, or where there is none the first executor, which is added.
-    fn anywhere(&mut self, places: &[&Place], count: &[usize]) -> System {
+    fn anywhere(&mut self, places: &[&PlacementKey], count: &[usize]) -> System {
         let plain = |at: &usize| places[*at].options == JobOptions::default() && places[*at].alone.is_none();
         let most = (0..places.len()).filter(plain).max_by_key(|&at| (count[at], std::cmp::Reverse(at)));
         if let Some(at) = most {
             return at as System;
         }
         let Some(executor) = self.choice.fleet.executors.first() else { return ANY_SYSTEM };
-        let added = Place {
+        let added = PlacementKey {
             system: executor.system().into(),
             executor: 0,
             resource_class: executor.resource_class.clone(),

@@ -9,7 +9,7 @@ pub mod kinds;
 
 use anyhow::Result;
 
-use super::shell::{Command, Word, quote};
+use super::shell::{ShellCommand, Word, quote};
 use crate::choice::Choice;
 use crate::delivery::downloads::NixRelease;
 use crate::delivery::{
@@ -89,9 +89,9 @@ pub struct JobScript {
     /// A line without which the commands below, and a user's, do not find an installed Nix.
     pub path: Option<&'static str>,
     /// The call of the runner.
-    pub build: Command,
+    pub build: ShellCommand,
     /// Prints what failed, and ends with the verdict that the runner has recorded.
-    pub verdict: Command,
+    pub verdict: ShellCommand,
 }
 
 impl JobScript {
@@ -103,7 +103,7 @@ impl JobScript {
             set_up: set_up(kind, common, places, task)?,
             path: (!has_nix(kind)).then_some(PATH),
             build: build(kind, common, places, task, failing),
-            verdict: Command::new(verdict),
+            verdict: ShellCommand::new(verdict),
         })
     }
 }
@@ -136,8 +136,8 @@ fn set_up(kind: &Kind, common: &Common, places: &Places, task: Task) -> Result<V
 }
 
 /// The call that removes what a pipeline has put into the registry of packages.
-pub fn forget(kind: &Kind, places: &Places) -> Command {
-    Command::new([program(kind, places), "forget".into(), "--packages".into(), Word::shell(places.packages)])
+pub fn forget(kind: &Kind, places: &Places) -> ShellCommand {
+    ShellCommand::new([program(kind, places), "forget".into(), "--packages".into(), Word::shell(places.packages)])
 }
 
 /// Lines that check every file of a bundle in a folder.
@@ -170,8 +170,9 @@ fn install(what: &str, version: &str, url: &str, pinned: Option<(&str, &str)>, c
 }
 
 /// The call of the runner.
-fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Failing) -> Command {
-    let mut call = Command::new([program(kind, places), "build".into(), "--bundle".into(), Word::shell(places.bundle)]);
+fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Failing) -> ShellCommand {
+    let mut call =
+        ShellCommand::new([program(kind, places), "build".into(), "--bundle".into(), Word::shell(places.bundle)]);
     call.extend(["--bundle-sha256".into(), common.bundle.manifest_sha256.as_str().into()]);
     if task != Task::Report {
         work(kind, common, places, task, &mut call);
@@ -185,7 +186,7 @@ fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Fai
 }
 
 /// How the runner gets what it needs, builds, and passes results on.
-fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut Command) {
+fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut ShellCommand) {
     match &common.delivery.handoff {
         HandOff::Workspace | HandOff::Artifacts | HandOff::ArtifactsOrPackages | HandOff::Packages => {
             call.extend(["--workspace".into(), Word::shell(places.workspace)]);
@@ -224,7 +225,7 @@ fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut Co
 }
 
 /// Where results of earlier pipelines are, and what of them counts.
-fn reuse(reuse: Reuse, places: &Places, call: &mut Command) {
+fn reuse(reuse: Reuse, places: &Places, call: &mut ShellCommand) {
     if reuse != Reuse::Off {
         call.extend(["--reuse".into(), Word::shell(places.reuse)]);
     }
@@ -234,7 +235,7 @@ fn reuse(reuse: Reuse, places: &Places, call: &mut Command) {
 }
 
 /// Whose signatures count, and the name of the variable with the secret key.
-fn sign(signing: &Signing, call: &mut Command) {
+fn sign(signing: &Signing, call: &mut ShellCommand) {
     let Signing { public_keys, variable, is_named } = signing;
     if *is_named {
         call.extend(["--signing-key-variable".into(), variable.to_string().into()]);
@@ -245,7 +246,7 @@ fn sign(signing: &Signing, call: &mut Command) {
 }
 
 /// Where else what is built goes.
-fn push(push: &Push, call: &mut Command) {
+fn push(push: &Push, call: &mut ShellCommand) {
     let Push { destinations, credentials, on_failure, timeout } = push;
     for destination in destinations {
         call.extend(["--push".into(), destination.to_string().into()]);

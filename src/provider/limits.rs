@@ -4,7 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 /// Waves, each of which starts when all jobs of those before have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Waves {
+pub struct WaveLimits {
     /// Waves in one pipeline.
     pub count: u32,
     /// Jobs in one wave.
@@ -25,7 +25,7 @@ pub struct Limits {
     /// Jobs whose artifacts one job can take, where results travel in these.
     pub inputs: Option<u32>,
     /// Waves of jobs, where jobs come in waves; none where each job starts when those that it requires have ended.
-    pub waves: Option<Waves>,
+    pub waves: Option<WaveLimits>,
     /// Seconds that one job may run.
     pub job_seconds: Option<u64>,
     /// Bytes of the configuration with every job's body written out.

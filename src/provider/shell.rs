@@ -32,9 +32,9 @@ impl From<String> for Word {
 
 /// A program and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command(Vec<Word>);
+pub struct ShellCommand(Vec<Word>);
 
-impl Command {
+impl ShellCommand {
     /// The words, the program first.
     pub fn new(words: impl IntoIterator<Item = Word>) -> Self {
         Self(words.into_iter().collect())

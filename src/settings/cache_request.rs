@@ -1,13 +1,13 @@
 //! Which caches are asked, and how: what the settings name, then the flake, then this machine.
 //!
-//! In: the settings, and what the machine's Nix and the flake name. Out: a [`Request`], and what there is to be said about it.
+//! In: the settings, and what the machine's Nix and the flake name. Out: a [`CachesRequest`], and what there is to be said about it.
 
 use std::path::Path;
 
 use super::caches::CacheSettings;
 use super::nix_settings::{Named, not_accepted};
 use crate::nix::binary_cache::netrc::Netrc;
-use crate::nix::binary_cache::{Request, Substituter};
+use crate::nix::binary_cache::{CachesRequest, Substituter};
 use crate::nix::configuration::Configuration;
 use crate::nix::evaluate::FlakeCaches;
 
@@ -17,7 +17,7 @@ const NETRC: &str = "/etc/nix/netrc";
 /// A request to caches.
 #[derive(Debug)]
 pub struct CacheRequest {
-    pub request: Request,
+    pub request: CachesRequest,
     /// What could not be read of what the machine and the flake name.
     pub warnings: Vec<String>,
     /// Caches of the flake that nobody has accepted.
@@ -33,7 +33,7 @@ pub fn resolve(settings: &CacheSettings, machine: &Configuration, flake: &FlakeC
     let substituters: Vec<Substituter> =
         settings.substituters.iter().cloned().chain(by_flake.substituters).chain(by_machine.substituters).collect();
     let note = if is_accepted { None } else { not_accepted(flake, &substituters) };
-    let request = Request {
+    let request = CachesRequest {
         substituters,
         named_keys: settings.keys.iter().cloned().chain(by_flake.keys).collect(),
         machine_keys: by_machine.keys.into_iter().collect(),

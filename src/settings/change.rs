@@ -56,7 +56,7 @@ options! {
 
 /// What a change is compared with, and what of it makes no difference.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub struct ChangeSettings {
     /// The base; none for no comparison.
     pub base: Option<BaseChoice>,
     /// A recorded evaluation of the base.
@@ -69,7 +69,7 @@ pub struct Change {
     pub default_branch: Option<String>,
 }
 
-impl Change {
+impl ChangeSettings {
     /// Resolves the flags and the file.
     pub fn new(flags: &ChangeFlags, keys: &ChangeKeys, source: &Source) -> Result<Self> {
         let is_recorded = !matches!(source, Source::Flake(_));

@@ -122,7 +122,7 @@ pub struct EvaluationEntry {
 
 /// How a flake is evaluated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Evaluation {
+pub struct EvaluationSettings {
     /// Inputs of the flake and what to take for them.
     pub override_inputs: Vec<(String, String)>,
     /// Evaluation may build derivations.
@@ -167,7 +167,7 @@ impl EvaluationCacheChoice {
     }
 }
 
-impl Evaluation {
+impl EvaluationSettings {
     /// The flags with which evaluation sees a variable that it does not see now.
     pub fn hides(&self, variable: &str) -> Option<String> {
         let is_let_through = self.variables.iter().any(|name| name == variable);

@@ -1,14 +1,14 @@
 //! What evaluation is asked for, as the settings say.
 
 use super::Settings;
-use crate::nix::evaluate::Request;
+use crate::nix::evaluate::EvaluationRequest;
 use crate::plan::final_job;
 
 impl Settings {
     /// The attributes that the settings select, of this flake.
-    pub fn evaluation_request(&self, flake: &str) -> Request {
+    pub fn evaluation_request(&self, flake: &str) -> EvaluationRequest {
         let how = &self.evaluation;
-        Request {
+        EvaluationRequest {
             flake: flake.into(),
             select: self.select.clone(),
             also: final_job::built_patterns(&self.final_jobs),

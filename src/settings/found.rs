@@ -12,7 +12,7 @@ use super::source::{Source, split_installable};
 use crate::provider::Provider;
 
 /// Where the plan comes from, and the settings file for it.
-pub struct Found {
+pub struct FoundSettings {
     /// Where the plan comes from.
     pub source: Source,
     /// What stands behind a `#` in the flake's reference.
@@ -27,7 +27,7 @@ pub struct Found {
     pub note: Option<String>,
 }
 
-impl Found {
+impl FoundSettings {
     /// Looks for the file and reads it.
     pub fn new(flags: &Planning) -> Result<Self> {
         let (flake, fragment) = split_installable(flags.flake.as_deref().unwrap_or("."));

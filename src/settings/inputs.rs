@@ -15,9 +15,9 @@ use super::values::key;
 pub struct Inputs(pub BTreeMap<String, String>);
 
 /// The path to an input.
-struct Input(String);
+struct InputOverride(String);
 
-impl<'de> Deserialize<'de> for Input {
+impl<'de> Deserialize<'de> for InputOverride {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         key(deserializer, "the name of an input", |name| {
             let shown = name.escape_debug();
@@ -42,7 +42,7 @@ impl<'de> Deserialize<'de> for Inputs {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Inputs, A::Error> {
                 let mut inputs = BTreeMap::new();
-                while let Some(name) = map.next_key::<Input>()? {
+                while let Some(name) = map.next_key::<InputOverride>()? {
                     let (shown, reference) = (name.0.escape_debug().to_string(), map.next_value::<String>()?);
                     if reference.is_empty() || reference.starts_with('-') {
                         let reference = reference.escape_debug();

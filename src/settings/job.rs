@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::delivery::{self, LogKeys, LogOptions, PushKeys, SigningKeys};
 use crate::build::destination::{Credentials, SigningKey};
 use crate::build::push::{Prepared, Pushes};
-use crate::build::{Derivations, HandOff, OnMissing, Request, Signing};
+use crate::build::{Derivations, HandOffPlace, JobKeys, JobRequest, OnMissing};
 use crate::choice::Choice;
 use crate::cli::BuildArgs;
 use crate::delivery::destination::Destination;
@@ -28,22 +28,22 @@ use crate::secret::{Secret, VariableName};
 
 /// What a job does.
 #[derive(Debug)]
-pub enum Work {
+pub enum BuildTask {
     /// Report what failed before anything was built; the plan has it.
     Failures(Box<Plan>),
     /// Build.
-    Build(Box<Request>),
+    Build(Box<JobRequest>),
 }
 
 /// The job's work. `say` hears what there is to be said about secrets and destinations.
-pub fn work(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Work> {
+pub fn work(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<BuildTask> {
     if args.job.as_deref() == Some(failures::JOB) {
         let (plan, _) = plan_and_derivations(args)?;
         if failures::are_in(&plan) {
-            return Ok(Work::Failures(Box::new(plan)));
+            return Ok(BuildTask::Failures(Box::new(plan)));
         }
     }
-    request(args, say).map(|request| Work::Build(Box::new(request)))
+    request(args, say).map(|request| BuildTask::Build(Box::new(request)))
 }
 
 /// What the job builds, and from what.
@@ -67,7 +67,7 @@ fn plan_and_derivations(args: &BuildArgs) -> Result<(Plan, Derivations)> {
     }
 }
 
-fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
+fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
     // First of all, so that nothing that is started below can inherit it.
     let named = delivery::signing(&args.signing, &SigningKeys::default())?;
     let secret = Secret::take(&named.variable);
@@ -82,13 +82,13 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
     let (mut plan, derivations) = plan_and_derivations(args)?;
     let id = args.job.as_deref().context("`--job` is not given")?;
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
-        (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOff::Cache(url.clone()),
+        (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOffPlace::Cache(url.clone()),
         (Some(HandOffKind::Cache), _, None) => bail!("`--handoff cache` needs `--cache URL`"),
         (Some(kind), None, _) => bail!("`--handoff {}` needs `--workspace DIR`", kind.name()),
-        (_, Some(dir), _) => HandOff::Workspace(path::absolute(dir)?),
-        (None, None, None) => HandOff::None,
+        (_, Some(dir), _) => HandOffPlace::Workspace(path::absolute(dir)?),
+        (None, None, None) => HandOffPlace::None,
     };
-    let cache = if let HandOff::Cache(url) = &hand_off { Some(url.as_str()) } else { None };
+    let cache = if let HandOffPlace::Cache(url) = &hand_off { Some(url.as_str()) } else { None };
     let pushes = pushes(args, cache, &key, say)?;
     if let Some(url) = cache
         && signing.trusted.is_empty()
@@ -116,7 +116,7 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Request> {
     let job = delivers.map_or_else(|| find_job(&plan, id), Ok)?;
     // What others should have delivered is not built where a context's variables are.
     let has_contexts = !plan.job(job).options.context.is_empty();
-    Ok(Request {
+    Ok(JobRequest {
         job,
         plan,
         derivations,
@@ -145,7 +145,7 @@ pub fn registry(url: &str) -> Result<Registry> {
 }
 
 /// Whose signatures count and what is signed with. Says so where nothing will be signed for later pipelines.
-fn signing(args: &BuildArgs, secret: Option<&Secret>, named: &Named, say: &mut dyn FnMut(&str)) -> Result<Signing> {
+fn signing(args: &BuildArgs, secret: Option<&Secret>, named: &Named, say: &mut dyn FnMut(&str)) -> Result<JobKeys> {
     let (trusted, name) = (named.public_keys.clone(), &named.variable);
     let key =
         secret.map(|secret| SecretKey::parse(secret.reveal())).transpose().with_context(|| format!("`{name}`"))?;
@@ -161,7 +161,7 @@ fn signing(args: &BuildArgs, secret: Option<&Secret>, named: &Named, say: &mut d
         Some(_) => {}
     }
     let secret = key.filter(|key| args.signed_reuse && is_trusted(key));
-    Ok(Signing { trusted, secret })
+    Ok(JobKeys { trusted, secret })
 }
 
 /// Where the job pushes, its secrets taken out of the environment. Says so where nothing will be pushed.

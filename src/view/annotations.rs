@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use crate::build::report::{Failure, Report};
+use crate::build::report::{JobFailure, Report};
 use crate::printable::{printable, shortened};
 
 /// Annotations that GitHub shows of a step.
@@ -38,7 +38,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// What failed, for a title.
-pub fn what(failure: &Failure) -> String {
+pub fn what(failure: &JobFailure) -> String {
     let name = match (&failure.attributes[..], &failure.derivation) {
         ([], None) => format!("job {}", failure.job),
         ([], Some(derivation)) => derivation.clone(),
@@ -83,8 +83,8 @@ fn property(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn failure(attribute: &str, message: &str) -> Failure {
-        Failure {
+    fn failure(attribute: &str, message: &str) -> JobFailure {
+        JobFailure {
             job: "a".into(),
             derivation: None,
             attributes: vec![attribute.into()],
@@ -95,7 +95,7 @@ mod tests {
         }
     }
 
-    fn written(failures: Vec<Failure>) -> String {
+    fn written(failures: Vec<JobFailure>) -> String {
         let mut out = Vec::new();
         write(&Report { failures, ..Report::new(Vec::new()) }, &mut out).unwrap();
         String::from_utf8(out).unwrap()

@@ -25,11 +25,13 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cache_server::{Reply, Server, file};
-use nixdag::availability::{Source, find_needed};
+use nixdag::availability::{AvailabilitySource, find_needed};
 use nixdag::graph::{DrvId, Graph};
 use nixdag::nix::binary_cache::netrc::Netrc;
 use nixdag::nix::binary_cache::store_url::StoreUrl;
-use nixdag::nix::binary_cache::{Caches, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT, Origin, Question, Request, Substituter};
+use nixdag::nix::binary_cache::{
+    Caches, CachesRequest, DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT, Origin, Question, Substituter,
+};
 use nixdag::nix::hash::Sha256;
 use nixdag::nix::narinfo::NarInfo;
 use nixdag::nix::signature::{PublicKeys, SecretKey};
@@ -71,7 +73,7 @@ fn narinfo(base: &str) -> NarInfo {
 
 fn open(url: &str) -> Caches {
     let substituter = Substituter { url: StoreUrl::parse(url).unwrap(), token_variable: None, origin: Origin::Named };
-    let request = Request {
+    let request = CachesRequest {
         substituters: vec![substituter],
         named_keys: PublicKeys::from_iter([key().public()]),
         machine_keys: PublicKeys::default(),
@@ -241,9 +243,9 @@ fn requests(graph: &Graph, targets: &[DrvId], is_missing: impl Fn(DrvId) -> bool
         (_, Some(base)) => file(Some(narinfo(base).to_text().into_bytes())),
         _ => Reply::Answer(404, String::new(), Vec::new()),
     });
-    let caches = Source::Caches(Box::new(open(&server.url())));
+    let caches = AvailabilitySource::Caches(Box::new(open(&server.url())));
     let found = find_needed(graph, targets, &caches).unwrap();
-    let expected = find_needed(graph, targets, &Source::Listed(listed)).unwrap();
+    let expected = find_needed(graph, targets, &AvailabilitySource::Listed(listed)).unwrap();
     assert!(found.ids().eq(expected.ids()), "the cache says something else than the list");
     let fewest: usize = graph
         .ids()

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use nixdag::evaluation_cache::{self, EvaluationCache};
 use nixdag::nix::command::Nix;
-use nixdag::nix::evaluate::{BudgetRequest, Request, evaluate};
+use nixdag::nix::evaluate::{BudgetRequest, EvaluationRequest, evaluate};
 use nixdag::nix::system;
 use nixdag::pattern::Pattern;
 
@@ -249,12 +249,12 @@ fn nix_eval(flake: &str, (output, function): &(&str, String)) {
     assert!(status.success());
 }
 
-fn request(flake: &str, case: &Case) -> Request {
-    Request {
+fn request(flake: &str, case: &Case) -> EvaluationRequest {
+    EvaluationRequest {
         flake: flake.to_owned(),
         select: case.select.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
         budget: BudgetRequest { total_memory: Some(BUDGET), ..BudgetRequest::default() },
-        ..Request::default()
+        ..EvaluationRequest::default()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nixdag::attribute::AttributePath;
 use nixdag::nix::command::{Nix, Version};
-use nixdag::nix::evaluate::{BudgetRequest, Evaluation, Request, Systems, evaluate};
+use nixdag::nix::evaluate::{BudgetRequest, Evaluation, EvaluationRequest, Systems, evaluate};
 use nixdag::nix::system;
 use nixdag::pattern::Pattern;
 
@@ -26,20 +26,20 @@ fn flake_text(outputs: &str) -> String {
     format!("{{ outputs = {{ self, ... }}: let {MK} in {{ {outputs} }}; }}").replace("SYSTEM", &system::current())
 }
 
-fn request(flake: &str, select: &[&str]) -> Request {
+fn request(flake: &str, select: &[&str]) -> EvaluationRequest {
     let select = select.iter().map(|text| Pattern::parse(text).unwrap()).collect();
-    Request { flake: flake.to_owned(), select, ..Request::default() }
+    EvaluationRequest { flake: flake.to_owned(), select, ..EvaluationRequest::default() }
 }
 
 fn path(folder: &tempfile::TempDir) -> &str {
     folder.path().to_str().unwrap()
 }
 
-fn ask(request: &Request) -> Evaluation {
+fn ask(request: &EvaluationRequest) -> Evaluation {
     evaluate(&Nix::find().unwrap(), request, &|_| {}).unwrap()
 }
 
-fn failure(request: &Request) -> String {
+fn failure(request: &EvaluationRequest) -> String {
     format!("{:#}", evaluate(&Nix::find().unwrap(), request, &|_| {}).unwrap_err())
 }
 
@@ -354,7 +354,7 @@ fn sets_are_entered_where_they_ask_for_it_and_by_two_stars_everywhere_each_once(
     with_every_nix("sets_are_entered_where_they_ask_for_it_and_by_two_stars_everywhere_each_once", || {
         let flake = flake(&NESTED.replace("SYSTEM", &system::current()));
         let found = |select: &[&str]| {
-            let evaluation = ask(&Request { depth: Some(4), ..request(path(&flake), select) });
+            let evaluation = ask(&EvaluationRequest { depth: Some(4), ..request(path(&flake), select) });
             let prefix = format!("legacyPackages.{}.", system::current());
             let short: Vec<String> = attributes(&evaluation).iter().map(|path| path.replace(&prefix, "")).collect();
             (short.join(" "), evaluation)
@@ -399,7 +399,7 @@ fn a_tree_without_end_is_an_error_before_it_fills_the_memory() {
             let outputs = outputs.replace("WIDE", &wide.to_string()).replace("MORE", more);
             let flake = flake(&outputs.replace("SYSTEM", &system::current()));
             let budget = BudgetRequest { workers: Some(2), total_memory: Some(1 << 30), ..BudgetRequest::default() };
-            let request = Request { budget, ..request(path(&flake), &["legacyPackages.*.**"]) };
+            let request = EvaluationRequest { budget, ..request(path(&flake), &["legacyPackages.*.**"]) };
             let error = evaluate(&Nix::find().unwrap(), &request, &|_| {}).unwrap_err().to_string();
             assert!(error.contains(words) && error.contains("`--exclude`"), "{error}");
         }
@@ -431,7 +431,7 @@ fn what_nobody_selects_is_never_forced() {
             assert_eq!(evaluation.errors, [], "{select:?}");
         }
         let exclude = ["*.*.b", "checks", "nothing"].map(|text| Pattern::parse(text).unwrap()).to_vec();
-        let evaluation = ask(&Request { exclude, ..request(path(&flake), &[]) });
+        let evaluation = ask(&EvaluationRequest { exclude, ..request(path(&flake), &[]) });
         assert_eq!(names(&evaluation), ["a"]);
         assert_eq!(evaluation.errors, []);
         assert_eq!(evaluation.warnings, ["exclusion `nothing` matches nothing that is selected"]);
@@ -449,7 +449,7 @@ fn a_globbed_system_is_one_of_the_chosen_and_a_written_one_is_always_taken() {
                 .as_str(),
         );
         let with = |systems: Systems, select: &[&str]| {
-            attributes(&ask(&Request { systems, ..request(path(&flake), select) })).join(" ")
+            attributes(&ask(&EvaluationRequest { systems, ..request(path(&flake), select) })).join(" ")
         };
         let here = format!("packages.{}.a", system::current());
         assert_eq!(with(Systems::Current, &[]), here);
@@ -572,7 +572,7 @@ fn inputs_are_overridden_relative_to_the_working_directory() {
             ["path:../stand-in".to_owned(), "../stand-in".to_owned(), format!("path:{}/stand-in", path(&both))]
         {
             let override_inputs = vec![("stand".to_owned(), replacement.clone())];
-            let evaluation = ask(&Request { override_inputs, ..request("path:.", &[]) });
+            let evaluation = ask(&EvaluationRequest { override_inputs, ..request("path:.", &[]) });
             assert!(evaluation.targets[0].drv_path.ends_with("-overridden.drv"), "{replacement}: {evaluation:?}");
         }
         assert!(!Path::new("flake.lock").exists());
@@ -623,7 +623,7 @@ fn import_from_derivation_works_when_allowed() {
             &r#"packages.SYSTEM.a = mk (import (derivation { name = "n.nix"; system = "SYSTEM"; builder = "/bin/sh"; args = [ "-c" "echo '\"imported\"' > $out" ]; }));"#
                 .replace("SYSTEM", &system::current()),
         );
-        let evaluation = ask(&Request { allow_import_from_derivation: true, ..request(path(&flake), &[]) });
+        let evaluation = ask(&EvaluationRequest { allow_import_from_derivation: true, ..request(path(&flake), &[]) });
         assert!(evaluation.targets[0].drv_path.ends_with("-imported.drv"), "{evaluation:?}");
         evaluation.targets[0].drv_path.to_string()
     });
@@ -671,7 +671,7 @@ fn many_attributes_with_some_bad_ones_are_all_told_apart() {
             }) 1500);"#;
         let flake = flake(&outputs.replace("SYSTEM", &system::current()));
         for workers in [1, 4] {
-            let evaluation = ask(&Request {
+            let evaluation = ask(&EvaluationRequest {
                 budget: BudgetRequest { workers: Some(workers), ..BudgetRequest::default() },
                 ..request(path(&flake), &[])
             });

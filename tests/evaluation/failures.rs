@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use nixdag::nix::command::{Nix, Version};
-use nixdag::nix::evaluate::{Evaluation, Request, evaluate};
+use nixdag::nix::evaluate::{Evaluation, EvaluationRequest, evaluate};
 use nixdag::nix::system;
 use nixdag::pattern::Pattern;
 
@@ -23,7 +23,8 @@ fn flake(outputs: &str) -> tempfile::TempDir {
 fn ask(flake: &tempfile::TempDir, select: &[&str]) -> Evaluation {
     let select = select.iter().map(|text| Pattern::parse(text).unwrap()).collect();
     let flake = format!("path:{}", flake.path().display());
-    evaluate(&Nix::find().unwrap(), &Request { flake, select, ..Request::default() }, &|_| {}).unwrap()
+    evaluate(&Nix::find().unwrap(), &EvaluationRequest { flake, select, ..EvaluationRequest::default() }, &|_| {})
+        .unwrap()
 }
 
 /// Puts a `nix` first on PATH that notes each call and goes on to the real one; gives the file with the notes.
@@ -203,10 +204,10 @@ fn each_kind_of_failure_has_its_recorded_words_and_place() {
         // A tree with changes: newer versions name the files where they are on this machine.
         fs::write(repository.path().join("changed"), "").unwrap();
         run(repository.path(), "git", &["add", "."]);
-        let request = Request {
+        let request = EvaluationRequest {
             flake: format!("git+file://{}", repository.path().display()),
             select: vec![Pattern::parse("packages.x86_64-linux.*").unwrap()],
-            ..Request::default()
+            ..EvaluationRequest::default()
         };
         let evaluation = evaluate(&nix, &request, &|_| {}).unwrap();
         assert_eq!(evaluation.targets.len(), 1);
@@ -235,11 +236,13 @@ fn a_trace_is_there_when_asked_for() {
             flake(r#"packages.SYSTEM = { good = mk "good"; bad = mk "${toString (map (x: x.nope) [ { } ])}"; };"#);
         let reference = format!("path:{}", flake.path().display());
         let nix = Nix::find().unwrap();
-        let request = Request { flake: reference, ..Request::default() };
+        let request = EvaluationRequest { flake: reference, ..EvaluationRequest::default() };
         let options = vec![("show-trace".to_owned(), "true".to_owned())];
         let plain = evaluate(&nix, &request, &|_| {}).unwrap();
         assert!(plain.errors[0].trace.is_empty());
-        for request in [Request { show_trace: true, ..request.clone() }, Request { options, ..request }] {
+        for request in
+            [EvaluationRequest { show_trace: true, ..request.clone() }, EvaluationRequest { options, ..request }]
+        {
             let evaluation = evaluate(&nix, &request, &|_| {}).unwrap();
             assert_eq!(evaluation.targets, plain.targets);
             assert_eq!(evaluation.errors[0].message, plain.errors[0].message);

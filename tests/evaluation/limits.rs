@@ -1,7 +1,7 @@
 //! Evaluation within a budget of memory and time, by any number of processes, and what the evaluator may see.
 
 use nixdag::nix::command::Nix;
-use nixdag::nix::evaluate::{BudgetRequest, Evaluation, Request, evaluate};
+use nixdag::nix::evaluate::{BudgetRequest, Evaluation, EvaluationRequest, evaluate};
 use nixdag::nix::system;
 
 use crate::support::{folder, with_every_nix, with_nix};
@@ -18,11 +18,11 @@ fn flake(packages: &str) -> tempfile::TempDir {
     folder(&[("flake.nix", &text.replace("SYSTEM", &system::current()).replace("PACKAGES", packages))])
 }
 
-fn request(flake: &tempfile::TempDir, budget: BudgetRequest) -> Request {
-    Request { flake: format!("path:{}", flake.path().display()), budget, ..Request::default() }
+fn request(flake: &tempfile::TempDir, budget: BudgetRequest) -> EvaluationRequest {
+    EvaluationRequest { flake: format!("path:{}", flake.path().display()), budget, ..EvaluationRequest::default() }
 }
 
-fn ask(request: &Request) -> Evaluation {
+fn ask(request: &EvaluationRequest) -> Evaluation {
     evaluate(&Nix::find().unwrap(), request, &|_| {}).unwrap()
 }
 
@@ -175,7 +175,7 @@ fn even_impure_evaluation_sees_no_secret_that_is_not_let_through() {
         let ask = |impure, through: &[&str]| {
             let through: Vec<String> = through.iter().map(ToString::to_string).collect();
             let nix = Nix::find().unwrap().with_variables(&through).unwrap();
-            let request = Request { impure, ..request(&flake, BudgetRequest::default()) };
+            let request = EvaluationRequest { impure, ..request(&flake, BudgetRequest::default()) };
             let evaluation = evaluate(&nix, &request, &|_| {}).unwrap();
             assert_eq!(evaluation.targets.len(), secrets.len());
             let seen = evaluation.targets.iter().filter(|target| target.drv_path.contains("secret"));
@@ -206,8 +206,8 @@ fn settings_of_nix_are_passed_on_and_those_of_the_flake_only_when_told() {
         let message = refused.errors[0].message.as_str();
         assert!(message.contains("n.nix.drv") && message.contains("`--allow-ifd`"), "{message}");
         let options = vec![("allow-import-from-derivation".to_owned(), "true".to_owned())];
-        assert_eq!(names(&ask(&Request { options, ..plain.clone() })), ["a"]);
-        assert_eq!(names(&ask(&Request { accept_flake_config: true, ..plain })), ["a"]);
+        assert_eq!(names(&ask(&EvaluationRequest { options, ..plain.clone() })), ["a"]);
+        assert_eq!(names(&ask(&EvaluationRequest { accept_flake_config: true, ..plain })), ["a"]);
         String::new()
     });
 }

@@ -6,8 +6,8 @@ use nixdag::build::record::Record;
 use nixdag::build::report::Report;
 use nixdag::delivery::BundleReference;
 use nixdag::evaluation_cache::{self, EvaluationCache};
-use nixdag::handoff::merge::{HandOffs, Nars, Origin, Ruling, Source};
-use nixdag::handoff::path_archive::{self, Closure, Contents, Entry};
+use nixdag::handoff::merge::{HandOffFolder, HandOffs, Nars, Origin, Ruling};
+use nixdag::handoff::path_archive::{self, ArchiveEntry, BundledClosure, Contents};
 use nixdag::history::History;
 use nixdag::history::records::{Keep, Records};
 use nixdag::nix::hash::Sha256;
@@ -162,7 +162,7 @@ fn manifests() {
     let file = job.join(NarInfo::parse(&real).unwrap().file_name());
     fuzz("manifests", &Corpus::new(vec![real]), |bytes| {
         fs::write(&file, bytes).unwrap();
-        let source = Source { origin: Origin::Job("a".into()), dir: job.clone() };
+        let source = HandOffFolder { origin: Origin::Job("a".into()), dir: job.clone() };
         let mut found = HandOffs::read(vec![source], Nars::Elsewhere).unwrap();
         found.restrict(|_, info| if info.signatures.is_empty() { Ruling::Counts } else { Ruling::Unknown });
         let absent = found.absent([seeds::STORE_PATH]);
@@ -181,9 +181,9 @@ fn manifests() {
 fn path_archives() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("paths.zst");
-    let mut entries: Vec<Entry> = seeds::drv_files()
+    let mut entries: Vec<ArchiveEntry> = seeds::drv_files()
         .iter()
-        .map(|(name, bytes)| Entry {
+        .map(|(name, bytes)| ArchiveEntry {
             path: format!("/nix/store/{name}"),
             nar_size: nixdag::nix::nar::size_of_file(bytes.len() as u64),
             references: Vec::new(),
@@ -202,7 +202,7 @@ fn path_archives() {
         fuzz(name, &Corpus::new(vec![real]), |bytes| {
             let bytes = if is_plain { &zstd::encode_all(bytes, 1).unwrap()[..] } else { bytes };
             fs::write(&file, bytes).unwrap();
-            match Closure::read(fs::File::open(&file).unwrap(), "/nix/store", &[&root]) {
+            match BundledClosure::read(fs::File::open(&file).unwrap(), "/nix/store", &[&root]) {
                 Ok(closure) => {
                     let (_, nar_bytes) = closure.size();
                     let _ = (closure.absent().len(), nar_bytes);

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nixdag::affected::base::{BaseChoice, Found, Head, Hints, find};
+use nixdag::affected::base::{BaseChoice, FoundBase, Head, Hints, find};
 use nixdag::affected::ignore::IgnoreList;
 use nixdag::affected::repository_flake::RepositoryFlake;
 use nixdag::git::Repository;
@@ -72,14 +72,14 @@ fn commit(dir: &Path, name: &str) -> String {
     git(dir, &["rev-parse", "HEAD"])
 }
 
-fn auto(dir: &Path, default_branch: Option<&str>, hints: &Hints) -> Found {
+fn auto(dir: &Path, default_branch: Option<&str>, hints: &Hints) -> FoundBase {
     let repository = Repository::around(dir).unwrap();
     let head = repository.commit("HEAD").unwrap().unwrap();
     let head = Head { repository: &repository, commit: &head, at_work_tree: true };
     find(head, &BaseChoice::Auto, default_branch, hints).unwrap()
 }
 
-fn named(dir: &Path, revision: &str) -> Found {
+fn named(dir: &Path, revision: &str) -> FoundBase {
     let repository = Repository::around(dir).unwrap();
     let head = repository.commit("HEAD").unwrap().unwrap();
     let head = Head { repository: &repository, commit: &head, at_work_tree: true };
@@ -87,14 +87,14 @@ fn named(dir: &Path, revision: &str) -> Found {
 }
 
 #[track_caller]
-fn is_base(found: Found, expected: &str) {
-    let Found::Base { revision, .. } = found else { panic!("{found:?}") };
+fn is_base(found: FoundBase, expected: &str) {
+    let FoundBase::Base { revision, .. } = found else { panic!("{found:?}") };
     assert_eq!(revision, expected);
 }
 
 #[track_caller]
-fn is_none(found: Found, words: &str, in_order: bool) {
-    let Found::None { why, expected } = found else { panic!("{found:?}") };
+fn is_none(found: FoundBase, words: &str, in_order: bool) {
+    let FoundBase::None { why, expected } = found else { panic!("{found:?}") };
     assert!(why.contains(words), "{why}");
     assert_eq!(expected, in_order, "{why}");
 }
@@ -193,7 +193,7 @@ fn a_named_revision_is_taken_or_fetched_or_said_to_be_missing() {
         is_none(named(&clone, nothing), "names no revision", false);
     }
     for hostile in ["--upload-pack=/bin/true", "a..b", "@{99}", "x y", ":/x", "HEAD~99", "-h", "\u{1b}[31m"] {
-        let Found::None { why, .. } = named(&clone, hostile) else { panic!("{hostile}") };
+        let FoundBase::None { why, .. } = named(&clone, hostile) else { panic!("{hostile}") };
         assert!(!why.contains('\u{1b}'), "{why:?}");
     }
     // The first commit has nothing before it.
@@ -235,7 +235,7 @@ fn of_several_merge_bases_one_is_taken_and_it_is_said() {
     git(top, &["checkout", "-q", "feature"]);
     git(top, &["merge", "-q", "-m", "y", &other]);
     commit(top, "more-feature");
-    let Found::Base { revision, note } = auto(top, Some("main"), &Hints::default()) else { panic!("no base") };
+    let FoundBase::Base { revision, note } = auto(top, Some("main"), &Hints::default()) else { panic!("no base") };
     assert!(revision == one || revision == other);
     assert!(note.is_some_and(|note| note.starts_with("2 commits")));
 }
@@ -245,7 +245,7 @@ fn a_branch_without_commits_of_its_own_is_its_own_base() {
     let server = Server::new();
     let clone = server.clone(&[]);
     git(&clone, &["checkout", "-q", "-b", "fresh", "origin/main"]);
-    let Found::Base { revision, note } = auto(&clone, None, &Hints::default()) else { panic!("no base") };
+    let FoundBase::Base { revision, note } = auto(&clone, None, &Hints::default()) else { panic!("no base") };
     assert_eq!(revision, server.main);
     assert!(note.is_some_and(|note| note.contains("all commits of this branch are in `main`")));
     // For a revision of the default branch that the reference names, nobody says that it is a branch of its own.

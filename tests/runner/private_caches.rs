@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::cache_server::{Reply, Server, file};
 use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
 use nixdag::build::record::Outcome;
-use nixdag::nix::binary_cache::{Reliance, Store};
+use nixdag::nix::binary_cache::{Reliance, ReliedStore};
 
 const SECRET: &str = "s3cr3tT0ken";
 
@@ -34,7 +34,7 @@ fn fill(pipeline: &Pipeline, jobs: &[&str]) -> std::path::PathBuf {
 
 fn rely(pipeline: &mut Pipeline, url: String, token_variable: Option<&str>) {
     let token_variable = token_variable.map(str::to_owned);
-    pipeline.plan.caches = Reliance { substituters: vec![Store { url, token_variable }], ..Reliance::default() };
+    pipeline.plan.caches = Reliance { substituters: vec![ReliedStore { url, token_variable }], ..Reliance::default() };
     pipeline.sha256 = pipeline.write_bundle("bundle");
 }
 

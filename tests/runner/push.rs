@@ -12,7 +12,7 @@ use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
 use crate::support::writable_cache::WritableCache;
 use crate::support::{shown, with_nix};
 use nixdag::build::record::Outcome;
-use nixdag::nix::binary_cache::{Reliance, Store};
+use nixdag::nix::binary_cache::{Reliance, ReliedStore};
 use nixdag::nix::signature::SecretKey;
 
 // Made for this test with `nix key generate-secret`, and used nowhere else.
@@ -274,7 +274,7 @@ fn a_job_that_is_killed_leaves_no_secret_in_the_folder_for_temporary_files() {
         let temporary = tempfile::tempdir().unwrap();
         let killed = temporary.path().join("killed");
         let mut pipeline = pair(&format!("test -e {}", killed.display()));
-        let cache = Store { url: dead(), token_variable: Some("CACHE_TOKEN".to_owned()) };
+        let cache = ReliedStore { url: dead(), token_variable: Some("CACHE_TOKEN".to_owned()) };
         pipeline.plan.caches = Reliance { substituters: vec![cache], ..Reliance::default() };
         pipeline.sha256 = pipeline.write_bundle("bundle");
         let killer = format!(

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::support::{golden, nixdag};
 use nixdag::choice::Choice;
-use nixdag::exposure::line::{ALL, Line};
+use nixdag::exposure::line::{ALL, Exposure};
 use nixdag::exposure::lines;
 use nixdag::provider::Provider;
 use serde_json::Value;
@@ -22,7 +22,7 @@ fn table() -> String {
         true => String::new(),
         false => format!("on {}: ", providers.iter().map(|provider| provider.name()).collect::<Vec<_>>().join(" and ")),
     };
-    let row = |line: &Line| {
+    let row = |line: &Exposure| {
         let names = |tests: &[&str]| tests.iter().map(|test| format!("`{test}`")).collect::<Vec<_>>().join(", ");
         let stops = line.stops.iter();
         let stops: Vec<String> =

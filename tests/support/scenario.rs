@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nixdag::availability::{Source, find_needed};
+use nixdag::availability::{AvailabilitySource, find_needed};
 use nixdag::graph::{DrvId, Graph};
 use nixdag::plan::estimate::CostModel;
 use nixdag::plan::needed::NeededGraph;
@@ -43,7 +43,7 @@ impl Scenario {
         let roots = nixdag::recorded_evaluation::read(&fs::read(scenario.join("roots.json")).unwrap()).unwrap();
         let paths: Vec<&str> = roots.iter().map(|root| &*root.drv_path).collect();
         let available = fs::read_to_string(scenario.join("available")).unwrap();
-        Self::new(graph, &paths, &Source::from_list(&available, "available").unwrap())
+        Self::new(graph, &paths, &AvailabilitySource::from_list(&available, "available").unwrap())
     }
 
     /// 4,000 derivations, nothing available.
@@ -52,10 +52,10 @@ impl Scenario {
         let drvs = synthetic::graph(&mut synthetic::Random(1), 4_000, &["x86_64-linux"], 0);
         synthetic::write(&drvs, temporary.path());
         let roots: Vec<&str> = drvs.iter().rev().step_by(20).map(|drv| drv.path.as_str()).collect();
-        Self::new(temporary.path(), &roots, &Source::Nothing)
+        Self::new(temporary.path(), &roots, &AvailabilitySource::Nothing)
     }
 
-    fn new(dir: &Path, roots: &[&str], source: &Source) -> Self {
+    fn new(dir: &Path, roots: &[&str], source: &AvailabilitySource) -> Self {
         let graph = Graph::load(roots.iter().copied(), dir, "/nix/store").unwrap();
         let targets: Vec<DrvId> = roots.iter().map(|root| graph.find(root).unwrap()).collect();
         let needed = find_needed(&graph, &targets, source).unwrap();

@@ -20,7 +20,7 @@ fn start(id: u64, drv: &str) -> Event {
 /// A store whose locks look as told, and in which `a` comes from A and `b` from B.
 struct Locks<F>(F);
 
-impl<F: Fn(&str) -> Lock> Known for Locks<F> {
+impl<F: Fn(&str) -> Lock> Derivations for Locks<F> {
     fn lock(&self, drv: &str) -> Lock {
         self.0(drv)
     }

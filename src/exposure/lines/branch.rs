@@ -1,10 +1,10 @@
 //! What whoever can push a branch may be after.
 
-use super::super::line::{ALL, Asset, Attacker, CIRCLECI, GITHUB, GITLAB, Gap, Line, OTHERS, Remedy, Stop};
+use super::super::line::{ALL, Asset, Attacker, CIRCLECI, Exposure, GITHUB, GITLAB, Gap, OTHERS, Remedy, Stop};
 
 /// All of it.
-pub const LINES: &[Line] = &[
-    Line {
+pub const LINES: &[Exposure] = &[
+    Exposure {
         attacker: Attacker::Branch,
         asset: Asset::Programs,
         stops: &[
@@ -51,7 +51,7 @@ pub const LINES: &[Line] = &[
             },
         ],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Branch,
         asset: Asset::Signatures,
         stops: &[Stop {
@@ -71,7 +71,7 @@ pub const LINES: &[Line] = &[
             remedy: Remedy::Setting("reuse: off"),
         }],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Branch,
         asset: Asset::ContinuationKey,
         stops: &[Stop {
@@ -86,7 +86,7 @@ pub const LINES: &[Line] = &[
             remedy: Remedy::Setting("trust_branches: false"),
         }],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Branch,
         asset: Asset::Results,
         stops: &[
@@ -132,7 +132,7 @@ pub const LINES: &[Line] = &[
             },
         ],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Branch,
         asset: Asset::Secrets,
         stops: &[Stop {
@@ -167,7 +167,7 @@ pub const LINES: &[Line] = &[
             },
         ],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Branch,
         asset: Asset::Plan,
         stops: &[Stop {

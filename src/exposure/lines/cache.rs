@@ -1,10 +1,10 @@
 //! What whoever runs a binary cache may be after.
 
-use super::super::line::{ALL, Asset, Attacker, Gap, Line, Remedy, Stop};
+use super::super::line::{ALL, Asset, Attacker, Exposure, Gap, Remedy, Stop};
 
 /// All of it.
-pub const LINES: &[Line] = &[
-    Line {
+pub const LINES: &[Exposure] = &[
+    Exposure {
         attacker: Attacker::Cache,
         asset: Asset::Results,
         stops: &[Stop {
@@ -22,7 +22,7 @@ pub const LINES: &[Line] = &[
             remedy: Remedy::Setting("caches: a public_key in the place of `trusted: true`"),
         }],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Cache,
         asset: Asset::Secrets,
         stops: &[Stop {
@@ -37,7 +37,7 @@ pub const LINES: &[Line] = &[
         }],
         gaps: &[],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Cache,
         asset: Asset::Plan,
         stops: &[Stop {

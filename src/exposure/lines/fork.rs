@@ -1,10 +1,10 @@
 //! What the author of a fork's pull request may be after.
 
-use super::super::line::{ALL, Asset, Attacker, CIRCLECI, GITHUB, GITLAB, Gap, Line, Remedy, Stop};
+use super::super::line::{ALL, Asset, Attacker, CIRCLECI, Exposure, GITHUB, GITLAB, Gap, Remedy, Stop};
 
 /// All of it.
-pub const LINES: &[Line] = &[
-    Line {
+pub const LINES: &[Exposure] = &[
+    Exposure {
         attacker: Attacker::Fork,
         asset: Asset::Secrets,
         stops: &[],
@@ -33,7 +33,7 @@ pub const LINES: &[Line] = &[
             },
         ],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Fork,
         asset: Asset::Signatures,
         stops: &[Stop {

@@ -1,10 +1,10 @@
 //! What the author of an input or a dependency may be after.
 
-use super::super::line::{ALL, Asset, Attacker, CIRCLECI, GITHUB, GITLAB, Gap, Line, Remedy, Stop};
+use super::super::line::{ALL, Asset, Attacker, CIRCLECI, Exposure, GITHUB, GITLAB, Gap, Remedy, Stop};
 
 /// All of it.
-pub const LINES: &[Line] = &[
-    Line {
+pub const LINES: &[Exposure] = &[
+    Exposure {
         attacker: Attacker::Input,
         asset: Asset::Results,
         stops: &[
@@ -52,7 +52,7 @@ pub const LINES: &[Line] = &[
             },
         ],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Input,
         asset: Asset::Signatures,
         stops: &[
@@ -96,7 +96,7 @@ pub const LINES: &[Line] = &[
             },
         ],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Input,
         asset: Asset::Secrets,
         stops: &[Stop {
@@ -133,7 +133,7 @@ pub const LINES: &[Line] = &[
             },
         ],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Input,
         asset: Asset::ContinuationKey,
         stops: &[Stop {
@@ -160,7 +160,7 @@ pub const LINES: &[Line] = &[
             },
         ],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Input,
         asset: Asset::JobToken,
         stops: &[Stop {
@@ -192,7 +192,7 @@ pub const LINES: &[Line] = &[
             },
         ],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Input,
         asset: Asset::Machines,
         stops: &[Stop {
@@ -206,7 +206,7 @@ pub const LINES: &[Line] = &[
         }],
         gaps: &[],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Input,
         asset: Asset::Plan,
         stops: &[
@@ -228,7 +228,7 @@ pub const LINES: &[Line] = &[
         ],
         gaps: &[],
     },
-    Line {
+    Exposure {
         attacker: Attacker::Input,
         asset: Asset::Programs,
         stops: &[Stop {

@@ -1,10 +1,10 @@
 //! What another user of a machine may be after.
 
-use super::super::line::{ALL, Asset, Attacker, CIRCLECI, Gap, Line, OTHERS, Remedy, Stop};
+use super::super::line::{ALL, Asset, Attacker, CIRCLECI, Exposure, Gap, OTHERS, Remedy, Stop};
 
 /// All of it.
-pub const LINES: &[Line] = &[
-    Line {
+pub const LINES: &[Exposure] = &[
+    Exposure {
         attacker: Attacker::MachineUser,
         asset: Asset::Secrets,
         stops: &[Stop {
@@ -19,7 +19,7 @@ pub const LINES: &[Line] = &[
             remedy: Remedy::Elsewhere("no other users on machines that build what is private"),
         }],
     },
-    Line {
+    Exposure {
         attacker: Attacker::MachineUser,
         asset: Asset::Programs,
         stops: &[

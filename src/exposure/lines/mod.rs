@@ -7,9 +7,9 @@ mod fork;
 mod input;
 mod machine_user;
 
-use super::line::Line;
+use super::line::Exposure;
 
 /// All attackers and assets that meet.
-pub fn all() -> impl Iterator<Item = &'static Line> {
+pub fn all() -> impl Iterator<Item = &'static Exposure> {
     [branch::LINES, fork::LINES, input::LINES, machine_user::LINES, cache::LINES].into_iter().flatten()
 }

@@ -38,11 +38,11 @@ pub enum Distrust {
 #[derive(Debug)]
 pub struct Health {
     given_up: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<HostState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct HostState {
     since: Instant,
     good: Instant,
     in_a_row: u32,
@@ -58,7 +58,7 @@ impl Default for Health {
         let now = Instant::now();
         Self {
             given_up: AtomicBool::new(false),
-            state: Mutex::new(State {
+            state: Mutex::new(HostState {
                 since: now,
                 good: now,
                 in_a_row: 0,
@@ -73,7 +73,7 @@ impl Default for Health {
 }
 
 impl Health {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HostState> {
         // Counters are whole after every statement: a panic elsewhere does not spoil them.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,10 +12,10 @@ pub const MAX_SIZE: u64 = 1 << 20;
 
 /// The entries of a file, in its order.
 #[derive(Clone, Default)]
-pub struct Netrc(Vec<Entry>);
+pub struct Netrc(Vec<NetrcEntry>);
 
 #[derive(Clone, Default)]
-struct Entry {
+struct NetrcEntry {
     /// None for `default`, which stands for every host.
     machine: Option<String>,
     login: String,
@@ -32,12 +32,12 @@ impl Netrc {
 
     /// Reads a file as curl does: words in any layout, in quotes where they hold blanks; `#` begins a comment.
     pub fn parse(text: &str) -> Self {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<NetrcEntry> = Vec::new();
         let mut words = words(text).into_iter();
         while let Some(word) = words.next() {
             match word.as_str() {
-                "machine" => entries.push(Entry { machine: words.next(), ..Entry::default() }),
-                "default" => entries.push(Entry::default()),
+                "machine" => entries.push(NetrcEntry { machine: words.next(), ..NetrcEntry::default() }),
+                "default" => entries.push(NetrcEntry::default()),
                 "login" | "password" | "account" => {
                     let value = words.next().unwrap_or_default();
                     match (entries.last_mut(), word.as_str()) {
@@ -54,7 +54,8 @@ impl Netrc {
 
     /// The `Authorization` header for a host.
     pub fn authorization(&self, host: &str) -> Option<String> {
-        let is_for = |entry: &&Entry| entry.machine.as_deref().is_none_or(|machine| machine.eq_ignore_ascii_case(host));
+        let is_for =
+            |entry: &&NetrcEntry| entry.machine.as_deref().is_none_or(|machine| machine.eq_ignore_ascii_case(host));
         self.0.iter().find(is_for).map(|entry| basic(&entry.login, &entry.password))
     }
 }

@@ -11,14 +11,14 @@ use crate::secret::is_variable;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reliance {
     /// The caches, by priority.
-    pub substituters: Vec<Store>,
+    pub substituters: Vec<ReliedStore>,
     /// Keys, `name:base 64`.
     pub trusted_public_keys: Vec<String>,
 }
 
 /// A cache that jobs fetch from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Store {
+pub struct ReliedStore {
     /// Its URL, without user and password.
     pub url: String,
     /// The environment variable with the token that it wants to see.

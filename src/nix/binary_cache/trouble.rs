@@ -45,9 +45,9 @@ impl Trouble {
                 Self::Unreachable("the connection is refused".into())
             }
             other => match http::failure(other) {
-                http::Failure::NotSent => Self::Unreachable(words(&other.to_string())),
-                http::Failure::AnswerLost => Self::Broken,
-                http::Failure::Final => Self::Other(words(&other.to_string())),
+                http::RequestFailure::NotSent => Self::Unreachable(words(&other.to_string())),
+                http::RequestFailure::AnswerLost => Self::Broken,
+                http::RequestFailure::Final => Self::Other(words(&other.to_string())),
             },
         }
     }

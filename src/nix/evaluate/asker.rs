@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 
 use super::budget::Budget;
 use super::query::{Answer, Question};
-use super::round::Round;
+use super::round::QuestionRound;
 use super::session::Session;
-use super::shares::Outcome;
+use super::shares::QuestionOutcome;
 use super::survey;
 
 /// Asks one flake.
@@ -63,12 +63,12 @@ impl<'a> Asker<'a> {
     /// answer either.
     pub fn try_ask(&self, questions: &[Question]) -> Result<Vec<Option<Answer>>> {
         let items: Vec<usize> = (0..questions.len()).collect();
-        let round = Round::new(&self.session, questions, &items, true, self.budget.brief()).fragile();
+        let round = QuestionRound::new(&self.session, questions, &items, true, self.budget.brief()).fragile();
         let answer = |(_, outcome)| match outcome {
-            Outcome::Answer(Answer::Failed(_)) | Outcome::Died | Outcome::TooLarge => None,
+            QuestionOutcome::Answer(Answer::Failed(_)) | QuestionOutcome::Died | QuestionOutcome::TooLarge => None,
             // What fails in one of them and not in the other is a difference.
-            Outcome::Caught => Some(Answer::Same(false)),
-            Outcome::Answer(answer) => Some(answer),
+            QuestionOutcome::Caught => Some(Answer::Same(false)),
+            QuestionOutcome::Answer(answer) => Some(answer),
         };
         Ok(round.run()?.into_iter().map(answer).collect())
     }
@@ -85,14 +85,14 @@ impl<'a> Asker<'a> {
         let mut budget = Some(self.budget);
         while let Some(current) = budget.filter(|_| !items.is_empty()) {
             budget = current.fewer();
-            let outcomes = Round::new(&self.session, questions, &items, guarded, current).run()?;
+            let outcomes = QuestionRound::new(&self.session, questions, &items, guarded, current).run()?;
             items.clear();
             for (index, outcome) in outcomes {
                 match outcome {
-                    Outcome::Answer(answer) => drop(answers.insert(index, answer)),
-                    Outcome::Caught | Outcome::Died => failed.push(index),
-                    Outcome::TooLarge if budget.is_some() => items.push(index),
-                    Outcome::TooLarge => {
+                    QuestionOutcome::Answer(answer) => drop(answers.insert(index, answer)),
+                    QuestionOutcome::Caught | QuestionOutcome::Died => failed.push(index),
+                    QuestionOutcome::TooLarge if budget.is_some() => items.push(index),
+                    QuestionOutcome::TooLarge => {
                         self.session.note_incident();
                         self.session.count_answer(&questions[index], false);
                         answers.insert(index, Answer::Failed(current.too_large().into()));

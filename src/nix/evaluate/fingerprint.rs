@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::request::Request;
+use super::request::EvaluationRequest;
 use super::systems::Systems;
 use crate::nix::command::Nix;
 use crate::nix::hash::Sha256;
@@ -63,7 +63,7 @@ fn without_local_place(locked: &Value) -> Option<Value> {
 }
 
 /// The digest of all that an evaluation depends on.
-pub fn of_evaluation(nix: &Nix, flake: Option<&Value>, request: &Request) -> Option<Sha256> {
+pub fn of_evaluation(nix: &Nix, flake: Option<&Value>, request: &EvaluationRequest) -> Option<Sha256> {
     let is_pure = |(name, value): &(String, String)| name != "pure-eval" || value == "true";
     if request.impure || !request.options.iter().all(is_pure) {
         return None;

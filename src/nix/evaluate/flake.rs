@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::reference::{Reference, absolute, as_path};
-use super::request::Request;
+use super::request::EvaluationRequest;
 use super::{fingerprint, message};
 use crate::git::Repository;
 use crate::nix::command::Nix;
@@ -85,7 +85,7 @@ pub fn asked(reference: &str) -> Result<String> {
 
 impl Flake {
     /// Asks Nix about the flake of a request, `asked` as [`asked`] gives it.
-    pub fn resolve(nix: &Nix, request: &Request, asked: &str) -> Result<Self> {
+    pub fn resolve(nix: &Nix, request: &EvaluationRequest, asked: &str) -> Result<Self> {
         let (reference, override_inputs) = (request.flake.as_str(), &request.override_inputs);
         let shown = printable(reference);
         let mut arguments: Vec<OsString> =

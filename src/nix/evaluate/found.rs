@@ -1,6 +1,6 @@
 //! What the selected attributes turn out to be: targets, errors, sets to enter.
 //!
-//! In: a [`Walk`]. Out: a [`Found`]. One round of questions for each level of sets that are entered.
+//! In: a [`Walk`]. Out: a [`Findings`]. One round of questions for each level of sets that are entered.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::asker::Asker;
-use super::message::{Cause, Failure};
+use super::message::{EvaluationFailure, FailureCause};
 use super::query::{Answer, Question};
 use super::selection::{Candidate, Set, Walk};
 use crate::attribute::AttributePath;
@@ -31,10 +31,10 @@ const MAX_LISTED: usize = 12;
 
 /// What the candidates turned out to be.
 #[derive(Default)]
-pub struct Found {
+pub struct Findings {
     /// Paths of derivations.
     pub targets: BTreeMap<AttributePath, String>,
-    pub errors: BTreeMap<AttributePath, Failure>,
+    pub errors: BTreeMap<AttributePath, EvaluationFailure>,
     /// Those of them that are not there, though a pattern names them.
     pub absent: BTreeSet<AttributePath>,
     /// The patterns, by index, that led to a target or an error.
@@ -45,9 +45,9 @@ pub struct Found {
     pub warnings: Vec<String>,
 }
 
-impl Found {
+impl Findings {
     /// Begins with what is known not to be there: the pattern's index and the error.
-    pub fn new(absent: BTreeMap<AttributePath, (usize, Failure)>) -> Self {
+    pub fn new(absent: BTreeMap<AttributePath, (usize, EvaluationFailure)>) -> Self {
         let mut found = Self::default();
         for (attribute, (pattern, failure)) in absent {
             found.fruitful.insert(pattern);
@@ -59,9 +59,9 @@ impl Found {
 
     /// The failed download of an input that all errors are about. Of one newer versions say how many milliseconds it took to fail, so
     /// their messages differ.
-    pub fn failed_input(&self) -> Option<&Failure> {
+    pub fn failed_input(&self) -> Option<&EvaluationFailure> {
         let first = self.errors.values().next()?;
-        self.errors.values().all(|failure| failure.cause == Cause::Input).then_some(first)
+        self.errors.values().all(|failure| failure.cause == FailureCause::Input).then_some(first)
     }
 
     /// Evaluates all that the walk leads to.
@@ -99,12 +99,12 @@ impl Found {
                 continue;
             }
             let wrong = match answer {
-                Answer::Derivation(drv_path, says) => self.take(attribute, drv_path, says).map(Failure::from),
+                Answer::Derivation(drv_path, says) => self.take(attribute, drv_path, says).map(EvaluationFailure::from),
                 Answer::Mute(drv_path, message) => {
                     let name = quoted(attribute.names());
                     self.warnings
                         .push(format!("attribute `{name}`: what it says about its job does not evaluate: {message}"));
-                    self.take(attribute, drv_path, Map::new()).map(Failure::from)
+                    self.take(attribute, drv_path, Map::new()).map(EvaluationFailure::from)
                 }
                 Answer::Failed(failure) => Some(failure),
                 Answer::Set { names, marked } => {

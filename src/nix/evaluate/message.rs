@@ -42,17 +42,17 @@ const ABORT: &str = "evaluation aborted with the following error message";
 
 /// What went wrong, in Nix's words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Failure {
+pub struct EvaluationFailure {
     /// One line, safe to print.
     pub message: String,
     /// The end of Nix's trace, a line each, safe to print; empty unless asked for.
     pub trace: Vec<String>,
-    pub cause: Cause,
+    pub cause: FailureCause,
 }
 
 /// What a failure comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cause {
+pub enum FailureCause {
     /// Evaluated code, or anything else that would fail again.
     #[default]
     Code,
@@ -62,15 +62,15 @@ pub enum Cause {
     Download,
 }
 
-impl From<String> for Failure {
+impl From<String> for EvaluationFailure {
     fn from(message: String) -> Self {
-        Self { message, trace: Vec::new(), cause: Cause::Code }
+        Self { message, trace: Vec::new(), cause: FailureCause::Code }
     }
 }
 
 /// What is known beside the words of a message.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Evidence<'e> {
+pub struct MessageEvidence<'e> {
     /// The flake's own folder on this machine.
     pub root: Option<&'e str>,
     /// Texts of the locked inputs, one of which the message of a failed download of an input holds.
@@ -85,11 +85,11 @@ pub struct Evidence<'e> {
 
 /// The last error on a process's standard error, or nothing if there is none.
 pub fn from_stderr(stderr: &str) -> Option<String> {
-    failure(stderr, &Evidence::default()).map(|failure| failure.message)
+    failure(stderr, &MessageEvidence::default()).map(|failure| failure.message)
 }
 
 /// The same, in the light of what else is known.
-pub fn failure(stderr: &str, evidence: &Evidence) -> Option<Failure> {
+pub fn failure(stderr: &str, evidence: &MessageEvidence) -> Option<EvaluationFailure> {
     let root = evidence.root;
     let clean = without_escapes(stderr);
     let lines: Vec<&str> = clean.lines().collect();
@@ -116,11 +116,11 @@ pub fn failure(stderr: &str, evidence: &Evidence) -> Option<Failure> {
     let message = without_source_paths(&kept[..end].join(" "), root);
     let fetched = lines.iter().find_map(|line| line.trim_start().strip_prefix("… while fetching the input "));
     let cause = if evidence.thrown || !is_fetch_failure(&message) {
-        Cause::Code
+        FailureCause::Code
     } else if fetched.is_some() || evidence.inputs.iter().any(|input| message.contains(input.as_str())) {
-        Cause::Input
+        FailureCause::Input
     } else {
-        Cause::Download
+        FailureCause::Download
     };
     let place = place.or_else(|| place_in_source(evidence.place?, root));
     let message = match place {
@@ -129,7 +129,7 @@ pub fn failure(stderr: &str, evidence: &Evidence) -> Option<Failure> {
     };
     let message = if message.contains("allow-import-from-derivation") && !evidence.thrown {
         format!("{message} (it needs import from derivation: allow that with `--allow-ifd`)")
-    } else if cause == Cause::Code {
+    } else if cause == FailureCause::Code {
         message
     } else {
         // What was to be fetched stands in the trace, and what git says of it apart: the first line of it names the cause.
@@ -139,7 +139,7 @@ pub fn failure(stderr: &str, evidence: &Evidence) -> Option<Failure> {
         if more.is_empty() { message } else { format!("{message} ({})", more.join("; ")) }
     };
     let trace = if evidence.trace { trace(&lines, root) } else { Vec::new() };
-    Some(Failure { message: shorten(&message), trace, cause })
+    Some(EvaluationFailure { message: shorten(&message), trace, cause })
 }
 
 /// The line on which the last error begins. Nix leaves a line free before it, unless it is the first; what the code throws may have lines that
@@ -258,34 +258,40 @@ mod tests {
     #[test]
     fn the_place_is_that_of_the_error_or_else_that_of_the_attribute() {
         let at = format!("{SOURCE}/flake.nix:3:5");
-        let evidence = Evidence { root: Some("/home/u/f"), place: Some(&at), ..Evidence::default() };
-        let said = |stderr: &str, evidence: &Evidence| failure(stderr, evidence).unwrap().message;
+        let evidence = MessageEvidence { root: Some("/home/u/f"), place: Some(&at), ..MessageEvidence::default() };
+        let said = |stderr: &str, evidence: &MessageEvidence| failure(stderr, evidence).unwrap().message;
         assert_eq!(said("error: thrown\n", &evidence), "thrown (at flake.nix:3:5)");
         let own = "error: attribute 'x' missing\n       at /home/u/f/sub/a.nix:1:2:\n";
         assert_eq!(said(own, &evidence), "attribute 'x' missing (at sub/a.nix:1:2)");
         // A file of this machine that is not part of the flake is not shown.
         let other = "error: attribute 'x' missing\n       at /home/u/flake/a.nix:1:2:\n";
-        assert_eq!(said(other, &Evidence { place: None, ..evidence }), "attribute 'x' missing");
+        assert_eq!(said(other, &MessageEvidence { place: None, ..evidence }), "attribute 'x' missing");
     }
 
     #[test]
     fn a_download_is_known_by_who_asked_for_it_and_not_by_words_of_evaluated_code() {
         let locked = ["https://example.org/a.tar.gz".to_owned()];
-        let evidence = Evidence { inputs: &locked, ..Evidence::default() };
-        let cause = |stderr: &str, evidence: &Evidence| failure(stderr, evidence).unwrap().cause;
+        let evidence = MessageEvidence { inputs: &locked, ..MessageEvidence::default() };
+        let cause = |stderr: &str, evidence: &MessageEvidence| failure(stderr, evidence).unwrap().cause;
         for (stderr, expected) in [
-            ("error: unable to download 'https://example.org/a.tar.gz': HTTP error 404\n", Cause::Input),
-            ("error: unable to download 'https://example.org/b.tar.gz': HTTP error 404\n", Cause::Download),
-            ("error:\n       … while fetching the input 'x'\n\n       error: Failed to open archive\n", Cause::Input),
-            ("error: program 'git' failed with exit code 128\n", Cause::Download),
-            ("error: attribute 'shallow' missing\n", Cause::Code),
-            ("error: evaluation aborted with the following error message: 'don't, a hash mismatch'\n", Cause::Code),
-            ("error: getting status of '/nix/store/x/hash mismatch': No such file or directory\n", Cause::Code),
+            ("error: unable to download 'https://example.org/a.tar.gz': HTTP error 404\n", FailureCause::Input),
+            ("error: unable to download 'https://example.org/b.tar.gz': HTTP error 404\n", FailureCause::Download),
+            (
+                "error:\n       … while fetching the input 'x'\n\n       error: Failed to open archive\n",
+                FailureCause::Input,
+            ),
+            ("error: program 'git' failed with exit code 128\n", FailureCause::Download),
+            ("error: attribute 'shallow' missing\n", FailureCause::Code),
+            (
+                "error: evaluation aborted with the following error message: 'don't, a hash mismatch'\n",
+                FailureCause::Code,
+            ),
+            ("error: getting status of '/nix/store/x/hash mismatch': No such file or directory\n", FailureCause::Code),
         ] {
             assert_eq!(cause(stderr, &evidence), expected, "{stderr}");
         }
-        let thrown = Evidence { thrown: true, ..evidence };
-        assert_eq!(cause("error: unable to download a shallow copy: hash mismatch\n", &thrown), Cause::Code);
+        let thrown = MessageEvidence { thrown: true, ..evidence };
+        assert_eq!(cause("error: unable to download a shallow copy: hash mismatch\n", &thrown), FailureCause::Code);
     }
 
     #[test]
@@ -293,7 +299,7 @@ mod tests {
         let stderr = format!(
             "warning: x\nerror:\n       … while calling the 'seq' builtin\n         at «string»:1:1:\n\n       … while calling 'f'\n         at {SOURCE}/a.nix:1:2:\n\n       error: thrown\n"
         );
-        let evidence = Evidence { trace: true, ..Evidence::default() };
+        let evidence = MessageEvidence { trace: true, ..MessageEvidence::default() };
         let old = format!(
             "error: thrown\n\n       … while evaluating 'f'\n\n       at {SOURCE}/a.nix:1:2:\n\n       … while evaluating 'walk'\n\n       at \
              {SOURCE}/{QUERY_FILE}:1:1:\n\n       … from call site\n\n       at {SOURCE}/flake.nix:3:1:\n"

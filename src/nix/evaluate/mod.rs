@@ -45,8 +45,8 @@ use self::asker::Asker;
 use self::budget::Budget;
 use self::flake::Flake;
 use self::flake_config::FlakeConfig;
-use self::found::Found;
-use self::message::Failure;
+use self::found::Findings;
+use self::message::EvaluationFailure;
 use self::outputs::Outputs;
 use self::reference::Reference;
 use self::selection::Walk;
@@ -63,7 +63,7 @@ pub use self::budget::BudgetRequest;
 pub use self::flake::FlakeInfo;
 pub use self::flake_config::FlakeCaches;
 pub use self::reference::{URL_PATH, url_escaped};
-pub use self::request::{DEFAULT_DEPTH, DEFAULT_PATTERNS, Request};
+pub use self::request::{DEFAULT_DEPTH, DEFAULT_PATTERNS, EvaluationRequest};
 pub use self::session::Progress;
 pub use self::systems::Systems;
 
@@ -111,14 +111,14 @@ pub struct EvalError {
 }
 
 /// Evaluates the selected attributes, see [`Resolved::evaluate`].
-pub fn evaluate(nix: &Nix, request: &Request, watch: &(dyn Fn(&Progress) + Sync)) -> Result<Evaluation> {
+pub fn evaluate(nix: &Nix, request: &EvaluationRequest, watch: &(dyn Fn(&Progress) + Sync)) -> Result<Evaluation> {
     Resolved::new(nix, request)?.evaluate(watch)
 }
 
 /// A flake that Nix is asked about, but that is not evaluated yet.
 pub struct Resolved<'r> {
     nix: &'r Nix,
-    request: &'r Request,
+    request: &'r EvaluationRequest,
     flake: Later<Flake>,
     /// How Nix can be asked for its outputs before it has answered.
     early: Option<Reference>,
@@ -127,7 +127,7 @@ pub struct Resolved<'r> {
 
 impl<'r> Resolved<'r> {
     /// Asks about the flake of a request.
-    pub fn new(nix: &'r Nix, request: &'r Request) -> Result<Self> {
+    pub fn new(nix: &'r Nix, request: &'r EvaluationRequest) -> Result<Self> {
         let asked = flake::asked(&request.flake)?;
         // Nothing is built for a result that may be known.
         let may_build = request.allow_import_from_derivation || request.accept_flake_config;
@@ -212,7 +212,7 @@ impl<'r> Resolved<'r> {
         let short = short_names::resolve(&asker, &patterns, &request.systems)?;
         warnings.extend(short.notes);
         let mut walk = Walk::new(&short.patterns, &request.exclude, &request.systems, request.depth());
-        let mut found = Found::new(short.absent);
+        let mut found = Findings::new(short.absent);
         found.evaluate(&asker, &mut walk)?;
         let selected = walk.selected;
         found.errors.extend(selected.errors);
@@ -259,7 +259,7 @@ impl<'r> Resolved<'r> {
             errors: found
                 .errors
                 .into_iter()
-                .map(|(attribute, Failure { message, trace, .. })| EvalError { attribute, message, trace })
+                .map(|(attribute, EvaluationFailure { message, trace, .. })| EvalError { attribute, message, trace })
                 .collect(),
             absent: found.absent.into_iter().collect(),
             warnings,

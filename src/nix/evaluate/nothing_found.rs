@@ -5,14 +5,14 @@ use anyhow::{Error, Result, anyhow};
 use super::asker::Asker;
 use super::found::{listed, quoted};
 use super::query::{Answer, Question};
-use super::request::Request;
+use super::request::EvaluationRequest;
 use super::systems::Systems;
 use crate::nix::system;
 use crate::pattern::{Pattern, Segment};
 use crate::printable::printable;
 
 /// The error for a flake, which is named as people may see it. Fails where the flake's outputs cannot be asked for.
-pub fn error(asker: &Asker, request: &Request, patterns: &[Pattern], flake: &str) -> Result<Error> {
+pub fn error(asker: &Asker, request: &EvaluationRequest, patterns: &[Pattern], flake: &str) -> Result<Error> {
     let wanted: Vec<String> = patterns.iter().map(|pattern| format!("`{}`", printable(&pattern.to_string()))).collect();
     let systems = match &request.systems {
         Systems::Current => format!(" for `{}`", system::current()),

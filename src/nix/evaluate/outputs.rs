@@ -13,10 +13,10 @@ use anyhow::Result;
 use super::flake::Flake;
 use super::flake_config::FlakeConfig;
 use super::literal::nix_string;
-use super::message::{self, Evidence, Failure};
+use super::message::{self, EvaluationFailure, MessageEvidence};
 use super::query::Question;
 use super::reference::{Reference, absolute};
-use super::request::Request;
+use super::request::EvaluationRequest;
 use super::survivor::{QUERY, Survivor};
 use super::wrapper::Wrapper;
 use crate::later::Later;
@@ -59,7 +59,7 @@ impl<'f> Outputs<'f> {
         reference: &Reference,
         flake: &'f Later<Flake>,
         config: &FlakeConfig,
-        request: &Request,
+        request: &EvaluationRequest,
     ) -> Result<Self> {
         let is_in_place = nix.version() >= FIRST_IN_PLACE && !nix.is_lix();
         let wrap = || Wrapper::write(reference, QUERY_OUTPUTS, &[(message::QUERY_FILE, QUERY)]);
@@ -155,17 +155,17 @@ impl<'f> Outputs<'f> {
         self.may_build
     }
 
-    /// What went wrong, by what a process of [`Self::arguments`] said; `place` and `thrown` as in [`Evidence`].
-    pub fn failure(&self, said: &str, place: Option<&str>, thrown: bool) -> Option<Failure> {
+    /// What went wrong, by what a process of [`Self::arguments`] said; `place` and `thrown` as in [`MessageEvidence`].
+    pub fn failure(&self, said: &str, place: Option<&str>, thrown: bool) -> Option<EvaluationFailure> {
         let said = self.wrapper.as_ref().map_or_else(|| said.to_owned(), |wrapper| wrapper.hide(said));
         message::failure(&said, &self.evidence(place, thrown))
     }
 
     /// What is known about a failure.
-    pub fn evidence<'e>(&'e self, place: Option<&'e str>, thrown: bool) -> Evidence<'e> {
+    pub fn evidence<'e>(&'e self, place: Option<&'e str>, thrown: bool) -> MessageEvidence<'e> {
         let flake = self.flake.get();
         let root = flake.and_then(|flake| flake.root.as_deref());
         let inputs = flake.map_or(&[][..], |flake| &flake.inputs);
-        Evidence { root, inputs, place, thrown, trace: self.traces }
+        MessageEvidence { root, inputs, place, thrown, trace: self.traces }
     }
 }

@@ -1,6 +1,6 @@
 //! One evaluating process, read while it runs and ended when it goes over its budget.
 //!
-//! In: a command, its mark, [`Limits`]. Out: each marked line as it comes, with what was said before it, then [`End`], how the process
+//! In: a command, its mark, [`ProcessLimits`]. Out: each marked line as it comes, with what was said before it, then [`ProcessEnd`], how the process
 //! ended. Its memory is what
 //! the kernel says it holds, looked at many times a second; a limit on writable addresses, which count untouched too, stands behind
 //! that for a machine that is too busy to look.
@@ -40,7 +40,7 @@ const MARK_WITHIN: usize = 128;
 
 /// What a process may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct ProcessLimits {
     /// Bytes that it may hold.
     pub memory: u64,
     /// Whether its children are bound, too: builders must not be.
@@ -70,7 +70,7 @@ pub enum Heard<'a> {
 
 /// How a process ended.
 #[derive(Debug)]
-pub enum End {
+pub enum ProcessEnd {
     /// By itself, with the end of what it said after the last marked line.
     Exited(ExitStatus, String),
     /// The reader had enough.
@@ -98,9 +98,9 @@ pub fn died(status: ExitStatus) -> String {
 pub fn run(
     mut command: Command,
     mark: &str,
-    limits: &Limits,
+    limits: &ProcessLimits,
     mut hear: impl FnMut(Heard) -> Result<Next>,
-) -> Result<End> {
+) -> Result<ProcessEnd> {
     if limits.inherits {
         // Stands behind the watch, which is what counts.
         bound_memory(&mut command, limits.memory + SLACK);
@@ -132,14 +132,14 @@ pub fn run(
             })?;
         }
         let end = if next == Next::Stop {
-            Some(End::Stopped)
+            Some(ProcessEnd::Stopped)
         } else if heard.elapsed() > patience {
-            Some(End::OverTime)
+            Some(ProcessEnd::OverTime)
         } else if watched.elapsed() > WATCH {
             watched = Instant::now();
             resident(child.0.id())
                 .filter(|bytes| *bytes > limits.memory - limits.memory / MARGIN)
-                .map(|_| End::OverMemory)
+                .map(|_| ProcessEnd::OverMemory)
         } else {
             None
         };
@@ -149,7 +149,7 @@ pub fn run(
         }
     }
     let status = child.0.wait().context("cannot wait for `nix`")?;
-    Ok(End::Exited(status, String::from_utf8_lossy(&lines.kept).into_owned()))
+    Ok(ProcessEnd::Exited(status, String::from_utf8_lossy(&lines.kept).into_owned()))
 }
 
 /// Standard error, cut into lines.
@@ -231,10 +231,14 @@ fn resident(process: u32) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { memory: 64 << 20, inherits: true, answer: Duration::from_secs(600), start: Duration::from_secs(600) };
+    const LIMITS: ProcessLimits = ProcessLimits {
+        memory: 64 << 20,
+        inherits: true,
+        answer: Duration::from_secs(600),
+        start: Duration::from_secs(600),
+    };
 
-    fn shell(script: &str, limits: &Limits) -> (Vec<String>, End) {
+    fn shell(script: &str, limits: &ProcessLimits) -> (Vec<String>, ProcessEnd) {
         let mut heard = Vec::new();
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
@@ -253,27 +257,27 @@ mod tests {
             "printf 'trace: MARK a\\nplain\\ntrace: MA' >&2; sleep 0.1; printf 'RK b\\nmore\\nend' >&2; exit 3";
         let (heard, end) = shell(script, &LIMITS);
         assert_eq!(heard, ["a", "plain\nb"]);
-        let End::Exited(status, kept) = end else { panic!("{end:?}") };
+        let ProcessEnd::Exited(status, kept) = end else { panic!("{end:?}") };
         assert_eq!((status.code(), kept.as_str()), (Some(3), "more\n"));
     }
 
     #[test]
     fn an_endless_process_is_ended_for_each_reason() {
         let (heard, end) = shell("echo MARK enough >&2; exec sleep 1000", &LIMITS);
-        assert!(matches!(end, End::Stopped), "{end:?}");
+        assert!(matches!(end, ProcessEnd::Stopped), "{end:?}");
         assert_eq!(heard, ["enough"]);
-        let short = Limits { answer: Duration::from_millis(50), ..LIMITS };
+        let short = ProcessLimits { answer: Duration::from_millis(50), ..LIMITS };
         let (_, end) = shell("sleep 0.2; echo MARK x >&2; exec sleep 1000", &short);
-        assert!(matches!(end, End::OverTime), "{end:?}");
+        assert!(matches!(end, ProcessEnd::OverTime), "{end:?}");
         let (_, end) = shell("x=$(head -c 200000000 /dev/zero | tr '\\0' x); exec sleep 1000", &LIMITS);
-        assert!(matches!(end, End::OverMemory), "{end:?}");
+        assert!(matches!(end, ProcessEnd::OverMemory), "{end:?}");
     }
 
     #[test]
     fn what_is_not_marked_is_bounded() {
         let (_, end) =
             shell("head -c 3000000 /dev/zero | tr '\\0' x >&2; yes | head -c 300000 >&2; echo end >&2", &LIMITS);
-        let End::Exited(_, kept) = end else { panic!("{end:?}") };
+        let ProcessEnd::Exited(_, kept) = end else { panic!("{end:?}") };
         assert!(kept.len() <= 3 * STDERR_KEPT && kept.ends_with("y\nend\n"));
     }
 }

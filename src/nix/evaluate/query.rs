@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::message::Failure;
+use super::message::EvaluationFailure;
 
 /// Most bytes of one process's questions as they stand on its command line; Linux takes no argument over 128 KiB.
 const MAX_BYTES: usize = 112 << 10;
@@ -49,12 +49,12 @@ pub enum Answer {
         above: bool,
     },
     /// It does not evaluate.
-    Failed(Failure),
+    Failed(EvaluationFailure),
 }
 
 /// A line that an evaluating process wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
+pub enum AnswerLine {
     /// The outputs are there, and the question with this number begins; `hides` where they hide what Nix itself defines.
     Ready {
         at: Option<usize>,
@@ -66,7 +66,7 @@ pub enum Line {
     Found(String),
     Answer(Answer),
     /// What would answer the question for the derivation at this path.
-    Under(Vec<String>, Box<Line>),
+    Under(Vec<String>, Box<AnswerLine>),
     /// The evaluation fails in a way that `tryEval` catches.
     Caught,
 }
@@ -127,23 +127,25 @@ struct Position {
 }
 
 /// Reads a line as `query.nix` writes it.
-pub fn read(line: &[u8]) -> serde_json::Result<Line> {
+pub fn read(line: &[u8]) -> serde_json::Result<AnswerLine> {
     Ok(line_of(serde_json::from_slice(line)?))
 }
 
-fn line_of(written: Written) -> Line {
+fn line_of(written: Written) -> AnswerLine {
     match written {
-        Written::Under { under, is } => Line::Under(under, Box::new(line_of(*is))),
-        Written::Ready { ready, hides } => Line::Ready { at: ready, hides },
-        Written::Place { place: Position { file, line, column } } => Line::Place(format!("{file}:{line}:{column}")),
-        Written::Found { found } => Line::Found(found),
-        Written::Names { names } => Line::Answer(Answer::Names(names)),
-        Written::Derivation { drv, says } => Line::Answer(Answer::Derivation(drv, says)),
-        Written::Set { set, marked } => Line::Answer(Answer::Set { names: set, marked }),
-        Written::Same { same } => Line::Answer(Answer::Same(same)),
-        Written::Missing { missing } => Line::Answer(Answer::Missing(missing)),
-        Written::Other { kind, above } => Line::Answer(Answer::Other { kind, above }),
-        Written::Failed { .. } => Line::Caught,
+        Written::Under { under, is } => AnswerLine::Under(under, Box::new(line_of(*is))),
+        Written::Ready { ready, hides } => AnswerLine::Ready { at: ready, hides },
+        Written::Place { place: Position { file, line, column } } => {
+            AnswerLine::Place(format!("{file}:{line}:{column}"))
+        }
+        Written::Found { found } => AnswerLine::Found(found),
+        Written::Names { names } => AnswerLine::Answer(Answer::Names(names)),
+        Written::Derivation { drv, says } => AnswerLine::Answer(Answer::Derivation(drv, says)),
+        Written::Set { set, marked } => AnswerLine::Answer(Answer::Set { names: set, marked }),
+        Written::Same { same } => AnswerLine::Answer(Answer::Same(same)),
+        Written::Missing { missing } => AnswerLine::Answer(Answer::Missing(missing)),
+        Written::Other { kind, above } => AnswerLine::Answer(Answer::Other { kind, above }),
+        Written::Failed { .. } => AnswerLine::Caught,
     }
 }
 
@@ -263,9 +265,12 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        assert_eq!(read(b"{\"drv\":\"x\"}").unwrap(), Line::Answer(Answer::Derivation("x".to_owned(), Map::new())));
-        assert_eq!(read(b"{\"failed\":true}").unwrap(), Line::Caught);
-        assert_eq!(read(b"{\"ready\":null,\"hides\":false}").unwrap(), Line::Ready { at: None, hides: false });
+        assert_eq!(
+            read(b"{\"drv\":\"x\"}").unwrap(),
+            AnswerLine::Answer(Answer::Derivation("x".to_owned(), Map::new()))
+        );
+        assert_eq!(read(b"{\"failed\":true}").unwrap(), AnswerLine::Caught);
+        assert_eq!(read(b"{\"ready\":null,\"hides\":false}").unwrap(), AnswerLine::Ready { at: None, hides: false });
         assert!(read(b"{\"what\":1}").is_err() && read(b"\xff").is_err());
     }
 }

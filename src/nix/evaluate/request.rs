@@ -12,7 +12,7 @@ pub const DEFAULT_DEPTH: u32 = 8;
 
 /// What to evaluate, and how.
 #[derive(Clone, Debug, Default)]
-pub struct Request {
+pub struct EvaluationRequest {
     /// Any flake reference, without an attribute: `.`, a path, `git+file:…`, `github:owner/repo`, a registry name.
     pub flake: String,
     /// Which attributes; none for [`DEFAULT_PATTERNS`].
@@ -40,7 +40,7 @@ pub struct Request {
     pub budget: BudgetRequest,
 }
 
-impl Request {
+impl EvaluationRequest {
     /// How many sets are entered on the way to an attribute.
     pub fn depth(&self) -> usize {
         self.depth.unwrap_or(DEFAULT_DEPTH) as usize

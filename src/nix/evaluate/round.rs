@@ -1,6 +1,6 @@
 //! One round of questions: several threads, each with one evaluating process at a time.
 //!
-//! In: questions, a [`Budget`]. Out: one [`Outcome`] a question. One thread begins with all of them, in order, and one that has
+//! In: questions, a [`Budget`]. Out: one [`QuestionOutcome`] a question. One thread begins with all of them, in order, and one that has
 //! nothing to do takes the second half of the largest share, once that is known to be worth a process: each evaluates anew what all have in
 //! common. A process that dies is begun anew behind the question that it died of, one that is over its budget at the question that it was at.
 
@@ -13,11 +13,11 @@ use anyhow::{Result, anyhow};
 
 use super::budget::Budget;
 use super::following::Following;
-use super::message::{Cause, Failure};
-use super::process::{self, End, Heard, Limits, Next};
-use super::query::{self, Answer, Line, Question};
+use super::message::{EvaluationFailure, FailureCause};
+use super::process::{self, Heard, Next, ProcessEnd, ProcessLimits};
+use super::query::{self, Answer, AnswerLine, Question};
 use super::session::Session;
-use super::shares::{Outcome, State, Turn};
+use super::shares::{QuestionOutcome, RoundState, Turn};
 
 /// Time that the outputs of a flake have at least: inputs may have to be fetched.
 pub const START: Duration = Duration::from_secs(600);
@@ -26,7 +26,7 @@ pub const START: Duration = Duration::from_secs(600);
 const IDLE: Duration = Duration::from_millis(50);
 
 /// A round.
-pub struct Round<'r> {
+pub struct QuestionRound<'r> {
     session: &'r Session<'r>,
     questions: &'r [Question],
     /// The questions to ask, by index.
@@ -35,11 +35,11 @@ pub struct Round<'r> {
     /// Answers follow: the process that has one share of the questions goes on, so that share stays whole.
     is_followed: bool,
     budget: Budget,
-    state: Mutex<State>,
+    state: Mutex<RoundState>,
     changed: Condvar,
 }
 
-impl<'r> Round<'r> {
+impl<'r> QuestionRound<'r> {
     /// Prepares to ask the questions at these indexes; `guarded` catches what can be caught.
     pub fn new(
         session: &'r Session,
@@ -49,7 +49,7 @@ impl<'r> Round<'r> {
         budget: Budget,
     ) -> Self {
         let workers = budget.workers_for(items.len());
-        let state = State::new(items.len(), workers);
+        let state = RoundState::new(items.len(), workers);
         let is_followed = guarded && items.iter().any(|index| questions[*index].is_followed());
         Self {
             session,
@@ -70,7 +70,7 @@ impl<'r> Round<'r> {
     }
 
     /// Asks. Fails if the flake as a whole does not evaluate.
-    pub fn run(self) -> Result<Vec<(usize, Outcome)>> {
+    pub fn run(self) -> Result<Vec<(usize, QuestionOutcome)>> {
         let workers = self.budget.workers_for(self.items.len());
         thread::scope(|scope| {
             for worker in 0..workers {
@@ -85,7 +85,7 @@ impl<'r> Round<'r> {
         Ok(self.items.iter().zip(outcomes).filter_map(|(&index, outcome)| Some((index, outcome?))).collect())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, RoundState> {
         // Another thread's panic is passed on when the threads end.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,13 +126,16 @@ impl<'r> Round<'r> {
     fn process(&self, worker: usize, piece: Range<usize>) -> Result<()> {
         let questions: Vec<&Question> = self.items[piece].iter().map(|index| &self.questions[*index]).collect();
         let Some((text, asked)) = query::text(self.session.token(), self.guarded, &questions) else {
-            self.record(worker, Outcome::Answer(Answer::Failed("its name is too long to ask for".to_owned().into())));
+            self.record(
+                worker,
+                QuestionOutcome::Answer(Answer::Failed("its name is too long to ask for".to_owned().into())),
+            );
             return Ok(());
         };
-        let (mut ready, mut told) = (false, 0);
+        let (mut ready, mut answered) = (false, 0);
         let mut following = Following::new(self.guarded, &questions[..asked]);
         let (mut place, mut found, mut thrown) = (None, None, false);
-        let limits = Limits {
+        let limits = ProcessLimits {
             memory: self.budget.memory,
             inherits: !self.session.outputs.may_build(),
             answer: self.budget.attribute,
@@ -146,18 +149,18 @@ impl<'r> Round<'r> {
                 if self.session.is_stopped() {
                     self.state().fail(anyhow!("nobody waits for this evaluation any more"));
                 }
-                let is_over = self.state().is_over() || told >= asked && following.is_over();
+                let is_over = self.state().is_over() || answered >= asked && following.is_over();
                 return Ok(if is_over { Next::Stop } else { Next::Continue });
             };
             let outcome = match query::read(text) {
-                Ok(Line::Answer(answer)) => {
-                    self.session.hold(questions.get(told), &answer)?;
-                    following.expect(questions.get(told), &answer);
-                    Outcome::Answer(answer)
+                Ok(AnswerLine::Answer(answer)) => {
+                    self.session.hold(questions.get(answered), &answer)?;
+                    following.expect(questions.get(answered), &answer);
+                    QuestionOutcome::Answer(answer)
                 }
-                Ok(Line::Under(path, line)) => {
+                Ok(AnswerLine::Under(path, line)) => {
                     match *line {
-                        Line::Answer(answer) => {
+                        AnswerLine::Answer(answer) => {
                             self.session.hold(None, &answer)?;
                             self.session.know(path, Some(answer));
                         }
@@ -166,44 +169,46 @@ impl<'r> Round<'r> {
                     following.count();
                     return Ok(if following.is_over() { Next::Stop } else { Next::Continue });
                 }
-                Ok(Line::Caught) if self.guarded => Outcome::Caught,
-                Ok(Line::Caught) => {
+                Ok(AnswerLine::Caught) if self.guarded => QuestionOutcome::Caught,
+                Ok(AnswerLine::Caught) => {
                     thrown = true;
                     return Ok(Next::Continue);
                 }
-                Ok(Line::Ready { hides, .. }) => {
+                Ok(AnswerLine::Ready { hides, .. }) => {
                     ready = true;
                     if hides {
                         self.session.note_hiding();
                     }
                     return Ok(Next::Continue);
                 }
-                Ok(Line::Place(at)) => {
+                Ok(AnswerLine::Place(at)) => {
                     place = Some(at);
                     return Ok(Next::Continue);
                 }
-                Ok(Line::Found(drv_path)) => {
+                Ok(AnswerLine::Found(drv_path)) => {
                     found = Some(drv_path);
                     return Ok(Next::Continue);
                 }
-                Err(error) => Outcome::Answer(Answer::Failed(format!("Nix's answer cannot be read: {error}").into())),
+                Err(error) => {
+                    QuestionOutcome::Answer(Answer::Failed(format!("Nix's answer cannot be read: {error}").into()))
+                }
             };
             (place, found, thrown) = (None, None, false);
-            told += 1;
-            let next = if told <= asked { self.record(worker, outcome) } else { Next::Stop };
-            Ok(if told == asked && following.begin() { Next::Continue } else { next })
+            answered += 1;
+            let next = if answered <= asked { self.record(worker, outcome) } else { Next::Stop };
+            Ok(if answered == asked && following.begin() { Next::Continue } else { next })
         })?;
         let end = match end {
-            End::Exited(status, stderr) if process::ran_out_of_memory(status, &stderr) => End::OverMemory,
+            ProcessEnd::Exited(status, stderr) if process::ran_out_of_memory(status, &stderr) => ProcessEnd::OverMemory,
             end => end,
         };
         let mut survivable = false;
-        let failure: Failure = match end {
-            End::Stopped => return Ok(()),
-            _ if told >= asked => return Ok(()),
-            End::Exited(status, stderr) => {
+        let failure: EvaluationFailure = match end {
+            ProcessEnd::Stopped => return Ok(()),
+            _ if answered >= asked => return Ok(()),
+            ProcessEnd::Exited(status, stderr) => {
                 let said = self.session.outputs.failure(&stderr, place.as_deref(), thrown);
-                let is_incident = said.as_ref().is_none_or(|said| said.cause != Cause::Code);
+                let is_incident = said.as_ref().is_none_or(|said| said.cause != FailureCause::Code);
                 survivable = self.guarded && !is_incident;
                 if is_incident {
                     self.session.note_incident();
@@ -211,13 +216,13 @@ impl<'r> Round<'r> {
                 said.unwrap_or_else(|| process::died(status).into())
             }
             // A new process has its memory for itself.
-            End::OverMemory if told > 0 => return Ok(()),
-            End::OverMemory if ready || self.budget.fewer().is_some() => {
-                self.record(worker, Outcome::TooLarge);
+            ProcessEnd::OverMemory if answered > 0 => return Ok(()),
+            ProcessEnd::OverMemory if ready || self.budget.fewer().is_some() => {
+                self.record(worker, QuestionOutcome::TooLarge);
                 return Ok(());
             }
-            End::OverMemory => self.budget.too_large().into(),
-            End::OverTime => {
+            ProcessEnd::OverMemory => self.budget.too_large().into(),
+            ProcessEnd::OverTime => {
                 self.session.note_incident();
                 self.budget.too_long().into()
             }
@@ -228,19 +233,19 @@ impl<'r> Round<'r> {
         self.record(
             worker,
             match found {
-                _ if survivable => Outcome::Died,
-                Some(drv_path) => Outcome::Answer(Answer::Mute(drv_path, failure.message)),
-                None => Outcome::Answer(Answer::Failed(failure)),
+                _ if survivable => QuestionOutcome::Died,
+                Some(drv_path) => QuestionOutcome::Answer(Answer::Mute(drv_path, failure.message)),
+                None => QuestionOutcome::Answer(Answer::Failed(failure)),
             },
         );
         Ok(())
     }
 
     /// Notes what came of the question that a thread is at.
-    fn record(&self, worker: usize, outcome: Outcome) -> Next {
+    fn record(&self, worker: usize, outcome: QuestionOutcome) -> Next {
         let mut state = self.state();
         let Some((at, is_done)) = state.advance(worker) else { return Next::Stop };
-        if let Outcome::Answer(answer) = &outcome {
+        if let QuestionOutcome::Answer(answer) = &outcome {
             let sound = !matches!(answer, Answer::Failed(_));
             self.session.count_answer(&self.questions[self.items[at]], sound);
         }

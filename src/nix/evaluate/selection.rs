@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail};
 
 use super::asker::Asker;
-use super::message::Failure;
+use super::message::EvaluationFailure;
 use super::query::{Answer, Question};
 use super::sets::Sets;
 use super::systems::Systems;
@@ -32,7 +32,7 @@ pub struct Selected {
     /// The exclusions, by index, that matched something.
     pub used_exclusions: BTreeSet<usize>,
     /// Sets on the way whose names do not evaluate.
-    pub errors: BTreeMap<AttributePath, Failure>,
+    pub errors: BTreeMap<AttributePath, EvaluationFailure>,
     /// Globs stood for all systems that there are, as far as that was found out without asking for nothing else.
     pub has_all_systems: bool,
     /// A set that was not entered as it is too deep, the first of them.

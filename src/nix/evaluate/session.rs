@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::flake;
-use super::message::{Cause, Failure};
+use super::message::{EvaluationFailure, FailureCause};
 use super::outputs::Outputs;
 use super::query::{Answer, Question};
 use crate::attribute::AttributePath;
@@ -162,14 +162,14 @@ impl<'a> Session<'a> {
     }
 
     /// The error for a flake whose outputs do not evaluate.
-    pub fn flake_failure(&self, Failure { message, cause, .. }: &Failure) -> anyhow::Error {
-        if *cause == Cause::Input {
+    pub fn flake_failure(&self, EvaluationFailure { message, cause, .. }: &EvaluationFailure) -> anyhow::Error {
+        if *cause == FailureCause::Input {
             return flake::cannot_fetch(self.flake, message);
         }
         // Newer versions read the URLs of the flake's substituters before anything is evaluated.
         let hint = if self.outputs.accepts_flake_config && message.contains("Nix store") {
             " (mend the flake's `nixConfig`, or leave out `--accept-flake-config`)"
-        } else if *cause == Cause::Download {
+        } else if *cause == FailureCause::Download {
             " (the flake's own code downloads it: check the address and the network)"
         } else {
             ""

@@ -39,7 +39,7 @@ const MAX_BATCH: usize = 1024;
 #[derive(Default)]
 pub struct Sets {
     /// By their names.
-    groups: HashMap<u64, Group>,
+    groups: HashMap<u64, SameNames>,
     /// A comparison had no answer: no more are asked for.
     gave_up: bool,
     /// Comparisons of either kind since the last one that found no difference.
@@ -48,7 +48,7 @@ pub struct Sets {
 
 /// Sets with the same names.
 #[derive(Default)]
-struct Group {
+struct SameNames {
     first: Vec<AttributePath>,
     all: HashSet<AttributePath>,
 }

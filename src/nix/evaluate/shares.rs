@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::budget::Budget;
-use super::message::{Cause, Failure};
+use super::message::{EvaluationFailure, FailureCause};
 use super::query::Answer;
 
 /// So many processes that die of one and the same failed download, before anything has evaluated, are no chance.
@@ -32,7 +32,7 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// What came of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum QuestionOutcome {
     Answer(Answer),
     /// It does not evaluate, in a way that `tryEval` catches.
     Caught,
@@ -44,16 +44,16 @@ pub enum Outcome {
 
 /// What the threads share. Items are counted from 0.
 #[derive(Default)]
-pub struct State {
+pub struct RoundState {
     /// What no thread has begun.
     waiting: Option<Range<usize>>,
     /// What each thread has begun.
     shares: Vec<Option<Share>>,
-    outcomes: BTreeMap<usize, Outcome>,
+    outcomes: BTreeMap<usize, QuestionOutcome>,
     /// Something has evaluated.
     sound: bool,
     /// The failed download that processes died of last, and how many in a row did.
-    fetch: Option<(Failure, usize)>,
+    fetch: Option<(EvaluationFailure, usize)>,
     /// Questions that were too large.
     large: usize,
     /// Questions that processes died of.
@@ -61,7 +61,7 @@ pub struct State {
     /// The first question that a process dies of, or that is too large, ends the round.
     fragile: bool,
     /// What all other questions come to.
-    rest: Option<Outcome>,
+    rest: Option<QuestionOutcome>,
     error: Option<anyhow::Error>,
 }
 
@@ -75,7 +75,7 @@ pub enum Turn {
     Stop,
 }
 
-impl State {
+impl RoundState {
     /// So many items, which one of so many workers begins with.
     pub fn new(items: usize, workers: usize) -> Self {
         let shares = (0..workers).map(|_| None).collect();
@@ -135,13 +135,13 @@ impl State {
     }
 
     /// Notes what came of an item.
-    pub fn note(&mut self, at: usize, outcome: Outcome, budget: &Budget) {
+    pub fn note(&mut self, at: usize, outcome: QuestionOutcome, budget: &Budget) {
         self.notice(&outcome, budget);
         self.outcomes.insert(at, outcome);
     }
 
     /// What came of each of so many items, where something did.
-    pub fn into_outcomes(mut self, items: usize) -> Result<Vec<Option<Outcome>>> {
+    pub fn into_outcomes(mut self, items: usize) -> Result<Vec<Option<QuestionOutcome>>> {
         match self.error {
             Some(error) => Err(error),
             None => Ok((0..items).map(|at| self.outcomes.remove(&at).or(self.rest.clone())).collect()),
@@ -149,33 +149,35 @@ impl State {
     }
 
     /// Sees whether what came of one question is what would come of all.
-    fn notice(&mut self, outcome: &Outcome, budget: &Budget) {
+    fn notice(&mut self, outcome: &QuestionOutcome, budget: &Budget) {
         match outcome {
-            Outcome::Answer(Answer::Failed(_)) | Outcome::TooLarge | Outcome::Died if self.fragile => {
-                self.rest = Some(Outcome::Died);
+            QuestionOutcome::Answer(Answer::Failed(_)) | QuestionOutcome::TooLarge | QuestionOutcome::Died
+                if self.fragile =>
+            {
+                self.rest = Some(QuestionOutcome::Died);
             }
-            Outcome::Answer(Answer::Failed(failure)) => {
+            QuestionOutcome::Answer(Answer::Failed(failure)) => {
                 let again = self.fetch.take().filter(|(last, _)| last == failure).map_or(0, |(_, count)| count);
-                if !self.sound && failure.cause != Cause::Code {
+                if !self.sound && failure.cause != FailureCause::Code {
                     self.fetch = Some((failure.clone(), again + 1));
                     if again + 1 >= FETCH_DEATHS {
                         self.rest = Some(outcome.clone());
                     }
                 }
             }
-            Outcome::TooLarge => {
+            QuestionOutcome::TooLarge => {
                 self.large += 1;
                 if !self.sound && self.large >= LARGE_DEATHS * budget.workers && budget.fewer().is_some() {
-                    self.rest = Some(Outcome::TooLarge);
+                    self.rest = Some(QuestionOutcome::TooLarge);
                 }
             }
-            Outcome::Died => {
+            QuestionOutcome::Died => {
                 self.deaths += 1;
                 if self.deaths >= DEATHS {
-                    self.rest = Some(Outcome::Died);
+                    self.rest = Some(QuestionOutcome::Died);
                 }
             }
-            Outcome::Answer(_) | Outcome::Caught => self.sound = true,
+            QuestionOutcome::Answer(_) | QuestionOutcome::Caught => self.sound = true,
         }
     }
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::asker::Asker;
 use super::found::{listed, quoted};
-use super::message::Failure;
+use super::message::EvaluationFailure;
 use super::query::{Answer, Question};
 use super::systems::Systems;
 use crate::attribute::AttributePath;
@@ -26,7 +26,7 @@ pub struct Resolved {
     /// Sentences about names that may mean something else.
     pub notes: Vec<String>,
     /// Names that mean nothing, each with the index of its pattern.
-    pub absent: BTreeMap<AttributePath, (usize, Failure)>,
+    pub absent: BTreeMap<AttributePath, (usize, EvaluationFailure)>,
 }
 
 /// Finds what short names mean.
@@ -74,7 +74,7 @@ struct Meaning {
 }
 
 /// Where a name may be.
-struct Place {
+struct NamedSet {
     output: String,
     system: String,
     segments: Vec<Segment>,
@@ -118,7 +118,7 @@ impl Names {
 
     fn find(&self, asker: &Asker, segments: &[Segment]) -> Result<Meaning> {
         let is_taken = |system: &String| self.systems.as_ref().is_none_or(|systems| systems.contains(system));
-        let (places, elsewhere): (Vec<Place>, Vec<Place>) =
+        let (places, elsewhere): (Vec<NamedSet>, Vec<NamedSet>) =
             self.places(segments).into_iter().partition(|place| is_taken(&place.system));
         let (there, names) = look(asker, places)?;
         let mut meaning = Meaning::default();
@@ -128,7 +128,7 @@ impl Names {
             let Some(first) = here.next() else { continue };
             meaning.paths.push(first.segments.clone());
             // A package is in both package sets, and a shell has the name of what it is for.
-            let is_other = |place: &&Place| place.output == "checks";
+            let is_other = |place: &&NamedSet| place.output == "checks";
             let others: Vec<String> = here.filter(is_other).map(|place| written(&place.segments)).collect();
             if !others.is_empty() {
                 meaning.note = Some(format!(
@@ -162,14 +162,14 @@ impl Names {
     }
 
     /// Where a name may be, in the order in which it is looked for.
-    fn places(&self, segments: &[Segment]) -> Vec<Place> {
+    fn places(&self, segments: &[Segment]) -> Vec<NamedSet> {
         let output_of =
             |segment: &Segment| self.of.iter().find(|(output, _)| *segment == Segment::Literal(output.clone()));
         let (outputs, below): (Vec<&(String, Vec<String>)>, &[Segment]) = match segments.first().and_then(output_of) {
             Some(output) => (vec![output], &segments[1..]),
             None => (self.of.iter().filter(|(output, _)| SEARCHED.contains(&output.as_str())).collect(), segments),
         };
-        let place = |output: &String, system: &String| Place {
+        let place = |output: &String, system: &String| NamedSet {
             output: output.clone(),
             system: system.clone(),
             segments: [output, system]
@@ -186,7 +186,7 @@ impl Names {
     fn find_configuration(&self, asker: &Asker, segments: &[Segment], meaning: &mut Meaning) -> Result<()> {
         let [name] = segments else { return Ok(()) };
         let is_there = |output: &str| self.outputs.iter().any(|name| name == output);
-        let places = short::CONFIGURATIONS.iter().filter(|(output, _)| is_there(output)).map(|(output, _)| Place {
+        let places = short::CONFIGURATIONS.iter().filter(|(output, _)| is_there(output)).map(|(output, _)| NamedSet {
             output: (*output).to_owned(),
             system: String::new(),
             segments: vec![Segment::Literal((*output).to_owned()), name.clone()],
@@ -197,7 +197,7 @@ impl Names {
     }
 
     /// Says where a name was looked for.
-    fn absent(&self, name: &[String], elsewhere: &[Place], near: &[AttributePath]) -> String {
+    fn absent(&self, name: &[String], elsewhere: &[NamedSet], near: &[AttributePath]) -> String {
         let systems: BTreeSet<String> = elsewhere.iter().map(|place| place.system.clone()).collect();
         let last = name.last().map(String::as_str).unwrap_or_default();
         let nearest = nearest(last, near.iter().filter_map(|path| path.names().last()).map(String::as_str));
@@ -225,8 +225,8 @@ impl Names {
 }
 
 /// Those of the places where there is something, and what there is beside it.
-fn look(asker: &Asker, places: Vec<Place>) -> Result<(Vec<Place>, Vec<AttributePath>)> {
-    let prefix = |place: &Place| -> Vec<String> {
+fn look(asker: &Asker, places: Vec<NamedSet>) -> Result<(Vec<NamedSet>, Vec<AttributePath>)> {
+    let prefix = |place: &NamedSet| -> Vec<String> {
         let names = place.segments[..place.segments.len() - 1].iter().map_while(|segment| match segment {
             Segment::Literal(name) => Some(name.clone()),
             Segment::Glob(_) | Segment::Levels => None,

@@ -10,9 +10,9 @@ use std::thread;
 use anyhow::Result;
 
 use super::budget::Budget;
-use super::message::{self, Cause};
-use super::process::{self, End, Heard, Limits, Next};
-use super::query::{self, Answer, Line, Question};
+use super::message::{self, FailureCause};
+use super::process::{self, Heard, Next, ProcessEnd, ProcessLimits};
+use super::query::{self, Answer, AnswerLine, Question};
 use super::round::START;
 use super::session::Session;
 use super::survivor::Survivor;
@@ -86,7 +86,7 @@ impl Survey<'_> {
         let survivor = outputs.survivor(self.session.token(), questions)?;
         let mut command = survivor.command(self.session.nix)?;
         command.env("GC_MARKERS", self.budget.collectors.to_string());
-        let limits = Limits {
+        let limits = ProcessLimits {
             memory: self.budget.memory,
             inherits: !outputs.may_build(),
             answer: self.budget.attribute,
@@ -100,7 +100,7 @@ impl Survey<'_> {
                 return Ok(if self.session.is_stopped() { Next::Stop } else { Next::Continue });
             };
             match (query::read(text), &mut current) {
-                (Ok(Line::Ready { at, .. }), _) => {
+                (Ok(AnswerLine::Ready { at, .. }), _) => {
                     let begun = at.filter(|index| left.contains(index));
                     let begun = begun.map(|index| Current { index, place: None, found: None, thrown: false });
                     if let Some(over) = std::mem::replace(&mut current, begun) {
@@ -108,10 +108,10 @@ impl Survey<'_> {
                         answers.extend(answer.map(|answer| (index, answer)));
                     }
                 }
-                (Ok(Line::Place(place)), Some(current)) => current.place = Some(place),
-                (Ok(Line::Caught), Some(current)) => current.thrown = true,
-                (Ok(Line::Found(drv_path)), Some(current)) => current.found = Some(drv_path),
-                (Ok(Line::Answer(answer)), Some(Current { index, .. })) => {
+                (Ok(AnswerLine::Place(place)), Some(current)) => current.place = Some(place),
+                (Ok(AnswerLine::Caught), Some(current)) => current.thrown = true,
+                (Ok(AnswerLine::Found(drv_path)), Some(current)) => current.found = Some(drv_path),
+                (Ok(AnswerLine::Answer(answer)), Some(Current { index, .. })) => {
                     answers.insert(*index, answer);
                     current = None;
                 }
@@ -123,16 +123,16 @@ impl Survey<'_> {
         let Some(current) = current else { return Ok((answers, None)) };
         let stuck = current.index;
         match end {
-            End::Exited(status, said) if !process::ran_out_of_memory(status, &said) => {
+            ProcessEnd::Exited(status, said) if !process::ran_out_of_memory(status, &said) => {
                 let (index, answer) = self.failure(&survivor, current, &said);
                 let died = || (!status.success()).then(|| Answer::Failed(process::died(status).into()));
                 answers.extend(answer.or_else(died).map(|answer| (index, answer)));
             }
-            End::OverTime => {
+            ProcessEnd::OverTime => {
                 self.session.note_incident();
                 answers.insert(current.index, Answer::Failed(self.budget.too_long().into()));
             }
-            End::Exited(..) | End::OverMemory | End::Stopped => {}
+            ProcessEnd::Exited(..) | ProcessEnd::OverMemory | ProcessEnd::Stopped => {}
         }
         Ok((answers, Some(stuck)))
     }
@@ -147,7 +147,7 @@ impl Survey<'_> {
         let said = survivor.own_words(said);
         let failure = message::failure(&said, &self.session.outputs.evidence(place.as_deref(), thrown));
         let answer = failure.map(|failure| {
-            if failure.cause != Cause::Code {
+            if failure.cause != FailureCause::Code {
                 self.session.note_incident();
             }
             match found {

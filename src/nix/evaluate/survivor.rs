@@ -43,10 +43,10 @@ const SURVIVED: &str = "error (ignored): error:";
 /// What such a process needs, until it has ended.
 pub struct Survivor {
     arguments: Vec<OsString>,
-    place: Place,
+    place: ErrorPlace,
 }
 
-enum Place {
+enum ErrorPlace {
     /// The lines to read, and the folder that is the home of its history.
     Repl(File, TempDir),
     Check(Wrapper),
@@ -90,7 +90,7 @@ impl Survivor {
         let mut arguments: Vec<OsString> =
             ["repl", &installable, "--option", "pure-eval", purity].map(OsString::from).into();
         arguments.extend(manner);
-        Ok(Self { arguments, place: Place::Repl(file, home) })
+        Ok(Self { arguments, place: ErrorPlace::Repl(file, home) })
     }
 
     /// With `nix flake check`.
@@ -106,13 +106,13 @@ impl Survivor {
         let mut arguments: Vec<OsString> =
             ["flake", "check", "--keep-going", &wrapper.reference()].map(OsString::from).into();
         arguments.extend(manner);
-        Ok(Self { arguments, place: Place::Check(wrapper) })
+        Ok(Self { arguments, place: ErrorPlace::Check(wrapper) })
     }
 
     /// The command, to be run once.
     pub fn command(&self, nix: &Nix) -> Result<Command> {
         let mut command = nix.command(&self.arguments);
-        if let Place::Repl(file, home) = &self.place {
+        if let ErrorPlace::Repl(file, home) = &self.place {
             command.stdin(file.try_clone().context("cannot open the questions again")?);
             // The history of the user's own sessions is there otherwise.
             command.env("NIX_DATA_HOME", home.path()).env("NIX_STATE_HOME", home.path());
@@ -123,8 +123,8 @@ impl Survivor {
     /// What Nix said about a question, without what such a process adds.
     pub fn own_words(&self, said: &str) -> String {
         match &self.place {
-            Place::Repl(..) => said.to_owned(),
-            Place::Check(wrapper) => {
+            ErrorPlace::Repl(..) => said.to_owned(),
+            ErrorPlace::Check(wrapper) => {
                 let said = said.rsplit_once(LAST_WORDS).map_or(said, |(before, _)| before);
                 wrapper.hide(said).replace(SURVIVED, "error:")
             }
@@ -141,7 +141,7 @@ mod tests {
         let at = |name: &str| Question::Derivation { path: vec![name.to_owned()], every: false };
         let questions = [at("packages"), at("with space"), at("or"), at("x'-1"), at("")];
         let survivor = Survivor::repl("path:/x", "00", questions.iter().enumerate(), false, Vec::new()).unwrap();
-        let Place::Repl(file, _) = &survivor.place else { panic!() };
+        let ErrorPlace::Repl(file, _) = &survivor.place else { panic!() };
         let text = std::io::read_to_string(file).unwrap();
         let named: Vec<_> = text.lines().filter_map(|line| line.split("inherit ").nth(1)?.split(';').next()).collect();
         // The first line is the query.
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn what_the_process_adds_is_not_part_of_the_message() {
         let wrapper = Wrapper::write(&Reference::new("x", "path:/x", &Value::Null), JOBS, &[]).unwrap();
-        let survivor = Survivor { arguments: Vec::new(), place: Place::Check(wrapper) };
+        let survivor = Survivor { arguments: Vec::new(), place: ErrorPlace::Check(wrapper) };
         let said = format!("{SURVIVED} thrown\n\n   at x\n{LAST_WORDS}\n");
         assert_eq!(survivor.own_words(&said), "error: thrown\n\n   at x\n");
     }

@@ -4,7 +4,7 @@
 //! the plan of granularity `single`, since that is the packing with the fewest jobs.
 
 use super::context::Search;
-use super::jobs::{Instance, Job, Jobs, Union, compatible_systems, merged};
+use super::jobs::{Instance, JobNumber, Jobs, Union, compatible_systems, merged};
 use super::neighbours::reduced_inputs;
 use super::schedule::Scheduler;
 use super::sweep::existing;
@@ -135,18 +135,24 @@ impl Search<'_> {
     }
 
     /// Merges some of these jobs with each other so that there are `excess` fewer; returns how many could not be saved.
-    fn merge_some(&mut self, jobs: &mut Jobs, mut list: Vec<Job>, mut excess: usize, share_targets: bool) -> usize {
+    fn merge_some(
+        &mut self,
+        jobs: &mut Jobs,
+        mut list: Vec<JobNumber>,
+        mut excess: usize,
+        share_targets: bool,
+    ) -> usize {
         let instance = self.instance;
-        let kind = |jobs: &Jobs, job: Job| {
+        let kind = |jobs: &Jobs, job: JobNumber| {
             let state = &jobs.list[job as usize];
             let apart = instance.options.granularity == Granularity::Target && !share_targets;
             (state.system, apart && state.targets > 0)
         };
         list.sort_by_key(|&job| (kind(jobs, job), jobs.list[job as usize].length, jobs.list[job as usize].units[0]));
-        let groups: Vec<Vec<Job>> = list
+        let groups: Vec<Vec<JobNumber>> = list
             .chunk_by(|&a, &b| kind(jobs, a) == kind(jobs, b))
             .filter(|group| !kind(jobs, group[0]).1)
-            .map(<[Job]>::to_vec)
+            .map(<[JobNumber]>::to_vec)
             .collect();
         for group in groups {
             let saved = excess.min(group.len() - 1);
@@ -161,7 +167,7 @@ impl Search<'_> {
     }
 
     /// Makes one job of several; the caller knows that this closes no cycle.
-    fn merge_members(&mut self, jobs: &mut Jobs, members: &[Job]) {
+    fn merge_members(&mut self, jobs: &mut Jobs, members: &[JobNumber]) {
         let [first, others @ ..] = members else { return };
         debug_assert!(
             others.iter().all(|&other| {

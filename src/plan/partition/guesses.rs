@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::jobs::{Instance, Job, Jobs};
+use super::jobs::{Instance, JobNumber, Jobs};
 use super::layers::{attachments, rebuilt};
 use super::marks::Marks;
 use super::portfolio::{Candidate, simulated};
@@ -72,11 +72,11 @@ struct Draw {
 }
 
 /// Units of a job, and the gain over all draws in millionths of the lower bound from having them before the rest.
-type Gains = BTreeMap<(Job, Vec<Unit>), u64>;
+type Gains = BTreeMap<(JobNumber, Vec<Unit>), u64>;
 
 /// A part of a job that might become one of its own.
 struct Split {
-    job: Job,
+    job: JobNumber,
     part: Vec<Unit>,
     /// Parts of wall time for one of machine time.
     worth: f64,
@@ -99,7 +99,7 @@ struct Splitter<'a> {
     job_time: Millis,
     most_job_time: Millis,
     /// What would make the plan too long if the guesses are right.
-    refused: HashSet<(Job, Vec<Unit>)>,
+    refused: HashSet<(JobNumber, Vec<Unit>)>,
 }
 
 impl<'a> Splitter<'a> {
@@ -178,13 +178,13 @@ impl<'a> Splitter<'a> {
         }
         let (order, makespan) = self.jobs.measure(self.instance);
         self.steps.take(4 * self.instance.units.len() + 2 * self.instance.units.inputs.edges());
-        let ends = |job: &Job| self.jobs.list[*job as usize].earliest_end() == makespan;
+        let ends = |job: &JobNumber| self.jobs.list[*job as usize].earliest_end() == makespan;
         let Some(mut job) = order.iter().copied().filter(ends).min_by_key(|&job| self.first_unit(job)) else { return };
         loop {
             let start = self.jobs.list[job as usize].earliest;
             let inputs = self.jobs.inputs(self.instance, &mut self.marks, job);
             self.steps.take(4 * inputs.len());
-            let ends = |input: &Job| self.jobs.list[*input as usize].earliest_end() == start;
+            let ends = |input: &JobNumber| self.jobs.list[*input as usize].earliest_end() == start;
             let Some(input) = inputs.into_iter().filter(ends).min_by_key(|&input| self.first_unit(input)) else {
                 return;
             };
@@ -195,12 +195,12 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    fn first_unit(&self, job: Job) -> Unit {
+    fn first_unit(&self, job: JobNumber) -> Unit {
         self.jobs.list[job as usize].units[0]
     }
 
     /// The units of a job that `next` needs, ascending, and how much earlier they alone would have ended, milliseconds. None where these are all, or nothing is gained.
-    fn needed_part(&mut self, draw: usize, job: Job, next: Job) -> Option<(Vec<Unit>, Millis)> {
+    fn needed_part(&mut self, draw: usize, job: JobNumber, next: JobNumber) -> Option<(Vec<Unit>, Millis)> {
         let (units, state) = (self.instance.units, &self.jobs.list[job as usize]);
         if state.units.len() < 2 {
             return None;
@@ -234,7 +234,7 @@ impl<'a> Splitter<'a> {
     }
 
     /// How long some units of a job would take as one of their own, milliseconds.
-    fn length(&mut self, draw: usize, job: Job, units: &[Unit]) -> Millis {
+    fn length(&mut self, draw: usize, job: JobNumber, units: &[Unit]) -> Millis {
         let state = &self.jobs.list[job as usize];
         let tasks = self.instance.units.tasks_of(units);
         self.steps.take(20 * tasks.len());
@@ -242,7 +242,7 @@ impl<'a> Splitter<'a> {
         state.start_up + self.scheduler.length_with(&tasks, slots, &self.draws[draw].duration)
     }
 
-    fn weigh(&mut self, job: Job, part: Vec<Unit>, gain: u64) -> Split {
+    fn weigh(&mut self, job: JobNumber, part: Vec<Unit>, gain: u64) -> Split {
         let units = &self.jobs.list[job as usize].units;
         let rest: Vec<Unit> = units.iter().copied().filter(|unit| part.binary_search(unit).is_err()).collect();
         let lengths: Vec<(Millis, Millis)> =

@@ -10,7 +10,7 @@ use crate::plan::problem::{ANY_SYSTEM, Millis, Node, Problem, System};
 use crate::topological::{self, InDegrees};
 
 /// A job: an index into [`Jobs::list`].
-pub type Job = u32;
+pub type JobNumber = u32;
 
 /// What does not change during a search.
 pub struct Instance<'a> {
@@ -97,7 +97,7 @@ pub struct Union {
 /// All jobs and the map from units to them.
 #[derive(Clone, Debug, Default)]
 pub struct Jobs {
-    pub of_unit: Vec<Job>,
+    pub of_unit: Vec<JobNumber>,
     pub list: Vec<JobState>,
     /// When everything must have ended, milliseconds; what `latest` of the jobs refers to.
     pub deadline: Millis,
@@ -106,7 +106,7 @@ pub struct Jobs {
 impl Jobs {
     /// One job a unit.
     pub fn singletons(instance: &Instance, scheduler: &mut Scheduler) -> Self {
-        let count = instance.units.len() as Job;
+        let count = instance.units.len() as JobNumber;
         let list = (0..count).map(|unit| state_of(instance, scheduler, vec![unit])).collect();
         Self { of_unit: (0..count).collect(), list, deadline: 0 }
     }
@@ -133,7 +133,7 @@ impl Jobs {
 
     /// True where the rules let two jobs be one, edges aside. Where each target has its own job, parts of the graph without a connection stay apart too:
     /// something added elsewhere then leaves a job as it is.
-    pub fn compatible(&self, instance: &Instance, a: Job, b: Job) -> bool {
+    pub fn compatible(&self, instance: &Instance, a: JobNumber, b: JobNumber) -> bool {
         let (a, b) = (&self.list[a as usize], &self.list[b as usize]);
         let component = |job: &JobState| instance.units.component[job.units[0] as usize];
         if instance.options.granularity == Granularity::Target && component(a) != component(b) {
@@ -144,7 +144,7 @@ impl Jobs {
     }
 
     /// What two jobs would be as one.
-    pub fn union(&self, instance: &Instance, scheduler: &mut Scheduler, a: Job, b: Job) -> Union {
+    pub fn union(&self, instance: &Instance, scheduler: &mut Scheduler, a: JobNumber, b: JobNumber) -> Union {
         let (a, b) = (&self.list[a as usize], &self.list[b as usize]);
         let tasks = merged(&a.tasks, &b.tasks);
         let system = a.system.min(b.system);
@@ -156,7 +156,7 @@ impl Jobs {
     }
 
     /// Moves everything in `b` to `a`. `earliest`, `latest` and `tail` of `a` are the caller's to set.
-    pub fn merge(&mut self, a: Job, b: Job, union: Union) {
+    pub fn merge(&mut self, a: JobNumber, b: JobNumber, union: Union) {
         let gone = std::mem::take(&mut self.list[b as usize]);
         for &unit in &gone.units {
             self.of_unit[unit as usize] = a;
@@ -172,11 +172,17 @@ impl Jobs {
     }
 
     /// Leaves a job the units of `kept` (ascending) and makes a new one of its others; returns the new job.
-    pub fn split(&mut self, instance: &Instance, scheduler: &mut Scheduler, job: Job, kept: &[Unit]) -> Job {
+    pub fn split(
+        &mut self,
+        instance: &Instance,
+        scheduler: &mut Scheduler,
+        job: JobNumber,
+        kept: &[Unit],
+    ) -> JobNumber {
         let units = std::mem::take(&mut self.list[job as usize].units);
         let (kept, others): (Vec<Unit>, Vec<Unit>) =
             units.into_iter().partition(|unit| kept.binary_search(unit).is_ok());
-        let made = self.list.len() as Job;
+        let made = self.list.len() as JobNumber;
         for &unit in &others {
             self.of_unit[unit as usize] = made;
         }
@@ -190,9 +196,9 @@ impl Jobs {
         &mut self,
         instance: &Instance,
         scheduler: &mut Scheduler,
-        job: Job,
-        free: &mut Vec<Job>,
-    ) -> Vec<Job> {
+        job: JobNumber,
+        free: &mut Vec<JobNumber>,
+    ) -> Vec<JobNumber> {
         let units = std::mem::take(&mut self.list[job as usize].units);
         let mut made = Vec::with_capacity(units.len());
         for (index, &unit) in units.iter().enumerate() {
@@ -205,7 +211,7 @@ impl Jobs {
                 }
                 None => {
                     self.list.push(state);
-                    self.list.len() as Job - 1
+                    self.list.len() as JobNumber - 1
                 }
             };
             self.of_unit[unit as usize] = place;
@@ -215,7 +221,7 @@ impl Jobs {
     }
 
     /// Jobs in topological order; shorter than the number of jobs where there is a cycle.
-    pub fn topological(&self, instance: &Instance) -> Vec<Job> {
+    pub fn topological(&self, instance: &Instance) -> Vec<JobNumber> {
         let mut inputs = vec![0; self.list.len()];
         for unit in 0..instance.units.len() as Unit {
             let own = self.of_unit[unit as usize];
@@ -232,7 +238,7 @@ impl Jobs {
     }
 
     /// Sets earliest starts and tails; returns a topological order and the makespan (without limits of concurrency), milliseconds.
-    pub fn measure(&mut self, instance: &Instance) -> (Vec<Job>, Millis) {
+    pub fn measure(&mut self, instance: &Instance) -> (Vec<JobNumber>, Millis) {
         let order = self.topological(instance);
         for job in &mut self.list {
             job.earliest = 0;
@@ -270,7 +276,7 @@ impl Jobs {
     }
 
     /// Sets earliest and latest starts for a deadline in milliseconds; returns a topological order.
-    pub fn measure_for(&mut self, instance: &Instance, deadline: Millis) -> Vec<Job> {
+    pub fn measure_for(&mut self, instance: &Instance, deadline: Millis) -> Vec<JobNumber> {
         let (order, _) = self.measure(instance);
         self.deadline = deadline;
         for job in &mut self.list {

@@ -1,6 +1,6 @@
 //! Which jobs or units a walk has seen.
 
-use super::jobs::Job;
+use super::jobs::JobNumber;
 
 /// Which jobs a search has seen, without clearing an array each time.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +23,12 @@ impl Marks {
     }
 
     /// True where the job was not marked before.
-    pub fn mark(&mut self, job: Job) -> bool {
+    pub fn mark(&mut self, job: JobNumber) -> bool {
         std::mem::replace(&mut self.seen[job as usize], self.round) != self.round
     }
 
     /// True where the job is marked.
-    pub fn has(&self, job: Job) -> bool {
+    pub fn has(&self, job: JobNumber) -> bool {
         self.seen[job as usize] == self.round
     }
 }

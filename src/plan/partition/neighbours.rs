@@ -2,7 +2,7 @@
 //!
 //! In: [`Jobs`] with earliest starts. Out: neighbours, and whether jobs can be merged without closing a cycle.
 
-use super::jobs::{Instance, Job, Jobs};
+use super::jobs::{Instance, JobNumber, Jobs};
 use super::marks::Marks;
 
 /// Jobs that a search for a path may visit before it gives up and counts a path as found.
@@ -10,7 +10,12 @@ const MOST_VISITED: usize = 400;
 
 impl Jobs {
     /// The jobs that a set of jobs takes from, and those that take from it; without the set, in no particular order.
-    pub fn around(&self, instance: &Instance, marks: &mut Marks, members: &[Job]) -> (Vec<Job>, Vec<Job>) {
+    pub fn around(
+        &self,
+        instance: &Instance,
+        marks: &mut Marks,
+        members: &[JobNumber],
+    ) -> (Vec<JobNumber>, Vec<JobNumber>) {
         marks.reset(self.list.len());
         for &member in members {
             marks.mark(member);
@@ -33,7 +38,7 @@ impl Jobs {
     }
 
     /// The jobs that take from a job.
-    pub fn consumers(&self, instance: &Instance, marks: &mut Marks, job: Job) -> Vec<Job> {
+    pub fn consumers(&self, instance: &Instance, marks: &mut Marks, job: JobNumber) -> Vec<JobNumber> {
         marks.reset(self.list.len());
         marks.mark(job);
         let units = self.list[job as usize].units.iter();
@@ -42,7 +47,7 @@ impl Jobs {
     }
 
     /// The jobs that a job takes from.
-    pub fn inputs(&self, instance: &Instance, marks: &mut Marks, job: Job) -> Vec<Job> {
+    pub fn inputs(&self, instance: &Instance, marks: &mut Marks, job: JobNumber) -> Vec<JobNumber> {
         marks.reset(self.list.len());
         marks.mark(job);
         let units = self.list[job as usize].units.iter();
@@ -52,7 +57,7 @@ impl Jobs {
 
     /// Adds to `members` every job on a path between two of them, so that merging them closes no cycle. False where that makes more
     /// than `most` members or the search becomes too long.
-    pub fn close(&self, instance: &Instance, marks: &mut Marks, members: &mut Vec<Job>, most: usize) -> bool {
+    pub fn close(&self, instance: &Instance, marks: &mut Marks, members: &mut Vec<JobNumber>, most: usize) -> bool {
         loop {
             // Every path goes up in time: what ends after the last member's start cannot lead back.
             let horizon = members.iter().map(|&job| self.list[job as usize].earliest).max().unwrap_or(0);
@@ -60,10 +65,10 @@ impl Jobs {
             for &member in members.iter() {
                 marks.mark(member);
             }
-            let mut reached: Vec<Job> = Vec::new();
-            let mut parents: Vec<(Job, Job)> = Vec::new();
+            let mut reached: Vec<JobNumber> = Vec::new();
+            let mut parents: Vec<(JobNumber, JobNumber)> = Vec::new();
             let mut next = 0;
-            let mut queue: Vec<Job> = members.clone();
+            let mut queue: Vec<JobNumber> = members.clone();
             while next < queue.len() {
                 let job = queue[next];
                 let outside = next >= members.len();
@@ -114,7 +119,7 @@ impl Jobs {
     }
 
     /// True where some path leads from `from` to `to` through another job, or where that would take too long to find out.
-    pub fn path_between(&self, instance: &Instance, marks: &mut Marks, from: Job, to: Job) -> bool {
+    pub fn path_between(&self, instance: &Instance, marks: &mut Marks, from: JobNumber, to: JobNumber) -> bool {
         let goal = &self.list[to as usize];
         if self.list[from as usize].earliest_end() >= goal.earliest
             || self.list[from as usize].latest_end() >= goal.latest
@@ -151,7 +156,7 @@ impl Jobs {
 }
 
 /// The inputs of a job from which no path leads to another of its inputs: what it has to require.
-pub fn reduced_inputs(instance: &Instance, jobs: &mut Jobs, job: Job) -> Vec<Job> {
+pub fn reduced_inputs(instance: &Instance, jobs: &mut Jobs, job: JobNumber) -> Vec<JobNumber> {
     jobs.measure(instance);
     let mut marks = Marks::default();
     let mut inputs = jobs.inputs(instance, &mut marks, job);

@@ -5,7 +5,7 @@
 
 use super::context::Search;
 use super::effort::{is_large, size, worth, worth_steps};
-use super::jobs::{Instance, Job, Jobs};
+use super::jobs::{Instance, JobNumber, Jobs};
 use super::marks::Marks;
 use super::search::Refill;
 use super::sweep::existing;
@@ -39,7 +39,7 @@ const QUEUE: Millis = 15_000;
 const RUNNERS: usize = 60;
 
 /// How much is tried. It depends on the size of the graph in powers of two only, so that one derivation more changes nothing.
-struct Budget {
+struct Effort {
     /// Orders in which critical edges are tried.
     starts: u64,
     /// Best starts that are shortened.
@@ -52,7 +52,7 @@ struct Budget {
     refill: u32,
 }
 
-impl Budget {
+impl Effort {
     fn new(instance: &Instance) -> Self {
         let size = size(instance) as f64;
         let does = |stage| f64::from(u8::from(instance.does(stage)));
@@ -92,7 +92,7 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
         let choice = in_one_go(instance);
         return (choice.clone(), choice.jobs);
     }
-    let budget = Budget::new(instance);
+    let budget = Effort::new(instance);
     let mut search = Search::new(instance, worth_steps(instance, MOST_STEPS));
     let single = Jobs::singletons(instance, &mut search.scheduler);
     let in_waves = made_in_waves(&mut search);
@@ -298,13 +298,13 @@ pub fn simulated(instance: &Instance, jobs: Jobs, deadline: Millis) -> Candidate
 }
 
 fn simulate_jobs(instance: &Instance, jobs: &Jobs) -> Simulation {
-    let list: Vec<Job> = existing(jobs).collect();
+    let list: Vec<JobNumber> = existing(jobs).collect();
     let mut place = vec![0u32; jobs.list.len()];
     for (index, &job) in list.iter().enumerate() {
         place[job as usize] = index as u32;
     }
     let fetches = instance.model.fetch > 0 && !instance.model.whole_layers;
-    let load = |&job: &Job| {
+    let load = |&job: &JobNumber| {
         let state = &jobs.list[job as usize];
         Load {
             build: state.build(),

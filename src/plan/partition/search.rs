@@ -4,7 +4,7 @@
 //! units never closes a cycle. Stretches are chosen by time and not by number, so that something added elsewhere in the graph changes little.
 
 use super::context::Search;
-use super::jobs::{Instance, Job, Jobs};
+use super::jobs::{Instance, JobNumber, Jobs};
 use super::sweep::{Direction, Sweep, existing, own_target};
 use super::units::Unit;
 use super::zero::{EdgeOrder, Zeroing, mix};
@@ -34,7 +34,7 @@ impl Search<'_> {
         let caps = CAPS.iter().map(|cap| Some((cap * self.instance.start_up).max(60_000)));
         for (pass, cap) in caps.chain([None; UNCAPPED]).enumerate() {
             jobs.measure_for(self.instance, deadline);
-            let visit: Vec<Job> = existing(jobs).collect();
+            let visit: Vec<JobNumber> = existing(jobs).collect();
             let direction = if pass % 2 == 0 { Direction::Forward } else { Direction::Backward };
             let how = Sweep { direction, reserve, exact: 8, window: 24, thrift, most: cap.unwrap_or(Millis::MAX) };
             let merges = self.sweep(jobs, &visit, how);
@@ -57,7 +57,7 @@ impl Search<'_> {
             let center = random % 1024 * makespan / 1024;
             let width = makespan * (1 + (random >> 10) % 16) / 100;
             let mut trial = jobs.clone();
-            let stretch: Vec<Job> = existing(&trial)
+            let stretch: Vec<JobNumber> = existing(&trial)
                 .filter(|&job| {
                     let state = &trial.list[job as usize];
                     let critical = state.earliest_end() + state.tail == makespan;
@@ -133,11 +133,11 @@ impl Search<'_> {
 }
 
 /// Up to ten of the emptiest jobs around a moment.
-fn badly_filled(instance: &Instance, jobs: &Jobs, part: Option<Unit>, random: u64) -> Vec<Job> {
+fn badly_filled(instance: &Instance, jobs: &Jobs, part: Option<Unit>, random: u64) -> Vec<JobNumber> {
     let center = random % 1024 * jobs.deadline / 1024;
     let count = 2 + (random >> 10) as usize % 9;
     let width = jobs.deadline * (1 + (random >> 16) % 8) / 50;
-    let mut near: Vec<(u64, u64, Job)> = existing(jobs)
+    let mut near: Vec<(u64, u64, JobNumber)> = existing(jobs)
         .filter_map(|job| {
             let state = &jobs.list[job as usize];
             let meets = state.earliest <= center + width && state.latest_end() as u64 + width >= center;
@@ -152,9 +152,9 @@ fn badly_filled(instance: &Instance, jobs: &Jobs, part: Option<Unit>, random: u6
     near.into_iter().take(count).map(|(_, _, job)| job).collect()
 }
 
-fn free_places(jobs: &Jobs) -> Vec<Job> {
-    let mut free: Vec<Job> =
-        (0..jobs.list.len() as Job).filter(|&job| jobs.list[job as usize].units.is_empty()).collect();
+fn free_places(jobs: &Jobs) -> Vec<JobNumber> {
+    let mut free: Vec<JobNumber> =
+        (0..jobs.list.len() as JobNumber).filter(|&job| jobs.list[job as usize].units.is_empty()).collect();
     free.reverse();
     free
 }

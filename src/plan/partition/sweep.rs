@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::context::Search;
-use super::jobs::{Instance, Job, JobState, Jobs, Union};
+use super::jobs::{Instance, JobNumber, JobState, Jobs, Union};
 use crate::plan::model::Granularity;
 use crate::plan::problem::Millis;
 
@@ -41,7 +41,7 @@ pub struct Sweep {
 
 /// A pair that may become one job.
 struct Pair {
-    other: Job,
+    other: JobNumber,
     /// Upper estimate of the job time it saves, milliseconds.
     saving: i64,
     score: i64,
@@ -51,9 +51,9 @@ struct Pair {
 
 impl Search<'_> {
     /// One pass over `visit` (jobs, any that still exist). Returns how many merges were made.
-    pub fn sweep(&mut self, jobs: &mut Jobs, visit: &[Job], how: Sweep) -> usize {
+    pub fn sweep(&mut self, jobs: &mut Jobs, visit: &[JobNumber], how: Sweep) -> usize {
         let instance = self.instance;
-        let mut timeline: Vec<Job> = existing(jobs).filter(|&job| !own_target(instance, jobs, job)).collect();
+        let mut timeline: Vec<JobNumber> = existing(jobs).filter(|&job| !own_target(instance, jobs, job)).collect();
         sort_by_time(jobs, &mut timeline, how.direction);
         if instance.options.granularity == Granularity::Target {
             // What may not be merged should not take up the window either.
@@ -81,7 +81,13 @@ impl Search<'_> {
     }
 
     /// The pair with this job that saves the most, and what it would be.
-    fn best_partner(&mut self, jobs: &Jobs, job: Job, near: &[Job], how: Sweep) -> Option<(Job, Union)> {
+    fn best_partner(
+        &mut self,
+        jobs: &Jobs,
+        job: JobNumber,
+        near: &[JobNumber],
+        how: Sweep,
+    ) -> Option<(JobNumber, Union)> {
         let instance = self.instance;
         let mut pairs = self.dependent_pairs(jobs, job);
         pairs.extend(self.independent_pairs(jobs, job, near));
@@ -91,7 +97,7 @@ impl Search<'_> {
             pair.score = score(jobs, job, pair, least, how);
         }
         pairs.sort_unstable_by_key(|pair| (-pair.score, jobs.list[pair.other as usize].units[0]));
-        let mut best: Option<(i64, Job, Union)> = None;
+        let mut best: Option<(i64, JobNumber, Union)> = None;
         let mut tried = 0;
         for pair in pairs {
             if tried >= how.exact || best.as_ref().is_some_and(|best| best.0 >= pair.score) {
@@ -123,7 +129,7 @@ impl Search<'_> {
     }
 
     /// Pairs with an input or a consumer. The merged job waits for the other inputs of both and must end before their other consumers start.
-    fn dependent_pairs(&mut self, jobs: &Jobs, job: Job) -> Vec<Pair> {
+    fn dependent_pairs(&mut self, jobs: &Jobs, job: JobNumber) -> Vec<Pair> {
         let instance = self.instance;
         let state = &jobs.list[job as usize];
         let inputs = jobs.inputs(instance, &mut self.marks, job);
@@ -132,8 +138,8 @@ impl Search<'_> {
         let ends = two_largest(inputs.iter().map(|&input| (jobs.list[input as usize].earliest_end() as i64, input)));
         let starts = two_largest(consumers.iter().map(|&consumer| (-jobs.list[consumer as usize].latest, consumer)));
         let mut pairs = Vec::new();
-        let ends_without = |job: Job| (if ends.1 == job { ends.2 } else { ends.0 }).max(0);
-        let starts_without = |job: Job| if starts.1 == job { starts.2 } else { starts.0 };
+        let ends_without = |job: JobNumber| (if ends.1 == job { ends.2 } else { ends.0 }).max(0);
+        let starts_without = |job: JobNumber| if starts.1 == job { starts.2 } else { starts.0 };
         for &consumer in &consumers {
             let latest_end = jobs.list[consumer as usize].latest_end();
             let after = starts_without(consumer);
@@ -179,7 +185,7 @@ impl Search<'_> {
     }
 
     /// Pairs with jobs that share an input or a consumer, and with those near in time.
-    fn independent_pairs(&mut self, jobs: &Jobs, job: Job, near: &[Job]) -> Vec<Pair> {
+    fn independent_pairs(&mut self, jobs: &Jobs, job: JobNumber, near: &[JobNumber]) -> Vec<Pair> {
         let (instance, marks) = (self.instance, &mut self.marks);
         if own_target(instance, jobs, job) {
             return Vec::new();
@@ -215,7 +221,7 @@ impl Search<'_> {
     }
 
     /// Makes two jobs one and moves the bounds of those around it.
-    fn merge(&mut self, jobs: &mut Jobs, job: Job, other: Job, union: Union) {
+    fn merge(&mut self, jobs: &mut Jobs, job: JobNumber, other: JobNumber, union: Union) {
         jobs.merge(job, other, union);
         let (inputs, consumers) = jobs.around(self.instance, &mut self.marks, &[job]);
         let length = jobs.list[job as usize].length as i64;
@@ -228,10 +234,10 @@ impl Search<'_> {
     }
 
     /// Moves earliest starts after a job, in order of latest starts.
-    fn push_forward(&mut self, jobs: &mut Jobs, job: Job) {
+    fn push_forward(&mut self, jobs: &mut Jobs, job: JobNumber) {
         let instance = self.instance;
         let mut queue = BinaryHeap::from([Reverse((i64::MIN, job))]);
-        let mut last = Job::MAX;
+        let mut last = JobNumber::MAX;
         while let Some(Reverse((_, job))) = queue.pop() {
             if std::mem::replace(&mut last, job) == job {
                 continue;
@@ -253,10 +259,10 @@ impl Search<'_> {
     }
 
     /// Moves latest starts before a job, in order of earliest starts.
-    fn push_backward(&mut self, jobs: &mut Jobs, job: Job) {
+    fn push_backward(&mut self, jobs: &mut Jobs, job: JobNumber) {
         let instance = self.instance;
         let mut queue = BinaryHeap::from([(u64::MAX, job)]);
-        let mut last = Job::MAX;
+        let mut last = JobNumber::MAX;
         while let Some((_, job)) = queue.pop() {
             if std::mem::replace(&mut last, job) == job {
                 continue;
@@ -279,17 +285,17 @@ impl Search<'_> {
 }
 
 /// Jobs that exist.
-pub fn existing(jobs: &Jobs) -> impl Iterator<Item = Job> + '_ {
-    (0..jobs.list.len() as Job).filter(|&job| !jobs.list[job as usize].units.is_empty())
+pub fn existing(jobs: &Jobs) -> impl Iterator<Item = JobNumber> + '_ {
+    (0..jobs.list.len() as JobNumber).filter(|&job| !jobs.list[job as usize].units.is_empty())
 }
 
 /// True for a target's job where each target has its own: it takes in what the target needs or what needs it, and nothing that only happens at the
 /// same time. So a target that comes or goes leaves the other jobs as they are.
-pub fn own_target(instance: &Instance, jobs: &Jobs, job: Job) -> bool {
+pub fn own_target(instance: &Instance, jobs: &Jobs, job: JobNumber) -> bool {
     instance.options.granularity == Granularity::Target && jobs.list[job as usize].targets > 0
 }
 
-fn sort_by_time(jobs: &Jobs, list: &mut [Job], direction: Direction) {
+fn sort_by_time(jobs: &Jobs, list: &mut [JobNumber], direction: Direction) {
     list.sort_by_key(|&job| {
         let state = &jobs.list[job as usize];
         let time = match direction {
@@ -300,12 +306,12 @@ fn sort_by_time(jobs: &Jobs, list: &mut [Job], direction: Direction) {
     });
 }
 
-fn neighbourhood(timeline: &[Job], place: usize, window: usize) -> &[Job] {
+fn neighbourhood(timeline: &[JobNumber], place: usize, window: usize) -> &[JobNumber] {
     let place = place.min(timeline.len());
     &timeline[place.saturating_sub(window)..(place + window + 1).min(timeline.len())]
 }
 
-fn score(jobs: &Jobs, job: Job, pair: &Pair, length: u64, how: Sweep) -> i64 {
+fn score(jobs: &Jobs, job: JobNumber, pair: &Pair, length: u64, how: Sweep) -> i64 {
     let (a, b) = (&jobs.list[job as usize], &jobs.list[pair.other as usize]);
     let saving = (a.length + b.length) as i64 - length as i64;
     let slack = |job: &JobState| job.latest - job.earliest as i64;
@@ -321,14 +327,19 @@ fn in_time(instance: &Instance, union: &Union, pair: &Pair, reserve: f64) -> boo
 }
 
 /// The least that two jobs could take as one, milliseconds.
-fn least_length(instance: &Instance, jobs: &Jobs, a: Job, b: Job) -> u64 {
+fn least_length(instance: &Instance, jobs: &Jobs, a: JobNumber, b: JobNumber) -> u64 {
     let (a, b) = (&jobs.list[a as usize], &jobs.list[b as usize]);
     let slots = instance.model.slots_of(a.system.min(b.system)) as u64;
     a.length.max(b.length).max(a.start_up.max(b.start_up) + (a.work + b.work) / slots)
 }
 
 /// A pair that may run from `start` to `end`, where that is long enough and one machine can build both.
-fn pair(instance: &Instance, jobs: &Jobs, (job, other): (Job, Job), (start, end): (u64, i64)) -> Option<Pair> {
+fn pair(
+    instance: &Instance,
+    jobs: &Jobs,
+    (job, other): (JobNumber, JobNumber),
+    (start, end): (u64, i64),
+) -> Option<Pair> {
     let least = least_length(instance, jobs, job, other);
     let saving = (jobs.list[job as usize].length + jobs.list[other as usize].length) as i64 - least as i64;
     let possible = (start + least) as i64 <= end && jobs.compatible(instance, job, other);
@@ -336,8 +347,8 @@ fn pair(instance: &Instance, jobs: &Jobs, (job, other): (Job, Job), (start, end)
 }
 
 /// The two largest values and where the largest is.
-fn two_largest(values: impl Iterator<Item = (i64, Job)>) -> (i64, Job, i64) {
-    let mut top = (i64::MIN, Job::MAX, i64::MIN);
+fn two_largest(values: impl Iterator<Item = (i64, JobNumber)>) -> (i64, JobNumber, i64) {
+    let mut top = (i64::MIN, JobNumber::MAX, i64::MIN);
     for (value, job) in values {
         if value > top.0 {
             top = (value, job, top.0);
@@ -348,6 +359,6 @@ fn two_largest(values: impl Iterator<Item = (i64, Job)>) -> (i64, Job, i64) {
     top
 }
 
-fn consumer_edges(instance: &Instance, jobs: &Jobs, job: Job) -> usize {
+fn consumer_edges(instance: &Instance, jobs: &Jobs, job: JobNumber) -> usize {
     jobs.list[job as usize].units.iter().map(|&unit| instance.units.consumers.of(unit).len()).sum()
 }

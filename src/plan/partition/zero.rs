@@ -6,7 +6,7 @@
 //! length + longest tail of what waits for it stays below the makespan: then nothing else becomes longer than it was.
 
 use super::context::Search;
-use super::jobs::{Instance, Job, Jobs, compatible_systems, merged};
+use super::jobs::{Instance, JobNumber, Jobs, compatible_systems, merged};
 use crate::plan::model::Granularity;
 use crate::plan::problem::{Millis, Node, System};
 
@@ -41,7 +41,7 @@ pub struct Zeroing {
 
 /// A set of jobs to merge.
 struct Merge {
-    members: Vec<Job>,
+    members: Vec<JobNumber>,
     tasks: Vec<Node>,
     start_up: Millis,
     length: Millis,
@@ -49,8 +49,13 @@ struct Merge {
 }
 
 /// Edges between critical jobs where the second starts as the first ends.
-fn critical_edges(instance: &Instance, jobs: &Jobs, order: &[Job], makespan: Millis) -> Vec<(Job, Job)> {
-    let critical = |job: Job| {
+fn critical_edges(
+    instance: &Instance,
+    jobs: &Jobs,
+    order: &[JobNumber],
+    makespan: Millis,
+) -> Vec<(JobNumber, JobNumber)> {
+    let critical = |job: JobNumber| {
         let state = &jobs.list[job as usize];
         state.earliest_end() + state.tail == makespan
     };
@@ -72,9 +77,9 @@ fn critical_edges(instance: &Instance, jobs: &Jobs, order: &[Job], makespan: Mil
     edges
 }
 
-fn sort_edges(jobs: &Jobs, edges: &mut [(Job, Job)], order: EdgeOrder) {
-    let time = |job: Job| jobs.list[job as usize].earliest;
-    let first_unit = |job: Job| jobs.list[job as usize].units[0];
+fn sort_edges(jobs: &Jobs, edges: &mut [(JobNumber, JobNumber)], order: EdgeOrder) {
+    let time = |job: JobNumber| jobs.list[job as usize].earliest;
+    let first_unit = |job: JobNumber| jobs.list[job as usize].units[0];
     edges.sort_by_key(|&(from, to)| {
         let key = match order {
             EdgeOrder::FromStart => time(to),
@@ -132,7 +137,7 @@ impl Search<'_> {
     }
 
     /// Enlarges the two ends of an edge until merging them pays, or gives up.
-    fn grow(&mut self, jobs: &Jobs, (from, to): (Job, Job), makespan: Millis) -> Option<Merge> {
+    fn grow(&mut self, jobs: &Jobs, (from, to): (JobNumber, JobNumber), makespan: Millis) -> Option<Merge> {
         let instance = self.instance;
         let mut members = vec![from, to];
         for _ in 0..ROUNDS {
@@ -147,7 +152,7 @@ impl Search<'_> {
             }
             let (inputs, consumers) = jobs.around(instance, &mut self.marks, &members);
             let start = inputs.iter().map(|&job| jobs.list[job as usize].earliest_end()).max().unwrap_or(0);
-            let rest = |job: &Job| jobs.list[*job as usize].length + jobs.list[*job as usize].tail;
+            let rest = |job: &JobNumber| jobs.list[*job as usize].length + jobs.list[*job as usize].tail;
             let tail = consumers.iter().map(rest).max().unwrap_or(0);
             let mut tasks = Vec::new();
             for &member in &members {
@@ -191,11 +196,11 @@ impl Search<'_> {
     }
 }
 
-fn system_of(jobs: &Jobs, members: &[Job]) -> System {
+fn system_of(jobs: &Jobs, members: &[JobNumber]) -> System {
     members.iter().map(|&job| jobs.list[job as usize].system).min().unwrap_or_default()
 }
 
-fn allowed(instance: &Instance, jobs: &Jobs, members: &[Job]) -> bool {
+fn allowed(instance: &Instance, jobs: &Jobs, members: &[JobNumber]) -> bool {
     let system = system_of(jobs, members);
     let with_targets = members.iter().filter(|&&job| jobs.list[job as usize].targets > 0).count();
     members.iter().all(|&job| compatible_systems(system, jobs.list[job as usize].system))

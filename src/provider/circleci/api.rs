@@ -13,7 +13,7 @@ use ureq::Agent;
 use ureq::http::Uri;
 
 use super::environment::CONTINUATION_KEY;
-use crate::http::{self, Failure, Requests};
+use crate::http::{self, RequestFailure, Requests};
 use crate::printable::{printable, shortened};
 
 /// Where CircleCI itself is.
@@ -200,9 +200,9 @@ fn try_once(agent: &Agent, address: &Uri, key: &ContinuationKey, body: &[u8], lo
         Err(error) => {
             let why = key.redact(&printable(&error.to_string()));
             return match http::failure(&error) {
-                Failure::NotSent => Attempt::Again { why, wait: None, lost: false },
-                Failure::AnswerLost => Attempt::Again { why, wait: None, lost: true },
-                Failure::Final => Attempt::Refused(anyhow!("cannot ask `{address}`: {why}")),
+                RequestFailure::NotSent => Attempt::Again { why, wait: None, lost: false },
+                RequestFailure::AnswerLost => Attempt::Again { why, wait: None, lost: true },
+                RequestFailure::Final => Attempt::Refused(anyhow!("cannot ask `{address}`: {why}")),
             };
         }
     };

@@ -48,7 +48,7 @@ fn cases(function: &str) -> Vec<(&'static str, &'static str)> {
 
 #[test]
 fn the_script_that_installs_knows_the_cores_of_each_container() {
-    let mut told: Vec<(String, u32)> = cases("container_cores")
+    let mut orb: Vec<(String, u32)> = cases("container_cores")
         .into_iter()
         .map(|(class, action)| (class.to_owned(), action.strip_prefix("echo ").unwrap().parse().unwrap()))
         .collect();
@@ -56,11 +56,11 @@ fn the_script_that_installs_knows_the_cores_of_each_container() {
         for size in offer(Machine::Docker, architecture).sizes {
             // The script takes the mark of Arm off.
             let name = size.name.strip_prefix("arm.").unwrap_or(size.name);
-            assert!(told.contains(&(name.to_owned(), size.cores)), "{size:?} is not in {told:?}");
+            assert!(orb.contains(&(name.to_owned(), size.cores)), "{size:?} is not in {orb:?}");
         }
     }
-    told.retain(|(class, _)| OFFERS.find(Machine::Docker, class).is_none());
-    assert_eq!(told, [], "classes that only the script knows");
+    orb.retain(|(class, _)| OFFERS.find(Machine::Docker, class).is_none());
+    assert_eq!(orb, [], "classes that only the script knows");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::super::job_script::kinds::Kind;
 use super::super::job_script::{Common, Failing, JobScript, Task};
-use super::super::shell::Command;
+use super::super::shell::ShellCommand;
 use super::super::yaml::Yaml;
 use super::options::Options;
 use super::template;
@@ -200,7 +200,7 @@ fn build_step(kind: &Kind, script: Vec<String>) -> Yaml {
 }
 
 /// A command as a line of a step.
-fn line(command: &Command) -> Result<String> {
+fn line(command: &ShellCommand) -> Result<String> {
     Ok(template::escape(&command.line()?))
 }
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use crate::provider::limits::{Limits, Waves};
+use crate::provider::limits::{Limits, WaveLimits};
 
 /// Waves that the workflow has.
 pub const WAVES: u32 = 16;
@@ -24,7 +24,7 @@ pub const LIMITS: Limits = Limits {
     requires: None,
     inputs: None,
     // One more reports what could not be planned.
-    waves: Some(Waves { count: WAVES, jobs: MATRIX - 1 }),
+    waves: Some(WaveLimits { count: WAVES, jobs: MATRIX - 1 }),
     job_seconds: Some(6 * 60 * 60),
     compiled_bytes: Some(OUTPUT_BYTES),
     // An entry of a matrix with the longest id and a label of usual length.

@@ -28,7 +28,7 @@ pub struct Taste {
 }
 
 #[derive(Clone)]
-struct State {
+struct BeamState {
     done: Vec<bool>,
     left: usize,
     elapsed: Millis,
@@ -61,7 +61,7 @@ impl Beam<'_> {
     pub fn search(&self, filler: &mut Filler, most: Millis) -> Option<Vec<Wave>> {
         let units = self.instance.units.len();
         let mut states =
-            vec![State { done: vec![false; units], left: units, elapsed: 0, score: 0.0, waves: Vec::new() }];
+            vec![BeamState { done: vec![false; units], left: units, elapsed: 0, score: 0.0, waves: Vec::new() }];
         let (mut best, mut shortest) = (None, most);
         for number in 0..self.barrier.waves {
             let last = number + 1 == self.barrier.waves;
@@ -109,7 +109,7 @@ impl Beam<'_> {
     fn choices(
         &self,
         index: usize,
-        state: &State,
+        state: &BeamState,
         filler: &mut Filler,
         (shortest, last): (Millis, bool),
     ) -> Vec<Choice> {
@@ -140,7 +140,7 @@ impl Beam<'_> {
     }
 
     /// The state after one more wave of this length.
-    fn follow(&self, state: &State, length: Millis, filler: &mut Filler) -> State {
+    fn follow(&self, state: &BeamState, length: Millis, filler: &mut Filler) -> BeamState {
         let wave = filler.fill(&state.done, length, &self.columns.by_tail);
         let mut state = state.clone();
         for &unit in wave.components.iter().flatten() {
@@ -153,7 +153,7 @@ impl Beam<'_> {
     }
 
     /// What a state comes to at least, milliseconds, with what experience adds to that.
-    fn score(&self, state: &State) -> f64 {
+    fn score(&self, state: &BeamState) -> f64 {
         let columns = self.columns;
         let left = || (0..self.instance.units.len()).filter(|&unit| !state.done[unit]);
         let rest = left().map(|unit| columns.through[unit]).max().unwrap_or(0);

@@ -48,7 +48,7 @@ pub struct Wave {
 
 /// A budget that is worth trying: the shortest with which nothing longer than `rest` is left behind.
 #[derive(Clone, Copy, Debug)]
-pub struct Budget {
+pub struct WaveLength {
     pub length: Millis,
     /// Longest path of what is left, milliseconds.
     pub rest: Millis,
@@ -113,7 +113,7 @@ impl<'a> Filler<'a> {
 
     /// The budgets worth trying, shortest first, up to `longest` milliseconds: one walk through `order` (longest tail first) finds them all, since what
     /// fits into a short wave fits into a longer one.
-    pub fn budgets(&mut self, done: &[bool], order: &[Unit], longest: Millis, step: Millis) -> Vec<Budget> {
+    pub fn budgets(&mut self, done: &[bool], order: &[Unit], longest: Millis, step: Millis) -> Vec<WaveLength> {
         self.clear();
         let mut budgets = Vec::new();
         let mut length = 0;
@@ -123,12 +123,12 @@ impl<'a> Filler<'a> {
                 match self.place(done, unit, length) {
                     Ok(()) => break,
                     Err(Refusal::Never) => {
-                        budgets.push(Budget { length: before, rest: self.columns.through[unit as usize] });
+                        budgets.push(WaveLength { length: before, rest: self.columns.through[unit as usize] });
                         return budgets;
                     }
                     Err(Refusal::Longer(needed)) => {
                         if length == before && before > 0 {
-                            budgets.push(Budget { length, rest: self.columns.through[unit as usize] });
+                            budgets.push(WaveLength { length, rest: self.columns.through[unit as usize] });
                         }
                         if needed > longest {
                             return budgets;
@@ -138,7 +138,7 @@ impl<'a> Filler<'a> {
                 }
             }
         }
-        budgets.push(Budget { length, rest: 0 });
+        budgets.push(WaveLength { length, rest: 0 });
         budgets
     }
 

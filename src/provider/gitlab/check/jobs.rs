@@ -6,7 +6,7 @@ use serde_yaml::Value;
 
 use super::super::limits::NEEDS;
 use super::super::names::{KEYWORDS, MAX_NAME};
-use super::read::Job;
+use super::read::ReadJob;
 use crate::provider::limits::Limits;
 use crate::provider::yaml::lenient::{text, text_list};
 
@@ -34,7 +34,7 @@ const REASONS: [&str; 14] = [
     "missing_dependency_failure",
 ];
 
-pub(super) fn check(jobs: &[Job], stages: &[String], limits: &Limits, own: &[&str], problems: &mut Vec<String>) {
+pub(super) fn check(jobs: &[ReadJob], stages: &[String], limits: &Limits, own: &[&str], problems: &mut Vec<String>) {
     if let Some(most) = limits.jobs.filter(|most| jobs.len() > *most as usize + 3) {
         problems.push(format!(
             "the pipeline has {} jobs, {most} are allowed (a lower `--max-jobs` makes fewer, a higher one says that your GitLab allows more)",
@@ -92,7 +92,7 @@ fn name(name: &str, own: &[&str], problems: &mut Vec<String>) {
     }
 }
 
-fn needs(job: &Job, names: &BTreeSet<&str>, problems: &mut Vec<String>) {
+fn needs(job: &ReadJob, names: &BTreeSet<&str>, problems: &mut Vec<String>) {
     let own = job.needs.as_deref().unwrap_or_default();
     if own.len() > NEEDS as usize {
         problems.push(format!("job `{}` needs {} jobs, {NEEDS} are allowed", job.name, own.len()));

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::read::Job;
+use super::read::ReadJob;
 
-pub(super) fn check(jobs: &[Job], stages: &[String], problems: &mut Vec<String>) {
+pub(super) fn check(jobs: &[ReadJob], stages: &[String], problems: &mut Vec<String>) {
     let position: BTreeMap<&str, usize> = jobs.iter().enumerate().map(|(at, job)| (job.name.as_str(), at)).collect();
     let before: Vec<Vec<usize>> = jobs
         .iter()

@@ -11,7 +11,7 @@ use crate::provider::yaml::lenient::{text, text_list};
 const STAGES: [&str; 5] = [".pre", "build", "test", "deploy", ".post"];
 
 /// A job that is not hidden.
-pub struct Job<'a> {
+pub struct ReadJob<'a> {
     pub name: String,
     /// The job and the hidden jobs that it extends, nearest first.
     pub bodies: Vec<&'a Mapping>,
@@ -21,7 +21,7 @@ pub struct Job<'a> {
     pub across: usize,
 }
 
-impl Job<'_> {
+impl ReadJob<'_> {
     /// What it says about a key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.bodies.iter().find_map(|body| body.get(key))
@@ -45,7 +45,7 @@ pub fn stages(top: &Mapping, problems: &mut Vec<String>) -> Vec<String> {
 }
 
 /// All jobs, in the order of the pipeline.
-pub fn jobs<'a>(top: &'a Mapping, problems: &mut Vec<String>) -> Vec<Job<'a>> {
+pub fn jobs<'a>(top: &'a Mapping, problems: &mut Vec<String>) -> Vec<ReadJob<'a>> {
     let mut found = Vec::new();
     for (key, body) in top {
         let name = text(key);
@@ -58,7 +58,7 @@ pub fn jobs<'a>(top: &'a Mapping, problems: &mut Vec<String>) -> Vec<Job<'a>> {
         };
         let (needs, across) = needs(body, &name, problems);
         let bodies = with_extended(top, body, &format!("job `{name}`"), problems);
-        found.push(Job { name, bodies, needs, across });
+        found.push(ReadJob { name, bodies, needs, across });
     }
     if found.is_empty() {
         problems.push("the pipeline has no job (hidden ones do not count)".to_owned());
