@@ -106,14 +106,19 @@ fn build_traces() {
         }
         Got::of(is_json(bytes), &read)
     });
+    // The first is what Nix 2.35.3 wrote for this derivation.
     let value =
-        |signature: &str| format!(r#"{{"outPath":"qkcjym7f4s8gzgna572cn811pjqm9cj4-ca","signatures":[{signature}]}}"#);
+        |signature: &str| format!(r#"{{"outPath":"kn4jj37fv5sbnv6griskma87c6ffsdy8-y","signatures":[{signature}]}}"#);
     let real = ["", r#"{"keyName":"test-1","sig":"abc=="}"#].map(|signature| value(signature).into_bytes());
+    let copy = dir.path().join("copy");
     fuzz("build traces of 2.35", &Corpus::json(real.into()), |bytes| {
         fs::write(&trace, bytes).unwrap();
         let read = realisation::read(&trace);
         if let Ok(realisation) = &read {
             assert_eq!(realisation.key, Key::Resolved(drv.into(), "out".into()));
+            // What is handed on is what was read.
+            realisation::write(&copy, std::slice::from_ref(realisation)).unwrap();
+            assert_eq!(realisation::read(&copy.join(realisation.file())).unwrap(), *realisation);
         }
         Got::of(is_json(bytes), &read)
     });
