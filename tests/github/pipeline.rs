@@ -139,11 +139,47 @@ fn a_pull_request_builds_what_it_changes() {
     ] {
         run(here, "git", arguments);
     }
-    github.pull_request(3, false);
-    let outcome = github.run().unwrap();
-    let said = outcome.logs();
-    assert_eq!(results(&outcome), [Success; 3], "{said}");
-    assert!(said.contains("3 of 5 targets differ from the base"), "{said}");
+    // A fork's branch may have the name of the default one.
+    for (number, is_fork) in [(3, false), (4, true)] {
+        github.pull_request(number, is_fork);
+        let outcome = github.run().unwrap();
+        let said = outcome.logs();
+        assert_eq!(results(&outcome), [Success; 3], "{said}");
+        assert!(said.contains("3 of 5 targets differ from the base"), "{said}");
+    }
+}
+
+#[test]
+fn a_bundle_that_an_artifact_of_the_run_has_replaced_is_not_run() {
+    let nix = every_nix().remove(0);
+    let (checkout, mut github) = project("examples/hermetic", &nix, &[]);
+    break_b(checkout.path());
+    github.before("touch /mnt/broken");
+    let first = github.run().unwrap();
+    assert_eq!(first.status("b"), Some(Failure), "{}", first.logs());
+    // Any job of a run can put up an artifact under any name, over one that is there.
+    let bundle = first.artifact("nixdag-bundle").unwrap();
+    github.before("rm -f /mnt/broken");
+    // The plan would have the job take what one more has left.
+    let plan = fs::read_to_string(bundle.join("plan.json")).unwrap();
+    let plan = plan.replace("\"inputs\":[\"a\"]", "\"inputs\":[\"a\",\"c\"]");
+    let program = "#!/bin/sh\necho evil; exit 0\n";
+    for (file, forged) in [("plan.json", &*plan), ("nixdag", program), ("manifest", program)] {
+        let real = fs::read(bundle.join(file)).unwrap();
+        assert!(real != forged.as_bytes(), "{file}");
+        fs::write(bundle.join(file), forged).unwrap();
+        let again = github.rerun_failed(&first).unwrap();
+        assert_eq!(results(&again), [Success, Failure, Failure], "{file}: {}", again.logs());
+        assert_eq!(again.status("b"), Some(Failure), "{file}: {}", again.logs());
+        let log = &again.job("b").log;
+        // Nothing behind that check has run.
+        let last = log.lines().rfind(|line| !line.is_empty()).unwrap();
+        assert!(log.contains(&format!("{file}: FAILED")) && last.contains("WARNING: 1 computed"), "{file}: {log}");
+        assert!(!again.logs().contains("evil"), "{file}: {}", again.logs());
+        fs::write(bundle.join(file), real).unwrap();
+    }
+    let again = github.rerun_failed(&first).unwrap();
+    assert_eq!(results(&again), [Success; 3], "{}", again.logs());
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub const LINES: &[Exposure] = &[
                 how: "the bundle is an artifact, and the digest that its jobs check before anything in it runs is in what the planning job puts out; no program comes from a cache",
                 tests: &[
                     "a_bundle_that_another_job_has_replaced_is_not_run",
+                    "a_bundle_that_an_artifact_of_the_run_has_replaced_is_not_run",
                     "a_release_is_used_where_its_checksum_is_that_of_the_action",
                 ],
             },

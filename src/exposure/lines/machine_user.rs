@@ -35,7 +35,10 @@ pub const LINES: &[Exposure] = &[
             Stop {
                 on: OTHERS,
                 how: "everything is in the runner's own folder, what runs in one that is made for its user alone, and the bundle is held against its digest",
-                tests: &["a_bundle_that_another_job_has_replaced_is_not_run"],
+                tests: &[
+                    "a_bundle_that_another_job_has_replaced_is_not_run",
+                    "a_bundle_that_an_artifact_of_the_run_has_replaced_is_not_run",
+                ],
             },
         ],
         gaps: &[],

@@ -70,6 +70,8 @@ pub struct GitHub {
     accidents: BTreeMap<String, Accident>,
     /// The event that starts runs, its payload, and whether it comes from a fork.
     event: (String, Map<String, Value>, bool),
+    /// The branch that a pull request comes from.
+    head_ref: String,
     /// What runs are for.
     reference: String,
     /// Labels of runners.
@@ -93,6 +95,7 @@ impl GitHub {
             environments: BTreeMap::new(),
             accidents: BTreeMap::new(),
             event: ("push".into(), Map::new(), false),
+            head_ref: String::new(),
             reference: "refs/heads/main".into(),
             labels: ["ubuntu-24.04".to_owned()].into(),
             caches: Caches::new(state.path().join("caches")),
@@ -147,8 +150,9 @@ impl GitHub {
         self.accidents.insert(job.to_owned(), accident);
     }
 
-    /// The next runs are of a pull request, from a fork or not.
+    /// The next runs are of a pull request, from a branch `topic`, or from a fork's branch, which has the name of the default one.
     pub fn pull_request(&mut self, number: u64, is_fork: bool) {
+        self.head_ref = if is_fork { "main" } else { "topic" }.into();
         let payload = json!({ "repository": { "default_branch": "main" }, "pull_request": { "number": number, "head": { "repo": { "fork": is_fork } } } });
         self.event = ("pull_request".into(), payload.as_object().cloned().unwrap_or_default(), is_fork);
         self.reference = format!("refs/pull/{number}/merge");
@@ -157,6 +161,7 @@ impl GitHub {
     /// The next runs are of a push to this branch.
     pub fn push(&mut self, branch: &str) {
         self.event = ("push".into(), Map::new(), false);
+        self.head_ref.clear();
         self.reference = format!("refs/heads/{branch}");
     }
 

@@ -366,7 +366,7 @@ impl Run<'_> {
         let github = json!({
             "event_name": name, "event": event, "ref": reference, "ref_name": short, "run_id": self.id.to_string(),
             "run_attempt": self.attempt.to_string(), "repository": "owner/flake", "sha": self.sha(),
-            "head_ref": if name == "pull_request" { "topic" } else { "" },
+            "head_ref": self.github.head_ref,
         });
         let mut contexts = Map::new();
         contexts.insert("github".into(), github);
