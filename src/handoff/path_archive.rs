@@ -12,6 +12,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use crate::nix::content_address;
+use crate::nix::fixed_output::PlainFile;
 use crate::nix::hash::{HashingWriter, Sha256};
 use crate::nix::nar;
 use crate::nix::store_path;
@@ -160,6 +162,7 @@ pub struct BundledClosure {
     paths: Vec<Indexed>,
     /// Digests that NARs have to have, by path.
     digests: HashMap<String, Sha256>,
+    is_addressed: bool,
 }
 
 impl BundledClosure {
@@ -210,12 +213,17 @@ impl BundledClosure {
                 }
             }
         }
-        Ok(BundledClosure { stream, paths, digests: HashMap::new() })
+        Ok(BundledClosure { stream, paths, digests: HashMap::new(), is_addressed: false })
     }
 
     /// Makes it an error where one of these paths has other contents.
     pub fn expect<'a>(&mut self, digests: impl IntoIterator<Item = (&'a str, Sha256)>) {
         self.digests.extend(digests.into_iter().map(|(path, digest)| (path.to_owned(), digest)));
+    }
+
+    /// Makes it an error where a path is not the one that follows from its contents: derivations and sources all are, outputs are not.
+    pub fn expect_addresses(&mut self) {
+        self.is_addressed = true;
     }
 
     /// Paths of the closure that the bundle does not carry: sources that the planning machine did not have either, and what caches have.
@@ -237,6 +245,7 @@ impl BundledClosure {
         for path in self.paths.iter().filter(|path| path.nar_size > 0) {
             let mut nar = Read::by_ref(&mut self.stream).take(path.nar_size);
             if path.wanted {
+                let mut nar = PlainFile::new(nar);
                 nar::export_begin(&mut out)?;
                 let mut hashing = HashingWriter::new(&mut out);
                 io::copy(&mut nar, &mut hashing)?;
@@ -244,8 +253,10 @@ impl BundledClosure {
                 ensure!(copied == path.nar_size, "the bundle ends within `{}`", path.path);
                 let is_expected = self.digests.get(&path.path).is_none_or(|expected| *expected == digest);
                 ensure!(is_expected, "`{}` in the bundle is not what the plan says that evaluation built", path.path);
-                let references = path.references.iter().map(|&number| self.paths[number as usize].path.as_str());
-                nar::export_describe(&mut out, &path.path, references)?;
+                let references = || path.references.iter().map(|&number| self.paths[number as usize].path.as_str());
+                let is_its_own = !self.is_addressed || is_addressed(&path.path, digest, nar.digest(), references())?;
+                ensure!(is_its_own, "`{}` in the archive is not what its name says", path.path);
+                nar::export_describe(&mut out, &path.path, references())?;
             } else {
                 let skipped = io::copy(&mut nar, &mut io::sink())?;
                 ensure!(skipped == path.nar_size, "the bundle ends within `{}`", path.path);
@@ -253,6 +264,21 @@ impl BundledClosure {
         }
         Ok(nar::export_end(&mut out)?)
     }
+}
+
+/// Whether a path follows from the digest of its NAR, or from that of the file that it is.
+fn is_addressed<'a>(
+    path: &str,
+    nar: Sha256,
+    file: Option<Sha256>,
+    references: impl Iterator<Item = &'a str>,
+) -> Result<bool> {
+    let references: Vec<String> =
+        references.map(|path| Ok(store_path::split(path)?.1.to_owned())).collect::<Result<_>>()?;
+    let of_file =
+        file.map(|file| [format!("text:sha256:{}", file.base32()), format!("fixed:sha256:{}", file.base32())]);
+    let mut addresses = of_file.into_iter().flatten().chain([format!("fixed:r:sha256:{}", nar.base32())]);
+    Ok(addresses.any(|address| content_address::leads_to(&address, path, &references)))
 }
 
 fn index_line(line: &str, number: usize, store_dir: &str) -> Result<Indexed> {

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use ring::digest::{Algorithm, Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512};
 
 use super::derivation::Output;
-use super::hash::{Sha256, base16_decode};
+use super::hash::{Hasher, Sha256, base16_decode};
 
 /// What is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,50 @@ const FILE_HEAD: &[u8] =
     b"\x0d\0\0\0\0\0\0\0nix-archive-1\0\0\0\x01\0\0\0\0\0\0\0(\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0type\0\0\0\0\
     \x07\0\0\0\0\0\0\0regular\0\x08\0\0\0\0\0\0\0contents";
 
+/// A NAR that is read, and the digest of the contents of the plain file that it may hold.
+pub struct PlainFile<R> {
+    nar: R,
+    /// What has been read of the head and the length behind it.
+    head: Vec<u8>,
+    /// Bytes of the contents that are still to come.
+    left: u64,
+    hasher: Hasher,
+}
+
+impl<R> PlainFile<R> {
+    /// Watches what is read from `nar`.
+    pub fn new(nar: R) -> Self {
+        Self { nar, head: Vec::new(), left: 0, hasher: Hasher::default() }
+    }
+
+    /// The digest, once all has been read; none for executables, folders and links.
+    pub fn digest(self) -> Option<Sha256> {
+        (self.left == 0 && self.head.len() == HEAD && self.head.starts_with(FILE_HEAD)).then(|| self.hasher.finish())
+    }
+
+    fn watch(&mut self, bytes: &[u8]) {
+        let (head, contents) = bytes.split_at((HEAD - self.head.len()).min(bytes.len()));
+        self.head.extend_from_slice(head);
+        if let (false, Some(length)) = (head.is_empty(), self.head.get(FILE_HEAD.len()..HEAD)) {
+            self.left = length.iter().rev().fold(0, |sum, &byte| sum << 8 | u64::from(byte));
+        }
+        let contents = &contents[..contents.len().min(usize::try_from(self.left).unwrap_or(usize::MAX))];
+        self.left -= contents.len() as u64;
+        self.hasher.update(contents);
+    }
+}
+
+impl<R: Read> Read for PlainFile<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.nar.read(buffer)?;
+        self.watch(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+/// Bytes before the contents of a plain file.
+const HEAD: usize = FILE_HEAD.len() + 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +167,26 @@ mod tests {
                 assert!(!recursive.matches(&right[..end]).unwrap());
             }
         }
+    }
+
+    #[test]
+    fn the_contents_of_a_plain_file_are_hashed_however_they_are_read() {
+        let mut nar = Vec::new();
+        nar::write_file(b"some contents\n", &mut nar).unwrap();
+        let digest = |nar: &[u8], step: usize| {
+            let mut plain = PlainFile::new(nar);
+            let mut buffer = vec![0; step];
+            while plain.read(&mut buffer).unwrap() > 0 {}
+            plain.digest()
+        };
+        for step in 1..=nar.len() {
+            assert_eq!(digest(&nar, step), Some(Sha256::of(b"some contents\n")), "{step}");
+        }
+        assert_eq!(digest(&nar[..HEAD + 3], 7), None);
+        assert_eq!(digest(&nar[..HEAD - 1], 7), None);
+        let mut other = nar.clone();
+        other[FILE_HEAD.len() - 1] ^= 1;
+        assert_eq!(digest(&other, 7), None);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use nixdag::nix::system;
+use nixdag::nix::hash::Sha256;
+use nixdag::nix::{nar, system};
 
 use crate::support::{FreshNix, folder, shown};
 
@@ -159,6 +160,61 @@ fn a_broken_result_is_made_anew() {
     let again = machine.run(&[]);
     assert!(again.said.contains("it is that of another tree"), "{}", again.said);
     assert_eq!(again.plan, other);
+}
+
+/// Puts another archive of paths into a result, with a manifest that fits.
+fn replace_paths(entry: &Path, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let plain = zstd::decode_all(&*fs::read(entry.join("paths.zst")).unwrap()).unwrap();
+    let archive = zstd::encode_all(&*change(plain), 1).unwrap();
+    fs::write(entry.join("paths.zst"), &archive).unwrap();
+    let digest = |bytes: &[u8]| Sha256::of(bytes).base16();
+    let evaluation = digest(&fs::read(entry.join("evaluation.json")).unwrap());
+    let manifest = format!("{evaluation}  evaluation.json\n{}  paths.zst\n", digest(&archive));
+    fs::write(entry.join("manifest"), manifest).unwrap();
+}
+
+/// The archive with these bytes in place of others.
+fn with(archive: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+    let at = archive.windows(from.len()).position(|window| window == from).unwrap();
+    [&archive[..at], to, &archive[at + from.len()..]].concat()
+}
+
+#[test]
+fn a_forged_derivation_source_or_output_does_not_come_into_the_store() {
+    for nix in FreshNix::every_version() {
+        let machine = Machine::new(nix);
+        let plan = machine.run(&["--allow-ifd"]).plan;
+        let entry = machine.results().remove(0);
+        let forged = |archive: Vec<u8>| with(archive, b"echo > $out", b"evil > $out");
+        let builder = |archive: Vec<u8>| with(archive, b"\"/bin/sh\"", b"\"/bin/hs\"");
+        // The last derivation refers to one more path, an output that comes before all others.
+        let planted = |archive: Vec<u8>| {
+            let end = archive.windows(2).position(|window| window == b"\n\n").unwrap();
+            let index = std::str::from_utf8(&archive[..end]).unwrap();
+            let mut lines = vec![format!("{}-a {} -", "0".repeat(32), nar::size_of_file(0))];
+            for line in index.lines() {
+                let (name, references) = line.rsplit_once(' ').unwrap();
+                let numbers = references.split(',').filter_map(|number| number.parse::<usize>().ok());
+                let mut numbers: Vec<String> = numbers.map(|number| (number + 1).to_string()).collect();
+                if name.contains(".drv ") {
+                    numbers.push("0".into());
+                }
+                lines.push(format!("{name} {}", if numbers.is_empty() { "-".into() } else { numbers.join(",") }));
+            }
+            let mut output = Vec::new();
+            nar::write_file(b"", &mut output).unwrap();
+            [(lines.join("\n") + "\n\n").as_bytes(), &output, &archive[end + 2..]].concat()
+        };
+        let changes: [&dyn Fn(Vec<u8>) -> Vec<u8>; 3] = [&forged, &builder, &planted];
+        for change in changes {
+            replace_paths(&entry, change);
+            let again = machine.run(&["--allow-ifd"]);
+            assert!(again.evaluated && again.said.contains("is not what its name says"), "{}", again.said);
+            assert_eq!(again.plan, plan);
+        }
+        replace_paths(&entry, |archive| archive);
+        assert!(!machine.run(&["--allow-ifd"]).evaluated);
+    }
 }
 
 #[test]
