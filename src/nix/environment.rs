@@ -50,11 +50,44 @@ const ALLOWED: [&str; 29] = [
     "SOCKS_SERVER",
 ];
 
-/// Beginnings of such names.
-const ALLOWED_PREFIXES: [&str; 4] = ["NIX_", "XDG_", "GIT_SSL_", "GIT_CONFIG_"];
+/// Names of Nix's own variables without `NIX_`, and of folders of the user without `XDG_`. Not all that begin so: people call their secrets
+/// `NIX_CACHE_PASS`, too.
+const ALLOWED_OF_NIX: [&str; 29] = [
+    "BIN_DIR",
+    "BUILD_CORES",
+    "BUILD_HOOK",
+    "CACHE_HOME",
+    "CONFIG",
+    "CONFIG_HOME",
+    "CONF_DIR",
+    "COUNT_CALLS",
+    "CURL_FLAGS",
+    "DAEMON_SOCKET_PATH",
+    "DATA_DIR",
+    "DATA_HOME",
+    "IGNORE_SYMLINK_STORE",
+    "LD",
+    "LD_LIBRARY_PATH",
+    "LIBEXEC_DIR",
+    "LOCALSTATE_DIR",
+    "LOG_DIR",
+    "PATH",
+    "PROFILES",
+    "REMOTE",
+    "SHOW_STATS",
+    "SSHOPTS",
+    "SSL_CERT_FILE",
+    "STATE_DIR",
+    "STATE_HOME",
+    "STORE",
+    "STORE_DIR",
+    "USER_CONF_FILES",
+];
+const ALLOWED_FOLDERS: [&str; 7] =
+    ["CACHE_HOME", "CONFIG_HOME", "CONFIG_DIRS", "DATA_HOME", "DATA_DIRS", "RUNTIME_DIR", "STATE_HOME"];
 
-/// Words that give away a secret which somebody named like one of Nix's variables, e.g. `NIX_SIGNING_KEY`.
-const SECRET_WORDS: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "_KEY"];
+/// Certificates that git believes in or shows.
+const ALLOWED_OF_GIT: [&str; 5] = ["CAINFO", "CAPATH", "CERT", "KEY", "NO_VERIFY"];
 
 /// The environment for evaluation.
 pub(super) fn allowed() -> Vec<(OsString, OsString)> {
@@ -107,9 +140,11 @@ fn is_allowed(name: &OsStr) -> bool {
     if ALLOWED.contains(&name) {
         return true;
     }
-    // Git's own `GIT_CONFIG_KEY_0` is the name of a setting.
-    let is_secret = !name.starts_with("GIT_CONFIG_") && SECRET_WORDS.iter().any(|word| name.contains(word));
-    ALLOWED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !is_secret
+    let lists: [(&str, &[&str]); 3] =
+        [("NIX_", &ALLOWED_OF_NIX), ("XDG_", &ALLOWED_FOLDERS), ("GIT_SSL_", &ALLOWED_OF_GIT)];
+    let is_listed =
+        |(prefix, list): &(&str, &[&str])| name.strip_prefix(prefix).is_some_and(|rest| list.contains(&rest));
+    name.starts_with("GIT_CONFIG_") || lists.iter().any(is_listed)
 }
 
 /// Messages in one language and without colours, and no git that waits for a password.
@@ -134,6 +169,9 @@ mod tests {
             "CACHIX_AUTH_TOKEN",
             "NIX_SIGNING_KEY",
             "NIX_CACHE_TOKEN",
+            "NIX_CACHE_PASS",
+            "NIX_PAT",
+            "XDG_GITHUB_PAT",
             "AWS_SECRET_ACCESS_KEY",
             "CI",
         ] {

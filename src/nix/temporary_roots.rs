@@ -72,7 +72,8 @@ impl TemporaryRoots {
 
 impl Holder {
     fn start(store: &Store) -> Result<Self> {
-        let mut command = store.command(&["--serve", "--write"]);
+        // It lives beside builders, which may read its environment where nothing keeps them apart.
+        let mut command = store.clone().for_building([]).command(&["--serve", "--write"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         end_with_parent(&mut command, Signal::TERM);
         let mut child = command.spawn().context("cannot run `nix-store --serve`")?;

@@ -63,7 +63,7 @@ impl CacheTokens {
 
     /// Caches on these hosts get their tokens. A token that only nixdag.yml sends somewhere is an error.
     pub fn apply(&self, substituters: &mut [Substituter]) -> Result<()> {
-        for substituter in substituters {
+        for substituter in &mut *substituters {
             let Some((host, port)) = substituter.url.origin() else { continue };
             let found = self.0.iter().find(|(named, variable)| {
                 let wanted = substituter.token_variable.as_deref().is_none_or(|wanted| wanted == variable.as_str());
@@ -82,11 +82,52 @@ impl CacheTokens {
                 (None, None) => {}
             }
         }
+        self.keep_apart(substituters)
+    }
+
+    /// Refuses a cache without a token beside one with it on the same host: the file that Nix reads logins from knows neither port nor scheme.
+    fn keep_apart(&self, substituters: &[Substituter]) -> Result<()> {
+        let host = |substituter: &Substituter| substituter.url.host().map(str::to_ascii_lowercase);
+        let origin = |substituter: &Substituter| substituter.url.origin().map(|(_, port)| port);
+        for with_token in substituters.iter().filter(|substituter| substituter.token_variable.is_some()) {
+            let beside = substituters
+                .iter()
+                .find(|other| host(other) == host(with_token) && origin(other) != origin(with_token));
+            if let Some(beside) = beside {
+                bail!(
+                    "cache `{}` would get the token of `{}` as well: Nix tells caches of one host by no port (give them names of their own)",
+                    beside.url,
+                    with_token.url
+                );
+            }
+        }
         Ok(())
     }
 }
 
-/// Hosts that Nix may log in to where a bucket has them as its endpoint.
+/// Parameters of stores that anybody may set who can change nixdag.yml.
+const HARMLESS: [&str; 18] = [
+    "addressing-style",
+    "buffer-size",
+    "compression",
+    "compression-level",
+    "endpoint",
+    "log-compression",
+    "ls-compression",
+    "max-connections",
+    "multipart-upload",
+    "narinfo-compression",
+    "parallel-compression",
+    "priority",
+    "profile",
+    "region",
+    "scheme",
+    "store",
+    "trusted",
+    "want-mass-query",
+];
+
+/// Hosts that Nix may log in to where a store that nixdag.yml names is there: by SSH, or as the endpoint of a bucket.
 pub struct CredentialHosts(Vec<Server>);
 
 impl CredentialHosts {
@@ -95,10 +136,14 @@ impl CredentialHosts {
         texts.iter().map(|text| Server::parse(text)).collect::<Result<_>>().context("`--credential-host`").map(Self)
     }
 
-    /// Refuses a store with another endpoint.
+    /// Refuses a store with another endpoint, one that SSH logs in to, and parameters that make Nix run a program, write into a folder, or use a key.
     pub fn check(&self, url: &StoreUrl) -> Result<()> {
-        let Some(endpoint) = url.endpoint() else { return Ok(()) };
-        let server = Server::parse(endpoint).with_context(|| format!("`endpoint` of store `{url}`"))?;
+        if let Some(parameter) = url.parameters().find(|parameter| !HARMLESS.contains(parameter)) {
+            bail!("store `{url}`: nixdag.yml alone cannot set `{parameter}`, only a flag can name such a store");
+        }
+        let Some(host) = url.ssh_host().or_else(|| url.endpoint()) else { return Ok(()) };
+        let what = if url.ssh_host().is_some() { "host" } else { "`endpoint`" };
+        let server = Server::parse(host).with_context(|| format!("{what} of store `{url}`"))?;
         let name = Server::text(&server.host, server.port);
         ensure!(
             self.0.contains(&server),
@@ -155,7 +200,13 @@ mod tests {
     fn a_bucket_on_a_host_that_nobody_has_named_is_refused() {
         let hosts = CredentialHosts::parse(&["minio.example.org:9000".to_owned()]).unwrap();
         let check = |url: &str| StoreUrl::parse(url).and_then(|url| hosts.check(&url));
-        for fine in ["s3://b", "s3://b?region=x", "s3://b?endpoint=minio.example.org:9000", "https://h"] {
+        for fine in [
+            "ssh-ng://ci@minio.example.org:9000",
+            "s3://b",
+            "s3://b?region=x",
+            "s3://b?endpoint=minio.example.org:9000",
+            "https://h",
+        ] {
             check(fine).unwrap();
         }
         for wrong in [
@@ -165,6 +216,13 @@ mod tests {
             "s3://b?endpoint=minio.example.org:9000&endpoint=evil.example.org",
             "s3://b?endpoint=minio.example.org:9000%2F@evil",
             "s3://b?endpoint=",
+            "s3://b?%65ndpoint=evil.example.org",
+            "s3://b?endpoint=evil.example.org&endpoint=minio.example.org:9000",
+            "ssh-ng://evil.example.org",
+            "ssh://ci@minio.example.org",
+            "ssh-ng://minio.example.org:9000?remote-program=./evil.sh",
+            "https://h?local-nar-cache=/home",
+            "file:///cache?secret-key=/root/key",
         ] {
             assert!(check(wrong).is_err(), "{wrong}");
         }

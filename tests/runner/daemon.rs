@@ -28,7 +28,7 @@ rec {
 
 /// Runs a job as a user whom a daemon trusts that builds as others.
 fn behind_a_daemon(pipeline: &Pipeline, job: &str, more: &[&str]) -> Ran {
-    let script = "home=$1; shift
+    let script = "home=$1; shift; chmod 755 /nix
         mkdir -p $home/user; chown 12345 $home/user
         { cat /etc/group; echo nixbld:x:30000:nixbld1; } | grep -v '^nixbld:.*:$' > $home/group
         { cat /etc/passwd; echo nixbld1:x:30001:30000::/:/bin/false; } > $home/passwd

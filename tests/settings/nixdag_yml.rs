@@ -86,8 +86,8 @@ fn what_generate_is_told_is_the_same_from_flags_and_file() {
         project.said("generate", &[&["--bundle", "bundle"], arguments].concat())
     };
     let flags = |arguments: &[&str]| plain.said("generate", &[&["--bundle", "bundle"], arguments].concat());
-    let url = "s3://bucket?trusted=1&x=$(id)";
-    assert_eq!(said("cache: s3://bucket?trusted=1&x=$(id)", &[]), flags(&["--cache", url]));
+    let url = "s3://bucket?trusted=1&region=$(id)";
+    assert_eq!(said("cache: s3://bucket?trusted=1&region=$(id)", &[]), flags(&["--cache", url]));
     assert_eq!(said("handoff: cache", &["--cache", url]), flags(&["--cache", url]));
     assert_eq!(said("handoff: cache\ncache: x", &["--handoff", "workspace"]), flags(&[]));
     assert_eq!(said("handoff: workspace", &["--cache", url]), flags(&["--cache", url]));

@@ -1,5 +1,6 @@
 //! Store URLs as Nix has them: where a substituter is, and what its parameters say.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -73,7 +74,11 @@ impl StoreUrl {
             _ => bail!("`{shown}` is no store URL ({})", meant(&shown)),
         };
         let mut url = Self { text: text.to_owned(), access, priority: None, trusted: false };
+        let mut keys = HashSet::new();
         for (key, value) in query.split('&').filter_map(|parameter| parameter.split_once('=')) {
+            // What is read here has to be what Nix reads, which decodes names and takes the first of two.
+            let is_plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+            ensure!(is_plain && keys.insert(key), "`{shown}`: a parameter's name is plain and is there once");
             match key {
                 "priority" => {
                     let number = value.parse().ok();
@@ -143,6 +148,19 @@ impl StoreUrl {
         let (_, query) = self.text.split_once('?')?;
         let endpoint = query.split('&').filter_map(|parameter| parameter.strip_prefix("endpoint=")).next_back()?;
         Some(endpoint.split_once("://").map_or(endpoint, |(_, rest)| rest).trim_end_matches('/'))
+    }
+
+    /// Host and port of a store that is logged in to by SSH.
+    pub fn ssh_host(&self) -> Option<&str> {
+        let (scheme, rest) = self.text.split_once("://")?;
+        let authority = rest.split(['/', '?']).next()?;
+        ["ssh", "ssh-ng"].contains(&scheme).then(|| authority.rsplit_once('@').map_or(authority, |(_, host)| host))
+    }
+
+    /// Names of the parameters.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        let query = self.text.split_once('?').map_or("", |(_, query)| query);
+        query.split('&').filter_map(|parameter| Some(parameter.split_once('=')?.0))
     }
 
     /// True for a store on the machine itself, which Nix would make where there is none.
