@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, unsafe_code)] // a benchmark that cannot go on has failed; the kernel's accounting is asked for in C
 
+#[path = "cpu.rs"]
+mod cpu;
 #[path = "../support/synthetic.rs"]
 mod synthetic;
 
@@ -29,23 +31,11 @@ fn wall(run: impl FnOnce()) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// CPU seconds, user and system, of the children that have ended so far.
-fn children() -> f64 {
-    // SAFETY: the kernel fills the whole structure, which has no invalid bit patterns.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        assert_eq!(libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage), 0);
-        usage
-    };
-    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-    seconds(usage.ru_utime) + seconds(usage.ru_stime)
-}
-
 fn cpu(command: &mut Command) -> f64 {
-    let before = children();
+    let before = cpu::of_children();
     let status = command.stdout(Stdio::null()).status().unwrap();
     assert!(status.success(), "{command:?}");
-    children() - before
+    cpu::of_children() - before
 }
 
 fn made_up(dir: &Path) {

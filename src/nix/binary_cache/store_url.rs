@@ -78,7 +78,8 @@ impl StoreUrl {
         for (key, value) in query.split('&').filter_map(|parameter| parameter.split_once('=')) {
             // What is read here has to be what Nix reads, which decodes names and takes the first of two.
             let is_plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-            ensure!(is_plain && keys.insert(key), "`{shown}`: a parameter's name is plain and is there once");
+            ensure!(is_plain, "`{shown}`: a parameter's name has letters, digits, `-` and `_` only");
+            ensure!(keys.insert(key), "`{shown}` has the parameter `{key}` twice");
             match key {
                 "priority" => {
                     let number = value.parse().ok();
