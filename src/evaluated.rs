@@ -64,6 +64,12 @@ impl Evaluated {
         }
         let mut packages = settings.packages(&evaluation.says);
         warnings.append(&mut packages.warnings);
+        if let Some(named) = packages.disabled.iter().find(|attribute| names(&settings.select, attribute)) {
+            bail!(
+                "attribute `{}` is selected by its name, but its package says `disable` (leave it out of what is selected, or enable it)",
+                printable(&named.to_string())
+            );
+        }
         let (disabled, targets) =
             evaluation.targets.into_iter().partition(|target| packages.disabled.contains(&target.attribute));
         let mut select = settings.select.clone();
@@ -129,4 +135,10 @@ impl Evaluated {
         let left_out = self.disabled.len() + self.excluded.len() + self.errors.len();
         left_out == 0 && self.scope.systems.is_none()
     }
+}
+
+/// Whether one of the patterns is the attribute's own path.
+fn names(patterns: &[Pattern], attribute: &AttributePath) -> bool {
+    let own = Pattern::literal(attribute);
+    patterns.iter().any(|pattern| pattern.alternatives().iter().any(|segments| own.alternatives().contains(segments)))
 }

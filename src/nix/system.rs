@@ -5,6 +5,10 @@ use std::env::consts;
 /// Outputs whose second name is a system. `hydraJobs` is none of them: its second name is a job.
 const PER_SYSTEM_OUTPUTS: [&str; 6] = ["packages", "checks", "devShells", "apps", "legacyPackages", "formatter"];
 
+/// Systems that flakes usually have.
+pub const USUAL: [&str; 6] =
+    ["x86_64-linux", "aarch64-linux", "i686-linux", "armv7l-linux", "x86_64-darwin", "aarch64-darwin"];
+
 /// The system that this program runs on.
 pub fn current() -> String {
     let processor = match consts::ARCH {

@@ -10,7 +10,7 @@ mod run;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::estimate::CostModel;
 use super::final_job::{Attribute, FinalJob, FinalJobRequest, Task};
@@ -24,6 +24,7 @@ use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph};
 use crate::nearest::meant;
 use crate::pattern::Pattern;
+use crate::printable::printable;
 
 /// What final jobs are made of.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +86,9 @@ struct Finals<'a> {
     warnings: Vec<String>,
 }
 
+/// Targets that come before a final job, and the jobs that build them.
+type Before<'a> = (Vec<(&'a AttributePath, DrvId)>, BTreeSet<JobIndex>);
+
 impl<'a> Finals<'a> {
     fn new(plan: &'a Plan, inputs: &'a FinalJobInputs<'a>) -> Self {
         let find = |path: &Arc<str>| inputs.graph.find(path);
@@ -135,13 +139,14 @@ impl<'a> Finals<'a> {
         meant(&pattern.to_string(), names.iter().map(String::as_str))
     }
 
-    /// The targets that come before, and the jobs that build them.
-    fn after(&mut self, request: &FinalJobRequest) -> (Vec<(&'a AttributePath, DrvId)>, BTreeSet<JobIndex>) {
+    /// The targets that come before, and the jobs that build them. Fails where a pattern means none: the job would not wait for what its
+    /// author had in mind.
+    fn after(&self, request: &FinalJobRequest) -> Result<Before<'a>> {
         let Some(patterns) = &request.after else {
             let may_fail = |at: &JobIndex| self.plan.jobs[at.at()].options.allow_failure;
             let all = self.inputs.targets.iter().map(|(attribute, id)| (attribute, *id));
             let all = all.filter(|(_, id)| !self.owner.get(id).is_some_and(may_fail)).collect();
-            return (all, (0..self.plan.jobs.len() as u32).map(JobIndex).filter(|at| !may_fail(at)).collect());
+            return Ok((all, (0..self.plan.jobs.len() as u32).map(JobIndex).filter(|at| !may_fail(at)).collect()));
         };
         let mut found = Vec::new();
         for pattern in patterns {
@@ -149,20 +154,20 @@ impl<'a> Finals<'a> {
             let is_meant = |skipped: &Skipped| {
                 skipped.reason == SkipReason::Unaffected && pattern.matches_at_or_above(skipped.target.names())
             };
-            if meant.is_empty() && !self.inputs.is_part && !self.plan.skipped.iter().any(is_meant) {
-                let warning = format!(
-                    "final job `{}` comes after `{pattern}`, which is no target{}",
-                    request.name,
-                    self.hint(pattern)
-                );
-                self.warnings.push(warning);
-            }
+            let is_known = self.inputs.is_part || self.has_failed(pattern) || self.plan.skipped.iter().any(is_meant);
+            ensure!(
+                is_known || !meant.is_empty(),
+                "final job `{}` comes after `{}`, which is no target{}",
+                request.name,
+                printable(&pattern.to_string()),
+                self.hint(pattern)
+            );
             found.extend(meant);
         }
         found.sort_unstable();
         found.dedup();
         let jobs = found.iter().filter_map(|(_, id)| self.owner.get(id).copied()).collect();
-        (found, jobs)
+        Ok((found, jobs))
     }
 
     /// A job that does nothing yet, behind these others.

@@ -206,9 +206,11 @@ fn mistakes_are_named() {
     let twice = "{name: t, build: checks.x86_64-linux.one}, {name: u, build: checks.x86_64-linux.one}";
     recorded(&format!("{X86}final: [{twice}]")).fails(&["another final job builds it"]);
 
-    let warns = recorded(&format!("{X86}final: [{{name: t, run: x, after: ['*.*.zz']}}]"));
-    let warning = "final job `t` comes after `*.*.zz`, which is no target";
-    warns.nixdag("plan").assert().success().stderr(predicate::str::contains(warning));
+    fails("name: t, run: x, after: ['*.*.zz']", "final job `t` comes after `*.*.zz`, which is no target");
+    fails(
+        "name: t, run: x, after: [packages.x86_64-linux.aa]",
+        "final job `t` comes after `packages.x86_64-linux.aa`, which is no target (did you mean `packages.x86_64-linux.a`?)",
+    );
 }
 
 #[test]

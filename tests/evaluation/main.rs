@@ -11,5 +11,6 @@ mod failures;
 mod flake;
 mod limits;
 mod machine;
+mod named;
 mod nested;
 mod private_inputs;

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::asker::Asker;
+use super::kind::{DERIVATION_OUTPUTS, with_article};
 use super::message::{EvaluationFailure, FailureCause};
 use super::query::{Answer, Question};
 use super::selection::{Candidate, Set, Walk};
@@ -23,9 +24,6 @@ const MAX_NAME: usize = 1024;
 /// Characters that are shown of what is longer.
 const MAX_SHOWN: usize = 100;
 
-/// Outputs that hold nothing but derivations, so that anything else in them is a mistake.
-const DERIVATION_OUTPUTS: [&str; 3] = ["packages", "checks", "devShells"];
-
 /// How many names a message lists.
 const MAX_LISTED: usize = 12;
 
@@ -39,6 +37,8 @@ pub struct Findings {
     pub absent: BTreeSet<AttributePath>,
     /// The patterns, by index, that led to a target or an error.
     pub fruitful: BTreeSet<usize>,
+    /// The last names of what is there, each with the patterns, by index, that lead to it.
+    pub last_names: BTreeSet<(usize, String)>,
     /// What packages say about their own jobs, unchecked.
     pub says: BTreeMap<AttributePath, Map<String, Value>>,
     /// Sentences for people.
@@ -75,6 +75,7 @@ impl Findings {
                 let is_known = self.targets.contains_key(attribute) || self.errors.contains_key(attribute);
                 if is_known {
                     self.fruitful.extend(candidate.patterns());
+                    self.learn_name(attribute, candidate);
                 }
                 !is_known
             });
@@ -97,6 +98,9 @@ impl Findings {
                 self.errors.insert(shown, failure.into());
                 self.fruitful.extend(candidate.patterns());
                 continue;
+            }
+            if !matches!(answer, Answer::Missing(_) | Answer::Other { above: true, .. }) {
+                self.learn_name(attribute, candidate);
             }
             let wrong = match answer {
                 Answer::Derivation(drv_path, says) => self.take(attribute, drv_path, says).map(EvaluationFailure::from),
@@ -130,21 +134,34 @@ impl Findings {
                 self.errors.insert(attribute.clone(), failure);
             }
         }
-        let questions: Vec<Question> = missing
-            .iter()
-            .map(|(attribute, depth)| Question::Names {
-                path: attribute.names()[..*depth].to_vec(),
-                inside: true,
-                followed: false,
-            })
-            .collect();
-        for ((attribute, depth), answer) in missing.into_iter().zip(asker.ask(&questions)?) {
+        for (attribute, _) in &missing {
+            self.fruitful.extend(candidates[*attribute].patterns());
+        }
+        self.lacks(asker, missing)?;
+        Ok(sets)
+    }
+
+    /// Takes note of attributes that are not there though somebody names them, each with the index of the name that is missing.
+    pub fn lacks(&mut self, asker: &Asker, missing: Vec<(&AttributePath, usize)>) -> Result<()> {
+        let siblings = |(attribute, depth): &(&AttributePath, usize)| Question::Names {
+            path: attribute.names()[..*depth].to_vec(),
+            inside: true,
+            followed: false,
+        };
+        let answers = asker.ask(&missing.iter().map(siblings).collect::<Vec<_>>())?;
+        for ((attribute, depth), answer) in missing.into_iter().zip(answers) {
             let names = if let Answer::Names(names) = answer { names } else { Vec::new() };
             self.absent.insert(attribute.clone());
             self.errors.insert(attribute.clone(), no_such_attribute(attribute, depth, &names).into());
-            self.fruitful.extend(candidates[attribute].patterns());
         }
-        Ok(sets)
+        Ok(())
+    }
+
+    /// Takes note of something that is there, whatever it is.
+    fn learn_name(&mut self, attribute: &AttributePath, candidate: &Candidate) {
+        if let Some(last) = attribute.names().last() {
+            self.last_names.extend(candidate.patterns().map(|pattern| (pattern, last.clone())));
+        }
     }
 
     /// Takes a derivation as a target, or says what is wrong with it.
@@ -190,16 +207,6 @@ fn no_derivation(attribute: &AttributePath, candidate: &Candidate, kind: &str) -
         String::new()
     };
     format!("it is {}, not a derivation{hint}", with_article(kind))
-}
-
-fn with_article(kind: &str) -> String {
-    match kind {
-        "null" => "null".to_owned(),
-        "lambda" => "a function".to_owned(),
-        "bool" => "a boolean".to_owned(),
-        "int" => "an integer".to_owned(),
-        other => format!("a {}", printable(other)),
-    }
 }
 
 /// Says which name of a path does not exist, and what is there instead.

@@ -11,17 +11,20 @@ mod flake;
 mod flake_config;
 mod following;
 mod found;
+mod kind;
 mod literal;
 mod machine;
 mod message;
 mod message_text;
 mod nothing_found;
+mod nowhere;
 mod outputs;
 mod process;
 mod query;
 mod reference;
 mod request;
 mod round;
+mod selected;
 mod selection;
 mod session;
 mod sets;
@@ -214,8 +217,11 @@ impl<'r> Resolved<'r> {
         let mut walk = Walk::new(&short.patterns, &request.exclude, &request.systems, request.depth());
         let mut found = Findings::new(short.absent);
         found.evaluate(&asker, &mut walk)?;
-        let selected = walk.selected;
-        found.errors.extend(selected.errors);
+        let mut selected = walk.selected;
+        let absent = std::mem::take(&mut selected.absent);
+        found.lacks(&asker, absent.iter().map(|(attribute, depth)| (attribute, *depth)).collect())?;
+        let is_all_known = selected.errors.is_empty();
+        found.errors.extend(std::mem::take(&mut selected.errors));
         if found.targets.is_empty() {
             if let Some(failure) = found.failed_input() {
                 return Err(flake::cannot_fetch(&shown, &failure.message));
@@ -223,6 +229,14 @@ impl<'r> Resolved<'r> {
             if found.errors.is_empty() && selected.excluded.is_empty() {
                 return Err(nothing_found::error(&asker, request, &patterns, &shown)?);
             }
+        }
+        if is_all_known {
+            nowhere::check(request, &patterns, &found, &selected)?;
+        }
+        for path in &selected.no_systems {
+            let path = printable(&path.to_string());
+            warnings
+                .push(format!("`{path}` is passed over: its last name is no system (name it in `select` to build it)"));
         }
         warnings.append(&mut found.warnings);
         if let Some(path) = selected.too_deep {

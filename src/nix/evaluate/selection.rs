@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail};
 
 use super::asker::Asker;
-use super::message::EvaluationFailure;
 use super::query::{Answer, Question};
+use super::selected::Selected;
 use super::sets::Sets;
 use super::systems::Systems;
 use crate::attribute::AttributePath;
@@ -24,19 +24,9 @@ const MAX_ATTRIBUTES: usize = 500_000;
 /// The attribute with which a set asks to be entered.
 const MARK: &str = "recurseForDerivations";
 
-/// What the walk found beside attributes to evaluate.
-#[derive(Debug, Default)]
-pub struct Selected {
-    /// The paths that an exclusion matched, not looked at.
-    pub excluded: BTreeSet<AttributePath>,
-    /// The exclusions, by index, that matched something.
-    pub used_exclusions: BTreeSet<usize>,
-    /// Sets on the way whose names do not evaluate.
-    pub errors: BTreeMap<AttributePath, EvaluationFailure>,
-    /// Globs stood for all systems that there are, as far as that was found out without asking for nothing else.
-    pub has_all_systems: bool,
-    /// A set that was not entered as it is too deep, the first of them.
-    pub too_deep: Option<AttributePath>,
+/// True for outputs that a flake need not have, and for their systems.
+fn may_lack(path: &[String]) -> bool {
+    path.len() <= 2 && path.first().is_some_and(|output| system::is_per_system(output))
 }
 
 /// A path to evaluate.
@@ -106,6 +96,8 @@ pub struct Walk<'p> {
     /// How many sets are entered on the way to an attribute.
     max_depth: usize,
     waiting: Waiting<'p>,
+    /// Somebody has listed these systems, so each of them has to be there.
+    are_named: bool,
     /// Outputs in which a glob stood for those systems, which were not asked for theirs yet.
     cut: BTreeSet<String>,
     /// The paths to evaluate.
@@ -123,6 +115,7 @@ impl<'p> Walk<'p> {
             patterns,
             exclude,
             systems: systems.listed(),
+            are_named: matches!(systems, Systems::Listed(_)),
             max_depth,
             waiting: Waiting::new(),
             cut: BTreeSet::new(),
@@ -142,7 +135,7 @@ impl<'p> Walk<'p> {
     /// The paths to evaluate, as far as they are known without entering one of them; empty at the end.
     pub fn next(&mut self, asker: &Asker) -> Result<BTreeMap<AttributePath, Candidate>> {
         self.check_count()?;
-        while !self.waiting.is_empty() {
+        while !self.waiting.is_empty() || self.are_named && !self.cut.is_empty() {
             self.ask_for_names(asker)?;
             self.check_count()?;
         }
@@ -172,10 +165,14 @@ impl<'p> Walk<'p> {
             followed: self.takes_all(path, visits),
         };
         let mut questions: Vec<Question> = waiting.iter().map(question).collect();
-        let cut = std::mem::take(&mut self.cut).into_iter();
-        questions.extend(cut.map(|output| Question::Names { path: vec![output], inside: false, followed: false }));
+        let cut: Vec<String> = std::mem::take(&mut self.cut).into_iter().collect();
+        let names_of = |output: &String| Question::Names { path: vec![output.clone()], inside: false, followed: false };
+        questions.extend(cut.iter().map(names_of));
         let mut answers = asker.ask(&questions)?;
-        self.selected.has_all_systems &= answers.drain(waiting.len()..).all(|answer| self.has_systems(&answer));
+        for (output, answer) in cut.into_iter().zip(answers.split_off(waiting.len())) {
+            self.selected.has_all_systems &= self.has_systems(&answer);
+            self.learn_systems(output, answer);
+        }
         let enters = |visit: &Visit| matches!(visit.rest, [Segment::Levels, ..]);
         let entered: Vec<(AttributePath, &[String])> = waiting
             .iter()
@@ -200,6 +197,13 @@ impl<'p> Walk<'p> {
                     taken.for_each(|visit| self.descend(visit, &names));
                 }
                 Answer::Failed(failure) => drop(self.selected.errors.insert(AttributePath::new(path), failure)),
+                Answer::Other { kind, above } => {
+                    let is_written = visits.iter().any(|visit| visit.literal);
+                    self.selected.no_set(path, &kind, above, is_written);
+                }
+                Answer::Missing(depth) if visits.iter().any(|visit| visit.literal) && !may_lack(&path) => {
+                    self.selected.absent.insert(AttributePath::new(path), depth);
+                }
                 // A glob that finds nothing selects nothing.
                 _ => {}
             }
@@ -256,6 +260,7 @@ impl<'p> Walk<'p> {
             let excluded_by = self.exclude.iter().position(|pattern| pattern.matches(&visit.path));
             if let Some(index) = excluded_by {
                 self.selected.used_exclusions.insert(index);
+                self.selected.cut_short.insert(visit.pattern);
                 self.selected.excluded.insert(AttributePath::new(visit.path));
                 return;
             }
@@ -308,6 +313,21 @@ impl<'p> Walk<'p> {
             Answer::Names(names) => names.iter().all(listed),
             Answer::Missing(_) => true,
             _ => false,
+        }
+    }
+
+    /// Takes note of the systems that an output has.
+    fn learn_systems(&mut self, output: String, answer: Answer) {
+        match answer {
+            Answer::Names(names) => {
+                for name in names.iter().filter(|name| !name.contains('-')) {
+                    self.selected.no_system(&output, name);
+                }
+                self.selected.systems.get_or_insert_default().extend(names);
+            }
+            Answer::Other { kind, above } => self.selected.no_set(vec![output], &kind, above, false),
+            Answer::Failed(failure) => drop(self.selected.errors.insert(AttributePath::new(vec![output]), failure)),
+            _ => {}
         }
     }
 

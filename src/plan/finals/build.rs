@@ -113,7 +113,7 @@ impl<'a> Finals<'a> {
         attributes: &[&'a Attribute],
         many_systems: bool,
     ) -> Result<Job> {
-        let (_, mut direct) = self.after(request);
+        let (_, mut direct) = self.after(request)?;
         let (graph, needed) = (self.inputs.graph, self.inputs.needed);
         let mut seen: BTreeSet<DrvId> = attributes.iter().map(|(_, id)| *id).collect();
         let mut open: Vec<DrvId> = seen.iter().copied().collect();

@@ -15,7 +15,7 @@ impl<'a> Finals<'a> {
         let Task::Run { command, checkout, restore, environment, resource_group } = &request.task else {
             return Ok(());
         };
-        let (after, mut direct) = self.after(request);
+        let (after, mut direct) = self.after(request)?;
         let targets = match restore {
             None => self.restorable(request, after),
             Some(patterns) => {
@@ -69,7 +69,7 @@ impl<'a> Finals<'a> {
     }
 
     /// True if the pattern means something that does not evaluate or has no executor.
-    fn has_failed(&self, pattern: &Pattern) -> bool {
+    pub(super) fn has_failed(&self, pattern: &Pattern) -> bool {
         let errors = self.plan.errors.iter().map(|error| &error.target);
         let lacking = self.plan.skipped.iter().filter(|skipped| skipped.reason == SkipReason::NoExecutor);
         errors.chain(lacking.map(|skipped| &skipped.target)).any(|target| pattern.matches_at_or_above(target.names()))
