@@ -1,4 +1,4 @@
-//! A repository with CI: the setup configuration that README.md shows, immutable caches, and one Nix.
+//! A repository with CI: the setup configuration that docs/circleci.md shows, immutable caches, and one Nix.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,13 @@ use super::{copy_of, repository, stripped};
 
 const NIXDAG: &str = env!("CARGO_BIN_EXE_nixdag");
 
-/// The setup configuration that README.md shows, for a Nix that is on the machine.
+/// The setup configuration that docs/circleci.md shows, for a Nix that is on the machine.
 fn setup(arguments: &str) -> String {
-    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let page = fs::read_to_string(repository().join("docs/circleci.md")).unwrap();
     let begin = "```yaml\nversion: 2.1\nsetup: true\norbs:\n  continuation:";
-    let start = readme.find(begin).expect("README.md shows a setup configuration without the orb") + "```yaml\n".len();
-    let config = &readme[start..start + readme[start..].find("```").unwrap()];
+    let start =
+        page.find(begin).expect("docs/circleci.md shows a setup configuration without the orb") + "```yaml\n".len();
+    let config = &page[start..start + page[start..].find("```").unwrap()];
     assert!(config.contains("nixdag generate"), "{config}");
     // The stand-in's machines bring Nix and nixdag.
     let start = config.find("      - run:\n          name: Install Nix and nixdag\n").unwrap();
@@ -55,7 +56,7 @@ pub struct Project {
     pub branch: String,
     /// Programs that all images have.
     pub programs: Vec<PathBuf>,
-    /// The setup configuration, in place of the one that README.md shows.
+    /// The setup configuration, in place of the one that docs/circleci.md shows.
     pub setup: Option<String>,
     /// Values of pipeline parameters.
     pub parameters: Vec<(String, String)>,

@@ -14,13 +14,17 @@ const INTRODUCTION: &str = "\
 
 <!-- Written from the definitions in src/settings by `NIXDAG_GOLDEN=write cargo test --test settings`. Do not edit. -->
 
-An option is set by a flag, by a key of `nixdag.yml`, or by a parameter of the orb's job `setup` and command `generate`. A flag wins
-over `nixdag.yml`, and that over the default; a parameter of the orb becomes a flag. A flag that lists something takes one value and is
-repeated for more. A list in a parameter of the orb is one string, separated by spaces or newlines. A list given by a flag replaces that
-of the file. Where an option lacks a form, the reason is given.
+An option is set by a flag, by a key of nixdag.yml, or by a parameter of the orb's job `setup` and command `generate`. Flags win
+over nixdag.yml, which wins over defaults; a parameter of the orb becomes a flag. A flag that takes a list takes one value and is
+repeated for more, and replaces the list of the file. A list in a parameter of the orb is one string, separated by spaces or newlines.
+If an option lacks a form, the reason is given.
 
-`nixdag.yml` is in the flake's folder, or in its `.circleci`; `--settings FILE` names another file. `nixdag schema` prints its JSON
-schema, which is also [nixdag.schema.json](../src/settings/nixdag.schema.json).
+`nixdag.yml` is in the flake's folder, or in its `.circleci`; `--settings FILE` names another file. For a flake that is not a local
+folder, and with `--roots` or `--plan`, nixdag looks for it in the working directory. Unknown keys and wrong types are errors with line and
+column.
+
+`nixdag schema` prints the JSON schema of the file, which is also [nixdag.schema.json](../src/settings/nixdag.schema.json). Editors
+complete and check the file if its first line is `# yaml-language-server: $schema=PATH_OR_URL_OF_THE_SCHEMA`.
 ";
 
 /// The page.

@@ -1,0 +1,66 @@
+//! What the pages show of nixdag's output is its output: the plan in README.md, the messages in docs/troubleshooting.md.
+
+use std::fs;
+use std::path::Path;
+
+use crate::page::Page;
+use crate::support::{FreshNix, copy_of, golden, repository};
+
+/// Before the block with the plan.
+const PLAN: &str = "<!-- plan of examples/hermetic -->\n```text\n";
+
+#[test]
+fn the_plan_in_the_readme_is_that_of_the_example() {
+    let example = copy_of("examples/hermetic");
+    let plan = FreshNix::new().script(example.path(), r#""$nixdag" plan --system x86_64-linux 2> /dev/null"#);
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let (before, rest) = readme.split_once(PLAN).expect("README.md shows a plan");
+    let (_, after) = rest.split_once("```").unwrap();
+    golden::check("README.md", &format!("{before}{PLAN}{plan}```{after}"));
+}
+
+/// Messages of other programs.
+const FOREIGN: [&str; 5] = [
+    "jq is required to use this command",
+    "CIRCLE_CONTINUATION_KEY is required",
+    "Pipeline is not in setup state.",
+    "Unexpected argument(s)",
+    // Put together from CircleCI's words and nixdag's.
+    "the key has expired or was used",
+];
+
+#[test]
+fn messages_that_are_explained_exist() {
+    let sources = texts(&["src", "orb/src/scripts"]);
+    let page = fs::read_to_string(repository().join("docs/troubleshooting.md")).unwrap();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| message"));
+    let mut checked = 0;
+    for row in rows {
+        let message = row.split(" | ").next().unwrap();
+        for quoted in message.split('`').skip(1).step_by(2).filter(|quoted| !FOREIGN.contains(quoted)) {
+            checked += 1;
+            for part in quoted.split('…').map(str::trim).filter(|part| !part.is_empty()) {
+                // The name of a system is an example.
+                let part = part.split(" aarch64-linux").next().unwrap();
+                assert!(sources.contains(part), "no source has the message `{part}`");
+            }
+        }
+    }
+    assert!(checked > 10, "{checked} messages");
+    assert!(Page::read("docs/troubleshooting.md").blocks.is_empty());
+}
+
+/// All files below folders, as one text.
+fn texts(folders: &[&str]) -> String {
+    fn add(path: &Path, text: &mut String) {
+        if path.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| add(&entry.unwrap().path(), text));
+        } else if let Ok(more) = fs::read_to_string(path) {
+            // A long message is several lines of a source.
+            text.push_str(&more.replace("\\\n", "").split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+    }
+    let mut text = String::new();
+    folders.iter().for_each(|folder| add(&repository().join(folder), &mut text));
+    text
+}
