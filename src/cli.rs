@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::build::OnMissing;
 use crate::choice::choice;
 use crate::delivery::HandOffKind;
+use crate::provider::Provider;
 use crate::settings::additions::AdditionFlags;
 use crate::settings::arguments::Planning;
 use crate::settings::delivery::{BuilderFlags, DeliveryFlags, LogFlags, PushFlags, SigningFlags};
@@ -27,6 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Print the plan: which jobs build what, in which order, and what that is predicted to take
     Plan(PlanArgs),
+    /// Write what a repository needs to begin: the file that starts the CI, and nixdag.yml
+    Init(InitArgs),
     /// Draw the plan's jobs or derivations
     Graph(GraphArgs),
     /// Say why a target is built or skipped, in which job, and what changed in it since the base
@@ -70,6 +73,22 @@ pub struct PlanArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// `nixdag init`
+///
+/// Plans the flake, takes the granularity that pays, and overwrites nothing. Ends with what is left to do on the provider's pages.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The flake's folder, or one below it
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub folder: PathBuf,
+    /// The CI system [default: the one that nixdag.yml names or whose file the repository has, else the one of its remote]
+    #[arg(long, value_enum)]
+    pub provider: Option<Provider>,
+    /// Write nothing; print what would be written
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `nixdag explain`

@@ -91,12 +91,22 @@ impl Repository {
         Ok(origin.or(if remotes.len() == 1 { remotes.first() } else { None }).map(|name| (*name).to_owned()))
     }
 
-    /// The branch that the remote's HEAD means, as this clone remembers it, else as the remote says.
-    pub fn remote_default_branch(&self, remote: &str) -> Result<Option<String>> {
+    /// The address of a remote, as the repository's settings have it.
+    pub fn remote_address(&self, remote: &str) -> Result<Option<String>> {
+        self.optional(["config", "--get", &format!("remote.{remote}.url")])
+    }
+
+    /// The branch that the remote's HEAD means, as this clone remembers it.
+    pub fn known_default_branch(&self, remote: &str) -> Result<Option<String>> {
         let prefix = format!("refs/remotes/{remote}/");
         let known = self.optional(["symbolic-ref", "--quiet", &format!("{prefix}HEAD")])?;
-        if let Some(branch) = known.as_deref().and_then(|name| name.strip_prefix(&prefix)) {
-            return Ok(Some(branch.to_owned()));
+        Ok(known.as_deref().and_then(|name| name.strip_prefix(&prefix)).map(str::to_owned))
+    }
+
+    /// The same, else as the remote says.
+    pub fn remote_default_branch(&self, remote: &str) -> Result<Option<String>> {
+        if let Some(branch) = self.known_default_branch(remote)? {
+            return Ok(Some(branch));
         }
         let answer = self.run(["ls-remote", "--symref", "--", remote, "HEAD"])?;
         let text = String::from_utf8_lossy(&answer.stdout).into_owned();

@@ -2,3 +2,6 @@
 
 /// `0.1.0 (0123456789ab 2026-11-22)`: the version, and where it is known the commit and the day of the commit.
 pub const VERSION: &str = env!("NIXDAG_VERSION");
+
+/// `0.1.0`: the version alone.
+pub const NUMBER: &str = env!("CARGO_PKG_VERSION");

@@ -13,6 +13,7 @@ mod forget;
 mod generate;
 mod graph;
 mod history;
+mod init;
 mod man;
 mod plan;
 mod progress;
@@ -40,6 +41,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     Provider::all().flat_map(Provider::keys).filter(|key| !is_used(key)).for_each(|key| secret::forget(key));
     match cli.command {
         Command::Plan(args) => plan::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Graph(args) => graph::run(&args),
         Command::Explain(args) => explain::run(args),
         Command::Generate(args) => generate::run(&args),

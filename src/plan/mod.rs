@@ -3,6 +3,7 @@
 //! Its JSON form is a contract: `nixdag plan --format json` writes it, every command reads it back with `--plan`, and so do
 //! other programs. Planning itself is pure: no files, no network, no clock, no environment.
 
+pub mod advice;
 pub mod allowed_failure;
 pub mod baseline;
 pub mod complete;

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod parameters;
 pub mod shell;
 pub mod small_job;
+pub mod start_up;
 pub mod waited_for;
 pub mod yaml;
 
@@ -97,6 +98,15 @@ impl Provider {
             Self::CircleCi => ".circleci/config.yml",
             Self::GitLab => ".gitlab-ci.yml",
             Self::GitHub => ".github/workflows/nixdag.yml",
+        }
+    }
+
+    /// What a repository gets that begins with it.
+    pub fn start_up(self, repository: &start_up::Repository) -> Result<start_up::StartUp> {
+        match self {
+            Self::CircleCi => circleci::start_up::start_up(repository),
+            Self::GitLab => gitlab::start_up::start_up(repository),
+            Self::GitHub => github::start_up::start_up(repository),
         }
     }
 

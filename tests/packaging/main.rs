@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod init;
 mod orb;
 mod orb_pipeline;
 mod own_flake;

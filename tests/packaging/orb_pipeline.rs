@@ -10,6 +10,7 @@ use crate::support::circleci::{ApiServer, CONTINUATION_KEY, Outcome, Pipeline, S
 use crate::support::file_server::FileServer;
 use crate::support::project::logs;
 use crate::support::{copy_of, orb, run, stripped};
+use nixdag::provider::start_up::series;
 use serde_yaml::Value;
 use tempfile::TempDir;
 
@@ -54,8 +55,8 @@ fn on_path(name: &str) -> PathBuf {
 }
 
 /// A repository, its CI's caches, and a mirror with a release of nixdag and one of Nix.
-struct World {
-    checkout: TempDir,
+pub struct World {
+    pub checkout: TempDir,
     caches: TempDir,
     mirror: TempDir,
     server: FileServer,
@@ -63,7 +64,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let mirror = TempDir::new().unwrap();
         let dir = mirror.path();
         let release = dir.join(format!("v{VERSION}"));
@@ -120,20 +121,20 @@ impl World {
     }
 
     /// A setup configuration of the repository, ready to run.
-    fn setup_with(&self, config: &str, api: ApiServer) -> Pipeline {
-        let orbs = [("org/nixdag@1".to_owned(), self.orb.clone())].into();
+    pub fn setup_with(&self, config: &str, api: ApiServer) -> Pipeline {
+        let orbs = ["1".to_owned(), series()].map(|version| (format!("org/nixdag@{version}"), self.orb.clone())).into();
         self.ready(Pipeline::setup_with(config, &orbs, api).unwrap(), 1)
     }
 
     /// Writes a file of the repository.
-    fn write(&self, file: &str, text: &str) {
+    pub fn write(&self, file: &str, text: &str) {
         let path = self.checkout.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
     /// The pipeline that was continued, with the parameters that it was continued with.
-    fn continued(&self, setup: &Outcome) -> Pipeline {
+    pub fn continued(&self, setup: &Outcome) -> Pipeline {
         let config = setup.continuation.as_ref().unwrap_or_else(|| panic!("not continued: {}", logs(setup)));
         let pipeline = self.ready(Pipeline::new(config).unwrap(), 100);
         let parameters = setup.continuation_parameters.as_object().unwrap();
@@ -156,7 +157,7 @@ fn minimal(arguments: &str) -> String {
 }
 
 #[track_caller]
-fn assert_succeeded(outcome: &Outcome) {
+pub fn assert_succeeded(outcome: &Outcome) {
     assert!(outcome.succeeded(), "{}", logs(outcome));
 }
 

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 /// The files of the flake, as a repository with one commit.
 fn repository() -> TempDir {
     let copy = TempDir::with_prefix("nixdag").unwrap();
-    for name in ["flake.nix", "flake.lock", "Cargo.toml", "Cargo.lock", "README.md", "src", "tests"] {
+    for name in ["flake.nix", "flake.lock", "Cargo.toml", "Cargo.lock", "README.md", "github", "src", "tests"] {
         copy_into(&support::repository().join(name), copy.path());
     }
     fs::remove_dir_all(copy.path().join("tests/golden")).unwrap();
@@ -46,7 +46,7 @@ fn it_offers_a_package_an_app_an_overlay_a_shell_and_checks_on_every_system() {
         // Its source holds what Cargo needs, and not the documentation.
         let source = eval(copy.path(), ".#packages.x86_64-linux.default.src");
         let names = run(Path::new(source.as_str().unwrap()), "ls", &[]);
-        assert_eq!(names, "Cargo.lock\nCargo.toml\nsrc\ntests");
+        assert_eq!(names, "Cargo.lock\nCargo.toml\ngithub\nsrc\ntests");
         String::new()
     });
 }

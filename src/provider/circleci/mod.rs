@@ -21,6 +21,7 @@ mod restore;
 #[cfg(test)]
 mod same_as_orb;
 pub mod setup_job;
+pub mod start_up;
 pub mod steps;
 pub mod template;
 pub mod transport;

@@ -10,6 +10,7 @@ pub mod names;
 mod outputs;
 pub mod plan_action;
 mod scripts;
+pub mod start_up;
 pub mod writer;
 
 use anyhow::{Context, Result, bail, ensure};

@@ -16,6 +16,7 @@ pub mod names;
 pub mod options;
 pub mod places;
 pub mod relays;
+pub mod start_up;
 pub mod writer;
 
 use anyhow::{Context, Result, bail, ensure};

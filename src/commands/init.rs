@@ -1,0 +1,215 @@
+//! `nixdag init`
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+
+use super::exit_code::ExitCode;
+use super::stages;
+use crate::choice::Choice;
+use crate::cli::{Cli, Command, InitArgs};
+use crate::git;
+use crate::output::Output;
+use crate::plan::advice;
+use crate::plan::model::Granularity;
+use crate::printable::printable;
+use crate::provider::Provider;
+use crate::provider::start_up::{Repository, StartUp};
+use crate::settings::Settings;
+use crate::settings::file::SettingsFile;
+use crate::settings::new_file::{self, Candidate};
+use crate::settings::provider;
+
+pub(super) fn run(args: &InitArgs) -> Result<ExitCode> {
+    let folder = flake_folder(&args.folder)?;
+    let git = git::Repository::around(&folder).ok();
+    let repository = repository(&folder, git.as_ref())?;
+    let file = SettingsFile::find(&folder);
+    let (provider, why) = choose(args, file.as_deref(), &repository, git.as_ref())?;
+    let mut start = provider.start_up(&repository)?;
+    if file.is_none() {
+        let text = settings(&folder, provider, &mut start)?;
+        let path = Path::new(&repository.flake).join(new_file::NAME);
+        start.files.push((path.display().to_string(), text));
+    } else {
+        start.notes.push("nixdag.yml is there already, and stays as it is".to_owned());
+    }
+    if !args.dry_run {
+        write(&repository.top, &start)?;
+    }
+    if git.is_none() {
+        start.steps.insert(0, "make the folder a git repository and push it".to_owned());
+    } else if !start.files.is_empty() {
+        let files: Vec<&str> = start.files.iter().map(|(path, _)| path.as_str()).collect();
+        start.steps.insert(0, format!("look at the files, then: git add {}", files.join(" ")));
+    }
+    let shown = shown(provider, why, &start, args.dry_run);
+    Output::Stdout.write(|out| out.write_all(shown.as_bytes()))?;
+    Ok(ExitCode::Done)
+}
+
+/// The folder of the flake: the one that is named, else the nearest above it within the repository.
+fn flake_folder(named: &Path) -> Result<PathBuf> {
+    let folder = named.canonicalize().with_context(|| format!("cannot read `{}`", named.display()))?;
+    ensure!(folder.is_dir(), "`{}` is not a folder", named.display());
+    let top = git::Repository::around(&folder).map(|git| git.top().to_owned()).unwrap_or(folder.clone());
+    let within = folder.ancestors().take_while(|above| above.starts_with(&top));
+    match within.into_iter().find(|above| above.join("flake.nix").is_file()) {
+        Some(found) => Ok(found.to_owned()),
+        None => bail!(
+            "no `flake.nix` in `{}` or above it in the repository: name the flake's folder, `nixdag init DIR` (`nix flake init` makes a new flake)",
+            named.display()
+        ),
+    }
+}
+
+fn repository(folder: &Path, git: Option<&git::Repository>) -> Result<Repository> {
+    let top = git.map_or(folder, |git| git.top()).canonicalize()?;
+    let flake =
+        folder.strip_prefix(&top)?.to_str().context("the flake's folder has a name that is not UTF-8")?.to_owned();
+    let remote = git.map(git::Repository::remote).transpose()?.flatten();
+    let known = |git: &git::Repository| -> Result<Option<String>> {
+        match &remote {
+            Some(remote) => Ok(git.known_default_branch(remote)?.or(git.branch()?)),
+            None => git.branch(),
+        }
+    };
+    let default_branch = git.map(known).transpose()?.flatten().unwrap_or_else(|| "main".to_owned());
+    Ok(Repository { top, flake, default_branch })
+}
+
+/// The CI system, and why it is that one.
+fn choose(
+    args: &InitArgs,
+    file: Option<&Path>,
+    repository: &Repository,
+    git: Option<&git::Repository>,
+) -> Result<(Provider, String)> {
+    if let Some(provider) = args.provider {
+        return Ok((provider, "as you say".to_owned()));
+    }
+    if let Some(provider) = file.map(SettingsFile::read).transpose()?.and_then(|file| file.provider.provider) {
+        return Ok((provider, "as nixdag.yml says".to_owned()));
+    }
+    if let Some(found) = Provider::all().find(|provider| repository.has(provider.configuration())) {
+        let (_, note) = provider::choose(None, &repository.top, |_| false);
+        return Ok((found, note.unwrap_or_else(|| format!("the repository has `{}`", found.configuration()))));
+    }
+    let remote = git.map(git::Repository::remote).transpose()?.flatten();
+    let address = match (git, remote) {
+        (Some(git), Some(remote)) => git.remote_address(&remote)?.unwrap_or_default(),
+        _ => String::new(),
+    };
+    let host = host(&address);
+    let others = |chosen: Provider| {
+        let others: Vec<&str> = Provider::names().into_iter().filter(|name| *name != chosen.name()).collect();
+        format!("`--provider {}` for another one", others.join("` or `--provider "))
+    };
+    let (provider, why) = match host {
+        host if host.contains("gitlab") => (Provider::GitLab, format!("the remote is on {}", printable(host))),
+        "github.com" if repository.has(".github/workflows") => {
+            (Provider::GitHub, "the repository has workflows".to_owned())
+        }
+        _ => (Provider::default(), "the repository has no CI yet".to_owned()),
+    };
+    Ok((provider, format!("{why}; {}", others(provider))))
+}
+
+/// The host of a remote's address: `https://host/…`, `ssh://user@host:port/…`, `user@host:…`.
+fn host(address: &str) -> &str {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    host.split(':').next().unwrap_or_default()
+}
+
+/// The text of nixdag.yml, from plans of both granularities.
+fn settings(folder: &Path, provider: Provider, start: &mut StartUp) -> Result<String> {
+    let folder = folder.display().to_string();
+    let command = ["nixdag", "plan", &folder, "--provider", provider.name(), "--base", "none"];
+    let Ok(Cli { command: Command::Plan(plan) }) = Cli::try_parse_from(command) else {
+        bail!("`{folder}` cannot be planned: its name is not an argument of `nixdag plan`");
+    };
+    let settings = Settings::new(&plan.planning)?;
+    let made = stages::plan(&settings, &[Granularity::Auto])?;
+    let ours: Candidate = (settings.planner.granularity, made.plan.estimates.plan.clone());
+    if made.plan.estimates.needed == 0 {
+        return Ok(new_file::text(None));
+    }
+    let (chosen, other) = match advice::best(&made.others, &ours.1, settings.planner.objective) {
+        Some(better) => (better, &ours),
+        None => (&ours, made.others.first().unwrap_or(&ours)),
+    };
+    start.notes.push(format!("granularity: {}", new_file::figures(chosen, other)));
+    Ok(new_file::text(Some((chosen, other))))
+}
+
+/// Writes the files. None of them exists, but the one whose text another one keeps.
+fn write(top: &Path, start: &StartUp) -> Result<()> {
+    for (path, text) in &start.files {
+        let place = top.join(path);
+        let what = || format!("cannot write `{path}`");
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder).with_context(what)?;
+        }
+        if start.moved.as_ref() == Some(path) {
+            Output::File(place).write(|out| out.write_all(text.as_bytes()))?;
+        } else {
+            let mut file = fs::File::create_new(&place).with_context(what)?;
+            file.write_all(text.as_bytes()).with_context(what)?;
+        }
+    }
+    Ok(())
+}
+
+/// What was done, and what is left to do.
+fn shown(provider: Provider, why: String, start: &StartUp, is_dry: bool) -> String {
+    let mut text = format!("for {}: {why}\n", provider.name());
+    for (path, content) in &start.files {
+        if is_dry {
+            text.push_str(&format!("\nwould write {path}:\n{}", indented(content)));
+        } else {
+            text.push_str(&format!("wrote {path}\n"));
+        }
+    }
+    if is_dry && !start.files.is_empty() {
+        text.push('\n');
+    }
+    for note in &start.notes {
+        text.push_str(&format!("{note}\n"));
+    }
+    if let Some((where_to, lines)) = &start.add {
+        text.push_str(&format!("{where_to}\n\n{}\n", indented(lines)));
+    }
+    text.push_str("\nwhat is left to do:\n");
+    for (number, step) in (1..).zip(&start.steps) {
+        text.push_str(&format!("  {number}. {step}\n"));
+    }
+    text
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("    {line}\n") }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_a_remote_is_found() {
+        for (address, expected) in [
+            ("https://github.com/a/b.git", "github.com"),
+            ("git@gitlab.example.org:a/b.git", "gitlab.example.org"),
+            ("ssh://git@gitlab.com:22/a/b", "gitlab.com"),
+            ("https://user:token@github.com/a/b", "github.com"),
+            ("/srv/git/a", ""),
+            ("", ""),
+        ] {
+            assert_eq!(host(address), expected, "{address}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The setup configuration of a repository that begins with nixdag. A configuration that is there already stays what it was: it is continued
+//! beside the generated jobs, from a file of another name.
+
+use anyhow::Result;
+
+use super::merge::user_config::UserConfig;
+use super::setup_job;
+use crate::provider::start_up::{Repository, StartUp, quoted, series};
+use crate::provider::yaml::Yaml;
+use crate::provider::yaml::read::read;
+
+/// Where CircleCI looks.
+const FILE: &str = ".circleci/config.yml";
+
+/// Where the configuration goes that was there.
+const CONTINUED: &str = ".circleci/continue.yml";
+
+/// What a repository gets.
+pub fn start_up(repository: &Repository) -> Result<StartUp> {
+    let steps = vec![
+        "switch dynamic configuration on: *Project Settings > Advanced > Enable dynamic config using setup workflows*; and allow the orb: *Organization Settings > Security > Allow Uncertified Orbs*".to_owned(),
+        "make the job `gate` a required check, and no other: on GitHub `ci/circleci: nixdag/gate`, in the rules of the default branch".to_owned(),
+        "secrets only for pushing and signing: put them into a context that is restricted to branches, and name it under `delivery_contexts`".to_owned(),
+    ];
+    let flake =
+        (!repository.flake.is_empty()).then(|| format!("flake: {}", quoted(&repository.flake).replace("<<", "\\\\<<")));
+    let fresh = |parameters: &str, arguments: Vec<String>| {
+        let job = match arguments.as_slice() {
+            [] => "nixdag/setup".to_owned(),
+            arguments => format!("nixdag/setup: {{ {} }}", arguments.join(", ")),
+        };
+        format!(
+            "version: 2.1\nsetup: true\norbs: {{ nixdag: org/nixdag@{} }}\n{parameters}workflows:\n  setup:\n    jobs: [{job}]\n",
+            series()
+        )
+    };
+    let Some(text) = repository.read(FILE)? else {
+        let file = (FILE.to_owned(), fresh("", flake.into_iter().collect()));
+        return Ok(StartUp { files: vec![file], steps, ..StartUp::default() });
+    };
+    if !setup_job::read(&repository.top.join(FILE))?.is_empty() {
+        let notes = vec![format!("`{FILE}` runs nixdag already, and stays as it is")];
+        return Ok(StartUp { notes, steps, ..StartUp::default() });
+    }
+    match continued(repository, &text) {
+        Ok(workflows) => {
+            let arguments = flake.into_iter().chain([format!("merge: {CONTINUED}")]).collect();
+            let files =
+                vec![(CONTINUED.to_owned(), text.clone()), (FILE.to_owned(), fresh(parameters(&text), arguments))];
+            let notes = vec![format!(
+                "`{FILE}` is now `{CONTINUED}`, unchanged. {} in every pipeline as before, beside the workflow `nixdag`",
+                if workflows == 1 { "Its workflow runs".to_owned() } else { format!("Its {workflows} workflows run") }
+            )];
+            Ok(StartUp { files, moved: Some(FILE.to_owned()), notes, steps, add: None })
+        }
+        Err(error) => {
+            let where_to = format!(
+                "`{FILE}` stays as it is: {error:#}. A setup configuration with this job is what nixdag needs:"
+            );
+            Ok(StartUp { add: Some((where_to, fresh("", flake.into_iter().collect()))), steps, ..StartUp::default() })
+        }
+    }
+}
+
+/// How many workflows a configuration has that can be continued beside the generated one; or why it cannot.
+fn continued(repository: &Repository, text: &str) -> Result<usize> {
+    anyhow::ensure!(!repository.has(CONTINUED), "there is a `{CONTINUED}` already");
+    UserConfig::read(&repository.top.join(FILE))?;
+    let entries = read(text)?;
+    let own = parameters(text);
+    let has = entries.iter().any(|entry| entry.key == "parameters");
+    anyhow::ensure!(
+        has != own.is_empty() && (own.is_empty() || read(own).is_ok_and(|part| part.len() == 1)),
+        "its `parameters` cannot be copied"
+    );
+    let workflows = entries.iter().find(|entry| entry.key == "workflows").map(|entry| &entry.value);
+    Ok(match workflows {
+        Some(Yaml::Map(workflows)) => workflows.iter().filter(|(name, _)| name != "version").count(),
+        _ => 0,
+    })
+}
+
+/// The block of a configuration that declares pipeline parameters, as it is written: the setup configuration has to declare them, too.
+fn parameters(text: &str) -> &str {
+    let Some(start) =
+        text.match_indices("parameters:").map(|(at, _)| at).find(|at| *at == 0 || text[..*at].ends_with('\n'))
+    else {
+        return "";
+    };
+    let block = &text[start..];
+    let is_next = |line: &str| line.starts_with(|first: char| !first.is_whitespace() && first != '#');
+    let mut end = 0;
+    for (number, line) in block.split_inclusive('\n').enumerate() {
+        if number > 0 && is_next(line) {
+            break;
+        }
+        end += line.len();
+    }
+    if block[..end].ends_with('\n') { &block[..end] } else { "" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_block_of_parameters_ends_where_the_next_key_begins() {
+        let text = "version: 2.1\nparameters:\n  deploy:\n    type: boolean\n    default: false\n# then\n\njobs: {}\n";
+        assert_eq!(parameters(text), "parameters:\n  deploy:\n    type: boolean\n    default: false\n# then\n\n");
+        assert_eq!(parameters("version: 2.1\njobs: { a: { parameters: {} } }\n"), "");
+        assert_eq!(
+            parameters("parameters: {a: {type: string, default: x}}\nversion: 2.1\n"),
+            "parameters: {a: {type: string, default: x}}\n"
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! The workflow of a repository that begins with nixdag: a file of its own beside those that are there.
+
+use anyhow::Result;
+
+use crate::provider::start_up::{Repository, StartUp, quoted};
+use crate::version;
+
+/// Where the workflow is.
+const FILE: &str = ".github/workflows/nixdag.yml";
+
+/// The workflow.
+const WORKFLOW: &str = include_str!("../../../github/nixdag.yml");
+
+/// What stands for the commit of a release.
+const COMMIT: &str = "0000000000000000000000000000000000000000";
+
+/// What a repository gets.
+pub fn start_up(repository: &Repository) -> Result<StartUp> {
+    let mut steps = vec![
+        "make the job `gate` a required check, and no other: *Settings > Rules*, in the rules of the default branch".to_owned(),
+        "allow the actions of `org/nixdag` if your organization lists those that may run: *Settings > Actions > General*".to_owned(),
+        "secrets only for pushing and signing: put them into an environment whose rules name branches".to_owned(),
+    ];
+    if repository.has(FILE) {
+        let notes = vec![format!("`{FILE}` is there already, and stays as it is")];
+        return Ok(StartUp { notes, steps, ..StartUp::default() });
+    }
+    let mut text = WORKFLOW.to_owned();
+    if repository.default_branch != "main" {
+        text = text.replace("branches: [main]", &format!("branches: [{}]", quoted(&repository.default_branch)));
+    }
+    if !repository.flake.is_empty() {
+        let plan = format!("uses: org/nixdag/github/plan@{COMMIT}\n");
+        text = text.replace(&plan, &format!("{plan}        with: {{ flake: {} }}\n", quoted(&repository.flake)));
+    }
+    if text.contains(COMMIT) {
+        steps.insert(
+            0,
+            format!(
+                "put the commit of the release in the place of the zeros: `git ls-remote https://github.com/org/nixdag github-{}`",
+                version::NUMBER
+            ),
+        );
+    }
+    Ok(StartUp { files: vec![(FILE.to_owned(), text)], steps, ..StartUp::default() })
+}

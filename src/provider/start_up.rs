@@ -1,0 +1,75 @@
+//! How a repository begins with a provider: the file that starts pipelines. In: the repository as it is. Out: files to write, and what is left
+//! for people to do; nothing is written here.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::regular_file;
+use crate::version;
+
+/// Longest file of a repository that is read, in bytes.
+const MAX_SIZE: u64 = 3 << 20;
+
+/// A repository.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// Its root.
+    pub top: PathBuf,
+    /// The flake's folder below it; empty for the root itself.
+    pub flake: String,
+    /// The branch that pipelines are compared with.
+    pub default_branch: String,
+}
+
+impl Repository {
+    /// The text of a file below the root; none if there is none.
+    pub fn read(&self, path: &str) -> Result<Option<String>> {
+        use std::io::Read;
+        let place = self.top.join(path);
+        let what = || format!("cannot read `{}`", place.display());
+        let file = match regular_file::open(&place) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file.with_context(what)?,
+        };
+        let mut text = String::new();
+        file.take(MAX_SIZE + 1).read_to_string(&mut text).with_context(what)?;
+        ensure!(text.len() as u64 <= MAX_SIZE, "`{path}` has more than {MAX_SIZE} bytes");
+        Ok(Some(text))
+    }
+
+    /// True if there is something of this name.
+    pub fn has(&self, path: &str) -> bool {
+        self.top.join(path).symlink_metadata().is_ok()
+    }
+}
+
+/// What a repository gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StartUp {
+    /// Files to write, by their paths from the root. They do not exist, except for `moved`.
+    pub files: Vec<(String, String)>,
+    /// The file whose text goes into the first of `files`, so that another one may take its place.
+    pub moved: Option<String>,
+    /// What there is to be said, a sentence each.
+    pub notes: Vec<String>,
+    /// Lines to add to a file that stays as it is, under a sentence that says where.
+    pub add: Option<(String, String)>,
+    /// What is left to do, in order.
+    pub steps: Vec<String>,
+}
+
+/// Text as YAML, in double quotes.
+pub fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// The release's name in `org/nixdag@…`, which takes later releases that are compatible: `1` for 1.2.3, `0.1` for 0.1.0.
+pub fn series() -> String {
+    let mut numbers = version::NUMBER.split('.');
+    match (numbers.next(), numbers.next()) {
+        (Some("0"), Some(minor)) => format!("0.{minor}"),
+        (Some(major), _) => major.to_owned(),
+        (None, _) => version::NUMBER.to_owned(),
+    }
+}

@@ -1,0 +1,200 @@
+//! `nixdag init`: what it writes for each provider runs there; nothing is overwritten; it says what it did and what is left to do.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_yaml::Value;
+use tempfile::TempDir;
+
+use crate::orb_pipeline::{World, assert_succeeded};
+use crate::support::circleci::ApiServer;
+use crate::support::github::Status;
+use crate::support::github_project::project_of;
+use crate::support::project::{every_nix, logs};
+use crate::support::{FreshNix, commit, copy_of, repository, run};
+
+/// The example without settings, as a repository.
+fn flake() -> TempDir {
+    let copy = copy_of("examples/hermetic");
+    fs::remove_file(copy.path().join("nixdag.yml")).unwrap();
+    commit(copy.path());
+    copy
+}
+
+/// What `nixdag init` prints.
+#[track_caller]
+fn init(folder: &Path, arguments: &str) -> String {
+    FreshNix::new().script(folder, &format!("\"$nixdag\" init {arguments} 2> /dev/null"))
+}
+
+fn read(folder: &Path, file: &str) -> String {
+    fs::read_to_string(folder.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The configuration of a project with three workflows.
+const THREE: &str = "version: 2.1
+parameters:
+  deploy: { type: boolean, default: false }
+jobs:
+  say: { docker: [{ image: cimg/base:2026.08 }], parameters: { what: { type: string } }, steps: [{ run: 'echo << parameters.what >>' }] }
+workflows:
+  lint: { jobs: [{ say: { what: lint } }] }
+  docs: { jobs: [{ say: { what: docs } }] }
+  deploy: { when: << pipeline.parameters.deploy >>, jobs: [{ say: { what: deploy } }] }
+";
+
+#[test]
+fn a_bare_flake_gets_a_setup_configuration_that_builds_it() {
+    let world = World::new();
+    let here = world.checkout.path();
+    fs::remove_file(here.join("nixdag.yml")).unwrap();
+    commit(here);
+    let dry = init(here, "--dry-run");
+    assert!(dry.contains("would write .circleci/config.yml:\n    version: 2.1\n    setup: true\n"), "{dry}");
+    assert_eq!(run(here, "git", &["status", "--porcelain"]), "", "a dry run writes nothing");
+
+    let said = init(here, "");
+    assert!(said.contains("wrote .circleci/config.yml\nwrote nixdag.yml\n"), "{said}");
+    assert!(
+        said.contains("granularity: `auto` takes 3 min 45 s and 75 credits, `target` 5 min 17 s and 142"),
+        "{said}"
+    );
+    assert!(said.contains("Enable dynamic config") && said.contains("required check"), "{said}");
+    let settings = read(here, "nixdag.yml");
+    assert!(settings.starts_with("# yaml-language-server: $schema=") && settings.contains("\ngranularity: auto\n"));
+    let config = read(here, ".circleci/config.yml");
+    assert_eq!(config.lines().count(), 6, "{config}");
+    // The page shows the same.
+    let page = read(repository(), "docs/circleci.md");
+    let series = nixdag::provider::start_up::series();
+    assert!(
+        page.contains(&config.replace(&format!("@{series}"), "@1")),
+        "docs/circleci.md shows another file than\n{config}"
+    );
+
+    let setup = world.setup_with(&config, ApiServer::new([])).run().unwrap();
+    assert_succeeded(&setup);
+    let outcome = world.continued(&setup).run().unwrap();
+    assert_succeeded(&outcome);
+
+    let again = init(here, "");
+    assert!(!again.contains("wrote"), "{again}");
+    assert!(again.contains("runs nixdag already") && again.contains("nixdag.yml is there already"), "{again}");
+    assert_eq!(read(here, "nixdag.yml"), settings);
+}
+
+#[test]
+fn three_workflows_go_on_beside_the_generated_one() {
+    let world = World::new();
+    let here = world.checkout.path();
+    world.write(".circleci/config.yml", THREE);
+    commit(here);
+    let said = init(here, "");
+    assert!(
+        said.contains("`.circleci/config.yml` is now `.circleci/continue.yml`, unchanged. Its 3 workflows run"),
+        "{said}"
+    );
+    assert!(said.contains("nixdag.yml is there already, and stays as it is"), "{said}");
+    assert_eq!(read(here, ".circleci/continue.yml"), THREE);
+    let config = read(here, ".circleci/config.yml");
+    let setup = world.setup_with(&config, ApiServer::new([])).parameter("deploy", true).run().unwrap();
+    assert_succeeded(&setup);
+    let whole: Value = serde_yaml::from_str(setup.continuation.as_ref().unwrap()).unwrap();
+    let names: Vec<&str> = whole["workflows"].as_mapping().unwrap().keys().filter_map(Value::as_str).collect();
+    assert_eq!(names, ["nixdag", "lint", "docs", "deploy"]);
+    // The stand-in runs one at a time.
+    // The last one runs for a pipeline that is started with its parameter.
+    for name in &names[..3] {
+        let mut one = whole.clone();
+        one["workflows"] = serde_yaml::to_value(BTreeMap::from([(*name, &whole["workflows"][*name])])).unwrap();
+        let mut part = setup.clone();
+        part.continuation = Some(serde_yaml::to_string(&one).unwrap());
+        let outcome = world.continued(&part).run().unwrap();
+        assert_succeeded(&outcome);
+        assert!(*name == "nixdag" || logs(&outcome).contains(*name), "{}", logs(&outcome));
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_continued_stays_and_what_to_add_is_printed() {
+    for (text, why) in [
+        ("version: 2.1\nsetup: true\njobs: {}\nworkflows: {}\n", "setup"),
+        ("version: 2\njobs: {}\n", "version"),
+        ("a: [", ""),
+    ] {
+        let flake = flake();
+        fs::create_dir(flake.path().join(".circleci")).unwrap();
+        fs::write(flake.path().join(".circleci/config.yml"), text).unwrap();
+        let output = FreshNix::new().script(flake.path(), "\"$nixdag\" init 2>&1 || true");
+        assert!(output.contains(why), "{output}");
+        assert_eq!(read(flake.path(), ".circleci/config.yml"), text);
+        assert!(!flake.path().join(".circleci/continue.yml").exists());
+    }
+}
+
+#[test]
+fn gitlab_gets_a_file_or_the_lines_to_add() {
+    let flake = flake();
+    run(flake.path(), "git", &["remote", "add", "origin", "git@gitlab.example.org:group/project.git"]);
+    let said = init(flake.path(), "");
+    assert!(said.starts_with("for gitlab: the remote is on gitlab.example.org; `--provider circleci` or"), "{said}");
+    let file = read(flake.path(), ".gitlab-ci.yml");
+    let page = read(repository(), "docs/gitlab.md");
+    assert!(page.contains(file.split_once("\n\n").unwrap().1), "docs/gitlab.md shows another `workflow` than\n{file}");
+    let again = init(flake.path(), "");
+    assert!(again.contains("`.gitlab-ci.yml` runs nixdag already"), "{again}");
+
+    fs::remove_file(flake.path().join("nixdag.yml")).unwrap();
+    fs::write(flake.path().join(".gitlab-ci.yml"), "test: { script: [make] }\n").unwrap();
+    let said = init(flake.path(), "");
+    assert!(
+        said.contains("`.gitlab-ci.yml` stays as it is") && said.contains("    include:\n      - component: "),
+        "{said}"
+    );
+    assert_eq!(read(flake.path(), ".gitlab-ci.yml"), "test: { script: [make] }\n");
+    // A component's inputs are declared in its template.
+    let template = read(repository(), "gitlab/templates/nixdag/template.yml");
+    assert!(template.contains("\n    flake:\n") && template.contains("\n    plan_stage:\n"));
+}
+
+#[test]
+fn github_gets_a_workflow_beside_those_that_are_there() {
+    let flake = flake();
+    run(flake.path(), "git", &["remote", "add", "origin", "https://github.com/someone/project"]);
+    fs::create_dir_all(flake.path().join(".github/workflows")).unwrap();
+    fs::write(flake.path().join(".github/workflows/lint.yml"), "on: push\njobs: {}\n").unwrap();
+    let said = init(flake.path(), "");
+    assert!(said.starts_with("for github: the repository has workflows; "), "{said}");
+    assert!(said.contains("in the place of the zeros"), "{said}");
+    let file = read(flake.path(), ".github/workflows/nixdag.yml");
+    let (branch, shown) = ("branches: [main]", read(repository(), "github/nixdag.yml"));
+    let own = file.lines().find(|line| line.contains("branches: [")).unwrap();
+    assert_eq!(file.replace(own, shown.lines().find(|line| line.contains(branch)).unwrap()), shown);
+    let plan = file.lines().find(|line| line.contains("/github/plan@")).unwrap();
+    let file = file.replace(plan, &format!("{plan}\n        with: {{ program: nixdag }}"));
+    let (_checkout, mut github) = project_of(&file, "examples/hermetic", &every_nix().remove(0));
+    let outcome = github.run().unwrap();
+    assert_eq!(outcome.result("gate"), Status::Success, "{}", outcome.logs());
+}
+
+#[test]
+fn a_flake_below_the_root_is_named_and_one_that_is_missing_is_an_error() {
+    let outer = TempDir::new().unwrap();
+    let inner = flake();
+    fs::create_dir(outer.path().join("nix")).unwrap();
+    fs::copy(inner.path().join("flake.nix"), outer.path().join("nix/flake.nix")).unwrap();
+    commit(outer.path());
+    let missing = FreshNix::new().script(outer.path(), "\"$nixdag\" init 2>&1 && exit 1; echo $?");
+    assert!(missing.contains("no `flake.nix` in `.` or above it") && missing.ends_with("1\n"), "{missing}");
+    // Changes that are not committed are part of the flake.
+    fs::create_dir(outer.path().join("nix/sub")).unwrap();
+    let text = read(outer.path(), "nix/flake.nix").replace("c = package \"c\" [ ];", "c = package \"c\" [ a ];");
+    fs::write(outer.path().join("nix/flake.nix"), text).unwrap();
+    let said = init(&outer.path().join("nix/sub"), "--provider github");
+    assert!(said.contains("wrote .github/workflows/nixdag.yml\nwrote nix/nixdag.yml"), "{said}");
+    let file = read(outer.path(), ".github/workflows/nixdag.yml");
+    assert!(file.contains("        with: { flake: \"nix\" }\n"), "{file}");
+    let config = init(outer.path(), "nix --provider circleci --dry-run");
+    assert!(config.contains("jobs: [nixdag/setup: { flake: \"nix\" }]"), "{config}");
+}
