@@ -49,6 +49,7 @@ const MESSAGES: [(Class, &[&str]); 7] = [
             "cannot open connection to remote store",
             "failed to start SSH connection",
             "lost connection to",
+            "opening a connection to remote store",
             "writing to file: Broken pipe",
             "client_loop: send disconnect",
         ],
@@ -56,7 +57,7 @@ const MESSAGES: [(Class, &[&str]); 7] = [
 ];
 
 /// Ends of processes that the kernel killed, as compilers, linkers and shells report them.
-const KILLED: [&str; 14] = [
+const KILLED: [&str; 17] = [
     "Killed signal terminated program",
     "terminated with signal 9",
     "exited with signal 9 (Killed)",
@@ -72,6 +73,10 @@ const KILLED: [&str; 14] = [
     "/link: signal: killed",
     "/asm: signal: killed",
     "/cgo: signal: killed",
+    // GHC, make, package managers of Node.
+    "(Exit code: -9)",
+    "] Error 137",
+    "failed with exit code 137",
 ];
 
 /// How a log ends whose tests have failed: they have provoked what they print.
@@ -81,29 +86,53 @@ const TESTS: [&str; 7] = ["assert", "expected", "... failed", "not ok ", "test r
 /// receiving, a stream.
 const CURL_ON_THE_WAY: [u32; 11] = [5, 6, 7, 16, 18, 28, 35, 52, 55, 56, 92];
 
-/// The same in the words of Node's libraries.
-const NODE_ON_THE_WAY: [&str; 5] = ["etimedout", "esockettimedout", "econnreset", "eai_again", "enotfound"];
+/// The same as one word: of Node's libraries, of Haskell's, of registries of images, of S3.
+const WORDS_ON_THE_WAY: [&str; 13] = [
+    "etimedout",
+    "esockettimedout",
+    "econnreset",
+    "eai_again",
+    "enotfound",
+    "connectiontimeout",
+    "responsetimeout",
+    "connectionfailure",
+    "noresponsedatareceived",
+    "toomanyrequests",
+    "slowdown",
+    "internalerror",
+    "requesttimeout",
+];
 
-/// What the lines of programs that download have: Nix, git, wget, Go, Rust's reqwest, Python's urllib3, Mercurial, Maven, RubyGems.
-const PROGRAMS: [&str; 14] = [
+/// How a line ends or goes on that announces one more try: what was wrong then may have been survived.
+const TRIED_AGAIN: [&str; 5] = ["will retry", "retries left", "tries remaining", "retrying (", "retrying in"];
+
+/// What the lines of programs that download have: Nix, git, ssh, wget, Go, Rust's reqwest, Python's urllib3, requests and urllib, Mercurial, Subversion,
+/// Maven, RubyGems.
+const PROGRAMS: [&str; 20] = [
     "unable to download",
-    "fatal: unable to access",
     "wget: ",
     "fetch-pack",
     "error: rpc failed",
     "dial tcp ",
+    "dial tcp: ",
+    "\": stream error: ",
     "\": net/http: ",
     "error sending request for url",
     "httpconnectionpool(",
     "httpsconnectionpool(",
+    "requests.exceptions.",
+    "urllib.error.",
+    "ssh: connect to host ",
     "abort: error: ",
+    "svn: e",
+    "aws error ",
     "could not transfer artifact",
     "gem::remotefetcher::fetcherror",
     "net::opentimeout",
 ];
 
 /// Downloads that failed on the way.
-const ON_THE_WAY: [&str; 32] = [
+const ON_THE_WAY: [&str; 37] = [
     "could not resolve host",
     "couldn't resolve host",
     "temporary failure in name resolution",
@@ -136,6 +165,11 @@ const ON_THE_WAY: [&str; 32] = [
     "tls handshake timeout",
     "failed to open tcp connection",
     "connection closed before message completed",
+    "remote end closed connection",
+    "remote end hung up unexpectedly",
+    "stream error: stream id",
+    " server error: ",
+    "protocol error: ",
 ];
 
 /// The class of a failure.
@@ -182,6 +216,9 @@ fn said_by_nix(message: &str) -> String {
 /// Whether a line tells of a download that failed on the way (true) or was refused (false); none for other lines.
 fn download(line: &str) -> Option<bool> {
     let lower = line.to_ascii_lowercase();
+    if TRIED_AGAIN.iter().any(|words| lower.contains(words)) {
+        return None;
+    }
     if let Some(status) = http_status(&lower) {
         return Some(matches!(status, 408 | 429 | 500 | 502..=504));
     }
@@ -189,15 +226,17 @@ fn download(line: &str) -> Option<bool> {
         return Some(CURL_ON_THE_WAY.contains(&code));
     }
     let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    if words.any(|word| NODE_ON_THE_WAY.contains(&word)) {
+    if words.any(|word| WORDS_ON_THE_WAY.contains(&word)) {
         return Some(true);
     }
-    let is_download = PROGRAMS.iter().any(|start| lower.contains(start));
+    // The last word of git, but for the one that it adds to what ssh has said.
+    let is_last_of_git = lower.contains("fatal: ") && !lower.contains("could not read from remote repository");
+    let is_download = is_last_of_git || PROGRAMS.iter().any(|start| lower.contains(start));
     is_download.then(|| ON_THE_WAY.iter().any(|words| lower.contains(words)))
 }
 
 /// The number of libcurl's error: `curl: (28) …`, `curl error 28 while …` as Composer prints it, `[28] …` as cargo does, `unable to download '…': … (28)`
-/// as Nix does.
+/// as Nix does, `curlCode: 28, …` as the library for S3 does.
 fn curl_code(lower: &str) -> Option<u32> {
     let of_curl = lower.split_once("curl: (").and_then(|(_, rest)| rest.split_once(')'));
     let of_composer = || lower.split_once("curl error ")?.1.split_once(" while downloading");
@@ -206,15 +245,17 @@ fn curl_code(lower: &str) -> Option<u32> {
         let (_, said) = lower.split_once("unable to download '")?.1.split_once("': ")?;
         said.split_once('(')?.1.split_once(')')
     };
-    let (digits, _) = of_curl.or_else(of_composer).or_else(of_cargo).or_else(of_nix)?;
+    let of_s3 = || lower.split_once("curlcode: ")?.1.split_once(',');
+    let (digits, _) = of_curl.or_else(of_composer).or_else(of_cargo).or_else(of_nix).or_else(of_s3)?;
     (digits.len() <= 2).then(|| digits.parse().ok())?
 }
 
-/// The status in `The requested URL returned error: 503`, `HTTP error 503` and Go's `reading https://…: 502 Bad Gateway`; none where the server had
-/// agreed.
+/// The status in `The requested URL returned error: 503`, `HTTP error 503`, Yarn's `Response Code: 502` and Go's `reading https://…: 502 Bad Gateway`;
+/// none where the server had agreed.
 fn http_status(lower: &str) -> Option<u32> {
     let of_go = || lower.split_once("reading http")?.1.split_once(": ");
-    let rests = ["returned error: ", "http error "].iter().filter_map(|before| lower.split_once(before));
+    let rests =
+        ["returned error: ", "http error ", "response code: "].iter().filter_map(|before| lower.split_once(before));
     rests.chain(of_go()).find_map(|(_, rest)| {
         let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().ok().filter(|status| *status >= 400)
@@ -329,21 +370,19 @@ mod tests {
     /// How many of these get their class; those that do not are printed. What fails for its own reasons may never pass for transient.
     fn right(text: &str) -> (usize, usize) {
         let reported: Vec<Reported> = serde_yaml::from_str(text).unwrap();
-        let is_right = |reported: &&Reported| {
+        let (mut right, mut tried_again_for_nothing) = (0, 0);
+        for reported in &reported {
             let found = class(&reported.message, &reported.log, reported.fixed_output);
-            if found != reported.class {
-                println!(
-                    "{} is taken for {}: {}\n{}",
-                    reported.class.name(),
-                    found.name(),
-                    reported.message,
-                    reported.log
-                );
+            if found == reported.class {
+                right += 1;
+                continue;
             }
-            assert!(!found.is_transient() || reported.class.is_transient(), "{}", reported.log);
-            found == reported.class
-        };
-        (reported.iter().filter(is_right).count(), reported.len())
+            let (named, found_name) = (reported.class.name(), found.name());
+            println!("{named} is taken for {found_name}: {}\n{}", reported.message, reported.log);
+            tried_again_for_nothing += usize::from(found.is_transient() && !reported.class.is_transient());
+        }
+        assert_eq!(tried_again_for_nothing, 0, "what fails for its own reasons is tried again");
+        (right, reported.len())
     }
 
     #[test]
@@ -354,5 +393,7 @@ mod tests {
         // says itself that it cannot know.
         assert_eq!(right(include_str!("../../tests/fixtures/failure-logs/unseen.yml")), (50, 50));
         assert_eq!(right(include_str!("../../tests/fixtures/failure-logs/later.yml")), (49, 50));
+        // These 44 came last: 30 were right, and two that were real were taken for the network since a fetcher had said before that it tries again.
+        assert_eq!(right(include_str!("../../tests/fixtures/failure-logs/stores-and-languages.yml")), (44, 44));
     }
 }
