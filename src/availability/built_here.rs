@@ -50,7 +50,7 @@ pub fn find(graph: &Graph, needed: &[DrvId], store: &Store, since: SystemTime) -
 }
 
 /// True for a path that was put into the store after that; a link to one of its files made later counts as well, and does no harm.
-fn is_new(path: &str, since: SystemTime) -> bool {
+pub fn is_new(path: &str, since: SystemTime) -> bool {
     let since = since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
     fs::symlink_metadata(path).is_ok_and(|data| data.ctime() >= since)
 }

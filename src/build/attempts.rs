@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 
 use super::class::Class;
 use super::evidence::{self, Evidence};
+use super::garbage_lock::GarbageLock;
 use super::interrupt;
 use super::outcome::known_outputs;
 use super::progress::Tracker;
@@ -23,6 +24,9 @@ use crate::nix::store_path::name_of;
 
 /// Rounds in a row in which nothing is built and nothing found out before the rest is given up.
 const FRUITLESS: u32 = 16;
+
+/// Nix's own collection, where the disk is nearly full, would wait for the lock that is held here.
+const COLLECT_NOTHING: [&str; 3] = ["--option", "min-free", "0"];
 
 /// The waits before the second and the third time.
 pub(super) const WAITS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
@@ -35,6 +39,8 @@ pub struct Attempts<'a> {
     pub retries: u32,
     /// Frees what nothing left in the job needs; gives how many paths that were.
     pub make_room: &'a dyn Fn(&mut Tracker) -> Result<usize>,
+    /// Holds the content-addressed outputs that derivations have by now.
+    pub hold: &'a dyn Fn(&[DrvId]) -> Result<()>,
     /// The job's derivations and all below them.
     pub graph: &'a Graph,
 }
@@ -195,7 +201,16 @@ impl Attempts<'_> {
 
     fn realise(&self, ids: &[DrvId], tracker: &mut Tracker) -> Result<bool> {
         let paths: Vec<String> = ids.iter().map(|&id| self.graph.path(id)).collect();
-        self.calls.build(&paths.iter().map(String::as_str).collect::<Vec<_>>(), tracker)
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let floating: Vec<DrvId> = ids.iter().copied().filter(|&id| self.graph.node(id).is_floating()).collect();
+        if floating.is_empty() {
+            return self.calls.build(&paths, &[], tracker);
+        }
+        // Until they are held.
+        let _waiting = GarbageLock::take(self.graph.store_dir())?;
+        let complete = self.calls.build(&paths, &COLLECT_NOTHING, tracker)?;
+        (self.hold)(&floating)?;
+        Ok(complete)
     }
 
     /// Those of the derivations that neither exist, nor failed, nor take anything, directly or not, from one that failed.

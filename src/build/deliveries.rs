@@ -23,10 +23,17 @@ use crate::nix::{resolved_derivation, store_path};
 /// Drops what does not count. `here` is what this job owns or repeats.
 ///
 /// An earlier run's results with a trusted signature count all; without one, those that this job would build itself. A fixed output has to
-/// have the hash that its derivation names, and may then come from any job.
-pub fn restrict(hand_offs: &mut HandOffs, request: &JobRequest, graph: &Graph, here: &HashSet<DrvId>) -> Result<()> {
+/// have the hash that its derivation names, and may then come from any job. Gives the content-addressed outputs that other jobs have
+/// delivered.
+pub fn restrict(
+    hand_offs: &mut HandOffs,
+    request: &JobRequest,
+    graph: &Graph,
+    here: &HashSet<DrvId>,
+) -> Result<ContentAddressed> {
+    let mut found = ContentAddressed::new();
     if hand_offs.is_empty() {
-        return Ok(());
+        return Ok(found);
     }
     let rule = DeliveryRule::new(request, graph, here);
     let mut content_addressed: HashMap<String, HashSet<String>> = HashMap::new();
@@ -36,20 +43,28 @@ pub fn restrict(hand_offs: &mut HandOffs, request: &JobRequest, graph: &Graph, h
         let traced = rule.traced(hand_offs, &delivered)?;
         hand_offs.keep_realisations(|origin, path| {
             let Ok(realisation) = realisation::read(path) else { return false };
-            let is_delivered = match &realisation.key {
-                Key::Digest(id) => names.get(id).is_some_and(|drvs| rule.may_deliver(origin, drvs)),
-                Key::Resolved(..) => traced.contains(path),
+            let path_of_output = graph.full_path(&realisation.output);
+            let delivered = match &realisation.key {
+                Key::Digest(id) => {
+                    let drv = names.get(id).and_then(|drvs| rule.delivered_by(origin, drvs));
+                    drv.zip(id.rsplit_once('!')).map(|(drv, (_, name))| (drv, name.to_owned()))
+                }
+                Key::Resolved(..) => traced.get(path).cloned(),
             };
-            if is_delivered {
-                let outputs = content_addressed.entry(key(origin)).or_default();
-                outputs.insert(graph.full_path(&realisation.output));
+            let Some(output) = delivered else { return false };
+            content_addressed.entry(key(origin)).or_default().insert(path_of_output.clone());
+            if *origin != Origin::EarlierRun {
+                found.entry(output).or_insert(path_of_output);
             }
-            is_delivered
+            true
         });
     }
     hand_offs.restrict(|origin, info| rule.on(origin, info, content_addressed.get(&key(origin))));
-    Ok(())
+    Ok(found)
 }
+
+/// Store paths of content-addressed outputs, by derivation and output name.
+pub type ContentAddressed = HashMap<(DrvId, String), String>;
 
 /// A job's id, or nothing for an earlier run.
 fn key(origin: &Origin) -> String {
@@ -126,12 +141,14 @@ impl<'a> DeliveryRule<'a> {
         *origin != Origin::EarlierRun && drvs.iter().any(|drv| self.here.contains(drv))
     }
 
-    fn may_deliver(&self, origin: &Origin, drvs: &[DrvId]) -> bool {
-        self.built_by(origin, drvs).is_some() && !self.is_own(origin, drvs)
+    /// The one of these derivations that it may deliver.
+    fn delivered_by(&self, origin: &Origin, drvs: &[DrvId]) -> Option<DrvId> {
+        self.built_by(origin, drvs).filter(|_| !self.is_own(origin, drvs))
     }
 
-    /// The build traces that count: those whose derivation is one that their origin may deliver, resolved with what others that count say of its inputs.
-    fn traced(&self, hand_offs: &HandOffs, delivered: &HashSet<DrvId>) -> Result<HashSet<PathBuf>> {
+    /// The build traces that count, with what they are about: those whose derivation is one that their origin may deliver, resolved with what
+    /// others that count say of its inputs.
+    fn traced(&self, hand_offs: &HandOffs, delivered: &HashSet<DrvId>) -> Result<HashMap<PathBuf, (DrvId, String)>> {
         let mut by_name: HashMap<String, Vec<Trace>> = HashMap::new();
         for (origin, file) in hand_offs.realisations() {
             let Ok(Realisation { key: Key::Resolved(drv, name), output, .. }) = realisation::read(&file) else {
@@ -140,7 +157,7 @@ impl<'a> DeliveryRule<'a> {
             let trace = Trace { origin, file, name, output, drv: self.graph.full_path(&drv) };
             by_name.entry(store_path::name_of(&drv).to_owned()).or_default().push(trace);
         }
-        let mut counts = HashSet::new();
+        let mut counts = HashMap::new();
         let mut outputs: HashMap<(DrvId, String), String> = HashMap::new();
         // Inputs come before their consumers.
         for id in self.graph.ids().filter(|id| !by_name.is_empty() && delivered.contains(id)) {
@@ -153,7 +170,7 @@ impl<'a> DeliveryRule<'a> {
             }
             let bytes = fs::read(&path).with_context(|| format!("cannot read derivation `{path}`"))?;
             let drv = Derivation::parse(&bytes).with_context(|| format!("`{path}` is no derivation"))?;
-            for trace in traces.iter().filter(|trace| self.may_deliver(trace.origin, &[id])) {
+            for trace in traces.iter().filter(|trace| self.delivered_by(trace.origin, &[id]).is_some()) {
                 let input = |path: &str, output: &str| {
                     let input = self.graph.representative(self.graph.find(path)?);
                     let known = self.graph.node(input).outputs.iter().find(|known| *known.name == *output)?;
@@ -161,7 +178,7 @@ impl<'a> DeliveryRule<'a> {
                     base.or_else(|| outputs.get(&(input, output.to_owned())).cloned())
                 };
                 if resolved_derivation::is_at(&trace.drv, &drv, input) {
-                    counts.insert(trace.file.clone());
+                    counts.insert(trace.file.clone(), (id, trace.name.clone()));
                     outputs.entry((id, trace.name.clone())).or_insert_with(|| self.graph.full_path(&trace.output));
                 }
             }

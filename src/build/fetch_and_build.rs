@@ -71,6 +71,7 @@ impl FetchAndBuild<'_> {
             calls: self.calls,
             retries: work.retries() as u32,
             make_room: &|tracker| work.make_room(self.calls.store(), tracker),
+            hold: &|floating| work.hold_floating(floating, self.calls.store()),
             graph: work.graph,
         };
         attempts.build(work.building(&reusable), tracker)

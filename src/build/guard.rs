@@ -112,7 +112,7 @@ impl Guard<'_> {
             own.retain(|drv| self.here.contains(drv) && !self.takes_any(*drv, &open) && repeated.insert(*drv));
             if !own.is_empty() {
                 let drvs: Vec<String> = own.into_iter().map(|drv| self.graph.path(drv)).collect();
-                self.calls.build(&drvs.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
+                self.calls.build(&drvs.iter().map(String::as_str).collect::<Vec<_>>(), &[], tracker)?;
                 open = self.fetch(&open.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
                 continue;
             }
@@ -139,7 +139,7 @@ impl Guard<'_> {
             let drvs: Vec<String> = build.iter().map(|&drv| self.graph.path(drv)).collect();
             let line = format!("building {} derivations that should have been delivered", drvs.len());
             tracker.say(&line, Instant::now());
-            self.calls.build(&drvs.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
+            self.calls.build(&drvs.iter().map(String::as_str).collect::<Vec<_>>(), &[], tracker)?;
             let paths: Vec<&str> = missing.keys().map(String::as_str).collect();
             let invalid: HashSet<String> = self.calls.store().invalid(&paths)?.into_iter().collect();
             for (path, missing) in &mut missing {

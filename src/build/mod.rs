@@ -4,6 +4,7 @@
 
 pub mod attempts;
 pub mod builder_log;
+pub mod built_by_evaluation;
 pub mod class;
 pub mod credentials;
 pub mod deliveries;
@@ -12,6 +13,7 @@ pub mod evaluation;
 pub mod evidence;
 mod fetch_and_build;
 pub mod guard;
+pub mod garbage_lock;
 pub mod hand_offs;
 pub mod interrupt;
 mod job_store;

@@ -72,15 +72,15 @@ impl Calls {
 
     /// Builds all derivations as far as possible; true where all of them succeeded. What private caches have of these, or of what they take,
     /// is fetched before: a call that may build nothing ends where something has to be built.
-    pub fn build(&self, derivations: &[&str], tracker: &mut Tracker) -> Result<bool> {
+    pub fn build(&self, derivations: &[&str], options: &[&str], tracker: &mut Tracker) -> Result<bool> {
         if self.has_private_caches {
             const BUILD_NOTHING: [&str; 6] = ["--option", "max-jobs", "0", "--option", "builders", ""];
-            each(&self.fetching, &BUILD_NOTHING, derivations, |command| {
+            each(&self.fetching, &[&BUILD_NOTHING, options].concat(), derivations, |command| {
                 follow(command, Follow::Fetches, Some(FETCH), tracker)
             })?;
         }
         tracker.begin_round();
-        each(&self.building, &[], derivations, |command| follow(command, Follow::All, None, tracker))
+        each(&self.building, options, derivations, |command| follow(command, Follow::All, None, tracker))
     }
 }
 

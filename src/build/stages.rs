@@ -59,9 +59,9 @@ fn stages(request: &JobRequest, record: &mut Record, say: &mut dyn FnMut(&str)) 
     let job_store = JobStore { request, derivations: &roots, hand_offs: &hand_offs, netrc: netrc_path };
     let (store, held) = job_store.open(store, say)?;
     let graph = Graph::load(roots.iter().copied(), Path::new(&request.plan.store_dir), &request.plan.store_dir)?;
-    let work = JobWork::new(request, &graph, &here, &store, &held)?;
+    let mut work = JobWork::new(request, &graph, &here, &store, &held)?;
 
-    deliveries::restrict(&mut hand_offs, request, &graph, &work.set)?;
+    work.content_addressed = deliveries::restrict(&mut hand_offs, request, &graph, &work.set)?;
     let reusable = work.reusable(&mut hand_offs);
     let wanted = work.wanted(&reusable);
     hand_offs::verify(&mut hand_offs, request, &wanted, say);
@@ -102,9 +102,9 @@ fn stages(request: &JobRequest, record: &mut Record, say: &mut dyn FnMut(&str)) 
         return Err(error);
     }
     if let Some(final_job) = final_job {
-        restore::check(final_job, &deliverers, &store)?;
+        let outputs = restore::check(final_job, &deliverers, &work, &store)?;
         if let Some(dir) = &request.restore {
-            restore::link(final_job, dir, &store)?;
+            restore::link(&outputs, dir, &store)?;
         }
     }
     let results = work.results(&store, record)?;

@@ -3,12 +3,14 @@
 //! In: a [`JobRequest`], the derivation graph, the store. Out: what to fetch and to build, what may be freed, and after building what goes into
 //! the record and is handed off.
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use super::deliveries::ContentAddressed;
 use super::guard;
 use super::outcome::{self, Results, known_outputs};
 use super::output_lock::{self, Lock};
@@ -21,6 +23,7 @@ use crate::handoff::partial_cache;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nix::store::Store;
 use crate::nix::temporary_roots::TemporaryRoots;
+use crate::plan::final_job::{Restored, RestoredOutput};
 use crate::plan::options::MAX_RETRIES;
 
 /// What a job has to do, and what of it was done before.
@@ -39,6 +42,10 @@ pub struct JobWork<'a> {
     pub absent: HashSet<String>,
     /// The derivation of each output whose path is known, by the path's base name.
     pub producers: HashMap<&'a str, DrvId>,
+    /// Content-addressed outputs that other jobs have delivered.
+    pub content_addressed: ContentAddressed,
+    /// Content-addressed outputs that were built here so far.
+    floating: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> JobWork<'a> {
@@ -56,7 +63,18 @@ impl<'a> JobWork<'a> {
             .collect::<Result<_>>()?;
         let set = ids.iter().copied().collect();
         let (absent, producers) = (HashSet::new(), guard::producers(graph));
-        let mut work = JobWork { request, graph, held, ids, set, absent, producers };
+        let content_addressed = ContentAddressed::new();
+        let mut work = JobWork {
+            request,
+            graph,
+            held,
+            ids,
+            set,
+            absent,
+            producers,
+            content_addressed,
+            floating: RefCell::default(),
+        };
         // Before the store is asked what it has: that must not go away any more.
         held.hold(work.outputs().iter().chain(&work.wanted(&BTreeSet::new())).map(String::as_str))?;
         work.absent = work.invalid(store)?;
@@ -104,6 +122,17 @@ impl<'a> JobWork<'a> {
         self.request.job().options.retries.unwrap_or(MAX_RETRIES) as usize
     }
 
+    /// Holds the outputs that content-addressed derivations have by now.
+    pub fn hold_floating(&self, ids: &[DrvId], store: &Store) -> Result<()> {
+        let mut floating = self.floating.borrow_mut();
+        for &id in ids {
+            // What Nix says and is not understood is an error where it is handed on.
+            let found = realisation::of(store, &self.graph.path(id)).unwrap_or_default();
+            floating.extend(found.iter().map(|found| self.graph.full_path(&found.output)));
+        }
+        self.held.hold(floating.iter().map(String::as_str)).map(drop)
+    }
+
     /// Frees what the job has fetched and nothing left in it needs. What was in the store before is not the job's to remove.
     pub fn make_room(&self, store: &Store, tracker: &mut Tracker) -> Result<usize> {
         let outputs = self.outputs();
@@ -116,6 +145,7 @@ impl<'a> JobWork<'a> {
             .collect();
         let mut keep = guard::wanted(self.graph, &open, &self.set).into_keys().collect::<Vec<_>>();
         keep.extend(self.restored());
+        keep.extend(self.floating.borrow().iter().cloned());
         keep.extend(outputs.iter().filter(|path| !absent.contains(*path)).cloned());
         keep.extend(self.ids.iter().map(|&id| self.graph.path(id)));
         let gone: HashSet<String> = store.invalid(&strs(&keep))?.into_iter().collect();
@@ -137,10 +167,19 @@ impl<'a> JobWork<'a> {
         Ok(freed)
     }
 
-    /// Outputs that a final job's command finds.
+    /// Outputs that a final job's command finds, and that the job pushes.
     fn restored(&self) -> impl Iterator<Item = String> {
         let job = self.request.plan.final_job(self.request.job);
-        job.into_iter().flat_map(|job| job.outputs().map(|output| output.path.clone())).chain(self.delivered())
+        let restored = job.into_iter().flat_map(|job| &job.restore);
+        let outputs = restored.flat_map(|restored| restored.outputs.iter().map(move |output| (restored, output)));
+        outputs.filter_map(|(restored, output)| self.path_of(restored, output)).chain(self.delivered())
+    }
+
+    /// The store path of an output that a final job's command finds; none for a content-addressed one that nobody has delivered.
+    pub fn path_of(&self, restored: &Restored, output: &RestoredOutput) -> Option<String> {
+        let drv = || self.graph.find(&restored.derivation);
+        let delivered = || self.content_addressed.get(&(drv()?, output.name.clone())).cloned();
+        output.path.clone().or_else(delivered)
     }
 
     /// Outputs that the job pushes although others have built them.

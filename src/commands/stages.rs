@@ -9,6 +9,7 @@ use super::{availability, base, evaluation};
 use crate::affected::{self, BaseEvaluation, Compared};
 use crate::attribute::AttributePath;
 use crate::availability::{built_here, find_needed};
+use crate::build::built_by_evaluation::built_again;
 use crate::choice::Choice;
 use crate::evaluated::Evaluated;
 use crate::graph::{DrvId, Graph, Node};
@@ -141,7 +142,11 @@ fn make_plan(
     let source = availability::source(&settings.available, began.machine, &evaluated.caches, graph.store_dir())?;
     let mut needed = find_needed(&graph, &ids, &source)?;
     if settings.evaluation.allow_import_from_derivation && matches!(settings.source, Source::Flake(_)) {
-        let built = built_here::find(&graph, &needed.ids().collect::<Vec<_>>(), &Store::find()?, began.at)?;
+        let (store, all) = (Store::find()?, needed.ids().collect::<Vec<_>>());
+        let built = built_here::find(&graph, &all, &store, began.at)?;
+        if let Some(again) = built_again(&graph, &all, &store, began.at) {
+            eprintln!("note: {again}");
+        }
         needed.take_built(&graph, &ids, built);
     }
     let caches = availability::check(&source, &settings.available)?;

@@ -27,6 +27,7 @@ pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: b
     let (targets, impure) = impure::leave_out(inputs.graph, &mut inputs.needed, inputs.targets.to_vec());
     let (targets, built) = final_job::split(requests, targets);
     let (graph, fleet, costs, needed) = (inputs.graph, inputs.choice.fleet, inputs.costs, inputs.needed.clone());
+    let handoff = inputs.handoff;
     let allowed = inputs.choice.allow_failure;
     let mut inputs = PlanInputs { targets: &targets, ..inputs };
     if built.iter().any(|attributes| !attributes.is_empty()) {
@@ -37,8 +38,17 @@ pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: b
     made.plan.skipped.extend(impure);
     made.plan.skipped.sort_by(|a, b| a.target.cmp(&b.target));
     made.plan.same_as = same_as(graph, &needed);
-    let finals =
-        FinalJobInputs { requests, graph, targets: &targets, built: &built, needed: &needed, fleet, costs, is_part };
+    let finals = FinalJobInputs {
+        requests,
+        graph,
+        targets: &targets,
+        built: &built,
+        needed: &needed,
+        fleet,
+        costs,
+        handoff,
+        is_part,
+    };
     made.notes.extend(finals::add(&mut made.plan, &finals)?);
     made.plan.built_while_planning = built_while_planning(&made.plan, graph, &needed);
     made.plan.allow_failure = allowed_failure::not_built(&made.plan, allowed);

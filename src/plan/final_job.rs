@@ -4,8 +4,9 @@
 //! - `run`: the command, for a shell; null for a job that builds attributes. Those are its `targets`, what they need and no other
 //!   job builds is in its `derivations`.
 //! - `restore`: the outputs that are in the store when the command runs, a target an entry: `target`, `derivation`, `outputs`, each
-//!   of these with `name`, `path`, `link` (the name of a symlink to it) and `variable` (of the environment, with the path as its
-//!   value; null where there are too many).
+//!   of these with `name`, `path` (null for a content-addressed one, whose path the job that builds it tells), `link` (the name of a symlink
+//!   to it) and `variable` (of the environment, with the path as its value, or where that is null with the path of the symlink; null where
+//!   there are too many).
 //! - `checkout`: whether the command runs in a checkout of the repository.
 //! - `environment`: variables for the command, name to value.
 //! - `resource_group`, where it has one: what only one job at a time may use, in whatever pipeline.
@@ -144,11 +145,11 @@ pub struct Restored {
 pub struct RestoredOutput {
     /// `out`, `dev`, …
     pub name: String,
-    /// Its store path.
-    pub path: String,
+    /// Its store path; none for a content-addressed one, which the job that builds it tells.
+    pub path: Option<String>,
     /// File name of the symlink to it.
     pub link: String,
-    /// The variable that holds the path; none where there are too many outputs for that.
+    /// The variable that holds the path, or that of the symlink; none where there are too many outputs for that.
     pub variable: Option<String>,
 }
 
@@ -186,7 +187,7 @@ impl FinalJob {
             ensure!(restored.derivation.ends_with(".drv"), "`{}` is no derivation", restored.derivation);
         }
         for output in self.outputs() {
-            in_store(&output.path)?;
+            output.path.as_deref().map_or(Ok(()), in_store)?;
             let link = output.link.as_str();
             ensure!(
                 !link.is_empty()

@@ -18,6 +18,7 @@ use super::final_machines::Machines;
 use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, names};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
+use crate::delivery::HandOffKind;
 use crate::fleet::Fleet;
 use crate::fleet::executor::Executor;
 use crate::fleet::system::BUILTIN;
@@ -43,6 +44,8 @@ pub struct FinalJobInputs<'a> {
     pub fleet: &'a Fleet,
     /// Assumptions about time.
     pub costs: &'a CostModel,
+    /// How results travel.
+    pub handoff: HandOffKind,
     /// Less was selected than the settings say: what a final job wants may not be there for that reason.
     pub is_part: bool,
 }

@@ -15,7 +15,7 @@ const MAX_VARIABLES: usize = 200;
 /// Longest part of a variable's name that comes from an attribute, in bytes.
 const MAX_VARIABLE: usize = 100;
 
-/// Names the outputs of targets, whose output paths are all known, for a command that runs on `system`.
+/// Names the outputs of targets for a command that runs on `system`.
 pub fn name(graph: &Graph, targets: &[(&AttributePath, DrvId)], system: &str) -> Vec<Restored> {
     let mut restored: Vec<Restored> = targets
         .iter()
@@ -26,13 +26,11 @@ pub fn name(graph: &Graph, targets: &[(&AttributePath, DrvId)], system: &str) ->
                 .node(id)
                 .outputs
                 .iter()
-                .filter_map(|output| {
-                    Some(RestoredOutput {
-                        name: output.name.to_string(),
-                        path: graph.full_path(output.base.as_deref()?),
-                        link: link(attribute, &output.name),
-                        variable: None,
-                    })
+                .map(|output| RestoredOutput {
+                    name: output.name.to_string(),
+                    path: output.base.as_deref().map(|base| graph.full_path(base)),
+                    link: link(attribute, &output.name),
+                    variable: None,
                 })
                 .collect(),
         })

@@ -11,6 +11,7 @@ pub mod job_script;
 pub mod job_setup;
 pub mod limits;
 pub mod parameters;
+pub mod restored_variables;
 pub mod shell;
 pub mod small_job;
 pub mod start_up;

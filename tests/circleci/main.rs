@@ -9,6 +9,7 @@ mod allow_failure;
 mod built_by_evaluation;
 mod caches;
 mod check;
+mod content_addressed;
 mod continuation;
 mod evaluation;
 mod final_jobs;

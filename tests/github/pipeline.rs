@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::support::built::{Built, CONTENT_ADDRESSED, CONTENT_ADDRESSED_CONF, FOUND};
 use crate::support::github::Status::{Cancelled, Failure, Skipped, Success};
 use crate::support::github::{Accident, Outcome, Status};
 use crate::support::github_project::{project, report};
@@ -223,6 +224,20 @@ fn what_this_machine_can_build_of_a_mixed_fleet_is_built_once() {
         assert_eq!(outcome.status("firmware (x86_64-linux)"), Some(Failure), "it needs what Arm builds");
         assert_eq!(results(&outcome), [Success, Failure, Failure], "{}", outcome.logs());
         assert_eq!(built(&outcome), (6, 0), "{}", outcome.logs());
+    }
+}
+
+#[test]
+fn a_command_finds_outputs_whose_paths_the_plan_does_not_know() {
+    for nix in every_nix() {
+        let built = Built::new();
+        let (checkout, github) = project("tests/fixtures/content-addressed", &nix, &[]);
+        let mut github = github.nix_conf(CONTENT_ADDRESSED_CONF);
+        replace(checkout.path(), "flake.nix", "@BUILT@", &built.path());
+        let outcome = github.run().unwrap();
+        assert_eq!(results(&outcome), [Success; 3], "{}", outcome.logs());
+        assert!(outcome.job("look").log.contains(FOUND), "{}", outcome.logs());
+        assert_eq!(built.sorted(), CONTENT_ADDRESSED, "{}", outcome.logs());
     }
 }
 

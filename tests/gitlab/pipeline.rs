@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::built::{Built, OF_IMPORT_FROM_DERIVATION};
+use crate::support::built::{Built, CONTENT_ADDRESSED, CONTENT_ADDRESSED_CONF, FOUND, OF_IMPORT_FROM_DERIVATION};
 use crate::support::gitlab::Status;
 use crate::support::gitlab::event::Event;
 use crate::support::gitlab::registry::{Behaviour, Registry};
@@ -154,6 +154,20 @@ fn what_evaluation_has_built_is_built_by_no_job() {
     let outcome = gitlab.run().unwrap();
     assert!(outcome.succeeded(), "{}", outcome.logs());
     assert_eq!(built.sorted(), OF_IMPORT_FROM_DERIVATION, "{}", outcome.logs());
+}
+
+#[test]
+fn a_command_finds_outputs_whose_paths_the_plan_does_not_know() {
+    for nix in every_nix() {
+        let built = Built::new();
+        let (checkout, mut gitlab) = project("tests/fixtures/content-addressed", &nix, "");
+        gitlab = gitlab.nix_conf(CONTENT_ADDRESSED_CONF);
+        replace(checkout.path(), "flake.nix", "@BUILT@", &built.path());
+        let outcome = gitlab.run().unwrap();
+        assert!(outcome.succeeded(), "{}", outcome.logs());
+        assert!(outcome.children[0].job("look").log.contains(FOUND), "{}", outcome.logs());
+        assert_eq!(built.sorted(), CONTENT_ADDRESSED, "{}", outcome.logs());
+    }
 }
 
 #[test]

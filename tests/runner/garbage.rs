@@ -7,7 +7,7 @@ use nixdag::build::record::Outcome;
 use nixdag::plan::final_job::{FinalJob, Restored, RestoredOutput};
 
 use crate::support::empty_store::empty_store;
-use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
+use crate::support::pipeline::{JobOf, Pipeline, Ran, user_setting, with_each_nix};
 
 /// Runs a job on a machine with an empty store that is set up by a script first, which calls the rest as `"$@"`.
 fn on_machine(pipeline: &Pipeline, job: &str, more: &[&str], script: &str) -> Ran {
@@ -21,6 +21,10 @@ fn on_machine(pipeline: &Pipeline, job: &str, more: &[&str], script: &str) -> Ra
 /// Somebody who collects all garbage all the time.
 const COLLECTOR: &str = "while :; do nix-store --gc; sleep 0.05; done >/dev/null 2>&1 & collector=$!
     code=0; \"$@\" || code=$?; kill $collector; wait $collector || true; exit $code";
+
+/// The same, for a script that goes on.
+const COLLECTOR_BESIDE: &str = "while :; do nix-store --gc; sleep 0.05; done >/dev/null 2>&1 & collector=$!
+    \"$@\"; kill $collector; wait $collector || true";
 
 fn pipeline() -> Pipeline {
     let jobs: &[JobOf] =
@@ -81,38 +85,47 @@ fn behind_a_daemon_a_job_is_held_as_well() {
     });
 }
 
+/// Puts a final job `last` behind all others that finds the output `out` of these, whose paths the plan knows or not.
+fn restore(pipeline: &mut Pipeline, names: &[(&str, bool)]) {
+    let last = pipeline.plan.jobs.last().unwrap().clone();
+    let inputs: Vec<_> = (0..pipeline.plan.jobs.len()).map(|at| nixdag::plan::JobIndex(at as u32)).collect();
+    let job = nixdag::plan::Job {
+        id: "last".into(),
+        name: "last".into(),
+        derivations: Vec::new(),
+        co_located: Vec::new(),
+        requires: inputs.clone(),
+        inputs,
+        wave: None,
+        ..last
+    };
+    let restored = |&(name, is_known): &(&str, bool)| Restored {
+        target: nixdag::attribute::AttributePath::parse(&format!("packages.x86_64-linux.{name}")).unwrap(),
+        derivation: Arc::from(pipeline.drv(name)),
+        outputs: vec![RestoredOutput {
+            name: "out".into(),
+            path: is_known.then(|| pipeline.output(name, "out")),
+            link: name.into(),
+            variable: None,
+        }],
+    };
+    let restore = names.iter().map(restored).collect();
+    pipeline.plan.final_jobs.push(FinalJob {
+        job,
+        restore,
+        run: Some("true".into()),
+        checkout: false,
+        environment: Default::default(),
+        resource_group: None,
+    });
+    pipeline.sha256 = pipeline.write_bundle("bundle");
+}
+
 #[test]
 fn what_a_final_job_restores_is_there_until_its_folder_goes() {
     with_each_nix("what_a_final_job_restores_is_there_until_its_folder_goes", || {
         let mut pipeline = pipeline();
-        let last = pipeline.plan.jobs.last().unwrap().clone();
-        let inputs = vec![nixdag::plan::JobIndex(0), nixdag::plan::JobIndex(1)];
-        let job = nixdag::plan::Job {
-            id: "last".into(),
-            name: "last".into(),
-            derivations: Vec::new(),
-            co_located: Vec::new(),
-            requires: inputs.clone(),
-            inputs,
-            wave: None,
-            ..last
-        };
-        let output =
-            RestoredOutput { name: "out".into(), path: pipeline.output("d", "out"), link: "d".into(), variable: None };
-        let restored = Restored {
-            target: nixdag::attribute::AttributePath::parse("packages.x86_64-linux.d").unwrap(),
-            derivation: Arc::from(pipeline.drv("d")),
-            outputs: vec![output],
-        };
-        pipeline.plan.final_jobs.push(FinalJob {
-            job,
-            restore: vec![restored],
-            run: Some("true".into()),
-            checkout: false,
-            environment: Default::default(),
-            resource_group: None,
-        });
-        pipeline.sha256 = pipeline.write_bundle("bundle");
+        restore(&mut pipeline, &[("d", true)]);
         pipeline.run("first", &[]).succeeds();
         pipeline.run("second", &[]).succeeds();
         let dir = pipeline.dir().join("restored");
@@ -124,5 +137,56 @@ fn what_a_final_job_restores_is_there_until_its_folder_goes() {
             pipeline.output("d", "out")
         );
         on_machine(&pipeline, "last", &["--restore", dir], &script).succeeds();
+    });
+}
+
+/// Content-addressed derivations one on the other, and one with a known path on these.
+fn content_addressed() -> Pipeline {
+    user_setting("extra-experimental-features = ca-derivations");
+    let mut pipeline = Pipeline::new(
+        r#"
+        let ca = { __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; }; in
+        rec {
+          lower = drvWith "lower" ca "echo lower > $out; sleep 0.5";
+          upper = drvWith "upper" ca "sleep 0.5; cat ${lower}; echo ${lower} > $out; sleep 0.5";
+          plain = drv "plain" "sleep 0.5; cat ${upper} > $out";
+          later = drv "later" "sleep 0.5; echo > $out";
+        }"#,
+        &[("ca", &["lower", "upper", "plain", "later"], &[], &[])],
+    );
+    restore(&mut pipeline, &[("upper", false), ("later", true)]);
+    pipeline
+}
+
+#[test]
+fn a_collection_takes_no_content_addressed_output_either_and_a_final_job_finds_it() {
+    with_each_nix("a_collection_takes_no_content_addressed_output_either_and_a_final_job_finds_it", || {
+        let pipeline = content_addressed();
+        on_machine(&pipeline, "ca", &[], COLLECTOR).succeeds().has("upper", Outcome::Built);
+        let dir = pipeline.dir().join("restored");
+        let dir = dir.to_str().unwrap();
+        let script = format!(
+            "export restored='{dir}'; {COLLECTOR_BESIDE}; nix-store --gc
+             read -r lower < $restored/upper; read -r text < $lower; test \"$text\" = lower
+             rm -r $restored; nix-store --gc; test ! -e $lower",
+        );
+        on_machine(&pipeline, "last", &["--restore", dir], &script).succeeds();
+        assert_eq!(pipeline.built_sorted(), ["later", "lower", "plain", "upper"]);
+    });
+}
+
+#[test]
+fn a_nearly_full_machine_keeps_content_addressed_outputs() {
+    with_each_nix("a_nearly_full_machine_keeps_content_addressed_outputs", || {
+        let pipeline = content_addressed();
+        let script = "export NIX_CONFIG=\"$NIX_CONFIG
+min-free = 1000000000000000
+min-free-check-interval = 0\"; \"$@\"";
+        // It does not work with this setting.
+        if nixdag::nix::store::Store::find().unwrap().version().starts_with("2.34") {
+            return;
+        }
+        on_machine(&pipeline, "ca", &[], script).succeeds().has("upper", Outcome::Built);
+        assert_eq!(pipeline.built_sorted(), ["later", "lower", "plain", "upper"]);
     });
 }

@@ -8,6 +8,15 @@ use tempfile::TempDir;
 pub const OF_IMPORT_FROM_DERIVATION: [&str; 8] =
     ["first", "fourth", "lib", "linked", "second", "source", "third", "tool"];
 
+/// The derivations of the flake in `tests/fixtures/content-addressed`.
+pub const CONTENT_ADDRESSED: [&str; 4] = ["lower", "other", "plain", "upper"];
+
+/// The settings of Nix that it wants.
+pub const CONTENT_ADDRESSED_CONF: &str = "sandbox = false\nextra-experimental-features = ca-derivations\n";
+
+/// What its command prints, but for a hash.
+pub const FOUND: &str = "found lower, dev and other in /nix/store/";
+
 /// The file.
 pub struct Built(TempDir);
 

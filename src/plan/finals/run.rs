@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 
 use super::Finals;
 use crate::attribute::AttributePath;
+use crate::delivery::HandOffKind;
 use crate::graph::DrvId;
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJob, FinalJobRequest, Task};
@@ -84,8 +85,11 @@ impl<'a> Finals<'a> {
         let (inputs, owner) = (self.inputs, &self.owner);
         let mut found = targets;
         found.retain(|(attribute, id)| {
-            let problem = if inputs.graph.node(*id).is_floating() {
-                "its output path is known only once it is built"
+            let is_floating = inputs.graph.node(*id).is_floating();
+            let problem = if is_floating && !owner.contains_key(id) {
+                "its output path is known only once it is built, and no job of this plan builds it"
+            } else if is_floating && inputs.handoff == HandOffKind::Cache {
+                "its output path is known only once it is built, and `handoff: cache` does not pass it on"
             } else if inputs.needed.has(*id) && !owner.contains_key(id) {
                 "no job builds it"
             } else {

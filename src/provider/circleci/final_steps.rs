@@ -13,7 +13,7 @@ use super::options::Options;
 use super::steps::{self, run, step};
 use super::template;
 use super::transport::{RESTORED_DIR, Transport};
-use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE};
+use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE, RestoredOutput};
 
 /// The steps; `command` is the job's.
 pub fn of(job: &FinalJob, command: &str, kind: &Kind, options: &Options, transport: Transport) -> Result<Vec<Yaml>> {
@@ -29,11 +29,15 @@ pub fn of(job: &FinalJob, command: &str, kind: &Kind, options: &Options, transpo
     list.push(run("Restore", &steps::lines(&steps::call(&script, &job.job.id)?)));
     list.extend(steps::keep_results());
     list.push(steps::fail(&script)?);
-    let variables = [(RESTORED_VARIABLE, RESTORED_DIR)].into_iter();
-    let outputs = job.outputs().filter_map(|output| Some((output.variable.as_deref()?, output.path.as_str())));
-    let own = job.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let variables = [(RESTORED_VARIABLE, RESTORED_DIR.to_owned())].into_iter();
+    let value = |output: &RestoredOutput| match &output.path {
+        Some(path) => path.clone(),
+        None => format!("{RESTORED_DIR}/{}", output.link),
+    };
+    let outputs = job.outputs().filter_map(|output| Some((output.variable.as_deref()?, value(output))));
+    let own = job.environment.iter().map(|(name, value)| (name.as_str(), value.clone()));
     let environment =
-        variables.chain(outputs).chain(own).map(|(name, value)| (name, Yaml::Text(template::escape(value))));
+        variables.chain(outputs).chain(own).map(|(name, value)| (name, Yaml::Text(template::escape(&value))));
     // What names its own interpreter has to begin with it.
     let path = script.path.filter(|_| !command.starts_with("#!")).map_or(String::new(), |path| format!("{path}\n"));
     list.push(step(

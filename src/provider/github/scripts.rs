@@ -4,10 +4,11 @@ use anyhow::Result;
 
 use crate::delivery::Reuse;
 use crate::plan::Job;
-use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE};
+use crate::plan::final_job::FinalJob;
 use crate::provider::job_script::kinds::{Kind, reuse_hash};
 use crate::provider::job_script::{Common, Failing, JobScript, Places, Task};
 use crate::provider::job_setup::JobSetup;
+use crate::provider::restored_variables;
 use crate::provider::shell::quote;
 
 /// Where a job has its things: below the folder that steps start in.
@@ -72,12 +73,7 @@ impl Scripts<'_> {
     /// The script of a final job that runs a command.
     pub fn of_final(&self, job: &FinalJob, command: &str, kind: &Kind) -> Result<String> {
         let mut text = self.of(kind, Task::Restore)?;
-        text.push_str(&format!("export {RESTORED_VARIABLE}=\"$PWD/{}\"\n", PLACES.restored));
-        let outputs = job.outputs().filter_map(|output| Some((output.variable.as_deref()?, output.path.as_str())));
-        for (name, value) in outputs.chain(job.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())))
-        {
-            text.push_str(&format!("export {name}={}\n", quote(value)?));
-        }
+        text.push_str(&restored_variables::exports(job, &format!("$PWD/{}", PLACES.restored))?);
         if command.starts_with("#!") {
             text.push_str(&format!("printf %s {} > {PROGRAM}\nchmod +x {PROGRAM}\n{PROGRAM}\n", quote(command)?));
         } else {

@@ -10,9 +10,10 @@ use super::bodies;
 use super::options::Options;
 use super::places::PLACES;
 use crate::delivery::Reuse;
-use crate::plan::final_job::{FinalJob, RESTORED_VARIABLE};
+use crate::plan::final_job::FinalJob;
 use crate::provider::job_script::Task;
 use crate::provider::job_script::kinds::Kind;
+use crate::provider::restored_variables;
 use crate::provider::shell::quote;
 use crate::provider::yaml::Yaml;
 
@@ -23,7 +24,7 @@ const PROGRAM: &str = ".nixdag/command";
 pub fn entries(job: &FinalJob, command: &str, kind: &Kind, options: &Options) -> Result<Vec<(&'static str, Yaml)>> {
     let mut script = bodies::script(kind, options, Reuse::Off, Task::Restore)?;
     if options.setup.bundle.is_some() {
-        script.push(Yaml::Script(variables(job)?));
+        script.push(Yaml::Script(restored_variables::exports(job, &format!("$CI_PROJECT_DIR/{}", PLACES.restored))?));
         script.extend(call(command)?);
     }
     let strategy = Yaml::text(if job.checkout { "fetch" } else { "empty" });
@@ -36,17 +37,6 @@ pub fn entries(job: &FinalJob, command: &str, kind: &Kind, options: &Options) ->
     entries.extend(job.resource_group.as_deref().map(|group| ("resource_group", Yaml::text(group))));
     entries.push(("script", Yaml::List(script)));
     Ok(entries)
-}
-
-/// A line for each variable of the command.
-fn variables(job: &FinalJob) -> Result<String> {
-    let outputs = job.outputs().filter_map(|output| Some((output.variable.as_deref()?, output.path.as_str())));
-    let own = job.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let mut text = format!("export {RESTORED_VARIABLE}=\"$CI_PROJECT_DIR/{}\"\n", PLACES.restored);
-    for (name, value) in outputs.chain(own) {
-        text.push_str(&format!("export {name}={}\n", quote(value)?));
-    }
-    Ok(text)
 }
 
 /// The items that run the command.
