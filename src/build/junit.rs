@@ -24,7 +24,8 @@ pub fn write(record: &Record, out: &mut dyn Write) -> io::Result<()> {
         case(record, derivation, out)?;
     }
     for failure in &record.failures {
-        let message = format!("{}{}", failure.message, failure.remark());
+        let mut message = format!("{}{}", failure.message, failure.remark());
+        message.extend(failure.command.iter().map(|command| format!("\non your machine: {command}")));
         writeln!(
             out,
             r#"<testcase classname="{}" name="{}"><failure message="{}">{}</failure></testcase>"#,

@@ -59,16 +59,9 @@ fn consumers(graph: &Graph, id: DrvId) -> HashSet<DrvId> {
 fn reproduce(derivation: &str, plan: &Plan, attributes: &[String], needed_by: &[String]) -> String {
     let realise = format!("nix-store --realise {derivation}");
     let Some(flake) = &plan.flake else { return realise };
-    // Nix takes no quotes in an attribute's name, and a shell no `'` within quotes.
-    let is_plain = |text: &&String| !text.contains(['\'', '"', '\\', '\n']);
-    if flake.url.contains(['\'', '\n']) {
-        return realise;
-    }
-    match (attributes.iter().find(is_plain), needed_by.iter().find(is_plain)) {
-        (Some(attribute), _) => format!("nix build --print-build-logs '{}#{attribute}'", flake.url),
-        (None, Some(attribute)) => format!("nix eval --raw '{}#{attribute}.drvPath' && {realise}", flake.url),
-        (None, None) => realise,
-    }
+    let built = attributes.iter().find_map(|attribute| flake.build_command(attribute));
+    let evaluated = || needed_by.iter().find_map(|attribute| flake.evaluate_command(attribute));
+    built.or_else(|| Some(format!("{} && {realise}", evaluated()?))).unwrap_or(realise)
 }
 
 /// A log's path in the results folder, where the builder has printed anything.

@@ -158,6 +158,9 @@ impl Record {
         for sentence in failures::sentences(all) {
             writeln!(out, "{sentence}")?;
         }
+        if let Some(command) = self.failures.iter().find_map(|failure| failure.command.as_ref()) {
+            writeln!(out, "\non your machine: {command}")?;
+        }
         writeln!(
             out,
             "\nwhat can be built is built all the same; mend the above, or leave it out with `exclude` in nixdag.yml or `--exclude`"

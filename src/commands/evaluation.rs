@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::progress::Printer;
+use crate::build::failed_evaluation;
 use crate::evaluated::Evaluated;
 use crate::evaluation_cache::{self, EvaluationCache};
 use crate::nix::command::Nix;
@@ -45,7 +46,13 @@ pub(super) fn quietly(flake: &str, settings: &Settings, cache: Option<&Evaluatio
         None => evaluate(&nix, &request, &watch),
     };
     printer.finish();
-    evaluation
+    let mut evaluation = evaluation?;
+    for error in &mut evaluation.errors {
+        if let Some(build) = &error.build {
+            error.message = failed_evaluation::message(build);
+        }
+    }
+    Ok(evaluation)
 }
 
 /// The same, with its warnings on standard error.

@@ -137,7 +137,7 @@ mod tests {
 
     fn error(name: &str, message: &str) -> EvalError {
         let attribute = ["packages", name].into_iter().collect();
-        EvalError { attribute, message: message.to_owned(), trace: Vec::new() }
+        EvalError { attribute, message: message.to_owned(), trace: Vec::new(), build: None }
     }
 
     #[test]

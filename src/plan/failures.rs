@@ -39,6 +39,9 @@ pub struct Failure {
     pub cause: Cause,
     /// Why, bounded and safe to print.
     pub message: String,
+    /// The command that shows it on somebody's own machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
     /// Whether it is none at the base; none where that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<bool>,
@@ -60,6 +63,11 @@ pub fn of(plan: &Plan) -> Vec<Failure> {
         target: target.clone(),
         cause,
         message: shortened(message, MAX_MESSAGE).lines().map(printable).collect::<Vec<_>>().join("\n"),
+        command: plan
+            .flake
+            .as_ref()
+            .filter(|_| cause == Cause::Evaluation)
+            .and_then(|flake| flake.evaluate_command(&printable(&target.to_string()))),
         new,
     };
     let errors = plan.errors.iter().filter(|error| !plan.may_fail(&error.target));

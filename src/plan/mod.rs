@@ -152,6 +152,23 @@ pub struct FlakeSource {
     pub revision: Option<String>,
 }
 
+impl FlakeSource {
+    /// The command that builds an attribute on somebody's own machine; none where Nix or a shell could not take its name.
+    pub fn build_command(&self, attribute: &str) -> Option<String> {
+        self.is_plain(attribute).then(|| format!("nix build --print-build-logs '{}#{attribute}'", self.url))
+    }
+
+    /// The same for one that evaluates it.
+    pub fn evaluate_command(&self, attribute: &str) -> Option<String> {
+        self.is_plain(attribute).then(|| format!("nix eval --raw '{}#{attribute}.drvPath'", self.url))
+    }
+
+    fn is_plain(&self, attribute: &str) -> bool {
+        // Nix takes no quotes in an attribute's name, and a shell no `'` within quotes.
+        !attribute.contains(['\'', '"', '\\', '\n']) && !self.url.contains(['\'', '\n'])
+    }
+}
+
 /// What the change is compared with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {

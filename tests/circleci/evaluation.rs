@@ -39,6 +39,38 @@ fn attributes_that_throw_make_the_gate_red_and_the_others_are_built() {
 }
 
 #[test]
+fn what_evaluation_has_to_build_and_cannot_is_named_with_its_class_and_log() {
+    for nix in every_nix() {
+        let mut project = Project::new("examples/hermetic", &nix);
+        let wrong = r#"default = d;
+          read = builtins.readFile above;
+          hash = import (derivation { name = "hash"; inherit system; builder = "/bin/sh"; args = [ "-c" "echo > $out" ];
+            outputHashAlgo = "sha256"; outputHash = builtins.hashString "sha256" "other"; });
+          above = derivation { name = "above"; inherit system bad; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; };
+          bad = derivation { name = "bad"; inherit system; builder = "/bin/sh"; args = [ "-c" "echo the log; echo its end; exit 3" ]; };"#;
+        project.replace("flake.nix", "default = d;", wrong);
+        project.arguments = "--allow-ifd --exclude packages.*.bad --exclude packages.*.above".into();
+        project.nix_conf = "sandbox = false\n".into();
+        let outcome = project.pipeline(1).run().unwrap();
+        assert_eq!(outcome.status("gate"), Status::NotRun, "{}", logs(&outcome));
+        assert_eq!(outcome.status("d"), Status::Success, "{}", logs(&outcome));
+        let job = outcome.job("evaluation");
+        let junit = junit(&outcome).replace("&apos;", "'").replace("&#39;", "'");
+        for said in [&job.log, &junit] {
+            for part in [
+                "-bad.drv`, which failed (builder): its build failed: builder failed with exit code 3; its log ends: the log | its end",
+                "-hash.drv`, which failed (hash-mismatch): ",
+                "specified: sha256-",
+                "packages.x86_64-linux.read",
+                "on your machine: nix eval --raw '.#packages.x86_64-linux.",
+            ] {
+                assert!(said.contains(part), "`{part}`: {said}");
+            }
+        }
+    }
+}
+
+#[test]
 fn where_nothing_evaluates_the_gate_is_red_too() {
     let project = Project::new("examples/hermetic", &every_nix().remove(0));
     project.replace("flake.nix", "package \"a\" [ ];", "throw \"no a\";");

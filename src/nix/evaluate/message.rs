@@ -3,6 +3,7 @@
 //! In: the standard error of a failed `nix`, and what else is known. Out: Nix's own last error, with the place in the flake, without
 //! escapes, and without paths of this machine: `attribute 'nope' missing (at flake.nix:7:96)`.
 
+use super::failed_build::FailedBuild;
 use super::message_text::{without_escapes, without_quotes, without_source_paths};
 use crate::printable::printable;
 
@@ -48,6 +49,8 @@ pub struct EvaluationFailure {
     /// The end of Nix's trace, a line each, safe to print; empty unless asked for.
     pub trace: Vec<String>,
     pub cause: FailureCause,
+    /// The build that failed, where evaluation asked for one.
+    pub build: Option<FailedBuild>,
 }
 
 /// What a failure comes from.
@@ -60,11 +63,25 @@ pub enum FailureCause {
     Input,
     /// A download that evaluated code asks for.
     Download,
+    /// A build that evaluated code asks for.
+    Build,
+}
+
+impl FailureCause {
+    /// True for what may come out otherwise another time.
+    pub fn is_incident(self) -> bool {
+        self != Self::Code
+    }
+
+    /// True for what is about a download.
+    pub fn is_download(self) -> bool {
+        matches!(self, Self::Input | Self::Download)
+    }
 }
 
 impl From<String> for EvaluationFailure {
     fn from(message: String) -> Self {
-        Self { message, trace: Vec::new(), cause: FailureCause::Code }
+        Self { message, ..Self::default() }
     }
 }
 
@@ -115,7 +132,10 @@ pub fn failure(stderr: &str, evidence: &MessageEvidence) -> Option<EvaluationFai
     let end = kept.iter().position(|line| line.is_empty()).unwrap_or(kept.len());
     let message = without_source_paths(&kept[..end].join(" "), root);
     let fetched = lines.iter().find_map(|line| line.trim_start().strip_prefix("… while fetching the input "));
-    let cause = if evidence.thrown || !is_fetch_failure(&message) {
+    let mut build = if evidence.thrown { None } else { FailedBuild::find(&lines, start) };
+    let cause = if build.is_some() {
+        FailureCause::Build
+    } else if evidence.thrown || !is_fetch_failure(&message) {
         FailureCause::Code
     } else if fetched.is_some() || evidence.inputs.iter().any(|input| message.contains(input.as_str())) {
         FailureCause::Input
@@ -123,13 +143,16 @@ pub fn failure(stderr: &str, evidence: &MessageEvidence) -> Option<EvaluationFai
         FailureCause::Download
     };
     let place = place.or_else(|| place_in_source(evidence.place?, root));
+    if let Some(build) = &mut build {
+        build.place = place.clone();
+    }
     let message = match place {
         Some(at) if !message.contains(&at) => format!("{message} (at {at})"),
         _ => message,
     };
     let message = if message.contains("allow-import-from-derivation") && !evidence.thrown {
         format!("{message} (it needs import from derivation: allow that with `--allow-ifd`)")
-    } else if cause == FailureCause::Code {
+    } else if !cause.is_download() {
         message
     } else {
         // What was to be fetched stands in the trace, and what git says of it apart: the first line of it names the cause.
@@ -139,7 +162,7 @@ pub fn failure(stderr: &str, evidence: &MessageEvidence) -> Option<EvaluationFai
         if more.is_empty() { message } else { format!("{message} ({})", more.join("; ")) }
     };
     let trace = if evidence.trace { trace(&lines, root) } else { Vec::new() };
-    Some(EvaluationFailure { message: shorten(&message), trace, cause })
+    Some(EvaluationFailure { message: shorten(&message), trace, cause, build })
 }
 
 /// The line on which the last error begins. Nix leaves a line free before it, unless it is the first; what the code throws may have lines that

@@ -6,6 +6,7 @@
 
 mod asker;
 mod budget;
+pub mod failed_build;
 mod fingerprint;
 mod flake;
 mod flake_config;
@@ -46,6 +47,7 @@ use serde_json::{Map, Value};
 
 use self::asker::Asker;
 use self::budget::Budget;
+use self::failed_build::FailedBuild;
 use self::flake::Flake;
 use self::flake_config::FlakeConfig;
 use self::found::Findings;
@@ -111,6 +113,9 @@ pub struct EvalError {
     /// The end of Nix's trace, a line each, safe to print; empty unless asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trace: Vec<String>,
+    /// The build that failed, where evaluation asked for one; such an evaluation is kept nowhere.
+    #[serde(skip)]
+    pub build: Option<FailedBuild>,
 }
 
 /// Evaluates the selected attributes, see [`Resolved::evaluate`].
@@ -273,7 +278,12 @@ impl<'r> Resolved<'r> {
             errors: found
                 .errors
                 .into_iter()
-                .map(|(attribute, EvaluationFailure { message, trace, .. })| EvalError { attribute, message, trace })
+                .map(|(attribute, EvaluationFailure { message, trace, build, .. })| EvalError {
+                    attribute,
+                    message,
+                    trace,
+                    build,
+                })
                 .collect(),
             absent: found.absent.into_iter().collect(),
             warnings,

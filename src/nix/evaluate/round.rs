@@ -13,7 +13,7 @@ use anyhow::{Result, anyhow};
 
 use super::budget::Budget;
 use super::following::Following;
-use super::message::{EvaluationFailure, FailureCause};
+use super::message::EvaluationFailure;
 use super::process::{self, Heard, Next, ProcessEnd, ProcessLimits};
 use super::query::{self, Answer, AnswerLine, Question};
 use super::session::Session;
@@ -208,7 +208,7 @@ impl<'r> QuestionRound<'r> {
             _ if answered >= asked => return Ok(()),
             ProcessEnd::Exited(status, stderr) => {
                 let said = self.session.outputs.failure(&stderr, place.as_deref(), thrown);
-                let is_incident = said.as_ref().is_none_or(|said| said.cause != FailureCause::Code);
+                let is_incident = said.as_ref().is_none_or(|said| said.cause.is_incident());
                 survivable = self.guarded && !is_incident;
                 if is_incident {
                     self.session.note_incident();

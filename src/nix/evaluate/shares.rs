@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::budget::Budget;
-use super::message::{EvaluationFailure, FailureCause};
+use super::message::EvaluationFailure;
 use super::query::Answer;
 
 /// So many processes that die of one and the same failed download, before anything has evaluated, are no chance.
@@ -158,7 +158,7 @@ impl RoundState {
             }
             QuestionOutcome::Answer(Answer::Failed(failure)) => {
                 let again = self.fetch.take().filter(|(last, _)| last == failure).map_or(0, |(_, count)| count);
-                if !self.sound && failure.cause != FailureCause::Code {
+                if !self.sound && failure.cause.is_download() {
                     self.fetch = Some((failure.clone(), again + 1));
                     if again + 1 >= FETCH_DEATHS {
                         self.rest = Some(outcome.clone());

@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::Result;
 
 use super::budget::Budget;
-use super::message::{self, FailureCause};
+use super::message;
 use super::process::{self, Heard, Next, ProcessEnd, ProcessLimits};
 use super::query::{self, Answer, AnswerLine, Question};
 use super::round::START;
@@ -147,7 +147,7 @@ impl Survey<'_> {
         let said = survivor.own_words(said);
         let failure = message::failure(&said, &self.session.outputs.evidence(place.as_deref(), thrown));
         let answer = failure.map(|failure| {
-            if failure.cause != FailureCause::Code {
+            if failure.cause.is_incident() {
                 self.session.note_incident();
             }
             match found {
