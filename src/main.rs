@@ -10,6 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     nixdag::secret::hide_environment();
+    nixdag::program::forget_relative_folders();
     match nixdag::commands::run(nixdag::cli::Cli::parse()) {
         Ok(code) => code.into(),
         Err(error) => {

@@ -3,6 +3,7 @@
 //! In: a command, what it reads, [`TimeLimits`]. Out: how it ended and what it printed. A sign of life is anything that it prints, and time that
 //! it has the processor for: a client that uploads a large file prints nothing.
 
+use std::env;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -15,6 +16,9 @@ use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::duration::in_words;
+
+/// Where programs are looked for.
+const PATH: &str = "PATH";
 
 /// How often ends and limits are looked for.
 const TICK: Duration = Duration::from_millis(50);
@@ -50,6 +54,20 @@ impl TimeLimits {
     /// Both in seconds.
     pub const fn seconds(idle: u64, total: u64) -> Self {
         Self { idle: Duration::from_secs(idle), total: Duration::from_secs(total) }
+    }
+}
+
+/// Takes folders out of PATH that depend on where one is: in a checkout, whoever can push a branch has written what is there. To be called
+/// while no other thread runs.
+pub fn forget_relative_folders() {
+    let Some(path) = env::var_os(PATH) else { return };
+    let folders = env::split_paths(&path).filter(|folder| folder.is_absolute());
+    // A folder with the separator in its name cannot come from a list.
+    let Ok(absolute) = env::join_paths(folders) else { return };
+    // SAFETY: this is called before anything starts a thread.
+    #[allow(unsafe_code)]
+    unsafe {
+        env::set_var(PATH, absolute);
     }
 }
 

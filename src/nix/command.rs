@@ -298,7 +298,6 @@ fn read_tail(mut pipe: impl Read, life: &Life) -> io::Result<Vec<u8>> {
 
 fn on_path(path: &OsStr, program: &str) -> Result<PathBuf> {
     env::split_paths(path)
-        .filter(|folder| folder.is_absolute())
         .map(|folder| folder.join(program))
         .find(is_executable)
         .ok_or_else(|| {

@@ -14,3 +14,4 @@ mod machine;
 mod named;
 mod nested;
 mod private_inputs;
+mod programs;
