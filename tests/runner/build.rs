@@ -156,7 +156,7 @@ fn a_fetch_sees_what_it_needs_and_no_secret_of_the_job() {
               fetch = drvWith "fetch" {
                 outputHashAlgo = "sha256"; outputHashMode = "flat"; outputHash = builtins.hashString "sha256" "fetched\n";
                 impureEnvVars = builtins.fromJSON ''@NAMES@'';
-              } "export -p > ${toString ./.}/seen; echo fetched > $out";
+              } "export -p > ${toString ./.}/seen; for p in /proc/[0-9]*; do ! tr '\\000' ' ' < $p/cmdline | grep -q '^[^ ]*nix-store --ser[v]e' || ! grep -q proxy.example.org $p/environ || tr '\\000' '\\n' < $p/environ >> ${toString ./.}/holder; done; echo fetched > $out";
               lost = drv "lost" "cat ${fetch} > $out";
               last = drv "last" "cat ${lost} > $out";
             }"#
@@ -183,6 +183,10 @@ fn a_fetch_sees_what_it_needs_and_no_secret_of_the_job() {
             pipeline.ran(job, command.output().unwrap()).succeeds().has("lost", Outcome::Built);
             let text = fs::read_to_string(&seen).unwrap();
             fs::remove_file(&seen).unwrap();
+            // What holds paths against garbage collection lives beside builders.
+            let holder = fs::read_to_string(pipeline.dir().join("holder")).unwrap();
+            fs::remove_file(pipeline.dir().join("holder")).unwrap();
+            assert!(holder.contains("PATH=") && !holder.contains("s3cr3t") && !holder.contains(key), "{holder}");
             let _ = fs::remove_dir_all(pipeline.handed_off("first"));
             assert!(
                 text.contains("proxy.example.org")

@@ -1,6 +1,8 @@
 //! Caches that want credentials: what they have is fetched before anything is built, and builders find no way to them.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::cache_server::{Reply, Server, file};
 use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
@@ -95,5 +97,30 @@ fn a_cache_with_a_token_is_read_and_no_builder_finds_the_token() {
         assert!(words.contains("--realise") && !words.contains("netrc"), "{words}");
         let seen = fs::read(pipeline.dir().join("seen")).unwrap_or_default();
         assert!(!String::from_utf8_lossy(&seen).contains(SECRET));
+    });
+}
+
+/// Nix knows tokens by the host alone: of another port docs/security.md speaks.
+#[test]
+fn in_a_job_a_token_does_not_follow_a_redirection_to_another_host() {
+    with_each_nix("in_a_job_a_token_does_not_follow_a_redirection_to_another_host", || {
+        let mut pipeline = Pipeline::new(APP, JOBS);
+        let cache = fill(&pipeline, &["base"]);
+        let (asked, leaked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let counts = (Arc::clone(&asked), Arc::clone(&leaked));
+        let other = Server::new(move |seen| {
+            counts.0.fetch_add(1, Ordering::Relaxed);
+            counts.1.fetch_add(usize::from(seen.headers.contains_key("authorization")), Ordering::Relaxed);
+            file(fs::read(cache.join(seen.path.trim_start_matches('/'))).ok())
+        });
+        let elsewhere = other.url().replace("127.0.0.1", "localhost");
+        let server = Server::new(move |seen| match seen.headers.contains_key("authorization") {
+            true => Reply::Answer(302, format!("Location: {elsewhere}{}\r\n", seen.path), Vec::new()),
+            false => Reply::Answer(401, String::new(), Vec::new()),
+        });
+        rely(&mut pipeline, format!("{}?trusted=1", server.url()), Some("CACHE_TOKEN"));
+        let ran = run(&pipeline, "base", &[("CACHE_TOKEN", SECRET)]).succeeds().has("base", Outcome::Substituted);
+        assert!(asked.load(Ordering::Relaxed) > 0, "{}", ran.text);
+        assert_eq!(leaked.load(Ordering::Relaxed), 0, "the token went to another host: {}", ran.text);
     });
 }
