@@ -8,6 +8,7 @@ pub mod affected;
 pub mod attribute;
 pub mod availability;
 pub mod build;
+pub mod checkout;
 pub mod choice;
 pub mod cli;
 pub mod commands;

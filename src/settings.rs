@@ -197,6 +197,7 @@ impl Settings {
         let selection = SelectionOptions::new(&flags.selection, &file.selection);
         let planning = PlanningOptions::new(&flags.planning, &file.planning);
         let is_flake = matches!(source, Source::Flake(_));
+        let folder = file_path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let mut fleet = provider.fleet();
         let mut warnings: Vec<String> = note.into_iter().collect();
         if let Some(entries) = &file.machines.executors {
@@ -262,7 +263,7 @@ impl Settings {
             allow_failure: selection::allow_failure(&flags.selection, &file.selection)?,
             systems: selection::systems(&flags.selection, &file.selection),
             strict: selection.strict,
-            evaluation: EvaluationSettings::new(&flags.evaluation, file.evaluation.as_ref())?,
+            evaluation: EvaluationSettings::new(&flags.evaluation, file.evaluation.as_ref(), folder)?,
             available,
             costs: CostModel {
                 concurrency: planning.concurrency.map_or(fleet.concurrency, |jobs| jobs as usize),

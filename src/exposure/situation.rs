@@ -64,6 +64,12 @@ impl Situation<'_> {
         self.delivery.reuse_beside(self.has_contexts()).is_ok_and(|reuse| reuse == Reuse::Branch)
     }
 
+    /// Some cache gets a token.
+    pub fn sends_a_token(&self) -> bool {
+        let Available::Caches(caches) = &self.settings.available else { return false };
+        caches.substituters.iter().any(|substituter| substituter.token_variable.is_some())
+    }
+
     /// Some store is believed without signatures.
     pub fn trusts_a_store(&self) -> bool {
         let Available::Caches(caches) = &self.settings.available else { return false };

@@ -51,7 +51,7 @@ options! {
             no key: "sends a secret to a host, and whoever changes nixdag.yml could name any variable and any host";
             orb List "cache_tokens";
         }
-        /// Log in to this host, where a bucket that nixdag.yml names has it as its `endpoint`
+        /// Log in to this host for a store that nixdag.yml names: over SSH (`ssh://`, `ssh-ng://`), or as the `endpoint` of a bucket
         credential_host {
             flag Vec<String> [value_name = "HOST[:PORT]"];
             no key: "sends credentials to a host, and whoever changes nixdag.yml could name any host";

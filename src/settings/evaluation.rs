@@ -2,20 +2,25 @@
 //!
 //! What widens the trust in a flake (impure evaluation, settings of Nix, variables) is for flags alone: the file comes with the flake.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::inputs::Inputs;
 use super::option::options;
+use super::repository_file;
 use super::values::{Count, Number};
 use super::yaml::mapping;
-use crate::nix::evaluate::BudgetRequest;
+use crate::nix::evaluate::{BudgetRequest, InputOverride};
+
+/// What stands for no cache.
+const OFF: &str = "off";
 
 options! {
     /// How the flake is evaluated
     "Evaluation" under "evaluation": EvaluationFlags, EvaluationKeys, EvaluationOptions {
-        /// Take another flake for an input of the flake; a flag wins over the key for the same input
+        /// Take another flake for an input of the flake; a flag wins over the key for the same input, and may name a flake anywhere on this machine
         override_input {
             flag Vec<String> [value_names = ["INPUT", "FLAKE"], num_args = 2, action = clap::ArgAction::Append];
             key "override_inputs": Inputs;
@@ -101,7 +106,7 @@ options! {
             unset: "8";
             no orb: "nixdag.yml has it";
         }
-        /// Keep what was evaluated in this folder, and take it from there when nothing has changed; `off` for nowhere
+        /// Keep what was evaluated in this folder, and take it from there when nothing has changed; `off` for nowhere. nixdag.yml can only name a folder of the repository
         eval_cache {
             flag Option<PathBuf> [value_name = "DIR|off"];
             key "cache": String;
@@ -124,7 +129,7 @@ pub struct EvaluationEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvaluationSettings {
     /// Inputs of the flake and what to take for them.
-    pub override_inputs: Vec<(String, String)>,
+    pub override_inputs: Vec<InputOverride>,
     /// Evaluation may build derivations.
     pub allow_import_from_derivation: bool,
     /// Evaluation may read the machine.
@@ -161,7 +166,7 @@ impl EvaluationCacheChoice {
     fn new(said: Option<PathBuf>) -> Self {
         match said {
             None => Self::User,
-            Some(word) if word.as_os_str() == "off" => Self::Off,
+            Some(word) if word.as_os_str() == OFF => Self::Off,
             Some(dir) => Self::Folder(dir),
         }
     }
@@ -175,19 +180,29 @@ impl EvaluationSettings {
         (!is_let_through || !self.impure).then(|| format!("{flag}--eval-env {variable}"))
     }
 
-    /// Resolves the flags and the file.
-    pub fn new(flags: &EvaluationFlags, file: Option<&EvaluationEntry>) -> Result<Self> {
+    /// Resolves the flags and the file. `folder` is the file's.
+    pub fn new(flags: &EvaluationFlags, file: Option<&EvaluationEntry>, folder: &Path) -> Result<Self> {
         let keys = file.map(|entry| entry.keys.clone()).unwrap_or_default();
         let resolved = EvaluationOptions::new(flags, &keys);
-        let mut override_inputs = keys.override_input.unwrap_or_default().0;
-        override_inputs.extend(flags.override_input.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())));
+        let named =
+            |input: String, reference: String, by_flag| (input.clone(), InputOverride { input, reference, by_flag });
+        let by_file = keys.override_input.unwrap_or_default().0.into_iter();
+        let mut override_inputs: BTreeMap<String, InputOverride> =
+            by_file.map(|(input, reference)| named(input, reference, false)).collect();
+        let by_flag = flags.override_input.chunks_exact(2);
+        override_inputs.extend(by_flag.map(|pair| named(pair[0].clone(), pair[1].clone(), true)));
+        let cache = flags.eval_cache.clone().or_else(|| keys.eval_cache.map(PathBuf::from));
+        if let (Some(dir), None) = (cache.as_ref().filter(|dir| dir.as_os_str() != OFF), &flags.eval_cache) {
+            // It is filled, and results that are old are removed.
+            repository_file::check(dir, folder, "--eval-cache").context("`evaluation.cache` in nixdag.yml")?;
+        }
         let pairs = |values: &[String]| values.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
         let bytes = |megabytes: u32| u64::from(megabytes) << 20;
         for name in &flags.eval_env {
             ensure!(!name.is_empty() && !name.contains(['=', '\0']), "`--eval-env`: `{name}` is no name of a variable");
         }
         Ok(Self {
-            override_inputs: override_inputs.into_iter().collect(),
+            override_inputs: override_inputs.into_values().collect(),
             allow_import_from_derivation: resolved.allow_ifd,
             impure: resolved.impure,
             show_trace: resolved.show_trace,
@@ -201,7 +216,7 @@ impl EvaluationSettings {
                 total_memory: resolved.eval_total_memory.map(bytes),
                 attribute_seconds: resolved.eval_timeout.map(u64::from),
             },
-            cache: EvaluationCacheChoice::new(flags.eval_cache.clone().or_else(|| keys.eval_cache.map(PathBuf::from))),
+            cache: EvaluationCacheChoice::new(cache),
         })
     }
 }

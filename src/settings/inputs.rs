@@ -1,4 +1,5 @@
-//! `override_inputs` of `nixdag.yml`: inputs of the flake, and what to take for them. What it can do, `flake.nix` beside it can do as well.
+//! `override_inputs` of `nixdag.yml`: inputs of the flake, and what to take for them. What
+//! it can do, `flake.nix` beside it can do as well: neither reads what is on the machine outside of the repository.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Files that the repository names, or that are links in it: a branch could have any file of the machine read, and messages and
-//! configurations show what is in it.
+//! Files and folders that the repository names, or that are links in it: a branch could have any file of the machine read or replaced, and
+//! messages and configurations show what is in it.
 //!
 //! In: a path, and the folder of the settings file. Out: an error where it leads out of the repository, or into Git's own folder.
 
@@ -7,20 +7,16 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-/// Git's own folder, which holds what the checkout was made with.
-const GIT: &str = ".git";
+use crate::checkout::Checkout;
 
 /// Refuses a file outside of the repository that `folder` is in, links followed. `flag` names it all the same.
 pub fn check(path: &Path, folder: &Path, flag: &str) -> Result<()> {
-    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    // What cannot be found is not read either.
-    let (Ok(path_meant), Ok(folder)) = (path.canonicalize(), here.canonicalize()) else { return Ok(()) };
-    let root = folder.ancestors().find(|folder| folder.join(GIT).exists()).unwrap_or(&folder);
-    let inside = path_meant.strip_prefix(root).ok();
+    // In a folder that is not there, nothing is.
+    let Ok(checkout) = Checkout::around(folder) else { return Ok(()) };
     ensure!(
-        inside.is_some_and(|inside| inside.components().all(|part| part.as_os_str() != GIT)),
+        checkout.holds(path),
         "`{}` is outside of the repository: name it with `{flag}`",
-        path.display()
+        path.display().to_string().escape_debug()
     );
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nixdag::attribute::AttributePath;
 use nixdag::nix::command::{Nix, Version};
-use nixdag::nix::evaluate::{BudgetRequest, Evaluation, EvaluationRequest, Systems, evaluate};
+use nixdag::nix::evaluate::{BudgetRequest, Evaluation, EvaluationRequest, InputOverride, Systems, evaluate};
 use nixdag::nix::system;
 use nixdag::pattern::Pattern;
 
@@ -143,7 +143,8 @@ fn the_targets_are_those_of_nix_build() {
             }"#
         .replace("SYSTEM", &system::current());
         let other = folder(&[("flake.nix", r#"{ outputs = { self }: { value = "1"; }; }"#)]);
-        let told = told.replace("OTHER", path(&other));
+        let other = run(other.path(), "nix-store", &["--add", path(&other)]);
+        let told = told.replace("OTHER", &other);
         let same = |folder: &Path, reference: &str| {
             let installable = format!("{reference}#packages.{}.told.drvPath", system::current());
             let expected = run(
@@ -317,6 +318,8 @@ fn relative_inputs_and_followed_ones_are_those_of_nix_build() {
             let text = fs::read_to_string(&file).unwrap().replace("ROOT", path(&all));
             fs::write(file, text.replace("SYSTEM", &system::current())).unwrap();
         }
+        // All are in one checkout.
+        fs::create_dir(all.path().join(".git")).unwrap();
         let main = all.path().join("main");
         let flakes = ["--extra-experimental-features", "nix-command flakes"];
         let reference = format!("path:{}", main.display());
@@ -563,7 +566,8 @@ fn inputs_are_overridden_relative_to_the_working_directory() {
         for replacement in
             ["path:../stand-in".to_owned(), "../stand-in".to_owned(), format!("path:{}/stand-in", path(&both))]
         {
-            let override_inputs = vec![("stand".to_owned(), replacement.clone())];
+            let override_inputs =
+                vec![InputOverride { input: "stand".into(), reference: replacement.clone(), by_flag: true }];
             let evaluation = ask(&EvaluationRequest { override_inputs, ..request("path:.", &[]) });
             assert!(evaluation.targets[0].drv_path.ends_with("-overridden.drv"), "{replacement}: {evaluation:?}");
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use crate::support::circleci_schema;
-use crate::support::{FreshNix, copy_of, folder, repository, shown};
+use crate::support::{FreshNix, copy_into, copy_of, folder, repository, shown};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -130,11 +130,8 @@ fn inputs_are_overridden_by_the_settings_file_and_by_flags_before_it() {
             "flake.nix",
             r#"{ inputs.one.url = "path:/nowhere/one"; inputs.two.url = "path:/nowhere/two"; outputs = { self, one, two }: { packages.x86_64-linux = { one = one.a; two = two.a; }; }; }"#,
         )]);
-        let settings = format!(
-            "evaluation:\n  override_inputs:\n    one: path:{}\n    two: path:{}\n",
-            first.path().display(),
-            first.path().display()
-        );
+        copy_into(first.path(), &flake.path().join("first"));
+        let settings = "evaluation: {override_inputs: {one: path:./first, two: path:./first}}\n";
         fs::write(flake.path().join("nixdag.yml"), settings).unwrap();
         let text = format!(
             "$nixdag plan path:. --system x86_64-linux --available /dev/null --override-input two 'path:{}' --format json | jq -r '.targets[].derivation'

@@ -10,6 +10,7 @@ mod evaluate;
 mod failures;
 mod flake;
 mod limits;
+mod local_inputs;
 mod machine;
 mod named;
 mod nested;

@@ -9,6 +9,14 @@ pub const LINES: &[Exposure] = &[
         asset: Asset::Programs,
         stops: &[
             Stop {
+                on: ALL,
+                how: "programs are looked for in absolute folders of PATH alone, and the folder of evaluations that nixdag.yml names is in the checkout",
+                tests: &[
+                    "no_program_of_the_checkout_is_run_in_the_place_of_the_machines",
+                    "the_folder_of_the_evaluation_cache_that_the_file_names_is_in_the_checkout",
+                ],
+            },
+            Stop {
                 on: CIRCLECI,
                 how: "the setup job and jobs with secrets restore nothing; elsewhere what was restored is checked by its digest before it runs",
                 tests: &[
@@ -136,11 +144,24 @@ pub const LINES: &[Exposure] = &[
     Exposure {
         attacker: Attacker::Branch,
         asset: Asset::Secrets,
-        stops: &[Stop {
-            on: GITHUB,
-            how: "nixdag's workflow gives secrets of an environment to the job that names it, and to no other",
-            tests: &["a_job_with_a_context_gets_the_secrets_of_that_environment_and_no_other_does"],
-        }],
+        stops: &[
+            Stop {
+                on: ALL,
+                how: "inputs of the flake and files that nixdag.yml names are read in the checkout alone, links followed and Git's own folder left out; an input elsewhere on the machine is one that a flag names, or a commit of a repository that the lock names",
+                tests: &[
+                    "no_input_of_a_branch_reads_the_machine_that_plans",
+                    "no_override_in_the_file_and_no_lock_reads_the_machine_that_plans",
+                    "no_input_of_an_input_reads_the_machine_that_plans",
+                    "what_leads_out_of_the_checkout_is_refused_unless_a_flag_or_a_lock_names_it",
+                    "links_are_followed_and_the_folder_of_git_is_outside",
+                ],
+            },
+            Stop {
+                on: GITHUB,
+                how: "nixdag's workflow gives secrets of an environment to the job that names it, and to no other",
+                tests: &["a_job_with_a_context_gets_the_secrets_of_that_environment_and_no_other_does"],
+            },
+        ],
         gaps: &[
             Gap {
                 on: CIRCLECI,

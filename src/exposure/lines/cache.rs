@@ -27,15 +27,21 @@ pub const LINES: &[Exposure] = &[
         asset: Asset::Secrets,
         stops: &[Stop {
             on: ALL,
-            how: "a token goes to the host that a flag names and nowhere else, and over TLS",
+            how: "planning sends a token to the host and port that a flag names and nowhere else, and over TLS; jobs send it to that host alone",
             tests: &[
                 "the_file_alone_sends_no_variable_anywhere",
                 "a_token_does_not_follow_a_redirection_to_another_port",
                 "a_token_reaches_the_cache_and_nothing_else",
+                "in_a_job_a_token_does_not_follow_a_redirection_to_another_host",
                 "secrets_in_the_wrong_place_are_refused_and_not_shown",
             ],
         }],
-        gaps: &[],
+        gaps: &[Gap {
+            on: ALL,
+            is_open: |situation| situation.sends_a_token(),
+            reach: "in jobs it is Nix that reads the cache, and Nix knows tokens by the host alone: where the cache redirects to another port of its own host, the token goes along",
+            remedy: Remedy::Elsewhere("a host of its own for a cache with a token"),
+        }],
     },
     Exposure {
         attacker: Attacker::Cache,

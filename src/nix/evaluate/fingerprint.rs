@@ -64,8 +64,7 @@ fn without_local_place(locked: &Value) -> Option<Value> {
 
 /// The digest of all that an evaluation depends on.
 pub fn of_evaluation(nix: &Nix, flake: Option<&Value>, request: &EvaluationRequest) -> Option<Sha256> {
-    let is_pure = |(name, value): &(String, String)| name != "pure-eval" || value == "true";
-    if request.impure || !request.options.iter().all(is_pure) {
+    if !request.is_pure() {
         return None;
     }
     let texts = |patterns: &[Pattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::local_inputs::LocalInputs;
 use super::reference::{Reference, absolute, as_path};
 use super::request::EvaluationRequest;
 use super::{fingerprint, message};
@@ -90,8 +91,8 @@ impl Flake {
         let shown = printable(reference);
         let mut arguments: Vec<OsString> =
             ["flake", "metadata", "--json", "--no-write-lock-file"].into_iter().map(OsString::from).collect();
-        for (input, replacement) in override_inputs {
-            arguments.extend(["--override-input", input, replacement].map(OsString::from));
+        for named in override_inputs {
+            arguments.extend(["--override-input", &named.input, &named.reference].map(OsString::from));
         }
         for (name, value) in &request.options {
             arguments.extend(["--option", name, value].map(OsString::from));
@@ -122,8 +123,10 @@ impl Flake {
             Reference::new(asked, &metadata.url, &metadata.locked)
         };
         let below = metadata.resolved.get("dir").and_then(Value::as_str).unwrap_or_default();
+        let (folder, root) = (format!("{}/{below}", metadata.path), reference.folder());
+        LocalInputs::check_after(request, &folder, root.as_deref(), &metadata.locks)?;
         Ok(Self {
-            folder: format!("{}/{below}", metadata.path),
+            folder,
             inputs: inputs(&metadata.locks),
             fingerprint: fingerprint::of_flake(&metadata.path, &metadata.locked, &metadata.locks),
             info: FlakeInfo {
@@ -131,7 +134,7 @@ impl Flake {
                 revision: metadata.revision.clone(),
             },
             source: metadata.path.clone(),
-            root: reference.folder(),
+            root,
             reference,
             lock_is_incomplete: override_inputs.is_empty() && answer.stderr.contains("not writing modified lock file"),
         })

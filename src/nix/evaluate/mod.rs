@@ -14,6 +14,7 @@ mod following;
 mod found;
 mod kind;
 mod literal;
+mod local_inputs;
 mod machine;
 mod message;
 mod message_text;
@@ -51,6 +52,7 @@ use self::failed_build::FailedBuild;
 use self::flake::Flake;
 use self::flake_config::FlakeConfig;
 use self::found::Findings;
+use self::local_inputs::LocalInputs;
 use self::message::EvaluationFailure;
 use self::outputs::Outputs;
 use self::reference::Reference;
@@ -68,7 +70,7 @@ pub use self::budget::BudgetRequest;
 pub use self::flake::FlakeInfo;
 pub use self::flake_config::FlakeCaches;
 pub use self::reference::{URL_PATH, url_escaped};
-pub use self::request::{DEFAULT_DEPTH, DEFAULT_PATTERNS, EvaluationRequest};
+pub use self::request::{DEFAULT_DEPTH, DEFAULT_PATTERNS, EvaluationRequest, InputOverride};
 pub use self::session::Progress;
 pub use self::systems::Systems;
 
@@ -137,6 +139,7 @@ impl<'r> Resolved<'r> {
     /// Asks about the flake of a request.
     pub fn new(nix: &'r Nix, request: &'r EvaluationRequest) -> Result<Self> {
         let asked = flake::asked(&request.flake)?;
+        LocalInputs::check_before(nix, request, &asked)?;
         // Nothing is built for a result that may be known.
         let may_build = request.allow_import_from_derivation || request.accept_flake_config;
         // 2.8 fails where two processes make a store at the same time.

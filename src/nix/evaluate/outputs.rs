@@ -68,7 +68,7 @@ impl<'f> Outputs<'f> {
         let override_inputs = request
             .override_inputs
             .iter()
-            .map(|(input, replacement)| Ok((format!("{prefix}{input}"), absolute(replacement)?)))
+            .map(|named| Ok((format!("{prefix}{}", named.input), absolute(&named.reference)?)))
             .collect::<Result<_>>()?;
         let word = |yes: bool| if yes { "true" } else { "false" };
         let own = [

@@ -10,6 +10,17 @@ pub const DEFAULT_PATTERNS: [&str; 2] = ["packages.*.*", "checks.*.*"];
 /// How many sets are entered on the way to an attribute when nobody says more.
 pub const DEFAULT_DEPTH: u32 = 8;
 
+/// Another flake that is taken for an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputOverride {
+    /// The input: `a`, or `a/b` for an input of `a`.
+    pub input: String,
+    /// A flake reference; a path is relative to the working directory.
+    pub reference: String,
+    /// A flag names it, not a file of the repository: it may be anywhere on this machine.
+    pub by_flag: bool,
+}
+
 /// What to evaluate, and how.
 #[derive(Clone, Debug, Default)]
 pub struct EvaluationRequest {
@@ -24,8 +35,8 @@ pub struct EvaluationRequest {
     pub systems: Systems,
     /// How many sets are entered on the way to an attribute; none for [`DEFAULT_DEPTH`].
     pub depth: Option<u32>,
-    /// Inputs to replace, as `(input, flake reference)`; a path is relative to the working directory.
-    pub override_inputs: Vec<(String, String)>,
+    /// Inputs to replace, each once.
+    pub override_inputs: Vec<InputOverride>,
     /// Whether evaluation may build.
     pub allow_import_from_derivation: bool,
     /// Whether evaluation may read the machine: files, the environment, inputs that are not locked.
@@ -41,6 +52,12 @@ pub struct EvaluationRequest {
 }
 
 impl EvaluationRequest {
+    /// True where evaluation depends on nothing but the flake and its inputs.
+    pub fn is_pure(&self) -> bool {
+        let pure = |(name, value): &(String, String)| name != "pure-eval" || value == "true";
+        !self.impure && self.options.iter().all(pure)
+    }
+
     /// How many sets are entered on the way to an attribute.
     pub fn depth(&self) -> usize {
         self.depth.unwrap_or(DEFAULT_DEPTH) as usize
