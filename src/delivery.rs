@@ -144,11 +144,8 @@ impl Delivery {
         match self.reuse {
             _ if self.handoff.kind() == HandOffKind::Cache => bail!(
                 "`sign: separate` does not go together with `handoff: cache`: jobs that build have to write to that cache, and to sign for it \
-                 (use `handoff: workspace`)"
+                 (use another hand-off: `workspace`, `artifacts` or `packages`)"
             ),
-            _ if !matches!(self.handoff, HandOff::Workspace | HandOff::Artifacts) => {
-                bail!("`sign: separate` needs `handoff: workspace`, on GitHub `artifacts`: GitLab has neither for it")
-            }
             Some(Reuse::Signed) => bail!(
                 "`sign: separate` does not go together with `reuse: signed`: jobs that build would have to sign what they save (use \
                  `reuse: off`, and name what you push to under `caches`, where the next pipeline finds it)"
@@ -378,7 +375,6 @@ mod tests {
         assert_eq!(good.reuse_beside(true).unwrap(), Reuse::Off);
         for (delivery, words) in [
             (Delivery { handoff: HandOff::through("s3://bucket").unwrap(), ..good.clone() }, "`handoff: cache`"),
-            (Delivery { handoff: HandOff::Packages, ..good.clone() }, "needs `handoff: workspace`"),
             (Delivery { reuse: Some(Reuse::Signed), ..good.clone() }, "`reuse: signed`"),
             (Delivery { reuse: Some(Reuse::Branch), ..good.clone() }, "`reuse: branch`"),
             (Delivery { push: Push::default(), ..good.clone() }, "nothing to sign for"),

@@ -17,3 +17,4 @@ mod pipeline;
 mod provider;
 mod relays;
 mod schema;
+mod signing;

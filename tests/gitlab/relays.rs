@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nixdag::delivery::HandOff;
+use nixdag::delivery::destination::Destination;
+use nixdag::delivery::{Delivery, HandOff, Push, Sign};
 use nixdag::plan::{Job, JobIndex, Plan};
 use nixdag::provider::gitlab::generate;
 use serde_json::Value;
@@ -54,7 +55,13 @@ fn every_job_finds_its_inputs_alone_and_no_job_that_builds_passes_on_anothers() 
         let plan = many(&mut random, count);
         assert!(plan.jobs.iter().any(|job| job.inputs.len() > 50), "nothing is wide");
         let mut options = options();
-        options.setup.delivery.handoff = HandOff::Packages;
+        let push = vec![Destination::parse("s3://bucket").unwrap()];
+        options.setup.delivery = Delivery {
+            handoff: HandOff::Packages,
+            sign: Sign::Separate,
+            push: Push { destinations: push, ..Push::default() },
+            ..Delivery::default()
+        };
         let pipeline = psych(&generate(&plan, &options).unwrap().0);
         let mut known = BTreeMap::new();
         for job in &plan.jobs {
@@ -64,6 +71,9 @@ fn every_job_finds_its_inputs_alone_and_no_job_that_builds_passes_on_anothers() 
             let paths = body["artifacts"]["paths"].as_array().unwrap();
             assert!(paths.iter().all(|path| path.as_str().unwrap().contains("/$NIXDAG_JOB/")), "{body}");
         }
+        let all: BTreeSet<String> = plan.jobs.iter().map(|job| job.id.clone()).collect();
+        assert_eq!(found(&pipeline, "sign-and-push", &mut known), all);
+        assert!(pipeline["sign-and-push"]["needs"].as_array().unwrap().len() <= 50);
         let relays: Vec<&String> =
             pipeline.as_object().unwrap().keys().filter(|key| key.starts_with("relay/")).collect();
         assert!(!relays.is_empty() && relays.len() <= count / 10, "{} relays of {count} jobs", relays.len());

@@ -64,6 +64,7 @@ pub const LINES: &[Exposure] = &[
                     "a_fetch_sees_what_it_needs_and_no_secret_of_the_job",
                     "a_cache_with_a_token_is_read_and_no_builder_finds_the_token",
                     "a_job_of_its_own_signs_and_pushes_and_no_job_that_builds_has_a_secret",
+                    "on_gitlab_one_job_signs_and_pushes_and_no_job_that_builds_has_a_secret",
                     "what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build",
                 ],
             },
@@ -86,7 +87,9 @@ pub const LINES: &[Exposure] = &[
                 on: GITLAB,
                 is_open: |situation| situation.signs_where_it_builds() && situation.has_containers(),
                 reach: "containers have no sandbox: where the image's Nix has no users for builders, one can read the memory of nixdag, which holds the key",
-                remedy: Remedy::Elsewhere("images whose Nix has users for builders, as nixos/nix does"),
+                remedy: Remedy::Elsewhere(
+                    "sign: separate (with handoff: artifacts or packages), or images whose Nix has users for builders, as nixos/nix does",
+                ),
             },
             Gap {
                 on: ALL,

@@ -26,7 +26,7 @@ use super::job_script::kinds::{Kind, Machines, reuse_hash};
 use super::small_job;
 use super::yaml::{self, Yaml};
 use crate::delivery::{HandOff, HandOffKind, Reuse, Sign};
-use crate::plan::{Job, JobIndex, Plan, failures, json, nothing};
+use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json, nothing};
 use bodies::hidden;
 use machines::OFFERS;
 use names::{GATE, PLAN, PLAN_PIPELINE, PREVIEW, REPORT, RESERVED, STAGE};
@@ -36,11 +36,12 @@ use places::{JOB, REUSE};
 /// Writes the child pipeline of a plan, or says which rule of GitLab's it would break. Gives warnings about the user's own jobs.
 pub fn generate(plan: &Plan, options: &Options) -> Result<(String, Vec<String>)> {
     options.setup.check()?;
-    ensure!(options.setup.delivery.sign != Sign::Separate, "`sign: separate` is not there on GitLab: use `sign: jobs`");
+    let delivers = if options.setup.delivery.sign == Sign::Separate { delivery_job::of(plan)? } else { None };
+    let taken: Vec<&Job> = plan.all_jobs().chain(&delivers).collect();
     let mut options = options.clone();
-    options.setup.delivery.handoff = options.handoff(plan);
-    too_wide(plan, &options)?;
-    let mut pipeline = write(plan, &options)?;
+    options.setup.delivery.handoff = options.handoff(&taken);
+    too_wide(&taken, &options)?;
+    let mut pipeline = write(plan, delivers.as_ref(), &options)?;
     let warnings = merge::merge(&mut pipeline, &options.merge, plan, &names::of_jobs(plan))?;
     let text = text(plan, &options, pipeline);
     let problems = check::check(&text, &options.limits, &merge::job_names(&options.merge))?;
@@ -49,9 +50,9 @@ pub fn generate(plan: &Plan, options: &Options) -> Result<(String, Vec<String>)>
 }
 
 /// Refuses artifacts where they cannot carry what a job needs.
-fn too_wide(plan: &Plan, options: &Options) -> Result<()> {
+fn too_wide(jobs: &[&Job], options: &Options) -> Result<()> {
     let most = limits::NEEDS as usize;
-    let Some(widest) = plan.all_jobs().max_by_key(|job| job.inputs.len()).filter(|job| job.inputs.len() > most) else {
+    let Some(widest) = jobs.iter().max_by_key(|job| job.inputs.len()).filter(|job| job.inputs.len() > most) else {
         return Ok(());
     };
     ensure!(
@@ -77,8 +78,8 @@ fn text(plan: &Plan, options: &Options, pipeline: Vec<(String, Yaml)>) -> String
     )
 }
 
-/// The entries of the pipeline.
-fn write(plan: &Plan, options: &Options) -> Result<Vec<(String, Yaml)>> {
+/// The entries of the pipeline. `delivers` signs and pushes, where no job that builds does.
+fn write(plan: &Plan, delivers: Option<&Job>, options: &Options) -> Result<Vec<(String, Yaml)>> {
     let machines = Machines {
         executors: &options.setup.executors,
         offers: &OFFERS,
@@ -93,7 +94,7 @@ fn write(plan: &Plan, options: &Options) -> Result<Vec<(String, Yaml)>> {
     };
     let names = names::of_jobs(plan);
     let all_needs = match handoff {
-        HandOffKind::Packages => relays::of(plan, limits::NEEDS as usize),
+        HandOffKind::Packages => relays::of(plan.all_jobs().chain(delivers), limits::NEEDS as usize),
         _ => relays::Needs::default(),
     };
     let mut kinds: Vec<Kind> = Vec::new();
@@ -120,20 +121,14 @@ fn write(plan: &Plan, options: &Options) -> Result<Vec<(String, Yaml)>> {
         };
         let mut entries = vec![("extends", Yaml::Text(base))];
         // A user's command gets no more than its own: what delivers is for jobs that build.
-        let delivers = final_job.is_none_or(|job| job.run.is_none());
-        let of_all: &[String] = if delivers { &options.setup.delivery.contexts } else { &[] };
+        let builds = final_job.is_none_or(|job| job.run.is_none());
+        let signs = builds && options.setup.delivery.sign == Sign::Jobs;
+        let of_all: &[String] = if signs { &options.setup.delivery.contexts } else { &[] };
         entries.extend(environment(job, of_all).with_context(what)?.map(|environment| ("environment", environment)));
         entries.extend(own);
         entries.extend(job.options.allow_failure.then_some(("allow_failure", Yaml::Bool(true))));
         let also = final_job.filter(|job| job.run.is_some() && failures::are_in(plan)).map(|_| failures::JOB);
-        let before = match handoff {
-            HandOffKind::Packages => relays::names(&all_needs.jobs[at], &names),
-            // GitLab hands on no job's inputs with it.
-            HandOffKind::Artifacts => job.inputs.iter().map(|index| names[index.at()].to_owned()).collect(),
-            HandOffKind::Workspace | HandOffKind::Cache => {
-                job.requires.iter().map(|index| names[index.at()].to_owned()).collect()
-            }
-        };
+        let before = before(job, handoff, all_needs.jobs.get(at), &names);
         entries.push(("needs", needs(before.into_iter().chain(also.map(str::to_owned)), handoff)));
         jobs.push((names[at].to_owned(), Yaml::map(entries)));
     }
@@ -149,6 +144,25 @@ fn write(plan: &Plan, options: &Options) -> Result<Vec<(String, Yaml)>> {
                 ("needs", Yaml::List(vec![bundle()])),
             ]),
         ));
+    }
+    if let Some(wanted) = delivers {
+        let job = small_job::of(delivery_job::JOB, &options.setup, &OFFERS)?;
+        let kind = machines.kind_of(&job, &mut kinds)?;
+        let mut entries = vec![
+            ("extends", Yaml::Text(hidden(&kind.executor))),
+            // What is half pushed is not to be left so.
+            ("interruptible", Yaml::Bool(false)),
+        ];
+        let environment = environment(&job, &options.setup.delivery.contexts)
+            .with_context(|| format!("job `{}` cannot be written for GitLab", delivery_job::JOB))?;
+        entries.extend(environment.map(|environment| ("environment", environment)));
+        let before = before(wanted, handoff, all_needs.jobs.last(), &names);
+        entries.extend([
+            ("variables", Yaml::entry(JOB, Yaml::text(delivery_job::JOB))),
+            ("script", Yaml::List(bodies::script(kind, options, Reuse::Off, Task::Deliver)?)),
+            ("needs", needs(before, handoff)),
+        ]);
+        jobs.push((delivery_job::JOB.to_owned(), Yaml::map(entries)));
     }
     let relays = if handoff == HandOffKind::Packages { &*all_needs.relays } else { &[] };
     for (number, before) in (1..).zip(relays) {
@@ -212,6 +226,17 @@ fn check_job(job: &Job) -> Result<()> {
         bail!("job `{}` has the id `{}`, which nixdag or GitLab needs", job.name.escape_debug(), job.id);
     }
     Ok(())
+}
+
+/// The names of the jobs that a job waits for; `relayed` is what it needs where relays pass results on.
+fn before(job: &Job, handoff: HandOffKind, relayed: Option<&Vec<relays::Need>>, names: &[&str]) -> Vec<String> {
+    let of = |jobs: &[JobIndex]| jobs.iter().map(|index| names[index.at()].to_owned()).collect();
+    match handoff {
+        HandOffKind::Packages => relays::names(relayed.map_or(&[][..], Vec::as_slice), names),
+        // GitLab hands on no job's inputs with it.
+        HandOffKind::Artifacts => of(&job.inputs),
+        HandOffKind::Workspace | HandOffKind::Cache => of(&job.requires),
+    }
 }
 
 /// What a job waits for, and takes the artifacts of where results travel so.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::plan::{Plan, failures};
+use crate::plan::{Plan, delivery_job, failures};
 
 /// The stage of the jobs that build.
 pub const STAGE: &str = "nixdag";
@@ -46,9 +46,9 @@ pub const KEYWORDS: [&str; 18] = [
 ];
 
 /// Names, in lower case, that no job of a plan may have: nixdag's own, and GitLab's words.
-pub const RESERVED: [&str; 23] = {
-    let mut all = [""; 23];
-    let own = [GATE, failures::JOB, REPORT, PLAN, "restore"];
+pub const RESERVED: [&str; 24] = {
+    let mut all = [""; 24];
+    let own = [GATE, failures::JOB, REPORT, PLAN, "restore", delivery_job::JOB];
     let mut at = 0;
     while at < all.len() {
         all[at] = if at < own.len() { own[at] } else { KEYWORDS[at - own.len()] };

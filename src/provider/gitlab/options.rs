@@ -4,7 +4,7 @@ use super::limits;
 use super::machines;
 use super::merge::user_file::UserFile;
 use crate::delivery::HandOff;
-use crate::plan::Plan;
+use crate::plan::Job;
 use crate::provider::job_setup::JobSetup;
 use crate::provider::limits::Limits;
 
@@ -28,11 +28,11 @@ impl Default for Options {
 }
 
 impl Options {
-    /// How the jobs of this plan hand off.
-    pub(super) fn handoff(&self, plan: &Plan) -> HandOff {
+    /// How these jobs hand off.
+    pub(super) fn handoff(&self, jobs: &[&Job]) -> HandOff {
         let most = limits::NEEDS as usize;
         match &self.setup.delivery.handoff {
-            HandOff::ArtifactsOrPackages if plan.all_jobs().any(|job| job.inputs.len() > most) => HandOff::Packages,
+            HandOff::ArtifactsOrPackages if jobs.iter().any(|job| job.inputs.len() > most) => HandOff::Packages,
             HandOff::ArtifactsOrPackages => HandOff::Artifacts,
             handoff => handoff.clone(),
         }

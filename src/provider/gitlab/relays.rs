@@ -1,12 +1,12 @@
 //! How a job of GitLab gets what more jobs have left than it may need: through relays, jobs that take the artifacts of others and pass them on
 //! as they are.
 //!
-//! In: a plan, and how many jobs one may need. Out: what each job needs, and the relays. No job that builds passes on what another has left:
+//! In: the jobs of a plan, and how many one may need. Out: what each job needs, and the relays. No job that builds passes on what another has left:
 //! whatever runs there could put something of its own in that one's place. A relay runs nothing of anybody's.
 
 use std::collections::BTreeSet;
 
-use crate::plan::{JobIndex, Plan};
+use crate::plan::{Job, JobIndex};
 
 /// The hidden job that all relays extend; no executor has a slash in its name.
 pub const HIDDEN: &str = ".nixdag/relay";
@@ -29,14 +29,14 @@ pub struct Needs {
     pub relays: Vec<Vec<Need>>,
 }
 
-/// The needs of a plan's jobs, all of whose inputs reach them. `most` are allowed for each, one of which stays free for what is not of the
-/// plan.
-pub fn of(plan: &Plan, most: usize) -> Needs {
+/// The needs of jobs, in this order, all of whose inputs reach them. `most` are allowed for each, one of which stays free for what is not of
+/// the plan.
+pub fn of<'j>(jobs: impl IntoIterator<Item = &'j Job>, most: usize) -> Needs {
     let most = most.saturating_sub(1).max(2);
     let mut needs = Needs { jobs: Vec::new(), relays: Vec::new() };
     // What each relay passes on.
     let mut passed: Vec<BTreeSet<JobIndex>> = Vec::new();
-    for job in plan.all_jobs() {
+    for job in jobs {
         let mut open: BTreeSet<JobIndex> = job.inputs.iter().copied().collect();
         let mut own = Vec::new();
         if open.len() > most {
