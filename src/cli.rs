@@ -12,6 +12,7 @@ use crate::settings::additions::AdditionFlags;
 use crate::settings::arguments::Planning;
 use crate::settings::delivery::{BuilderFlags, DeliveryFlags, LogFlags, PushFlags, SigningFlags};
 use crate::settings::downloads::DownloadFlags;
+use crate::settings::records::RecordFlags;
 use crate::view::GraphFormat;
 
 /// Turns a Nix flake into a CI pipeline in which nothing is built twice.
@@ -44,6 +45,8 @@ pub enum Command {
     History(HistoryArgs),
     /// Remove what a pipeline has put into a package registry; what may not be removed is said
     Forget(ForgetArgs),
+    /// Put together what the jobs of a pipeline have recorded, for the plan of the next one
+    Collect(CollectArgs),
     /// Hand a configuration to CircleCI's API, which continues the pipeline with it
     Continue(ContinueArgs),
     /// Say what a hostile branch, fork, input, machine user or cache could reach, and which setting closes it
@@ -142,6 +145,8 @@ pub struct GenerateArgs {
     #[command(flatten)]
     pub delivery: DeliveryFlags,
     #[command(flatten)]
+    pub records: RecordFlags,
+    #[command(flatten)]
     pub additions: AdditionFlags,
     #[command(flatten)]
     pub downloads: DownloadFlags,
@@ -209,6 +214,10 @@ pub struct BuildArgs {
     /// Write `report.json`, `records.json`, `junit.xml`, `verdict` and the logs of what failed into this folder
     #[arg(long, value_name = "DIR", help_heading = "Results")]
     pub results: Option<PathBuf>,
+    /// Leave what was measured here too, for `nixdag collect`: in `DIR/<job id>`, or in a registry of generic packages,
+    /// `…/packages/generic/NAME/VERSION`, with the token in `CI_JOB_TOKEN`
+    #[arg(long, value_name = "DIR|URL", help_heading = "Results")]
+    pub records: Option<String>,
     /// End with 0 once the verdict is recorded, whatever it is
     #[arg(long, requires = "results", help_heading = "Results")]
     pub record_verdict: bool,
@@ -239,6 +248,25 @@ pub struct ForgetArgs {
     /// The version of a package: `…/packages/generic/NAME/VERSION`; the token is in `CI_JOB_TOKEN`
     #[arg(long, value_name = "URL")]
     pub packages: String,
+}
+
+/// `nixdag collect`
+///
+/// Records are hints: jobs that left none and files that cannot be used are said, and change nothing else.
+#[derive(Debug, Args)]
+pub struct CollectArgs {
+    /// Where the jobs have left theirs (`nixdag build --records`)
+    #[arg(value_name = "DIR|URL")]
+    pub records: String,
+    /// The plan of the jobs
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// Add them to what this file holds of earlier pipelines; what is too old or too much goes
+    #[arg(long, value_name = "FILE")]
+    pub into: PathBuf,
+    /// Remove what the jobs have left in a registry
+    #[arg(long)]
+    pub remove: bool,
 }
 
 /// `nixdag history`

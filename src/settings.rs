@@ -27,6 +27,7 @@ pub mod package;
 pub mod planning;
 pub mod provider;
 mod push;
+pub mod records;
 mod repository_file;
 mod rule_entry;
 pub mod schema;

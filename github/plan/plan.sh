@@ -11,6 +11,16 @@ PARAM_RELEASE_CHECKSUMS=$(grep -v '^#' "$orb/release/SHA256SUMS" || true)
 NIXDAG_FOLDER=$RUNNER_TEMP/nixdag
 export PARAM_NIX_CHECKSUMS PARAM_NIX_VERSION PARAM_RELEASE_CHECKSUMS NIXDAG_FOLDER
 
+# What earlier workflows have measured, out of the checkout.
+PARAM_RECORDS=true
+export PARAM_RECORDS
+mkdir -p -m 700 "$NIXDAG_FOLDER"
+rm -rf "$NIXDAG_FOLDER/history"
+if [ -d .nixdag/history ]; then
+    mv .nixdag/history "$NIXDAG_FOLDER/history"
+    rmdir .nixdag 2>/dev/null || true
+fi
+
 # A checkout does not say which branch is the default one, and its credentials are gone: `base: auto` asks for what is set here.
 origin=refs/remotes/origin
 if [ -n "${DEFAULT_BRANCH:-}" ] && ! git symbolic-ref --quiet "$origin/HEAD" >/dev/null 2>&1; then

@@ -7,4 +7,5 @@ echo "$MANIFEST  manifest" | sha256sum -c -
 grep -E ' (plan\.json|nixdag)$' manifest | sha256sum -c -
 chmod +x nixdag
 [ -d ../results ] || exit 0
+./nixdag collect --plan plan.json --into ../history/records.json ../results || true
 ./nixdag report --format markdown --plan plan.json ../results >>"$GITHUB_STEP_SUMMARY" || true

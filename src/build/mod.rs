@@ -30,6 +30,7 @@ pub mod push;
 pub mod realisation;
 pub mod realise;
 pub mod record;
+pub mod records_place;
 pub mod report;
 pub mod restore;
 pub mod results;
@@ -51,6 +52,7 @@ use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::plan::{Job, JobIndex, Plan};
 use crate::secret::VariableName;
 use push::Pushes;
+use records_place::RecordsPlace;
 
 choice! {
     /// What to do about an output that should have been delivered and was not.
@@ -108,6 +110,8 @@ pub struct JobRequest {
     pub registry: Option<Registry>,
     /// What an earlier run of the job left, and where this one leaves its results for later ones; goes with a workspace.
     pub reuse: Option<ReuseFolder>,
+    /// Where records are left for the job that puts them together.
+    pub records: Option<RecordsPlace>,
     /// Where logs of failed builds go: into its folder `logs`.
     pub results: Option<PathBuf>,
     /// Where links to what a final job's command finds go.

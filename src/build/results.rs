@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use super::junit;
 use super::record::{Outcome, REPORT, Record, TO_SAVE, Verdict};
+use crate::history::jobs::JobRun;
 use crate::history::records::{Ending, FILE, Measurement, Records};
 
 const VERDICT: &str = "verdict";
@@ -33,8 +34,8 @@ pub fn write(record: &Record, dir: &Path) -> Result<()> {
     whole(dir, VERDICT, &mut |out| Ok(out.write_all(verdict.as_bytes())?))
 }
 
-/// What later plans can learn from the run: what was built here, or failed for a reason of its own.
-fn measured(record: &Record) -> Records {
+/// What later plans can learn from the run: how long it took, what was built here, or failed for a reason of its own.
+pub fn measured(record: &Record) -> Records {
     let builds = record.derivations.iter().filter_map(|derivation| {
         let ending = match derivation.outcome {
             Outcome::Built => Ending::Built,
@@ -53,7 +54,13 @@ fn measured(record: &Record) -> Records {
             attempts: 1 + derivation.retried.len() as u32,
         })
     });
-    Records { builds: builds.collect(), left_out: 0 }
+    let run = JobRun {
+        job: record.job.clone(),
+        system: record.system.clone(),
+        at: record.started,
+        duration: record.duration,
+    };
+    Records { builds: builds.collect(), jobs: vec![run], left_out: 0 }
 }
 
 /// Reads the verdict that a build step has left.

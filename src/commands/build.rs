@@ -20,13 +20,19 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
         results::clear(results)?;
     }
     let mut say = |line: &str| eprintln!("{line}");
-    let record = match job::work(args, &mut say)? {
-        BuildTask::Failures(plan) => evaluation::record(&plan),
-        BuildTask::Build(request) => {
+    let (record, place) = match job::work(args, &mut say)? {
+        BuildTask::Failures(plan) => (evaluation::record(&plan), None),
+        BuildTask::Build(mut request) => {
             interrupt::listen()?;
-            stages::run(&request, &mut say)
+            let place = request.records.take();
+            (stages::run(&request, &mut say), place)
         }
     };
+    if let Some(place) = &place
+        && let Err(error) = place.leave(&record.job, &results::measured(&record))
+    {
+        eprintln!("warning: no records are left for later pipelines: {error:#}");
+    }
     record.summarize(&mut io::stderr().lock())?;
     if let Some(results) = &args.results {
         results::write(&record, results)?;

@@ -51,6 +51,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         bundle,
         delivery,
         default_branch: settings.change.default_branch.clone(),
+        keeps_records: settings.provider.keeps_records(args.records.trust_branches),
         nix: downloads::nix_release(&args.downloads)?,
         max_jobs: settings.planner.limits.jobs.and_then(|most| u32::try_from(most).ok()),
         downloads: downloads::nixdag(&args.downloads)?,

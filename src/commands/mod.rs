@@ -3,6 +3,7 @@
 mod availability;
 mod base;
 mod build;
+mod collect;
 mod completions;
 mod continue_pipeline;
 mod doctor;
@@ -34,8 +35,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let token = VariableName::job_token();
     let is_used = |key: &str| match &cli.command {
         Command::Continue(_) => Provider::CircleCi.keys().contains(&key),
-        Command::Build(args) if args.packages.is_some() => key == token.as_str(),
-        Command::Forget(_) => key == token.as_str(),
+        Command::Build(args) if args.packages.is_some() || args.records.is_some() => key == token.as_str(),
+        Command::Forget(_) | Command::Collect(_) => key == token.as_str(),
         _ => false,
     };
     Provider::all().flat_map(Provider::keys).filter(|key| !is_used(key)).for_each(|key| secret::forget(key));
@@ -47,6 +48,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Generate(args) => generate::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Forget(args) => forget::run(&args),
+        Command::Collect(args) => collect::run(&args),
         Command::History(args) => history::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Continue(args) => continue_pipeline::run(&args),

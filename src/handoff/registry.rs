@@ -27,8 +27,20 @@ use crate::secret::Secret;
 /// The header with a job's token, which every version of GitLab takes.
 const HEADER: &str = "JOB-TOKEN";
 
-/// Attempts after the first one: two jobs that make the same package at once are in each other's way for a moment.
-const RETRIES: u32 = 5;
+/// How much is done for a transfer.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Longest time of one.
+    timeout: Duration,
+    /// Attempts after the first one: two jobs that make the same package at once are in each other's way for a moment.
+    retries: u32,
+}
+
+/// Without what a job hands off others cannot go on.
+pub const FOR_HAND_OFFS: Effort = Effort { timeout: Duration::from_secs(60 * 60), retries: 5 };
+
+/// Records are few bytes, and nobody waits for them.
+pub const FOR_RECORDS: Effort = Effort { timeout: Duration::from_secs(20), retries: 2 };
 
 /// The first wait between attempts, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(20));
@@ -49,6 +61,7 @@ pub struct Registry {
     /// Its address, without a slash at the end.
     url: String,
     token: Secret,
+    effort: Effort,
 }
 
 /// A package as the registry lists it.
@@ -61,17 +74,17 @@ struct Package {
 
 impl Registry {
     /// The version of a package at an address `…/packages/generic/NAME/VERSION`.
-    pub fn new(url: &str, token: Secret) -> Result<Self> {
+    pub fn new(url: &str, token: Secret, effort: Effort) -> Result<Self> {
         let url = url.trim_end_matches('/');
         http::address(url)?;
         let agent = http::agent(&Requests {
             connect_timeout: Duration::from_secs(30),
-            timeout: Duration::from_secs(60 * 60),
+            timeout: effort.timeout,
             connections: TRANSFERS,
             redirects: 0,
             proxy: true,
         })?;
-        Ok(Self { agent, url: url.to_owned(), token })
+        Ok(Self { agent, url: url.to_owned(), token, effort })
     }
 
     /// Puts the NARs of a job's folder there.
@@ -102,6 +115,29 @@ impl Registry {
             Ok(request.header("content-length", size).send(&file))
         })
         .map(|_| ())
+    }
+
+    /// Puts a small file there.
+    pub fn put_bytes(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let url = format!("{}/{name}", self.url);
+        self.again(|| Ok(self.agent.put(&url).header(HEADER, self.token.reveal()).send(bytes))).map(|_| ())
+    }
+
+    /// The bytes of files, in their order, at most `most` of each; none where a file is not there.
+    pub fn get_all(&self, names: &[String], most: u64) -> Vec<Result<Option<Vec<u8>>>> {
+        each(names, |name| {
+            let mut is_absent = false;
+            let answer = self.again(|| {
+                let answer = self.download(&format!("{}/{name}", self.url));
+                is_absent = answer.as_ref().is_ok_and(|answer| answer.status().as_u16() == 404);
+                Ok(answer)
+            });
+            match answer {
+                Ok(mut answer) => Ok(Some(http::read_body(answer.body_mut(), most)?)),
+                Err(_) if is_absent => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
     }
 
     fn get(&self, dir: &Path, info: &NarInfo) -> Result<()> {
@@ -157,7 +193,7 @@ impl Registry {
                 Err(error) if http::failure(&error) == RequestFailure::Final => return Err(error.into()),
                 Err(error) => anyhow!(error),
             };
-            if attempt > RETRIES {
+            if attempt > self.effort.retries {
                 return Err(error);
             }
             std::thread::sleep(http::backoff(WAITS.0, WAITS.1, attempt));
@@ -249,7 +285,7 @@ mod tests {
 
     #[test]
     fn an_address_names_project_package_and_version() {
-        let of = |url: &str| Registry::new(url, Secret::of_test("t"));
+        let of = |url: &str| Registry::new(url, Secret::of_test("t"), FOR_HAND_OFFS);
         let registry = of("https://gitlab.example.org/api/v4/projects/42/packages/generic/nixdag/7/").unwrap();
         assert_eq!(registry.parts().unwrap(), ("https://gitlab.example.org/api/v4/projects/42", "nixdag", "7"));
         for url in ["https://gitlab.example.org/x/y", "https://h/packages/generic/a"] {

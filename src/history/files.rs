@@ -47,7 +47,7 @@ pub fn read(paths: &[PathBuf], keep: Keep, now: u64) -> Result<(Records, Vec<Str
                     warnings.push(format!("`{}`: {count} entries are no measurements and left out", shown(&path)));
                 }
                 all.merge(records);
-                if all.builds.len() > 2 * keep.in_all {
+                if all.builds.len() > 2 * keep.in_all || all.jobs.len() > keep.in_all {
                     all.prune(keep, now);
                 }
             }

@@ -5,6 +5,7 @@
 //! follows where a package has become slower.
 
 pub mod files;
+pub mod jobs;
 pub mod records;
 
 use std::cmp::Reverse;
@@ -117,7 +118,7 @@ mod tests {
             class: (ending == Ending::Failed).then(|| format!("class-{at}")),
             attempts: 1,
         });
-        History::new(&Records { builds: builds.collect(), left_out: 0 })
+        History::new(&Records { builds: builds.collect(), ..Records::default() })
     }
 
     use Ending::{Built, Failed};

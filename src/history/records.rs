@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::jobs::JobRun;
 use crate::duration::seconds;
 use crate::nix::store_path;
 
@@ -38,7 +39,7 @@ pub struct Keep {
     pub age: u64,
     /// Of one package on one system so many stay, the youngest.
     pub of_a_package: usize,
-    /// So many stay altogether, the youngest.
+    /// So many stay altogether, the youngest; of runs of jobs a tenth.
     pub in_all: usize,
 }
 
@@ -86,12 +87,11 @@ pub struct Measurement {
 impl Measurement {
     /// True where it may be one: names that a store can have, a time that has been.
     fn is_possible(&self, now: u64) -> bool {
-        let word = |text: &str| text.len() <= MAX_WORD && !text.chars().any(char::is_control);
         let path = store_path::split(&self.derivation)
             .is_ok_and(|(_, base)| base.ends_with(".drv") && store_path::name_of(base) == self.name);
-        path && word(&self.system)
-            && word(&self.job)
-            && self.class.as_deref().is_none_or(word)
+        path && is_word(&self.system)
+            && is_word(&self.job)
+            && self.class.as_deref().is_none_or(is_word)
             && self.at <= now.saturating_add(CLOCKS_DIFFER)
     }
 
@@ -99,6 +99,11 @@ impl Measurement {
     pub fn package(&self) -> &str {
         package_of(&self.name)
     }
+}
+
+/// True for what may be a name.
+fn is_word(text: &str) -> bool {
+    text.len() <= MAX_WORD && !text.chars().any(char::is_control)
 }
 
 /// The name without its version.
@@ -112,14 +117,19 @@ pub fn package_of(name: &str) -> &str {
 pub struct Records {
     /// The builds.
     pub builds: Vec<Measurement>,
+    /// The runs of jobs, each once, in order.
+    pub jobs: Vec<JobRun>,
     /// How many entries were none, and were left out.
     pub left_out: usize,
 }
 
 #[derive(Serialize, Deserialize)]
-struct File<T> {
+struct File<B, J> {
     version: u64,
-    builds: Vec<T>,
+    builds: Vec<B>,
+    // Files that people have written may have none.
+    #[serde(default = "Vec::new")]
+    jobs: Vec<J>,
 }
 
 impl Records {
@@ -133,18 +143,23 @@ impl Records {
         let what = || format!("no records (expected `{FILE}` of `nixdag build --results`)");
         let found: Version = serde_json::from_slice(text).with_context(what)?;
         ensure!(found.version == VERSION, "version {} of records, this nixdag reads version {VERSION}", found.version);
-        let file: File<Measurement> = serde_json::from_slice(text).with_context(what)?;
-        let entries = file.builds.len();
+        let file: File<Measurement, JobRun> = serde_json::from_slice(text).with_context(what)?;
+        let entries = file.builds.len() + file.jobs.len();
         let mut builds: Vec<_> = file.builds.into_iter().filter(|build| build.is_possible(now)).collect();
         for build in &mut builds {
             build.duration = build.duration.min(LONGEST);
         }
-        Ok(Self { left_out: entries - builds.len(), builds })
+        let has_been = |at: u64| at <= now.saturating_add(CLOCKS_DIFFER);
+        let possible = |run: &JobRun| is_word(&run.job) && is_word(&run.system) && has_been(run.at);
+        let mut jobs: Vec<_> = file.jobs.into_iter().filter(possible).collect();
+        jobs.iter_mut().for_each(|run| run.duration = run.duration.min(LONGEST));
+        Ok(Self { left_out: entries - builds.len() - jobs.len(), builds, jobs })
     }
 
     /// Adds others.
     pub fn merge(&mut self, others: Self) {
         self.builds.extend(others.builds);
+        self.jobs.extend(others.jobs);
         self.left_out += others.left_out;
     }
 
@@ -162,11 +177,19 @@ impl Records {
         });
         self.builds.truncate(keep.in_all);
         self.builds.sort_unstable();
+        self.jobs.retain(|run| now.saturating_sub(run.at) <= keep.age);
+        self.jobs.sort_unstable_by(|one, other| other.at.cmp(&one.at).then_with(|| one.cmp(other)));
+        self.jobs.dedup();
+        self.jobs.truncate(keep.in_all / 10);
+        self.jobs.sort_unstable();
     }
 
     /// Writes `records.json`.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        serde_json::to_writer(&mut *out, &File { version: VERSION, builds: self.builds.iter().collect() })?;
+        serde_json::to_writer(
+            &mut *out,
+            &File { version: VERSION, builds: self.builds.iter().collect(), jobs: self.jobs.iter().collect() },
+        )?;
         writeln!(out)
     }
 
@@ -236,7 +259,7 @@ mod tests {
     }
 
     fn records(builds: Vec<Measurement>) -> Records {
-        Records { builds, left_out: 0 }
+        Records { builds, ..Records::default() }
     }
 
     fn text(records: &Records) -> Vec<u8> {

@@ -17,6 +17,7 @@ use crate::delivery::{
 };
 use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
+use crate::history::records::FILE;
 use kinds::{Kind, Program};
 
 /// Makes an installed Nix visible.
@@ -35,6 +36,8 @@ pub struct Places {
     pub reuse: &'static str,
     /// Verdict, JUnit file, records and logs.
     pub results: &'static str,
+    /// Where records are left for the job that puts them together; empty where none does, or it takes them from the results.
+    pub records: &'static str,
     /// The version of a package that NARs go into; empty where there is no registry of packages.
     pub packages: &'static str,
     /// Links to what a final job's command finds.
@@ -140,6 +143,16 @@ pub fn forget(kind: &Kind, places: &Places) -> ShellCommand {
     ShellCommand::new([program(kind, places), "forget".into(), "--packages".into(), Word::shell(places.packages)])
 }
 
+/// The call that puts together what jobs have left in `records`, and what the folder `history` has of earlier pipelines.
+pub fn collect(kind: &Kind, places: &Places, records: &str, history: &str) -> ShellCommand {
+    let plan = Word::Shell(format!("{}/plan.json", places.bundle));
+    let into = Word::Shell(format!("{history}/{FILE}"));
+    let call = [program(kind, places), "collect".into(), "--plan".into(), plan, "--into".into(), into];
+    let mut call = ShellCommand::new(call);
+    call.extend([Word::Shell(records.to_owned())]);
+    call
+}
+
 /// Lines that check every file of a bundle in a folder.
 pub fn verify(kind: &Kind, bundle: &BundleReference, folder: &str) -> Vec<String> {
     let sum = sum(kind);
@@ -178,6 +191,9 @@ fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Fai
         work(kind, common, places, task, &mut call);
     }
     call.extend(["--results".into(), Word::shell(places.results)]);
+    if task == Task::Build && !places.records.is_empty() {
+        call.extend(["--records".into(), Word::shell(places.records)]);
+    }
     if failing == Failing::Last {
         call.extend(["--record-verdict".into()]);
     }
@@ -288,6 +304,7 @@ mod tests {
         reuse: ".nixdag/reuse",
         packages: "",
         results: "\".nixdag/results/$NIXDAG_JOB\"",
+        records: "",
         restored: ".nixdag/restored",
         job: "\"$NIXDAG_JOB\"",
     };

@@ -20,6 +20,8 @@ pub struct JobSetup {
     pub delivery: Delivery,
     /// The branch whose complete results other branches may take too.
     pub default_branch: Option<String>,
+    /// Whether later pipelines plan from what the jobs record.
+    pub keeps_records: bool,
     /// The Nix for machines that have none.
     pub nix: NixRelease,
     /// Most jobs that the plan was allowed to have, where anything limits them.
@@ -36,6 +38,7 @@ impl JobSetup {
             bundle: None,
             delivery: Delivery::default(),
             default_branch: None,
+            keeps_records: false,
             nix: NixRelease::default(),
             max_jobs: None,
             downloads: Vec::new(),

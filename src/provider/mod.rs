@@ -138,6 +138,15 @@ impl Provider {
         }
     }
 
+    /// Whether jobs record for later pipelines. CircleCI's cache can be written by every branch, and unpacked in the job that has the key to
+    /// the pipeline: there the user says whether branches trust one another.
+    pub fn keeps_records(self, trust_branches: bool) -> bool {
+        match self {
+            Self::CircleCi => trust_branches,
+            Self::GitLab | Self::GitHub => true,
+        }
+    }
+
     /// What the provider allows.
     pub fn limits(self) -> Limits {
         match self {

@@ -24,6 +24,7 @@ use super::machines::MachineKeys;
 use super::option::OptionGroup;
 use super::planning::PlanningKeys;
 use super::provider::ProviderKeys;
+use super::records::RecordKeys;
 use super::schema::Schema;
 use super::selection::SelectionKeys;
 use super::yaml::mapping;
@@ -63,6 +64,7 @@ pub const GROUPS: &[OptionGroup] = &[
     PushKeys::GROUP,
     LogKeys::GROUP,
     BuilderKeys::GROUP,
+    RecordKeys::GROUP,
     AdditionKeys::GROUP,
     FinalKeys::GROUP,
     DownloadKeys::GROUP,

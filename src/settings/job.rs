@@ -10,13 +10,14 @@ use anyhow::{Context, Result, bail};
 use super::delivery::{self, LogKeys, LogOptions, PushKeys, SigningKeys};
 use crate::build::destination::{Credentials, SigningKey};
 use crate::build::push::{Prepared, Pushes};
+use crate::build::records_place::RecordsPlace;
 use crate::build::{Derivations, HandOffPlace, JobKeys, JobRequest, OnMissing};
 use crate::choice::Choice;
 use crate::cli::BuildArgs;
 use crate::delivery::destination::Destination;
 use crate::delivery::{HandOffKind, Signing as Named};
 use crate::handoff::bundle::Bundle;
-use crate::handoff::registry::Registry;
+use crate::handoff::registry::{FOR_HAND_OFFS, FOR_RECORDS, Registry};
 use crate::handoff::reuse::ReuseFolder;
 use crate::nearest::meant_or_known;
 use crate::nix::binary_cache::store_url::StoreUrl;
@@ -78,7 +79,13 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
         None if named.is_named || !named.public_keys.is_empty() => SigningKey::Missing(named.variable),
         None => SigningKey::None,
     };
-    let registry = args.packages.as_deref().map(registry).transpose()?;
+    let token = Secret::take(&VariableName::job_token());
+    let registry = args.packages.as_deref().map(|url| registry_with(url, token.clone())).transpose()?;
+    let records = args.records.as_deref().map(|place| records_place(place, token)).transpose();
+    let records = records.unwrap_or_else(|error| {
+        say(&format!("warning: no records are left: {error:#}"));
+        None
+    });
     let (mut plan, derivations) = plan_and_derivations(args)?;
     let id = args.job.as_deref().context("`--job` is not given")?;
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
@@ -122,6 +129,7 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
         derivations,
         hand_off,
         registry,
+        records,
         reuse: reuse.transpose()?,
         results: args.results.clone(),
         restore: args.restore.clone(),
@@ -137,12 +145,25 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
 
 /// A registry of packages, with the job's token taken out of the environment.
 pub fn registry(url: &str) -> Result<Registry> {
-    let token = VariableName::job_token();
-    let secret = Secret::take(&token).with_context(|| {
-        format!("`--packages` needs the token of a GitLab job in `{token}`, which GitLab sets in every job")
-    })?;
-    Registry::new(url, secret).context("`--packages`")
+    registry_with(url, Secret::take(&VariableName::job_token()))
 }
+
+fn registry_with(url: &str, token: Option<Secret>) -> Result<Registry> {
+    Registry::new(url, token.context(NO_TOKEN)?, FOR_HAND_OFFS).context("`--packages`")
+}
+
+/// Where records are: a folder, or an address in a registry of packages. `token` is the job's where the environment has lost it.
+pub fn records_place(place: &str, token: Option<Secret>) -> Result<RecordsPlace> {
+    if !place.contains("://") && !place.contains("/packages/generic/") {
+        return Ok(RecordsPlace::Folder(path::absolute(place)?));
+    }
+    let token = token.or_else(|| Secret::take(&VariableName::job_token())).context(NO_TOKEN)?;
+    Ok(RecordsPlace::Registry(Registry::new(place, token, FOR_RECORDS).context("`--records`")?))
+}
+
+/// What a registry of packages lacks outside a job.
+const NO_TOKEN: &str =
+    "a registry of packages needs the token of a GitLab job in `CI_JOB_TOKEN`, which GitLab sets in every job";
 
 /// Whose signatures count and what is signed with. Says so where nothing will be signed for later pipelines.
 fn signing(args: &BuildArgs, secret: Option<&Secret>, named: &Named, say: &mut dyn FnMut(&str)) -> Result<JobKeys> {

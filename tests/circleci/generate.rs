@@ -19,7 +19,7 @@ use nixdag::provider::job_setup::JobSetup;
 use serde_yaml::Value;
 
 /// What a pipeline that builds on x86_64-linux says.
-fn options() -> Options {
+pub fn options() -> Options {
     let mut options = Options::default();
     options.setup.bundle =
         Some(BundleReference { manifest_sha256: "0123456789abcdef".repeat(4), system: "x86_64-linux".into() });

@@ -17,6 +17,7 @@ mod fleet;
 mod generate;
 mod merge;
 mod pipeline;
+mod records;
 mod reuse;
 mod same_outputs;
 mod stand_in;

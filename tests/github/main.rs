@@ -11,6 +11,7 @@ mod generate;
 mod hostile;
 mod install;
 mod pipeline;
+mod records;
 mod secrets;
 mod stand_in;
 mod waves;

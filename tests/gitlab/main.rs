@@ -15,6 +15,7 @@ mod merge;
 mod packages;
 mod pipeline;
 mod provider;
+mod records;
 mod relays;
 mod schema;
 mod signing;

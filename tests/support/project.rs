@@ -11,7 +11,7 @@ use super::{copy_of, repository, stripped};
 const NIXDAG: &str = env!("CARGO_BIN_EXE_nixdag");
 
 /// The setup configuration that docs/circleci.md shows, for a Nix that is on the machine.
-fn setup(arguments: &str) -> String {
+pub fn setup(arguments: &str) -> String {
     let page = fs::read_to_string(repository().join("docs/circleci.md")).unwrap();
     let begin = "```yaml\nversion: 2.1\nsetup: true\norbs:\n  continuation:";
     let start =

@@ -13,6 +13,7 @@ own=${NIXDAG_FOLDER:-/tmp/nixdag}
 bundle=$own/bundle
 setup=$own/setup
 evaluations=$own/evaluations
+history=$own/history
 
 fail() {
     echo "nixdag: error: $*" >&2
@@ -36,8 +37,9 @@ if ! mkdir -m 700 "$own" 2>/dev/null; then
     chmod 700 "$own"
 fi
 rm -rf "$bundle" "$bundle.sha256" "$setup"
-# Without trust nothing has restored evaluations: an earlier job of this machine has left them.
+# Without trust nothing has restored these: an earlier job of this machine has left them.
 is_true "${PARAM_TRUST_BRANCHES:-}" || rm -rf "$evaluations" "$evaluations.key"
+is_true "${PARAM_TRUST_BRANCHES:-}" || is_true "${PARAM_RECORDS:-}" || rm -rf "$history"
 mkdir "$setup"
 
 set -- "${flake:-.}" --bundle "$bundle" --output "$setup/config.yml"
@@ -83,7 +85,8 @@ value=$(chosen "${PARAM_PUSH_FAILURE:-}"); set -- "$@" ${value:+"--push-failure=
 for word in $(given "${PARAM_BUILD_ENV:-}"); do set -- "$@" --build-env="$word"; done
 for word in $(given "${PARAM_MERGE:-}"); do set -- "$@" --merge="$word"; done
 # options: end
-if is_true "${PARAM_TRUST_BRANCHES:-}"; then set -- "$@" --eval-cache="$evaluations"; fi
+if is_true "${PARAM_TRUST_BRANCHES:-}"; then set -- "$@" --trust-branches --eval-cache="$evaluations"; fi
+if [ -d "$history" ]; then set -- "$@" --history="$history"; fi
 value=$(given "${PARAM_PARAMETERS_FROM:-}")
 if [ -n "$value" ] && [ -f "$value" ]; then set -- "$@" --parameters-from="$value"; fi
 

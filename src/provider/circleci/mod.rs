@@ -17,6 +17,7 @@ pub mod merge;
 pub mod names;
 pub mod options;
 pub mod pipeline_parameters;
+pub mod report;
 mod restore;
 #[cfg(test)]
 mod same_as_orb;
@@ -39,7 +40,7 @@ use crate::fleet::executor::Executor;
 use crate::fleet::size::Machine;
 use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json, nothing};
 use machines::OFFERS;
-use names::{GATE, PREVIEW, RESERVED, WORKFLOW};
+use names::{GATE, PREVIEW, REPORT, RESERVED, WORKFLOW};
 use options::Options;
 use pipeline_parameters::ParameterDefault;
 use restore::Restores;
@@ -139,6 +140,17 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
             first.push(Invocation::plain(&job, &job.id, Vec::new()).yaml(plan));
         }
         invocations.splice(0..0, first);
+    }
+    if let Some(bundle) = options.setup.bundle.as_ref().filter(|_| transport.keeps_records && !plan.jobs.is_empty()) {
+        let job = small_job::of(REPORT, &options.setup, &OFFERS)?;
+        let kind = machines.kind_of(&job, &mut kinds)?;
+        let steps = report::steps(kind, bundle, plan, options, transport)?;
+        let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
+        commands.push((REPORT.to_owned(), Yaml::map(body)));
+        let (no_ops, requires) = report::Waits::new(plan).yaml(EVERYWHERE);
+        invocations.extend(no_ops);
+        let entries = [("name", Yaml::text(REPORT)), ("requires", requires), ("filters", Yaml::text(EVERYWHERE))];
+        invocations.push(Yaml::entry(REPORT, Yaml::map(entries)));
     }
     let own = reports.then_some(failures::JOB).into_iter().chain(delivers.map(|_| delivery_job::JOB));
     invocations.push(gate(plan, own));

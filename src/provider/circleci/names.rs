@@ -9,7 +9,7 @@ pub const PREVIEW: &str = "# A preview, whose jobs have nothing to build from: `
 pub const WORKFLOW: &str = "nixdag";
 
 /// Name of a job behind all others that puts together what they have recorded.
-const REPORT: &str = "report";
+pub const REPORT: &str = "report";
 
 /// Name of the job that restores what jobs with secrets start from.
 pub const RESTORE: &str = "restore";

@@ -14,7 +14,7 @@ use super::super::shell::ShellCommand;
 use super::super::yaml::Yaml;
 use super::options::Options;
 use super::template;
-use super::transport::{REUSE_DIR, REUSE_IN_WORKSPACE, Transport, WORKSPACE};
+use super::transport::{RECORDS_DIR, REUSE_DIR, REUSE_IN_WORKSPACE, Transport, WORKSPACE};
 use crate::build::record;
 use crate::delivery::{BundleReference, Reuse};
 use crate::handoff::reuse::{COMPLETE, PARTIAL};
@@ -58,6 +58,9 @@ pub fn of(kind: &Kind, options: &Options, transport: Transport) -> Result<Vec<Ya
         steps.push(step("persist_to_workspace", [("root", Yaml::text(WORKSPACE)), ("paths", own)]));
     }
     steps.extend(keep_results());
+    if transport.keeps_records {
+        steps.push(save_records());
+    }
     if transport.reuse == Reuse::Branch {
         let key = format!("{}{{{{ .BuildNum }}}}", partial_key());
         steps.push(save("Save incomplete results", key, &format!("{REUSE_DIR}/{PARTIAL}")));
@@ -173,6 +176,17 @@ pub(super) fn signed_key(hash: &str) -> String {
     format!("nixdag-signed-{hash}-")
 }
 
+/// Beginning of the key of what a job has recorded; behind it is the number of its run, so that a rerun can record again.
+pub(super) fn records_key(id: &str) -> String {
+    format!("nixdag-records-<< pipeline.id >>-{id}..")
+}
+
+/// The step of a job that saves what it has recorded.
+fn save_records() -> Yaml {
+    let id = "<< parameters.id >>";
+    save("Save records", format!("{}{{{{ .BuildNum }}}}", records_key(id)), &format!("{RECORDS_DIR}/{id}"))
+}
+
 /// Where results of the same branch are, and of the default branch, the best first.
 fn branch_keys(options: &Options) -> Vec<String> {
     let mut keys = vec![complete_key("{{ .Branch }}")];
@@ -213,7 +227,7 @@ pub(super) fn run(name: &str, command: &str) -> Yaml {
     step("run", [("name", Yaml::text(name)), ("command", Yaml::Script(command.to_owned()))])
 }
 
-fn save(name: &str, key: String, path: &str) -> Yaml {
+pub(super) fn save(name: &str, key: String, path: &str) -> Yaml {
     step("save_cache", [("name", Yaml::text(name)), ("key", Yaml::Text(key)), ("paths", Yaml::texts([path]))])
 }
 

@@ -24,6 +24,9 @@ pub const WORKSPACE: &str = "~/.nixdag/workspace";
 /// The folder of what earlier pipelines left and this one leaves; a path that all images have, as the bundle's.
 pub const REUSE_DIR: &str = "/tmp/nixdag/reuse";
 
+/// Where jobs leave what they have recorded, a folder each; a path that all images have, as the bundle's.
+pub const RECORDS_DIR: &str = "/tmp/nixdag/records";
+
 /// Where the bundle is in a workspace. No id of a job holds a dot, so no job's folder has this name.
 pub const BUNDLE_IN_WORKSPACE: &str = "nixdag.bundle";
 
@@ -37,6 +40,8 @@ pub struct Transport {
     pub reuse: Reuse,
     /// True where some job has secrets: none but those that only restore may run `restore_cache`.
     pub is_guarded: bool,
+    /// True where later pipelines plan from what jobs have recorded.
+    pub keeps_records: bool,
 }
 
 impl Transport {
@@ -45,7 +50,12 @@ impl Transport {
         let delivery = &options.setup.delivery;
         let contexts = plan.all_jobs().any(|job| !job.options.context.is_empty());
         let reuse = if options.has_workspace() { delivery.reuse_beside(contexts)? } else { Reuse::Off };
-        Ok(Self { reuse, is_guarded: options.setup.bundle.is_some() && (contexts || delivery.has_secrets()) })
+        let has_bundle = options.setup.bundle.is_some();
+        Ok(Self {
+            reuse,
+            is_guarded: has_bundle && (contexts || delivery.has_secrets()),
+            keeps_records: has_bundle && options.setup.keeps_records,
+        })
     }
 
     /// Where jobs have their things.
@@ -57,6 +67,7 @@ impl Transport {
             reuse: REUSE_DIR,
             packages: "",
             results: "~/.nixdag/results",
+            records: if self.keeps_records { RECORDS_DIR } else { "" },
             restored: RESTORED_DIR,
             job: "$id",
         }

@@ -18,6 +18,7 @@ const PLACES: Places = Places {
     workspace: ".nixdag/handoff",
     reuse: ".nixdag/reuse",
     results: ".nixdag/results",
+    records: "",
     packages: "",
     restored: ".nixdag/restored",
     job: "\"$NIXDAG_JOB\"",

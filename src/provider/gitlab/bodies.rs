@@ -5,15 +5,15 @@ use anyhow::Result;
 use super::expand;
 use super::limits::JOB_HOURS;
 use super::machines::NIX_IMAGE;
-use super::names::STAGE;
+use super::names::{REPORT, STAGE};
 use super::options::Options;
-use super::places::{JOB, PLACES, REUSE, WORKSPACE};
+use super::places::{HISTORY, JOB, PLACES, REUSE, WORKSPACE};
 use crate::delivery::{BundleReference, HandOffKind, Reuse};
 use crate::fleet::executor::Executor;
 use crate::fleet::offers::TAG_SEPARATOR;
 use crate::fleet::size::Machine;
 use crate::provider::job_script::kinds::Kind;
-use crate::provider::job_script::{Common, Failing, JobScript, Task, forget};
+use crate::provider::job_script::{Common, Failing, JobScript, Places, Task, collect, forget, verify};
 use crate::provider::yaml::Yaml;
 
 /// How long artifacts are kept: reruns need them.
@@ -120,10 +120,53 @@ pub fn relay(kind: &Kind) -> Result<Yaml> {
     Ok(Yaml::map(entries))
 }
 
+/// The job that puts together what jobs have recorded, for the plan of the next pipeline: it runs whatever the others have come to, and decides
+/// about nothing. Records come through the registry of packages, since an artifact is everything that its job has left.
+pub fn report(kind: &Kind, options: &Options, needs: Vec<Yaml>) -> Result<Yaml> {
+    let script = match &options.setup.bundle {
+        None => no_bundle(),
+        Some(bundle) => {
+            let mut script = job_script(kind, bundle, options, Reuse::Off, Task::Report)?;
+            script.set_up.extend(verify(kind, bundle, "\"$CI_PROJECT_DIR/.nixdag/bundle\""));
+            let mut call = collect(kind, &PLACES, PLACES.records, HISTORY);
+            call.extend(["--remove".into()]);
+            vec![set_up(&script), Yaml::text(call.line()?)]
+        }
+    };
+    let branches = history_keys(options);
+    Ok(Yaml::map([
+        ("extends", Yaml::Text(hidden(&kind.executor))),
+        ("stage", Yaml::text(REPORT)),
+        ("needs", Yaml::List(needs)),
+        ("when", Yaml::text("always")),
+        ("allow_failure", Yaml::Bool(true)),
+        ("variables", Yaml::entry(JOB, Yaml::text(REPORT))),
+        ("script", Yaml::List(script)),
+        (
+            "cache",
+            Yaml::map([
+                ("key", Yaml::text(&branches[0])),
+                ("fallback_keys", Yaml::texts(&branches[1..])),
+                ("paths", Yaml::texts([format!("{HISTORY}/")])),
+                ("policy", Yaml::text("pull-push")),
+            ]),
+        ),
+    ]))
+}
+
+/// The key of what a branch's pipelines have recorded, and where a new branch begins.
+fn history_keys(options: &Options) -> [String; 2] {
+    [String::from("$CI_COMMIT_REF_SLUG"), default_branch(options)].map(|branch| format!("nixdag-history-1-{branch}"))
+}
+
+fn default_branch(options: &Options) -> String {
+    options.setup.default_branch.as_deref().map_or_else(|| "$CI_DEFAULT_BRANCH".to_owned(), slug)
+}
+
 /// The cache with what earlier pipelines left. GitLab keeps those of protected branches apart from others. The last job that ends
 /// overwrites it: a job that fails leaves what it has built.
 fn cache(reuse: Reuse, options: &Options) -> Option<Yaml> {
-    let default = options.setup.default_branch.as_deref().map_or_else(|| "$CI_DEFAULT_BRANCH".to_owned(), slug);
+    let default = default_branch(options);
     let (key, fallback) = match reuse {
         Reuse::Off => return None,
         Reuse::Signed => (format!("nixdag-signed-${REUSE}"), Vec::new()),
@@ -179,7 +222,8 @@ pub fn script(kind: &Kind, options: &Options, reuse: Reuse, task: Task) -> Resul
 
 fn job_script(kind: &Kind, bundle: &BundleReference, options: &Options, reuse: Reuse, task: Task) -> Result<JobScript> {
     let (nix, delivery) = (&options.setup.nix, &options.setup.delivery);
-    JobScript::new(kind, &Common { bundle, nix, delivery, reuse }, &PLACES, task, Failing::AtOnce)
+    let places = Places { records: if options.setup.keeps_records { PLACES.records } else { "" }, ..PLACES };
+    JobScript::new(kind, &Common { bundle, nix, delivery, reuse }, &places, task, Failing::AtOnce)
 }
 
 /// The only script where there is nothing to build from.

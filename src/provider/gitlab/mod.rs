@@ -29,7 +29,7 @@ use crate::delivery::{HandOff, HandOffKind, Reuse, Sign};
 use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json, nothing};
 use bodies::hidden;
 use machines::OFFERS;
-use names::{GATE, PLAN, PLAN_PIPELINE, PREVIEW, REPORT, RESERVED, STAGE};
+use names::{FORGET, GATE, PLAN, PLAN_PIPELINE, PREVIEW, REPORT, RESERVED, STAGE};
 use options::Options;
 use places::{JOB, REUSE};
 
@@ -172,19 +172,25 @@ fn write(plan: &Plan, delivers: Option<&Job>, options: &Options) -> Result<Vec<(
     }
     jobs.push((GATE.to_owned(), gate(&machines, options)?));
     let forgets = handoff == HandOffKind::Packages && !plan.jobs.is_empty();
-    if forgets {
+    let reports = options.setup.keeps_records && !plan.jobs.is_empty();
+    let after = || Yaml::map([("job", Yaml::text(GATE)), ("artifacts", Yaml::Bool(false))]);
+    if reports {
         let job = small_job::of(REPORT, &options.setup, &OFFERS)?;
         let kind = machines.kind_of(&job, &mut kinds)?;
-        let after = Yaml::map([("job", Yaml::text(GATE)), ("artifacts", Yaml::Bool(false))]);
+        jobs.push((REPORT.to_owned(), bodies::report(kind, options, vec![bundle(), after()])?));
+    }
+    if forgets {
+        let job = small_job::of(FORGET, &options.setup, &OFFERS)?;
+        let kind = machines.kind_of(&job, &mut kinds)?;
         jobs.push((
-            REPORT.to_owned(),
+            FORGET.to_owned(),
             Yaml::map([
                 ("extends", Yaml::Text(hidden(&kind.executor))),
                 ("stage", Yaml::text(REPORT)),
                 // Where jobs have failed, a rerun needs it all.
-                ("needs", Yaml::List(vec![bundle(), after])),
+                ("needs", Yaml::List(vec![bundle(), after()])),
                 ("allow_failure", Yaml::Bool(true)),
-                ("variables", Yaml::entry(JOB, Yaml::text(REPORT))),
+                ("variables", Yaml::entry(JOB, Yaml::text(FORGET))),
                 ("script", Yaml::List(bodies::forgetting(kind, options)?)),
             ]),
         ));
@@ -198,7 +204,7 @@ fn write(plan: &Plan, delivers: Option<&Job>, options: &Options) -> Result<Vec<(
                 ("rules", Yaml::List(vec![Yaml::entry("when", Yaml::text("always"))])),
             ]),
         ),
-        ("stages".to_owned(), Yaml::texts([STAGE, GATE].into_iter().chain(forgets.then_some(REPORT)))),
+        ("stages".to_owned(), Yaml::texts([STAGE, GATE].into_iter().chain((forgets || reports).then_some(REPORT)))),
     ];
     for (at, kind) in kinds.iter().enumerate() {
         if !kinds[..at].iter().any(|before| before.executor == kind.executor) {

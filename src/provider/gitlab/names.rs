@@ -13,6 +13,9 @@ pub const GATE: &str = "gate";
 /// Name of the job that puts together what the others have left.
 pub const REPORT: &str = "report";
 
+/// Name of the job that removes what the pipeline has put into the registry of packages.
+pub const FORGET: &str = "forget";
+
 /// Name of the parent's job that plans, and whose artifact the bundle is.
 pub const PLAN: &str = "nixdag-plan";
 
@@ -46,9 +49,9 @@ pub const KEYWORDS: [&str; 18] = [
 ];
 
 /// Names, in lower case, that no job of a plan may have: nixdag's own, and GitLab's words.
-pub const RESERVED: [&str; 24] = {
-    let mut all = [""; 24];
-    let own = [GATE, failures::JOB, REPORT, PLAN, "restore", delivery_job::JOB];
+pub const RESERVED: [&str; 25] = {
+    let mut all = [""; 25];
+    let own = [GATE, failures::JOB, REPORT, FORGET, PLAN, "restore", delivery_job::JOB];
     let mut at = 0;
     while at < all.len() {
         all[at] = if at < own.len() { own[at] } else { KEYWORDS[at - own.len()] };

@@ -14,6 +14,9 @@ pub const REUSE: &str = "NIXDAG_REUSE";
 /// Hand-offs, a folder a job.
 pub const WORKSPACE: &str = ".nixdag/handoff";
 
+/// Records of earlier pipelines.
+pub const HISTORY: &str = ".nixdag/history";
+
 /// Where a job has its things.
 pub const PLACES: Places = Places {
     bundle: BUNDLE,
@@ -22,6 +25,7 @@ pub const PLACES: Places = Places {
     reuse: ".nixdag/reuse",
     packages: "\"$CI_API_V4_URL/projects/$CI_PROJECT_ID/packages/generic/nixdag/$CI_PIPELINE_ID\"",
     results: ".nixdag/results/$NIXDAG_JOB",
+    records: "\"$CI_API_V4_URL/projects/$CI_PROJECT_ID/packages/generic/nixdag-records/$CI_COMMIT_REF_SLUG\"",
     restored: ".nixdag/restored",
     job: "$NIXDAG_JOB",
 };

@@ -24,7 +24,7 @@ const KNOWN: [(&str, &[&str]); 5] = [
         ],
     ),
     ("actions/download-artifact", &["name", "path", "pattern"]),
-    ("actions/cache/restore", &["path", "key"]),
+    ("actions/cache/restore", &["path", "key", "restore-keys"]),
     ("actions/cache/save", &["path", "key"]),
 ];
 
@@ -82,12 +82,17 @@ pub fn run(steps: &mut Steps, uses: &str, given: &Map<String, Value>) -> Result<
             }
         }
         "actions/cache/restore" => {
-            let found = steps.run.github.caches.get(&steps.run.github.reference, text("key"));
+            let caches = &steps.run.github.caches;
+            let reference = &steps.run.github.reference;
+            let exact = caches.get(reference, text("key"));
+            let prefixes = text("restore-keys").lines().map(str::trim).filter(|prefix| !prefix.is_empty());
+            let found =
+                exact.clone().or_else(|| prefixes.into_iter().find_map(|prefix| caches.newest(reference, prefix)));
             if let Some(folder) = &found {
                 copy_into(folder, &steps.outside(text("path"))?)?;
                 steps.say(&format!("restored {}", text("key")))?;
             }
-            outputs.insert("cache-hit".into(), json!(if found.is_some() { "true" } else { "" }));
+            outputs.insert("cache-hit".into(), json!(if exact.is_some() { "true" } else { "" }));
         }
         _ => {
             let folder = steps.outside(text("path"))?;

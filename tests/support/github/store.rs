@@ -97,6 +97,16 @@ impl Caches {
         found.map(|number| self.dir.join(number.to_string()))
     }
 
+    /// The newest folder under a key that begins so, in the own scope, else in that of the default branch.
+    pub fn newest(&self, reference: &str, prefix: &str) -> Option<PathBuf> {
+        let entries = self.entries.lock().ok()?;
+        let found = [reference, "refs/heads/main"].iter().find_map(|own| {
+            let known = entries.iter().filter(|((scope, key), _)| scope == own && key.starts_with(prefix));
+            known.map(|(_, number)| *number).max()
+        });
+        found.map(|number| self.dir.join(number.to_string()))
+    }
+
     /// Saves a folder; gives false where the key is there already.
     pub fn save(&self, reference: &str, key: &str, from: &Path) -> Result<bool> {
         ensure!((1..=512).contains(&key.len()) && !key.contains(','), "the key `{key}`");

@@ -107,6 +107,8 @@ pub struct Job {
 pub struct Cache {
     pub key: String,
     pub fallback: Vec<String>,
+    /// Whether the job leaves it changed.
+    pub is_pushed: bool,
     pub paths: Vec<String>,
     pub when: When,
 }
@@ -299,6 +301,7 @@ fn caches(value: &Value) -> Result<Vec<Cache>> {
             Ok(Cache {
                 key: cache["key"].as_str().context("a cache's key")?.to_owned(),
                 fallback,
+                is_pushed: cache.get("policy").and_then(Value::as_str) != Some("pull"),
                 paths: texts(cache.get("paths"))?,
                 when: when(cache.get("when"))?,
             })

@@ -111,6 +111,20 @@ fn serve(stream: &TcpStream, address: SocketAddr, behaviour: Behaviour, state: &
     }
 }
 
+/// Names and versions of packages.
+fn packages(state: &State) -> Vec<(String, String)> {
+    let mut packages: Vec<_> = state
+        .files
+        .keys()
+        .filter_map(|key| {
+            let mut parts = key.split('/');
+            Some((parts.next()?.to_owned(), parts.next()?.to_owned()))
+        })
+        .collect();
+    packages.dedup();
+    packages
+}
+
 fn answer(
     method: &str,
     path: &str,
@@ -152,17 +166,19 @@ fn answer(
             (302, Some(format!("/storage/{key}")), Vec::new())
         }
         ("GET", None) if rest.starts_with('?') => {
-            let mut versions: Vec<String> =
-                state.files.keys().filter_map(|key| Some(key.split('/').nth(1)?.to_owned())).collect();
-            versions.dedup();
-            let list: Vec<_> = versions
+            let list: Vec<_> = packages(state)
                 .iter()
-                .map(|version| serde_json::json!({ "id": 7, "name": "nixdag", "version": version, "package_type": "generic" }))
+                .enumerate()
+                .map(|(id, (name, version))| serde_json::json!({ "id": id, "name": name, "version": version, "package_type": "generic" }))
                 .collect();
             only(200, &serde_json::Value::Array(list).to_string())
         }
-        ("DELETE", None) if rest == "/7" && behaviour.is_maintainer => {
-            state.files.clear();
+        ("DELETE", None) if behaviour.is_maintainer => {
+            let id = rest.strip_prefix('/').and_then(|id| id.parse::<usize>().ok());
+            let Some((name, version)) = id.and_then(|id| packages(state).into_iter().nth(id)) else {
+                return only(404, "");
+            };
+            state.files.retain(|key, _| !key.starts_with(&format!("{name}/{version}/")));
             only(204, "")
         }
         ("DELETE", _) => only(403, "{\"message\":\"403 Forbidden\"}"),

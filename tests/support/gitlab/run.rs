@@ -314,7 +314,7 @@ fn attempt(gitlab: &mut GitLab, job: &Job, outcome: &Outcome, dir: &Path, ended:
             When::OnSuccess => status == Status::Success,
             When::OnFailure => status == Status::Failed,
         };
-        for cache in job.cache.iter().filter(|cache| is_kept(cache.when)) {
+        for cache in job.cache.iter().filter(|cache| cache.is_pushed && is_kept(cache.when)) {
             let folder = gitlab.caches.join(format!("{}-{protected}", expand(&cache.key, &variables)));
             for path in &cache.paths {
                 keep(&project, &expand(path, &variables), &folder)?;

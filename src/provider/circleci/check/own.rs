@@ -1,9 +1,9 @@
 //! What nixdag demands of the jobs that it writes, beside what CircleCI demands of all: they run on tags, their steps have names, and where
-//! jobs have secrets none restores from the cache but those that do nothing else, which have no contexts.
+//! jobs have secrets none restores from the cache but those that only restore and the one that puts records together, which have no contexts.
 
 use serde_yaml::{Mapping, Value};
 
-use super::super::names::{RESTORE, WORKFLOW};
+use super::super::names::{REPORT, RESTORE, WORKFLOW};
 use super::workflow::parts;
 use crate::provider::yaml::lenient::{map, text};
 
@@ -22,7 +22,8 @@ pub fn check_own(config: &Value, is_guarded: bool, is_foreign: impl Fn(&str) -> 
         }
         filters(arguments.unwrap_or(&none), &name, &mut problems);
         let steps = map(top, "jobs").get(&*key).and_then(|job| job.get("steps"));
-        let only_restores = key.starts_with(RESTORE) && arguments.is_none_or(|own| !own.contains_key("context"));
+        let is_apart = key.starts_with(RESTORE) || key == REPORT;
+        let only_restores = is_apart && arguments.is_none_or(|own| !own.contains_key("context"));
         if is_guarded && !only_restores && steps.is_some_and(restores) {
             problems.push(format!("job `{name}` restores from the cache although jobs have secrets"));
         }

@@ -1,0 +1,32 @@
+//! `nixdag collect`: what the jobs of a pipeline have recorded, put together for the next one.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use super::exit_code::ExitCode;
+use crate::build::records_place;
+use crate::cli::CollectArgs;
+use crate::duration::now;
+use crate::output::{Output, read_input};
+use crate::plan::json;
+use crate::settings::job;
+
+pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
+    let plan = json::read(&read_input(&args.plan)?).with_context(|| format!("cannot use `{}`", args.plan.display()))?;
+    let place = job::records_place(&args.records, None)?;
+    let collected = records_place::collect(&plan, &place, &args.into, now());
+    for note in &collected.notes {
+        eprintln!("{note}");
+    }
+    if let Some(folder) = args.into.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    }
+    Output::File(args.into.clone()).write(|out| collected.records.write(out))?;
+    if args.remove
+        && let records_place::RecordsPlace::Registry(registry) = &place
+    {
+        eprintln!("{}", registry.remove()?);
+    }
+    Ok(ExitCode::Done)
+}
