@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -13,7 +14,7 @@ use super::guard::{self, Deliverers, Guard};
 use super::outcome::known_outputs;
 use super::progress::Tracker;
 use super::realise::Calls;
-use super::record::Missing;
+use super::record::{Missing, Record};
 use super::work::{JobWork, strs};
 use crate::graph::DrvId;
 use crate::handoff::merge::HandOffs;
@@ -31,14 +32,11 @@ pub struct FetchAndBuild<'a> {
 }
 
 impl FetchAndBuild<'_> {
-    /// Fetches and builds; true where everything succeeded. `reusable` need not be built; what is missing goes into `missing`.
-    pub fn run(
-        &self,
-        mut reusable: BTreeSet<DrvId>,
-        missing: &mut Vec<Missing>,
-        tracker: &mut Tracker,
-    ) -> Result<bool> {
+    /// Fetches and builds; true where everything succeeded. `reusable` need not be built; what is missing, and how long both took, goes into
+    /// the record.
+    pub fn run(&self, mut reusable: BTreeSet<DrvId>, record: &mut Record, tracker: &mut Tracker) -> Result<bool> {
         let work = self.work;
+        let start = Instant::now();
         // By path, since Nix builds some derivations again even where a substituter has them.
         let earlier: Vec<String> = reusable
             .iter()
@@ -61,7 +59,10 @@ impl FetchAndBuild<'_> {
             waits: RefCell::new(WAITS.into_iter().take(work.retries()).collect::<Vec<_>>().into_iter()),
             producers: &work.producers,
         };
-        *missing = guard.bring(&strs(&wanted), tracker)?;
+        let brought = guard.bring(&strs(&wanted), tracker);
+        record.measured.fetch = u64::try_from(start.elapsed().as_millis()).ok();
+        record.missing = brought?;
+        let missing = &record.missing;
         // What may fail is built once, in its own job.
         let has_failed = |missing: &Missing| !missing.built && self.deliverers.may_fail(missing.job.as_deref());
         if work.request.on_missing == OnMissing::Fail || missing.iter().any(has_failed) {
@@ -74,6 +75,9 @@ impl FetchAndBuild<'_> {
             hold: &|floating| work.hold_floating(floating, self.calls.store()),
             graph: work.graph,
         };
-        attempts.build(work.building(&reusable), tracker)
+        let start = Instant::now();
+        let built = attempts.build(work.building(&reusable), tracker);
+        record.measured.build = u64::try_from(start.elapsed().as_millis()).ok();
+        built
     }
 }

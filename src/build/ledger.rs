@@ -11,6 +11,10 @@ use super::nix_words::is_about_dependencies;
 /// How one derivation's build ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
+    /// When it began, after the job.
+    pub begun: Duration,
+    /// The lowest number that no other build had then.
+    pub slot: u32,
     /// How long it took.
     pub duration: Duration,
     /// The last lines of its log.

@@ -39,6 +39,7 @@ mod running;
 pub mod stages;
 mod summary;
 pub mod trust;
+pub mod usage;
 mod work;
 
 use std::path::PathBuf;

@@ -17,6 +17,7 @@ use super::progress::Tracker;
 use super::realisation::{self, Realisation};
 use super::record::{DerivationRecord, Names, Outcome, Role};
 use crate::graph::{DrvId, Graph};
+use crate::history::used::Used;
 use crate::nix::store::Store;
 use crate::nix::store_path;
 use crate::plan::Job;
@@ -64,6 +65,7 @@ pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
             role: Role::Other,
             outcome: if failure.is_some() { Outcome::Failed } else { Outcome::Built },
             duration: Some(millis(&facts.tracker.ledger().builds()[drv])),
+            used: used(&facts.tracker.ledger().builds()[drv]),
             message: failure.map(str::to_owned),
             log: failure.map(|_| facts.tracker.ledger().builds()[drv].log.clone()),
             class: failure.map(|message| class_of(facts, known, message, facts.tracker.ledger().builds().get(drv))),
@@ -152,6 +154,7 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
         role,
         outcome,
         duration: build.map(millis).or_else(|| fetched.map(|duration| duration.as_millis() as u64)),
+        used: build.map(used).unwrap_or_default(),
         message: message.filter(|_| failed).or(cancelled).map(str::to_owned),
         log: build.filter(|build| failed && !build.log.is_empty()).map(|build| build.log.clone()),
         class: (outcome == Outcome::Failed).then(|| class_of(facts, Some(id), message.unwrap_or_default(), build)),
@@ -159,6 +162,12 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
         names: Names::default(),
         derivation: path,
     }
+}
+
+/// What is known of a build as soon as it has ended.
+fn used(build: &Build) -> Used {
+    let begun = u64::try_from(build.begun.as_millis()).ok();
+    Used { begun, slot: Some(build.slot), ..Used::default() }
 }
 
 fn millis(build: &Build) -> u64 {
@@ -268,6 +277,7 @@ mod tests {
             role: Role::Owned,
             outcome,
             duration: None,
+            used: Used::default(),
             message: None,
             log: None,
             class: None,

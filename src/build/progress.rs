@@ -33,6 +33,8 @@ pub trait Derivations {
 /// What has happened so far.
 pub struct Tracker<'a> {
     printer: LinePrinter<'a>,
+    /// When the job began.
+    began: Instant,
     /// Is told of each derivation whose build has ended well.
     on_built: Box<dyn FnMut(&str) + 'a>,
     known: &'a dyn Derivations,
@@ -48,7 +50,7 @@ pub struct Tracker<'a> {
 }
 
 impl<'a> Tracker<'a> {
-    /// A tracker that prints with `say`. Logs go to the folder `logs`, where there is one.
+    /// A tracker that prints with `say`. Logs go to the folder `logs`, where there is one. `now` is when the job begins.
     pub fn new(
         say: Box<dyn FnMut(&str) + 'a>,
         known: &'a dyn Derivations,
@@ -58,6 +60,7 @@ impl<'a> Tracker<'a> {
     ) -> Self {
         Tracker {
             printer: LinePrinter::new(say, now),
+            began: now,
             on_built: Box::new(|_| ()),
             known,
             expected,
@@ -283,7 +286,9 @@ impl<'a> Tracker<'a> {
         if matches!(end, BuildEnd::Done | BuildEnd::Unknown) {
             (self.on_built)(&running.drv);
         }
-        self.ledger.add_build(running.drv, Build { duration, log: running.log.close(), beside: running.beside });
+        let begun = since(self.began, running.started);
+        let (slot, beside) = (running.slot, running.beside);
+        self.ledger.add_build(running.drv, Build { begun, slot, duration, log: running.log.close(), beside });
     }
 
     /// The derivation whose output a text names, of those that may have failed in this round.

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::class::Class;
 use crate::duration::{now, seconds};
 use crate::handoff::partial_cache::Written;
+use crate::history::jobs::Measured;
+use crate::history::used::Used;
 use crate::plan::failures::Failure;
 use crate::regular_file;
 
@@ -40,6 +42,9 @@ pub struct Record {
     pub name: String,
     /// The job's system.
     pub system: String,
+    /// The size of its machine, where the provider has sizes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_class: Option<String>,
     /// Version of Nix; empty where it was not found.
     pub nix: String,
     /// When the run began, in seconds since 1970.
@@ -73,6 +78,9 @@ pub struct Record {
     /// What was pushed, by destination.
     #[serde(default)]
     pub pushed: Vec<Pushed>,
+    /// What the job has measured of itself and its machine.
+    #[serde(default)]
+    pub measured: Measured,
 }
 
 /// How a run ended.
@@ -101,8 +109,11 @@ pub struct DerivationRecord {
     /// What became of it.
     pub outcome: Outcome,
     /// How long it was built or fetched; null where neither happened.
-    #[serde(rename = "seconds", with = "optional_seconds")]
+    #[serde(rename = "seconds", with = "seconds::optional")]
     pub duration: Option<u64>,
+    /// What building it used.
+    #[serde(flatten)]
+    pub used: Used,
     /// Nix's message where it failed.
     pub message: Option<String>,
     /// The last lines that its builder printed, where it failed.
@@ -245,22 +256,6 @@ impl From<Written> for HandedOff {
     }
 }
 
-/// Milliseconds that may be missing, as seconds or null.
-mod optional_seconds {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    struct Seconds(#[serde(with = "super::seconds")] u64);
-
-    pub fn serialize<S: Serializer>(millis: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
-        millis.map(Seconds).serialize(serializer)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-        Ok(Option::<Seconds>::deserialize(deserializer)?.map(|seconds| seconds.0))
-    }
-}
-
 impl Record {
     /// The record of a job that begins now and has done nothing yet.
     pub fn begin(job: &str, name: &str, system: &str) -> Self {
@@ -269,6 +264,7 @@ impl Record {
             job: job.to_owned(),
             name: name.to_owned(),
             system: system.to_owned(),
+            resource_class: None,
             nix: String::new(),
             started: now(),
             duration: 0,
@@ -283,6 +279,7 @@ impl Record {
             fetched: 0,
             handed_off: HandedOff::default(),
             pushed: Vec::new(),
+            measured: Measured::default(),
         }
     }
 

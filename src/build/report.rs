@@ -295,6 +295,7 @@ mod tests {
                     role,
                     outcome,
                     duration: Some(seconds * 1000),
+                    used: crate::history::used::Used::default(),
                     message: None,
                     log: None,
                     class: None,
@@ -308,6 +309,8 @@ mod tests {
             fetched: 0,
             handed_off: HandedOff::default(),
             pushed: Vec::new(),
+            measured: crate::history::jobs::Measured::default(),
+            resource_class: None,
         }
     }
 

@@ -52,6 +52,7 @@ pub fn measured(record: &Record) -> Records {
             ending,
             class: derivation.class.filter(|_| ending == Ending::Failed).map(|class| class.name().to_owned()),
             attempts: 1 + derivation.retried.len() as u32,
+            used: derivation.used.clone(),
         })
     });
     let run = JobRun {
@@ -59,6 +60,8 @@ pub fn measured(record: &Record) -> Records {
         system: record.system.clone(),
         at: record.started,
         duration: record.duration,
+        resource_class: record.resource_class.clone(),
+        measured: record.measured.clone(),
     };
     Records { builds: builds.collect(), jobs: vec![run], left_out: 0 }
 }

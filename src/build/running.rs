@@ -17,6 +17,8 @@ pub struct RunningBuild {
     pub drv: String,
     /// When it began.
     pub started: Instant,
+    /// The lowest number that no other build had then.
+    pub slot: u32,
     /// The builder's phase, where it says so.
     pub phase: Option<String>,
     /// What the builder printed.
@@ -40,7 +42,9 @@ impl Activities {
         let beside = !self.builds.is_empty();
         self.builds.values_mut().for_each(|build| build.beside = true);
         let log = BuilderLog::new(log);
-        self.builds.insert(id, RunningBuild { drv, started: now, phase: None, log, failed_after: None, beside });
+        let is_free = |slot: &u32| self.builds.values().all(|build| build.slot != *slot);
+        let slot = (0..).find(is_free).unwrap_or_default();
+        self.builds.insert(id, RunningBuild { drv, started: now, slot, phase: None, log, failed_after: None, beside });
     }
 
     /// A build, by its activity.

@@ -1,7 +1,7 @@
 //! The stages of a job's run, in order: read the hand-offs, find out what this user may do, import the derivations, fetch what
 //! an earlier run of the same job left, let the guard bring in what others built, build, hand off.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -14,6 +14,7 @@ use super::progress::Tracker;
 use super::push::Pusher;
 use super::realise::Calls;
 use super::record::{Record, Verdict};
+use super::usage::{self, Sampler};
 use super::work::JobWork;
 use super::{HandOffPlace, JobRequest, credentials, deliveries, hand_offs, interrupt, outcome, push, restore};
 use crate::delivery::OnPushFailure;
@@ -27,7 +28,10 @@ pub fn run(request: &JobRequest, say: &mut dyn FnMut(&str)) -> Record {
     let start = Instant::now();
     let job = request.job();
     let mut record = Record::begin(&job.id, &job.name, &job.system);
-    if let Err(error) = stages(request, &mut record, say) {
+    record.resource_class = job.resource_class.clone();
+    record.measured.start_up = usage::age_of_the_machine();
+    record.measured.cores = std::thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
+    if let Err(error) = stages(request, start, &mut record, say) {
         record.errors.push(format!("{error:#}"));
     }
     record.verdict = record.judge();
@@ -35,13 +39,14 @@ pub fn run(request: &JobRequest, say: &mut dyn FnMut(&str)) -> Record {
         record.verdict = Verdict::Cancelled;
         record.cancelled_by = Some(signal.to_owned());
     }
-    record.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    record.duration = millis(start);
     record
 }
 
 /// All stages. What has happened until an error is in the record.
-fn stages(request: &JobRequest, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
+fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
     let job = request.job();
+    let sampler = Sampler::start(PathBuf::from(&request.plan.store_dir));
     let here: Vec<&str> = job.builds().collect();
     record.damaged = hand_offs::adopt_earlier_results(request, say)?;
     let mut hand_offs = hand_offs::read(request)?;
@@ -78,7 +83,7 @@ fn stages(request: &JobRequest, record: &mut Record, say: &mut dyn FnMut(&str)) 
     work.say_what_is_not_delivered(say);
     let logs = request.results.as_ref().map(|dir| dir.join("logs"));
     let expected = here.iter().map(|&path| path.to_owned()).collect();
-    let mut tracker = Tracker::new(Box::new(say), &work, expected, logs.clone(), Instant::now());
+    let mut tracker = Tracker::new(Box::new(say), &work, expected, logs.clone(), start);
     tracker.print_logs(request.build_logs);
     let pusher = Pusher::start(&request.pushes, &store, &tracker.remarks());
     let (queue, built) = (pusher.queue(), &graph);
@@ -87,12 +92,15 @@ fn stages(request: &JobRequest, record: &mut Record, say: &mut dyn FnMut(&str)) 
             queue(&known_outputs(built, id).collect::<Vec<_>>());
         }
     }));
+    record.measured.import = Some(millis(start));
     let built = FetchAndBuild { work: &work, calls: &calls, hand_offs: &hand_offs, deliverers: &deliverers }.run(
         reusable,
-        &mut record.missing,
+        record,
         &mut tracker,
     );
+    let handing_on = Instant::now();
     work.account(&store, built.as_ref().is_ok_and(|complete| *complete), record, &tracker)?;
+    work.measure(&sampler.finish(), record);
     if let Some(logs) = &logs {
         outcome::keep_logs(logs, &record.derivations)?;
     }
@@ -110,7 +118,9 @@ fn stages(request: &JobRequest, record: &mut Record, say: &mut dyn FnMut(&str)) 
     let results = work.results(&store, record)?;
     record.errors.extend(results.unknown.iter().cloned());
     // Before the pushes are waited for: no client stands between a build and the jobs that need it.
-    record.handed_off = work.hand_off(&store, &results, &mut tracker)?;
+    let infos = work.infos(&store, &results)?;
+    work.note_sizes(&infos, record);
+    record.handed_off = work.hand_off(&infos, &results, &mut tracker)?;
     let mut others = work.built(record, &results);
     others.extend(work.delivered());
     let pushed = pusher.finish(&results.paths, &others, &mut tracker);
@@ -118,11 +128,18 @@ fn stages(request: &JobRequest, record: &mut Record, say: &mut dyn FnMut(&str)) 
         record.handed_off.paths = pushed.paths;
     }
     report_pushes(pushed, request, record);
+    record.measured.hand_off = Some(millis(handing_on));
+    record.measured.handoff_bytes = Some(record.handed_off.file_bytes);
     record.keeps_results = request.reuse.is_some() || matches!(request.hand_off, HandOffPlace::Cache(_));
     let delivered = guard::check(&record.missing, request.on_missing);
     let verdict = if delivered.is_ok() { record.judge() } else { Verdict::Failure };
     hand_offs::leave(request, verdict, &mut |line| tracker.say(line, Instant::now()));
     delivered
+}
+
+/// Milliseconds since then.
+fn millis(then: Instant) -> u64 {
+    u64::try_from(then.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Puts down what became of the destinations. The hand-off has to arrive; the others as the user says.

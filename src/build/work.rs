@@ -16,11 +16,13 @@ use super::outcome::{self, Results, known_outputs};
 use super::output_lock::{self, Lock};
 use super::progress::{Derivations, Tracker};
 use super::record::{HandedOff, Outcome, Record, Role};
+use super::usage::Usage;
 use super::{HandOffPlace, JobRequest, OnMissing, interrupt, naming, realisation};
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::HandOffs;
 use crate::handoff::partial_cache;
 use crate::handoff::reuse::ReuseFolder;
+use crate::nix::path_info::PathInfo;
 use crate::nix::store::Store;
 use crate::nix::temporary_roots::TemporaryRoots;
 use crate::plan::final_job::{Restored, RestoredOutput};
@@ -260,17 +262,45 @@ impl<'a> JobWork<'a> {
         paths
     }
 
+    /// What the store knows of the paths that the job hands on.
+    pub fn infos(&self, store: &Store, results: &Results) -> Result<Vec<PathInfo>> {
+        if results.paths.is_empty() { Ok(Vec::new()) } else { store.path_infos(&strs(&results.paths)) }
+    }
+
+    /// Puts down what builders and the machine have used.
+    pub fn measure(&self, usage: &Usage, record: &mut Record) {
+        for derivation in record.derivations.iter_mut().filter(|derivation| derivation.used.slot.is_some()) {
+            let id = self.graph.find(&derivation.derivation);
+            let outputs = id.into_iter().flat_map(|id| known_outputs(self.graph, id));
+            let used = outputs.filter_map(|output| usage.builders.get(&output)).next();
+            derivation.used.cpu = used.map(|used| used.cpu);
+            derivation.used.memory = used.map(|used| used.memory);
+        }
+        record.measured.sampling = Some(usage.cost);
+        record.measured.memory = Some(usage.memory).filter(|&bytes| bytes > 0);
+        record.measured.disk = Some(usage.disk).filter(|&bytes| bytes > 0);
+    }
+
+    /// Puts down how large the outputs are of what was built.
+    pub fn note_sizes(&self, infos: &[PathInfo], record: &mut Record) {
+        let sizes: HashMap<&str, u64> = infos.iter().map(|info| (info.path.as_str(), info.nar_size)).collect();
+        for derivation in record.derivations.iter_mut().filter(|derivation| derivation.outcome == Outcome::Built) {
+            let Some(id) = self.graph.find(&derivation.derivation) else { continue };
+            let bytes: Option<Vec<u64>> =
+                known_outputs(self.graph, id).map(|path| sizes.get(&*path).copied()).collect();
+            derivation.used.nar_bytes = bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| bytes.iter().sum());
+        }
+    }
+
     /// Writes the hand-off's folder; what goes to a cache is pushed.
-    pub fn hand_off(&self, store: &Store, results: &Results, tracker: &mut Tracker) -> Result<HandedOff> {
+    pub fn hand_off(&self, infos: &[PathInfo], results: &Results, tracker: &mut Tracker) -> Result<HandedOff> {
         match &self.request.hand_off {
             HandOffPlace::Workspace(workspace) => {
-                let infos =
-                    if results.paths.is_empty() { Vec::new() } else { store.path_infos(&strs(&results.paths))? };
                 let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
                 tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), Instant::now());
                 let dir = workspace.join(&self.request.job().id);
                 let earlier = self.request.reuse.iter().flat_map(ReuseFolder::caches).collect::<Vec<_>>();
-                let written = partial_cache::write(&dir, &infos, &earlier, self.request.signing.secret.as_ref())?;
+                let written = partial_cache::write(&dir, infos, &earlier, self.request.signing.secret.as_ref())?;
                 realisation::write(&dir, &results.realisations)?;
                 if let Some(registry) = &self.request.registry {
                     registry.upload(&dir)?;

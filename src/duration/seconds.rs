@@ -11,6 +11,24 @@ pub fn serialize<S: Serializer>(millis: &u64, serializer: S) -> Result<S::Ok, S:
     }
 }
 
+/// The same for what may be missing: null.
+pub mod optional {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Seconds(#[serde(with = "super")] u64);
+
+    /// Writes milliseconds as seconds, or null.
+    pub fn serialize<S: Serializer>(millis: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        millis.map(Seconds).serialize(serializer)
+    }
+
+    /// Reads seconds or null.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+        Ok(Option::<Seconds>::deserialize(deserializer)?.map(|seconds| seconds.0))
+    }
+}
+
 /// Reads seconds, refusing what is no duration.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let seconds = f64::deserialize(deserializer)?;

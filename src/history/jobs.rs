@@ -1,4 +1,4 @@
-//! What one run of one job has measured about itself, beside its builds.
+//! What one run of one job has measured about itself and its machine, beside its builds.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,9 +11,50 @@ pub struct JobRun {
     pub job: String,
     /// The system of its machine.
     pub system: String,
+    /// The size of its machine, where the provider has sizes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_class: Option<String>,
     /// When it began, in seconds since 1970.
     pub at: u64,
     /// How long `nixdag build` ran, milliseconds.
     #[serde(rename = "seconds", with = "seconds")]
     pub duration: u64,
+    /// What else is known.
+    #[serde(flatten)]
+    pub measured: Measured,
+}
+
+/// What a job measures; what is not known is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Measured {
+    /// From the start of the job's machine or container to that of `nixdag build`, milliseconds: checkout, restored caches, installation.
+    #[serde(default, rename = "start_up_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
+    pub start_up: Option<u64>,
+    /// Reading hand-offs and importing derivations, milliseconds.
+    #[serde(default, rename = "import_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
+    pub import: Option<u64>,
+    /// Fetching what others have built, milliseconds.
+    #[serde(default, rename = "fetch_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
+    pub fetch: Option<u64>,
+    /// Building, milliseconds.
+    #[serde(default, rename = "build_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
+    pub build: Option<u64>,
+    /// Handing on and pushing, milliseconds.
+    #[serde(default, rename = "handoff_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
+    pub hand_off: Option<u64>,
+    /// Bytes that were handed on, compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handoff_bytes: Option<u64>,
+    /// Processor time that measuring took, milliseconds.
+    #[serde(default, rename = "sampling_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<u64>,
+    /// Processors of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u32>,
+    /// Memory of the machine in use at most, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
+    /// Bytes of the store's disk in use at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<u64>,
 }

@@ -7,6 +7,7 @@
 pub mod files;
 pub mod jobs;
 pub mod records;
+pub mod used;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -104,6 +105,7 @@ fn medians<K: std::hash::Hash + Eq>(durations: Durations<K>) -> HashMap<K, u64> 
 #[cfg(test)]
 mod tests {
     use super::records::Measurement;
+    use super::used::Used;
     use super::*;
 
     fn history(builds: &[(&str, &str, u64, u64, Ending)]) -> History {
@@ -117,6 +119,7 @@ mod tests {
             ending,
             class: (ending == Ending::Failed).then(|| format!("class-{at}")),
             attempts: 1,
+            used: Used::default(),
         });
         History::new(&Records { builds: builds.collect(), ..Records::default() })
     }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::jobs::JobRun;
+use super::used::Used;
 use crate::duration::seconds;
 use crate::nix::store_path;
 
@@ -82,6 +83,9 @@ pub struct Measurement {
     pub class: Option<String>,
     /// How many times it was begun.
     pub attempts: u32,
+    /// What it used.
+    #[serde(flatten)]
+    pub used: Used,
 }
 
 impl Measurement {
@@ -148,6 +152,7 @@ impl Records {
         let mut builds: Vec<_> = file.builds.into_iter().filter(|build| build.is_possible(now)).collect();
         for build in &mut builds {
             build.duration = build.duration.min(LONGEST);
+            build.used = std::mem::take(&mut build.used).bounded();
         }
         let has_been = |at: u64| at <= now.saturating_add(CLOCKS_DIFFER);
         let possible = |run: &JobRun| is_word(&run.job) && is_word(&run.system) && has_been(run.at);
@@ -195,7 +200,7 @@ impl Records {
 
     /// Writes a line a build: comma-separated values with a header, quoted where they have to be (RFC 4180).
     pub fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "name,system,derivation,at,job,seconds,ending,class,attempts")?;
+        writeln!(out, "name,system,derivation,at,job,seconds,ending,class,attempts,cpu_seconds,memory,nar_bytes")?;
         for build in &self.builds {
             let ending = match build.ending {
                 Ending::Built => "built",
@@ -205,9 +210,13 @@ impl Records {
                 [&build.name, &build.system, &build.derivation, &build.job, build.class.as_deref().unwrap_or_default()]
                     .map(csv);
             let seconds = build.duration as f64 / 1000.0;
+            let number = |number: Option<u64>| number.map_or(String::new(), |number| number.to_string());
+            let Used { cpu, memory, nar_bytes, .. } = build.used;
+            let cpu = cpu.map_or(String::new(), |cpu| (cpu as f64 / 1000.0).to_string());
+            let (memory, nar_bytes) = (number(memory), number(nar_bytes));
             writeln!(
                 out,
-                "{name},{system},{derivation},{},{job},{seconds},{ending},{class},{}",
+                "{name},{system},{derivation},{},{job},{seconds},{ending},{class},{},{cpu},{memory},{nar_bytes}",
                 build.at, build.attempts
             )?;
         }
@@ -255,6 +264,7 @@ mod tests {
             ending,
             class: None,
             attempts: 1,
+            used: Used { cpu: Some(900), slot: Some(1), ..Used::default() },
         }
     }
 
@@ -350,8 +360,8 @@ mod tests {
         assert_eq!(
             String::from_utf8(text).unwrap(),
             format!(
-                "name,system,derivation,at,job,seconds,ending,class,attempts\n\
-                 a-1,x86_64-linux,{derivation},5,job,1.5,failed,\"'=1+1, \"\"x\"\"\",1\n"
+                "name,system,derivation,at,job,seconds,ending,class,attempts,cpu_seconds,memory,nar_bytes\n\
+                 a-1,x86_64-linux,{derivation},5,job,1.5,failed,\"'=1+1, \"\"x\"\"\",1,0.9,,\n"
             )
         );
     }

@@ -7,6 +7,7 @@ use std::process::Command;
 use nixdag::attribute::AttributePath;
 use nixdag::build::record::{DerivationRecord, Missing, Names, Outcome, Record, Role};
 use nixdag::build::results;
+use nixdag::history::used::Used;
 use nixdag::nix::evaluate::{EvalError, Evaluation, FlakeCaches, FlakeInfo};
 use nixdag::nix::hash::Sha256;
 use nixdag::nix::narinfo::NarInfo;
@@ -83,12 +84,14 @@ pub fn records() -> (Vec<u8>, Vec<u8>) {
         role,
         outcome,
         duration: Some(1_500),
+        used: Used { begun: Some(20), slot: Some(1), cpu: Some(1_400), memory: Some(5_000_000), nar_bytes: Some(120) },
         message: (outcome == Outcome::Failed).then(|| "builder failed with exit code 1".to_owned()),
         log: (outcome == Outcome::Failed).then(|| "one\ntwo\n".to_owned()),
         class: None,
         retried: Vec::new(),
         names: Names::default(),
     };
+    record.measured.start_up = Some(30_000);
     record.derivations = vec![
         derivation("a-1.0", Role::Owned, Outcome::Built),
         derivation("b", Role::CoLocated, Outcome::Substituted),

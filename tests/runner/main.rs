@@ -13,6 +13,7 @@ mod garbage;
 mod handoff;
 mod hostile;
 mod matrix;
+mod measured;
 mod private_caches;
 mod push;
 mod signature;

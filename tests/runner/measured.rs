@@ -1,0 +1,45 @@
+//! What a job measures of its builders and of itself.
+
+use std::fs;
+
+use nixdag::history::records::Records;
+
+use crate::support::pipeline::{Pipeline, with_each_nix};
+
+#[test]
+fn processor_time_memory_and_sizes_are_those_of_each_builder() {
+    with_each_nix("processor_time_memory_and_sizes_are_those_of_each_builder", || {
+        let large = "x=$(head -c 60000000 /dev/zero | tr '\\\\0' x); sleep 3; echo ${#x} > $out";
+        let large = large.replace("${#x}", "done");
+        let busy =
+            "(end=$(($(date +%s) + 4)); while [ $(date +%s) -lt $end ]; do :; done); head -c 5000 /dev/zero > $out";
+        let pipeline = Pipeline::new(
+            &format!(
+                r#"{{ large = drv "large" "{large}"; busy = drv "busy" "{busy}"; idle = drv "idle" "sleep 3; echo > $out"; }}"#
+            ),
+            &[("job", &["large", "busy", "idle"], &[], &[])],
+        );
+        let ran = pipeline.run("job", &["--max-jobs", "3"]).succeeds();
+        let [large, busy, idle] = ["large", "busy", "idle"].map(|name| ran.of(name).used.clone());
+        let said = format!("{large:?} {busy:?} {idle:?}");
+        assert!(large.memory.unwrap() >= 60_000_000 && idle.memory.unwrap() < 20_000_000, "{said}");
+        // It shares two processors with other tests; the idle one needs a few milliseconds.
+        assert!(busy.cpu.unwrap() >= 500 && idle.cpu.unwrap() < 300, "{said}");
+        let mut slots: Vec<_> = [&large, &busy, &idle].iter().map(|used| used.slot.unwrap()).collect();
+        slots.sort_unstable();
+        assert_eq!(slots, [0, 1, 2], "all three at once: {said}");
+        // A NAR of one file: 112 bytes, and the content in eights.
+        assert_eq!(busy.nar_bytes, Some(112 + 5000));
+        let job = ran.record.as_ref().unwrap();
+        let measured = &job.measured;
+        assert!(measured.build.unwrap() >= 3000 && measured.build.unwrap() <= job.duration, "{measured:?}");
+        assert!(large.begun.unwrap() >= measured.import.unwrap() && large.begun.unwrap() < job.duration, "{said}");
+        assert!(measured.memory.unwrap() > 60_000_000 && measured.disk.is_some() && measured.cores.is_some());
+        assert_eq!(measured.handoff_bytes, Some(job.handed_off.file_bytes));
+
+        let records = fs::read(pipeline.dir().join("results/job/records.json")).unwrap();
+        let records = Records::read(&records, job.started).unwrap();
+        assert_eq!((records.builds.len(), records.left_out, &records.jobs[0].measured), (3, 0, measured));
+        assert!(records.builds.iter().any(|build| build.used == busy));
+    });
+}
