@@ -7,6 +7,7 @@
 //! - `nix repl` of 2.8 is never pure. There `nix flake check --keep-going` goes through the jobs of a temporary flake, in any order:
 //!   each job is a question.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -61,26 +62,12 @@ impl Survivor {
         impure: bool,
         manner: Vec<OsString>,
     ) -> Result<Self> {
-        // Not the mark itself, as errors quote the line that they are in.
-        let ask = format!("nixdag_{mark}");
-        let query: Vec<&str> = QUERY.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect();
-        let mut text = format!("{ask} = ({})\n", query.join(" "));
-        let line = |first: Option<&String>, asked: &Value| {
-            let names = first.map(|name| format!("inherit {name};")).unwrap_or_default();
-            format!("{ask} {{ {names} }} (builtins.fromJSON {})\n", nix_string(&asked.to_string()))
-        };
-        let end = line(None, &query::numbered(mark, None, None));
-        let mut last = None;
+        let questions: Vec<_> = questions.collect();
+        let mut text = ReplText::new(mark, questions.iter().filter_map(|(_, question)| question.path().first()));
         for (index, question) in questions {
-            let first = question.path().first().filter(|name| is_identifier(name));
-            let Some(name) = first else { continue };
-            if last.replace(name).is_some_and(|last| last != name) {
-                // Where there is no such output the line cannot be read: that is no message for the question before.
-                text.push_str(&end);
-            }
-            text.push_str(&line(first, &query::numbered(mark, Some(index), Some(question))));
+            text.ask(index, question);
         }
-        text.push_str(&end);
+        let text = text.end();
         let what = "cannot write the questions to a temporary file";
         let mut file = tempfile::tempfile().context(what)?;
         file.write_all(text.as_bytes()).and_then(|()| file.rewind()).context(what)?;
@@ -132,6 +119,94 @@ impl Survivor {
     }
 }
 
+/// What asks nothing.
+const NOTHING: &str = "at = null; questions = [ ];";
+
+/// The lines for `nix repl`. It reads byte by byte, and each error quotes the lines that it went through: so they are few and short.
+struct ReplText {
+    text: String,
+    /// The name of the function that answers. Not the mark, as errors quote the line that they are in.
+    query: String,
+    /// The name of the function that asks about one derivation: short, and not that of an output.
+    ask: String,
+    mark: String,
+    /// The output, the set and whether it is entered that `ask` is about at the moment.
+    about: Option<(String, Vec<String>, bool)>,
+}
+
+impl ReplText {
+    fn new<'q>(mark: &str, outputs: impl Iterator<Item = &'q String>) -> Self {
+        let query = format!("nixdag_{mark}");
+        let outputs: BTreeSet<&String> = outputs.collect();
+        let mut ask = "q".to_owned();
+        while outputs.contains(&ask) {
+            ask.push('q');
+        }
+        let lines: Vec<&str> = QUERY.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect();
+        // It goes on until it is complete, which a definition does not do in newer versions.
+        let text = format!(":a {{ {query} =\n{}\n; }}\n", lines.join("\n"));
+        Self { text, query, ask, mark: mark.to_owned(), about: None }
+    }
+
+    /// A question below a name that cannot be written in the scope is left out.
+    fn ask(&mut self, index: usize, question: &Question) {
+        let Some(first) = question.path().first().filter(|name| is_identifier(name)) else { return };
+        match question {
+            Question::Derivation { path, every } => {
+                let Some((name, below)) = path.split_last() else { return };
+                let about = (first.clone(), below.to_vec(), *every);
+                if self.about.as_ref() != Some(&about) {
+                    self.part(first);
+                    let below: Vec<String> = below.iter().map(|name| nix_string(name)).collect();
+                    let questions =
+                        format!("[ {{ below = [ {} ]; names = [ name ]; every = {every}; }} ]", below.join(" "));
+                    self.line(&format!(
+                        "{} = at: name: {}",
+                        self.ask,
+                        self.call(first, &format!("inherit at; questions = {questions};"))
+                    ));
+                    self.about = Some(about);
+                }
+                self.line(&format!("{} {index} {}", self.ask, nix_string(name)));
+            }
+            Question::Names { .. } | Question::Same { .. } => {
+                self.part(first);
+                let asked = query::numbered(&self.mark, Some(index), Some(question));
+                self.line(&format!(
+                    "{} {{ inherit {first}; }} (builtins.fromJSON {})",
+                    self.query,
+                    nix_string(&asked.to_string())
+                ));
+                self.about = None;
+            }
+        }
+    }
+
+    /// Where there is no such output what follows cannot be read: that is no message for the question before.
+    fn part(&mut self, first: &str) {
+        if self.about.as_ref().is_none_or(|(last, ..)| last != first) {
+            self.line(&self.call("", NOTHING));
+            // Else it would go on to be about another output.
+            self.line(&format!("{} = null", self.ask));
+        }
+    }
+
+    fn call(&self, first: &str, asked: &str) -> String {
+        let outputs = if first.is_empty() { String::new() } else { format!("inherit {first};") };
+        format!("{} {{ {outputs} }} {{ mark = {}; guarded = false; {asked} }}", self.query, nix_string(&self.mark))
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn end(mut self) -> String {
+        self.line(&self.call("", NOTHING));
+        self.text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,13 +214,14 @@ mod tests {
     #[test]
     fn a_name_that_is_no_variable_is_left_to_others() {
         let at = |name: &str| Question::Derivation { path: vec![name.to_owned()], every: false };
-        let questions = [at("packages"), at("with space"), at("or"), at("x'-1"), at("")];
+        let questions = [at("packages"), at("with space"), at("or"), at("x'-1"), at("q"), at("")];
         let survivor = Survivor::repl("path:/x", "00", questions.iter().enumerate(), false, Vec::new()).unwrap();
         let ErrorPlace::Repl(file, _) = &survivor.place else { panic!() };
         let text = std::io::read_to_string(file).unwrap();
-        let named: Vec<_> = text.lines().filter_map(|line| line.split("inherit ").nth(1)?.split(';').next()).collect();
-        // The first line is the query.
-        assert_eq!(named[1..], ["packages", "x'-1"]);
+        let about = text.lines().filter(|line| line.contains("q = at:"));
+        let named: Vec<_> = about.filter_map(|line| line.split("inherit ").nth(1)?.split(';').next()).collect();
+        assert_eq!(named, ["packages", "x'-1", "q"]);
+        assert!(text.contains("\nqq 4 \"q\"\n"), "an output has the short name");
         assert!(!text.contains("nixdag-00"), "errors quote these lines");
     }
 
