@@ -1,4 +1,4 @@
-//! Inputs that only who has a token can fetch, as docs/private-inputs.md says: they are evaluated, and the token goes nowhere else.
+//! Inputs that only who has a token or a key can fetch, as docs/private-inputs.md says: they are evaluated, and it goes nowhere else.
 
 use std::fs;
 use std::path::Path;
@@ -39,15 +39,9 @@ fn holds(folder: &Path, text: &str) -> Vec<String> {
     found
 }
 
-#[test]
-fn a_private_input_is_fetched_with_a_token_that_goes_nowhere_else() {
-    let private = r#"{ outputs = { self }: { name = "private"; }; }"#;
-    let public = r#"{
-      inputs.private.url = "git+http://HOST/private.git?ref=main";
-      outputs = { self, private }: { packages.SYSTEM.a = derivation {
-        inherit (private) name; system = "SYSTEM"; builder = "/bin/sh"; args = [ "-c" "env > $out" ]; source = private; }; };
-    }"#;
-    let sources = folder(&[("private/flake.nix", private)]);
+/// A folder with the repository `private.git`.
+fn private_repository() -> tempfile::TempDir {
+    let sources = folder(&[("private/flake.nix", r#"{ outputs = { self }: { name = "private"; }; }"#)]);
     let git = |arguments: &[&str]| {
         let who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"];
         run(&sources.path().join("private"), "git", &[&who, arguments].concat());
@@ -56,11 +50,26 @@ fn a_private_input_is_fetched_with_a_token_that_goes_nowhere_else() {
     git(&["add", "."]);
     git(&["commit", "-qm", "x"]);
     git(&["clone", "-q", "--bare", ".", "../private.git"]);
+    sources
+}
+
+/// A folder with a flake whose only input is at this address.
+fn flake_with(input: &str) -> tempfile::TempDir {
+    let text = r#"{
+      inputs.private.url = "INPUT";
+      outputs = { self, private }: { packages.SYSTEM.a = derivation {
+        inherit (private) name; system = "SYSTEM"; builder = "/bin/sh"; args = [ "-c" "env > $out" ]; source = private; }; };
+    }"#;
+    folder(&[("flake/flake.nix", &text.replace("INPUT", input).replace("SYSTEM", &system::current()))])
+}
+
+#[test]
+fn a_private_input_is_fetched_with_a_token_that_goes_nowhere_else() {
+    let sources = private_repository();
     let server = GitServer::start(sources.path(), &format!("x:{TOKEN}"));
     for nix in FreshNix::every_version() {
         for (way, give) in WAYS {
-            let flake = public.replace("HOST", &server.host()).replace("SYSTEM", &system::current());
-            let flake = folder(&[("flake/flake.nix", &flake)]);
+            let flake = flake_with(&format!("git+http://{}/private.git?ref=main", server.host()));
             let begin = format!("host={} token={TOKEN}; mkdir -p $PWD/home out; export HOME=$PWD/home", server.host());
             // Without the token it ends at once, and nobody is asked for it.
             let none = format!(
@@ -83,5 +92,47 @@ fn a_private_input_is_fetched_with_a_token_that_goes_nowhere_else() {
                 assert_eq!(holds(&flake.path().join("out"), &text), [""; 0], "{way}");
             }
         }
+    }
+}
+
+/// What stands in for ssh: it lets in who has the key, and runs what git asks for.
+const SSH: &str = r#"#!/bin/sh
+for command; do :; done
+if ! [ "$1" = -i ] || ! grep -q "$(cat "$(dirname "$0")/authorized")" "$2"; then
+  echo "git@forge.invalid: Permission denied (publickey)." >&2
+  exit 255
+fi
+echo "$command" >> "$(dirname "$0")/commands"
+exec sh -c "$command"
+"#;
+
+#[test]
+fn a_private_input_is_fetched_by_ssh_with_a_key_that_goes_nowhere_else() {
+    let sources = private_repository();
+    for nix in FreshNix::every_version() {
+        let flake =
+            flake_with(&format!("git+ssh://git@forge.invalid{}/private.git?ref=main", sources.path().display()));
+        let dir = flake.path();
+        fs::create_dir_all(dir.join("home/.ssh")).unwrap();
+        fs::write(dir.join("ssh"), SSH).unwrap();
+        run(dir, "chmod", &["+x", "ssh"]);
+        fs::write(dir.join("authorized"), TOKEN).unwrap();
+        let begin = "mkdir -p out; export HOME=$PWD/home GIT_SSH_COMMAND=\"$PWD/ssh -i $PWD/home/.ssh/id\"";
+        fs::write(dir.join("home/.ssh/id"), "another key").unwrap();
+        let none =
+            format!("{begin}; if $nixdag plan path:$PWD/flake --available /dev/null 2>said; then exit 1; fi; cat said");
+        let said = nix.script(dir, &none);
+        assert!(said.contains("cannot be fetched") && said.contains("Permission denied (publickey)"), "{said}");
+        fs::write(dir.join("home/.ssh/id"), TOKEN).unwrap();
+        let plan = format!(
+            "{begin}; nix --extra-experimental-features 'nix-command flakes' flake lock path:$PWD/flake; rm commands
+             $nixdag generate path:$PWD/flake --available /dev/null --bundle out/bundle -o out/config.yml --eval-cache out/cache 2>out/said
+             $nixdag plan path:$PWD/flake --available /dev/null --format json >out/plan.json 2>>out/said; cat out/said"
+        );
+        let said = nix.script(dir, &plan);
+        assert!(dir.join("out/plan.json").exists() && dir.join("out/bundle/plan.json").exists(), "{said}");
+        assert_eq!(holds(&dir.join("out"), TOKEN), [""; 0]);
+        let commands = fs::read_to_string(dir.join("commands")).unwrap_or_default();
+        assert!(commands.lines().all(|command| command.starts_with("git-upload-pack ")), "{commands}");
     }
 }

@@ -219,7 +219,7 @@ fn explain(flake: &str, said: &str) -> anyhow::Error {
 pub fn cannot_fetch(flake: &str, said: &str) -> anyhow::Error {
     anyhow!(
         "flake `{flake}` or one of its inputs cannot be fetched: {said} (check the network, the `flake.lock` and the access tokens in \
-         `nix.conf`, or replace the input with `--override-input`)"
+         `nix.conf` or the SSH key, or replace the input with `--override-input`)"
     )
 }
 

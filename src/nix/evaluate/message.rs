@@ -38,6 +38,9 @@ const FETCH_FAILURES: [&str; 12] = [
 /// What Nix says about a git that failed.
 const GIT_FAILURE: &str = "program 'git' failed";
 
+/// What git says where the program that it reaches the server with has failed.
+const NO_ANSWER: &str = "Could not read from remote repository";
+
 /// What Nix says before the words of an `abort`.
 const ABORT: &str = "evaluation aborted with the following error message";
 
@@ -100,6 +103,15 @@ pub struct MessageEvidence<'e> {
     pub trace: bool,
 }
 
+/// Why git failed: its own first words, or those of ssh before them where git says only that there was no answer.
+fn git_says<'l>(lines: &[&'l str]) -> Option<&'l str> {
+    let fatal = |line: &&'l str| line.trim_start().strip_prefix("fatal: ");
+    let (at, said) = lines.iter().enumerate().find_map(|(at, line)| Some((at, fatal(line)?)))?;
+    let before = lines[..at].iter().map(|line| line.trim()).rfind(|line| !line.is_empty());
+    let is_of_ssh = |line: &&str| !["warning:", "trace:", "Cloning into"].iter().any(|begin| line.starts_with(begin));
+    Some(before.filter(|_| said.starts_with(NO_ANSWER)).filter(is_of_ssh).unwrap_or(said))
+}
+
 /// The last error on a process's standard error, or nothing if there is none.
 pub fn from_stderr(stderr: &str) -> Option<String> {
     failure(stderr, &MessageEvidence::default()).map(|failure| failure.message)
@@ -156,7 +168,7 @@ pub fn failure(stderr: &str, evidence: &MessageEvidence) -> Option<EvaluationFai
         message
     } else {
         // What was to be fetched stands in the trace, and what git says of it apart: the first line of it names the cause.
-        let git = lines.iter().find_map(|line| line.trim_start().strip_prefix("fatal: "));
+        let git = git_says(&lines);
         let more = git.into_iter().chain(fetched).map(str::trim).filter(|text| !message.contains(text));
         let more: Vec<&str> = more.collect();
         if more.is_empty() { message } else { format!("{message} ({})", more.join("; ")) }
@@ -265,6 +277,13 @@ mod tests {
             )
             .unwrap(),
             "program 'git' failed with exit code 128 (unable to access 'https://x': refused)"
+        );
+        assert_eq!(
+            from_stderr(
+                "git@x: Permission denied (publickey).\nfatal: Could not read from remote repository.\n\nPlease make sure\nerror: program 'git' failed with exit code 128\n"
+            )
+            .unwrap(),
+            "program 'git' failed with exit code 128 (git@x: Permission denied (publickey).)"
         );
         assert_eq!(from_stderr("warning: error: unable to download; retrying\n"), None);
         assert_eq!(from_stderr(""), None);
