@@ -9,6 +9,7 @@ mod cache;
 mod evaluate;
 mod failures;
 mod flake;
+mod hostile;
 mod limits;
 mod local_inputs;
 mod machine;

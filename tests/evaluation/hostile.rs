@@ -1,0 +1,181 @@
+//! Flakes that mean harm or make no sense, with every version of Nix: whatever an attribute does is its own failure alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use nixdag::nix::command::Nix;
+use nixdag::nix::evaluate::{Evaluation, EvaluationRequest, evaluate};
+use nixdag::nix::system;
+use nixdag::pattern::Pattern;
+
+use crate::support::{folder, with_every_nix};
+
+/// What evaluates, though some of it says nonsense about its job.
+const TARGETS: [&str; 12] = [
+    "a-good",
+    "ci-deep",
+    "ci-endless",
+    "ci-function",
+    "ci-throws",
+    "context",
+    "functor-drv",
+    "meta-aborts",
+    "meta-throws",
+    "platforms-odd",
+    "talks",
+    "z-good",
+];
+
+/// What each other attribute's message holds: one of these texts, which differ between versions of Nix.
+const MESSAGES: [(&str, &[&str]); 56] = [
+    ("", &["empty"]),
+    ("\n", &["newline"]),
+    ("${builtins.abort \"x\"}", &["interpolated"]),
+    ("__functor", &["functor"]),
+    ("aborts", &["stop"]),
+    ("asserts", &["assertion"]),
+    ("calls", &["not a function"]),
+    ("context-in-name", &["not allowed to refer to a store path"]),
+    ("cyclic", &["it is a set"]),
+    ("dots.and\"quotes", &["dots"]),
+    ("endless", &["infinite recursion"]),
+    ("escapes", &["error: ok"]),
+    ("execs", &["attribute 'exec' missing"]),
+    ("fetches", &["in pure evaluation mode"]),
+    ("fetches-git", &["in pure evaluation mode"]),
+    ("float", &["it is a float"]),
+    ("forged", &["nixdag-0"]),
+    ("function", &["it is a function"]),
+    ("functor", &["it is a set"]),
+    ("huge-message", &["0123456789abcdef"]),
+    ("huge-number", &["integer overflow"]),
+    ("imports", &["--allow-ifd"]),
+    ("imports-missing", &["missing.nix"]),
+    ("infinite-set", &["it is a set"]),
+    ("line-in-name", &["contains illegal character"]),
+    ("list", &["it is a list"]),
+    ("mark-odd", &["it is a set"]),
+    ("mark-throws", &["no mark"]),
+    ("no-attribute", &["attribute 'nothing' missing"]),
+    ("no-builder", &["'builder' missing"]),
+    ("no-name", &["'name' missing"]),
+    ("no-outputs", &["empty list", "list index 0 is out of bounds"]),
+    ("nothing", &["it is null"]),
+    ("number", &["it is an integer"]),
+    ("odd-outputs", &["duplicate derivation output"]),
+    ("output-alone", &["it is a set"]),
+    ("parse-error", &["syntax error", "forbidden in pure eval"]),
+    ("path", &["it is a path"]),
+    ("path-climbs", &["which is not the path of a derivation"]),
+    ("path-has-lines", &["which is not the path of a derivation"]),
+    ("path-is-elsewhere", &["which is not the path of a derivation"]),
+    ("path-is-number", &["an integer"]),
+    ("path-is-set", &["which is not the path of a derivation"]),
+    ("path-throws", &["no path"]),
+    ("reads-dir", &["forbidden in pure eval"]),
+    ("reads-machine", &["forbidden in pure eval"]),
+    ("reads-output", &["--allow-ifd"]),
+    ("store-path", &["is not allowed in pure evaluation mode"]),
+    ("system-is-number", &["an integer"]),
+    ("text", &["it is a string"]),
+    ("to-string", &["it is a set"]),
+    ("too-deep", &["stack overflow", "infinite recursion"]),
+    ("type-alone", &["'drvPath' missing"]),
+    ("type-is-set", &["it is a set"]),
+    ("type-throws", &["no type"]),
+    ("’é漢u202e", &["letters"]),
+];
+
+fn ask(flake: &tempfile::TempDir, select: &[&str]) -> Evaluation {
+    let select = select.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+    let flake = format!("path:{}", flake.path().display());
+    evaluate(&Nix::find().unwrap(), &EvaluationRequest { flake, select, ..EvaluationRequest::default() }, &|_| {})
+        .unwrap()
+}
+
+#[test]
+fn whatever_an_attribute_does_is_its_own_failure_alone() {
+    with_every_nix("whatever_an_attribute_does_is_its_own_failure_alone", || {
+        let text = include_str!("../fixtures/hostile.nix").replace("SYSTEM", &system::current());
+        let evaluation = ask(&folder(&[("flake.nix", &text)]), &[]);
+        let targets: Vec<&str> = evaluation.targets.iter().map(|target| &*target.attribute.names()[2]).collect();
+        let mut expected: BTreeMap<&str, &[&str]> = MESSAGES.into();
+        // Some versions make text of any value there, and others do not overflow.
+        let is_target = |name: &str| targets.contains(&name);
+        for optional in ["system-is-number", "huge-number"] {
+            expected.retain(|name, _| *name != optional || !is_target(name));
+        }
+        let targets: Vec<&str> =
+            targets.into_iter().filter(|name| !["system-is-number", "huge-number"].contains(name)).collect();
+        assert_eq!(targets, TARGETS);
+        let messages: BTreeMap<&str, &str> =
+            evaluation.errors.iter().map(|error| (&*error.attribute.names()[2], &*error.message)).collect();
+        assert_eq!(messages.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+        for (name, texts) in expected {
+            let message = messages[name];
+            assert!(texts.iter().any(|text| message.contains(text)), "{name}: {message}");
+            assert!(message.chars().count() < 1100 && !message.contains(char::is_control), "{name}: {message}");
+            assert!(!message.contains("nixdag-query"), "{name}: {message}");
+        }
+        String::new()
+    });
+}
+
+#[test]
+fn sets_that_mean_harm_are_entered_once_and_hide_nothing() {
+    with_every_nix("sets_that_mean_harm_are_entered_once_and_hide_nothing", || {
+        let text = r#"{ outputs = { self }: let
+            mk = name: derivation { inherit name; system = "SYSTEM"; builder = "/bin/sh"; };
+            cyclic = { again = cyclic; recurseForDerivations = true; x = mk "cyclic"; };
+            endless = n: { recurseForDerivations = true; "x${toString n}" = mk "x${toString n}"; "set${toString n}" = endless (n + 1); };
+          in { legacyPackages.SYSTEM = {
+            inherit cyclic;
+            a-good = mk "a-good";
+            endless = endless 0;
+            marked = { recurseForDerivations = throw "no mark"; };
+            names = { recurseForDerivations = true; "" = mk "empty"; "a.b" = mk "dots"; type = mk "type"; bad = abort "bad"; };
+            throws = { recurseForDerivations = true; type = throw "no type"; x = mk "y"; };
+            z-good = mk "z-good";
+          }; }; }"#;
+        let flake = folder(&[("flake.nix", &text.replace("SYSTEM", &system::current()))]);
+        let evaluation = ask(&flake, &["legacyPackages.*.*"]);
+        let below = |attribute: &nixdag::attribute::AttributePath| attribute.names()[2..].join("/");
+        let targets: Vec<String> = evaluation.targets.iter().map(|target| below(&target.attribute)).collect();
+        let errors: Vec<String> = evaluation.errors.iter().map(|error| below(&error.attribute)).collect();
+        let shallow: Vec<&str> =
+            targets.iter().map(String::as_str).filter(|name| !name.starts_with("endless")).collect();
+        assert_eq!(shallow, ["a-good", "cyclic/x", "names/", "names/a.b", "names/type", "z-good"]);
+        assert_eq!(targets.len() - shallow.len(), 8, "{targets:?}");
+        assert_eq!(errors, ["marked", "names/bad", "throws"]);
+        assert!(
+            evaluation.warnings.iter().any(|warning| warning.contains("--eval-depth")),
+            "{:?}",
+            evaluation.warnings
+        );
+        String::new()
+    });
+}
+
+#[test]
+fn a_name_that_is_no_text_is_an_error_and_no_crash() {
+    with_every_nix("a_name_that_is_no_text_is_an_error_and_no_crash", || {
+        let text = r#"{ outputs = { self }: let mk = name: derivation { inherit name; system = "SYSTEM"; builder = "/bin/sh"; }; in {
+            packages.SYSTEM = { good = mk "good"; throws = throw "a @ b"; };
+            checks.SYSTEM = { good = mk "check"; "x@" = mk "x"; };
+          }; }"#;
+        let flake = folder(&[]);
+        let bytes = text.replace("SYSTEM", &system::current()).into_bytes();
+        // Latin 1.
+        let bytes: Vec<u8> = bytes.into_iter().map(|byte| if byte == b'@' { 0xe9 } else { byte }).collect();
+        fs::write(flake.path().join("flake.nix"), bytes).unwrap();
+        let evaluation = ask(&flake, &[]);
+        let packages: Vec<_> =
+            evaluation.targets.iter().filter(|target| target.attribute.names()[0] == "packages").collect();
+        assert_eq!(packages.len(), 1, "{evaluation:?}");
+        assert!(evaluation.errors.iter().any(|error| error.attribute.names().last().unwrap() == "throws"));
+        let checks = evaluation.targets.len() - 1;
+        let is_said = evaluation.errors.iter().any(|error| error.attribute.names()[0] == "checks");
+        assert!(checks == 2 || is_said, "{evaluation:?}");
+        String::new()
+    });
+}
