@@ -144,6 +144,16 @@ impl Repository {
         Ok(!self.changed_files("HEAD", None)?.is_empty())
     }
 
+    /// The commit that is checked out where no tracked file differs from it, by one call of git.
+    pub fn clean_commit(folder: &Path) -> Result<Option<String>> {
+        let here = Self { top: folder.to_owned() };
+        let text =
+            here.text(["status", "--porcelain=v2", "--branch", "--untracked-files=no", "--ignore-submodules=none"])?;
+        let is_dirty = text.lines().any(|line| !line.starts_with("# "));
+        let commit = text.lines().find_map(|line| line.strip_prefix("# branch.oid ")).filter(|oid| *oid != "(initial)");
+        Ok(commit.filter(|_| !is_dirty).map(str::to_owned))
+    }
+
     /// Files that differ between a commit and another one, or the work tree, by their paths from the root; both names of a
     /// file that was renamed. Files that git does not track are no part of a flake.
     pub fn changed_files(&self, from: &str, to: Option<&str>) -> Result<Vec<Vec<u8>>> {

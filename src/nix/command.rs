@@ -96,20 +96,8 @@ impl Nix {
         if let Some(text) = said.get(&self.nix) {
             return Ok(text.clone());
         }
-        let text = self.known_version()?;
+        let text = known_version::of(&self.nix, |text| parse_version(text).is_some(), || self.ask_version())?;
         said.insert(self.nix.clone(), text.clone());
-        Ok(text)
-    }
-
-    fn known_version(&self) -> Result<String> {
-        let program = known_version::Program::new(&self.nix);
-        if let Some(text) = program.as_ref().and_then(known_version::Program::says) {
-            return Ok(text);
-        }
-        let text = self.ask_version()?;
-        if let (Some(program), Some(_)) = (program, parse_version(&text)) {
-            program.remember(&text);
-        }
         Ok(text)
     }
 

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::output::Output;
@@ -31,16 +32,33 @@ struct Known {
     says: String,
 }
 
+/// What a program of Nix says of its version, from last time or as it is asked now. Only what `is_version` is kept.
+pub fn of(
+    program: &Path,
+    is_version: impl FnOnce(&str) -> bool,
+    ask: impl FnOnce() -> Result<String>,
+) -> Result<String> {
+    let program = Program::new(program);
+    if let Some(text) = program.as_ref().and_then(Program::says) {
+        return Ok(text);
+    }
+    let text = ask()?;
+    if let Some(program) = program.filter(|_| is_version(&text)) {
+        program.remember(&text);
+    }
+    Ok(text)
+}
+
 /// A program of Nix whose version somebody wants to know.
 #[derive(Debug)]
-pub struct Program {
+struct Program {
     store: PathBuf,
     known: Known,
 }
 
 impl Program {
     /// None where nothing can be known: a script, no folder.
-    pub fn new(program: &Path) -> Option<Self> {
+    fn new(program: &Path) -> Option<Self> {
         Self::at(program, &user_folder::of_cache(|name| env::var_os(name))?)
     }
 
@@ -55,13 +73,13 @@ impl Program {
     }
 
     /// What it says.
-    pub fn says(&self) -> Option<String> {
+    fn says(&self) -> Option<String> {
         let is_it = |known: &Known| known.program == self.known.program && known.file == self.known.file;
         read(&self.store).into_iter().find(is_it).map(|known| known.says)
     }
 
     /// Keeps what it says. A folder that cannot be written to is no reason for a word.
-    pub fn remember(mut self, says: &str) {
+    fn remember(mut self, says: &str) {
         says.clone_into(&mut self.known.says);
         let mut all = read(&self.store);
         all.retain(|known| known.program != self.known.program);

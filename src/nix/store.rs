@@ -14,6 +14,7 @@ use super::command::{OLDEST, parse_version};
 use super::configuration::{self, Configuration};
 use super::environment;
 use super::hash;
+use super::known_version;
 use super::log;
 use super::path_info::{PathInfo, parse_dump};
 use crate::program::{self, Life, TimeLimits};
@@ -57,8 +58,9 @@ impl Store {
             variables: Vec::new(),
             environment: None,
         };
-        let output = store.query("--version", &[])?;
-        store.version = check_version(&output)?;
+        let says =
+            known_version::of(&store.program, |text| parse_version(text).is_some(), || store.query("--version", &[]))?;
+        store.version = check_version(&says)?;
         Ok(store)
     }
 

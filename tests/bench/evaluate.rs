@@ -1,8 +1,8 @@
 //! What evaluation costs beside one `nix eval` of the same attributes, of the good ones where some fail: `cargo bench --bench evaluate
 //! [CASE…]`, with Nix on the PATH, as root. Everything happens in a mount namespace with an empty store.
 //!
-//! Both have their own attributes in each round, so that all write their derivations; they alternate, and the best of the rounds counts,
-//! since what else runs on a machine only ever adds. Seconds of processor time are those of all processes.
+//! Both have their own attributes in each round, so that all write their derivations; they alternate, and the median of the rounds counts,
+//! of the ratios too. Seconds of processor time are those of all processes.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -20,7 +20,7 @@ use nixdag::nix::evaluate::{BudgetRequest, EvaluationRequest, evaluate};
 use nixdag::nix::system;
 use nixdag::pattern::Pattern;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// Bytes that all evaluating processes of nixdag may hold.
 const BUDGET: u64 = 3 << 30;
@@ -91,11 +91,11 @@ const HOSTS: &str = r#"
       enable = { priority = 100 + m; value = host - host / 3 * 3 != s - s / 3 * 3; };
       settings = builtins.listToAttrs (builtins.genList (o: { name = "option${toString o}"; value = { priority = o + m; value = "${toString m} ${toString s} ${toString o} ${config.networking.hostName}"; }; }) 12);
       requires = [ "base-${toString m}" ];
-    }; }) 14);
+    }; }) 10);
     environment.etc = builtins.listToAttrs (builtins.genList (e: { name = "file${toString (m + e)}"; value = { priority = m; value = builtins.hashString "sha256" "${toString m}${toString e}"; }; }) 20);
     networking.hostName = { priority = 1000 - m; value = "host${toString host}"; };
   };
-  modules = builtins.genList module 60;
+  modules = builtins.genList module 12;
   unit = name: service: mk "unit-${name}-SEED" [ (builtins.toJSON service.settings) (toString service.requires) (toString service.enable) ];
   evalHost = host: let
       config = merge [ ] (map (m: m { inherit config host; }) modules);
@@ -180,7 +180,7 @@ fn main() {
     }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let nix = Nix::find().unwrap();
-    println!("Nix {}, best of {ROUNDS} rounds, memory at most {} MB", nix.version(), BUDGET >> 20);
+    println!("Nix {}, median of {ROUNDS} rounds, memory at most {} MB", nix.version(), BUDGET >> 20);
     println!("{:32} {:>17} {:>17} {:>17} {:>8} {:>8}", "", "nix eval", "nixdag", "ratio", "cached", "peak of");
     println!("{:32} {}    wall  one, MB", "", "    wall      CPU".repeat(3));
     for (at, case) in cases().iter().enumerate() {
@@ -207,16 +207,23 @@ struct Took {
 }
 
 impl Took {
-    const MOST: Self = Self { wall: f64::MAX, processor: f64::MAX };
-
     fn of(work: impl FnOnce()) -> Self {
         let (start, before) = (Instant::now(), usage().0);
         work();
         Self { wall: start.elapsed().as_secs_f64(), processor: usage().0 - before }
     }
 
-    fn least(self, other: Self) -> Self {
-        Self { wall: self.wall.min(other.wall), processor: self.processor.min(other.processor) }
+    fn over(self, other: Self) -> Self {
+        Self { wall: self.wall / other.wall, processor: self.processor / other.processor }
+    }
+
+    fn median(all: &[Self]) -> Self {
+        let middle = |part: fn(&Self) -> f64| {
+            let mut values: Vec<f64> = all.iter().map(part).collect();
+            values.sort_by(f64::total_cmp);
+            values[values.len() / 2]
+        };
+        Self { wall: middle(|took| took.wall), processor: middle(|took| took.processor) }
     }
 }
 
@@ -261,12 +268,12 @@ fn request(flake: &str, case: &Case) -> EvaluationRequest {
 fn compare(case: &Case, seed: usize) {
     // As each command does once.
     let find = || Nix::find().unwrap();
-    let (mut ours, mut theirs) = (Took::MOST, Took::MOST);
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let flake = |round: usize| write_flake(seed + round, case);
     for round in 0..ROUNDS {
         let (one, other) = (flake(2 * round), flake(2 * round + 1));
-        theirs = theirs.least(Took::of(|| nix_eval(&one, &case.yardstick)));
-        ours = ours.least(Took::of(|| {
+        theirs.push(Took::of(|| nix_eval(&one, &case.yardstick)));
+        ours.push(Took::of(|| {
             let evaluation = evaluate(&find(), &request(&other, case), &|_| {}).unwrap();
             assert_eq!(
                 (evaluation.targets.len(), evaluation.errors.len()),
@@ -276,13 +283,15 @@ fn compare(case: &Case, seed: usize) {
             );
         }));
     }
+    let ratios: Vec<Took> = ours.iter().zip(&theirs).map(|(ours, theirs)| ours.over(*theirs)).collect();
+    let [ours, theirs, ratio] = [ours, theirs, ratios].map(|all| Took::median(&all));
     let peak = usage().1 >> 20;
     let (flake, cache) = (flake(0), EvaluationCache::Stays("cache".into()));
     let cached = || {
         evaluation_cache::evaluate(&find(), &request(&flake, case), &cache, &|_| {}, &mut |_| {}).unwrap();
     };
     cached();
-    let again = (0..ROUNDS).map(|_| Took::of(cached)).fold(Took::MOST, Took::least);
+    let again = Took::median(&(0..ROUNDS).map(|_| Took::of(cached)).collect::<Vec<_>>());
     println!(
         "{:32} {:8.3} {:8.3} {:8.3} {:8.3} {:8.2} {:8.2} {:8.3} {:8}",
         case.name,
@@ -290,8 +299,8 @@ fn compare(case: &Case, seed: usize) {
         theirs.processor,
         ours.wall,
         ours.processor,
-        ours.wall / theirs.wall,
-        ours.processor / theirs.processor,
+        ratio.wall,
+        ratio.processor,
         again.wall,
         peak
     );

@@ -241,6 +241,9 @@ fn what_may_come_out_otherwise_is_not_kept() {
 fn outside_ci_the_users_folder_keeps_what_its_store_has() {
     for nix in FreshNix::every_version() {
         let machine = Machine::new(nix);
+        // A flake without inputs may be evaluated before anything is looked for.
+        let file = machine.path("flake/flake.nix");
+        fs::write(&file, fs::read_to_string(&file).unwrap().replacen('{', "{ inputs = { };", 1)).unwrap();
         let plan = "env -u CI $nixdag plan path:$PWD/flake --format json 2>said >plan; grep -c 'targets from the cache' said || true\n";
         let twice = machine.nix.script(machine.root.path(), &format!("{plan} mv plan first\n {plan} cmp first plan"));
         assert_eq!(twice, "0\n1\n");
@@ -249,10 +252,10 @@ fn outside_ci_the_users_folder_keeps_what_its_store_has() {
         assert!(entry.join("evaluation.json").exists() && !entry.join("paths.zst").exists());
         assert!(!kept.with_extension("key").exists());
         let others = plan.replace("plan path:", "plan --eval-cache off path:");
-        // Another store has no derivations, unless evaluation was faster than the look into the cache; `off` looks nowhere.
+        // Another store has no derivations; `off` looks nowhere.
         let elsewhere =
             machine.nix.script(machine.root.path(), &format!("{plan} cmp first plan\n {others} cmp first plan"));
-        assert!(["0\n0\n", "1\n0\n"].contains(&&*elsewhere), "{elsewhere}");
+        assert_eq!(elsewhere, "0\n0\n");
         let in_ci = machine.nix.script(machine.root.path(), &plan.replace("env -u CI", ""));
         assert_eq!(in_ci, "0\n");
     }

@@ -33,6 +33,11 @@ impl<'a> Asker<'a> {
         self.session.is_incidental()
     }
 
+    /// Whether the flake has inputs that its lock does not cover, or other ones than it covers.
+    pub fn has_new_inputs(&self) -> bool {
+        self.session.has_new_inputs()
+    }
+
     /// Answers every question, or fails if the flake as a whole does not evaluate.
     pub fn ask(&self, questions: &[Question]) -> Result<Vec<Answer>> {
         self.session

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::local_inputs::LocalInputs;
-use super::reference::{Reference, absolute, as_path};
+use super::reference::{PlainFolder, Reference, absolute, as_path};
 use super::request::EvaluationRequest;
 use super::{fingerprint, message};
 use crate::git::Repository;
@@ -20,6 +20,9 @@ use crate::printable::printable;
 
 /// Bytes of metadata that are read: a lock of tens of thousands of inputs.
 const MAX_METADATA: usize = 64 << 20;
+
+/// What Nix says where the lock does not cover all inputs.
+pub const LOCK_CHANGES: &str = "not writing modified lock file";
 
 /// Bytes of the shortest text that stands for an input.
 const SHORTEST_INPUT: usize = 5;
@@ -42,14 +45,19 @@ pub struct Flake {
     pub root: Option<String>,
     /// Whether the lock file has to change before it covers all inputs.
     pub lock_is_incomplete: bool,
-    /// Its source, in the store.
-    pub source: String,
-    /// The folder with its `flake.nix`, in the source.
-    pub folder: String,
+    /// Where the store has it; none where Nix was not asked.
+    pub tree: Option<SourceTree>,
     /// What a message about one of its locked inputs mentions: addresses, commits, paths.
     pub inputs: Vec<String>,
     /// What it and its inputs hold, see [`fingerprint::of_flake`].
     pub fingerprint: Option<Value>,
+}
+
+/// A flake's source, in the store.
+pub struct SourceTree {
+    pub path: String,
+    /// The folder in it that has the `flake.nix`.
+    pub folder: String,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +93,22 @@ pub fn asked(reference: &str) -> Result<String> {
 }
 
 impl Flake {
+    /// A folder's flake without inputs, about which Nix has nothing to say that cannot be known without it.
+    pub fn alone(plain: &PlainFolder) -> Result<Self> {
+        let has_git = |folder: &&Path| folder.join(".git").exists();
+        let repository = plain.folder.ancestors().find(has_git).filter(|_| !plain.is_path);
+        let revision = repository.map_or(Ok(None), Repository::clean_commit)?;
+        Ok(Self {
+            info: FlakeInfo { url: ".".to_owned(), revision },
+            reference: plain.reference.clone(),
+            root: repository.unwrap_or(&plain.folder).to_str().map(str::to_owned),
+            lock_is_incomplete: false,
+            tree: None,
+            inputs: Vec::new(),
+            fingerprint: None,
+        })
+    }
+
     /// Asks Nix about the flake of a request, `asked` as [`asked`] gives it.
     pub fn resolve(nix: &Nix, request: &EvaluationRequest, asked: &str) -> Result<Self> {
         let (reference, override_inputs) = (request.flake.as_str(), &request.override_inputs);
@@ -126,17 +150,16 @@ impl Flake {
         let (folder, root) = (format!("{}/{below}", metadata.path), reference.folder());
         LocalInputs::check_after(request, &folder, root.as_deref(), &metadata.locks)?;
         Ok(Self {
-            folder,
+            tree: Some(SourceTree { folder, path: metadata.path.clone() }),
             inputs: inputs(&metadata.locks),
             fingerprint: fingerprint::of_flake(&metadata.path, &metadata.locked, &metadata.locks),
             info: FlakeInfo {
                 url: if is_local { ".".to_owned() } else { printable_url(&metadata.resolved_url) },
                 revision: metadata.revision.clone(),
             },
-            source: metadata.path.clone(),
             root,
             reference,
-            lock_is_incomplete: override_inputs.is_empty() && answer.stderr.contains("not writing modified lock file"),
+            lock_is_incomplete: override_inputs.is_empty() && answer.stderr.contains(LOCK_CHANGES),
         })
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::flake::Flake;
+use super::flake::{Flake, SourceTree};
 use super::literal::nix_string;
 use super::message;
 use super::reference::SETTINGS;
@@ -39,12 +39,12 @@ pub struct FlakeCaches {
 impl FlakeConfig {
     /// Reads the settings. Nothing but the flake itself can have a part in them: no variable, no other file.
     pub fn read(nix: &Nix, flake: &Flake) -> Result<Self> {
-        if !mentions_settings(flake) {
+        let Some(tree) = flake.tree.as_ref().filter(|tree| mentions_settings(tree)) else {
             return Ok(Self::default());
-        }
-        let file = nix_string(&format!("{}/flake.nix", flake.folder));
+        };
+        let file = nix_string(&format!("{}/flake.nix", tree.folder));
         let expression = format!("(import {file}).{SETTINGS} or {{ }}");
-        let visible = format!("flake={}", flake.source);
+        let visible = format!("flake={}", tree.path);
         let arguments =
             ["eval", "--json", "--impure", "--option", "restrict-eval", "true", "-I", &visible, "--expr", &expression];
         let what = "cannot read the `nixConfig` of the flake";
@@ -80,9 +80,9 @@ impl FlakeConfig {
 }
 
 /// False where Nix need not be asked. Who hides the attribute from this search has settings that do not count.
-fn mentions_settings(flake: &Flake) -> bool {
+fn mentions_settings(tree: &SourceTree) -> bool {
     let mut text = Vec::new();
-    let read = File::open(format!("{}/flake.nix", flake.folder))
+    let read = File::open(format!("{}/flake.nix", tree.folder))
         .and_then(|file| file.take(MAX_SEARCHED).read_to_end(&mut text));
     match read {
         Ok(_) => text.len() as u64 == MAX_SEARCHED || memchr::memmem::find(&text, SETTINGS.as_bytes()).is_some(),

@@ -10,6 +10,7 @@ pub mod failed_build;
 mod fingerprint;
 mod flake;
 mod flake_config;
+mod flake_text;
 mod following;
 mod found;
 mod kind;
@@ -40,7 +41,9 @@ mod wrapper;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -55,7 +58,7 @@ use self::found::Findings;
 use self::local_inputs::LocalInputs;
 use self::message::EvaluationFailure;
 use self::outputs::Outputs;
-use self::reference::Reference;
+use self::reference::{PlainFolder, Reference};
 use self::selection::Walk;
 use self::session::Session;
 use super::command::Nix;
@@ -73,6 +76,9 @@ pub use self::reference::{URL_PATH, url_escaped};
 pub use self::request::{DEFAULT_DEPTH, DEFAULT_PATTERNS, EvaluationRequest, InputOverride};
 pub use self::session::Progress;
 pub use self::systems::Systems;
+
+/// An evaluation that takes no longer is not looked for in a cache: to find out what is in a flake takes another process.
+const SHORT: Duration = Duration::from_millis(100);
 
 /// What the store has from its first use on, where Nix uses it without a daemon.
 const STORE_IS_MADE: &str = "/nix/var/nix/db/schema";
@@ -132,6 +138,8 @@ pub struct Resolved<'r> {
     flake: Later<Flake>,
     /// How Nix can be asked for its outputs before it has answered.
     early: Option<Reference>,
+    /// The flake as it is known without asking Nix about it, which is not worth a process beside a short evaluation.
+    alone: Option<Later<Flake>>,
     stop: AtomicBool,
 }
 
@@ -145,15 +153,19 @@ impl<'r> Resolved<'r> {
         // 2.8 fails where two processes make a store at the same time.
         let has_store = Path::new(STORE_IS_MADE).is_file();
         let is_plain = has_store && !may_build && request.override_inputs.is_empty();
-        let early = if is_plain { Reference::of_folder(&asked) } else { None };
+        let plain = if is_plain { PlainFolder::of(&asked) } else { None };
         let (own_nix, own_request) = (nix.clone(), request.clone());
-        let flake = Later::begin(move || Flake::resolve(&own_nix, &own_request, &asked));
-        Ok(Self { nix, request, flake, early, stop: AtomicBool::new(false) })
+        let ask = move || Flake::resolve(&own_nix, &own_request, &asked);
+        let alone = plain.clone().filter(|plain| plain.is_alone);
+        let flake = if alone.is_some() { Later::when_wanted(ask) } else { Later::begin(ask) };
+        let alone = alone.map(|plain| Later::begin(move || Flake::alone(&plain)));
+        let early = plain.map(|plain| plain.reference);
+        Ok(Self { nix, request, flake, early, alone, stop: AtomicBool::new(false) })
     }
 
     /// Waits for what Nix says about the flake; without that, evaluation may begin before.
     pub fn known(mut self) -> Result<Self> {
-        self.early = None;
+        (self.early, self.alone) = (None, None);
         match self.flake.get() {
             Some(_) => Ok(self),
             None => Err(self.flake.into_inner().err().unwrap_or_else(|| anyhow!("the flake is not known"))),
@@ -169,10 +181,17 @@ impl<'r> Resolved<'r> {
     ///
     /// `watch` hears how far it has come, many times a second and from any thread.
     pub fn evaluate(self, watch: &(dyn Fn(&Progress) + Sync)) -> Result<Evaluation> {
-        self.evaluate_unless(watch, |_| None)
+        match &self.alone {
+            Some(_) => {
+                let evaluated = self.run(self.early.as_ref(), watch);
+                self.unless_no_flake(evaluated)
+            }
+            None => self.evaluate_unless(watch, |_| None),
+        }
     }
 
-    /// The same, unless the result for the flake's [fingerprint](Self::fingerprint) is known.
+    /// The same, unless the result for the flake's [fingerprint](Self::fingerprint) is known. That is not asked for where evaluation takes no
+    /// longer than asking.
     pub fn evaluate_unless(
         self,
         watch: &(dyn Fn(&Progress) + Sync),
@@ -182,21 +201,34 @@ impl<'r> Resolved<'r> {
             let resolved = self.known()?;
             return known(resolved.fingerprint()).map_or_else(|| resolved.run(None, watch), Ok);
         };
+        // Nothing is sent: it is over when one of both is gone.
+        let (evaluating, end) = mpsc::channel::<()>();
         let (found, evaluated) = thread::scope(|scope| {
-            let waiting = scope.spawn(|| {
-                let found = self.flake.get().map(|_| known(self.fingerprint()));
+            let resolved = &self;
+            let waiting = scope.spawn(move || {
+                if resolved.alone.is_some() && end.recv_timeout(SHORT) != Err(RecvTimeoutError::Timeout) {
+                    return None;
+                }
+                let found = resolved.flake.get().map(|_| known(resolved.fingerprint()));
                 // It is known, or there is no such flake.
-                self.stop.store(!matches!(found, Some(None)), Ordering::Relaxed);
+                resolved.stop.store(!matches!(found, Some(None)), Ordering::Relaxed);
                 found.flatten()
             });
             let evaluated = self.run(Some(early), watch);
+            drop(evaluating);
             (waiting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), evaluated)
         });
-        if let Some(found) = found {
-            return Ok(found);
+        match found {
+            Some(found) => Ok(found),
+            None => self.unless_no_flake(evaluated),
         }
-        // What Nix says about the flake itself says most.
-        self.flake.into_inner()?;
+    }
+
+    /// What came of an evaluation that began early. What Nix says about the flake itself says most.
+    fn unless_no_flake(self, evaluated: Result<Evaluation>) -> Result<Evaluation> {
+        if self.alone.is_none() || evaluated.is_err() {
+            self.flake.into_inner()?;
+        }
         evaluated
     }
 
@@ -214,7 +246,7 @@ impl<'r> Resolved<'r> {
             }
         };
         let reference = early.map_or_else(|| Ok(&flake()?.reference), Ok::<_, anyhow::Error>)?;
-        let outputs = Outputs::new(nix, reference, &self.flake, &config, request)?;
+        let outputs = Outputs::new(nix, reference, self.alone.as_ref().unwrap_or(&self.flake), &config, request)?;
         let shown = printable(&request.flake);
         let asker = Asker::new(Session::new(nix, &outputs, &shown, watch, &self.stop)?, Budget::new(&request.budget));
         let defaults: Vec<Pattern> = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
@@ -254,7 +286,9 @@ impl<'r> Resolved<'r> {
                 printable(&path.to_string())
             ));
         }
-        let flake = flake()?;
+        // An argument of `outputs` is an input, too.
+        let is_alone = self.alone.as_ref().filter(|alone| !asker.has_new_inputs() && alone.get().is_some());
+        let flake = is_alone.map_or_else(flake, |alone| alone.get().context("the flake is not known"))?;
         if flake.lock_is_incomplete {
             warnings.push(format!(
                 "the `flake.lock` of `{shown}` does not cover all inputs, so another run may see others (run `nix flake lock` and commit the file)"

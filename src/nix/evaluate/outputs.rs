@@ -10,7 +10,7 @@ use std::ffi::OsString;
 
 use anyhow::Result;
 
-use super::flake::Flake;
+use super::flake::{Flake, LOCK_CHANGES};
 use super::flake_config::FlakeConfig;
 use super::literal::nix_string;
 use super::message::{self, EvaluationFailure, MessageEvidence};
@@ -143,6 +143,13 @@ impl<'f> Outputs<'f> {
         } else {
             Survivor::repl(self.reference.url(), mark, questions, self.impure, self.manner())
         }
+    }
+
+    /// Whether a process that said this before it had the outputs found inputs that the flake's lock does not cover.
+    pub fn tells_new_inputs(&self, said: &[u8]) -> bool {
+        // A temporary flake has no lock, so all inputs are new to it.
+        let words = if self.is_wrapped() { "input 'target/" } else { LOCK_CHANGES };
+        memchr::memmem::find(said, words.as_bytes()).is_some()
     }
 
     /// Whether a temporary flake stands around the target.

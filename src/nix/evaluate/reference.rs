@@ -7,11 +7,12 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::flake_text;
 use super::literal::{is_identifier, nix_string};
 use crate::printable::printable;
 use crate::regular_file;
@@ -57,30 +58,6 @@ impl Reference {
         Self { url, attributes }
     }
 
-    /// That of a folder with a flake that Nix takes in the same way before it has said what is there: so evaluation need not wait for that.
-    /// None where it has to, or should: it may have to fetch what locks, or has settings of Nix.
-    pub fn of_folder(asked: &str) -> Option<Self> {
-        let (is_path, folder) = asked.strip_prefix("path:").map_or((false, asked), |path| (true, path));
-        let folder = Path::new(folder);
-        let is_plain = |path: &Path| {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || URL_PATH.contains(&byte) && byte != b'~';
-            path.to_str().is_some_and(|text| text.bytes().all(plain))
-        };
-        if !(folder.is_absolute() || folder.starts_with(".") || folder.starts_with("..")) || !is_plain(folder) {
-            return None;
-        }
-        let found = fs::canonicalize(folder).ok().filter(|found| is_plain(found))?;
-        let file = regular_file::open(&found.join("flake.nix")).ok()?;
-        let text = io::read_to_string(file.take(MAX_SEARCHED)).ok()?;
-        let is_locked = !text.contains("inputs") || found.join("flake.lock").is_file();
-        if text.len() as u64 == MAX_SEARCHED || text.contains(SETTINGS) || !is_locked {
-            return None;
-        }
-        let path = json!(found.to_str()?);
-        let attributes = if is_path { json!({ "type": "path", "path": path }) } else { json!({ "url": path }) };
-        Some(Self { url: asked.to_owned(), attributes: attributes.as_object()?.clone() })
-    }
-
     /// The folder on this machine that it names, if it does: the root of a repository, or what has no version control.
     pub fn folder(&self) -> Option<String> {
         let text = |key: &str| self.attributes.get(key).and_then(Value::as_str);
@@ -112,6 +89,44 @@ impl Reference {
         }
         input.push('}');
         input
+    }
+}
+
+/// A folder with a flake that Nix takes in the same way before it has said what is there: so evaluation need not wait for that.
+#[derive(Clone, Debug)]
+pub struct PlainFolder {
+    pub reference: Reference,
+    /// Without symbolic links.
+    pub folder: PathBuf,
+    /// Version control does not count.
+    pub is_path: bool,
+    /// It seems to have no inputs.
+    pub is_alone: bool,
+}
+
+impl PlainFolder {
+    /// None where evaluation has to wait, or should: Nix may have to fetch what locks, or the flake has settings of Nix.
+    pub fn of(asked: &str) -> Option<Self> {
+        let (is_path, folder) = asked.strip_prefix("path:").map_or((false, asked), |path| (true, path));
+        let folder = Path::new(folder);
+        let is_plain = |path: &Path| {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || URL_PATH.contains(&byte) && byte != b'~';
+            path.to_str().is_some_and(|text| text.bytes().all(plain))
+        };
+        if !(folder.is_absolute() || folder.starts_with(".") || folder.starts_with("..")) || !is_plain(folder) {
+            return None;
+        }
+        let found = fs::canonicalize(folder).ok().filter(|found| is_plain(found))?;
+        let file = regular_file::open(&found.join("flake.nix")).ok()?;
+        let text = io::read_to_string(file.take(MAX_SEARCHED)).ok()?;
+        let (has_inputs, has_lock) = (flake_text::names_inputs(&text), found.join("flake.lock").exists());
+        if text.len() as u64 == MAX_SEARCHED || text.contains(SETTINGS) || has_inputs && !has_lock {
+            return None;
+        }
+        let path = json!(found.to_str()?);
+        let attributes = if is_path { json!({ "type": "path", "path": path }) } else { json!({ "url": path }) };
+        let reference = Reference { url: asked.to_owned(), attributes: attributes.as_object()?.clone() };
+        Some(Self { reference, folder: found, is_path, is_alone: !has_inputs && !has_lock })
     }
 }
 

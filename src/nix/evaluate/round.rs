@@ -144,7 +144,7 @@ impl<'r> QuestionRound<'r> {
         let mut command = self.session.nix.command(self.session.outputs.arguments(&text));
         command.env("GC_MARKERS", self.budget.collectors.to_string());
         let end = process::run(command, self.session.mark(), &limits, |said| {
-            let Heard::Line { text, .. } = said else {
+            let Heard::Line { text, before } = said else {
                 self.session.count(|_| {});
                 if self.session.is_stopped() {
                     self.state().fail(anyhow!("nobody waits for this evaluation any more"));
@@ -176,6 +176,7 @@ impl<'r> QuestionRound<'r> {
                 }
                 Ok(AnswerLine::Ready { hides, .. }) => {
                     ready = true;
+                    self.session.note_beginning(before);
                     if hides {
                         self.session.note_hiding();
                     }

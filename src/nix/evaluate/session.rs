@@ -47,6 +47,7 @@ pub struct Session<'a> {
     progress: Mutex<Progress>,
     incidental: AtomicBool,
     hides: AtomicBool,
+    new_inputs: AtomicBool,
     /// Names of attributes in all answers.
     names: AtomicUsize,
     /// Answers to questions that were not asked yet; none for what fails.
@@ -77,6 +78,7 @@ impl<'a> Session<'a> {
             progress: Mutex::default(),
             incidental: AtomicBool::new(false),
             hides: AtomicBool::new(false),
+            new_inputs: AtomicBool::new(false),
             names: AtomicUsize::new(0),
             known: Mutex::default(),
         })
@@ -100,6 +102,18 @@ impl<'a> Session<'a> {
     /// Notes that they do.
     pub fn note_hiding(&self) {
         self.hides.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the flake has inputs that its lock does not cover, or other ones than it covers.
+    pub fn has_new_inputs(&self) -> bool {
+        self.new_inputs.load(Ordering::Relaxed)
+    }
+
+    /// Notes what a process said before it had the outputs.
+    pub fn note_beginning(&self, said: &[u8]) {
+        if self.outputs.tells_new_inputs(said) {
+            self.new_inputs.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Whether nobody waits for the result any more.
