@@ -124,6 +124,7 @@ pub fn evaluation(fingerprint: &str) -> Vec<u8> {
             attribute: attribute("b"),
             message: "broken".to_owned(),
             trace: vec!["at".to_owned()],
+            build: None,
         }],
         absent: vec![attribute("absent")],
         warnings: vec!["a warning".to_owned()],
