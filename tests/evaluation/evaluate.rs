@@ -414,7 +414,7 @@ fn a_tree_without_end_is_an_error_before_it_fills_the_memory() {
 fn what_nobody_selects_is_never_forced() {
     with_nix("what_nobody_selects_is_never_forced", || {
         let flake = flake(
-            r#"packages = { SYSTEM = { a = mk "a"; b = abort "b"; }; other = abort "system"; }; checks = abort "checks";
+            r#"packages = { SYSTEM = { a = mk "a"; b = abort "b"; }; riscv64-linux = abort "system"; }; checks = abort "checks";
                legacyPackages.SYSTEM = { type = abort "type"; sub = { x = mk "x"; hello = mk "h"; nope = abort "nope"; }; bad = abort "bad"; drv = mk "d" // { y = mk "y"; }; };"#
                 .replace("SYSTEM", &system::current())
                 .as_str(),
