@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::class::Class;
 use super::evidence::{self, Evidence};
@@ -73,7 +73,7 @@ impl Attempts<'_> {
             if !found_out && self.is_lost(tracker) {
                 let Some(wait) = WAITS.get(fruitless as usize - 1) else { break };
                 tracker.say(&format!("trying again in {} s", wait.as_secs()), Instant::now());
-                pause(*wait)?;
+                interrupt::pause(*wait)?;
                 groups.push_front(rest);
                 continue;
             }
@@ -177,7 +177,7 @@ impl Attempts<'_> {
             tracker.ledger_mut().forget_dependents();
         }
         if let Some(wait) = wait {
-            pause(wait)?;
+            interrupt::pause(wait)?;
         }
         Ok(again)
     }
@@ -256,16 +256,4 @@ impl Attempts<'_> {
         let resolved: Vec<String> = tracker.ledger().builds().keys().filter(is_resolved).cloned().collect();
         resolved.into_iter().chain([own]).collect()
     }
-}
-
-/// Waits, unless a signal comes.
-pub(super) fn pause(wait: Duration) -> Result<()> {
-    let start = Instant::now();
-    while start.elapsed() < wait {
-        if let Some(signal) = interrupt::received() {
-            bail!("stopped by {signal}");
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Result;
 use rustix::fs::{FlockOperation, flock};
 
-use super::attempts::pause;
+use super::interrupt;
 
 /// How often the lock is tried while somebody collects.
 const TICK: Duration = Duration::from_millis(100);
@@ -30,7 +30,7 @@ impl GarbageLock {
         loop {
             match flock(&file, FlockOperation::NonBlockingLockShared) {
                 Ok(()) => return Ok(Some(Self { _file: file })),
-                Err(rustix::io::Errno::WOULDBLOCK) => pause(TICK)?,
+                Err(rustix::io::Errno::WOULDBLOCK) => interrupt::pause(TICK)?,
                 Err(_) => return Ok(None),
             }
         }

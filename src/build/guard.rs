@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::OnMissing;
-use super::attempts::pause;
 use super::evidence::{self, Evidence};
+use super::interrupt;
 use super::progress::Tracker;
 use super::realise::Calls;
 use super::record::Missing;
@@ -190,7 +190,7 @@ impl Guard<'_> {
             let line =
                 format!("{} paths are not fetched: {}: trying again in {} s", open.len(), class.text(), wait.as_secs());
             tracker.say(&line, Instant::now());
-            pause(wait)?;
+            interrupt::pause(wait)?;
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -48,4 +48,16 @@ pub fn own_group(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     command.process_group(0);
     end_with_parent(command, Signal::TERM);
+}
+
+/// Waits, unless a signal comes.
+pub fn pause(wait: Duration) -> Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < wait {
+        if let Some(signal) = received() {
+            bail!("stopped by {signal}");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
 }
