@@ -24,6 +24,7 @@ use crate::handoff::partial_cache;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nix::path_info::PathInfo;
 use crate::nix::store::Store;
+use crate::nix::store_path;
 use crate::nix::temporary_roots::TemporaryRoots;
 use crate::plan::final_job::{Restored, RestoredOutput};
 use crate::plan::options::MAX_RETRIES;
@@ -133,6 +134,19 @@ impl<'a> JobWork<'a> {
             floating.extend(found.iter().map(|found| self.graph.full_path(&found.output)));
         }
         self.held.hold(floating.iter().map(String::as_str)).map(drop)
+    }
+
+    /// The only content-addressed derivation of this job with an output of that name.
+    fn floating_producer(&self, name: &str) -> Option<DrvId> {
+        let is_output = |id: DrvId| {
+            let node = self.graph.node(id);
+            node.outputs.iter().any(|output| match &*output.name {
+                "out" => node.name() == name,
+                other => name.strip_suffix(other).and_then(|start| start.strip_suffix('-')) == Some(node.name()),
+            })
+        };
+        let mut found = self.ids.iter().copied().filter(|&id| self.graph.node(id).is_floating() && is_output(id));
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// Frees what the job has fetched and nothing left in it needs. What was in the store before is not the job's to remove.
@@ -321,7 +335,9 @@ impl Derivations for JobWork<'_> {
     }
 
     fn producer(&self, base: &str) -> Option<String> {
-        self.producers.get(base).map(|&id| self.graph.path(id))
+        // Where a content-addressed output is built nobody knows before, but for its name.
+        let known = self.producers.get(base).copied();
+        known.or_else(|| self.floating_producer(store_path::name_of(base))).map(|id| self.graph.path(id))
     }
 }
 

@@ -7,7 +7,7 @@ use nixdag::build::class::Class;
 use nixdag::build::record::{Outcome, Verdict};
 
 use crate::support::nixdag;
-use crate::support::pipeline::{Pipeline, Ran, with_each_nix};
+use crate::support::pipeline::{Pipeline, Ran, user_setting, with_each_nix};
 
 /// How often a builder has run.
 fn begun(pipeline: &Pipeline, name: &str) -> usize {
@@ -54,6 +54,26 @@ fn an_output_that_nix_cannot_store_ends_nobody_elses_build() {
         assert!(begun(&pipeline, "slow") <= 2 && begun(&pipeline, "below") == 0);
         assert!(ran.record.as_ref().unwrap().errors.is_empty(), "{}", ran.text);
         assert_eq!(fs::read_dir(pipeline.handed_off("job").join("nar")).unwrap().count(), 7);
+    });
+}
+
+#[test]
+fn a_failure_that_names_an_output_whose_path_nobody_knew_is_that_of_its_derivation() {
+    with_each_nix("a_failure_that_names_an_output_whose_path_nobody_knew_is_that_of_its_derivation", || {
+        user_setting("extra-experimental-features = ca-derivations");
+        let pipeline = Pipeline::new(
+            r#"let ca = { __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; }; in {
+              pipe = drvWith "pipe" ca "mkdir $out; mkfifo $out/pipe";
+              half = drvWith "half" (ca // { outputs = [ "out" "dev" ]; }) "echo > $out";
+              slow = drvWith "slow" ca "sleep 2; echo > $out";
+            }"#,
+            &[("job", &["pipe", "half", "slow"], &[], &[])],
+        );
+        let ran = pipeline.run("job", &["--max-jobs", "4"]).fails(&["has an unsupported type"]);
+        let ran = ran.has("pipe", Outcome::Failed).has("half", Outcome::Failed).has("slow", Outcome::Built);
+        assert!(message(&ran, "pipe").contains("unsupported type"), "{}", ran.text);
+        assert!(!message(&ran, "half").contains("unsupported type"), "{}", ran.text);
+        assert!(["pipe", "half", "slow"].iter().all(|name| begun(&pipeline, name) <= 2), "{:?}", pipeline.built());
     });
 }
 
