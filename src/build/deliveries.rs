@@ -32,7 +32,7 @@ pub fn restrict(
     here: &HashSet<DrvId>,
 ) -> Result<ContentAddressed> {
     let mut found = ContentAddressed::new();
-    if hand_offs.is_empty() {
+    if hand_offs.is_empty() && !hand_offs.has_realisations() {
         return Ok(found);
     }
     let rule = DeliveryRule::new(request, graph, here);

@@ -1,10 +1,8 @@
 //! Machines whose garbage is collected while a job runs: nothing that the job needs later, or hands on, goes away.
 
 use std::process::Command;
-use std::sync::Arc;
 
 use nixdag::build::record::Outcome;
-use nixdag::plan::final_job::{FinalJob, Restored, RestoredOutput};
 
 use crate::support::empty_store::empty_store;
 use crate::support::pipeline::{JobOf, Pipeline, Ran, user_setting, with_each_nix};
@@ -85,47 +83,11 @@ fn behind_a_daemon_a_job_is_held_as_well() {
     });
 }
 
-/// Puts a final job `last` behind all others that finds the output `out` of these, whose paths the plan knows or not.
-fn restore(pipeline: &mut Pipeline, names: &[(&str, bool)]) {
-    let last = pipeline.plan.jobs.last().unwrap().clone();
-    let inputs: Vec<_> = (0..pipeline.plan.jobs.len()).map(|at| nixdag::plan::JobIndex(at as u32)).collect();
-    let job = nixdag::plan::Job {
-        id: "last".into(),
-        name: "last".into(),
-        derivations: Vec::new(),
-        co_located: Vec::new(),
-        requires: inputs.clone(),
-        inputs,
-        wave: None,
-        ..last
-    };
-    let restored = |&(name, is_known): &(&str, bool)| Restored {
-        target: nixdag::attribute::AttributePath::parse(&format!("packages.x86_64-linux.{name}")).unwrap(),
-        derivation: Arc::from(pipeline.drv(name)),
-        outputs: vec![RestoredOutput {
-            name: "out".into(),
-            path: is_known.then(|| pipeline.output(name, "out")),
-            link: name.into(),
-            variable: None,
-        }],
-    };
-    let restore = names.iter().map(restored).collect();
-    pipeline.plan.final_jobs.push(FinalJob {
-        job,
-        restore,
-        run: Some("true".into()),
-        checkout: false,
-        environment: Default::default(),
-        resource_group: None,
-    });
-    pipeline.sha256 = pipeline.write_bundle("bundle");
-}
-
 #[test]
 fn what_a_final_job_restores_is_there_until_its_folder_goes() {
     with_each_nix("what_a_final_job_restores_is_there_until_its_folder_goes", || {
         let mut pipeline = pipeline();
-        restore(&mut pipeline, &[("d", true)]);
+        pipeline.restores(&[("d", true)]);
         pipeline.run("first", &[]).succeeds();
         pipeline.run("second", &[]).succeeds();
         let dir = pipeline.dir().join("restored");
@@ -154,7 +116,7 @@ fn content_addressed() -> Pipeline {
         }"#,
         &[("ca", &["lower", "upper", "plain", "later"], &[], &[])],
     );
-    restore(&mut pipeline, &[("upper", false), ("later", true)]);
+    pipeline.restores(&[("upper", false), ("later", true)]);
     pipeline
 }
 

@@ -18,3 +18,4 @@ mod private_caches;
 mod push;
 mod signature;
 mod sources;
+mod traces;

@@ -13,6 +13,7 @@ use nixdag::graph::Graph;
 use nixdag::handoff::bundle;
 use nixdag::nix::hash::Sha256;
 use nixdag::nix::store::Store;
+use nixdag::plan::final_job::{FinalJob, Restored, RestoredOutput};
 use nixdag::plan::planned_target::PlannedTarget;
 use nixdag::plan::{Estimate, EstimateSource, FlakeSource, Job, JobIndex, JobOptions, Plan, json};
 use tempfile::TempDir;
@@ -71,6 +72,42 @@ impl Pipeline {
         let (drv_dir, program) = (Path::new("/nix/store"), stripped());
         let parts = bundle::Parts { plan: &self.plan, graph: &graph, drv_dir, store: Ok(&store), program: &program };
         bundle::write(&dir, parts).unwrap().sha256
+    }
+
+    /// Puts a final job `last` behind all others that finds the output `out` of these, whose paths the plan knows or not.
+    pub fn restores(&mut self, names: &[(&str, bool)]) {
+        let last = self.plan.jobs.last().unwrap().clone();
+        let inputs: Vec<JobIndex> = (0..self.plan.jobs.len()).map(|at| JobIndex(at as u32)).collect();
+        let job = Job {
+            id: "last".into(),
+            name: "last".into(),
+            derivations: Vec::new(),
+            co_located: Vec::new(),
+            requires: inputs.clone(),
+            inputs,
+            wave: None,
+            ..last
+        };
+        let restored = |&(name, is_known): &(&str, bool)| Restored {
+            target: AttributePath::parse(&format!("packages.x86_64-linux.{name}")).unwrap(),
+            derivation: Arc::from(self.drv(name)),
+            outputs: vec![RestoredOutput {
+                name: "out".into(),
+                path: is_known.then(|| self.output(name, "out")),
+                link: name.into(),
+                variable: None,
+            }],
+        };
+        let restore = names.iter().map(restored).collect();
+        self.plan.final_jobs.push(FinalJob {
+            job,
+            restore,
+            run: Some("true".into()),
+            checkout: false,
+            environment: BTreeMap::new(),
+            resource_group: None,
+        });
+        self.sha256 = self.write_bundle("bundle");
     }
 
     /// The folder of everything.
