@@ -15,6 +15,7 @@ mod evaluation;
 mod final_jobs;
 mod fleet;
 mod generate;
+mod interrupted;
 mod merge;
 mod pipeline;
 mod records;

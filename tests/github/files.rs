@@ -116,3 +116,42 @@ fn a_release_is_two_commits_and_names_the_first_in_the_second() {
         assert!(!release(wrong).status.success(), "{wrong:?}");
     }
 }
+
+/// Whether a step's script ends well with this value of `RESULTS`.
+fn passes(script: &str, results: &str) -> bool {
+    let output = Command::new("bash").args(["-e", "-c", script]).env("RESULTS", results).output().unwrap();
+    output.status.success()
+}
+
+#[test]
+fn the_verdict_and_the_gate_take_nothing_for_success_but_success() {
+    let read =
+        |path: &str| -> Value { serde_yaml::from_str(&fs::read_to_string(repository().join(path)).unwrap()).unwrap() };
+    let verdict = read(".github/workflows/nixdag-waves.yml")["jobs"]["verdict"].clone();
+    let step = verdict["steps"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&verdict["if"], &step["if"]), (&"${{ always() }}".into(), &"${{ always() }}".into()));
+    let script = step["run"].as_str().unwrap();
+    let written = step["env"]["RESULTS"].as_str().unwrap().split_whitespace();
+    let names: Vec<&str> = written.filter_map(|word| Some(word.split_once("=${{")?.0)).collect();
+    let needs: Vec<&str> = verdict["needs"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    assert_eq!(names, needs, "every job that it waits for is looked at");
+    let results = |odd: &str, said: &str| -> String {
+        let usual = |name: &str| if name == "wave1" { "success/true" } else { "skipped/false" };
+        names.iter().map(|name| format!("{name}={} ", if *name == odd { said } else { usual(name) })).collect()
+    };
+    assert!(passes(script, &results("", "")));
+    for name in &names {
+        for said in ["skipped/true", "cancelled/true", "failure/true", "/true", "success/false", "failure/false", "/"] {
+            assert!(!passes(script, &results(name, said)), "{name}: {said}");
+        }
+    }
+    let gate = read("github/nixdag.yml")["jobs"]["gate"].clone();
+    assert_eq!(gate["if"], "${{ always() }}");
+    let script = gate["steps"][0]["run"].as_str().unwrap();
+    for plan in ["success", "failure", "cancelled", "skipped", ""] {
+        for waves in ["success", "failure", "cancelled", "skipped", ""] {
+            let is_green = passes(script, &format!("plan {plan}, nixdag {waves}"));
+            assert_eq!(is_green, plan == "success" && waves == "success", "{plan} {waves}");
+        }
+    }
+}
