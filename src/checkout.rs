@@ -24,6 +24,11 @@ impl Checkout {
         Ok(Self { root: root.to_owned() })
     }
 
+    /// Its folder, without links.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// True for a path in the checkout that is not in Git's own folder. What is not there yet is where the folder is that it would be made in.
     pub fn holds(&self, path: &Path) -> bool {
         let Some(meant) = resolved(path) else { return false };

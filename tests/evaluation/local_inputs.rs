@@ -58,6 +58,9 @@ fn no_input_of_a_branch_reads_the_machine_that_plans() {
             "inputs.a = { url = \"git+file://ROOT/other\"; flake = false; };",
             "inputs.a = { url = \"git+file:../other\"; flake = false; };",
             "inputs.a = { url = \"/proc/PROCESS/environ\"; flake = false; };",
+            // From the flake's folder in the store on.
+            "inputs.a = { url = \"../../../proc/PROCESS/environ\"; flake = false; };",
+            "inputs.a = { url = \"./below/../../../../proc/PROCESS/environ\"; flake = false; };",
             "inputs.b.url = \"path:./below\"; inputs.b.inputs.a = { url = \"path:ROOT/other\"; flake = false; };",
         ] {
             let folder = checkout(input);
@@ -157,4 +160,21 @@ fn the_folder_of_the_evaluation_cache_that_the_file_names_is_in_the_checkout() {
         nix.script(folder.path(), &text);
         assert_eq!(Path::new(&folder.path().join("checkout/cache/here")).is_dir(), is_fine, "{dir}");
     }
+}
+
+/// However the flake is named, and wherever nixdag is called.
+#[test]
+fn the_flake_of_a_folder_is_looked_at_however_it_is_named() {
+    let nix = FreshNix::new();
+    let folder = checkout("inputs.a = { url = \"path:ROOT/other\"; flake = false; };");
+    let text = format!(
+        "{}\nrefused
+         for named in ./below git+file:$PWD git+file:$PWD?dir=. path:$PWD; do
+           if $nixdag plan $named --available /dev/null > ../printed 2> ../said; then echo $named; exit 1; fi
+           grep -q 'would be read from this machine' ../said || {{ echo $named; cat ../said; exit 1; }}; nowhere
+         done",
+        begin().replace(" below/flake.nix", "")
+    );
+    fs::remove_file(folder.path().join("checkout/below/flake.nix")).unwrap();
+    nix.script(folder.path(), &text);
 }

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, bail};
 use percent_encoding::percent_decode_str;
@@ -82,9 +82,23 @@ impl Place {
         Some(Self { is_repository: is_repository || place.is_repository, ..place })
     }
 
-    /// True for a path that belongs to the source that names it, which Nix sees to.
+    /// True for a path that belongs to the source that names it.
     fn is_relative_path(&self) -> bool {
         !self.is_repository && !self.path.starts_with('/')
+    }
+
+    /// How many folders a relative path leads up.
+    fn climbs(&self) -> usize {
+        let (mut up, mut down) = (0, 0);
+        for part in Path::new(&self.path).components() {
+            match part {
+                Component::ParentDir if down == 0 => up += 1,
+                Component::ParentDir => down -= 1,
+                Component::Normal(_) => down += 1,
+                _ => {}
+            }
+        }
+        up
     }
 
     /// True where it is in the checkout, in the store, or not there at all.
@@ -120,6 +134,9 @@ pub(super) struct LocalInputs<'r> {
     checkout: Option<Checkout>,
     /// The commits that the lock in the checkout names: inputs as attributes.
     committed: Vec<Map<String, Value>>,
+    /// How many folders a relative path may lead up from the flake's own, where Nix does not see to that: 2.8 takes a path without `path:`
+    /// from the flake's folder in the store on.
+    most_up: Option<usize>,
 }
 
 impl<'r> LocalInputs<'r> {
@@ -129,7 +146,7 @@ impl<'r> LocalInputs<'r> {
         let locked = nodes.filter_map(|node| node.get("locked")?.as_object());
         let committed = locked.filter(|locked| locked.get("rev").is_some_and(Value::is_string)).cloned().collect();
         let replaced = replaced.map(|named| &*named.input).collect();
-        Self { replaced, checkout: folder.and_then(|folder| Checkout::around(folder).ok()), committed }
+        Self { replaced, checkout: folder.and_then(|folder| Checkout::around(folder).ok()), committed, most_up: None }
     }
 
     /// Checks what can be known before Nix copies anything: what nixdag.yml names, and the inputs and the lock of a flake in a folder.
@@ -137,11 +154,10 @@ impl<'r> LocalInputs<'r> {
         if !request.is_pure() {
             return Ok(());
         }
-        let folder = asked.strip_prefix("path:").unwrap_or(asked);
-        let folder = Path::new(folder.split('?').next().unwrap_or(folder));
-        let folder = folder.join("flake.nix").is_file().then_some(folder);
+        let found = folder(asked);
+        let folder = found.as_deref();
         let lock = folder.map_or(Value::Null, read_lock);
-        let inputs = Self::new(request.override_inputs.iter(), folder, &lock);
+        let mut inputs = Self::new(request.override_inputs.iter(), folder, &lock);
         for named in request.override_inputs.iter().filter(|named| !named.by_flag) {
             // A path that Nix does not find either.
             let Ok(reference) = absolute(&named.reference) else { continue };
@@ -152,6 +168,9 @@ impl<'r> LocalInputs<'r> {
         }
         let Some(folder) = folder else { return Ok(()) };
         inputs.check_lock(&lock)?;
+        let root = inputs.checkout.as_ref().filter(|_| !asked.starts_with("path:")).map(Checkout::root);
+        let below = root.and_then(|root| folder.strip_prefix(root).ok());
+        inputs.most_up = Some(below.map_or(0, |below| below.components().count()));
         inputs.check_written(&written(nix, folder), &mut Vec::new())
     }
 
@@ -220,10 +239,12 @@ impl<'r> LocalInputs<'r> {
 
     fn check_attributes(&self, input: &str, attributes: &Map<String, Value>) -> Result<()> {
         let Some(place) = Place::of_attributes(attributes) else { return Ok(()) };
-        if place.is_relative_path()
-            || place.is_harmless(self.checkout.as_ref())
-            || self.is_committed(&place, attributes)
-        {
+        let is_fine = if place.is_relative_path() {
+            self.most_up.is_none_or(|most| place.climbs() <= most)
+        } else {
+            place.is_harmless(self.checkout.as_ref()) || self.is_committed(&place, attributes)
+        };
+        if is_fine {
             return Ok(());
         }
         Err(self.refuse(input, &place))
@@ -245,6 +266,20 @@ impl<'r> LocalInputs<'r> {
              `path:./folder` for what is in the flake's own source, or name it on the command line: `--override-input {input} {scheme}:{path}`)"
         )
     }
+}
+
+/// The folder with the `flake.nix` that a reference means, if that is in a folder of this machine as it is now.
+fn folder(asked: &str) -> Option<PathBuf> {
+    let (address, query) = asked.split_once('?').unwrap_or((asked, ""));
+    let place = Place::of_url(address).unwrap_or(Place { is_repository: false, path: address.to_owned() });
+    let given = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    if given("rev").is_some() || given("ref").is_some() {
+        return None;
+    }
+    let below = given("dir").map(|dir| percent_decode_str(dir).decode_utf8_lossy().into_owned()).unwrap_or_default();
+    let folder = Path::new(&place.path).join(below.trim_start_matches('/')).canonicalize().ok()?;
+    // Nix looks for it upwards.
+    folder.ancestors().find(|folder| folder.join("flake.nix").is_file()).map(Path::to_owned)
 }
 
 /// The lock in a folder; null where there is none that can be read: Nix will say so.
