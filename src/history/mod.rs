@@ -23,6 +23,7 @@ pub struct History {
     by_path: HashMap<String, u64>,
     by_name: HashMap<(String, String), u64>,
     by_package: HashMap<(String, String), u64>,
+    sizes: Sizes,
     failed: HashMap<String, Failed>,
     /// When the first and the last job began, in seconds since 1970; none where nothing was built.
     pub span: Option<(u64, u64)>,
@@ -43,6 +44,7 @@ impl History {
     /// What the records say. Only what was built has a duration: a builder that fails ends early.
     pub fn new(records: &Records) -> Self {
         let (mut by_path, mut by_name, mut by_package) = (Durations::new(), Durations::new(), Durations::new());
+        let (mut size_by_path, mut size_by_package) = (Durations::new(), Durations::new());
         let mut failed: HashMap<String, Failed> = HashMap::new();
         for build in &records.builds {
             if build.ending == Ending::Failed {
@@ -56,14 +58,28 @@ impl History {
             let sample = (Reverse(build.at), build.duration);
             by_path.entry(build.derivation.clone()).or_default().push(sample);
             by_name.entry((build.name.clone(), build.system.clone())).or_default().push(sample);
-            by_package.entry((build.package().to_owned(), build.system.clone())).or_default().push(sample);
+            let package = (build.package().to_owned(), build.system.clone());
+            if let Some(bytes) = build.used.nar_bytes {
+                let sample = (Reverse(build.at), bytes);
+                size_by_path.entry(build.derivation.clone()).or_default().push(sample);
+                size_by_package.entry(package.clone()).or_default().push(sample);
+            }
+            by_package.entry(package).or_default().push(sample);
         }
         for (path, failed) in &mut failed {
             failed.flaky = by_path.contains_key(path);
         }
         let times = || by_path.values().flatten().map(|(Reverse(at), _)| *at);
         let span = times().min().zip(times().max());
-        Self { by_path: medians(by_path), by_name: medians(by_name), by_package: medians(by_package), failed, span }
+        let sizes = Sizes { by_path: medians(size_by_path), by_package: medians(size_by_package) };
+        Self {
+            by_path: medians(by_path),
+            by_name: medians(by_name),
+            by_package: medians(by_package),
+            sizes,
+            failed,
+            span,
+        }
     }
 
     /// True where nothing is recorded that a plan could use.
@@ -81,10 +97,23 @@ impl History {
             .copied()
     }
 
+    /// How large its outputs are as NARs, if it or one like it was built before, bytes.
+    pub fn size(&self, path: &str, name: &str, system: &str) -> Option<u64> {
+        let of_package = || self.sizes.by_package.get(&(package_of(name).to_owned(), system.to_owned()));
+        self.sizes.by_path.get(path).or_else(of_package).copied()
+    }
+
     /// Whether this very derivation has failed before.
     pub fn failed(&self, path: &str) -> Option<&Failed> {
         self.failed.get(path)
     }
+}
+
+/// How large the outputs of derivations were, bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Sizes {
+    by_path: HashMap<String, u64>,
+    by_package: HashMap<(String, String), u64>,
 }
 
 type Durations<K> = HashMap<K, Vec<(Reverse<u64>, u64)>>;

@@ -1,7 +1,7 @@
 //! Durations: what building a derivation and starting a job are expected to take.
 //!
 //! Records of earlier pipelines come first. All other figures are assumptions of the model, none is a measurement: a fetch 5 s, a derivation that prefers to be built locally
-//! 1 s, any other 60 s (also one that asks for `big-parallel`), a job's start 45 s, a workspace's layer 0.5 s, a wave's wait for machines 15 s; what a derivation leaves is 20 MB, and moving it takes no time.
+//! 1 s, any other 60 s (also one that asks for `big-parallel`), a job's start 45 s, a workspace's layer 0.5 s, a wave's wait for machines 15 s. How much a derivation leaves is not known, and moving it is not counted. Where there are enough records, they replace these ([`super::fitted`]).
 //! Each can be set: `costs` in `nixdag.yml`, `--cost`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -48,10 +48,14 @@ pub struct CostModel {
     pub local: Millis,
     /// A derivation that asks for a machine with `big-parallel`.
     pub big_parallel: Millis,
-    /// What a derivation leaves to be handed on, bytes.
-    pub bytes: u64,
-    /// Bytes that a job fetches in a second; 0 where that takes no time worth counting.
-    pub bandwidth: u64,
+    /// How durations of ordinary derivations grow with the number of their inputs, where that is known: comes before `default`.
+    pub growth: Option<Growth>,
+    /// Whether records may replace the assumptions above: the user has set none of them.
+    pub fits: bool,
+    /// What a derivation leaves to be handed on, bytes, where that is known.
+    pub bytes: Option<u64>,
+    /// Bytes that a job fetches in a second; none where moving them is not counted.
+    pub bandwidth: Option<u64>,
     /// Attaching what one transitive ancestor has handed off, where it travels as a layer of a workspace.
     pub layer: Millis,
     /// What each wave waits for machines, where jobs come in waves.
@@ -72,8 +76,10 @@ impl Default for CostModel {
             fetch: 5_000,
             local: 1_000,
             big_parallel: 60_000,
-            bytes: 20_000_000,
-            bandwidth: 0,
+            growth: None,
+            fits: true,
+            bytes: None,
+            bandwidth: None,
             layer: 500,
             queue: 15_000,
             concurrency: 80,
@@ -98,7 +104,7 @@ impl CostModel {
         } else if node.required_system_features.iter().any(|feature| feature == "big-parallel") {
             (self.big_parallel, Derivation)
         } else {
-            (self.default, Default)
+            (self.growth.map_or(self.default, |growth| growth.of(graph.inputs(id).len())), Default)
         };
         Estimate { duration, from }
     }
@@ -122,6 +128,35 @@ impl CostModel {
 
     /// Fetching what one derivation has left, milliseconds, an hour at most.
     pub fn transfer(&self) -> Millis {
-        self.bytes.saturating_mul(1000).checked_div(self.bandwidth).unwrap_or(0).min(3_600_000)
+        let bytes = self.bytes.unwrap_or(0).saturating_mul(1000);
+        bytes.checked_div(self.bandwidth.unwrap_or(0)).unwrap_or(0).min(3_600_000)
+    }
+}
+
+/// The logarithm of a duration in milliseconds as a line over that of the number of inputs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Growth {
+    /// Its slope.
+    pub slope: f64,
+    /// Its value for no inputs.
+    pub intercept: f64,
+    /// The shortest duration that it was made from.
+    pub least: Millis,
+    /// The longest one: nothing is said to take longer.
+    pub most: Millis,
+}
+
+impl Eq for Growth {} // never NaN
+
+impl Growth {
+    /// A number of inputs, on the line's scale.
+    pub fn measure(inputs: usize) -> f64 {
+        (inputs as f64).ln_1p()
+    }
+
+    /// How long a derivation of so many inputs takes.
+    pub fn of(&self, inputs: usize) -> Millis {
+        let millis = (self.intercept + self.slope * Self::measure(inputs)).exp().round();
+        (millis as Millis).clamp(self.least, self.most)
     }
 }

@@ -11,6 +11,7 @@ use super::baseline::baselines;
 use super::estimate::CostModel;
 use super::failed_before;
 use super::fit_inputs;
+use super::fitted::fitted;
 use super::job_graph::{JobGraph, direct_inputs};
 use super::job_list::{Simulated, job_list};
 use super::job_namer::JobNamer;
@@ -95,7 +96,8 @@ pub struct Made {
 
 /// Makes the plan. The same inputs give the same plan, byte for byte.
 pub fn make(inputs: PlanInputs) -> Result<Made> {
-    let PlanInputs { graph, targets, mut needed, costs, handoff, .. } = inputs;
+    let PlanInputs { graph, targets, mut needed, handoff, .. } = inputs;
+    let costs = &fitted(inputs.costs, graph, &needed.ids().collect::<Vec<_>>());
     let mut of_drv = Attributes::new();
     for (attribute, id) in targets {
         of_drv.entry(*id).or_default().push(attribute);
@@ -292,7 +294,7 @@ impl<'a> Planner<'a> {
                 kind: self.handoff,
                 layers: if self.handoff.has_layers() { simulation.layers } else { 0 },
                 layer: self.model.layer,
-                bytes: simulation.fetched.saturating_mul(self.costs.bytes),
+                bytes: self.costs.bytes.map(|bytes| simulation.fetched.saturating_mul(bytes)),
                 time: simulation.layers * self.model.layer + simulation.fetched * self.model.fetch,
             }),
         }

@@ -16,6 +16,7 @@ pub mod final_job;
 mod final_machines;
 pub mod finals;
 pub mod fit_inputs;
+pub mod fitted;
 pub mod idle_rules;
 pub mod impure;
 pub mod job;
@@ -273,8 +274,8 @@ pub struct HandOffEstimate {
     /// What attaching one of them takes; it is a part of each job's estimate.
     #[serde(rename = "layer_seconds", with = "seconds")]
     pub layer: Millis,
-    /// Bytes that jobs fetch: with a workspace all that their ancestors have built, else what they miss.
-    pub bytes: u64,
+    /// Bytes that jobs fetch: with a workspace all that their ancestors have built, else what they miss; null where the sizes are not known.
+    pub bytes: Option<u64>,
     /// What both take.
     #[serde(rename = "seconds", with = "seconds")]
     pub time: Millis,

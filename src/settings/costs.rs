@@ -178,8 +178,9 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) 
         default: or(entry.ordinary, default.default),
         // A derivation that says that it is large takes no less than one that says nothing.
         big_parallel: or(entry.big_parallel, or(entry.ordinary, default.big_parallel).max(default.big_parallel)),
-        bytes: entry.bytes.map_or(default.bytes, |bytes| bytes.0),
-        bandwidth: entry.bandwidth.map_or(default.bandwidth, |bandwidth| bandwidth.0),
+        fits: [entry.fetch, entry.local, entry.ordinary, entry.big_parallel].iter().all(Option::is_none),
+        bytes: entry.bytes.map(|bytes| bytes.0),
+        bandwidth: entry.bandwidth.map(|bandwidth| bandwidth.0),
         ..default
     })
 }
@@ -277,7 +278,7 @@ mod tests {
             model("costs: {start_up: 20.5, layer: 0, bandwidth: 1e8}", &["layer=1.25", "big_parallel=900"]).unwrap();
         assert_eq!(
             (costs.start_up, costs.layer, costs.bandwidth, costs.big_parallel),
-            (20_500, 1_250, 100_000_000, 900_000)
+            (20_500, 1_250, Some(100_000_000), 900_000)
         );
         assert_eq!(model("", &[]).unwrap(), CostModel::default());
     }

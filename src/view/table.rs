@@ -259,23 +259,25 @@ fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn handoff(handoff: &HandOffEstimate, job_time: Millis, out: &mut impl Write) -> io::Result<()> {
-    let megabytes = handoff.bytes / 1_000_000;
+    let about = handoff.bytes.map(|bytes| format!("about {} MB", bytes / 1_000_000));
     match handoff.kind {
         HandOffKind::Workspace | HandOffKind::Artifacts => {
             let layers = match handoff.kind {
                 HandOffKind::Workspace => format!("attach {} of the workspace", counted(handoff.layers, "layer")),
                 _ => format!("fetch {}", counted(handoff.layers, "artifact")),
             };
-            write!(out, "Jobs {layers}, about {megabytes} MB, in {}", in_words(handoff.time))?;
+            let about = about.map(|about| format!(", {about}")).unwrap_or_default();
+            write!(out, "Jobs {layers}{about}, in {}", in_words(handoff.time))?;
             if handoff.time * 10 > job_time {
                 write!(out, ": results would travel faster through a binary cache (`--handoff cache`)")?;
             }
             writeln!(out, ".")
         }
         HandOffKind::Packages | HandOffKind::Cache => {
+            let Some(about) = about else { return Ok(()) };
             writeln!(
                 out,
-                "Jobs fetch about {megabytes} MB from each other through {}, in {}.",
+                "Jobs fetch {about} from each other through {}, in {}.",
                 if handoff.kind == HandOffKind::Packages { "the package registry" } else { "the cache" },
                 in_words(handoff.time)
             )

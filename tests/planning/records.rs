@@ -69,6 +69,68 @@ fn a_plan_says_what_of_it_is_recorded_and_what_failed_before() {
     plan("records").assert().success().stderr(predicate::str::contains("so it is flaky"));
 }
 
+/// A target above libraries; the first of them are recorded to have taken so many seconds, and a number of bytes.
+fn libraries(count: usize, seconds: &[f64], bytes: Option<u64>) -> Recorded {
+    let names: Vec<String> = (0..count).map(|number| format!("library{number}-1")).collect();
+    let mut recorded = Recorded::new();
+    for (number, name) in names.iter().enumerate() {
+        // The later ones have more inputs.
+        let inputs: Vec<&str> = names[..number / 3].iter().map(String::as_str).collect();
+        recorded = recorded.drv(name, "", &inputs, &[]);
+    }
+    let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
+    recorded = recorded.drv("all-1", "", &inputs, &[]).target("all", "all-1");
+    let builds = names.iter().zip(seconds).map(|(name, &seconds)| {
+        let mut build = build(&recorded, name, 60, "built");
+        build["seconds"] = json!(seconds);
+        build["nar_bytes"] = json!(bytes);
+        build
+    });
+    let text = file(&builds.collect::<Vec<_>>());
+    recorded.file("records.json", text);
+    recorded
+}
+
+#[test]
+fn what_was_never_measured_is_taken_to_be_like_what_was() {
+    // Eight records of 300 s each: the target above them takes as long.
+    let recorded = libraries(8, &[300.0; 8], None);
+    let bound = |arguments: &[&str]| {
+        let all = [&["--history", "records.json", "--cost", "start_up=0"], arguments].concat();
+        recorded.plan(&all)["estimates"]["per_derivation"]["job_seconds"].as_f64().unwrap()
+    };
+    assert_eq!(bound(&[]), 9.0 * 300.0);
+    assert_eq!(bound(&["--cost", "ordinary=10"]), 8.0 * 300.0 + 10.0, "what the user says stays");
+    let few = libraries(8, &[300.0; 7], None);
+    let plan = few.plan(&["--history", "records.json", "--cost", "start_up=0"]);
+    assert_eq!(plan["estimates"]["per_derivation"]["job_seconds"], json!(7 * 300 + 2 * 60), "seven are too few");
+
+    // Where more inputs mean more time, a derivation of 30 inputs takes more than the middle one, and no more than the longest.
+    let growing: Vec<f64> = (0..30).map(|number| 10.0 * (1.0 + f64::from(number / 3))).collect();
+    let grown = libraries(30, &growing, None);
+    let plan = grown.plan(&["--history", "records.json", "--cost", "start_up=0"]);
+    let all = plan["estimates"]["per_derivation"]["job_seconds"].as_f64().unwrap();
+    assert_eq!(all - growing.iter().sum::<f64>(), 100.0, "{plan}");
+}
+
+#[test]
+fn nothing_is_said_about_bytes_that_nobody_has_measured() {
+    let handoff = |recorded: &Recorded, arguments: &[&str]| {
+        let all = [&["--history", "records.json", "--granularity", "target"], arguments].concat();
+        recorded.plan(&all)["estimates"]["handoff"].clone()
+    };
+    let unknown = libraries(8, &[300.0; 8], None);
+    assert_eq!(handoff(&unknown, &[])["bytes"], Value::Null);
+    let text = unknown.nixdag("plan").args(["--history", "records.json"]).assert().success();
+    let text = String::from_utf8(text.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("of the workspace, in ") && !text.contains(" MB"), "{text}");
+    let known = libraries(8, &[300.0; 8], Some(120_000_000));
+    let said = handoff(&known, &["--handoff", "workspace"]);
+    assert!(said["bytes"].is_u64(), "{said}");
+    let set = handoff(&unknown, &["--cost", "bytes=7"]);
+    assert!(set["bytes"].is_u64(), "{set}");
+}
+
 #[test]
 fn records_that_anybody_may_have_written_change_no_verdict_and_are_named() {
     let recorded = program();

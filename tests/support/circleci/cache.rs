@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -30,6 +31,9 @@ impl Caches {
 
     /// Saves paths under a key, unless the key is there already. Says what it did.
     pub fn save(&self, key: &str, paths: &[String], machine: &Machine) -> Result<String> {
+        // Jobs run side by side, and entries have numbers.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let entries = self.entries()?;
         if entries.values().any(|other| other == key) {
             return Ok(format!("Skipping cache generation, cache already exists for key: {key}"));

@@ -22,7 +22,7 @@ mod template;
 mod workflow;
 mod workspace;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,6 +81,9 @@ pub struct JobOutcome {
     pub artifacts: PathBuf,
     /// True for a job that a rerun took over from the run before.
     pub kept: bool,
+    /// When it ended, after the run began; none where it did not run.
+    #[allow(dead_code, reason = "a benchmark asks")]
+    pub ended: Option<std::time::Duration>,
 }
 
 /// What became of a workflow.
@@ -157,6 +160,16 @@ pub struct Pipeline {
     state: Arc<TempDir>,
     runs: u32,
     next_build: u64,
+    /// Jobs that run side by side.
+    machines: usize,
+}
+
+/// A job whose turn it is.
+enum Prepared {
+    /// It does not run.
+    Ended(JobOutcome),
+    /// It runs.
+    Due(JobOutcome),
 }
 
 impl Pipeline {
@@ -201,6 +214,7 @@ impl Pipeline {
             state: Arc::new(TempDir::new()?),
             runs: 0,
             next_build: 1,
+            machines: 1,
         })
     }
 
@@ -276,6 +290,13 @@ impl Pipeline {
         self
     }
 
+    /// How many jobs run side by side; one after another without it.
+    #[allow(dead_code, reason = "most tests run one after another")]
+    pub fn machines(mut self, machines: usize) -> Self {
+        self.machines = machines;
+        self
+    }
+
     /// A value for a pipeline parameter.
     pub fn parameter(mut self, name: &str, value: impl Into<serde_yaml::Value>) -> Self {
         self.facts.parameters.insert(name.to_owned(), value.into());
@@ -319,6 +340,45 @@ impl Pipeline {
         self.run_after(Some(before))
     }
 
+    /// What becomes of a job whose turn it is: how it has ended without running, or what it begins with.
+    fn prepared(
+        &self,
+        before: Option<&Outcome>,
+        compiled: &compile::Compiled,
+        at: usize,
+        done: &BTreeMap<String, Status>,
+        dir: &Path,
+    ) -> Result<Prepared> {
+        let job = &compiled.jobs[at];
+        if let Some(kept) = before.and_then(|before| before.jobs.iter().find(|old| old.name == job.name))
+            && kept.status == Status::Success
+        {
+            return Ok(Prepared::Ended(JobOutcome { kept: true, ..kept.clone() }));
+        }
+        let mut ended = JobOutcome {
+            name: job.name.clone(),
+            status: Status::NotRun,
+            log: String::new(),
+            test_results: dir.join("test-results"),
+            artifacts: dir.join("artifacts"),
+            kept: false,
+            ended: None,
+        };
+        let missing = job.contexts.iter().any(|name| !self.contexts.contains_key(name));
+        ended.status = if self.cancel.is_set() {
+            Status::Canceled
+        } else if !compiled.is_due(at, done) {
+            Status::NotRun
+        } else if missing {
+            Status::Unauthorized
+        } else if job.is_foreign() {
+            Status::Foreign
+        } else {
+            return Ok(Prepared::Due(ended));
+        };
+        Ok(Prepared::Ended(ended))
+    }
+
     fn run_after(&mut self, before: Option<&Outcome>) -> Result<Outcome> {
         let compiled = compile(&self.config, &self.facts)?;
         self.runs += 1;
@@ -332,60 +392,74 @@ impl Pipeline {
             continuation_parameters: serde_json::Value::Null,
             folder: self.state.clone(),
         };
+        let mut jobs = Vec::new();
         let mut done: BTreeMap<String, Status> = BTreeMap::new();
-
-        for at in compiled.order() {
-            let job = &compiled.jobs[at];
-            if let Some(kept) = before.and_then(|before| before.jobs.iter().find(|old| old.name == job.name))
-                && kept.status == Status::Success
-            {
-                done.insert(job.name.clone(), Status::Success);
-                outcome.jobs.push(JobOutcome { kept: true, ..kept.clone() });
-                continue;
-            }
-            let mut ended = JobOutcome {
-                name: job.name.clone(),
-                status: Status::NotRun,
-                log: String::new(),
-                test_results: run_dir.join(format!("{at}/test-results")),
-                artifacts: run_dir.join(format!("{at}/artifacts")),
-                kept: false,
-            };
-            workspace.forget(&job.name)?;
-            let missing = job.contexts.iter().any(|name| !self.contexts.contains_key(name));
-            ended.status = if self.cancel.is_set() {
-                Status::Canceled
-            } else if !compiled.is_due(at, &done) {
-                Status::NotRun
-            } else if missing {
-                Status::Unauthorized
-            } else if job.is_foreign() {
-                Status::Foreign
-            } else {
-                let number = self.next_build;
-                self.next_build += 1;
-                let ancestors: BTreeSet<String> = compiled.ancestors(at);
-                // A context's variable wins over the project's.
-                let mut secrets = self.variables.clone();
-                secrets.extend(job.contexts.iter().flat_map(|name| self.contexts[name].clone()));
-                let mut running = job::Running {
-                    job,
-                    facts: &self.facts,
-                    machine: job::machine(&self.world, job, &run_dir.join(at.to_string()))?,
-                    caches: cache::Caches::new(caches.clone()),
-                    workspace: &workspace,
-                    ancestors,
-                    order: &compiled,
-                    number,
-                    secrets,
-                    cancel: &self.cancel,
-                    outcome: &mut ended,
+        let mut left = compiled.order();
+        let start = std::time::Instant::now();
+        let mut next_build = self.next_build;
+        let (this, compiled, workspace) = (&*self, &compiled, &workspace);
+        std::thread::scope(|scope| -> Result<()> {
+            let (ended, ends) = std::sync::mpsc::channel();
+            let mut running = 0;
+            loop {
+                let is_ready = |at: &usize| {
+                    compiled.jobs[*at]
+                        .requires
+                        .iter()
+                        .all(|(before, _)| done.contains_key(&compiled.jobs[*before].name))
                 };
-                running.run()?
-            };
-            done.insert(job.name.clone(), ended.status);
-            outcome.jobs.push(ended);
-        }
+                if let Some(position) = left.iter().position(is_ready).filter(|_| running < this.machines) {
+                    let at = left.remove(position);
+                    let dir = run_dir.join(at.to_string());
+                    match this.prepared(before, compiled, at, &done, &dir)? {
+                        Prepared::Ended(outcome) => {
+                            done.insert(outcome.name.clone(), outcome.status);
+                            jobs.push(outcome);
+                        }
+                        Prepared::Due(mut outcome) => {
+                            workspace.forget(&outcome.name)?;
+                            let job = &compiled.jobs[at];
+                            let machine = job::machine(&this.world, job, &dir)?;
+                            // A context's variable wins over the project's.
+                            let mut secrets = this.variables.clone();
+                            secrets.extend(job.contexts.iter().flat_map(|name| this.contexts[name].clone()));
+                            let (number, caches, ended) = (next_build, caches.clone(), ended.clone());
+                            next_build += 1;
+                            running += 1;
+                            scope.spawn(move || {
+                                let status = job::Running {
+                                    job,
+                                    facts: &this.facts,
+                                    machine,
+                                    caches: cache::Caches::new(caches),
+                                    workspace,
+                                    ancestors: compiled.ancestors(at),
+                                    order: compiled,
+                                    number,
+                                    secrets,
+                                    cancel: &this.cancel,
+                                    outcome: &mut outcome,
+                                }
+                                .run();
+                                // Nobody hears it only where the run has ended with an error.
+                                let _ = ended.send(status.map(|status| JobOutcome { status, ..outcome }));
+                            });
+                        }
+                    }
+                    continue;
+                }
+                if running == 0 {
+                    return Ok(());
+                }
+                let mut outcome = ends.recv().context("a job's thread is gone")??;
+                outcome.ended = Some(start.elapsed());
+                running -= 1;
+                done.insert(outcome.name.clone(), outcome.status);
+                jobs.push(outcome);
+            }
+        })?;
+        self.next_build = next_build;
+        outcome.jobs = jobs;
         let position = |name: &str| compiled.jobs.iter().position(|job| job.name == name);
         outcome.jobs.sort_by_key(|job| position(&job.name));
         if let Some(body) = self.api.as_ref().and_then(ApiServer::continued_with) {
