@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::base::Head;
+use super::base::{Head, short};
 use crate::git::Repository;
+use crate::nearest::listed;
 use crate::nix::evaluate::{URL_PATH, url_escaped};
+use crate::plural::counted;
 use crate::printable::printable;
+
+/// Changed files that are named.
+const MAX_NAMED: usize = 8;
 
 /// A flake in a git repository on this machine.
 #[derive(Clone, Debug)]
@@ -93,6 +98,18 @@ impl RepositoryFlake {
     /// Files that differ between a commit and the flake's source, from the repository's root.
     pub fn changed_files(&self, base: &str) -> Result<Vec<Vec<u8>>> {
         self.repository.changed_files(base, if self.at_work_tree { None } else { Some(&self.commit) })
+    }
+
+    /// The same in words, safe to print; none where nothing differs.
+    pub fn changes_since(&self, base: &str) -> Result<Option<String>> {
+        let files = self.changed_files(base)?;
+        let shown: Vec<String> =
+            files.iter().take(MAX_NAMED).map(|file| printable(&String::from_utf8_lossy(file))).collect();
+        let more = files.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let change =
+            |names| format!("{} since the base `{}`: {names}{more}", counted(files.len(), "changed file"), short(base));
+        Ok((!files.is_empty()).then(|| change(listed(&shown))))
     }
 }
 

@@ -94,6 +94,10 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
     }
     let Some(chosen) = chosen else { return Ok(None) };
     let name = short(&chosen.revision);
+    match chosen.flake.changes_since(&chosen.revision) {
+        Ok(changes) => changes.iter().for_each(|changes| eprintln!("note: {changes}")),
+        Err(error) => eprintln!("warning: changed files are not known: {error:#}"),
+    }
     // Whoever writes to a cache that travels could say that the base is what the head is, and nothing would be built.
     let cache = evaluation::cache(settings).filter(|cache| !cache.travels());
     let reference = chosen.flake.at(&chosen.revision);

@@ -157,11 +157,13 @@ fn explain_names_the_files_of_a_source_that_changed() {
         )]);
         let text = "mkdir below; echo 1 > below/a; echo 1 > below/b; echo 1 > beside
              git init -q; git add .; git commit -qm one; echo 2 > below/a; echo 2 > beside; echo 2 > below/new; git add .; git commit -qm two
-             for name in whole text below; do $nixdag explain . $name --system x86_64-linux --base HEAD~1 --available /dev/null | grep ' changed: '; done";
+             for name in whole text below; do $nixdag explain . $name --system x86_64-linux --base HEAD~1 --available /dev/null | grep ' changed: '; done
+             $nixdag plan . --system x86_64-linux --base HEAD~1 --available /dev/null 2>&1 >/dev/null | sed -n 's/`[0-9a-f]*`/BASE/p'";
         let said = stdout(&nix, flake.path(), text);
         let lines: Vec<&str> = said.lines().map(str::trim).collect();
         let whole = "3 files changed: below/a, below/new, beside";
-        assert_eq!(lines, [whole, whole, "2 files changed: a, new"]);
+        let planned = "note: 3 changed files since the base BASE: `below/a`, `below/new`, `beside`";
+        assert_eq!(lines[..4], [whole, whole, "2 files changed: a, new", planned]);
     }
 }
 
