@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::printable::printable;
 use crate::program::{self, TimeLimits};
@@ -162,6 +162,23 @@ impl Repository {
         let answer = self.succeed(fixed.into_iter().chain(more).chain(to).chain(["--"]))?;
         let names = answer.stdout.split(|&byte| byte == 0).filter(|name| !name.is_empty());
         Ok(names.map(<[u8]>::to_vec).collect())
+    }
+
+    /// A file of a commit, by its path from the root, none if it has no such file. Neither a link nor a file of more than `most` bytes is read.
+    pub fn file_at(&self, commit: &str, path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+        let tree = ["ls-tree", "-l", "-z", "--full-tree", commit, "--"].map(OsStr::new);
+        let listed = self.succeed(tree.into_iter().chain([path.as_os_str()]))?.stdout;
+        let Some(entry) = listed.split(|&byte| byte == 0).next().filter(|entry| !entry.is_empty()) else {
+            return Ok(None);
+        };
+        let fields = entry.split(|&byte| byte == b'\t').next().unwrap_or_default();
+        let fields = String::from_utf8_lossy(fields).into_owned();
+        let [mode, "blob", object, size] = fields.split_ascii_whitespace().collect::<Vec<_>>()[..] else {
+            bail!("it is not a file")
+        };
+        ensure!(mode.starts_with("100"), "it is not a regular file");
+        ensure!(size.parse().is_ok_and(|size: u64| size <= most), "it has more than {most} bytes");
+        Ok(Some(self.succeed(["cat-file", "blob", object])?.stdout))
     }
 
     /// Fetches branches of a remote into its remote-tracking branches, and commits.

@@ -2,6 +2,7 @@
 
 pub mod additions;
 pub mod arguments;
+pub mod at_base;
 pub mod cache_request;
 pub mod caches;
 pub mod change;
@@ -140,6 +141,7 @@ pub struct Settings {
     pub warnings: Vec<String>,
     file: SettingsFile,
     file_path: Option<PathBuf>,
+    file_is_named: bool,
 }
 
 /// What packages say about their own jobs.
@@ -194,7 +196,7 @@ impl Settings {
     }
 
     fn resolve(flags: &Planning, found: FoundSettings, handoff: HandOffKind) -> Result<Self> {
-        let FoundSettings { source, fragment, file, file_path, provider, note } = found;
+        let FoundSettings { source, fragment, file, file_path, file_is_named, provider, note } = found;
         let selection = SelectionOptions::new(&flags.selection, &file.selection);
         let planning = PlanningOptions::new(&flags.planning, &file.planning);
         let is_flake = matches!(source, Source::Flake(_));
@@ -293,6 +295,7 @@ impl Settings {
             handoff,
             file,
             file_path,
+            file_is_named,
         })
     }
 

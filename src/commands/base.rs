@@ -12,6 +12,7 @@ use crate::output::read_input;
 use crate::plan::{FlakeSource, Plan, nothing};
 use crate::printable::printable;
 use crate::recorded_evaluation;
+use crate::settings::at_base::SettingsAtBase;
 use crate::settings::{Settings, Source};
 
 /// What stands behind every reason to do without a base.
@@ -22,6 +23,8 @@ pub(super) struct ChosenBase {
     flake: RepositoryFlake,
     /// In full.
     revision: String,
+    /// What its own pipeline builds.
+    settings: SettingsAtBase,
 }
 
 /// Finds the base in the flake's repository; says why where there is none.
@@ -43,7 +46,15 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
             if let Some(note) = note {
                 eprintln!("note: {note}");
             }
-            Some(ChosenBase { flake, revision })
+            let file = settings.file_at(&flake, &revision);
+            match file.and_then(|file| SettingsAtBase::new(settings, &file, reference)) {
+                Ok(settings) => Some(ChosenBase { flake, revision, settings }),
+                Err(error) => {
+                    let name = short(&revision);
+                    eprintln!("warning: nothing counts as unaffected by the change since `{name}`: {error:#}; {SO}");
+                    None
+                }
+            }
         }
         Ok((_, FoundBase::None { why, expected })) => {
             eprintln!("{}: no base to compare with: {why}; {SO}", if expected { "note" } else { "warning" });
@@ -58,7 +69,8 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
 
 /// The plan of a change that makes no difference: the settings ignore every file of it.
 pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option<Plan> {
-    if settings.change.ignore.is_empty() || settings.change.unaffected == Unaffected::Build {
+    let may_be_without = !settings.change.ignore.is_empty() && settings.change.unaffected == Unaffected::Skip;
+    if !may_be_without || !chosen.settings.is_same() {
         return None;
     }
     let changed = match chosen.flake.changed_files(&chosen.revision) {
@@ -101,7 +113,9 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
     // Whoever writes to a cache that travels could say that the base is what the head is, and nothing would be built.
     let cache = evaluation::cache(settings).filter(|cache| !cache.travels());
     let reference = chosen.flake.at(&chosen.revision);
-    let evaluated = reference.and_then(|reference| evaluation::quietly(&reference, settings, cache.as_ref()));
+    let evaluated = reference.and_then(|reference| {
+        evaluation::quietly(&chosen.settings.request(settings, &reference), settings, cache.as_ref())
+    });
     let evaluation = match evaluated {
         Ok(evaluation) => evaluation,
         Err(error) => {
@@ -117,9 +131,17 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
             first.message
         );
     }
+    let disabled = settings.packages(&evaluation.says).disabled;
+    let mut targets = evaluation.targets;
+    targets.retain(|target| !disabled.contains(&target.attribute));
+    let evaluated = targets.len();
+    targets.retain(|target| chosen.settings.requires(&target.attribute, &settings.allow_failure));
+    if let Some(note) = chosen.settings.note(name, evaluated - targets.len()) {
+        eprintln!("note: {note}");
+    }
     Ok(Some(BaseEvaluation {
         revision: Some(chosen.revision.clone()),
-        targets: evaluation.targets,
+        targets,
         failed: Some(evaluation.errors.into_iter().map(|error| error.attribute).collect()),
     }))
 }

@@ -10,7 +10,7 @@ use crate::build::failed_evaluation;
 use crate::evaluated::Evaluated;
 use crate::evaluation_cache::{self, EvaluationCache};
 use crate::nix::command::Nix;
-use crate::nix::evaluate::{Evaluation, Progress, evaluate};
+use crate::nix::evaluate::{Evaluation, EvaluationRequest, Progress, evaluate};
 use crate::output::read_input;
 use crate::plan::evaluation_errors;
 use crate::recorded_evaluation;
@@ -36,14 +36,17 @@ pub(super) fn cache(settings: &Settings) -> Option<EvaluationCache> {
 }
 
 /// A flake's selected attributes, evaluated now or taken from the cache; no word about those that do not evaluate.
-pub(super) fn quietly(flake: &str, settings: &Settings, cache: Option<&EvaluationCache>) -> Result<Evaluation> {
+pub(super) fn quietly(
+    request: &EvaluationRequest,
+    settings: &Settings,
+    cache: Option<&EvaluationCache>,
+) -> Result<Evaluation> {
     let nix = Nix::find()?.with_variables(&settings.evaluation.variables)?;
-    let request = settings.evaluation_request(flake);
     let printer = Printer::new();
     let watch = |progress: &Progress| printer.show(progress);
     let evaluation = match cache {
-        Some(cache) => evaluation_cache::evaluate(&nix, &request, cache, &watch, &mut |line| eprintln!("{line}")),
-        None => evaluate(&nix, &request, &watch),
+        Some(cache) => evaluation_cache::evaluate(&nix, request, cache, &watch, &mut |line| eprintln!("{line}")),
+        None => evaluate(&nix, request, &watch),
     };
     printer.finish();
     let mut evaluation = evaluation?;
@@ -57,7 +60,7 @@ pub(super) fn quietly(flake: &str, settings: &Settings, cache: Option<&Evaluatio
 
 /// The same, with its warnings on standard error.
 fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
-    let evaluation = quietly(flake, settings, cache(settings).as_ref())?;
+    let evaluation = quietly(&settings.evaluation_request(flake), settings, cache(settings).as_ref())?;
     for warning in &evaluation.warnings {
         eprintln!("warning: {warning}");
     }

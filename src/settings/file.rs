@@ -45,7 +45,7 @@ const MISNAMED: [&str; 3] = ["nixdag.yaml", ".nixdag.yml", ".nixdag.yaml"];
 pub const SCHEMA: &str = "src/settings/nixdag.schema.json";
 
 /// Longest file that is read, in bytes.
-const MAX_SIZE: u64 = 128 << 10;
+pub const MAX_SIZE: u64 = 128 << 10;
 
 /// Brackets that may be open at once.
 const MAX_BRACKETS: usize = 256;
@@ -129,12 +129,13 @@ impl SettingsFile {
         File::open(path)
             .and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes))
             .with_context(|| format!("cannot read the settings `{}`", path.display()))?;
-        let what = || format!("cannot use the settings `{}`", path.display());
-        if bytes.len() as u64 > MAX_SIZE {
-            return Err(anyhow!("it has more than {MAX_SIZE} bytes")).with_context(what);
-        }
-        let text = String::from_utf8(bytes).map_err(|_| anyhow!("it is not UTF-8")).with_context(what)?;
-        Self::parse(&text).with_context(what)
+        Self::from_bytes(bytes).with_context(|| format!("cannot use the settings `{}`", path.display()))
+    }
+
+    /// Reads what a file holds.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        ensure!(bytes.len() as u64 <= MAX_SIZE, "it has more than {MAX_SIZE} bytes");
+        Self::parse(&String::from_utf8(bytes).map_err(|_| anyhow!("it is not UTF-8"))?)
     }
 
     /// Reads a file's text.
@@ -162,7 +163,12 @@ impl SettingsFile {
 
     /// The file of a folder, where there is one.
     pub fn find(folder: &Path) -> Option<PathBuf> {
-        folders(folder).map(|place| place.join(NAME)).find(|path| path.is_file())
+        Self::places(folder).find(|path| path.is_file())
+    }
+
+    /// Where the file of a folder may be, in the order in which it is looked for.
+    pub fn places(folder: &Path) -> impl Iterator<Item = PathBuf> {
+        folders(folder).map(|place| place.join(NAME))
     }
 
     /// A file of a folder that looks like one and is none.

@@ -21,6 +21,8 @@ pub struct FoundSettings {
     pub file: SettingsFile,
     /// Its path, where there is one.
     pub file_path: Option<PathBuf>,
+    /// A flag names it.
+    pub file_is_named: bool,
     /// The CI system.
     pub provider: Provider,
     /// What there is to be said about the provider.
@@ -47,7 +49,8 @@ impl FoundSettings {
         let file = file_path.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
         let said = ProviderOptions::new(&flags.provider, &file.provider).provider;
         let (provider, note) = provider::choose(said, &source.folder(), is_set);
-        Ok(Self { source, fragment: fragment.map(str::to_owned), file, file_path, provider, note })
+        let file_is_named = flags.settings.is_some();
+        Ok(Self { source, fragment: fragment.map(str::to_owned), file, file_path, file_is_named, provider, note })
     }
 }
 

@@ -7,6 +7,7 @@ mod support;
 
 mod affected;
 mod base;
+mod base_settings;
 mod contract;
 mod explain;
 mod fleet;
