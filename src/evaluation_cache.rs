@@ -28,6 +28,7 @@ use crate::nix::hash::{self, HashingWriter, Sha256};
 use crate::nix::store::Store;
 use crate::nix::store_path;
 use crate::output::Output;
+use crate::printable::{printable, shortened};
 use crate::{regular_file, user_folder};
 
 const MANIFEST: &str = "manifest";
@@ -45,6 +46,9 @@ const MAX_MANIFEST: u64 = 4 << 10;
 
 /// Longest result that is read, in bytes: a hundred thousand attributes have some 20 MB.
 const MAX_EVALUATION: u64 = 256 << 20;
+
+/// Characters of what is wrong with a result, which may quote what is in it.
+const LONGEST_REASON: usize = 300;
 
 /// Where results are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +121,8 @@ pub fn evaluate(
                 evaluation
             }
             Err(error) => {
-                said = Some(format!("warning: the cached evaluation `{}` is made anew: {error:#}", entry.display()));
+                let why = shortened(&printable(&format!("{error:#}")), LONGEST_REASON);
+                said = Some(format!("warning: the cached evaluation `{}` is made anew: {why}", entry.display()));
                 None
             }
         }

@@ -11,12 +11,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     nixdag::secret::hide_environment();
     nixdag::program::forget_relative_folders();
+    nixdag::private_file::keep_others_from_writing();
     match nixdag::commands::run(nixdag::cli::Cli::parse()) {
         Ok(code) => code.into(),
         Err(error) => {
             // It may quote what comes from outside.
-            for line in format!("error: {error:#}").lines() {
-                eprintln!("{}", nixdag::printable::printable(line));
+            for line in nixdag::printable::error_lines(&format!("error: {error:#}")) {
+                eprintln!("{line}");
             }
             nixdag::commands::ExitCode::Failed.into()
         }

@@ -21,6 +21,17 @@ pub fn shortened(text: &str, most: usize) -> String {
     }
 }
 
+/// Characters of a line of an error: what a file holds may be quoted in it.
+const LONGEST_LINE: usize = 4_000;
+
+/// The lines of an error as a log may show them: cut, and none but the first begins as a command of GitHub's runner does.
+pub fn error_lines(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.lines().map(|line| {
+        let line = shortened(&printable(line), LONGEST_LINE);
+        if line.trim_start().starts_with("::") { format!("| {line}") } else { line }
+    })
+}
+
 /// A URL as people may see it, however malformed: anything that may be a user's name and password is left out.
 pub fn printable_url(text: &str) -> String {
     let text = printable(text);
@@ -65,7 +76,15 @@ fn is_invisible(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{printable, printable_url};
+    use super::{LONGEST_LINE, error_lines, printable, printable_url};
+
+    #[test]
+    fn an_error_is_cut_and_none_of_its_lines_is_a_command() {
+        let long = "x".repeat(100_000);
+        let lines: Vec<String> = error_lines(&format!("error: a\n::error::b\n  ::c\n\u{1b}[1m\n{long}")).collect();
+        assert_eq!(lines[..4], ["error: a", "| ::error::b", "|   ::c", "\\u{1b}[1m"]);
+        assert_eq!(lines[4].chars().count(), LONGEST_LINE + 1);
+    }
 
     #[test]
     fn nothing_that_steers_a_terminal_gets_through() {

@@ -3,11 +3,27 @@
 //!
 //! In: text. Out: a path that the user's own processes and the superuser's can open, as long as the value lives.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempPath};
+use rustix::fs::Mode;
+use tempfile::{NamedTempFile, TempDir, TempPath};
+
+/// Files and folders that this process makes can be written to by its own user alone, whatever the umask says: containers of some CI services have
+/// none. To be called while no other thread runs.
+pub fn keep_others_from_writing() {
+    use rustix::process::umask;
+    let others = Mode::WGRP | Mode::WOTH;
+    let before = umask(others);
+    umask(before | others);
+}
+
+/// A folder for temporary files that only this user can look into.
+pub fn temporary_folder() -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix("nixdag-").permissions(Permissions::from_mode(0o700)).tempdir()
+}
 
 /// The file.
 #[derive(Debug)]
@@ -46,9 +62,7 @@ impl PrivateFile {
     #[cfg(target_os = "linux")]
     fn in_memory(text: &str) -> Option<Self> {
         use rustix::fs::{MemfdFlags, memfd_create};
-        use std::fs::Permissions;
         use std::os::fd::AsRawFd;
-        use std::os::unix::fs::PermissionsExt;
         let mut file = File::from(memfd_create("nixdag", MemfdFlags::CLOEXEC).ok()?);
         file.set_permissions(Permissions::from_mode(0o600)).ok()?;
         file.write_all(text.as_bytes()).ok()?;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::delivery::destination::Destination;
 use crate::nix::store::Store;
-use crate::private_file::PrivateFile;
+use crate::private_file::{self, PrivateFile};
 use crate::secret::{Secret, VariableName};
 
 /// What Cachix takes its token and its key from; one of them is enough.
@@ -231,7 +231,7 @@ impl ReadyDestination {
     fn settings_file(&mut self, text: &str) -> Result<()> {
         let write = || -> std::io::Result<ClientSettings> {
             let file = PrivateFile::new(text)?;
-            let folder = tempfile::Builder::new().prefix("nixdag-push-").tempdir()?;
+            let folder = private_file::temporary_folder()?;
             std::fs::create_dir(folder.path().join("attic"))?;
             std::os::unix::fs::symlink(file.path(), folder.path().join(ATTIC_SETTINGS))?;
             Ok(ClientSettings { folder, _file: file })

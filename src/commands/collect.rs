@@ -22,6 +22,10 @@ pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
     if let Some(folder) = args.into.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     }
+    // It may come out of a cache: a link would have another file written, a pipe would be waited for.
+    if fs::symlink_metadata(&args.into).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        fs::remove_file(&args.into).with_context(|| format!("cannot replace `{}`", args.into.display()))?;
+    }
     Output::File(args.into.clone()).write(|out| collected.records.write(out))?;
     if args.remove
         && let records_place::RecordsPlace::Registry(registry) = &place

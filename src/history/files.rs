@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::records::{FILE, Keep, MAX_SIZE, Records};
-use crate::printable::printable;
+use crate::printable::{printable, shortened};
 use crate::regular_file;
 
 /// Folders of artifacts are a few levels deep.
@@ -17,6 +17,9 @@ const MAX_DEPTH: usize = 8;
 
 /// Files that are read at most: jobs leave one each.
 const MAX_FILES: usize = 20_000;
+
+/// Characters of a warning's reason, which may quote what a file holds.
+const LONGEST: usize = 300;
 
 /// Bytes of all files together, so that what is in memory at once is bounded.
 const MAX_BYTES: u64 = 4 * MAX_SIZE;
@@ -51,9 +54,11 @@ pub fn read(paths: &[PathBuf], keep: Keep, now: u64) -> Result<(Records, Vec<Str
                     all.prune(keep, now);
                 }
             }
-            Err(error) => {
-                warnings.push(format!("`{}` is left out: {}", shown(&path), printable(&format!("{error:#}"))))
-            }
+            Err(error) => warnings.push(format!(
+                "`{}` is left out: {}",
+                shown(&path),
+                shortened(&printable(&format!("{error:#}")), LONGEST)
+            )),
         }
     }
     all.prune(keep, now);

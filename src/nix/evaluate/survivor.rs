@@ -23,6 +23,7 @@ use super::query::{self, Question};
 use super::reference::Reference;
 use super::wrapper::Wrapper;
 use crate::nix::command::Nix;
+use crate::private_file;
 
 /// The questions, as a function of the outputs.
 pub const QUERY: &str = include_str!("query.nix");
@@ -71,7 +72,7 @@ impl Survivor {
         let what = "cannot write the questions to a temporary file";
         let mut file = tempfile::tempfile().context(what)?;
         file.write_all(text.as_bytes()).and_then(|()| file.rewind()).context(what)?;
-        let home = TempDir::with_prefix("nixdag-").context("cannot make a temporary folder")?;
+        let home = private_file::temporary_folder().context("cannot make a temporary folder")?;
         let installable = format!("{reference}#.");
         let purity = if impure { "false" } else { "true" };
         let mut arguments: Vec<OsString> =

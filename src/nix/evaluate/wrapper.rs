@@ -10,6 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
 use super::reference::{Reference, URL_PATH, url_escaped};
+use crate::private_file;
 
 /// What messages call it.
 const SHOWN: &str = "nixdag's own flake";
@@ -25,7 +26,7 @@ pub struct Wrapper {
 impl Wrapper {
     /// Writes it. `outputs` is an expression in which `target` is the flake.
     pub fn write(reference: &Reference, outputs: &str, files: &[(&str, &str)]) -> Result<Self> {
-        let directory = TempDir::with_prefix("nixdag-").context("cannot make a temporary folder")?;
+        let directory = private_file::temporary_folder().context("cannot make a temporary folder")?;
         let path = fs::canonicalize(directory.path()).context("cannot find the temporary folder")?;
         let path = path
             .into_os_string()
