@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// Git's own folder, which holds what the checkout was made with: tokens, too.
-const GIT: &str = ".git";
+pub const GIT: &str = ".git";
 
 /// A folder with all that a repository has.
 #[derive(Clone, Debug)]
@@ -34,11 +34,6 @@ impl Checkout {
         let Some(meant) = resolved(path) else { return false };
         let inside = meant.strip_prefix(&self.root);
         inside.is_ok_and(|inside| inside.components().all(|part| part.as_os_str() != GIT))
-    }
-
-    /// The same for a folder that is copied as a whole, so that Git's own folder must not be in it either.
-    pub fn holds_tree(&self, path: &Path) -> bool {
-        self.holds(path) && !path.join(GIT).exists()
     }
 }
 
@@ -97,7 +92,5 @@ mod tests {
         ] {
             assert!(!checkout.holds(&root.join(outside)), "{outside}");
         }
-        assert!(checkout.holds_tree(&root.join("nix")));
-        assert!(!checkout.holds_tree(&root) && !checkout.holds_tree(&root.join("nested")));
     }
 }

@@ -10,7 +10,10 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use crate::checkout::GIT;
+use crate::nix::environment::{self, NO_LAZY_FETCH};
 use crate::printable::printable;
+use crate::private_file;
 use crate::program::{self, TimeLimits};
 
 /// Variables that would turn git to another repository than the one of the folder, as git's own hooks have them.
@@ -34,7 +37,8 @@ const ENVIRONMENT: [(&str, &str); 4] =
     [("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0"), ("GIT_OPTIONAL_LOCKS", "0"), ("GIT_LITERAL_PATHSPECS", "1")];
 
 /// No program that the repository's settings name; and a server that sends nothing for a minute has gone away.
-const SETTINGS: [&str; 3] = ["core.fsmonitor=false", "http.lowSpeedLimit=1", "http.lowSpeedTime=60"];
+const SETTINGS: [&str; 4] =
+    ["core.fsmonitor=false", "safe.bareRepository=explicit", "http.lowSpeedLimit=1", "http.lowSpeedTime=60"];
 
 /// How long one call of git may take.
 const PATIENCE: TimeLimits = TimeLimits::seconds(5 * 60, 60 * 60);
@@ -57,8 +61,14 @@ pub struct Repository {
 
 impl Repository {
     /// The repository around a folder; an error says why there is none.
+    ///
+    /// It is looked for by its `.git`, which no commit can bring along. Git itself takes any folder with the files of a repository for one,
+    /// and these are files like others: whoever can push a branch would have git run what the settings among them name.
     pub fn around(folder: &Path) -> Result<Self> {
-        let here = Self { top: folder.to_owned() };
+        let found =
+            folder.canonicalize().with_context(|| format!("no folder `{}`", printable(&folder.to_string_lossy())))?;
+        let top = found.ancestors().find(|folder| folder.join(GIT).exists());
+        let here = Self { top: top.context("neither the folder nor one above it has a `.git`")?.to_owned() };
         let top = here.line(["rev-parse", "--show-toplevel"])?;
         Ok(Self { top: PathBuf::from(top) })
     }
@@ -108,7 +118,7 @@ impl Repository {
         if let Some(branch) = self.known_default_branch(remote)? {
             return Ok(Some(branch));
         }
-        let answer = self.run(["ls-remote", "--symref", "--", remote, "HEAD"])?;
+        let answer = limited(&mut self.fetching(["ls-remote", "--symref", "--", remote, "HEAD"]))?;
         let text = String::from_utf8_lossy(&answer.stdout).into_owned();
         let line = text.lines().find_map(|line| line.strip_prefix("ref: refs/heads/"));
         Ok(line.and_then(|line| line.split('\t').next()).map(str::to_owned).filter(|_| answer.status.success()))
@@ -196,7 +206,8 @@ impl Repository {
         arguments.extend(["--".to_owned(), remote.to_owned()]);
         arguments.extend(branches.iter().map(|branch| format!("+refs/heads/{branch}:refs/remotes/{remote}/{branch}")));
         arguments.extend(commits.iter().map(|commit| (*commit).to_owned()));
-        self.succeed(arguments).map(drop)
+        let answer = limited(&mut self.fetching(arguments)).context("cannot use `git` (is it installed?)")?;
+        if answer.status.success() { Ok(()) } else { Err(said("fetch", &answer)) }
     }
 
     /// Makes a shallow clone deeper until `done`: first by little, then more, at last to the beginning.
@@ -221,16 +232,27 @@ impl Repository {
 
     /// Fetches the files of a commit that a partial clone lacks, all at once: what reads the repository without git cannot.
     pub fn complete(&self, commit: &str) -> Result<()> {
-        let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let scratch = private_file::temporary_folder().context("cannot make a temporary folder")?;
         let tree = scratch.path().join("tree");
         fs::create_dir(&tree).context("cannot make a temporary folder")?;
-        let mut command = self.command(["read-tree", "-u", "--reset", commit]);
+        let mut command = self.fetching(["read-tree", "-u", "--reset", commit]);
         command.env("GIT_WORK_TREE", &tree).env("GIT_INDEX_FILE", scratch.path().join("index"));
         let answer = limited(command.env("GIT_LFS_SKIP_SMUDGE", "1"))?;
         if answer.status.success() { Ok(()) } else { Err(said("read-tree", &answer)) }
     }
 
+    /// A call that asks no server, and sees no secret.
     fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.fetching(arguments);
+        command.env_clear().envs(environment::allowed()).envs(ENVIRONMENT).env(NO_LAZY_FETCH, "1");
+        for name in OTHER_REPOSITORY {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    /// A call that may log in to a server, with whatever helpers the settings of git name.
+    fn fetching<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new("git");
         command.arg("-C").arg(&self.top).args(SETTINGS.iter().flat_map(|setting| ["-c", setting])).args(arguments);
         command.stdin(Stdio::null()).envs(ENVIRONMENT);

@@ -86,11 +86,14 @@ const ALLOWED_OF_NIX: [&str; 29] = [
 const ALLOWED_FOLDERS: [&str; 7] =
     ["CACHE_HOME", "CONFIG_HOME", "CONFIG_DIRS", "DATA_HOME", "DATA_DIRS", "RUNTIME_DIR", "STATE_HOME"];
 
+/// With this variable git fetches nothing that a repository lacks, which would run what the repository's settings name.
+pub(crate) const NO_LAZY_FETCH: &str = "GIT_NO_LAZY_FETCH";
+
 /// Certificates that git believes in or shows.
 const ALLOWED_OF_GIT: [&str; 5] = ["CAINFO", "CAPATH", "CERT", "KEY", "NO_VERIFY"];
 
 /// The environment for evaluation.
-pub(super) fn allowed() -> Vec<(OsString, OsString)> {
+pub(crate) fn allowed() -> Vec<(OsString, OsString)> {
     env::vars_os().filter(|(name, _)| is_allowed(name)).chain(fixed()).collect()
 }
 
@@ -149,7 +152,7 @@ fn is_allowed(name: &OsStr) -> bool {
 
 /// Messages in one language and without colours, and no git that waits for a password.
 fn fixed() -> impl Iterator<Item = (OsString, OsString)> {
-    [("LC_ALL", "C"), ("NO_COLOR", "1"), ("TERM", "dumb"), ("GIT_TERMINAL_PROMPT", "0")]
+    [("LC_ALL", "C"), ("NO_COLOR", "1"), ("TERM", "dumb"), ("GIT_TERMINAL_PROMPT", "0"), (NO_LAZY_FETCH, "1")]
         .into_iter()
         .map(|(name, value)| (name.into(), value.into()))
 }

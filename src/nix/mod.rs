@@ -7,7 +7,7 @@ pub mod configuration;
 pub mod content_address;
 pub mod derivation;
 pub mod derivation_hash;
-mod environment;
+pub(crate) mod environment;
 pub mod evaluate;
 pub mod fixed_output;
 pub mod hash;

@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::literal::nix_string;
 use super::reference::absolute;
 use super::request::{EvaluationRequest, InputOverride};
-use crate::checkout::Checkout;
+use crate::checkout::{Checkout, GIT};
 use crate::nix::command::Nix;
 use crate::nix::store_path;
 use crate::printable::printable;
@@ -82,6 +82,21 @@ impl Place {
         Some(Self { is_repository: is_repository || place.is_repository, ..place })
     }
 
+    /// Refuses a repository without `.git` inside of another one: its files, and the programs that its settings name, are a branch's.
+    fn ensure_own_repository(&self) -> Result<()> {
+        let path = Path::new(&self.path);
+        let is_inside = path.is_dir()
+            && !path.join(GIT).exists()
+            && path.canonicalize()?.ancestors().any(|folder| folder.join(GIT).exists());
+        ensure!(
+            !is_inside,
+            "`{}` is a folder of a repository, and no repository itself (name it without `git+file:`, or name the repository, and the folder \
+             with `?dir=`)",
+            printable(&self.path)
+        );
+        Ok(())
+    }
+
     /// True for a path that belongs to the source that names it.
     fn is_relative_path(&self) -> bool {
         !self.is_repository && !self.path.starts_with('/')
@@ -115,8 +130,9 @@ impl Place {
             Ok(found) if is_in_store(&found) => return true,
             Ok(_) => {}
         }
-        let holds = if self.is_repository { Checkout::holds } else { Checkout::holds_tree };
-        checkout.is_some_and(|checkout| holds(checkout, path))
+        // A repository without `.git` is one of files that a branch has brought along, settings that name programs among them.
+        let is_whole = if self.is_repository { path.join(GIT).exists() } else { !path.join(GIT).exists() };
+        is_whole && checkout.is_some_and(|checkout| checkout.holds(path))
     }
 }
 
@@ -151,6 +167,9 @@ impl<'r> LocalInputs<'r> {
 
     /// Checks what can be known before Nix copies anything: what nixdag.yml names, and the inputs and the lock of a flake in a folder.
     pub(super) fn check_before(nix: &Nix, request: &'r EvaluationRequest, asked: &str) -> Result<()> {
+        if let Some(place) = Place::of_url(asked).filter(|place| place.is_repository) {
+            place.ensure_own_repository()?;
+        }
         if !request.is_pure() {
             return Ok(());
         }
@@ -296,7 +315,8 @@ fn written(nix: &Nix, folder: &Path) -> Value {
         let file = folder.join("flake.nix").canonicalize()?;
         let mut text = String::new();
         regular_file::open(&file)?.take(MAX_SIZE).read_to_string(&mut text)?;
-        if !text.contains("inputs") || !TRACES.iter().any(|trace| text.contains(trace)) {
+        // A name may have escapes in it.
+        if !(text.contains("inputs") || text.contains('\\')) || !TRACES.iter().any(|trace| text.contains(trace)) {
             return Ok(Value::Null);
         }
         let Some(file) = file.to_str() else { bail!("its name is no text") };
