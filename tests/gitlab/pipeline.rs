@@ -216,3 +216,26 @@ fn a_bundle_that_another_job_has_replaced_is_not_run() {
         assert!(log.contains("FAILED") && !log.contains("evil"), "{file}: {log}");
     }
 }
+
+/// A cache is unpacked over the checkout, with whatever paths the job had that saved it.
+#[test]
+fn what_another_branch_saves_under_the_key_of_records_is_not_what_is_planned() {
+    let registry = Registry::start(Behaviour::default());
+    let (_checkout, gitlab) = project("examples/hermetic", &every_nix()[0], "--reuse off");
+    let mut gitlab = gitlab.variable("CI_API_V4_URL", &registry.url());
+    assert!(gitlab.run().unwrap().succeeded());
+    let hostile = "{ outputs = _: throw \"planned what a cache brought\"; }";
+    for (file, text) in [
+        ("flake.nix", hostile),
+        ("nixdag.yml", "bogus: 1\n"),
+        (".git/config", "[core\n"),
+        (".nixdag/bundle/manifest", ""),
+    ] {
+        assert!(gitlab.poison(file, text) > 0, "no records were saved");
+    }
+    let outcome = gitlab.run().unwrap();
+    assert!(outcome.succeeded(), "{}", outcome.logs());
+    assert_eq!(figure(&report(&outcome.children[0]), "built"), 4, "{}", outcome.logs());
+    // What was measured is there all the same.
+    assert!(outcome.job("nixdag-records").artifacts.join(".nixdag/history/records.json").is_file());
+}

@@ -10,10 +10,11 @@ pub const LINES: &[Exposure] = &[
         stops: &[
             Stop {
                 on: ALL,
-                how: "programs are looked for in absolute folders of PATH alone, and the folder of evaluations that nixdag.yml names is in the checkout",
+                how: "programs are looked for in absolute folders of PATH alone, a repository is one by its `.git`, which no commit can bring, and the folder of evaluations that nixdag.yml names is in the checkout",
                 tests: &[
                     "no_program_of_the_checkout_is_run_in_the_place_of_the_machines",
                     "the_folder_of_the_evaluation_cache_that_the_file_names_is_in_the_checkout",
+                    "no_files_of_a_checkout_become_a_repository_that_runs_a_program",
                 ],
             },
             Stop {
@@ -192,15 +193,22 @@ pub const LINES: &[Exposure] = &[
     Exposure {
         attacker: Attacker::Branch,
         asset: Asset::Plan,
-        stops: &[Stop {
-            on: ALL,
-            how: "an evaluation of another tree, or one that is damaged or brings anything but derivations and sources, is made anew; records change estimates and nothing else",
-            tests: &[
-                "a_pipe_or_a_device_in_an_entry_is_an_error_at_once",
-                "a_forged_derivation_source_or_output_does_not_come_into_the_store",
-                "records_that_anybody_may_have_written_change_no_verdict_and_are_named",
-            ],
-        }],
+        stops: &[
+            Stop {
+                on: ALL,
+                how: "an evaluation of another tree, or one that is damaged or brings anything but derivations and sources, is made anew; records change estimates and nothing else",
+                tests: &[
+                    "a_pipe_or_a_device_in_an_entry_is_an_error_at_once",
+                    "a_forged_derivation_source_or_output_does_not_come_into_the_store",
+                    "records_that_anybody_may_have_written_change_no_verdict_and_are_named",
+                ],
+            },
+            Stop {
+                on: GITLAB,
+                how: "the job that plans unpacks no cache: what is recorded comes from a job without a checkout, one file of it",
+                tests: &["what_another_branch_saves_under_the_key_of_records_is_not_what_is_planned"],
+            },
+        ],
         gaps: &[Gap {
             on: CIRCLECI,
             is_open: |situation| situation.is_on("trust_branches", false),

@@ -23,6 +23,9 @@ const EXPIRES: &str = "1 week";
 const RETRIED: [&str; 4] =
     ["runner_system_failure", "stuck_or_timeout_failure", "scheduler_failure", "data_integrity_failure"];
 
+/// GitLab's runner unpacks without a umask: builders that are other users could put a folder of their own in the place of nixdag's.
+const CLOSE: &str = "chmod go-w .. . .nixdag 2>/dev/null || :\n";
+
 /// What a job hands off and the registry has.
 const NARS: &str = ".nixdag/handoff/*/nar/**/*";
 
@@ -206,7 +209,7 @@ pub fn forgetting(kind: &Kind, options: &Options) -> Result<Vec<Yaml>> {
 /// The check of the bundle, and what has to be installed.
 fn set_up(script: &JobScript) -> Yaml {
     let lines: String = script.set_up.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-    Yaml::Script(format!("(\nset -e\n{lines})\n"))
+    Yaml::Script(format!("(\nset -e\n{CLOSE}{lines})\n"))
 }
 
 /// The items of a job's script: the user's own commands, the check of the bundle and what has to be installed, the runner's call.
