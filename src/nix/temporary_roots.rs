@@ -7,7 +7,7 @@
 //! In: store paths. Out: which of them are valid, from now on held. Protocol: `serve-protocol.hh` of Nix; numbers have 8 bytes, little
 //! endian, strings their length before them and zeros up to a multiple of 8.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -46,6 +46,8 @@ pub struct TemporaryRoots {
 
 /// A process that holds paths.
 struct Holder {
+    /// What it was asked to hold.
+    paths: BTreeSet<String>,
     child: Child,
     pipes: Option<(BufWriter<ChildStdin>, BufReader<ChildStdout>)>,
 }
@@ -58,7 +60,15 @@ impl TemporaryRoots {
 
     /// Holds these paths, and what they refer to, whether they exist already or later; gives those that are valid now.
     pub fn hold<'a>(&self, paths: impl IntoIterator<Item = &'a str>) -> Result<HashSet<String>> {
-        self.holder.lock().unwrap_or_else(PoisonError::into_inner).hold(paths)
+        let paths: Vec<&str> = paths.into_iter().collect();
+        let mut holder = self.holder.lock().unwrap_or_else(PoisonError::into_inner);
+        holder.hold(paths.iter().copied()).or_else(|_| {
+            // It was killed, for memory perhaps: another one holds the same.
+            let mut other = Holder::start(&self.store)?;
+            other.hold(holder.paths.iter().map(String::as_str))?;
+            *holder = other;
+            holder.hold(paths.iter().copied())
+        })
     }
 
     /// From now on holds these paths only.
@@ -78,7 +88,7 @@ impl Holder {
         end_with_parent(&mut command, Signal::TERM);
         let mut child = command.spawn().context("cannot run `nix-store --serve`")?;
         let pipes = child.stdin.take().map(BufWriter::new).zip(child.stdout.take().map(BufReader::new));
-        let mut holder = Holder { child, pipes };
+        let mut holder = Holder { paths: BTreeSet::new(), child, pipes };
         holder.talk(|write, read| {
             number(write, HELLO)?;
             number(write, PROTOCOL)?;
@@ -91,6 +101,7 @@ impl Holder {
 
     fn hold<'a>(&mut self, paths: impl IntoIterator<Item = &'a str>) -> Result<HashSet<String>> {
         let paths: Vec<&str> = paths.into_iter().collect();
+        self.paths.extend(paths.iter().map(|&path| path.to_owned()));
         let mut valid = HashSet::new();
         for share in paths.chunks(MAX_PATHS) {
             self.talk(|write, read| {

@@ -102,6 +102,22 @@ fn what_a_final_job_restores_is_there_until_its_folder_goes() {
     });
 }
 
+#[test]
+fn a_helper_that_is_killed_is_started_again_and_holds_the_same() {
+    with_each_nix("a_helper_that_is_killed_is_started_again_and_holds_the_same", || {
+        // The builder's grandparent is nixdag, whose child holds the paths.
+        let kill = "read -r x < /proc/$PPID/stat; set -- $x; kill -9 $(pgrep -P $4 -f -- --serve); sleep 0.5";
+        let text = r#"rec {
+          ca = drvWith "ca" { __contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256"; } "@KILL@; echo > $out";
+          after = drv "after" "cat ${ca} > $out; sleep 0.5";
+        }"#;
+        user_setting("extra-experimental-features = ca-derivations");
+        let pipeline = Pipeline::new(&text.replace("@KILL@", kill), &[("job", &["ca", "after"], &[], &[])]);
+        let ran = on_machine(&pipeline, "job", &[], COLLECTOR).succeeds().has("after", Outcome::Built);
+        assert_eq!(ran.record.unwrap().handed_off.paths, 2, "{}", ran.text);
+    });
+}
+
 /// Content-addressed derivations one on the other, and one with a known path on these.
 fn content_addressed() -> Pipeline {
     user_setting("extra-experimental-features = ca-derivations");
