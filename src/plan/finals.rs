@@ -165,7 +165,12 @@ impl<'a> Finals<'a> {
                 printable(&pattern.to_string()),
                 self.hint(pattern)
             );
-            found.extend(meant);
+            // As where nothing is named: what may fail is waited for only by its own name.
+            let is_named = |attribute: &AttributePath| {
+                pattern.alternatives().contains(&Pattern::literal(attribute).alternatives()[0])
+            };
+            let may_fail = |id: &DrvId| self.owner.get(id).is_some_and(|at| self.job(*at).options.allow_failure);
+            found.extend(meant.into_iter().filter(|(attribute, id)| is_named(attribute) || !may_fail(id)));
         }
         found.sort_unstable();
         found.dedup();

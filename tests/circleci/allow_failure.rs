@@ -32,7 +32,9 @@ const FLAKE: &str = r#"{
 fn run(nix: &Path, more: &str, allowed: &str) -> Outcome {
     let project = Project::new("examples/hermetic", nix);
     fs::write(project.checkout.path().join("flake.nix"), FLAKE.replace("@MORE@", more)).unwrap();
-    let settings = format!("allow_failure: {allowed}\nfinal: [{{ name: deploy, run: 'true' }}]\n");
+    let settings = format!(
+        "allow_failure: {allowed}\nfinal: [{{ name: deploy, run: 'true' }}, {{ name: late, after: ['packages.*.*'], run: 'true' }}]\n"
+    );
     fs::write(project.checkout.path().join("nixdag.yml"), settings).unwrap();
     project.pipeline(1).run().unwrap()
 }
@@ -41,8 +43,9 @@ fn run(nix: &Path, more: &str, allowed: &str) -> Outcome {
 fn what_may_fail_is_red_and_the_gate_is_green() {
     for nix in every_nix() {
         let outcome = run(&nix, "", "[flaky, packages.*.above, broken]");
-        let statuses = ["good", "flaky", "deploy", "gate"].map(|name| outcome.status(name));
-        assert_eq!(statuses, [Status::Success, Status::Failed, Status::Success, Status::Success], "{}", logs(&outcome));
+        let statuses = ["good", "flaky", "deploy", "late", "gate"].map(|name| outcome.status(name));
+        let well = Status::Success;
+        assert_eq!(statuses, [well, Status::Failed, well, well, well], "{}", logs(&outcome));
         assert!(outcome.jobs.iter().all(|job| job.name != "evaluation"), "{}", logs(&outcome));
         assert_ne!(outcome.status("above"), Status::Success, "{}", logs(&outcome));
     }
