@@ -149,7 +149,8 @@ impl Attempts<'_> {
                     continue;
                 };
                 let is_fixed_output = self.graph.node(id).fixed_output;
-                let class = evidence::class(&Evidence { message, log: &build.log, is_fixed_output });
+                let class =
+                    evidence::class(&Evidence { message, log: &build.log, is_fixed_output, has_room: build.has_room });
                 let begun = tracker.ledger().begun(&drv);
                 let most = 1 + self.retries;
                 let may_go_away = match class {
@@ -186,17 +187,20 @@ impl Attempts<'_> {
     fn is_full(&self, asked: &[DrvId], tracker: &Tracker) -> bool {
         let messages = tracker.round().messages().join("\n");
         let failures = asked.iter().flat_map(|&id| self.names(id, tracker)).filter_map(|drv| {
-            let log = tracker.ledger().builds().get(&drv).map_or("", |build| &build.log);
-            Some(evidence::class(&Evidence { message: tracker.ledger().failure(&drv)?, log, is_fixed_output: false }))
+            let (log, has_room) =
+                tracker.ledger().builds().get(&drv).map_or(("", false), |build| (&build.log, build.has_room));
+            let message = tracker.ledger().failure(&drv)?;
+            Some(evidence::class(&Evidence { message, log, is_fixed_output: false, has_room }))
         });
-        let whole = evidence::class(&Evidence { message: &messages, log: "", is_fixed_output: false });
+        let whole = evidence::class(&Evidence { message: &messages, log: "", is_fixed_output: false, has_room: false });
         failures.chain([whole]).any(|class| class == Class::DiskFull)
     }
 
     /// True where Nix could not work at all for a reason that may go away.
     fn is_lost(&self, tracker: &Tracker) -> bool {
         let messages = tracker.round().messages().join("\n");
-        evidence::class(&Evidence { message: &messages, log: "", is_fixed_output: false }).is_transient()
+        evidence::class(&Evidence { message: &messages, log: "", is_fixed_output: false, has_room: false })
+            .is_transient()
     }
 
     fn realise(&self, ids: &[DrvId], tracker: &mut Tracker) -> Result<bool> {

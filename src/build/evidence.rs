@@ -4,6 +4,11 @@
 //! own failure: what fails for its own reasons is not built again.
 
 use super::class::Class;
+use super::download::{download, own_failure};
+
+/// How the message begins about what Nix counted as failed and did not name. What follows may be about another derivation, but for a time limit:
+/// from 2.34 on Nix never says whose that was.
+pub const UNNAMED: &str = "its build failed, and Nix ended before it gave the reason: ";
 
 /// Lines from the end of a log that are evidence; what comes before was survived.
 const LINES: usize = 25;
@@ -17,6 +22,8 @@ pub struct Evidence<'a> {
     pub log: &'a str,
     /// True for a derivation of a fixed output: only such builders have a network.
     pub is_fixed_output: bool,
+    /// True where there was plenty of room on the disk: a builder that speaks of a full one means another, or none.
+    pub has_room: bool,
 }
 
 /// What Nix says, by class; the first that is found counts.
@@ -82,99 +89,14 @@ const KILLED: [&str; 17] = [
 /// How a log ends whose tests have failed: they have provoked what they print.
 const TESTS: [&str; 7] = ["assert", "expected", "... failed", "not ok ", "test result:", "tests failed", "failed test"];
 
-/// What libcurl's numbers stand for that a transfer ends with on the way: no name, no connection, HTTP/2, a part, time, TLS, nothing, sending,
-/// receiving, a stream.
-const CURL_ON_THE_WAY: [u32; 11] = [5, 6, 7, 16, 18, 28, 35, 52, 55, 56, 92];
-
-/// The same as one word: of Node's libraries, of Haskell's, of registries of images, of S3.
-const WORDS_ON_THE_WAY: [&str; 13] = [
-    "etimedout",
-    "esockettimedout",
-    "econnreset",
-    "eai_again",
-    "enotfound",
-    "connectiontimeout",
-    "responsetimeout",
-    "connectionfailure",
-    "noresponsedatareceived",
-    "toomanyrequests",
-    "slowdown",
-    "internalerror",
-    "requesttimeout",
-];
-
-/// How a line ends or goes on that announces one more try: what was wrong then may have been survived.
-const TRIED_AGAIN: [&str; 5] = ["will retry", "retries left", "tries remaining", "retrying (", "retrying in"];
-
-/// What the lines of programs that download have: Nix, git, ssh, wget, Go, Rust's reqwest, Python's urllib3, requests and urllib, Mercurial, Subversion,
-/// Maven, RubyGems.
-const PROGRAMS: [&str; 20] = [
-    "unable to download",
-    "wget: ",
-    "fetch-pack",
-    "error: rpc failed",
-    "dial tcp ",
-    "dial tcp: ",
-    "\": stream error: ",
-    "\": net/http: ",
-    "error sending request for url",
-    "httpconnectionpool(",
-    "httpsconnectionpool(",
-    "requests.exceptions.",
-    "urllib.error.",
-    "ssh: connect to host ",
-    "abort: error: ",
-    "svn: e",
-    "aws error ",
-    "could not transfer artifact",
-    "gem::remotefetcher::fetcherror",
-    "net::opentimeout",
-];
-
-/// Downloads that failed on the way.
-const ON_THE_WAY: [&str; 37] = [
-    "could not resolve host",
-    "couldn't resolve host",
-    "temporary failure in name resolution",
-    "failed to connect to",
-    "connection refused",
-    "connection reset",
-    "connection timed out",
-    "connect timed out",
-    "read timed out",
-    "operation timed out",
-    "timeout was reached",
-    "recv failure",
-    "send failure",
-    "empty reply from server",
-    "transfer closed with",
-    "ssl connect error",
-    "ssl_error_syscall",
-    "tls connection was non-properly terminated",
-    "rpc failed",
-    "early eof",
-    "unexpected disconnect while reading sideband packet",
-    "network is unreachable",
-    "http/2 stream",
-    "http2 framing layer",
-    "http/2 framing layer",
-    "couldn't connect to server",
-    "failure when receiving data from the peer",
-    "invalid index-pack output",
-    "i/o timeout",
-    "tls handshake timeout",
-    "failed to open tcp connection",
-    "connection closed before message completed",
-    "remote end closed connection",
-    "remote end hung up unexpectedly",
-    "stream error: stream id",
-    " server error: ",
-    "protocol error: ",
-];
+/// What Nix says of a builder that ended by itself.
+const EXITED: &str = "builder failed with exit code";
 
 /// The class of a failure.
 pub fn class(evidence: &Evidence) -> Class {
     let message = &said_by_nix(evidence.message);
+    let is_named = !message.starts_with(UNNAMED);
+    let message = if is_named || message.contains("timed out after") { message } else { EXITED };
     let download_of_nix = download(message);
     // Downloads have time limits of their own.
     let applies = |class: Class| class != Class::Timeout || download_of_nix.is_none();
@@ -197,11 +119,16 @@ pub fn class(evidence: &Evidence) -> Class {
         TESTS.iter().any(|word| line.contains(word))
     };
     let is_on_purpose = lines.iter().any(|line| line.contains("/dev/full") || is_of_tests(line));
-    if !is_on_purpose && lines.iter().any(|line| line.to_ascii_lowercase().contains("no space left on device")) {
+    if !is_on_purpose
+        && !evidence.has_room
+        && lines.iter().any(|line| line.to_ascii_lowercase().contains("no space left on device"))
+    {
         return Class::DiskFull;
     }
-    // The last word counts: what was tried again later and refused then is refused.
-    if evidence.is_fixed_output && lines.iter().find_map(|line| download(line)) == Some(true) {
+    // The last word counts: what was tried again later and refused then is refused, and what failed after it was there failed by itself.
+    if evidence.is_fixed_output
+        && lines.iter().find_map(|line| download(line).or_else(|| own_failure(line))) == Some(true)
+    {
         return Class::Network;
     }
     let is_kill = |line: &&str| KILLED.iter().any(|word| line.contains(word)) || line.trim() == "Killed";
@@ -213,62 +140,13 @@ fn said_by_nix(message: &str) -> String {
     message.lines().filter(|line| !line.trim_start().starts_with('>')).collect::<Vec<_>>().join("\n")
 }
 
-/// Whether a line tells of a download that failed on the way (true) or was refused (false); none for other lines.
-fn download(line: &str) -> Option<bool> {
-    let lower = line.to_ascii_lowercase();
-    if TRIED_AGAIN.iter().any(|words| lower.contains(words)) {
-        return None;
-    }
-    if let Some(status) = http_status(&lower) {
-        return Some(matches!(status, 408 | 429 | 500 | 502..=504));
-    }
-    if let Some(code) = curl_code(&lower) {
-        return Some(CURL_ON_THE_WAY.contains(&code));
-    }
-    let mut words = lower.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    if words.any(|word| WORDS_ON_THE_WAY.contains(&word)) {
-        return Some(true);
-    }
-    // The last word of git, but for the one that it adds to what ssh has said.
-    let is_last_of_git = lower.contains("fatal: ") && !lower.contains("could not read from remote repository");
-    let is_download = is_last_of_git || PROGRAMS.iter().any(|start| lower.contains(start));
-    is_download.then(|| ON_THE_WAY.iter().any(|words| lower.contains(words)))
-}
-
-/// The number of libcurl's error: `curl: (28) …`, `curl error 28 while …` as Composer prints it, `[28] …` as cargo does, `unable to download '…': … (28)`
-/// as Nix does, `curlCode: 28, …` as the library for S3 does.
-fn curl_code(lower: &str) -> Option<u32> {
-    let of_curl = lower.split_once("curl: (").and_then(|(_, rest)| rest.split_once(')'));
-    let of_composer = || lower.split_once("curl error ")?.1.split_once(" while downloading");
-    let of_cargo = || lower.trim_start().strip_prefix('[')?.split_once("] ");
-    let of_nix = || {
-        let (_, said) = lower.split_once("unable to download '")?.1.split_once("': ")?;
-        said.split_once('(')?.1.split_once(')')
-    };
-    let of_s3 = || lower.split_once("curlcode: ")?.1.split_once(',');
-    let (digits, _) = of_curl.or_else(of_composer).or_else(of_cargo).or_else(of_nix).or_else(of_s3)?;
-    (digits.len() <= 2).then(|| digits.parse().ok())?
-}
-
-/// The status in `The requested URL returned error: 503`, `HTTP error 503`, Yarn's `Response Code: 502` and Go's `reading https://…: 502 Bad Gateway`;
-/// none where the server had agreed.
-fn http_status(lower: &str) -> Option<u32> {
-    let of_go = || lower.split_once("reading http")?.1.split_once(": ");
-    let rests =
-        ["returned error: ", "http error ", "response code: "].iter().filter_map(|before| lower.split_once(before));
-    rests.chain(of_go()).find_map(|(_, rest)| {
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-        digits.parse().ok().filter(|status| *status >= 400)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde::Deserialize;
 
     fn class(message: &str, log: &str, is_fixed_output: bool) -> Class {
-        super::class(&Evidence { message, log, is_fixed_output })
+        super::class(&Evidence { message, log, is_fixed_output, has_room: false })
     }
 
     const EXIT: &str = "builder for '/nix/store/x-a.drv' failed with exit code 1";
@@ -317,6 +195,8 @@ mod tests {
             ),
             Class::Builder
         );
+        let later = "test retries: HTTP error 503 then connection reset by peer ok\npatching file a.c\n1 out of 1 hunk FAILED -- saving rejects to file a.c.rej";
+        assert_eq!(class(EXIT, later, true), Class::Builder);
         let git = "fatal: unable to access 'https://example.org/x.git/': Could not resolve host: example.org";
         assert_eq!(class(EXIT, git, true), Class::Network);
         assert_eq!(class(EXIT, &format!("{git}\n{}", "compiling\n".repeat(LINES)), true), Class::Builder);
@@ -351,6 +231,28 @@ mod tests {
         fixed_output: bool,
         message: String,
         log: String,
+    }
+
+    #[test]
+    fn a_builder_that_speaks_of_a_full_disk_where_there_is_room_means_another() {
+        let log = "cp: error writing 'x': No space left on device";
+        let class =
+            |message: &str, has_room| super::class(&Evidence { message, log, is_fixed_output: false, has_room });
+        assert_eq!((class(EXIT, true), class(EXIT, false)), (Class::Builder, Class::DiskFull));
+        let note = format!("{EXIT}\nnote: build failure may have been caused by lack of free disk space");
+        assert_eq!(class(&note, true), Class::DiskFull);
+    }
+
+    #[test]
+    fn what_nix_counted_and_did_not_name_has_the_class_of_its_log() {
+        let unnamed = |rest: &str| format!("{UNNAMED}{rest}");
+        let compiler = "main.c:3: error: expected expression";
+        for rest in
+            ["Nix was ended by SIGSEGV", "file '/nix/store/x-pipe' has an unsupported type", "hash mismatch of another"]
+        {
+            assert_eq!(class(&unnamed(rest), compiler, false), Class::Builder, "{rest}");
+        }
+        assert_eq!(class(&unnamed("timed out after 8 seconds of silence"), "", false), Class::Timeout);
     }
 
     #[test]

@@ -182,7 +182,8 @@ impl Guard<'_> {
             }
             let open = self.calls.store().invalid(paths)?;
             let messages = tracker.round().messages().join("\n");
-            let class = evidence::class(&Evidence { message: &messages, log: "", is_fixed_output: false });
+            let class =
+                evidence::class(&Evidence { message: &messages, log: "", is_fixed_output: false, has_room: false });
             if open.is_empty() || !class.is_transient() {
                 return Ok(open);
             }

@@ -21,6 +21,8 @@ pub struct Build {
     pub log: String,
     /// True where others were built at the same time.
     pub beside: bool,
+    /// True where the store and the folder for temporary files had plenty of room when it ended.
+    pub has_room: bool,
 }
 
 /// What became of each derivation so far.

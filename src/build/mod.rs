@@ -9,6 +9,7 @@ pub mod class;
 pub mod credentials;
 pub mod deliveries;
 pub mod destination;
+mod download;
 pub mod evaluation;
 pub mod evidence;
 pub mod failed_evaluation;

@@ -184,6 +184,7 @@ fn class_of(facts: &Facts, id: Option<DrvId>, message: &str, build: Option<&Buil
         message,
         log: build.map_or("", |build| &build.log),
         is_fixed_output: id.is_some_and(|id| facts.graph.node(id).fixed_output),
+        has_room: build.is_some_and(|build| build.has_room),
     })
 }
 

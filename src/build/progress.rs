@@ -4,20 +4,27 @@
 //! tails; for those who build on, the [`Round`]. Memory is bounded: of a log only the end is kept, the rest goes to a file up to a limit.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use super::builder_log::log_file;
+use super::evidence::UNNAMED;
 use super::ledger::{Build, Ledger};
-use super::nix_words::{base_names, quoted_drv, shorten, unsigned};
+use super::nix_words::{base_names, is_about_dependencies, quoted_drv, shorten, unsigned};
 use super::output_lock::Lock;
 use super::printer::LinePrinter;
 use super::round::{BuildEnd, Round};
 use super::running::{Activities, name, since, words};
 use crate::delivery::BuildLogs;
+use crate::handoff::free_space;
 use crate::nix::log::{self, Activity, Event};
 use crate::printable::printable;
+
+/// Bytes of free space with which no builder has run out of it. Nix itself looks when a builder fails, before it removes what that has left, and says so
+/// where there are less than 8 MiB.
+const PLENTY: u64 = 1 << 30;
 
 /// Errors of the whole job that are kept.
 const MAX_MESSAGES: usize = 200;
@@ -172,7 +179,7 @@ impl<'a> Tracker<'a> {
                 self.sweep(now);
             }
             Event::Progress { .. } => {}
-            Event::Message { level, text } => self.message(level, shorten(text), now),
+            Event::Message { level, text, is_own } => self.message(level, shorten(text), is_own, now),
             Event::Text(text) => self.say(&shorten(text), now),
             Event::TooLong { bytes } => {
                 if let Some(running) = self.running.only_build_mut() {
@@ -215,11 +222,13 @@ impl<'a> Tracker<'a> {
         for drv in silent {
             let said = self.round.messages().join("\n");
             let why = if said.is_empty() { "Nix did not say why".to_owned() } else { said };
-            self.ledger.add_failure(drv, format!("its build failed, and Nix ended before it gave the reason: {why}"));
+            self.ledger.add_failure(drv, format!("{UNNAMED}{why}"));
         }
     }
 
     fn start(&mut self, id: u64, drv: String, machine: &str, now: Instant) {
+        // What has ended by now does not run beside it.
+        self.sweep(now);
         let place = if machine.is_empty() { String::new() } else { format!(" on {machine}") };
         let line = if self.expected.contains(&drv) {
             format!("building {}{place}", name(&drv))
@@ -283,12 +292,13 @@ impl<'a> Tracker<'a> {
             }
         };
         self.say(&line, now);
+        let has_room = end != BuildEnd::Done && has_room(&running.drv);
         if matches!(end, BuildEnd::Done | BuildEnd::Unknown) {
             (self.on_built)(&running.drv);
         }
         let begun = since(self.began, running.started);
-        let (slot, beside) = (running.slot, running.beside);
-        self.ledger.add_build(running.drv, Build { begun, slot, duration, log: running.log.close(), beside });
+        let (slot, beside, log) = (running.slot, running.beside, running.log.close());
+        self.ledger.add_build(running.drv, Build { begun, slot, duration, log, beside, has_room });
     }
 
     /// The derivation whose output a text names, of those that may have failed in this round.
@@ -296,7 +306,7 @@ impl<'a> Tracker<'a> {
         base_names(text).filter_map(|base| self.known.producer(base)).find(|drv| self.round.may_have_failed(drv))
     }
 
-    fn message(&mut self, level: u64, text: String, now: Instant) {
+    fn message(&mut self, level: u64, text: String, is_own: bool, now: Instant) {
         if let Some(path) = unsigned(&text) {
             self.ledger.add_unsigned(path);
         }
@@ -315,6 +325,10 @@ impl<'a> Tracker<'a> {
                     self.say(&format!("error: {text}"), now);
                     return self.round.add_message(text);
                 };
+                // Nix counts a failure before it tells of it, but for those of what needs another: these follow from the graph.
+                if !is_own && (self.round.nameless_failures() == 0 || is_about_dependencies(&text)) {
+                    return self.say(&text, now);
+                }
                 if self.ledger.add_failure(drv.clone(), text.clone()) {
                     self.say(&format!("error: {text}"), now);
                 }
@@ -330,6 +344,14 @@ impl<'a> Tracker<'a> {
             _ => {}
         }
     }
+}
+
+/// True where nobody has run out of room: in the store that has this derivation, and where temporary files are.
+fn has_room(drv: &str) -> bool {
+    let store = Path::new(drv).parent().unwrap_or(Path::new("/"));
+    let temporary = env::temp_dir();
+    let mut free = [store, &temporary].into_iter().filter_map(free_space::bytes);
+    free.all(|bytes| bytes >= PLENTY)
 }
 
 #[cfg(test)]

@@ -39,8 +39,11 @@ pub struct Activities {
 impl Activities {
     /// A build begins. Its whole log goes to the file, where there is one.
     pub fn begin_build(&mut self, id: u64, drv: String, log: Option<PathBuf>, now: Instant) {
-        let beside = !self.builds.is_empty();
-        self.builds.values_mut().for_each(|build| build.beside = true);
+        // Before 2.34 Nix keeps the activity of what has failed until the end of the call.
+        let mut beside = false;
+        for (_, other) in self.open_builds_mut() {
+            (other.beside, beside) = (true, true);
+        }
         let log = BuilderLog::new(log);
         let is_free = |slot: &u32| self.builds.values().all(|build| build.slot != *slot);
         let slot = (0..).find(is_free).unwrap_or_default();

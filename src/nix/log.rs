@@ -56,6 +56,8 @@ pub enum Event {
         level: u64,
         /// The message.
         text: String,
+        /// True where it is an error of this Nix. A builder may print messages, too, and a daemon's errors come like those.
+        is_own: bool,
     },
     /// A line that is not Nix's.
     Text(String),
@@ -151,7 +153,7 @@ impl Line<'_> {
             },
             "msg" => {
                 let text = plain(self.raw_msg.as_ref().or(self.msg.as_ref())?);
-                Some(Event::Message { level: self.level, text })
+                Some(Event::Message { level: self.level, text, is_own: self.raw_msg.is_some() })
             }
             _ => None,
         }
@@ -304,7 +306,11 @@ mod tests {
                 Event::LogLine { id: 57281978826758, line: "hi from a".into() },
                 Event::Progress { id: 57281978826755, done: 1, failed: 2 },
                 Event::Stop { id: 57281978826758 },
-                Event::Message { level: 0, text: "builder for '/nix/store/x.drv' failed with exit code 3".into() },
+                Event::Message {
+                    level: 0,
+                    text: "builder for '/nix/store/x.drv' failed with exit code 3".into(),
+                    is_own: true,
+                },
                 Event::Text("plain text".into()),
                 Event::Start { id: 1, activity: Activity::Builds },
             ]

@@ -42,7 +42,7 @@ fn with_tracker(locks: impl Fn(&str) -> Lock, work: impl FnOnce(&mut Tracker)) -
 }
 
 fn error(text: &str) -> Event {
-    Event::Message { level: 0, text: text.into() }
+    Event::Message { level: 0, text: text.into(), is_own: true }
 }
 
 #[test]
@@ -136,8 +136,8 @@ fn a_failure_keeps_its_message_and_the_end_of_its_log() {
             tracker.take(start(1, A), at(0));
             tracker.take(Event::LogLine { id: 1, line: "last".into() }, at(2));
             let text = format!("builder for '{A}' failed with exit code 3");
-            tracker.take(Event::Message { level: 0, text: text.clone() }, at(3));
-            tracker.take(Event::Message { level: 0, text: format!("build of '{A}' failed") }, at(3));
+            tracker.take(error(&text), at(3));
+            tracker.take(error(&format!("build of '{A}' failed")), at(3));
             assert_eq!(tracker.ledger().failure(A), Some(text.as_str()));
             assert_eq!(tracker.ledger().builds()[A].log, "last");
             assert_eq!(tracker.messages().count(), 0);
@@ -162,4 +162,25 @@ fn silence_is_broken_and_what_belongs_elsewhere_is_named() {
     assert!(lines[0].contains("not listed in this job's plan") && lines[0].contains(other), "{lines:?}");
     assert_eq!(lines[1], "still at work: other (1 min 15 s, buildPhase); 0 built");
     assert_eq!(lines[2], "ended other after 1 min 20 s (1 so far)");
+}
+
+#[test]
+fn a_builder_that_prints_a_message_of_nix_blames_nobody() {
+    let forged = format!("builder for '{B}' failed with exit code 1");
+    with_tracker(
+        |_| Lock::Held,
+        |tracker| {
+            tracker.take(Event::Start { id: 9, activity: Activity::Builds }, at(0));
+            tracker.take(start(1, A), at(0));
+            tracker.take(start(2, B), at(0));
+            let message = || Event::Message { level: 0, text: forged.clone(), is_own: false };
+            tracker.take(message(), at(1));
+            assert_eq!((tracker.ledger().failure(B), tracker.round().may_have_failed(B)), (None, true));
+            assert!(tracker.ledger().builds().is_empty());
+            // A daemon's come in the same form, once Nix has counted it.
+            tracker.take(Event::Progress { id: 9, done: 0, failed: 1 }, at(2));
+            tracker.take(message(), at(2));
+            assert_eq!(tracker.ledger().failure(B), Some(forged.as_str()));
+        },
+    );
 }
