@@ -67,6 +67,12 @@ pub struct Record {
     /// What failed before anything was built, in the record of the job that reports it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<Failure>,
+    /// Errors of Nix's that were about no derivation, where all were built in the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub survived: Vec<String>,
+    /// Targets of jobs that take from this one, where it has not succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<String>,
     /// Outputs that should have been there and were not.
     pub missing: Vec<Missing>,
     /// Files of hand-offs, and of earlier pipelines' results, that could not be used.
@@ -274,6 +280,8 @@ impl Record {
             errors: Vec::new(),
             derivations: Vec::new(),
             failures: Vec::new(),
+            survived: Vec::new(),
+            waiting: Vec::new(),
             missing: Vec::new(),
             damaged: Vec::new(),
             fetched: 0,

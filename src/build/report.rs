@@ -304,6 +304,8 @@ mod tests {
                 })
                 .collect(),
             failures: Vec::new(),
+            survived: Vec::new(),
+            waiting: Vec::new(),
             missing: Vec::new(),
             damaged: Vec::new(),
             fetched: 0,

@@ -16,7 +16,7 @@ use super::realise::Calls;
 use super::record::{Record, Verdict};
 use super::usage::{self, Sampler};
 use super::work::JobWork;
-use super::{HandOffPlace, JobRequest, credentials, deliveries, hand_offs, interrupt, outcome, push, restore};
+use super::{HandOffPlace, JobRequest, credentials, deliveries, hand_offs, interrupt, naming, outcome, push, restore};
 use crate::delivery::OnPushFailure;
 use crate::graph::Graph;
 use crate::handoff::merge;
@@ -33,6 +33,9 @@ pub fn run(request: &JobRequest, say: &mut dyn FnMut(&str)) -> Record {
     record.measured.cores = std::thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
     if let Err(error) = stages(request, start, &mut record, say) {
         record.errors.push(format!("{error:#}"));
+        if record.derivations.is_empty() {
+            record.derivations = naming::not_begun(request);
+        }
     }
     record.verdict = record.judge();
     if let Some(signal) = interrupt::received().filter(|_| record.verdict == Verdict::Failure) {

@@ -43,6 +43,15 @@ impl DerivationRecord {
     }
 }
 
+/// A line with as many of these as people read; none where there are none.
+fn list(what: &str, names: &[String], out: &mut dyn Write) -> Result<()> {
+    match names.len().checked_sub(MAX_NAMED) {
+        _ if names.is_empty() => Ok(()),
+        Some(more) if more > 0 => writeln!(out, "{what}: {} and {more} more", names[..MAX_NAMED].join(", ")),
+        _ => writeln!(out, "{what}: {}", names.join(", ")),
+    }
+}
+
 impl Record {
     /// One sentence each: what was tried again, what failed and of which class, what was not begun because of that, what a rerun would do.
     fn last_lines(&self, out: &mut dyn Write) -> Result<()> {
@@ -57,6 +66,9 @@ impl Record {
         }
         self.name_all(Outcome::DependencyFailed, "not begun because of that", out)?;
         self.name_all(Outcome::NotBuilt, "not built", out)?;
+        if self.verdict != Verdict::Success {
+            list("wait for this job, and do not start or fail now", &self.waiting, out)?;
+        }
         if self.verdict != Verdict::Success && !self.derivations.is_empty() {
             writeln!(out, "{}", self.rerun())?;
         }
@@ -66,14 +78,7 @@ impl Record {
     fn name_all(&self, outcome: Outcome, what: &str, out: &mut dyn Write) -> Result<()> {
         let names: Vec<String> =
             self.derivations.iter().filter(|drv| drv.outcome == outcome).map(DerivationRecord::title).collect();
-        match &names[..] {
-            [] => Ok(()),
-            [named @ .., last] if names.len() <= MAX_NAMED => {
-                let comma = if named.is_empty() { "" } else { ", " };
-                writeln!(out, "{what}: {}{comma}{last}", named.join(", "))
-            }
-            names => writeln!(out, "{what}: {} and {} more", names[..MAX_NAMED].join(", "), names.len() - MAX_NAMED),
-        }
+        list(what, &names, out)
     }
 
     /// What a rerun of the job would do.
@@ -126,6 +131,9 @@ impl Record {
         }
         for pushed in &self.pushed {
             writeln!(out, "{}", pushed.text())?;
+        }
+        for said in &self.survived {
+            writeln!(out, "everything was built, and Nix said all the same: {said}")?;
         }
         for derivation in self.derivations.iter().filter(|derivation| !derivation.outcome.is_good()) {
             let message = derivation.message.as_deref().unwrap_or("not built");

@@ -231,9 +231,13 @@ impl<'a> JobWork<'a> {
             tracker,
         });
         naming::name(&mut record.derivations, self.request, self.graph);
+        if !record.derivations.iter().all(|drv| drv.outcome.is_good()) {
+            record.waiting = naming::waiting(&self.request.plan, self.request.job());
+        }
         // Where everything is there in the end, they are about what was tried again.
         let is_open = record.derivations.iter().any(|drv| !drv.outcome.is_good());
-        record.errors.extend(tracker.messages().filter(|_| is_open).cloned());
+        let messages = if is_open { &mut record.errors } else { &mut record.survived };
+        messages.extend(tracker.messages().cloned());
         let elsewhere: Vec<&str> = record
             .derivations
             .iter()

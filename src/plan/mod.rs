@@ -164,6 +164,11 @@ impl FlakeSource {
         self.is_plain(attribute).then(|| format!("nix eval --raw '{}#{attribute}.drvPath'", self.url))
     }
 
+    /// The same for one that evaluates everything.
+    pub fn plan_command(&self) -> Option<String> {
+        self.is_plain("").then(|| format!("nixdag plan '{}' >/dev/null", self.url))
+    }
+
     fn is_plain(&self, attribute: &str) -> bool {
         // Nix takes no quotes in an attribute's name, and a shell no `'` within quotes.
         !attribute.contains(['\'', '"', '\\', '\n']) && !self.url.contains(['\'', '\n'])

@@ -249,7 +249,7 @@ fn without_nix_or_room_the_error_says_what_to_do() {
         );
         let nixdag = env!("CARGO_BIN_EXE_nixdag");
         let output = Command::new(nixdag).args(pipeline.arguments("job")).env("PATH", "/nowhere").output().unwrap();
-        pipeline.ran("job", output).fails(&["no `nix-store` on the PATH"]);
+        pipeline.ran("job", output).fails(&["no `nix-store` on the PATH"]).has("big", Outcome::NotBuilt);
 
         let workspace = pipeline.dir().join("workspace");
         fs::create_dir_all(&workspace).unwrap();

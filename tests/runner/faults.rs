@@ -2,6 +2,7 @@
 //! else is built once and handed off.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use nixdag::build::class::Class;
 use nixdag::build::record::{Outcome, Verdict};
@@ -48,6 +49,8 @@ fn an_output_that_nix_cannot_store_ends_nobody_elses_build() {
         }
         let ran = ran.has("pipe", Outcome::Failed).has("slow", Outcome::Built).has("bad", Outcome::Failed);
         let ran = ran.has("below", Outcome::DependencyFailed);
+        assert_eq!(["pipe", "bad"].map(|name| ran.of(name).class), [Some(Class::Builder); 2], "{}", ran.text);
+        assert!(!ran.text.contains("report it to Nix"), "{}", ran.text);
         assert!(message(&ran, "pipe").contains("unsupported type"), "{}", ran.text);
         assert_eq!(begun(&pipeline, "pipe"), 1, "the output is named: {:?}", pipeline.built());
         assert_eq!(begun(&pipeline, "bad"), 1, "Nix had counted it before: {}", ran.text);
@@ -74,6 +77,88 @@ fn a_failure_that_names_an_output_whose_path_nobody_knew_is_that_of_its_derivati
         assert!(message(&ran, "pipe").contains("unsupported type"), "{}", ran.text);
         assert!(!message(&ran, "half").contains("unsupported type"), "{}", ran.text);
         assert!(["pipe", "half", "slow"].iter().all(|name| begun(&pipeline, name) <= 2), "{:?}", pipeline.built());
+    });
+}
+
+#[test]
+fn a_builder_that_prints_what_nix_would_say_blames_nobody() {
+    with_each_nix("a_builder_that_prints_what_nix_would_say_blames_nobody", || {
+        let forged = |name: &str, what: &str| {
+            let drv = format!("${{builtins.unsafeDiscardStringContext {name}.drvPath}}");
+            let quote = r#"'"'"'"#;
+            let line = format!("error: builder for {quote}{drv}{quote} {what}");
+            format!(r#"echo '@nix {{"action":"msg","level":0,"msg":"{line}"}}' >&2;"#).replace('"', r#"\""#)
+        };
+        let (good, bad) = (forged("good", "failed with exit code 1"), forged("bad", "failed due to signal 9 (Killed)"));
+        let expression = r#"rec {
+              good = drv "good" "sleep 4; echo > $out";
+              bad = drv "bad" "sleep 2; exit 1";
+              evil = drv "evil" "@FORGED@ sleep 1; echo > $out";
+              pipe = drv "pipe" "sleep 3; mkfifo $out";
+            }"#;
+        let expression = expression.replace("@FORGED@", &format!("{good}{bad}"));
+        let pipeline = Pipeline::new(&expression, &[("job", &["good", "bad", "evil", "pipe"], &[], &[])]);
+        let ran = pipeline.run("job", &["--max-jobs", "4"]).fails(&[]);
+        let ran = ran.has("good", Outcome::Built).has("evil", Outcome::Built);
+        let ran = ran.has("bad", Outcome::Failed).has("pipe", Outcome::Failed);
+        assert_eq!(ran.of("bad").class, Some(Class::Builder), "{}", ran.text);
+        assert_eq!((begun(&pipeline, "bad"), begun(&pipeline, "evil")), (1, 1), "{}", ran.text);
+    });
+}
+
+#[test]
+fn a_hook_that_fails_behind_a_build_is_said_though_everything_was_built() {
+    with_each_nix("a_hook_that_fails_behind_a_build_is_said_though_everything_was_built", || {
+        let text = r#"{ one = drv "one" "echo > $out"; two = drv "two" "echo > $out"; }"#;
+        let pipeline = Pipeline::new(text, &[("job", &["one", "two"], &[], &[])]);
+        let hook = pipeline.dir().join("hook");
+        fs::write(&hook, "#!/bin/sh\nexit 1\n").unwrap();
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+        let hook = hook.to_str().unwrap();
+        let ran = pipeline.run("job", &["--nix-option", "post-build-hook", hook, "--max-jobs", "1"]).succeeds();
+        let ran = ran.has("one", Outcome::Built).has("two", Outcome::Built);
+        assert!(ran.text.contains("everything was built, and Nix said all the same: "), "{}", ran.text);
+        assert!(ran.record.unwrap().survived.iter().any(|said| said.contains("hook")));
+    });
+}
+
+#[test]
+fn what_was_killed_with_nothing_beside_it_is_not_tried_again() {
+    with_each_nix("what_was_killed_with_nothing_beside_it_is_not_tried_again", || {
+        let pipeline = Pipeline::new(
+            r#"{
+              one = drv "one" "kill -9 $$";
+              two = drv "two" "sleep 1; kill -9 $$";
+              good = drv "good" "echo > $out";
+            }"#,
+            &[("job", &["one", "two", "good"], &[], &[])],
+        );
+        let ran = pipeline.run("job", &["--max-jobs", "1"]).fails(&[]).has("good", Outcome::Built);
+        assert_eq!(["one", "two"].map(|name| ran.of(name).class), [Some(Class::Killed); 2], "{}", ran.text);
+        assert_eq!(pipeline.built_sorted(), ["good", "one", "two"], "{}", ran.text);
+    });
+}
+
+#[test]
+fn what_waits_for_a_job_that_failed_is_named_and_not_said_to_need_what_failed() {
+    with_each_nix("what_waits_for_a_job_that_failed_is_named_and_not_said_to_need_what_failed", || {
+        let mut pipeline = Pipeline::new(
+            r#"rec {
+              libx = drv "libx" "exit 1";
+              other = drv "other" "echo > $out";
+              good = drv "good" "echo ${other} > $out";
+            }"#,
+            &[("libs", &["libx", "other"], &[], &[]), ("good", &["good"], &[], &["libs"])],
+        );
+        pipeline.plan.targets.retain(|target| target.target.to_string().ends_with(".good"));
+        pipeline.plan.jobs[1].targets = pipeline.plan.targets.iter().map(|target| target.target.clone()).collect();
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        let ran = pipeline.run("libs", &[]).fails(&[
+            "libx failed (builder)",
+            "wait for this job, and do not start or fail now: packages.x86_64-linux.good",
+            &format!("nixdag plan '.' >/dev/null && nix-store --realise {}", pipeline.drv("libx")),
+        ]);
+        assert!(!ran.text.contains("needed by"), "{}", ran.text);
     });
 }
 
