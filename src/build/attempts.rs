@@ -78,7 +78,7 @@ impl Attempts<'_> {
                 continue;
             }
             again.iter().rev().for_each(|&id| groups.push_front(vec![id]));
-            if tracker.round().nameless_failures() >= begun.len() as u64 {
+            if !begun.is_empty() && tracker.round().nameless_failures() >= begun.len() as u64 {
                 // None was left open: Nix has counted each of them as failed.
                 let paths: Vec<String> = begun.iter().map(|&id| self.graph.path(id)).collect();
                 tracker.settle(&paths, "");

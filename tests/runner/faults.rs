@@ -107,6 +107,19 @@ fn a_builder_that_prints_what_nix_would_say_blames_nobody() {
 }
 
 #[test]
+fn a_machine_on_which_nix_can_begin_nothing_is_said_to_be_that_of_each_derivation() {
+    with_each_nix("a_machine_on_which_nix_can_begin_nothing_is_said_to_be_that_of_each_derivation", || {
+        let text = r#"{ one = drv "one" "echo > $out"; two = drv "two" "echo > $out"; }"#;
+        let pipeline = Pipeline::new(text, &[("job", &["one", "two"], &[], &[])]);
+        let ran = pipeline.run("job", &["--nix-option", "build-users-group", "no-such-group"]).fails(&[]);
+        for name in ["one", "two"] {
+            assert!(message(&ran, name).contains("group 'no-such-group'"), "{}", ran.text);
+        }
+        assert!(pipeline.built().is_empty());
+    });
+}
+
+#[test]
 fn a_hook_that_fails_behind_a_build_is_said_though_everything_was_built() {
     with_each_nix("a_hook_that_fails_behind_a_build_is_said_though_everything_was_built", || {
         let text = r#"{ one = drv "one" "echo > $out"; two = drv "two" "echo > $out"; }"#;
