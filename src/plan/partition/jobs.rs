@@ -318,7 +318,14 @@ fn work_of(problem: &Problem, tasks: &[Node]) -> Millis {
 
 /// The union of two ascending lists, ascending.
 pub fn merged(a: &[u32], b: &[u32]) -> Vec<u32> {
-    let mut list = Vec::with_capacity(a.len() + b.len());
+    let mut list = Vec::new();
+    merge_into(&mut list, a, b);
+    list
+}
+
+/// Appends the union of two ascending lists, ascending.
+pub fn merge_into(list: &mut Vec<u32>, a: &[u32], b: &[u32]) {
+    list.reserve(a.len() + b.len());
     let (mut a, mut b) = (a, b);
     while let ([left, rest @ ..], [right, others @ ..]) = (a, b) {
         list.push(*left.min(right));
@@ -331,5 +338,4 @@ pub fn merged(a: &[u32], b: &[u32]) -> Vec<u32> {
     }
     list.extend_from_slice(a);
     list.extend_from_slice(b);
-    list
 }

@@ -65,21 +65,36 @@ impl<'a> Scheduler<'a> {
         self.length_with(nodes, slots, &problem.duration)
     }
 
-    /// The same with other durations, one a node of the problem.
-    pub fn length_with(&mut self, nodes: &[Node], slots: usize, duration: &[Millis]) -> Millis {
-        if let [node] = nodes {
-            return duration[*node as usize];
-        }
-        self.measure_tails(nodes, duration);
-        let longest = self.tail.iter().copied().max().unwrap_or(0);
-        if nodes.len() <= slots {
-            return longest;
-        }
-        self.list_schedule(nodes, slots, duration)
+    /// The same where it is at most `most` milliseconds. That it is longer is often seen long before the end.
+    pub fn length_within(&mut self, nodes: &[Node], slots: usize, most: Millis) -> Option<Millis> {
+        let problem = self.problem;
+        self.schedule(nodes, slots, &problem.duration, most)
     }
 
-    /// Fills `edges` between positions in `nodes`, and the longest path from each to the end.
-    fn measure_tails(&mut self, nodes: &[Node], duration: &[Millis]) {
+    /// The same with other durations, one a node of the problem.
+    pub fn length_with(&mut self, nodes: &[Node], slots: usize, duration: &[Millis]) -> Millis {
+        self.schedule(nodes, slots, duration, Millis::MAX).unwrap_or(Millis::MAX)
+    }
+
+    fn schedule(&mut self, nodes: &[Node], slots: usize, duration: &[Millis], most: Millis) -> Option<Millis> {
+        if let [node] = nodes {
+            return Some(duration[*node as usize]).filter(|&length| length <= most);
+        }
+        let work = self.measure_tails(nodes, duration);
+        let longest = self.tail.iter().copied().max().unwrap_or(0);
+        let room = most.saturating_mul(slots as Millis);
+        if longest > most || work > room {
+            return None;
+        }
+        if nodes.len() <= slots {
+            return Some(longest);
+        }
+        self.list_schedule(nodes, slots, duration, (most, room - work))
+    }
+
+    /// Fills `edges` between positions in `nodes`, and the longest path from each to the end; returns the sum of all durations.
+    fn measure_tails(&mut self, nodes: &[Node], duration: &[Millis]) -> Millis {
+        let mut work = 0;
         for (position, &node) in nodes.iter().enumerate() {
             self.position[node as usize] = position as u32;
         }
@@ -89,6 +104,7 @@ impl<'a> Scheduler<'a> {
         for (position, &node) in nodes.iter().enumerate().rev() {
             let tail = self.tail[position] + duration[node as usize];
             self.tail[position] = tail;
+            work += duration[node as usize];
             for &input in self.inputs.of(node) {
                 let before = self.position[input as usize];
                 if before != u32::MAX {
@@ -101,9 +117,17 @@ impl<'a> Scheduler<'a> {
         for &node in nodes {
             self.position[node as usize] = u32::MAX;
         }
+        work
     }
 
-    fn list_schedule(&mut self, nodes: &[Node], slots: usize, duration: &[Millis]) -> Millis {
+    /// None where it takes more than `most` milliseconds, or where the slots are idle for more than `idle` in all.
+    fn list_schedule(
+        &mut self,
+        nodes: &[Node],
+        slots: usize,
+        duration: &[Millis],
+        (most, mut idle): (Millis, Millis),
+    ) -> Option<Millis> {
         self.offsets.clear();
         self.offsets.resize(nodes.len() + 1, 0);
         self.left.reset(nodes.len());
@@ -127,9 +151,17 @@ impl<'a> Scheduler<'a> {
         loop {
             while self.running.len() < slots {
                 let Some(position) = self.ready.pop().map(Priority::position) else { break };
+                if self.tail[position as usize] > most - now {
+                    return self.given_up();
+                }
                 self.running.push((now + duration[nodes[position as usize] as usize], position));
             }
-            let Some(end) = self.running.iter().map(|(end, _)| *end).min() else { return now };
+            let Some(end) = self.running.iter().map(|(end, _)| *end).min() else { return Some(now) };
+            let wasted = (slots - self.running.len()) as Millis * (end - now);
+            if wasted > idle {
+                return self.given_up();
+            }
+            idle -= wasted;
             now = end;
             let mut slot = 0;
             while let Some(&(end, position)) = self.running.get(slot) {
@@ -148,6 +180,12 @@ impl<'a> Scheduler<'a> {
                 }
             }
         }
+    }
+
+    fn given_up(&mut self) -> Option<Millis> {
+        self.ready.clear();
+        self.running.clear();
+        None
     }
 }
 
@@ -174,6 +212,21 @@ mod tests {
         assert_eq!(length(apart.clone(), &[60; 5], 4), 120);
         assert_eq!(length(apart.clone(), &[60; 5], 5), 60);
         assert_eq!(length(apart, &[60; 5], 1), 300);
+    }
+
+    #[test]
+    fn what_takes_longer_than_allowed_is_none_and_nothing_is_left_of_it() {
+        // A chain of 30 beside work of 80 on two slots: 55 at least, 60 as it is scheduled.
+        let inputs = Adjacency::from_lists([vec![], vec![0], vec![], vec![], vec![]]);
+        let problem = Problem { inputs, duration: vec![10, 20, 20, 30, 30], ..Problem::default() };
+        let mut scheduler = Scheduler::new(&problem);
+        let all: Vec<Node> = (0..5).collect();
+        let exact = scheduler.length(&all, 2);
+        for most in 0..=exact + 5 {
+            assert_eq!(scheduler.length_within(&all, 2, most), (most >= exact).then_some(exact), "{most}");
+        }
+        assert_eq!(scheduler.length(&all, 2), exact);
+        assert_eq!(scheduler.length_within(&[3], 2, 29), None);
     }
 
     #[test]

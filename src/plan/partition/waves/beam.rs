@@ -54,6 +54,8 @@ pub struct Beam<'a> {
     pub columns: &'a Columns,
     /// How states are judged.
     pub taste: Taste,
+    /// In which order what is on no longest path is looked at; inputs come before their consumers.
+    pub then: &'a [Unit],
 }
 
 impl Beam<'_> {
@@ -141,7 +143,7 @@ impl Beam<'_> {
 
     /// The state after one more wave of this length.
     fn follow(&self, state: &BeamState, length: Millis, filler: &mut Filler) -> BeamState {
-        let wave = filler.fill(&state.done, length, &self.columns.by_tail);
+        let wave = filler.fill(&state.done, length, self.then);
         let mut state = state.clone();
         for &unit in wave.components.iter().flatten() {
             state.done[unit as usize] = true;

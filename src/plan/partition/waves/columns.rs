@@ -2,9 +2,12 @@
 //!
 //! In: the [`Instance`]. Out: columns with one entry a unit, times in milliseconds.
 
+use std::cmp::Reverse;
+
 use crate::plan::partition::jobs::Instance;
 use crate::plan::partition::schedule::Scheduler;
 use crate::plan::partition::units::{CO_LOCATED, Unit, longest_paths};
+use crate::plan::partition::zero::mix;
 use crate::plan::problem::Millis;
 
 /// One entry a unit.
@@ -51,8 +54,6 @@ impl Columns {
             let after = units.consumers.of(unit).iter().map(|&consumer| tail[consumer as usize] + 1).max();
             tail[unit as usize] = tail[unit as usize].max(after.unwrap_or(0));
         }
-        let mut by_tail: Vec<Unit> = all().collect();
-        by_tail.sort_by_key(|&unit| (std::cmp::Reverse(tail[unit as usize]), unit));
         Self {
             through: all().map(|unit| most(unit, &|node| above[node] + node_tail[node])).collect(),
             before: all().map(|unit| most(unit, &|node| above[node])).collect(),
@@ -65,7 +66,27 @@ impl Columns {
                     scheduler.length(&units.tasks_of(&[unit]), slots)
                 })
                 .collect(),
-            by_tail,
+            by_tail: by_tail(&tail),
         }
     }
+
+    /// All units in an order in which inputs come before their consumers, those with the longest tail first, where each unit takes up to `more` times longer than it does.
+    pub fn varied(&self, instance: &Instance, more: f64, seed: u64) -> Vec<Unit> {
+        let units = instance.units;
+        let mut tail: Vec<Millis> = vec![0; units.len()];
+        for unit in (0..units.len()).rev() {
+            let consumers = units.consumers.of(unit as Unit).iter();
+            let after = consumers.map(|&consumer| tail[consumer as usize] + 1).max().unwrap_or(0);
+            let chance = mix(seed ^ instance.problem.name_hash[units.owned.of(unit as Unit)[0] as usize]) >> 11;
+            let factor = 1.0 + more * chance as f64 / (1u64 << 53) as f64;
+            tail[unit] = after + (self.work[unit] as f64 * factor) as Millis;
+        }
+        by_tail(&tail)
+    }
+}
+
+fn by_tail(tail: &[Millis]) -> Vec<Unit> {
+    let mut list: Vec<Unit> = (0..tail.len() as Unit).collect();
+    list.sort_by_key(|&unit| (Reverse(tail[unit as usize]), unit));
+    list
 }

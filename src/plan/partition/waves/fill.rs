@@ -21,6 +21,9 @@ const USABLE: f64 = 0.85;
 const UNFILLED: Millis = 25_000;
 const LEAST_FILLED: Millis = 60_000;
 
+/// A component that so many units would have made too long takes no more.
+const FAILURES: u32 = 16;
+
 /// A weakly connected set of units.
 #[derive(Clone, Default)]
 struct Component {
@@ -32,9 +35,13 @@ struct Component {
     depth: Millis,
     system: System,
     targets: u32,
-    /// List schedule, milliseconds, or more than that; exact where `exact`.
+    /// List schedule, milliseconds; exact where `exact`, else more than that, or about that.
     length: Millis,
     exact: bool,
+    /// How many units there were when the length was exact last.
+    measured: usize,
+    /// How many units would have made it too long.
+    failures: u32,
 }
 
 /// What one wave builds.
@@ -81,6 +88,8 @@ pub struct Filler<'a> {
     joined: Vec<u32>,
     work: Millis,
     placed: Vec<Unit>,
+    /// What does not fit is left, and the wave gets no longer.
+    filling: bool,
 }
 
 /// Why a unit does not go into a wave.
@@ -108,6 +117,7 @@ impl<'a> Filler<'a> {
             joined: Vec::new(),
             work: 0,
             placed: Vec::new(),
+            filling: false,
         }
     }
 
@@ -115,6 +125,7 @@ impl<'a> Filler<'a> {
     /// fits into a short wave fits into a longer one.
     pub fn budgets(&mut self, done: &[bool], order: &[Unit], longest: Millis, step: Millis) -> Vec<WaveLength> {
         self.clear();
+        self.filling = false;
         let mut budgets = Vec::new();
         let mut length = 0;
         for &unit in order {
@@ -145,6 +156,7 @@ impl<'a> Filler<'a> {
     /// What fits into a wave of `length` milliseconds: as far as possible what is on the longest paths, then what else there is, in the order `then` (inputs before consumers).
     pub fn fill(&mut self, done: &[bool], length: Millis, then: &[Unit]) -> Wave {
         self.clear();
+        self.filling = true;
         let columns = self.columns;
         for &unit in columns.by_tail.iter().filter(|&&unit| !done[unit as usize]) {
             if self.place(done, unit, length).is_err() {
@@ -203,7 +215,7 @@ impl<'a> Filler<'a> {
             targets: units.targets[own],
             ..Component::default()
         };
-        let mut possible = true;
+        let (mut possible, mut size) = (true, 1);
         for &input in units.inputs.of(unit) {
             if done[input as usize] {
                 continue;
@@ -220,7 +232,7 @@ impl<'a> Filler<'a> {
                 continue;
             }
             let other = &self.list[root as usize];
-            if !compatible_systems(together.system, other.system) {
+            if !compatible_systems(together.system, other.system) || (self.filling && other.failures >= FAILURES) {
                 possible = false;
                 break;
             }
@@ -229,6 +241,9 @@ impl<'a> Filler<'a> {
             together.depth = together.depth.max(other.depth);
             together.system = together.system.min(other.system);
             together.targets += other.targets;
+            together.length = together.length.max(other.length);
+            together.measured = together.measured.max(other.measured);
+            size += other.units.len();
             joined.push(root);
         }
         if !possible || (instance.options.granularity == Granularity::Target && together.targets > 1) {
@@ -246,15 +261,25 @@ impl<'a> Filler<'a> {
             self.joined = joined;
             return Err(Refusal::Longer(needed));
         }
+        // A list schedule takes at most the work on all slots and the longest path on the slots but one (Graham 1966).
+        let most_length = (together.tasks + (slots - 1) * together.depth) / slots + 1;
         if joined.is_empty() {
-            (together.length, together.exact) = (columns.alone[own], true);
-        } else {
-            // A list schedule takes at most the work on all slots and the longest path on the slots but one (Graham 1966).
-            together.length = (together.tasks + (slots - 1) * together.depth) / slots + 1;
-        }
-        if together.length > length && !together.exact {
+            (together.length, together.exact, together.measured) = (columns.alone[own], true, 1);
+        } else if most_length <= length {
+            together.length = most_length;
+        } else if size > together.measured + together.measured / 16 || together.tasks * 4 > length * slots * 3 {
             let all = joined_units(&self.list, &joined, unit);
-            (together.length, together.exact) = (self.length_of(&all, together.system), true);
+            let most = if self.filling { length } else { Millis::MAX };
+            let Some(found) = self.length_within(&all, together.system, most) else {
+                for &root in &joined {
+                    self.list[root as usize].failures += 1;
+                }
+                self.joined = joined;
+                return Err(Refusal::Never);
+            };
+            (together.length, together.exact, together.measured) = (found, true, size);
+        } else {
+            together.length = together.length.max(together.depth);
         }
         if together.length > length {
             self.joined = joined;
@@ -289,15 +314,18 @@ impl<'a> Filler<'a> {
     fn make_exact(&mut self, component: usize) {
         if !self.list[component].exact {
             let units = std::mem::take(&mut self.list[component].units);
-            self.list[component].length = self.length_of(&units, self.list[component].system);
+            let length = self.length_within(&units, self.list[component].system, Millis::MAX);
+            self.list[component].length = length.unwrap_or(Millis::MAX);
             self.list[component].units = units;
         }
     }
 
-    fn length_of(&mut self, units: &[Unit], system: System) -> Millis {
+    fn length_within(&mut self, units: &[Unit], system: System, most: Millis) -> Option<Millis> {
         let tasks = self.instance.units.tasks_of(units);
-        self.steps.take(20 * tasks.len());
-        self.scheduler.length(&tasks, self.instance.model.slots_of(system))
+        let length = self.scheduler.length_within(&tasks, self.instance.model.slots_of(system), most);
+        // Too long a schedule is given up on the way.
+        self.steps.take(if length.is_some() { 20 } else { 12 } * tasks.len());
+        length
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BinaryHeap;
 
 use super::fill::Wave;
 use crate::plan::model::Granularity;
-use crate::plan::partition::jobs::{Instance, compatible_systems, merged};
+use crate::plan::partition::jobs::{Instance, compatible_systems, merge_into, merged};
 use crate::plan::partition::schedule::Scheduler;
 use crate::plan::partition::steps::Steps;
 use crate::plan::partition::units::Unit;
@@ -25,6 +25,8 @@ pub struct WaveJob {
     pub targets: u32,
     /// Sum of what the units own, milliseconds.
     pub work: Millis,
+    /// The same of all that the job builds.
+    pub all_work: Millis,
     /// List schedule, milliseconds, without start-up.
     pub length: Millis,
 }
@@ -40,6 +42,8 @@ pub struct WaveJobs<'a> {
     pub of_unit: Vec<u32>,
     /// How long the jobs of each wave may take, milliseconds.
     pub lengths: Vec<Millis>,
+    /// What two jobs build, for a moment.
+    both: Vec<Node>,
 }
 
 impl<'a> WaveJobs<'a> {
@@ -53,6 +57,7 @@ impl<'a> WaveJobs<'a> {
             list: Vec::new(),
             of_unit: vec![u32::MAX; instance.units.len()],
             lengths: waves.iter().map(|wave| wave.length).collect(),
+            both: Vec::new(),
         };
         for (number, wave) in waves.iter().enumerate() {
             for units in &wave.components {
@@ -75,6 +80,7 @@ impl<'a> WaveJobs<'a> {
             system,
             targets: each().map(|unit| all.targets[unit]).sum(),
             work: each().map(|unit| self.work[unit]).sum(),
+            all_work: self.all_work(&tasks),
             length,
             tasks,
             units,
@@ -90,7 +96,7 @@ impl<'a> WaveJobs<'a> {
         index
     }
 
-    pub fn length(&mut self, tasks: &[Node], system: System) -> Millis {
+    fn length(&mut self, tasks: &[Node], system: System) -> Millis {
         self.steps.take(12 * tasks.len());
         self.scheduler.length(tasks, self.instance.model.slots_of(system))
     }
@@ -106,22 +112,46 @@ impl<'a> WaveJobs<'a> {
     /// At least this long is a job of both, milliseconds.
     pub fn least(&self, a: &WaveJob, b: &WaveJob) -> Millis {
         let slots = self.instance.model.slots_of(a.system.min(b.system)) as Millis;
-        a.length.max(b.length).max((a.work + b.work).div_ceil(slots))
+        // What one of them owns the other one does not build.
+        let work = (a.all_work + b.work).max(a.work + b.all_work);
+        a.length.max(b.length).max(work.div_ceil(slots))
     }
 
-    /// Both as one job, in the wave of `a`.
-    pub fn union(&mut self, a: &WaveJob, b: &WaveJob) -> WaveJob {
+    /// How long a job of both takes, milliseconds; none where that is more than `most`.
+    pub fn length_of_both(&mut self, a: usize, b: &WaveJob, most: Millis) -> Option<Millis> {
+        let a = &self.list[a];
+        self.both.clear();
+        merge_into(&mut self.both, &a.tasks, &b.tasks);
+        let slots = self.instance.model.slots_of(a.system.min(b.system));
+        let length = self.scheduler.length_within(&self.both, slots, most);
+        // Too long a schedule is given up on the way.
+        let each = if length.is_some() { 12 } else { 6 };
+        self.steps.take(each * self.both.len());
+        length
+    }
+
+    /// Adds `b` to a job, which then takes `length` milliseconds; returns what it was before.
+    pub fn add(&mut self, job: usize, b: &WaveJob, length: Millis) -> WaveJob {
+        let a = &self.list[job];
         let tasks = merged(&a.tasks, &b.tasks);
-        let system = a.system.min(b.system);
-        WaveJob {
+        let both = WaveJob {
             wave: a.wave,
-            system,
+            system: a.system.min(b.system),
             targets: a.targets + b.targets,
             work: a.work + b.work,
-            length: self.length(&tasks, system),
+            all_work: self.all_work(&tasks),
+            length,
             tasks,
             units: merged(&a.units, &b.units),
+        };
+        for &unit in &b.units {
+            self.of_unit[unit as usize] = job as u32;
         }
+        std::mem::replace(&mut self.list[job], both)
+    }
+
+    fn all_work(&self, tasks: &[Node]) -> Millis {
+        tasks.iter().map(|&task| self.instance.problem.duration[task as usize]).sum()
     }
 
     /// Total job time, start-ups included, milliseconds.
@@ -187,42 +217,39 @@ impl<'a> WaveJobs<'a> {
                 if self.steps.exhausted() {
                     return;
                 }
-                let mut best: Option<(Millis, usize, WaveJob)> = None;
+                let state = std::mem::take(&mut self.list[job]);
+                // What is saved, the other job, and how long both take together.
+                let mut best: Option<(Millis, usize, Millis)> = None;
                 let mut tried = 0;
                 for &other in &open {
-                    let (a, b) = (&self.list[other], &self.list[job]);
-                    let least = self.least(a, b);
-                    let apart = self.instance.start_up + a.length + b.length;
-                    if least > self.lengths[wave]
-                        || apart.saturating_sub(least) <= best.as_ref().map_or(0, |best| best.0)
-                        || !self.compatible(a, b)
-                    {
+                    let a = &self.list[other];
+                    let apart = self.instance.start_up + a.length + state.length;
+                    let saved = best.map_or(0, |best| best.0);
+                    // The longest that is better than the best so far.
+                    let most = self.lengths[wave].min(apart.saturating_sub(saved + 1));
+                    if self.least(a, &state) > most || !self.compatible(a, &state) {
                         continue;
                     }
                     tried += 1;
                     if tried > TRIED {
                         break;
                     }
-                    let (a, b) = (a.clone(), b.clone());
-                    let both = self.union(&a, &b);
-                    let saving = apart.saturating_sub(both.length);
-                    if both.length <= self.lengths[wave] && saving > best.as_ref().map_or(0, |best| best.0) {
-                        best = Some((saving, other, both));
+                    if let Some(length) = self.length_of_both(other, &state, most) {
+                        best = Some((apart - length, other, length));
                     }
                 }
                 match best {
-                    Some((_, other, both)) => {
-                        for &unit in &self.list[job].units {
-                            self.of_unit[unit as usize] = other as u32;
-                        }
-                        self.list[job] = WaveJob::default();
-                        self.list[other] = both;
+                    Some((_, other, length)) => {
+                        self.add(other, &state, length);
                         // The fullest first.
                         let at = open.iter().position(|&at| at == other).unwrap_or(0);
                         open.remove(at);
                         self.open(&mut open, other);
                     }
-                    None => self.open(&mut open, job),
+                    None => {
+                        self.list[job] = state;
+                        self.open(&mut open, job);
+                    }
                 }
             }
         }

@@ -11,7 +11,7 @@ mod fill;
 mod jobs;
 mod refill;
 
-use super::effort::worth_steps;
+use super::effort::{is_large, worth_steps};
 use super::jobs::Instance;
 use super::schedule::Scheduler;
 use super::steps::Steps;
@@ -38,36 +38,56 @@ pub struct Waves {
 }
 
 /// In which ways waves are chosen. A few of them find what the others miss; which, depends on the graph.
-const TASTES: [(f64, f64); 6] = [(0.15, 0.0), (0.15, 0.01), (0.15, 0.03), (0.2, 0.03), (0.1, 0.01), (0.1, 0.0)];
+const TASTES: [(f64, f64); 7] =
+    [(0.15, 0.0), (0.2, 0.03), (0.3, 0.01), (0.15, 0.01), (0.1, 0.0), (0.3, 0.03), (0.15, 0.03)];
 /// What budgets are multiples of, milliseconds.
 const STEPS: [Millis; 4] = [15_000, 5_000, 10_000, 7_000];
-/// Choices in all.
-const RUNS: u64 = 12;
+/// Choices in all; small graphs hold fewer surprises, and get a quarter.
+const RUNS: u64 = 48;
 
 /// Elementary steps of choosing and filling waves, of packing components, and of refilling jobs.
 const SEARCH_STEPS: u64 = 200_000_000;
 const PACK_STEPS: u64 = 50_000_000;
-const REFILL_STEPS: u64 = 120_000_000;
+const REFILL_STEPS: u64 = 100_000_000;
 
-/// Waves are first sought in so many hundredths of the lower bound, which keeps the search from long budgets.
-const BOUNDS: [Millis; 3] = [125, 200, 1_000];
+/// Waves are first sought in so many hundredths of the lower bound, which keeps the search from long budgets; and the hundredths of all steps that are spent by then.
+const BOUNDS: [(Millis, u64); 3] = [(125, 75), (200, 90), (1_000, 100)];
 
-/// The plan with the shortest waves found, for each of `spares` made longer by that part of it: longer waves need less job time. None where the allowed number of waves does not
+/// Tries without success after which the search for better waves ends.
+const PATIENCE: u64 = 12;
+/// How much longer the work of each unit may seem, where waves are filled in an order of their own.
+const VARIED: [f64; 2] = [1.0, 0.3];
+/// Waves that are longer than others by so many hundredths may be better.
+const LONGER: Millis = 101;
+/// The power of job time in what waves cost: a per cent of it is worth this much of a per cent of their length.
+const MACHINE: f64 = 0.1;
+
+/// The plan of the best waves found, for each of `spares` made longer by that part of it: longer waves need less job time. The last of these is worth most of the search, the
+/// others say how short plans are. None where the allowed number of waves does not
 /// suffice, or the budget of steps.
 pub fn search(instance: &Instance, barrier: &Barrier, spares: &[f64]) -> Vec<Waves> {
     let columns = Columns::new(instance, &mut Scheduler::new(instance.problem));
     let mut filler = Filler::new(instance, &columns, barrier.runners, worth_steps(instance, SEARCH_STEPS));
-    let Some(waves) = shortest(instance, barrier, &columns, &mut filler) else { return Vec::new() };
-    spares.iter().map(|&spare| planned(instance, barrier, &columns, &waves, spare)).collect()
+    let Some(waves) = best(instance, barrier, &columns, &mut filler) else { return Vec::new() };
+    let last = spares.len().saturating_sub(1);
+    let steps = |at| if at == last { REFILL_STEPS } else { REFILL_STEPS / 4 };
+    let plans = spares.iter().enumerate();
+    plans.map(|(at, &spare)| planned(instance, barrier, &columns, &waves, (spare, steps(at)))).collect()
 }
 
 /// Puts what waves build into jobs.
-fn planned(instance: &Instance, barrier: &Barrier, columns: &Columns, waves: &[Wave], spare: f64) -> Waves {
+fn planned(
+    instance: &Instance,
+    barrier: &Barrier,
+    columns: &Columns,
+    waves: &[Wave],
+    (spare, refill_steps): (f64, u64),
+) -> Waves {
     let mut jobs = WaveJobs::new(instance, &columns.work, waves, worth_steps(instance, PACK_STEPS));
     let sum: Millis = waves.iter().map(|wave| wave.length + instance.start_up + barrier.queue).sum();
     jobs.lengthen((sum as f64 * spare) as Millis);
     jobs.pack();
-    jobs.steps = Steps::new(worth_steps(instance, REFILL_STEPS));
+    jobs.steps = Steps::new(worth_steps(instance, refill_steps));
     jobs.refill(barrier.runners);
     jobs.steps = Steps::new(worth_steps(instance, PACK_STEPS));
     jobs.pack();
@@ -81,32 +101,41 @@ fn planned(instance: &Instance, barrier: &Barrier, columns: &Columns, waves: &[W
     }
 }
 
-/// The waves with the shortest sum, where packed jobs find runners.
-fn shortest(instance: &Instance, barrier: &Barrier, columns: &Columns, filler: &mut Filler) -> Option<Vec<Wave>> {
+/// The best waves found, judged by their sum, by what is left too much for the runners once jobs are packed, and by the job time.
+fn best(instance: &Instance, barrier: &Barrier, columns: &Columns, filler: &mut Filler) -> Option<Vec<Wave>> {
     let least = lower_bound(instance.problem, instance.model);
     let each = instance.start_up + barrier.queue;
-    for bound in BOUNDS {
+    let steps = worth_steps(instance, SEARCH_STEPS);
+    for (bound, share) in BOUNDS {
+        filler.steps.set_limit(steps / 100 * share);
         let mut most = least.saturating_mul(bound) / 100 + barrier.waves as Millis * each;
-        let mut best = None;
-        for run in 0..RUNS {
-            if filler.steps.exhausted() {
+        let mut best: Option<(f64, Vec<Wave>)> = None;
+        let mut patience = PATIENCE;
+        for run in 0..if is_large(instance) { RUNS } else { RUNS / 4 } {
+            if filler.steps.exhausted() || patience == 0 {
                 break;
             }
+            patience -= u64::from(best.is_some());
             let (waiting, front) = TASTES[run as usize % TASTES.len()];
             let taste = Taste { waiting, front, step: STEPS[run as usize % STEPS.len()] };
-            let Some(waves) = Beam { instance, barrier, columns, taste }.search(filler, most) else { continue };
+            let varied = (run >= TASTES.len() as u64).then(|| columns.varied(instance, VARIED[run as usize % 2], run));
+            let then = varied.as_deref().unwrap_or(&columns.by_tail);
+            let found = Beam { instance, barrier, columns, taste, then }.search(filler, most);
+            let Some(waves) = found else { continue };
+            let sum: Millis = waves.iter().map(|wave| wave.length + each).sum();
             let mut jobs = WaveJobs::new(instance, &columns.work, &waves, worth_steps(instance, PACK_STEPS));
             jobs.pack();
-            let sum: Millis = waves.iter().map(|wave| wave.length + each).sum();
             // Refilling takes away most of what is too much for the runners.
             let crowded = jobs.makespan(barrier.queue, barrier.runners).saturating_sub(sum) / 8;
-            if sum + crowded < most {
-                most = sum + crowded;
-                best = Some(waves);
+            let cost = (sum + crowded) as f64 * (jobs.total() as f64).powf(MACHINE);
+            if best.as_ref().is_none_or(|best| cost < best.0) {
+                best = Some((cost, waves));
+                patience = PATIENCE;
             }
+            most = most.min((sum + crowded) / 100 * LONGER);
         }
-        if best.is_some() || filler.steps.exhausted() {
-            return best;
+        if let Some((_, waves)) = best {
+            return Some(waves);
         }
     }
     None

@@ -40,11 +40,11 @@ struct Bound {
     job: Option<usize>,
 }
 
-/// Where units add `added` milliseconds: in a wave, by themselves or in a job, which becomes what stands beside it.
+/// Where units add `added` milliseconds: in a wave, by themselves or in a job, which then takes as long as stands beside it.
 struct Place {
     added: Millis,
     wave: usize,
-    into: Option<(usize, WaveJob)>,
+    into: Option<(usize, Millis)>,
 }
 
 /// The search.
@@ -60,6 +60,8 @@ struct Refill<'a, 'b> {
     count: Vec<usize>,
     /// For each unit that was taken out, the last wave that its consumers allow; none where there is none.
     latest: Vec<Option<Bound>>,
+    /// Jobs that a unit may go to, with what that adds at least, for a moment.
+    near: Vec<(Millis, usize)>,
 }
 
 impl WaveJobs<'_> {
@@ -72,6 +74,7 @@ impl WaveJobs<'_> {
             made: vec![Vec::new(); by_wave.len()],
             count: Vec::new(),
             latest: vec![None; self.of_unit.len()],
+            near: Vec::new(),
             by_wave,
             jobs: self,
         };
@@ -157,11 +160,8 @@ impl Refill<'_, '_> {
             if after > before {
                 return false;
             }
-            if let Some((job, both)) = place.into {
-                for &unit in &group.units {
-                    self.jobs.of_unit[unit as usize] = job as u32;
-                }
-                let kept = std::mem::replace(&mut self.jobs.list[job], both);
+            if let Some((job, length)) = place.into {
+                let kept = self.jobs.add(job, &group, length);
                 if job < old && !saved.iter().any(|&(other, _)| other == job) {
                     saved.push((job, kept));
                 }
@@ -302,22 +302,27 @@ impl Refill<'_, '_> {
                     some.chain(self.made[wave].iter().copied()).collect()
                 }
             };
+            // What may add least comes first: then the others need not be looked at closely.
+            self.near.clear();
             for job in tried {
-                let least = best.as_ref().map_or(Millis::MAX, |best| best.added);
                 let other = &self.jobs.list[job];
-                if other.units.is_empty() || !self.jobs.compatible(other, group) {
-                    continue;
+                if !other.units.is_empty() && self.jobs.compatible(other, group) {
+                    let least = self.jobs.least(other, group);
+                    if least <= most {
+                        self.near.push((least - other.length, job));
+                    }
                 }
-                let bound = self.jobs.least(other, group);
-                if bound > most || bound - other.length >= least {
-                    continue;
+            }
+            self.near.sort_unstable();
+            for &(least, job) in &self.near {
+                let added = best.as_ref().map_or(Millis::MAX, |best| best.added);
+                if least >= added {
+                    break;
                 }
-                let other = std::mem::take(&mut self.jobs.list[job]);
-                let both = self.jobs.union(&other, group);
-                let added = both.length.saturating_sub(other.length);
-                self.jobs.list[job] = other;
-                if both.length <= most && added < least {
-                    best = Some(Place { added, wave, into: Some((job, both)) });
+                let before = self.jobs.list[job].length;
+                let most = most.min(before.saturating_add(added - 1));
+                if let Some(length) = self.jobs.length_of_both(job, group, most) {
+                    best = Some(Place { added: length.saturating_sub(before), wave, into: Some((job, length)) });
                 }
             }
         }
