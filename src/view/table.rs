@@ -25,6 +25,9 @@ const MAX_SENTENCE: usize = 1000;
 /// Characters of a command that are shown.
 const MAX_COMMAND: usize = 50;
 
+/// What [`compared`] says of a plan that is no better and no worse.
+const SAME: &str = "the same wall time, the same machine time, as many builds";
+
 /// Writes the whole plan.
 pub fn write(made: &Made, out: &mut impl Write) -> io::Result<()> {
     jobs(&made.plan, out)?;
@@ -241,18 +244,23 @@ fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
     let rest = if made.plan.final_jobs.is_empty() { "" } else { " Final jobs are not in these figures." };
     writeln!(
         out,
-        "\n{} to build, {} on purpose; no plan takes less than {}.{rest}",
+        "\n{} to build{}; no plan takes less than {}.{rest}",
         counted(estimates.needed, "derivation"),
-        counted(estimates.duplicates, "repeat"),
+        match estimates.duplicates {
+            0 => String::new(),
+            repeats => format!(", {} on purpose", counted(repeats, "repeat")),
+        },
         in_words(estimates.lower_bound)
     )?;
     if let Some(durations) = &estimates.durations {
         writeln!(out, "{}", sources(durations))?;
     }
-    for (name, other) in [("flat", &estimates.flat), ("ordered", &estimates.ordered)] {
+    let is_other = |(_, other): &(&str, &Strategy)| compared(&estimates.plan, other) != SAME;
+    for (name, other) in [("flat", &estimates.flat), ("ordered", &estimates.ordered)].into_iter().filter(is_other) {
         writeln!(out, "Beside {name}: {}.", compared(&estimates.plan, other))?;
     }
     match &estimates.handoff {
+        Some(handoff) if handoff.layers == 0 && handoff.bytes == Some(0) => Ok(()),
         Some(handoff) => self::handoff(handoff, estimates.plan.job_time, out),
         None => Ok(()),
     }
