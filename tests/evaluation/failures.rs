@@ -78,6 +78,24 @@ fn failures_of_any_kind_share_a_few_processes() {
 }
 
 #[test]
+fn progress_counts_each_attribute_once() {
+    with_every_nix("progress_counts_each_attribute_once", || {
+        let flake = flake(
+            r#"packages.SYSTEM = many 70 (n: if n < 10 then mk "p${toString n}" else if n < 40 then throw "x" else abort "y");"#,
+        );
+        let request =
+            EvaluationRequest { flake: format!("path:{}", flake.path().display()), ..EvaluationRequest::default() };
+        let heard = std::sync::Mutex::new(Vec::new());
+        evaluate(&Nix::find().unwrap(), &request, &|progress| heard.lock().unwrap().push(*progress)).unwrap();
+        let heard = heard.into_inner().unwrap();
+        assert!(heard.iter().all(|progress| progress.evaluated <= 10 && progress.failed <= 60), "{heard:?}");
+        let last = heard.last().unwrap();
+        assert_eq!((last.evaluated, last.failed, last.left), (10, 60, 0));
+        String::new()
+    });
+}
+
+#[test]
 fn one_process_lists_a_few_attributes_and_evaluates_them() {
     with_every_nix("one_process_lists_a_few_attributes_and_evaluates_them", || {
         let recorder = folder(&[]);

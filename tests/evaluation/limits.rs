@@ -1,10 +1,13 @@
 //! Evaluation within a budget of memory and time, by any number of processes, and what the evaluator may see.
 
+use std::fs;
+
 use nixdag::nix::command::Nix;
 use nixdag::nix::evaluate::{BudgetRequest, Evaluation, EvaluationRequest, evaluate};
 use nixdag::nix::system;
+use nixdag::pattern::Pattern;
 
-use crate::support::{folder, with_every_nix, with_nix};
+use crate::support::{folder, run, with_every_nix, with_nix};
 
 const MB: u64 = 1 << 20;
 
@@ -208,6 +211,44 @@ fn settings_of_nix_are_passed_on_and_those_of_the_flake_only_when_told() {
         let options = vec![("allow-import-from-derivation".to_owned(), "true".to_owned())];
         assert_eq!(names(&ask(&EvaluationRequest { options, ..plain.clone() })), ["a"]);
         assert_eq!(names(&ask(&EvaluationRequest { accept_flake_config: true, ..plain })), ["a"]);
+        String::new()
+    });
+}
+
+#[test]
+fn hosts_are_evaluated_once_within_the_memory_of_two_processes() {
+    with_every_nix("hosts_are_evaluated_once_within_the_memory_of_two_processes", || {
+        // Each takes some tens of megabytes that all others have no part in.
+        let text = r#"{ outputs = { self }: let
+            evalHost = n: let
+                options = builtins.length (builtins.filter (text: builtins.stringLength text > 9) (builtins.genList (i: "${toString n} ${toString i} option") 100000));
+                done = builtins.seq options (builtins.trace "host ${toString n} is done" options);
+              in {
+                config.system.build.toplevel = derivation { name = "host${toString n}"; system = "SYSTEM"; builder = "/bin/sh"; options = done; };
+              };
+          in { nixosConfigurations = builtins.listToAttrs (builtins.genList (n: { name = "host${toString n}"; value = evalHost n; }) 30); }; }"#;
+        let flake = folder(&[("flake.nix", &text.replace("SYSTEM", &system::current()))]);
+        let recorder = folder(&[]);
+        let real = run(recorder.path(), "sh", &["-c", "command -v nix"]);
+        let said = recorder.path().join("said");
+        let script = format!("#!/bin/bash\nexec '{real}' \"$@\" 2> >(tee -a '{}' >&2)\n", said.display());
+        fs::write(recorder.path().join("nix"), script).unwrap();
+        run(recorder.path(), "chmod", &["+x", "nix"]);
+        let path = format!("{}:{}", recorder.path().display(), std::env::var("PATH").unwrap());
+        // SAFETY: the test runs alone in its process.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::env::set_var("PATH", path);
+        }
+        let budget = BudgetRequest { workers: Some(2), memory: Some(700 << 20), ..BudgetRequest::default() };
+        let select = vec![Pattern::parse("nixosConfigurations.*.config.system.build.toplevel").unwrap()];
+        let evaluation = ask(&EvaluationRequest { select, ..request(&flake, budget) });
+        assert_eq!((evaluation.targets.len(), evaluation.errors.len()), (30, 0), "{:?}", evaluation.errors);
+        let said = fs::read_to_string(said).unwrap();
+        let counts = (0..30).map(|host| said.matches(&format!("host {host} is done")).count());
+        // Where a process takes over the second half of what another has before it, that one may be at its beginning by then.
+        assert_eq!(counts.clone().min(), Some(1));
+        assert!(counts.sum::<usize>() <= 31, "{said}");
         String::new()
     });
 }
