@@ -129,6 +129,8 @@ pub struct Settings {
     pub planner: PartitionOptions,
     /// How results reach the jobs that need them.
     pub handoff: HandOffKind,
+    /// Whether jobs record for later pipelines, and one behind all others puts that together.
+    pub keeps_records: bool,
     /// The CI system.
     pub provider: Provider,
     /// Its machines, as the settings change them.
@@ -273,6 +275,7 @@ impl Settings {
                 history,
                 ..costs
             },
+            keeps_records: provider.keeps_records(false),
             provider,
             fleet,
             rules,

@@ -6,6 +6,7 @@ pub mod attempts;
 pub mod builder_log;
 pub mod built_by_evaluation;
 pub mod class;
+pub mod compared;
 pub mod credentials;
 pub mod deliveries;
 pub mod destination;

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::compared::compare;
 use crate::handoff::registry::Registry;
 use crate::history::files;
+use crate::history::pipelines::PipelineRun;
 use crate::history::records::{FILE, Keep, Records};
 use crate::output::Output;
 use crate::plan::Plan;
@@ -82,6 +84,24 @@ impl RecordsPlace {
     }
 }
 
+/// How far predictions have been from what came, over all pipelines that are known.
+fn error(pipelines: &[PipelineRun]) -> Option<String> {
+    let mut ratios: Vec<f64> = pipelines
+        .iter()
+        .filter(|run| run.predicted > 0 && run.measured > 0)
+        .map(|run| run.measured as f64 / run.predicted as f64)
+        .collect();
+    ratios.sort_unstable_by(f64::total_cmp);
+    let (least, most) = (ratios.first()?, ratios.last()?);
+    let median = ratios[ratios.len() / 2];
+    (ratios.len() > 1).then(|| {
+        format!(
+            "over {} pipelines: {median:.2} times what was predicted in the median, from {least:.2} to {most:.2}",
+            ratios.len()
+        )
+    })
+}
+
 /// Puts together what the jobs of a plan have left in a place, and what the file `known` holds of earlier pipelines, where it is there and
 /// can be used. `now` in seconds since 1970.
 pub fn collect(plan: &Plan, place: &RecordsPlace, known: &Path, now: u64) -> Collected {
@@ -103,6 +123,9 @@ pub fn collect(plan: &Plan, place: &RecordsPlace, known: &Path, now: u64) -> Col
             named.join(", ")
         ));
     }
+    let (pipeline, lines) = compare(plan, &records.jobs);
+    notes.extend(lines);
+    records.pipelines.extend(pipeline);
     let builds = records.builds.len() as u64;
     if known.exists() {
         match files::read(&[known.to_owned()], Keep::default(), now) {
@@ -114,6 +137,7 @@ pub fn collect(plan: &Plan, place: &RecordsPlace, known: &Path, now: u64) -> Col
         }
     }
     records.prune(Keep::default(), now);
+    notes.extend(error(&records.pipelines));
     notes.push(format!(
         "{} of this pipeline recorded, {} known with those of earlier ones",
         counted(builds, "build"),

@@ -63,7 +63,7 @@ pub fn measured(record: &Record) -> Records {
         resource_class: record.resource_class.clone(),
         measured: record.measured.clone(),
     };
-    Records { builds: builds.collect(), jobs: vec![run], left_out: 0 }
+    Records { builds: builds.collect(), jobs: vec![run], ..Records::default() }
 }
 
 /// Reads the verdict that a build step has left.

@@ -171,6 +171,7 @@ fn make_plan(
         options: &settings.planner,
         also,
         handoff: settings.handoff,
+        reports: settings.keeps_records,
     };
     if let Some(crowd) = inputs.crowd() {
         eprintln!("note: {crowd}");

@@ -6,6 +6,7 @@
 
 pub mod files;
 pub mod jobs;
+pub mod pipelines;
 pub mod records;
 pub mod used;
 

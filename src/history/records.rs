@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::jobs::JobRun;
+use super::pipelines::PipelineRun;
 use super::used::Used;
 use crate::duration::seconds;
 use crate::nix::store_path;
@@ -29,6 +30,9 @@ pub const LONGEST: u64 = 7 * 86_400_000;
 
 /// Clocks of two machines differ by less, seconds: what is said to be younger than that is not believed.
 const CLOCKS_DIFFER: u64 = 86_400;
+
+/// So many pipelines are kept, the youngest.
+const MOST_PIPELINES: usize = 100;
 
 /// Longest name of a system, of a class and of a job, in bytes.
 const MAX_WORD: usize = 128;
@@ -123,17 +127,21 @@ pub struct Records {
     pub builds: Vec<Measurement>,
     /// The runs of jobs, each once, in order.
     pub jobs: Vec<JobRun>,
+    /// Pipelines, each once, in order.
+    pub pipelines: Vec<PipelineRun>,
     /// How many entries were none, and were left out.
     pub left_out: usize,
 }
 
 #[derive(Serialize, Deserialize)]
-struct File<B, J> {
+struct File<B, J, P> {
     version: u64,
     builds: Vec<B>,
     // Files that people have written may have none.
     #[serde(default = "Vec::new")]
     jobs: Vec<J>,
+    #[serde(default = "Vec::new")]
+    pipelines: Vec<P>,
 }
 
 impl Records {
@@ -147,8 +155,8 @@ impl Records {
         let what = || format!("no records (expected `{FILE}` of `nixdag build --results`)");
         let found: Version = serde_json::from_slice(text).with_context(what)?;
         ensure!(found.version == VERSION, "version {} of records, this nixdag reads version {VERSION}", found.version);
-        let file: File<Measurement, JobRun> = serde_json::from_slice(text).with_context(what)?;
-        let entries = file.builds.len() + file.jobs.len();
+        let file: File<Measurement, JobRun, PipelineRun> = serde_json::from_slice(text).with_context(what)?;
+        let entries = file.builds.len() + file.jobs.len() + file.pipelines.len();
         let mut builds: Vec<_> = file.builds.into_iter().filter(|build| build.is_possible(now)).collect();
         for build in &mut builds {
             build.duration = build.duration.min(LONGEST);
@@ -158,13 +166,19 @@ impl Records {
         let possible = |run: &JobRun| is_word(&run.job) && is_word(&run.system) && has_been(run.at);
         let mut jobs: Vec<_> = file.jobs.into_iter().filter(possible).collect();
         jobs.iter_mut().for_each(|run| run.duration = run.duration.min(LONGEST));
-        Ok(Self { left_out: entries - builds.len() - jobs.len(), builds, jobs })
+        let mut pipelines: Vec<_> = file.pipelines.into_iter().filter(|run| has_been(run.at)).collect();
+        for run in &mut pipelines {
+            (run.predicted, run.measured) = (run.predicted.min(LONGEST), run.measured.min(LONGEST));
+        }
+        let left_out = entries - builds.len() - jobs.len() - pipelines.len();
+        Ok(Self { left_out, builds, jobs, pipelines })
     }
 
     /// Adds others.
     pub fn merge(&mut self, others: Self) {
         self.builds.extend(others.builds);
         self.jobs.extend(others.jobs);
+        self.pipelines.extend(others.pipelines);
         self.left_out += others.left_out;
     }
 
@@ -187,13 +201,23 @@ impl Records {
         self.jobs.dedup();
         self.jobs.truncate(keep.in_all / 10);
         self.jobs.sort_unstable();
+        self.pipelines.retain(|run| now.saturating_sub(run.at) <= keep.age);
+        self.pipelines.sort_unstable_by(|one, other| other.cmp(one));
+        self.pipelines.dedup();
+        self.pipelines.truncate(MOST_PIPELINES);
+        self.pipelines.reverse();
     }
 
     /// Writes `records.json`.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         serde_json::to_writer(
             &mut *out,
-            &File { version: VERSION, builds: self.builds.iter().collect(), jobs: self.jobs.iter().collect() },
+            &File {
+                version: VERSION,
+                builds: self.builds.iter().collect(),
+                jobs: self.jobs.iter().collect(),
+                pipelines: self.pipelines.iter().collect(),
+            },
         )?;
         writeln!(out)
     }

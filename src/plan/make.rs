@@ -23,10 +23,12 @@ use super::placement::{Attributes, Decision, MachineChoice, Placements};
 use super::placer::place;
 use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, JobNodes, Millis, Node, Partition};
+use super::report_cost::ReportEstimate;
 use super::simulate::{lower_bound, simulate_in_waves};
 use super::skipped::{LeftOut, drop_unbuildable};
 use super::{
-    Base, Durations, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, Plan, Strategy,
+    Base, Durations, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, ModelFigures,
+    Plan, Strategy,
 };
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
@@ -69,6 +71,8 @@ pub struct PlanInputs<'a> {
     pub also: &'a [Granularity],
     /// How results travel: in a workspace every ancestor is a layer to attach.
     pub handoff: HandOffKind,
+    /// Whether a job behind all others puts together what they record.
+    pub reports: bool,
 }
 
 impl PlanInputs<'_> {
@@ -134,6 +138,10 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
 
     let mut estimates = planner.estimates(&simulated);
     estimates.free = planner.in_free_order(&free)?;
+    estimates.report = (inputs.reports && !jobs.is_empty()).then(|| {
+        let Strategy { jobs, builds, .. } = estimates.plan;
+        ReportEstimate::new(inputs.choice.fleet, costs.start_up, jobs, builds)
+    });
     let others = inputs.also.iter().map(|&granularity| Ok((granularity, planner.figures(granularity)?)));
     let others = others.collect::<Result<_>>()?;
     let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
@@ -296,6 +304,14 @@ impl<'a> Planner<'a> {
                 layer: self.model.layer,
                 bytes: self.costs.bytes.map(|bytes| simulation.fetched.saturating_mul(bytes)),
                 time: simulation.layers * self.model.layer + simulation.fetched * self.model.fetch,
+            }),
+            report: None,
+            model: Some(ModelFigures {
+                start_up: self.model.start_up,
+                layer: self.model.layer,
+                fetch: self.model.fetch,
+                queue: if simulated.jobs.waves.is_empty() { 0 } else { self.model.queue },
+                concurrency: self.model.concurrency as u64,
             }),
         }
     }

@@ -36,6 +36,7 @@ pub mod placer;
 pub mod planned_target;
 pub mod prices;
 pub mod problem;
+pub mod report_cost;
 pub mod restored;
 pub mod rules;
 pub mod simulate;
@@ -57,6 +58,7 @@ pub use job::{Job, JobIndex};
 pub use options::JobOptions;
 pub use planned_target::PlannedTarget;
 use problem::Millis;
+use report_cost::ReportEstimate;
 
 /// Jobs, their order, what was skipped and why, what failed to evaluate, the estimates.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -253,6 +255,31 @@ pub struct Estimates {
     /// What this plan's hand-offs come to; none in plans of programs that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handoff: Option<HandOffEstimate>,
+    /// The job that puts together what the others record, which is in no other figure; none where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<ReportEstimate>,
+    /// The assumptions that all of this rests on; none in plans of programs that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelFigures>,
+}
+
+/// The numbers of the model that a plan was made with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFigures {
+    /// From a job's start to its first build.
+    #[serde(rename = "start_up_seconds", with = "seconds")]
+    pub start_up: Millis,
+    /// Attaching what one ancestor has handed off.
+    #[serde(rename = "layer_seconds", with = "seconds")]
+    pub layer: Millis,
+    /// Fetching what one derivation has left.
+    #[serde(rename = "fetch_seconds", with = "seconds")]
+    pub fetch: Millis,
+    /// What each wave waits for machines.
+    #[serde(rename = "queue_seconds", with = "seconds")]
+    pub queue: Millis,
+    /// Jobs that run at once.
+    pub concurrency: u64,
 }
 
 /// How many of the needed derivations' durations come from where.

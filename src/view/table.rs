@@ -259,11 +259,19 @@ fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
     for (name, other) in [("flat", &estimates.flat), ("ordered", &estimates.ordered)].into_iter().filter(is_other) {
         writeln!(out, "Beside {name}: {}.", compared(&estimates.plan, other))?;
     }
-    match &estimates.handoff {
-        Some(handoff) if handoff.layers == 0 && handoff.bytes == Some(0) => Ok(()),
-        Some(handoff) => self::handoff(handoff, estimates.plan.job_time, out),
-        None => Ok(()),
+    let moves = |handoff: &&HandOffEstimate| handoff.layers > 0 || handoff.bytes != Some(0);
+    if let Some(handoff) = estimates.handoff.as_ref().filter(moves) {
+        self::handoff(handoff, estimates.plan.job_time, out)?;
     }
+    if let Some(report) = &estimates.report {
+        let (took, credits) = (in_words(report.duration), report.credits);
+        let price = if credits > 0 { format!(" and {}", counted(credits, "credit")) } else { String::new() };
+        writeln!(
+            out,
+            "A job behind all others puts together what they record: {took}{price} more, and nobody waits for it."
+        )?;
+    }
+    Ok(())
 }
 
 fn handoff(handoff: &HandOffEstimate, job_time: Millis, out: &mut impl Write) -> io::Result<()> {

@@ -114,5 +114,8 @@ fn main() {
         let built = || outcome.jobs.iter().filter(|job| job.name != "report").filter_map(|job| job.ended);
         let (jobs, seconds) = (built().count(), built().max().unwrap().as_secs_f64());
         println!("{number:8}  {jobs:4}  {seconds:7.0}  {:.2}", seconds / least);
+        let said = outcome.job("report").log.lines();
+        said.filter(|line| ["predicted", "most wrong"].iter().any(|words| line.contains(words)))
+            .for_each(|line| println!("    {line}"));
     }
 }

@@ -59,6 +59,12 @@ fn the_second_pipeline_plans_from_what_the_first_measured_and_a_new_branch_from_
     assert_eq!(durations(&project), [0, 4]);
     let log = &first.job("report").log;
     assert!(log.contains("4 builds of this pipeline recorded"), "{log}");
+    assert!(log.contains("predicted ") && log.contains(", took "), "{log}");
+    let kept: Value = serde_json::from_slice(&fs::read(newest(&project, "history/records.json")).unwrap()).unwrap();
+    assert_eq!((kept["jobs"].as_array().unwrap().len(), &kept["pipelines"][0]["jobs"]), (4, &Value::from(4)), "{kept}");
+    let plan: Value = serde_json::from_slice(&fs::read(newest(&project, "bundle/plan.json")).unwrap()).unwrap();
+    let report = &plan["estimates"]["report"];
+    assert!(report["seconds"].as_f64() >= Some(4.0) && report["credits"].as_u64() >= Some(1), "{report}");
     project.setup(2);
     assert_eq!(durations(&project), [4, 0]);
     project.branch = "topic".into();
