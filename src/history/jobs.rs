@@ -58,3 +58,26 @@ pub struct Measured {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<u64>,
 }
+
+/// No size is larger: sums over all jobs stay far from any overflow.
+const MOST_BYTES: u64 = 1 << 50;
+
+impl Measured {
+    /// The same with no time above `longest`, milliseconds, and no size that no machine has.
+    pub fn bounded(self, longest: u64) -> Self {
+        let time = |time: Option<u64>| time.map(|time| time.min(longest));
+        let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes.min(MOST_BYTES));
+        Self {
+            start_up: time(self.start_up),
+            import: time(self.import),
+            fetch: time(self.fetch),
+            build: time(self.build),
+            hand_off: time(self.hand_off),
+            handoff_bytes: bytes(self.handoff_bytes),
+            sampling: time(self.sampling),
+            cores: self.cores,
+            memory: bytes(self.memory),
+            disk: bytes(self.disk),
+        }
+    }
+}

@@ -18,6 +18,14 @@ use self::records::{Ending, Records, package_of};
 /// So many measurements count, the youngest.
 const YOUNGEST: usize = 5;
 
+/// So many pipelines and jobs have to have measured the start-up of jobs, and so many jobs count, the youngest.
+const PIPELINES: usize = 3;
+const JOBS: usize = 8;
+const YOUNGEST_JOBS: usize = 50;
+
+/// What takes longer is no start of a job, milliseconds.
+const LONGEST_START: u64 = 3_600_000;
+
 /// Durations and failures of earlier pipelines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
@@ -25,6 +33,7 @@ pub struct History {
     by_name: HashMap<(String, String), u64>,
     by_package: HashMap<(String, String), u64>,
     sizes: Sizes,
+    start_up: Option<u64>,
     failed: HashMap<String, Failed>,
     /// When the first and the last job began, in seconds since 1970; none where nothing was built.
     pub span: Option<(u64, u64)>,
@@ -72,12 +81,14 @@ impl History {
         }
         let times = || by_path.values().flatten().map(|(Reverse(at), _)| *at);
         let span = times().min().zip(times().max());
+        let start_up = start_up(records);
         let sizes = Sizes { by_path: medians(size_by_path), by_package: medians(size_by_package) };
         Self {
             by_path: medians(by_path),
             by_name: medians(by_name),
             by_package: medians(by_package),
             sizes,
+            start_up,
             failed,
             span,
         }
@@ -104,10 +115,30 @@ impl History {
         self.sizes.by_path.get(path).or_else(of_package).copied()
     }
 
+    /// From the start of a job's machine to its first build, milliseconds; none until enough jobs of enough pipelines have measured it.
+    pub fn start_up(&self) -> Option<u64> {
+        self.start_up
+    }
+
     /// Whether this very derivation has failed before.
     pub fn failed(&self, path: &str) -> Option<&Failed> {
         self.failed.get(path)
     }
+}
+
+/// The median of the youngest jobs' start-ups.
+fn start_up(records: &Records) -> Option<u64> {
+    let mut starts: Vec<(Reverse<u64>, u64)> = records
+        .jobs
+        .iter()
+        .filter_map(|run| Some((Reverse(run.at), run.measured.start_up? + run.measured.import.unwrap_or(0))))
+        .filter(|(_, start)| *start <= LONGEST_START)
+        .collect();
+    let is_enough = records.pipelines.len() >= PIPELINES && starts.len() >= JOBS;
+    starts.sort_unstable();
+    let mut youngest: Vec<u64> = starts.into_iter().take(YOUNGEST_JOBS).map(|(_, start)| start).collect();
+    youngest.sort_unstable();
+    is_enough.then(|| youngest[(youngest.len() - 1) / 2])
 }
 
 /// How large the outputs of derivations were, bytes.
@@ -171,6 +202,23 @@ mod tests {
         assert_eq!(history.duration("other", "openssl-3.0", "y"), None);
         assert_eq!(history.duration("p3", "curl-8", "x"), None, "a failure says nothing about a build");
         assert_eq!(history.span, Some((1, 2)));
+    }
+
+    #[test]
+    fn the_start_up_of_jobs_is_known_after_three_pipelines() {
+        let run = |at: u64, start_up| {
+            let measured = jobs::Measured { start_up: Some(start_up), import: Some(500), ..jobs::Measured::default() };
+            let (job, system) = ("job".to_owned(), "x".to_owned());
+            jobs::JobRun { job, system, resource_class: None, at, duration: 1, measured }
+        };
+        let pipeline = |at| pipelines::PipelineRun { at, jobs: 3, predicted: 1, measured: 1 };
+        let known = |count: u64, jobs: u64| {
+            let mut records = Records::default();
+            records.jobs.extend((0..jobs).map(|at| run(at, if at == 0 { 900_000 } else { 20_000 })));
+            records.pipelines.extend((0..count).map(pipeline));
+            History::new(&records).start_up()
+        };
+        assert_eq!([known(2, 9), known(3, 7), known(3, 9)], [None, None, Some(20_500)]);
     }
 
     #[test]

@@ -165,7 +165,10 @@ impl Records {
         let has_been = |at: u64| at <= now.saturating_add(CLOCKS_DIFFER);
         let possible = |run: &JobRun| is_word(&run.job) && is_word(&run.system) && has_been(run.at);
         let mut jobs: Vec<_> = file.jobs.into_iter().filter(possible).collect();
-        jobs.iter_mut().for_each(|run| run.duration = run.duration.min(LONGEST));
+        for run in &mut jobs {
+            run.duration = run.duration.min(LONGEST);
+            run.measured = std::mem::take(&mut run.measured).bounded(LONGEST);
+        }
         let mut pipelines: Vec<_> = file.pipelines.into_iter().filter(|run| has_been(run.at)).collect();
         for run in &mut pipelines {
             (run.predicted, run.measured) = (run.predicted.min(LONGEST), run.measured.min(LONGEST));
@@ -355,6 +358,17 @@ mod tests {
         let read = Records::read(&text(&all), NOW).unwrap();
         assert_eq!(read.left_out, count);
         assert_eq!(read.builds, [Measurement { duration: LONGEST, ..good }]);
+    }
+
+    #[test]
+    fn no_number_of_a_job_or_a_pipeline_makes_a_sum_overflow() {
+        let text = r#"{"version":2,"builds":[],
+            "jobs":[{"job":"a","system":"x","at":5,"seconds":1e12,"build_seconds":1e12,"memory":18446744073709551615}],
+            "pipelines":[{"at":5,"jobs":1,"predicted_seconds":1e12,"seconds":1e12}]}"#;
+        let read = Records::read(text.as_bytes(), NOW).unwrap();
+        let run = &read.jobs[0];
+        assert_eq!((run.duration, run.measured.build, run.measured.memory), (LONGEST, Some(LONGEST), Some(1 << 50)));
+        assert_eq!((read.pipelines[0].predicted, read.pipelines[0].measured), (LONGEST, LONGEST));
     }
 
     #[test]

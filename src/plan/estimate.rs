@@ -52,6 +52,8 @@ pub struct CostModel {
     pub growth: Option<Growth>,
     /// Whether records may replace the assumptions above: the user has set none of them.
     pub fits: bool,
+    /// Whether they may replace `start_up`: the user has not set it.
+    pub fits_start_up: bool,
     /// What a derivation leaves to be handed on, bytes, where that is known.
     pub bytes: Option<u64>,
     /// Bytes that a job fetches in a second; none where moving them is not counted.
@@ -78,6 +80,7 @@ impl Default for CostModel {
             big_parallel: 60_000,
             growth: None,
             fits: true,
+            fits_start_up: true,
             bytes: None,
             bandwidth: None,
             layer: 500,

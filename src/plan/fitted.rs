@@ -19,6 +19,9 @@ pub const BANDWIDTH: u64 = 60_000_000;
 /// Fits assumptions to what is recorded of these derivations.
 pub fn fitted(costs: &CostModel, graph: &Graph, ids: &[DrvId]) -> CostModel {
     let mut fitted = costs.clone();
+    if let Some(start_up) = costs.history.start_up().filter(|_| costs.fits_start_up) {
+        fitted.start_up = start_up;
+    }
     if costs.history.is_empty() {
         return fitted;
     }

@@ -179,6 +179,7 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) 
         // A derivation that says that it is large takes no less than one that says nothing.
         big_parallel: or(entry.big_parallel, or(entry.ordinary, default.big_parallel).max(default.big_parallel)),
         fits: [entry.fetch, entry.local, entry.ordinary, entry.big_parallel].iter().all(Option::is_none),
+        fits_start_up: entry.start_up.is_none(),
         bytes: entry.bytes.map(|bytes| bytes.0),
         bandwidth: entry.bandwidth.map(|bandwidth| bandwidth.0),
         ..default
