@@ -119,7 +119,7 @@ impl PlainFolder {
         let found = fs::canonicalize(folder).ok().filter(|found| is_plain(found))?;
         let file = regular_file::open(&found.join("flake.nix")).ok()?;
         let text = io::read_to_string(file.take(MAX_SEARCHED)).ok()?;
-        let (has_inputs, has_lock) = (flake_text::names_inputs(&text), found.join("flake.lock").exists());
+        let (has_inputs, has_lock) = (flake_text::may_name_inputs(&text), found.join("flake.lock").exists());
         if text.len() as u64 == MAX_SEARCHED || text.contains(SETTINGS) || has_inputs && !has_lock {
             return None;
         }
