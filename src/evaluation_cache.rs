@@ -29,6 +29,7 @@ use crate::nix::store::Store;
 use crate::nix::store_path;
 use crate::output::Output;
 use crate::printable::{printable, shortened};
+use crate::removed_at_signal::RemovedAtSignal;
 use crate::{regular_file, user_folder};
 
 const MANIFEST: &str = "manifest";
@@ -220,6 +221,7 @@ fn put(cache: &EvaluationCache, name: &str, evaluation: &Evaluation) -> Result<(
     let dir = cache.dir();
     fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     let new = tempfile::Builder::new().prefix(".new-").tempdir_in(dir)?;
+    let _removed = RemovedAtSignal::new(new.path());
     let recording = serde_json::to_vec(&Recording { fingerprint: name, evaluation })?;
     let mut manifest = String::new();
     for file in cache.files() {

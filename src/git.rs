@@ -15,6 +15,7 @@ use crate::nix::environment::{self, NO_LAZY_FETCH};
 use crate::printable::printable;
 use crate::private_file;
 use crate::program::{self, TimeLimits};
+use crate::removed_at_signal::RemovedAtSignal;
 
 /// Variables that would turn git to another repository than the one of the folder, as git's own hooks have them.
 const OTHER_REPOSITORY: [&str; 12] = [
@@ -164,6 +165,15 @@ impl Repository {
         Ok(commit.filter(|_| !is_dirty).map(str::to_owned))
     }
 
+    /// A file whose changes in the work tree git is told not to see (`assume-unchanged`, `skip-worktree`), by its path from the root.
+    pub fn unwatched_file(&self) -> Result<Option<Vec<u8>>> {
+        let listed = self.succeed(["ls-files", "-v", "-z"])?.stdout;
+        // The letter before its name is small, or an `S`.
+        let is_unwatched = |entry: &&[u8]| entry.first().is_some_and(|tag| tag.is_ascii_lowercase() || *tag == b'S');
+        let found = listed.split(|&byte| byte == 0).find(is_unwatched);
+        Ok(found.map(|entry| entry.get(2..).unwrap_or_default().to_vec()))
+    }
+
     /// Files that differ between a commit and another one, or the work tree, by their paths from the root; both names of a
     /// file that was renamed. Files that git does not track are no part of a flake.
     pub fn changed_files(&self, from: &str, to: Option<&str>) -> Result<Vec<Vec<u8>>> {
@@ -233,6 +243,7 @@ impl Repository {
     /// Fetches the files of a commit that a partial clone lacks, all at once: what reads the repository without git cannot.
     pub fn complete(&self, commit: &str) -> Result<()> {
         let scratch = private_file::temporary_folder().context("cannot make a temporary folder")?;
+        let _removed = RemovedAtSignal::new(scratch.path());
         let tree = scratch.path().join("tree");
         fs::create_dir(&tree).context("cannot make a temporary folder")?;
         let mut command = self.fetching(["read-tree", "-u", "--reset", commit]);

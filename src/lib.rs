@@ -38,6 +38,7 @@ pub mod program;
 pub mod provider;
 pub mod recorded_evaluation;
 pub mod regular_file;
+pub mod removed_at_signal;
 pub mod secret;
 pub mod settings;
 pub mod target;

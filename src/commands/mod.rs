@@ -26,6 +26,7 @@ use anyhow::Result;
 
 use crate::cli::{Cli, Command};
 use crate::provider::Provider;
+use crate::removed_at_signal;
 use crate::secret::{self, VariableName};
 
 pub use self::exit_code::ExitCode;
@@ -40,6 +41,10 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         _ => false,
     };
     Provider::all().flat_map(Provider::keys).filter(|key| !is_used(key)).for_each(|key| secret::forget(key));
+    // A job that builds listens itself. Without this, something may stay behind.
+    if !matches!(cli.command, Command::Build(_)) {
+        let _ = removed_at_signal::listen();
+    }
     match cli.command {
         Command::Plan(args) => plan::run(&args),
         Command::Init(args) => init::run(&args),

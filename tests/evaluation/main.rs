@@ -17,3 +17,4 @@ mod named;
 mod nested;
 mod private_inputs;
 mod programs;
+mod signals;

@@ -24,6 +24,7 @@ use super::reference::Reference;
 use super::wrapper::Wrapper;
 use crate::nix::command::Nix;
 use crate::private_file;
+use crate::removed_at_signal::RemovedAtSignal;
 
 /// The questions, as a function of the outputs.
 pub const QUERY: &str = include_str!("query.nix");
@@ -50,7 +51,7 @@ pub struct Survivor {
 
 enum ErrorPlace {
     /// The lines to read, and the folder that is the home of its history.
-    Repl(File, TempDir),
+    Repl(File, TempDir, #[allow(dead_code, reason = "held")] RemovedAtSignal),
     Check(Wrapper),
 }
 
@@ -73,12 +74,13 @@ impl Survivor {
         let mut file = tempfile::tempfile().context(what)?;
         file.write_all(text.as_bytes()).and_then(|()| file.rewind()).context(what)?;
         let home = private_file::temporary_folder().context("cannot make a temporary folder")?;
+        let removed = RemovedAtSignal::new(home.path());
         let installable = format!("{reference}#.");
         let purity = if impure { "false" } else { "true" };
         let mut arguments: Vec<OsString> =
             ["repl", &installable, "--option", "pure-eval", purity].map(OsString::from).into();
         arguments.extend(manner);
-        Ok(Self { arguments, place: ErrorPlace::Repl(file, home) })
+        Ok(Self { arguments, place: ErrorPlace::Repl(file, home, removed) })
     }
 
     /// With `nix flake check`.
@@ -100,7 +102,7 @@ impl Survivor {
     /// The command, to be run once.
     pub fn command(&self, nix: &Nix) -> Result<Command> {
         let mut command = nix.command(&self.arguments);
-        if let ErrorPlace::Repl(file, home) = &self.place {
+        if let ErrorPlace::Repl(file, home, _) = &self.place {
             command.stdin(file.try_clone().context("cannot open the questions again")?);
             // The history of the user's own sessions is there otherwise.
             command.env("NIX_DATA_HOME", home.path()).env("NIX_STATE_HOME", home.path());
@@ -217,7 +219,7 @@ mod tests {
         let at = |name: &str| Question::Derivation { path: vec![name.to_owned()], every: false };
         let questions = [at("packages"), at("with space"), at("or"), at("x'-1"), at("q"), at("")];
         let survivor = Survivor::repl("path:/x", "00", questions.iter().enumerate(), false, Vec::new()).unwrap();
-        let ErrorPlace::Repl(file, _) = &survivor.place else { panic!() };
+        let ErrorPlace::Repl(file, ..) = &survivor.place else { panic!() };
         let text = std::io::read_to_string(file).unwrap();
         let about = text.lines().filter(|line| line.contains("q = at:"));
         let named: Vec<_> = about.filter_map(|line| line.split("inherit ").nth(1)?.split(';').next()).collect();

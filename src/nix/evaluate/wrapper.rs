@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::reference::{Reference, URL_PATH, url_escaped};
 use crate::private_file;
+use crate::removed_at_signal::RemovedAtSignal;
 
 /// What messages call it.
 const SHOWN: &str = "nixdag's own flake";
@@ -19,6 +20,7 @@ const SHOWN: &str = "nixdag's own flake";
 pub struct Wrapper {
     /// Removed when this is.
     _directory: TempDir,
+    _removed: RemovedAtSignal,
     /// Where it is, without symbolic links: some versions refuse those in a `path:` reference.
     path: String,
 }
@@ -27,6 +29,7 @@ impl Wrapper {
     /// Writes it. `outputs` is an expression in which `target` is the flake.
     pub fn write(reference: &Reference, outputs: &str, files: &[(&str, &str)]) -> Result<Self> {
         let directory = private_file::temporary_folder().context("cannot make a temporary folder")?;
+        let removed = RemovedAtSignal::new(directory.path());
         let path = fs::canonicalize(directory.path()).context("cannot find the temporary folder")?;
         let path = path
             .into_os_string()
@@ -37,7 +40,7 @@ impl Wrapper {
         for (name, text) in [("flake.nix", text.as_str())].iter().chain(files) {
             fs::write(Path::new(&path).join(name), text).context("cannot write to the temporary folder")?;
         }
-        Ok(Self { _directory: directory, path })
+        Ok(Self { _directory: directory, _removed: removed, path })
     }
 
     /// As a flake reference.
