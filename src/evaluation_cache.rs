@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::graph::Graph;
 use crate::handoff::{drv_closure, path_archive};
 use crate::nix::command::Nix;
-use crate::nix::evaluate::{Evaluation, EvaluationRequest, Progress, Resolved};
+use crate::nix::evaluate::{self, Evaluation, EvaluationRequest, Progress, Resolved};
 use crate::nix::hash::{self, HashingWriter, Sha256};
 use crate::nix::store::Store;
 use crate::nix::store_path;
@@ -146,6 +146,9 @@ pub fn evaluate(
     }
     if evaluation.is_incidental {
         say("warning: this evaluation is not cached: some of its failures may not happen again");
+    } else if !evaluate::is_still(nix, request, &evaluation.flake, &name) {
+        // What was evaluated may be neither of both.
+        say("warning: this evaluation is not cached: files changed while it was made");
     } else if let Err(error) = put(cache, &name, &evaluation) {
         if !cache.travels() {
             // A home that cannot be written to is no reason for a warning each time.

@@ -13,7 +13,7 @@ pub mod short;
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::attribute::AttributePath;
 
@@ -29,6 +29,12 @@ pub struct Pattern {
 impl Pattern {
     /// Reads a pattern; an error names the pattern and the character (from 1) at fault.
     pub fn parse(text: &str) -> Result<Self> {
+        if let Some(attribute) = text.strip_prefix(".#") {
+            let attribute = attribute.escape_debug();
+            bail!(
+                "pattern `.#{attribute}` names a flake as well: leave out the `.#`, or give it in place of the flake"
+            );
+        }
         let alternatives = parse::alternatives(text)?;
         Ok(Self { text: text.to_owned(), alternatives })
     }

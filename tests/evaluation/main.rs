@@ -6,10 +6,12 @@
 mod support;
 
 mod cache;
+mod edited;
 mod evaluate;
 mod failures;
 mod flake;
 mod hostile;
+mod inputs;
 mod limits;
 mod local_inputs;
 mod machine;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::inputs::{self, REMEDIES};
 use super::local_inputs::LocalInputs;
 use super::reference::{PlainFolder, Reference, absolute, as_path};
 use super::request::EvaluationRequest;
@@ -24,6 +25,9 @@ const MAX_METADATA: usize = 64 << 20;
 /// What Nix says where the lock does not cover all inputs.
 pub const LOCK_CHANGES: &str = "not writing modified lock file";
 
+/// What stands for a flake of this machine in a plan.
+pub const LOCAL: &str = ".";
+
 /// Bytes of the shortest text that stands for an input.
 const SHORTEST_INPUT: usize = 5;
 
@@ -35,6 +39,10 @@ pub struct FlakeInfo {
     /// The commit; none for a tree with changes or without version control.
     pub revision: Option<String>,
 }
+
+/// A tree was edited while it was evaluated.
+#[derive(Debug)]
+pub struct Changed;
 
 /// A resolved flake.
 pub struct Flake {
@@ -51,6 +59,8 @@ pub struct Flake {
     pub inputs: Vec<String>,
     /// What it and its inputs hold, see [`fingerprint::of_flake`].
     pub fingerprint: Option<Value>,
+    /// It is what is checked out in a folder of this machine, where anybody may edit it meanwhile.
+    is_work_tree: bool,
 }
 
 /// A flake's source, in the store.
@@ -99,22 +109,41 @@ impl Flake {
         let repository = plain.folder.ancestors().find(has_git).filter(|_| !plain.is_path);
         let revision = repository.map_or(Ok(None), Repository::clean_commit)?;
         Ok(Self {
-            info: FlakeInfo { url: ".".to_owned(), revision },
+            info: FlakeInfo { url: LOCAL.to_owned(), revision },
             reference: plain.reference.clone(),
             root: repository.unwrap_or(&plain.folder).to_str().map(str::to_owned),
             lock_is_incomplete: false,
             tree: None,
             inputs: Vec::new(),
             fingerprint: None,
+            is_work_tree: true,
         })
+    }
+
+    /// The commit that was evaluated, which ends now; an error where the tree is not what it was when that began.
+    pub fn evaluated_revision(&self, nix: &Nix, request: &EvaluationRequest) -> Result<Option<String>, Changed> {
+        let Some(revision) = self.info.revision.clone().filter(|_| self.is_work_tree) else {
+            return Ok(self.info.revision.clone());
+        };
+        // Git answers at once. It counts more as a change than Nix does, and only Nix knows what Nix has taken.
+        let seen_by_git = self.root.as_deref().map(|root| Repository::clean_commit(Path::new(root)));
+        if !matches!(seen_by_git, Some(Ok(Some(commit))) if commit == revision) {
+            let now = asked(&request.flake).and_then(|asked| Self::resolve(nix, request, &asked));
+            if now.is_ok_and(|now| now.info.revision.as_ref() != Some(&revision)) {
+                return Err(Changed);
+            }
+        }
+        Ok(Some(revision))
     }
 
     /// Asks Nix about the flake of a request, `asked` as [`asked`] gives it.
     pub fn resolve(nix: &Nix, request: &EvaluationRequest, asked: &str) -> Result<Self> {
         let (reference, override_inputs) = (request.flake.as_str(), &request.override_inputs);
         let shown = printable(reference);
-        let mut arguments: Vec<OsString> =
-            ["flake", "metadata", "--json", "--no-write-lock-file"].into_iter().map(OsString::from).collect();
+        let mut arguments: Vec<OsString> = ["flake", "metadata", "--json", "--no-write-lock-file", "--show-trace"]
+            .into_iter()
+            .map(OsString::from)
+            .collect();
         for named in override_inputs {
             arguments.extend(["--override-input", &named.input, &named.reference].map(OsString::from));
         }
@@ -127,15 +156,17 @@ impl Flake {
             nix.check_start()?;
             let said = message::from_stderr(&answer.stderr)
                 .unwrap_or_else(|| format!("`nix flake metadata` ended with {}", answer.status));
-            let error = foreign_repository(asked, &shown, &said).unwrap_or_else(|| explain(&shown, &said));
+            let error = foreign_repository(asked, &shown, &said)
+                .or_else(|| inputs::unreadable(request, &answer.stderr, &shown, &said))
+                .unwrap_or_else(|| explain(&shown, &said));
             let is_folder = !reference.starts_with(['.', '/']) && Path::new(reference).join("flake.nix").is_file();
-            return Err(if is_folder {
-                error.context(format!(
-                    "`{shown}` is read as a name in the flake registry (for the folder write `./{shown}`)"
-                ))
-            } else {
-                error
-            });
+            let is_name = reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+            let instead = match (is_folder, is_name && reference != ".") {
+                (true, _) => format!("for the folder write `./{shown}`"),
+                (false, true) => format!("for an attribute of the flake here write `.#{shown}`, or `--select {shown}`"),
+                (false, false) => return Err(error),
+            };
+            return Err(error.context(format!("`{shown}` is read as a name in the flake registry ({instead})")));
         }
         let metadata: Metadata = serde_json::from_slice(&answer.stdout)
             .with_context(|| format!("cannot read what `nix flake metadata` says about `{shown}`"))?;
@@ -149,23 +180,27 @@ impl Flake {
         let below = metadata.resolved.get("dir").and_then(Value::as_str).unwrap_or_default();
         let (folder, root) = (format!("{}/{below}", metadata.path), reference.folder());
         LocalInputs::check_after(request, &folder, root.as_deref(), &metadata.locks)?;
+        for named in override_inputs {
+            inputs::check_replaced(named, &metadata.locks)?;
+        }
         Ok(Self {
             tree: Some(SourceTree { folder, path: metadata.path.clone() }),
-            inputs: inputs(&metadata.locks),
+            inputs: locked_texts(&metadata.locks),
             fingerprint: fingerprint::of_flake(&metadata.path, &metadata.locked, &metadata.locks),
             info: FlakeInfo {
-                url: if is_local { ".".to_owned() } else { printable_url(&metadata.resolved_url) },
+                url: if is_local { LOCAL.to_owned() } else { printable_url(&metadata.resolved_url) },
                 revision: metadata.revision.clone(),
             },
             root,
             reference,
+            is_work_tree: is_local && !["rev", "ref"].iter().any(|key| metadata.resolved.get(key).is_some()),
             lock_is_incomplete: override_inputs.is_empty() && answer.stderr.contains(LOCK_CHANGES),
         })
     }
 }
 
 /// What a message about a locked input mentions.
-fn inputs(locks: &Value) -> Vec<String> {
+fn locked_texts(locks: &Value) -> Vec<String> {
     let nodes = locks.get("nodes").and_then(Value::as_object).into_iter().flat_map(|nodes| nodes.values());
     let references = nodes.flat_map(|node| [node.get("locked"), node.get("original")]).flatten();
     let texts = references.flat_map(|reference| {
@@ -220,7 +255,14 @@ fn explain(flake: &str, said: &str) -> anyhow::Error {
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if let Some((what, remedy)) = machine_fault::explain(said) {
         anyhow!("{what}: {said} ({remedy})")
-    } else if has(&["syntax error", "unexpected", "undefined variable", "expected a"]) {
+    } else if has(&[
+        "syntax error",
+        "unexpected",
+        "undefined variable",
+        "expected a",
+        "must be an attribute set",
+        "unsupported attribute",
+    ]) {
         anyhow!("the `flake.nix` of `{flake}` is not valid: {said}")
     } else if has(&["executing 'git'", "executing \"git\""]) {
         anyhow!("flake `{flake}` needs `git`, which is not on PATH: {said} (install git)")
@@ -240,10 +282,7 @@ fn explain(flake: &str, said: &str) -> anyhow::Error {
 
 /// The error for a flake or an input that cannot be downloaded.
 pub fn cannot_fetch(flake: &str, said: &str) -> anyhow::Error {
-    anyhow!(
-        "flake `{flake}` or one of its inputs cannot be fetched: {said} (check the network, the `flake.lock` and the access tokens in \
-         `nix.conf` or the SSH key, or replace the input with `--override-input`)"
-    )
+    anyhow!("flake `{flake}` or one of its inputs cannot be fetched: {said} ({REMEDIES})")
 }
 
 #[cfg(test)]

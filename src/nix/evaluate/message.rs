@@ -122,7 +122,14 @@ pub fn failure(stderr: &str, evidence: &MessageEvidence) -> Option<EvaluationFai
     let root = evidence.root;
     let clean = without_escapes(stderr);
     let lines: Vec<&str> = clean.lines().collect();
-    let start = last_error(&lines)?;
+    let Some(start) = last_error(&lines) else {
+        // That of `throw ""`.
+        lines.iter().find(|line| line.trim() == "error:")?;
+        let at = evidence.place.and_then(|place| place_in_source(place, root));
+        return Some(
+            format!("an error without a message{}", at.map(|at| format!(" (at {at})")).unwrap_or_default()).into(),
+        );
+    };
     let mut kept = vec![lines[start].trim_start().trim_start_matches("error:").trim()];
     let mut place = None;
     for line in &lines[start + 1..] {

@@ -13,6 +13,7 @@ mod flake_config;
 mod flake_text;
 mod following;
 mod found;
+mod inputs;
 mod kind;
 mod literal;
 mod local_inputs;
@@ -52,7 +53,8 @@ use serde_json::{Map, Value};
 use self::asker::Asker;
 use self::budget::Budget;
 use self::failed_build::FailedBuild;
-use self::flake::Flake;
+use self::flake::LOCAL;
+use self::flake::{Changed, Flake};
 use self::flake_config::FlakeConfig;
 use self::found::Findings;
 use self::local_inputs::LocalInputs;
@@ -129,6 +131,17 @@ pub struct EvalError {
 /// Evaluates the selected attributes, see [`Resolved::evaluate`].
 pub fn evaluate(nix: &Nix, request: &EvaluationRequest, watch: &(dyn Fn(&Progress) + Sync)) -> Result<Evaluation> {
     Resolved::new(nix, request)?.evaluate(watch)
+}
+
+/// True where a flake and its inputs are still what they were when this digest was taken of the evaluation. One that only the network can
+/// change is not asked about again.
+pub fn is_still(nix: &Nix, request: &EvaluationRequest, evaluated: &FlakeInfo, digest: &str) -> bool {
+    if evaluated.url != LOCAL && request.override_inputs.is_empty() {
+        return true;
+    }
+    let now = flake::asked(&request.flake).and_then(|asked| Flake::resolve(nix, request, &asked));
+    let now = now.ok().and_then(|flake| fingerprint::of_evaluation(nix, flake.fingerprint.as_ref(), request));
+    now.is_some_and(|now| now.base16() == digest)
 }
 
 /// A flake that Nix is asked about, but that is not evaluated yet.
@@ -304,8 +317,14 @@ impl<'r> Resolved<'r> {
             &request.exclude,
             &selected.used_exclusions,
         ));
+        let revision = flake.evaluated_revision(nix, request).unwrap_or_else(|Changed| {
+            warnings.push(format!(
+                "files of `{shown}` changed while it was evaluated: the plan may hold some of both states (plan again)"
+            ));
+            None
+        });
         Ok(Evaluation {
-            flake: flake.info.clone(),
+            flake: FlakeInfo { revision, ..flake.info.clone() },
             targets: found
                 .targets
                 .into_iter()

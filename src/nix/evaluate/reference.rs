@@ -167,10 +167,15 @@ pub fn absolute(reference: &str) -> Result<String> {
     }
     let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
     let here = env::current_dir().context("cannot find the working directory")?;
-    let found = fs::canonicalize(here.join(path))
-        .with_context(|| format!("no folder `{}` in the working directory", printable(path)))?;
+    let raw = fs::canonicalize(here.join(path));
+    // An address may have escapes, a path has none.
+    let is_escaped = raw.is_err() && !prefix.is_empty();
+    let decoded = || fs::canonicalize(here.join(&*percent_encoding::percent_decode_str(path).decode_utf8_lossy()));
+    let found = if is_escaped { decoded() } else { raw };
+    let found = found.with_context(|| format!("no folder `{}` in the working directory", printable(path)))?;
     let found =
         found.to_str().with_context(|| format!("the folder `{}` has a name that is no text", path.escape_debug()))?;
+    let found = if is_escaped { url_escaped(found, URL_PATH) } else { found.to_owned() };
     Ok(format!("{prefix}{found}{query}"))
 }
 
