@@ -95,8 +95,16 @@ impl RepositoryFlake {
         Ok(self.at_work_tree && self.repository.is_dirty()?)
     }
 
-    /// Files that differ between a commit and the flake's source, from the repository's root.
+    /// Files that differ between a commit and the flake's source, from the repository's root. Fails where Nix may see changes that git does not.
     pub fn changed_files(&self, base: &str) -> Result<Vec<Vec<u8>>> {
+        if self.at_work_tree
+            && let Some(file) = self.repository.unwatched_file()?
+        {
+            bail!(
+                "git is told not to see whether `{}` changes (`assume-unchanged` or `skip-worktree`), and Nix may see it",
+                printable(&String::from_utf8_lossy(&file))
+            );
+        }
         self.repository.changed_files(base, if self.at_work_tree { None } else { Some(&self.commit) })
     }
 

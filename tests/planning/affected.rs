@@ -179,6 +179,29 @@ fn a_change_of_ignored_files_is_not_evaluated() {
     assert!(plan["flake"]["revision"].is_string());
 }
 
+/// Nix sees them as soon as anything else has changed.
+#[test]
+fn nothing_is_ignored_where_git_is_told_not_to_see_changes() {
+    for nix in FreshNix::every_version() {
+        let said = script(
+            &nix,
+            r##"
+            $make; cd repository; git checkout -q docs; echo 'ignore: [docs/]' > nixdag.yml; git add nixdag.yml
+            git -c user.name=a -c user.email=a@example.org commit -q -m ignore
+            for flag in assume-unchanged skip-worktree; do
+              echo changed >> docs/README.md; git add docs
+              $nixdag plan . --base HEAD 2>&1 | grep -o 'nothing was evaluated'
+              git update-index --$flag src/leaf; echo $flag > src/leaf
+              $nixdag plan . --base HEAD --format json 2> ../said | jq -r '.jobs[].targets[][2]'; grep -o 'none is ignored.*' ../said
+              git update-index --no-$flag src/leaf; git checkout -q src/leaf
+            done"##,
+        );
+        let flagged = "nothing was evaluated\nleaf\nnone is ignored: git is told not to see whether `src/leaf` changes \
+                       (`assume-unchanged` or `skip-worktree`), and Nix may see it\n";
+        assert_eq!(said, flagged.repeat(2));
+    }
+}
+
 /// Each of them plans everything, or what is right, and says so.
 #[test]
 fn a_base_that_is_odd_means_that_more_is_built() {
