@@ -182,13 +182,13 @@ impl Settings {
 
 /// Fails where inputs are replaced otherwise than at the base, or by what may have changed since then.
 fn check_inputs(settings: &Settings, file: &SettingsFile) -> Result<()> {
-    let overrides = settings.evaluation.override_inputs.iter();
-    let now: Vec<(String, String)> = overrides.map(|one| (one.input.clone(), one.reference.clone())).collect();
+    let all = &settings.evaluation.override_inputs;
+    let now: Vec<(String, String)> = all.iter().map(|named| (named.input.clone(), named.reference.clone())).collect();
     let of_file = |file: &SettingsFile| -> Vec<(String, String)> {
         let inputs = file.evaluation.as_ref().and_then(|entry| entry.keys.override_input.clone());
         inputs.unwrap_or_default().0.into_iter().collect()
     };
-    if now != of_file(&settings.file) {
+    if now != of_file(&settings.file) || all.iter().any(|named| named.by_flag) {
         bail!(
             "`--override-input` gives the flake another input than the base has (`evaluation.override_inputs` in nixdag.yml is the way to commit \
              one)"
