@@ -1,9 +1,13 @@
 //! The command line as clap reads it, and nothing else: [`crate::settings`] turns it into what the stages take.
 
+mod color;
+mod help;
+
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, FromArgMatches, Parser, Subcommand};
 
+pub use self::color::Color;
 use crate::build::OnMissing;
 use crate::choice::choice;
 use crate::delivery::HandOffKind;
@@ -22,34 +26,67 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub manners: Manners,
+}
+
+/// How nixdag talks to people.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Messages")]
+pub struct Manners {
+    /// Print results and errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say what is done and how long it takes
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// Colour tables and messages
+    #[arg(long, value_name = "WHEN", value_enum, global = true, hide_short_help = true, default_value_t = Color::Auto)]
+    pub color: Color,
+    /// Show no progress
+    #[arg(long, global = true, hide_short_help = true)]
+    pub no_progress: bool,
+}
+
+/// Reads the command line of this process, or prints what is asked for or wrong and ends it.
+pub fn parse() -> Cli {
+    let matches = command().color(help::color(std::env::args_os())).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+/// The whole command line, with short helps of at most a screen and examples in the long ones.
+pub fn command() -> clap::Command {
+    help::with_examples(<Cli as clap::CommandFactory>::command())
 }
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print the plan: which jobs build what, in which order, and what that is predicted to take
+    /// Print the plan: which jobs build what, in which order, and how long that is predicted to take
     Plan(PlanArgs),
     /// Write what a repository needs to begin: the file that starts the CI, and nixdag.yml
     Init(InitArgs),
     /// Draw the plan's jobs or derivations
     Graph(GraphArgs),
-    /// Say why a target is built or skipped, in which job, and what changed in it since the base
+    /// Explain why a target is built or skipped, in which job, and what changed since the base
     Explain(ExplainArgs),
     /// Write the CI configuration that runs the plan
     Generate(Box<GenerateArgs>),
     /// Build what one job of a plan owns, and hand it on
     Build(BuildArgs),
-    /// Put the records of all jobs together: times, what was built twice, what failed
+    /// Combine the records of all jobs: times, what was built twice, what failed
     Report(ReportArgs),
-    /// Show, merge, prune and export what earlier pipelines have measured
+    /// Show, merge, prune and export measurements of earlier pipelines
     History(HistoryArgs),
-    /// Remove what a pipeline has put into a package registry; what may not be removed is said
+    /// Remove what a pipeline has put into a package registry
     Forget(ForgetArgs),
-    /// Put together what the jobs of a pipeline have recorded, for the plan of the next one
+    /// Combine what the jobs of a pipeline recorded, for the next plan
     Collect(CollectArgs),
-    /// Hand a configuration to CircleCI's API, which continues the pipeline with it
+    /// Continue a CircleCI pipeline with a configuration
     Continue(ContinueArgs),
-    /// Say what a hostile branch, fork, input, machine user or cache could reach, and which setting closes it
+    /// Check a CircleCI configuration or a GitLab pipeline against the provider's rules
+    Check(CheckArgs),
+    /// List what an attacker could reach with these settings, and which setting prevents it
     Doctor(DoctorArgs),
     /// Print the JSON schema of nixdag.yml, for editors
     Schema,
@@ -73,6 +110,9 @@ pub struct PlanArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = PlanFormat::Table)]
     pub format: PlanFormat,
+    /// The same as `--format json`
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -116,9 +156,9 @@ pub struct ExplainArgs {
 pub struct GraphArgs {
     #[command(flatten)]
     pub planning: Planning,
-    /// How to draw it
-    #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
-    pub format: GraphFormat,
+    /// How to draw it [default: as the output file's name ends, else dot]
+    #[arg(long, value_enum)]
+    pub format: Option<GraphFormat>,
     /// What the nodes are
     #[arg(long, value_enum, default_value_t = GraphLevel::Jobs)]
     pub level: GraphLevel,
@@ -199,7 +239,7 @@ pub struct BuildArgs {
     /// is left in `DIR/complete`, or after a failure in `DIR/partial`
     #[arg(long, value_name = "DIR", requires = "workspace", help_heading = "Hand-off")]
     pub reuse: Option<PathBuf>,
-    /// Of what is in the folder of `--reuse`, only what a trusted key has signed counts
+    /// Use only signed results from the folder of `--reuse`
     #[arg(long, requires_all = ["reuse", "signing_public_key"], help_heading = "Hand-off")]
     pub signed_reuse: bool,
     #[command(flatten)]
@@ -228,7 +268,7 @@ pub struct BuildArgs {
     /// Derivations that Nix builds side by side, a number or `auto` [default: as Nix is set up]
     #[arg(long, value_name = "N", help_heading = "Nix")]
     pub max_jobs: Option<String>,
-    /// Cores that a builder is told to use [default: as Nix is set up]
+    /// Cores that a builder may use [default: as Nix is set up]
     #[arg(long, value_name = "N", help_heading = "Nix")]
     pub cores: Option<u32>,
     /// Seconds after which a build is ended
@@ -281,7 +321,7 @@ pub struct HistoryArgs {
     /// Leave out what is older
     #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=36_500))]
     pub max_age: u64,
-    /// Keep so many builds, the youngest
+    /// Number of builds to keep, the most recent ones
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub max_builds: u64,
     /// Write to this file instead of standard output
@@ -304,6 +344,19 @@ pub struct ReportArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// `nixdag check`
+///
+/// Ends with 1 if the provider would refuse the file. Parts that only the provider has, such as orbs, are not looked into.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The file; `-` for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The CI system that the file is for [default: gitlab if the file's name says so, else circleci]
+    #[arg(long, value_enum)]
+    pub provider: Option<Provider>,
 }
 
 /// `nixdag doctor`

@@ -11,6 +11,7 @@ use crate::choice::choice;
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::signature::PublicKeys;
 use crate::secret::VariableName;
+use crate::usage::usage;
 
 choice! {
     /// How results travel from job to job.
@@ -210,7 +211,7 @@ impl HandOff {
         const FLAG: &str = "`--cache`";
         const KEY: &str = "`cache` in nixdag.yml";
         match (flags.kind, flags.cache, file.kind, file.cache) {
-            (Some(Cache) | None, Some(url), ..) => Self::through(url).context(FLAG),
+            (Some(Cache) | None, Some(url), ..) => Self::through(url).context(usage(FLAG)),
             (Some(_), Some(_), ..) => bail!("`--cache` requires `--handoff cache`"),
             (Some(Cache), None, _, Some(url)) => Self::through(url).context(KEY),
             (Some(Cache), None, _, None) => bail!("`--handoff cache` needs `--cache URL`, or `cache` in nixdag.yml"),
@@ -349,7 +350,7 @@ mod tests {
             (said(None, None), said(Some(Cache), None), "`handoff: cache` in nixdag.yml needs `cache`"),
             (said(None, None), said(Some(Workspace), url), "`cache` in nixdag.yml requires `handoff: cache`"),
             (said(None, Some("cachix:mine")), said(None, None), "`--cache`: `cachix:mine`: jobs fetch from a store"),
-            (said(None, None), said(None, Some("bucket")), "`cache` in nixdag.yml: `bucket` is no store"),
+            (said(None, None), said(None, Some("bucket")), "`cache` in nixdag.yml: `bucket` is not a store"),
         ] {
             let error = format!("{:#}", HandOff::resolve(flags, file, HandOff::Workspace).unwrap_err());
             assert!(error.contains(words), "{error}");

@@ -123,7 +123,10 @@ pub fn evaluate(
             }
             Err(error) => {
                 let why = shortened(&printable(&format!("{error:#}")), LONGEST_REASON);
-                said = Some(format!("warning: the cached evaluation `{}` is made anew: {why}", entry.display()));
+                said = Some(format!(
+                    "warning: the cached evaluation `{}` is unusable, evaluating again: {why}",
+                    entry.display()
+                ));
                 None
             }
         }
@@ -345,10 +348,10 @@ mod tests {
         let cache = EvaluationCache::Travels(root.path().to_owned());
         let take = || take(root.path(), "x", &cache);
         assert!(std::process::Command::new("mkfifo").arg(root.path().join(MANIFEST)).status().unwrap().success());
-        assert!(format!("{:#}", take().unwrap_err()).contains("no regular file"));
+        assert!(format!("{:#}", take().unwrap_err()).contains("not a regular file"));
         fs::remove_file(root.path().join(MANIFEST)).unwrap();
         fs::write(root.path().join(MANIFEST), "").unwrap();
         std::os::unix::fs::symlink("/dev/zero", root.path().join(EVALUATION)).unwrap();
-        assert!(format!("{:#}", take().unwrap_err()).contains("no regular file"));
+        assert!(format!("{:#}", take().unwrap_err()).contains("not a regular file"));
     }
 }

@@ -287,7 +287,7 @@ impl Repository {
     }
 
     fn text<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
-        String::from_utf8(self.succeed(arguments)?.stdout).context("git printed what is no text")
+        String::from_utf8(self.succeed(arguments)?.stdout).context("git printed what is not text")
     }
 
     /// The output without the newline at its end.
@@ -301,7 +301,7 @@ impl Repository {
         let answer = self.run(arguments)?;
         match answer.status.code() {
             Some(0) => {
-                let text = String::from_utf8(answer.stdout).context("git printed what is no text")?;
+                let text = String::from_utf8(answer.stdout).context("git printed what is not text")?;
                 Ok(Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
             }
             // 128 is what a broken revision such as `a..b` or `@{99}` gives.

@@ -43,6 +43,7 @@ pub mod secret;
 pub mod settings;
 pub mod target;
 pub mod topological;
+pub mod usage;
 pub mod user_folder;
 pub mod version;
 pub mod view;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 
 use crate::removed_at_signal::RemovedAtSignal;
+use crate::usage::usage;
 
 /// Where a result goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,23 @@ impl From<Option<PathBuf>> for Output {
 }
 
 impl Output {
+    /// Refuses a file that cannot be written, before the work that fills it is done.
+    pub fn check(&self) -> Result<()> {
+        let Self::File(path) = self else { return Ok(()) };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if path.is_dir() {
+            return Err(anyhow!(usage(format!("cannot write `{}`: it is a directory", path.display()))));
+        }
+        if !folder.is_dir() {
+            return Err(anyhow!(usage(format!(
+                "cannot write `{}`: there is no folder `{}`",
+                path.display(),
+                folder.display()
+            ))));
+        }
+        Ok(())
+    }
+
     /// Hands a buffered writer to `write` and makes the result visible only once it is complete.
     ///
     /// A reader of standard output that has gone away, as `head` does, is no error.

@@ -27,7 +27,7 @@ pub fn read(text: &[u8]) -> Result<Vec<Target>> {
         Value::Array(entries) => {
             for (index, entry) in entries.into_iter().enumerate() {
                 let (attribute, path) = <(Value, Value)>::deserialize(entry).with_context(|| {
-                    format!("entry {} is no pair of an attribute path and a derivation path", index + 1)
+                    format!("entry {} is not a pair of an attribute path and a derivation path", index + 1)
                 })?;
                 let attribute = match attribute {
                     Value::String(text) => AttributePath::parse(&text)?,
@@ -43,7 +43,7 @@ pub fn read(text: &[u8]) -> Result<Vec<Target>> {
     targets.sort();
     for pair in targets.windows(2) {
         if pair[0].attribute == pair[1].attribute {
-            bail!("attribute `{}` stands there twice", pair[0].attribute);
+            bail!("attribute `{}` is given twice", pair[0].attribute);
         }
     }
     Ok(targets)
@@ -130,7 +130,7 @@ fn drv_path(value: &Value, attribute: &dyn std::fmt::Display) -> Result<Arc<str>
     };
     store_path::split(path).with_context(|| format!("attribute `{attribute}`"))?;
     if !path.ends_with(".drv") {
-        bail!("attribute `{attribute}`: `{path}` is no derivation (its name does not end in `.drv`)");
+        bail!("attribute `{attribute}`: `{path}` is not a derivation (its name does not end in `.drv`)");
     }
     Ok(path.as_str().into())
 }
@@ -152,8 +152,8 @@ mod tests {
     fn what_is_no_derivation_is_named() {
         let message = |text: &str| format!("{:#}", read(text.as_bytes()).unwrap_err());
         assert!(message(r#"{"a": 1}"#).contains("`a`"));
-        assert!(message(r#"{"a": "/etc/passwd"}"#).contains("`/etc/passwd` is no store path"));
-        assert!(message(&format!(r#"{{"a": "{}"}}"#, PATH.trim_end_matches(".drv"))).contains("is no derivation"));
+        assert!(message(r#"{"a": "/etc/passwd"}"#).contains("`/etc/passwd` is not a store path"));
+        assert!(message(&format!(r#"{{"a": "{}"}}"#, PATH.trim_end_matches(".drv"))).contains("is not a derivation"));
         assert!(message(&format!(r#"[["a", "{PATH}"], [["a"], "{PATH}"]]"#)).contains("twice"));
         assert!(message("3").contains("object"));
     }

@@ -16,7 +16,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     let file = File::options().read(true).custom_flags(NO_WAITING).open(path)?;
     match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(io::Error::other("it is no regular file")),
+        false => Err(io::Error::other("it is not a regular file")),
     }
 }
 
@@ -30,7 +30,7 @@ mod tests {
         let pipe = dir.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
         for path in [&pipe, Path::new("/dev/zero"), dir.path()] {
-            assert_eq!(open(path).unwrap_err().to_string(), "it is no regular file", "{}", path.display());
+            assert_eq!(open(path).unwrap_err().to_string(), "it is not a regular file", "{}", path.display());
         }
         let file = dir.path().join("file");
         std::fs::write(&file, "text").unwrap();

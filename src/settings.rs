@@ -72,6 +72,7 @@ use crate::printable::printable;
 use crate::provider::Provider;
 use crate::provider::additions::Additions;
 use crate::secret::{Secret, VariableName};
+use crate::usage::usage;
 use additions::AdditionFlags;
 use arguments::Planning;
 use change::ChangeSettings;
@@ -208,14 +209,20 @@ impl Settings {
         if let Some(entries) = &file.machines.executors {
             warnings.extend(entries.apply(&mut fleet).context("`executors` in nixdag.yml")?);
         }
-        if file_path.is_none() {
+        if let Some(read) = &file_path {
+            let others = SettingsFile::find_others(&source.folder()).into_iter().filter(|other| other != read);
+            warnings.extend(
+                others.map(|other| format!("`{}` is not read, since there is `{}`", other.display(), read.display())),
+            );
+        } else {
             let misnamed = SettingsFile::find_misnamed(&source.folder());
             warnings.extend(misnamed.map(|path| format!("`{}` is not read: name it `nixdag.yml`", path.display())));
         }
         warnings.extend(machines::change(&mut fleet, &flags.machines.resource_class, &flags.machines.image)?);
         let mut select = match &fragment {
             Some(_) if flags.selection.select.is_empty() => Vec::new(),
-            _ => choose(&flags.selection.select, file.selection.select.as_ref().map(patterns)).context("`--select`")?,
+            _ => choose(&flags.selection.select, file.selection.select.as_ref().map(patterns))
+                .context(usage("`--select`"))?,
         };
         if let Some(fragment) = &fragment {
             let (pattern, outputs) = Pattern::installable(fragment).context("behind the `#`")?;
@@ -261,7 +268,7 @@ impl Settings {
                 || !flags.selection.exclude.is_empty()
                 || !flags.selection.system.is_empty(),
             exclude: choose(&flags.selection.exclude, file.selection.exclude.as_ref().map(patterns))
-                .context("`--exclude`")?
+                .context(usage("`--exclude`"))?
                 .iter()
                 .map(Pattern::meant)
                 .collect(),
@@ -328,7 +335,7 @@ impl Settings {
     pub fn check_plan(&self, plan: &Plan) -> Result<()> {
         if let Some(made_for) = plan.provider.as_deref().filter(|made_for| *made_for != self.provider.name()) {
             bail!(
-                "the plan was made for {}, and this is for {} (`--provider` says for which; a plan for another one has to be made anew)",
+                "the plan was made for {}, and this is for {} (`--provider` says for which; make a new plan for another one)",
                 made_for.escape_debug(),
                 self.provider.name()
             );

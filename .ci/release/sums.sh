@@ -33,5 +33,9 @@ done <"$here/targets"
     printf '"runDetails":{"builder":{"id":"https://circleci.com"},"metadata":{"invocationId":"%s"}}}}\n' "${CIRCLE_BUILD_URL:-}"
 } >"nixdag-$version-provenance.json"
 files+=("nixdag-$version-provenance.json")
+# Those that .ci/release/archive.sh made of these files.
+for file in "${files[@]}"; do
+    [ ! -e "$file.tar.gz" ] || files+=("$file.tar.gz")
+done
 sums "${files[@]}" >SHA256SUMS
 cat SHA256SUMS

@@ -72,7 +72,7 @@ impl RepositoryFlake {
 
     /// The same flake at another commit.
     pub fn at(&self, commit: &str) -> Result<String> {
-        let top = self.repository.top().to_str().context("the repository's folder has a name that is no text")?;
+        let top = self.repository.top().to_str().context("the repository's folder has a name that is not text")?;
         let mut parameters = self.parameters.clone();
         if !self.dir.is_empty() {
             parameters.push(format!("dir={}", self.dir));
@@ -129,6 +129,6 @@ fn flake_folder(folder: &Path, top: &Path) -> Result<String> {
     let with_flake =
         folder.ancestors().take_while(|above| above.starts_with(&top)).find(|above| above.join("flake.nix").exists());
     let below: PathBuf = with_flake.unwrap_or(&folder).strip_prefix(&top).with_context(what)?.to_owned();
-    let below = below.to_str().context("the flake's folder has a name that is no text")?;
+    let below = below.to_str().context("the flake's folder has a name that is not text")?;
     Ok(url_escaped(below, URL_PATH))
 }

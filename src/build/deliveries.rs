@@ -169,7 +169,7 @@ impl<'a> DeliveryRule<'a> {
                 continue;
             }
             let bytes = fs::read(&path).with_context(|| format!("cannot read derivation `{path}`"))?;
-            let drv = Derivation::parse(&bytes).with_context(|| format!("`{path}` is no derivation"))?;
+            let drv = Derivation::parse(&bytes).with_context(|| format!("`{path}` is not a derivation"))?;
             for trace in traces.iter().filter(|trace| self.delivered_by(trace.origin, &[id]).is_some()) {
                 let input = |path: &str, output: &str| {
                     let input = self.graph.representative(self.graph.find(path)?);
@@ -238,7 +238,7 @@ fn realisation_names(graph: &Graph, drvs: &HashSet<DrvId>) -> Result<HashMap<Str
     for id in graph.ids().filter(|id| below[id.at()]) {
         let path = graph.path(id);
         let bytes = fs::read(Path::new(&path)).with_context(|| format!("cannot read derivation `{path}`"))?;
-        let drv = Derivation::parse(&bytes).with_context(|| format!("`{path}` is no derivation"))?;
+        let drv = Derivation::parse(&bytes).with_context(|| format!("`{path}` is not a derivation"))?;
         let outputs = || drv.outputs.iter().map(|output| (output.name.bytes().into_owned(), output));
         if drv.is_fixed_output() {
             digests.insert(id, outputs().map(|(name, output)| (name, derivation_hash::of_fixed(output))).collect());

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 
+use super::say::{note, warning};
 use crate::availability::AvailabilitySource;
 use crate::later::Later;
 use crate::nix::binary_cache::{Caches, Reliance};
@@ -40,11 +41,11 @@ pub(super) fn source(
             let machine = machine.map(Later::into_inner).transpose()?.unwrap_or_default();
             let CacheRequest { request, warnings, note } = cache_request::resolve(settings, &machine, flake);
             for warning in warnings {
-                eprintln!("warning: {warning}");
+                warning!("{warning}");
             }
             let caches = Caches::open(request, store_dir);
             for note in note.into_iter().chain(caches.notes()) {
-                eprintln!("note: {note}");
+                note!("{note}");
             }
             Ok(AvailabilitySource::Caches(Box::new(caches)))
         }
@@ -55,7 +56,7 @@ pub(super) fn source(
 pub(super) fn check(source: &AvailabilitySource, available: &Available) -> Result<Reliance> {
     let AvailabilitySource::Caches(caches) = source else { return Ok(Reliance::default()) };
     for warning in caches.warnings() {
-        eprintln!("warning: {warning}");
+        warning!("{warning}");
     }
     let failed = caches.failed();
     if matches!(available, Available::Caches(settings) if settings.required) && !failed.is_empty() {

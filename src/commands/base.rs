@@ -5,6 +5,7 @@ use std::env;
 use anyhow::{Context, Result};
 
 use super::evaluation;
+use super::say::{self, Level, note, warning};
 use crate::affected::base::{self, FoundBase, short};
 use crate::affected::repository_flake::RepositoryFlake;
 use crate::affected::{BaseEvaluation, Unaffected};
@@ -44,7 +45,7 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
     match find() {
         Ok((flake, FoundBase::Base { revision, note })) => {
             if let Some(note) = note {
-                eprintln!("note: {note}");
+                note!("{note}");
             }
             let file = settings.file_at(&flake, &revision);
             match file.and_then(|file| SettingsAtBase::new(settings, &file, reference)) {
@@ -57,11 +58,12 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
             }
         }
         Ok((_, FoundBase::None { why, expected })) => {
-            eprintln!("{}: no base to compare with: {why}; {SO}", if expected { "note" } else { "warning" });
+            let level = if expected { Level::Note } else { Level::Warning };
+            say::line(level, format_args!("no base to compare with: {why}; {SO}"));
             None
         }
         Err(error) => {
-            eprintln!("warning: no base to compare with: {error:#}; {SO}");
+            warning!("no base to compare with: {error:#}; {SO}");
             None
         }
     }
@@ -76,7 +78,7 @@ pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option
     let changed = match chosen.flake.changed_files(&chosen.revision) {
         Ok(changed) => changed,
         Err(error) => {
-            eprintln!("warning: changed files are not known, so none is ignored: {error:#}");
+            warning!("changed files are not known, so none is ignored: {error:#}");
             return None;
         }
     };
@@ -89,7 +91,7 @@ pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option
     };
     let flake = FlakeSource { url: ".".into(), revision };
     let plan = nothing::of_ignored_changes(flake, chosen.revision.clone(), changed.len());
-    eprintln!("note: {}", nothing::why(&plan).unwrap_or_default());
+    note!("{}", nothing::why(&plan).unwrap_or_default());
     Some(plan)
 }
 
@@ -119,14 +121,14 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
     let evaluation = match evaluated {
         Ok(evaluation) => evaluation,
         Err(error) => {
-            eprintln!("warning: the base `{name}` does not evaluate: {error:#}; {SO}");
+            warning!("the base `{name}` does not evaluate: {error:#}; {SO}");
             return Ok(None);
         }
     };
     let failed = evaluation.errors.len();
     if let Some(first) = evaluation.errors.first() {
-        eprintln!(
-            "warning: at the base `{name}`, {failed} attributes do not evaluate (`{}`: {}), so they count as affected",
+        warning!(
+            "at the base `{name}`, {failed} attributes do not evaluate (`{}`: {}), so they count as affected",
             printable(&first.attribute.to_string()),
             first.message
         );

@@ -5,6 +5,7 @@ use std::io;
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
+use super::say::warning;
 use crate::build::record::{self, Record, Verdict};
 use crate::build::{evaluation, interrupt, results, stages};
 use crate::cli::BuildArgs;
@@ -31,7 +32,7 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(place) = &place
         && let Err(error) = place.leave(&record.job, &results::measured(&record))
     {
-        eprintln!("warning: no records are left for later pipelines: {error:#}");
+        warning!("no records are left for later pipelines: {error:#}");
     }
     record.summarize(&mut io::stderr().lock())?;
     if let Some(results) = &args.results {

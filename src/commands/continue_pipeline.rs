@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::exit_code::ExitCode;
+use super::say::warning;
 use crate::cli::ContinueArgs;
 use crate::output::{Output, read_input};
 use crate::provider::Provider;
@@ -25,7 +26,7 @@ pub(super) fn run(args: &ContinueArgs) -> Result<ExitCode> {
     let continuation = Provider::default().continuation(&request, |name| env::var(name)).with_context(what)?;
     if args.dry_run {
         if let Some(lack) = continuation.lacks() {
-            eprintln!("warning: {lack}: without `--dry-run` this would fail");
+            warning!("{lack}: without `--dry-run` this would fail");
         }
         Output::Stdout.write(|out| {
             serde_json::to_writer_pretty(&mut *out, &continuation.shown())?;
@@ -33,7 +34,7 @@ pub(super) fn run(args: &ContinueArgs) -> Result<ExitCode> {
         })?;
         return Ok(ExitCode::Done);
     }
-    let said = continuation.send(&mut |note| eprintln!("warning: {note}"))?;
+    let said = continuation.send(&mut |note| warning!("{note}"))?;
     eprintln!("the pipeline goes on with `{}` ({said})", args.config.display());
     Ok(ExitCode::Done)
 }

@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Parser;
 
 use super::exit_code::ExitCode;
+use super::say::note;
 use crate::choice::Choice;
 use crate::cli::{Cli, Command, DoctorArgs, TextFormat};
 use crate::delivery::Delivery;
@@ -26,8 +27,8 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let mut setups = provider.setup_jobs(config)?;
     if setups.is_empty() {
         if args.generate.is_empty() {
-            eprintln!(
-                "note: `{}` uses {}: if your pipeline calls `nixdag generate` itself, give its flags behind `--`",
+            note!(
+                "`{}` uses {}: if your pipeline calls `nixdag generate` itself, give its flags behind `--`",
                 config.display(),
                 match provider {
                     Provider::CircleCi => "no setup job of the orb",
@@ -70,7 +71,7 @@ fn resolved(args: &DoctorArgs, parameters: &BTreeMap<String, String>) -> Result<
     let command =
         ["nixdag", "generate", &folder].map(str::to_owned).into_iter().chain(given).chain(args.generate.clone());
     let generate = match Cli::try_parse_from(command) {
-        Ok(Cli { command: Command::Generate(generate) }) => generate,
+        Ok(Cli { command: Command::Generate(generate), .. }) => generate,
         Ok(_) => bail!("no `nixdag generate`"),
         Err(error) => {
             let text = error.to_string();

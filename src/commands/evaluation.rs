@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::progress::Printer;
+use super::say::warning;
 use crate::build::failed_evaluation;
 use crate::evaluated::Evaluated;
 use crate::evaluation_cache::{self, EvaluationCache};
@@ -21,7 +22,7 @@ use crate::settings::evaluation::EvaluationCacheChoice;
 pub(super) fn live(flake: &str, settings: &Settings) -> Result<Evaluated> {
     let (evaluated, warnings) = Evaluated::new(with_warnings(flake, settings)?, settings)?;
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        warning!("{warning}");
     }
     Ok(evaluated)
 }
@@ -62,13 +63,13 @@ pub(super) fn quietly(
 fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
     let evaluation = quietly(&settings.evaluation_request(flake), settings, cache(settings).as_ref())?;
     for warning in &evaluation.warnings {
-        eprintln!("warning: {warning}");
+        warning!("{warning}");
     }
     let hidden = |variable: &str| settings.evaluation.hides(variable).filter(|_| env::var_os(variable).is_some());
     // What is named and not there ends planning with the same words.
     let messages = evaluation.errors.iter().filter(|error| !evaluation.absent.contains(&error.attribute));
     for sentence in evaluation_errors::sentences(messages, hidden) {
-        eprintln!("warning: {sentence}");
+        warning!("{sentence}");
     }
     Ok(evaluation)
 }

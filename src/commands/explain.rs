@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
+use super::say::warning;
 use super::stages;
 use crate::attribute::AttributePath;
 use crate::cli::{ExplainArgs, TextFormat};
@@ -13,6 +14,8 @@ use crate::settings::{Settings, split_installable};
 
 pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
     split(&mut args);
+    let output = Output::from(args.output.clone());
+    output.check()?;
     let settings = Settings::new(&args.planning)?;
     let planned = stages::planned(&settings, &[])?;
     let plan = &planned.made.plan;
@@ -26,12 +29,12 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
     explanation.decided_by = planned.made.decisions.get(&target).map(ToString::to_string);
     match closer::look(&mut explanation, plan, settings.derivation_files()) {
         Ok(None) => {}
-        Ok(Some(error)) => eprintln!("warning: not all derivations are at hand: {error:#}"),
+        Ok(Some(error)) => warning!("not all derivations are at hand: {error:#}"),
         Err(error) => {
-            eprintln!("warning: the derivations are not at hand, so this is what the plan tells: {error:#}");
+            warning!("the derivations are not at hand, so this is what the plan tells: {error:#}");
         }
     }
-    Output::from(args.output.clone()).write(|mut out| match args.format {
+    output.write(|mut out| match args.format {
         TextFormat::Text => text::write(&explanation, &mut out),
         TextFormat::Json => {
             serde_json::to_writer_pretty(&mut out, &explanation)?;

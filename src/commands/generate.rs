@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::exit_code::ExitCode;
+use super::say::{self, warning};
 use super::stages::{self, Planned};
 use crate::cli::GenerateArgs;
 use crate::delivery::BundleReference;
@@ -17,12 +18,17 @@ use crate::nix::store::Store;
 use crate::nix::system;
 use crate::output::{Output, read_input};
 use crate::plan::{Job, Plan};
+use crate::plural::counted;
 use crate::provider::job_setup::JobSetup;
 use crate::provider::shell;
 use crate::secret::{Secret, VariableName};
 use crate::settings::{Settings, Source, downloads};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
+    let output = Output::from(args.output.clone());
+    if !args.check && !is_made_with_the_bundle(args)? {
+        output.check()?;
+    }
     let mut has_key = None;
     let take = |name: &VariableName| {
         let secret = Secret::take(name);
@@ -38,7 +44,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     if is_set(settings.provider.variable())
         && let Some(warning) = planning_job::check(settings.provider, &settings, &delivery, is_set)?
     {
-        eprintln!("warning: {warning}");
+        warning!("{warning}");
     }
     let writer = settings.provider.writer(&settings.additions(&args.additions)?)?;
     let Planned { made, graph, .. } = stages::planned(&settings, &[])?;
@@ -59,26 +65,43 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     };
     let without = setup.systems_without_nixdag(&plan);
     if !without.is_empty() {
-        eprintln!(
-            "warning: this nixdag does not run on {}: jobs there need it on PATH (or name a release that has it, with \
+        warning!(
+            "this nixdag does not run on {}: jobs there need it on PATH (or name a release that has it, with \
              `--release-url` and `--release-checksums`)",
             without.into_iter().collect::<Vec<_>>().join(", ")
         );
     }
     let (config, warnings) = writer.write(&plan, setup)?;
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        warning!("{warning}");
     }
     if args.bundle.is_none() && !args.check {
-        eprintln!(
-            "warning: this is a preview, whose jobs have nothing to build from (`--bundle DIR` makes a configuration that runs)"
+        warning!(
+            "this is a preview, whose jobs have nothing to build from (`--bundle DIR` makes a configuration that runs)"
         );
     }
-    match &args.output {
-        Some(path) if args.check => check(path, &config)?,
-        output => Output::from(output.clone()).write(|out| out.write_all(config.as_bytes()))?,
+    let jobs = counted(plan.all_jobs().count() as u64, "job");
+    match (&args.output, &output) {
+        (Some(path), _) if args.check => {
+            check(path, &config)?;
+            say::done(format_args!("`{}` is what the plan says: {jobs}", path.display()));
+        }
+        (_, Output::File(path)) => {
+            output.write(|out| out.write_all(config.as_bytes()))?;
+            let next = if args.bundle.is_some() { settings.provider.after_generating(path) } else { String::new() };
+            say::done(format_args!("wrote `{}`: {jobs} for {}{next}", path.display(), settings.provider.title()));
+        }
+        (_, Output::Stdout) => output.write(|out| out.write_all(config.as_bytes()))?,
     }
     Ok(ExitCode::Done)
+}
+
+/// True if writing the bundle makes the folder that the output goes into.
+fn is_made_with_the_bundle(args: &GenerateArgs) -> Result<bool> {
+    let (Some(bundle), Some(folder)) = (&args.bundle, args.output.as_deref().and_then(Path::parent)) else {
+        return Ok(false);
+    };
+    Ok(!folder.as_os_str().is_empty() && std::path::absolute(bundle)?.starts_with(std::path::absolute(folder)?))
 }
 
 /// Fails where the file is not what would be written now, and shows how it differs.
@@ -115,16 +138,16 @@ fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settin
     let parts = bundle::Parts { plan, graph: &graph, drv_dir: &drv_dir, store: store.as_ref(), program: &program };
     let summary = bundle::write(dir, parts)?;
     if let Some(first) = summary.absent_sources.first() {
-        eprintln!(
-            "warning: {} sources are not in this machine's store, jobs must find them in a substituter (`{first}` …)",
+        warning!(
+            "{} sources are not in this machine's store, jobs must find them in a substituter (`{first}` …)",
             summary.absent_sources.len(),
         );
     }
     if let Some(expected) = settings.provider.bundle_dir()
         && std::path::absolute(dir)? != std::path::absolute(expected)?
     {
-        eprintln!(
-            "warning: the jobs look for the bundle in `{expected}`: it has to come from there, not from `{}`",
+        warning!(
+            "the jobs look for the bundle in `{expected}`: it has to come from there, not from `{}`",
             dir.display()
         );
     }

@@ -3,13 +3,24 @@
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
+use super::say::warning;
 use super::stages;
 use crate::cli::{GraphArgs, GraphLevel};
 use crate::output::Output;
 use crate::settings::Settings;
-use crate::view::{self, network};
+use crate::usage::usage;
+use crate::view::{self, GraphFormat, network};
+
+/// Edges that Mermaid draws unless its page says otherwise (`maxEdges`).
+const MERMAID_EDGES: usize = 500;
 
 pub(super) fn run(args: &GraphArgs) -> Result<ExitCode> {
+    let output = Output::from(args.output.clone());
+    output.check()?;
+    let format = match args.format {
+        Some(format) => format,
+        None => view::format_of(args.output.as_deref()).map_err(usage)?,
+    };
     let settings = Settings::new(&args.planning)?;
     let plan = stages::plan(&settings, &[])?.plan;
     let network = match args.level {
@@ -19,6 +30,9 @@ pub(super) fn run(args: &GraphArgs) -> Result<ExitCode> {
             network::derivations(&plan, &settings.derivation_files().load(&drawn)?)?
         }
     };
-    Output::from(args.output.clone()).write(|mut out| view::draw(&network, args.format, &mut out))?;
+    if format == GraphFormat::Mermaid && network.edges.len() > MERMAID_EDGES {
+        warning!("{} edges: Mermaid draws at most {MERMAID_EDGES} (`--format dot` has no limit)", network.edges.len());
+    }
+    output.write(|mut out| view::draw(&network, format, &mut out))?;
     Ok(ExitCode::Done)
 }

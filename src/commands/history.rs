@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::exit_code::ExitCode;
+use super::say::warning;
 use crate::cli::{HistoryArgs, HistoryFormat};
 use crate::duration::now;
 use crate::history::files;
@@ -14,7 +15,7 @@ pub(super) fn run(args: &HistoryArgs) -> Result<ExitCode> {
     let keep = Keep { age: args.max_age * 86_400, in_all: usize::try_from(args.max_builds)?, ..Keep::default() };
     let (records, warnings) = files::read(&args.records, keep, now())?;
     for warning in &warnings {
-        eprintln!("warning: {warning}");
+        warning!("{warning}");
     }
     if records.builds.is_empty() && !warnings.is_empty() {
         bail!("no file holds records that can be used");

@@ -130,7 +130,7 @@ fn host(address: &str) -> &str {
 fn settings(folder: &Path, provider: Provider, start: &mut StartUp) -> Result<String> {
     let folder = folder.display().to_string();
     let command = ["nixdag", "plan", &folder, "--provider", provider.name(), "--base", "none"];
-    let Ok(Cli { command: Command::Plan(plan) }) = Cli::try_parse_from(command) else {
+    let Ok(Cli { command: Command::Plan(plan), .. }) = Cli::try_parse_from(command) else {
         bail!("`{folder}` cannot be planned: its name is not an argument of `nixdag plan`");
     };
     let settings = Settings::new(&plan.planning)?;

@@ -1,17 +1,17 @@
 //! `nixdag man [COMMAND]`
 
 use anyhow::{Result, bail};
-use clap::CommandFactory;
 use clap_mangen::Man;
 
 use super::exit_code::ExitCode;
-use crate::cli::Cli;
+use crate::cli;
 use crate::nearest::unknown;
 use crate::output::Output;
+use crate::usage::usage;
 use crate::version::VERSION;
 
 pub(super) fn run(name: Option<&str>) -> Result<ExitCode> {
-    let mut command = Cli::command().disable_help_subcommand(true);
+    let mut command = cli::command().disable_help_subcommand(true);
     // So that each subcommand has its full name and the flags that all have.
     command.build();
     let command = match name {
@@ -20,7 +20,7 @@ pub(super) fn run(name: Option<&str>) -> Result<ExitCode> {
             Some(subcommand) => subcommand.clone(),
             None => {
                 let known: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-                bail!("{}", unknown("command", name, &known))
+                bail!(usage(unknown("command", name, &known)))
             }
         },
     };

@@ -3,6 +3,7 @@
 mod availability;
 mod base;
 mod build;
+mod check;
 mod collect;
 mod completions;
 mod continue_pipeline;
@@ -19,20 +20,34 @@ mod man;
 mod plan;
 mod progress;
 mod report;
+pub(crate) mod say;
 mod schema;
 mod stages;
 
 use anyhow::Result;
 
 use crate::cli::{Cli, Command};
+use crate::printable::error_lines;
 use crate::provider::Provider;
 use crate::removed_at_signal;
 use crate::secret::{self, VariableName};
+use crate::usage::Usage;
 
 pub use self::exit_code::ExitCode;
 
+/// Says why a command failed, and how the program ends.
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    // It may quote what comes from outside.
+    for (number, line) in error_lines(&format!("{error:#}")).enumerate() {
+        let prefix = if number == 0 { say::prefix(say::Level::Error) } else { String::new() };
+        eprintln!("{prefix}{line}");
+    }
+    if error.downcast_ref::<Usage>().is_some() { ExitCode::Usage } else { ExitCode::Failed }
+}
+
 /// Carries out the command.
 pub fn run(cli: Cli) -> Result<ExitCode> {
+    say::configure(&cli.manners);
     let token = VariableName::job_token();
     let is_used = |key: &str| match &cli.command {
         Command::Continue(_) => Provider::CircleCi.keys().contains(&key),
@@ -57,6 +72,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::History(args) => history::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Continue(args) => continue_pipeline::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Schema => schema::run(),
         Command::Completions { shell } => completions::run(shell),

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
-use super::stages;
+use super::{say, stages};
 use crate::cli::{PlanArgs, PlanFormat};
 use crate::output::Output;
 use crate::plan::json;
@@ -12,15 +12,20 @@ use crate::settings::Settings;
 use crate::view::table;
 
 pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
+    let output = Output::from(args.output.clone());
+    output.check()?;
+    let format = if args.json { PlanFormat::Json } else { args.format };
     let settings = Settings::new(&args.planning)?;
     // What another granularity would save is for people alone, and costs as much as the plan itself.
-    let also: &[Granularity] = match (args.format, settings.planner.granularity) {
-        (PlanFormat::Table, Granularity::Target) => &[Granularity::Auto],
+    let also: &[Granularity] = match (format, settings.planner.granularity) {
+        (PlanFormat::Table, Granularity::Target) => &[Granularity::Auto, Granularity::Single],
+        (PlanFormat::Table, Granularity::Auto) => &[Granularity::Single],
         _ => &[],
     };
     let made = stages::plan(&settings, also)?;
-    Output::from(args.output.clone()).write(|mut out| match args.format {
-        PlanFormat::Table => table::write(&made, &mut out),
+    let look = say::look(&output);
+    output.write(|mut out| match format {
+        PlanFormat::Table => table::write(&made, settings.planner.objective, &look, &mut out),
         PlanFormat::Json => json::write(&made.plan, &mut out),
     })?;
     Ok(ExitCode::Done)

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::say;
 use crate::nix::evaluate::Progress;
 
 /// Time between two lines of progress where they stay.
@@ -28,6 +29,9 @@ impl Printer {
     }
 
     pub fn show(&self, progress: &Progress) {
+        if !say::shows_progress() {
+            return;
+        }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.1 = Some(*progress);
         if last.0.elapsed() > if self.is_terminal { FRAME } else { LINE } {
@@ -38,6 +42,9 @@ impl Printer {
 
     /// The last word: nothing for an evaluation that was over at once.
     pub fn finish(&self) {
+        if !say::shows_progress() {
+            return;
+        }
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(progress) = last.1.filter(|_| self.is_terminal || self.began.elapsed() > FRAME) {
             self.print(&self.line(&progress), true);

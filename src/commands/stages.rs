@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Error, Result, bail};
 
+use super::say::{detail, note, warning};
 use super::{availability, base, evaluation};
 use crate::affected::{self, BaseEvaluation, Compared};
 use crate::attribute::AttributePath;
@@ -64,7 +65,7 @@ pub(super) fn planned(settings: &Settings, also: &[Granularity]) -> Result<Plann
 /// The plan, less the provider's name.
 fn unnamed(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
     for warning in &settings.warnings {
-        eprintln!("warning: {warning}");
+        warning!("{warning}");
     }
     let at = SystemTime::now();
     let chosen = base::choose(settings);
@@ -80,8 +81,9 @@ fn unnamed(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
         Source::Roots(path) => evaluation::recorded(path, settings)?,
         Source::Flake(flake) => evaluation::live(flake, settings)?,
     };
+    detail!("evaluation: {} targets, {} errors, {:.1} s", evaluated.targets.len(), evaluated.errors.len(), seconds(at));
     for warning in idle_rules::without_targets(&settings.rules, &evaluated.scope, evaluated.all()) {
-        eprintln!("warning: {warning}");
+        warning!("{warning}");
     }
     let base = base::evaluate(chosen.as_ref(), settings)?;
     let evaluated = evaluated.compared_with(base.as_ref());
@@ -90,13 +92,18 @@ fn unnamed(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
     Ok(Planned { made, graph: Some(graph), targets, base })
 }
 
+/// Seconds since then.
+fn seconds(then: SystemTime) -> f64 {
+    then.elapsed().unwrap_or_default().as_secs_f64()
+}
+
 /// Leaves out the targets that the change does not touch.
 fn leave_out(targets: Vec<Target>, base: Option<&BaseEvaluation>, settings: &Settings) -> Compared {
     let Some(base) = base else { return Compared { affected: targets, unaffected: Vec::new() } };
     let is_restored = |target: &Target| final_job::is_restored(&settings.final_jobs, &target.attribute);
     let (compared, notes) = affected::leave_out(targets, base, settings.change.unaffected, is_restored);
     for note in notes {
-        eprintln!("note: {note}");
+        note!("{note}");
     }
     compared
 }
@@ -130,7 +137,7 @@ fn make_plan(
     errors.extend(unreadable_targets(&compared.affected, &unreadable, settings)?);
     if is_whole && compared.unaffected.is_empty() {
         for warning in idle_rules::without_names(&settings.rules, graph.nodes().map(Node::name)) {
-            eprintln!("warning: {warning}");
+            warning!("{warning}");
         }
     }
     let targets: Vec<(AttributePath, DrvId)> = compared
@@ -145,10 +152,16 @@ fn make_plan(
         let (store, all) = (Store::find()?, needed.ids().collect::<Vec<_>>());
         let built = built_here::find(&graph, &all, &store, began.at)?;
         if let Some(again) = built_again(&graph, &all, &store, began.at) {
-            eprintln!("note: {again}");
+            note!("{again}");
         }
         needed.take_built(&graph, &ids, built);
     }
+    detail!(
+        "{} derivations, of which {} are to be built, {:.1} s since the start",
+        graph.len(),
+        needed.ids().count(),
+        seconds(began.at)
+    );
     let caches = availability::check(&source, &settings.available)?;
     let inputs = PlanInputs {
         flake: evaluated.flake,
@@ -174,24 +187,25 @@ fn make_plan(
         reports: settings.keeps_records,
     };
     if let Some(crowd) = inputs.crowd() {
-        eprintln!("note: {crowd}");
+        note!("{crowd}");
     }
     let mut made = complete(inputs, &settings.final_jobs, settings.flags_narrow)?;
+    detail!("plan: {} jobs, {:.1} s since the start", made.plan.jobs.len(), seconds(began.at));
     for note in &made.notes {
-        eprintln!("warning: {note}");
+        warning!("{note}");
     }
     let beside = files.outputs_beside(&graph, all.iter().map(|target| &target.drv_path));
     made.plan.targets = planned_target::of(made.plan.all_jobs(), &graph, &all, &beside);
     match failures::without_executor(&made.plan) {
         Some(lacking) if settings.strict => bail!("{lacking}, which `--strict` forbids"),
-        Some(lacking) => eprintln!("warning: {lacking}"),
+        Some(lacking) => warning!("{lacking}"),
         None => {}
     }
     if let Some(note) = failures::allowed(&made.plan) {
-        eprintln!("note: {note}");
+        note!("{note}");
     }
     if failures::are_in(&made.plan) {
-        eprintln!("warning: {}: the pipeline will report that and fail", failures::counts(&failures::of(&made.plan)));
+        warning!("{}: the pipeline will report that and fail", failures::counts(&failures::of(&made.plan)));
     }
     Ok((made, graph))
 }
@@ -208,7 +222,7 @@ fn unreadable_targets(
         if settings.strict && !allows(&settings.allow_failure, &error.target) {
             bail!("{line}");
         }
-        eprintln!("warning: {line}");
+        warning!("{line}");
     }
     Ok(errors)
 }

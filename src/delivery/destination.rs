@@ -44,7 +44,7 @@ impl Destination {
         }
         if !text.contains("://") {
             bail!(
-                "`{}` is no store to push to (expected a URL such as `s3://bucket`, `cachix:NAME` or `attic:SERVER:CACHE`)",
+                "`{}` is not a store to push to (expected a URL such as `s3://bucket`, `cachix:NAME` or `attic:SERVER:CACHE`)",
                 shown()
             );
         }

@@ -72,8 +72,10 @@ pub fn read_batch(bases: &[Arc<str>], known: Known, dir: &Path) -> Result<Batch>
         let path = dir.join(&**base);
         let bytes =
             read_file(&path, &mut buffer).with_context(|| format!("cannot read derivation `{}`", path.display()))?;
-        let drv = Derivation::parse(bytes).with_context(|| format!("`{}` is no derivation", path.display()))?;
-        batch.add(base, &drv, known, &mut shared).with_context(|| format!("`{}` is no derivation", path.display()))?;
+        let drv = Derivation::parse(bytes).with_context(|| format!("`{}` is not a derivation", path.display()))?;
+        batch
+            .add(base, &drv, known, &mut shared)
+            .with_context(|| format!("`{}` is not a derivation", path.display()))?;
     }
     Ok(batch)
 }
@@ -82,7 +84,7 @@ pub fn read_batch(bases: &[Arc<str>], known: Known, dir: &Path) -> Result<Batch>
 pub fn read_outputs(file: &Path) -> Result<OutputPaths> {
     let mut buffer = Vec::new();
     let bytes = read_file(file, &mut buffer).with_context(|| format!("cannot read derivation `{}`", file.display()))?;
-    let drv = Derivation::parse(bytes).with_context(|| format!("`{}` is no derivation", file.display()))?;
+    let drv = Derivation::parse(bytes).with_context(|| format!("`{}` is not a derivation", file.display()))?;
     drv.outputs
         .iter()
         .map(|output| {
@@ -108,7 +110,7 @@ fn read_file<'a>(path: &Path, buffer: &'a mut Vec<u8>) -> Result<&'a [u8]> {
         return Ok(&buffer[..length]);
     }
     let metadata = file.metadata()?;
-    ensure!(metadata.is_file(), "it is no regular file");
+    ensure!(metadata.is_file(), "it is not a regular file");
     ensure!(
         metadata.len() <= MAX_FILE_SIZE,
         "it has {} bytes, the most that is read is {MAX_FILE_SIZE}",
@@ -161,7 +163,7 @@ impl Batch {
     /// The number of a derivation by its path, as [`RawInput::drv`] has it.
     fn number(&mut self, path: &[u8], known: Known, shared: &mut Shared) -> Result<Result<u32, u32>> {
         let base = base_in(path, known.store_dir)?;
-        ensure!(base.ends_with(".drv"), "its input `{base}` is no derivation");
+        ensure!(base.ends_with(".drv"), "its input `{base}` is not a derivation");
         if let Some(&number) = known.numbers.get(base) {
             return Ok(Ok(number));
         }

@@ -155,7 +155,7 @@ impl Loader {
         };
         for root in roots {
             let (store_dir, base) = store_path::split(root)?;
-            ensure!(base.ends_with(".drv"), "`{root}` is no derivation (its name does not end in `.drv`)");
+            ensure!(base.ends_with(".drv"), "`{root}` is not a derivation (its name does not end in `.drv`)");
             if loader.bases.is_empty() {
                 loader.store_dir = store_dir.into();
             }

@@ -134,7 +134,7 @@ impl ReuseFolder {
     /// Says why a path that an earlier run has left does not count; the one place that decides. What an unsigned NAR holds is looked at
     /// when it is needed, as in hand-offs.
     fn counts(&self, dir: &Path, file: &Path) -> Result<()> {
-        ensure!(fs::symlink_metadata(file)?.is_file(), "`{}` is no regular file", file.display());
+        ensure!(fs::symlink_metadata(file)?.is_file(), "`{}` is not a regular file", file.display());
         let info = partial_cache::read_narinfo(file)?;
         let Some(keys) = &self.signed_by else {
             let nar = dir.join(&info.url);
@@ -354,7 +354,7 @@ mod tests {
         let info = entry(&complete);
         put(&outside, &info);
         std::os::unix::fs::symlink(outside.join(info.file_name()), complete.join(info.file_name())).unwrap();
-        refused(&unsigned, "is no regular file");
+        refused(&unsigned, "is not a regular file");
         put(&complete, &info);
         fs::rename(complete.join(&info.url), outside.join("nar.zst")).unwrap();
         std::os::unix::fs::symlink(outside.join("nar.zst"), complete.join(&info.url)).unwrap();

@@ -124,7 +124,7 @@ mod tests {
         assert_eq!((records.builds.len(), warnings.len()), (1, 2), "{warnings:?}");
         assert!(warnings[1].contains("job-c/records.json` is left out: version 1 of records"), "{warnings:?}");
         let zero = read(&["/dev/zero".into()], Keep::default(), 9).unwrap();
-        assert!(zero.1[0].contains("it is no regular file"), "{zero:?}");
+        assert!(zero.1[0].contains("it is not a regular file"), "{zero:?}");
         assert!(read(&["/nowhere".into()], Keep::default(), 9).is_err());
     }
 }

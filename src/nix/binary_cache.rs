@@ -40,7 +40,7 @@ pub const NIXOS_KEY: &str = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQ
 /// The host of the cache that every Nix asks from the start.
 const NIXOS_HOST: &str = "cache.nixos.org";
 
-/// Connections to all caches together, where nothing else is said: 10,000 answers that take 100 ms each are there in 4 s.
+/// Most connections to all caches together, where nothing else is said: 10,000 answers that take 100 ms each are there in 4 s.
 pub const DEFAULT_CONNECTIONS: usize = 256;
 
 /// Caches that are asked at once what they are: a thread each.
@@ -63,7 +63,7 @@ pub struct CachesRequest {
     pub machine_keys: PublicKeys,
     /// Names and passwords by host.
     pub netrc: Netrc,
-    /// Connections to all caches together.
+    /// Most connections to all caches together.
     pub connections: usize,
     /// How long a cache may take for an answer.
     pub timeout: Duration,

@@ -53,7 +53,7 @@ impl Sha256 {
         };
         match bytes.and_then(|bytes| bytes.try_into().ok()) {
             Some(digest) => Ok(Sha256(digest)),
-            None => bail!("`{}` is no SHA-256 in base 16, base 64 or Nix's base 32", shortened(text)),
+            None => bail!("`{}` is not a SHA-256 in base 16, base 64 or Nix's base 32", shortened(text)),
         }
     }
 }

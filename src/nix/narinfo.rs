@@ -125,12 +125,12 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Result<()> {
 }
 
 fn number(text: &str) -> Result<u64> {
-    ensure!(text.bytes().all(|byte| byte.is_ascii_digit()), "`{}` is no size in bytes", hash::shortened(text));
-    text.parse().map_err(|_| anyhow!("`{}` is no size in bytes", hash::shortened(text)))
+    ensure!(text.bytes().all(|byte| byte.is_ascii_digit()), "`{}` is not a size in bytes", hash::shortened(text));
+    text.parse().map_err(|_| anyhow!("`{}` is not a size in bytes", hash::shortened(text)))
 }
 
 fn base_name(text: &str) -> Result<String> {
-    ensure!(store_path::is_base_name(text.as_bytes()), "`{}` is no name of a store path", hash::shortened(text));
+    ensure!(store_path::is_base_name(text.as_bytes()), "`{}` is not the name of a store path", hash::shortened(text));
     Ok(text.to_owned())
 }
 
@@ -165,14 +165,14 @@ impl Fields {
             "Deriver" => once(&mut self.deriver, base_name(value)?),
             "Sig" => {
                 // From 2.34 on Nix refuses the file, up to 2.26 the signature.
-                ensure!(signature::is_signature(value), "`{}` is no signature", hash::shortened(value));
+                ensure!(signature::is_signature(value), "`{}` is not a signature", hash::shortened(value));
                 self.signatures.push(value.to_owned());
                 Ok(())
             }
             "CA" if value.is_empty() => Ok(()),
             "CA" => {
                 let is_known = ["fixed:", "text:"].iter().any(|method| value.starts_with(method));
-                ensure!(is_known, "`{}` is no content address", hash::shortened(value));
+                ensure!(is_known, "`{}` is not a content address", hash::shortened(value));
                 once(&mut self.content_address, value.to_owned())
             }
             // Later versions of Nix may add keys.

@@ -56,7 +56,7 @@ pub fn split(path: &str) -> Result<(&str, &str)> {
         _ => {
             let shown = printable(&path.chars().take(MAX_SHOWN).collect::<String>());
             let rest = if path.chars().nth(MAX_SHOWN).is_some() { "…" } else { "" };
-            bail!("`{shown}{rest}` is no store path (expected `{DEFAULT_STORE_DIR}/<hash>-<name>`)")
+            bail!("`{shown}{rest}` is not a store path (expected `{DEFAULT_STORE_DIR}/<hash>-<name>`)")
         }
     }
 }
@@ -75,7 +75,7 @@ mod tests {
     fn a_bad_path_is_shown_in_part() {
         let error = split(&"\u{1b}x".repeat(1 << 20)).unwrap_err().to_string();
         assert!(error.len() < 5000 && !error.contains('\u{1b}'), "{} bytes", error.len());
-        assert!(split("hello").unwrap_err().to_string().starts_with("`hello` is no store path"));
+        assert!(split("hello").unwrap_err().to_string().starts_with("`hello` is not a store path"));
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub struct CostModel {
     pub default: Millis,
     /// A fixed-output derivation.
     pub fetch: Millis,
-    /// A derivation with `preferLocalBuild` that is no target.
+    /// A derivation with `preferLocalBuild` that is not a target.
     pub local: Millis,
     /// A derivation that asks for a machine with `big-parallel`.
     pub big_parallel: Millis,

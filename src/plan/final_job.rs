@@ -184,7 +184,7 @@ impl FinalJob {
         let (mut links, mut variables) = (HashSet::new(), HashSet::new());
         for restored in &self.restore {
             in_store(&restored.derivation)?;
-            ensure!(restored.derivation.ends_with(".drv"), "`{}` is no derivation", restored.derivation);
+            ensure!(restored.derivation.ends_with(".drv"), "`{}` is not a derivation", restored.derivation);
         }
         for output in self.outputs() {
             output.path.as_deref().map_or(Ok(()), in_store)?;

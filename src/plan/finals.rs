@@ -160,7 +160,7 @@ impl<'a> Finals<'a> {
             let is_known = self.inputs.is_part || self.has_failed(pattern) || self.plan.skipped.iter().any(is_meant);
             ensure!(
                 is_known || !meant.is_empty(),
-                "final job `{}` comes after `{}`, which is no target{}",
+                "final job `{}` comes after `{}`, which is not a target{}",
                 request.name,
                 printable(&pattern.to_string()),
                 self.hint(pattern)

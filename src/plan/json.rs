@@ -351,7 +351,7 @@ impl References<'_> {
         let (dir, _) = store_path::split(path)?;
         ensure!(
             dir == self.store_dir && path.ends_with(".drv"),
-            "`{}` is no derivation in `{}`",
+            "`{}` is not a derivation in `{}`",
             path.escape_debug(),
             self.store_dir
         );
@@ -379,7 +379,7 @@ impl References<'_> {
         }
         let job = target.job.as_ref().map(|id| match self.index.get(id) {
             Some(&at) => Ok(JobIndex(at as u32)),
-            None => Err(anyhow!("{}: job `{}` is no job of the plan", what(), id.escape_debug())),
+            None => Err(anyhow!("{}: job `{}` is not a job of the plan", what(), id.escape_debug())),
         });
         let job = job.transpose()?;
         Ok(PlannedTarget { job, target: target.target, derivation: target.derivation, outputs: target.outputs })
@@ -393,7 +393,9 @@ impl References<'_> {
                 .map(|id| match self.index.get(id) {
                     Some(&at) if at < position => Ok(JobIndex(at as u32)),
                     Some(_) => Err(anyhow!("job `{}` needs `{id}`, which does not stand before it", job.id)),
-                    None => Err(anyhow!("job `{}` needs `{}`, which is no job of the plan", job.id, id.escape_debug())),
+                    None => {
+                        Err(anyhow!("job `{}` needs `{}`, which is not a job of the plan", job.id, id.escape_debug()))
+                    }
                 })
                 .collect::<Result<Vec<_>>>()?;
             found.sort_unstable();

@@ -119,7 +119,7 @@ pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
 }
 
 /// Start and end of each job, milliseconds: jobs start in the order in which they become ready, then by number, at most `concurrency` at once. What has no
-/// length is no job: it needs no machine and ends as soon as its inputs have. `inputs` is acyclic, in any numbering.
+/// length is not a job: it needs no machine and ends as soon as its inputs have. `inputs` is acyclic, in any numbering.
 pub fn start_and_end(lengths: &[Option<Millis>], inputs: &Adjacency, concurrency: usize) -> (Vec<Millis>, Vec<Millis>) {
     let consumers = inputs.reversed();
     let mut left = inputs.in_degrees();

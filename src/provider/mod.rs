@@ -102,6 +102,33 @@ impl Provider {
         }
     }
 
+    /// What comes after a configuration has been written into this file, to go on in a sentence.
+    pub fn after_generating(self, file: &Path) -> String {
+        match self {
+            Self::CircleCi => format!("; next: `nixdag continue {}`", file.display()),
+            Self::GitLab => "; next: a job with `trigger` starts the child pipeline".to_owned(),
+            Self::GitHub => "; next: the called workflow runs the waves".to_owned(),
+        }
+    }
+
+    /// What people call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::CircleCi => "CircleCI",
+            Self::GitLab => "GitLab",
+            Self::GitHub => "GitHub",
+        }
+    }
+
+    /// What it would find wrong with a configuration of anybody's, a sentence each, as far as can be known.
+    pub fn check(self, text: &str) -> Result<Vec<String>> {
+        match self {
+            Self::CircleCi => circleci::continuation::problems(text),
+            Self::GitLab => gitlab::check::check(text, &gitlab::limits::LIMITS, &[]),
+            Self::GitHub => bail!("nixdag generates no workflow for GitHub, and knows no rules for one"),
+        }
+    }
+
     /// What a repository gets that begins with it.
     pub fn start_up(self, repository: &start_up::Repository) -> Result<start_up::StartUp> {
         match self {

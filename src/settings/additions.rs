@@ -14,13 +14,13 @@ use crate::provider::additions::Additions;
 options! {
     /// What is put beside the generated configuration
     "Your own configuration": AdditionFlags, AdditionKeys, AdditionOptions {
-        /// Add the jobs of this configuration and all that they use, e.g. `.circleci/continue.yml` or `.gitlab/jobs.yml`
+        /// Add the jobs of this configuration and everything that they use, e.g. `.circleci/continue.yml` or `.gitlab/jobs.yml`
         merge {
             flag Vec<PathBuf> [value_name = "FILE"];
             key "merge": List<String>;
             orb List "merge";
         }
-        /// Declare the pipeline parameters of this configuration, which is the one that sets the pipeline up
+        /// Declare the pipeline parameters of this configuration, the one that sets up the pipeline
         parameters_from {
             flag Option<PathBuf> [value_name = "FILE"];
             key "parameters_from": String;

@@ -17,29 +17,30 @@ use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::binary_cache::{DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT, Origin, Substituter};
 use crate::nix::signature::{PublicKey, PublicKeys};
 use crate::secret::VariableName;
+use crate::usage::usage;
 
 options! {
     /// What exists already and is not built
     "Availability": AvailabilityFlags, AvailabilityKeys, AvailabilityOptions {
-        /// Exactly these store paths exist, one a line; `-` for standard input
+        /// Count exactly these store paths as available, one per line; `-` for standard input
         available {
             flag Option<PathBuf> [value_name = "FILE", conflicts_with = "local_store"];
             no key: "says what exists at this moment";
             no orb: "`extra_arguments` passes it on";
         }
-        /// What is in this machine's store exists
+        /// Count what is in this machine's store as available
         local_store {
             flag bool;
             no key: "is about the machine that plans";
             no orb: "the setup job's store is not that of the jobs";
         }
-        /// What this store has exists, e.g. `https://cache.example.org`
+        /// Count what this store has as available, e.g. `https://cache.example.org`
         substituter {
             flag Vec<String> [value_name = "URL", conflicts_with_all = ["available", "local_store"]];
             key "caches": List<CacheEntry>;
             orb List "substituters";
         }
-        /// Believe what this key has signed, besides the keys of Nix's settings
+        /// Trust this key, in addition to those of Nix's settings
         trusted_public_key {
             flag Vec<String> [value_name = "KEY"];
             no key: "stands beside its cache in nixdag.yml, as `public_key`";
@@ -71,14 +72,14 @@ options! {
             default bool = false;
             orb Switch "require_caches";
         }
-        /// Connections to all caches together
+        /// Most connections to all caches together
         cache_connections {
             flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096)];
             key "cache_connections": Number<1, 4096>;
             default u32 = DEFAULT_CONNECTIONS as u32;
             no orb: "nixdag.yml has it";
         }
-        /// Seconds that a cache may take for an answer
+        /// Time limit of a query to a cache, in seconds
         cache_timeout {
             flag Option<u32> [value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600)];
             key "cache_timeout": Number<1, 3600>;
@@ -105,7 +106,7 @@ pub struct CacheSettings {
     pub machine: bool,
     /// A cache that cannot be asked is fatal.
     pub required: bool,
-    /// Connections to all caches together.
+    /// Most connections to all caches together.
     pub connections: usize,
     /// How long a cache may take for an answer.
     pub timeout: Duration,
@@ -122,7 +123,7 @@ impl CacheSettings {
         accepts_flake: bool,
     ) -> Result<Self> {
         let resolved = AvailabilityOptions::new(flags, file);
-        let by_flag = keys(&flags.trusted_public_key).context("`--trusted-public-key`")?;
+        let by_flag = keys(&flags.trusted_public_key).context(usage("`--trusted-public-key`"))?;
         let mut keys = by_flag.clone();
         let hosts = CredentialHosts::parse(&flags.credential_host)?;
         let (mut substituters, mut keys_of_stores) = (Vec::new(), Vec::new());
@@ -138,10 +139,10 @@ impl CacheSettings {
             substituters.push(entry.substituter.clone());
         }
         if !flags.substituter.is_empty() {
-            let named = flags.substituter.iter().map(|url| named(url).context("`--substituter`"));
+            let named = flags.substituter.iter().map(|url| named(url).context(usage("`--substituter`")));
             substituters = named.collect::<Result<_>>()?;
         }
-        CacheTokens::parse(&flags.cache_token).context("`--cache-token`")?.apply(&mut substituters)?;
+        CacheTokens::parse(&flags.cache_token).context(usage("`--cache-token`"))?.apply(&mut substituters)?;
         Ok(Self {
             substituters,
             keys: keys.into_iter().collect(),

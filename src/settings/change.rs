@@ -13,11 +13,12 @@ use super::yaml::{self, Texts};
 use crate::affected::Unaffected;
 use crate::affected::base::BaseChoice;
 use crate::affected::ignore::IgnoreList;
+use crate::usage::usage;
 
 options! {
     /// What the change is compared with; what did not change is not built
     "Change": ChangeFlags, ChangeKeys, ChangeOptions {
-        /// Compare with this revision; `auto` is where the branch left the default branch, `none` is no comparison
+        /// Compare with this revision; `auto` is where the branch left the default branch, `none` means no comparison
         base {
             flag Option<String> [value_name = "REV|auto", conflicts_with = "plan"];
             key "base": String;
@@ -45,7 +46,7 @@ options! {
             default Unaffected = Unaffected::default();
             orb Choice "unaffected";
         }
-        /// Files that make no difference: where a change touches nothing else, nothing is evaluated
+        /// Files that affect nothing: if a change touches no others, nothing is evaluated
         ignore {
             no flag: "it lists files of the repository, beside which it belongs";
             key "ignore": FileGlobs;
@@ -74,7 +75,7 @@ impl ChangeSettings {
     pub fn new(flags: &ChangeFlags, keys: &ChangeKeys, source: &Source) -> Result<Self> {
         let is_recorded = !matches!(source, Source::Flake(_));
         if is_recorded && flags.base.is_some() && flags.base_roots.is_none() {
-            bail!("a recorded evaluation has no history: `--base` goes with `--base-roots FILE` there");
+            bail!(usage("a recorded evaluation has no history: `--base` requires `--base-roots FILE`"));
         }
         // What the file says is for the flake beside it.
         let named = flags.base.as_deref().or(keys.base.as_deref().filter(|_| !is_recorded));

@@ -17,6 +17,7 @@ use crate::plan::estimate::CostModel;
 use crate::plan::model::{PlanLimits, Waves};
 use crate::plan::problem::Millis;
 use crate::provider;
+use crate::usage::usage;
 
 /// Longest time and largest number that are taken: a week, a terabyte. Sums over all derivations then stay far from any overflow.
 const MOST_SECONDS: f64 = 7.0 * 86_400.0;
@@ -122,10 +123,11 @@ impl CostsEntry {
             let shown = text.escape_debug().to_string();
             let (key, value) = text
                 .split_once('=')
-                .with_context(|| format!("`--cost {shown}` has no value (expected e.g. `start_up=30`)"))?;
-            let number: f64 = value.trim().parse().ok().with_context(|| format!("`--cost {shown}` is no number"))?;
-            let seconds = || Seconds::new(number).with_context(|| format!("`--cost {shown}`"));
-            let amount = || Amount::new(number).with_context(|| format!("`--cost {shown}`"));
+                .with_context(|| usage(format!("`--cost {shown}` has no value (expected e.g. `start_up=30`)")))?;
+            let number: f64 =
+                value.trim().parse().ok().with_context(|| usage(format!("`--cost {shown}` is not a number")))?;
+            let seconds = || Seconds::new(number).with_context(|| usage(format!("`--cost {shown}`")));
+            let amount = || Amount::new(number).with_context(|| usage(format!("`--cost {shown}`")));
             match key {
                 "start_up" => self.start_up = Some(seconds()?),
                 "layer" => self.layer = Some(seconds()?),
@@ -140,7 +142,7 @@ impl CostsEntry {
                     Some(class) => {
                         self.credits.get_or_insert_default().insert(class.to_owned(), amount()?);
                     }
-                    None => bail!("`--cost {shown}` names no cost{}", meant_or_known(key, KEYS)),
+                    None => bail!(usage(format!("`--cost {shown}` names no cost{}", meant_or_known(key, KEYS)))),
                 },
             }
         }
@@ -219,14 +221,14 @@ pub fn limits(
 
 impl Seconds {
     fn new(seconds: f64) -> Result<Self> {
-        ensure!((0.0..=MOST_SECONDS).contains(&seconds), "`{seconds}` is no time in seconds from 0 to a week");
+        ensure!((0.0..=MOST_SECONDS).contains(&seconds), "`{seconds}` is not a time in seconds from 0 to a week");
         Ok(Self((seconds * 1000.0).round() as Millis))
     }
 }
 
 impl Amount {
     fn new(amount: f64) -> Result<Self> {
-        ensure!((0.0..=MOST).contains(&amount), "`{amount}` is no number from 0 to 1e12");
+        ensure!((0.0..=MOST).contains(&amount), "`{amount}` is not a number from 0 to 1e12");
         Ok(Self(amount.round() as u64))
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::nix::binary_cache::Substituter;
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::secret::VariableName;
+use crate::usage::usage;
 
 /// The port of a host that is named without one: nothing is sent in the clear unasked.
 const TLS_PORT: u16 = 443;
@@ -133,7 +134,12 @@ pub struct CredentialHosts(Vec<Server>);
 impl CredentialHosts {
     /// Reads hosts, with or without a port.
     pub fn parse(texts: &[String]) -> Result<Self> {
-        texts.iter().map(|text| Server::parse(text)).collect::<Result<_>>().context("`--credential-host`").map(Self)
+        texts
+            .iter()
+            .map(|text| Server::parse(text))
+            .collect::<Result<_>>()
+            .context(usage("`--credential-host`"))
+            .map(Self)
     }
 
     /// Refuses a store with another endpoint, one that SSH logs in to, and parameters that make Nix run a program, write into a folder, or use a key.

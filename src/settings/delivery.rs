@@ -16,6 +16,7 @@ use crate::nearest::listed;
 use crate::nix::signature::{PublicKey, PublicKeys, SecretKey};
 use crate::provider::Provider;
 use crate::secret::{Secret, VariableName};
+use crate::usage::usage;
 
 options! {
     /// How results reach the jobs that need them
@@ -33,7 +34,7 @@ options! {
 options! {
     /// Where results are kept between jobs and between pipelines
     "Stores": StoreFlags, StoreKeys, StoreOptions {
-        /// The store that jobs hand on through with `handoff: cache`, e.g. `s3://bucket`; when a flake is planned it is asked for what exists, too
+        /// The store for `handoff: cache`, e.g. `s3://bucket`; planning queries it for what exists, too
         cache {
             flag Option<String> [value_name = "URL"];
             key "cache": String;
@@ -91,20 +92,20 @@ options! {
             key "push": OneOrMore<DestinationEntry>;
             orb List "push";
         }
-        /// Name of an environment variable without which nothing is pushed, and which only the pushing programs find
+        /// Name of an environment variable that pushing requires and that only the pushing programs see
         push_credential {
             flag Vec<String> [value_name = "NAME"];
             key "push_credentials": List<One<VariableName>>;
             orb List "push_credentials";
         }
-        /// What to do where pushing keeps failing
+        /// What to do if pushing keeps failing
         push_failure {
             flag Option<OnPushFailure> [value_enum];
             key "push_failure": OnPushFailure;
             default OnPushFailure = OnPushFailure::default();
             orb Choice "push_failure";
         }
-        /// Seconds after which one call of a pushing program is ended; five minutes without a sign of life end it, too
+        /// Time limit of one call of a pushing program, in seconds; five minutes without output also end it
         push_timeout {
             flag Option<u32> [value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86400)];
             key "push_timeout": Number<1, 86400>;
@@ -117,7 +118,7 @@ options! {
 options! {
     /// What jobs print
     "Logs": LogFlags, LogKeys, LogOptions {
-        /// What jobs print of builders' logs; either way the logs are files among the results
+        /// How much of builders' logs jobs print; the full logs are always among the results
         build_logs {
             flag Option<BuildLogs> [value_enum];
             key "build_logs": BuildLogs;
@@ -130,7 +131,7 @@ options! {
 options! {
     /// What builders find in their environment
     "Builders": BuilderFlags, BuilderKeys, BuilderOptions {
-        /// Let this variable of a job's environment through to builders that ask for it, which find no others but those that Nix itself needs
+        /// Pass this variable of a job's environment to builders that ask for it; they otherwise see only those that Nix needs
         build_env {
             flag Vec<String> [value_name = "NAME"];
             no key: "may be a secret, and whoever changes nixdag.yml could name any variable";
@@ -236,7 +237,7 @@ fn contexts(flags: &StoreFlags, keys: &StoreKeys) -> Result<Vec<String>> {
         [] => Ok(keys.delivery_context.iter().flat_map(|names| &names.0).map(|name| name.0.clone()).collect()),
         given => {
             let names = given.iter().map(|name| Ok(ContextName::read(name)?.0));
-            names.collect::<Result<_>>().context("`--delivery-context`")
+            names.collect::<Result<_>>().context(usage("`--delivery-context`"))
         }
     }
 }
@@ -244,20 +245,20 @@ fn contexts(flags: &StoreFlags, keys: &StoreKeys) -> Result<Vec<String>> {
 /// The variables that builders may have.
 pub fn build_variables(flags: &BuilderFlags) -> Result<Vec<VariableName>> {
     let names = flags.build_env.iter().map(|name| VariableName::parse(name));
-    names.collect::<Result<_>>().context("`--build-env`")
+    names.collect::<Result<_>>().context(usage("`--build-env`"))
 }
 
 /// Where jobs push; a list given by flags replaces that of the file.
 pub fn push(flags: &PushFlags, keys: &PushKeys) -> Result<Push> {
     let destinations = match flags.push.as_slice() {
         [] => keys.push.iter().flat_map(|list| &list.0).map(|entry| entry.0.clone()).collect(),
-        given => given.iter().map(|text| Destination::parse(text)).collect::<Result<_>>().context("`--push`")?,
+        given => given.iter().map(|text| Destination::parse(text)).collect::<Result<_>>().context(usage("`--push`"))?,
     };
     let credentials = match flags.push_credential.as_slice() {
         [] => keys.push_credential.iter().flat_map(|list| &list.0).map(|name| name.0.clone()).collect(),
         given => {
             let named = given.iter().map(|name| VariableName::parse(name));
-            named.collect::<Result<_>>().context("`--push-credential`")?
+            named.collect::<Result<_>>().context(usage("`--push-credential`"))?
         }
     };
     let options = PushOptions::new(flags, keys);
@@ -267,11 +268,11 @@ pub fn push(flags: &PushFlags, keys: &PushKeys) -> Result<Push> {
 /// Whose signatures count, and the name of the variable with the secret key.
 pub fn signing(flags: &SigningFlags, keys: &SigningKeys) -> Result<Signing> {
     let by_flag = flags.signing_key_variable.as_deref().map(VariableName::parse).transpose();
-    let named = by_flag.context("`--signing-key-variable`")?;
+    let named = by_flag.context(usage("`--signing-key-variable`"))?;
     let named = named.or_else(|| keys.signing_key_variable.as_ref().map(|name| name.0.clone()));
     let public_keys = match flags.signing_public_key.as_slice() {
         [] => keys.public_keys(),
-        given => PublicKeys::parse(given.iter().map(String::as_str)).context("`--signing-public-key`")?,
+        given => PublicKeys::parse(given.iter().map(String::as_str)).context(usage("`--signing-public-key`"))?,
     };
     Ok(Signing { public_keys, is_named: named.is_some(), variable: named.unwrap_or_else(VariableName::signing_key) })
 }

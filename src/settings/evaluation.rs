@@ -20,7 +20,7 @@ const OFF: &str = "off";
 options! {
     /// How the flake is evaluated
     "Evaluation" under "evaluation": EvaluationFlags, EvaluationKeys, EvaluationOptions {
-        /// Take another flake for an input of the flake; a flag wins over the key for the same input, and may name a flake anywhere on this machine
+        /// Replace an input of the flake by another flake; a flag wins over the key for the same input, and may name a flake anywhere on this machine
         override_input {
             flag Vec<String> [value_names = ["INPUT", "FLAKE"], num_args = 2, action = clap::ArgAction::Append];
             key "override_inputs": Inputs;
@@ -33,7 +33,7 @@ options! {
             default bool = false;
             orb Switch "allow_ifd";
         }
-        /// Let evaluation read the machine: files, the environment that is left, unlocked inputs; nothing of it is cached
+        /// Let evaluation read files, the remaining environment and unlocked inputs; the result is not cached
         impure {
             flag bool;
             no key: "widens what the flake's code may do, so the flake's own repository cannot say it";
@@ -53,20 +53,20 @@ options! {
             no key: "widens what the flake's code may do, so the flake's own repository cannot say it";
             no orb: "`extra_arguments` passes it on";
         }
-        /// Use the settings of Nix that the flake brings along (`nixConfig`), the caches and keys that it names included; for repositories whose branches trust one another
+        /// Use the Nix settings of the flake (`nixConfig`), including its caches and keys; for repositories whose branches trust one another
         accept_flake_config {
             flag bool;
             no key: "widens what the flake's code may do, so the flake's own repository cannot say it";
             default bool = false;
             orb Switch "accept_flake_config";
         }
-        /// Let this variable of the environment through to the evaluator, which sees no others but those that Nix itself needs
+        /// Pass this environment variable to the evaluator, which otherwise sees only those that Nix needs
         eval_env {
             flag Vec<String> [value_name = "NAME"];
             no key: "widens what the flake's code may do, so the flake's own repository cannot say it";
             orb List "eval_env";
         }
-        /// Evaluating processes at the same time
+        /// Number of processes that evaluate in parallel
         eval_workers {
             flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024)];
             key "workers": Number<1, 1024>;
@@ -74,7 +74,7 @@ options! {
             unset: "by processors and memory";
             no orb: "nixdag.yml has it";
         }
-        /// Megabytes of memory that one of them may take
+        /// Memory limit of one evaluating process, in megabytes
         eval_memory {
             flag Option<u32> [value_name = "MB", value_parser = clap::value_parser!(u32).range(1..)];
             key "memory": Count;
@@ -82,7 +82,7 @@ options! {
             unset: "its share of all";
             no orb: "nixdag.yml has it";
         }
-        /// Megabytes of memory that all of them may take
+        /// Memory limit of all evaluating processes together, in megabytes
         eval_total_memory {
             flag Option<u32> [value_name = "MB", value_parser = clap::value_parser!(u32).range(1..)];
             key "total_memory": Count;
@@ -90,7 +90,7 @@ options! {
             unset: "three quarters of the machine's or container's";
             no orb: "nixdag.yml has it";
         }
-        /// Seconds that one attribute may take
+        /// Time limit of one attribute, in seconds
         eval_timeout {
             flag Option<u32> [value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..)];
             key "timeout": Count;
@@ -106,7 +106,7 @@ options! {
             unset: "8";
             no orb: "nixdag.yml has it";
         }
-        /// Keep what was evaluated in this folder, and take it from there when nothing has changed; `off` for nowhere. nixdag.yml can only name a folder of the repository
+        /// Keep evaluations in this folder and reuse them when nothing has changed; `off` disables this. nixdag.yml can only name a folder of the repository
         eval_cache {
             flag Option<PathBuf> [value_name = "DIR|off"];
             key "cache": String;
@@ -199,7 +199,10 @@ impl EvaluationSettings {
         let pairs = |values: &[String]| values.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
         let bytes = |megabytes: u32| u64::from(megabytes) << 20;
         for name in &flags.eval_env {
-            ensure!(!name.is_empty() && !name.contains(['=', '\0']), "`--eval-env`: `{name}` is no name of a variable");
+            ensure!(
+                !name.is_empty() && !name.contains(['=', '\0']),
+                "`--eval-env`: `{name}` is not the name of a variable"
+            );
         }
         Ok(Self {
             override_inputs: override_inputs.into_values().collect(),

@@ -256,7 +256,7 @@ impl<'de> Deserialize<'de> for Executors {
                 let mut executors: Vec<(String, ExecutorEntry)> = Vec::new();
                 while let Some(EntryName(name)) = map.next_key()? {
                     if executors.iter().any(|(other, _)| *other == name) {
-                        return Err(de::Error::custom(format!("the executor `{name}` stands there twice")));
+                        return Err(de::Error::custom(format!("the executor `{name}` is given twice")));
                     }
                     executors.push((name, map.next_value()?));
                 }

@@ -171,6 +171,11 @@ impl SettingsFile {
         folders(folder).map(|place| place.join(NAME))
     }
 
+    /// The other files of a folder that could be the settings file, and are not read.
+    pub fn find_others(folder: &Path) -> Vec<PathBuf> {
+        folders(folder).map(|place| place.join(NAME)).filter(|path| path.is_file()).skip(1).collect()
+    }
+
     /// A file of a folder that looks like one and is none.
     pub fn find_misnamed(folder: &Path) -> Option<PathBuf> {
         folders(folder).flat_map(|place| MISNAMED.map(|name| place.join(name))).find(|path| path.is_file())

@@ -102,7 +102,7 @@ impl FinalJobEntry {
                     ("resource_group", self.resource_group.is_some()),
                 ];
                 if let Some((key, _)) = unused.iter().find(|(_, given)| *given) {
-                    bail!("`{key}` goes with `run`, not with `build`");
+                    bail!("`{key}` belongs to `run`, not to `build`");
                 }
                 Task::Build(build.0.iter().map(|pattern| pattern.0.to_derivations()).collect())
             }

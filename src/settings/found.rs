@@ -10,6 +10,7 @@ use super::provider::{self, ProviderOptions};
 use super::repository_file;
 use super::source::{Source, split_installable};
 use crate::provider::Provider;
+use crate::usage::usage;
 
 /// Where the plan comes from, and the settings file for it.
 pub struct FoundSettings {
@@ -39,7 +40,7 @@ impl FoundSettings {
             (None, None) => Source::Flake(flake.to_owned()),
         };
         if flags.drv_dir.is_some() && matches!(source, Source::Flake(_)) {
-            bail!("`--drv-dir` goes with `--roots` or `--plan`: a flake's derivations are in the store");
+            bail!(usage("`--drv-dir` requires `--roots` or `--plan`: a flake's derivations are in the store"));
         }
         let file_path = find_file(flags.settings.as_deref(), &source);
         if let Some(path) = file_path.as_deref().filter(|_| flags.settings.is_none()) {

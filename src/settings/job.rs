@@ -26,6 +26,7 @@ use crate::nix::signature::SecretKey;
 use crate::output::read_input;
 use crate::plan::{JobIndex, Plan, delivery_job, failures, json};
 use crate::secret::{Secret, VariableName};
+use crate::usage::usage;
 
 /// What a job does.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub fn work(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<BuildTask> {
 
 /// What the job builds, and from what.
 fn plan_and_derivations(args: &BuildArgs) -> Result<(Plan, Derivations)> {
-    let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context("`--bundle-sha256`")?;
+    let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context(usage("`--bundle-sha256`"))?;
     match (&args.bundle, &args.plan) {
         (Some(dir), plan) => {
             let (bundle, bundled) = Bundle::open(dir, expected)?;
@@ -90,8 +91,8 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
     let id = args.job.as_deref().context("`--job` is not given")?;
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
         (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOffPlace::Cache(url.clone()),
-        (Some(HandOffKind::Cache), _, None) => bail!("`--handoff cache` needs `--cache URL`"),
-        (Some(kind), None, _) => bail!("`--handoff {}` needs `--workspace DIR`", kind.name()),
+        (Some(HandOffKind::Cache), _, None) => bail!(usage("`--handoff cache` needs `--cache URL`")),
+        (Some(kind), None, _) => bail!(usage(format!("`--handoff {}` needs `--workspace DIR`", kind.name()))),
         (_, Some(dir), _) => HandOffPlace::Workspace(path::absolute(dir)?),
         (None, None, None) => HandOffPlace::None,
     };
@@ -149,7 +150,7 @@ pub fn registry(url: &str) -> Result<Registry> {
 }
 
 fn registry_with(url: &str, token: Option<Secret>) -> Result<Registry> {
-    Registry::new(url, token.context(NO_TOKEN)?, FOR_HAND_OFFS).context("`--packages`")
+    Registry::new(url, token.context(NO_TOKEN)?, FOR_HAND_OFFS).context(usage("`--packages`"))
 }
 
 /// Where records are: a folder, or an address in a registry of packages. `token` is the job's where the environment has lost it.
@@ -188,7 +189,7 @@ fn signing(args: &BuildArgs, secret: Option<&Secret>, named: &Named, say: &mut d
 /// Where the job pushes, its secrets taken out of the environment. Says so where nothing will be pushed.
 fn pushes(args: &BuildArgs, cache: Option<&str>, key: &SigningKey, say: &mut dyn FnMut(&str)) -> Result<Pushes> {
     let beside = delivery::push(&args.push, &PushKeys::default())?;
-    let hand_off = cache.map(Destination::parse_store).transpose().context("`--cache`")?;
+    let hand_off = cache.map(Destination::parse_store).transpose().context(usage("`--cache`"))?;
     // What the cache is read with, Nix itself needs.
     let credentials = match hand_off {
         Some(_) => Credentials::read(&beside.destinations, &beside.credentials)?,

@@ -13,6 +13,7 @@ use crate::fleet::executor::{AUTO, Executor};
 use crate::fleet::offers::Offers;
 use crate::fleet::size::Machine;
 use crate::nearest::meant_or_known;
+use crate::usage::usage;
 
 options! {
     /// Where jobs run
@@ -23,13 +24,13 @@ options! {
             no key: "changes what `executors` and `rules` of nixdag.yml say";
             orb List "resource_class";
         }
-        /// What machines start from, e.g. `nixos/nix:2.34.7`, `aarch64-darwin=26.6.0`
+        /// Image of the machines, e.g. `nixos/nix:2.34.7`, `aarch64-darwin=26.6.0`
         image {
             flag Vec<String> [value_name = "[SYSTEM=|EXECUTOR=]IMAGE"];
             no key: "changes what `executors` and `rules` of nixdag.yml say";
             orb List "image";
         }
-        /// Machines, by name: other ones, or the built-in docker, arm and macos changed
+        /// Machines by name: new ones, or changes to the built-in docker, arm and macos
         executors {
             no flag: "it is a mapping; `--resource-class` and `--image` change it";
             key "executors": Executors;
@@ -108,8 +109,10 @@ fn split<'a>(text: &'a str, flag: &str) -> Result<(Option<&'a str>, &'a str)> {
             && value.len() <= MAX_VALUE
             && !value.contains(|c: char| c.is_whitespace() || c.is_control())
             && scope != Some(""),
-        "`{flag} {}` has no value that a machine could have (expected e.g. `large` or `x86_64-linux=large`)",
-        text.escape_debug()
+        usage(format!(
+            "`{flag} {}` has no value that a machine could have (expected e.g. `large` or `x86_64-linux=large`)",
+            text.escape_debug()
+        ))
     );
     Ok((scope, value))
 }

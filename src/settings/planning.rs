@@ -31,7 +31,7 @@ options! {
             default Objective = Objective::default();
             orb Choice "objective";
         }
-        /// Most jobs that the plan may have
+        /// Largest number of jobs in the plan
         max_jobs {
             flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..)];
             key "max_jobs": Count;
@@ -61,13 +61,13 @@ options! {
             no key: "names files that earlier pipelines have left";
             no orb: "`extra_arguments` passes it on";
         }
-        /// What something takes, over `costs` in nixdag.yml: seconds of start_up, layer, queue, fetch, local, ordinary, big_parallel; bytes; bandwidth; credits.CLASS
+        /// Cost of something, instead of `costs` in nixdag.yml: seconds of start_up, layer, queue, fetch, local, ordinary, big_parallel; bytes; bandwidth; credits.CLASS
         cost {
             flag Vec<String> [value_name = "KEY=NUMBER"];
             key "costs": CostsEntry;
             no orb: "nixdag.yml has it";
         }
-        /// What a plan keeps within, below the provider's own limits
+        /// Limits of the plan, below those of the provider
         limits {
             no flag: "it is a mapping; `--max-jobs` is the limit that changes from call to call";
             key "limits": LimitsEntry;

@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn errors_say_what_is_expected_and_where() {
         for (text, expected) in [
-            ("push: bucket", "no store to push to"),
+            ("push: bucket", "not a store to push to"),
             ("push: { cachix: a, attic: 'b:c' }", "exactly one of"),
             ("push: { cachx: a }", "did you mean `cachix`?"),
             ("push: 3", "one or a list of stores' URLs"),

@@ -11,6 +11,7 @@ use super::yaml::{self, Expected, List, Texts};
 use crate::nix::evaluate::Systems;
 use crate::plan::allowed_failure::AllowedFailure;
 use crate::plan::evaluation_errors::Refused;
+use crate::usage::usage;
 
 options! {
     /// What is built
@@ -28,7 +29,7 @@ options! {
             key "exclude": List<One<AttributePattern>>;
             orb List "exclude";
         }
-        /// What may fail, in jobs of its own: attributes, or what nixpkgs refuses (`broken`, `unfree`, `insecure`, `unsupported`)
+        /// Attributes that may fail, in jobs of their own; also what nixpkgs refuses (`broken`, `unfree`, `insecure`, `unsupported`)
         allow_failure {
             flag Vec<String> [value_name = "PATTERN"];
             key "allow_failure": List<One<AllowedWord>>;
@@ -83,7 +84,7 @@ pub fn allow_failure(flags: &SelectionFlags, keys: &SelectionKeys) -> Result<Vec
     if flags.allow_failure.is_empty() {
         return Ok(keys.allow_failure.iter().flat_map(|list| &list.0).map(|word| word.0.0.clone()).collect());
     }
-    flags.allow_failure.iter().map(|text| Ok(AllowedWord::read(text).context("`--allow-failure`")?.0)).collect()
+    flags.allow_failure.iter().map(|text| Ok(AllowedWord::read(text).context(usage("`--allow-failure`"))?.0)).collect()
 }
 
 /// `systems`: a list, or `all`.

@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for Variables {
                 while let Some(name) = map.next_key::<Variable>()? {
                     let shown = name.0.clone();
                     if variables.insert(name.0, map.next_value::<Scalar>()?.0).is_some() {
-                        return Err(de::Error::custom(format!("the variable `{shown}` stands there twice")));
+                        return Err(de::Error::custom(format!("the variable `{shown}` is given twice")));
                     }
                 }
                 Ok(Variables(variables))

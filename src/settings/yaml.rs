@@ -43,7 +43,7 @@ impl Visitor<'_> for Key<'_> {
             return Err(E::custom(refusal.unwrap_or_else(|| unknown("key", key, self.known))));
         };
         if std::mem::replace(&mut self.seen[at], true) {
-            return Err(E::custom(format!("the key `{key}` stands there twice")));
+            return Err(E::custom(format!("duplicate key `{key}`")));
         }
         Ok(at)
     }

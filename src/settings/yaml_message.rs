@@ -7,7 +7,7 @@ const MAX_MESSAGE: usize = 1_000;
 
 /// What the reader calls values, and what people do.
 const VALUES: [(&str, &str); 4] = [
-    ("invalid type: unit value,", "nothing stands there,"),
+    ("invalid type: unit value,", "it is empty,"),
     ("invalid type: map,", "a mapping,"),
     ("invalid type: sequence,", "a list,"),
     ("invalid type: enum,", "a tag (`!…`),"),
@@ -85,10 +85,7 @@ mod tests {
             ("select: [a]\n---\nselect: [b]", "(leave out all but one"),
             ("executors: {a: &a {cores: 1}, b: {<<: *a}}", "(YAML's merge keys are not read: write the keys out)"),
             ("executors:\n  <<: {b: {}}", "(YAML's merge keys are not read: write the keys out)"),
-            (
-                "executors: {big: null}",
-                "executors.big: nothing stands there, expected a mapping that describes a machine at",
-            ),
+            ("executors: {big: null}", "executors.big: it is empty, expected a mapping that describes a machine at"),
             ("rules: {}", "rules: a mapping, expected a list of rules"),
             ("executors: []", "executors: a list, expected a mapping of names to machines"),
         ] {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::table::columns;
+use super::look::Look;
 use crate::duration::{day, in_words};
 use crate::history::records::{Ending, Measurement, Records};
 use crate::plural::counted;
@@ -57,7 +57,7 @@ pub fn write(records: &Records, out: &mut dyn Write) -> io::Result<()> {
         ]);
     }
     writeln!(out)?;
-    columns(&rows, out)?;
+    Look::default().columns(&rows, out)?;
     if packages.len() > MOST_ROWS {
         writeln!(out, "and {} more", packages.len() - MOST_ROWS)?;
     }

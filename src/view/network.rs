@@ -46,7 +46,7 @@ pub struct Node {
     pub target: Option<bool>,
     /// Built in other jobs too, on purpose.
     pub co_located: bool,
-    /// Comes after others and is no part of the figures.
+    /// Comes after others and is not a part of the figures.
     #[serde(rename = "final", skip_serializing_if = "std::ops::Not::not")]
     pub is_final: bool,
     /// Derivations that it builds.

@@ -3,24 +3,21 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
+use super::look::Look;
+use crate::choice::Choice;
 use crate::delivery::HandOffKind;
 use crate::duration::{day, in_words};
+use crate::plan::advice;
 use crate::plan::make::Made;
-use crate::plan::model::Granularity;
+use crate::plan::model::{Granularity, Objective};
 use crate::plan::nothing;
 use crate::plan::problem::Millis;
 use crate::plan::{Durations, HandOffEstimate, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, Strategy};
 use crate::plural::counted;
-use crate::printable::{printable, shortened};
+use crate::printable::printable;
 
 /// Rows that are printed of each part before the rest is only counted.
 const MOST_ROWS: usize = 60;
-
-/// Characters of a cell that are shown: names come from anybody, and may be of any length.
-const MAX_CELL: usize = 200;
-
-/// The same of the last cell in a row.
-const MAX_SENTENCE: usize = 1000;
 
 /// Characters of a command that are shown.
 const MAX_COMMAND: usize = 50;
@@ -28,19 +25,19 @@ const MAX_COMMAND: usize = 50;
 /// What [`compared`] says of a plan that is no better and no worse.
 const SAME: &str = "the same wall time, the same machine time, as many builds";
 
-/// Writes the whole plan.
-pub fn write(made: &Made, out: &mut impl Write) -> io::Result<()> {
-    jobs(&made.plan, out)?;
-    final_jobs(&made.plan, out)?;
-    skipped(&made.plan, out)?;
-    errors(&made.plan, out)?;
-    strategies(made, out)
+/// Writes the whole plan; `objective` is what it was made for.
+pub fn write(made: &Made, objective: Objective, look: &Look, out: &mut impl Write) -> io::Result<()> {
+    jobs(&made.plan, look, out)?;
+    final_jobs(&made.plan, look, out)?;
+    skipped(&made.plan, look, out)?;
+    errors(&made.plan, look, out)?;
+    strategies(made, objective, look, out)
 }
 
-fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
     let critical: HashSet<JobIndex> = plan.critical_path().into_iter().collect();
     if let Some(why) = nothing::why(plan) {
-        return writeln!(out, "{why}");
+        return look.sentence(&why, out);
     }
     if plan.jobs.is_empty() {
         return writeln!(out, "nothing to build before the final jobs");
@@ -67,7 +64,7 @@ fn jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
             row.insert(2, machines[index.at()].clone());
         }
     }
-    columns(&rows, out)?;
+    look.columns(&rows, out)?;
     more(plan.jobs.len(), out)?;
     writeln!(out, "* on the critical path, which has {}", counted(critical.len() as u64, "job"))
 }
@@ -77,9 +74,7 @@ fn sources(durations: &Durations) -> String {
     let Durations { recorded, derivation, default, youngest } = durations;
     let guessed = derivation + default;
     match (recorded, youngest) {
-        (0, _) => {
-            "All durations are guesses: pass on what earlier pipelines have recorded with `--history`.".to_owned()
-        }
+        (0, _) => "Durations are guesses: no records yet (`--history` takes those of earlier pipelines).".to_owned(),
         (recorded, youngest) => {
             let last = youngest.map_or(String::new(), |time| format!(", the last time on {}", day(time)));
             format!("{} recorded{last}; {guessed} guessed.", counted(*recorded, "duration"))
@@ -120,7 +115,7 @@ fn machine(job: &Job) -> String {
     text
 }
 
-fn final_jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+fn final_jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
     if plan.final_jobs.is_empty() {
         return Ok(());
     }
@@ -139,7 +134,7 @@ fn final_jobs(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
             list(job.requires.iter().map(|&index| plan.job(index).name.clone()), 3),
         ]);
     }
-    columns(&rows, out)?;
+    look.columns(&rows, out)?;
     more(plan.final_jobs.len(), out)
 }
 
@@ -154,7 +149,7 @@ fn first_line(command: &str) -> String {
     shown
 }
 
-fn skipped(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+fn skipped(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
     if plan.skipped.is_empty() {
         return Ok(());
     }
@@ -177,7 +172,7 @@ fn skipped(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
         let place = skipped.place.as_ref().map(|place| format!("{link} {place}")).unwrap_or_default();
         rows.push(vec![skipped.target.to_string(), format!("{reason}{place}")]);
     }
-    columns(&rows, out)?;
+    look.columns(&rows, out)?;
     more(plan.skipped.len(), out)?;
     match last.len() {
         0 => Ok(()),
@@ -192,11 +187,11 @@ fn skipped(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     }
 }
 
-fn errors(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
+fn errors(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
     if plan.errors.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nDOES NOT EVALUATE")?;
+    writeln!(out, "\n{}", look.red("DOES NOT EVALUATE"))?;
     for error in plan.errors.iter().take(MOST_ROWS) {
         let new = if error.new == Some(true) { "  (new: not so at the base)" } else { "" };
         writeln!(out, "{}{new}", printable(&error.target.to_string()))?;
@@ -207,7 +202,7 @@ fn errors(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     more(plan.errors.len(), out)
 }
 
-fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
+fn strategies(made: &Made, objective: Objective, look: &Look, out: &mut impl Write) -> io::Result<()> {
     let estimates = &made.plan.estimates;
     if estimates.needed == 0 {
         return Ok(());
@@ -230,75 +225,101 @@ fn strategies(made: &Made, out: &mut impl Write) -> io::Result<()> {
         add("without waves", free);
     }
     for (granularity, strategy) in &made.others {
-        let flag = match granularity {
-            Granularity::Target => "target",
-            Granularity::Auto => "auto",
-            Granularity::Single => "single",
+        let name = match granularity {
+            Granularity::Single if strategy.jobs == 1 => "one job".to_owned(),
+            Granularity::Single => "one job per system".to_owned(),
+            other => format!("granularity: {}", other.name()),
         };
-        add(&format!("with --granularity {flag}"), strategy);
+        add(&name, strategy);
     }
-    add("flat: a job a target, no order", &estimates.flat);
-    add("ordered: a job a target, in order", &estimates.ordered);
-    add("a job a derivation", &estimates.per_derivation);
-    columns(&rows, out)?;
-    let rest = if made.plan.final_jobs.is_empty() { "" } else { " Final jobs are not in these figures." };
-    writeln!(
+    add("flat matrix", &estimates.flat);
+    add("ordered matrix", &estimates.ordered);
+    add("job per derivation", &estimates.per_derivation);
+    look.columns(&rows, out)?;
+    writeln!(out)?;
+    look.sentence(
+        &format!(
+            "{} to build{}; no plan takes less than {}. The {} not in these figures.",
+            counted(estimates.needed, "derivation"),
+            match estimates.duplicates {
+                0 => String::new(),
+                repeats => format!(", {} on purpose", counted(repeats, "repeat")),
+            },
+            in_words(estimates.lower_bound),
+            if made.plan.final_jobs.is_empty() { "job that plans is" } else { "job that plans and final jobs are" }
+        ),
         out,
-        "\n{} to build{}; no plan takes less than {}.{rest}",
-        counted(estimates.needed, "derivation"),
-        match estimates.duplicates {
-            0 => String::new(),
-            repeats => format!(", {} on purpose", counted(repeats, "repeat")),
-        },
-        in_words(estimates.lower_bound)
     )?;
     if let Some(durations) = &estimates.durations {
-        writeln!(out, "{}", sources(durations))?;
+        look.sentence(&sources(durations), out)?;
     }
     let is_other = |(_, other): &(&str, &Strategy)| compared(&estimates.plan, other) != SAME;
-    for (name, other) in [("flat", &estimates.flat), ("ordered", &estimates.ordered)].into_iter().filter(is_other) {
-        writeln!(out, "Beside {name}: {}.", compared(&estimates.plan, other))?;
+    let others = [("a flat matrix", &estimates.flat), ("an ordered matrix", &estimates.ordered)];
+    for (name, other) in others.into_iter().filter(is_other) {
+        look.sentence(&format!("Compared with {name}: {}.", compared(&estimates.plan, other)), out)?;
     }
     let moves = |handoff: &&HandOffEstimate| handoff.layers > 0 || handoff.bytes != Some(0);
     if let Some(handoff) = estimates.handoff.as_ref().filter(moves) {
-        self::handoff(handoff, estimates.plan.job_time, out)?;
+        self::handoff(handoff, estimates.plan.job_time, look, out)?;
     }
     if let Some(report) = &estimates.report {
         let (took, credits) = (in_words(report.duration), report.credits);
         let price = if credits > 0 { format!(" and {}", counted(credits, "credit")) } else { String::new() };
-        writeln!(
+        look.sentence(
+            &format!("A job after all others collects what they record: {took}{price} more, and nothing waits for it."),
             out,
-            "A job behind all others puts together what they record: {took}{price} more, and nobody waits for it."
         )?;
     }
-    Ok(())
+    if made.others.is_empty() {
+        return Ok(());
+    }
+    look.sentence(&advice(made, objective), out)
 }
 
-fn handoff(handoff: &HandOffEstimate, job_time: Millis, out: &mut impl Write) -> io::Result<()> {
+/// What to write into nixdag.yml, if anything.
+fn advice(made: &Made, objective: Objective) -> String {
+    let ours = &made.plan.estimates.plan;
+    let meaning = Objective::ALL.iter().find(|(_, _, value)| *value == objective);
+    let meaning =
+        meaning.map_or(String::new(), |(name, meaning, _)| format!(" (`objective: {name}`: {})", lower(meaning)));
+    let Some((granularity, better)) = advice::best(&made.others, ours, objective) else {
+        return format!("Advice: keep these settings; no other granularity is clearly better{meaning}.");
+    };
+    let enough = if better.jobs == 1 && ours.jobs > 1 { " One job is enough for this." } else { "" };
+    format!(
+        "Advice: `granularity: {}` takes {} and {} credits instead of {} and {}{meaning}.{enough}",
+        granularity.name(),
+        in_words(better.makespan),
+        better.credits,
+        in_words(ours.makespan),
+        ours.credits
+    )
+}
+
+/// The text with a small letter at its beginning, to go on in a sentence.
+fn lower(text: &str) -> String {
+    let mut letters = text.trim().chars();
+    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+}
+
+fn handoff(handoff: &HandOffEstimate, job_time: Millis, look: &Look, out: &mut impl Write) -> io::Result<()> {
     let about = handoff.bytes.map(|bytes| format!("about {} MB", bytes / 1_000_000));
-    match handoff.kind {
-        HandOffKind::Workspace | HandOffKind::Artifacts => {
-            let layers = match handoff.kind {
-                HandOffKind::Workspace => format!("attach {} of the workspace", counted(handoff.layers, "layer")),
-                _ => format!("fetch {}", counted(handoff.layers, "artifact")),
-            };
-            let about = about.map(|about| format!(", {about}")).unwrap_or_default();
-            write!(out, "Jobs {layers}{about}, in {}", in_words(handoff.time))?;
-            if handoff.time * 10 > job_time {
-                write!(out, ": results would travel faster through a binary cache (`--handoff cache`)")?;
-            }
-            writeln!(out, ".")
-        }
-        HandOffKind::Packages | HandOffKind::Cache => {
-            let Some(about) = about else { return Ok(()) };
-            writeln!(
-                out,
-                "Jobs fetch {about} from each other through {}, in {}.",
-                if handoff.kind == HandOffKind::Packages { "the package registry" } else { "the cache" },
-                in_words(handoff.time)
-            )
-        }
-    }
+    let what = match (handoff.kind, &about) {
+        (HandOffKind::Workspace, _) => format!("attach {} of the workspace", counted(handoff.layers, "layer")),
+        (HandOffKind::Artifacts, _) => format!("fetch {}", counted(handoff.layers, "artifact")),
+        // Nothing is known of what they fetch.
+        (_, None) => return Ok(()),
+        (HandOffKind::Packages, _) => "fetch from each other through the package registry".to_owned(),
+        (HandOffKind::Cache, _) => "fetch from each other through the cache".to_owned(),
+    };
+    let is_layered = matches!(handoff.kind, HandOffKind::Workspace | HandOffKind::Artifacts);
+    let faster = if is_layered && handoff.time * 10 > job_time {
+        ": results would travel faster through a binary cache (`--handoff cache`)"
+    } else {
+        ""
+    };
+    let about = about.map(|about| format!(", {about}")).unwrap_or_default();
+    look.sentence(&format!("Jobs {what}{about}, in {}{faster}.", in_words(handoff.time)), out)
 }
 
 /// `72 % less wall time, 90 % less machine time, 15 times fewer builds`.
@@ -337,37 +358,9 @@ fn list(items: impl ExactSizeIterator<Item = String>, most: usize) -> String {
     shown.join(", ")
 }
 
-pub(super) fn columns(rows: &[Vec<String>], out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-    // The last column has the sentences, and widens no other.
-    let shown = |row: &Vec<String>| -> Vec<String> {
-        let most = |column: usize| if column + 1 == row.len() { MAX_SENTENCE } else { MAX_CELL };
-        row.iter().enumerate().map(|(column, cell)| printable(&shortened(cell, most(column)))).collect()
-    };
-    let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    for row in &rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(&widths) {
-            line.push_str(&format!("{cell:width$}  "));
-        }
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_of_any_length_is_a_row() {
-        let rows = [vec!["x".repeat(70_000), "y".repeat(70_000)], vec!["é".repeat(200), "z".to_owned()]];
-        let mut text = Vec::new();
-        columns(&rows, &mut text).unwrap();
-        let text = String::from_utf8(text).unwrap();
-        assert!(text.lines().all(|line| line.chars().count() < 1210) && text.lines().count() == 2, "{text}");
-    }
 
     #[test]
     fn savings_are_said_in_words() {

@@ -400,7 +400,7 @@ fn settings_name_caches_with_their_keys_priorities_and_tokens() {
         ("caches: [{uri: x}]", "did you mean `url`?"),
         ("caches: [3]", "the URL of a cache, or a mapping with `url`"),
         ("caches: https://h", "a list of caches"),
-        ("caches: [hello]", "is no store URL"),
+        ("caches: [hello]", "is not a store URL"),
     ] {
         world.0.file("nixdag.yml", text);
         let output = world.command(&[]).output().unwrap();
@@ -744,9 +744,9 @@ fn a_store_that_is_no_store_or_has_a_password_reaches_no_configuration() {
         ("https://user:s3cret@h", "comes with a user"),
         ("s3://a:s3cret@b", "comes with a user"),
         ("s3://a b", "give each URL by itself"),
-        ("https://h:$PORT", "its port is no number"),
+        ("https://h:$PORT", "its port is not a number"),
         ("file://x", "is an absolute path"),
-        ("", "is no store to push to"),
+        ("", "is not a store to push to"),
     ] {
         let settings = world.0.dir().join("nixdag.yml");
         for (text, arguments) in [
@@ -781,7 +781,7 @@ impl Drop for Stopped {
 fn what_is_no_store_is_a_wrong_command_line() {
     let world = World::new();
     for (arguments, words) in [
-        (&["--substituter", "hello"][..], "`--substituter`: `hello` is no store URL"),
+        (&["--substituter", "hello"][..], "`--substituter`: `hello` is not a store URL"),
         (&["--substituter", "https://a:s3cret@b"], "comes with a user"),
         (&["--substituter", "http://127.0.0.1:1", "--trusted-public-key", "x"], "`--trusted-public-key`"),
     ] {

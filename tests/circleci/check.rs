@@ -80,7 +80,7 @@ macro_rules! refuses {
 refuses! {
     another_version: "version: 2.1" => "version: 2", "`version` is not 2.1";
     setup: "version: 2.1" => "version: 2.1\nsetup: true", "`setup` is set";
-    an_unknown_top_level_key: "version: 2.1" => "version: 2.1\nworkflow: {}", "`workflow` is no key";
+    an_unknown_top_level_key: "version: 2.1" => "version: 2.1\nworkflow: {}", "`workflow` is not a key";
     a_stray_opening_in_a_script: "cat \\\\<<EOF" => "cat <<EOF", "that no `>>` closes";
     a_stray_opening_in_a_name: "name: b," => "name: \"b <<\",", "that no `>>` closes", "requires `b`";
     a_template_of_nothing_known: "cat \\\\<<EOF" => "<< env.HOME >>", "names neither a parameter nor a pipeline value";
@@ -88,7 +88,7 @@ refuses! {
     a_tag: "command: \"true\"" => "command: !secret x", "YAML tag", "without a command";
     a_dotted_job_key: "  test:\n    machine" => "  te.st: { type: no-op }\n  test:\n    machine", "`te.st`";
     job_keys_that_differ_in_case_only: "  test:\n    machine" => "  Test: { type: no-op }\n  test:\n    machine", "differ in case";
-    a_job_that_is_no_mapping: "  gate: { type: no-op }" => "  gate: { type: no-op }\n  odd: 1", "is no mapping";
+    a_job_that_is_no_mapping: "  gate: { type: no-op }" => "  gate: { type: no-op }\n  odd: 1", "is not a mapping";
     a_job_without_steps: "steps: [{ run: { name: Test, command: \"true\" } }]" => "steps: []", "has no steps";
     a_job_without_an_executor: "    machine: { image: \"ubuntu-2404:current\" }\n" => "", "has no executor";
     an_undefined_executor: "executor: docker" => "executor: dokcer", "executor `dokcer`, which is not defined";
@@ -115,7 +115,7 @@ refuses! {
     a_control_character_in_a_name: "name: hold" => "name: \"ho\\eld\"", "control characters";
     an_unknown_requirement: "requires: [a]" => "requires: [x]", "requires `x`";
     a_requirement_twice: "requires: [a]" => "requires: [a, a]", "requires `a` twice";
-    requirements_that_are_no_list: "requires: [a]" => "requires: a", "no list";
+    requirements_that_are_no_list: "requires: [a]" => "requires: a", "not a list";
     a_status_that_no_job_has: "[success, failed]" => "[success, any]", "waits for `any`";
     a_cycle: "attach: false" => "requires: [test]", "a cycle";
     a_job_that_requires_itself: "requires: [a]" => "requires: [b]", "a cycle";
@@ -163,5 +163,5 @@ fn more_bytes_than_allowed_once_compiled() {
 
 #[test]
 fn what_is_no_mapping_is_no_configuration() {
-    assert_eq!(problems("[]", &LIMITS), ["the configuration is no mapping"]);
+    assert_eq!(problems("[]", &LIMITS), ["the configuration is not a mapping"]);
 }

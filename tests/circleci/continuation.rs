@@ -145,7 +145,7 @@ fn nothing_is_sent_that_is_known_to_be_refused() {
         (CONFIG, &["--parameters", "{\"deplyo\": true}"], "did you mean `deploy`?"),
         (CONFIG, &["--parameters", "{\"deploy\": \"yes\"}"], "type: boolean"),
         (CONFIG, &["--parameters", "/nowhere.json"], "neither a JSON object nor a file"),
-        ("", &[], "no mapping"),
+        ("", &[], "not a mapping"),
     ] {
         continue_with(text, &server.url(), more).fails(&[said]);
     }

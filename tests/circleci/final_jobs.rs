@@ -189,10 +189,10 @@ fn names_do_not_clash_with_other_jobs() {
 #[test]
 fn mistakes_are_named() {
     let fails = |entry: &str, words: &str| recorded(&format!("{X86}final: [{{{entry}}}]")).fails(&[words]);
-    fails("name: t, run: x, restore: ['*.*.zz']", "final job `t` wants `*.*.zz` restored, which is no target");
+    fails("name: t, run: x, restore: ['*.*.zz']", "final job `t` wants `*.*.zz` restored, which is not a target");
     fails(
         "name: t, run: x, restore: [packages.x86_64-linux.aa]",
-        "which is no target (did you mean `packages.x86_64-linux.a`?)",
+        "which is not a target (did you mean `packages.x86_64-linux.a`?)",
     );
     fails("name: t, build: checks.*.zz", "final job `t` cannot build `checks.*.zz`: no such attribute");
     fails(
@@ -206,10 +206,10 @@ fn mistakes_are_named() {
     let twice = "{name: t, build: checks.x86_64-linux.one}, {name: u, build: checks.x86_64-linux.one}";
     recorded(&format!("{X86}final: [{twice}]")).fails(&["another final job builds it"]);
 
-    fails("name: t, run: x, after: ['*.*.zz']", "final job `t` comes after `*.*.zz`, which is no target");
+    fails("name: t, run: x, after: ['*.*.zz']", "final job `t` comes after `*.*.zz`, which is not a target");
     fails(
         "name: t, run: x, after: [packages.x86_64-linux.aa]",
-        "final job `t` comes after `packages.x86_64-linux.aa`, which is no target (did you mean `packages.x86_64-linux.a`?)",
+        "final job `t` comes after `packages.x86_64-linux.aa`, which is not a target (did you mean `packages.x86_64-linux.a`?)",
     );
 }
 
@@ -221,7 +221,7 @@ fn views_show_final_jobs_behind_the_others() {
     let table = recorded.said("plan", &[]);
     let lines: Vec<&str> = table.lines().filter(|line| line.starts_with("t ") || line.starts_with("u ")).collect();
     assert!(lines[0].contains("one …") && lines[1].contains("builds checks.x86_64-linux.one"), "{table}");
-    assert!(table.contains("Final jobs are not in these figures."), "{table}");
+    assert!(table.contains("The job that plans and final jobs are not in these figures."), "{table}");
     assert!(recorded.said("graph", &[]).contains("label=\"t\", tooltip=\"t\", shape=ellipse"));
     assert!(recorded.said("graph", &["--format", "mermaid"]).contains("([\"t\"])"));
     let graph: Value = serde_json::from_str(&recorded.said("graph", &["--format", "json"])).unwrap();
@@ -249,7 +249,7 @@ fn a_plan_with_final_jobs_is_read_back_and_not_trusted() {
     for (pointer, value, words) in [
         ("/final/0/id", json!("a"), "two jobs have the id `a`"),
         ("/final/0/requires", json!(["u"]), "does not stand before it"),
-        ("/final/0/restore/0/outputs/0/path", json!("/etc/passwd"), "is no store path"),
+        ("/final/0/restore/0/outputs/0/path", json!("/etc/passwd"), "is not a store path"),
         ("/final/0/restore/0/outputs/0/link", json!("../x"), "cannot be the name of a file"),
         ("/final/0/restore/0/outputs/0/link", json!(".."), "cannot be the name of a file"),
         ("/final/0/restore/0/outputs/0/variable", json!("PATH"), "the variable `PATH`"),
@@ -257,7 +257,7 @@ fn a_plan_with_final_jobs_is_read_back_and_not_trusted() {
         ("/final/0/environment", json!({"A=b": "c"}), "the variable `A=b`"),
         ("/final/0/environment", json!({"NIXDAG_RESTORED": "c"}), "the variable `NIXDAG_RESTORED`"),
         ("/final/0/run", json!(" "), "an empty command"),
-        ("/final/1/derivations/0", json!("/etc/passwd"), "is no store path"),
+        ("/final/1/derivations/0", json!("/etc/passwd"), "is not a store path"),
     ] {
         let mut plan: Value = serde_json::from_str(&text).unwrap();
         *plan.pointer_mut(pointer).unwrap() = value;

@@ -123,8 +123,8 @@ fn what_is_never_built_is_an_error_where_it_is_named_and_a_warning_in_a_pattern(
     requires_fail("[packages.x86_64-linux.e]", &["`packages.x86_64-linux.e` does not evaluate"]);
     requires_fail("[f]", &["is excluded"]);
     requires_fail("[g]", &["no executor builds"]);
-    requires_fail("[[b]]", &["no job's name"]);
-    requires_fail("b", &["no list"]);
+    requires_fail("[[b]]", &["not a job's name"]);
+    requires_fail("b", &["not a list"]);
     requires_fail("[b: failed]", &["a status only for jobs with plain names"]);
     let warnings = requires_become("['packages.*.*']", &["packages.x86_64-linux.d"]);
     assert_eq!(warnings.len(), 3, "{warnings:?}");
@@ -239,10 +239,10 @@ fn what_cannot_be_merged_is_refused_with_its_file() {
         ("setup: true", "setup: true"),
         ("setup: yes", "setup: true"),
         ("version: 2", "not 2.1"),
-        ("job: {}", "`job` is no key of a configuration (did you mean `jobs`?)"),
-        ("jobs: []", "`jobs` is no mapping"),
+        ("job: {}", "`job` is not a key of a configuration (did you mean `jobs`?)"),
+        ("jobs: []", "`jobs` is not a mapping"),
         ("workflows: {nixdag: {when: false, jobs: [a]}}", "put it on a workflow of another name"),
-        ("workflows: {nixdag: {jobs: {a: b}}}", "is no list"),
+        ("workflows: {nixdag: {jobs: {a: b}}}", "is not a list"),
         ("workflows: {nixdag: {jobs: [{a: {}, b: {}}]}}", "not one name"),
         ("jobs: {a: !x {}}", "the tag `!x`"),
         ("- a", "line 1"),
@@ -338,7 +338,7 @@ fn pipeline_parameters_are_passed_through() {
     let refused = generated(&dir, &["--parameters-from", "broken.yml"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("`broken.yml`: parameter `a`: it has no `default`"), "{said}");
-    assert_eq!(generated(&dir, &["--pipeline-parameter", "a=b"]).status.code(), Some(1));
+    assert_eq!(generated(&dir, &["--pipeline-parameter", "a=b"]).status.code(), Some(2));
 }
 
 #[test]

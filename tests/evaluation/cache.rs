@@ -145,7 +145,7 @@ fn a_broken_result_is_made_anew() {
     for (index, damage) in damages.iter().enumerate() {
         damage(&entry);
         let again = machine.run(&[]);
-        assert!(again.evaluated && again.said.contains("is made anew"), "{index}: {}", again.said);
+        assert!(again.evaluated && again.said.contains("is unusable, evaluating again"), "{index}: {}", again.said);
         assert_eq!(again.plan, plan, "{index}");
         assert!(!machine.run(&[]).evaluated, "{index}");
     }

@@ -235,7 +235,7 @@ fn odd_names_become_jobs_and_broken_attributes_are_listed() {
             "gate",
             "bell\u{7}",
         ] {
-            assert!(good.iter().any(|found| found == name), "`{name}` is no job: {good:?}");
+            assert!(good.iter().any(|found| found == name), "`{name}` is not a job: {good:?}");
         }
         assert_eq!(good.len(), 13);
         let errors: Vec<(String, String)> = plan["errors"]

@@ -46,7 +46,7 @@ fn what_is_printed_about_a_set_with_sets_in_it() {
         for command in COMMANDS {
             let said = nix.script(
                 flake.path(),
-                // How long it took is no part of it.
+                // How long it took is not a part of it.
                 &format!("$nixdag {command} --available /dev/null 2>said; grep -v '^evaluation: ' said || true"),
             );
             write!(text, "$ nixdag {command} --available /dev/null\n{said}\n").unwrap();

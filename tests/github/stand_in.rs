@@ -19,7 +19,7 @@ fn what_github_refuses_is_refused() {
         ("push:", "pull_request_target:", "the event `pull_request_target`"),
         ("  a:\n", "  1a:\n", "the id `1a`"),
         ("  a:\n", "  \"a b\":\n", "the id `a b`"),
-        ("runs-on: x", "runs-on: x\n    needs: b", "needs `b`, which is no job"),
+        ("runs-on: x", "runs-on: x\n    needs: b", "needs `b`, which is not a job"),
         ("runs-on: x", "runs-on: x\n    needs: [a]", "needs go in a circle"),
         ("runs-on: x", "tags: x", "the key `tags` is not known"),
         ("    runs-on: x\n", "", "no `runs-on`"),

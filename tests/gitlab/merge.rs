@@ -205,7 +205,7 @@ fn what_a_child_pipeline_cannot_have_is_refused_with_its_file() {
         ("default: {script: [x]}\nlook: {script: [x]}", "`default` has `script`"),
         ("default: {image: a}\nimage: b\nlook: {script: [x]}", "stands both in `default` and beside it"),
         ("stages: [report]\nlook: {stage: report, script: [x]}", "the stage `report` is nixdag's own"),
-        ("look: {script: [x]}\nlook: {script: [x]}", "stands there twice"),
+        ("look: {script: [x]}\nlook: {script: [x]}", "duplicate key"),
         ("look: {script: [x], needs: [see]}\nsee: {script: [x], needs: [look]}", "wait for each other"),
         ("look: {script: [x], needs: [look]}", "wait for each other"),
         (&long, "GitLab takes"),

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{FreshNix, circleci_schema, copy_into, repository as root, shown};
+use crate::support::{FreshNix, circleci_schema, copy_into, repository as root, run, shown, stripped};
 use serde_json::{Value as Json, json};
 use serde_yaml::Value;
 use tempfile::TempDir;
@@ -317,6 +317,28 @@ fn a_release_is_described_signed_and_verified() {
     refuses(&mut verify(), &format!("{file}: FAILED"));
     fs::write(part.path().join("SHA256SUMS"), sums.replace('0', "1")).unwrap();
     refuses(&mut verify(), "is not signed by a key of");
+}
+
+#[test]
+fn an_archive_holds_the_program_its_pages_completions_and_the_licence() {
+    let dir = TempDir::new().unwrap();
+    let name = format!("nixdag-{}-x86_64-unknown-linux-musl", env!("CARGO_PKG_VERSION"));
+    fs::write(dir.path().join(&name), "a program").unwrap();
+    let pack = || {
+        let mut command = Command::new("bash");
+        command.arg(root().join(".ci/release/archive.sh")).arg(dir.path()).arg(stripped());
+        succeeds(command.env("SOURCE_DATE_EPOCH", "1"));
+        fs::read(dir.path().join(format!("{name}.tar.gz"))).unwrap()
+    };
+    assert!(pack() == pack(), "the same files give the same bytes");
+    run(dir.path(), "tar", &["-xzf", &format!("{name}.tar.gz")]);
+    let read = |file: &str| fs::read_to_string(dir.path().join(&name).join(file)).unwrap();
+    assert_eq!(read("nixdag"), "a program");
+    assert!(read("LICENSE").contains("MIT") && read("README.md").starts_with("# nixdag"));
+    assert!(read("man/nixdag.1").contains(".TH nixdag 1") && read("man/nixdag-init.1").contains("nixdag-init"));
+    for file in ["completions/nixdag.bash", "completions/_nixdag", "completions/nixdag.fish"] {
+        assert!(read(file).contains("granularity"), "{file}");
+    }
 }
 
 #[test]

@@ -8,8 +8,18 @@ use crate::page::Page;
 const KEY: &str = ":AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// Words of blocks that are a CI's own files.
-const OTHERS: [&str; 9] =
-    ["version: 2.1", "nixdag/setup", "- run:", "- name:", "steps:", "component:", "script:", "uses:", "workflow:"];
+const OTHERS: [&str; 10] = [
+    "restore_cache:",
+    "version: 2.1",
+    "nixdag/setup",
+    "- run:",
+    "- name:",
+    "steps:",
+    "component:",
+    "script:",
+    "uses:",
+    "workflow:",
+];
 
 #[test]
 fn blocks_of_settings_are_taken() {

@@ -82,7 +82,7 @@ fn the_file_says_it_once_and_mistakes_are_named() {
     assert_eq!(recorded.plan(&[])["base"], Value::Null);
     assert_eq!(targets(&recorded.plan(&["--base-roots", "base.json"])).0.len(), 3);
     assert_eq!(targets(&recorded.plan(&["--base-roots", "base.json", "--unaffected", "skip"])).0, ["b"]);
-    recorded.nixdag("plan").args(["--base", "main"]).assert().code(1).stderr(predicate::str::contains("--base-roots"));
+    recorded.nixdag("plan").args(["--base", "main"]).assert().code(2).stderr(predicate::str::contains("--base-roots"));
     recorded
         .nixdag("plan")
         .args(["--base-roots", "none.json"])

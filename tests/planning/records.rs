@@ -36,7 +36,11 @@ fn file(builds: &[Value]) -> String {
 #[test]
 fn a_plan_says_what_of_it_is_recorded_and_what_failed_before() {
     let recorded = program();
-    recorded.nixdag("plan").assert().success().stdout(predicate::str::contains("All durations are guesses"));
+    recorded
+        .nixdag("plan")
+        .assert()
+        .success()
+        .stdout(predicate::str::contains("Durations are guesses: no records yet"));
     let mut slow = build(&recorded, "library-1", 60, "built");
     slow["seconds"] = json!(1234);
     let mut failed = build(&recorded, "program-1", 60, "failed");

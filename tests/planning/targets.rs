@@ -52,8 +52,12 @@ fn each_target_has_its_outputs_and_its_job_whatever_became_of_it() {
 fn targets_that_contradict_the_plan_are_refused() {
     let plan = Recorded::of(&[("a", &[])]).plan(&["--available", "-"]);
     for (key, value, words) in [
-        ("job", json!("b"), "job `b` is no job of the plan"),
-        ("derivation", json!("/gnu/store/00000000000000000000000000000001-a.drv"), "is no derivation in `/nix/store`"),
+        ("job", json!("b"), "job `b` is not a job of the plan"),
+        (
+            "derivation",
+            json!("/gnu/store/00000000000000000000000000000001-a.drv"),
+            "is not a derivation in `/nix/store`",
+        ),
         ("outputs", json!({"out": "/etc/passwd"}), "target `packages.x86_64-linux.a` of the plan"),
     ] {
         let mut wrong = plan.clone();

@@ -49,7 +49,7 @@ fn plans_that_are_cut_or_forged_are_refused() {
             ("/jobs/0/derivations/0", json!("/nix/store/../../etc/passwd.drv"), "job `job-a` of the plan"),
             ("/jobs/0/derivations/0", json!("/etc/passwd"), "job `job-a` of the plan"),
             ("/jobs/0/derivations/0", json!("\u{1b}[31m"), "job `job-a` of the plan"),
-            ("/jobs/1/inputs/0", json!("../job-a"), "no job of the plan"),
+            ("/jobs/1/inputs/0", json!("../job-a"), "not a job of the plan"),
             ("/store_dir", json!("nix/store"), "`store_dir` of the plan"),
         ] {
             let mut plan: serde_json::Value = serde_json::from_slice(&whole).unwrap();
@@ -85,7 +85,7 @@ fn bundles_name_and_hold_nothing_but_their_own_files() {
                 [pipe, |path| symlink("/dev/zero", path).unwrap(), |path| fs::create_dir(path).unwrap()];
             for hostile in hostile {
                 hostile(&file);
-                build("it is no regular file");
+                build("it is not a regular file");
                 if file.is_dir() { fs::remove_dir(&file).unwrap() } else { fs::remove_file(&file).unwrap() }
             }
             fs::rename(&aside, &file).unwrap();
@@ -133,7 +133,7 @@ fn forged_hand_offs_count_as_absent() {
         for hostile in hostile {
             fs::remove_file(&narinfo).unwrap();
             hostile(&narinfo);
-            next("no file", "it is no regular file");
+            next("no file", "it is not a regular file");
         }
         fs::remove_file(&narinfo).unwrap();
         fs::write(&narinfo, &whole).unwrap();
@@ -196,8 +196,8 @@ fn an_earlier_runs_results_are_held_against_their_format_and_lead_nowhere() {
         type Spoil<'a> = &'a dyn Fn(&Path);
         let spoil: [(&str, &Path, Spoil); 6] = [
             ("damaged narinfo", &file, &|file| fs::write(file, "StorePath: /etc/passwd\n").unwrap()),
-            ("is no regular file", &file, &|file| pipe(file)),
-            ("is no regular file", &file, &|file| symlink("/dev/zero", file).unwrap()),
+            ("is not a regular file", &file, &|file| pipe(file)),
+            ("is not a regular file", &file, &|file| symlink("/dev/zero", file).unwrap()),
             ("no regular file", &nar, &|nar| pipe(nar)),
             ("no regular file", &nar, &|nar| symlink(&foreign, nar).unwrap()),
             ("its contents have", &nar, &|nar| fs::write(nar, vec![0; length]).unwrap()),
@@ -253,7 +253,7 @@ fn records_from_elsewhere_are_held_against_their_format_and_steer_no_terminal() 
     refuses(&["report", folder], "has version 2");
     fs::remove_file(&file).unwrap();
     pipe(&file);
-    refuses(&["report", folder], "it is no regular file");
+    refuses(&["report", folder], "it is not a regular file");
 
     fs::remove_file(&file).unwrap();
     fs::write(&file, record("../\u{1b}[2J").to_string()).unwrap();

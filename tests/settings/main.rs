@@ -7,6 +7,7 @@ mod support;
 
 mod cli;
 mod delivery;
+mod manners;
 mod nixdag_yml;
 mod options;
 mod schema;

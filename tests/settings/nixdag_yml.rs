@@ -129,7 +129,7 @@ fn unknown_keys_name_the_nearest_one_and_the_place() {
     refused("selct: [a]", &["nixdag.yml`: unknown key `selct` (did you mean `select`?) at line 1 column 1"]);
     refused("reuse: off\nzzzzzz: 1", &["unknown key `zzzzzz` (known: `select`, `exclude`", "line 2 column 1"]);
     refused("final:\n  - name: x\n    runs: y", &["unknown key `runs` (did you mean `run`?) at line 3 column 5"]);
-    refused("reuse: off\nreuse: off", &["the key `reuse` stands there twice at line 2 column 1"]);
+    refused("reuse: off\nreuse: off", &["duplicate key `reuse` at line 2 column 1"]);
     refused("<<: {reuse: off}", &["unknown key `<<`"]);
     refused("? {a: b}\n: c", &["a mapping, expected one of the keys `select`"]);
 }
@@ -168,11 +168,11 @@ fn final_jobs_that_make_no_sense_are_refused_by_name() {
         "final:\n- {name: a, run: x, resource_group: $X}",
         &["final job `a`: `$X` cannot be the name of a resource group"],
     );
-    refused("final:\n- {name: a, build: y, resource_group: x}", &["`resource_group` goes with `run`"]);
+    refused("final:\n- {name: a, build: y, resource_group: x}", &["`resource_group` belongs to `run`"]);
     refused("final:\n- {name: a, run: x, build: y}", &["final job `a`: it has both `run` and `build`"]);
     refused("final:\n- {name: a, run: ' '}", &["its command is empty"]);
     refused("final:\n- {name: a, run: \"x\\0\"}", &["its command holds a NUL"]);
-    refused("final:\n- {name: a, build: y, restore: [x]}", &["`restore` goes with `run`"]);
+    refused("final:\n- {name: a, build: y, restore: [x]}", &["`restore` belongs to `run`"]);
     refused("final:\n- {name: a, build: []}", &["the list is empty, expected a pattern of attributes"]);
     refused("final:\n- {name: GATE, run: x}", &["it cannot be named `GATE`"]);
     refused("final:\n- {name: '', run: x}", &["its name is empty"]);

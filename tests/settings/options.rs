@@ -16,8 +16,20 @@ use nixdag::settings::option::{OptionGroup, OptionInfo};
 use serde_json::Value;
 
 /// Flags of the planning commands that say what to plan and where to write, not how.
-const ARGUMENTS: [&str; 11] =
-    ["flake", "plan", "roots", "drv_dir", "settings", "attribute", "format", "output", "level", "check", "bundle"];
+const ARGUMENTS: [&str; 12] = [
+    "flake",
+    "plan",
+    "roots",
+    "drv_dir",
+    "settings",
+    "attribute",
+    "format",
+    "json",
+    "output",
+    "level",
+    "check",
+    "bundle",
+];
 
 fn options() -> impl Iterator<Item = (&'static OptionGroup, &'static OptionInfo)> {
     GROUPS.iter().flat_map(|group| group.options.iter().map(move |option| (group, option)))

@@ -212,7 +212,7 @@ impl Machine {
         words.extend(["-c".to_owned(), command.to_owned()]);
         let mut environment = self.environment();
         environment.extend(variables.clone());
-        let directory = directory.to_str().context("a path that is no text")?;
+        let directory = directory.to_str().context("a path that is not text")?;
         self.spawn(&words, self.world.user, directory, &environment, log, cancel)
     }
 

@@ -36,6 +36,7 @@ use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use predicates::boolean::PredicateBooleanExt;
 use tempfile::TempDir;
 
 /// Set, to the folder of the version or to nothing, in a process that runs inside.
@@ -220,10 +221,10 @@ pub fn nixdag() -> assert_cmd::Command {
     assert_cmd::Command::cargo_bin("nixdag").unwrap()
 }
 
-/// A command fails with exit code 1, nothing on standard output, and a message of these words.
+/// A command fails, with exit code 1 or for wrong usage 2, nothing on standard output, and a message of these words.
 #[track_caller]
 pub fn fails(command: &mut assert_cmd::Command, words: &[&str]) {
-    let mut assert = command.assert().code(1).stdout("");
+    let mut assert = command.assert().code(predicates::ord::le(2).and(predicates::ord::ge(1))).stdout("");
     for word in words {
         assert = assert.stderr(predicates::str::contains(*word));
     }

@@ -46,7 +46,7 @@ pub fn files(source: &Path, kind: &str) -> Vec<(String, PathBuf)> {
 /// A file of the source as YAML.
 pub fn read(path: &Path) -> Result<Mapping> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    serde_yaml::from_str(&text).with_context(|| format!("`{}` is no YAML mapping", path.display()))
+    serde_yaml::from_str(&text).with_context(|| format!("`{}` is not YAML mapping", path.display()))
 }
 
 fn include(value: &mut Value, source: &Path) -> Result<()> {

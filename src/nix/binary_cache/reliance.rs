@@ -37,7 +37,7 @@ impl Reliance {
             let url = StoreUrl::parse(&store.url)?;
             ensure!(!url.has_user(), "`{url}` comes with a user, which has no place in a plan");
             if let Some(name) = &store.token_variable {
-                ensure!(is_variable(name), "`{}` is no name of a variable", name.escape_debug());
+                ensure!(is_variable(name), "`{}` is not the name of a variable", name.escape_debug());
             }
         }
         PublicKeys::parse(self.trusted_public_keys.iter().map(String::as_str))?;

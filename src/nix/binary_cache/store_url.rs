@@ -51,11 +51,11 @@ impl StoreUrl {
         ensure!(!text.is_empty(), "a store URL that is empty");
         ensure!(
             !is_key(text),
-            "a key where a store URL belongs (a public key goes with `--trusted-public-key`, or `public_key` in nixdag.yml)"
+            "a key where a store URL belongs (a public key belongs to `--trusted-public-key`, or `public_key` in nixdag.yml)"
         );
         let shown = printable_url(text);
         if let Some(wrong) = wrong_character(text) {
-            bail!("`{shown}` is no store URL: {wrong}");
+            bail!("`{shown}` is not a store URL: {wrong}");
         }
         ensure!(
             !has_late_at_sign(text),
@@ -71,7 +71,7 @@ impl StoreUrl {
             Some(("s3", "")) => bail!("`{shown}` names no bucket (expected `s3://BUCKET`)"),
             Some((scheme, _)) if is_scheme(scheme) => Access::ThroughNix,
             None if address.starts_with('/') || ["auto", "daemon", "local"].contains(&address) => Access::ThroughNix,
-            _ => bail!("`{shown}` is no store URL ({})", meant(&shown)),
+            _ => bail!("`{shown}` is not a store URL ({})", meant(&shown)),
         };
         let mut url = Self { text: text.to_owned(), access, priority: None, trusted: false };
         let mut keys = HashSet::new();
@@ -226,7 +226,7 @@ fn http(address: &str, rest: &str) -> Result<Access> {
     let address = format!("{scheme}{host}{}", path.trim_end_matches('/'));
     let uri: ureq::http::Uri = address.parse().ok().context("it is malformed")?;
     let has_port = host.len() > uri.host().map_or(0, str::len);
-    ensure!(!has_port || uri.port_u16().is_some_and(|port| port > 0), "its port is no number from 1 to 65535");
+    ensure!(!has_port || uri.port_u16().is_some_and(|port| port > 0), "its port is not a number from 1 to 65535");
     Ok(Access::Http { address, authorization })
 }
 
@@ -240,7 +240,7 @@ fn decoded(text: &str) -> Result<String> {
     let are_digits = |rest: &str| rest.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
     ensure!(text.split('%').skip(1).all(are_digits), "a `%` without two hexadecimal digits behind it");
     let decoded = percent_decode_str(text).decode_utf8().ok().filter(|decoded| !decoded.contains('\0'));
-    Ok(decoded.context("its percent-encoding is no text")?.into_owned())
+    Ok(decoded.context("its percent-encoding is not text")?.into_owned())
 }
 
 #[cfg(test)]
@@ -371,7 +371,7 @@ mod tests {
             ("cachix:../x", "expected `https://…`"),
             ("attic:a:b", "expected `https://…`"),
             ("..", "expected `https://…`"),
-            ("https://h:99999", "its port is no number from 1 to 65535"),
+            ("https://h:99999", "its port is not a number from 1 to 65535"),
             ("s3://?region=x", "names no bucket"),
         ] {
             let error = format!("{:#}", StoreUrl::parse(text).unwrap_err());

@@ -33,7 +33,7 @@ pub struct BudgetRequest {
     pub memory: Option<u64>,
     /// Bytes of memory of all processes.
     pub total_memory: Option<u64>,
-    /// Seconds that one attribute may take.
+    /// Time limit of one attribute, in seconds.
     pub attribute_seconds: Option<u64>,
 }
 

@@ -319,7 +319,7 @@ fn written(nix: &Nix, folder: &Path) -> Value {
         if !(text.contains("inputs") || text.contains('\\')) || !TRACES.iter().any(|trace| text.contains(trace)) {
             return Ok(Value::Null);
         }
-        let Some(file) = file.to_str() else { bail!("its name is no text") };
+        let Some(file) = file.to_str() else { bail!("its name is not text") };
         // Nothing but this file can have a part in it: no variable, no other file.
         let visible = format!("flake={file}");
         let expression = format!("(import {}).inputs or {{ }}", nix_string(file));

@@ -174,7 +174,7 @@ pub fn absolute(reference: &str) -> Result<String> {
     let found = if is_escaped { decoded() } else { raw };
     let found = found.with_context(|| format!("no folder `{}` in the working directory", printable(path)))?;
     let found =
-        found.to_str().with_context(|| format!("the folder `{}` has a name that is no text", path.escape_debug()))?;
+        found.to_str().with_context(|| format!("the folder `{}` has a name that is not text", path.escape_debug()))?;
     let found = if is_escaped { url_escaped(found, URL_PATH) } else { found.to_owned() };
     Ok(format!("{prefix}{found}{query}"))
 }

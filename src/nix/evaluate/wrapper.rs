@@ -34,7 +34,7 @@ impl Wrapper {
         let path = path
             .into_os_string()
             .into_string()
-            .map_err(|_| anyhow!("the temporary folder has a name that is no text (set TMPDIR to another)"))?;
+            .map_err(|_| anyhow!("the temporary folder has a name that is not text (set TMPDIR to another)"))?;
         let text =
             format!("{{\n  inputs.target = {};\n  outputs = {{ self, target }}: {outputs};\n}}\n", reference.input());
         for (name, text) in [("flake.nix", text.as_str())].iter().chain(files) {

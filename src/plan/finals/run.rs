@@ -41,7 +41,7 @@ impl<'a> Finals<'a> {
                             "final job `{}` wants `{pattern}` restored, {}",
                             request.name,
                             if none {
-                                format!("which is no target{}", self.hint(pattern))
+                                format!("which is not a target{}", self.hint(pattern))
                             } else {
                                 format!("and cannot have it: {}", self.warnings.pop().unwrap_or_default())
                             }

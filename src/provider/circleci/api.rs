@@ -86,7 +86,7 @@ pub fn address_at(domain: &str) -> Result<Uri> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-.:[]".contains(&b);
     ensure!(
         !domain.is_empty() && domain.bytes().all(plain),
-        "`{}` is no domain such as `{DOMAIN}` (a whole address goes with `--api-url`)",
+        "`{}` is not a domain such as `{DOMAIN}` (pass a whole address with `--api-url`)",
         domain.escape_debug()
     );
     address_below(&format!("https://{domain}/api/v2"))

@@ -28,8 +28,8 @@ pub fn check_configuration(text: &str) -> Result<Value> {
         "it is a preview, whose jobs have nothing to build from (`nixdag generate --bundle DIR` makes one that runs)"
     );
     check_nesting(text, MAX_BRACKETS)?;
-    let config: Value = serde_yaml::from_str(text).map_err(|error| anyhow!("it is no YAML: {error}"))?;
-    let top = config.as_mapping().context("it is no mapping with `version`, `jobs` and `workflows`")?;
+    let config: Value = serde_yaml::from_str(text).map_err(|error| anyhow!("it is not YAML: {error}"))?;
+    let top = config.as_mapping().context("it is not a mapping with `version`, `jobs` and `workflows`")?;
     let workflows = top.get("workflows").and_then(Value::as_mapping);
     if workflows.is_some_and(|workflows| workflows.contains_key(WORKFLOW)) {
         let problems = check::check(&config, &LIMITS);
@@ -53,6 +53,14 @@ pub fn check_configuration(text: &str) -> Result<Value> {
     }
     ensure!(workflows.is_some(), "it has no `workflows`, so nothing would run");
     Ok(config)
+}
+
+/// What CircleCI would find wrong with a configuration of anybody's, a sentence each. An error is text that is not YAML.
+pub fn problems(text: &str) -> Result<Vec<String>> {
+    ensure!(text.len() as u64 <= COMPILED_BYTES, "it has {} bytes, CircleCI takes {COMPILED_BYTES}", text.len());
+    check_nesting(text, MAX_BRACKETS)?;
+    let config: Value = serde_yaml::from_str(text).map_err(|error| anyhow!("it is not YAML: {error}"))?;
+    Ok(check::check(&config, &LIMITS))
 }
 
 /// As readers of YAML 1.1 understand it.
@@ -116,9 +124,9 @@ mod tests {
             (format!("setup: true\n{FOREIGN}"), "setup: true"),
             (format!("setup: yes\n{FOREIGN}"), "setup: true"),
             (format!("{PREVIEW}\n{FOREIGN}"), "it is a preview"),
-            ("".into(), "no mapping"),
-            ("[]".into(), "no mapping"),
-            ("a: [".into(), "no YAML"),
+            ("".into(), "not a mapping"),
+            ("[]".into(), "not a mapping"),
+            ("a: [".into(), "not YAML"),
             ("workflows: {}".into(), "lacks `version: 2.1`"),
             ("version: 3\nworkflows: {}".into(), "`version: 3`"),
             ("version: 2.1\n".into(), "no `workflows`"),

@@ -54,7 +54,7 @@ pub fn generate(plan: &Plan, options: &Options) -> Result<String> {
     options.check()?;
     let transport = Transport::new(plan, options)?;
     let text = write(plan, options, transport)?;
-    let config = serde_yaml::from_str(&text).context("the generated configuration is no YAML")?;
+    let config = serde_yaml::from_str(&text).context("the generated configuration is not YAML")?;
     let mut problems = check::check(&config, &options.limits);
     let foreign: BTreeSet<&str> = merge::job_names(&options.merge).collect();
     problems.extend(check::check_own(&config, transport.is_guarded, |name| foreign.contains(name)));

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::output::read_input;
 use crate::provider::yaml::Yaml;
 use crate::provider::yaml::read::read;
+use crate::usage::usage;
 
 /// A pipeline parameter that is passed through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ const OR: char = '|';
 /// Reads `NAME=TYPE:DEFAULT`; the values of `enum` are separated by `|`, the first one is the default.
 pub fn parse(text: &str) -> Result<PipelineParameter> {
     let shown = text.escape_debug();
-    let expected = || format!("`{shown}` is no `NAME=TYPE:DEFAULT`, e.g. `deploy=boolean:false`");
+    let expected = || format!("`{shown}` is not `NAME=TYPE:DEFAULT`, e.g. `deploy=boolean:false`");
     let (name, rest) = text.split_once('=').with_context(expected)?;
     let (kind, default) = rest.split_once(':').with_context(expected)?;
     let default = match kind {
@@ -88,7 +89,7 @@ pub fn declared(text: &str) -> Result<Vec<PipelineParameter>> {
                 Ok(PipelineParameter { name: name.clone(), default })
             })
             .collect(),
-        Some(_) => bail!("`parameters` is no mapping"),
+        Some(_) => bail!("`parameters` is not a mapping"),
     }
 }
 
@@ -117,7 +118,9 @@ pub fn default(declaration: &Yaml) -> Result<ParameterDefault> {
 /// All pipeline parameters: those that are named, with the place where they are, and those of a setup configuration's file. One that is
 /// named wins.
 pub fn collect((named, place): (&[String], &'static str), setup: Option<&Path>) -> Result<Vec<PipelineParameter>> {
-    let named = named.iter().map(|text| parse(text)).collect::<Result<_>>().context(place)?;
+    let named = named.iter().map(|text| parse(text)).collect::<Result<_>>();
+    // A key of the file is not the command line's fault.
+    let named = if place.starts_with("`--") { named.context(usage(place)) } else { named.context(place) }?;
     let declared = match setup {
         None => Vec::new(),
         Some(path) => {

@@ -187,7 +187,7 @@ impl Reader<'_> {
                 continue;
             }
             let shown = printable(&key);
-            ensure!(keys.insert(key.clone()), "line {}: the key `{shown}` stands there twice", span.start.line());
+            ensure!(keys.insert(key.clone()), "line {}: duplicate key `{shown}`", span.start.line());
             entries.push(Entry { key, value, has_anchor: self.anchored > anchored });
         }
         // What stands there itself wins over what is merged in, and what is merged first over what comes later.
@@ -234,7 +234,7 @@ fn merges(value: Yaml) -> Result<Vec<(String, Yaml)>> {
 }
 
 fn key(event: &Event<'_>) -> Result<String> {
-    let Event::Scalar(text, style, _, tag) = event else { bail!("a key that is no string") };
+    let Event::Scalar(text, style, _, tag) = event else { bail!("a key that is not a string") };
     if *style != ScalarStyle::Plain || tag.is_some() {
         let text = value(text, *style, tag.as_deref())?;
         let text = text.as_text().unwrap_or_default().to_owned();
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn errors_name_the_line() {
         for (text, said) in [
-            ("a: 1\nb: 2\na: 3\n", "line 3: the key `a` stands there twice"),
+            ("a: 1\nb: 2\na: 3\n", "line 3: duplicate key `a`"),
             ("a: 1\n---\nb: 2\n", "a second document"),
             ("- a\n", "line 1: a mapping"),
             ("text\n", "line 1: a mapping"),
@@ -347,8 +347,8 @@ mod tests {
             ("a: &a [*a]\n", "line 1: an alias inside of what it repeats"),
             ("a: 1\non: 2\n", "line 2: the key `on` is not a string in YAML 1.1"),
             ("a:\n  1: 2\n", "line 2: the key `1`"),
-            ("[a]: 1\n", "line 1: a key that is no string"),
-            ("? [a]\n: 1\n", "no string"),
+            ("[a]: 1\n", "line 1: a key that is not a string"),
+            ("? [a]\n: 1\n", "not a string"),
             ("a: !secret x\n", "line 1: the tag `!secret`"),
             ("a: !!int 1\n", "the tag"),
             ("a: 2026-08-01\n", "line 1: `2026-08-01` is a date"),

@@ -35,7 +35,7 @@ pub(super) fn resolve(text: &str) -> Result<Yaml> {
     }
 }
 
-/// The value of a whole number without its sign: none for what is no number, an inner none for one that is too large.
+/// The value of a whole number without its sign: none for what is not a number, an inner none for one that is too large.
 fn integer(digits: &str) -> Option<Option<i64>> {
     let plain = |text: &str| text.replace('_', "");
     let all = |text: &str, allowed: fn(u8) -> bool| !text.is_empty() && text.bytes().all(|b| b == b'_' || allowed(b));

@@ -277,7 +277,7 @@ fn resolve_executor(sources: &Sources, scope: &Scope, executor: &Value, place: &
     body.remove("parameters");
     match scope.inside(sources.is_orb, values).expand(&Value::Mapping(body))? {
         Value::Mapping(body) => Ok(body),
-        _ => bail!("{place}: executor `{name}` is no mapping"),
+        _ => bail!("{place}: executor `{name}` is not a mapping"),
     }
 }
 
@@ -287,7 +287,7 @@ fn apply_machine(scope: &Scope, body: &Mapping, job: &mut Job, place: &str) -> R
     let kinds = ["docker", "machine", "macos"].iter().filter(|kind| body.contains_key(**kind)).count();
     ensure!(kinds <= 1, "{place} has more than one of `docker`, `machine`, `macos`");
     if let Some(docker) = get("docker")? {
-        let list = docker.as_sequence().with_context(|| format!("{place}: `docker` is no list"))?;
+        let list = docker.as_sequence().with_context(|| format!("{place}: `docker` is not a list"))?;
         let first = list.first().with_context(|| format!("{place}: `docker` is empty"))?;
         let image = mapping(first, place, &["image", "environment", "user"])?;
         let image = image

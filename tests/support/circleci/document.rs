@@ -14,7 +14,7 @@ pub fn read(text: &str) -> Result<Value> {
     // PyYAML reads YAML 1.1, as CircleCI's compiler does.
     let script = "import json, sys, yaml\n\
         def strict(v):\n \
-         if isinstance(v, dict):\n  assert all(type(k) is str for k in v), 'a key that is no string in YAML 1.1'\n  [strict(x) for x in v.values()]\n \
+         if isinstance(v, dict):\n  assert all(type(k) is str for k in v), 'a key that is not a string in YAML 1.1'\n  [strict(x) for x in v.values()]\n \
          elif isinstance(v, list): [strict(x) for x in v]\n\
         v = yaml.safe_load(sys.stdin.buffer.read().decode())\n\
         strict(v)\n\
@@ -54,9 +54,9 @@ fn no_merge_keys(value: &Value) -> Result<()> {
 
 /// The value as a mapping that has no keys but these.
 pub fn mapping<'a>(value: &'a Value, place: &str, keys: &[&str]) -> Result<&'a Mapping> {
-    let map = value.as_mapping().with_context(|| format!("{place} is no mapping"))?;
+    let map = value.as_mapping().with_context(|| format!("{place} is not a mapping"))?;
     for key in map.keys() {
-        let key = key.as_str().with_context(|| format!("{place} has a key that is no string"))?;
+        let key = key.as_str().with_context(|| format!("{place} has a key that is not a string"))?;
         ensure!(keys.contains(&key), "{place} has the unknown key `{key}`");
     }
     Ok(map)
@@ -68,10 +68,10 @@ pub fn entries<'a>(parent: &'a Mapping, key: &str) -> Result<Vec<(&'a str, &'a V
         None => Ok(Vec::new()),
         Some(value) => value
             .as_mapping()
-            .with_context(|| format!("`{key}` is no mapping"))?
+            .with_context(|| format!("`{key}` is not a mapping"))?
             .iter()
             .map(|(name, value)| {
-                Ok((name.as_str().with_context(|| format!("`{key}` has a key that is no string"))?, value))
+                Ok((name.as_str().with_context(|| format!("`{key}` has a key that is not a string"))?, value))
             })
             .collect(),
     }
@@ -87,7 +87,7 @@ pub fn optional_string(map: &Mapping, key: &str, place: &str) -> Result<Option<S
     match map.get(key) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => bail!("{place}: `{key}` is no string"),
+        Some(_) => bail!("{place}: `{key}` is not a string"),
     }
 }
 
@@ -99,7 +99,7 @@ pub fn strings(map: &Mapping, key: &str, place: &str) -> Result<Vec<String>> {
         Some(Value::Sequence(items)) => items
             .iter()
             .map(|item| {
-                item.as_str().map(str::to_owned).with_context(|| format!("{place}: `{key}` is no list of strings"))
+                item.as_str().map(str::to_owned).with_context(|| format!("{place}: `{key}` is not a list of strings"))
             })
             .collect(),
         Some(_) => bail!("{place}: `{key}` is neither a string nor a list"),

@@ -68,14 +68,14 @@ pub fn compile(
     out: &mut Vec<Step>,
 ) -> Result<()> {
     ensure!(depth < 50, "{place}: commands that call one another without an end");
-    let list = list.as_sequence().with_context(|| format!("{place}: `steps` is no list"))?;
+    let list = list.as_sequence().with_context(|| format!("{place}: `steps` is not a list"))?;
     for step in list {
         let nothing = Value::Mapping(Mapping::new());
         let (name, body) = match step {
             Value::String(name) => (&**name, &nothing),
             Value::Mapping(map) if map.len() == 1 => {
                 let (name, body) = map.iter().next().context("it has one entry")?;
-                (name.as_str().with_context(|| format!("{place} has a step whose name is no string"))?, body)
+                (name.as_str().with_context(|| format!("{place} has a step whose name is not a string"))?, body)
             }
             _ => bail!("{place} has a step that is not one name with its settings"),
         };
@@ -148,7 +148,7 @@ fn built_in(name: &str, body: &Value, place: &str) -> Result<Step> {
                 Some(times) => times
                     .as_u64()
                     .filter(|times| (1..=5).contains(times))
-                    .with_context(|| format!("{place}: `max_auto_reruns` is no number from 1 to 5"))?,
+                    .with_context(|| format!("{place}: `max_auto_reruns` is not a number from 1 to 5"))?,
             },
         },
         "checkout" => Action::Checkout,

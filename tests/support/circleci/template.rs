@@ -145,13 +145,13 @@ pub fn bind(
 ) -> Result<BTreeMap<String, Value>> {
     let nothing = Value::Mapping(Mapping::new());
     let declared =
-        declared.unwrap_or(&nothing).as_mapping().with_context(|| format!("{place}: `parameters` is no mapping"))?;
+        declared.unwrap_or(&nothing).as_mapping().with_context(|| format!("{place}: `parameters` is not a mapping"))?;
     for argument in arguments.keys() {
         ensure!(declared.contains_key(argument), "{place}: Unexpected argument(s): {argument:?}");
     }
     let mut values = BTreeMap::new();
     for (name, declaration) in declared {
-        let name = name.as_str().with_context(|| format!("{place} has a parameter whose name is no string"))?;
+        let name = name.as_str().with_context(|| format!("{place} has a parameter whose name is not a string"))?;
         let what = format!("{place}: parameter `{name}`");
         let declaration = mapping(declaration, &what, &["type", "description", "default", "enum"])?;
         let kind = declaration.get("type").and_then(Value::as_str).with_context(|| format!("{what} has no type"))?;

@@ -20,13 +20,14 @@ pub fn compile(sources: &Sources, scope: &Scope, invocations: &[Value], facts: &
             Value::String(key) => (&**key, &nothing),
             Value::Mapping(map) if map.len() == 1 => {
                 let (key, arguments) = map.iter().next().context("it has one entry")?;
-                (key.as_str().context("an invocation whose job is no string")?, arguments)
+                (key.as_str().context("an invocation whose job is not a string")?, arguments)
             }
             _ => bail!("an invocation that is not one job with its settings"),
         };
         let filters = arguments.get("filters").cloned();
         let arguments = finish_names(&scope.expand(arguments)?);
-        let arguments = arguments.as_mapping().with_context(|| format!("the invocation of `{key}` is no mapping"))?;
+        let arguments =
+            arguments.as_mapping().with_context(|| format!("the invocation of `{key}` is not a mapping"))?;
         let name = optional_string(arguments, "name", key)?.unwrap_or_else(|| key.to_owned());
         ensure!(!name.trim().is_empty(), "an invocation of `{key}` with an empty name");
         ensure!(!jobs.iter().any(|job: &Job| job.name == name), "two jobs have the name `{name}`");
@@ -101,7 +102,7 @@ fn finish_names(arguments: &Value) -> Value {
 fn requires(arguments: &Mapping, place: &str) -> Result<Vec<(String, Vec<String>)>> {
     const STATUSES: [&str; 5] = ["success", "failed", "canceled", "unauthorized", "not_run"];
     let Some(list) = arguments.get("requires") else { return Ok(Vec::new()) };
-    let list = list.as_sequence().with_context(|| format!("{place}: `requires` is no list"))?;
+    let list = list.as_sequence().with_context(|| format!("{place}: `requires` is not a list"))?;
     list.iter()
         .map(|item| match item {
             Value::String(name) => Ok((name.clone(), vec!["success".to_owned()])),

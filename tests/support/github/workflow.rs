@@ -84,7 +84,7 @@ pub fn read_action(text: &str) -> Result<Map<String, Value>> {
     for (name, input) in map(top.get("inputs"), "inputs")? {
         let input = map(Some(input), name)?;
         known(input, &["description", "required", "default"], name)?;
-        ensure!(input.get("default").is_none_or(Value::is_string), "the default of `{name}` is no text");
+        ensure!(input.get("default").is_none_or(Value::is_string), "the default of `{name}` is not text");
     }
     for step in list(runs.get("steps"), "steps")? {
         let step = map(Some(&step), "step")?;
@@ -214,7 +214,7 @@ fn order(jobs: &BTreeMap<String, Map<String, Value>>) -> Result<Vec<String>> {
     let mut done: Vec<String> = Vec::new();
     for (id, job) in jobs {
         for need in needs(job)? {
-            ensure!(jobs.contains_key(&need), "job `{id}` needs `{need}`, which is no job");
+            ensure!(jobs.contains_key(&need), "job `{id}` needs `{need}`, which is not a job");
         }
     }
     while done.len() < jobs.len() {

@@ -138,7 +138,7 @@ pub fn compile(file: &str) -> Result<Vec<Job>> {
         if GLOBAL.contains(&name.as_str()) {
             continue;
         }
-        ensure!(body.is_object(), "`{name}` is no mapping");
+        ensure!(body.is_object(), "`{name}` is not a mapping");
         if name.starts_with('.') {
             continue;
         }
@@ -317,7 +317,8 @@ fn check_order(jobs: &[Job]) -> Result<()> {
         let mut before = Vec::new();
         for need in job.needs.iter().flatten() {
             let Need::Own { job: name, .. } = need else { continue };
-            let at = position(name).with_context(|| format!("job `{}` needs `{name}`, which is no job", job.name))?;
+            let at =
+                position(name).with_context(|| format!("job `{}` needs `{name}`, which is not a job", job.name))?;
             ensure!(jobs[at].stage <= job.stage, "job `{}` needs `{name}` of a later stage", job.name);
             before.push(at);
         }

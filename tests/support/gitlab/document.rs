@@ -71,8 +71,8 @@ pub fn texts(value: Option<&Value>) -> Result<Vec<String>> {
         Some(Value::String(text)) => Ok(vec![text.clone()]),
         Some(Value::Array(items)) => items
             .iter()
-            .map(|item| item.as_str().map(str::to_owned).with_context(|| format!("{item} is no text")))
+            .map(|item| item.as_str().map(str::to_owned).with_context(|| format!("{item} is not text")))
             .collect(),
-        Some(other) => bail!("{other} is no list of texts"),
+        Some(other) => bail!("{other} is not a list of texts"),
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn check(top: &Mapping, problems: &mut Vec<String>) {
         }
         let place = format!("job `{key}`");
         let Some(body) = job.as_mapping() else {
-            problems.push(format!("{place} is no mapping"));
+            problems.push(format!("{place} is not a mapping"));
             continue;
         };
         if body.get("type").is_some_and(|kind| WITHOUT_STEPS.contains(&&*text(kind))) {

@@ -25,7 +25,7 @@ use crate::provider::yaml::lenient::{map, text};
 pub fn check(config: &Value, limits: &Limits) -> Vec<String> {
     let mut problems = Vec::new();
     let Some(top) = config.as_mapping() else {
-        return vec!["the configuration is no mapping".to_owned()];
+        return vec!["the configuration is not a mapping".to_owned()];
     };
     top_level(top, &mut problems);
     strings(config, "the configuration", &mut problems);
@@ -55,7 +55,7 @@ fn top_level(top: &Mapping, problems: &mut Vec<String>) {
         let key = text(key);
         // Keys that begin with `x-` are where people keep what they repeat.
         if !KEYS.contains(&&*key) && !key.starts_with("x-") {
-            problems.push(format!("`{key}` is no key of a configuration"));
+            problems.push(format!("`{key}` is not a key of a configuration"));
         }
     }
     match top.get("version") {

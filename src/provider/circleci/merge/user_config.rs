@@ -91,7 +91,7 @@ impl Invocation {
         let items = match self.get("requires") {
             None | Some(Yaml::Null) => return Ok(Vec::new()),
             Some(Yaml::List(items)) => items,
-            Some(_) => bail!("job `{}` has a `requires` that is no list", printable(self.name())),
+            Some(_) => bail!("job `{}` has a `requires` that is not a list", printable(self.name())),
         };
         items
             .iter()
@@ -100,7 +100,7 @@ impl Invocation {
                 Yaml::Map(entries) if entries.len() == 1 => {
                     Ok(Requirement { name: entries[0].0.clone(), status: Some(entries[0].1.clone()) })
                 }
-                _ => Err(anyhow!("job `{}` requires something that is no job's name", printable(self.name()))),
+                _ => Err(anyhow!("job `{}` requires something that is not a job's name", printable(self.name()))),
             })
             .collect()
     }
@@ -169,7 +169,7 @@ impl UserConfig {
                 other if other.starts_with("x-") || has_anchor => {}
                 other => {
                     let known = SECTIONS.into_iter().chain(WHOLE).chain(["workflows", "version"]);
-                    bail!("`{}` is no key of a configuration{}", printable(other), meant(other, known));
+                    bail!("`{}` is not a key of a configuration{}", printable(other), meant(other, known));
                 }
             }
         }
@@ -187,7 +187,7 @@ impl UserConfig {
                         .collect::<Result<_>>()
                         .with_context(|| format!("workflow `{WORKFLOW}` has"))?;
                 }
-                ("jobs", _) => bail!("`jobs` of workflow `{WORKFLOW}` is no list"),
+                ("jobs", _) => bail!("`jobs` of workflow `{WORKFLOW}` is not a list"),
                 ("max_auto_reruns", value) => self.workflow.push((key, value)),
                 _ => bail!(
                     "workflow `{WORKFLOW}` has `{}`, which would hold for all generated jobs too: put it on a workflow of another name",
@@ -208,6 +208,6 @@ pub(super) fn entries(section: &str, value: Yaml) -> Result<Vec<(String, Yaml)>>
     match value {
         Yaml::Map(entries) => Ok(entries),
         Yaml::Null => Ok(Vec::new()),
-        _ => bail!("`{section}` is no mapping"),
+        _ => bail!("`{section}` is not a mapping"),
     }
 }

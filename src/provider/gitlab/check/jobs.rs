@@ -63,7 +63,7 @@ pub(super) fn check(jobs: &[ReadJob], stages: &[String], limits: &Limits, own: &
         retry(get("retry"), &place, problems);
         for need in text_list(get("dependencies")) {
             if !names.contains(&*need) {
-                problems.push(format!("{place} depends on `{need}`, which is no job"));
+                problems.push(format!("{place} depends on `{need}`, which is not a job"));
             }
         }
     }
@@ -102,7 +102,7 @@ fn needs(job: &ReadJob, names: &BTreeSet<&str>, problems: &mut Vec<String>) {
             .push(format!("job `{}` needs {} jobs of other pipelines, {MAX_ACROSS} are allowed", job.name, job.across));
     }
     for need in own.iter().filter(|need| !names.contains(need.as_str())) {
-        problems.push(format!("job `{}` needs `{need}`, which is no job", job.name));
+        problems.push(format!("job `{}` needs `{need}`, which is not a job", job.name));
     }
 }
 
@@ -114,7 +114,7 @@ fn retry(value: Option<&Value>, place: &str, problems: &mut Vec<String>) {
     }
     for reason in text_list(value.get("when")) {
         if !REASONS.contains(&&*reason) {
-            problems.push(format!("{place} is tried again after `{reason}`, which is no reason that GitLab knows"));
+            problems.push(format!("{place} is tried again after `{reason}`, which is not a reason that GitLab knows"));
         }
     }
 }

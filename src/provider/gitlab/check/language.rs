@@ -105,7 +105,7 @@ fn values(variables: &Value, job: &str, problems: &mut Vec<String>) {
     for (key, value) in variables.as_mapping().into_iter().flatten() {
         let value = value.get("value").unwrap_or(value);
         if !value.is_string() && !value.is_number() && !value.is_bool() {
-            problems.push(format!("job `{job}`: the variable `{}` is no text", text(key)));
+            problems.push(format!("job `{job}`: the variable `{}` is not text", text(key)));
         }
     }
 }

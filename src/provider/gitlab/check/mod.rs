@@ -13,7 +13,7 @@ use super::limits::FILE_BYTES;
 use crate::provider::limits::Limits;
 
 /// All problems, in the order of the pipeline; none for one that GitLab takes. `own` are names of the user's own jobs, which may use variables
-/// where GitLab expands them. An error is text that is no YAML at all.
+/// where GitLab expands them. An error is text that is not YAML at all.
 pub fn check(pipeline: &str, limits: &Limits, own: &[&str]) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     if pipeline.len() as u64 > FILE_BYTES {
@@ -26,8 +26,8 @@ pub fn check(pipeline: &str, limits: &Limits, own: &[&str]) -> Result<Vec<String
         ));
         return Ok(problems);
     }
-    let value: Value = serde_yaml::from_str(pipeline).context("the pipeline is no YAML")?;
-    let Some(top) = value.as_mapping() else { return Ok(vec!["the pipeline is no mapping".to_owned()]) };
+    let value: Value = serde_yaml::from_str(pipeline).context("the pipeline is not YAML")?;
+    let Some(top) = value.as_mapping() else { return Ok(vec!["the pipeline is not a mapping".to_owned()]) };
     language::check(&value, top, own, &mut problems);
     let stages = read::stages(top, &mut problems);
     let found = read::jobs(top, &mut problems);

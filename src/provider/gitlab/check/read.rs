@@ -53,7 +53,7 @@ pub fn jobs<'a>(top: &'a Mapping, problems: &mut Vec<String>) -> Vec<ReadJob<'a>
             continue;
         }
         let Some(body) = body.as_mapping() else {
-            problems.push(format!("job `{name}` is no mapping"));
+            problems.push(format!("job `{name}` is not a mapping"));
             continue;
         };
         let (needs, across) = needs(body, &name, problems);
@@ -72,7 +72,7 @@ fn needs(body: &Mapping, name: &str, problems: &mut Vec<String>) -> (Option<Vec<
         None => return (None, 0),
         Some(Value::Sequence(items)) => items,
         Some(_) => {
-            problems.push(format!("job `{name}` has `needs` that is no list"));
+            problems.push(format!("job `{name}` has `needs` that is not a list"));
             return (None, 0);
         }
     };
@@ -88,7 +88,7 @@ fn needs(body: &Mapping, name: &str, problems: &mut Vec<String>) -> (Option<Vec<
                 across += 1;
             }
             Value::Mapping(entry) if entry.get("job").is_some_and(Value::is_string) => own.push(text(&entry["job"])),
-            _ => problems.push(format!("job `{name}` needs something that is no job's name")),
+            _ => problems.push(format!("job `{name}` needs something that is not a job's name")),
         }
     }
     for need in &own {

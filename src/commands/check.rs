@@ -1,0 +1,23 @@
+//! `nixdag check`
+
+use anyhow::{Context, Result, bail};
+
+use super::exit_code::ExitCode;
+use super::say;
+use crate::cli::CheckArgs;
+use crate::output::read_input;
+use crate::provider::Provider;
+
+pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
+    let name = args.file.display();
+    let provider = args.provider.unwrap_or_else(|| {
+        if args.file.to_string_lossy().contains("gitlab") { Provider::GitLab } else { Provider::CircleCi }
+    });
+    let text = String::from_utf8(read_input(&args.file)?).with_context(|| format!("`{name}` is not UTF-8"))?;
+    let problems = provider.check(&text).with_context(|| format!("cannot check `{name}`"))?;
+    if !problems.is_empty() {
+        bail!("{} would refuse `{name}`:\n  {}", provider.title(), problems.join("\n  "));
+    }
+    say::done(format_args!("`{name}` breaks no rule of {} that nixdag knows", provider.title()));
+    Ok(ExitCode::Done)
+}

@@ -1,0 +1,152 @@
+//! How text for people looks where it is shown: how wide the terminal is, and whether there is colour.
+
+use std::io::{self, Write};
+
+use crate::printable::{printable, shortened};
+
+/// Characters of a cell that are shown: names come from anybody, and may be of any length.
+const MAX_CELL: usize = 200;
+
+/// The same of the last cell in a row.
+const MAX_SENTENCE: usize = 1000;
+
+/// Characters that a column keeps, however narrow the terminal is.
+const MIN_COLUMN: usize = 8;
+
+/// Where something is shown. The default is a file: as wide as need be, without colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// Characters of a line; none for as many as need be.
+    pub width: Option<usize>,
+    /// Whether there is colour.
+    pub color: bool,
+}
+
+impl Look {
+    /// Text in bold, where there is colour.
+    pub fn bold(&self, text: &str) -> String {
+        self.styled("1", text)
+    }
+
+    /// Text that reports a failure, in red where there is colour.
+    pub fn red(&self, text: &str) -> String {
+        self.styled("1;31", text)
+    }
+
+    fn styled(&self, style: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    /// Writes a sentence, over several lines where the terminal is narrow.
+    pub fn sentence(&self, text: &str, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        let Some(width) = self.width else { return writeln!(out, "{text}") };
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+                writeln!(out, "{line}")?;
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        writeln!(out, "{line}")
+    }
+
+    /// Writes rows in columns, the first one as their head. Where they are wider than the terminal, cells of the widest columns are cut in the
+    /// middle.
+    pub fn columns(&self, rows: &[Vec<String>], out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        // The last column has the sentences, and widens no other.
+        let shown = |row: &Vec<String>| -> Vec<String> {
+            let most = |column: usize| if column + 1 == row.len() { MAX_SENTENCE } else { MAX_CELL };
+            row.iter().enumerate().map(|(column, cell)| printable(&shortened(cell, most(column)))).collect()
+        };
+        let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let mut widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+        if let Some(most) = self.width {
+            narrow(&mut widths, most);
+        }
+        for (number, row) in rows.iter().enumerate() {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                line.push_str(&format!("{:width$}  ", cut(cell, *width)));
+            }
+            let line = line.trim_end();
+            writeln!(out, "{}", if number == 0 { self.bold(line) } else { line.to_owned() })?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes from the widest columns until they fit into a line, two spaces between them.
+fn narrow(widths: &mut [usize], most: usize) {
+    let total = |widths: &[usize]| widths.iter().sum::<usize>() + 2 * (widths.len() - 1);
+    while total(widths) > most {
+        let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > MIN_COLUMN) else { return };
+        *widest -= 1;
+    }
+}
+
+/// The text without its middle, where it is longer than `most` characters.
+fn cut(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    let kept = most.saturating_sub(1);
+    let (before, after) = (kept.div_ceil(2), kept / 2);
+    let start: String = text.chars().take(before).collect();
+    let end: String = text.chars().skip(count - after).collect();
+    format!("{start}…{end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(look: &Look, rows: &[Vec<String>]) -> String {
+        let mut text = Vec::new();
+        look.columns(rows, &mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_name_of_any_length_is_a_row() {
+        let rows = [vec!["x".repeat(70_000), "y".repeat(70_000)], vec!["é".repeat(200), "z".to_owned()]];
+        let text = written(&Look::default(), &rows);
+        assert!(text.lines().all(|line| line.chars().count() < 1210) && text.lines().count() == 2, "{text}");
+    }
+
+    #[test]
+    fn rows_fit_and_are_cut_in_the_middle() {
+        let rows = [
+            ["JOB", "SYSTEM", "TARGETS"].map(String::from).to_vec(),
+            ["a", "x86_64-linux", &format!("packages.x86_64-linux.{}", "long-name".repeat(9))]
+                .map(String::from)
+                .to_vec(),
+        ];
+        for width in [60, 100, 200] {
+            let text = written(&Look { width: Some(width), color: false }, &rows);
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert_eq!(text.contains('…'), width < 120, "{text}");
+        }
+        assert_eq!(cut("packages.hello", 9), "pack…ello");
+        // Below that nothing could be read.
+        assert!(written(&Look { width: Some(5), color: false }, &rows).lines().all(|line| line.chars().count() <= 28));
+    }
+
+    #[test]
+    fn sentences_are_broken_between_words() {
+        let mut text = Vec::new();
+        Look { width: Some(10), color: false }.sentence("one two three four", &mut text).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), "one two\nthree four\n");
+    }
+
+    #[test]
+    fn there_is_colour_where_it_is_wanted() {
+        assert_eq!(Look { width: None, color: true }.red("x"), "\x1b[1;31mx\x1b[0m");
+        assert_eq!(Look::default().bold("x"), "x");
+    }
+}

@@ -1,0 +1,171 @@
+//! How nixdag talks to people: exit codes, quiet and verbose, colour, width, and what commands say last.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::recorded::Recorded;
+use crate::support::{nixdag, shown};
+use predicates::prelude::*;
+
+fn recorded() -> Recorded {
+    Recorded::of(&[("a", &[]), ("b", &["a"])])
+}
+
+#[test]
+fn a_wrong_value_of_a_flag_is_wrong_usage() {
+    let recorded = recorded();
+    for (command, flag, value) in [
+        ("plan", "--select", "["),
+        ("plan", "--exclude", "["),
+        ("plan", "--allow-failure", "["),
+        ("plan", "--cost", "start_up"),
+        ("plan", "--cost", "start_up=x"),
+        ("plan", "--cost", "startup=1"),
+        ("plan", "--substituter", "x"),
+        ("plan", "--trusted-public-key", "x"),
+        ("plan", "--cache-token", "x"),
+        ("plan", "--credential-host", ":"),
+        ("plan", "--base", "main"),
+        ("plan", "--granularity", "x"),
+        ("plan", "--resource-class", "=x"),
+        ("plan", "--image", "x="),
+        ("generate", "--push", "x"),
+        ("generate", "--cache", "x"),
+        ("generate", "--signing-key-variable", "1"),
+        ("generate", "--pipeline-parameter", "x"),
+    ] {
+        let failed = recorded.nixdag(command).args([flag, value]).assert().code(2).stdout("");
+        failed.stderr(predicate::str::contains("error: ").and(predicate::str::contains(flag)));
+    }
+    // What the file says is not the command line's fault.
+    recorded.file("nixdag.yml", "select: ['[']\n");
+    recorded.nixdag("plan").assert().code(1);
+    nixdag().args(["man", "plna"]).assert().code(2).stderr(predicate::str::contains("did you mean `plan`?"));
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_said_before_anything_is_evaluated() {
+    let recorded = recorded();
+    for command in ["plan", "graph", "generate"] {
+        let mut run = nixdag();
+        // There is no such flake.
+        run.args([command, "/nowhere", "-o"]).arg(recorded.dir().join("missing/x"));
+        run.assert().code(2).stdout("").stderr(predicate::str::contains("there is no folder `"));
+    }
+}
+
+#[test]
+fn quiet_says_errors_alone_and_verbose_what_is_done() {
+    let recorded = recorded();
+    let said = |arguments: &[&str]| {
+        let output = recorded.nixdag("generate").args(arguments).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (_, usual) = said(&[]);
+    assert!(usual.contains("warning: this is a preview") && !usual.contains("detail: "), "{usual}");
+    assert_eq!(said(&["--quiet"]), (0, String::new()));
+    let (_, verbose) = said(&["-v"]);
+    assert!(verbose.contains("detail: 2 derivations, of which 2 are to be built, "), "{verbose}");
+    let (code, error) = said(&["-q", "--select", "["]);
+    assert!(code == 2 && error.starts_with("error: `--select`"), "{error}");
+}
+
+#[test]
+fn colour_is_as_the_flag_says_and_none_goes_into_a_pipe() {
+    let recorded = recorded();
+    let output = |arguments: &[&str]| {
+        let output = recorded.nixdag("plan").args(arguments).env_remove("NO_COLOR").output().unwrap();
+        shown(&output)
+    };
+    assert!(!output(&[]).contains('\x1b') && !output(&["--color", "never"]).contains('\x1b'));
+    assert!(output(&["--color", "always"]).contains("\x1b[1mJOB"), "{}", output(&["--color", "always"]));
+    let error = output(&["--color=always", "--select", "["]);
+    assert!(error.contains("\x1b[1;31merror:\x1b[0m `--select`"), "{error}");
+    // Those of clap, too.
+    assert!(output(&["--color=always", "--frobnicate"]).contains("\x1b["));
+    assert!(!output(&["--frobnicate"]).contains('\x1b'));
+}
+
+/// What a terminal of this width shows.
+fn on_a_terminal(recorded: &Recorded, width: usize, environment: &str) -> String {
+    let program = env!("CARGO_BIN_EXE_nixdag");
+    let line = format!("{environment} COLUMNS={width} {program} plan --roots roots.json --drv-dir . 2> /dev/null");
+    let output =
+        Command::new("script").args(["-qec", &line, "/dev/null"]).current_dir(recorded.dir()).output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    String::from_utf8(output.stdout).unwrap().replace('\r', "")
+}
+
+#[test]
+fn tables_fit_the_terminal() {
+    let name = "a-package-with-a-name-longer-than-a-column";
+    let recorded = Recorded::of(&[("a", &[]), (name, &["a"])]);
+    for width in [60, 100, 200] {
+        let screen = on_a_terminal(&recorded, width, "NO_COLOR=1 TERM=xterm");
+        let widest = screen.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= width, "{widest} of {width}:\n{screen}");
+        assert!(screen.contains("JOB  ") && !screen.contains('\x1b'), "{screen}");
+        assert_eq!(screen.contains('…'), width < 200, "{screen}");
+    }
+    assert!(on_a_terminal(&recorded, 100, "NO_COLOR= TERM=xterm").contains("\x1b[1m"));
+    assert!(!on_a_terminal(&recorded, 100, "NO_COLOR= TERM=dumb").contains('\x1b'));
+}
+
+#[test]
+fn json_is_as_people_type_it() {
+    let recorded = recorded();
+    assert_eq!(recorded.said("plan", &["--json"]), recorded.said("plan", &["--format", "json"]));
+    recorded.nixdag("plan").args(["--json", "--format", "table"]).assert().code(2);
+}
+
+#[test]
+fn generate_says_last_what_it_wrote_and_what_is_next() {
+    let recorded = recorded();
+    let file = recorded.dir().join("config.yml");
+    let run = |arguments: &[&str]| {
+        let done = recorded.nixdag("generate").args(arguments).arg("-o").arg(&file).assert().success().stdout("");
+        let text = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+        text.lines().last().unwrap().to_owned()
+    };
+    let name = file.display();
+    assert_eq!(run(&[]), format!("wrote `{name}`: 2 jobs for CircleCI"));
+    assert_eq!(run(&["--check"]), format!("`{name}` is what the plan says: 2 jobs"));
+}
+
+#[test]
+fn a_pictures_format_is_that_of_its_file() {
+    let recorded = recorded();
+    let draw = |name: &str| {
+        let file = recorded.dir().join(name);
+        recorded.nixdag("graph").arg("-o").arg(&file).assert().success();
+        fs::read_to_string(file).unwrap()
+    };
+    assert!(draw("plan.mmd").starts_with("flowchart") && draw("plan.dot").starts_with("digraph"));
+    assert!(draw("plan.json").starts_with('{'));
+    let refused = recorded.nixdag("graph").args(["-o", "plan.svg"]).assert().code(2).stdout("");
+    refused.stderr(predicate::str::contains("`nixdag graph | dot -Tsvg`"));
+}
+
+#[test]
+fn a_second_settings_file_is_named() {
+    let recorded = recorded();
+    recorded.file("nixdag.yml", "max_jobs: 3\n");
+    fs::create_dir(recorded.dir().join(".circleci")).unwrap();
+    recorded.file(".circleci/nixdag.yml", "max_jobs: 4\n");
+    let said = predicate::str::contains("`.circleci/nixdag.yml` is not read, since there is `nixdag.yml`");
+    recorded.nixdag("plan").assert().success().stderr(said);
+}
+
+#[test]
+fn a_configuration_of_anybodys_is_checked() {
+    let recorded = recorded();
+    let check = |name: &str, text: &str| nixdag().arg("check").arg(recorded.file(name, text)).assert();
+    let job = "jobs: { a: { docker: [{ image: debian }], steps: [checkout] } }\n";
+    let fine = format!("version: 2.1\n{job}workflows: {{ w: {{ jobs: [a] }} }}\n");
+    check("config.yml", &fine).success().stdout("").stderr(predicate::str::contains("breaks no rule of CircleCI"));
+    let wrong = check("config.yml", &fine.replace("[a]", "[b]")).code(1).stdout("");
+    wrong.stderr(predicate::str::contains("CircleCI would refuse").and(predicate::str::contains("`b`")));
+    check(".gitlab-ci.yml", "a: { script: [make] }\n").stderr(predicate::str::contains("GitLab"));
+    check("config.yml", "a: [").code(1).stderr(predicate::str::contains("not YAML"));
+    nixdag().args(["check", "--provider", "github"]).arg(recorded.file("x", "")).assert().code(1);
+}
