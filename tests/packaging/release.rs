@@ -331,8 +331,10 @@ fn an_archive_holds_the_program_its_pages_completions_and_the_licence() {
         fs::read(dir.path().join(format!("{name}.tar.gz"))).unwrap()
     };
     assert!(pack() == pack(), "the same files give the same bytes");
-    run(dir.path(), "tar", &["-xzf", &format!("{name}.tar.gz")]);
-    let read = |file: &str| fs::read_to_string(dir.path().join(&name).join(file)).unwrap();
+    let unpacked = TempDir::new().unwrap();
+    let archive = dir.path().join(format!("{name}.tar.gz"));
+    run(unpacked.path(), "tar", &["-xzf", archive.to_str().unwrap()]);
+    let read = |file: &str| fs::read_to_string(unpacked.path().join(&name).join(file)).unwrap();
     assert_eq!(read("nixdag"), "a program");
     assert!(read("LICENSE").contains("MIT") && read("README.md").starts_with("# nixdag"));
     assert!(read("man/nixdag.1").contains(".TH nixdag 1") && read("man/nixdag-init.1").contains("nixdag-init"));

@@ -313,10 +313,12 @@ fn read_lock(folder: &Path) -> Value {
 fn written(nix: &Nix, folder: &Path) -> Value {
     let read = || -> Result<Value> {
         let file = folder.join("flake.nix").canonicalize()?;
-        let mut text = String::new();
-        regular_file::open(&file)?.take(MAX_SIZE).read_to_string(&mut text)?;
-        // A name may have escapes in it.
-        if !(text.contains("inputs") || text.contains('\\')) || !TRACES.iter().any(|trace| text.contains(trace)) {
+        let mut bytes = Vec::new();
+        regular_file::open(&file)?.take(MAX_SIZE).read_to_end(&mut bytes)?;
+        let has = |word: &str| memchr::memmem::find(&bytes, word.as_bytes()).is_some();
+        // A name may have escapes in it, and of a long file more may follow.
+        let is_whole = (bytes.len() as u64) < MAX_SIZE;
+        if is_whole && (!(has("inputs") || has("\\")) || !TRACES.iter().any(|trace| has(trace))) {
             return Ok(Value::Null);
         }
         let Some(file) = file.to_str() else { bail!("its name is not text") };
