@@ -258,7 +258,7 @@ fn strategies(made: &Made, objective: Objective, look: &Look, out: &mut impl Wri
     for (name, other) in others.into_iter().filter(is_other) {
         look.sentence(&format!("Compared with {name}: {}.", compared(&estimates.plan, other)), out)?;
     }
-    let moves = |handoff: &&HandOffEstimate| handoff.layers > 0 || handoff.bytes != Some(0);
+    let moves = |handoff: &&HandOffEstimate| handoff.layers > 0 || handoff.bytes.is_some_and(|bytes| bytes > 0);
     if let Some(handoff) = estimates.handoff.as_ref().filter(moves) {
         self::handoff(handoff, estimates.plan.job_time, look, out)?;
     }
