@@ -5,12 +5,17 @@ use std::fs;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::exit_code::ExitCode;
+use super::say::warning;
 use crate::build::record::{self, Record, Verdict};
 use crate::build::report::Report;
 use crate::cli::{ReportArgs, ReportFormat};
 use crate::output::Output;
 use crate::plan::json;
+use crate::printable::{printable, shortened};
 use crate::view::{annotations, markdown};
+
+/// Characters of a sentence about a record that cannot be read: it may quote any of it.
+const MAX_REASON: usize = 1000;
 
 pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     let plan = args.plan.as_ref().map(|file| {
@@ -34,7 +39,21 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     if files.is_empty() {
         bail!("no `{}` in the folders given (`nixdag build --results DIR` writes it)", record::REPORT);
     }
-    let records = files.iter().map(|path| Record::read(path)).collect::<Result<_>>()?;
+    let mut records = Vec::new();
+    let mut broken = Vec::new();
+    for path in &files {
+        match Record::read(path) {
+            Ok(record) => records.push(record),
+            Err(error) => broken.push(error),
+        }
+    }
+    if records.is_empty() {
+        return Err(broken.swap_remove(0));
+    }
+    // What one job has left costs the others no line.
+    for error in &broken {
+        warning!("{}; it is left out", shortened(&printable(&format!("{error:#}")), MAX_REASON));
+    }
     let report = Report::new(records);
     output.write(|out| match args.format {
         ReportFormat::Text => report.print(out),
@@ -45,5 +64,6 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
         ReportFormat::Markdown => markdown::write(plan.as_ref(), Some(&report), out),
         ReportFormat::GitHub => annotations::write(&report, out),
     })?;
-    Ok(if report.verdict() != Verdict::Success { ExitCode::Failed } else { ExitCode::Done })
+    let is_green = broken.is_empty() && report.verdict() == Verdict::Success;
+    Ok(if is_green { ExitCode::Done } else { ExitCode::Failed })
 }

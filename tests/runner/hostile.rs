@@ -259,7 +259,14 @@ fn records_from_elsewhere_are_held_against_their_format_and_steer_no_terminal() 
     fs::write(&file, record("../\u{1b}[2J").to_string()).unwrap();
     // A folder in itself.
     symlink(".", dir.path().join("again")).unwrap();
-    refuses(&["report", folder], "../\\u{1b}[2J: the job itself: \\u{1b}[31mred");
+    let red = "../\\u{1b}[2J: the job itself: \\u{1b}[31mred";
+    refuses(&["report", folder], red);
+
+    // What another job has left is named, and costs this one nothing.
+    fs::create_dir(dir.path().join("other")).unwrap();
+    fs::write(dir.path().join("other/report.json"), "{\"version\": 1, \"job\": \"\n::error::x").unwrap();
+    refuses(&["report", folder], red);
+    refuses(&["report", folder], "it is left out");
 }
 
 /// The only narinfo of a folder.
