@@ -6,6 +6,7 @@
 use std::env;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -57,9 +58,21 @@ impl TimeLimits {
     }
 }
 
-/// Takes folders out of PATH that depend on where one is: in a checkout, whoever can push a branch has written what is there. To be called
-/// while no other thread runs.
+/// Folders of the user and for temporary files, which Nix and git look for by these variables.
+const FOLDERS: [&str; 5] = ["TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
+
+/// Takes folders out of PATH, and variables out of the environment, that depend on where one is: in a checkout, whoever can push a branch has
+/// written what is there. To be called while no other thread runs.
 pub fn forget_relative_folders() {
+    for name in FOLDERS {
+        if env::var_os(name).is_some_and(|folder| !Path::new(&folder).is_absolute()) {
+            // SAFETY: this is called before anything starts a thread.
+            #[allow(unsafe_code)]
+            unsafe {
+                env::remove_var(name);
+            }
+        }
+    }
     let Some(path) = env::var_os(PATH) else { return };
     let folders = env::split_paths(&path).filter(|folder| folder.is_absolute());
     // A folder with the separator in its name cannot come from a list.

@@ -22,6 +22,8 @@ fn no_program_of_the_checkout_is_run_in_the_place_of_the_machines() {
                jq -r '.targets[].derivation' /tmp/plan | PATH=$usual grep -q -- -x.drv
                if test -e ran -o -e bin/ran; then cat ran bin/ran; exit 1; fi
              done
+             # Nor does Nix keep anything in the checkout.
+             XDG_CACHE_HOME=rel XDG_CONFIG_HOME=rel TMPDIR=rel $nixdag plan . --local-store --format json > /dev/null; test ! -e rel
              # The shell itself would run them.
              PATH=bin:$usual nix || true; test -e bin/ran";
         nix.script(folder.path(), text);
