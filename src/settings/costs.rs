@@ -328,11 +328,11 @@ mod tests {
         // What GitLab allows depends on the plan or the server; what CircleCI does not.
         assert_eq!(
             [None, Some(7), Some(9_000)].map(|most| limits(gitlab, None, most, None).jobs),
-            [450, 7, 9_000].map(Some)
+            [441, 7, 9_000].map(Some)
         );
         // Only what goes through the registry of packages may need jobs that pass it on.
         let stores = [HandOffKind::Cache, HandOffKind::Artifacts, HandOffKind::Packages];
-        assert_eq!(stores.map(|handoff| limits(gitlab, None, None, Some(handoff)).jobs), [500, 500, 450].map(Some));
+        assert_eq!(stores.map(|handoff| limits(gitlab, None, None, Some(handoff)).jobs), [490, 490, 441].map(Some));
         assert_eq!(limits(provider, None, Some(9_000), None).jobs, limits(provider, None, None, None).jobs);
         // A provider that publishes no number limits nothing.
         let none = provider::limits::Limits {

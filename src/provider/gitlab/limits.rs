@@ -13,10 +13,14 @@ pub const NEEDS: u32 = 50;
 /// Hours after which hosted runners end a job, whatever it says.
 pub const JOB_HOURS: u64 = 3;
 
-/// What GitLab allows. The jobs of a project's active pipelines are counted by plan, 500 on GitLab.com's free one; a
-/// self-managed server may allow fewer or more. Hosted runners end a job after three hours.
+/// Jobs beside those of the plan, in the pipeline that plans and in its child: planning, records, `evaluation`, `sign-and-push`, `gate`, `report`,
+/// `forget`, the user's own.
+pub const OWN_JOBS: u32 = 10;
+
+/// What GitLab allows. The jobs of a project's active pipelines are counted by plan, 500 on GitLab.com's free one, with those beside
+/// the plan's; a self-managed server may allow fewer or more. Hosted runners end a job after three hours.
 pub const LIMITS: Limits = Limits {
-    jobs: Some(500),
+    jobs: Some(500 - OWN_JOBS),
     jobs_vary: true,
     relays: NonZeroU32::new(10),
     requires: Some(NEEDS),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_yaml::Value;
 
-use super::super::limits::NEEDS;
+use super::super::limits::{NEEDS, OWN_JOBS};
 use super::super::names::{KEYWORDS, MAX_NAME};
 use super::read::ReadJob;
 use crate::provider::limits::Limits;
@@ -35,7 +35,7 @@ const REASONS: [&str; 14] = [
 ];
 
 pub(super) fn check(jobs: &[ReadJob], stages: &[String], limits: &Limits, own: &[&str], problems: &mut Vec<String>) {
-    if let Some(most) = limits.jobs.filter(|most| jobs.len() > *most as usize + 3) {
+    if let Some(most) = limits.jobs.map(|most| most + OWN_JOBS).filter(|most| jobs.len() > *most as usize) {
         problems.push(format!(
             "the pipeline has {} jobs, {most} are allowed (a lower `--max-jobs` makes fewer, a higher one says that your GitLab allows more)",
             jobs.len()
