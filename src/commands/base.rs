@@ -52,7 +52,7 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
                 Ok(settings) => Some(ChosenBase { flake, revision, settings }),
                 Err(error) => {
                     let name = short(&revision);
-                    eprintln!("warning: nothing counts as unaffected by the change since `{name}`: {error:#}; {SO}");
+                    warning!("nothing counts as unaffected by the change since `{name}`: {error:#}; {SO}");
                     None
                 }
             }
@@ -109,8 +109,8 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
     let Some(chosen) = chosen else { return Ok(None) };
     let name = short(&chosen.revision);
     match chosen.flake.changes_since(&chosen.revision) {
-        Ok(changes) => changes.iter().for_each(|changes| eprintln!("note: {changes}")),
-        Err(error) => eprintln!("warning: changed files are not known: {error:#}"),
+        Ok(changes) => changes.iter().for_each(|changes| note!("{changes}")),
+        Err(error) => warning!("changed files are not known: {error:#}"),
     }
     // Whoever writes to a cache that travels could say that the base is what the head is, and nothing would be built.
     let cache = evaluation::cache(settings).filter(|cache| !cache.travels());
@@ -139,7 +139,7 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
     let evaluated = targets.len();
     targets.retain(|target| chosen.settings.requires(&target.attribute, &settings.allow_failure));
     if let Some(note) = chosen.settings.note(name, evaluated - targets.len()) {
-        eprintln!("note: {note}");
+        note!("{note}");
     }
     Ok(Some(BaseEvaluation {
         revision: Some(chosen.revision.clone()),
