@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn keys_that_say_nothing_about_what_is_built_do_not_count() {
         let one = selected("select: [packages.*.*]\n");
-        let other = "select: [packages.*.*]\nobjective: fast\nevaluation: {workers: 2, timeout: 9}\nexecutors: {}\n";
+        let other = "select: [packages.*.*]\nobjective: cost\nevaluation: {workers: 2, timeout: 9}\nexecutors: {}\n";
         assert_eq!(one.differences(&selected(other)), [""; 0]);
         let all = "exclude: [a]\nsystems: all\nevaluation: {depth: 3}\nfinal: [{name: x, build: b}]\n";
         assert_eq!(one.differences(&selected(all)), ["select", "exclude", "systems", "final", "evaluation.depth"]);

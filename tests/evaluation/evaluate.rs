@@ -513,11 +513,11 @@ fn a_flake_that_fails_as_a_whole_is_one_clear_error() {
             ("{ inputs.gone.url = \"path:/nowhere/at/all\"; outputs = { self, gone }: { }; }", "/nowhere/at/all"),
             (
                 "{ inputs.gone.url = \"https://localhost:1/x.tar.gz\"; outputs = { self, gone }: { }; }",
-                "one of its inputs cannot be fetched: ",
+                "input `gone` of flake `",
             ),
             (
                 "{ inputs.gone.url = \"git+https://localhost:1/x\"; outputs = { self, gone }: { }; }",
-                "one of its inputs cannot be fetched: ",
+                "input `gone` of flake `",
             ),
         ] {
             let flake = folder(&[("flake.nix", text)]);
