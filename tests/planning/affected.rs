@@ -190,7 +190,7 @@ fn nothing_is_ignored_where_git_is_told_not_to_see_changes() {
             git -c user.name=a -c user.email=a@example.org commit -q -m ignore
             for flag in assume-unchanged skip-worktree; do
               echo changed >> docs/README.md; git add docs
-              $nixdag plan . --base HEAD 2>&1 | grep -o 'nothing was evaluated'
+              $nixdag plan . --base HEAD 2> ../said | grep -o 'nothing was evaluated'
               git update-index --$flag src/leaf; echo $flag > src/leaf
               $nixdag plan . --base HEAD --format json 2> ../said | jq -r '.jobs[].targets[][2]'; grep -o 'none is ignored.*' ../said
               git update-index --no-$flag src/leaf; git checkout -q src/leaf
