@@ -51,6 +51,9 @@ impl Evaluated {
                 error.map_or("it is not there", |error| &error.message)
             );
         }
+        if let Some(nowhere) = evaluation.nowhere {
+            bail!(nowhere);
+        }
         let mut warnings = Vec::new();
         let is_fatal = |error: &&EvalError| !allows_message(&settings.allow_failure, &error.attribute, &error.message);
         match evaluation.errors.iter().filter(is_fatal).count() {

@@ -98,6 +98,16 @@ fn a_name_that_is_nowhere_is_an_error_at_once() {
 }
 
 #[test]
+fn a_name_that_the_base_has_nowhere_is_new() {
+    for nix in FreshNix::every_version() {
+        let dir = folder(&[("flake.nix", &flake("{ packages.${s} = { a = mk \"a\"; /*more*/ }; }"))]);
+        let text = "git init -q; git add -A; git commit -qm a; sed -i 's|/\\*more\\*/|new = mk \"new\";|' flake.nix; git commit -qam new
+             $nixdag plan . --base HEAD~1 --select 'packages.*.{a,new}' --available /dev/null --format json | jq -r '.jobs[].targets[][2]'";
+        assert_eq!(nix.script(dir.path(), text).trim(), "new");
+    }
+}
+
+#[test]
 fn a_package_that_is_selected_by_its_name_cannot_leave_itself_out() {
     let outputs = "{ packages.${s} = { a = mk \"a\"; b = mk \"b\" // { meta.ci.disable = true; }; }; }";
     let nix = FreshNix::new();

@@ -127,6 +127,7 @@ pub fn evaluation(fingerprint: &str) -> Vec<u8> {
             build: None,
         }],
         absent: vec![attribute("absent")],
+        nowhere: Some("a sentence".to_owned()),
         warnings: vec!["a warning".to_owned()],
         says: vec![(attribute("program"), says.as_object().unwrap().clone())],
         caches: FlakeCaches { substituters: vec!["https://cache.example.org".to_owned()], ..FlakeCaches::default() },

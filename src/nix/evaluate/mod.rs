@@ -98,6 +98,9 @@ pub struct Evaluation {
     /// Those of `errors` that a pattern names in full and that are not there; by attribute.
     #[serde(default)]
     pub absent: Vec<AttributePath>,
+    /// A sentence about what a pattern or a list of systems names and the flake has nowhere: a mistake, unless this is the base of a change.
+    #[serde(default)]
+    pub nowhere: Option<String>,
     /// Sentences for people, about what may not be as they think.
     pub warnings: Vec<String>,
     /// What packages say about their own jobs, by attribute: plain values that nobody has checked.
@@ -283,9 +286,7 @@ impl<'r> Resolved<'r> {
                 return Err(nothing_found::error(&asker, request, &patterns, &shown)?);
             }
         }
-        if is_all_known {
-            nowhere::check(request, &patterns, &found, &selected)?;
-        }
+        let nowhere = is_all_known.then(|| nowhere::find(request, &patterns, &found, &selected)).flatten();
         for path in &selected.no_systems {
             let path = printable(&path.to_string());
             warnings
@@ -342,6 +343,7 @@ impl<'r> Resolved<'r> {
                 })
                 .collect(),
             absent: found.absent.into_iter().collect(),
+            nowhere,
             warnings,
             says: found.says.into_iter().collect(),
             caches: config.caches(),

@@ -1,11 +1,9 @@
 //! What somebody names and the flake has nowhere, where globs are around the name: `packages.*.helo`, or a system.
 //!
-//! In: what was asked for, and what was found. Out: an error for the first that is nowhere. What is written out in full is an error of its
+//! In: what was asked for, and what was found. Out: a sentence about the first that is nowhere, for whoever has typed it. What is written out in full is an error of its
 //! own as soon as the flake was asked for it.
 
 use std::collections::BTreeSet;
-
-use anyhow::{Result, bail};
 
 use super::found::{Findings, listed};
 use super::request::EvaluationRequest;
@@ -16,9 +14,14 @@ use crate::nearest::nearest;
 use crate::pattern::{Pattern, Segment};
 use crate::printable::printable;
 
-/// Fails where a pattern of the request ends with a name that no attribute has which it could mean, or where a listed system is none of
+/// A sentence where a pattern of the request ends with a name that no attribute has which it could mean, or where a listed system is none of
 /// the flake's. Only where all sets on the way evaluate; a pattern that an exclusion cut short is passed over.
-pub fn check(request: &EvaluationRequest, patterns: &[Pattern], found: &Findings, selected: &Selected) -> Result<()> {
+pub fn find(
+    request: &EvaluationRequest,
+    patterns: &[Pattern],
+    found: &Findings,
+    selected: &Selected,
+) -> Option<String> {
     let systems = listed_systems(request);
     for (index, pattern) in patterns.iter().enumerate().take(request.select.len()) {
         if selected.cut_short.contains(&index) {
@@ -29,24 +32,21 @@ pub fn check(request: &EvaluationRequest, patterns: &[Pattern], found: &Findings
             let known = found.targets.keys().filter_map(|target| target.names().last());
             let hint = nearest(name, known.map(String::as_str)).filter(|near| near != name);
             let hint = hint.map(|near| format!(" (did you mean `{}`?)", shown(near))).unwrap_or_default();
-            bail!(
-                "`{}` selects nothing: no attribute there is `{}`{systems}{hint}",
-                printable(&pattern.to_string()),
+            let pattern = printable(&pattern.to_string());
+            return Some(format!(
+                "`{pattern}` selects nothing: no attribute there is `{}`{systems}{hint}",
                 shown(name)
-            );
+            ));
         }
     }
-    if let (Systems::Listed(wanted), Some(there)) = (&request.systems, &selected.systems)
-        && let Some(lacking) = wanted.iter().find(|system| !there.contains(*system))
-    {
-        let there: Vec<String> = there.iter().cloned().collect();
-        bail!(
-            "the flake has nothing for system `{}`: there is {} (leave it out of `systems`)",
-            printable(lacking),
-            listed(&there)
-        );
-    }
-    Ok(())
+    let (Systems::Listed(wanted), Some(there)) = (&request.systems, &selected.systems) else { return None };
+    let lacking = wanted.iter().find(|system| !there.contains(*system))?;
+    let there: Vec<String> = there.iter().cloned().collect();
+    Some(format!(
+        "the flake has nothing for system `{}`: there is {} (leave it out of `systems`)",
+        printable(lacking),
+        listed(&there)
+    ))
 }
 
 /// The names at the end of a pattern that has globs in front of them.
