@@ -14,7 +14,7 @@ export PARAM_NIX_CHECKSUMS PARAM_NIX_VERSION PARAM_RELEASE_CHECKSUMS NIXDAG_FOLD
 # What earlier workflows have measured, out of the checkout.
 PARAM_RECORDS=true
 export PARAM_RECORDS
-mkdir -p -m 700 "$NIXDAG_FOLDER"
+[ -d "$NIXDAG_FOLDER" ] || mkdir -m 700 "$NIXDAG_FOLDER"
 rm -rf "$NIXDAG_FOLDER/history"
 if [ -d .nixdag/history ]; then
     mv .nixdag/history "$NIXDAG_FOLDER/history"
