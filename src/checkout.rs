@@ -29,6 +29,19 @@ impl Checkout {
         &self.root
     }
 
+    /// True for a path that is spelled as one in the checkout, wherever links lead.
+    pub fn spells(&self, path: &Path) -> bool {
+        let Ok(path) = std::path::absolute(path) else { return false };
+        let mut spelled = PathBuf::new();
+        for part in path.components() {
+            match part {
+                Component::ParentDir => drop(spelled.pop()),
+                part => spelled.push(part),
+            }
+        }
+        spelled.starts_with(&self.root)
+    }
+
     /// True for a path in the checkout that is not in Git's own folder. What is not there yet is where the folder is that it would be made in.
     pub fn holds(&self, path: &Path) -> bool {
         let Some(meant) = resolved(path) else { return false };
@@ -91,6 +104,13 @@ mod tests {
             "/proc/self/environ",
         ] {
             assert!(!checkout.holds(&root.join(outside)), "{outside}");
+        }
+        // As Git spells the root.
+        let root = checkout.root();
+        for (path, is_spelled) in
+            [("nix/link", true), ("nix/../nix/link/new", true), ("../other", false), ("/etc/passwd", false)]
+        {
+            assert_eq!(checkout.spells(&root.join(path)), is_spelled, "{path}");
         }
     }
 }

@@ -29,7 +29,7 @@ pub mod planning;
 pub mod provider;
 mod push;
 pub mod records;
-mod repository_file;
+pub mod repository_file;
 mod rule_entry;
 pub mod schema;
 pub mod selection;

@@ -2,6 +2,9 @@
 
 use anyhow::{Result, ensure};
 
+/// Flow collections that may be open at once in a configuration.
+pub const MAX_BRACKETS: usize = 4_096;
+
 /// Refuses text in which more than `most` flow collections are open at once: the reader's own work grows with the square of it.
 /// Counts brackets in strings too, of which no sound file leaves many open.
 pub fn check_nesting(text: &str, most: usize) -> Result<()> {

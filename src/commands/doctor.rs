@@ -16,7 +16,7 @@ use crate::exposure::line::{Attacker, Finding};
 use crate::exposure::situation::Situation;
 use crate::output::Output;
 use crate::provider::Provider;
-use crate::settings::{Settings, orb_arguments};
+use crate::settings::{Settings, orb_arguments, repository_file};
 
 pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
     ensure!(args.folder.is_dir(), "`{}` is not a folder", args.folder.display());
@@ -24,6 +24,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let provider = settings.provider;
     let default = args.folder.join(provider.configuration());
     let config = args.config.as_ref().unwrap_or(&default);
+    repository_file::check_named(config, &args.folder)?;
     let mut setups = provider.setup_jobs(config)?;
     if setups.is_empty() {
         if args.generate.is_empty() {

@@ -28,6 +28,9 @@ pub(super) fn run(args: &InitArgs) -> Result<ExitCode> {
     let git = git::Repository::around(&folder).ok();
     let repository = repository(&folder, git.as_ref())?;
     let file = SettingsFile::find(&folder);
+    for place in file.iter().filter_map(|place| place.strip_prefix(&repository.top).ok()) {
+        repository.place(&place.to_string_lossy())?;
+    }
     let (provider, why) = choose(args, file.as_deref(), &repository, git.as_ref())?;
     let mut start = provider.start_up(&repository)?;
     if file.is_none() {
@@ -38,7 +41,7 @@ pub(super) fn run(args: &InitArgs) -> Result<ExitCode> {
         start.notes.push("nixdag.yml is there already, and stays as it is".to_owned());
     }
     if !args.dry_run {
-        write(&repository.top, &start)?;
+        write(&repository, &start)?;
     }
     if git.is_none() {
         start.steps.insert(0, "make the folder a git repository and push it".to_owned());
@@ -148,9 +151,9 @@ fn settings(folder: &Path, provider: Provider, start: &mut StartUp) -> Result<St
 }
 
 /// Writes the files. None of them exists, but the one whose text another one keeps.
-fn write(top: &Path, start: &StartUp) -> Result<()> {
+fn write(repository: &Repository, start: &StartUp) -> Result<()> {
     for (path, text) in &start.files {
-        let place = top.join(path);
+        let place = repository.place(path)?;
         let what = || format!("cannot write `{path}`");
         if let Some(folder) = place.parent() {
             fs::create_dir_all(folder).with_context(what)?;

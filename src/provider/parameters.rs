@@ -12,13 +12,10 @@ use serde::Deserialize;
 use serde_yaml::{Deserializer, Value};
 
 use crate::regular_file;
-use crate::yaml::check_nesting;
+use crate::yaml::{MAX_BRACKETS, check_nesting};
 
 /// Longest file that is read, in bytes.
 const MAX_SIZE: u64 = 3 << 20;
-
-/// Brackets that may be open at once.
-const MAX_BRACKETS: usize = 4_096;
 
 /// The documents of a file; none where there is no such file.
 pub fn documents(path: &Path) -> Result<Vec<Value>> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::checkout::Checkout;
 use crate::regular_file;
 use crate::version;
 
@@ -23,10 +24,18 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// Where a file below the root is. A branch may have made it, or a folder above it, a link out of the repository, which is an error.
+    pub fn place(&self, path: &str) -> Result<PathBuf> {
+        let place = self.top.join(path);
+        let is_inside = Checkout::around(&self.top).is_ok_and(|checkout| checkout.holds(&place));
+        ensure!(is_inside, "`{path}` leads out of the repository: it is neither read nor written");
+        Ok(place)
+    }
+
     /// The text of a file below the root; none if there is none.
     pub fn read(&self, path: &str) -> Result<Option<String>> {
         use std::io::Read;
-        let place = self.top.join(path);
+        let place = self.place(path)?;
         let what = || format!("cannot read `{}`", place.display());
         let file = match regular_file::open(&place) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

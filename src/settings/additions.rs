@@ -64,6 +64,12 @@ pub fn resolve(flags: &AdditionFlags, file: &AdditionKeys, folder: &Path) -> Res
         }
         _ => flags.merge.clone(),
     };
+    for (paths, flag) in [(flags.merge.as_slice(), "--merge"), (flags.parameters_from.as_slice(), "--parameters-from")]
+    {
+        for path in paths {
+            repository_file::check_named(path, folder).with_context(|| format!("`{flag}`"))?;
+        }
+    }
     let named = || file.parameters_from.as_deref().map(|path| beside(path, "parameters_from", "--parameters-from"));
     let setup = match &flags.parameters_from {
         Some(path) => Some(path.clone()),

@@ -21,6 +21,18 @@ pub fn check(path: &Path, folder: &Path, flag: &str) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a file of the repository that `folder` is in, named by a flag, that a branch has made a link out of it. Other files are where the
+/// flag says.
+pub fn check_named(path: &Path, folder: &Path) -> Result<()> {
+    let Ok(checkout) = Checkout::around(folder) else { return Ok(()) };
+    ensure!(
+        !checkout.spells(path) || checkout.holds(path),
+        "`{}` is a link that leads out of the repository, or in Git's own folder: name the file itself",
+        path.display().to_string().escape_debug()
+    );
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +58,14 @@ mod tests {
         for wrong in ["link", "../../outside", "/etc/passwd", "../.git/config"] {
             let error = check(wrong).unwrap_err().to_string();
             assert!(error.contains("outside of the repository: name it with `--merge`"), "{wrong}: {error}");
+        }
+        let named = |path: &str| check_named(&folder.canonicalize().unwrap().join(path), &folder);
+        for fine in ["../ci.yml", "inside", "../../outside", "/etc/passwd"] {
+            named(fine).unwrap();
+        }
+        for wrong in ["link", "../.git/config"] {
+            let error = named(wrong).unwrap_err().to_string();
+            assert!(error.contains("is a link that leads out of the repository"), "{wrong}: {error}");
         }
     }
 }

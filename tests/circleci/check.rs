@@ -162,6 +162,37 @@ fn more_bytes_than_allowed_once_compiled() {
 }
 
 #[test]
+fn commands_that_call_commands_are_written_out_once_each() {
+    let ten = |step: &str| format!("[{}]", [step; 10].join(", "));
+    let with = |body: &str, step: &str| {
+        format!(
+            "version: 2.1\ncommands:\n{body}jobs: {{ x: {{ docker: [{{ image: a }}], steps: [{step}] }} }}\nworkflows: {{ w: {{ jobs: [x] }} }}\n"
+        )
+    };
+    let found = |text: String| check::check(&serde_yaml::from_str(&text).unwrap(), &LIMITS);
+    let mut body = format!("  c0: {{ steps: {} }}\n", ten("{ run: x }"));
+    for level in 1..60 {
+        body.push_str(&format!("  c{level}: {{ steps: {} }}\n", ten(&format!("c{}", level - 1))));
+    }
+    let problems = found(with(&body, "c59"));
+    assert!(problems.len() == 1 && problems[0].contains("MB more than"), "{problems:?}");
+    assert_eq!(found(with(&body, "c3")), Vec::<String>::new());
+    // What a call hands over counts each time that the command uses it, on every level.
+    let long = "y".repeat(4_100_000);
+    let handed = "  a: { parameters: { p: { type: string } }, steps: [{ run: << parameters.p >> }, { run: << parameters.p >> }] }
+  b: { parameters: { p: { type: string } }, steps: [{ a: { p: << parameters.p >> } }] }\n";
+    let problems = found(with(handed, &format!("{{ b: {{ p: {long} }} }}")));
+    assert!(problems.len() == 1 && problems[0].contains("would take about 8.6 MB"), "{problems:?}");
+    for (body, names) in [
+        ("  a: { steps: [b] }\n  b: { steps: [{ when: { condition: true, steps: [a] } }] }\n", "`a`, `b`"),
+        ("  a: { steps: [a] }\n", "`a`"),
+    ] {
+        let problems = found(with(body, "a"));
+        assert!(problems.len() == 1 && problems[0].contains(&format!("without an end: {names} and")), "{problems:?}");
+    }
+}
+
+#[test]
 fn what_is_no_mapping_is_no_configuration() {
     assert_eq!(problems("[]", &LIMITS), ["the configuration is not a mapping"]);
 }

@@ -12,7 +12,7 @@ use crate::support::circleci::ApiServer;
 use crate::support::github::Status;
 use crate::support::github_project::project_of;
 use crate::support::project::{every_nix, logs};
-use crate::support::{FreshNix, commit, copy_of, repository, run};
+use crate::support::{FreshNix, commit, copy_of, fails, nixdag, repository, run};
 
 /// The example without settings, as a repository.
 fn flake() -> TempDir {
@@ -176,6 +176,40 @@ fn github_gets_a_workflow_beside_those_that_are_there() {
     let (_checkout, mut github) = project_of(&file, "examples/hermetic", &every_nix().remove(0));
     let outcome = github.run().unwrap();
     assert_eq!(outcome.result("gate"), Status::Success, "{}", outcome.logs());
+}
+
+#[test]
+fn links_out_of_the_repository_are_neither_read_nor_written() {
+    let flake = flake();
+    let here = flake.path();
+    let outside = TempDir::new().unwrap();
+    let kept = |name: &str, text: &str| {
+        fs::write(outside.path().join(name), text).unwrap();
+        outside.path().join(name)
+    };
+    let config = kept("config.yml", "version: 2.1\njobs: {}\nworkflows: {}\n");
+    let key = kept("key", "-----BEGIN KEY-----\nc2VjcmV0\n");
+    let folder = outside.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    for folder in [".circleci", ".github"] {
+        fs::create_dir(here.join(folder)).unwrap();
+    }
+    for (link, target, provider) in [
+        (".circleci/config.yml", &config, "circleci"),
+        (".circleci/config.yml", &key, "circleci"),
+        (".gitlab-ci.yml", &key, "gitlab"),
+        ("nixdag.yml", &key, "circleci"),
+        (".github/workflows", &folder, "github"),
+    ] {
+        std::os::unix::fs::symlink(target, here.join(link)).unwrap();
+        let mut init = nixdag();
+        fails(init.args(["init", "--provider", provider]).arg(here), &[link, "leads out of the repository"]);
+        let shown = String::from_utf8(init.output().unwrap().stderr).unwrap();
+        assert!(!shown.contains("KEY") && !shown.contains("c2VjcmV0"), "{shown}");
+        fs::remove_file(here.join(link)).unwrap();
+        assert_eq!(fs::read_to_string(&config).unwrap(), "version: 2.1\njobs: {}\nworkflows: {}\n");
+        assert!(fs::read_dir(&folder).unwrap().next().is_none());
+    }
 }
 
 #[test]

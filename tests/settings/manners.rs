@@ -166,6 +166,10 @@ fn a_configuration_of_anybodys_is_checked() {
     let wrong = check("config.yml", &fine.replace("[a]", "[b]")).code(1).stdout("");
     wrong.stderr(predicate::str::contains("CircleCI would refuse").and(predicate::str::contains("`b`")));
     check(".gitlab-ci.yml", "a: { script: [make] }\n").stderr(predicate::str::contains("GitLab"));
+    for name in [".gitlab-ci.yml", "config.yml"] {
+        let deep = format!("a: {}1{}", "{a: ".repeat(50_000), "}".repeat(50_000));
+        check(name, &deep).code(1).stderr(predicate::str::contains("50000 brackets are open at once"));
+    }
     check("config.yml", "a: [").code(1).stderr(predicate::str::contains("not YAML"));
     nixdag().args(["check", "--provider", "github"]).arg(recorded.file("x", "")).assert().code(1);
 }

@@ -12,13 +12,10 @@ use super::check;
 use super::limits::{COMPILED_BYTES, LIMITS};
 use super::names::{PREVIEW, WORKFLOW};
 use crate::nearest::meant;
-use crate::yaml::check_nesting;
+use crate::yaml::{MAX_BRACKETS, check_nesting};
 
 /// CircleCI's most parameters in one pipeline, most characters of a name, most characters of a value.
 const MAX_PARAMETERS: (usize, usize, usize) = (100, 128, 512);
-
-/// Brackets that may be open at once: scripts leave some.
-const MAX_BRACKETS: usize = 4_096;
 
 /// Says what CircleCI would find wrong with a configuration, as far as can be known.
 pub fn check_configuration(text: &str) -> Result<Value> {

@@ -10,7 +10,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::{Yaml, scalar};
 use crate::printable::printable;
-use crate::yaml::check_nesting;
+use crate::yaml::{MAX_BRACKETS, check_nesting};
 
 /// Mappings and sequences that may be open at once.
 const MAX_DEPTH: usize = 100;
@@ -20,9 +20,6 @@ pub(in crate::provider) const MAX_WEIGHT: usize = 16 << 20;
 
 /// What a value weighs beside its text.
 const NODE_WEIGHT: usize = 16;
-
-/// Brackets that may be open at once: scripts leave some.
-const MAX_BRACKETS: usize = 4_096;
 
 /// An entry of the document's mapping.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,6 +5,7 @@
 //! setup job and no workflow: so everything that a program can find out is found out here. The configuration may be one that
 //! nixdag wrote, or one that it was merged into: orbs, commands and matrices are understood as far as they go.
 
+mod commands;
 mod jobs;
 mod own;
 mod read;
@@ -31,7 +32,10 @@ pub fn check(config: &Value, limits: &Limits) -> Vec<String> {
     strings(config, "the configuration", &mut problems);
     jobs::check(top, &mut problems);
     workflow::check(top, limits, &mut problems);
-    size::check(top, limits, &mut problems);
+    match commands::in_order(top) {
+        Ok(order) => size::check(top, &order, limits, &mut problems),
+        Err(problem) => problems.push(problem),
+    }
     pipeline_values(config, top, &mut problems);
     problems
 }

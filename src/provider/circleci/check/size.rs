@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_yaml::{Mapping, Value};
 
 use super::super::template::{self, Reference};
+use super::commands::each_step;
 use crate::provider::limits::Limits;
 use crate::provider::yaml::lenient::{map, text};
 
@@ -17,8 +18,37 @@ struct Size {
     parameters: HashMap<String, u64>,
 }
 
-pub(super) fn check(top: &Mapping, limits: &Limits, problems: &mut Vec<String>) {
-    let bytes = compiled(top);
+impl Size {
+    /// What is added where this stands so often.
+    fn add(&mut self, other: &Self, times: u64) {
+        self.bytes = self.bytes.saturating_add(other.bytes.saturating_mul(times));
+        for (name, count) in &other.parameters {
+            let known = self.parameters.entry(name.clone()).or_default();
+            *known = known.saturating_add(count.saturating_mul(times));
+        }
+    }
+
+    /// The size with these arguments, or the defaults of its definition; parameters of whoever calls it may stand in them.
+    fn with(&self, definition: &Value, arguments: Option<&Mapping>) -> Self {
+        let mut size = Self { bytes: self.bytes, parameters: HashMap::new() };
+        for (name, count) in &self.parameters {
+            let argument = arguments.and_then(|arguments| arguments.get(&**name));
+            let default = || definition.get("parameters")?.get(&**name)?.get("default");
+            let mut own = Self::default();
+            if let Some(value @ Value::String(_)) = argument.or_else(default) {
+                measure(value, 0, &mut own);
+                // Without the quotes.
+                own.bytes -= 2;
+            }
+            size.add(&own, *count);
+        }
+        size
+    }
+}
+
+/// `order` has the commands, each after those that it calls.
+pub(super) fn check(top: &Mapping, order: &[&str], limits: &Limits, problems: &mut Vec<String>) {
+    let bytes = compiled(top, order);
     if let Some(allowed) = limits.compiled_bytes.filter(|allowed| bytes > *allowed) {
         problems.push(format!(
             "compiled, the configuration would take about {:.1} MB, {:.1} MB more than the {:.1} MB that CircleCI takes \
@@ -31,31 +61,33 @@ pub(super) fn check(top: &Mapping, limits: &Limits, problems: &mut Vec<String>) 
 }
 
 /// Bytes of the compiled configuration, estimated with a twentieth to spare.
-fn compiled(top: &Mapping) -> u64 {
+fn compiled(top: &Mapping, order: &[&str]) -> u64 {
+    let mut commands = HashMap::new();
+    for &name in order {
+        let command = &map(top, "commands")[name];
+        let mut size = Size::default();
+        steps(top, &commands, command.get("steps"), &mut size);
+        commands.insert(name, size);
+    }
     let jobs: HashMap<String, (Size, &Value)> =
-        map(top, "jobs").iter().map(|(key, job)| (text(key), (job_size(top, job), job))).collect();
-    let mut total = 0;
+        map(top, "jobs").iter().map(|(key, job)| (text(key), (job_size(top, &commands, job), job))).collect();
+    let mut total = 0u64;
     for (_, workflow) in map(top, "workflows") {
         let Some(invocations) = workflow.get("jobs").and_then(Value::as_sequence) else { continue };
         for invocation in invocations {
             let mut own = Size::default();
             measure(invocation, 6, &mut own);
-            total += own.bytes;
+            total = total.saturating_add(own.bytes);
             let (key, arguments) = super::workflow::parts(invocation);
             let Some((size, job)) = jobs.get(&key) else { continue };
-            total += size.bytes;
-            for (name, count) in &size.parameters {
-                let argument = arguments.and_then(|arguments| arguments.get(&**name));
-                let default = || job.get("parameters")?.get(&**name)?.get("default");
-                total += argument.or_else(default).map_or(0, |value| text(value).len() as u64) * count;
-            }
+            total = total.saturating_add(size.with(job, arguments).bytes);
         }
     }
-    total + total / 20
+    total.saturating_add(total / 20)
 }
 
 /// A job with its executor and its commands written out, without what is gone after compilation.
-fn job_size(top: &Mapping, job: &Value) -> Size {
+fn job_size(top: &Mapping, commands: &HashMap<&str, Size>, job: &Value) -> Size {
     let mut size = Size::default();
     for (key, value) in job.as_mapping().into_iter().flatten() {
         match &*text(key) {
@@ -64,9 +96,7 @@ fn job_size(top: &Mapping, job: &Value) -> Size {
                 let name = value.get("name").map_or_else(|| text(value), text);
                 measure(map(top, "executors").get(&*name).unwrap_or(value), 4, &mut size);
             }
-            "steps" => {
-                steps(top, value, &mut size, 0);
-            }
+            "steps" => steps(top, commands, Some(value), &mut size),
             _ => {
                 measure(key, 4, &mut size);
                 measure(value, 6, &mut size);
@@ -76,27 +106,14 @@ fn job_size(top: &Mapping, job: &Value) -> Size {
     size
 }
 
-fn steps(top: &Mapping, list: &Value, size: &mut Size, depth: usize) {
-    for step in list.as_sequence().into_iter().flatten() {
-        let name = match step {
-            Value::String(name) => name.clone(),
-            _ => step.as_mapping().and_then(|step| step.keys().next()).map(text).unwrap_or_default(),
-        };
-        match (&*name, map(top, "commands").get(&*name)) {
-            ("when" | "unless", _) => {
-                if let Some(inner) = step.get(&*name).and_then(|body| body.get("steps")) {
-                    steps(top, inner, size, depth + 1);
-                }
-            }
-            // Commands may call commands, but not without an end.
-            (_, Some(command)) if depth < 100 => {
-                if let Some(inner) = command.get("steps") {
-                    steps(top, inner, size, depth + 1);
-                }
-            }
-            _ => measure(step, 6, size),
+/// Steps, commands among them written out.
+fn steps(top: &Mapping, commands: &HashMap<&str, Size>, list: Option<&Value>, size: &mut Size) {
+    each_step(list, &mut |name, step| match (commands.get(name), map(top, "commands").get(name)) {
+        (Some(command), Some(definition)) => {
+            size.add(&command.with(definition, step.get(name).and_then(Value::as_mapping)), 1);
         }
-    }
+        _ => measure(step, 6, size),
+    });
 }
 
 /// Adds the bytes of a value that stands at this indentation.
