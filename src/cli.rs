@@ -1,15 +1,18 @@
 //! The command line as clap reads it, and nothing else: [`crate::settings`] turns it into what the stages take.
 
 mod color;
+mod format;
 mod help;
+mod pipeline;
 
 use std::path::PathBuf;
 
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 pub use self::color::Color;
+pub use self::format::{GraphLevel, HistoryFormat, PlanFormat, ReportFormat, TextFormat};
+pub use self::pipeline::{CollectArgs, ContinueArgs, ForgetArgs, ReportArgs};
 use crate::build::OnMissing;
-use crate::choice::choice;
 use crate::delivery::HandOffKind;
 use crate::provider::Provider;
 use crate::settings::additions::AdditionFlags;
@@ -282,33 +285,6 @@ pub struct BuildArgs {
     pub nix_option: Vec<String>,
 }
 
-/// `nixdag forget`
-#[derive(Debug, Args)]
-pub struct ForgetArgs {
-    /// The version of a package: `…/packages/generic/NAME/VERSION`; the token is in `CI_JOB_TOKEN`
-    #[arg(long, value_name = "URL")]
-    pub packages: String,
-}
-
-/// `nixdag collect`
-///
-/// Records are hints: jobs that left none and files that cannot be used are said, and change nothing else.
-#[derive(Debug, Args)]
-pub struct CollectArgs {
-    /// Where the jobs have left theirs (`nixdag build --records`)
-    #[arg(value_name = "DIR|URL")]
-    pub records: String,
-    /// The plan of the jobs
-    #[arg(long, value_name = "FILE")]
-    pub plan: PathBuf,
-    /// Add them to what this file holds of earlier pipelines; what is too old or too much goes
-    #[arg(long, value_name = "FILE")]
-    pub into: PathBuf,
-    /// Remove what the jobs have left in a registry
-    #[arg(long)]
-    pub remove: bool,
-}
-
 /// `nixdag history`
 #[derive(Args, Debug)]
 pub struct HistoryArgs {
@@ -324,23 +300,6 @@ pub struct HistoryArgs {
     /// Number of builds to keep, the most recent ones
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub max_builds: u64,
-    /// Write to this file instead of standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-}
-
-/// `nixdag report`
-#[derive(Debug, Args)]
-pub struct ReportArgs {
-    /// Records of jobs, or folders that hold them
-    #[arg(value_name = "FILE|DIR", required_unless_present = "plan")]
-    pub records: Vec<PathBuf>,
-    /// The plan of the jobs, as `plan --format json` prints it; `--format markdown` shows it, without records too
-    #[arg(long, value_name = "FILE")]
-    pub plan: Option<PathBuf>,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    pub format: ReportFormat,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -379,90 +338,6 @@ pub struct DoctorArgs {
     /// Flags that your pipeline gives to `nixdag generate`
     #[arg(last = true, value_name = "FLAG")]
     pub generate: Vec<String>,
-}
-
-/// `nixdag continue`
-///
-/// The key comes from the environment variable `CIRCLE_CONTINUATION_KEY`, which CircleCI sets in jobs of a pipeline in setup.
-#[derive(Debug, Args)]
-pub struct ContinueArgs {
-    /// The configuration; `-` for standard input
-    #[arg(value_name = "CONFIG")]
-    pub config: PathBuf,
-    /// Values of pipeline parameters: a JSON object, or a file that holds one
-    #[arg(long, value_name = "JSON|FILE")]
-    pub parameters: Option<String>,
-    /// Check everything and print what would be sent, less the key
-    #[arg(long)]
-    pub dry_run: bool,
-    /// The domain of a CircleCI Server [default: circleci.com]
-    #[arg(long, value_name = "DOMAIN", conflicts_with = "api_url", help_heading = "Server")]
-    pub domain: Option<String>,
-    /// The whole address of the API, e.g. `https://circleci.com/api/v2`; without TLS on this machine only
-    #[arg(long, value_name = "URL", help_heading = "Server")]
-    pub api_url: Option<String>,
-    /// Attempts after the first one, for a server that is busy or out of reach
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=20), help_heading = "Server")]
-    pub retries: u32,
-    /// Seconds that one attempt may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600), help_heading = "Server")]
-    pub timeout: u64,
-}
-
-choice! {
-    /// Formats of what is for people first.
-    pub enum TextFormat {
-        /// For people
-        Text = "text",
-        /// For programs
-        Json = "json",
-    }
-}
-
-choice! {
-    /// Formats of `nixdag history`.
-    pub enum HistoryFormat {
-        /// For people
-        Text = "text",
-        /// For `--history`
-        Json = "json",
-        /// A line a build, for spreadsheets
-        Csv = "csv",
-    }
-}
-
-choice! {
-    /// Formats of `nixdag report`.
-    pub enum ReportFormat {
-        /// For people
-        Text = "text",
-        /// For programs
-        Json = "json",
-        /// For the page of a run, a step summary of GitHub for example
-        Markdown = "markdown",
-        /// Failures as GitHub's workflow commands, which become annotations
-        GitHub = "github",
-    }
-}
-
-choice! {
-    /// Formats of `nixdag plan`.
-    pub enum PlanFormat {
-        /// For people
-        Table = "table",
-        /// The contract; every command reads it back with `--plan`
-        Json = "json",
-    }
-}
-
-choice! {
-    /// Levels of `nixdag graph`.
-    pub enum GraphLevel {
-        /// One node a job
-        Jobs = "jobs",
-        /// One node a derivation, grouped by job
-        Derivations = "derivations",
-    }
 }
 
 #[cfg(test)]

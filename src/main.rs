@@ -8,7 +8,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     nixdag::secret::hide_environment();
-    nixdag::program::forget_relative_folders();
+    nixdag::user_folder::forget_relative_folders();
     nixdag::private_file::keep_others_from_writing();
     match nixdag::commands::run(nixdag::cli::parse()) {
         Ok(code) => code.into(),

@@ -3,10 +3,9 @@
 //! In: a command, what it reads, [`TimeLimits`]. Out: how it ended and what it printed. A sign of life is anything that it prints, and time that
 //! it has the processor for: a client that uploads a large file prints nothing.
 
-use std::env;
-use std::fs;
+mod processor_time;
+
 use std::io::{self, Read, Write};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -16,10 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use self::processor_time::processor_time;
 use crate::duration::in_words;
-
-/// Where programs are looked for.
-const PATH: &str = "PATH";
 
 /// How often ends and limits are looked for.
 const TICK: Duration = Duration::from_millis(50);
@@ -55,32 +52,6 @@ impl TimeLimits {
     /// Both in seconds.
     pub const fn seconds(idle: u64, total: u64) -> Self {
         Self { idle: Duration::from_secs(idle), total: Duration::from_secs(total) }
-    }
-}
-
-/// Folders of the user and for temporary files, which Nix and git look for by these variables.
-const FOLDERS: [&str; 5] = ["TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
-
-/// Takes folders out of PATH, and variables out of the environment, that depend on where one is: in a checkout, whoever can push a branch has
-/// written what is there. To be called while no other thread runs.
-pub fn forget_relative_folders() {
-    for name in FOLDERS {
-        if env::var_os(name).is_some_and(|folder| !Path::new(&folder).is_absolute()) {
-            // SAFETY: this is called before anything starts a thread.
-            #[allow(unsafe_code)]
-            unsafe {
-                env::remove_var(name);
-            }
-        }
-    }
-    let Some(path) = env::var_os(PATH) else { return };
-    let folders = env::split_paths(&path).filter(|folder| folder.is_absolute());
-    // A folder with the separator in its name cannot come from a list.
-    let Ok(absolute) = env::join_paths(folders) else { return };
-    // SAFETY: this is called before anything starts a thread.
-    #[allow(unsafe_code)]
-    unsafe {
-        env::set_var(PATH, absolute);
     }
 }
 
@@ -330,29 +301,6 @@ impl Clock {
         (self.last_sign.elapsed() > self.limits.idle)
             .then(|| format!("gave no sign of life for {}", words(self.limits.idle)))
     }
-}
-
-/// Hundredths of a second that a process, or all of a group, has had the processor for; 0 where the system does not say.
-fn processor_time(process: u32, is_group: bool) -> u64 {
-    if !is_group {
-        return stat(process).map_or(0, |stat| stat.time);
-    }
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter_map(stat).filter(|stat| stat.group == process).map(|stat| stat.time).sum()
-}
-
-struct Stat {
-    group: u32,
-    time: u64,
-}
-
-/// What `/proc/<process>/stat` says, see proc(5); the name in it may hold anything.
-fn stat(process: u32) -> Option<Stat> {
-    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-    Some(Stat { group: u32::try_from(number(2)?).ok()?, time: number(11)? + number(12)? })
 }
 
 /// Ends a child: SIGTERM, and SIGKILL where that takes too long.

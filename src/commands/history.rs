@@ -6,6 +6,7 @@ use super::exit_code::ExitCode;
 use super::say::warning;
 use crate::cli::{HistoryArgs, HistoryFormat};
 use crate::duration::now;
+use crate::history::csv;
 use crate::history::files;
 use crate::history::records::Keep;
 use crate::output::Output;
@@ -23,7 +24,7 @@ pub(super) fn run(args: &HistoryArgs) -> Result<ExitCode> {
     Output::from(args.output.clone()).write(|out| match args.format {
         HistoryFormat::Text => view::history::write(&records, out),
         HistoryFormat::Json => records.write(out),
-        HistoryFormat::Csv => records.write_csv(out),
+        HistoryFormat::Csv => csv::write(&records, out),
     })?;
     Ok(ExitCode::Done)
 }

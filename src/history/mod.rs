@@ -4,6 +4,7 @@
 //! its name without the version. Of the youngest few measurements the median counts, which one slow machine does not move, and which
 //! follows where a package has become slower.
 
+pub mod csv;
 pub mod files;
 pub mod jobs;
 pub mod pipelines;

@@ -225,31 +225,6 @@ impl Records {
         writeln!(out)
     }
 
-    /// Writes a line a build: comma-separated values with a header, quoted where they have to be (RFC 4180).
-    pub fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "name,system,derivation,at,job,seconds,ending,class,attempts,cpu_seconds,memory,nar_bytes")?;
-        for build in &self.builds {
-            let ending = match build.ending {
-                Ending::Built => "built",
-                Ending::Failed => "failed",
-            };
-            let [name, system, derivation, job, class] =
-                [&build.name, &build.system, &build.derivation, &build.job, build.class.as_deref().unwrap_or_default()]
-                    .map(csv);
-            let seconds = build.duration as f64 / 1000.0;
-            let number = |number: Option<u64>| number.map_or(String::new(), |number| number.to_string());
-            let Used { cpu, memory, nar_bytes, .. } = build.used;
-            let cpu = cpu.map_or(String::new(), |cpu| (cpu as f64 / 1000.0).to_string());
-            let (memory, nar_bytes) = (number(memory), number(nar_bytes));
-            writeln!(
-                out,
-                "{name},{system},{derivation},{},{job},{seconds},{ending},{class},{},{cpu},{memory},{nar_bytes}",
-                build.at, build.attempts
-            )?;
-        }
-        Ok(())
-    }
-
     /// Derivations that have both failed and been built, by path, in order.
     pub fn flaky(&self) -> Vec<&str> {
         let of = |ending| -> HashSet<&str> {
@@ -259,18 +234,6 @@ impl Records {
         let mut both: Vec<_> = of(Ending::Built).intersection(&failed).copied().collect();
         both.sort_unstable();
         both
-    }
-}
-
-/// A value of a comma-separated line. What a spreadsheet would take for a formula gets a quote in front.
-fn csv(text: &str) -> String {
-    let text = match text.starts_with(['=', '+', '-', '@']) {
-        true => format!("'{text}"),
-        false => text.to_owned(),
-    };
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text,
     }
 }
 
@@ -386,22 +349,6 @@ mod tests {
             let error = Records::read(text.as_bytes(), NOW).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn lines_for_spreadsheets_hold_what_they_were_given_and_no_formula() {
-        let mut all = records(vec![build("a-1", 5, Ending::Failed)]);
-        all.builds[0].class = Some("=1+1, \"x\"".to_owned());
-        let mut text = Vec::new();
-        all.write_csv(&mut text).unwrap();
-        let derivation = &all.builds[0].derivation;
-        assert_eq!(
-            String::from_utf8(text).unwrap(),
-            format!(
-                "name,system,derivation,at,job,seconds,ending,class,attempts,cpu_seconds,memory,nar_bytes\n\
-                 a-1,x86_64-linux,{derivation},5,job,1.5,failed,\"'=1+1, \"\"x\"\"\",1,0.9,,\n"
-            )
-        );
     }
 
     #[test]

@@ -7,30 +7,23 @@
 //! It is looked at twice: before Nix is asked for the first time, as that copies, and behind that, when the inputs of inputs are known.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-use super::literal::nix_string;
 use super::reference::absolute;
 use super::request::{EvaluationRequest, InputOverride};
+use super::written;
 use crate::checkout::{Checkout, GIT};
 use crate::nix::command::Nix;
 use crate::nix::store_path;
 use crate::printable::printable;
-use crate::regular_file;
-
-/// Bytes of a lock, or of the inputs of a `flake.nix`, that are read.
-const MAX_SIZE: u64 = 64 << 20;
 
 /// How many inputs of inputs are followed.
 const MAX_DEPTH: usize = 64;
-
-/// What stands in a `flake.nix` that names something on the machine, or may.
-const TRACES: [&str; 6] = ["path", "file", "type", "\\", "\"/", "''"];
 
 /// Something on this machine that an input is read from.
 #[derive(Debug, PartialEq, Eq)]
@@ -175,7 +168,7 @@ impl<'r> LocalInputs<'r> {
         }
         let found = folder(asked);
         let folder = found.as_deref();
-        let lock = folder.map_or(Value::Null, read_lock);
+        let lock = folder.map_or(Value::Null, written::lock);
         let mut inputs = Self::new(request.override_inputs.iter(), folder, &lock);
         for named in request.override_inputs.iter().filter(|named| !named.by_flag) {
             // A path that Nix does not find either.
@@ -190,7 +183,7 @@ impl<'r> LocalInputs<'r> {
         let root = inputs.checkout.as_ref().filter(|_| !asked.starts_with("path:")).map(Checkout::root);
         let below = root.and_then(|root| folder.strip_prefix(root).ok());
         inputs.most_up = Some(below.map_or(0, |below| below.components().count()));
-        inputs.check_written(&written(nix, folder), &mut Vec::new())
+        inputs.check_written(&written::inputs(nix, folder), &mut Vec::new())
     }
 
     /// Checks the lock that Nix has made. `source` is the flake's folder in the store, `root` that on this machine, if it has one.
@@ -204,7 +197,7 @@ impl<'r> LocalInputs<'r> {
             return Ok(());
         }
         let by_flag = request.override_inputs.iter().filter(|named| named.by_flag);
-        Self::new(by_flag, root.map(Path::new), &read_lock(Path::new(source))).check_lock(lock)
+        Self::new(by_flag, root.map(Path::new), &written::lock(Path::new(source))).check_lock(lock)
     }
 
     /// Checks all inputs of a lock, each by its shortest path from the root.
@@ -299,37 +292,6 @@ fn folder(asked: &str) -> Option<PathBuf> {
     let folder = Path::new(&place.path).join(below.trim_start_matches('/')).canonicalize().ok()?;
     // Nix looks for it upwards.
     folder.ancestors().find(|folder| folder.join("flake.nix").is_file()).map(Path::to_owned)
-}
-
-/// The lock in a folder; null where there is none that can be read: Nix will say so.
-fn read_lock(folder: &Path) -> Value {
-    let mut text = Vec::new();
-    let read =
-        regular_file::open(&folder.join("flake.lock")).and_then(|file| file.take(MAX_SIZE).read_to_end(&mut text));
-    read.ok().and_then(|_| serde_json::from_slice(&text).ok()).unwrap_or_default()
-}
-
-/// The inputs that the `flake.nix` in a folder names; null where it names none on the machine, or Nix will refuse it.
-fn written(nix: &Nix, folder: &Path) -> Value {
-    let read = || -> Result<Value> {
-        let file = folder.join("flake.nix").canonicalize()?;
-        let mut bytes = Vec::new();
-        regular_file::open(&file)?.take(MAX_SIZE).read_to_end(&mut bytes)?;
-        let has = |word: &str| memchr::memmem::find(&bytes, word.as_bytes()).is_some();
-        // A name may have escapes in it, and of a long file more may follow.
-        let is_whole = (bytes.len() as u64) < MAX_SIZE;
-        if is_whole && (!(has("inputs") || has("\\")) || !TRACES.iter().any(|trace| has(trace))) {
-            return Ok(Value::Null);
-        }
-        let Some(file) = file.to_str() else { bail!("its name is not text") };
-        // Nothing but this file can have a part in it: no variable, no other file.
-        let visible = format!("flake={file}");
-        let expression = format!("(import {}).inputs or {{ }}", nix_string(file));
-        let arguments =
-            ["eval", "--json", "--impure", "--option", "restrict-eval", "true", "-I", &visible, "--expr", &expression];
-        Ok(serde_json::from_slice(&nix.nix(arguments, MAX_SIZE as usize)?.stdout)?)
-    };
-    read().unwrap_or_default()
 }
 
 #[cfg(test)]

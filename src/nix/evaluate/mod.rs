@@ -38,6 +38,7 @@ mod survey;
 mod survivor;
 mod systems;
 mod wrapper;
+mod written;
 
 use std::collections::BTreeSet;
 use std::path::Path;

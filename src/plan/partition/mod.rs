@@ -58,6 +58,8 @@ mod stability;
 pub mod steps;
 pub mod sweep;
 pub mod units;
+#[cfg(test)]
+mod wave_properties;
 pub mod waves;
 pub mod zero;
 

@@ -1,6 +1,5 @@
 //! Random graphs of many shapes, and a checker of the planner's rules that knows nothing of how the planner works.
 
-use super::waves::{Barrier, Waves};
 use super::*;
 use crate::plan::job_graph::direct_inputs;
 use crate::plan::model::{Objective, PlanLimits};
@@ -22,7 +21,7 @@ impl Random {
 }
 
 /// A graph of one of the shapes that real ones are made of.
-fn random_problem(seed: u64) -> Problem {
+pub(super) fn random_problem(seed: u64) -> Problem {
     let mut random = Random(seed);
     let count = 1 + random.below(if seed.is_multiple_of(10) { 120 } else { 30 }) as usize;
     let shape = random.below(9);
@@ -110,7 +109,7 @@ fn confine(problem: &mut Problem, random: &mut Random, systems: u64) {
     }
 }
 
-fn random_options(seed: u64) -> (Model, PartitionOptions) {
+pub(super) fn random_options(seed: u64) -> (Model, PartitionOptions) {
     let mut random = Random(seed ^ 0xabcd);
     let model = Model {
         start_up: [0, 20_000, 45_000, 45_000, 45_000][random.below(5) as usize],
@@ -352,97 +351,6 @@ fn no_plan_is_worse_than_simpler_ones() {
         assert!(time.makespan <= per_derivation.0, "seed {seed}: {} s", time.makespan / 1000);
         assert!(cost.job_time <= ordered.1, "seed {seed}: {} s", cost.job_time / 1000);
     }
-}
-
-#[test]
-fn waves_of_every_graph_keep_the_rules() {
-    let (mut planned, mut several) = (0, 0);
-    for seed in 0..200 {
-        let problem = random_problem(seed);
-        let (model, options) = random_options(seed);
-        let (units, _) = contract::contract(&problem, &model);
-        let instance = Instance {
-            problem: &problem,
-            units: &units,
-            model: &model,
-            options: &options,
-            start_up: model.start_up.max(1),
-            attach: &[],
-            floor: 0,
-            giant: false,
-        };
-        let barrier = Barrier { waves: 1 + seed as usize % 9, queue: 15_000, runners: 1 + seed as usize % 5 };
-        for waves in waves::search(&instance, &barrier, &[0.0, 0.5]) {
-            let Waves { owner, wave, makespan, job_time } = waves;
-            planned += 1;
-            several += usize::from(wave.iter().any(|&wave| wave > 0));
-            assert!(wave.iter().all(|&wave| wave < barrier.waves), "seed {seed}: more than {} waves", barrier.waves);
-            let jobs = Jobs::from_owners(&instance, &mut Scheduler::new(&problem), &owner);
-            for unit in 0..units.len() {
-                let job = owner[unit] as usize;
-                assert_eq!(wave[unit], wave[job], "seed {seed}: job {job} is in two waves");
-                for &input in units.inputs.of(unit as u32) {
-                    let (same, before) = (owner[input as usize] == owner[unit], wave[input as usize] < wave[unit]);
-                    assert!(
-                        same || before,
-                        "seed {seed}: unit {unit} and its input {input} exchange something in one wave"
-                    );
-                }
-            }
-            let existing = || jobs.list.iter().filter(|job| !job.units.is_empty());
-            for job in existing() {
-                let fits = |&unit: &u32| jobs::compatible_systems(units.system[unit as usize], job.system);
-                assert!(job.units.iter().all(fits), "seed {seed}: {:?} on one machine", job.units);
-                assert!(options.granularity != Granularity::Target || job.targets <= 1, "seed {seed}: two targets");
-                let alone = job.units.len() == 1;
-                assert!(
-                    alone || options.limits.job_length.is_none_or(|most| job.length <= most),
-                    "seed {seed}: too long"
-                );
-            }
-            assert_eq!(job_time, existing().map(|job| job.length).sum::<Millis>(), "seed {seed}");
-            let longest = |number| {
-                let of_wave = existing().filter(|job| wave[job.units[0] as usize] == number);
-                of_wave.map(|job| barrier.queue + job.length).max().unwrap_or(0)
-            };
-            let least: Millis = (0..barrier.waves).map(longest).sum();
-            assert!(makespan >= least, "seed {seed}: {makespan} ms, though the longest jobs take {least} ms");
-        }
-    }
-    assert!(planned > 200 && several > 100, "{planned} plans, {several} of several waves");
-}
-
-#[test]
-fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
-    let chain = Problem {
-        inputs: Adjacency::from_lists((0..5).map(|node: Node| node.checked_sub(1).into_iter().collect())),
-        duration: vec![60_000; 5],
-        target: vec![true; 5],
-        ..Problem::default()
-    };
-    let problem = Problem {
-        consumers: chain.inputs.reversed(),
-        cheap: vec![false; 5],
-        system: vec![0; 5],
-        portable: vec![false; 5],
-        floating: vec![false; 5],
-        confined: vec![false; 5],
-        name_hash: vec![0; 5],
-        ..chain
-    };
-    let waves = |granularity, waves| {
-        let model = Model::default();
-        let options = PartitionOptions { granularity, ..PartitionOptions::default() };
-        let (units, _) = contract::contract(&problem, &model);
-        let (problem, model, options) = (&problem, &model, &options);
-        let instance =
-            Instance { problem, units: &units, model, options, start_up: 45_000, attach: &[], floor: 0, giant: false };
-        let found = waves::search(&instance, &Barrier { waves, queue: 15_000, runners: 60 }, &[0.0]);
-        found.first().map(|plan| (plan.wave.iter().max().map(|&last| last + 1), plan.makespan))
-    };
-    assert_eq!(waves(Granularity::Target, 4), None);
-    assert_eq!(waves(Granularity::Target, 8), Some((Some(5), 5 * 120_000)));
-    assert_eq!(waves(Granularity::Auto, 4), Some((Some(1), 60_000 + 5 * 60_000)));
 }
 
 /// Graphs that are planned in one go: what merging brings within a limit is not given up before.

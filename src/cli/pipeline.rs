@@ -1,0 +1,79 @@
+//! Commands that a pipeline runs beside its building jobs: before them, and behind all of them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::format::ReportFormat;
+
+/// `nixdag forget`
+#[derive(Debug, Args)]
+pub struct ForgetArgs {
+    /// The version of a package: `…/packages/generic/NAME/VERSION`; the token is in `CI_JOB_TOKEN`
+    #[arg(long, value_name = "URL")]
+    pub packages: String,
+}
+
+/// `nixdag collect`
+///
+/// Records are hints: jobs that left none and files that cannot be used are said, and change nothing else.
+#[derive(Debug, Args)]
+pub struct CollectArgs {
+    /// Where the jobs have left theirs (`nixdag build --records`)
+    #[arg(value_name = "DIR|URL")]
+    pub records: String,
+    /// The plan of the jobs
+    #[arg(long, value_name = "FILE")]
+    pub plan: PathBuf,
+    /// Add them to what this file holds of earlier pipelines; what is too old or too much goes
+    #[arg(long, value_name = "FILE")]
+    pub into: PathBuf,
+    /// Remove what the jobs have left in a registry
+    #[arg(long)]
+    pub remove: bool,
+}
+
+/// `nixdag report`
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Records of jobs, or folders that hold them
+    #[arg(value_name = "FILE|DIR", required_unless_present = "plan")]
+    pub records: Vec<PathBuf>,
+    /// The plan of the jobs, as `plan --format json` prints it; `--format markdown` shows it, without records too
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `nixdag continue`
+///
+/// The key comes from the environment variable `CIRCLE_CONTINUATION_KEY`, which CircleCI sets in jobs of a pipeline in setup.
+#[derive(Debug, Args)]
+pub struct ContinueArgs {
+    /// The configuration; `-` for standard input
+    #[arg(value_name = "CONFIG")]
+    pub config: PathBuf,
+    /// Values of pipeline parameters: a JSON object, or a file that holds one
+    #[arg(long, value_name = "JSON|FILE")]
+    pub parameters: Option<String>,
+    /// Check everything and print what would be sent, less the key
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The domain of a CircleCI Server [default: circleci.com]
+    #[arg(long, value_name = "DOMAIN", conflicts_with = "api_url", help_heading = "Server")]
+    pub domain: Option<String>,
+    /// The whole address of the API, e.g. `https://circleci.com/api/v2`; without TLS on this machine only
+    #[arg(long, value_name = "URL", help_heading = "Server")]
+    pub api_url: Option<String>,
+    /// Attempts after the first one, for a server that is busy or out of reach
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=20), help_heading = "Server")]
+    pub retries: u32,
+    /// Seconds that one attempt may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600), help_heading = "Server")]
+    pub timeout: u64,
+}
