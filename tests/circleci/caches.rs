@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::support::cache_server::Server;
 use crate::support::circleci::Outcome;
 use crate::support::empty_store::{NIX_CONFIG, empty_store};
-use crate::support::project::{Project, every_nix, figure, logs, report};
+use crate::support::project::{Project, every_nix, figure, logs, one_nix, report};
 use crate::support::writable_cache::WritableCache;
 use nixdag::nix::signature::SecretKey;
 use tempfile::TempDir;
@@ -74,7 +74,10 @@ fn what_a_signed_cache_has_is_fetched_and_the_rest_is_built() {
         assert_eq!((jobs, built), (vec!["c".to_owned(), "d".to_owned()], 2), "{said}");
         assert!(nars(&server) > 0, "{:?}", server.log());
 
-        // The same, handing on through another cache.
+        // The same, handing on through another cache; how Nix pushes is in `runner`.
+        if nix != one_nix(1) {
+            continue;
+        }
         let own = WritableCache::new();
         project.arguments.push_str(&format!(
             " --handoff cache --cache {} --signing-public-key {}",
@@ -118,28 +121,25 @@ fn what_an_unsigned_cache_has_counts_only_where_it_is_trusted() {
 /// What jobs have handed on through a cache is there for the next pipeline, which builds nothing of it.
 #[test]
 fn what_was_handed_on_through_a_cache_is_not_built_again() {
-    for (at, nix) in every_nix().iter().enumerate() {
-        // Where the cache is named does not depend on Nix.
-        for in_file in if at == 0 { &[true, false][..] } else { &[false] } {
-            let mut project = Project::new("examples/hermetic", nix);
-            let own = WritableCache::new();
-            let rest = format!("--handoff cache --reuse off --signing-public-key {}", public());
-            project.variables = vec![("NIXDAG_SIGNING_KEY".into(), SECRET.into())];
-            project.arguments = if *in_file {
-                let settings = project.checkout.path().join("nixdag.yml");
-                let text = fs::read_to_string(&settings).unwrap();
-                fs::write(settings, format!("cache: {}\n{text}", own.url())).unwrap();
-                rest
-            } else {
-                format!("{rest} --cache {}", own.url())
-            };
-            let (jobs, built, said) = run(&project, 1);
-            assert_eq!((jobs.len(), built), (4, 4), "{said}");
-            // A cache that nobody has pushed to yet is nothing to warn of; a key that the whole project has is.
-            let warned: Vec<&str> = said.lines().filter(|line| line.contains("warning: ")).collect();
-            assert!(warned.len() == 1 && warned[0].contains("this job plans"), "{said}");
-            let (jobs, built, said) = run(&project, 2);
-            assert_eq!((jobs.as_slice(), built), (&[] as &[String], 0), "{said}");
-        }
+    for (turn, in_file) in [(1, true), (2, false)] {
+        let mut project = Project::new("examples/hermetic", &one_nix(turn));
+        let own = WritableCache::new();
+        let rest = format!("--handoff cache --reuse off --signing-public-key {}", public());
+        project.variables = vec![("NIXDAG_SIGNING_KEY".into(), SECRET.into())];
+        project.arguments = if in_file {
+            let settings = project.checkout.path().join("nixdag.yml");
+            let text = fs::read_to_string(&settings).unwrap();
+            fs::write(settings, format!("cache: {}\n{text}", own.url())).unwrap();
+            rest
+        } else {
+            format!("{rest} --cache {}", own.url())
+        };
+        let (jobs, built, said) = run(&project, 1);
+        assert_eq!((jobs.len(), built), (4, 4), "{said}");
+        // A cache that nobody has pushed to yet is nothing to warn of; a key that the whole project has is.
+        let warned: Vec<&str> = said.lines().filter(|line| line.contains("warning: ")).collect();
+        assert!(warned.len() == 1 && warned[0].contains("this job plans"), "{said}");
+        let (jobs, built, said) = run(&project, 2);
+        assert_eq!((jobs.as_slice(), built), (&[] as &[String], 0), "{said}");
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use predicates::prelude::*;
 
 use crate::support::circleci::{Outcome, Status};
-use crate::support::project::{Project, every_nix, logs};
+use crate::support::project::{Project, every_nix, logs, one_nix};
 use crate::support::recorded::Recorded;
 use crate::support::{fails, folder, nixdag, with_nix};
 
@@ -15,26 +15,22 @@ fn junit(outcome: &Outcome) -> String {
 
 #[test]
 fn attributes_that_throw_make_the_gate_red_and_the_others_are_built() {
-    for nix in every_nix() {
-        let project = Project::new("examples/hermetic", &nix);
-        project.replace("flake.nix", "default = d;", "broken = throw \"broken <on> purpose\"; too = broken;");
-        let outcome = project.pipeline(1).run().unwrap();
-        let all = logs(&outcome);
-        assert_eq!(
-            ["a", "b", "c", "d", "evaluation", "gate"].map(|name| outcome.status(name)),
-            [Status::Success, Status::Success, Status::Success, Status::Success, Status::Failed, Status::NotRun],
-            "{all}"
-        );
-        let log = &outcome.job("evaluation").log;
-        assert!(
-            log.contains("2 attributes do not evaluate (`packages.") && log.contains("broken <on> purpose"),
-            "{log}"
-        );
-        let junit = junit(&outcome);
-        assert!(junit.contains(r#"tests="2" failures="2""#), "{junit}");
-        for part in [".broken\"><failure message=", ".too\"><failure message=", "broken &lt;on&gt; purpose"] {
-            assert!(junit.contains(part), "{part}: {junit}");
-        }
+    let nix = one_nix(1);
+    let project = Project::new("examples/hermetic", &nix);
+    project.replace("flake.nix", "default = d;", "broken = throw \"broken <on> purpose\"; too = broken;");
+    let outcome = project.pipeline(1).run().unwrap();
+    let all = logs(&outcome);
+    assert_eq!(
+        ["a", "b", "c", "d", "evaluation", "gate"].map(|name| outcome.status(name)),
+        [Status::Success, Status::Success, Status::Success, Status::Success, Status::Failed, Status::NotRun],
+        "{all}"
+    );
+    let log = &outcome.job("evaluation").log;
+    assert!(log.contains("2 attributes do not evaluate (`packages.") && log.contains("broken <on> purpose"), "{log}");
+    let junit = junit(&outcome);
+    assert!(junit.contains(r#"tests="2" failures="2""#), "{junit}");
+    for part in [".broken\"><failure message=", ".too\"><failure message=", "broken &lt;on&gt; purpose"] {
+        assert!(junit.contains(part), "{part}: {junit}");
     }
 }
 

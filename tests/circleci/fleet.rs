@@ -4,52 +4,50 @@
 use std::fs;
 
 use crate::support::circleci::Status;
-use crate::support::project::{Project, every_nix, figure, logs, report};
+use crate::support::project::{Project, every_nix, figure, logs, one_nix, report};
 
 #[test]
 fn what_this_machine_can_build_of_a_mixed_fleet_is_built_once() {
-    for nix in every_nix() {
-        let project = Project::new("examples/fleet", &nix);
-        // As a VM with KVM; in Debian's sandbox there is no `/bin/sh`.
-        let machine = "system-features = big-parallel kvm\nsandbox = false\n";
-        let outcome = project.pipeline(1).context("signing", &[]).nix_conf(machine).run().unwrap();
-        let ended = |name: &str| outcome.status(name);
-        for name in [
-            "browser (x86_64-linux)",
-            "small (x86_64-linux)",
-            "tool (i686-linux)",
-            "tool (x86_64-linux)",
-            "checks.vm (x86_64-linux)",
-        ] {
-            assert_eq!(ended(name), Status::Success, "{name}: {}", logs(&outcome));
-        }
-        assert_eq!(ended("tool (aarch64-linux)"), Status::Foreign, "an Arm machine");
-        for name in ["firmware (x86_64-linux)", "tool (aarch64-darwin)", "gate"] {
-            assert_eq!(ended(name), Status::NotRun, "{name} needs what Arm builds: {}", logs(&outcome));
-        }
-        let said = report(&outcome);
-        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (6, Some(0)), "{said}");
+    let nix = one_nix(2);
+    let project = Project::new("examples/fleet", &nix);
+    // As a VM with KVM; in Debian's sandbox there is no `/bin/sh`.
+    let machine = "system-features = big-parallel kvm\nsandbox = false\n";
+    let outcome = project.pipeline(1).context("signing", &[]).nix_conf(machine).run().unwrap();
+    let ended = |name: &str| outcome.status(name);
+    for name in [
+        "browser (x86_64-linux)",
+        "small (x86_64-linux)",
+        "tool (i686-linux)",
+        "tool (x86_64-linux)",
+        "checks.vm (x86_64-linux)",
+    ] {
+        assert_eq!(ended(name), Status::Success, "{name}: {}", logs(&outcome));
     }
+    assert_eq!(ended("tool (aarch64-linux)"), Status::Foreign, "an Arm machine");
+    for name in ["firmware (x86_64-linux)", "tool (aarch64-darwin)", "gate"] {
+        assert_eq!(ended(name), Status::NotRun, "{name} needs what Arm builds: {}", logs(&outcome));
+    }
+    let said = report(&outcome);
+    assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (6, Some(0)), "{said}");
 }
 
 #[test]
 fn cross_targets_are_built_here_whatever_they_are_for() {
-    for nix in every_nix() {
-        let outcome = Project::new("examples/cross", &nix).pipeline(1).run().unwrap();
-        for name in [
-            "pkgsCross.aarch64-multiplatform.hello (x86_64-linux)",
-            "pkgsCross.aarch64-multiplatform.git (x86_64-linux)",
-            "pkgsCross.musl64.hello (x86_64-linux)",
-            "pkgsCross.musl64.git (x86_64-linux)",
-            "nixosConfigurations.router (x86_64-linux)",
-        ] {
-            assert_eq!(outcome.status(name), Status::Success, "{name}: {}", logs(&outcome));
-        }
-        assert_eq!(outcome.status("checks.hello (aarch64-linux)"), Status::Foreign, "an Arm machine");
-        assert_eq!(outcome.status("gate"), Status::NotRun, "{}", logs(&outcome));
-        let said = report(&outcome);
-        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (7, Some(0)), "{said}");
+    let nix = one_nix(1);
+    let outcome = Project::new("examples/cross", &nix).pipeline(1).run().unwrap();
+    for name in [
+        "pkgsCross.aarch64-multiplatform.hello (x86_64-linux)",
+        "pkgsCross.aarch64-multiplatform.git (x86_64-linux)",
+        "pkgsCross.musl64.hello (x86_64-linux)",
+        "pkgsCross.musl64.git (x86_64-linux)",
+        "nixosConfigurations.router (x86_64-linux)",
+    ] {
+        assert_eq!(outcome.status(name), Status::Success, "{name}: {}", logs(&outcome));
     }
+    assert_eq!(outcome.status("checks.hello (aarch64-linux)"), Status::Foreign, "an Arm machine");
+    assert_eq!(outcome.status("gate"), Status::NotRun, "{}", logs(&outcome));
+    let said = report(&outcome);
+    assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (7, Some(0)), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::circleci::{Outcome, Status};
-use crate::support::project::{Project, every_nix, figure, logs, report};
+use crate::support::project::{Project, every_nix, figure, logs, one_nix, report};
 use crate::support::writable_cache::WritableCache;
 use nixdag::nix::hash::Sha256;
 use nixdag::nix::narinfo::NarInfo;
@@ -60,28 +60,23 @@ fn narinfo(entry: &Path) -> PathBuf {
 
 #[test]
 fn signed_results_are_taken_by_other_branches_and_by_forks() {
-    for (at, nix) in every_nix().iter().enumerate() {
-        let mut project = signed_project(nix);
-        let first = succeeds(&project, 1);
-        assert_eq!(built(&first), 4);
-        assert_eq!(entries(&project).len(), 4);
+    let mut project = signed_project(&one_nix(2));
+    let first = succeeds(&project, 1);
+    assert_eq!(built(&first), 4);
+    assert_eq!(entries(&project).len(), 4);
 
-        // Once will do: the fork takes them in the same way.
-        if at == 0 {
-            project.branch = "topic".into();
-            let second = succeeds(&project, 2);
-            assert_eq!(built(&second), 0, "{}", logs(&second));
-            shows_no_secret(&second, &project);
-        }
-        project.branch = "pull/1".into();
-        project.variables.clear();
-        let third = succeeds(&project, 3);
-        assert_eq!(built(&third), 0, "{}", logs(&third));
-        assert!(third.job("a").log.contains("no signing key in `NIXDAG_SIGNING_KEY`"), "{}", third.job("a").log);
-        assert_eq!(entries(&project).len(), 4, "what is there already is not saved again");
-        for outcome in [&first, &third] {
-            shows_no_secret(outcome, &project);
-        }
+    project.branch = "topic".into();
+    let second = succeeds(&project, 2);
+    assert_eq!(built(&second), 0, "{}", logs(&second));
+    shows_no_secret(&second, &project);
+    project.branch = "pull/1".into();
+    project.variables.clear();
+    let third = succeeds(&project, 3);
+    assert_eq!(built(&third), 0, "{}", logs(&third));
+    assert!(third.job("a").log.contains("no signing key in `NIXDAG_SIGNING_KEY`"), "{}", third.job("a").log);
+    assert_eq!(entries(&project).len(), 4, "what is there already is not saved again");
+    for outcome in [&first, &third] {
+        shows_no_secret(outcome, &project);
     }
 }
 
@@ -177,48 +172,43 @@ const CACHIX: &str =
 
 #[test]
 fn a_cache_hands_on_and_a_fork_is_green_and_pushes_nothing() {
-    for (at, nix) in every_nix().iter().enumerate() {
-        let cache = WritableCache::new();
-        let bin = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let cachix = bin.path().join("cachix");
-        fs::write(&cachix, CACHIX).unwrap();
-        fs::set_permissions(&cachix, fs::Permissions::from_mode(0o755)).unwrap();
-        let mut project = Project::new("examples/hermetic", nix);
-        let public = SecretKey::parse(SECRET).unwrap().public();
-        project.arguments =
-            format!("--handoff cache --cache {} --signing-public-key {public} --push cachix:mine", cache.url());
-        project.programs = vec![cachix];
+    let cache = WritableCache::new();
+    let bin = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let cachix = bin.path().join("cachix");
+    fs::write(&cachix, CACHIX).unwrap();
+    fs::set_permissions(&cachix, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut project = Project::new("examples/hermetic", &one_nix(1));
+    let public = SecretKey::parse(SECRET).unwrap().public();
+    project.arguments =
+        format!("--handoff cache --cache {} --signing-public-key {public} --push cachix:mine", cache.url());
+    project.programs = vec![cachix];
 
-        // What pushes nothing is the same with every Nix.
-        if at == 0 {
-            let fork = succeeds(&project, 1);
-            assert_eq!(cache.uploads(), 0);
-            for line in [
-                "nothing is pushed to `cachix:mine`: neither `CACHIX_AUTH_TOKEN`",
-                "the signing key `NIXDAG_SIGNING_KEY` is not set",
-            ] {
-                assert!(fork.job("a").log.contains(line), "`{line}` is missing in\n{}", fork.job("a").log);
-            }
-        }
-
-        project.variables =
-            vec![(VARIABLE.into(), SECRET.into()), ("CACHIX_AUTH_TOKEN".into(), "cachix-token-secret".into())];
-        let setup = project.setup(2);
-        let outcome = project.continued(&setup, 2).run().unwrap();
-        assert!(outcome.succeeded(), "{}", logs(&outcome));
-        let said = report(&outcome);
-        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
-        let narinfos = cache.narinfos();
-        assert!(narinfos.len() == 4 && narinfos.iter().all(|text| text.contains("Sig: ours-1:")), "{narinfos:?}");
-        assert!(outcome.job("d").log.contains("1 paths pushed to `cachix:mine`"), "{}", outcome.job("d").log);
-        for outcome in [&setup, &outcome] {
-            shows_no_secret(outcome, &project);
-        }
-        // The next pipeline, a fork's, takes what is there.
-        project.variables.clear();
-        let third = succeeds(&project, 3);
-        assert_eq!(figure(&report(&third), "built"), 0, "{}", logs(&third));
+    let fork = succeeds(&project, 1);
+    assert_eq!(cache.uploads(), 0);
+    for line in [
+        "nothing is pushed to `cachix:mine`: neither `CACHIX_AUTH_TOKEN`",
+        "the signing key `NIXDAG_SIGNING_KEY` is not set",
+    ] {
+        assert!(fork.job("a").log.contains(line), "`{line}` is missing in\n{}", fork.job("a").log);
     }
+
+    project.variables =
+        vec![(VARIABLE.into(), SECRET.into()), ("CACHIX_AUTH_TOKEN".into(), "cachix-token-secret".into())];
+    let setup = project.setup(2);
+    let outcome = project.continued(&setup, 2).run().unwrap();
+    assert!(outcome.succeeded(), "{}", logs(&outcome));
+    let said = report(&outcome);
+    assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
+    let narinfos = cache.narinfos();
+    assert!(narinfos.len() == 4 && narinfos.iter().all(|text| text.contains("Sig: ours-1:")), "{narinfos:?}");
+    assert!(outcome.job("d").log.contains("1 paths pushed to `cachix:mine`"), "{}", outcome.job("d").log);
+    for outcome in [&setup, &outcome] {
+        shows_no_secret(outcome, &project);
+    }
+    // The next pipeline, a fork's, takes what is there.
+    project.variables.clear();
+    let third = succeeds(&project, 3);
+    assert_eq!(figure(&report(&third), "built"), 0, "{}", logs(&third));
 }
 
 /// Has builders put down every variable of the Nix that runs them and of all that has started it.
@@ -229,60 +219,57 @@ pub(super) fn watch(project: &Project) {
 
 #[test]
 fn a_job_of_its_own_signs_and_pushes_and_no_job_that_builds_has_a_secret() {
-    for nix in every_nix() {
-        let cache = WritableCache::new();
-        let mut project = Project::new("examples/hermetic", &nix);
-        watch(&project);
-        let public = SecretKey::parse(SECRET).unwrap().public();
-        project.arguments = format!(
-            "--sign separate --push {} --signing-public-key {public} --push-credential CACHE_TOKEN --delivery-context signing",
-            cache.url()
-        );
-        let setup = project.setup(1);
-        let secrets = [(VARIABLE, SECRET), ("CACHE_TOKEN", "cachix-token-secret")];
-        let mut pipeline = project.continued(&setup, 1).context("signing", &secrets);
-        let outcome = pipeline.run().unwrap();
-        assert!(outcome.succeeded(), "{}", logs(&outcome));
-        assert_eq!(figure(&report(&outcome), "built"), 4);
-        let narinfos = cache.narinfos();
-        assert!(narinfos.len() == 4 && narinfos.iter().all(|text| text.contains("Sig: ours-1:")), "{narinfos:?}");
-        let log = &outcome.job("sign-and-push").log;
-        assert!(log.contains("4 paths pushed to"), "{log}");
-        shows_no_secret(&outcome, &project);
-        let found = Command::new("find").arg(pipeline.state()).args(["-path", "*/mnt/seen"]).output().unwrap();
-        let files = String::from_utf8(found.stdout).unwrap();
-        assert_eq!(files.lines().count(), 4, "{files}");
-        for file in files.lines() {
-            let seen = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
-            assert!(seen.contains("NIX_CONF_DIR=") && !seen.contains("cachix-token-secret"), "{seen}");
-            assert!(!seen.contains(&SECRET[..40]), "{seen}");
-        }
-        // Only the one job has the context, and the gate waits for it.
-        let config: serde_yaml::Value = serde_yaml::from_str(setup.continuation.as_ref().unwrap()).unwrap();
-        let invocations = config["workflows"]["nixdag"]["jobs"].as_sequence().unwrap();
-        let arguments = |job: &serde_yaml::Value| job.as_mapping().and_then(|job| job.values().next().cloned());
-        let with_contexts: Vec<_> = invocations
-            .iter()
-            .filter(|job| arguments(job).is_some_and(|given| given.get("context").is_some()))
-            .collect();
-        assert_eq!(with_contexts.len(), 1);
-        assert_eq!(
-            with_contexts[0]["sign-and-push"]["requires"],
-            serde_yaml::from_str::<serde_yaml::Value>("[d]").unwrap()
-        );
-        let gate = invocations.iter().find_map(|job| job.get("gate")).unwrap();
-        assert!(serde_yaml::to_string(gate).unwrap().contains("sign-and-push"));
-
-        // What was pushed is taken by the next pipeline; a failed job keeps everything from being signed.
-        project.arguments.push_str(&format!(" --substituter {} --trusted-public-key {public}", cache.url()));
-        assert_eq!(built(&succeeds(&project, 2)), 0);
-        project.replace("flake.nix", "words=\n", "words=\n                  if [ \"$name\" = d ]; then exit 3; fi\n");
-        let uploads = cache.uploads();
-        let setup = project.setup(3);
-        let failed = project.continued(&setup, 3).context("signing", &secrets).run().unwrap();
-        assert_eq!((failed.status("c"), failed.status("sign-and-push")), (Status::Success, Status::NotRun));
-        assert_eq!(cache.uploads(), uploads);
+    let nix = one_nix(0);
+    let cache = WritableCache::new();
+    let mut project = Project::new("examples/hermetic", &nix);
+    watch(&project);
+    let public = SecretKey::parse(SECRET).unwrap().public();
+    project.arguments = format!(
+        "--sign separate --push {} --signing-public-key {public} --push-credential CACHE_TOKEN --delivery-context signing",
+        cache.url()
+    );
+    let setup = project.setup(1);
+    let secrets = [(VARIABLE, SECRET), ("CACHE_TOKEN", "cachix-token-secret")];
+    let mut pipeline = project.continued(&setup, 1).context("signing", &secrets);
+    let outcome = pipeline.run().unwrap();
+    assert!(outcome.succeeded(), "{}", logs(&outcome));
+    assert_eq!(figure(&report(&outcome), "built"), 4);
+    let narinfos = cache.narinfos();
+    assert!(narinfos.len() == 4 && narinfos.iter().all(|text| text.contains("Sig: ours-1:")), "{narinfos:?}");
+    let log = &outcome.job("sign-and-push").log;
+    assert!(log.contains("4 paths pushed to"), "{log}");
+    shows_no_secret(&outcome, &project);
+    let found = Command::new("find").arg(pipeline.state()).args(["-path", "*/mnt/seen"]).output().unwrap();
+    let files = String::from_utf8(found.stdout).unwrap();
+    assert_eq!(files.lines().count(), 4, "{files}");
+    for file in files.lines() {
+        let seen = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+        assert!(seen.contains("NIX_CONF_DIR=") && !seen.contains("cachix-token-secret"), "{seen}");
+        assert!(!seen.contains(&SECRET[..40]), "{seen}");
     }
+    // Only the one job has the context, and the gate waits for it.
+    let config: serde_yaml::Value = serde_yaml::from_str(setup.continuation.as_ref().unwrap()).unwrap();
+    let invocations = config["workflows"]["nixdag"]["jobs"].as_sequence().unwrap();
+    let arguments = |job: &serde_yaml::Value| job.as_mapping().and_then(|job| job.values().next().cloned());
+    let with_contexts: Vec<_> =
+        invocations.iter().filter(|job| arguments(job).is_some_and(|given| given.get("context").is_some())).collect();
+    assert_eq!(with_contexts.len(), 1);
+    assert_eq!(
+        with_contexts[0]["sign-and-push"]["requires"],
+        serde_yaml::from_str::<serde_yaml::Value>("[d]").unwrap()
+    );
+    let gate = invocations.iter().find_map(|job| job.get("gate")).unwrap();
+    assert!(serde_yaml::to_string(gate).unwrap().contains("sign-and-push"));
+
+    // What was pushed is taken by the next pipeline; a failed job keeps everything from being signed.
+    project.arguments.push_str(&format!(" --substituter {} --trusted-public-key {public}", cache.url()));
+    assert_eq!(built(&succeeds(&project, 2)), 0);
+    project.replace("flake.nix", "words=\n", "words=\n                  if [ \"$name\" = d ]; then exit 3; fi\n");
+    let uploads = cache.uploads();
+    let setup = project.setup(3);
+    let failed = project.continued(&setup, 3).context("signing", &secrets).run().unwrap();
+    assert_eq!((failed.status("c"), failed.status("sign-and-push")), (Status::Success, Status::NotRun));
+    assert_eq!(cache.uploads(), uploads);
 }
 
 /// Saves an entry as any branch can: newer than what is there, with programs wherever nixdag has its own.

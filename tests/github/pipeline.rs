@@ -7,7 +7,7 @@ use crate::support::built::{Built, CONTENT_ADDRESSED, CONTENT_ADDRESSED_CONF, FO
 use crate::support::github::Status::{Cancelled, Failure, Skipped, Success};
 use crate::support::github::{Accident, Outcome, Status};
 use crate::support::github_project::{project, report};
-use crate::support::project::{every_nix, figure};
+use crate::support::project::{every_nix, figure, one_nix};
 use crate::support::{commit, run};
 
 /// Changes a file of a repository.
@@ -53,39 +53,34 @@ fn the_hermetic_example_builds_everything_once() {
 
 #[test]
 fn a_failure_stops_what_needs_it_and_a_rerun_builds_only_that() {
-    for nix in every_nix() {
-        let (checkout, mut github) = project("examples/hermetic", &nix, &[]);
-        break_b(checkout.path());
-        github.before("touch /mnt/broken");
-        let first = github.run().unwrap();
-        assert_eq!(results(&first), [Success, Failure, Failure], "{}", first.logs());
-        let (well, not) = (Some(Success), Some(Failure));
-        assert_eq!(ended(&first, ["a", "b", "c", "d", "verdict"]), [well, not, well, not, not], "{}", first.logs());
-        assert_eq!(first.status("integration"), None, "the final job does not start");
-        assert!(first.artifact("nixdag-results-b").unwrap().join("report.json").is_file(), "its records are kept");
-        assert!(first.job("d").log.contains("`b`"), "{}", first.job("d").log);
-        assert_eq!(built(&first), (2, 0), "{}", first.logs());
-        let summary = &first.job("verdict").summary;
-        for part in ["### nixdag: failed", "| packages.x86&#95;64-linux.b | b | builder |", "nix build", "```mermaid"] {
-            assert!(summary.contains(part), "`{part}`: {summary}");
-        }
-        let annotations = &first.job("b").annotations;
-        assert!(annotations[0].starts_with("error title=packages.x86_64-linux.b (builder)::"), "{annotations:?}");
-
-        github.before("rm -f /mnt/broken");
-        let again = github.rerun_failed(&first).unwrap();
-        assert_eq!(results(&again), [Success; 3], "{}", again.logs());
-        assert_eq!(again.job("a").attempt, 1, "what is in the same wave and well stays");
-        assert_eq!(["b", "d", "integration"].map(|name| again.job(name).attempt), [2; 3], "{}", again.statuses());
-        // `c` may stand in a later wave than `b`, and so runs again, and finds what it has built.
-        let said = report(&again);
-        assert_eq!(said["built_twice"].as_array().unwrap().len(), 0, "{said}");
-        assert!(
-            !again.job("c").log.contains("building '/nix") || again.job("c").attempt == 1,
-            "{}",
-            again.job("c").log
-        );
+    let nix = one_nix(2);
+    let (checkout, mut github) = project("examples/hermetic", &nix, &[]);
+    break_b(checkout.path());
+    github.before("touch /mnt/broken");
+    let first = github.run().unwrap();
+    assert_eq!(results(&first), [Success, Failure, Failure], "{}", first.logs());
+    let (well, not) = (Some(Success), Some(Failure));
+    assert_eq!(ended(&first, ["a", "b", "c", "d", "verdict"]), [well, not, well, not, not], "{}", first.logs());
+    assert_eq!(first.status("integration"), None, "the final job does not start");
+    assert!(first.artifact("nixdag-results-b").unwrap().join("report.json").is_file(), "its records are kept");
+    assert!(first.job("d").log.contains("`b`"), "{}", first.job("d").log);
+    assert_eq!(built(&first), (2, 0), "{}", first.logs());
+    let summary = &first.job("verdict").summary;
+    for part in ["### nixdag: failed", "| packages.x86&#95;64-linux.b | b | builder |", "nix build", "```mermaid"] {
+        assert!(summary.contains(part), "`{part}`: {summary}");
     }
+    let annotations = &first.job("b").annotations;
+    assert!(annotations[0].starts_with("error title=packages.x86_64-linux.b (builder)::"), "{annotations:?}");
+
+    github.before("rm -f /mnt/broken");
+    let again = github.rerun_failed(&first).unwrap();
+    assert_eq!(results(&again), [Success; 3], "{}", again.logs());
+    assert_eq!(again.job("a").attempt, 1, "what is in the same wave and well stays");
+    assert_eq!(["b", "d", "integration"].map(|name| again.job(name).attempt), [2; 3], "{}", again.statuses());
+    // `c` may stand in a later wave than `b`, and so runs again, and finds what it has built.
+    let said = report(&again);
+    assert_eq!(said["built_twice"].as_array().unwrap().len(), 0, "{said}");
+    assert!(!again.job("c").log.contains("building '/nix") || again.job("c").attempt == 1, "{}", again.job("c").log);
 }
 
 #[test]
@@ -203,42 +198,40 @@ fn later_workflows_build_nothing_again_and_branches_stay_apart() {
 
 #[test]
 fn what_this_machine_can_build_of_a_mixed_fleet_is_built_once() {
-    for nix in every_nix() {
-        let (checkout, github) = project("examples/fleet", &nix, &[]);
-        // A runner of the project's own beside hosted ones for Linux, Arm and macOS.
-        let own = "machine: true, tags: [self-hosted, nix], systems: x86_64-linux, cores: 16";
-        replace(checkout.path(), "nixdag.yml", "big: { resource_class: 2xlarge }", &format!("big: {{ {own} }}"));
-        replace(checkout.path(), "nixdag.yml", ", resource_class: large", "");
-        let mut github = github.nix_conf("system-features = big-parallel kvm\n").label("self-hosted").label("nix");
-        let outcome = github.run().unwrap();
-        let here = [
-            "browser (x86_64-linux)",
-            "small (x86_64-linux)",
-            "tool (i686-linux)",
-            "tool (x86_64-linux)",
-            "checks.vm (x86_64-linux)",
-        ];
-        assert_eq!(ended(&outcome, here), [Some(Success); 5], "{}", outcome.logs());
-        let elsewhere = ["tool (aarch64-linux)", "tool (aarch64-darwin)"];
-        assert_eq!(ended(&outcome, elsewhere), [Some(Cancelled); 2], "no such runner: {}", outcome.logs());
-        assert_eq!(outcome.status("firmware (x86_64-linux)"), Some(Failure), "it needs what Arm builds");
-        assert_eq!(results(&outcome), [Success, Failure, Failure], "{}", outcome.logs());
-        assert_eq!(built(&outcome), (6, 0), "{}", outcome.logs());
-    }
+    let nix = one_nix(1);
+    let (checkout, github) = project("examples/fleet", &nix, &[]);
+    // A runner of the project's own beside hosted ones for Linux, Arm and macOS.
+    let own = "machine: true, tags: [self-hosted, nix], systems: x86_64-linux, cores: 16";
+    replace(checkout.path(), "nixdag.yml", "big: { resource_class: 2xlarge }", &format!("big: {{ {own} }}"));
+    replace(checkout.path(), "nixdag.yml", ", resource_class: large", "");
+    let mut github = github.nix_conf("system-features = big-parallel kvm\n").label("self-hosted").label("nix");
+    let outcome = github.run().unwrap();
+    let here = [
+        "browser (x86_64-linux)",
+        "small (x86_64-linux)",
+        "tool (i686-linux)",
+        "tool (x86_64-linux)",
+        "checks.vm (x86_64-linux)",
+    ];
+    assert_eq!(ended(&outcome, here), [Some(Success); 5], "{}", outcome.logs());
+    let elsewhere = ["tool (aarch64-linux)", "tool (aarch64-darwin)"];
+    assert_eq!(ended(&outcome, elsewhere), [Some(Cancelled); 2], "no such runner: {}", outcome.logs());
+    assert_eq!(outcome.status("firmware (x86_64-linux)"), Some(Failure), "it needs what Arm builds");
+    assert_eq!(results(&outcome), [Success, Failure, Failure], "{}", outcome.logs());
+    assert_eq!(built(&outcome), (6, 0), "{}", outcome.logs());
 }
 
 #[test]
 fn a_command_finds_outputs_whose_paths_the_plan_does_not_know() {
-    for nix in every_nix() {
-        let built = Built::new();
-        let (checkout, github) = project("tests/fixtures/content-addressed", &nix, &[]);
-        let mut github = github.nix_conf(CONTENT_ADDRESSED_CONF);
-        replace(checkout.path(), "flake.nix", "@BUILT@", &built.path());
-        let outcome = github.run().unwrap();
-        assert_eq!(results(&outcome), [Success; 3], "{}", outcome.logs());
-        assert!(outcome.job("look").log.contains(FOUND), "{}", outcome.logs());
-        assert_eq!(built.sorted(), CONTENT_ADDRESSED, "{}", outcome.logs());
-    }
+    let nix = one_nix(1);
+    let built = Built::new();
+    let (checkout, github) = project("tests/fixtures/content-addressed", &nix, &[]);
+    let mut github = github.nix_conf(CONTENT_ADDRESSED_CONF);
+    replace(checkout.path(), "flake.nix", "@BUILT@", &built.path());
+    let outcome = github.run().unwrap();
+    assert_eq!(results(&outcome), [Success; 3], "{}", outcome.logs());
+    assert!(outcome.job("look").log.contains(FOUND), "{}", outcome.logs());
+    assert_eq!(built.sorted(), CONTENT_ADDRESSED, "{}", outcome.logs());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::support::gitlab::Status;
 use crate::support::gitlab::event::Event;
 use crate::support::gitlab::registry::{Behaviour, Registry};
 use crate::support::gitlab_project::{project, report};
-use crate::support::project::{every_nix, figure};
+use crate::support::project::{every_nix, figure, one_nix};
 
 /// Changes a file of a repository.
 fn replace(checkout: &Path, file: &str, from: &str, to: &str) {
@@ -100,20 +100,18 @@ fn a_job_whose_runner_dies_is_tried_again() {
     assert_eq!(["a", "b"].map(|name| outcome.children[0].job(name).attempts), [1, 2]);
 }
 
-/// Every job of an example succeeds, on each version of Nix, and this many derivations are built, each once.
-fn all_is_built_once(example: &str, built: u64, jobs: &[&str]) {
-    for nix in every_nix() {
-        let (_checkout, gitlab) = project(example, &nix, "");
-        let mut gitlab = gitlab.nix_conf("system-features = big-parallel kvm\nsandbox = false\n");
-        let outcome = gitlab.run().unwrap();
-        assert!(outcome.succeeded(), "{}", outcome.logs());
-        let child = &outcome.children[0];
-        for name in jobs.iter().chain(&["gate"]) {
-            assert_eq!(child.status(name), Status::Success, "{name}: {}", outcome.logs());
-        }
-        let said = report(child);
-        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (built, Some(0)), "{said}");
+/// Every job of an example succeeds, and this many derivations are built, each once.
+fn all_is_built_once(example: &str, nix: &Path, built: u64, jobs: &[&str]) {
+    let (_checkout, gitlab) = project(example, nix, "");
+    let mut gitlab = gitlab.nix_conf("system-features = big-parallel kvm\nsandbox = false\n");
+    let outcome = gitlab.run().unwrap();
+    assert!(outcome.succeeded(), "{}", outcome.logs());
+    let child = &outcome.children[0];
+    for name in jobs.iter().chain(&["gate"]) {
+        assert_eq!(child.status(name), Status::Success, "{name}: {}", outcome.logs());
     }
+    let said = report(child);
+    assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (built, Some(0)), "{said}");
 }
 
 #[test]
@@ -128,7 +126,7 @@ fn a_mixed_fleet_builds_everything_once() {
         "firmware (x86_64-linux)",
         "checks.vm (x86_64-linux)",
     ];
-    all_is_built_once("examples/fleet", 9, &jobs);
+    all_is_built_once("examples/fleet", &one_nix(0), 9, &jobs);
 }
 
 #[test]
@@ -141,7 +139,7 @@ fn cross_targets_are_built_once_whatever_they_are_for() {
         "nixosConfigurations.router (x86_64-linux)",
         "checks.hello (aarch64-linux)",
     ];
-    all_is_built_once("examples/cross", 8, &jobs);
+    all_is_built_once("examples/cross", &one_nix(2), 8, &jobs);
 }
 
 #[test]
@@ -158,16 +156,15 @@ fn what_evaluation_has_built_is_built_by_no_job() {
 
 #[test]
 fn a_command_finds_outputs_whose_paths_the_plan_does_not_know() {
-    for nix in every_nix() {
-        let built = Built::new();
-        let (checkout, mut gitlab) = project("tests/fixtures/content-addressed", &nix, "");
-        gitlab = gitlab.nix_conf(CONTENT_ADDRESSED_CONF);
-        replace(checkout.path(), "flake.nix", "@BUILT@", &built.path());
-        let outcome = gitlab.run().unwrap();
-        assert!(outcome.succeeded(), "{}", outcome.logs());
-        assert!(outcome.children[0].job("look").log.contains(FOUND), "{}", outcome.logs());
-        assert_eq!(built.sorted(), CONTENT_ADDRESSED, "{}", outcome.logs());
-    }
+    let nix = one_nix(0);
+    let built = Built::new();
+    let (checkout, mut gitlab) = project("tests/fixtures/content-addressed", &nix, "");
+    gitlab = gitlab.nix_conf(CONTENT_ADDRESSED_CONF);
+    replace(checkout.path(), "flake.nix", "@BUILT@", &built.path());
+    let outcome = gitlab.run().unwrap();
+    assert!(outcome.succeeded(), "{}", outcome.logs());
+    assert!(outcome.children[0].job("look").log.contains(FOUND), "{}", outcome.logs());
+    assert_eq!(built.sorted(), CONTENT_ADDRESSED, "{}", outcome.logs());
 }
 
 #[test]
@@ -184,18 +181,16 @@ fn no_builder_and_no_evaluation_sees_the_token_of_a_gitlab_job() {
                   case $seen in *nix*nixdag*) ;; *) echo "looked at $seen alone"; exit 1 ;; esac
 "#;
     let told = r#"default = if builtins.getEnv "CI_JOB_TOKEN" == "" && builtins.getEnv "HOME" != "" then d else throw "seen";"#;
-    for nix in every_nix() {
-        for handoff in ["artifacts", "packages"] {
-            let registry = Registry::start(Behaviour::default());
-            let arguments = format!("--impure --handoff {handoff}");
-            let (checkout, gitlab) = project("examples/hermetic", &nix, &arguments);
-            replace(checkout.path(), "flake.nix", "words=\n", look);
-            replace(checkout.path(), "flake.nix", "default = d;", told);
-            let outcome = gitlab.variable("CI_API_V4_URL", &registry.url()).run().unwrap();
-            assert!(outcome.succeeded(), "{}", outcome.logs());
-            let said = report(&outcome.children[0]);
-            assert_eq!(figure(&said, "built"), 4, "{said}");
-        }
+    for (turn, handoff) in ["artifacts", "packages", "artifacts"].into_iter().enumerate() {
+        let registry = Registry::start(Behaviour::default());
+        let arguments = format!("--impure --handoff {handoff}");
+        let (checkout, gitlab) = project("examples/hermetic", &one_nix(turn), &arguments);
+        replace(checkout.path(), "flake.nix", "words=\n", look);
+        replace(checkout.path(), "flake.nix", "default = d;", told);
+        let outcome = gitlab.variable("CI_API_V4_URL", &registry.url()).run().unwrap();
+        assert!(outcome.succeeded(), "{}", outcome.logs());
+        let said = report(&outcome.children[0]);
+        assert_eq!(figure(&said, "built"), 4, "{said}");
     }
 }
 

@@ -179,8 +179,8 @@ pub fn graphs() -> PathBuf {
     std::env::var_os("NIXDAG_GRAPHS").expect("NIXDAG_GRAPHS names a folder with real graphs").into()
 }
 
-/// The program under test without debugging information, a quarter of the size: for machines and bundles, which copy it and take its
-/// checksum again and again. Made once a build.
+/// The program under test without symbols, a third of the size or less: for machines and bundles, which copy it and take its checksum again
+/// and again, a quarter of a pipeline's processor time. Made once a build.
 pub fn stripped() -> PathBuf {
     let built = Path::new(env!("CARGO_BIN_EXE_nixdag"));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -190,7 +190,7 @@ pub fn stripped() -> PathBuf {
         // Other tests may be at the same.
         let own = TempDir::new_in(folder).unwrap();
         let (from, to) = (built.to_str().unwrap(), own.path().join("nixdag"));
-        run(folder, "strip", &["--strip-debug", "--preserve-dates", "-o", to.to_str().unwrap(), from]);
+        run(folder, "strip", &["--strip-all", "--preserve-dates", "-o", to.to_str().unwrap(), from]);
         fs::create_dir_all(stripped.parent().unwrap()).unwrap();
         fs::rename(to, &stripped).unwrap();
     }

@@ -41,6 +41,13 @@ pub fn every_nix() -> Vec<PathBuf> {
     found
 }
 
+/// One of them, for a whole pipeline in which the version makes no difference by itself: what a job does with each is in `runner`, what evaluation
+/// does in `evaluation`, and the first example runs with all of them on each provider. Tests of one kind take turns.
+pub fn one_nix(turn: usize) -> PathBuf {
+    let mut all = every_nix();
+    all.swap_remove(turn % all.len())
+}
+
 /// A repository, its CI's caches, and one Nix.
 pub struct Project {
     pub checkout: TempDir,
