@@ -10,6 +10,7 @@ use crate::cli::CollectArgs;
 use crate::duration::now;
 use crate::output::{Output, read_input};
 use crate::plan::json;
+use crate::printable::printable;
 use crate::settings::job;
 
 pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
@@ -30,7 +31,13 @@ pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
     if args.remove
         && let records_place::RecordsPlace::Registry(registry) = &place
     {
-        eprintln!("{}", registry.remove()?);
+        // The records are kept by now.
+        match registry.remove() {
+            Ok(lines) => lines.iter().for_each(|line| eprintln!("{line}")),
+            Err(error) => {
+                eprintln!("warning: what jobs have left stays in the registry: {}", printable(&format!("{error:#}")))
+            }
+        }
     }
     Ok(ExitCode::Done)
 }

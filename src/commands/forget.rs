@@ -7,6 +7,6 @@ use crate::cli::ForgetArgs;
 use crate::settings::job;
 
 pub(super) fn run(args: &ForgetArgs) -> Result<ExitCode> {
-    eprintln!("{}", job::registry(&args.packages)?.remove()?);
+    job::registry(&args.packages)?.remove()?.iter().for_each(|line| eprintln!("{line}"));
     Ok(ExitCode::Done)
 }

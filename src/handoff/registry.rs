@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
+use serde_json::Value;
 use tempfile::NamedTempFile;
 use ureq::Agent;
 use ureq::http::Uri;
@@ -21,7 +22,8 @@ use super::merge::HandOffs;
 use super::realisation_files::files_in;
 use crate::http::{self, RequestFailure, Requests};
 use crate::nix::narinfo::NarInfo;
-use crate::printable::printable;
+use crate::plural::counted;
+use crate::printable::{printable, shortened};
 use crate::secret::Secret;
 
 /// The header with a job's token, which every version of GitLab takes.
@@ -53,6 +55,15 @@ const REDIRECTS: usize = 5;
 
 /// Longest answer that is read where no file is meant.
 const MAX_ANSWER: u64 = 4 << 20;
+
+/// Packages on a page of the registry's list, the most that GitLab gives.
+const A_PAGE: usize = 100;
+
+/// Pages of the list that are looked through: versions of GitLab before 16.6 list every version.
+const MOST_PAGES: usize = 20;
+
+/// Characters of what is wrong with an entry, which may quote it.
+const LONGEST_REASON: usize = 200;
 
 /// One version of a package.
 #[derive(Debug)]
@@ -201,19 +212,52 @@ impl Registry {
         bail!("no attempt was made")
     }
 
-    /// Removes the version with all its files. Gives what there is to be said.
-    pub fn remove(&self) -> Result<String> {
+    /// Removes the version with all its files. Gives lines for people: an entry of the registry's list that cannot be read is named, and the
+    /// others count; so does a version that stays.
+    pub fn remove(&self) -> Result<Vec<String>> {
         let (project, name, version) = self.parts()?;
-        let list = format!(
-            "{project}/packages?package_type=generic&package_name={name}&order_by=created_at&sort=desc&per_page=100"
-        );
-        let mut answer = self.again(|| Ok(self.agent.get(&list).header(HEADER, self.token.reveal()).call()))?;
-        let body = http::read_body(answer.body_mut(), MAX_ANSWER)?;
-        let packages: Vec<Package> = serde_json::from_slice(&body).context("the list of packages is none")?;
-        let is_ours = |package: &&Package| package.name == name && package.version.as_deref() == Some(version);
-        let Some(package) = packages.iter().find(is_ours) else {
-            return Ok("nothing was put into the registry".into());
-        };
+        let (mut lines, mut unreadable) = (Vec::new(), Vec::new());
+        for page in 1..=MOST_PAGES {
+            let list = format!(
+                "{project}/packages?package_type=generic&package_name={name}&package_version={version}&order_by=created_at&sort=desc\
+                 &per_page={A_PAGE}&page={page}"
+            );
+            let mut answer = self.again(|| Ok(self.agent.get(&list).header(HEADER, self.token.reveal()).call()))?;
+            let body = http::read_body(answer.body_mut(), MAX_ANSWER)?;
+            let entries: Vec<Value> = serde_json::from_slice(&body).context("the answer is not a list of packages")?;
+            let is_last = entries.len() < A_PAGE;
+            for entry in entries {
+                match serde_json::from_value::<Package>(entry) {
+                    Ok(package) if package.name == name && package.version.as_deref() == Some(version) => {
+                        lines.push(self.remove_one(project, &package).unwrap_or_else(|error| {
+                            let why = printable(&format!("{error:#}"));
+                            format!("warning: package `{name}` {version} stays in the registry: {why}")
+                        }));
+                    }
+                    Ok(_) => {}
+                    Err(error) => unreadable.push(error.to_string()),
+                }
+            }
+            if !lines.is_empty() || is_last {
+                break;
+            }
+        }
+        if lines.is_empty() {
+            lines.push("nothing was put into the registry".into());
+        }
+        if let Some(first) = unreadable.first() {
+            lines.push(format!(
+                "warning: {} of the registry's list cannot be read: {}",
+                counted(unreadable.len() as u64, "package"),
+                shortened(&printable(first), LONGEST_REASON)
+            ));
+        }
+        Ok(lines)
+    }
+
+    /// Removes a package; a line that says whether it went.
+    fn remove_one(&self, project: &str, package: &Package) -> Result<String> {
+        let (name, version) = (&package.name, package.version.as_deref().unwrap_or_default());
         let one = format!("{project}/packages/{}", package.id);
         let answer = self.agent.delete(&one).header(HEADER, self.token.reveal()).call()?;
         Ok(match answer.status().as_u16() {

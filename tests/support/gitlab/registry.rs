@@ -12,12 +12,14 @@ pub const TOKEN: &str = "glcbt-token";
 /// What the server does.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Behaviour {
-    /// Uploads are refused.
+    /// Uploads are refused, and lists.
     pub refuses_uploads: bool,
     /// Somebody puts another file of the same name behind each upload.
     pub is_poisoned: bool,
     /// Whoever starts pipelines may remove packages.
     pub is_maintainer: bool,
+    /// Entries of the list of packages that are none stand before the others.
+    pub lists_nonsense: bool,
     /// The first upload of each file meets another one.
     pub collides: bool,
     /// Uploads are taken with the token as a password too, as GitLab does since 2026; downloads always are.
@@ -165,12 +167,17 @@ fn answer(
         ("GET" | "HEAD", Some(key)) if state.files.contains_key(key) => {
             (302, Some(format!("/storage/{key}")), Vec::new())
         }
+        ("GET", None) if behaviour.refuses_uploads => only(403, "{\"message\":\"403 Forbidden\"}"),
         ("GET", None) if rest.starts_with('?') => {
-            let list: Vec<_> = packages(state)
+            let mut list: Vec<_> = packages(state)
                 .iter()
                 .enumerate()
                 .map(|(id, (name, version))| serde_json::json!({ "id": id, "name": name, "version": version, "package_type": "generic" }))
                 .collect();
+            if behaviour.lists_nonsense {
+                let nonsense = serde_json::json!([null, { "id": "\u{1b}[2J", "name": 7 }, { "id": -1, "name": [] }]);
+                list.splice(..0, nonsense.as_array().unwrap().clone());
+            }
             only(200, &serde_json::Value::Array(list).to_string())
         }
         ("DELETE", None) if behaviour.is_maintainer => {
