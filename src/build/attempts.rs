@@ -19,7 +19,9 @@ use super::outcome::known_outputs;
 use super::progress::Tracker;
 use super::realisation;
 use super::realise::Calls;
-use crate::graph::{DrvId, Graph};
+use super::room::Room;
+use super::work::JobWork;
+use crate::graph::DrvId;
 use crate::nix::store_path::name_of;
 
 /// Rounds in a row in which nothing is built and nothing found out before the rest is given up.
@@ -37,12 +39,10 @@ pub struct Attempts<'a> {
     pub calls: &'a Calls,
     /// How often at most a derivation is built again that failed for a reason that may go away.
     pub retries: u32,
-    /// Frees what nothing left in the job needs; gives how many paths that were.
-    pub make_room: &'a dyn Fn(&mut Tracker) -> Result<usize>,
-    /// Holds the content-addressed outputs that derivations have by now.
-    pub hold: &'a dyn Fn(&[DrvId]) -> Result<()>,
-    /// The job's derivations and all below them.
-    pub graph: &'a Graph,
+    /// The room that there is for them.
+    pub room: &'a Room<'a>,
+    /// What the job has to do.
+    pub work: &'a JobWork<'a>,
 }
 
 impl Attempts<'_> {
@@ -54,11 +54,15 @@ impl Attempts<'_> {
         while let Some(group) = groups.pop_front() {
             // Some of them may exist by now, or cannot be built any more.
             let asked = if all && !tracker.ledger().has_failures() { group } else { self.open(&group, tracker)? };
+            let (asked, later) = self.room.next(asked, tracker)?;
+            if !later.is_empty() {
+                groups.push_front(later);
+            }
             if asked.is_empty() || self.realise(&asked, tracker)? {
                 continue;
             }
             all = false;
-            let has_room = self.is_full(&asked, tracker) && (self.make_room)(tracker)? > 0;
+            let has_room = self.is_full(&asked, tracker) && self.room.was_short(tracker)?;
             let again = self.try_again(&asked, has_room, tracker)?;
             let left = self.open(&asked, tracker)?;
             let (begun, rest): (Vec<DrvId>, Vec<DrvId>) = left
@@ -80,7 +84,7 @@ impl Attempts<'_> {
             again.iter().rev().for_each(|&id| groups.push_front(vec![id]));
             if !begun.is_empty() && tracker.round().nameless_failures() >= begun.len() as u64 {
                 // None was left open: Nix has counted each of them as failed.
-                let paths: Vec<String> = begun.iter().map(|&id| self.graph.path(id)).collect();
+                let paths: Vec<String> = begun.iter().map(|&id| self.work.graph.path(id)).collect();
                 tracker.settle(&paths, "");
             } else {
                 self.try_alone(&begun, &mut groups, tracker);
@@ -88,7 +92,7 @@ impl Attempts<'_> {
             match &rest[..] {
                 [] => {}
                 _ if found_out => groups.push_back(rest),
-                &[only] => tracker.settle(&[self.graph.path(only)], "Nix ended before it was begun: "),
+                &[only] => tracker.settle(&[self.work.graph.path(only)], "Nix ended before it was begun: "),
                 // Something among these ends Nix at once.
                 rest => {
                     let (first, second) = rest.split_at(rest.len() / 2);
@@ -103,14 +107,14 @@ impl Attempts<'_> {
     /// Nix does not know which derivation stands for others with the same outputs: until these are there it would begin with whatever is named.
     /// So what takes from one for which another stands comes after all that does not.
     fn in_order(&self, derivations: Vec<DrvId>) -> VecDeque<Vec<DrvId>> {
-        let mut levels = vec![0; self.graph.len()];
+        let mut levels = vec![0; self.work.graph.len()];
         // Inputs come before their consumers.
-        for id in self.graph.ids() {
+        for id in self.work.graph.ids() {
             let level = |drv: DrvId| {
-                let stands = self.graph.representative(drv);
+                let stands = self.work.graph.representative(drv);
                 levels[stands.at()] + u32::from(stands != drv)
             };
-            levels[id.at()] = self.graph.named_inputs(id).iter().map(|input| level(input.drv)).max().unwrap_or(0);
+            levels[id.at()] = self.work.graph.named_inputs(id).iter().map(|input| level(input.drv)).max().unwrap_or(0);
         }
         let mut groups: BTreeMap<u32, Vec<DrvId>> = BTreeMap::new();
         for id in derivations {
@@ -125,11 +129,11 @@ impl Attempts<'_> {
             |id: DrvId| self.names(id, tracker).iter().map(|drv| tracker.ledger().begun(drv)).max().unwrap_or(0);
         let (again, failed): (Vec<DrvId>, Vec<DrvId>) = begun.iter().partition(|&&id| times(id) < 2);
         if !failed.is_empty() {
-            let paths: Vec<String> = failed.iter().map(|&id| self.graph.path(id)).collect();
+            let paths: Vec<String> = failed.iter().map(|&id| self.work.graph.path(id)).collect();
             tracker.settle(&paths, "Nix ended twice while this was built, the second time alone: ");
         }
         if !again.is_empty() {
-            let names: Vec<&str> = again.iter().map(|&id| self.graph.node(id).name()).collect();
+            let names: Vec<&str> = again.iter().map(|&id| self.work.graph.node(id).name()).collect();
             let line = format!("Nix ended while it was building {}: trying each once more, alone", names.join(", "));
             tracker.say(&line, Instant::now());
         }
@@ -148,7 +152,7 @@ impl Attempts<'_> {
                 else {
                     continue;
                 };
-                let is_fixed_output = self.graph.node(id).fixed_output;
+                let is_fixed_output = self.work.graph.node(id).fixed_output;
                 let class =
                     evidence::class(&Evidence { message, log: &build.log, is_fixed_output, has_room: build.has_room });
                 let begun = tracker.ledger().begun(&drv);
@@ -161,7 +165,7 @@ impl Attempts<'_> {
                 if begun < most && may_go_away {
                     let line = format!(
                         "{}: {}: trying again ({} of {most})",
-                        self.graph.node(id).name(),
+                        self.work.graph.node(id).name(),
                         class.text(),
                         begun + 1
                     );
@@ -204,22 +208,22 @@ impl Attempts<'_> {
     }
 
     fn realise(&self, ids: &[DrvId], tracker: &mut Tracker) -> Result<bool> {
-        let paths: Vec<String> = ids.iter().map(|&id| self.graph.path(id)).collect();
+        let paths: Vec<String> = ids.iter().map(|&id| self.work.graph.path(id)).collect();
         let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        let floating: Vec<DrvId> = ids.iter().copied().filter(|&id| self.graph.node(id).is_floating()).collect();
+        let floating: Vec<DrvId> = ids.iter().copied().filter(|&id| self.work.graph.node(id).is_floating()).collect();
         if floating.is_empty() {
             return self.calls.build(&paths, &[], tracker);
         }
         // Until they are held.
-        let _waiting = GarbageLock::take(self.graph.store_dir())?;
+        let _waiting = GarbageLock::take(self.work.graph.store_dir())?;
         let complete = self.calls.build(&paths, &COLLECT_NOTHING, tracker)?;
-        (self.hold)(&floating)?;
+        self.work.hold_floating(&floating, self.calls.store())?;
         Ok(complete)
     }
 
     /// Those of the derivations that neither exist, nor failed, nor take anything, directly or not, from one that failed.
     fn open(&self, asked: &[DrvId], tracker: &Tracker) -> Result<Vec<DrvId>> {
-        let outputs: Vec<String> = asked.iter().flat_map(|&id| known_outputs(self.graph, id)).collect();
+        let outputs: Vec<String> = asked.iter().flat_map(|&id| known_outputs(self.work.graph, id)).collect();
         let invalid: HashSet<String> = if outputs.is_empty() {
             HashSet::new()
         } else {
@@ -227,18 +231,19 @@ impl Attempts<'_> {
         };
         let mut failed = HashSet::new();
         // Numbers of inputs are smaller than those of their consumers.
-        for id in self.graph.ids() {
+        for id in self.work.graph.ids() {
             let has_failed = self.names(id, tracker).iter().any(|drv| tracker.ledger().failure(drv).is_some());
-            if has_failed || self.graph.inputs(id).iter().any(|input| failed.contains(&input.drv)) {
+            if has_failed || self.work.graph.inputs(id).iter().any(|input| failed.contains(&input.drv)) {
                 failed.insert(id);
             }
         }
         let mut open = Vec::new();
         for &id in asked.iter().filter(|id| !failed.contains(*id)) {
-            let exists = if self.graph.node(id).is_floating() {
-                !realisation::of(self.calls.store(), &self.graph.path(id))?.is_empty()
+            let exists = if self.work.graph.node(id).is_floating() {
+                !realisation::of(self.calls.store(), &self.work.graph.path(id))?.is_empty()
             } else {
-                !known_outputs(self.graph, id).any(|path| invalid.contains(&path))
+                let early = self.work.early.borrow();
+                !known_outputs(self.work.graph, id).any(|path| invalid.contains(&path) && !early.gone.contains(&path))
             };
             if !exists {
                 open.push(id);
@@ -249,13 +254,13 @@ impl Attempts<'_> {
 
     /// The names under which Nix may build a derivation: its own, and of a content-addressed one those of the resolved ones.
     fn names(&self, id: DrvId, tracker: &Tracker) -> Vec<String> {
-        let node = self.graph.node(id);
-        let own = self.graph.path(id);
+        let node = self.work.graph.node(id);
+        let own = self.work.graph.path(id);
         if !node.is_floating() {
             return vec![own];
         }
         let is_resolved = |drv: &&String| {
-            self.graph.find(drv).is_none() && name_of(drv.rsplit('/').next().unwrap_or(drv)) == node.name()
+            self.work.graph.find(drv).is_none() && name_of(drv.rsplit('/').next().unwrap_or(drv)) == node.name()
         };
         let resolved: Vec<String> = tracker.ledger().builds().keys().filter(is_resolved).cloned().collect();
         resolved.into_iter().chain([own]).collect()

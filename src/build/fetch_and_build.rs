@@ -13,8 +13,10 @@ use super::attempts::{Attempts, WAITS};
 use super::guard::{self, Deliverers, Guard};
 use super::outcome::known_outputs;
 use super::progress::Tracker;
+use super::push::Pusher;
 use super::realise::Calls;
 use super::record::{Missing, Record};
+use super::room::{self, Room};
 use super::work::{JobWork, strs};
 use crate::graph::DrvId;
 use crate::handoff::merge::HandOffs;
@@ -29,6 +31,8 @@ pub struct FetchAndBuild<'a> {
     pub hand_offs: &'a HandOffs,
     /// Who should have delivered what.
     pub deliverers: &'a Deliverers<'a>,
+    /// Pushes what was built.
+    pub pusher: &'a Pusher,
 }
 
 impl FetchAndBuild<'_> {
@@ -48,6 +52,7 @@ impl FetchAndBuild<'_> {
             reusable.retain(|&id| !known_outputs(work.graph, id).any(|path| failed.contains(&path)));
         }
         let wanted = work.wanted(&reusable);
+        room::check(self.hand_offs, &wanted, self.calls.store(), work.graph.store_dir())?;
         let guard = Guard {
             calls: self.calls,
             held: work.held,
@@ -68,15 +73,11 @@ impl FetchAndBuild<'_> {
         if work.request.on_missing == OnMissing::Fail || missing.iter().any(has_failed) {
             guard::check(missing, OnMissing::Fail)?;
         }
-        let attempts = Attempts {
-            calls: self.calls,
-            retries: work.retries() as u32,
-            make_room: &|tracker| work.make_room(self.calls.store(), tracker),
-            hold: &|floating| work.hold_floating(floating, self.calls.store()),
-            graph: work.graph,
-        };
+        let building = work.building(&reusable);
+        let room = Room::new(work, self.calls.store(), self.pusher, &building);
+        let attempts = Attempts { calls: self.calls, retries: work.retries() as u32, room: &room, work };
         let start = Instant::now();
-        let built = attempts.build(work.building(&reusable), tracker);
+        let built = attempts.build(building, tracker);
         record.measured.build = u64::try_from(start.elapsed().as_millis()).ok();
         built
     }

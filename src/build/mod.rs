@@ -36,6 +36,7 @@ pub mod records_place;
 pub mod report;
 pub mod restore;
 pub mod results;
+mod room;
 pub mod round;
 mod running;
 pub mod stages;

@@ -223,8 +223,8 @@ pub struct Results {
 }
 
 /// Finds what a job hands on: what it owns as far as it exists, and what that refers to of all that the plan has it repeat. What it had
-/// to build beyond that, nobody would take from it.
-pub fn results(store: &Store, graph: &Graph, records: &[DerivationRecord]) -> Result<Results> {
+/// to build beyond that, nobody would take from it. `gone` was handed on before and is no longer in the store.
+pub fn results(store: &Store, graph: &Graph, records: &[DerivationRecord], gone: &BTreeSet<String>) -> Result<Results> {
     let (mut realisations, mut unknown) = (Vec::new(), Vec::new());
     let mut own = BTreeSet::new();
     let mut beside = HashSet::new();
@@ -251,7 +251,7 @@ pub fn results(store: &Store, graph: &Graph, records: &[DerivationRecord]) -> Re
         if record.role == Role::Owned { own.extend(outputs) } else { beside.extend(outputs) }
     }
     if !beside.is_empty() && !own.is_empty() {
-        let roots: Vec<&str> = own.iter().map(String::as_str).collect();
+        let roots: Vec<&str> = own.difference(gone).map(String::as_str).collect();
         own.extend(store.requisites(&roots)?.into_iter().filter(|path| beside.contains(path)));
     }
     realisations.sort();

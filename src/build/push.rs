@@ -72,6 +72,8 @@ impl Pushes {
 
 enum Order {
     Paths(Vec<String>),
+    /// Says so once all of these are there.
+    Confirm(Vec<String>, Sender<()>),
     End,
 }
 
@@ -124,6 +126,35 @@ impl Pusher {
         let senders: Vec<Sender<Order>> = self.workers.iter().map(|worker| worker.orders.clone()).collect();
         // A destination that was given up takes no more orders.
         move |paths| senders.iter().for_each(|sender| drop(sender.send(Order::Paths(paths.to_vec()))))
+    }
+
+    /// Pushes paths and waits until they are there; true where the hand-off's destination has them, if there is one. Others that were given up
+    /// get no more anyway.
+    pub fn confirm(&self, paths: &[String], tracker: &mut Tracker) -> Result<bool> {
+        let mut is_there = true;
+        let mut waiting = Vec::new();
+        for worker in &self.workers {
+            let (sender, receiver) = mpsc::channel();
+            // A destination that was given up drops the sender, with the order or at its end.
+            let _ = worker.orders.send(Order::Confirm(paths.to_vec(), sender));
+            waiting.push((worker.is_hand_off, receiver));
+        }
+        for (is_hand_off, receiver) in waiting {
+            let answer = loop {
+                match receiver.recv_timeout(TICK) {
+                    Err(RecvTimeoutError::Timeout) => {
+                        tracker.pass_on(Instant::now());
+                        if let Some(signal) = interrupt::received() {
+                            bail!("stopped by {signal}");
+                        }
+                    }
+                    answer => break answer.is_ok(),
+                }
+            };
+            is_there &= answer || !is_hand_off;
+        }
+        let lacks = self.skipped.iter().any(|(is_hand_off, _)| *is_hand_off);
+        Ok(is_there && !lacks)
     }
 
     /// Gives all that is left to the destinations and waits for them. What was pushed before is not pushed again.
@@ -181,6 +212,7 @@ fn work(
     let mut pushed = Pushed::to(to.clone());
     let mut known = HashSet::new();
     let mut waiting = BTreeSet::new();
+    let mut confirms: Vec<Sender<()>> = Vec::new();
     let mut failures = 0;
     let mut not_before = Instant::now();
     let mut open = true;
@@ -192,6 +224,10 @@ fn work(
             Ok(Order::Paths(paths)) => {
                 waiting.extend(paths.into_iter().filter(|path| !known.contains(path)));
                 continue;
+            }
+            Ok(Order::Confirm(paths, sender)) => {
+                waiting.extend(paths.into_iter().filter(|path| !known.contains(path)));
+                confirms.push(sender);
             }
             Ok(Order::End) => open = false,
             Err(RecvTimeoutError::Timeout) => {}
@@ -205,7 +241,11 @@ fn work(
         }
         // There is no later for a job that was told to stop.
         let is_soon = interrupt::received().is_some();
-        if waiting.is_empty() || !is_soon && Instant::now() < not_before {
+        if waiting.is_empty() {
+            answer(&mut confirms);
+            continue;
+        }
+        if !is_soon && Instant::now() < not_before {
             continue;
         }
         match push(target, store, limits, &waiting) {
@@ -214,6 +254,7 @@ fn work(
                 // What is not valid yet may come again.
                 known.extend(paths);
                 waiting.clear();
+                answer(&mut confirms);
                 failures = 0;
             }
             Err(error) => {
@@ -241,6 +282,14 @@ fn work(
         pushed.error = Some(format!("stopped before {} paths were there", waiting.len()));
     }
     pushed
+}
+
+/// Says that everything is there.
+fn answer(waiting: &mut Vec<Sender<()>>) {
+    for sender in waiting.drain(..) {
+        // Whoever asked may be gone.
+        let _ = sender.send(());
+    }
 }
 
 /// A client that is not installed will not be there a moment later.

@@ -250,6 +250,19 @@ impl Pushed {
     }
 }
 
+impl HandedOff {
+    /// Both together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            paths: self.paths + other.paths,
+            kept: self.kept + other.kept,
+            signed: self.signed + other.signed,
+            nar_bytes: self.nar_bytes + other.nar_bytes,
+            file_bytes: self.file_bytes + other.file_bytes,
+        }
+    }
+}
+
 impl From<Written> for HandedOff {
     fn from(written: Written) -> Self {
         HandedOff {

@@ -96,11 +96,9 @@ fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut d
         }
     }));
     record.measured.import = Some(millis(start));
-    let built = FetchAndBuild { work: &work, calls: &calls, hand_offs: &hand_offs, deliverers: &deliverers }.run(
-        reusable,
-        record,
-        &mut tracker,
-    );
+    let steps =
+        FetchAndBuild { work: &work, calls: &calls, hand_offs: &hand_offs, deliverers: &deliverers, pusher: &pusher };
+    let built = steps.run(reusable, record, &mut tracker);
     let handing_on = Instant::now();
     work.account(&store, built.as_ref().is_ok_and(|complete| *complete), record, &tracker)?;
     work.measure(&sampler.finish(), record);
@@ -118,7 +116,7 @@ fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut d
             restore::link(&outputs, dir, &store)?;
         }
     }
-    let results = work.results(&store, record)?;
+    let results = work.results(&store, &record.derivations)?;
     record.errors.extend(results.unknown.iter().cloned());
     // Before the pushes are waited for: no client stands between a build and the jobs that need it.
     let infos = work.infos(&store, &results)?;

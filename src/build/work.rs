@@ -4,7 +4,7 @@
 //! the record and is handed off.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use super::guard;
 use super::outcome::{self, Results, known_outputs};
 use super::output_lock::{self, Lock};
 use super::progress::{Derivations, Tracker};
-use super::record::{HandedOff, Outcome, Record, Role};
+use super::record::{DerivationRecord, HandedOff, Outcome, Record, Role};
 use super::usage::Usage;
 use super::{HandOffPlace, JobRequest, OnMissing, interrupt, naming, realisation};
 use crate::graph::{DrvId, Graph};
@@ -49,6 +49,19 @@ pub struct JobWork<'a> {
     pub content_addressed: ContentAddressed,
     /// Content-addressed outputs that were built here so far.
     floating: RefCell<BTreeSet<String>>,
+    /// What was handed on before the job's end.
+    pub early: RefCell<Early>,
+}
+
+/// What was handed on before the job's end, to make room.
+#[derive(Debug, Default)]
+pub struct Early {
+    /// What the store knew of it.
+    pub infos: BTreeMap<String, PathInfo>,
+    /// What was written into the hand-off's folder.
+    pub written: HandedOff,
+    /// The part of it that is no longer in the store.
+    pub gone: BTreeSet<String>,
 }
 
 impl<'a> JobWork<'a> {
@@ -77,6 +90,7 @@ impl<'a> JobWork<'a> {
             producers,
             content_addressed,
             floating: RefCell::default(),
+            early: RefCell::default(),
         };
         // Before the store is asked what it has: that must not go away any more.
         held.hold(work.outputs().iter().chain(&work.wanted(&BTreeSet::new())).map(String::as_str))?;
@@ -84,13 +98,25 @@ impl<'a> JobWork<'a> {
         Ok(work)
     }
 
-    /// Outputs of the job's derivations that are not valid.
-    fn invalid(&self, store: &Store) -> Result<HashSet<String>> {
-        Ok(store.invalid(&strs(&self.outputs()))?.into_iter().collect())
+    /// Outputs of the job's derivations that do not exist: they are not valid, and were not handed on before they were removed.
+    pub fn invalid(&self, store: &Store) -> Result<HashSet<String>> {
+        let invalid = store.invalid(&strs(&self.outputs()))?.into_iter();
+        let early = self.early.borrow();
+        Ok(invalid.filter(|path| !early.gone.contains(path)).collect())
+    }
+
+    /// What the job owns and repeats, in build order.
+    pub fn ids(&self) -> &[DrvId] {
+        &self.ids
+    }
+
+    /// Content-addressed outputs that were built here so far.
+    pub fn floating(&self) -> BTreeSet<String> {
+        self.floating.borrow().clone()
     }
 
     /// Outputs of the job's derivations, as far as their paths are known.
-    fn outputs(&self) -> Vec<String> {
+    pub fn outputs(&self) -> Vec<String> {
         self.ids.iter().flat_map(|&id| known_outputs(self.graph, id)).collect()
     }
 
@@ -149,42 +175,8 @@ impl<'a> JobWork<'a> {
         found.next().filter(|_| found.next().is_none())
     }
 
-    /// Frees what the job has fetched and nothing left in it needs. What was in the store before is not the job's to remove.
-    pub fn make_room(&self, store: &Store, tracker: &mut Tracker) -> Result<usize> {
-        let outputs = self.outputs();
-        let absent: HashSet<String> = store.invalid(&strs(&outputs))?.into_iter().collect();
-        let open: Vec<DrvId> = self
-            .ids
-            .iter()
-            .copied()
-            .filter(|&id| known_outputs(self.graph, id).any(|path| absent.contains(&path)))
-            .collect();
-        let mut keep = guard::wanted(self.graph, &open, &self.set).into_keys().collect::<Vec<_>>();
-        keep.extend(self.restored());
-        keep.extend(self.floating.borrow().iter().cloned());
-        keep.extend(outputs.iter().filter(|path| !absent.contains(*path)).cloned());
-        keep.extend(self.ids.iter().map(|&id| self.graph.path(id)));
-        let gone: HashSet<String> = store.invalid(&strs(&keep))?.into_iter().collect();
-        let valid: Vec<&str> = keep.iter().map(String::as_str).filter(|path| !gone.contains(*path)).collect();
-        let needed: HashSet<String> = store.requisites(&valid)?.into_iter().collect();
-        // What failed builds have left is not valid, and is in the way as well.
-        let fetched = tracker.ledger().fetched().keys().filter(|path| !needed.contains(*path));
-        let mut free: Vec<String> = fetched.chain(&absent).cloned().collect();
-        free.retain(|path| Path::new(path).exists());
-        if free.is_empty() {
-            return Ok(0);
-        }
-        self.held.narrow(keep.iter().map(String::as_str))?;
-        store.delete(&strs(&free))?;
-        self.held.hold(outputs.iter().map(String::as_str))?;
-        let freed = free.iter().filter(|path| !Path::new(path).exists()).count();
-        let line = format!("the disk is full: {freed} paths are removed that nothing left in this job needs");
-        tracker.say(&line, Instant::now());
-        Ok(freed)
-    }
-
     /// Outputs that a final job's command finds, and that the job pushes.
-    fn restored(&self) -> impl Iterator<Item = String> {
+    pub fn restored(&self) -> impl Iterator<Item = String> {
         let job = self.request.plan.final_job(self.request.job);
         let restored = job.into_iter().flat_map(|job| &job.restore);
         let outputs = restored.flat_map(|restored| restored.outputs.iter().map(move |output| (restored, output)));
@@ -217,11 +209,10 @@ impl<'a> JobWork<'a> {
         }
     }
 
-    /// Puts down what became of each derivation.
-    pub fn account(&self, store: &Store, complete: bool, record: &mut Record, tracker: &Tracker) -> Result<()> {
-        record.fetched = tracker.ledger().fetched().len() as u64;
+    /// What became of each derivation so far.
+    pub fn outcomes(&self, store: &Store, complete: bool, tracker: &Tracker) -> Result<Vec<DerivationRecord>> {
         let after = if complete { HashSet::new() } else { self.invalid(store)? };
-        record.derivations = outcome::derivations(&outcome::Facts {
+        Ok(outcome::derivations(&outcome::Facts {
             graph: self.graph,
             job: self.request.job(),
             before: &self.absent,
@@ -229,7 +220,13 @@ impl<'a> JobWork<'a> {
             complete,
             cancelled: interrupt::received().is_some(),
             tracker,
-        });
+        }))
+    }
+
+    /// Puts down what became of each derivation.
+    pub fn account(&self, store: &Store, complete: bool, record: &mut Record, tracker: &Tracker) -> Result<()> {
+        record.fetched = tracker.ledger().fetched().len() as u64;
+        record.derivations = self.outcomes(store, complete, tracker)?;
         naming::name(&mut record.derivations, self.request, self.graph);
         if !record.derivations.iter().all(|drv| drv.outcome.is_good()) {
             record.waiting = naming::waiting(&self.request.plan, self.request.job());
@@ -250,12 +247,15 @@ impl<'a> JobWork<'a> {
         Ok(())
     }
 
-    /// What the job hands on.
-    pub fn results(&self, store: &Store, record: &Record) -> Result<Results> {
+    /// What the job hands on, of what has become of its derivations.
+    pub fn results(&self, store: &Store, derivations: &[DerivationRecord]) -> Result<Results> {
         if self.request.hand_off == HandOffPlace::None {
             return Ok(Results::default());
         }
-        let results = outcome::results(store, self.graph, &record.derivations)?;
+        let early = self.early.borrow();
+        let mut results = outcome::results(store, self.graph, derivations, &early.gone)?;
+        let others: BTreeSet<String> = results.paths.into_iter().chain(early.infos.keys().cloned()).collect();
+        results.paths = others.into_iter().collect();
         // Paths of content-addressed outputs are not known before.
         self.held.hold(results.paths.iter().map(String::as_str))?;
         Ok(results)
@@ -280,9 +280,14 @@ impl<'a> JobWork<'a> {
         paths
     }
 
-    /// What the store knows of the paths that the job hands on.
+    /// What the store knows of the paths that the job hands on, or knew of those that were handed on before.
     pub fn infos(&self, store: &Store, results: &Results) -> Result<Vec<PathInfo>> {
-        if results.paths.is_empty() { Ok(Vec::new()) } else { store.path_infos(&strs(&results.paths)) }
+        let early = self.early.borrow();
+        let left: Vec<&str> =
+            results.paths.iter().map(String::as_str).filter(|path| !early.infos.contains_key(*path)).collect();
+        let mut infos = if left.is_empty() { Vec::new() } else { store.path_infos(&left)? };
+        infos.extend(early.infos.values().cloned());
+        Ok(infos)
     }
 
     /// Puts down what builders and the machine have used.
@@ -312,21 +317,25 @@ impl<'a> JobWork<'a> {
 
     /// Writes the hand-off's folder; what goes to a cache is pushed.
     pub fn hand_off(&self, infos: &[PathInfo], results: &Results, tracker: &mut Tracker) -> Result<HandedOff> {
-        match &self.request.hand_off {
-            HandOffPlace::Workspace(workspace) => {
-                let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
-                tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), Instant::now());
-                let dir = workspace.join(&self.request.job().id);
-                let earlier = self.request.reuse.iter().flat_map(ReuseFolder::caches).collect::<Vec<_>>();
-                let written = partial_cache::write(&dir, infos, &earlier, self.request.signing.secret.as_ref())?;
-                realisation::write(&dir, &results.realisations)?;
-                if let Some(registry) = &self.request.registry {
-                    registry.upload(&dir)?;
-                }
-                Ok(written.into())
-            }
-            HandOffPlace::Cache(_) | HandOffPlace::None => Ok(HandedOff::default()),
+        let HandOffPlace::Workspace(workspace) = &self.request.hand_off else { return Ok(HandedOff::default()) };
+        let before = self.early.borrow();
+        let left: Vec<PathInfo> = infos.iter().filter(|info| !before.infos.contains_key(&info.path)).cloned().collect();
+        let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
+        tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), Instant::now());
+        let written = self.write(workspace, &left)?;
+        let dir = workspace.join(&self.request.job().id);
+        realisation::write(&dir, &results.realisations)?;
+        if let Some(registry) = &self.request.registry {
+            registry.upload(&dir)?;
         }
+        Ok(before.written.and(written))
+    }
+
+    /// Writes paths into the hand-off's folder in a workspace.
+    pub fn write(&self, workspace: &Path, infos: &[PathInfo]) -> Result<HandedOff> {
+        let dir = workspace.join(&self.request.job().id);
+        let earlier = self.request.reuse.iter().flat_map(ReuseFolder::caches).collect::<Vec<_>>();
+        Ok(partial_cache::write(&dir, infos, &earlier, self.request.signing.secret.as_ref())?.into())
     }
 }
 

@@ -9,6 +9,23 @@ pub fn bytes(path: &Path) -> Option<u64> {
     Some(answer.f_bavail.saturating_mul(answer.f_frsize))
 }
 
+/// The same where the file system is known to store files as they are: on others they may take less than their bytes.
+pub fn of_plain_files(path: &Path) -> Option<u64> {
+    is_plain(path).then(|| bytes(path)).flatten()
+}
+
+#[cfg(target_os = "linux")]
+fn is_plain(path: &Path) -> bool {
+    /// Numbers of ext2 to ext4, XFS and tmpfs, see statfs(2).
+    const PLAIN: [u64; 3] = [0xef53, 0x5846_5342, 0x0102_1994];
+    rustix::fs::statfs(path).is_ok_and(|answer| PLAIN.contains(&u64::try_from(answer.f_type).unwrap_or(0)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_plain(_: &Path) -> bool {
+    false
+}
+
 /// What to say where writing `what` of at most `needed` bytes into `dir` failed: for a full disk how much was needed.
 pub fn explain(error: &io::Error, what: &str, needed: u64, dir: &Path) -> String {
     if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::final_job::{FinalJob, Restored};
 use super::{
-    Base, Estimate, Estimates, EvaluationError, FlakeSource, Job, JobIndex, JobOptions, Plan, PlannedTarget, Skipped,
+    Base, Estimate, Estimates, EvaluationError, Expected, FlakeSource, Job, JobIndex, JobOptions, Plan, PlannedTarget,
+    Skipped,
 };
 use crate::attribute::AttributePath;
 use crate::graph::OutputPaths;
@@ -129,6 +130,9 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
             plan.built_while_planning.iter().map(|(drv, outputs)| (drv, digests(outputs))).collect();
         member(out, "built_while_planning", &built, ",")?;
     }
+    if !plan.expected.is_empty() {
+        member(out, "expected", &plan.expected, ",")?;
+    }
     list(
         out,
         "targets",
@@ -192,6 +196,8 @@ struct PlanIn {
     same_as: BTreeMap<Arc<str>, Arc<str>>,
     #[serde(default)]
     built_while_planning: BTreeMap<Arc<str>, BTreeMap<Arc<str>, String>>,
+    #[serde(default)]
+    expected: BTreeMap<Arc<str>, Expected>,
     #[serde(default)]
     targets: Vec<TargetIn>,
     #[serde(default)]
@@ -305,6 +311,9 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         .map(|(drv, outputs)| context.built(&drv, outputs).map(|outputs| (drv, outputs)))
         .collect::<Result<_>>()
         .context("`built_while_planning` of the plan")?;
+    for drv in plan.expected.keys() {
+        context.derivation(drv).context("`expected` of the plan")?;
+    }
     let targets = plan.targets.into_iter().map(|target| context.target(target)).collect::<Result<Vec<_>>>()?;
     Ok(Plan {
         provider: plan.provider,
@@ -315,6 +324,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         jobs,
         same_as: plan.same_as,
         built_while_planning,
+        expected: plan.expected,
         targets,
         allow_failure: plan.allow_failure.into_iter().collect(),
         final_jobs,

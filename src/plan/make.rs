@@ -155,6 +155,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         jobs,
         same_as: BTreeMap::new(),
         built_while_planning: BTreeMap::new(),
+        expected: BTreeMap::new(),
         targets: Vec::new(),
         allow_failure: Vec::new(),
         final_jobs: Vec::new(),

@@ -10,6 +10,7 @@ pub mod complete;
 pub mod delivery_job;
 pub mod estimate;
 pub mod evaluation_errors;
+pub mod expected;
 pub mod failed_before;
 pub mod failures;
 pub mod final_job;
@@ -53,6 +54,7 @@ use crate::duration::seconds;
 use crate::nix::binary_cache::Reliance;
 use crate::nix::hash::Sha256;
 pub use estimate::{Estimate, EstimateSource};
+pub use expected::Expected;
 use final_job::FinalJob;
 pub use job::{Job, JobIndex};
 pub use options::JobOptions;
@@ -80,6 +82,8 @@ pub struct Plan {
     /// What evaluation itself has built of what jobs own or repeat, by derivation: the digest of the NAR of each output, by path. Jobs take it from
     /// the bundle.
     pub built_while_planning: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Sha256>>,
+    /// What builds are expected to need, by derivation, as far as something is recorded of them.
+    pub expected: BTreeMap<Arc<str>, Expected>,
     /// What was selected and evaluated, whatever became of it; by attribute.
     pub targets: Vec<PlannedTarget>,
     /// Attributes that may fail to evaluate or lack an executor; by attribute.

@@ -8,6 +8,7 @@ mod support;
 mod build;
 mod daemon;
 mod deliveries;
+mod disk;
 mod faults;
 mod garbage;
 mod handoff;
