@@ -126,6 +126,7 @@ mod tests {
             resource_class: None,
             options: JobOptions::default(),
             estimate: Estimate { duration: seconds * 1000, from: EstimateSource::Default },
+            predicted: None,
         }
     }
 

@@ -29,6 +29,24 @@ pub mod optional {
     }
 }
 
+/// The same for a list.
+pub mod list {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Seconds(#[serde(with = "super")] u64);
+
+    /// Writes milliseconds as seconds.
+    pub fn serialize<S: Serializer>(millis: &[u64], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(millis.iter().copied().map(Seconds))
+    }
+
+    /// Reads seconds.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
+        Ok(Vec::<Seconds>::deserialize(deserializer)?.into_iter().map(|seconds| seconds.0).collect())
+    }
+}
+
 /// Reads seconds, refusing what is no duration.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let seconds = f64::deserialize(deserializer)?;

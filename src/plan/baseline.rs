@@ -9,12 +9,13 @@
 //!
 //! A block looks only at the nodes that it reaches, consumers before inputs: most blocks of a large graph reach a small part of it.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::Strategy;
 use super::model::Model;
 use super::prices::Prices;
-use super::problem::{Adjacency, Millis, Node, Problem};
+use super::problem::{ANY_SYSTEM, Adjacency, Millis, Node, Problem, System};
 use super::simulate::start_and_end;
 
 /// Targets that are followed at once.
@@ -22,7 +23,7 @@ const BLOCK: usize = 512;
 const WORDS: usize = BLOCK / 64;
 type Bits = [u64; WORDS];
 
-/// The three baselines.
+/// The baselines.
 #[derive(Clone, Debug, Default)]
 pub struct Baselines {
     /// One job a target, each building its whole needed closure, in no order.
@@ -31,6 +32,8 @@ pub struct Baselines {
     pub ordered: Strategy,
     /// One job a needed derivation.
     pub per_derivation: Strategy,
+    /// One job a kind of machine.
+    pub single: Strategy,
 }
 
 /// Work of one target's job.
@@ -95,6 +98,36 @@ pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines
         flat: strategy(&flat_jobs, &target_systems, &no_order, flat_builds),
         ordered: strategy(&ordered_jobs, &problem.system, &problem.inputs, ordered_builds),
         per_derivation: strategy(&single_jobs, &problem.system, &problem.inputs, problem.len() as u64),
+        single: single(problem, model, prices, &height),
+    }
+}
+
+/// One job a kind of machine; what any machine builds is in the largest. `height` is the longest path up to each node, which may lead through the
+/// jobs of other machines: a job is done when its last derivation can be, and when all of its slots have done its work.
+fn single(problem: &Problem, model: &Model, prices: &Prices, height: &[Millis]) -> Strategy {
+    let mut of_system: BTreeMap<System, TargetWork> = BTreeMap::new();
+    for (node, &system) in problem.system.iter().enumerate() {
+        let work = of_system.entry(system).or_default();
+        work.total += problem.duration[node];
+        work.longest = work.longest.max(height[node]);
+    }
+    if of_system.len() > 1
+        && let Some(anywhere) = of_system.remove(&ANY_SYSTEM)
+        && let Some(largest) = of_system.values_mut().max_by_key(|work| work.total)
+    {
+        largest.total += anywhere.total;
+    }
+    let lengths = of_system.iter().map(|(&system, work)| {
+        let slots = model.slots_of(system) as u64;
+        (system, model.start_up + work.longest.max(work.total.div_ceil(slots)))
+    });
+    let lengths: Vec<(System, Millis)> = lengths.collect();
+    Strategy {
+        jobs: lengths.len() as u64,
+        builds: problem.len() as u64,
+        job_time: lengths.iter().map(|(_, length)| length).sum(),
+        makespan: lengths.iter().map(|(_, length)| *length).max().unwrap_or(0),
+        credits: lengths.iter().map(|&(system, length)| prices.credits(system, length)).sum(),
     }
 }
 
@@ -337,6 +370,9 @@ mod tests {
             prop_assert_eq!((found.flat.builds, found.flat.job_time), (flat.builds, flat.job_time));
             prop_assert_eq!((found.ordered.builds, found.ordered.job_time), (ordered.builds, ordered.job_time));
             prop_assert_eq!(found.per_derivation.builds, 700);
+            let all: Millis = problem.duration.iter().sum();
+            let longest = longest(&problem, &vec![true; 700]);
+            prop_assert_eq!((found.single.jobs, found.single.makespan), (1, 45 + longest.max(all.div_ceil(4))));
         }
     }
 }

@@ -44,6 +44,7 @@ pub fn of(plan: &Plan) -> Result<Option<Job>> {
         resource_class: None,
         options: JobOptions::default(),
         estimate: Estimate { duration: 0, from: EstimateSource::Default },
+        predicted: None,
     }))
 }
 

@@ -35,6 +35,59 @@ pub enum EstimateSource {
     Default,
 }
 
+/// How a duration of one build is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EstimateKind {
+    /// Recorded in an earlier pipeline, of this derivation or of its package.
+    Recorded,
+    /// From what records say about others of its kind.
+    Fitted,
+    /// An assumption.
+    Guessed,
+}
+
+impl EstimateKind {
+    /// `r`, `f` or `g`.
+    pub fn letter(self) -> char {
+        match self {
+            Self::Recorded => 'r',
+            Self::Fitted => 'f',
+            Self::Guessed => 'g',
+        }
+    }
+
+    /// The kind that has this letter.
+    pub fn of_letter(letter: char) -> Option<Self> {
+        [Self::Recorded, Self::Fitted, Self::Guessed].into_iter().find(|kind| kind.letter() == letter)
+    }
+}
+
+/// What building one derivation is predicted to take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuildEstimate {
+    /// Without a job's start-up, milliseconds.
+    pub duration: Millis,
+    /// Where it comes from.
+    pub from: EstimateSource,
+    /// How it is known.
+    pub kind: EstimateKind,
+}
+
+/// The assumptions that records have replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replaced {
+    /// `start_up`
+    pub start_up: bool,
+    /// `fetch`
+    pub fetch: bool,
+    /// `local`
+    pub local: bool,
+    /// `big_parallel`
+    pub big_parallel: bool,
+    /// `default`
+    pub default: bool,
+}
+
 /// The assumptions that durations, makespans and credits rest on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostModel {
@@ -66,6 +119,8 @@ pub struct CostModel {
     pub concurrency: usize,
     /// Credits a minute by resource class, over what is known of the class.
     pub credits: BTreeMap<String, u32>,
+    /// Which of these are not assumptions any more.
+    pub replaced: Replaced,
     /// Durations of earlier pipelines, which come before all assumptions.
     pub history: History,
 }
@@ -87,6 +142,7 @@ impl Default for CostModel {
             queue: 15_000,
             concurrency: 80,
             credits: BTreeMap::new(),
+            replaced: Replaced::default(),
             history: History::default(),
         }
     }
@@ -94,22 +150,25 @@ impl Default for CostModel {
 
 impl CostModel {
     /// How long building one derivation takes, by what was recorded, else by what it says about itself.
-    pub fn of(&self, graph: &Graph, id: DrvId, is_target: bool) -> Estimate {
+    pub fn of(&self, graph: &Graph, id: DrvId, is_target: bool) -> BuildEstimate {
         use EstimateSource::{Default, Derivation, History};
         let node = graph.node(id);
         let recorded = || self.history.duration(&graph.path(id), node.name(), &node.system);
-        let (duration, from) = if let Some(recorded) = (!self.history.is_empty()).then(recorded).flatten() {
-            (recorded, History)
-        } else if node.fixed_output {
-            (self.fetch, Derivation)
+        if let Some(duration) = (!self.history.is_empty()).then(recorded).flatten() {
+            return BuildEstimate { duration, from: History, kind: EstimateKind::Recorded };
+        }
+        let (duration, from, is_replaced) = if node.fixed_output {
+            (self.fetch, Derivation, self.replaced.fetch)
         } else if node.prefer_local_build && !is_target {
-            (self.local, Derivation)
+            (self.local, Derivation, self.replaced.local)
         } else if node.required_system_features.iter().any(|feature| feature == "big-parallel") {
-            (self.big_parallel, Derivation)
+            (self.big_parallel, Derivation, self.replaced.big_parallel)
         } else {
-            (self.growth.map_or(self.default, |growth| growth.of(graph.inputs(id).len())), Default)
+            let grown = self.growth.map(|growth| growth.of(graph.inputs(id).len()));
+            (grown.unwrap_or(self.default), Default, self.replaced.default)
         };
-        Estimate { duration, from }
+        let kind = if is_replaced { EstimateKind::Fitted } else { EstimateKind::Guessed };
+        BuildEstimate { duration, from, kind }
     }
 
     /// How long a job takes that builds these, some of them targets: start-up, and then the longest path, or all work on all cores.

@@ -203,6 +203,7 @@ impl<'a> Finals<'a> {
             resource_class: executor.map(|executor| self.inputs.fleet.offers.plain(executor).to_owned()),
             options: JobOptions::default(),
             estimate: Estimate { duration: self.inputs.costs.start_up, from: EstimateSource::Default },
+            predicted: None,
         }
     }
 }

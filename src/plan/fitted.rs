@@ -21,6 +21,7 @@ pub fn fitted(costs: &CostModel, graph: &Graph, ids: &[DrvId]) -> CostModel {
     let mut fitted = costs.clone();
     if let Some(start_up) = costs.history.start_up().filter(|_| costs.fits_start_up) {
         fitted.start_up = start_up;
+        fitted.replaced.start_up = true;
     }
     if costs.history.is_empty() {
         return fitted;
@@ -43,13 +44,15 @@ pub fn fitted(costs: &CostModel, graph: &Graph, ids: &[DrvId]) -> CostModel {
     }
     if costs.fits {
         let ordinary: Vec<Millis> = others.iter().map(|(_, duration)| *duration).collect();
-        for (samples, assumed) in [
-            (fetches, &mut fitted.fetch),
-            (locals, &mut fitted.local),
-            (large, &mut fitted.big_parallel),
-            (ordinary, &mut fitted.default),
+        for (samples, assumed, is_replaced) in [
+            (fetches, &mut fitted.fetch, &mut fitted.replaced.fetch),
+            (locals, &mut fitted.local, &mut fitted.replaced.local),
+            (large, &mut fitted.big_parallel, &mut fitted.replaced.big_parallel),
+            (ordinary, &mut fitted.default, &mut fitted.replaced.default),
         ] {
-            *assumed = median(samples).unwrap_or(*assumed);
+            if let Some(median) = median(samples) {
+                (*assumed, *is_replaced) = (median, true);
+            }
         }
         fitted.growth = growth(&others);
     }

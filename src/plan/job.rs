@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::estimate::Estimate;
 use super::options::JobOptions;
+use super::predicted::Predicted;
 use crate::attribute::AttributePath;
 
 /// Index of a job: in [`Plan::jobs`](super::Plan::jobs), and behind these in [`Plan::final_jobs`](super::Plan::final_jobs).
@@ -48,6 +49,8 @@ pub struct Job {
     pub options: JobOptions,
     /// How long the job is expected to run.
     pub estimate: Estimate,
+    /// How it is predicted to run; none in plans of programs that do not say, and of what runs after the others.
+    pub predicted: Option<Predicted>,
 }
 
 impl Job {

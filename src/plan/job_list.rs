@@ -8,9 +8,11 @@ use anyhow::{Result, ensure};
 
 use super::job_graph::JobGraph;
 use super::job_namer::JobNamer;
+use super::model::Model;
 use super::names;
 use super::needed::NeededGraph;
 use super::partition::bands::InWaves;
+use super::predicted::Predicted;
 use super::problem::{Adjacency, JobNodes, Millis, Node};
 use super::simulate::Simulation;
 use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions};
@@ -27,7 +29,7 @@ pub struct Simulated {
 }
 
 /// The jobs in topological order, then by id. An error for a job that builds nothing, or takes from itself by way of others.
-pub fn job_list(simulated: &Simulated, namer: &JobNamer, reserved_names: &[&str]) -> Result<Vec<Job>> {
+pub fn job_list(simulated: &Simulated, namer: &JobNamer, reserved_names: &[&str], model: &Model) -> Result<Vec<Job>> {
     let Simulated { jobs, simulation, .. } = simulated;
     let partition = &jobs.partition;
     let namings: Vec<_> = partition.jobs.iter().map(|job| namer.naming(job)).collect();
@@ -63,6 +65,7 @@ pub fn job_list(simulated: &Simulated, namer: &JobNamer, reserved_names: &[&str]
             resource_class: placement.map(|placement| placement.resource_class.clone()),
             options: placement.map_or_else(JobOptions::default, |placement| placement.options.clone()),
             estimate: estimate(namer.small, nodes, simulation.end[number] - simulation.start[number]),
+            predicted: Some(predicted(simulated, namer.small, number, model)),
         });
     }
     Ok(list)
@@ -73,4 +76,26 @@ fn estimate(small: &NeededGraph, nodes: &JobNodes, duration: Millis) -> Estimate
     let built = nodes.owned.iter().chain(&nodes.co_located);
     let from = built.map(|&node| small.estimates[node as usize].from).max();
     Estimate { duration, from: from.unwrap_or(EstimateSource::Default) }
+}
+
+/// The run of a job on paper, phase by phase.
+fn predicted(simulated: &Simulated, small: &NeededGraph, number: usize, model: &Model) -> Predicted {
+    let Simulated { jobs, simulation, .. } = simulated;
+    let nodes = &jobs.partition.jobs[number];
+    let (start, restore) = (simulation.start[number], simulation.restore[number]);
+    let hand_off = model.hand_off * nodes.owned.len() as Millis;
+    let build = simulation.end[number].saturating_sub(start + model.start_up + restore + hand_off);
+    let mut predicted = Predicted {
+        start,
+        start_up: model.start_up,
+        restore,
+        build,
+        hand_off: (model.hand_off > 0).then_some(hand_off),
+        slots: model.slots_of(nodes.system) as u32,
+        ..Predicted::default()
+    };
+    for &node in nodes.owned.iter().chain(&nodes.co_located) {
+        predicted.push(&small.estimates[node as usize]);
+    }
+    predicted
 }

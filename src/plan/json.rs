@@ -9,6 +9,7 @@ use serde::ser::SerializeSeq;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::final_job::{FinalJob, Restored};
+use super::predicted::Predicted;
 use super::{
     Base, Estimate, Estimates, EvaluationError, Expected, FlakeSource, Job, JobIndex, JobOptions, Plan, PlannedTarget,
     Skipped,
@@ -41,6 +42,8 @@ struct JobOut<'a> {
     resource_class: Option<&'a str>,
     options: &'a JobOptions,
     estimate: Estimate,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicted: Option<&'a Predicted>,
 }
 
 impl<'a> JobOut<'a> {
@@ -60,6 +63,7 @@ impl<'a> JobOut<'a> {
             resource_class: job.resource_class.as_deref(),
             options: &job.options,
             estimate: job.estimate,
+            predicted: job.predicted.as_ref(),
         }
     }
 }
@@ -160,6 +164,7 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     )?;
     list(out, "skipped", plan.skipped.iter())?;
     list(out, "errors", plan.errors.iter())?;
+    member(out, "critical_path", &Ids(plan, &plan.critical_path()), ",")?;
     member(out, "estimates", &plan.estimates, "")?;
     writeln!(out, "}}")
 }
@@ -226,6 +231,8 @@ struct JobIn {
     resource_class: Option<String>,
     options: JobOptions,
     estimate: Estimate,
+    #[serde(default)]
+    predicted: Option<Predicted>,
 }
 
 #[derive(Deserialize)]
@@ -413,6 +420,10 @@ impl References<'_> {
             Ok(found)
         };
         job.options.check().with_context(|| format!("job `{}` of the plan", job.id))?;
+        if let Some(predicted) = &job.predicted {
+            let builds = job.derivations.len() + job.co_located.len();
+            predicted.check(builds).with_context(|| format!("job `{}` of the plan", job.id))?;
+        }
         let (requires, inputs) = (resolve(job.requires)?, resolve(job.inputs)?);
         for path in job.derivations.iter().chain(&job.co_located) {
             self.derivation(path).with_context(|| format!("job `{}` of the plan", job.id))?;
@@ -432,6 +443,7 @@ impl References<'_> {
             resource_class: job.resource_class,
             options: job.options,
             estimate: job.estimate,
+            predicted: job.predicted,
         })
     }
 }

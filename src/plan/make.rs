@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::{Result, bail};
 
 use super::baseline::baselines;
-use super::estimate::CostModel;
+use super::estimate::{BuildEstimate, CostModel};
 use super::failed_before;
 use super::fit_inputs;
 use super::fitted::fitted;
@@ -27,8 +27,8 @@ use super::report_cost::ReportEstimate;
 use super::simulate::{lower_bound, simulate_in_waves};
 use super::skipped::{LeftOut, drop_unbuildable};
 use super::{
-    Base, Durations, Estimate, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, ModelFigures,
-    Plan, Strategy,
+    Base, Durations, EstimateSource, Estimates, EvaluationError, FlakeSource, HandOffEstimate, ModelFigures, Plan,
+    Strategy,
 };
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
@@ -134,7 +134,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         attributes: &attributes,
         many_systems: systems.len() > 1,
     };
-    let jobs = job_list(&simulated, &namer, inputs.choice.fleet.reserved_names)?;
+    let jobs = job_list(&simulated, &namer, inputs.choice.fleet.reserved_names, &planner.model)?;
 
     let mut estimates = planner.estimates(&simulated);
     estimates.free = planner.in_free_order(&free)?;
@@ -192,6 +192,7 @@ impl<'a> Planner<'a> {
             start_up: costs.start_up,
             layer: if workspace { costs.layer } else { 0 },
             fetch: costs.transfer(),
+            hand_off: costs.transfer(),
             queue: costs.queue,
             whole_layers: workspace,
             concurrency: costs.concurrency,
@@ -298,6 +299,7 @@ impl<'a> Planner<'a> {
             flat: simpler.flat,
             ordered: simpler.ordered,
             per_derivation: simpler.per_derivation,
+            single: Some(simpler.single),
             durations: Some(self.durations()),
             handoff: Some(HandOffEstimate {
                 kind: self.handoff,
@@ -313,6 +315,8 @@ impl<'a> Planner<'a> {
                 fetch: self.model.fetch,
                 queue: if simulated.jobs.waves.is_empty() { 0 } else { self.model.queue },
                 concurrency: self.model.concurrency as u64,
+                bandwidth: self.costs.bandwidth,
+                start_up_recorded: self.costs.replaced.start_up,
             }),
         }
     }
@@ -347,7 +351,7 @@ impl<'a> Planner<'a> {
 }
 
 /// True where most of the builds have been timed before: a plan made from guesses keeps a reserve, one made from records does not.
-fn are_recorded(estimates: &[Estimate]) -> bool {
+fn are_recorded(estimates: &[BuildEstimate]) -> bool {
     let guessed = estimates.iter().filter(|estimate| estimate.from == EstimateSource::Default).count();
     let recorded = estimates.iter().filter(|estimate| estimate.from == EstimateSource::History).count();
     recorded > 9 * guessed

@@ -35,6 +35,7 @@ pub mod partition;
 pub mod placement;
 pub mod placer;
 pub mod planned_target;
+pub mod predicted;
 pub mod prices;
 pub mod problem;
 pub mod report_cost;
@@ -253,6 +254,9 @@ pub struct Estimates {
     pub ordered: Strategy,
     /// One job a needed derivation.
     pub per_derivation: Strategy,
+    /// One job a kind of machine; none in plans of programs that do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub single: Option<Strategy>,
     /// Where the durations come from; none in plans of programs that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durations: Option<Durations>,
@@ -284,6 +288,12 @@ pub struct ModelFigures {
     pub queue: Millis,
     /// Jobs that run at once.
     pub concurrency: u64,
+    /// Bytes a second that a job fetches and hands on; none where moving them is not counted.
+    #[serde(default, rename = "transfer_bytes_per_second", skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<u64>,
+    /// True where jobs have measured the start-up.
+    #[serde(default)]
+    pub start_up_recorded: bool,
 }
 
 /// How many of the needed derivations' durations come from where.
@@ -355,6 +365,7 @@ mod tests {
             resource_class: None,
             options: JobOptions::default(),
             estimate: Estimate { duration: seconds * 1000, from: EstimateSource::Default },
+            predicted: None,
         }
     }
 

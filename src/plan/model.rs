@@ -15,6 +15,8 @@ pub struct Model {
     pub layer: Millis,
     /// Fetching what one derivation has left, milliseconds.
     pub fetch: Millis,
+    /// Handing on what one derivation has left, milliseconds. The search leaves it out: whichever job owns a derivation hands it on.
+    pub hand_off: Millis,
     /// True where a job fetches everything that its ancestors have built (hand-off by workspace), false where only what it misses.
     pub whole_layers: bool,
     /// What each wave waits for machines, where the provider has waves, milliseconds.
@@ -34,6 +36,7 @@ impl Default for Model {
             start_up: 45_000,
             layer: 0,
             fetch: 0,
+            hand_off: 0,
             whole_layers: false,
             queue: 0,
             concurrency: 80,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::estimate::{CostModel, Estimate, EstimateSource};
+use super::estimate::{BuildEstimate, CostModel, EstimateKind, EstimateSource};
 use super::partition::zero::mix;
 use super::placement::Placements;
 use super::problem::{ANY_SYSTEM, Adjacency, Node, Problem, System};
@@ -22,7 +22,7 @@ pub struct NeededGraph {
     /// The derivation of each node.
     pub drvs: Vec<DrvId>,
     /// How long each node takes, and who says so.
-    pub estimates: Vec<Estimate>,
+    pub estimates: Vec<BuildEstimate>,
 }
 
 impl NeededGraph {
@@ -46,8 +46,8 @@ impl NeededGraph {
 
         let system: Vec<System> = drvs.iter().map(|id| placements.of.get(id).copied().unwrap_or(ANY_SYSTEM)).collect();
 
-        let there = Estimate { duration: 0, from: EstimateSource::Derivation };
-        let estimates: Vec<Estimate> = drvs
+        let there = BuildEstimate { duration: 0, from: EstimateSource::Derivation, kind: EstimateKind::Recorded };
+        let estimates: Vec<BuildEstimate> = drvs
             .iter()
             .zip(&target)
             .map(|(&id, &is_target)| needed.built_here(id).map_or_else(|| costs.of(graph, id, is_target), |_| there))

@@ -23,6 +23,8 @@ pub struct Simulation {
     pub start: Vec<Millis>,
     /// End of each job, milliseconds.
     pub end: Vec<Millis>,
+    /// What each job takes to attach layers and to fetch what others have built, milliseconds.
+    pub restore: Vec<Millis>,
     /// Transitive ancestor jobs, summed over all jobs: the layers that are attached where results travel through a workspace.
     pub layers: u64,
     /// Derivations whose results are fetched, summed over all jobs: all of each ancestor's with a workspace, else those that are missing.
@@ -102,11 +104,13 @@ pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
     let jobs = loads.len();
     let above = if model.ancestors_count() { count_ancestors(inputs, loads) } else { vec![Above::default(); jobs] };
     let fetched = |job: u32| if model.whole_layers { above[job as usize].owned } else { loads[job as usize].missing };
-    let length = |job: u32| {
-        let attach = model.layer * above[job as usize].layers + model.fetch * fetched(job);
-        model.start_up + attach + loads[job as usize].build
-    };
-    let lengths: Vec<Option<Millis>> = (0..jobs as u32).map(|job| Some(length(job))).collect();
+    let restore: Vec<Millis> =
+        (0..jobs as u32).map(|job| model.layer * above[job as usize].layers + model.fetch * fetched(job)).collect();
+    let lengths: Vec<Option<Millis>> = loads
+        .iter()
+        .zip(&restore)
+        .map(|(load, restore)| Some(model.start_up + restore + load.build + model.hand_off * load.owned))
+        .collect();
     let (start, end) = start_and_end(&lengths, inputs, model.concurrency);
     Simulation {
         makespan: end.iter().copied().max().unwrap_or(0),
@@ -115,6 +119,7 @@ pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
         fetched: (0..jobs as u32).map(fetched).sum(),
         start,
         end,
+        restore,
     }
 }
 

@@ -34,5 +34,6 @@ pub fn of(name: &str, setup: &JobSetup, offers: &Offers) -> Result<Job> {
         resource_class: Some(class(executor)),
         options: JobOptions::default(),
         estimate: Estimate { duration: 0, from: EstimateSource::Default },
+        predicted: None,
     })
 }

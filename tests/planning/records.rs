@@ -118,6 +118,70 @@ fn what_was_never_measured_is_taken_to_be_like_what_was() {
 }
 
 #[test]
+fn a_plan_says_how_each_job_and_each_build_is_predicted_to_run() {
+    // Eight libraries of 300 s that hand on 60 MB each, and what takes from all of them.
+    let recorded = libraries(8, &[300.0; 8], Some(60_000_000));
+    let arguments =
+        ["--history", "records.json", "--cost", "start_up=10", "--cost", "layer=1", "--granularity", "auto"];
+    let plan = recorded.plan(&arguments);
+    let seconds = |value: &Value| value.as_f64().unwrap();
+    let (mut end, mut builds, mut machine) = (0.0_f64, 0, 0.0);
+    for job in plan["jobs"].as_array().unwrap() {
+        let predicted = &job["predicted"];
+        let phases = ["start_up_seconds", "restore_seconds", "build_seconds", "hand_off_seconds"];
+        let took: f64 = phases.iter().map(|phase| seconds(&predicted[phase])).sum();
+        assert_eq!(took, seconds(&job["estimate"]["seconds"]), "{job}");
+        for input in job["requires"].as_array().unwrap() {
+            let input = plan["jobs"].as_array().unwrap().iter().find(|job| job["id"] == *input).unwrap();
+            let ended = seconds(&input["predicted"]["start_seconds"]) + seconds(&input["estimate"]["seconds"]);
+            assert!(ended <= seconds(&predicted["start_seconds"]), "{input}, {job}");
+        }
+        let owned = job["derivations"].as_array().unwrap().len();
+        assert_eq!(seconds(&predicted["hand_off_seconds"]), owned as f64, "a second for each 60 MB");
+        assert_eq!(predicted["slots"], 4);
+        let from = predicted["builds_from"].as_str().unwrap();
+        assert_eq!(predicted["builds_seconds"].as_array().unwrap().len(), from.len());
+        // What was never recorded is like what was.
+        for (path, letter) in job["derivations"].as_array().unwrap().iter().zip(from.chars()) {
+            assert_eq!(letter, if path.as_str().unwrap().contains("library") { 'r' } else { 'f' }, "{job}");
+        }
+        (end, builds) = (end.max(seconds(&predicted["start_seconds"]) + took), builds + from.len());
+        machine += took;
+    }
+    let estimates = &plan["estimates"];
+    assert_eq!(
+        (end, machine),
+        (seconds(&estimates["plan"]["makespan_seconds"]), seconds(&estimates["plan"]["job_seconds"]))
+    );
+    assert_eq!(builds, 9);
+    let path = plan["critical_path"].as_array().unwrap();
+    let last = plan["jobs"].as_array().unwrap().iter().find(|job| job["id"] == *path.last().unwrap()).unwrap();
+    assert_eq!(seconds(&last["predicted"]["start_seconds"]) + seconds(&last["estimate"]["seconds"]), end);
+    assert_eq!(estimates["single"]["jobs"], 1);
+    assert_eq!(estimates["model"]["transfer_bytes_per_second"], 60_000_000);
+    assert_eq!(estimates["model"]["start_up_recorded"], false);
+
+    // Without records all of it is a guess, and nothing is said of handing on; every command takes the plan back.
+    let guessed = recorded.plan(&["--granularity", "auto"]);
+    let text = guessed.to_string();
+    assert!(text.contains("\"hand_off_seconds\":null") && !text.contains("transfer_bytes"), "{text}");
+    assert!(
+        guessed["jobs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|job| !job["predicted"]["builds_from"].as_str().unwrap().contains(['r', 'f']))
+    );
+    let file = recorded.file("plan.json", &text);
+    let again = nixdag().args(["plan", "--format", "json", "--plan"]).arg(file).output().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&again.stdout).unwrap(), guessed);
+    let cut = recorded.file("cut.json", text.replacen("\"builds_from\":\"", "\"builds_from\":\"g", 1));
+    let mut command = nixdag();
+    command.arg("plan").arg("--plan").arg(cut);
+    fails(&mut command, &["`predicted` has "]);
+}
+
+#[test]
 fn nothing_is_said_about_bytes_that_nobody_has_measured() {
     let handoff = |recorded: &Recorded, arguments: &[&str]| {
         let all = [&["--history", "records.json", "--granularity", "target"], arguments].concat();

@@ -219,6 +219,7 @@ fn plan(jobs: &[JobOf], drvs: &BTreeMap<String, String>) -> Plan {
             resource_class: None,
             options: JobOptions::default(),
             estimate: Estimate { duration: 1000, from: EstimateSource::Default },
+            predicted: None,
         })
         .collect();
     let target = |name: &String, drv: &String, job: usize| PlannedTarget {

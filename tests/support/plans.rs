@@ -24,6 +24,7 @@ pub fn job(id: &str, name: &str, system: &str, requires: &[u32]) -> Job {
         resource_class: Some(executor.resource_class),
         options: JobOptions::default(),
         estimate: Estimate { duration: 60_000, from: EstimateSource::Default },
+        predicted: None,
     }
 }
 

@@ -115,6 +115,7 @@ pub(super) fn random_options(seed: u64) -> (Model, PartitionOptions) {
         start_up: [0, 20_000, 45_000, 45_000, 45_000][random.below(5) as usize],
         layer: [0, 0, 500][random.below(3) as usize],
         fetch: 0,
+        hand_off: 0,
         whole_layers: true,
         queue: 0,
         concurrency: [1, 3, 80][random.below(3) as usize],
