@@ -69,9 +69,9 @@ fn is_port(text: &str) -> bool {
     text.split(['/', '?']).next().is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Characters that change how others look: separators of lines, directions of writing, joiners, the byte order mark.
+/// Characters that change how others look: separators of lines, directions of writing, joiners, the byte order mark, tags.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}')
+    matches!(c, '\u{61c}' | '\u{e0000}'..='\u{e007f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}')
 }
 
 #[cfg(test)]

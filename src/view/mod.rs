@@ -4,10 +4,13 @@ pub mod annotations;
 mod dot;
 mod graph_json;
 pub mod history;
+pub mod layered;
 pub mod look;
 pub mod markdown;
+pub mod markup;
 mod mermaid;
 pub mod network;
+mod svg;
 pub mod table;
 
 use std::io::{self, Write};
@@ -23,6 +26,8 @@ choice! {
         Dot = "dot",
         /// Mermaid, which GitHub and GitLab draw in Markdown
         Mermaid = "mermaid",
+        /// A picture, in light and dark
+        Svg = "svg",
         /// Nodes and edges
         Json = "json",
     }
@@ -34,8 +39,9 @@ pub fn format_of(file: Option<&Path>) -> Result<GraphFormat, String> {
     match extension.as_deref() {
         Some("mmd" | "mermaid" | "md") => Ok(GraphFormat::Mermaid),
         Some("json") => Ok(GraphFormat::Json),
-        Some(picture @ ("svg" | "png" | "pdf" | "jpg" | "jpeg" | "gif" | "html")) => Err(format!(
-            "nixdag draws dot, mermaid and json, not {picture} (Graphviz makes it: `nixdag graph | dot -T{picture}`; `--format` writes \
+        Some("svg") => Ok(GraphFormat::Svg),
+        Some(picture @ ("png" | "pdf" | "jpg" | "jpeg" | "gif" | "html")) => Err(format!(
+            "nixdag draws dot, mermaid, svg and json, not {picture} (Graphviz makes it: `nixdag graph | dot -T{picture}`; `--format` writes \
              another format into this file)"
         )),
         _ => Ok(GraphFormat::Dot),
@@ -47,6 +53,7 @@ pub fn draw(network: &Network, format: GraphFormat, out: &mut impl Write) -> io:
     match format {
         GraphFormat::Dot => dot::write(network, out),
         GraphFormat::Mermaid => mermaid::write(network, out),
+        GraphFormat::Svg => svg::write(network, out),
         GraphFormat::Json => graph_json::write(network, out),
     }
 }
@@ -59,11 +66,11 @@ mod tests {
     fn the_end_of_a_files_name_chooses_its_format() {
         let of = |name: &str| format_of(Some(Path::new(name)));
         assert_eq!(of("a/plan.MMD"), Ok(GraphFormat::Mermaid));
-        assert_eq!(of("plan.json"), Ok(GraphFormat::Json));
+        assert_eq!((of("plan.json"), of("plan.svg")), (Ok(GraphFormat::Json), Ok(GraphFormat::Svg)));
         assert_eq!(
             (of("plan.dot"), of("plan"), format_of(None)),
             (Ok(GraphFormat::Dot), Ok(GraphFormat::Dot), Ok(GraphFormat::Dot))
         );
-        assert!(of("x.svg").unwrap_err().contains("`nixdag graph | dot -Tsvg`"));
+        assert!(of("x.png").unwrap_err().contains("`nixdag graph | dot -Tpng`"));
     }
 }

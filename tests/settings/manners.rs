@@ -141,9 +141,9 @@ fn a_pictures_format_is_that_of_its_file() {
         fs::read_to_string(file).unwrap()
     };
     assert!(draw("plan.mmd").starts_with("flowchart") && draw("plan.dot").starts_with("digraph"));
-    assert!(draw("plan.json").starts_with('{'));
-    let refused = recorded.nixdag("graph").args(["-o", "plan.svg"]).assert().code(2).stdout("");
-    refused.stderr(predicate::str::contains("`nixdag graph | dot -Tsvg`"));
+    assert!(draw("plan.json").starts_with('{') && draw("plan.svg").starts_with("<svg "));
+    let refused = recorded.nixdag("graph").args(["-o", "plan.png"]).assert().code(2).stdout("");
+    refused.stderr(predicate::str::contains("`nixdag graph | dot -Tpng`"));
 }
 
 #[test]
