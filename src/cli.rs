@@ -228,7 +228,7 @@ pub struct BuildArgs {
     /// The store that results are copied to and fetched from, e.g. `s3://bucket`
     #[arg(long, value_name = "URL", help_heading = "Hand-off")]
     pub cache: Option<String>,
-    /// Where a final job's command finds its outputs: a folder of links, made anew
+    /// Where a final job's command finds its outputs: a folder of links, made again for each job
     #[arg(long, value_name = "DIR", help_heading = "Hand-off")]
     pub restore: Option<PathBuf>,
     /// Keep the NARs of the workspace in this registry of generic packages, `…/packages/generic/NAME/VERSION`; the token is in `CI_JOB_TOKEN`

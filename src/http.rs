@@ -163,10 +163,10 @@ pub fn retry_after(headers: &ureq::http::HeaderMap, most: Duration) -> Option<Du
 /// An address that is to be asked, read strictly: `http` or `https`, a host, no user, no blanks.
 pub fn address(text: &str) -> Result<Uri> {
     let shown = printable_url(text);
-    let uri: Uri = text.parse().with_context(|| format!("`{shown}` is no address"))?;
+    let uri: Uri = text.parse().with_context(|| format!("`{shown}` is not an address"))?;
     match uri.scheme_str() {
         Some("https" | "http") => {}
-        _ => bail!("`{shown}` is no address that begins with `https://`"),
+        _ => bail!("`{shown}` is not an address that begins with `https://`"),
     }
     if text.contains('@') || uri.host().is_none_or(str::is_empty) {
         bail!("`{shown}` has to name a host, and no user");

@@ -296,10 +296,10 @@ impl Clock {
         }
         let words = |limit: Duration| in_words(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
         if self.begin.elapsed() > self.limits.total {
-            return Some(format!("was not done after {}", words(self.limits.total)));
+            return Some(format!("did not finish within {}", words(self.limits.total)));
         }
         (self.last_sign.elapsed() > self.limits.idle)
-            .then(|| format!("gave no sign of life for {}", words(self.limits.idle)))
+            .then(|| format!("showed no activity for {}", words(self.limits.idle)))
     }
 }
 
@@ -346,11 +346,11 @@ mod tests {
     fn silence_and_slowness_are_ended_and_named() {
         let error =
             shell("sleep 1000", "", TimeLimits { idle: Duration::from_millis(300), total: LOOK * 100 }).unwrap_err();
-        assert!(error.to_string().starts_with("`sh` gave no sign of life for "), "{error}");
+        assert!(error.to_string().starts_with("`sh` showed no activity for "), "{error}");
         assert!(error.downcast_ref::<OutOfTime>().is_some());
         let script = "while :; do echo x; sleep 0.05; done";
         let error = shell(script, "", TimeLimits { idle: LOOK * 100, total: Duration::from_millis(300) }).unwrap_err();
-        assert!(error.to_string().starts_with("`sh` was not done after "), "{error}");
+        assert!(error.to_string().starts_with("`sh` did not finish within "), "{error}");
     }
 
     #[test]
@@ -388,7 +388,7 @@ mod tests {
             "exec > /dev/null; cat > /dev/null; exec sleep 1000",
         ] {
             let error = run(script).unwrap_err();
-            assert!(error.to_string().starts_with("`sh` gave no sign of life for "), "{error}");
+            assert!(error.to_string().starts_with("`sh` showed no activity for "), "{error}");
         }
     }
 

@@ -190,7 +190,7 @@ teardown() {
 @test "a flake that looks like a flag is refused" {
     PARAM_FLAKE=--version run_without_keys generate
     ends_with 1
-    says '`--version` is no flake'
+    says '`--version` is not a flake'
 }
 
 @test "nixdag continues with the key in its environment and nowhere else" {

@@ -151,5 +151,5 @@ INSTALLER
     says 'not `maybe`'
     NIXDAG_CORES=many run_script install
     ends_with 1
-    says '`many` is no number of cores'
+    says '`many` is not a number of cores'
 }

@@ -77,7 +77,7 @@ machine() { fake uname "case \$1 in -s) echo $1 ;; -m) echo $2 ;; esac"; }
     says "no checksum is pinned"
     NIXDAG_CHECKSUMS="abc  nixdag-1.2.3-x86_64-unknown-linux-musl" run_script install
     ends_with 1
-    says "is no SHA-256"
+    says "is not a SHA-256"
     # shellcheck disable=SC2016
     NIXDAG_CHECKSUMS='$(touch /tmp/evil)  nixdag-1.2.3-x86_64-unknown-linux-musl' run_script install
     ends_with 1
@@ -163,7 +163,7 @@ machine() { fake uname "case \$1 in -s) echo $1 ;; -m) echo $2 ;; esac"; }
     for address in ftp://example.org example.org -o/etc/passwd; do
         NIXDAG_URL=$address run_script install
         ends_with 1
-        says "is no address that can be downloaded"
+        says "is not an address that can be downloaded"
     done
 }
 

@@ -123,7 +123,7 @@ fn named(repository: &Repository, revision: &str) -> Result<FoundBase> {
     }
     let Some(remote) = repository.remote()? else {
         return Ok(FoundBase::missing(format!(
-            "the base `{shown}` is no revision of this repository, which has no remote"
+            "the base `{shown}` is not a revision of this repository, which has no remote"
         )));
     };
     let fetched = if is_hash(revision) {
@@ -132,7 +132,7 @@ fn named(repository: &Repository, revision: &str) -> Result<FoundBase> {
     } else {
         let branch = revision.strip_prefix(&format!("{remote}/")).unwrap_or(revision);
         if !repository.is_branch_name(branch)? {
-            return Ok(FoundBase::missing(format!("the base `{shown}` is no revision")));
+            return Ok(FoundBase::missing(format!("the base `{shown}` is not a revision")));
         }
         let tracking = format!("refs/remotes/{remote}/{branch}");
         match repository.commit(&tracking)? {
@@ -247,7 +247,7 @@ impl BaseSearch<'_> {
             Some(name) if self.head.repository.is_branch_name(&name)? => Ok(name),
             Some(name) => Err(FoundBase::missing(format!("`{}` cannot be the name of a branch", printable(&name)))),
             None => Err(FoundBase::missing(
-                "nobody says which branch is the default one (`default_branch` in nixdag.yml does, or `git remote set-head origin --auto`)",
+                "the default branch is not known (`default_branch` in nixdag.yml does, or `git remote set-head origin --auto`)",
             )),
         })
     }

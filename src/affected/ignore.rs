@@ -142,7 +142,7 @@ fn tokens(name: &[u8]) -> Result<Vec<Token>, &'static str> {
                     rest = behind;
                     Token::Byte(escaped)
                 }
-                None => return Err("`\\` stands at its end"),
+                None => return Err("it ends with `\\`"),
             },
             b'[' => {
                 let (class, behind) = class(rest)?;
@@ -307,7 +307,7 @@ mod tests {
             ("a//b", "empty name"),
             ("../x", "`..`"),
             ("[ab", "never closed"),
-            ("a\\", "at its end"),
+            ("a\\", "ends with"),
             ("[b-a]", "empty"),
             ("[[:digit:]]", "[:digit:]"),
         ] {

@@ -44,7 +44,7 @@ impl RepositoryFlake {
         };
         let folder = if folder.is_empty() { Path::new(".") } else { Path::new(folder) };
         if address.contains(':') && !address.starts_with("git+file:") || !folder.is_dir() {
-            bail!("`{}` is no folder on this machine", printable(reference));
+            bail!("`{}` is not a folder on this machine", printable(reference));
         }
         let repository =
             Repository::around(folder).map_err(|error| anyhow!("there is no git repository: {error:#}"))?;

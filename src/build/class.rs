@@ -50,9 +50,9 @@ impl Class {
     /// What helps, for people.
     pub fn next(self) -> &'static str {
         match self {
-            Class::Builder => "mend what its log names",
+            Class::Builder => "fix the cause that its log names",
             Class::Timeout => "find out why it hangs, or allow it more with `timeout`",
-            Class::HashMismatch => "put the hash that Nix got into the expression, if what it fetched is what you want",
+            Class::HashMismatch => "if the content is right, put the hash that Nix got into the expression",
             Class::DiskFull => "give it a machine with a larger disk, or split the job",
             Class::Killed => "give it a larger `resource_class`, or fewer builds side by side (`--max-jobs`)",
             Class::Network => "rerun the job once the server answers",
@@ -67,7 +67,7 @@ impl Class {
         match self {
             Class::Builder => "its build failed",
             Class::Timeout => "it took too long",
-            Class::HashMismatch => "what it fetched has another hash than stated",
+            Class::HashMismatch => "what it fetched does not have the stated hash",
             Class::DiskFull => "the disk is full",
             Class::Killed => "it was killed, probably because memory ran out",
             Class::Network => "a download failed on the way",

@@ -29,7 +29,7 @@ pub fn netrc(caches: &Reliance, say: &mut dyn FnMut(&str)) -> Result<Option<Priv
         };
         match (std::env::var(name).ok().filter(is_plain), url.host()) {
             (Some(token), Some(host)) => text.push_str(&format!("machine {host} password {token}\n")),
-            _ => say(&format!("cache `{url}` is asked without its token: the variable `{name}` holds none")),
+            _ => say(&format!("cache `{url}` is queried without its token: the variable `{name}` holds no usable one")),
         }
     }
     if text.is_empty() {

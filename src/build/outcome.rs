@@ -96,7 +96,7 @@ fn blame_dependencies(facts: &Facts, records: &mut [DerivationRecord]) {
             && let Some((drv, (below, _))) = &below
         {
             let is_named = graph.named_inputs(id).iter().any(|input| input.drv == *drv);
-            let more = if is_named { "" } else { " (as the output of another derivation, for which that one stands)" };
+            let more = if is_named { "" } else { " (as the output of another derivation, which has the same outputs)" };
             record.outcome = Outcome::DependencyFailed;
             record.message = Some(format!("`{below}` failed, which this needs{more}"));
         }

@@ -97,7 +97,7 @@ fn parse(json: &[u8]) -> Result<Vec<Realisation>> {
     for record in records {
         let json = record.to_string();
         let printed: Printed =
-            serde_json::from_value(record).with_context(|| format!("`{}` is no realisation", shortened(&json)))?;
+            serde_json::from_value(record).with_context(|| format!("`{}` is not a realisation", shortened(&json)))?;
         match printed {
             Printed { id: Some(id), out_path: Some(output), .. } => {
                 found.push(checked(Key::Digest(id), output, json)?);
@@ -109,7 +109,7 @@ fn parse(json: &[u8]) -> Result<Vec<Realisation>> {
                 found.push(checked(Key::Resolved(drv, key.output_name), out_path, json)?);
             }
             Printed { opaque_path: Some(_), .. } => {}
-            _ => bail!("`{}` is no realisation that this nixdag knows", shortened(&json)),
+            _ => bail!("`{}` is a realisation of a kind that this nixdag does not know", shortened(&json)),
         }
     }
     Ok(found)
@@ -131,8 +131,8 @@ fn checked(key: Key, output: String, json: String) -> Result<Realisation> {
                 && !name.starts_with('.')
         }
     };
-    ensure!(is_key, "`{}` is no realisation", shortened(&format!("{key:?}")));
-    ensure!(store_path::is_base_name(output.as_bytes()), "`{}` is no output", shortened(&output));
+    ensure!(is_key, "`{}` is not a realisation", shortened(&format!("{key:?}")));
+    ensure!(store_path::is_base_name(output.as_bytes()), "`{}` is not an output", shortened(&output));
     Ok(Realisation { key, output, json })
 }
 

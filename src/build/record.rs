@@ -323,7 +323,7 @@ impl Record {
         struct VersionOnly {
             version: u64,
         }
-        let what = || format!("`{}` is no record of a job (expected `{REPORT}` of `nixdag build`)", path.display());
+        let what = || format!("`{}` is not a record of a job (expected `{REPORT}` of `nixdag build`)", path.display());
         let VersionOnly { version } = serde_json::from_slice(&text).with_context(what)?;
         ensure!(version == VERSION, "`{}` has version {version}, this nixdag reads version {VERSION}", path.display());
         serde_json::from_slice(&text).with_context(what)

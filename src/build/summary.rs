@@ -32,7 +32,7 @@ impl DerivationRecord {
             let class = self.class.unwrap_or(Class::Builder);
             let (whose, next) = match self.outcome {
                 Outcome::Failed => ("", class.next()),
-                _ => ("of what it needs: ", "mend that: nothing is wrong with this one as far as was seen"),
+                _ => ("of what it needs: ", "fix that first: nothing wrong was found with this one"),
             };
             lines.push(format!("class: {whose}{} ({})", class.name(), class.text()));
             lines.push(format!("next: {next}"));
@@ -133,7 +133,7 @@ impl Record {
             writeln!(out, "{}", pushed.text())?;
         }
         for said in &self.survived {
-            writeln!(out, "everything was built, and Nix said all the same: {said}")?;
+            writeln!(out, "everything was built, but Nix reported: {said}")?;
         }
         for derivation in self.derivations.iter().filter(|derivation| !derivation.outcome.is_good()) {
             let message = derivation.message.as_deref().unwrap_or("not built");
@@ -171,7 +171,7 @@ impl Record {
         }
         writeln!(
             out,
-            "\nwhat can be built is built all the same; mend the above, or leave it out with `exclude` in nixdag.yml or `--exclude`"
+            "\neverything that can be built is still built; fix the above, or leave it out with `exclude` in nixdag.yml or `--exclude`"
         )
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn run(args: &ContinueArgs) -> Result<ExitCode> {
         return Ok(ExitCode::Done);
     }
     let said = continuation.send(&mut |note| warning!("{note}"))?;
-    eprintln!("the pipeline goes on with `{}` ({said})", args.config.display());
+    eprintln!("the pipeline continues with `{}` ({said})", args.config.display());
     Ok(ExitCode::Done)
 }
 

@@ -31,7 +31,7 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
         Ok(None) => {}
         Ok(Some(error)) => warning!("not all derivations are at hand: {error:#}"),
         Err(error) => {
-            warning!("the derivations are not at hand, so this is what the plan tells: {error:#}");
+            warning!("the derivations are not at hand, so this is only what the plan shows: {error:#}");
         }
     }
     output.write(|mut out| match args.format {

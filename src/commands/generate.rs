@@ -84,7 +84,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     match (&args.output, &output) {
         (Some(path), _) if args.check => {
             check(path, &config)?;
-            say::done(format_args!("`{}` is what the plan says: {jobs}", path.display()));
+            say::done(format_args!("`{}` is up to date: {jobs}", path.display()));
         }
         (_, Output::File(path)) => {
             output.write(|out| out.write_all(config.as_bytes()))?;
@@ -117,7 +117,7 @@ fn check(path: &Path, config: &str) -> Result<()> {
         .collect::<Result<_>>()?;
     let difference = difference::unified(&String::from_utf8_lossy(&found), config);
     bail!(
-        "`{}` is not what the plan says (`nixdag {}` rewrites it); `-` is in the file, `+` is in the plan:\n{difference}",
+        "`{}` is out of date (`nixdag {}` rewrites it); `-` is in the file, `+` is in the plan:\n{difference}",
         path.display(),
         rewrite.join(" "),
     )

@@ -51,7 +51,7 @@ pub mod list {
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let seconds = f64::deserialize(deserializer)?;
     if !(0.0..=1e12).contains(&seconds) {
-        return Err(D::Error::custom(format!("`{seconds}` is no duration in seconds")));
+        return Err(D::Error::custom(format!("`{seconds}` is not a duration in seconds")));
     }
     Ok((seconds * 1000.0).round() as u64)
 }

@@ -43,12 +43,12 @@ impl ImageForm {
     /// What an image is that does not fit, as the end of a sentence.
     pub fn lacking(self) -> String {
         match self {
-            Self::Container => "no image of a container".to_owned(),
+            Self::Container => "not a container image".to_owned(),
             Self::Named { examples, .. } => {
                 let examples: Vec<String> = examples.iter().map(|example| format!("`{example}`")).collect();
-                format!("no VM image that nixdag knows ({})", examples.join(", "))
+                format!("not a VM image that nixdag knows ({})", examples.join(", "))
             }
-            Self::Version(program) => format!("no version of {program}"),
+            Self::Version(program) => format!("not a version of {program}"),
         }
     }
 }

@@ -94,9 +94,9 @@ impl Offers {
         };
         if self.is_known(name) {
             let names = self.sizes(machine).map(|size| size.name);
-            format!("is none of {what}{}", meant_or_known(name, names))
+            format!("is not one of {what}{}", meant_or_known(name, names))
         } else {
-            format!("is none that nixdag knows{}", self.hint(name))
+            format!("is not one that nixdag knows{}", self.hint(name))
         }
     }
 

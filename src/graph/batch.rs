@@ -240,5 +240,5 @@ fn base_in<'a>(path: &'a [u8], store_dir: &str) -> Result<&'a str> {
         .and_then(|rest| rest.strip_prefix(b"/"))
         .filter(|base| store_path::is_base_name(base))
         .and_then(|base| std::str::from_utf8(base).ok())
-        .ok_or_else(|| anyhow!("`{}` is no path in the store directory `{store_dir}`", path.escape_ascii()))
+        .ok_or_else(|| anyhow!("`{}` is not a path in the store directory `{store_dir}`", path.escape_ascii()))
 }

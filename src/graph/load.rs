@@ -161,7 +161,7 @@ impl Loader {
             }
             ensure!(
                 store_dir == loader.store_dir,
-                "`{root}` lies in another store directory than `{}`: plan them separately",
+                "`{root}` is in another store directory than `{}`: plan them separately",
                 loader.store_dir
             );
             loader.number(base.into());

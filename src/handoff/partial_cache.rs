@@ -164,7 +164,7 @@ fn write_path(
     ensure!(
         nar_hash == info.nar_hash && nar_size == info.nar_size,
         "`{}` is damaged: the store knows it with {} bytes and {:?}, on disk it has {nar_size} bytes and {nar_hash:?} \
-         (`nix-store --verify-path` tells more)",
+         (`nix-store --verify-path` shows more)",
         info.path,
         info.nar_size,
         info.nar_hash,
@@ -288,7 +288,7 @@ pub fn verify(dir: &Path, info: &NarInfo) -> Result<u64> {
 pub(super) fn verify_contents(dir: &Path, info: &NarInfo) -> Result<u64> {
     let path = dir.join(&info.url);
     let is_file = fs::symlink_metadata(&path).with_context(|| format!("cannot read `{}`", path.display()))?.is_file();
-    ensure!(is_file, "damaged NAR `{}`: no regular file", path.display());
+    ensure!(is_file, "damaged NAR `{}`: not a regular file", path.display());
     let size = verify(dir, info)?;
     let unpacked = || {
         let file = regular_file::open(&path)?;
@@ -323,7 +323,7 @@ pub(super) fn verify_fixed(dir: &Path, info: &NarInfo, fixed: &FixedOutput) -> R
 pub fn verify_size(dir: &Path, info: &NarInfo) -> Result<u64> {
     let path = dir.join(&info.url);
     let metadata = fs::metadata(&path).with_context(|| format!("cannot read `{}`", path.display()))?;
-    ensure!(metadata.is_file(), "damaged NAR `{}`: no regular file", path.display());
+    ensure!(metadata.is_file(), "damaged NAR `{}`: not a regular file", path.display());
     match info.file_size {
         Some(size) if size == metadata.len() => Ok(size),
         Some(size) => bail!("damaged NAR `{}`: {} bytes of {size}", path.display(), metadata.len()),

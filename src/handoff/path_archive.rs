@@ -142,7 +142,7 @@ fn write_contents(entry: &ArchiveEntry, out: &mut impl Write) -> Result<()> {
     let (_, found, size) = hashing.finish();
     ensure!(
         size == entry.nar_size && digest.is_none_or(|digest| digest == found),
-        "`{}` is not what it was when it came into the store (`nix-store --verify-path` tells more)",
+        "`{}` is not what it was when it came into the store (`nix-store --verify-path` shows more)",
         entry.path
     );
     Ok(())
@@ -288,7 +288,7 @@ fn index_line(line: &str, number: usize, store_dir: &str) -> Result<Indexed> {
     else {
         bail!("expected name, size and references");
     };
-    ensure!(store_path::is_base_name(base.as_bytes()), "no name of a store path");
+    ensure!(store_path::is_base_name(base.as_bytes()), "not the name of a store path");
     let nar_size = size.parse().context("no size")?;
     let references = match references {
         "-" => Vec::new(),
@@ -296,7 +296,7 @@ fn index_line(line: &str, number: usize, store_dir: &str) -> Result<Indexed> {
             .split(',')
             .map(|reference| match reference.parse::<u32>() {
                 Ok(reference) if reference as usize <= number => Ok(reference),
-                _ => Err(anyhow!("a reference that does not stand before it")),
+                _ => Err(anyhow!("a reference to a path that does not come before it")),
             })
             .collect::<Result<_>>()?,
     };

@@ -139,7 +139,7 @@ impl ReuseFolder {
         let Some(keys) = &self.signed_by else {
             let nar = dir.join(&info.url);
             let metadata = fs::symlink_metadata(&nar).with_context(|| format!("cannot read `{}`", nar.display()))?;
-            ensure!(metadata.is_file(), "damaged NAR `{}`: no regular file", nar.display());
+            ensure!(metadata.is_file(), "damaged NAR `{}`: not a regular file", nar.display());
             return partial_cache::verify_size(dir, &info).map(drop);
         };
         if keys.verify(&info.fingerprint(), &info.signatures).is_none() {
@@ -358,7 +358,7 @@ mod tests {
         put(&complete, &info);
         fs::rename(complete.join(&info.url), outside.join("nar.zst")).unwrap();
         std::os::unix::fs::symlink(outside.join("nar.zst"), complete.join(&info.url)).unwrap();
-        refused(&unsigned, "no regular file");
+        refused(&unsigned, "not a regular file");
     }
 
     #[test]

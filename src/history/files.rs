@@ -47,7 +47,7 @@ pub fn read(paths: &[PathBuf], keep: Keep, now: u64) -> Result<(Records, Vec<Str
                 bytes += length;
                 if records.left_out > 0 {
                     let count = records.left_out;
-                    warnings.push(format!("`{}`: {count} entries are no measurements and left out", shown(&path)));
+                    warnings.push(format!("`{}`: {count} entries are not measurements and are left out", shown(&path)));
                 }
                 all.merge(records);
                 if all.builds.len() > 2 * keep.in_all || all.jobs.len() > keep.in_all {

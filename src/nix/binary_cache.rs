@@ -143,7 +143,7 @@ impl Caches {
     /// What is to be said before anything is asked: stores that take longer.
     pub fn notes(&self) -> Vec<String> {
         let slow = self.caches.iter().filter(|cache| cache.is_slow());
-        slow.map(|cache| format!("cache `{}` is asked through Nix, which is slower", cache.substituter.url)).collect()
+        slow.map(|cache| format!("cache `{}` is queried through Nix, which is slower", cache.substituter.url)).collect()
     }
 
     /// One sentence for each cache that could not be asked, or was not believed.

@@ -80,7 +80,7 @@ impl Nix {
         let mut found = Self { nix, nix_store, version: OLDEST, is_lix: false, environment };
         let text = found.says_of_itself()?;
         found.version = parse_version(&text).ok_or_else(|| {
-            anyhow!("`nix --version` printed no version: `{}` (is it Nix?)", text.trim().escape_debug())
+            anyhow!("`nix --version` did not print a version: `{}` (is it Nix?)", text.trim().escape_debug())
         })?;
         found.is_lix = text.contains("Lix");
         if found.version < OLDEST {

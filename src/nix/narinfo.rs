@@ -119,7 +119,7 @@ struct Fields {
 
 /// Keeps a value, refusing a second one.
 fn once<T>(slot: &mut Option<T>, value: T) -> Result<()> {
-    ensure!(slot.is_none(), "a key that stood before");
+    ensure!(slot.is_none(), "a duplicate key");
     *slot = Some(value);
     Ok(())
 }

@@ -73,7 +73,7 @@ pub fn without_targets<'t>(
             patterns.iter().find_map(literal).and_then(|name| nearest(&name, last_names).filter(|near| *near != name));
         let hint = meant.map(|name| format!("; did you mean one named `{}`?", printable(name))).unwrap_or_default();
         sentences.push(format!(
-            "rule {} of nixdag.yml is for no target: {} matches none{hint}",
+            "rule {} of nixdag.yml applies to no target: {} matches none{hint}",
             at + 1,
             list(patterns)
         ));
@@ -96,7 +96,7 @@ pub fn without_names<'n>(rules: &[Rule], names: impl ExactSizeIterator<Item = &'
     }
     let idle = named().filter(|(_, globs)| !names.clone().any(|name| globs.iter().any(|glob| glob.matches_name(name))));
     let sentence = |(at, globs): (usize, &Vec<Pattern>)| {
-        format!("rule {} of nixdag.yml is for no derivation: {} matches the name of none", at + 1, list(globs))
+        format!("rule {} of nixdag.yml applies to no derivation: {} matches no name", at + 1, list(globs))
     };
     bounded(idle.map(sentence).collect())
 }
@@ -105,7 +105,7 @@ pub fn without_names<'n>(rules: &[Rule], names: impl ExactSizeIterator<Item = &'
 fn bounded(mut sentences: Vec<String>) -> Vec<String> {
     if let more @ 1.. = sentences.len().saturating_sub(MOST_SENTENCES) {
         sentences.truncate(MOST_SENTENCES);
-        sentences.push(format!("{more} more rules of nixdag.yml are for nothing"));
+        sentences.push(format!("{more} more rules of nixdag.yml apply to nothing"));
     }
     sentences
 }
@@ -192,12 +192,12 @@ mod tests {
         let names = ["linux-6.1", "hello-1.0"];
         assert_eq!(
             without_names(&rules, names.into_iter()),
-            ["rule 3 of nixdag.yml is for no derivation: `linx-*`, `y` matches the name of none"]
+            ["rule 3 of nixdag.yml applies to no derivation: `linx-*`, `y` matches no name"]
         );
         let long = without_names(&[rule(&[&"ü".repeat(9000)])], names.into_iter()).concat();
         assert!(long.chars().count() < 200 && long.contains("ü…` matches"), "{long}");
         let said = without_names(&vec![rule(&["x"]); 300], names.into_iter());
-        assert_eq!((said.len(), said[8].as_str()), (9, "292 more rules of nixdag.yml are for nothing"));
+        assert_eq!((said.len(), said[8].as_str()), (9, "292 more rules of nixdag.yml apply to nothing"));
         let many = vec!["a"; MOST_COMPARISONS / 2];
         assert!(without_names(&rules, many.into_iter()).is_empty());
     }

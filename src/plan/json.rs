@@ -271,7 +271,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
     let VersionOnly { version } =
         serde_json::from_slice(text).context("not a plan (expected what `nixdag plan --format json` prints)")?;
     if version != VERSION {
-        bail!("the plan has version {version}, this nixdag reads version {VERSION}: make it anew with this version");
+        bail!("the plan has version {version}, this nixdag reads version {VERSION}: make it again with this version");
     }
     let plan: PlanIn =
         serde_json::from_slice(text).context("not a plan (expected what `nixdag plan --format json` prints)")?;
@@ -409,7 +409,7 @@ impl References<'_> {
                 .iter()
                 .map(|id| match self.index.get(id) {
                     Some(&at) if at < position => Ok(JobIndex(at as u32)),
-                    Some(_) => Err(anyhow!("job `{}` needs `{id}`, which does not stand before it", job.id)),
+                    Some(_) => Err(anyhow!("job `{}` needs `{id}`, which does not come before it", job.id)),
                     None => {
                         Err(anyhow!("job `{}` needs `{}`, which is not a job of the plan", job.id, id.escape_debug()))
                     }

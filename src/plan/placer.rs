@@ -244,7 +244,7 @@ impl Placer<'_> {
             match offers.fitted(executor, name) {
                 Some(fitted) => class = fitted,
                 None => drop(self.placed.warnings.insert(format!(
-                    "resource class `{name}` is none of executor `{}`, which keeps `{class}`",
+                    "resource class `{name}` does not fit executor `{}`; keeping `{class}`",
                     executor.name
                 ))),
             }
@@ -260,7 +260,7 @@ impl Placer<'_> {
             if offers.excludes_image(executor, name) {
                 self.placed
                     .warnings
-                    .insert(format!("image `{name}` is none for executor `{}`, which keeps `{image}`", executor.name));
+                    .insert(format!("image `{name}` does not fit executor `{}`; keeping `{image}`", executor.name));
             } else {
                 image = name.clone();
             }
@@ -283,7 +283,7 @@ impl Placer<'_> {
         places.dedup();
         ensure!(
             places.len() < usize::from(ANY_SYSTEM) - 1,
-            "rules and packages ask for {} different kinds of jobs, which is more than nixdag plans with",
+            "rules and packages ask for {} different kinds of jobs, more than nixdag can plan with",
             places.len()
         );
         let numbers: HashMap<&PlacementKey, System> =

@@ -43,7 +43,7 @@ options! {
         /// Trust this key, in addition to those of Nix's settings
         trusted_public_key {
             flag Vec<String> [value_name = "KEY"];
-            no key: "stands beside its cache in nixdag.yml, as `public_key`";
+            no key: "belongs beside its cache in nixdag.yml, as `public_key`";
             orb List "trusted_public_keys";
         }
         /// Send the token in this variable to caches on this host, over TLS or to the port that is named; `token_variable` in nixdag.yml counts only for such a host

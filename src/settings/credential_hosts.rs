@@ -96,7 +96,7 @@ impl CacheTokens {
                 .find(|other| host(other) == host(with_token) && origin(other) != origin(with_token));
             if let Some(beside) = beside {
                 bail!(
-                    "cache `{}` would get the token of `{}` as well: Nix tells caches of one host by no port (give them names of their own)",
+                    "cache `{}` would get the token of `{}` as well: Nix does not distinguish caches of one host by port (give them names of their own)",
                     beside.url,
                     with_token.url
                 );

@@ -57,7 +57,7 @@ mapping!(ExecutorEntry, "a mapping that describes a machine", {
     "resource_class" => resource_class: "Size of the machine; auto for the size that fits what is built",
     "tags" => tags: "Tags of your own runners on GitLab, labels on GitHub, all of which a runner must have; with docker if they start containers",
     "systems" => systems: "Systems that it builds, its own first; others than its own need emulation (a setup command)",
-    "default" => default: "Whether what nobody sends elsewhere is built here; true where systems is given and features is not",
+    "default" => default: "Whether derivations that no rule sends elsewhere are built here; true where systems is given and features is not",
     "features" => features: "What it offers to derivations with requiredSystemFeatures, beside benchmark, big-parallel and nixos-test",
     "cores" => cores: "Derivations built side by side; known for the provider's own classes",
     "environment" => environment: "Variables of all its jobs",
@@ -133,7 +133,7 @@ impl ExecutorEntry {
         let is_own = self.machine == Some(VmImage::SelfHosted);
         ensure!(
             !(is_own && self.systems.is_none()),
-            "a self-hosted runner needs `systems`: nobody else knows what it builds"
+            "a self-hosted runner needs `systems`: nixdag cannot know what it builds"
         );
         if is_own && self.tags.is_none() {
             let class = self.resource_class.as_ref().map_or("", |class| class.0.0.as_str());
@@ -189,7 +189,7 @@ impl ExecutorEntry {
             // Nobody has asked for emulation.
             executor.systems = executor.native_systems();
             warnings.push(format!(
-                "executor `{}` is a machine for {} now, and builds nothing else (say otherwise with `systems`)",
+                "executor `{}` is a machine for {} now, and builds nothing else (set `systems` to change that)",
                 executor.name, executor.systems[0]
             ));
         }
@@ -228,9 +228,9 @@ fn set_size(offers: &Offers, executor: &mut Executor, class: &str, has_cores: bo
         return None;
     }
     (executor.cores, executor.credits_per_minute) = (UNKNOWN_CORES, 0);
-    let cores = format!("it is taken to have {UNKNOWN_CORES} cores (say so with `cores`)");
+    let cores = format!("assuming {UNKNOWN_CORES} cores (set `cores`)");
     (!has_cores).then(|| match executor.machine {
-        Machine::SelfHosted => format!("nobody says how large executor `{}` is: {cores}", executor.name),
+        Machine::SelfHosted => format!("the size of executor `{}` is not known: {cores}", executor.name),
         machine => {
             let unfit = offers.unfit(machine, class);
             format!("resource class `{class}` of executor `{}` {unfit}: {cores}", executor.name)

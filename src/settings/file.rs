@@ -191,7 +191,7 @@ impl SettingsFile {
         let general = rules.iter().position(|rule| rule.condition == Condition::default());
         if let Some(at) = general.filter(|at| at + 1 < rules.len()) {
             warnings.push(format!(
-                "rule {} of nixdag.yml never counts: rule {} is for everything (put it last)",
+                "rule {} of nixdag.yml never applies: rule {} matches everything (put that one last)",
                 at + 2,
                 at + 1
             ));

@@ -95,7 +95,7 @@ fn set_class(offers: &Offers, executor: &mut Executor, class: &str) -> Option<St
     offers.resize(executor, class);
     (!fits).then(|| {
         format!(
-            "resource class `{class}` is none that nixdag knows for executor `{}`: it is taken to have {} cores",
+            "resource class `{class}` is not one that nixdag knows for executor `{}`: assuming {} cores",
             executor.name, executor.cores
         )
     })

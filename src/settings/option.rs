@@ -126,7 +126,11 @@ pub trait Keys {
     /// Why one of the group's options is no key.
     fn refusal(key: &str) -> Option<String> {
         let option = Self::OPTIONS.iter().find(|option| option.name == key)?;
-        Some(format!("`{key}` is no key, only the flag `{}`: it {}", option.flag()?, option.key.err()?))
+        Some(format!(
+            "`{key}` is not a key of nixdag.yml, only the flag `{}`: it {}",
+            option.flag()?,
+            option.key.err()?
+        ))
     }
 
     /// Keys and what they take.

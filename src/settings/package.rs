@@ -42,7 +42,7 @@ pub fn read(says: &Map<String, Value>, fleet: &Fleet, grants: &Grants) -> Said {
     }
     said.warnings.extend(wrong.iter().take(MAX_WARNINGS).map(|error| format!("{error:#}")));
     if let Some(more) = wrong.len().checked_sub(MAX_WARNINGS).filter(|more| *more > 0) {
-        said.warnings.push(format!("{more} more of what it says about its job cannot be meant"));
+        said.warnings.push(format!("{more} more of the settings for its job are not valid"));
     }
     said
 }

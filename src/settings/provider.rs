@@ -30,7 +30,7 @@ pub fn choose(said: Option<Provider>, folder: &Path, is_set: impl Fn(&str) -> bo
     let Some(first) = found.next() else { return (Provider::default(), None) };
     let note = found.next().map(|other| {
         format!(
-            "the repository has both `{}` and `{}`: this is for {} (say otherwise with `--provider`, or `provider` in nixdag.yml)",
+            "the repository has both `{}` and `{}`: this is for {} (choose with `--provider`, or `provider` in nixdag.yml)",
             first.configuration(),
             other.configuration(),
             first.name()

@@ -37,7 +37,7 @@ pub struct RuleEntry {
 }
 
 mapping!(RuleEntry, "a mapping with `match` and what is to happen", {
-    "match" => condition: "What the rule is for; everything that is given has to hold, and nothing given means everything",
+    "match" => condition: "Which derivations the rule applies to: all given conditions must match; without any, it applies to all",
     "executor" => executor: "The executor to build on",
     "resource_class" => resource_class: "Size of the machine; auto for the size that fits what is built",
     "image" => image: "Docker image, VM image or Xcode version",
@@ -68,7 +68,7 @@ pub struct ConditionEntry {
 }
 
 mapping!(ConditionEntry, "a mapping of what derivations have to be", {
-    "attribute" => attribute: "They are targets under attributes that one of these patterns means",
+    "attribute" => attribute: "They are targets, and one of these patterns matches their attribute",
     "name" => name: "One of these globs matches their name, e.g. linux-*",
     "system" => system: "They are built on one of these systems",
     "features" => features: "They require all of these features (requiredSystemFeatures)",
@@ -102,10 +102,10 @@ impl SecondsEntry {
 
 impl RuleEntry {
     fn check(&self) -> Result<()> {
-        ensure!(!self.settings().is_empty(), "the rule says nothing: give it e.g. `executor` or `resource_class`");
+        ensure!(!self.settings().is_empty(), "the rule sets nothing: give it e.g. `executor` or `resource_class`");
         ensure!(
             self.condition != Some(ConditionEntry::default()),
-            "`match` is empty: leave it out where the rule is for everything"
+            "`match` is empty: leave it out if the rule applies to everything"
         );
         Ok(())
     }
@@ -178,7 +178,7 @@ fn doubts(rule: &Rule, fleet: &Fleet) -> Vec<String> {
     }
     let class = rule.settings.resource_class.as_deref();
     if let Some(class) = class.filter(|class| *class != AUTO && !fleet.offers.is_known(class)) {
-        doubts.push(format!("resource class `{class}` is none that nixdag knows{}", fleet.offers.hint(class)));
+        doubts.push(format!("resource class `{class}` is not one that nixdag knows{}", fleet.offers.hint(class)));
     }
     doubts
 }

@@ -236,7 +236,7 @@ fn a_folder_is_a_cache_too() {
         assert!(Command::new(words.next().unwrap()).args(words).arg(&victim).status().unwrap().success());
         let planned = world.plan(&["--substituter", &url]);
         assert!(
-            planned.needed() > 1 && planned.stderr.contains("1 of 4 paths could not be asked for"),
+            planned.needed() > 1 && planned.stderr.contains("1 of 4 paths could not be queried"),
             "{}",
             planned.stderr
         );
@@ -258,13 +258,13 @@ fn only_what_nix_would_accept_counts() {
     };
     let all = ["mid-dev", "leaf", "other"];
     let cases: [(&str, Server, &str, u64); 4] = [
-        ("unsigned", served(files(all.map(info))), "paths without a signature taken for not available", 4),
-        ("foreign", served(files(all.map(stranger))), "paths signed by `stranger-1`, which is not trusted, taken", 4),
+        ("unsigned", served(files(all.map(info))), "paths without a signature treated as not available", 4),
+        ("foreign", served(files(all.map(stranger))), "paths signed by `stranger-1`, which is not trusted, treated", 4),
         ("lies", served(files(all.map(lie))), "paths with a wrong signature in the name of `test-1`", 4),
         (
             "mixed",
             served(files([signed("mid-dev"), signed("leaf"), info("other")])),
-            "1 path without a signature taken",
+            "1 path without a signature treated",
             2,
         ),
     ];
@@ -486,7 +486,7 @@ fn faults() -> Vec<Fault> {
     };
     let bomb = filtered("xz", &[], &vec![b'\n'; 64 << 20]);
     let greedy = filtered("xz", &["--lzma2=dict=1GiB"], b"StorePath: ");
-    let not_asked = |kind: &str| format!("4 of 4 paths could not be asked for, taken for not available ({kind}");
+    let not_asked = |kind: &str| format!("4 of 4 paths could not be queried, treated as not available ({kind}");
     let fault = |name, server: Server, needed, words: &str| Fault {
         name,
         url: server.url(),
@@ -596,9 +596,14 @@ fn faults() -> Vec<Fault> {
             "xz that takes 1 GiB",
             encoded("xz", greedy),
             4,
-            &not_asked("4 × an answer that is no narinfo (it cannot"),
+            &not_asked("4 × an answer that is not a narinfo (it cannot"),
         ),
-        fault("xz that is none", encoded("xz", html()), 4, &not_asked("4 × an answer that is no narinfo (it cannot")),
+        fault(
+            "xz that is none",
+            encoded("xz", html()),
+            4,
+            &not_asked("4 × an answer that is not a narinfo (it cannot"),
+        ),
         fault(
             "compressed strangely",
             encoded("lzip", Vec::new()),

@@ -56,7 +56,7 @@ fn no_files_of_a_checkout_become_a_repository_that_runs_a_program() {
                      (cd sub; $nixdag plan . --available /dev/null > /dev/null)
                      for named in git+file:$PWD/sub git+file:./sub git+file:$PWD/sub?rev=$rev; do
                        if $nixdag plan $named --available /dev/null 2> ../said; then exit 1; fi
-                       grep -q 'is a folder of a repository, and no repository itself' ../said || {{ cat ../said; exit 1; }}
+                       grep -q 'is a folder of a repository, not a repository itself' ../said || {{ cat ../said; exit 1; }}
                      done
                      test ! -e ../ran || {{ cat ../ran; exit 1; }}"
                 );

@@ -61,7 +61,7 @@ pub fn broken() -> Vec<(&'static str, String, &'static str)> {
             with(".x: {extends: .x, script: [echo]}\nb: {stage: nixdag, extends: .x}\n"),
             "job `b` extends too many jobs, or itself",
         ),
-        ("129 characters", named(&"x".repeat(129)), "has not 1 to 128 characters"),
+        ("129 characters", named(&"x".repeat(129)), "does not have 1 to 128 characters"),
         ("reserved name", named("nil"), "`nil` is a word of GitLab's language"),
         ("pages", named("pages"), "`pages` is a word of GitLab's language"),
         ("name is a boolean", named("true"), "the job name `true` is not a string"),

@@ -99,10 +99,10 @@ fn stages_stand_around_nixdags_and_the_gate_waits_for_all_before_it() {
     let both =
         merged(&[&format!("stages: [a, c]\n{job}"), "stages: [a, b, c]\nsee: {stage: b, script: [see]}"]).unwrap();
     assert_eq!(both.0["stages"], json!(["nixdag", "a", "b", "c", "gate"]));
-    refused(&[&format!("stages: [a, gate, nixdag]\n{job}")], &["`gate` stands before `nixdag`"]);
+    refused(&[&format!("stages: [a, gate, nixdag]\n{job}")], &["`gate` comes before `nixdag`"]);
     refused(
         &[&format!("stages: [a, b]\n{job}"), "stages: [b, a]\nsee: {stage: b, script: [see]}"],
-        &["1.yml", "the stage `a` stands in another order"],
+        &["1.yml", "the stage `a` is in another order"],
     );
     refused(&[&format!("stages: [b]\n{job}")], &["in the stage `a`, which is not defined"]);
 }
@@ -203,7 +203,7 @@ fn what_a_child_pipeline_cannot_have_is_refused_with_its_file() {
         ("look: {script: [x], resource_class: x}", "the key `resource_class`"),
         ("look: {script: [x], variables: [x]}", "`variables` is not a mapping"),
         ("default: {script: [x]}\nlook: {script: [x]}", "`default` has `script`"),
-        ("default: {image: a}\nimage: b\nlook: {script: [x]}", "stands both in `default` and beside it"),
+        ("default: {image: a}\nimage: b\nlook: {script: [x]}", "is both in `default` and beside it"),
         ("stages: [report]\nlook: {stage: report, script: [x]}", "the stage `report` is nixdag's own"),
         ("look: {script: [x]}\nlook: {script: [x]}", "duplicate key"),
         ("look: {script: [x], needs: [see]}\nsee: {script: [x], needs: [look]}", "wait for each other"),

@@ -146,13 +146,13 @@ fn the_default_branch_tags_and_what_nobody_knows_have_no_base() {
     git(&clone, &["checkout", "-q", "feature"]);
     git(&clone, &["remote", "set-head", "origin", "--delete"]);
     git(&clone, &["remote", "set-url", "origin", "/nowhere"]);
-    is_none(auto(&clone, None, &Hints::default()), "which branch is the default one", false);
+    is_none(auto(&clone, None, &Hints::default()), "the default branch is not known", false);
     let said = |branch: &str| Hints { default_branch: Some(branch.into()), ..Hints::default() };
     is_base(auto(&clone, None, &said("main")), &server.fork);
     is_none(auto(&clone, None, &said("x:y")), "cannot be the name of a branch", false);
     git(&clone, &["checkout", "-q", "new"]);
     git(&clone, &["remote", "remove", "origin"]);
-    is_none(auto(&clone, None, &Hints::default()), "which branch is the default one", false);
+    is_none(auto(&clone, None, &Hints::default()), "the default branch is not known", false);
 }
 
 #[test]
@@ -279,8 +279,8 @@ fn only_a_flake_in_a_repository_has_a_history() {
         (shown(empty.path()), "no git repository"),
         (shown(unborn.path()), "no commit yet"),
         (format!("path:{}", shown(&clone)), "without `path:`"),
-        ("github:owner/repo".to_owned(), "no folder on this machine"),
-        ("/nowhere/at/all".to_owned(), "no folder on this machine"),
+        ("github:owner/repo".to_owned(), "not a folder on this machine"),
+        ("/nowhere/at/all".to_owned(), "not a folder on this machine"),
         (format!("git+file://{}?ref=nope", shown(&clone)), "has no `nope`"),
     ] {
         let error = format!("{:#}", RepositoryFlake::find(&reference).unwrap_err());

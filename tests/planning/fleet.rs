@@ -376,34 +376,34 @@ fn unknown_classes_and_images_are_taken_with_a_warning() {
     };
     warned(
         "executors: { x: { resource_class: huge } }",
-        "resource class `huge` of executor `x` is none that nixdag knows",
+        "resource class `huge` of executor `x` is not one that nixdag knows",
     );
-    warned("executors: { x: { machine: 'debian:1' } }", "`debian:1` of executor `x` is no VM image");
+    warned("executors: { x: { machine: 'debian:1' } }", "`debian:1` of executor `x` is not a VM image");
     warned(
         "rules: [{ resource_class: huge }]",
-        "rule 1 of nixdag.yml: resource class `huge` is none that nixdag knows",
+        "rule 1 of nixdag.yml: resource class `huge` is not one that nixdag knows",
     );
     warned(
         "rules: [{ resource_class: arm.large }]",
-        "resource class `arm.large` is none of executor `docker`, which keeps `large`",
+        "resource class `arm.large` does not fit executor `docker`; keeping `large`",
     );
     warned(
         "executors: { x: { resource_class: lagre } }",
-        "none that nixdag knows (did you mean `large`?): it is taken",
+        "not one that nixdag knows (did you mean `large`?): assuming",
     );
     warned(
         "executors: { own: { machine: true, resource_class: acme/x, systems: x86_64-linux } }",
-        "nobody says how large executor `own` is: it is taken to have 2 cores (say so with `cores`)",
+        "the size of executor `own` is not known: assuming 2 cores (set `cores`)",
     );
     warned(
         "executors: { x: { xcode: '26.6.0', resource_class: large } }",
-        "resource class `large` of executor `x` is none of macOS machines (known: `m4pro.medium`, `m4pro.large`): it is taken",
+        "resource class `large` of executor `x` is not one of macOS machines (known: `m4pro.medium`, `m4pro.large`): assuming",
     );
     warned(
         "executors: { docker: { resource_class: arm.large } }",
-        "executor `docker` is a machine for aarch64-linux now, and builds nothing else (say otherwise with `systems`)",
+        "executor `docker` is a machine for aarch64-linux now, and builds nothing else (set `systems` to change that)",
     );
-    warned("rules: [{ image: '26.6.0' }]", "image `26.6.0` is none for executor `docker`");
+    warned("rules: [{ image: '26.6.0' }]", "image `26.6.0` does not fit executor `docker`");
 }
 
 #[test]
@@ -411,7 +411,9 @@ fn rules_that_cannot_count_are_taken_with_a_warning() {
     for (settings, words) in [
         (
             "rules: [{ match: { attribute: 'packages.*.bb' }, timeout: 5m }]",
-            Some("rule 1 of nixdag.yml is for no target: `packages.*.bb` matches none; did you mean one named `b`?"),
+            Some(
+                "rule 1 of nixdag.yml applies to no target: `packages.*.bb` matches none; did you mean one named `b`?",
+            ),
         ),
         (
             "rules: [{ match: { system: x86_64-linxu }, timeout: 5m }]",
@@ -423,7 +425,7 @@ fn rules_that_cannot_count_are_taken_with_a_warning() {
         ),
         (
             "rules: [{ timeout: 5m }, { match: { name: b }, timeout: 6m }]",
-            Some("rule 2 of nixdag.yml never counts: rule 1 is for everything (put it last)"),
+            Some("rule 2 of nixdag.yml never applies: rule 1 matches everything (put that one last)"),
         ),
         ("rules: [{ match: { attribute: 'packages.*.b' }, timeout: 5m }, { timeout: 6m }]", None),
     ] {
@@ -517,7 +519,7 @@ fn said_of(rules: &str, arguments: &[&str]) -> String {
 #[test]
 fn a_rule_for_nothing_is_a_mistake_only_where_nothing_was_left_out() {
     let by_attribute = "rules: [{ match: { attribute: 'checks.*.{zebra,yak}' }, timeout: 5m }]";
-    let warning = "warning: rule 1 of nixdag.yml is for no target: `checks.*.{zebra,yak}` matches none";
+    let warning = "warning: rule 1 of nixdag.yml applies to no target: `checks.*.{zebra,yak}` matches none";
     assert_eq!(said_of(by_attribute, &[]), warning);
     assert_eq!(said_of(by_attribute, &["--select", "checks.*.*"]), warning);
     assert_eq!(said_of(by_attribute, &["--exclude", "packages.*.*"]), warning);
@@ -527,7 +529,7 @@ fn a_rule_for_nothing_is_a_mistake_only_where_nothing_was_left_out() {
     assert_eq!(said_of(&by_attribute.replace("{zebra,yak}", "b"), &["--exclude", "checks.*.*"]), "");
 
     let by_name = "rules: [{ match: { name: 'lab-*' }, timeout: 5m }, { match: { name: lib }, timeout: 6m }]";
-    let warning = "warning: rule 1 of nixdag.yml is for no derivation: `lab-*` matches the name of none";
+    let warning = "warning: rule 1 of nixdag.yml applies to no derivation: `lab-*` matches no name";
     assert_eq!(said_of(by_name, &[]), warning);
     for filter in [["--select", "packages.*.*"], ["--exclude", "checks.*.*"], ["--base-roots", "base.json"]] {
         assert_eq!(said_of(by_name, &filter), "", "{filter:?}");
@@ -547,7 +549,7 @@ fn a_rule_for_another_system_is_no_mistake() {
             let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
             let output = command.current_dir(&folder).arg("plan").args(arguments).output().unwrap();
             assert!(output.status.success(), "{}", support::shown(&output));
-            String::from_utf8_lossy(&output.stderr).contains("is for no target")
+            String::from_utf8_lossy(&output.stderr).contains("applies to no target")
         };
         let other = "packages.aarch64-darwin.b = p \"aarch64-darwin\" \"b\";";
         assert!(warned("", "packages.*.b", &[]), "there is but one system");

@@ -219,7 +219,7 @@ fn records_that_anybody_may_have_written_change_no_verdict_and_are_named() {
     for words in ["a/records.json` is left out", "version 1 of records", "c/records.json", "more than 67108864 bytes"] {
         assert!(errors.contains(words), "{words}: {errors}");
     }
-    assert!(errors.contains("e/records.json`: 2 entries are no measurements"), "{errors}");
+    assert!(errors.contains("e/records.json`: 2 entries are not measurements"), "{errors}");
     let plan: Value = serde_json::from_slice(&plan.get_output().stdout).unwrap();
     let bound = plan["estimates"]["lower_bound_seconds"].as_f64().unwrap();
     assert!(bound < 8.0 * 86_400.0, "{bound}");

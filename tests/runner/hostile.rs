@@ -140,7 +140,7 @@ fn forged_hand_offs_count_as_absent() {
         let nar = only(&dir.join("nar"));
         fs::remove_file(&nar).unwrap();
         pipe(&nar);
-        next("a pipe as NAR", "no regular file");
+        next("a pipe as NAR", "not a regular file");
         // Nix would wait for this one.
         fs::create_dir_all(dir.join("realisations")).unwrap();
         pipe(&dir.join("realisations/x.doi"));
@@ -198,8 +198,8 @@ fn an_earlier_runs_results_are_held_against_their_format_and_lead_nowhere() {
             ("damaged narinfo", &file, &|file| fs::write(file, "StorePath: /etc/passwd\n").unwrap()),
             ("is not a regular file", &file, &|file| pipe(file)),
             ("is not a regular file", &file, &|file| symlink("/dev/zero", file).unwrap()),
-            ("no regular file", &nar, &|nar| pipe(nar)),
-            ("no regular file", &nar, &|nar| symlink(&foreign, nar).unwrap()),
+            ("not a regular file", &nar, &|nar| pipe(nar)),
+            ("not a regular file", &nar, &|nar| symlink(&foreign, nar).unwrap()),
             ("its contents have", &nar, &|nar| fs::write(nar, vec![0; length]).unwrap()),
         ];
         for (words, path, spoil) in spoil {
@@ -243,10 +243,10 @@ fn records_from_elsewhere_are_held_against_their_format_and_steer_no_terminal() 
     };
     for text in ["", "{", "[]", "null", "\u{0}", "{\"version\": 1}", "{\"version\": \"x\"}"] {
         fs::write(&file, text).unwrap();
-        refuses(&["report", folder], "is no record of a job");
+        refuses(&["report", folder], "is not a record of a job");
     }
     fs::write(&file, "[".repeat(1_000_000)).unwrap();
-    refuses(&["report", folder], "is no record of a job");
+    refuses(&["report", folder], "is not a record of a job");
     let mut other = record("a");
     other["version"] = json!(2);
     fs::write(&file, other.to_string()).unwrap();

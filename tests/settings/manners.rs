@@ -129,7 +129,7 @@ fn generate_says_last_what_it_wrote_and_what_is_next() {
     };
     let name = file.display();
     assert_eq!(run(&[]), format!("wrote `{name}`: 2 jobs for CircleCI"));
-    assert_eq!(run(&["--check"]), format!("`{name}` is what the plan says: 2 jobs"));
+    assert_eq!(run(&["--check"]), format!("`{name}` is up to date: 2 jobs"));
 }
 
 #[test]

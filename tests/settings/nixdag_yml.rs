@@ -75,7 +75,7 @@ fn flags_change_the_machines_that_jobs_run_on() {
     assert_eq!(executor["resource_class"], "xlarge");
     assert_eq!(executor["docker"][0]["image"], "me/nix:1");
     let unknown = project.nixdag("plan").args(["--resource-class", "docker=huge"]).assert().success();
-    unknown.stderr(predicate::str::contains("warning: resource class `huge` is none that nixdag knows"));
+    unknown.stderr(predicate::str::contains("warning: resource class `huge` is not one that nixdag knows"));
 }
 
 #[test]

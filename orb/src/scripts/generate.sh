@@ -27,7 +27,7 @@ chosen() { [ "$1" = default ] || given "$1"; }
 [ -x "$nixdag" ] || fail "there is no \`~/.nixdag/program/nixdag\`: the orb's command \`install\` comes before \`generate\`"
 command -v nix-store >/dev/null 2>&1 || fail "Nix is not on PATH: the orb's command \`install_nix\` comes before \`generate\`"
 flake=$(given "${PARAM_FLAKE:-}")
-case $flake in -*) fail "\`$flake\` is no flake" ;; esac
+case $flake in -*) fail "\`$flake\` is not a flake" ;; esac
 # Every user of a machine can make a folder below /tmp first (`NIXDAG_FOLDER` names another one). What this pipeline continues with is in one that nobody else can write to.
 # shellcheck disable=SC3067 # dash, busybox and bash have -O
 if ! mkdir -m 700 "$own" 2>/dev/null; then

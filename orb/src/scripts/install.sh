@@ -56,8 +56,8 @@ pinned() {
     done)
     [ -n "$found" ] || fail "no checksum is pinned for \`$1\`: give a line \`<sha256>  $1\` in the checksums," \
         "or a version that the checksums are of"
-    case $found in *[!0-9a-fA-F]*) fail "the checksum \`$found\` of \`$1\` is no SHA-256" ;; esac
-    [ "${#found}" = 64 ] || fail "the checksum \`$found\` of \`$1\` is no SHA-256"
+    case $found in *[!0-9a-fA-F]*) fail "the checksum \`$found\` of \`$1\` is not a SHA-256" ;; esac
+    [ "${#found}" = 64 ] || fail "the checksum \`$found\` of \`$1\` is not a SHA-256"
     printf '%s' "$found" | tr A-F a-f
 }
 
@@ -70,7 +70,7 @@ download() {
         cp "${1#file://}" "$2" || fail "cannot read \`${1#file://}\`: is the mirror mounted, and laid out as VERSION folders?"
         return
         ;;
-    *) fail "\`$1\` is no address that can be downloaded: https://, http:// or file:// is expected" ;;
+    *) fail "\`$1\` is not an address that can be downloaded: https://, http:// or file:// is expected" ;;
     esac
     if command -v curl >/dev/null 2>&1; then
         url=$1 to=$2
@@ -217,7 +217,7 @@ settings() {
         cores=$(container_cores)
     fi
     case $cores in
-    *[!0-9]*) fail "\`$cores\` is no number of cores" ;;
+    *[!0-9]*) fail "\`$cores\` is not a number of cores" ;;
     '') [ "$(machine)" = container ] || echo 'max-jobs = auto' ;;
     *) printf 'max-jobs = %s\ncores = %s\n' "$cores" "$cores" ;;
     esac

@@ -225,7 +225,7 @@ pub const LINES: &[Exposure] = &[
             },
             Stop {
                 on: GITHUB,
-                how: "what builders and evaluation print is no command of GitHub's",
+                how: "what builders and evaluation print cannot be a command of GitHub's",
                 tests: &["what_builders_evaluation_and_commands_print_stays_text"],
             },
         ],

@@ -238,7 +238,9 @@ fn open_remote(remote: Remote, client: &Client, health: &Health, origin: Origin)
         // Nobody has pushed to it yet.
         Ok(Err(404)) if origin == Origin::HandOff => Ok((Reader::Remote(remote), None)),
         Ok(Err(status @ 403)) => Err((format!("status {status} (does it want a password or a token?)"), false)),
-        Ok(Err(status)) => Err((format!("it has no `nix-cache-info` (status {status}): it is no binary cache"), true)),
+        Ok(Err(status)) => {
+            Err((format!("it has no `nix-cache-info` (status {status}): it is not a binary cache"), true))
+        }
         Err(Trouble::Status(401)) => Err(("status 401 (it wants a password or a token)".to_owned(), false)),
         Err(trouble) => Err((trouble.to_string(), false)),
     }

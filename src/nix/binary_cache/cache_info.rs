@@ -37,7 +37,7 @@ impl CacheInfo {
                 _ => {}
             }
         }
-        info.store_dir = store_dir.context("its `nix-cache-info` names no `StoreDir`: it is no binary cache")?;
+        info.store_dir = store_dir.context("its `nix-cache-info` names no `StoreDir`: it is not a binary cache")?;
         Ok(info)
     }
 }

@@ -161,13 +161,13 @@ impl Health {
         if state.unanswered > 0 {
             let reasons: Vec<String> = state.troubles.iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
             let mut part = format!(
-                "{} of {} could not be asked for, taken for not available ({})",
+                "{} of {} could not be queried, treated as not available ({})",
                 state.unanswered,
                 counted(state.asked, "path"),
                 reasons.join(", ")
             );
             if self.is_given_up() {
-                part.push_str("; it was given up");
+                part.push_str("; it was dropped");
             }
             parts.push(part);
         }
@@ -182,7 +182,7 @@ impl Health {
                 }
             };
             // Writing to a string cannot fail.
-            let _ = write!(part, " taken for not available, e.g. `{example}`");
+            let _ = write!(part, " treated as not available, e.g. `{example}`");
             if !matches!(why, Distrust::Forged(_)) {
                 part.push_str(" (trust a key with `--trusted-public-key`, or the cache with `?trusted=1`)");
             }
@@ -206,7 +206,7 @@ mod tests {
         health.unanswered(Some(Trouble::TimedOut));
         assert_eq!(
             health.sentence("c").unwrap(),
-            "cache `c`: 3 of 4 paths could not be asked for, taken for not available (1 × no answer in time, 2 × status 500)"
+            "cache `c`: 3 of 4 paths could not be queried, treated as not available (1 × no answer in time, 2 × status 500)"
         );
         let health = Health::default();
         health.distrusted(Distrust::Unsigned, "/nix/store/b");

@@ -101,7 +101,7 @@ impl Client {
 
     /// The answer behind redirections. The token goes to the cache's own host, port and scheme, and no further.
     fn follow(&self, cache: &Remote, address: String) -> Result<Response<Body>, Trouble> {
-        let wrong = |_| Trouble::Garbage("it redirects to what is no address");
+        let wrong = |_| Trouble::Garbage("it redirects to something that is not an address");
         let own: Uri = address.parse().map_err(|_| Trouble::Garbage("its address is malformed"))?;
         let mut target = own.clone();
         for _ in 0..=MAX_REDIRECTS {

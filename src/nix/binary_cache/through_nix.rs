@@ -49,7 +49,7 @@ impl ThroughNix {
             return Err(Trouble::other(&complaint(answer.stderr.as_bytes())));
         }
         let known: Value =
-            serde_json::from_slice(&answer.stdout).map_err(|_| Trouble::Garbage("Nix printed no JSON"))?;
+            serde_json::from_slice(&answer.stdout).map_err(|_| Trouble::Garbage("Nix did not print JSON"))?;
         Ok(paths.iter().map(|path| find(&known, path).and_then(|value| info(path, value).ok())).collect())
     }
 }

@@ -88,7 +88,7 @@ impl fmt::Display for Trouble {
             Self::Status(status) => write!(f, "status {status}"),
             Self::Redirects => write!(f, "more than {} redirections", MAX_REDIRECTS),
             Self::TooLong(limit) => write!(f, "an answer of more than {limit} bytes"),
-            Self::Garbage(text) => write!(f, "an answer that is no narinfo ({text})"),
+            Self::Garbage(text) => write!(f, "an answer that is not a narinfo ({text})"),
         }
     }
 }

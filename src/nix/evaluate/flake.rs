@@ -93,7 +93,7 @@ pub fn asked(reference: &str) -> Result<String> {
         bail!("flake reference `{shown}` names an attribute (give the flake alone, and the attribute with `--select`)");
     }
     if reference.is_empty() || reference.starts_with('-') {
-        bail!("`{shown}` is no flake reference (give a folder with a `flake.nix`, or e.g. `github:owner/repo`)");
+        bail!("`{shown}` is not a flake reference (give a folder with a `flake.nix`, or e.g. `github:owner/repo`)");
     }
     if reference.starts_with("path:") {
         // Nix 2.8 would leave it relative, and the wrapper would be its own input.

@@ -83,7 +83,7 @@ impl Place {
             && path.canonicalize()?.ancestors().any(|folder| folder.join(GIT).exists());
         ensure!(
             !is_inside,
-            "`{}` is a folder of a repository, and no repository itself (name it without `git+file:`, or name the repository, and the folder \
+            "`{}` is a folder of a repository, not a repository itself (name it without `git+file:`, or name the repository, and the folder \
              with `?dir=`)",
             printable(&self.path)
         );

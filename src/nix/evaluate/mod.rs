@@ -291,7 +291,7 @@ impl<'r> Resolved<'r> {
         for path in &selected.no_systems {
             let path = printable(&path.to_string());
             warnings
-                .push(format!("`{path}` is passed over: its last name is no system (name it in `select` to build it)"));
+                .push(format!("`{path}` is skipped: its last name is not a system (name it in `select` to build it)"));
         }
         warnings.append(&mut found.warnings);
         if let Some(path) = selected.too_deep {

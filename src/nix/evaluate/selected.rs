@@ -36,7 +36,7 @@ impl Selected {
     pub fn no_system(&mut self, output: &str, name: &str) {
         let path = AttributePath::new(vec![output.to_owned(), name.to_owned()]);
         match nearest(name, system::USUAL) {
-            Some(near) => drop(self.errors.insert(path, format!("it is no system (did you mean `{near}`?)").into())),
+            Some(near) => drop(self.errors.insert(path, format!("it is not a system (did you mean `{near}`?)").into())),
             None => self.no_systems.push(path),
         }
     }

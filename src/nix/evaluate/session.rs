@@ -182,7 +182,7 @@ impl<'a> Session<'a> {
         }
         // Newer versions read the URLs of the flake's substituters before anything is evaluated.
         let hint = if self.outputs.accepts_flake_config && message.contains("Nix store") {
-            " (mend the flake's `nixConfig`, or leave out `--accept-flake-config`)"
+            " (fix the flake's `nixConfig`, or leave out `--accept-flake-config`)"
         } else if *cause == FailureCause::Download {
             " (the flake's own code downloads it: check the address and the network)"
         } else {

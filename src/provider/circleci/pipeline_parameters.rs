@@ -68,7 +68,9 @@ pub fn parse(text: &str) -> Result<PipelineParameter> {
             "false" => ParameterDefault::Boolean(false),
             _ => bail!("`{shown}`: a boolean is `true` or `false`"),
         },
-        "integer" => ParameterDefault::Integer(default.parse().with_context(|| format!("`{shown}`: no whole number"))?),
+        "integer" => {
+            ParameterDefault::Integer(default.parse().with_context(|| format!("`{shown}`: not a whole number"))?)
+        }
         "enum" => {
             let values: Vec<String> = default.split(OR).map(str::to_owned).collect();
             ParameterDefault::Enum { default: values[0].clone(), values }
@@ -105,13 +107,13 @@ pub fn default(declaration: &Yaml) -> Result<ParameterDefault> {
             let Some(Yaml::List(values)) = declaration.get("enum") else { bail!("it has no list `enum`") };
             let values: Option<Vec<String>> = values.iter().map(|value| value.as_text().map(str::to_owned)).collect();
             let values = values.context("its `enum` holds something else than strings (put them in quotes)")?;
-            ensure!(values.contains(default), "its default is none of its `enum`");
+            ensure!(values.contains(default), "its default is not in its `enum`");
             ParameterDefault::Enum { values, default: default.clone() }
         }
         ("string" | "boolean" | "integer" | "enum", _) => {
             bail!("its default does not fit `type: {kind}` (put strings that look like something else in quotes)")
         }
-        _ => bail!("its type is none of `string`, `boolean`, `integer`, `enum`"),
+        _ => bail!("its type is not one of `string`, `boolean`, `integer`, `enum`"),
     })
 }
 

@@ -123,7 +123,7 @@ fn requires(arguments: &Mapping, place: &str) -> Result<Vec<(String, Vec<String>
                     let alone = status == "terminal" && statuses.len() == 1;
                     ensure!(
                         alone || STATUSES.contains(&&**status),
-                        "{place} waits for `{status}`, which no job ends as"
+                        "{place} waits for `{status}`, which is not a status that a job can end with"
                     );
                 }
                 Ok((name.to_owned(), statuses))

@@ -128,7 +128,9 @@ fn check_order(workflow: &str, Order { nodes, matrices }: &Order, problems: &mut
                     consumers[before].push(at as u32);
                 }
                 None if matrices.contains(other) || (!matrices.is_empty() && other.contains('-')) => {}
-                None => problems.push(format!("job `{name}` requires `{other}`, which workflow `{workflow}` has not")),
+                None => {
+                    problems.push(format!("job `{name}` requires `{other}`, which workflow `{workflow}` does not have"))
+                }
             }
         }
     }
@@ -214,7 +216,9 @@ fn requires(arguments: &Mapping, place: &str, problems: &mut Vec<String>) -> Vec
                 let (name, statuses) = entries.iter().next().expect("it has one entry");
                 for status in text_list(Some(statuses)) {
                     if !STATUSES.contains(&&*status) {
-                        problems.push(format!("{place} waits for `{status}`, which no job ends as"));
+                        problems.push(format!(
+                            "{place} waits for `{status}`, which is not a status that a job can end with"
+                        ));
                     }
                 }
                 text(name)

@@ -80,7 +80,7 @@ fn is_empty(value: &Value) -> bool {
 
 fn name(name: &str, own: &[&str], problems: &mut Vec<String>) {
     if name.is_empty() || name.chars().count() > MAX_NAME {
-        problems.push(format!("the job name `{name}` has not 1 to {MAX_NAME} characters"));
+        problems.push(format!("the job name `{name}` does not have 1 to {MAX_NAME} characters"));
     }
     // `pages` deploys GitLab's pages, which users may mean.
     let is_meant = name == "pages" && own.contains(&name);

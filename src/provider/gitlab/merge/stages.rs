@@ -21,7 +21,7 @@ pub fn in_order(users: &[UserFile], behind: Vec<String>) -> Result<Vec<String>> 
                 Some(known) => {
                     ensure!(
                         known >= at,
-                        "`{}`: the stage `{}` stands in another order than in a file before it",
+                        "`{}`: the stage `{}` is in another order than in an earlier file",
                         user.name,
                         printable(stage)
                     );
@@ -43,7 +43,7 @@ pub fn in_order(users: &[UserFile], behind: Vec<String>) -> Result<Vec<String>> 
     }
     ensure!(
         position(&order, STAGE) < position(&order, GATE),
-        "the stage `{GATE}` stands before `{STAGE}`, whose jobs it waits for"
+        "the stage `{GATE}` comes before `{STAGE}`, whose jobs it waits for"
     );
     order.extend(behind);
     Ok(order)

@@ -73,7 +73,11 @@ fn parse(name: &str, text: &str) -> Result<UserFile> {
             "variables" => variables = entries(key, resolver.replaced(value)?)?,
             "default" => {
                 for (key, value) in entries(key, resolver.replaced(value)?)? {
-                    ensure!(DEFAULTS.contains(&&*key), "`default` has `{}`, which is nothing for it", printable(&key));
+                    ensure!(
+                        DEFAULTS.contains(&&*key),
+                        "`default` has `{}`, which does not belong there",
+                        printable(&key)
+                    );
                     add(&mut defaults, key, value)?;
                 }
             }
@@ -82,7 +86,7 @@ fn parse(name: &str, text: &str) -> Result<UserFile> {
                 "it has `{key}`, and the child pipeline is complete in itself: put the jobs into this file, or let `.gitlab-ci.yml` \
                  include them beside the trigger job"
             ),
-            "workflow" => bail!("it has `workflow`: which pipelines run is for `.gitlab-ci.yml` to say"),
+            "workflow" => bail!("it has `workflow`: `.gitlab-ci.yml` decides which pipelines run"),
             _ => {}
         }
     }
@@ -105,7 +109,7 @@ fn parse(name: &str, text: &str) -> Result<UserFile> {
 }
 
 fn add(defaults: &mut Vec<(String, Yaml)>, key: String, value: Yaml) -> Result<()> {
-    ensure!(!defaults.iter().any(|(known, _)| *known == key), "`{key}` stands both in `default` and beside it");
+    ensure!(!defaults.iter().any(|(known, _)| *known == key), "`{key}` is both in `default` and beside it");
     defaults.push((key, value));
     Ok(())
 }
