@@ -48,7 +48,7 @@ pub(super) struct Planned {
 
 impl From<Plan> for Planned {
     fn from(plan: Plan) -> Self {
-        let made = Made { plan, notes: Vec::new(), others: Vec::new(), decisions: BTreeMap::new() };
+        let made = Made { plan, notes: Vec::new(), others: Vec::new(), decisions: BTreeMap::new(), planning: None };
         Self { made, graph: None, targets: Vec::new(), base: None }
     }
 }

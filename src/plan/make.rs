@@ -21,6 +21,7 @@ use super::partition::bands::{self, InWaves};
 use super::partition::{Solution, partition, partition_in_waves};
 use super::placement::{Attributes, Decision, MachineChoice, Placements};
 use super::placer::place;
+use super::planning_cost::PlanningCost;
 use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, JobNodes, Millis, Node, Partition};
 use super::report_cost::ReportEstimate;
@@ -96,6 +97,8 @@ pub struct Made {
     pub others: Vec<(Granularity, Strategy)>,
     /// Who decided where each target is built; nobody where the plan was read from a file.
     pub decisions: BTreeMap<AttributePath, Decision>,
+    /// What the job that plans takes to start; none where the plan was read from a file.
+    pub planning: Option<PlanningCost>,
 }
 
 /// Makes the plan. The same inputs give the same plan, byte for byte.
@@ -146,6 +149,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     let others = others.collect::<Result<_>>()?;
     let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
     let decisions = decided.collect();
+    let planning = Some(PlanningCost::new(inputs.choice.fleet, costs.start_up));
     let plan = Plan {
         provider: None, // whoever asks for the plan knows
         flake: inputs.flake,
@@ -163,7 +167,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         errors: inputs.errors,
         estimates,
     };
-    Ok(Made { plan, notes, others, decisions })
+    Ok(Made { plan, notes, others, decisions, planning })
 }
 
 /// What cutting the needed derivations into jobs takes, whatever the granularity.

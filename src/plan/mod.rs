@@ -36,6 +36,7 @@ pub mod placement;
 pub mod placer;
 pub mod planned_target;
 pub mod predicted;
+pub mod planning_cost;
 pub mod prices;
 pub mod problem;
 pub mod report_cost;

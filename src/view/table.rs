@@ -239,17 +239,17 @@ fn strategies(made: &Made, objective: Objective, look: &Look, out: &mut impl Wri
     writeln!(out)?;
     look.sentence(
         &format!(
-            "{} to build{}; no plan takes less than {}. The {} not in these figures.",
+            "{} to build{}; no plan takes less than {}.",
             counted(estimates.needed, "derivation"),
             match estimates.duplicates {
                 0 => String::new(),
                 repeats => format!(", {} on purpose", counted(repeats, "repeat")),
             },
-            in_words(estimates.lower_bound),
-            if made.plan.final_jobs.is_empty() { "job that plans is" } else { "job that plans and final jobs are" }
+            in_words(estimates.lower_bound)
         ),
         out,
     )?;
+    look.sentence(&left_out(made), out)?;
     if let Some(durations) = &estimates.durations {
         look.sentence(&sources(durations), out)?;
     }
@@ -274,6 +274,19 @@ fn strategies(made: &Made, objective: Objective, look: &Look, out: &mut impl Wri
         return Ok(());
     }
     look.sentence(&advice(made, objective), out)
+}
+
+/// The jobs that are in none of the figures, and what is known of them.
+fn left_out(made: &Made) -> String {
+    let start = made.planning.map_or(String::new(), |planning| {
+        let price = match planning.credits {
+            0 => String::new(),
+            credits => format!(" and {}", counted(credits, "credit")),
+        };
+        format!(" ({}{price} to start, then the evaluation)", in_words(planning.start_up))
+    });
+    let also = if made.plan.final_jobs.is_empty() { "" } else { "; final jobs after them" };
+    format!("Not in these figures: the job that plans, before all others{start}{also}.")
 }
 
 /// What to write into nixdag.yml, if anything.

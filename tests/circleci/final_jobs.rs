@@ -221,7 +221,7 @@ fn views_show_final_jobs_behind_the_others() {
     let table = recorded.said("plan", &[]);
     let lines: Vec<&str> = table.lines().filter(|line| line.starts_with("t ") || line.starts_with("u ")).collect();
     assert!(lines[0].contains("one …") && lines[1].contains("builds checks.x86_64-linux.one"), "{table}");
-    assert!(table.contains("The job that plans and final jobs are not in these figures."), "{table}");
+    assert!(table.contains("to start, then the evaluation); final jobs after them."), "{table}");
     assert!(recorded.said("graph", &[]).contains("label=\"t\", tooltip=\"t\", shape=ellipse"));
     assert!(recorded.said("graph", &["--format", "mermaid"]).contains("([\"t\"])"));
     let graph: Value = serde_json::from_str(&recorded.said("graph", &["--format", "json"])).unwrap();
@@ -248,7 +248,7 @@ fn a_plan_with_final_jobs_is_read_back_and_not_trusted() {
     assert_eq!(String::from_utf8(read_back).unwrap(), text);
     for (pointer, value, words) in [
         ("/final/0/id", json!("a"), "two jobs have the id `a`"),
-        ("/final/0/requires", json!(["u"]), "does not stand before it"),
+        ("/final/0/requires", json!(["u"]), "does not come before it"),
         ("/final/0/restore/0/outputs/0/path", json!("/etc/passwd"), "is not a store path"),
         ("/final/0/restore/0/outputs/0/link", json!("../x"), "cannot be the name of a file"),
         ("/final/0/restore/0/outputs/0/link", json!(".."), "cannot be the name of a file"),
