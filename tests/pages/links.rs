@@ -17,13 +17,25 @@ fn place(page: &str, link: &str) -> PathBuf {
     place
 }
 
+/// The repository's files by address: pages of the book name those so that are no part of it.
+const FILES: [&str; 2] = ["https://github.com/org/nixdag/blob/main/", "https://github.com/org/nixdag/tree/main/"];
+
 /// What is wrong with a link.
 fn fault(pages: &[Page], page: &Page, link: &str) -> Option<String> {
-    if link.contains("://") {
+    let of_repository = FILES.iter().find_map(|files| link.strip_prefix(files));
+    if link.contains("://") && of_repository.is_none() {
         return None;
     }
-    let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-    let place = if file.is_empty() { PathBuf::from(&page.path) } else { place(&page.path, file) };
+    let whole = of_repository.unwrap_or(link);
+    let (file, anchor) = whole.split_once('#').unwrap_or((whole, ""));
+    let place = match of_repository {
+        Some(_) => PathBuf::from(file),
+        None if file.is_empty() => PathBuf::from(&page.path),
+        None => place(&page.path, file),
+    };
+    if page.path.starts_with("docs/") && of_repository.is_none() && !place.starts_with("docs") {
+        return Some(format!("`{link}` leads out of the book: name the file by its address, {}…", FILES[0]));
+    }
     if !repository().join(&place).exists() {
         return Some(format!("`{link}`: there is no {}", place.display()));
     }
