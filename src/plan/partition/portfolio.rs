@@ -3,6 +3,8 @@
 //! In: what does not change during a search ([`Instance`]). Out: [`Candidate`], the jobs of the best plan and what is known about it. Each plan is run
 //! on paper, with the provider's concurrency, before it is compared.
 
+use std::ops::Range;
+
 use super::context::Search;
 use super::effort::{is_large, size, worth, worth_steps};
 use super::jobs::{Instance, JobNumber, Jobs};
@@ -96,10 +98,19 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     let mut search = Search::new(instance, worth_steps(instance, MOST_STEPS));
     let single = Jobs::singletons(instance, &mut search.scheduler);
     let in_waves = made_in_waves(&mut search);
-    // Where there are waves, what is found along the longest path is longer or needs more job time. Small graphs hold surprises that are found at once, and the jobs of waves
-    // have more ancestors, which may cost more than they save.
-    let waves_alone = !in_waves.is_empty() && is_large(instance) && !instance.model.ancestors_count();
-    let mut starts = if waves_alone { Vec::new() } else { zeroed(&mut search, &single, budget.starts) };
+    let mut starts = zeroed(&mut search, &single, 0..1);
+    // Where most derivations take about as long as each other, waves are shorter than this, and what a search along the longest path finds then is longer or needs more job
+    // time. Where a few take most of the time, as records show them to, the path is what counts. Small graphs hold surprises that are found at once, and the jobs of waves have
+    // more ancestors, which may cost more than they save.
+    let waves_alone = in_waves.iter().any(|(makespan, _)| *makespan <= starts[0].0)
+        && is_large(instance)
+        && !instance.model.ancestors_count();
+    if waves_alone {
+        starts.clear();
+    } else {
+        starts.extend(zeroed(&mut search, &single, 1..budget.starts));
+        starts.sort_by_key(|start| start.0);
+    }
     for (index, (makespan, jobs)) in starts.iter_mut().take(budget.shortened).enumerate() {
         let rounds = (10 * jobs.count() as u32).min(budget.shorten);
         *makespan = search.shorten(jobs, rounds, index as u64, 0);
@@ -265,10 +276,10 @@ pub fn factor(objective: Objective) -> f64 {
     }
 }
 
-/// Zeroed plans from several orders of edges, shortest first.
-fn zeroed(search: &mut Search, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)> {
+/// Zeroed plans from several orders of edges.
+fn zeroed(search: &mut Search, single: &Jobs, orders: Range<u64>) -> Vec<(Millis, Jobs)> {
     let mut starts = Vec::new();
-    for index in 0..orders {
+    for index in orders {
         let order = match index {
             0 => EdgeOrder::ShortestFirst,
             1 => EdgeOrder::FromStart,
@@ -280,7 +291,6 @@ fn zeroed(search: &mut Search, single: &Jobs, orders: u64) -> Vec<(Millis, Jobs)
         let makespan = search.zero(&mut jobs, zeroing);
         starts.push((makespan, jobs));
     }
-    starts.sort_by_key(|start| start.0);
     starts
 }
 

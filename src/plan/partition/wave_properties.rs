@@ -3,8 +3,10 @@
 use super::properties::{random_options, random_problem};
 use super::waves::{Barrier, Waves};
 use super::*;
-use crate::plan::model::PartitionOptions;
+use crate::plan::job_graph::direct_inputs;
+use crate::plan::model::{Objective, PartitionOptions, Stage};
 use crate::plan::problem::{Adjacency, Millis};
+use crate::plan::simulate::simulate;
 
 #[test]
 fn waves_of_every_graph_keep_the_rules() {
@@ -95,4 +97,53 @@ fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
     assert_eq!(waves(Granularity::Target, 4), None);
     assert_eq!(waves(Granularity::Target, 8), Some((Some(5), 5 * 120_000)));
     assert_eq!(waves(Granularity::Auto, 4), Some((Some(1), 60_000 + 5 * 60_000)));
+}
+
+/// Derivations that need three of the three hundred before them; one of forty takes most of an hour, the rest less than a minute.
+fn uneven(count: usize) -> Problem {
+    let random = |node: usize, purpose: u64| zero::mix(((node as u64) << 8) | purpose);
+    let inputs = Adjacency::from_lists((0..count).map(|node| {
+        let reach = (node as u64).min(300);
+        let input = |purpose: u64| (node as u64 - 1 - random(node, purpose) % reach) as Node;
+        let mut inputs: Vec<Node> = (0..3).filter(|_| reach > 0).map(input).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        inputs
+    }));
+    let duration = |node: usize| match random(node, 100) % 40 {
+        0 => 1_200_000 + random(node, 101) % 2_400_000,
+        _ => 10_000 + random(node, 102) % 50_000,
+    };
+    let consumers = inputs.reversed();
+    Problem {
+        target: (0..count as Node).map(|node| consumers.of(node).is_empty()).collect(),
+        duration: (0..count).map(duration).collect(),
+        name_hash: (0..count).map(|node| random(node, 103)).collect(),
+        inputs,
+        consumers,
+        cheap: vec![false; count],
+        system: vec![0; count],
+        portable: vec![false; count],
+        floating: vec![false; count],
+        confined: vec![false; count],
+    }
+}
+
+/// Records show a few derivations that take most of the time; waves, each as long as its longest job, wait for these again and again.
+#[test]
+fn waves_make_no_plan_longer_where_a_few_derivations_take_most_of_the_time() {
+    let (problem, model) = (uneven(700), Model::default());
+    let makespan = |without| {
+        let options = PartitionOptions {
+            objective: Objective::Time,
+            granularity: Granularity::Auto,
+            durations_recorded: true,
+            without,
+            ..PartitionOptions::default()
+        };
+        let plan = partition(&problem, &model, &options).partition;
+        simulate(&problem, &plan, &direct_inputs(&problem, &plan).unwrap(), &model).makespan
+    };
+    let (all, without) = (makespan(None), makespan(Some(Stage::Waves)));
+    assert!(all <= without / 100 * 101, "{} s, without waves {} s", all / 1000, without / 1000);
 }
