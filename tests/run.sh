@@ -101,6 +101,9 @@ if cargo nextest --version >/dev/null 2>&1; then
     mkdir -p "$folder"
     rm -f "$report"
     status=0
+    # Tests that wait for builders, time limits and second attempts leave the processor to others.
+    : "${NEXTEST_TEST_THREADS:=$((($(nproc) * 3 + 1) / 2))}"
+    export NEXTEST_TEST_THREADS
     cargo nextest run --locked --no-fail-fast "${ignored[@]}" "$@" 2>&1 | tee "$folder/log" || status=$?
     if [ -e "$report" ]; then
         echo "== the ten slowest tests, in seconds"

@@ -239,6 +239,21 @@ fn the_scripts_pass_shellcheck() {
     assert_passes("shellcheck", &["--shell=sh"], &with_extension(&source(), "sh"));
 }
 
+/// What a runner of the tests would otherwise find before the first test.
+#[test]
+fn every_script_of_the_repository_passes_shellcheck() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = fs::read_dir(repository).unwrap().map(|entry| entry.unwrap().path());
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let own = |folder: &PathBuf| {
+        folder.is_dir() && !folder.is_symlink() && !folder.ends_with(".git") && !built.starts_with(folder)
+    };
+    let mut scripts: Vec<PathBuf> = folders.filter(own).flat_map(|folder| with_extension(&folder, "sh")).collect();
+    scripts.push(repository.join(".ci/run"));
+    assert!(scripts.iter().any(|script| script.ends_with("github/plan/plan.sh")), "{scripts:?}");
+    assert_passes("shellcheck", &[], &scripts);
+}
+
 /// Runs the scripts' own tests under a shell.
 #[track_caller]
 fn assert_tests_pass_under(shell: &str) {
