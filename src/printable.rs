@@ -10,7 +10,8 @@ pub fn printable(text: &str) -> String {
             shown.push(c);
         }
     }
-    shown
+    // GitHub's runner takes this for the beginning of a command, wherever in a line it is.
+    if shown.contains("##[") { shown.replace("##[", "#\\u{23}[") } else { shown }
 }
 
 /// The first `most` characters; a `…` stands for more.
@@ -77,6 +78,12 @@ fn is_invisible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{LONGEST_LINE, error_lines, printable, printable_url};
+
+    #[test]
+    fn no_command_of_githubs_runner_comes_through() {
+        assert_eq!(printable("a ###[add-mask]e"), "a ##\\u{23}[add-mask]e");
+        assert_eq!(error_lines("a\n ::error::b").collect::<Vec<_>>(), ["a", "|  ::error::b"]);
+    }
 
     #[test]
     fn an_error_is_cut_and_none_of_its_lines_is_a_command() {

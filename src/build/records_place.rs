@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
@@ -21,6 +22,12 @@ use crate::printable::printable;
 
 /// Longest file of one job that is taken from a registry, bytes.
 const MAX_OF_A_JOB: u64 = 4 << 20;
+
+/// Files of a registry that are in memory at once: anybody who may run a job in the project can make each as long as is allowed.
+const FILES_AT_ONCE: usize = 8;
+
+/// After so long no more files are asked for.
+const LONGEST_READING: Duration = Duration::from_secs(3 * 60);
 
 /// So many jobs are named, the others are counted.
 const MOST_NAMED: usize = 5;
@@ -68,15 +75,25 @@ impl RecordsPlace {
             Self::Registry(registry) => {
                 let names: Vec<String> = jobs.map(|job| format!("{job}.json")).collect();
                 let (mut all, mut warnings) = (Records::default(), Vec::new());
-                for (name, text) in names.iter().zip(registry.get_all(&names, MAX_OF_A_JOB)) {
-                    let records = text.and_then(|text| text.map(|text| Records::read(&text, now)).transpose());
-                    match records {
-                        Ok(records) => all.merge(records.unwrap_or_default()),
-                        Err(error) => {
-                            warnings.push(format!("`{name}` is left out: {}", printable(&format!("{error:#}"))));
-                        }
+                let begun = Instant::now();
+                for (at, names) in names.chunks(FILES_AT_ONCE).enumerate() {
+                    if begun.elapsed() > LONGEST_READING {
+                        warnings.push(format!(
+                            "the registry is slow: nothing more is read after the first {}",
+                            counted((at * FILES_AT_ONCE) as u64, "job")
+                        ));
+                        break;
                     }
-                    all.prune(Keep::default(), now);
+                    for (name, text) in names.iter().zip(registry.get_all(names, MAX_OF_A_JOB)) {
+                        let records = text.and_then(|text| text.map(|text| Records::read(&text, now)).transpose());
+                        match records {
+                            Ok(records) => all.merge(records.unwrap_or_default()),
+                            Err(error) => {
+                                warnings.push(format!("`{name}` is left out: {}", printable(&format!("{error:#}"))));
+                            }
+                        }
+                        all.prune(Keep::default(), now);
+                    }
                 }
                 Ok((all, warnings))
             }

@@ -10,15 +10,15 @@ use crate::cli::CollectArgs;
 use crate::duration::now;
 use crate::output::{Output, read_input};
 use crate::plan::json;
-use crate::printable::printable;
+use crate::printable::{error_lines, printable};
 use crate::settings::job;
 
 pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
     let plan = json::read(&read_input(&args.plan)?).with_context(|| format!("cannot use `{}`", args.plan.display()))?;
     let place = job::records_place(&args.records, None)?;
     let collected = records_place::collect(&plan, &place, &args.into, now());
-    for note in &collected.notes {
-        eprintln!("{note}");
+    for line in collected.notes.iter().flat_map(|note| error_lines(note)) {
+        eprintln!("{line}");
     }
     if let Some(folder) = args.into.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;

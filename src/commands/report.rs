@@ -11,7 +11,7 @@ use crate::build::report::Report;
 use crate::cli::{ReportArgs, ReportFormat};
 use crate::output::Output;
 use crate::plan::json;
-use crate::printable::{printable, shortened};
+use crate::printable::{error_lines, printable, shortened};
 use crate::view::{annotations, markdown};
 
 /// Characters of a sentence about a record that cannot be read: it may quote any of it.
@@ -56,7 +56,12 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     }
     let report = Report::new(records);
     output.write(|out| match args.format {
-        ReportFormat::Text => report.print(out),
+        ReportFormat::Text => {
+            // Names and messages are those that jobs have left.
+            let mut text = Vec::new();
+            report.print(&mut text)?;
+            error_lines(&String::from_utf8_lossy(&text)).try_for_each(|line| writeln!(out, "{line}"))
+        }
         ReportFormat::Json => {
             serde_json::to_writer_pretty(&mut *out, &report)?;
             writeln!(out)
