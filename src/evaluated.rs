@@ -73,6 +73,7 @@ impl Evaluated {
                 printable(&named.to_string())
             );
         }
+        warnings.extend(disabled_packages(&packages.disabled));
         let (disabled, targets) =
             evaluation.targets.into_iter().partition(|target| packages.disabled.contains(&target.attribute));
         let mut select = settings.select.clone();
@@ -144,4 +145,16 @@ impl Evaluated {
 fn names(patterns: &[Pattern], attribute: &AttributePath) -> bool {
     let own = Pattern::literal(attribute);
     patterns.iter().any(|pattern| pattern.alternatives().iter().any(|segments| own.alternatives().contains(segments)))
+}
+
+/// Says which packages take themselves out: their authors decide that, who may be those of an input.
+fn disabled_packages<'a>(disabled: impl IntoIterator<Item = &'a AttributePath>) -> Option<String> {
+    const MOST_NAMED: usize = 5;
+    let names: Vec<String> = disabled.into_iter().map(|name| format!("`{}`", printable(&name.to_string()))).collect();
+    let more = names.len().saturating_sub(MOST_NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let first = names.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    (!names.is_empty()).then(|| {
+        format!("{} of what is selected: not built, since the package says `disable`: {first}{more}", names.len())
+    })
 }
