@@ -69,7 +69,7 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
     }
 }
 
-/// The plan of a change that makes no difference: the settings ignore every file of it.
+/// The plan of a change that makes no difference: the settings ignore every file of it. Nothing is said of that here.
 pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option<Plan> {
     let may_be_without = !settings.change.ignore.is_empty() && settings.change.unaffected == Unaffected::Skip;
     if !may_be_without || !chosen.settings.is_same() {
@@ -90,9 +90,7 @@ pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option
         _ => None,
     };
     let flake = FlakeSource { url: ".".into(), revision };
-    let plan = nothing::of_ignored_changes(flake, chosen.revision.clone(), changed.len());
-    note!("{}", nothing::why(&plan).unwrap_or_default());
-    Some(plan)
+    Some(nothing::of_ignored_changes(flake, chosen.revision.clone(), changed.len()))
 }
 
 /// Evaluates the base, or reads its recorded evaluation.

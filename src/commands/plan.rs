@@ -22,7 +22,10 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
         (PlanFormat::Table, Granularity::Auto) => &[Granularity::Single],
         _ => &[],
     };
-    let made = stages::plan(&settings, also)?;
+    let made = match format {
+        PlanFormat::Table => stages::plan_for_table(&settings, also)?,
+        PlanFormat::Json => stages::plan(&settings, also)?,
+    };
     let look = say::look(&output);
     output.write(|mut out| match format {
         PlanFormat::Table => table::write(&made, settings.planner.objective, &look, &mut out),

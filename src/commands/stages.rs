@@ -23,7 +23,7 @@ use crate::plan::complete::complete;
 use crate::plan::make::{Made, PlanInputs};
 use crate::plan::model::Granularity;
 use crate::plan::placement::MachineChoice;
-use crate::plan::{Base, EvaluationError, Plan, failures, final_job, idle_rules, json, planned_target};
+use crate::plan::{Base, EvaluationError, Plan, failures, final_job, idle_rules, json, nothing, planned_target};
 use crate::printable::printable;
 use crate::settings::{Settings, Source};
 use crate::target::Target;
@@ -33,6 +33,11 @@ use crate::target::Target;
 /// What there is to be said about the plan goes to standard error; `also` are granularities to compare it with.
 pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
     Ok(planned(settings, also)?.made)
+}
+
+/// The same for a table, which says itself why there is nothing to build.
+pub(super) fn plan_for_table(settings: &Settings, also: &[Granularity]) -> Result<Made> {
+    Ok(named(settings, also)?.made)
 }
 
 /// A plan, and what it was made from.
@@ -55,6 +60,17 @@ impl From<Plan> for Planned {
 
 /// The same, with what it was made from.
 pub(super) fn planned(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
+    let planned = named(settings, also)?;
+    let plan = &planned.made.plan;
+    let is_ignored = plan.base.as_ref().is_some_and(|base| base.ignored_changes.is_some());
+    if let Some(why) = nothing::why(plan).filter(|_| is_ignored) {
+        note!("{why}");
+    }
+    Ok(planned)
+}
+
+/// The plan with the provider's name.
+fn named(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
     let mut planned = unnamed(settings, also)?;
     if !matches!(settings.source, Source::Plan(_)) {
         planned.made.plan.provider = Some(settings.provider.name().to_owned());

@@ -162,6 +162,9 @@ fn a_change_of_ignored_files_is_not_evaluated() {
         mkdir ../only-git; ln -s "$(command -v git)" ../only-git/git
         PATH=$PWD/../only-git "$nixdag" plan . --base library --settings ../settings.yml --format json 2> ../said
         grep -q 'all 2 files that differ' ../said
+        # A table says it itself.
+        PATH=$PWD/../only-git "$nixdag" plan . --base library --settings ../settings.yml > ../table 2> ../said
+        grep -q 'all 2 files that differ' ../table; if grep -q 'files that differ' ../said; then exit 1; fi
         PATH=$PWD/../only-git "$nixdag" generate . --base library --settings ../settings.yml > ../config.yml
         grep -q 'files that differ' ../config.yml; grep -q 'gate' ../config.yml
         PATH=$PWD/../only-git "$nixdag" explain . leaf --base library --settings ../settings.yml | grep -q 'ignored'
