@@ -52,6 +52,9 @@ impl Attempts<'_> {
         let mut all = true;
         let mut groups = self.in_order(derivations);
         while let Some(group) = groups.pop_front() {
+            if self.calls.out_of_time().is_some() {
+                return Ok(false);
+            }
             // Some of them may exist by now, or cannot be built any more.
             let asked = if all && !tracker.ledger().has_failures() { group } else { self.open(&group, tracker)? };
             let (asked, later) = self.room.next(asked, tracker)?;

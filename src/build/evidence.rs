@@ -27,7 +27,7 @@ pub struct Evidence<'a> {
 }
 
 /// What Nix says, by class; the first that is found counts.
-const MESSAGES: [(Class, &[&str]); 7] = [
+const MESSAGES: [(Class, &[&str]); 8] = [
     (Class::HashMismatch, &["hash mismatch"]),
     (Class::Timeout, &["timed out after"]),
     (
@@ -46,6 +46,8 @@ const MESSAGES: [(Class, &[&str]); 7] = [
     ),
     (Class::Killed, &["due to signal 9", "failed with exit code 137"]),
     (Class::NixEnded, &["Nix was ended by", "Nix ended"]),
+    // A cache has announced it and did not give it, or gave something else.
+    (Class::Network, &["some substitutes for the outputs of derivation"]),
     (
         Class::MachineLost,
         &[
@@ -168,6 +170,10 @@ mod tests {
             ("builder for 'x' failed due to signal 9 (Killed)", Class::Killed),
             ("builder for 'x' failed due to signal 11 (Segmentation fault)", Class::Builder),
             ("unexpected end-of-file", Class::MachineLost),
+            (
+                "some substitutes for the outputs of derivation '/nix/store/x.drv' failed (usually happens due to networking issues)",
+                Class::Network,
+            ),
             ("error: Nix daemon disconnected unexpectedly (maybe it crashed?)", Class::MachineLost),
             ("unable to download 'https://example.org/x': HTTP error 503", Class::Network),
             ("unable to download 'https://example.org/x': Couldn't resolve host name (6)", Class::Network),

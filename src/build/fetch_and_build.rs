@@ -11,15 +11,16 @@ use anyhow::Result;
 use super::OnMissing;
 use super::attempts::{Attempts, WAITS};
 use super::guard::{self, Deliverers, Guard};
+use super::hand_offs::Substituter;
 use super::outcome::known_outputs;
 use super::progress::Tracker;
 use super::push::Pusher;
 use super::realise::Calls;
 use super::record::{Missing, Record};
 use super::room::{self, Room};
+use super::same_outputs::SameOutputs;
 use super::work::{JobWork, strs};
 use crate::graph::DrvId;
-use crate::handoff::merge::HandOffs;
 
 /// What is made, and from what.
 pub struct FetchAndBuild<'a> {
@@ -28,7 +29,7 @@ pub struct FetchAndBuild<'a> {
     /// What brings paths into the store.
     pub calls: &'a Calls,
     /// What other jobs have left.
-    pub hand_offs: &'a HandOffs,
+    pub hand_offs: &'a Substituter<'a>,
     /// Who should have delivered what.
     pub deliverers: &'a Deliverers<'a>,
     /// Pushes what was built.
@@ -48,7 +49,11 @@ impl FetchAndBuild<'_> {
             .filter(|path| work.absent.contains(path))
             .collect();
         if !earlier.is_empty() && !self.calls.fetch(&strs(&earlier), tracker)? {
-            let failed: HashSet<String> = self.calls.store().invalid(&strs(&earlier))?.into_iter().collect();
+            let failed = self.calls.store().invalid(&strs(&earlier))?;
+            // Else Nix would fetch them again in place of building them.
+            let dropped = self.hand_offs.drop_unusable(&failed)?;
+            dropped.iter().for_each(|line| tracker.say(line, Instant::now()));
+            let failed: HashSet<String> = failed.into_iter().collect();
             reusable.retain(|&id| !known_outputs(work.graph, id).any(|path| failed.contains(&path)));
         }
         let wanted = work.wanted(&reusable);
@@ -77,7 +82,17 @@ impl FetchAndBuild<'_> {
         let room = Room::new(work, self.calls.store(), self.pusher, &building);
         let attempts = Attempts { calls: self.calls, retries: work.retries() as u32, room: &room, work };
         let start = Instant::now();
-        let built = attempts.build(building, tracker);
+        let mut built = attempts.build(building, tracker);
+        let mut others = SameOutputs::new(work, self.calls);
+        while built.as_ref().is_ok_and(|complete| !complete)
+            && self.calls.out_of_time().is_none()
+            && others.build(tracker)?
+        {
+            built = attempts.build(work.building(&reusable), tracker);
+        }
+        if let Some(why) = self.calls.out_of_time().filter(|_| built.as_ref().is_ok_and(|complete| !complete)) {
+            record.errors.push(format!("{why}: what was not built by then was not begun"));
+        }
         record.measured.build = u64::try_from(start.elapsed().as_millis()).ok();
         built
     }

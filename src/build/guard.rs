@@ -10,12 +10,12 @@ use anyhow::{Result, bail};
 
 use super::OnMissing;
 use super::evidence::{self, Evidence};
+use super::hand_offs::Substituter;
 use super::interrupt;
 use super::progress::Tracker;
 use super::realise::Calls;
 use super::record::Missing;
 use crate::graph::{DrvId, Graph};
-use crate::handoff::merge::{HandOffs, references};
 use crate::nix::temporary_roots::TemporaryRoots;
 use crate::plan::{Job, Plan};
 
@@ -88,7 +88,7 @@ pub struct Guard<'a> {
     /// What it owns or repeats.
     pub here: &'a HashSet<DrvId>,
     /// What the ancestors handed off.
-    pub hand_offs: &'a HandOffs,
+    pub hand_offs: &'a Substituter<'a>,
     /// Who should have delivered what.
     pub deliverers: &'a Deliverers<'a>,
     /// Whether missing outputs are built.
@@ -105,7 +105,7 @@ impl Guard<'_> {
         let mut missing = BTreeMap::new();
         let mut open = self.fetch(paths, tracker)?;
         let mut repeated = HashSet::new();
-        while !open.is_empty() {
+        while !open.is_empty() && self.calls.out_of_time().is_none() {
             let causes = self.causes(&open, tracker)?;
             let causes = self.to_blame(causes, &open);
             let mut own: Vec<DrvId> = causes.iter().filter_map(|path| self.producer(path)).collect();
@@ -181,6 +181,14 @@ impl Guard<'_> {
                 return Ok(Vec::new());
             }
             let open = self.calls.store().invalid(paths)?;
+            if self.calls.out_of_time().is_some() {
+                return Ok(open);
+            }
+            let dropped = self.hand_offs.drop_unusable(&open)?;
+            if !dropped.is_empty() {
+                dropped.iter().for_each(|line| tracker.say(line, Instant::now()));
+                continue;
+            }
             let messages = tracker.round().messages().join("\n");
             let class =
                 evidence::class(&Evidence { message: &messages, log: "", is_fixed_output: false, has_room: false });
@@ -216,10 +224,8 @@ impl Guard<'_> {
         let mut seen: BTreeSet<String> = BTreeSet::new();
         let mut todo: Vec<String> = paths.into_iter().cloned().collect();
         while let Some(path) = todo.pop() {
-            if seen.insert(path.clone())
-                && let Some(info) = self.hand_offs.get(&path)
-            {
-                todo.extend(references(info));
+            if seen.insert(path.clone()) {
+                todo.extend(self.hand_offs.references(&path).unwrap_or_default());
             }
         }
         seen
@@ -231,7 +237,7 @@ impl Guard<'_> {
         let reached: Vec<&str> = seen.iter().map(String::as_str).collect();
         let invalid = self.calls.store().invalid(&reached)?;
         let (handed_off, absent): (Vec<String>, Vec<String>) =
-            invalid.into_iter().partition(|path| self.hand_offs.get(path).is_some());
+            invalid.into_iter().partition(|path| self.hand_offs.has(path));
         // What was not handed off may still be in a cache, and was not fetched only since something beside it failed.
         let absent = self.fetch(&absent.iter().map(String::as_str).collect::<Vec<_>>(), tracker)?;
         if !absent.is_empty() {

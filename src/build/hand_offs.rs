@@ -3,9 +3,10 @@
 //!
 //! In: the folders of the [`JobRequest`]. Out: [`HandOffs`] as a substituter of the store, and the reuse folder filled anew.
 
+use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -16,6 +17,9 @@ use crate::handoff::merge::{self, Damaged, HandOffFolder, HandOffs, Nars, Origin
 use crate::handoff::partial_cache;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nix::store::Store;
+
+/// The merged cache in its temporary folder.
+const CACHE: &str = "cache";
 
 /// Removes from the reuse folder what does not count; gives a line for each path of these.
 pub fn adopt_earlier_results(request: &JobRequest, say: &mut dyn FnMut(&str)) -> Result<Vec<String>> {
@@ -70,13 +74,48 @@ pub fn link(store: Store, hand_offs: &HandOffs, store_dir: &str) -> Result<(Stor
             .permissions(permissions)
             .tempdir_in(parent)
             .with_context(|| format!("cannot make a folder in `{}`", parent.display()))?;
-        let url = merge::substituter(&merged.path().join("cache"))
+        let url = merge::substituter(&merged.path().join(CACHE))
             .with_context(|| format!("Nix cannot read a cache in `{}`: its path is unusual", parent.display()))?;
         Ok((merged, url))
     };
     let (merged, url) = make(&std::env::temp_dir()).or_else(|_| make(Path::new("/tmp")))?;
-    hand_offs.link(&merged.path().join("cache"), store_dir)?;
+    hand_offs.link(&merged.path().join(CACHE), store_dir)?;
     Ok((store.with_option("extra-substituters", &url), Some(merged)))
+}
+
+/// The hand-offs as a substituter that is in use.
+pub struct Substituter<'a> {
+    hand_offs: RefCell<&'a mut HandOffs>,
+    /// Its folder; none where nothing was handed off.
+    dir: Option<PathBuf>,
+    store_dir: &'a str,
+}
+
+impl<'a> Substituter<'a> {
+    /// Takes hand-offs that are linked into a folder, see [`link`].
+    pub fn new(hand_offs: &'a mut HandOffs, merged: Option<&TempDir>, store_dir: &'a str) -> Self {
+        let dir = merged.map(|merged| merged.path().join(CACHE));
+        Self { hand_offs: RefCell::new(hand_offs), dir, store_dir }
+    }
+
+    /// True where a path was handed off.
+    pub fn has(&self, path: &str) -> bool {
+        self.hand_offs.borrow().get(path).is_some()
+    }
+
+    /// What a path refers to, where it was handed off.
+    pub fn references(&self, path: &str) -> Option<Vec<String>> {
+        self.hand_offs.borrow().get(path).map(|info| merge::references(info).collect())
+    }
+
+    /// Drops the copies of paths, and of what they refer to, that Nix cannot take: what they unpack to is something else. Gives a line for each.
+    pub fn drop_unusable(&self, paths: &[String]) -> Result<Vec<String>> {
+        let Some(dir) = &self.dir else { return Ok(Vec::new()) };
+        let mut hand_offs = self.hand_offs.borrow_mut();
+        let dropped = hand_offs.verify_contents(paths.iter().map(String::as_str), dir, self.store_dir)?;
+        let damaged = hand_offs.damaged();
+        Ok(damaged[damaged.len() - dropped..].iter().map(Damaged::text).collect())
+    }
 }
 
 /// Leaves what the job has handed off for later runs of it. Nothing else depends on that: a failure is said, and no more.

@@ -74,7 +74,8 @@ impl JobStore<'_> {
     }
 }
 
-fn import_derivations(request: &JobRequest, here: &[&str], store: &Store, say: &mut dyn FnMut(&str)) -> Result<()> {
+/// Brings derivations of the job, with all that they name, into the store.
+pub fn import_derivations(request: &JobRequest, here: &[&str], store: &Store, say: &mut dyn FnMut(&str)) -> Result<()> {
     match &request.derivations {
         Derivations::Bundle(bundle) => {
             let mut closure = bundle.closure(here)?;

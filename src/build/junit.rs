@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::class::Class;
-use super::record::{DerivationRecord, Outcome, Record, Role};
+use super::record::{DerivationRecord, Instead, Outcome, Record, Role};
 
 /// Writes the whole document.
 pub fn write(record: &Record, out: &mut dyn Write) -> io::Result<()> {
@@ -65,7 +65,12 @@ fn case(record: &Record, derivation: &DerivationRecord, out: &mut dyn Write) -> 
     let message = derivation.message.as_deref().unwrap_or("not built");
     let first = escape(message.lines().next().unwrap_or_default());
     match derivation.outcome {
-        Outcome::Built | Outcome::Substituted | Outcome::Present => {}
+        Outcome::Built | Outcome::Substituted | Outcome::Present => {
+            if let Some(Instead { derivation: other, failure }) = &derivation.instead {
+                let text = format!("failed, and `{other}` was built in its place:\n{failure}");
+                write!(out, "<system-out>{}</system-out>", escape(&text))?;
+            }
+        }
         Outcome::Failed => {
             let log = derivation.log.as_deref().unwrap_or("");
             let class = derivation.class.unwrap_or(Class::Builder).name();

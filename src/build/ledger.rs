@@ -2,7 +2,7 @@
 //!
 //! Derivations have the paths that Nix names: for a content-addressed one that of the resolved one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::class::Class;
@@ -35,6 +35,19 @@ pub struct Ledger {
     fetched: HashMap<String, Duration>,
     failures: HashMap<String, String>,
     unsigned: HashSet<String>,
+    /// Derivations that were tried in the place of another one with the same outputs, with that one.
+    others: BTreeMap<String, String>,
+    /// What failed and was made by another one, by its path.
+    made_up_for: HashMap<String, MadeBy>,
+}
+
+/// How an output came about whose own derivation had failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeBy {
+    /// The derivation that has made it.
+    pub other: String,
+    /// Why its own failed.
+    pub message: String,
 }
 
 impl Ledger {
@@ -56,6 +69,32 @@ impl Ledger {
     /// Takes Nix's message about a derivation; true where there was none yet.
     pub fn add_failure(&mut self, drv: String, message: String) -> bool {
         self.failures.insert(drv, message).is_none()
+    }
+
+    /// Puts down a reason for a failure of which nothing is known.
+    pub fn add_failure_unless_known(&mut self, drv: &str, message: &str) {
+        self.failures.entry(drv.to_owned()).or_insert_with(|| message.to_owned());
+    }
+
+    /// A derivation is tried in the place of another one, which has failed.
+    pub fn add_other(&mut self, other: &str, stands: &str) {
+        self.others.insert(other.to_owned(), stands.to_owned());
+    }
+
+    /// Derivations that were tried in the place of others, by path, with those.
+    pub fn others(&self) -> &BTreeMap<String, String> {
+        &self.others
+    }
+
+    /// What had failed is there: another one has made it.
+    pub fn make_up_for(&mut self, drv: &str, other: &str) {
+        let message = self.failures.remove(drv).unwrap_or_default();
+        self.made_up_for.insert(drv.to_owned(), MadeBy { other: other.to_owned(), message });
+    }
+
+    /// How an output came about whose own derivation had failed.
+    pub fn made_by(&self, drv: &str) -> Option<&MadeBy> {
+        self.made_up_for.get(drv)
     }
 
     /// Takes a path that a substituter has without a signature that counts.

@@ -39,6 +39,7 @@ pub mod results;
 mod room;
 pub mod round;
 mod running;
+mod same_outputs;
 pub mod stages;
 mod summary;
 pub mod trust;
@@ -46,9 +47,11 @@ pub mod usage;
 mod work;
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::choice::choice;
 use crate::delivery::BuildLogs;
+use crate::duration::in_words;
 use crate::handoff::bundle::Bundle;
 use crate::handoff::registry::Registry;
 use crate::handoff::reuse::ReuseFolder;
@@ -88,6 +91,30 @@ pub enum HandOffPlace {
     Cache(String),
     /// Results stay in the store of this machine.
     None,
+}
+
+/// How long the CI lets the job run.
+#[derive(Clone, Copy, Debug)]
+pub struct JobTime {
+    /// Altogether.
+    pub allowed: Duration,
+    /// When builds are ended, so that there is time left to hand on what is there and to say what was too long.
+    pub over: Instant,
+}
+
+impl JobTime {
+    /// True where builds are to be ended.
+    pub fn is_over(&self) -> bool {
+        Instant::now() >= self.over
+    }
+
+    /// Why they are.
+    pub fn text(&self) -> String {
+        let allowed = in_words(u64::try_from(self.allowed.as_millis()).unwrap_or(u64::MAX));
+        format!(
+            "the {allowed} that the CI gives this job are nearly over (`limits: {{job_seconds: …}}` in nixdag.yml says where it gives another time)"
+        )
+    }
 }
 
 /// Keys of this CI.
@@ -132,6 +159,8 @@ pub struct JobRequest {
     pub build_logs: BuildLogs,
     /// Variables that builders may have.
     pub build_variables: Vec<VariableName>,
+    /// How long the job may take, where the CI limits it.
+    pub time: Option<JobTime>,
     /// Settings for Nix, beside the user's own.
     pub options: Vec<(String, String)>,
 }

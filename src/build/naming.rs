@@ -63,6 +63,7 @@ pub fn not_begun(request: &JobRequest) -> Vec<DerivationRecord> {
         log: None,
         class: None,
         retried: Vec::new(),
+        instead: None,
         used: Used::default(),
         names: Names { attributes: attributes(path, &request.plan), ..Names::default() },
     };

@@ -15,7 +15,7 @@ use super::ledger::Build;
 use super::nix_words::is_about_dependencies;
 use super::progress::Tracker;
 use super::realisation::{self, Realisation};
-use super::record::{DerivationRecord, Names, Outcome, Role};
+use super::record::{DerivationRecord, Instead, Names, Outcome, Role};
 use crate::graph::{DrvId, Graph};
 use crate::history::used::Used;
 use crate::nix::store::Store;
@@ -53,23 +53,34 @@ pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
             records.push(one(facts, path, role, &mut accounted));
         }
     }
-    let others: BTreeSet<&String> =
-        facts.tracker.ledger().builds().keys().filter(|drv| !accounted.contains(drv.as_str())).collect();
-    for drv in others {
+    let ledger = facts.tracker.ledger();
+    // What another one has made is in the record of its own.
+    let made_up_for = ledger.others().iter().filter(|(_, stands)| ledger.made_by(stands).is_some());
+    accounted.extend(made_up_for.map(|(other, _)| other.clone()));
+    let others: BTreeSet<&String> = ledger.builds().keys().chain(ledger.others().keys()).collect();
+    for drv in others.into_iter().filter(|drv| !accounted.contains(drv.as_str())) {
         let known = facts.graph.find(drv);
-        let failure = facts.tracker.ledger().failure(drv);
+        let failure = ledger.failure(drv);
+        let build = ledger.builds().get(drv);
+        let stands = ledger.others().get(drv);
+        let role = stands.and_then(|stands| records.iter().find(|record| record.derivation == *stands));
         records.push(DerivationRecord {
             derivation: drv.clone(),
             name: name_of(drv).to_owned(),
             system: known.map_or(&*facts.job.system, |id| &*facts.graph.node(id).system).to_owned(),
-            role: Role::Other,
-            outcome: if failure.is_some() { Outcome::Failed } else { Outcome::Built },
-            duration: Some(millis(&facts.tracker.ledger().builds()[drv])),
-            used: used(&facts.tracker.ledger().builds()[drv]),
+            role: role.map_or(Role::Other, |record| record.role),
+            outcome: match failure {
+                None => Outcome::Built,
+                Some(message) if build.is_none() && is_about_dependencies(message) => Outcome::DependencyFailed,
+                Some(_) => Outcome::Failed,
+            },
+            duration: build.map(millis),
+            used: build.map(used).unwrap_or_default(),
             message: failure.map(str::to_owned),
-            log: failure.map(|_| facts.tracker.ledger().builds()[drv].log.clone()),
-            class: failure.map(|message| class_of(facts, known, message, facts.tracker.ledger().builds().get(drv))),
-            retried: facts.tracker.ledger().retried(drv).to_vec(),
+            log: build.filter(|_| failure.is_some()).map(|build| build.log.clone()),
+            class: failure.map(|message| class_of(facts, known, message, build)),
+            retried: ledger.retried(drv).to_vec(),
+            instead: None,
             names: Names::default(),
         });
     }
@@ -124,7 +135,8 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
     } else {
         path.clone()
     };
-    let build = facts.tracker.ledger().builds().get(&named);
+    let made = facts.tracker.ledger().made_by(&path);
+    let build = facts.tracker.ledger().builds().get(made.map_or(&named, |made| &made.other));
     accounted.insert(named.clone());
     let message = facts.tracker.ledger().failure(&named).or_else(|| facts.tracker.ledger().failure(&path));
     let exists = if floating {
@@ -159,6 +171,12 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
         log: build.filter(|build| failed && !build.log.is_empty()).map(|build| build.log.clone()),
         class: (outcome == Outcome::Failed).then(|| class_of(facts, Some(id), message.unwrap_or_default(), build)),
         retried: facts.tracker.ledger().retried(&named).to_vec(),
+        instead: made.map(|made| {
+            let log = facts.tracker.ledger().builds().get(&path).map_or("", |build| build.log.trim_end());
+            let has_log = log.is_empty() || made.message.contains(log);
+            let failure = if has_log { made.message.clone() } else { format!("{}\n{log}", made.message) };
+            Instead { derivation: made.other.clone(), failure }
+        }),
         names: Names::default(),
         derivation: path,
     }
@@ -283,6 +301,7 @@ mod tests {
             log: None,
             class: None,
             retried: Vec::new(),
+            instead: None,
             names: Names::default(),
         };
         let records = [record("good", Outcome::Built), record("bad", Outcome::Failed)];

@@ -18,6 +18,7 @@ use super::printer::LinePrinter;
 use super::round::{BuildEnd, Round};
 use super::running::{Activities, name, since, words};
 use crate::delivery::BuildLogs;
+use crate::duration::in_words;
 use crate::handoff::free_space;
 use crate::nix::log::{self, Activity, Event};
 use crate::printable::printable;
@@ -201,6 +202,17 @@ impl<'a> Tracker<'a> {
             let built = self.ledger.builds().len();
             self.say(&format!("still at work: {}; {built} built", self.running.describe(now)), now);
         }
+    }
+
+    /// A call of Nix was ended since the job's time is over: what was being built has taken too long.
+    pub fn run_out_of_time(&mut self, why: &str, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.began).as_millis();
+        let elapsed = in_words(u64::try_from(elapsed).unwrap_or(u64::MAX));
+        for (_, build) in self.running.open_builds_mut() {
+            let message = format!("timed out after {elapsed} of the job, and was ended: {why}");
+            self.ledger.add_failure(build.drv.clone(), message);
+        }
+        self.end(Some(why.to_owned()), now);
     }
 
     /// Takes the end of a call of Nix: whatever was running is over. `ended` says how, where it did not end by itself.

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::JobRequest;
 use super::credentials;
 use super::interrupt;
 use super::progress::Tracker;
+use super::{JobRequest, JobTime};
 use crate::nix::log::{self, Activity, Event};
 use crate::nix::store::{self, Store};
 use crate::program::{self, Clock, TimeLimits};
@@ -35,6 +35,7 @@ const QUEUE: usize = 4096;
 pub struct Calls {
     fetching: Store,
     building: Store,
+    time: Option<JobTime>,
     /// Caches that want credentials, which calls that build do not ask.
     has_private_caches: bool,
 }
@@ -47,7 +48,8 @@ impl Calls {
         let said = request.job().options.environment.iter().map(|(name, value)| (name.into(), value.into()));
         let named = request.build_variables.iter().map(VariableName::as_str);
         let named = named.filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
-        let mut building = store.clone().for_building(named.chain(said));
+        // What the plan has this job build is built where a cache has announced it and cannot give it whole: everything else was fetched before.
+        let mut building = store.clone().for_building(named.chain(said)).with_option("fallback", "true");
         if let Some(netrc) = netrc {
             building = building.without_option("netrc-file", &netrc.to_string_lossy());
         }
@@ -55,7 +57,12 @@ impl Calls {
             let others = building.without_options(&["substituters", "extra-substituters"]);
             building = others.with_option("substituters", &open.join(" "));
         }
-        Ok(Self { fetching: store.clone(), building, has_private_caches: open.is_some() })
+        Ok(Self { fetching: store.clone(), building, has_private_caches: open.is_some(), time: request.time })
+    }
+
+    /// Why nothing more is begun, where the job's time is over.
+    pub fn out_of_time(&self) -> Option<String> {
+        self.time.filter(JobTime::is_over).map(|time| time.text())
     }
 
     /// The store, with all substituters.
@@ -67,7 +74,7 @@ impl Calls {
     /// for a path.
     pub fn fetch(&self, paths: &[&str], tracker: &mut Tracker) -> Result<bool> {
         tracker.begin_round();
-        each(&self.fetching, &[], paths, |command| follow(command, Follow::All, Some(FETCH), tracker))
+        each(&self.fetching, &[], paths, |command| self.follow(command, Follow::All, Some(FETCH), tracker))
     }
 
     /// Builds all derivations as far as possible; true where all of them succeeded. What private caches have of these, or of what they take,
@@ -76,11 +83,81 @@ impl Calls {
         if self.has_private_caches {
             const BUILD_NOTHING: [&str; 6] = ["--option", "max-jobs", "0", "--option", "builders", ""];
             each(&self.fetching, &[&BUILD_NOTHING, options].concat(), derivations, |command| {
-                follow(command, Follow::Fetches, Some(FETCH), tracker)
+                self.follow(command, Follow::Fetches, Some(FETCH), tracker)
             })?;
         }
         tracker.begin_round();
-        each(&self.building, options, derivations, |command| follow(command, Follow::All, None, tracker))
+        each(&self.building, options, derivations, |command| self.follow(command, Follow::All, None, tracker))
+    }
+
+    /// Runs a program of Nix to its end, or until a signal comes, a limit is reached, or the job's time is over; true where it succeeded. Builds have
+    /// limits of their own, which Nix keeps.
+    fn follow(
+        &self,
+        mut command: Command,
+        heard: Follow,
+        limits: Option<TimeLimits>,
+        tracker: &mut Tracker,
+    ) -> Result<bool> {
+        if self.out_of_time().is_some() {
+            return Ok(false);
+        }
+        command.args(["--log-format", "internal-json"]).stdout(Stdio::null()).stderr(Stdio::piped());
+        interrupt::own_group(&mut command);
+        let mut child = command.spawn().context("cannot run Nix")?;
+        let stderr = child.stderr.take().context("Nix has no stderr")?;
+        let mut clock = limits.map(|limits| Clock::new(&child, true, limits));
+        let (mut events, mut out_of_time, mut is_over) = (0, None, None);
+        let (sender, receiver) = mpsc::sync_channel(QUEUE);
+        let reader = std::thread::spawn(move || {
+            log::read(BufReader::with_capacity(256 * 1024, stderr), |event| sender.send(event).is_ok())
+        });
+        loop {
+            match receiver.recv_timeout(TICK) {
+                Ok(event) => {
+                    events += 1;
+                    if heard.is_heard(&event) {
+                        tracker.take(event, Instant::now());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if interrupt::received().is_some() {
+                program::end(&mut child, true);
+                break;
+            }
+            is_over = self.out_of_time();
+            if is_over.is_some() {
+                program::end(&mut child, true);
+                break;
+            }
+            out_of_time = clock.as_mut().and_then(|clock| clock.reason(events));
+            if out_of_time.is_some() {
+                program::end(&mut child, true);
+                break;
+            }
+            tracker.tick(Instant::now());
+        }
+        // Else the thread could wait for room for its next event.
+        drop(receiver);
+        // What could not be read is a matter of progress lines only; the status says whether Nix succeeded.
+        let _ = reader.join();
+        let status = child.wait().context("cannot wait for Nix")?;
+        if let Some(why) = is_over {
+            tracker.run_out_of_time(&why, Instant::now());
+            return Ok(false);
+        }
+        let signal = status.signal().filter(|_| interrupt::received().is_none());
+        let ended = match out_of_time {
+            Some(reason) => Some(format!("`nix-store` {reason}, and was ended: nothing more is fetched in this call")),
+            None => signal.map(|signal| format!("Nix was ended by {}", interrupt::name(signal))),
+        };
+        tracker.end(ended, Instant::now());
+        match interrupt::received() {
+            Some(signal) => bail!("stopped by {signal}"),
+            None => Ok(status.success()),
+        }
     }
 }
 
@@ -117,57 +194,5 @@ impl Follow {
             Event::Message { level, .. } => *level == 1,
             _ => false,
         }
-    }
-}
-
-/// Runs a program of Nix to its end, or until a signal comes or a limit is reached; true where it succeeded. Builds have limits of their own,
-/// which Nix keeps.
-fn follow(mut command: Command, heard: Follow, limits: Option<TimeLimits>, tracker: &mut Tracker) -> Result<bool> {
-    command.args(["--log-format", "internal-json"]).stdout(Stdio::null()).stderr(Stdio::piped());
-    interrupt::own_group(&mut command);
-    let mut child = command.spawn().context("cannot run Nix")?;
-    let stderr = child.stderr.take().context("Nix has no stderr")?;
-    let mut clock = limits.map(|limits| Clock::new(&child, true, limits));
-    let (mut events, mut out_of_time) = (0, None);
-    let (sender, receiver) = mpsc::sync_channel(QUEUE);
-    let reader = std::thread::spawn(move || {
-        log::read(BufReader::with_capacity(256 * 1024, stderr), |event| sender.send(event).is_ok())
-    });
-    loop {
-        match receiver.recv_timeout(TICK) {
-            Ok(event) => {
-                events += 1;
-                if heard.is_heard(&event) {
-                    tracker.take(event, Instant::now());
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
-        }
-        if interrupt::received().is_some() {
-            program::end(&mut child, true);
-            break;
-        }
-        out_of_time = clock.as_mut().and_then(|clock| clock.reason(events));
-        if out_of_time.is_some() {
-            program::end(&mut child, true);
-            break;
-        }
-        tracker.tick(Instant::now());
-    }
-    // Else the thread could wait for room for its next event.
-    drop(receiver);
-    // What could not be read is a matter of progress lines only; the status says whether Nix succeeded.
-    let _ = reader.join();
-    let status = child.wait().context("cannot wait for Nix")?;
-    let signal = status.signal().filter(|_| interrupt::received().is_none());
-    let ended = match out_of_time {
-        Some(reason) => Some(format!("`nix-store` {reason}, and was ended: nothing more is fetched in this call")),
-        None => signal.map(|signal| format!("Nix was ended by {}", interrupt::name(signal))),
-    };
-    tracker.end(ended, Instant::now());
-    match interrupt::received() {
-        Some(signal) => bail!("stopped by {signal}"),
-        None => Ok(status.success()),
     }
 }

@@ -130,9 +130,21 @@ pub struct DerivationRecord {
     /// Why it was tried again, each time that it was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub retried: Vec<Class>,
+    /// What was built in its place, where it failed and the output is there all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<Instead>,
     /// Where it is not good: who it is for people.
     #[serde(flatten)]
     pub names: Names,
+}
+
+/// Another derivation with the same output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instead {
+    /// Its path.
+    pub derivation: String,
+    /// Why the one that it was built for failed.
+    pub failure: String,
 }
 
 /// What a derivation is called where it has failed, and what to do next.

@@ -300,6 +300,7 @@ mod tests {
                     log: None,
                     class: None,
                     retried: Vec::new(),
+                    instead: None,
                     names: Names::default(),
                 })
                 .collect(),

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::fetch_and_build::FetchAndBuild;
 use super::guard::{self, Deliverers};
+use super::hand_offs::Substituter;
 use super::job_store::JobStore;
 use super::outcome::known_outputs;
 use super::progress::Tracker;
@@ -77,7 +78,9 @@ fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut d
     damaged.iter().for_each(|problem| say(problem));
     record.damaged.extend(damaged);
     // Kept until the end: Nix reads from it.
-    let (store, _merged) = hand_offs::link(store, &hand_offs, &request.plan.store_dir)?;
+    let (store, merged) = hand_offs::link(store, &hand_offs, &request.plan.store_dir)?;
+    let known = hand_offs.damaged().len();
+    let substituter = Substituter::new(&mut hand_offs, merged.as_ref(), &request.plan.store_dir);
     let calls = Calls::new(&store, request, netrc_path)?;
 
     if let Some(final_job) = final_job.filter(|job| !job.restore.is_empty()) {
@@ -97,8 +100,9 @@ fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut d
     }));
     record.measured.import = Some(millis(start));
     let steps =
-        FetchAndBuild { work: &work, calls: &calls, hand_offs: &hand_offs, deliverers: &deliverers, pusher: &pusher };
+        FetchAndBuild { work: &work, calls: &calls, hand_offs: &substituter, deliverers: &deliverers, pusher: &pusher };
     let built = steps.run(reusable, record, &mut tracker);
+    record.damaged.extend(hand_offs.damaged()[known..].iter().map(merge::Damaged::text));
     let handing_on = Instant::now();
     work.account(&store, built.as_ref().is_ok_and(|complete| *complete), record, &tracker)?;
     work.measure(&sampler.finish(), record);

@@ -3,7 +3,7 @@
 use std::io::{Result, Write};
 
 use super::class::Class;
-use super::record::{DerivationRecord, Outcome, Record, Role, Verdict};
+use super::record::{DerivationRecord, Instead, Outcome, Record, Role, Verdict};
 use crate::plan::failures;
 
 /// How many derivations a sentence names.
@@ -134,6 +134,16 @@ impl Record {
         }
         for said in &self.survived {
             writeln!(out, "everything was built, but Nix reported: {said}")?;
+        }
+        for derivation in &self.derivations {
+            if let Some(Instead { derivation: other, failure }) = &derivation.instead {
+                let failure = failure.replace('\n', "\n  ");
+                writeln!(
+                    out,
+                    "{} failed; `{other}`, which has the same output, was built in its place\n  {failure}",
+                    derivation.title()
+                )?;
+            }
         }
         for derivation in self.derivations.iter().filter(|derivation| !derivation.outcome.is_good()) {
             let message = derivation.message.as_deref().unwrap_or("not built");

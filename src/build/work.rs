@@ -211,7 +211,8 @@ impl<'a> JobWork<'a> {
 
     /// What became of each derivation so far.
     pub fn outcomes(&self, store: &Store, complete: bool, tracker: &Tracker) -> Result<Vec<DerivationRecord>> {
-        let after = if complete { HashSet::new() } else { self.invalid(store)? };
+        // Whatever Nix's exit code says: an error that it survives by its own account may have left something out.
+        let after = self.invalid(store)?;
         Ok(outcome::derivations(&outcome::Facts {
             graph: self.graph,
             job: self.request.job(),

@@ -73,7 +73,9 @@ pub struct Parts<'a> {
 /// Writes a bundle into `dir`, which is created; what is there already is replaced file by file.
 pub fn write(dir: &Path, Parts { plan, graph, drv_dir, store, program }: Parts) -> Result<Summary> {
     fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
-    let needed = plan.all_jobs().flat_map(Job::builds);
+    // Where a fetch fails, another one of the same file is built in its place.
+    let others = plan.same_as.keys().map(|drv| &**drv);
+    let needed = plan.all_jobs().flat_map(Job::builds).chain(others);
     let built = plan.all_jobs().flat_map(|job| plan.built_before(job)).collect();
     let (entries, absent_sources) = drv_closure::entries(needed, &built, graph, drv_dir, store)?;
     let derivations = entries.iter().filter(|entry| matches!(entry.contents, Contents::File(_))).count() as u64;

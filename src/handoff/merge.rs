@@ -192,9 +192,30 @@ impl HandOffs {
         }
     }
 
-    /// Reads the NARs of these paths, and of what they refer to as far as it was handed off, and drops each copy whose
-    /// contents are not what its narinfo says.
+    /// Reads the NARs of these paths, and of what they refer to as far as it was handed off, and drops each copy whose file
+    /// is not what its narinfo says.
     pub fn verify<'a>(&mut self, paths: impl IntoIterator<Item = &'a str>) {
+        self.verify_by(paths, partial_cache::verify);
+    }
+
+    /// The same for what the NARs unpack to, which Nix looks at as well: this is for paths that it could not fetch. Gives the number of copies
+    /// that are dropped; the merged cache `into` is made anew without them.
+    pub fn verify_contents<'a>(
+        &mut self,
+        paths: impl IntoIterator<Item = &'a str>,
+        into: &Path,
+        store_dir: &str,
+    ) -> Result<usize> {
+        let before = self.damaged.len();
+        self.verify_by(paths, partial_cache::verify_contents);
+        let dropped = self.damaged.len() - before;
+        if dropped > 0 {
+            self.link(into, store_dir)?;
+        }
+        Ok(dropped)
+    }
+
+    fn verify_by<'a>(&mut self, paths: impl IntoIterator<Item = &'a str>, check: fn(&Path, &NarInfo) -> Result<u64>) {
         let reached = self.closure(paths);
         let (copies, sources, damaged) = (&mut self.copies, &self.sources, &mut self.damaged);
         let work: Vec<(&String, &mut Vec<Copy>)> =
@@ -212,7 +233,7 @@ impl HandOffs {
                         // Only the copy that will be used has to be whole.
                         while let Some(first) = copies.first() {
                             let source = &sources[first.source];
-                            let whole = partial_cache::verify(&source.dir, &first.info);
+                            let whole = check(&source.dir, &first.info);
                             let right = whole.and_then(|_| match &first.fixed {
                                 Some(fixed) => partial_cache::verify_fixed(&source.dir, &first.info, fixed),
                                 None => Ok(()),

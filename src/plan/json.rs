@@ -122,6 +122,9 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     if !plan.caches.is_empty() {
         member(out, "caches", &plan.caches, ",")?;
     }
+    if let Some(limit) = plan.job_limit {
+        member(out, "job_limit", &(limit / 1000), ",")?;
+    }
     list(out, "jobs", plan.jobs.iter().map(|job| JobOut::new(plan, job)))?;
     if !plan.same_as.is_empty() {
         member(out, "same_as", &plan.same_as, ",")?;
@@ -196,6 +199,9 @@ struct PlanIn {
     store_dir: String,
     #[serde(default)]
     caches: Reliance,
+    /// Seconds.
+    #[serde(default)]
+    job_limit: Option<u32>,
     jobs: Vec<JobIn>,
     #[serde(default)]
     same_as: BTreeMap<Arc<str>, Arc<str>>,
@@ -328,6 +334,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         base: plan.base,
         store_dir: plan.store_dir,
         caches: plan.caches,
+        job_limit: plan.job_limit.map(|seconds| u64::from(seconds) * 1000),
         jobs,
         same_as: plan.same_as,
         built_while_planning,

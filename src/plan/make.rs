@@ -156,6 +156,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         base: inputs.base,
         store_dir: graph.store_dir().into(),
         caches: inputs.caches,
+        job_limit: planner.options.limits.job_length.map(|limit| limit / 1000 * 1000),
         jobs,
         same_as: BTreeMap::new(),
         built_while_planning: BTreeMap::new(),

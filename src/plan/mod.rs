@@ -77,6 +77,8 @@ pub struct Plan {
     pub store_dir: String,
     /// The caches that have what the plan does not build.
     pub caches: Reliance,
+    /// How long the CI lets a job run, where it says so.
+    pub job_limit: Option<Millis>,
     /// In topological order, then by id.
     pub jobs: Vec<Job>,
     /// Derivations with the same outputs as another one, which is built for them; path to path.

@@ -88,7 +88,7 @@ mapping!(LimitsEntry, "a mapping of limits", {
     "jobs" => jobs: "Most jobs",
     "requires" => requires: "Most jobs that one requires",
     "waves" => waves: "Most waves, where jobs come in waves",
-    "job_seconds" => job_seconds: "Longest time of a job, in seconds",
+    "job_seconds" => job_seconds: "Longest time of a job in seconds, where your CI gives less or more than usual; builds that run until shortly before are ended",
     "config_bytes" => config_bytes: "Most bytes of the compiled configuration",
 });
 
@@ -188,7 +188,8 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) 
     })
 }
 
-/// What the provider allows, and what the user does: the lower of each, but for a number of jobs that the provider only has as a default.
+/// What the provider allows, and what the user does: the lower of each, but for what the provider only has as a default: a number of jobs, and
+/// how long one may run.
 /// `handoff` is how results travel, where somebody says so.
 pub fn limits(
     provider: provider::limits::Limits,
@@ -215,7 +216,7 @@ pub fn limits(
             count: lower(&[Some(u64::from(waves.count)), count(entry.waves)]).unwrap_or(1) as usize,
             jobs: waves.jobs as usize,
         }),
-        job_length: lower(&[provider.job_seconds, count(entry.job_seconds)]).map(|seconds| seconds * 1000),
+        job_length: count(entry.job_seconds).or(provider.job_seconds).map(|seconds| seconds * 1000),
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::path::{self, Path};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -11,7 +12,8 @@ use super::delivery::{self, LogKeys, LogOptions, PushKeys, SigningKeys};
 use crate::build::destination::{Credentials, SigningKey};
 use crate::build::push::{Prepared, Pushes};
 use crate::build::records_place::RecordsPlace;
-use crate::build::{Derivations, HandOffPlace, JobKeys, JobRequest, OnMissing};
+use crate::build::usage::age_of_the_machine;
+use crate::build::{Derivations, HandOffPlace, JobKeys, JobRequest, JobTime, OnMissing};
 use crate::choice::Choice;
 use crate::cli::BuildArgs;
 use crate::delivery::destination::Destination;
@@ -27,6 +29,12 @@ use crate::output::read_input;
 use crate::plan::{JobIndex, Plan, delivery_job, failures, json};
 use crate::secret::{Secret, VariableName};
 use crate::usage::usage;
+
+/// Holds the seconds that a job of GitLab may run.
+const GITLABS_LIMIT: &str = "CI_JOB_TIMEOUT";
+
+/// At most so much is left for what comes behind the builds; a tenth of the job's time where that is less.
+const MOST_TIME_LEFT: Duration = Duration::from_secs(10 * 60);
 
 /// What a job does.
 #[derive(Debug)]
@@ -124,6 +132,7 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
     let job = delivers.map_or_else(|| find_job(&plan, id), Ok)?;
     // What others should have delivered is not built where a context's variables are.
     let has_contexts = !plan.job(job).options.context.is_empty();
+    let time = job_time(&plan, job, |name| std::env::var(name).ok());
     Ok(JobRequest {
         job,
         plan,
@@ -140,8 +149,23 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
         pushes,
         build_logs: LogOptions::new(&args.logs, &LogKeys::default()).build_logs,
         build_variables: delivery::build_variables(&args.builders)?,
+        time,
         options,
     })
+}
+
+/// How long the job may run, where a CI runs it: as the plan says, or longer where its own `timeout` says so, and no longer than GitLab says.
+fn job_time(plan: &Plan, job: JobIndex, variable: impl Fn(&str) -> Option<String>) -> Option<JobTime> {
+    variable("CI").filter(|value| !value.is_empty() && value != "false")?;
+    let timeout = plan.job(job).options.timeout.map(|seconds| Duration::from_secs(u64::from(seconds)));
+    let planned = plan.job_limit.map(Duration::from_millis);
+    // Whoever allows a build so much knows that the CI does.
+    let planned = planned.map(|limit| timeout.filter(|timeout| *timeout >= limit).map_or(limit, |most| most * 2));
+    let said = variable(GITLABS_LIMIT).and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+    let allowed = planned.into_iter().chain(said).min()?;
+    let gone = age_of_the_machine().map(Duration::from_millis).unwrap_or_default();
+    let left = allowed.saturating_sub((allowed / 10).min(MOST_TIME_LEFT)).saturating_sub(gone.min(allowed / 2));
+    Some(JobTime { allowed, over: Instant::now() + left })
 }
 
 /// A registry of packages, with the job's token taken out of the environment.

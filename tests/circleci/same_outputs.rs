@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::circleci::Status;
-use crate::support::project::{Project, figure, logs, one_nix, report};
+use crate::support::circleci::{Outcome, Status};
+use crate::support::project::{Project, every_nix, figure, logs, one_nix, report};
 
 /// Two mirrors of one file, the second with a fetcher of its own.
 const FLAKE: &str = r#"{
@@ -14,12 +14,12 @@ const FLAKE: &str = r#"{
       inherit name; system = "x86_64-linux"; builder = "/bin/sh"; PATH = "/usr/bin:/bin";
       args = [ "-c" text ];
     } // extra);
-    fetch = url: extra: mk "src.tar" "echo x > $out" ({
+    fetch = url: text: extra: mk "src.tar" text ({
       inherit url; outputHashMode = "flat"; outputHashAlgo = "sha256";
       outputHash = "sha256-c8s4WKaHqElMozIwUwFigvPa051Cz2LKTnndoqrH2aw=";
     } // extra);
-    one = fetch "one" { };
-    two = fetch "two" { fetcher = mk "fetcher" "echo > $out" { }; };
+    one = fetch "one" "@ONE@" { };
+    two = fetch "two" "@TWO@" { fetcher = mk "fetcher" "echo > $out" { }; };
   in {
     packages.x86_64-linux = rec {
       a = mk "a" "read x < $file; echo a$x > $out" { file = one; };
@@ -36,23 +36,58 @@ const FLAKE: &str = r#"{
 }
 "#;
 
-/// Runs the pipeline; whatever is built in it is counted, by whichever job.
-fn builds_six(nix: &Path, targets: &str, arguments: &str) {
+/// The fetches themselves as targets, so that one job owns them.
+const BOTH: &str = "s1 = one; s2 = two;";
+
+/// What fetches the file.
+const FETCHES: &str = "echo x > $out";
+
+/// What a mirror that is gone comes to.
+const FAILS: &str = "echo mirror is gone; exit 22";
+
+/// Runs the pipeline.
+fn run(nix: &Path, targets: &str, [one, two]: [&str; 2], arguments: &str) -> Outcome {
     let mut project = Project::new("examples/hermetic", nix);
     project.arguments = arguments.into();
-    fs::write(project.checkout.path().join("flake.nix"), FLAKE.replace("@TARGETS@", targets)).unwrap();
+    let flake = FLAKE.replace("@TARGETS@", targets).replace("@ONE@", one).replace("@TWO@", two);
+    fs::write(project.checkout.path().join("flake.nix"), flake).unwrap();
     fs::write(project.checkout.path().join("nixdag.yml"), "").unwrap();
-    let outcome = project.pipeline(1).run().unwrap();
+    project.pipeline(1).run().unwrap()
+}
+
+/// Runs the pipeline; whatever is built in it is counted, by whichever job.
+fn builds_six(nix: &Path, targets: &str, arguments: &str) {
+    let outcome = run(nix, targets, [FETCHES, FETCHES], arguments);
     assert_eq!(outcome.status("gate"), Status::Success, "{}", logs(&outcome));
     assert_eq!(figure(&report(&outcome), "built"), 6, "{}", logs(&outcome));
 }
 
 #[test]
 fn a_file_from_two_mirrors_is_fetched_once() {
-    builds_six(&one_nix(2), "s1 = one; s2 = two;", "");
+    builds_six(&one_nix(2), BOTH, "");
 }
 
 #[test]
 fn in_one_job_the_second_mirror_is_not_asked_either() {
     builds_six(&one_nix(1), "", "--granularity single");
+}
+
+#[test]
+fn where_the_first_mirror_is_gone_the_second_is_asked_and_both_are_named_where_both_are() {
+    for nix in every_nix() {
+        let outcome = run(&nix, BOTH, [FAILS, FETCHES], "");
+        let said = logs(&outcome);
+        assert_eq!(outcome.status("gate"), Status::Success, "{said}");
+        // With what fetches from the second one.
+        assert_eq!(figure(&report(&outcome), "built"), 7, "{said}");
+        assert!(said.contains("src.tar.drv`, which has the same output, was built in its place"), "{said}");
+        assert!(said.contains("mirror is gone"), "{said}");
+    }
+    let outcome = run(&every_nix()[0], BOTH, [FAILS, FAILS], "");
+    assert_ne!(outcome.status("gate"), Status::Success);
+    let report = report(&outcome);
+    let failed = report["failures"].as_array().unwrap().iter().filter_map(|failure| failure["derivation"].as_str());
+    let mut failed: Vec<&str> = failed.filter(|drv| drv.ends_with("-src.tar.drv")).collect();
+    failed.dedup();
+    assert_eq!(failed.len(), 2, "{report}");
 }

@@ -89,6 +89,7 @@ pub fn records() -> (Vec<u8>, Vec<u8>) {
         log: (outcome == Outcome::Failed).then(|| "one\ntwo\n".to_owned()),
         class: None,
         retried: Vec::new(),
+        instead: None,
         names: Names::default(),
     };
     record.measured.start_up = Some(30_000);

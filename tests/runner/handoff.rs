@@ -1,7 +1,7 @@
 //! What jobs build on empty machines reaches the jobs that need it, and is built once.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::empty_store::empty_store;
@@ -240,6 +240,56 @@ fn damaged_hand_offs_are_named_and_count_as_absent() {
         assert_eq!(pipeline.built().len(), 3);
         pipeline.run("job-d", &[]).succeeds().has("d", Outcome::Built);
         assert_eq!(pipeline.built().len(), 7);
+    });
+}
+
+/// Puts a NAR of other contents into a hand-off of one path, with a narinfo that says of the file all that is true.
+fn forge(folder: &Path) {
+    let file = zstd::encode_all(&b"no archive of Nix's"[..], 0).unwrap();
+    let digest = Sha256::of(&file).base32();
+    let named = |ending: &str| {
+        let mut files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.to_str().unwrap().ends_with(ending)).unwrap()
+    };
+    fs::remove_dir_all(folder.join("nar")).unwrap();
+    fs::create_dir(folder.join("nar")).unwrap();
+    fs::write(folder.join(format!("nar/{digest}.nar.zst")), &file).unwrap();
+    let narinfo = named(".narinfo");
+    let text = fs::read_to_string(&narinfo).unwrap();
+    let lines = text.lines().map(|line| match line.split_once(": ").unwrap().0 {
+        "URL" => format!("URL: nar/{digest}.nar.zst\n"),
+        "FileHash" => format!("FileHash: sha256:{digest}\n"),
+        "FileSize" => format!("FileSize: {}\n", file.len()),
+        _ => format!("{line}\n"),
+    });
+    fs::write(&narinfo, lines.collect::<String>()).unwrap();
+}
+
+#[test]
+fn a_hand_off_that_unpacks_to_something_else_counts_as_absent() {
+    with_each_nix("a_hand_off_that_unpacks_to_something_else_counts_as_absent", || {
+        let pipeline = Pipeline::new(
+            r#"rec { a = drv "a" "echo a > $out"; b = drv "b" "cat ${a} > $out"; }"#,
+            &[("job-a", &["a"], &[], &[]), ("job-b", &["b"], &[], &["job-a"])],
+        );
+        pipeline.run_with_reuse("job-a", &[]).succeeds();
+        forge(&pipeline.handed_off("job-a"));
+        let words = "it unpacks to other contents than its narinfo says";
+        let ran = pipeline.run("job-b", &["--on-missing", "fail"]).fails(&[words, "job `job-a`"]);
+        let ran = ran.has("b", Outcome::NotBuilt);
+        assert!(ran.record.unwrap().damaged[0].contains(words));
+        pipeline.run("job-b", &[]).succeeds().has("b", Outcome::Built);
+        assert_eq!(pipeline.built(), ["a", "a", "b"]);
+        // What an earlier run of the job has left is built again in the same way.
+        forge(&pipeline.reused("job-a").join("complete"));
+        pipeline.run_with_reuse("job-a", &[]).succeeds().has("a", Outcome::Built);
+        // So is what any other cache announces and does not have.
+        let cache = pipeline.dir().join("cache");
+        run(pipeline.dir(), "cp", &["-rL", pipeline.handed_off("job-a").to_str().unwrap(), "cache"]);
+        forge(&cache);
+        let url = format!("file://{}?trusted=1", cache.display());
+        let ran = pipeline.run("job-a", &["--nix-option", "substituters", &url]);
+        ran.succeeds().has("a", Outcome::Built);
     });
 }
 

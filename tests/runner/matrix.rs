@@ -10,6 +10,7 @@ use nixdag::build::record::{Outcome, Verdict};
 use crate::support::cache_server::{Reply, Server, file};
 use crate::support::empty_store::empty_store;
 use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
+use crate::support::with_nix;
 
 /// A derivation `fault` that runs a script, one that needs it and one beside it, in one job.
 fn beside(script: &str) -> Pipeline {
@@ -110,6 +111,25 @@ fn a_builder_hangs() {
         let pipeline = beside("sleep 1000");
         let ran = pipeline.run("job", &["--max-silent-time", "8"]);
         blamed(&pipeline, ran, Class::Timeout, 1);
+    });
+}
+
+/// Who waits for the CI to end the job finds nothing in its place: no verdict, no record, nothing handed on.
+#[test]
+fn a_builder_that_hangs_is_ended_before_the_ci_ends_the_job() {
+    with_nix("a_builder_that_hangs_is_ended_before_the_ci_ends_the_job", || {
+        let text = r#"rec {
+          good = drv "good" "echo > $out";
+          hangs = drv "hangs" "cat ${good}; sleep 1000";
+          above = drv "above" "echo ${hangs} > $out";
+        }"#;
+        let pipeline = Pipeline::new(text, &[("job", &["good", "hangs", "above"], &[], &[])]);
+        let mut command = pipeline.command("job", &[]);
+        let output = command.env("CI", "true").env("CI_JOB_TIMEOUT", "6").output().unwrap();
+        let ran = pipeline.ran("job", output).fails(&["the 6 s that the CI gives this job are nearly over"]);
+        let ran = ran.has("good", Outcome::Built).has("hangs", Outcome::Failed).has("above", Outcome::DependencyFailed);
+        assert_eq!(ran.of("hangs").class, Some(Class::Timeout));
+        assert_eq!(ran.record.unwrap().handed_off.paths, 1);
     });
 }
 
