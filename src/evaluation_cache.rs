@@ -30,7 +30,7 @@ use crate::nix::store_path;
 use crate::output::Output;
 use crate::printable::{printable, shortened};
 use crate::removed_at_signal::RemovedAtSignal;
-use crate::{regular_file, user_folder};
+use crate::{folder_owner, regular_file, user_folder};
 
 const MANIFEST: &str = "manifest";
 const EVALUATION: &str = "evaluation.json";
@@ -109,6 +109,12 @@ pub fn evaluate(
     watch: &(dyn Fn(&Progress) + Sync),
     say: &mut dyn FnMut(&str),
 ) -> Result<Evaluation> {
+    match (folder_owner::check(cache.dir()), cache.travels()) {
+        (Ok(()), _) => {}
+        (Err(error), true) => return Err(error),
+        // Nobody has asked for it.
+        (Err(_), false) => return evaluate::evaluate(nix, request, watch),
+    }
     let resolved = Resolved::new(nix, request)?;
     // On a machine that has the derivations it is quick to find out that nothing has changed; elsewhere there is more to a result.
     let resolved = if cache.travels() { resolved.known()? } else { resolved };

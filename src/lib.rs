@@ -20,6 +20,7 @@ pub mod evaluation_cache;
 pub mod explain;
 pub mod exposure;
 pub mod fleet;
+pub mod folder_owner;
 pub mod git;
 pub mod graph;
 pub mod handoff;

@@ -18,6 +18,7 @@ use crate::choice::Choice;
 use crate::cli::BuildArgs;
 use crate::delivery::destination::Destination;
 use crate::delivery::{HandOffKind, Signing as Named};
+use crate::folder_owner;
 use crate::handoff::bundle::Bundle;
 use crate::handoff::registry::{FOR_HAND_OFFS, FOR_RECORDS, Registry};
 use crate::handoff::reuse::ReuseFolder;
@@ -95,6 +96,8 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
         say(&format!("warning: no records are left: {error:#}"));
         None
     });
+    let folders = [&args.bundle, &args.workspace, &args.reuse];
+    folders.into_iter().flatten().try_for_each(|folder| folder_owner::check(folder))?;
     let (mut plan, derivations) = plan_and_derivations(args)?;
     let id = args.job.as_deref().context("`--job` is not given")?;
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
@@ -180,6 +183,7 @@ fn registry_with(url: &str, token: Option<Secret>) -> Result<Registry> {
 /// Where records are: a folder, or an address in a registry of packages. `token` is the job's where the environment has lost it.
 pub fn records_place(place: &str, token: Option<Secret>) -> Result<RecordsPlace> {
     if !place.contains("://") && !place.contains("/packages/generic/") {
+        folder_owner::check(Path::new(place))?;
         return Ok(RecordsPlace::Folder(path::absolute(place)?));
     }
     let token = token.or_else(|| Secret::take(&VariableName::job_token())).context(NO_TOKEN)?;

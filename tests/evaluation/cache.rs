@@ -274,3 +274,27 @@ fn a_base_is_never_taken_from_a_folder_that_others_may_write_to() {
     // The head's alone: at the second time, and the only one that is kept.
     assert_eq!(ran, "0\n1\n1\n");
 }
+
+/// On a machine of several users, whoever owns the folder decides about what an evaluation comes to. In a container, volumes belong to anybody.
+#[test]
+fn a_folder_of_evaluations_that_another_user_has_made_is_refused() {
+    let text = r#"{ outputs = { self }: { packages.SYSTEM.a = derivation { name = "a"; system = "SYSTEM"; builder = "/bin/sh"; }; }; }"#;
+    let flake = folder(&[("flake/flake.nix", &text.replace("SYSTEM", &system::current()))]);
+    let script = "mkdir -m 1777 shared; mkdir shared/theirs volume
+        # Only root can give folders to another user.
+        chown 1234 shared/theirs volume 2>/dev/null || exit 0
+        plan() { $nixdag plan path:$PWD/flake --available /dev/null --eval-cache \"$@\"; }
+        if plan shared/theirs 2>refused; then exit 1; fi
+        cat refused
+        plan volume >/dev/null
+        echo \"kept: $(ls volume) $(ls shared/theirs)\"";
+    let said = FreshNix::new().script(flake.path(), script);
+    if !said.is_empty() {
+        assert!(
+            said.contains("/shared/theirs` belongs to another user of this machine (the one with number 1234)"),
+            "{said}"
+        );
+        let kept = said.lines().find_map(|line| line.strip_prefix("kept: ")).unwrap();
+        assert_eq!(kept.trim().len(), 64, "{said}");
+    }
+}

@@ -2,7 +2,7 @@
 //! written or read elsewhere for them, and nobody waits.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -278,4 +278,24 @@ fn narinfo(dir: &Path) -> PathBuf {
 /// The only file of a folder.
 fn only(dir: &Path) -> PathBuf {
     fs::read_dir(dir).unwrap().next().unwrap().unwrap().path()
+}
+
+#[test]
+fn folders_that_another_user_has_made_are_refused_by_a_job() {
+    let root = tempfile::tempdir().unwrap();
+    // As /tmp is.
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let theirs = root.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    if std::os::unix::fs::chown(&theirs, Some(1234), None).is_err() {
+        // Only root can give folders to another user.
+        return;
+    }
+    for flag in ["--workspace", "--reuse", "--bundle", "--records"] {
+        let workspace = ["--workspace", "own"];
+        let more = if flag == "--reuse" { &workspace[..] } else { &[] };
+        let plan = if flag == "--bundle" { &[][..] } else { &["--plan", "none"] };
+        let arguments = [&["build", "--job", "a", flag, theirs.to_str().unwrap()], plan, more].concat();
+        refuses(&arguments, "theirs` belongs to another user of this machine");
+    }
 }

@@ -21,6 +21,20 @@ pub const LINES: &[Exposure] = &[
     },
     Exposure {
         attacker: Attacker::MachineUser,
+        asset: Asset::Results,
+        stops: &[Stop {
+            on: ALL,
+            how: "folders of evaluations, hand-offs, earlier results, records and the bundle are refused where another user owns them or can have made them",
+            tests: &[
+                "a_folder_counts_unless_another_user_can_have_made_it",
+                "a_folder_of_evaluations_that_another_user_has_made_is_refused",
+                "folders_that_another_user_has_made_are_refused_by_a_job",
+            ],
+        }],
+        gaps: &[],
+    },
+    Exposure {
+        attacker: Attacker::MachineUser,
         asset: Asset::Programs,
         stops: &[
             Stop {
