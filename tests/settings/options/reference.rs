@@ -23,7 +23,7 @@ If an option lacks a form, the reason is given.
 folder, and with `--roots` or `--plan`, nixdag looks for it in the working directory. Unknown keys and wrong types are errors with line and
 column.
 
-`nixdag schema` prints the JSON schema of the file, which is also [nixdag.schema.json](../src/settings/nixdag.schema.json). Editors
+`nixdag schema` prints the JSON schema of the file, which is also [nixdag.schema.json](https://github.com/org/nixdag/blob/main/src/settings/nixdag.schema.json). Editors
 complete and check the file if its first line is `# yaml-language-server: $schema=PATH_OR_URL_OF_THE_SCHEMA`.
 ";
 
