@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 pub use self::color::Color;
-pub use self::format::{GraphLevel, HistoryFormat, PlanFormat, ReportFormat, TextFormat};
+pub use self::format::{GraphLevel, HistoryFormat, PlanFormat, ReportFormat, Schema, TextFormat};
 pub use self::pipeline::{CollectArgs, ContinueArgs, ForgetArgs, ReportArgs};
 use crate::build::OnMissing;
 use crate::delivery::HandOffKind;
@@ -91,8 +91,12 @@ pub enum Command {
     Check(CheckArgs),
     /// List what an attacker could reach with these settings, and which setting prevents it
     Doctor(DoctorArgs),
-    /// Print the JSON schema of nixdag.yml, for editors
-    Schema,
+    /// Print the JSON schema of nixdag.yml, for editors, or of a report
+    Schema {
+        /// What it is about
+        #[arg(value_enum, default_value_t = Schema::Settings)]
+        of: Schema,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -30,6 +30,7 @@ pub mod later;
 pub mod nearest;
 pub mod nix;
 pub mod output;
+pub mod page;
 pub mod pattern;
 pub mod plan;
 pub mod plural;

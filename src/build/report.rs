@@ -15,6 +15,9 @@ use crate::printable::printable;
 /// How many of the slowest derivations are listed.
 const SLOWEST: usize = 10;
 
+/// JSON schema of a report.
+pub const SCHEMA: &str = include_str!("report.schema.json");
+
 /// A pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {

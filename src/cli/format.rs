@@ -33,8 +33,24 @@ choice! {
         Json = "json",
         /// For the page of a run, a step summary of GitHub for example
         Markdown = "markdown",
+        /// A page to look at, one file that loads nothing; best with `--plan`
+        Html = "html",
+        /// A time line in Chrome's trace format, for Perfetto
+        Trace = "trace",
+        /// Spans of OpenTelemetry, a line of OTLP's JSON each job
+        Otlp = "otlp",
         /// Failures as GitHub's workflow commands, which become annotations
         GitHub = "github",
+    }
+}
+
+choice! {
+    /// What `nixdag schema` prints a schema of.
+    pub enum Schema {
+        /// nixdag.yml
+        Settings = "settings",
+        /// What `nixdag report --format json` prints
+        Report = "report",
     }
 }
 
@@ -45,6 +61,8 @@ choice! {
         Table = "table",
         /// The contract; every command reads it back with `--plan`
         Json = "json",
+        /// A page to look at, one file that loads nothing
+        Html = "html",
     }
 }
 

@@ -74,7 +74,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Continue(args) => continue_pipeline::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Schema => schema::run(),
+        Command::Schema { of } => schema::run(of),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { command } => man::run(command.as_deref()),
     }

@@ -6,6 +6,7 @@ use super::exit_code::ExitCode;
 use super::{say, stages};
 use crate::cli::{PlanArgs, PlanFormat};
 use crate::output::Output;
+use crate::page::{self, gather};
 use crate::plan::json;
 use crate::plan::model::Granularity;
 use crate::settings::Settings;
@@ -30,6 +31,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     output.write(|mut out| match format {
         PlanFormat::Table => table::write(&made, settings.planner.objective, &look, &mut out),
         PlanFormat::Json => json::write(&made.plan, &mut out),
+        PlanFormat::Html => page::write(&gather::pipeline(Some(&made.plan), &[]), &mut out),
     })?;
     Ok(ExitCode::Done)
 }

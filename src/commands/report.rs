@@ -2,16 +2,19 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::exit_code::ExitCode;
 use super::say::warning;
 use crate::build::record::{self, Record, Verdict};
 use crate::build::report::Report;
+use crate::choice::Choice;
 use crate::cli::{ReportArgs, ReportFormat};
 use crate::output::Output;
+use crate::page::{self, gather, pipeline, telemetry, trace};
 use crate::plan::json;
 use crate::printable::{error_lines, printable, shortened};
+use crate::usage::usage;
 use crate::view::{annotations, markdown};
 
 /// Characters of a sentence about a record that cannot be read: it may quote any of it.
@@ -23,13 +26,20 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
         json::read(&text).with_context(|| format!("`{}`", file.display()))
     });
     let plan = plan.transpose()?;
-    ensure!(
-        plan.is_none() || args.format == ReportFormat::Markdown,
-        "`--plan` requires `--format markdown`: other formats show what jobs have recorded"
-    );
+    if plan.is_some() && matches!(args.format, ReportFormat::Text | ReportFormat::Json | ReportFormat::GitHub) {
+        bail!(usage(
+            "`--plan` requires `--format markdown`, `html`, `trace` or `otlp`: other formats show what jobs have recorded"
+        ));
+    }
+    if args.records.is_empty() && !matches!(args.format, ReportFormat::Markdown | ReportFormat::Html) {
+        bail!(usage(format!("`--format {}` shows what jobs have recorded: name their records", args.format.name())));
+    }
     let output = Output::from(args.output.clone());
     if args.records.is_empty() {
-        output.write(|out| markdown::write(plan.as_ref(), None, out))?;
+        output.write(|out| match args.format {
+            ReportFormat::Html => page::write(&gather::pipeline(plan.as_ref(), &[]), out),
+            _ => markdown::write(plan.as_ref(), None, out),
+        })?;
         return Ok(ExitCode::Done);
     }
     let mut files = Vec::new();
@@ -54,6 +64,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     for error in &broken {
         warning!("{}; it is left out", shortened(&printable(&format!("{error:#}")), MAX_REASON));
     }
+    let pipeline = gather::pipeline(plan.as_ref(), &records);
     let report = Report::new(records);
     output.write(|out| match args.format {
         ReportFormat::Text => {
@@ -67,8 +78,13 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
             writeln!(out)
         }
         ReportFormat::Markdown => markdown::write(plan.as_ref(), Some(&report), out),
+        ReportFormat::Html => page::write(&pipeline, out),
+        ReportFormat::Trace => trace::write(&pipeline, out),
+        ReportFormat::Otlp => telemetry::write(&pipeline, out),
         ReportFormat::GitHub => annotations::write(&report, out),
     })?;
-    let is_green = broken.is_empty() && report.verdict() == Verdict::Success;
+    // With a plan, a job that left no record counts as well.
+    let is_complete = plan.is_none() || pipeline.verdict() == pipeline::Verdict::Passed;
+    let is_green = broken.is_empty() && is_complete && report.verdict() == Verdict::Success;
     Ok(if is_green { ExitCode::Done } else { ExitCode::Failed })
 }

@@ -11,6 +11,7 @@ mod base_settings;
 mod contract;
 mod explain;
 mod fleet;
+mod page;
 mod planner;
 mod records;
 mod targets;

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::new_without_default, reason = "a test fails by panicking")]
 
 pub mod api_server;
+pub mod browser;
 pub mod built;
 pub mod cache_server;
 pub mod circleci;

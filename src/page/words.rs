@@ -1,0 +1,81 @@
+//! Numbers and durations as the page writes them, with spaces that do not break.
+
+/// Milliseconds: `0.4 s`, `48 s`, `3 min 5 s`, `24 min`, `1 h 02 min`, rounded.
+pub fn duration(millis: u64) -> String {
+    let tenths = (millis + 50) / 100;
+    if tenths < 100 && !tenths.is_multiple_of(10) {
+        return format!("{}.{}\u{a0}s", tenths / 10, tenths % 10);
+    }
+    let seconds = (millis + 500) / 1000;
+    match seconds {
+        0..60 => format!("{seconds}\u{a0}s"),
+        60..600 if !seconds.is_multiple_of(60) => format!("{}\u{a0}min\u{a0}{}\u{a0}s", seconds / 60, seconds % 60),
+        60..3600 => format!("{}\u{a0}min", seconds / 60),
+        _ => format!("{}\u{a0}h\u{a0}{:02}\u{a0}min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// How much longer or shorter: `+8 s`, `−1 min 3 s`.
+pub fn difference(millis: u64, than: u64) -> String {
+    if millis >= than { format!("+{}", duration(millis - than)) } else { format!("−{}", duration(than - millis)) }
+}
+
+/// A whole number in groups of three: `14 001`.
+pub fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3 * 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push('\u{202f}');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A number with a noun: `1 job`, `2 301 jobs`.
+pub fn counted(value: usize, noun: &str) -> String {
+    format!("{}\u{a0}{noun}{}", number(value as u64), if value == 1 { "" } else { "s" })
+}
+
+/// Bytes: `312 B`, `41 kB`, `96.2 MB`, `1.31 GB`.
+pub fn bytes(value: u64) -> String {
+    match value {
+        0..1_000 => format!("{value}\u{a0}B"),
+        1_000..1_000_000 => format!("{:.0}\u{a0}kB", value as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1}\u{a0}MB", value as f64 / 1e6),
+        _ => format!("{:.2}\u{a0}GB", value as f64 / 1e9),
+    }
+}
+
+/// A share of a whole: `12 %`; 0 of nothing.
+pub fn percent(part: u64, whole: u64) -> String {
+    format!("{:.0}\u{a0}%", if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(text: String) -> String {
+        text.replace(['\u{a0}', '\u{202f}'], " ")
+    }
+
+    #[test]
+    fn durations_are_as_exact_as_people_need_them() {
+        let of = [0, 440, 48_400, 60_000, 185_000, 599_600, 1_440_000, 3_725_000].map(|millis| plain(duration(millis)));
+        assert_eq!(of, ["0 s", "0.4 s", "48 s", "1 min", "3 min 5 s", "10 min", "24 min", "1 h 02 min"]);
+        assert_eq!([plain(difference(9_000, 1_000)), plain(difference(0, 63_000))], ["+8 s", "−1 min 3 s"]);
+    }
+
+    #[test]
+    fn numbers_have_groups_and_units() {
+        assert_eq!([7, 999, 1_000, 105_931].map(|value| plain(number(value))), ["7", "999", "1 000", "105 931"]);
+        assert_eq!(
+            [312, 41_400, 96_240_000, 1_312_000_000].map(|value| plain(bytes(value))),
+            ["312 B", "41 kB", "96.2 MB", "1.31 GB"]
+        );
+        assert_eq!((plain(counted(1, "job")), plain(counted(2_301, "job"))), ("1 job".into(), "2 301 jobs".into()));
+        assert_eq!((plain(percent(1, 8)), plain(percent(1, 0))), ("12 %".into(), "0 %".into()));
+    }
+}
