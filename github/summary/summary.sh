@@ -8,4 +8,6 @@ grep -E ' (plan\.json|nixdag)$' manifest | sha256sum -c -
 chmod +x nixdag
 [ -d ../results ] || exit 0
 ./nixdag collect --plan plan.json --into ../history/records.json ../results || true
+mkdir -p ../page
+./nixdag report --format html --plan plan.json --output ../page/nixdag.html ../results || true
 ./nixdag report --format markdown --plan plan.json ../results >>"$GITHUB_STEP_SUMMARY" || true

@@ -69,6 +69,10 @@ fn a_failure_stops_what_needs_it_and_a_rerun_builds_only_that() {
     for part in ["### nixdag: failed", "| packages.x86&#95;64-linux.b | b | builder |", "nix build", "```mermaid"] {
         assert!(summary.contains(part), "`{part}`: {summary}");
     }
+    let page = fs::read_to_string(first.artifact("nixdag-page").unwrap().join("nixdag.html")).unwrap();
+    for part in ["<header class=\"failed\">", "<bdi>b</bdi> <small>in job", "What failed", "<b>measured</b>"] {
+        assert!(page.contains(part), "`{part}`: {page}");
+    }
     let annotations = &first.job("b").annotations;
     assert!(annotations[0].starts_with("error title=packages.x86_64-linux.b (builder)::"), "{annotations:?}");
 
