@@ -13,10 +13,11 @@ use anyhow::{Context, Result};
 use super::compared::compare;
 use crate::handoff::registry::Registry;
 use crate::history::files;
+use crate::history::last_plan::{LastJob, LastPlan};
 use crate::history::pipelines::PipelineRun;
 use crate::history::records::{FILE, Keep, Records};
 use crate::output::Output;
-use crate::plan::Plan;
+use crate::plan::{Job, Plan};
 use crate::plural::counted;
 use crate::printable::printable;
 
@@ -119,6 +120,12 @@ fn error(pipelines: &[PipelineRun]) -> Option<String> {
     })
 }
 
+/// What the next plan wants to know of this one.
+fn last_plan(plan: &Plan, now: u64) -> LastPlan {
+    let job = |job: &Job| LastJob::new(&job.system, job.derivations.iter().map(|path| &**path));
+    LastPlan { at: now, jobs: plan.jobs.iter().map(job).collect() }
+}
+
 /// Puts together what the jobs of a plan have left in a place, and what the file `known` holds of earlier pipelines, where it is there and
 /// can be used. `now` in seconds since 1970.
 pub fn collect(plan: &Plan, place: &RecordsPlace, known: &Path, now: u64) -> Collected {
@@ -143,6 +150,9 @@ pub fn collect(plan: &Plan, place: &RecordsPlace, known: &Path, now: u64) -> Col
     let (pipeline, lines) = compare(plan, &records.jobs);
     notes.extend(lines);
     records.pipelines.extend(pipeline);
+    if !plan.jobs.is_empty() {
+        records.last_plan = Some(last_plan(plan, now));
+    }
     let builds = records.builds.len() as u64;
     if known.exists() {
         match files::read(&[known.to_owned()], Keep::default(), now) {

@@ -7,13 +7,16 @@
 pub mod csv;
 pub mod files;
 pub mod jobs;
+pub mod last_plan;
 pub mod pipelines;
 pub mod records;
 pub mod used;
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use self::last_plan::LastPlan;
 use self::records::{Ending, Records, package_of};
 
 /// So many measurements count, the youngest.
@@ -30,15 +33,30 @@ const LONGEST_START: u64 = 3_600_000;
 /// Durations and failures of earlier pipelines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    by_path: HashMap<String, u64>,
-    by_name: HashMap<(String, String), u64>,
-    by_package: HashMap<(String, String), u64>,
+    by_path: HashMap<String, Recorded>,
+    by_name: HashMap<(String, String), Recorded>,
+    by_package: HashMap<(String, String), Recorded>,
     sizes: Sizes,
     start_up: Option<u64>,
     failed: HashMap<String, Failed>,
+    /// The jobs of the last plan.
+    pub last_plan: Option<Arc<LastPlan>>,
     /// When the first and the last job began, in seconds since 1970; none where nothing was built.
     pub span: Option<(u64, u64)>,
 }
+
+/// What building a derivation took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The median of the youngest few, milliseconds.
+    pub duration: u64,
+    /// How far apart they are: the standard deviation of their natural logarithms, in hundredths.
+    pub deviation: u32,
+}
+
+/// The deviation that is assumed of what was measured once, and the least one of what was measured of other versions, in hundredths.
+const ONCE: u32 = 25;
+const OTHER_VERSION: u32 = 40;
 
 /// A derivation that has failed in an earlier pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,12 +103,14 @@ impl History {
         let start_up = start_up(records);
         let sizes = Sizes { by_path: medians(size_by_path), by_package: medians(size_by_package) };
         Self {
-            by_path: medians(by_path),
-            by_name: medians(by_name),
-            by_package: medians(by_package),
+            by_path: recorded(by_path, ONCE),
+            by_name: recorded(by_name, ONCE),
+            // Another version is another program.
+            by_package: recorded(by_package, OTHER_VERSION),
             sizes,
             start_up,
             failed,
+            last_plan: records.last_plan.clone().map(Arc::new),
             span,
         }
     }
@@ -100,8 +120,8 @@ impl History {
         self.by_path.is_empty() && self.failed.is_empty()
     }
 
-    /// What the derivation took, if it or one like it was built before, milliseconds.
-    pub fn duration(&self, path: &str, name: &str, system: &str) -> Option<u64> {
+    /// What the derivation took, if it or one like it was built before.
+    pub fn recorded(&self, path: &str, name: &str, system: &str) -> Option<Recorded> {
         let key = |name: &str| (name.to_owned(), system.to_owned());
         self.by_path
             .get(path)
@@ -151,15 +171,43 @@ struct Sizes {
 
 type Durations<K> = HashMap<K, Vec<(Reverse<u64>, u64)>>;
 
+/// The standard deviation of the natural logarithms of measured times around estimates, in hundredths. Tenths of a second do not count.
+pub fn deviation(pairs: impl Iterator<Item = (u64, u64)>) -> u32 {
+    let log = |millis: u64| (millis.max(500) as f64).ln();
+    let (count, sum) = pairs.fold((0.0, 0.0), |(count, sum): (f64, f64), (measured, estimate)| {
+        (count + 1.0, sum + (log(measured) - log(estimate)).powi(2))
+    });
+    ((sum / count.max(1.0)).sqrt() * 100.0).round() as u32
+}
+
+/// The medians, with how far apart the youngest few are: `least` where there is one alone, and for other versions at least that.
+fn recorded<K: std::hash::Hash + Eq>(durations: Durations<K>, least: u32) -> HashMap<K, Recorded> {
+    let around = |mut samples: Vec<(Reverse<u64>, u64)>| {
+        samples.sort_unstable();
+        samples.truncate(YOUNGEST);
+        let duration = median(&samples)?;
+        let apart = deviation(samples.iter().map(|&(_, sample)| (sample, duration)));
+        let is_known = samples.len() > 1 && least < OTHER_VERSION;
+        Some(Recorded { duration, deviation: if is_known { apart } else { apart.max(least) } })
+    };
+    durations.into_iter().filter_map(|(key, samples)| Some((key, around(samples)?))).collect()
+}
+
+/// The median of samples.
+fn median(samples: &[(Reverse<u64>, u64)]) -> Option<u64> {
+    let mut durations: Vec<u64> = samples.iter().map(|(_, duration)| *duration).collect();
+    durations.sort_unstable();
+    // Of two in the middle the lower: machines are slow by accident, never fast.
+    durations.get(durations.len().checked_sub(1)? / 2).copied()
+}
+
 fn medians<K: std::hash::Hash + Eq>(durations: Durations<K>) -> HashMap<K, u64> {
     durations
         .into_iter()
         .filter_map(|(key, mut samples)| {
             samples.sort_unstable();
-            let mut youngest: Vec<u64> = samples.into_iter().take(YOUNGEST).map(|(_, duration)| duration).collect();
-            youngest.sort_unstable();
-            // Of two in the middle the lower: machines are slow by accident, never fast.
-            Some((key, *youngest.get(youngest.len().checked_sub(1)? / 2)?))
+            samples.truncate(YOUNGEST);
+            Some((key, median(&samples)?))
         })
         .collect()
 }
@@ -197,12 +245,30 @@ mod tests {
             ("p2", "openssl-3.1", 2, 7_000, Built),
             ("p3", "curl-8", 9, 1_000, Failed),
         ]);
-        assert_eq!(history.duration("p1", "openssl-3.0", "x"), Some(104_500));
-        assert_eq!(history.duration("other", "openssl-3.1", "x"), Some(7_000));
-        assert_eq!(history.duration("other", "openssl-4", "x"), Some(100_000), "the median of all versions");
-        assert_eq!(history.duration("other", "openssl-3.0", "y"), None);
-        assert_eq!(history.duration("p3", "curl-8", "x"), None, "a failure says nothing about a build");
+        let took = |path: &str, name: &str, system: &str| history.recorded(path, name, system).map(|it| it.duration);
+        assert_eq!(took("p1", "openssl-3.0", "x"), Some(104_500));
+        assert_eq!(took("other", "openssl-3.1", "x"), Some(7_000));
+        assert_eq!(took("other", "openssl-4", "x"), Some(100_000), "the median of all versions");
+        assert_eq!(took("other", "openssl-3.0", "y"), None);
+        assert_eq!(took("p3", "curl-8", "x"), None, "a failure says nothing about a build");
         assert_eq!(history.span, Some((1, 2)));
+    }
+
+    #[test]
+    fn an_estimate_knows_how_far_off_it_may_be() {
+        let history = history(&[
+            ("p1", "a-1", 1, 100_000, Built),
+            ("p1", "a-1", 2, 101_000, Built),
+            ("p2", "b-1", 1, 100_000, Built),
+            ("p2", "b-1", 2, 400_000, Built),
+            ("p3", "c-1", 1, 100_000, Built),
+            ("p4", "d-1", 1, 200, Built),
+            ("p4", "d-1", 2, 450, Built),
+        ]);
+        let deviation = |path: &str, name: &str| history.recorded(path, name, "x").map(|it| it.deviation);
+        assert_eq!([deviation("p1", "a-1"), deviation("p4", "d-1")], [Some(1), Some(0)], "what is short is known");
+        assert_eq!([deviation("p2", "b-1"), deviation("p3", "c-1")], [Some(98), Some(25)]);
+        assert_eq!(deviation("other", "a-2"), Some(40), "another version");
     }
 
     #[test]
@@ -226,7 +292,11 @@ mod tests {
     fn what_has_become_slower_is_believed_after_a_few_pipelines() {
         let fast = (0..20).map(|at| ("p", "a-1", at, 10_000, Built));
         let slow = |count: u64| (20..20 + count).map(|at| ("p", "a-1", at, 60_000, Built));
-        let after = |count| history(&fast.clone().chain(slow(count)).collect::<Vec<_>>()).duration("p", "a-1", "x");
+        let after = |count| {
+            history(&fast.clone().chain(slow(count)).collect::<Vec<_>>())
+                .recorded("p", "a-1", "x")
+                .map(|it| it.duration)
+        };
         assert_eq!([2, 3].map(after), [Some(10_000), Some(60_000)]);
     }
 

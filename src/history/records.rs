@@ -11,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::jobs::JobRun;
+use super::last_plan::LastPlan;
 use super::pipelines::PipelineRun;
 use super::used::Used;
 use crate::duration::seconds;
@@ -129,12 +130,14 @@ pub struct Records {
     pub jobs: Vec<JobRun>,
     /// Pipelines, each once, in order.
     pub pipelines: Vec<PipelineRun>,
+    /// The jobs of the last plan; none in what a job leaves.
+    pub last_plan: Option<LastPlan>,
     /// How many entries were none, and were left out.
     pub left_out: usize,
 }
 
 #[derive(Serialize, Deserialize)]
-struct File<B, J, P> {
+struct File<B, J, P, L> {
     version: u64,
     builds: Vec<B>,
     // Files that people have written may have none.
@@ -142,6 +145,8 @@ struct File<B, J, P> {
     jobs: Vec<J>,
     #[serde(default = "Vec::new")]
     pipelines: Vec<P>,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    last_plan: Option<L>,
 }
 
 impl Records {
@@ -155,7 +160,7 @@ impl Records {
         let what = || format!("no records (expected `{FILE}` of `nixdag build --results`)");
         let found: Version = serde_json::from_slice(text).with_context(what)?;
         ensure!(found.version == VERSION, "version {} of records, this nixdag reads version {VERSION}", found.version);
-        let file: File<Measurement, JobRun, PipelineRun> = serde_json::from_slice(text).with_context(what)?;
+        let file: File<Measurement, JobRun, PipelineRun, LastPlan> = serde_json::from_slice(text).with_context(what)?;
         let entries = file.builds.len() + file.jobs.len() + file.pipelines.len();
         let mut builds: Vec<_> = file.builds.into_iter().filter(|build| build.is_possible(now)).collect();
         for build in &mut builds {
@@ -173,8 +178,10 @@ impl Records {
         for run in &mut pipelines {
             (run.predicted, run.measured) = (run.predicted.min(LONGEST), run.measured.min(LONGEST));
         }
-        let left_out = entries - builds.len() - jobs.len() - pipelines.len();
-        Ok(Self { left_out, builds, jobs, pipelines })
+        let has_plan = usize::from(file.last_plan.is_some());
+        let last_plan = file.last_plan.filter(|plan| plan.is_possible(now.saturating_add(CLOCKS_DIFFER)));
+        let kept = builds.len() + jobs.len() + pipelines.len() + usize::from(last_plan.is_some());
+        Ok(Self { left_out: entries + has_plan - kept, builds, jobs, pipelines, last_plan })
     }
 
     /// Adds others.
@@ -182,6 +189,10 @@ impl Records {
         self.builds.extend(others.builds);
         self.jobs.extend(others.jobs);
         self.pipelines.extend(others.pipelines);
+        let at = |plan: &Option<LastPlan>| plan.as_ref().map(|plan| plan.at);
+        if at(&self.last_plan) < at(&others.last_plan) {
+            self.last_plan = others.last_plan;
+        }
         self.left_out += others.left_out;
     }
 
@@ -209,6 +220,7 @@ impl Records {
         self.pipelines.dedup();
         self.pipelines.truncate(MOST_PIPELINES);
         self.pipelines.reverse();
+        self.last_plan.take_if(|plan| now.saturating_sub(plan.at) > keep.age);
     }
 
     /// Writes `records.json`.
@@ -220,6 +232,7 @@ impl Records {
                 builds: self.builds.iter().collect(),
                 jobs: self.jobs.iter().collect(),
                 pipelines: self.pipelines.iter().collect(),
+                last_plan: self.last_plan.as_ref(),
             },
         )?;
         writeln!(out)

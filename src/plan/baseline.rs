@@ -303,6 +303,7 @@ mod tests {
             floating: vec![false; count],
             confined: vec![false; count],
             name_hash: vec![0; count],
+            spread: Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::problem::Millis;
+use super::problem::{Millis, Spread};
 use crate::duration::seconds;
 use crate::graph::{DrvId, Graph};
 use crate::history::History;
@@ -71,6 +71,8 @@ pub struct BuildEstimate {
     pub from: EstimateSource,
     /// How it is known.
     pub kind: EstimateKind,
+    /// How far off it may be.
+    pub spread: Spread,
 }
 
 /// The assumptions that records have replaced.
@@ -78,14 +80,14 @@ pub struct BuildEstimate {
 pub struct Replaced {
     /// `start_up`
     pub start_up: bool,
-    /// `fetch`
-    pub fetch: bool,
+    /// `fetch`, with how far off it may be.
+    pub fetch: Option<Spread>,
     /// `local`
-    pub local: bool,
+    pub local: Option<Spread>,
     /// `big_parallel`
-    pub big_parallel: bool,
+    pub big_parallel: Option<Spread>,
     /// `default`
-    pub default: bool,
+    pub default: Option<Spread>,
 }
 
 /// The assumptions that durations, makespans and credits rest on.
@@ -153,11 +155,12 @@ impl CostModel {
     pub fn of(&self, graph: &Graph, id: DrvId, is_target: bool) -> BuildEstimate {
         use EstimateSource::{Default, Derivation, History};
         let node = graph.node(id);
-        let recorded = || self.history.duration(&graph.path(id), node.name(), &node.system);
-        if let Some(duration) = (!self.history.is_empty()).then(recorded).flatten() {
-            return BuildEstimate { duration, from: History, kind: EstimateKind::Recorded };
+        let recorded = || self.history.recorded(&graph.path(id), node.name(), &node.system);
+        if let Some(recorded) = (!self.history.is_empty()).then(recorded).flatten() {
+            let spread = Spread::of(recorded.deviation);
+            return BuildEstimate { duration: recorded.duration, from: History, kind: EstimateKind::Recorded, spread };
         }
-        let (duration, from, is_replaced) = if node.fixed_output {
+        let (duration, from, replaced) = if node.fixed_output {
             (self.fetch, Derivation, self.replaced.fetch)
         } else if node.prefer_local_build && !is_target {
             (self.local, Derivation, self.replaced.local)
@@ -167,8 +170,8 @@ impl CostModel {
             let grown = self.growth.map(|growth| growth.of(graph.inputs(id).len()));
             (grown.unwrap_or(self.default), Default, self.replaced.default)
         };
-        let kind = if is_replaced { EstimateKind::Fitted } else { EstimateKind::Guessed };
-        BuildEstimate { duration, from, kind }
+        let kind = if replaced.is_some() { EstimateKind::Fitted } else { EstimateKind::Guessed };
+        BuildEstimate { duration, from, kind, spread: replaced.unwrap_or_default() }
     }
 
     /// How long a job takes that builds these, some of them targets: start-up, and then the longest path, or all work on all cores.

@@ -4,8 +4,9 @@
 //! Assumptions that the user has set stay.
 
 use super::estimate::{CostModel, EstimateSource, Growth};
-use super::problem::Millis;
+use super::problem::{Millis, Spread};
 use crate::graph::{DrvId, Graph};
+use crate::history::deviation;
 
 /// So many records of a kind replace its assumption.
 const ENOUGH: usize = 8;
@@ -50,11 +51,16 @@ pub fn fitted(costs: &CostModel, graph: &Graph, ids: &[DrvId]) -> CostModel {
             (large, &mut fitted.big_parallel, &mut fitted.replaced.big_parallel),
             (ordinary, &mut fitted.default, &mut fitted.replaced.default),
         ] {
-            if let Some(median) = median(samples) {
-                (*assumed, *is_replaced) = (median, true);
+            if let Some(median) = median(&samples) {
+                let from_it = samples.iter().map(|&sample| (sample, median));
+                (*assumed, *is_replaced) = (median, Some(Spread::of(deviation(from_it))));
             }
         }
         fitted.growth = growth(&others);
+        if let Some(growth) = fitted.growth {
+            let from_it = others.iter().map(|&(inputs, duration)| (duration, growth.of(inputs)));
+            fitted.replaced.default = Some(Spread::of(deviation(from_it)));
+        }
     }
     let size = |&id: &DrvId| {
         let node = graph.node(id);
@@ -70,7 +76,8 @@ pub fn fitted(costs: &CostModel, graph: &Graph, ids: &[DrvId]) -> CostModel {
 }
 
 /// The middle one; of two in the middle the lower.
-fn median(mut samples: Vec<Millis>) -> Option<Millis> {
+fn median(samples: &[Millis]) -> Option<Millis> {
+    let mut samples = samples.to_vec();
     samples.sort_unstable();
     (samples.len() >= ENOUGH).then(|| samples[(samples.len() - 1) / 2])
 }

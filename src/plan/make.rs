@@ -15,9 +15,12 @@ use super::fitted::fitted;
 use super::job_graph::{JobGraph, direct_inputs};
 use super::job_list::{Simulated, job_list};
 use super::job_namer::JobNamer;
+use super::keeping::is_worth_keeping;
+use super::last_jobs::{as_before, last_jobs};
 use super::model::{Granularity, Model, PartitionOptions};
 use super::needed::NeededGraph;
 use super::partition::bands::{self, InWaves};
+use super::partition::kept::kept;
 use super::partition::{Solution, partition, partition_in_waves};
 use super::placement::{Attributes, Decision, MachineChoice, Placements};
 use super::placer::place;
@@ -127,7 +130,15 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     notes.extend(placements.warnings.iter().cloned());
     notes.extend(failed_before::notes(graph, &small.drvs, &costs.history));
 
-    let simulated = planner.simulated(jobs)?;
+    let mut simulated = planner.simulated(jobs)?;
+    let mut kept_jobs = None;
+    if let Some(last) = &costs.history.last_plan {
+        let earlier = last_jobs(graph, &small, last);
+        if let Some(kept) = planner.kept(&earlier, &simulated)? {
+            kept_jobs = Some(as_before(&kept.jobs.partition, &earlier, last));
+            simulated = kept;
+        }
+    }
     let systems: HashSet<&str> =
         targets.iter().map(|(_, id)| &*graph.node(*id).system).filter(|&system| system != BUILTIN).collect();
     let namer = JobNamer {
@@ -140,6 +151,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     let jobs = job_list(&simulated, &namer, inputs.choice.fleet.reserved_names, &planner.model)?;
 
     let mut estimates = planner.estimates(&simulated);
+    estimates.kept = kept_jobs;
     estimates.free = planner.in_free_order(&free)?;
     estimates.report = (inputs.reports && !jobs.is_empty()).then(|| {
         let Strategy { jobs, builds, .. } = estimates.plan;
@@ -266,6 +278,21 @@ impl<'a> Planner<'a> {
         Ok(found)
     }
 
+    /// The jobs of the last plan, where they are within the limits and cost no more than keeping them may.
+    fn kept(&self, earlier: &[Option<u32>], ours: &Simulated) -> Result<Option<Simulated>> {
+        let problem = &self.small.problem;
+        let Some(mut partition) = kept(problem, &self.model, &self.options, earlier, ours.simulation.makespan) else {
+            return Ok(None);
+        };
+        self.place_anywhere(&mut partition);
+        let jobs = match self.options.limits.waves {
+            Some(most) => bands::in_waves(problem, &self.model, &partition, most)?,
+            None => InWaves { partition, waves: Vec::new() },
+        };
+        let theirs = self.simulated(jobs)?;
+        Ok(is_worth_keeping(&theirs, ours, &self.options)?.then_some(theirs))
+    }
+
     /// Runs jobs on paper.
     fn simulated(&self, jobs: InWaves) -> Result<Simulated> {
         let problem = &self.small.problem;
@@ -306,6 +333,7 @@ impl<'a> Planner<'a> {
             per_derivation: simpler.per_derivation,
             single: Some(simpler.single),
             durations: Some(self.durations()),
+            kept: None,
             handoff: Some(HandOffEstimate {
                 kind: self.handoff,
                 layers: if self.handoff.has_layers() { simulation.layers } else { 0 },

@@ -25,6 +25,8 @@ pub mod job_graph;
 mod job_list;
 mod job_namer;
 pub mod json;
+mod keeping;
+mod last_jobs;
 pub mod make;
 pub mod model;
 pub mod names;
@@ -263,6 +265,9 @@ pub struct Estimates {
     /// Where the durations come from; none in plans of programs that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub durations: Option<Durations>,
+    /// How many jobs are those of the last plan; none where there is none, or where keeping it would cost too much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptJobs>,
     /// What this plan's hand-offs come to; none in plans of programs that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handoff: Option<HandOffEstimate>,
@@ -272,6 +277,15 @@ pub struct Estimates {
     /// The assumptions that all of this rests on; none in plans of programs that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelFigures>,
+}
+
+/// What a plan has of the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptJobs {
+    /// Jobs of the plan that own what a job of the last plan owned, and nothing else.
+    pub jobs: u64,
+    /// Jobs of the last plan.
+    pub of: u64,
 }
 
 /// The numbers of the model that a plan was made with.

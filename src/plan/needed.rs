@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::estimate::{BuildEstimate, CostModel, EstimateKind, EstimateSource};
 use super::partition::zero::mix;
 use super::placement::Placements;
-use super::problem::{ANY_SYSTEM, Adjacency, Node, Problem, System};
+use super::problem::{ANY_SYSTEM, Adjacency, Node, Problem, Spread, System};
 use crate::availability::Needed;
 use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph};
@@ -46,7 +46,12 @@ impl NeededGraph {
 
         let system: Vec<System> = drvs.iter().map(|id| placements.of.get(id).copied().unwrap_or(ANY_SYSTEM)).collect();
 
-        let there = BuildEstimate { duration: 0, from: EstimateSource::Derivation, kind: EstimateKind::Recorded };
+        let there = BuildEstimate {
+            duration: 0,
+            from: EstimateSource::Derivation,
+            kind: EstimateKind::Recorded,
+            spread: Spread::None,
+        };
         let estimates: Vec<BuildEstimate> = drvs
             .iter()
             .zip(&target)
@@ -70,6 +75,7 @@ impl NeededGraph {
             system,
             portable: portable(graph, &drvs, &number, placements),
             floating: drvs.iter().map(|&id| graph.node(id).is_floating()).collect(),
+            spread: estimates.iter().map(|estimate| estimate.spread).collect(),
             name_hash: drvs.iter().map(|&id| hash(graph.node(id).name())).collect(),
         };
         Self { problem, drvs, estimates }

@@ -85,6 +85,35 @@ pub type System = u16;
 /// The system of a derivation that any machine can build (`builtin`).
 pub const ANY_SYSTEM: System = System::MAX;
 
+/// How far a real duration may be from the estimate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Spread {
+    /// Measured, time and again nearly the same.
+    None,
+    /// About a quarter.
+    Small,
+    /// About twice as long or half.
+    Medium,
+    /// Nobody knows: a heavy tail.
+    #[default]
+    Heavy,
+}
+
+/// Hundredths of a natural logarithm up to which a standard deviation of logarithms is none, small, medium.
+const BOUNDS: [u32; 3] = [8, 40, 100];
+
+impl Spread {
+    /// That of a standard deviation of logarithms, in hundredths.
+    pub fn of(deviation: u32) -> Self {
+        match deviation {
+            _ if deviation <= BOUNDS[0] => Self::None,
+            _ if deviation <= BOUNDS[1] => Self::Small,
+            _ if deviation <= BOUNDS[2] => Self::Medium,
+            _ => Self::Heavy,
+        }
+    }
+}
+
 /// The needed derivations as a planning problem. All columns have one entry a node.
 ///
 /// Nodes are numbered so that every input of a node has a smaller number, and, where that leaves a choice, by name.
@@ -111,6 +140,8 @@ pub struct Problem {
     pub confined: Vec<bool>,
     /// A hash of the node's name, the same from pipeline to pipeline (a node's number follows from paths, and a path changes with every input): the seed of what is drawn for it.
     pub name_hash: Vec<u64>,
+    /// How far from `duration` the real time may be.
+    pub spread: Vec<Spread>,
 }
 
 impl Problem {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::costs::{CostsEntry, LimitsEntry};
 use super::option::options;
 use super::schema::Schema;
-use super::values::Count;
+use super::values::{Count, Number};
 use crate::plan::model::{Granularity, Objective};
 
 options! {
@@ -46,6 +46,13 @@ options! {
             optional Reserve;
             unset: "by objective, 0 for recorded times";
             orb Text "reserve";
+        }
+        /// How many percent longer and dearer a plan may be that keeps the jobs of the last one
+        keep_plan {
+            flag Option<u32> [value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(..=100)];
+            key "keep_plan": Number<0, 100>;
+            default u32 = 3;
+            no orb: "nixdag.yml has it";
         }
         /// Jobs that run at once, as your CircleCI plan allows
         concurrency {

@@ -253,6 +253,12 @@ fn strategies(made: &Made, objective: Objective, look: &Look, out: &mut impl Wri
     if let Some(durations) = &estimates.durations {
         look.sentence(&sources(durations), out)?;
     }
+    if let Some(kept) = &estimates.kept {
+        look.sentence(
+            &format!("{} of {} are those of the last plan.", kept.jobs, counted(estimates.plan.jobs, "job")),
+            out,
+        )?;
+    }
     let is_other = |(_, other): &(&str, &Strategy)| compared(&estimates.plan, other) != SAME;
     let others = [("a flat matrix", &estimates.flat), ("an ordered matrix", &estimates.ordered)];
     for (name, other) in others.into_iter().filter(is_other) {

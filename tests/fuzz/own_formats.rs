@@ -78,7 +78,7 @@ fn history() {
         if let Ok(records) = &read {
             let mut records = records.clone();
             records.prune(Keep::default(), 2_000_000_000);
-            let _ = History::new(&records).duration("x", "a-1.0", "x86_64-linux");
+            let _ = History::new(&records).recorded("x", "a-1.0", "x86_64-linux");
             nixdag::view::history::write(&records, &mut std::io::sink()).unwrap();
         }
         Got::of(is_json(bytes), &read)

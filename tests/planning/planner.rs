@@ -36,6 +36,7 @@ fn problem(rows: &[Row]) -> Problem {
         floating: vec![false; rows.len()],
         confined: vec![false; rows.len()],
         name_hash: (0..rows.len() as u64).collect(),
+        spread: Vec::new(),
     }
 }
 

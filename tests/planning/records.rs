@@ -258,3 +258,121 @@ fn records_are_shown_merged_pruned_and_exported() {
     recorded.file("bad.json", "{}");
     fails(nixdag().current_dir(recorded.dir()).args(["history", "bad.json"]), &["no records", "no file holds"]);
 }
+
+/// Four libraries, as many programs on two of them each, and `more` behind them; with `older` none of the paths is the same.
+fn workshop(is_older: bool, more: Option<&str>) -> Recorded {
+    // A path here follows from how many derivations come before.
+    let mut recorded = Recorded::new();
+    if is_older {
+        recorded = recorded.drv("unused-1", "", &[], &[]);
+    }
+    for number in 0..4 {
+        recorded = recorded.drv(&format!("library{number}-1"), "", &[], &[]);
+    }
+    for number in 0..4 {
+        let inputs = [format!("library{number}-1"), format!("library{}-1", (number + 1) % 4)];
+        let name = format!("program{number}-1");
+        recorded = recorded.drv(&name, "", &inputs.each_ref().map(String::as_str), &[]).target(&name, &name);
+    }
+    more.into_iter().fold(recorded, |recorded, name| recorded.drv(name, "", &["library0-1"], &[]).target(name, name))
+}
+
+/// Names of jobs, each with the names of what it owns.
+fn jobs(plan: &Value) -> Vec<(String, Vec<String>)> {
+    let name = |path: &Value| path.as_str().unwrap().rsplit('/').next().unwrap()[33..].to_owned();
+    let jobs = plan["jobs"].as_array().unwrap().iter();
+    jobs.map(|job| {
+        (job["name"].as_str().unwrap().to_owned(), job["derivations"].as_array().unwrap().iter().map(name).collect())
+    })
+    .collect()
+}
+
+#[test]
+fn the_jobs_of_the_last_plan_stay_where_that_costs_little() {
+    let before = workshop(true, None);
+    let first = before.plan(&[]);
+    let plan = before.file("plan.json", first.to_string());
+    let mut collect = nixdag();
+    collect.arg("collect").arg(before.dir().join("none")).arg("--plan").arg(plan).arg("--into").arg("records.json");
+    collect.current_dir(before.dir()).assert().success();
+    let records: Value = serde_json::from_slice(&fs::read(before.dir().join("records.json")).unwrap()).unwrap();
+    assert_eq!(records["last_plan"]["jobs"].as_array().unwrap().len(), first["jobs"].as_array().unwrap().len());
+
+    // Every path is another one since, and there is a program more: it gets a job of its own, the others are as they were.
+    let after = workshop(false, Some("more-1"));
+    let history = after.file("records.json", records.to_string());
+    let history = ["--history", history.to_str().unwrap()];
+    let second = after.plan(&history);
+    let (old, new) = (jobs(&first), jobs(&second));
+    assert!(old.iter().all(|job| new.contains(job)), "{old:?} {new:?}");
+    assert_eq!(new.len(), old.len() + 1);
+    assert_eq!(second["estimates"]["kept"], json!({ "jobs": old.len(), "of": old.len() }));
+    let said = after.said("plan", &history);
+    assert!(said.contains(&format!("{} of {} jobs are those of the last plan.", old.len(), new.len())), "{said}");
+
+    // A job a library is dearer: such a plan stays only where that is allowed. A library of another version is the same one.
+    let mut costly = records.clone();
+    let bases: Vec<String> = second["jobs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|job| job["derivations"].as_array().unwrap().clone())
+        .map(|path| path.as_str().unwrap()["/nix/store/".len()..].replace("library1-1", "library1-0"))
+        .collect();
+    costly["last_plan"]["jobs"] =
+        bases.iter().map(|base| json!({ "system": "x86_64-linux", "derivations": [base] })).collect();
+    let costly = after.file("costly.json", costly.to_string());
+    let with = |percent: &str| after.plan(&["--history", costly.to_str().unwrap(), "--keep-plan", percent]);
+    let fresh = after.plan(&[]);
+    assert_ne!(jobs(&fresh).len(), bases.len());
+    assert_eq!(jobs(&with("3")), jobs(&fresh));
+    assert_eq!(with("3")["estimates"]["kept"], Value::Null);
+    assert_eq!(jobs(&with("100")).len(), bases.len());
+
+    // What nobody can have planned is left out and said.
+    let mut odd = records.clone();
+    odd["last_plan"]["jobs"][0]["derivations"][0] = json!("../../etc/passwd");
+    let odd = after.file("odd.json", odd.to_string());
+    let mut command = after.nixdag("plan");
+    command.arg("--history").arg(odd);
+    command.assert().success().stderr(predicate::str::contains("1 entries are no measurements and left out"));
+}
+
+#[test]
+fn the_last_plan_need_not_be_one_any_more() {
+    // Two jobs that would wait for each other, one for two targets, and one of two systems.
+    let recorded = workshop(false, None).drv("other-1", "aarch64-linux", &[], &[]).target("other", "other-1");
+    let base = |name: &str| recorded.path(name)["/nix/store/".len()..].to_owned();
+    let job = |names: &[&str]| json!({ "system": "x86_64-linux", "derivations": names.iter().map(|name| base(name)).collect::<Vec<_>>() });
+    let fresh = recorded.plan(&[]);
+    for last in [
+        vec![
+            job(&["library0-1", "program1-1", "program2-1"]),
+            job(&["library1-1", "library2-1", "library3-1", "program0-1", "program3-1", "other-1"]),
+        ],
+        vec![job(&[
+            "library0-1",
+            "library1-1",
+            "library2-1",
+            "library3-1",
+            "program0-1",
+            "program1-1",
+            "program2-1",
+            "program3-1",
+            "other-1",
+        ])],
+        vec![job(&[])],
+    ] {
+        let last = json!({ "version": 2, "builds": [], "last_plan": { "at": now(), "jobs": last } });
+        let file = recorded.file("records.json", last.to_string());
+        for granularity in ["target", "auto", "single"] {
+            let arguments = ["--history", file.to_str().unwrap(), "--keep-plan", "100", "--granularity", granularity];
+            let plan = recorded.plan(&arguments);
+            let mut built: Vec<String> = jobs(&plan).into_iter().flat_map(|(_, names)| names).collect();
+            built.sort();
+            let mut all: Vec<String> = jobs(&fresh).into_iter().flat_map(|(_, names)| names).collect();
+            all.sort();
+            assert_eq!(built, all, "{granularity}, {last}");
+        }
+    }
+}

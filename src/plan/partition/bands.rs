@@ -226,6 +226,7 @@ mod tests {
             confined: vec![false; nodes],
             portable: vec![false; nodes],
             name_hash: vec![0; nodes],
+            spread: Vec::new(),
         };
         let job =
             |(node, &system): (usize, &u16)| JobNodes { system, owned: vec![node as Node], co_located: Vec::new() };

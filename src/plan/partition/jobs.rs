@@ -43,6 +43,8 @@ pub struct JobState {
     pub work: Millis,
     pub system: System,
     pub targets: u32,
+    /// A job of an earlier plan: it takes what is new, and no other such job.
+    pub settled: bool,
     /// Earliest start, milliseconds.
     pub earliest: Millis,
     /// Latest start that keeps the deadline, milliseconds; may be negative before a deadline is set.
@@ -140,6 +142,7 @@ impl Jobs {
             return false;
         }
         compatible_systems(a.system, b.system)
+            && !(a.settled && b.settled)
             && (instance.options.granularity != Granularity::Target || a.targets == 0 || b.targets == 0)
     }
 
@@ -169,6 +172,7 @@ impl Jobs {
         kept.work = union.work;
         kept.system = kept.system.min(gone.system);
         kept.targets += gone.targets;
+        kept.settled |= gone.settled;
     }
 
     /// Leaves a job the units of `kept` (ascending) and makes a new one of its others; returns the new job.

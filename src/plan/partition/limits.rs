@@ -21,6 +21,7 @@ fn fan_in(targets: usize) -> Problem {
         confined: vec![false; nodes],
         portable: vec![false; nodes],
         name_hash: vec![0; nodes],
+        spread: Vec::new(),
     }
 }
 

@@ -38,6 +38,7 @@ pub mod fit;
 mod guesses;
 mod job_sets;
 pub mod jobs;
+pub mod kept;
 mod layer_merges;
 mod layers;
 #[cfg(test)]

@@ -94,6 +94,7 @@ impl Subproblem {
             floating: nodes.iter().map(|node| whole.floating[at(node)]).collect(),
             confined: nodes.iter().map(|node| whole.confined[at(node)]).collect(),
             portable: nodes.iter().map(|node| whole.portable[at(node)]).collect(),
+            spread: nodes.iter().map(|node| whole.spread.get(at(node)).copied().unwrap_or_default()).collect(),
             name_hash: nodes.iter().map(|node| whole.name_hash[at(node)]).collect(),
         };
         // Any member's number can name a group.

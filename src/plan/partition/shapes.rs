@@ -20,6 +20,7 @@ fn problem(inputs: impl Fn(Node) -> Vec<Node>, target: impl Fn(Node) -> bool, ch
         floating: vec![false; SIZE],
         confined: vec![false; SIZE],
         name_hash: vec![0; SIZE],
+        spread: Vec::new(),
     }
 }
 

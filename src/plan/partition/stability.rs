@@ -34,6 +34,7 @@ fn problem(added: usize) -> Problem {
         confined: vec![false; nodes],
         portable: vec![false; nodes],
         name_hash: (0..nodes).map(|node| mix(node.wrapping_sub(added) as u64)).collect(),
+        spread: Vec::new(),
     }
 }
 
