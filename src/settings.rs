@@ -299,6 +299,7 @@ impl Settings {
                     flags.handoff.handoff.or(file.handoff.handoff),
                 ),
                 reserve: planning.reserve.map(|reserve| reserve.0),
+                max_credits: planning.max_credits.map(u64::from),
                 keep_plan: planning.keep_plan,
                 durations_recorded: false, // known when the derivations are
                 without: None,

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::{Result, bail};
 
 use super::baseline::baselines;
+use super::budget;
 use super::estimate::{BuildEstimate, CostModel};
 use super::failed_before;
 use super::fit_inputs;
@@ -125,12 +126,13 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         check_floating_inputs(graph, &small)?;
     }
     let planner = Planner::new(&small, &placements, costs, inputs.options, handoff);
-    let Solution { partition: free, mut notes } = planner.partition(inputs.options.granularity)?;
-    let jobs = planner.in_waves(inputs.options.granularity, &free, &mut notes)?;
+    let Planned { mut simulated, free, mut notes } = match inputs.options.max_credits {
+        Some(most) => planner.within(most)?,
+        None => planner.planned(inputs.options.granularity)?,
+    };
     notes.extend(placements.warnings.iter().cloned());
     notes.extend(failed_before::notes(graph, &small.drvs, &costs.history));
 
-    let mut simulated = planner.simulated(jobs)?;
     let mut kept_jobs = None;
     if let Some(last) = &costs.history.last_plan {
         let earlier = last_jobs(graph, &small, last);
@@ -183,6 +185,14 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     Ok(Made { plan, notes, others, decisions, planning })
 }
 
+/// What one way to plan gives.
+struct Planned {
+    simulated: Simulated,
+    /// The jobs where none come in waves.
+    free: Partition,
+    notes: Vec<String>,
+}
+
 /// What cutting the needed derivations into jobs takes, whatever the granularity.
 struct Planner<'a> {
     small: &'a NeededGraph,
@@ -219,6 +229,35 @@ impl<'a> Planner<'a> {
         let prices = Prices(list.iter().map(|placement| placement.credits_per_minute).collect());
         let options = PartitionOptions { durations_recorded: are_recorded(&small.estimates), ..options.clone() };
         Self { small, placements, costs, handoff, model, prices, options }
+    }
+
+    /// The jobs of a granularity, in waves where there are waves, and run on paper.
+    fn planned(&self, granularity: Granularity) -> Result<Planned> {
+        let Solution { partition: free, mut notes } = self.partition(granularity)?;
+        let jobs = self.in_waves(granularity, &free, &mut notes)?;
+        Ok(Planned { simulated: self.simulated(jobs)?, free, notes })
+    }
+
+    /// The first way to plan that takes no more credits than that, else the one that takes the fewest.
+    fn within(&self, most: u64) -> Result<Planned> {
+        let asked = (self.options.granularity, self.options.objective);
+        let mut best = (u64::MAX, asked, self.planned(asked.0)?);
+        best.0 = self.strategy(&best.2.simulated).credits;
+        for way in budget::ways(asked).into_iter().skip(1) {
+            if best.0 <= most {
+                break;
+            }
+            let options = PartitionOptions { granularity: way.0, objective: way.1, ..self.options.clone() };
+            let (model, prices) = (self.model.clone(), self.prices.clone());
+            let planned = Self { options, model, prices, ..*self }.planned(way.0)?;
+            let credits = self.strategy(&planned.simulated).credits;
+            if credits < best.0 {
+                best = (credits, way, planned);
+            }
+        }
+        let (credits, way, mut planned) = best;
+        planned.notes.extend(budget::note(asked, way, credits, most));
+        Ok(planned)
     }
 
     /// The jobs of a granularity; those that anybody could run go to the machines that have the most to do.
@@ -290,7 +329,9 @@ impl<'a> Planner<'a> {
             None => InWaves { partition, waves: Vec::new() },
         };
         let theirs = self.simulated(jobs)?;
-        Ok(is_worth_keeping(&theirs, ours, &self.options)?.then_some(theirs))
+        let most = self.options.max_credits.map(|most| most.max(self.strategy(ours).credits));
+        let is_paid = most.is_none_or(|most| self.strategy(&theirs).credits <= most);
+        Ok((is_paid && is_worth_keeping(&theirs, ours, &self.options)?).then_some(theirs))
     }
 
     /// Runs jobs on paper.

@@ -130,6 +130,8 @@ pub struct PartitionOptions {
     pub reserve: Option<f64>,
     /// True where the durations come from records of earlier runs, false where they are guesses.
     pub durations_recorded: bool,
+    /// Most credits that the plan's jobs may take together.
+    pub max_credits: Option<u64>,
     /// How much longer, and how much more machine time, in percent, a plan may take that keeps the jobs of the last one.
     pub keep_plan: u32,
     /// A stage of the search that is left out, to see what it is worth.

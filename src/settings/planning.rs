@@ -39,6 +39,14 @@ options! {
             unset: "the provider's limit";
             orb Text "max_jobs";
         }
+        /// Most credits that the jobs may take together: cheaper objectives and then granularities are tried
+        max_credits {
+            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..)];
+            key "max_credits": Count;
+            optional u32;
+            unset: "no limit";
+            no orb: "nixdag.yml has it";
+        }
         /// How many times its own build time a job keeps free before its deadline; 0 trusts the guesses
         reserve {
             flag Option<Reserve> [value_name = "K"];

@@ -339,6 +339,30 @@ fn the_jobs_of_the_last_plan_stay_where_that_costs_little() {
 }
 
 #[test]
+fn a_budget_is_met_or_said_to_be_impossible() {
+    let recorded = workshop(false, None);
+    let credits = |arguments: &[&str]| recorded.plan(arguments)["estimates"]["plan"]["credits"].as_u64().unwrap();
+    let (asked, least) = (credits(&[]), credits(&["--granularity", "single"]));
+    assert!(least < asked);
+    let said = |most: u64| {
+        let most = most.to_string();
+        let output = recorded.nixdag("plan").args(["--format", "json", "--max-credits", &most]).output().unwrap();
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (plan["estimates"]["plan"]["credits"].as_u64().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (enough, notes) = said(asked);
+    assert!(enough == asked && !notes.contains("max_credits") && !notes.contains("planned with"), "{notes}");
+    let (less, notes) = said(asked - 1);
+    assert!(less < asked && notes.contains(&format!("since the jobs may take {} credits", asked - 1)), "{notes}");
+    let (too_much, notes) = said(least - 1);
+    assert_eq!(too_much, least);
+    assert!(
+        notes.contains(&format!("no plan was found for {} credits (`max_credits`): this one takes {least}", least - 1)),
+        "{notes}"
+    );
+}
+
+#[test]
 fn the_last_plan_need_not_be_one_any_more() {
     // Two jobs that would wait for each other, one for two targets, and one of two systems.
     let recorded = workshop(false, None).drv("other-1", "aarch64-linux", &[], &[]).target("other", "other-1");
