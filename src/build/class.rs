@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::needs::KILLED;
+
 /// Classes of failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -39,7 +41,7 @@ impl Class {
             Class::Timeout => "timeout",
             Class::HashMismatch => "hash-mismatch",
             Class::DiskFull => "disk-full",
-            Class::Killed => "killed",
+            Class::Killed => KILLED,
             Class::Network => "network",
             Class::MachineLost => "machine-lost",
             Class::Unsupported => "unsupported",

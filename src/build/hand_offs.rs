@@ -108,6 +108,12 @@ impl<'a> Substituter<'a> {
         self.hand_offs.borrow().get(path).map(|info| merge::references(info).collect())
     }
 
+    /// Bytes of a path once it is unpacked, and what it refers to, where it was handed off.
+    pub fn size_and_references(&self, path: &str) -> Option<(u64, Vec<String>)> {
+        let hand_offs = self.hand_offs.borrow();
+        hand_offs.get(path).map(|info| (info.nar_size, merge::references(info).collect()))
+    }
+
     /// Drops the copies of paths, and of what they refer to, that Nix cannot take: what they unpack to is something else. Gives a line for each.
     pub fn drop_unusable(&self, paths: &[String]) -> Result<Vec<String>> {
         let Some(dir) = &self.dir else { return Ok(Vec::new()) };

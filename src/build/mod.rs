@@ -22,6 +22,7 @@ pub mod interrupt;
 mod job_store;
 pub mod junit;
 pub mod ledger;
+mod machine_memory;
 pub mod naming;
 mod nix_words;
 pub mod outcome;

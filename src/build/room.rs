@@ -1,24 +1,27 @@
-//! Room on the store's disk while a job builds.
+//! Room for builds: on the store's disk and in memory.
 //!
 //! In: the job's work, what is expected of its derivations, and whoever pushes. Out: rounds of builds that fit as far as anybody knows, and
-//! room between them: what nothing left in the job needs goes, what the job hands on only after it was handed on, and what was in the store
+//! room on the disk between them: what nothing left in the job needs goes, what the job hands on only after it was handed on, and what was in the store
 //! before stays. What is expected comes from records, which may be wrong: it makes rounds smaller and is said, but keeps nothing from being tried.
 
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
+use super::hand_offs::Substituter;
 use super::progress::Tracker;
 use super::push::Pusher;
 use super::work::{JobWork, strs};
-use super::{HandOffPlace, JobRequest, guard};
-use crate::graph::{DrvId, Graph};
+use super::{HandOffPlace, JobRequest, guard, machine_memory};
+use crate::fleet::size::for_builds;
+use crate::graph::DrvId;
 use crate::handoff::free_space;
-use crate::handoff::merge::{HandOffs, references};
 use crate::nix::store::Store;
+use crate::plan::Expected;
 
 /// With less than this, in bytes, rounds are planned though nothing is known of sizes.
 const SCARCE: u64 = 1 << 30;
@@ -37,6 +40,8 @@ pub struct Room<'a> {
     free: Option<u64>,
     /// Builds side by side.
     slots: usize,
+    /// Memory for builds, bytes, where some of them may not fit side by side.
+    memory: Option<u64>,
 }
 
 impl<'a> Room<'a> {
@@ -49,39 +54,93 @@ impl<'a> Room<'a> {
             is_short: Cell::new(false),
             free: free_space::bytes(Path::new(work.graph.store_dir())),
             slots: slots(work.request),
+            memory: None,
         };
+        let peaks = largest(building.iter().map(|&id| room.peak(id)), room.slots);
+        room.memory = machine_memory::bytes().map(for_builds).filter(|memory| sum(&peaks) > *memory);
         let expected: u64 = building.iter().filter_map(|&id| room.size(id)).fold(0, u64::saturating_add);
         room.is_short = Cell::new(room.free.is_some_and(|free| free < expected || free < SCARCE));
         room
     }
 
+    fn expected(&self, id: DrvId) -> Expected {
+        let expected = &self.work.request.plan.expected;
+        if expected.is_empty() {
+            Expected::default()
+        } else {
+            expected.get(&*self.work.graph.path(id)).copied().unwrap_or_default()
+        }
+    }
+
     /// Bytes of a derivation's outputs, where something is recorded of them.
     fn size(&self, id: DrvId) -> Option<u64> {
-        self.work.request.plan.expected.get(&*self.work.graph.path(id))?.nar_bytes
+        self.expected(id).nar_bytes
+    }
+
+    /// Bytes of memory that building it takes; 0 where nothing is recorded.
+    fn peak(&self, id: DrvId) -> u64 {
+        self.expected(id).memory.unwrap_or(0)
     }
 
     /// Those of the derivations, which are in build order, that are built next, and those that are left for later. All come next where there is
     /// plenty of room.
     pub fn next(&self, asked: Vec<DrvId>, tracker: &mut Tracker) -> Result<(Vec<DrvId>, Vec<DrvId>)> {
-        let (Some(at_first), true, Some(&first)) = (self.free, self.is_short.get(), asked.first()) else {
-            return Ok((asked, Vec::new()));
+        let Some(&first) = asked.first() else { return Ok((asked, Vec::new())) };
+        let free = match self.free.filter(|_| self.is_short.get()) {
+            Some(at_first) => Some(self.free_for(first, at_first, tracker)?),
+            None => None,
         };
-        let bytes = || free_space::bytes(Path::new(self.work.graph.store_dir())).unwrap_or(at_first);
-        let least = self.size(first).unwrap_or(0).max(at_first / 2);
-        if bytes() < least {
+        if free.is_none() && self.memory.is_none() {
+            return Ok((asked, Vec::new()));
+        }
+        Ok(self.fitting(&asked, free))
+    }
+
+    /// Free bytes before a derivation is built, after room was made where that is needed.
+    fn free_for(&self, first: DrvId, at_first: u64, tracker: &mut Tracker) -> Result<u64> {
+        let (graph, size) = (self.work.graph, self.size(first).unwrap_or(0));
+        let bytes = || free_space::bytes(Path::new(graph.store_dir())).unwrap_or(at_first);
+        if bytes() < size.max(at_first / 2) {
             self.make_room(tracker)?;
         }
         let free = bytes();
-        if let Some(size) = self.size(first).filter(|size| *size > free) {
+        if size > free {
             let line = format!(
                 "warning: {} will probably not fit: its outputs had {size} bytes before, and {free} bytes are free in `{}`, {} too few",
-                self.work.graph.node(first).name(),
-                self.work.graph.store_dir(),
+                graph.node(first).name(),
+                graph.store_dir(),
                 size - free
             );
             tracker.say(&line, Instant::now());
         }
-        Ok(fitting(self.work.graph, &asked, |id| self.size(id), (free - free / RESERVE, self.slots)))
+        Ok(free - free / RESERVE)
+    }
+
+    /// Of derivations in build order those that fit together, at least one, and the others. Where the free bytes of the disk are given, those
+    /// of unknown size come as many at a time as there are slots, when all that they need is there.
+    fn fitting(&self, asked: &[DrvId], mut free: Option<u64>) -> (Vec<DrvId>, Vec<DrvId>) {
+        let (mut next, mut later) = (HashSet::new(), HashSet::new());
+        let (mut unknown, mut peaks) = (0, Vec::new());
+        for &id in asked {
+            let inputs = self.work.graph.named_inputs(id);
+            let takes = |from: &HashSet<DrvId>| inputs.iter().any(|input| from.contains(&input.drv));
+            let has_disk = match (free, self.size(id)) {
+                (None, _) => true,
+                (Some(free), Some(bytes)) => bytes <= free,
+                (Some(_), None) => unknown < self.slots && !takes(&next),
+            };
+            let with = largest(peaks.iter().copied().chain([self.peak(id)]), self.slots);
+            let has_memory = self.memory.is_none_or(|memory| sum(&with) <= memory);
+            if !takes(&later) && (has_disk && has_memory || next.is_empty()) {
+                unknown += usize::from(self.size(id).is_none());
+                free = free.map(|free| free.saturating_sub(self.size(id).unwrap_or(0)));
+                peaks = with;
+                next.insert(id);
+            } else {
+                later.insert(id);
+            }
+        }
+        asked.iter().partition(|id| next.contains(*id))
     }
 
     /// The disk was full: makes room, and from now on builds in rounds. True where that has helped.
@@ -153,31 +212,16 @@ impl<'a> Room<'a> {
     }
 }
 
-/// Of derivations in build order those that fit together into so many free bytes, at least one, and the others. Those of unknown size come
-/// as many at a time as there are slots, when all that they need is there.
-fn fitting(
-    graph: &Graph,
-    asked: &[DrvId],
-    size: impl Fn(DrvId) -> Option<u64>,
-    (mut free, slots): (u64, usize),
-) -> (Vec<DrvId>, Vec<DrvId>) {
-    let (mut next, mut later) = (HashSet::new(), HashSet::new());
-    let mut unknown = 0;
-    for &id in asked {
-        let takes = |from: &HashSet<DrvId>| graph.named_inputs(id).iter().any(|input| from.contains(&input.drv));
-        let fits = match size(id) {
-            Some(bytes) => bytes <= free,
-            None => unknown < slots && !takes(&next),
-        };
-        if !takes(&later) && (fits || next.is_empty()) {
-            unknown += usize::from(size(id).is_none());
-            free = free.saturating_sub(size(id).unwrap_or(0));
-            next.insert(id);
-        } else {
-            later.insert(id);
-        }
-    }
-    asked.iter().partition(|id| next.contains(*id))
+/// The so many largest.
+fn largest(values: impl Iterator<Item = u64>, count: usize) -> Vec<u64> {
+    let mut values: Vec<u64> = values.collect();
+    values.sort_unstable_by_key(|value| Reverse(*value));
+    values.truncate(count);
+    values
+}
+
+fn sum(values: &[u64]) -> u64 {
+    values.iter().copied().fold(0, u64::saturating_add)
 }
 
 /// Builds side by side, as Nix is asked for, else one for each processor.
@@ -188,15 +232,15 @@ fn slots(request: &JobRequest) -> usize {
 }
 
 /// Refuses to fetch what surely does not fit: hand-offs whose sizes are known, on a disk that stores files as they are.
-pub fn check(hand_offs: &HandOffs, wanted: &[String], store: &Store, store_dir: &str) -> Result<()> {
+pub fn check(hand_offs: &Substituter, wanted: &[String], store: &Store, store_dir: &str) -> Result<()> {
     let Some(free) = free_space::of_plain_files(Path::new(store_dir)) else { return Ok(()) };
     let mut sizes = BTreeMap::new();
     let mut todo = wanted.to_vec();
     while let Some(path) = todo.pop() {
-        if let Some(info) = hand_offs.get(&path)
-            && sizes.insert(path, info.nar_size).is_none()
+        if let Some((bytes, references)) = hand_offs.size_and_references(&path)
+            && sizes.insert(path, bytes).is_none()
         {
-            todo.extend(references(info));
+            todo.extend(references);
         }
     }
     let bytes = |sizes: &BTreeMap<String, u64>| sizes.values().copied().fold(0, u64::saturating_add);

@@ -25,7 +25,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     };
     let made = match format {
         PlanFormat::Table => stages::plan_for_table(&settings, also)?,
-        PlanFormat::Json => stages::plan(&settings, also)?,
+        PlanFormat::Json | PlanFormat::Html => stages::plan(&settings, also)?,
     };
     let look = say::look(&output);
     output.write(|mut out| match format {

@@ -25,6 +25,10 @@ pub struct Executor {
     pub architecture: Option<Architecture>,
     /// Derivations built side by side.
     pub cores: u32,
+    /// Memory, in GB, where somebody has said that; else its size has what the provider says.
+    pub memory: Option<u32>,
+    /// Disk, in GB, where somebody has said that; else its size has what the provider says.
+    pub disk: Option<u32>,
     /// What a minute costs, in what the provider counts in.
     pub credits_per_minute: u32,
     /// What it offers to derivations with `requiredSystemFeatures`, beside [`COMMON_FEATURES`].

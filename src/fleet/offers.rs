@@ -3,11 +3,27 @@
 
 use super::executor::{AUTO, Executor};
 use super::image::ImageForm;
-use super::size::{Architecture, Machine, Offer, Size};
+use super::size::{Architecture, Machine, Offer, Size, for_builds};
 use crate::nearest::{meant, meant_or_known};
 
 /// How long a build takes for which a size has to be chosen before anything is known, in milliseconds.
 const TYPICAL_BUILD: u64 = 5 * 60_000;
+
+/// Percent of a disk that what a job fetches and builds may take: the rest is for the system and for what builders write meanwhile.
+const DISK_FOR_BUILDS: u64 = 80;
+
+/// What is known of a build for which a size is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// How long it takes, milliseconds.
+    pub duration: u64,
+    /// Whether it asks for `big-parallel`.
+    pub big_parallel: bool,
+    /// Memory at its highest, bytes.
+    pub memory: Option<u64>,
+    /// Processors that it keeps busy, thousandths.
+    pub processors: Option<u64>,
+}
 
 /// Everything that a provider offers.
 #[derive(Clone, Copy, Debug)]
@@ -116,22 +132,52 @@ impl Offers {
         named.or_else(|| sizes.iter().find(|size| size.alias == Some(asked))).map(|size| size.name.to_owned())
     }
 
-    /// The size for a build of this many milliseconds: up to 2 minutes the one with 2 cores, up to 10 minutes 4 cores, up to half
-    /// an hour 8 cores, else 16 cores, for `big-parallel` at least 8; on macOS the larger one from half an hour or with `big-parallel`.
-    pub fn automatic(&self, executor: &Executor, duration: u64, big_parallel: bool) -> Option<&'static Size> {
-        let by_time = match duration / 60_000 {
+    /// The size for a build. Up to 2 minutes the one with 2 cores, up to 10 minutes 4 cores, up to half an hour 8 cores, else 16 cores, for
+    /// `big-parallel` at least 8; on macOS the larger one from half an hour or with `big-parallel`. Where it is known how many processors the build
+    /// keeps busy, not more than twice that; and never one with too little memory while there is a larger one.
+    pub fn automatic(&self, executor: &Executor, load: Load) -> Option<&'static Size> {
+        let by_time = match load.duration / 60_000 {
             0..2 => 2,
             2..10 => 4,
             10..30 => 8,
             _ => 16,
         };
-        let cores = if big_parallel { by_time.max(8) } else { by_time };
+        let cores = if load.big_parallel { by_time.max(8) } else { by_time };
+        let useful = |busy: u64| u32::try_from(busy.div_ceil(1000)).unwrap_or(u32::MAX).saturating_mul(2).max(2);
+        let cores = cores.min(load.processors.map_or(cores, useful));
         let sizes = self.of_executor(executor)?.sizes;
-        let fit = match executor.machine {
-            Machine::MacOs => sizes.get(usize::from(cores > 8 || big_parallel)),
-            _ => sizes.iter().find(|size| size.cores >= cores),
+        let first = match executor.machine {
+            Machine::MacOs => Some(usize::from(cores > 8 || load.big_parallel)).filter(|&at| at < sizes.len()),
+            _ => sizes.iter().position(|size| size.cores >= cores),
         };
-        fit.or(sizes.last())
+        let large = &sizes[first.unwrap_or(sizes.len().saturating_sub(1))..];
+        let has_memory = |size: &&Size| load.memory.is_none_or(|needed| size.memory_for_builds() >= needed);
+        large.iter().find(has_memory).or_else(|| large.iter().max_by_key(|size| size.memory))
+    }
+
+    /// The smallest of an executor's sizes with more memory than one of them; none where there is none, or that one is not known.
+    pub fn larger(&self, executor: &Executor, size: &str) -> Option<&'static Size> {
+        let sizes = self.of_executor(executor)?.sizes;
+        let memory = sizes.iter().find(|known| known.name == size)?.memory;
+        sizes.iter().filter(|size| size.memory > memory).min_by_key(|size| size.memory)
+    }
+
+    /// Memory for builds in a size of an executor, bytes; none where it is not known.
+    pub fn memory(&self, executor: &Executor, size: &str) -> Option<u64> {
+        let declared = executor.memory.filter(|_| size == executor.resource_class);
+        let declared = declared.map(|gigabytes| for_builds(u64::from(gigabytes) * 1_000_000_000));
+        declared.or_else(|| Some(self.find_of(executor, size)?.memory_for_builds()))
+    }
+
+    /// Disk for what a job fetches and builds in a size of an executor, bytes; none where it is not known.
+    pub fn disk(&self, executor: &Executor, size: &str) -> Option<u64> {
+        let gigabytes = executor.disk.or_else(|| self.find_of(executor, size)?.disk)?;
+        Some(u64::from(gigabytes) * 1_000_000_000 / 100 * DISK_FOR_BUILDS)
+    }
+
+    /// A size of an executor's own kind of machine.
+    fn find_of(&self, executor: &Executor, size: &str) -> Option<&'static Size> {
+        self.of_executor(executor)?.sizes.iter().find(|known| known.name == size)
     }
 
     /// The name of an executor's size for a job of which nobody knows how long it takes.
@@ -193,7 +239,7 @@ impl Offers {
     /// The size that an executor has for a build of which nothing is known.
     fn usual(&self, executor: &Executor) -> Option<&'static Size> {
         match executor.resource_class.as_str() {
-            AUTO => self.automatic(executor, TYPICAL_BUILD, false),
+            AUTO => self.automatic(executor, Load { duration: TYPICAL_BUILD, ..Load::default() }),
             name => self.find(executor.machine, name),
         }
     }

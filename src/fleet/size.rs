@@ -42,6 +42,18 @@ pub struct Size {
     pub credits_per_minute: u32,
 }
 
+/// What builders may use of so many bytes of memory: a tenth is for the system, Nix and nixdag.
+pub const fn for_builds(memory: u64) -> u64 {
+    memory / 10 * 9
+}
+
+impl Size {
+    /// Memory for builds, bytes.
+    pub const fn memory_for_builds(&self) -> u64 {
+        for_builds(self.memory as u64 * 1_000_000)
+    }
+}
+
 /// A kind of machine that a provider offers, in all sizes.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer {

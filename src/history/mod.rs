@@ -8,6 +8,7 @@ pub mod csv;
 pub mod files;
 pub mod jobs;
 pub mod last_plan;
+pub mod needs;
 pub mod pipelines;
 pub mod records;
 pub mod used;
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use self::last_plan::LastPlan;
+use self::needs::Needs;
 use self::records::{Ending, Records, package_of};
 
 /// So many measurements count, the youngest.
@@ -38,6 +40,8 @@ pub struct History {
     by_package: HashMap<(String, String), Recorded>,
     sizes: Sizes,
     start_up: Option<u64>,
+    /// What builds have needed beside time.
+    pub needs: Needs,
     failed: HashMap<String, Failed>,
     /// The jobs of the last plan.
     pub last_plan: Option<Arc<LastPlan>>,
@@ -109,6 +113,7 @@ impl History {
             by_package: recorded(by_package, OTHER_VERSION),
             sizes,
             start_up,
+            needs: Needs::new(records),
             failed,
             last_plan: records.last_plan.clone().map(Arc::new),
             span,

@@ -302,6 +302,8 @@ mod tests {
             portable: vec![false; count],
             floating: vec![false; count],
             confined: vec![false; count],
+            bytes: Vec::new(),
+            memory: Vec::new(),
             name_hash: vec![0; count],
             spread: Vec::new(),
         }

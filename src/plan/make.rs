@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 
 use super::baseline::baselines;
 use super::budget;
+use super::capacity;
 use super::estimate::{BuildEstimate, CostModel};
 use super::failed_before;
 use super::fit_inputs;
@@ -141,6 +142,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
             simulated = kept;
         }
     }
+    notes.extend(capacity::notes(graph, &small, &placements, &simulated.jobs.partition));
     let systems: HashSet<&str> =
         targets.iter().map(|(_, id)| &*graph.node(*id).system).filter(|&system| system != BUILTIN).collect();
     let namer = JobNamer {
@@ -174,7 +176,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         jobs,
         same_as: BTreeMap::new(),
         built_while_planning: BTreeMap::new(),
-        expected: BTreeMap::new(),
+        expected: capacity::expected(graph, &small),
         targets: Vec::new(),
         allow_failure: Vec::new(),
         final_jobs: Vec::new(),
@@ -225,6 +227,8 @@ impl<'a> Planner<'a> {
             concurrency: costs.concurrency,
             slots: list.iter().map(|placement| placement.cores as usize).collect(),
             default_slots: anywhere.map_or(1, |placement| placement.cores as usize),
+            memory: list.iter().map(|placement| placement.memory).collect(),
+            disk: list.iter().map(|placement| placement.disk).collect(),
         };
         let prices = Prices(list.iter().map(|placement| placement.credits_per_minute).collect());
         let options = PartitionOptions { durations_recorded: are_recorded(&small.estimates), ..options.clone() };

@@ -7,6 +7,7 @@ pub mod advice;
 pub mod allowed_failure;
 pub mod baseline;
 mod budget;
+mod capacity;
 pub mod complete;
 pub mod delivery_job;
 pub mod estimate;

@@ -27,6 +27,28 @@ pub struct Model {
     pub slots: Vec<usize>,
     /// Slots of the systems that `slots` does not name.
     pub default_slots: usize,
+    /// Memory for builds by system number, bytes; systems beyond the end, and those of which it is not known, have enough.
+    pub memory: Vec<Option<u64>>,
+    /// Disk for what a job fetches and builds by system number, bytes; the same.
+    pub disk: Vec<Option<u64>>,
+}
+
+/// What the machine of a job can do at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Derivations that it builds at once, at least 1.
+    pub slots: usize,
+    /// Memory for these, bytes.
+    pub memory: u64,
+    /// Disk for all that it fetches and builds, bytes.
+    pub disk: u64,
+}
+
+impl Capacity {
+    /// So many slots, with memory and disk enough for anything.
+    pub fn of_slots(slots: usize) -> Self {
+        Self { slots, memory: u64::MAX, disk: u64::MAX }
+    }
 }
 
 impl Default for Model {
@@ -42,6 +64,8 @@ impl Default for Model {
             concurrency: 80,
             slots: Vec::new(),
             default_slots: 4,
+            memory: Vec::new(),
+            disk: Vec::new(),
         }
     }
 }
@@ -56,6 +80,15 @@ impl Model {
     pub fn slots_of(&self, system: System) -> usize {
         let named = if system == ANY_SYSTEM { None } else { self.slots.get(system as usize).copied() };
         named.unwrap_or(self.default_slots).max(1)
+    }
+
+    /// What the machine of a job of this system can do at once.
+    pub fn capacity_of(&self, system: System) -> Capacity {
+        let of = |list: &[Option<u64>]| match system {
+            ANY_SYSTEM => u64::MAX,
+            system => list.get(usize::from(system)).copied().flatten().unwrap_or(u64::MAX),
+        };
+        Capacity { slots: self.slots_of(system), memory: of(&self.memory), disk: of(&self.disk) }
     }
 
     /// The largest number of slots that any job has, at least 1.

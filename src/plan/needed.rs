@@ -65,6 +65,15 @@ impl NeededGraph {
             .enumerate()
             .map(|(node, &id)| graph.node(id).fixed_output || graph.node(id).prefer_local_build || fast(node))
             .collect();
+        let history = &costs.history;
+        let of_each = |known: &dyn Fn(&str, &str, &str) -> Option<u64>| -> Vec<u64> {
+            let of = |&id: &DrvId| {
+                let node = graph.node(id);
+                known(&graph.path(id), node.name(), &node.system).unwrap_or(0)
+            };
+            let values: Vec<u64> = if history.is_empty() { Vec::new() } else { drvs.iter().map(of).collect() };
+            if values.iter().all(|value| *value == 0) { Vec::new() } else { values }
+        };
         let problem = Problem {
             consumers: inputs.reversed(),
             inputs,
@@ -76,6 +85,8 @@ impl NeededGraph {
             portable: portable(graph, &drvs, &number, placements),
             floating: drvs.iter().map(|&id| graph.node(id).is_floating()).collect(),
             spread: estimates.iter().map(|estimate| estimate.spread).collect(),
+            bytes: of_each(&|path, name, system| history.size(path, name, system)),
+            memory: of_each(&|path, name, system| history.needs.memory(path, name, system)),
             name_hash: drvs.iter().map(|&id| hash(graph.node(id).name())).collect(),
         };
         Self { problem, drvs, estimates }

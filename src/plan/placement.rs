@@ -38,6 +38,10 @@ pub struct Placement {
     pub resource_class: String,
     /// Derivations built side by side.
     pub cores: u32,
+    /// Memory for builds, bytes, where it is known.
+    pub memory: Option<u64>,
+    /// Disk for what a job fetches and builds, bytes, where it is known.
+    pub disk: Option<u64>,
     /// What a minute costs.
     pub credits_per_minute: u32,
     /// Timeout, contexts, retries, environment.

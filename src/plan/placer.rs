@@ -20,9 +20,11 @@ use super::problem::{ANY_SYSTEM, Millis, System};
 use super::rules::{self, JobSettings, Subject};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
-use crate::fleet::executor::AUTO;
+use crate::fleet::executor::{AUTO, Executor};
+use crate::fleet::offers::Load;
 use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph, Node};
+use crate::printable::printable;
 
 /// What tells placements apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,7 +184,7 @@ impl Placer<'_> {
         };
         match self.executor(node, settings.executor.as_deref(), by) {
             Ok(executor) => {
-                let mut place = self.place_at(executor, node, duration, &settings);
+                let mut place = self.place_at(executor, id, duration, &settings);
                 place.options.allow_failure = with.is_some();
                 place.alone = (settings.never_group && !attributes.is_empty()).then_some(id).or(with);
                 let chosen = Chosen { place, settings };
@@ -235,8 +237,8 @@ impl Placer<'_> {
     }
 
     /// The place on an executor that the settings mean.
-    fn place_at(&mut self, at: usize, node: &Node, duration: Millis, settings: &JobSettings) -> PlacementKey {
-        let executor = &self.choice.fleet.executors[at];
+    fn place_at(&mut self, at: usize, id: DrvId, duration: Millis, settings: &JobSettings) -> PlacementKey {
+        let (executor, node) = (&self.choice.fleet.executors[at], self.graph.node(id));
         let system = if &*node.system == BUILTIN { executor.system().into() } else { node.system.clone() };
         let offers = &self.choice.fleet.offers;
         let mut class = executor.resource_class.clone();
@@ -252,9 +254,17 @@ impl Placer<'_> {
             class = AUTO.into();
         }
         if class == AUTO {
-            let big = node.required_system_features.iter().any(|feature| feature == "big-parallel");
-            class = offers.automatic(executor, duration, big).map_or(String::new(), |size| size.name.into());
+            let needs = &self.costs.history.needs;
+            let path = if needs.is_empty() { String::new() } else { self.graph.path(id) };
+            let load = Load {
+                duration,
+                big_parallel: node.required_system_features.iter().any(|feature| feature == "big-parallel"),
+                memory: needs.memory(&path, node.name(), &node.system),
+                processors: needs.processors(&path, node.name(), &node.system),
+            };
+            class = offers.automatic(executor, load).map_or(String::new(), |size| size.name.into());
         }
+        self.avoid_kill(executor, node, &mut class);
         let mut image = executor.image.clone();
         if let Some(name) = &settings.image {
             if offers.excludes_image(executor, name) {
@@ -273,6 +283,32 @@ impl Placer<'_> {
             environment: settings.environment.clone(),
         };
         PlacementKey { system, executor: at, resource_class: class, image, options, alone: None }
+    }
+
+    /// Takes the next larger size where the build was killed for lack of memory on one that is not smaller than this.
+    fn avoid_kill(&mut self, executor: &Executor, node: &Node, class: &mut String) {
+        let Some(killed_on) = self.costs.history.needs.killed_on(node.name(), &node.system) else { return };
+        let offers = &self.choice.fleet.offers;
+        let memory = |class: &str| offers.memory(executor, class);
+        if *class != *killed_on && memory(class) > memory(killed_on) {
+            return;
+        }
+        let name = printable(node.name());
+        let before = format!(
+            "`{name}` was killed on `{}` in an earlier pipeline, probably for lack of memory",
+            printable(killed_on)
+        );
+        self.placed.warnings.insert(
+            match offers.larger(executor, killed_on).or_else(|| offers.larger(executor, class)) {
+                Some(larger) => {
+                    *class = larger.name.into();
+                    format!("{before}: it is built on `{class}` now")
+                }
+                None => {
+                    format!("{before}, and executor `{}` has no larger size: send it to another one", executor.name)
+                }
+            },
+        );
     }
 
     /// Numbers the places: by system, then by executor, so that the numbers follow from what is there alone.
@@ -316,6 +352,8 @@ impl Placer<'_> {
             image: (!place.image.is_empty()).then(|| place.image.clone()),
             resource_class: class.clone(),
             cores: offers.cores(executor, class).unwrap_or(executor.cores).max(1),
+            memory: offers.memory(executor, class),
+            disk: offers.disk(executor, class),
             credits_per_minute: self
                 .costs
                 .credits

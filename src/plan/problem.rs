@@ -138,6 +138,10 @@ pub struct Problem {
     pub floating: Vec<bool>,
     /// True for a target whose job has contexts: nothing of another system is built in that job, `builtin` and cheap inputs included.
     pub confined: Vec<bool>,
+    /// Bytes that the node's outputs take, 0 where that is not known; no entry at all where it is known of none.
+    pub bytes: Vec<u64>,
+    /// Memory that building the node takes, bytes, 0 where that is not known; no entry at all where it is known of none.
+    pub memory: Vec<u64>,
     /// A hash of the node's name, the same from pipeline to pipeline (a node's number follows from paths, and a path changes with every input): the seed of what is drawn for it.
     pub name_hash: Vec<u64>,
     /// How far from `duration` the real time may be.

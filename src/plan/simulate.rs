@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::model::Model;
+use super::model::{Capacity, Model};
 use super::partition::schedule::Scheduler;
 use super::partition::units::longest_paths;
 use super::problem::{Adjacency, Millis, Node, Partition, Problem};
@@ -63,7 +63,7 @@ pub fn simulate_in_waves(
             let mut tasks: Vec<Node> = job.owned.iter().chain(&job.co_located).copied().collect();
             tasks.sort_unstable();
             Load {
-                build: scheduler.length(&tasks, model.slots_of(job.system)),
+                build: scheduler.length(&tasks, Capacity { disk: u64::MAX, ..model.capacity_of(job.system) }),
                 owned: job.owned.len() as u64,
                 missing: missing(problem, &tasks),
             }

@@ -42,6 +42,10 @@ pub struct ExecutorEntry {
     pub features: Option<Words<Feature>>,
     /// `cores`
     pub cores: Option<Number<1, 1024>>,
+    /// `memory`, in GB
+    pub memory: Option<Number<1, 65_536>>,
+    /// `disk`, in GB
+    pub disk: Option<Number<1, 1_048_576>>,
     /// `environment`
     pub environment: Option<Variables>,
     /// `shell`
@@ -60,6 +64,8 @@ mapping!(ExecutorEntry, "a mapping that describes a machine", {
     "default" => default: "Whether derivations that no rule sends elsewhere are built here; true where systems is given and features is not",
     "features" => features: "What it offers to derivations with requiredSystemFeatures, beside benchmark, big-parallel and nixos-test",
     "cores" => cores: "Derivations built side by side; known for the provider's own classes",
+    "memory" => memory: "Memory in GB; known for the provider's own classes",
+    "disk" => disk: "Disk in GB, for what jobs fetch and build; known for most of the provider's own classes",
     "environment" => environment: "Variables of all its jobs",
     "shell" => shell: "A POSIX shell for all steps",
     "setup" => setup: "Commands that run before everything else",
@@ -194,6 +200,8 @@ impl ExecutorEntry {
             ));
         }
         executor.cores = self.cores.map_or(executor.cores, |cores| cores.0);
+        executor.memory = self.memory.map_or(executor.memory, |memory| Some(memory.0));
+        executor.disk = self.disk.map_or(executor.disk, |disk| Some(disk.0));
         if let Some(features) = &self.features {
             executor.features = features.0.iter().map(|feature| feature.0.clone()).collect();
         }

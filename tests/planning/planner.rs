@@ -35,6 +35,8 @@ fn problem(rows: &[Row]) -> Problem {
         portable: vec![false; rows.len()],
         floating: vec![false; rows.len()],
         confined: vec![false; rows.len()],
+        bytes: Vec::new(),
+        memory: Vec::new(),
         name_hash: (0..rows.len() as u64).collect(),
         spread: Vec::new(),
     }

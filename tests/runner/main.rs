@@ -15,6 +15,7 @@ mod handoff;
 mod hostile;
 mod matrix;
 mod measured;
+mod memory;
 mod private_caches;
 mod push;
 mod signature;

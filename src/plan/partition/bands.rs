@@ -161,7 +161,7 @@ impl Merger<'_> {
         let job = self.one(jobs);
         let mut tasks = [job.owned, job.co_located].concat();
         tasks.sort_unstable();
-        self.scheduler.length(&tasks, self.model.slots_of(job.system))
+        self.scheduler.length(&tasks, self.model.capacity_of(job.system))
     }
 
     /// The jobs that exchange something, directly or by way of others, each list a job to be; in the order of the first of each.
@@ -225,6 +225,8 @@ mod tests {
             floating: vec![false; nodes],
             confined: vec![false; nodes],
             portable: vec![false; nodes],
+            bytes: Vec::new(),
+            memory: Vec::new(),
             name_hash: vec![0; nodes],
             spread: Vec::new(),
         };

@@ -183,7 +183,7 @@ impl Search<'_> {
         let state = &mut jobs.list[*first as usize];
         state.work = tasks.iter().map(|&task| self.instance.problem.duration[task as usize]).sum();
         state.start_up = start_up;
-        state.length = start_up + self.scheduler.length(&tasks, self.instance.model.slots_of(state.system));
+        state.length = start_up + self.scheduler.length(&tasks, self.instance.model.capacity_of(state.system));
         state.tasks = tasks;
     }
 }

@@ -129,7 +129,7 @@ impl<'a> Splitter<'a> {
             let length = jobs.list.iter().map(|job| match job.units.is_empty() {
                 true => 0,
                 false => {
-                    job.start_up + scheduler.length_with(&job.tasks, instance.model.slots_of(job.system), &duration)
+                    job.start_up + scheduler.length_with(&job.tasks, instance.model.capacity_of(job.system), &duration)
                 }
             });
             let length: Vec<Millis> = length.collect();
@@ -252,8 +252,8 @@ impl<'a> Splitter<'a> {
         let state = &self.jobs.list[job as usize];
         let tasks = self.instance.units.tasks_of(units);
         self.steps.take(20 * tasks.len());
-        let slots = self.instance.model.slots_of(state.system);
-        state.start_up + self.scheduler.length_with(&tasks, slots, &self.draws[draw].duration)
+        let machine = self.instance.model.capacity_of(state.system);
+        state.start_up + self.scheduler.length_with(&tasks, machine, &self.draws[draw].duration)
     }
 
     fn weigh(&mut self, job: JobNumber, part: Vec<Unit>, gain: u64) -> Split {
@@ -335,6 +335,8 @@ mod tests {
         let problem = Problem {
             duration: vec![60_000; nodes],
             cheap: (0..nodes).map(|node| node == 0).collect(),
+            bytes: Vec::new(),
+            memory: Vec::new(),
             name_hash: (0..nodes as u64).map(mix).collect(),
             ..Problem::default()
         };
@@ -365,6 +367,8 @@ mod tests {
             floating: vec![false; nodes],
             confined: vec![false; nodes],
             portable: vec![false; nodes],
+            bytes: Vec::new(),
+            memory: Vec::new(),
             name_hash: (0..nodes as u64).map(mix).collect(),
             spread: Vec::new(),
         };

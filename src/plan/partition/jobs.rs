@@ -152,7 +152,7 @@ impl Jobs {
         let tasks = merged(&a.tasks, &b.tasks);
         let system = a.system.min(b.system);
         let start_up = a.start_up.max(b.start_up);
-        let length = start_up + scheduler.length(&tasks, instance.model.slots_of(system));
+        let length = start_up + scheduler.length(&tasks, instance.model.capacity_of(system));
         let repeated = a.tasks.len() + b.tasks.len() > tasks.len();
         let work = if repeated { work_of(instance.problem, &tasks) } else { a.work + b.work };
         Union { tasks, start_up, length, work }
@@ -306,7 +306,7 @@ fn state_of(instance: &Instance, scheduler: &mut Scheduler, units: Vec<Unit>) ->
     let tasks = instance.units.tasks_of(&units);
     JobState {
         start_up,
-        length: start_up + scheduler.length(&tasks, instance.model.slots_of(system)),
+        length: start_up + scheduler.length(&tasks, instance.model.capacity_of(system)),
         work: work_of(instance.problem, &tasks),
         tasks,
         system,

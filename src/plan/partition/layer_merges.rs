@@ -244,14 +244,14 @@ impl<'a> Layered<'a> {
         if !self.compatible(a, b) || !self.may_be_in_time(a, b, least) || self.closes_cycle(a, b) {
             return false;
         }
-        let slots = self.instance.model.slots_of(self.parts[a].system.min(self.parts[b].system));
+        let machine = self.instance.model.capacity_of(self.parts[a].system.min(self.parts[b].system));
         let optimistic = self.figures_with(a, b, self.least_build(a, b), steps);
         if !self.is_better(optimistic) {
             return false;
         }
         let tasks = merged(&self.parts[a].tasks, &self.parts[b].tasks);
         steps.take(20 * tasks.len());
-        let build = scheduler.length(&tasks, slots);
+        let build = scheduler.length(&tasks, machine);
         if !self.is_better(self.figures_with(a, b, build, steps)) {
             return false;
         }

@@ -20,6 +20,8 @@ fn fan_in(targets: usize) -> Problem {
         floating: vec![false; nodes],
         confined: vec![false; nodes],
         portable: vec![false; nodes],
+        bytes: Vec::new(),
+        memory: Vec::new(),
         name_hash: vec![0; nodes],
         spread: Vec::new(),
     }

@@ -70,7 +70,7 @@ use bands::InWaves;
 use context::Search;
 use jobs::{Instance, Jobs};
 use portfolio::Candidate;
-use schedule::Scheduler;
+use schedule::{OVERFULL, Scheduler};
 use units::{CO_LOCATED, Units};
 use waves::Barrier;
 
@@ -218,9 +218,11 @@ fn fit_limits(instance: &Instance, jobs: &mut Jobs) -> Vec<String> {
         notes.extend(Search::new(instance, u64::MAX).limit_requires(jobs, most));
     }
     if let Some(most) = limits.job_length {
-        let longest = jobs.list.iter().map(|job| job.length).max().unwrap_or(0);
+        // What does not fit on its disk is said elsewhere.
+        let lengths = || jobs.list.iter().map(|job| job.length).filter(|length| *length < OVERFULL);
+        let longest = lengths().max().unwrap_or(0);
         if longest > most {
-            let long = jobs.list.iter().filter(|job| job.length > most).count();
+            let long = lengths().filter(|length| *length > most).count();
             notes.push(format!(
                 "{long} jobs take longer than the {} s allowed, the longest {} s, {} s too long: a derivation that takes longer cannot be cut",
                 most / 1000,

@@ -95,6 +95,16 @@ impl Subproblem {
             confined: nodes.iter().map(|node| whole.confined[at(node)]).collect(),
             portable: nodes.iter().map(|node| whole.portable[at(node)]).collect(),
             spread: nodes.iter().map(|node| whole.spread.get(at(node)).copied().unwrap_or_default()).collect(),
+            bytes: if whole.bytes.is_empty() {
+                Vec::new()
+            } else {
+                nodes.iter().map(|node| whole.bytes[at(node)]).collect()
+            },
+            memory: if whole.memory.is_empty() {
+                Vec::new()
+            } else {
+                nodes.iter().map(|node| whole.memory[at(node)]).collect()
+            },
             name_hash: nodes.iter().map(|node| whole.name_hash[at(node)]).collect(),
         };
         // Any member's number can name a group.

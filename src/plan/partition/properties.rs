@@ -121,6 +121,8 @@ pub(super) fn random_options(seed: u64) -> (Model, PartitionOptions) {
         concurrency: [1, 3, 80][random.below(3) as usize],
         slots: vec![[1, 4, 16][random.below(3) as usize]],
         default_slots: 2,
+        memory: Vec::new(),
+        disk: Vec::new(),
     };
     let some = |random: &mut Random, value: u64| random.chance(25).then_some(value);
     let options = PartitionOptions {
@@ -316,8 +318,8 @@ fn ordered(problem: &Problem) -> Vec<(Vec<Node>, Vec<Node>)> {
 /// Makespan and job time of jobs that are list-scheduled and run as the planner's are.
 fn executed(problem: &Problem, model: &Model, jobs: Vec<(Vec<Node>, Vec<Node>)>) -> (Millis, Millis) {
     let mut scheduler = Scheduler::new(problem);
-    let slots = model.slots_of(problem.system[0]);
-    let load = |nodes: &[Node]| Load { build: scheduler.length(nodes, slots), ..Load::default() };
+    let machine = model.capacity_of(problem.system[0]);
+    let load = |nodes: &[Node]| Load { build: scheduler.length(nodes, machine), ..Load::default() };
     let loads: Vec<Load> = jobs.iter().map(|(nodes, _)| nodes.as_slice()).map(load).collect();
     let inputs = Adjacency::from_lists(jobs.into_iter().map(|(_, inputs)| inputs));
     let simulation = crate::plan::simulate::run(&loads, &inputs, model);

@@ -19,6 +19,8 @@ fn problem(inputs: impl Fn(Node) -> Vec<Node>, target: impl Fn(Node) -> bool, ch
         portable: vec![false; SIZE],
         floating: vec![false; SIZE],
         confined: vec![false; SIZE],
+        bytes: Vec::new(),
+        memory: Vec::new(),
         name_hash: vec![0; SIZE],
         spread: Vec::new(),
     }

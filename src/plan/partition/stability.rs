@@ -33,6 +33,8 @@ fn problem(added: usize) -> Problem {
         floating: vec![false; nodes],
         confined: vec![false; nodes],
         portable: vec![false; nodes],
+        bytes: Vec::new(),
+        memory: Vec::new(),
         name_hash: (0..nodes).map(|node| mix(node.wrapping_sub(added) as u64)).collect(),
         spread: Vec::new(),
     }

@@ -126,6 +126,7 @@ fn uneven(count: usize) -> Problem {
         portable: vec![false; count],
         floating: vec![false; count],
         confined: vec![false; count],
+        ..Problem::default()
     }
 }
 

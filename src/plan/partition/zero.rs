@@ -159,13 +159,13 @@ impl Search<'_> {
                 tasks = merged(&tasks, &jobs.list[member as usize].tasks);
             }
             self.steps.take(20 * tasks.len() + 4 * (inputs.len() + consumers.len()));
-            let slots = instance.model.slots_of(system_of(jobs, &members));
+            let machine = instance.model.capacity_of(system_of(jobs, &members));
             let longest = members.iter().map(|&job| jobs.list[job as usize].length).max().unwrap_or(0);
             if start + longest >= makespan {
                 return None;
             }
             let start_up = members.iter().map(|&job| jobs.list[job as usize].start_up).max().unwrap_or(0);
-            let length = start_up + self.scheduler.length(&tasks, slots);
+            let length = start_up + self.scheduler.length(&tasks, machine);
             let fits = instance.options.limits.job_length.is_none_or(|most| length <= most);
             if !fits {
                 return None;

@@ -32,12 +32,17 @@ const DOCKER: [Size; 7] = [
     class("2xlarge+", 20, 40_000, 100),
 ];
 
+/// The same with the disk that Linux VMs have; for other machines no number is documented.
+const fn vm(name: &'static str, cores: u32, memory: u32, credits_per_minute: u32) -> Size {
+    Size { disk: Some(150), ..class(name, cores, memory, credits_per_minute) }
+}
+
 const LINUX_VM: [Size; 5] = [
-    class("medium", 2, 7_500, 10),
-    class("large", 4, 15_000, 20),
-    class("xlarge", 8, 32_000, 40),
-    class("2xlarge", 16, 64_000, 80),
-    class("2xlarge+", 32, 64_000, 160),
+    vm("medium", 2, 7_500, 10),
+    vm("large", 4, 15_000, 20),
+    vm("xlarge", 8, 32_000, 40),
+    vm("2xlarge", 16, 64_000, 80),
+    vm("2xlarge+", 32, 64_000, 160),
 ];
 
 /// Of containers and VMs alike.
@@ -100,6 +105,7 @@ pub fn fleet() -> Fleet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::offers::Load;
 
     #[test]
     fn a_class_depends_on_the_kind_of_machine() {
@@ -126,7 +132,10 @@ mod tests {
     #[test]
     fn auto_goes_by_time_and_by_big_parallel() {
         let executors = fleet().executors;
-        let of = |at: usize, minutes: u64, big| OFFERS.automatic(&executors[at], minutes * 60_000, big).unwrap().name;
+        let of = |at: usize, minutes: u64, big_parallel| {
+            let load = Load { duration: minutes * 60_000, big_parallel, ..Load::default() };
+            OFFERS.automatic(&executors[at], load).unwrap().name
+        };
         assert_eq!([0, 2, 10, 30].map(|m| of(0, m, false)), ["medium", "large", "xlarge", "2xlarge"]);
         assert_eq!([0, 30].map(|m| of(1, m, true)), ["arm.xlarge", "arm.2xlarge"]);
         assert_eq!(

@@ -62,8 +62,8 @@ impl Columns {
             tasks: all().map(|unit| sum(&mut units.tasks(unit))).collect(),
             alone: all()
                 .map(|unit| {
-                    let slots = instance.model.slots_of(units.system[unit as usize]);
-                    scheduler.length(&units.tasks_of(&[unit]), slots)
+                    let machine = instance.model.capacity_of(units.system[unit as usize]);
+                    scheduler.length(&units.tasks_of(&[unit]), machine)
                 })
                 .collect(),
             by_tail: by_tail(&tail),

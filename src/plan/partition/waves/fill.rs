@@ -322,7 +322,7 @@ impl<'a> Filler<'a> {
 
     fn length_within(&mut self, units: &[Unit], system: System, most: Millis) -> Option<Millis> {
         let tasks = self.instance.units.tasks_of(units);
-        let length = self.scheduler.length_within(&tasks, self.instance.model.slots_of(system), most);
+        let length = self.scheduler.length_within(&tasks, self.instance.model.capacity_of(system), most);
         // Too long a schedule is given up on the way.
         self.steps.take(if length.is_some() { 20 } else { 12 } * tasks.len());
         length

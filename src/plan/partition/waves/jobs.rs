@@ -98,7 +98,7 @@ impl<'a> WaveJobs<'a> {
 
     fn length(&mut self, tasks: &[Node], system: System) -> Millis {
         self.steps.take(12 * tasks.len());
-        self.scheduler.length(tasks, self.instance.model.slots_of(system))
+        self.scheduler.length(tasks, self.instance.model.capacity_of(system))
     }
 
     /// True where the rules let both be one job.
@@ -122,8 +122,8 @@ impl<'a> WaveJobs<'a> {
         let a = &self.list[a];
         self.both.clear();
         merge_into(&mut self.both, &a.tasks, &b.tasks);
-        let slots = self.instance.model.slots_of(a.system.min(b.system));
-        let length = self.scheduler.length_within(&self.both, slots, most);
+        let machine = self.instance.model.capacity_of(a.system.min(b.system));
+        let length = self.scheduler.length_within(&self.both, machine, most);
         // Too long a schedule is given up on the way.
         let each = if length.is_some() { 12 } else { 6 };
         self.steps.take(each * self.both.len());

@@ -1,0 +1,81 @@
+//! What jobs need of their machines' memory and disk, as far as something is recorded: what is expected of each build, and what cannot fit.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Expected;
+use super::needed::NeededGraph;
+use super::partition::schedule::Scheduler;
+use super::placement::Placements;
+use super::problem::{JobNodes, Node, Partition};
+use crate::graph::Graph;
+use crate::plural::counted;
+use crate::printable::printable;
+
+/// So many jobs are named, the others are counted.
+const MOST: usize = 5;
+
+/// What is expected of each build, by derivation.
+pub fn expected(graph: &Graph, small: &NeededGraph) -> BTreeMap<Arc<str>, Expected> {
+    let known = |list: &[u64], node: usize| list.get(node).copied().filter(|value| *value > 0);
+    let of = |(node, &id)| {
+        let (bytes, memory) = (&small.problem.bytes, &small.problem.memory);
+        let expected = Expected { nar_bytes: known(bytes, node), memory: known(memory, node) };
+        (!expected.is_empty()).then(|| (graph.path(id).into(), expected))
+    };
+    small.drvs.iter().enumerate().filter_map(of).collect()
+}
+
+/// Sentences about what cannot fit on the machine that it is built on.
+pub fn notes(graph: &Graph, small: &NeededGraph, placements: &Placements, partition: &Partition) -> Vec<String> {
+    let mut scheduler = Scheduler::new(&small.problem);
+    let mut notes = Vec::new();
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    let name = |node: Node| printable(graph.node(small.drvs[node as usize]).name());
+    for job in &partition.jobs {
+        let Some(placement) = placements.list.get(usize::from(job.system)) else { continue };
+        let class = printable(&placement.resource_class);
+        let tasks = tasks(job);
+        let needed = scheduler.bytes(&tasks);
+        if let Some(disk) = placement.disk.filter(|disk| needed > *disk)
+            && let Some(&largest) = tasks.iter().max_by_key(|&&node| small.problem.bytes[node as usize])
+        {
+            let more = tasks.len() as u64 - 1;
+            let others = if more > 0 { format!(" and {} with it", counted(more, "derivation")) } else { String::new() };
+            notes.push(format!(
+                "the job of `{}`{others} takes {:.1} GB of disk with what it fetches, as recorded, and `{class}` has room for {:.1} GB, {:.1} GB too \
+                 few: it makes room as it goes, and may fail (give it an executor with a larger `disk`)",
+                name(largest),
+                gigabytes(needed),
+                gigabytes(disk),
+                gigabytes(needed - disk)
+            ));
+        }
+        let Some(memory) = placement.memory.filter(|_| !small.problem.memory.is_empty()) else { continue };
+        for &node in &tasks {
+            let peak = small.problem.memory[node as usize];
+            if peak > memory {
+                notes.push(format!(
+                    "`{}` has taken {:.1} GB of memory, and builds have {:.1} GB on `{class}`, {:.1} GB too few (`resource_class: auto` chooses a larger one \
+                     where there is one)",
+                    name(node),
+                    gigabytes(peak),
+                    gigabytes(memory),
+                    gigabytes(peak - memory)
+                ));
+            }
+        }
+    }
+    if notes.len() > MOST {
+        let more = notes.split_off(MOST).len();
+        notes.push(format!("{more} more like this do not fit their machines"));
+    }
+    notes
+}
+
+/// What a job builds, ascending.
+fn tasks(job: &JobNodes) -> Vec<Node> {
+    let mut tasks: Vec<Node> = job.owned.iter().chain(&job.co_located).copied().collect();
+    tasks.sort_unstable();
+    tasks
+}
