@@ -14,6 +14,7 @@ pub use self::format::{GraphLevel, HistoryFormat, PlanFormat, ReportFormat, Sche
 pub use self::pipeline::{CollectArgs, ContinueArgs, ForgetArgs, ReportArgs};
 use crate::build::OnMissing;
 use crate::delivery::HandOffKind;
+use crate::fleet::keep::Keep;
 use crate::provider::Provider;
 use crate::settings::additions::AdditionFlags;
 use crate::settings::arguments::Planning;
@@ -284,6 +285,10 @@ pub struct BuildArgs {
     /// Seconds without output after which a build is ended
     #[arg(long, value_name = "SECONDS", help_heading = "Nix")]
     pub max_silent_time: Option<u64>,
+    /// Remove garbage from the store behind the job until at most so many gigabytes are left (`50GB`), or what has been there for so many days
+    /// (`14d`); each again for both
+    #[arg(long, value_name = "LIMIT", value_parser = Keep::parse, help_heading = "Nix")]
+    pub keep: Vec<Keep>,
     /// Any other setting of Nix
     #[arg(long, value_names = ["NAME", "VALUE"], num_args = 2, action = clap::ArgAction::Append, help_heading = "Nix")]
     pub nix_option: Vec<String>,

@@ -6,6 +6,7 @@ pub mod attempts;
 pub mod builder_log;
 pub mod built_by_evaluation;
 pub mod class;
+pub mod clean_up;
 pub mod compared;
 pub mod credentials;
 pub mod deliveries;
@@ -53,6 +54,7 @@ use std::time::{Duration, Instant};
 use crate::choice::choice;
 use crate::delivery::BuildLogs;
 use crate::duration::in_words;
+use crate::fleet::keep::Keep;
 use crate::handoff::bundle::Bundle;
 use crate::handoff::registry::Registry;
 use crate::handoff::reuse::ReuseFolder;
@@ -162,6 +164,8 @@ pub struct JobRequest {
     pub build_variables: Vec<VariableName>,
     /// How long the job may take, where the CI limits it.
     pub time: Option<JobTime>,
+    /// How much stays in the store of a machine that outlives the job; empty where nothing is removed.
+    pub keep: Vec<Keep>,
     /// Settings for Nix, beside the user's own.
     pub options: Vec<(String, String)>,
 }

@@ -17,8 +17,11 @@ use super::realise::Calls;
 use super::record::{Record, Verdict};
 use super::usage::{self, Sampler};
 use super::work::JobWork;
-use super::{HandOffPlace, JobRequest, credentials, deliveries, hand_offs, interrupt, naming, outcome, push, restore};
+use super::{
+    HandOffPlace, JobRequest, clean_up, credentials, deliveries, hand_offs, interrupt, naming, outcome, push, restore,
+};
 use crate::delivery::OnPushFailure;
+use crate::duration::now;
 use crate::graph::Graph;
 use crate::handoff::merge;
 use crate::nix::store::Store;
@@ -38,6 +41,7 @@ pub fn run(request: &JobRequest, say: &mut dyn FnMut(&str)) -> Record {
             record.derivations = naming::not_begun(request);
         }
     }
+    clean_up(request, say);
     record.verdict = record.judge();
     if let Some(signal) = interrupt::received().filter(|_| record.verdict == Verdict::Failure) {
         record.verdict = Verdict::Cancelled;
@@ -140,6 +144,18 @@ fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut d
     let verdict = if delivered.is_ok() { record.judge() } else { Verdict::Failure };
     hand_offs::leave(request, verdict, &mut |line| tracker.say(line, Instant::now()));
     delivered
+}
+
+/// Removes garbage from the store of a machine that keeps it, once nothing of this job is held any more.
+fn clean_up(request: &JobRequest, say: &mut dyn FnMut(&str)) {
+    if request.keep.is_empty() || interrupt::received().is_some() {
+        return;
+    }
+    let cleaned = Store::find().and_then(|store| clean_up::run(&store, &request.plan.store_dir, &request.keep, now()));
+    match cleaned {
+        Ok(lines) => lines.iter().for_each(|line| say(&format!("removed from the store: {line}"))),
+        Err(error) => say(&format!("warning: the store is not cleaned up: {error:#}")),
+    }
 }
 
 /// Milliseconds since then.

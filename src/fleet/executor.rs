@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, anyhow};
 
+use super::keep::Keep;
 use super::size::{Architecture, Machine};
 use super::system::{BUILTIN, native};
 use crate::nearest::meant_or_known;
@@ -29,6 +30,8 @@ pub struct Executor {
     pub memory: Option<u32>,
     /// Disk, in GB, where somebody has said that; else its size has what the provider says.
     pub disk: Option<u32>,
+    /// How much stays in its store behind jobs; nothing for machines that are new for each job.
+    pub keep: Vec<Keep>,
     /// What a minute costs, in what the provider counts in.
     pub credits_per_minute: u32,
     /// What it offers to derivations with `requiredSystemFeatures`, beside [`COMMON_FEATURES`].

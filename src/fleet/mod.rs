@@ -5,6 +5,7 @@
 pub mod example;
 pub mod executor;
 pub mod image;
+pub mod keep;
 pub mod offers;
 pub mod requirement;
 pub mod size;

@@ -17,6 +17,7 @@ use super::hash;
 use super::known_version;
 use super::log;
 use super::path_info::{PathInfo, parse_dump};
+use super::store_path;
 use crate::program::{self, Life, TimeLimits};
 use crate::secret::{Secret, VariableName};
 
@@ -220,6 +221,33 @@ impl Store {
             run(&mut command)?;
         }
         Ok(())
+    }
+
+    /// Removes garbage until so many bytes are gone.
+    pub fn collect(&self, bytes: u64) -> Result<()> {
+        self.query("--gc", &["--max-freed", &bytes.to_string()]).map(drop)
+    }
+
+    /// Paths that nothing holds.
+    pub fn dead(&self) -> Result<Vec<String>> {
+        Ok(self
+            .query("--gc", &["--print-dead"])?
+            .lines()
+            .filter(|line| line.starts_with('/'))
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Bytes of all valid paths as NARs.
+    pub fn bytes(&self, store_dir: &str) -> Result<u64> {
+        let entries = std::fs::read_dir(store_dir).with_context(|| format!("cannot read `{store_dir}`"))?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let paths: Vec<String> =
+            names.map(|name| format!("{store_dir}/{name}")).filter(|path| store_path::split(path).is_ok()).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        let invalid: std::collections::HashSet<String> = self.invalid(&paths)?.into_iter().collect();
+        let valid: Vec<&str> = paths.into_iter().filter(|path| !invalid.contains(*path)).collect();
+        Ok(self.path_infos(&valid)?.iter().map(|info| info.nar_size).fold(0, u64::saturating_add))
     }
 
     /// The paths and all that they refer to, each once, references before referrers within a call.

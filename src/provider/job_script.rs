@@ -238,6 +238,9 @@ fn work(kind: &Kind, common: &Common, places: &Places, task: Task, call: &mut Sh
     for (name, value) in &kind.nix_settings {
         call.extend(["--nix-option".into(), (*name).into(), value.as_str().into()]);
     }
+    for keep in &kind.keep {
+        call.extend(["--keep".into(), keep.to_string().into()]);
+    }
 }
 
 /// Where results of earlier pipelines are, and what of them counts.
@@ -322,6 +325,7 @@ mod tests {
             options: JobOptions { timeout: Some(60), ..JobOptions::default() },
             setup: Vec::new(),
             nix_settings: vec![("extra-platforms", "i686-linux riscv64-linux".into())],
+            keep: Vec::new(),
             program: Program::Bundled,
         }
     }

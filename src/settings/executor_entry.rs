@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::schema::Schema;
 use super::values::{Number, Variables, key};
 use super::words::{
-    ClassName, Command, ExecutorName, Feature, ImageName, One, RunnerTag, Shell, SystemName, Word, Words,
+    ClassName, Command, ExecutorName, Feature, ImageName, KeepWord, One, RunnerTag, Shell, SystemName, Word, Words,
 };
 use super::yaml::mapping;
 use crate::fleet::Fleet;
@@ -46,6 +46,8 @@ pub struct ExecutorEntry {
     pub memory: Option<Number<1, 65_536>>,
     /// `disk`, in GB
     pub disk: Option<Number<1, 1_048_576>>,
+    /// `keep`
+    pub keep: Option<Words<KeepWord>>,
     /// `environment`
     pub environment: Option<Variables>,
     /// `shell`
@@ -66,6 +68,7 @@ mapping!(ExecutorEntry, "a mapping that describes a machine", {
     "cores" => cores: "Derivations built side by side; known for the provider's own classes",
     "memory" => memory: "Memory in GB; known for the provider's own classes",
     "disk" => disk: "Disk in GB, for what jobs fetch and build; known for most of the provider's own classes",
+    "keep" => keep: "What stays in the store of your own machine behind each job: at most so many gigabytes (50GB), nothing unused that is older than so many days (14d), or a list of both",
     "environment" => environment: "Variables of all its jobs",
     "shell" => shell: "A POSIX shell for all steps",
     "setup" => setup: "Commands that run before everything else",
@@ -138,6 +141,10 @@ impl ExecutorEntry {
         );
         let is_own = self.machine == Some(VmImage::SelfHosted);
         ensure!(
+            self.keep.is_none() || is_own || self.tags.is_some(),
+            "`keep` is for machines of your own: the provider's are new for each job"
+        );
+        ensure!(
             !(is_own && self.systems.is_none()),
             "a self-hosted runner needs `systems`: nixdag cannot know what it builds"
         );
@@ -202,6 +209,9 @@ impl ExecutorEntry {
         executor.cores = self.cores.map_or(executor.cores, |cores| cores.0);
         executor.memory = self.memory.map_or(executor.memory, |memory| Some(memory.0));
         executor.disk = self.disk.map_or(executor.disk, |disk| Some(disk.0));
+        if let Some(keep) = &self.keep {
+            executor.keep = keep.0.iter().map(|keep| keep.0).collect();
+        }
         if let Some(features) = &self.features {
             executor.features = features.0.iter().map(|feature| feature.0.clone()).collect();
         }

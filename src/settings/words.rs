@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::schema::{Schema, one_or_more};
 use super::yaml::{self, Expected, List, Texts};
+use crate::fleet::keep::Keep;
 use crate::nix::signature::PublicKey;
 use crate::pattern::Pattern;
 use crate::plan::options::is_context;
@@ -150,6 +151,19 @@ impl Word for RunnerTag {
             Self::EXPECTED
         );
         Ok(Self(text.to_owned()))
+    }
+}
+
+/// How much of a store stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepWord(pub Keep);
+
+impl Word for KeepWord {
+    const EXPECTED: &'static str = Keep::EXPECTED;
+    const REGEX: &'static str = "^[1-9][0-9]{0,6}(GB|MB|d)$";
+
+    fn read(text: &str) -> Result<Self> {
+        Keep::parse(text).map(Self)
     }
 }
 

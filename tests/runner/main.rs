@@ -6,6 +6,7 @@
 mod support;
 
 mod build;
+mod clean_up;
 mod daemon;
 mod deliveries;
 mod disk;

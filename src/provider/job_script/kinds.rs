@@ -10,6 +10,7 @@ use ring::digest;
 use crate::delivery::BundleReference;
 use crate::delivery::downloads::Download;
 use crate::fleet::executor::{self, COMMON_FEATURES, Executor};
+use crate::fleet::keep::Keep;
 use crate::fleet::offers::Offers;
 use crate::fleet::size::Machine;
 use crate::plan::{Job, JobOptions};
@@ -39,6 +40,8 @@ pub struct Kind {
     pub setup: Vec<String>,
     /// Settings of Nix for what the machine is said to offer, by name.
     pub nix_settings: Vec<(&'static str, String)>,
+    /// What stays in its store behind jobs.
+    pub keep: Vec<Keep>,
     /// How nixdag gets there.
     pub program: Program,
 }
@@ -116,6 +119,7 @@ impl Machines<'_> {
             options: own,
             setup: executor.setup.clone(),
             nix_settings: nix_settings(executor),
+            keep: executor.keep.clone(),
             system,
         });
         Ok(&kinds[kinds.len() - 1])
