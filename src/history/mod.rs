@@ -18,11 +18,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use self::last_plan::LastPlan;
-use self::needs::Needs;
+use self::needs::{Needs, YOUNGEST};
 use self::records::{Ending, Records, package_of};
-
-/// So many measurements count, the youngest.
-const YOUNGEST: usize = 5;
 
 /// So many pipelines and jobs have to have measured the start-up of jobs, and so many jobs count, the youngest.
 const PIPELINES: usize = 3;

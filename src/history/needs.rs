@@ -6,8 +6,10 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use super::YOUNGEST;
 use super::records::{Ending, Measurement, Records, package_of};
+
+/// So many measurements count, the youngest.
+pub const YOUNGEST: usize = 5;
 
 /// The class of a failure for lack of memory, as records name it.
 pub const KILLED: &str = "killed";
