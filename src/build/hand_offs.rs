@@ -103,15 +103,14 @@ impl<'a> Substituter<'a> {
         self.hand_offs.borrow().get(path).is_some()
     }
 
+    /// Bytes of a path's NAR, where it was handed off.
+    pub fn nar_size(&self, path: &str) -> Option<u64> {
+        self.hand_offs.borrow().get(path).map(|info| info.nar_size)
+    }
+
     /// What a path refers to, where it was handed off.
     pub fn references(&self, path: &str) -> Option<Vec<String>> {
         self.hand_offs.borrow().get(path).map(|info| merge::references(info).collect())
-    }
-
-    /// Bytes of a path once it is unpacked, and what it refers to, where it was handed off.
-    pub fn size_and_references(&self, path: &str) -> Option<(u64, Vec<String>)> {
-        let hand_offs = self.hand_offs.borrow();
-        hand_offs.get(path).map(|info| (info.nar_size, merge::references(info).collect()))
     }
 
     /// Drops the copies of paths, and of what they refer to, that Nix cannot take: what they unpack to is something else. Gives a line for each.

@@ -162,10 +162,10 @@ pub struct JobRequest {
     pub build_logs: BuildLogs,
     /// Variables that builders may have.
     pub build_variables: Vec<VariableName>,
-    /// How long the job may take, where the CI limits it.
-    pub time: Option<JobTime>,
     /// How much stays in the store of a machine that outlives the job; empty where nothing is removed.
     pub keep: Vec<Keep>,
+    /// How long the job may take, where the CI limits it.
+    pub time: Option<JobTime>,
     /// Settings for Nix, beside the user's own.
     pub options: Vec<(String, String)>,
 }

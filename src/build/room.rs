@@ -237,9 +237,9 @@ pub fn check(hand_offs: &Substituter, wanted: &[String], store: &Store, store_di
     let mut sizes = BTreeMap::new();
     let mut todo = wanted.to_vec();
     while let Some(path) = todo.pop() {
-        if let Some((bytes, references)) = hand_offs.size_and_references(&path)
-            && sizes.insert(path, bytes).is_none()
-        {
+        let Some(size) = hand_offs.nar_size(&path) else { continue };
+        let references = hand_offs.references(&path).unwrap_or_default();
+        if sizes.insert(path, size).is_none() {
             todo.extend(references);
         }
     }

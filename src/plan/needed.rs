@@ -84,9 +84,9 @@ impl NeededGraph {
             system,
             portable: portable(graph, &drvs, &number, placements),
             floating: drvs.iter().map(|&id| graph.node(id).is_floating()).collect(),
-            spread: estimates.iter().map(|estimate| estimate.spread).collect(),
             bytes: of_each(&|path, name, system| history.size(path, name, system)),
             memory: of_each(&|path, name, system| history.needs.memory(path, name, system)),
+            spread: estimates.iter().map(|estimate| estimate.spread).collect(),
             name_hash: drvs.iter().map(|&id| hash(graph.node(id).name())).collect(),
         };
         Self { problem, drvs, estimates }

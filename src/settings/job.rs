@@ -152,8 +152,8 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
         pushes,
         build_logs: LogOptions::new(&args.logs, &LogKeys::default()).build_logs,
         build_variables: delivery::build_variables(&args.builders)?,
-        time,
         keep: args.keep.clone(),
+        time,
         options,
     })
 }

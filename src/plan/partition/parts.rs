@@ -94,7 +94,6 @@ impl Subproblem {
             floating: nodes.iter().map(|node| whole.floating[at(node)]).collect(),
             confined: nodes.iter().map(|node| whole.confined[at(node)]).collect(),
             portable: nodes.iter().map(|node| whole.portable[at(node)]).collect(),
-            spread: nodes.iter().map(|node| whole.spread.get(at(node)).copied().unwrap_or_default()).collect(),
             bytes: if whole.bytes.is_empty() {
                 Vec::new()
             } else {
@@ -105,6 +104,7 @@ impl Subproblem {
             } else {
                 nodes.iter().map(|node| whole.memory[at(node)]).collect()
             },
+            spread: nodes.iter().map(|node| whole.spread.get(at(node)).copied().unwrap_or_default()).collect(),
             name_hash: nodes.iter().map(|node| whole.name_hash[at(node)]).collect(),
         };
         // Any member's number can name a group.

@@ -81,6 +81,8 @@ fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
         portable: vec![false; 5],
         floating: vec![false; 5],
         confined: vec![false; 5],
+        bytes: Vec::new(),
+        memory: Vec::new(),
         name_hash: vec![0; 5],
         ..chain
     };
