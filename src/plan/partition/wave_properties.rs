@@ -101,13 +101,13 @@ fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
     assert_eq!(waves(Granularity::Auto, 4), Some((Some(1), 60_000 + 5 * 60_000)));
 }
 
-/// Derivations that need three of the three hundred before them; one of forty takes most of an hour, the rest less than a minute.
+/// Derivations that need two of the five hundred before them; one of forty takes most of an hour, the rest less than a minute.
 fn uneven(count: usize) -> Problem {
     let random = |node: usize, purpose: u64| zero::mix(((node as u64) << 8) | purpose);
     let inputs = Adjacency::from_lists((0..count).map(|node| {
-        let reach = (node as u64).min(300);
+        let reach = (node as u64).min(500);
         let input = |purpose: u64| (node as u64 - 1 - random(node, purpose) % reach) as Node;
-        let mut inputs: Vec<Node> = (0..3).filter(|_| reach > 0).map(input).collect();
+        let mut inputs: Vec<Node> = (0..2).filter(|_| reach > 0).map(input).collect();
         inputs.sort_unstable();
         inputs.dedup();
         inputs
@@ -134,9 +134,9 @@ fn uneven(count: usize) -> Problem {
 
 /// Records show a few derivations that take most of the time; waves, each as long as its longest job, wait for these again and again.
 #[test]
-fn waves_make_no_plan_longer_where_a_few_derivations_take_most_of_the_time() {
-    let (problem, model) = (uneven(700), Model::default());
-    let makespan = |without| {
+fn waves_make_no_plan_longer_or_dearer_where_a_few_derivations_take_most_of_the_time() {
+    let (problem, model) = (uneven(1000), Model::default());
+    let planned = |without| {
         let options = PartitionOptions {
             objective: Objective::Time,
             granularity: Granularity::Auto,
@@ -145,8 +145,9 @@ fn waves_make_no_plan_longer_where_a_few_derivations_take_most_of_the_time() {
             ..PartitionOptions::default()
         };
         let plan = partition(&problem, &model, &options).partition;
-        simulate(&problem, &plan, &direct_inputs(&problem, &plan).unwrap(), &model).makespan
+        let run = simulate(&problem, &plan, &direct_inputs(&problem, &plan).unwrap(), &model);
+        (run.makespan / 1000, run.job_time / 1000)
     };
-    let (all, without) = (makespan(None), makespan(Some(Stage::Waves)));
-    assert!(all <= without / 100 * 101, "{} s, without waves {} s", all / 1000, without / 1000);
+    let (all, without) = (planned(None), planned(Some(Stage::Waves)));
+    assert!(all.0 * 100 <= without.0 * 101 && all.1 <= without.1 * 2, "{all:?} s, without waves {without:?} s");
 }
