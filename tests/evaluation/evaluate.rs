@@ -349,8 +349,10 @@ const NESTED: &str = r#"legacyPackages.SYSTEM = let
     };
     circle = { a = mk "a"; self = circle; again = circle // { }; lib = { f = x: x; inherit circle; }; };
     marked = { recurseForDerivations = true; m = mk "m"; self = marked; deeper = { recurseForDerivations = true; x = mk "x"; }; plain.y = mk "y"; };
+    # The set once more asks to be entered, and has one more name by that.
+    outer = { m = mk "om"; again = outer // { recurseForDerivations = true; }; inner = { recurseForDerivations = true; z = mk "z"; bad = throw "bad z"; }; };
     other = n: { b = mk "b"; f = x: x; pkgs = other (n + 1); };
-  in { levels = level 12; inherit circle marked; fresh = other 0; };"#;
+  in { levels = level 12; inherit circle marked outer; fresh = other 0; };"#;
 
 #[test]
 fn sets_are_entered_where_they_ask_for_it_and_by_two_stars_everywhere_each_once() {
@@ -365,6 +367,8 @@ fn sets_are_entered_where_they_ask_for_it_and_by_two_stars_everywhere_each_once(
         let (names, evaluation) = found(&["legacyPackages.*.*"]);
         assert_eq!(names, "marked.deeper.x marked.m");
         assert_eq!((evaluation.errors.len(), evaluation.warnings.len()), (0, 0), "{:?}", evaluation.warnings);
+        let (names, evaluation) = found(&["legacyPackages.*.outer.*"]);
+        assert_eq!((names.as_str(), evaluation.errors.len()), ("outer.inner.z outer.m", 1));
         let (names, _) = found(&["legacyPackages.*.circle.**"]);
         assert_eq!(names, "circle.a");
         let (names, _) = found(&["legacyPackages.*.marked.**"]);

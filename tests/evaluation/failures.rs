@@ -123,6 +123,11 @@ fn one_process_lists_a_few_attributes_and_evaluates_them() {
         evaluations(failing, &[], (18, 2));
         let many = r#"packages.SYSTEM = many 251 (n: mk "p${toString n}");"#;
         assert!(evaluations(many, &[], (251, 0)) > 1);
+        // Sets that ask to be entered are, in the process that meets them, and one process has the messages of all levels.
+        let nested = r#"legacyPackages.SYSTEM = many 260 (n: mk "p${toString n}") // {
+            bad = throw "first"; set = { recurseForDerivations = true; x = mk "x"; bad = throw "second"; deeper = { recurseForDerivations = true; y = mk "y"; bad = throw "third"; }; };
+          };"#;
+        assert!(evaluations(nested, &["legacyPackages.*.*"], (262, 3)) <= 4);
         String::new()
     });
 }

@@ -2,7 +2,8 @@
 //!
 //! In: [`Question`]s. Out: one [`Answer`] a question, in order, the same for any number of processes. It takes rounds: first all
 //! questions; then, for Nix's own message, those that failed, in processes that outlive a failure; at last those that such a process
-//! could not answer, each in one that may die of it. After each round come the ones that a process's memory was too small for, with
+//! could not answer, each in one that may die of it. Whoever has more questions asks them all once before those that failed are asked again,
+//! as each round evaluates anew what all have in common. After each round come the ones that a process's memory was too small for, with
 //! fewer processes that have more of it.
 
 use std::collections::BTreeMap;
@@ -40,20 +41,37 @@ impl<'a> Asker<'a> {
 
     /// Answers every question, or fails if the flake as a whole does not evaluate.
     pub fn ask(&self, questions: &[Question]) -> Result<Vec<Answer>> {
+        let mut answers = self.ask_once(questions)?;
+        let failed: Vec<usize> = (0..questions.len()).filter(|index| answers[*index].is_none()).collect();
+        let open: Vec<Question> = failed.iter().map(|index| questions[*index].clone()).collect();
+        for (index, answer) in failed.into_iter().zip(self.ask_again(&open)?) {
+            answers[index] = Some(answer);
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Answers what evaluates; each of the others has to be [asked again](Self::ask_again).
+    pub fn ask_once(&self, questions: &[Question]) -> Result<Vec<Option<Answer>>> {
         self.session
             .count(|progress| progress.left += questions.iter().filter(|question| question.is_derivation()).count());
-        let (mut answers, mut failed, mut open) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (mut answers, mut open) = (BTreeMap::new(), Vec::new());
         for (index, question) in questions.iter().enumerate() {
             match self.session.known(question) {
                 Some(Some(answer)) => {
                     self.session.count_answer(question, true);
                     answers.insert(index, answer);
                 }
-                Some(None) => failed.push(index),
+                Some(None) => {}
                 None => open.push(index),
             }
         }
-        failed.extend(self.rounds(questions, open, true, &mut answers)?);
+        self.rounds(questions, open, true, &mut answers)?;
+        Ok((0..questions.len()).map(|index| answers.remove(&index)).collect())
+    }
+
+    /// Answers questions that had no answer when they were asked once.
+    pub fn ask_again(&self, questions: &[Question]) -> Result<Vec<Answer>> {
+        let (mut answers, mut failed) = (BTreeMap::new(), (0..questions.len()).collect::<Vec<_>>());
         if self.session.outlives_failures() && !failed.is_empty() {
             answers.append(&mut survey::ask(&self.session, questions, &failed, &self.budget)?);
             failed.retain(|index| !answers.contains_key(index));

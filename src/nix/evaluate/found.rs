@@ -1,6 +1,6 @@
 //! What the selected attributes turn out to be: targets, errors, sets to enter.
 //!
-//! In: a [`Walk`]. Out: a [`Findings`]. One round of questions for each level of sets that are entered.
+//! In: a [`Walk`]. Out: a [`Findings`]. One round of questions for each level of sets that are entered, and one for all that failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,31 +66,56 @@ impl Findings {
 
     /// Evaluates all that the walk leads to.
     pub fn evaluate(&mut self, asker: &Asker, walk: &mut Walk) -> Result<()> {
+        let mut failed: BTreeMap<AttributePath, Candidate> = BTreeMap::new();
         loop {
             let mut candidates = walk.next(asker)?;
-            if candidates.is_empty() {
-                return Ok(());
-            }
             candidates.retain(|attribute, candidate| {
                 let is_known = self.targets.contains_key(attribute) || self.errors.contains_key(attribute);
                 if is_known {
                     self.fruitful.extend(candidate.patterns());
                     self.learn_name(attribute, candidate);
+                } else if let Some(before) = failed.get_mut(attribute) {
+                    before.ways.append(&mut candidate.ways);
+                    return false;
                 }
                 !is_known
             });
-            let sets = self.level(asker, &candidates)?;
+            // There may be more of them, where a process had too little memory for a set.
+            let is_last = candidates.is_empty();
+            if is_last {
+                candidates = std::mem::take(&mut failed);
+            }
+            if candidates.is_empty() {
+                return Ok(());
+            }
+            let question = |(attribute, candidate): (&AttributePath, &Candidate)| Question::Derivation {
+                path: attribute.names().to_vec(),
+                every: candidate.enters_every_set(),
+                enter: walk.levels_below(attribute, candidate),
+            };
+            let questions: Vec<Question> = candidates.iter().map(question).collect();
+            let answers = if is_last {
+                asker.ask_again(&questions)?
+            } else {
+                let mut answers = Vec::new();
+                for (named, answer) in std::mem::take(&mut candidates).into_iter().zip(asker.ask_once(&questions)?) {
+                    if answer.is_some() { &mut candidates } else { &mut failed }.extend([named]);
+                    answers.extend(answer);
+                }
+                answers
+            };
+            let sets = self.level(asker, &candidates, answers)?;
             walk.enter(asker, &sets)?;
         }
     }
 
-    /// Evaluates these, and gives the sets among them.
-    fn level<'c>(&mut self, asker: &Asker, candidates: &'c BTreeMap<AttributePath, Candidate>) -> Result<Vec<Set<'c>>> {
-        let question = |(attribute, candidate): (&AttributePath, &Candidate)| Question::Derivation {
-            path: attribute.names().to_vec(),
-            every: candidate.enters_every_set(),
-        };
-        let answers = asker.ask(&candidates.iter().map(question).collect::<Vec<_>>())?;
+    /// Takes what these turned out to be, and gives the sets among them.
+    fn level<'c>(
+        &mut self,
+        asker: &Asker,
+        candidates: &'c BTreeMap<AttributePath, Candidate>,
+        answers: Vec<Answer>,
+    ) -> Result<Vec<Set<'c>>> {
         let (mut missing, mut sets) = (Vec::new(), Vec::new());
         for ((attribute, candidate), answer) in candidates.iter().zip(answers) {
             if let Some(shown) = too_long(attribute) {
@@ -111,7 +136,7 @@ impl Findings {
                     self.take(attribute, drv_path, Map::new()).map(EvaluationFailure::from)
                 }
                 Answer::Failed(failure) => Some(failure),
-                Answer::Set { names, marked } => {
+                Answer::Set { names, marked, .. } => {
                     sets.push(Set { path: attribute, candidate, names, marked });
                     continue;
                 }
@@ -146,7 +171,7 @@ impl Findings {
         let siblings = |(attribute, depth): &(&AttributePath, usize)| Question::Names {
             path: attribute.names()[..*depth].to_vec(),
             inside: true,
-            followed: false,
+            followed: None,
         };
         let answers = asker.ask(&missing.iter().map(siblings).collect::<Vec<_>>())?;
         for ((attribute, depth), answer) in missing.into_iter().zip(answers) {

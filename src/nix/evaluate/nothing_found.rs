@@ -31,7 +31,7 @@ pub fn error(asker: &Asker, request: &EvaluationRequest, patterns: &[Pattern], f
 fn what_there_is(asker: &Asker, patterns: &[Pattern]) -> Result<String> {
     let names_at = |paths: &[Vec<String>]| -> Result<Vec<Vec<String>>> {
         let questions: Vec<_> =
-            paths.iter().map(|path| Question::Names { path: path.clone(), inside: true, followed: false }).collect();
+            paths.iter().map(|path| Question::Names { path: path.clone(), inside: true, followed: None }).collect();
         let answers = asker.ask(&questions)?.into_iter();
         Ok(answers.map(|answer| if let Answer::Names(names) = answer { names } else { Vec::new() }).collect())
     };

@@ -3,12 +3,14 @@
 # died of: `nixdag-MARK {"ready":AT}` once the outputs are there, then `nixdag-MARK ANSWER`, in JSON, for each question. The mark is
 # put together here, so that no message that quotes this file or its arguments holds it.
 #   { names = PATH; inside = BOOL; }   -> { names = [ … ]; }    the attribute names at PATH; a derivation is opened only if `inside`
-#     with `most`, behind all answers  -> { under = PATH; is = ANSWER; }   for each name, if there are at most so many: the derivation there
-#   { below = PATH; names = [ … ]; every = BOOL; }
+#     with `enter`, behind all answers -> { under = PATH; is = ANSWER; }   for each name, if there are at most `most`: the derivation there
+#   { below = PATH; names = [ … ]; every = BOOL; enter = DEPTH; }
 #                                      -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name; with `says`, what the
 #                                         package says about its own job, unless it says nothing
 #                                      -> { set = [ … ]; marked = BOOL; }   the attribute names of a set there that asks to be
 #                                         entered (`recurseForDerivations`), of any set if `every`
+#     with `enter`, so many levels deep, -> { set = [ … ]; marked = true; followed = true; }   of a set that asks to be entered, if it has at
+#     behind each answer                  most `most` names and no set around it has the same names; then a line with `under`, as above, for each name
 #   { same = PATH; as = PATH; }        -> { same = BOOL; }      whether both sets are equal: that is known at once where they are one
 # Other answers: { missing = DEPTH; } nothing has the name at that depth; { kind = TYPE; } the value there is of that type;
 # { failed = true; } evaluation failed in a way that `tryEval` catches (only if `guarded`, else the error goes through).
@@ -16,11 +18,11 @@
 # the one in question; { found = "….drv"; }, the derivation whose word about its own job does not evaluate if no answer follows;
 # { failed = true; } as above, where the error that follows is one that evaluated code has thrown.
 outputs:
-{ mark, guarded, questions, at ? null }:
+{ mark, guarded, questions, most ? 0, at ? null }:
 let
   inherit (builtins)
-    attrNames concatMap deepSeq elemAt filter foldl' genList getAttr hasAttr intersectAttrs isAttrs isBool isInt
-    isList isString length listToAttrs map mapAttrs seq stringLength toJSON trace tryEval typeOf
+    attrNames concatMap deepSeq elem elemAt filter foldl' genList getAttr hasAttr head intersectAttrs isAttrs isBool
+    isInt isList isString length listToAttrs map mapAttrs seq stringLength tail toJSON trace tryEval typeOf
     unsafeDiscardStringContext unsafeGetAttrPos
     ;
 
@@ -67,12 +69,47 @@ let
       let marked = value ? recurseForDerivations && value.recurseForDerivations == true; in
       if every || marked then { set = attrNames value; inherit marked; } else { kind = "set"; };
 
+  # The names by which sets are told apart.
+  namesIn = set: filter (name: name != "recurseForDerivations") set;
+
+  # The names of all sets on the way to a path, itself included.
+  namesAbove = path: value:
+    if !isAttrs value then
+      [ ]
+    else
+      [ (namesIn (attrNames value)) ]
+      ++ (if path == [ ] || !hasAttr (head path) value then [ ] else namesAbove (tail path) (getAttr (head path) value));
+
+  # A line to write, and the lines behind it: what is in a set that is entered at once. Values on the way to it are shared, which
+  # another process would have to evaluate again. One that may be a set around it once more is left to whoever can compare them.
+  entry = { path, depth, above, every, wrap }:
+    let
+      found = answer path (entered every);
+      names = namesIn found.set;
+      followed = depth > 0 && found.marked or false && !every && length names <= most && !elem names above;
+      below = name: entry {
+        path = path ++ [ name ];
+        depth = depth - 1;
+        above = above ++ [ names ];
+        every = false;
+        wrap = underOf (path ++ [ name ]);
+      };
+    in
+    {
+      line = wrap (if followed then found // { inherit followed; } else found);
+      behind = if followed then map below names else [ ];
+    };
+
+  underOf = path: is: { under = path; inherit is; };
+
+  alone = line: { inherit line; behind = [ ]; };
+
   # To compare sets of nothing but sets tells little and may have no end. A few attributes tell most sets apart, and no others are
   # forced then. What fails tells nothing: Nix forces attributes before it sees that they are one and the same.
   isOne = one: other:
     let
       first = count: list: genList (elemAt list) (if length list < count then length list else count);
-      names = attrNames one;
+      names = namesIn (attrNames one);
       sound = filter (name: (tryEval (seq one.${name} true)).success);
       plain = first 16 (filter (name: !isAttrs one.${name} || one.${name} ? drvPath) (sound (first 64 names)));
       only = names: intersectAttrs (listToAttrs (map (name: { inherit name; value = null; }) names));
@@ -128,21 +165,33 @@ let
       there = (answer question.names (namesOf question.inside)).names or [ ];
       at = name: question.names ++ [ name ];
     in
-    if question ? most && length there <= question.most then
-      map (name: { under = at name; is = answer (at name) (entered false); }) (filter (name: name != "recurseForDerivations") there)
+    if question ? enter && length there <= most then
+      map (name: entry {
+        path = at name;
+        depth = question.enter;
+        above = namesAbove question.names outputs;
+        every = false;
+        wrap = underOf (at name);
+      }) (namesIn there)
     else
       [ ];
 
-  say = told: answer: tell answer (told + 1);
+  say = told: { line, behind }: tell line (foldl' say (told + 1) behind);
 
   answers = concatMap (
     question:
     if question ? below then
-      map (name: answer (question.below ++ [ name ]) (entered question.every)) question.names
+      map (name: entry {
+        path = question.below ++ [ name ];
+        depth = question.enter or 0;
+        above = namesAbove question.below outputs;
+        inherit (question) every;
+        wrap = line: line;
+      }) question.names
     else if question ? same then
-      [ (answer question.same (one: walk question.as 0 outputs (other: { same = isOne one other; }))) ]
+      [ (alone (answer question.same (one: walk question.as 0 outputs (other: { same = isOne one other; })))) ]
     else
-      [ (answer question.names (namesOf question.inside)) ]
+      [ (alone (answer question.names (namesOf question.inside))) ]
   ) questions;
 in
 # Names in `nix repl` may be hidden by the outputs'.

@@ -11,18 +11,21 @@ use super::message::EvaluationFailure;
 /// Most bytes of one process's questions as they stand on its command line; Linux takes no argument over 128 KiB.
 const MAX_BYTES: usize = 112 << 10;
 
-/// Derivations that the process which lists their names answers as well, if that takes little time: another process costs more.
+/// The attribute with which a set asks to be entered.
+pub const MARK: &str = "recurseForDerivations";
+
+/// Most names of a set whose derivations the process that has listed them answers as well: another process costs more.
 pub const FOLLOWED: usize = 250;
 
 /// A question about the outputs of the flake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Question {
     /// Which attributes are there at this path? A derivation is looked into only if `inside`. If `followed`, and if they are few, which
-    /// derivations they are will be the next question.
-    Names { path: Vec<String>, inside: bool, followed: bool },
+    /// derivations they are will be the next question; sets among them that ask for it are entered so many levels deep.
+    Names { path: Vec<String>, inside: bool, followed: Option<usize> },
     /// Which derivation is there at this path, and what does it say about its own job? Of a set that asks to be entered, or of any set if
-    /// `every`: which attributes are there?
-    Derivation { path: Vec<String>, every: bool },
+    /// `every`: which attributes are there? One that asks for it is entered at once, so many levels deep as `enter` says, if it is small.
+    Derivation { path: Vec<String>, every: bool, enter: usize },
     /// Are the sets at these two paths equal?
     Same { path: Vec<String>, other: Vec<String> },
 }
@@ -35,10 +38,11 @@ pub enum Answer {
     Derivation(String, Map<String, Value>),
     /// The same where what it says about its own job does not evaluate: Nix's message.
     Mute(String, String),
-    /// The attributes of a set, and whether it asks to be entered.
+    /// The attributes of a set, whether it asks to be entered, and whether it is, so that answers about what is in it follow.
     Set {
         names: Vec<String>,
         marked: bool,
+        followed: bool,
     },
     Same(bool),
     /// Nothing has the name with this index in the path.
@@ -100,6 +104,8 @@ enum Written {
     Set {
         set: Vec<String>,
         marked: bool,
+        #[serde(default)]
+        followed: bool,
     },
     Same {
         same: bool,
@@ -141,7 +147,7 @@ fn line_of(written: Written) -> AnswerLine {
         Written::Found { found } => AnswerLine::Found(found),
         Written::Names { names } => AnswerLine::Answer(Answer::Names(names)),
         Written::Derivation { drv, says } => AnswerLine::Answer(Answer::Derivation(drv, says)),
-        Written::Set { set, marked } => AnswerLine::Answer(Answer::Set { names: set, marked }),
+        Written::Set { set, marked, followed } => AnswerLine::Answer(Answer::Set { names: set, marked, followed }),
         Written::Same { same } => AnswerLine::Answer(Answer::Same(same)),
         Written::Missing { missing } => AnswerLine::Answer(Answer::Missing(missing)),
         Written::Other { kind, above } => AnswerLine::Answer(Answer::Other { kind, above }),
@@ -150,14 +156,19 @@ fn line_of(written: Written) -> AnswerLine {
 }
 
 /// The first of these questions, as many as one process can be given, as JSON; none if the first alone is too long.
-pub fn text(mark: &str, guarded: bool, questions: &[&Question]) -> Option<(String, usize)> {
-    let mut bytes = 256;
+///
+/// Only with `follow` are there answers that follow others.
+pub fn text(mark: &str, guarded: bool, follow: bool, questions: &[&Question]) -> Option<(String, usize)> {
+    let (mut bytes, mut before) = (256, None);
     let fitting = questions.iter().take_while(|question| {
-        bytes += question.bytes();
+        let parent = question.parent();
+        bytes += if parent.is_some() && parent == before { question.bytes_of_name() } else { question.bytes() };
+        before = parent;
         bytes <= MAX_BYTES
     });
     let count = fitting.count();
-    let text = json!({ "mark": mark, "guarded": guarded, "questions": written(&questions[..count], guarded) });
+    let written = written(&questions[..count], guarded && follow);
+    let text = json!({ "mark": mark, "guarded": guarded, "most": FOLLOWED, "questions": written });
     (count > 0).then(|| (text.to_string(), count))
 }
 
@@ -167,24 +178,20 @@ pub fn numbered(mark: &str, at: Option<usize>, question: Option<&Question>) -> V
     json!({ "mark": mark, "guarded": false, "at": at, "questions": written(&questions, false) })
 }
 
-/// The questions as `query.nix` reads them: derivations side by side share the path of their parent. `follow` those that are followed.
+/// The questions as `query.nix` reads them: derivations side by side share the path of their parent. Only with `follow` anything follows.
 fn written(questions: &[&Question], follow: bool) -> Vec<Value> {
-    let shared = |question: &&Question| match question {
-        Question::Derivation { path, every } => path.split_last().map(|(_, parent)| (parent.to_vec(), *every)),
-        Question::Names { .. } | Question::Same { .. } => None,
-    };
     questions
-        .chunk_by(|a, b| shared(a).is_some() && shared(a) == shared(b))
-        .map(|group| match (group[0], shared(&group[0])) {
-            (Question::Names { path, inside, followed: true }, _) if follow => {
-                json!({ "names": path, "inside": inside, "most": FOLLOWED })
+        .chunk_by(|a, b| a.parent().is_some() && a.parent() == b.parent())
+        .map(|group| match (group[0], group[0].parent()) {
+            (Question::Names { path, inside, followed: Some(enter) }, _) if follow => {
+                json!({ "names": path, "inside": inside, "enter": enter })
             }
             (Question::Names { path, inside, .. }, _) => json!({ "names": path, "inside": inside }),
             (Question::Same { path, other }, _) => json!({ "same": path, "as": other }),
             (_, shared) => {
                 let names: Vec<_> = group.iter().filter_map(|question| question.path().last()).collect();
-                let (parent, every) = shared.unwrap_or_default();
-                json!({ "below": parent, "names": names, "every": every })
+                let (parent, every, enter) = shared.unwrap_or_default();
+                json!({ "below": parent, "names": names, "every": every, "enter": if follow { enter } else { 0 } })
             }
         })
         .collect()
@@ -193,7 +200,7 @@ fn written(questions: &[&Question], follow: bool) -> Vec<Value> {
 impl Question {
     /// True for a question about names behind whose answer others follow.
     pub fn is_followed(&self) -> bool {
-        matches!(self, Self::Names { followed: true, .. })
+        matches!(self, Self::Names { followed: Some(_), .. })
     }
 
     /// True for a question about a derivation.
@@ -208,15 +215,28 @@ impl Question {
         }
     }
 
-    /// Most bytes that it takes on a command line: as JSON in a string of Nix, in which quotes are escaped once more.
-    fn bytes(&self) -> usize {
-        let length = |name: &String| {
-            let json = json!(name).to_string();
-            json.len() + json.bytes().filter(|byte| b"\"\\$".contains(byte)).count() + 1
-        };
-        let other = if let Self::Same { other, .. } = self { other.as_slice() } else { &[] };
-        self.path().iter().chain(other).map(length).sum::<usize>() + 64
+    /// What questions about derivations side by side share: the path of their parent, and which sets are entered.
+    fn parent(&self) -> Option<(&[String], bool, usize)> {
+        let Self::Derivation { path, every, enter } = self else { return None };
+        path.split_last().map(|(_, parent)| (parent, *every, *enter))
     }
+
+    /// Most bytes that it takes on a command line.
+    fn bytes(&self) -> usize {
+        let other = if let Self::Same { other, .. } = self { other.as_slice() } else { &[] };
+        self.path().iter().chain(other).map(written_bytes).sum::<usize>() + 96
+    }
+
+    /// The same behind one that it shares its parent with.
+    fn bytes_of_name(&self) -> usize {
+        self.path().last().map_or(0, written_bytes)
+    }
+}
+
+/// Bytes of a name as JSON in a string of Nix, in which quotes are escaped once more, with a comma.
+fn written_bytes(name: &String) -> usize {
+    let json = json!(name).to_string();
+    json.len() + json.bytes().filter(|byte| b"\"\\$".contains(byte)).count() + 1
 }
 
 #[cfg(test)]
@@ -224,7 +244,7 @@ mod tests {
     use super::*;
 
     fn derivation(names: &[&str]) -> Question {
-        Question::Derivation { path: names.iter().map(ToString::to_string).collect(), every: false }
+        Question::Derivation { path: names.iter().map(ToString::to_string).collect(), every: false, enter: 3 }
     }
 
     #[test]
@@ -232,15 +252,15 @@ mod tests {
         let questions = [
             derivation(&["packages", "a"]),
             derivation(&["packages", "b"]),
-            Question::Names { path: vec!["lib".to_owned()], inside: true, followed: false },
+            Question::Names { path: vec!["lib".to_owned()], inside: true, followed: None },
             derivation(&["checks", "a"]),
         ];
         assert_eq!(
             Value::from(written(&questions.iter().collect::<Vec<_>>(), true)),
             json!([
-                { "below": ["packages"], "names": ["a", "b"], "every": false },
+                { "below": ["packages"], "names": ["a", "b"], "every": false, "enter": 3 },
                 { "names": ["lib"], "inside": true },
-                { "below": ["checks"], "names": ["a"], "every": false },
+                { "below": ["checks"], "names": ["a"], "every": false, "enter": 3 },
             ])
         );
     }
@@ -253,14 +273,14 @@ mod tests {
         let mut at = 0;
         let mut processes = 0;
         while at < questions.len() {
-            let (text, taken) = text("m", true, &questions[at..]).unwrap();
+            let (text, taken) = text("m", true, true, &questions[at..]).unwrap();
             let escaped = text.len() + text.bytes().filter(|byte| b"\"\\$".contains(byte)).count();
             assert!(taken > 0 && escaped < 120 << 10, "{escaped}");
             at += taken;
             processes += 1;
         }
-        assert!((5..15).contains(&processes), "{processes}");
-        assert!(text("m", true, &[&derivation(&[&long.repeat(20)])]).is_none());
+        assert!((3..10).contains(&processes), "{processes}");
+        assert!(text("m", true, true, &[&derivation(&[&long.repeat(20)])]).is_none());
     }
 
     #[test]

@@ -125,7 +125,8 @@ impl<'r> QuestionRound<'r> {
     /// Runs one process on the beginning of a piece.
     fn process(&self, worker: usize, piece: Range<usize>) -> Result<()> {
         let questions: Vec<&Question> = self.items[piece].iter().map(|index| &self.questions[*index]).collect();
-        let Some((text, asked)) = query::text(self.session.token(), self.guarded, &questions) else {
+        let follow = self.guarded && self.session.enters_at_once();
+        let Some((text, asked)) = query::text(self.session.token(), self.guarded, follow, &questions) else {
             self.record(
                 worker,
                 QuestionOutcome::Answer(Answer::Failed("its name is too long to ask for".to_owned().into())),
@@ -133,8 +134,9 @@ impl<'r> QuestionRound<'r> {
             return Ok(());
         };
         let (mut ready, mut answered) = (false, 0);
-        let mut following = Following::new(self.guarded, &questions[..asked]);
+        let mut following = Following::new(follow, &questions[..asked]);
         let (mut place, mut found, mut thrown) = (None, None, false);
+        let mut next = Next::Continue;
         let limits = ProcessLimits {
             memory: self.budget.memory,
             inherits: !self.session.outputs.may_build(),
@@ -159,15 +161,17 @@ impl<'r> QuestionRound<'r> {
                     QuestionOutcome::Answer(answer)
                 }
                 Ok(AnswerLine::Under(path, line)) => {
-                    match *line {
-                        AnswerLine::Answer(answer) => {
-                            self.session.hold(None, &answer)?;
-                            self.session.know(path, Some(answer));
-                        }
-                        _ => self.session.know(path, None),
+                    let answer = if let AnswerLine::Answer(answer) = *line { Some(answer) } else { None };
+                    if let Some(answer) = &answer {
+                        self.session.hold(None, answer)?;
                     }
-                    following.count();
-                    return Ok(if following.is_over() { Next::Stop } else { Next::Continue });
+                    following.count(answer.as_ref());
+                    self.session.know(path, answer);
+                    if following.are_many() {
+                        self.session.note_large_sets();
+                        return Ok(Next::Stop);
+                    }
+                    return Ok(after(&mut following, next, answered == asked));
                 }
                 Ok(AnswerLine::Caught) if self.guarded => QuestionOutcome::Caught,
                 Ok(AnswerLine::Caught) => {
@@ -196,8 +200,8 @@ impl<'r> QuestionRound<'r> {
             };
             (place, found, thrown) = (None, None, false);
             answered += 1;
-            let next = if answered <= asked { self.record(worker, outcome) } else { Next::Stop };
-            Ok(if answered == asked && following.begin() { Next::Continue } else { next })
+            next = if answered <= asked { self.record(worker, outcome) } else { Next::Stop };
+            Ok(after(&mut following, next, answered == asked))
         })?;
         let end = match end {
             ProcessEnd::Exited(status, stderr) if process::ran_out_of_memory(status, &stderr) => ProcessEnd::OverMemory,
@@ -206,7 +210,8 @@ impl<'r> QuestionRound<'r> {
         let mut survivable = false;
         let failure: EvaluationFailure = match end {
             ProcessEnd::Stopped => return Ok(()),
-            _ if answered >= asked => return Ok(()),
+            // What follows an answer is asked for again, one by one.
+            _ if answered >= asked || following.comes() => return Ok(()),
             ProcessEnd::Exited(status, stderr) => {
                 let said = self.session.outputs.failure(&stderr, place.as_deref(), thrown);
                 let is_incident = said.as_ref().is_none_or(|said| said.cause.is_incident());
@@ -252,5 +257,14 @@ impl<'r> QuestionRound<'r> {
         }
         state.note(at, outcome, &self.budget);
         if is_done { Next::Stop } else { Next::Continue }
+    }
+}
+
+/// What to do after an answer, or after one that follows it, if without more of those it is `next`.
+fn after(following: &mut Following, next: Next, is_last: bool) -> Next {
+    match following.has_begun() {
+        true if following.is_over() => Next::Stop,
+        false if !(following.comes() || is_last && following.begin()) => next,
+        _ => Next::Continue,
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail};
 
 use super::asker::Asker;
-use super::query::{Answer, Question};
+use super::query::{Answer, MARK, Question};
 use super::selected::Selected;
 use super::sets::Sets;
 use super::systems::Systems;
@@ -20,9 +20,6 @@ use crate::printable::printable;
 
 /// Most attributes that are looked at: a machine's memory, and far more than a pipeline has jobs.
 const MAX_ATTRIBUTES: usize = 500_000;
-
-/// The attribute with which a set asks to be entered.
-const MARK: &str = "recurseForDerivations";
 
 /// True for outputs that a flake need not have, and for their systems.
 fn may_lack(path: &[String]) -> bool {
@@ -162,11 +159,11 @@ impl<'p> Walk<'p> {
         let question = |((path, inside), visits): &((Vec<String>, bool), Vec<Visit>)| Question::Names {
             path: path.clone(),
             inside: *inside,
-            followed: self.takes_all(path, visits),
+            followed: self.takes_all(path, visits).then_some(self.max_depth),
         };
         let mut questions: Vec<Question> = waiting.iter().map(question).collect();
         let cut: Vec<String> = std::mem::take(&mut self.cut).into_iter().collect();
-        let names_of = |output: &String| Question::Names { path: vec![output.clone()], inside: false, followed: false };
+        let names_of = |output: &String| Question::Names { path: vec![output.clone()], inside: false, followed: None };
         questions.extend(cut.iter().map(names_of));
         let mut answers = asker.ask(&questions)?;
         for (output, answer) in cut.into_iter().zip(answers.split_off(waiting.len())) {
@@ -193,6 +190,7 @@ impl<'p> Walk<'p> {
             let is_again = again.contains(&AttributePath::new(path.clone()));
             match answer {
                 Answer::Names(names) => {
+                    self.sets.note(AttributePath::new(path), &names);
                     let taken = visits.iter().filter(|visit| !is_again || !enters(visit));
                     taken.for_each(|visit| self.descend(visit, &names));
                 }
@@ -214,11 +212,26 @@ impl<'p> Walk<'p> {
     /// True where whatever has a name at a path is evaluated next.
     fn takes_all(&self, path: &[String], visits: &[Visit]) -> bool {
         let is_all = |visit: &Visit| matches!(visit.rest, [segment] if segment.is_any());
+        visits.iter().any(is_all) && !self.may_exclude_below(path)
+    }
+
+    /// True where an exclusion may be about something below a path.
+    fn may_exclude_below(&self, path: &[String]) -> bool {
         let may_exclude = |segments: &Vec<Segment>| {
             segments.contains(&Segment::Levels)
                 || segments.iter().zip(path).all(|(segment, name)| segment.matches(name))
         };
-        visits.iter().any(is_all) && !self.exclude.iter().flat_map(Pattern::alternatives).any(may_exclude)
+        self.exclude.iter().flat_map(Pattern::alternatives).any(may_exclude)
+    }
+
+    /// How many levels deep sets are entered below a candidate if they ask for it, as far as that is known beforehand.
+    pub fn levels_below(&self, path: &AttributePath, candidate: &Candidate) -> usize {
+        // Not all that an output has need be for a system that is wanted.
+        if path.names().len() == 1 || self.may_exclude_below(path.names()) {
+            return 0;
+        }
+        let depth = candidate.ways.iter().map(|way| way.depth).min();
+        self.max_depth - depth.unwrap_or_default().min(self.max_depth)
     }
 
     /// Enters sets, each once.

@@ -48,6 +48,7 @@ pub struct Session<'a> {
     incidental: AtomicBool,
     hides: AtomicBool,
     new_inputs: AtomicBool,
+    enters_at_once: AtomicBool,
     /// Names of attributes in all answers.
     names: AtomicUsize,
     /// Answers to questions that were not asked yet; none for what fails.
@@ -79,6 +80,7 @@ impl<'a> Session<'a> {
             incidental: AtomicBool::new(false),
             hides: AtomicBool::new(false),
             new_inputs: AtomicBool::new(false),
+            enters_at_once: AtomicBool::new(true),
             names: AtomicUsize::new(0),
             known: Mutex::default(),
         })
@@ -102,6 +104,16 @@ impl<'a> Session<'a> {
     /// Notes that they do.
     pub fn note_hiding(&self) {
         self.hides.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process that meets a set which asks to be entered goes on with what is in it.
+    pub fn enters_at_once(&self) -> bool {
+        self.enters_at_once.load(Ordering::Relaxed)
+    }
+
+    /// Notes that there is too much in such sets for one process.
+    pub fn note_large_sets(&self) {
+        self.enters_at_once.store(false, Ordering::Relaxed);
     }
 
     /// Whether the flake has inputs that its lock does not cover, or other ones than it covers.
@@ -152,7 +164,7 @@ impl<'a> Session<'a> {
 
     /// Takes what was noted for a question.
     pub fn known(&self, question: &Question) -> Option<Option<Answer>> {
-        let Question::Derivation { path, every: false } = question else { return None };
+        let Question::Derivation { path, every: false, .. } = question else { return None };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(path)
     }
 

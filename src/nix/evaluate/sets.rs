@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use anyhow::Result;
 
 use super::asker::Asker;
-use super::query::{Answer, Question};
+use super::query::{Answer, MARK, Question};
 use crate::attribute::AttributePath;
 
 /// With so many sets that have the same names a set is compared.
@@ -54,6 +54,11 @@ struct SameNames {
 }
 
 impl Sets {
+    /// Counts a set as met that nothing is asked about.
+    pub fn note(&mut self, path: AttributePath, names: &[String]) {
+        self.groups.entry(hash(names)).or_default().all.insert(path);
+    }
+
     /// What each of these sets (path, names, whether any set is entered) is; they count as met from then on. One is compared with sets of the
     /// same names in which it is, and with the first others if any set is entered.
     pub fn meet(&mut self, asker: &Asker, sets: &[(&AttributePath, &[String], bool)]) -> Result<Vec<Sameness>> {
@@ -72,7 +77,8 @@ impl Sets {
                 let question = Question::Same { path: path.names().to_vec(), other: other.names().to_vec() };
                 if above.contains(other) { &mut above_questions } else { &mut before_questions }.push((at, question));
             }
-            if group.all.insert((*path).clone()) && group.first.len() < MAX_COMPARED {
+            group.all.insert((*path).clone());
+            if group.first.len() < MAX_COMPARED && !group.first.contains(path) {
                 group.first.push((*path).clone());
             }
         }
@@ -100,8 +106,9 @@ impl Sets {
     }
 }
 
+/// A digest of names. That with which a set asks to be entered tells no sets apart.
 fn hash(names: &[String]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    names.hash(&mut hasher);
+    names.iter().filter(|name| *name != MARK).for_each(|name| name.hash(&mut hasher));
     hasher.finish()
 }

@@ -85,7 +85,7 @@ impl Names {
         let names_at = |path: &[&str]| Question::Names {
             path: path.iter().map(ToString::to_string).collect(),
             inside: true,
-            followed: false,
+            followed: None,
         };
         let Some(Answer::Names(outputs)) = asker.ask(&[names_at(&[])])?.pop() else { return Ok(None) };
         let has = |output: &str| outputs.iter().any(|name| name == output);
@@ -235,7 +235,7 @@ fn look(asker: &Asker, places: Vec<NamedSet>) -> Result<(Vec<NamedSet>, Vec<Attr
     };
     let prefixes: Vec<Vec<String>> = places.iter().map(prefix).collect();
     let questions: Vec<Question> =
-        prefixes.iter().map(|path| Question::Names { path: path.clone(), inside: true, followed: false }).collect();
+        prefixes.iter().map(|path| Question::Names { path: path.clone(), inside: true, followed: None }).collect();
     let (mut there, mut beside) = (Vec::new(), Vec::new());
     for ((place, prefix), answer) in places.into_iter().zip(prefixes).zip(asker.ask(&questions)?) {
         let Answer::Names(names) = answer else { continue };

@@ -155,7 +155,7 @@ impl ReplText {
     fn ask(&mut self, index: usize, question: &Question) {
         let Some(first) = question.path().first().filter(|name| is_identifier(name)) else { return };
         match question {
-            Question::Derivation { path, every } => {
+            Question::Derivation { path, every, .. } => {
                 let Some((name, below)) = path.split_last() else { return };
                 let about = (first.clone(), below.to_vec(), *every);
                 if self.about.as_ref() != Some(&about) {
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_name_that_is_no_variable_is_left_to_others() {
-        let at = |name: &str| Question::Derivation { path: vec![name.to_owned()], every: false };
+        let at = |name: &str| Question::Derivation { path: vec![name.to_owned()], every: false, enter: 0 };
         let questions = [at("packages"), at("with space"), at("or"), at("x'-1"), at("q"), at("")];
         let survivor = Survivor::repl("path:/x", "00", questions.iter().enumerate(), false, Vec::new()).unwrap();
         let ErrorPlace::Repl(file, ..) = &survivor.place else { panic!() };
