@@ -59,6 +59,9 @@ pub struct Change {
     /// Of a source the files that differ, where the store has both sides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
+    /// Of a source that is a file by itself how it differs, where the store has both sides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 /// All differences, in a fixed order.
@@ -121,6 +124,7 @@ pub fn changes(
         old: None,
         new: Some(taken(head, id)),
         files: Vec::new(),
+        content: None,
     }));
     found.extend(pairing.removed.iter().map(|&id| Change {
         kind: Kind::Dependency,
@@ -128,6 +132,7 @@ pub fn changes(
         old: Some(taken(base, id)),
         new: None,
         files: Vec::new(),
+        content: None,
     }));
     for &(now, before) in &pairing.pairs {
         let (new, old) = (taken(head, now), taken(base, before));
@@ -138,6 +143,7 @@ pub fn changes(
                 old: Some(old),
                 new: Some(new),
                 files: Vec::new(),
+                content: None,
             });
         }
     }
@@ -183,15 +189,14 @@ fn sources<'d>(new: &mut Side<'d>, old: &mut Side<'d>, names: &mut Vec<String>, 
             let shown = |side: &Side, path: &Vec<u8>| {
                 printable(&format!("{}/{}", side.store_dir, String::from_utf8_lossy(path)))
             };
+            let sides = before.get(at).zip(now.get(at)).map(|(was, is)| (place(old, was), place(new, is)));
             found.push(Change {
                 kind: Kind::Source,
                 name: printable(&name),
                 old: before.get(at).map(|path| shown(old, path)),
                 new: now.get(at).map(|path| shown(new, path)),
-                files: match (before.get(at), now.get(at)) {
-                    (Some(was), Some(is)) => source_files::differing(&place(old, was), &place(new, is)),
-                    _ => Vec::new(),
-                },
+                files: sides.as_ref().map_or_else(Vec::new, |(was, is)| source_files::differing(was, is)),
+                content: sides.as_ref().and_then(|(was, is)| source_files::content(was, is)),
             });
             for (path, side) in [(now.get(at), &mut *new), (before.get(at), &mut *old)] {
                 if let Some(path) = path {
@@ -228,6 +233,7 @@ fn outputs(new: &Side, old: &Side, found: &mut Vec<Change>) {
                 old: before.get(name).cloned(),
                 new: now.get(name).cloned(),
                 files: Vec::new(),
+                content: None,
             });
         }
     }
@@ -280,5 +286,5 @@ fn change(kind: Kind, name: String, old: Option<&[u8]>, new: Option<&[u8]>, name
         }
         (old, new) => (old.map(|value| cut(&value, "").0), new.map(|value| cut(&value, "").0)),
     };
-    Some(Change { kind, name, old, new, files: Vec::new() })
+    Some(Change { kind, name, old, new, files: Vec::new(), content: None })
 }

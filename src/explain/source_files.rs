@@ -1,6 +1,6 @@
 //! Which files of a source changed, where the store has it as it was and as it is.
 //!
-//! In: two paths of the store. Out: the paths below them of what differs, in order. Whoever wrote the sources may have filled them with
+//! In: two paths of the store. Out: the paths below them of what differs, in order, or how one file differs. Whoever wrote the sources may have filled them with
 //! anything: what is too much to compare has no answer.
 
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use super::values::cut;
 use crate::printable::printable;
 use crate::regular_file;
 
@@ -18,6 +19,9 @@ const MAX_ENTRIES: usize = 100_000;
 
 /// Bytes of files of the same size that are read.
 const MAX_BYTES: u64 = 256 << 20;
+
+/// Bytes of a file whose lines are compared.
+const MAX_LINES_OF: u64 = 1 << 20;
 
 /// Differences that are listed.
 const MAX_LISTED: usize = 1000;
@@ -73,7 +77,6 @@ impl FileComparison<'_> {
     }
 
     fn same_file(&mut self, (old, was): (&Path, &Metadata), (new, is): (&Path, &Metadata)) -> io::Result<bool> {
-        let is_program = |data: &Metadata| data.permissions().mode() & 0o111 != 0;
         if was.len() != is.len() || is_program(was) != is_program(is) {
             return Ok(false);
         }
@@ -81,13 +84,69 @@ impl FileComparison<'_> {
         if self.bytes > MAX_BYTES {
             return Err(io::Error::other("too much"));
         }
-        let content = |path: &Path| -> io::Result<Vec<u8>> {
-            let mut bytes = Vec::new();
-            regular_file::open(path)?.take(is.len() + 1).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        Ok(content(old)? == content(new)?)
+        Ok(bytes(old, is.len() + 1)? == bytes(new, is.len() + 1)?)
     }
+}
+
+/// How a source that is a file or a link by itself differs, safe to print: in its first line that does, its size, its mode, its kind. None
+/// where that is not known, and for folders.
+pub fn content(old: &Path, new: &Path) -> Option<String> {
+    let (was, is) = (fs::symlink_metadata(old).ok()?, fs::symlink_metadata(new).ok()?);
+    if kind(&was) != kind(&is) {
+        return Some(format!("{} -> {}", kind(&was), kind(&is)));
+    }
+    if is.is_symlink() {
+        let target = |path: &Path| Some(printable(&fs::read_link(path).ok()?.to_string_lossy()));
+        return Some(format!("to `{}` -> to `{}`", target(old)?, target(new)?));
+    }
+    if !is.is_file() {
+        return None;
+    }
+    let mode = |data: &Metadata| if is_program(data) { "executable" } else { "not executable" };
+    let modes = (is_program(&was) != is_program(&is)).then(|| format!("{} -> {}", mode(&was), mode(&is)));
+    let parts = [modes, lines((old, &was), (new, &is))];
+    let said: Vec<String> = parts.into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+/// The first line that differs, or the sizes of what is no text or too long to compare.
+fn lines((old, was): (&Path, &Metadata), (new, is): (&Path, &Metadata)) -> Option<String> {
+    let text = |path: &Path| String::from_utf8(bytes(path, MAX_LINES_OF).ok()?).ok();
+    let is_short = was.len().max(is.len()) < MAX_LINES_OF;
+    let Some((old, new)) = text(old).zip(text(new)).filter(|_| is_short) else {
+        return (was.len() != is.len()).then(|| format!("{} -> {} bytes", was.len(), is.len()));
+    };
+    let (mut before, mut now) = (old.lines(), new.lines());
+    for number in 1.. {
+        let shown = match (before.next(), now.next()) {
+            (Some(before), Some(now)) if before == now => continue,
+            (Some(before), Some(now)) => cut(&printable(before), &printable(now)),
+            (Some(before), None) => (cut(&printable(before), "").0, "(end of file)".to_owned()),
+            (None, Some(now)) => ("(end of file)".to_owned(), cut(&printable(now), "").0),
+            (None, None) => break,
+        };
+        return Some(format!("line {number}: {} -> {}", shown.0, shown.1));
+    }
+    (old != new).then(|| "line endings".to_owned())
+}
+
+fn kind(data: &Metadata) -> &'static str {
+    match data.file_type() {
+        kind if kind.is_dir() => "a folder",
+        kind if kind.is_symlink() => "a link",
+        _ => "a file",
+    }
+}
+
+fn is_program(data: &Metadata) -> bool {
+    data.permissions().mode() & 0o111 != 0
+}
+
+/// The beginning of a file.
+fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    regular_file::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn names(folder: &Path) -> io::Result<Vec<OsString>> {
@@ -117,5 +176,29 @@ mod tests {
         assert!(differing(old.path(), old.path()).is_empty());
         assert!(differing(&old.path().join("kind"), new.path()).is_empty(), "a file has no files");
         assert!(differing(Path::new("/nowhere"), new.path()).is_empty());
+    }
+
+    #[test]
+    fn of_a_file_that_is_a_source_by_itself_the_first_line_that_differs_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        for (was, is, said) in [
+            ("a\nb\nc\n", "a\nB\u{7}\nC\n", Some("line 2: b -> B\\u{7}")),
+            ("a\n", "a\nb\n", Some("line 2: (end of file) -> b")),
+            ("a\nb", "a\n", Some("line 2: b -> (end of file)")),
+            ("a", "a\n", Some("line endings")),
+            ("a", "a", None),
+        ] {
+            fs::write(&old, was).unwrap();
+            fs::write(&new, is).unwrap();
+            assert_eq!(content(&old, &new).as_deref(), said);
+        }
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(content(&old, &new).unwrap(), "not executable -> executable");
+        fs::write(&new, b"\xff\xff").unwrap();
+        assert_eq!(content(&old, &new).unwrap(), "not executable -> executable; 1 -> 2 bytes");
+        assert_eq!(content(&old, folder.path()).unwrap(), "a file -> a folder");
+        assert_eq!(content(folder.path(), folder.path()), None);
+        assert_eq!(content(&old, Path::new("/nowhere")), None);
     }
 }

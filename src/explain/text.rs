@@ -185,6 +185,9 @@ fn write_cause(title: &str, cause: &ChangedDerivation, out: &mut impl Write) -> 
         if !change.files.is_empty() {
             writeln!(out, "      {} changed: {}", counted(change.files.len(), "file"), list(&change.files))?;
         }
+        if let Some(content) = &change.content {
+            writeln!(out, "      {content}")?;
+        }
     }
     match cause.changes.len().saturating_sub(MOST_CAUSES) + cause.more_changes {
         0 => Ok(()),

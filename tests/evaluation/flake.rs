@@ -153,17 +153,21 @@ fn explain_names_the_files_of_a_source_that_changed() {
         let flake = folder(&[(
             "flake.nix",
             r#"{ outputs = { self }: let drv = name: src: derivation { inherit name src; system = "x86_64-linux"; builder = "/bin/sh"; }; in {
-                 packages.x86_64-linux = { whole = drv "whole" ./.; text = drv "text" "${./.}"; below = drv "below" ./below; }; }; }"#,
+                 packages.x86_64-linux = { whole = drv "whole" ./.; text = drv "text" "${./.}"; below = drv "below" ./below;
+                   one = drv "one" ./beside; made = drv "made" (builtins.toFile "made" "x\n${builtins.readFile ./beside}"); mode = drv "mode" ./mode; }; }; }"#,
         )]);
-        let text = "mkdir below; echo 1 > below/a; echo 1 > below/b; echo 1 > beside
-             git init -q; git add .; git commit -qm one; echo 2 > below/a; echo 2 > beside; echo 2 > below/new; git add .; git commit -qm two
+        let text = "mkdir below; echo 1 > below/a; echo 1 > below/b; echo 1 > beside; echo > mode
+             git init -q; git add .; git commit -qm one; echo 2 > below/a; echo 2 > beside; echo 2 > below/new; chmod +x mode; git add .; git commit -qm two
              for name in whole text below; do $nixdag explain . $name --system x86_64-linux --base HEAD~1 --available /dev/null | grep ' changed: '; done
+             for name in one made mode; do $nixdag explain . $name --system x86_64-linux --base HEAD~1 --available /dev/null | grep -E '^      (line|not)'; done
              $nixdag plan . --system x86_64-linux --base HEAD~1 --available /dev/null 2>&1 >/dev/null | sed -n 's/`[0-9a-f]*`/BASE/p'";
         let said = stdout(&nix, flake.path(), text);
         let lines: Vec<&str> = said.lines().map(str::trim).collect();
-        let whole = "3 files changed: below/a, below/new, beside";
-        let planned = "note: 3 changed files since the base BASE: `below/a`, `below/new`, `beside`";
-        assert_eq!(lines[..4], [whole, whole, "2 files changed: a, new", planned]);
+        let whole = "4 files changed: below/a, below/new, beside, mode";
+        let planned = "note: 4 changed files since the base BASE: `below/a`, `below/new`, `beside`, `mode`";
+        assert_eq!(lines[..3], [whole, whole, "2 files changed: a, new"]);
+        // Files that are sources by themselves.
+        assert_eq!(lines[3..7], ["line 1: 1 -> 2", "line 2: 1 -> 2", "not executable -> executable", planned]);
     }
 }
 
