@@ -1,5 +1,5 @@
-//! GitLab.com's hosted runners, as its documentation lists them (November 2026), and the executors that jobs run on where nobody says
-//! otherwise. A size is a runner's tag; its price is the factor with which minutes count.
+//! GitLab.com's hosted runners, as its documentation lists them (November 2026: hosted runners, compute minutes), and the executors that
+//! jobs run on where nobody says otherwise. A size is a runner's tag; its price is the factor with which minutes count.
 
 use super::names::RESERVED;
 use crate::fleet::Fleet;
