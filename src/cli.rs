@@ -250,6 +250,10 @@ pub struct BuildArgs {
     /// Use only signed results from the folder of `--reuse`
     #[arg(long, requires_all = ["reuse", "signing_public_key"], help_heading = "Hand-off")]
     pub signed_reuse: bool,
+    /// Take signed results from this registry of generic packages, `…/packages/generic/NAME/VERSION`, and leave them there, in place of what
+    /// the folder of `--reuse` holds; the token is in `CI_JOB_TOKEN`
+    #[arg(long, value_name = "URL", requires = "signed_reuse", help_heading = "Hand-off")]
+    pub reuse_packages: Option<String>,
     #[command(flatten)]
     pub signing: SigningFlags,
     #[command(flatten)]

@@ -4,6 +4,7 @@
 //! In: the folders of the [`JobRequest`]. Out: [`HandOffs`] as a substituter of the store, and the reuse folder filled anew.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,27 @@ const CACHE: &str = "cache";
 
 /// Removes from the reuse folder what does not count; gives a line for each path of these.
 pub fn adopt_earlier_results(request: &JobRequest, say: &mut dyn FnMut(&str)) -> Result<Vec<String>> {
-    let Some(reuse) = &request.reuse else { return Ok(Vec::new()) };
+    match &request.reuse {
+        Some(reuse) if request.signed_results.is_none() => adopt(reuse, say),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Adds what earlier pipelines have signed of these paths, where a registry has it; gives a line for each path that does not count.
+pub fn take_signed_results(
+    request: &JobRequest,
+    paths: &HashSet<String>,
+    hand_offs: &mut HandOffs,
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<String>> {
+    let (Some(reuse), Some(signed)) = (&request.reuse, &request.signed_results) else { return Ok(Vec::new()) };
+    signed.fetch(paths, reuse, say)?;
+    let refused = adopt(reuse, say)?;
+    reuse.sources().try_for_each(|source| hand_offs.add(source, Nars::Here))?;
+    Ok(refused)
+}
+
+fn adopt(reuse: &ReuseFolder, say: &mut dyn FnMut(&str)) -> Result<Vec<String>> {
     let adopted = reuse.adopt()?;
     let refused: Vec<String> = adopted.refused.iter().map(Damaged::text).collect();
     refused.iter().for_each(|problem| say(&format!("warning: {problem}")));
@@ -37,7 +58,8 @@ pub fn adopt_earlier_results(request: &JobRequest, say: &mut dyn FnMut(&str)) ->
 /// The folders that count for a job: what an earlier run of it left, then those of its inputs in the order of their ids. Its own folder in the
 /// workspace, which any job before it may have written, is made anew.
 pub fn read(request: &JobRequest) -> Result<HandOffs> {
-    let mut sources: Vec<HandOffFolder> = request.reuse.iter().flat_map(ReuseFolder::sources).collect();
+    let kept = request.reuse.iter().filter(|_| request.signed_results.is_none());
+    let mut sources: Vec<HandOffFolder> = kept.flat_map(ReuseFolder::sources).collect();
     if let HandOffPlace::Workspace(workspace) = &request.hand_off {
         let own = request.job();
         partial_cache::prepare(&workspace.join(&own.id), &request.plan.store_dir)?;
@@ -50,15 +72,16 @@ pub fn read(request: &JobRequest) -> Result<HandOffs> {
 }
 
 /// Fetches what paths need of the other jobs' NARs, where these are elsewhere, and holds everything that is needed against its digest.
-pub fn verify(hand_offs: &mut HandOffs, request: &JobRequest, paths: &[String], say: &mut dyn FnMut(&str)) {
+pub fn verify<'a>(
+    hand_offs: &mut HandOffs,
+    request: &JobRequest,
+    paths: impl IntoIterator<Item = &'a str> + Clone,
+    say: &mut dyn FnMut(&str),
+) {
     if let Some(registry) = &request.registry {
-        let lines = registry.fetch(hand_offs, paths.iter().map(String::as_str));
-        lines.iter().for_each(|line| say(line));
+        registry.fetch(hand_offs, paths.clone()).iter().for_each(|line| say(line));
     }
-    hand_offs.verify(paths.iter().map(String::as_str));
-    if request.registry.is_some() {
-        hand_offs.keep_present();
-    }
+    hand_offs.verify(paths);
 }
 
 /// Makes the hand-offs a substituter of the store, as long as the folder lives.
@@ -126,7 +149,11 @@ impl<'a> Substituter<'a> {
 /// Leaves what the job has handed off for later runs of it. Nothing else depends on that: a failure is said, and no more.
 pub fn leave(request: &JobRequest, verdict: Verdict, say: &mut dyn FnMut(&str)) {
     let (Some(reuse), HandOffPlace::Workspace(workspace)) = (&request.reuse, &request.hand_off) else { return };
-    let left = reuse.leave(&workspace.join(&request.job().id), verdict == Verdict::Success);
+    let hand_off = workspace.join(&request.job().id);
+    let left = match &request.signed_results {
+        Some(signed) => signed.leave(&hand_off, reuse, say),
+        None => reuse.leave(&hand_off, verdict == Verdict::Success),
+    };
     if let Err(error) = left {
         say(&format!("warning: later pipelines cannot take these results: {error:#}"));
     }

@@ -45,6 +45,7 @@ impl JobStore<'_> {
         let caches = request.plan.caches.options();
         if import
             || !self.hand_offs.is_empty()
+            || request.signed_results.is_some()
             || !caches.is_empty()
             || matches!(request.hand_off, HandOffPlace::Cache(_))
         {

@@ -58,6 +58,7 @@ use crate::fleet::keep::Keep;
 use crate::handoff::bundle::Bundle;
 use crate::handoff::registry::Registry;
 use crate::handoff::reuse::ReuseFolder;
+use crate::handoff::signed_results::SignedResults;
 use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::plan::{Job, JobIndex, Plan};
 use crate::secret::VariableName;
@@ -144,6 +145,8 @@ pub struct JobRequest {
     pub registry: Option<Registry>,
     /// What an earlier run of the job left, and where this one leaves its results for later ones; goes with a workspace.
     pub reuse: Option<ReuseFolder>,
+    /// Where signed results of earlier pipelines are, and where this job leaves its own, in place of what the CI keeps of that folder.
+    pub signed_results: Option<SignedResults>,
     /// Where records are left for the job that puts them together.
     pub records: Option<RecordsPlace>,
     /// Where logs of failed builds go: into its folder `logs`.

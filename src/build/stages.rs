@@ -74,10 +74,15 @@ fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut d
     let graph = Graph::load(roots.iter().copied(), Path::new(&request.plan.store_dir), &request.plan.store_dir)?;
     let mut work = JobWork::new(request, &graph, &here, &store, &held)?;
 
+    let earlier = hand_offs::take_signed_results(request, &work.absent, &mut hand_offs, say)?;
+    record.damaged.extend(earlier);
     work.content_addressed = deliveries::restrict(&mut hand_offs, request, &graph, &work.set)?;
-    let reusable = work.reusable(&mut hand_offs);
-    let wanted = work.wanted(&reusable);
-    hand_offs::verify(&mut hand_offs, request, &wanted, say);
+    hand_offs::verify(&mut hand_offs, request, work.absent.iter().map(String::as_str), say);
+    let reusable = work.reusable(&hand_offs);
+    hand_offs::verify(&mut hand_offs, request, work.wanted(&reusable).iter().map(String::as_str), say);
+    if request.registry.is_some() {
+        hand_offs.keep_present();
+    }
     let damaged: Vec<String> = hand_offs.damaged().iter().map(merge::Damaged::text).collect();
     damaged.iter().for_each(|problem| say(problem));
     record.damaged.extend(damaged);

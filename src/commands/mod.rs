@@ -51,7 +51,9 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     let token = VariableName::job_token();
     let is_used = |key: &str| match &cli.command {
         Command::Continue(_) => Provider::CircleCi.keys().contains(&key),
-        Command::Build(args) if args.packages.is_some() || args.records.is_some() => key == token.as_str(),
+        Command::Build(args) if args.packages.is_some() || args.records.is_some() || args.reuse_packages.is_some() => {
+            key == token.as_str()
+        }
         Command::Forget(_) | Command::Collect(_) => key == token.as_str(),
         _ => false,
     };

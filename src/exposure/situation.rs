@@ -44,11 +44,6 @@ impl Situation<'_> {
         self.settings.evaluation.allow_import_from_derivation || self.settings.evaluation.impure
     }
 
-    /// Jobs take something from earlier pipelines through the CI's cache.
-    pub fn reuses(&self) -> bool {
-        self.delivery.reuse_beside(self.has_contexts()).is_ok_and(|reuse| reuse != Reuse::Off)
-    }
-
     /// Jobs sign or push, with secrets.
     pub fn signs(&self) -> bool {
         self.delivery.has_secrets()

@@ -106,31 +106,40 @@ impl HandOffs {
     /// Reads all narinfo files and looks at the sizes of their NARs; other jobs' may be elsewhere, where `nars` says so. Sources come
     /// best first.
     pub fn read(sources: Vec<HandOffFolder>, nars: Nars) -> Result<HandOffs> {
-        let mut copies: BTreeMap<String, Vec<Copy>> = BTreeMap::new();
-        let mut realisations = Vec::new();
-        let mut damaged = Vec::new();
-        for (index, source) in sources.iter().enumerate() {
-            realisations.extend(realisation_files::of(&source.dir)?.into_iter().map(|path| (index, path)));
-            for path in narinfo_files(&source.dir)? {
-                let may_be_elsewhere = nars == Nars::Elsewhere && source.origin != Origin::EarlierRun;
-                let checked = partial_cache::read_narinfo(&path).and_then(|info| {
-                    if !(may_be_elsewhere && is_absent(&source.dir.join(&info.url))) {
-                        partial_cache::verify_size(&source.dir, &info)?;
-                    }
-                    Ok(info)
-                });
-                match checked {
-                    Ok(info) => {
-                        let copy = Copy { source: index, info, fixed: None };
-                        copies.entry(copy.info.store_path.clone()).or_default().push(copy);
-                    }
-                    Err(error) => {
-                        damaged.push(Damaged { origin: source.origin.clone(), problem: format!("{error:#}") })
-                    }
+        let mut hand_offs = HandOffs {
+            sources: Vec::with_capacity(sources.len()),
+            copies: BTreeMap::new(),
+            realisations: Vec::new(),
+            damaged: Vec::new(),
+        };
+        sources.into_iter().try_for_each(|source| hand_offs.add(source, nars))?;
+        Ok(hand_offs)
+    }
+
+    /// Reads one more folder, whose copies come behind those that are known.
+    pub fn add(&mut self, source: HandOffFolder, nars: Nars) -> Result<()> {
+        let index = self.sources.len();
+        self.realisations.extend(realisation_files::of(&source.dir)?.into_iter().map(|path| (index, path)));
+        for path in narinfo_files(&source.dir)? {
+            let may_be_elsewhere = nars == Nars::Elsewhere && source.origin != Origin::EarlierRun;
+            let checked = partial_cache::read_narinfo(&path).and_then(|info| {
+                if !(may_be_elsewhere && is_absent(&source.dir.join(&info.url))) {
+                    partial_cache::verify_size(&source.dir, &info)?;
+                }
+                Ok(info)
+            });
+            match checked {
+                Ok(info) => {
+                    let copy = Copy { source: index, info, fixed: None };
+                    self.copies.entry(copy.info.store_path.clone()).or_default().push(copy);
+                }
+                Err(error) => {
+                    self.damaged.push(Damaged { origin: source.origin.clone(), problem: format!("{error:#}") });
                 }
             }
         }
-        Ok(HandOffs { sources, copies, realisations, damaged })
+        self.sources.push(source);
+        Ok(())
     }
 
     /// Drops each realisation for which `counts` is false.

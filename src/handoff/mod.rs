@@ -14,3 +14,4 @@ pub mod path_archive;
 pub mod realisation_files;
 pub mod registry;
 pub mod reuse;
+pub mod signed_results;

@@ -41,6 +41,9 @@ pub struct Effort {
 /// Without what a job hands off others cannot go on.
 pub const FOR_HAND_OFFS: Effort = Effort { timeout: Duration::from_secs(60 * 60), retries: 5 };
 
+/// What earlier pipelines have left saves builds, and is not needed.
+pub const FOR_REUSE: Effort = Effort { timeout: Duration::from_secs(60 * 60), retries: 2 };
+
 /// Records are few bytes, and nobody waits for them.
 pub const FOR_RECORDS: Effort = Effort { timeout: Duration::from_secs(20), retries: 2 };
 
@@ -111,13 +114,18 @@ impl Registry {
 
     /// Fetches the NARs that paths need and that are not here. What cannot be had is missing later; why, in lines for people.
     pub fn fetch<'a>(&self, hand_offs: &HandOffs, paths: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-        let absent = hand_offs.absent(paths);
-        let fetched = each(&absent, |(dir, info)| self.get(dir, info));
-        let failed = fetched.into_iter().zip(&absent).filter_map(|(fetched, (_, info))| Some((fetched.err()?, info)));
+        self.fetch_nars(&hand_offs.absent(paths))
+    }
+
+    /// Fetches NARs into the folders of their caches. Why some cannot be had, in lines for people.
+    pub fn fetch_nars(&self, nars: &[(PathBuf, NarInfo)]) -> Vec<String> {
+        let fetched = each(nars, |(dir, info)| self.get(dir, info));
+        let failed = fetched.into_iter().zip(nars).filter_map(|(fetched, (_, info))| Some((fetched.err()?, info)));
         failed.map(|(error, info)| format!("`{}` cannot be fetched: {error:#}", info.store_path)).collect()
     }
 
-    fn put(&self, name: &str, path: &Path) -> Result<()> {
+    /// Puts a file there.
+    pub fn put(&self, name: &str, path: &Path) -> Result<()> {
         let url = format!("{}/{name}", self.url);
         self.again(|| {
             let file = File::open(path).with_context(|| format!("cannot read `{}`", path.display()))?;

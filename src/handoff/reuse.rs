@@ -142,11 +142,19 @@ impl ReuseFolder {
             ensure!(metadata.is_file(), "damaged NAR `{}`: not a regular file", nar.display());
             return partial_cache::verify_size(dir, &info).map(drop);
         };
-        if keys.verify(&info.fingerprint(), &info.signatures).is_none() {
-            bail!("`{}` {}", info.store_path, distrust(&info, keys));
-        }
+        check_signature(&info, keys)?;
         // The file's own digest is not signed, only that of what it unpacks to.
         partial_cache::verify_contents(dir, &info).map(drop)
+    }
+
+    /// Fails for a path that no trusted key vouches for.
+    pub fn check_signature(&self, info: &NarInfo) -> Result<()> {
+        self.signed_by.as_ref().map_or(Ok(()), |keys| check_signature(info, keys))
+    }
+
+    /// True for a path that a trusted key has signed.
+    pub fn is_signed(&self, info: &NarInfo) -> bool {
+        self.signed_by.as_ref().is_some_and(|keys| check_signature(info, keys).is_ok())
     }
 
     /// Leaves what a job has handed off for later runs, in the place of what was there.
@@ -158,8 +166,7 @@ impl ReuseFolder {
         make(&into.join("nar"))?;
         for file in merge::narinfo_files(hand_off)? {
             let info = partial_cache::read_narinfo(&file)?;
-            let is_signed = |keys: &PublicKeys| keys.verify(&info.fingerprint(), &info.signatures).is_some();
-            if self.signed_by.as_ref().is_none_or(is_signed) {
+            if self.signed_by.is_none() || self.is_signed(&info) {
                 partial_cache::copy(hand_off, into, &info.url)?;
                 partial_cache::copy(hand_off, into, &info.file_name())?;
             }
@@ -194,6 +201,13 @@ fn remove_unless_folder(path: &Path) -> Result<()> {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         _ => partial_cache::remove(path),
     }
+}
+
+fn check_signature(info: &NarInfo, keys: &PublicKeys) -> Result<()> {
+    if keys.verify(&info.fingerprint(), &info.signatures).is_none() {
+        bail!("`{}` {}", info.store_path, distrust(info, keys));
+    }
+    Ok(())
 }
 
 /// Why no key vouches for a path.

@@ -40,6 +40,8 @@ pub struct Places {
     pub records: &'static str,
     /// The version of a package that NARs go into; empty where there is no registry of packages.
     pub packages: &'static str,
+    /// The version of a package that signed results of all pipelines are in; empty where the CI keeps them otherwise.
+    pub signed: &'static str,
     /// Links to what a final job's command finds.
     pub restored: &'static str,
     /// The job's id.
@@ -250,6 +252,9 @@ fn reuse(reuse: Reuse, places: &Places, call: &mut ShellCommand) {
     }
     if reuse == Reuse::Signed {
         call.extend(["--signed-reuse".into()]);
+        if !places.signed.is_empty() {
+            call.extend(["--reuse-packages".into(), Word::shell(places.signed)]);
+        }
     }
 }
 
@@ -306,6 +311,7 @@ mod tests {
         workspace: ".nixdag/handoff",
         reuse: ".nixdag/reuse",
         packages: "",
+        signed: "",
         results: "\".nixdag/results/$NIXDAG_JOB\"",
         records: "",
         restored: ".nixdag/restored",

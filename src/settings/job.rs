@@ -20,8 +20,9 @@ use crate::delivery::destination::Destination;
 use crate::delivery::{HandOffKind, Signing as Named};
 use crate::folder_owner;
 use crate::handoff::bundle::Bundle;
-use crate::handoff::registry::{FOR_HAND_OFFS, FOR_RECORDS, Registry};
+use crate::handoff::registry::{FOR_HAND_OFFS, FOR_RECORDS, FOR_REUSE, Registry};
 use crate::handoff::reuse::ReuseFolder;
+use crate::handoff::signed_results::SignedResults;
 use crate::nearest::meant_or_known;
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::hash::Sha256;
@@ -91,6 +92,10 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
     };
     let token = Secret::take(&VariableName::job_token());
     let registry = args.packages.as_deref().map(|url| registry_with(url, token.clone())).transpose()?;
+    let signed_results = args.reuse_packages.as_deref().map(|url| -> Result<SignedResults> {
+        let token = token.clone().context(NO_TOKEN)?;
+        Ok(SignedResults::new(Registry::new(url, token, FOR_REUSE).context(usage("`--reuse-packages`"))?))
+    });
     let records = args.records.as_deref().map(|place| records_place(place, token)).transpose();
     let records = records.unwrap_or_else(|error| {
         say(&format!("warning: no records are left: {error:#}"));
@@ -144,6 +149,7 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
         registry,
         records,
         reuse: reuse.transpose()?,
+        signed_results: signed_results.transpose()?,
         results: args.results.clone(),
         restore: args.restore.clone(),
         delivers_all: delivers.is_some(),

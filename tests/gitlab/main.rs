@@ -18,4 +18,5 @@ mod provider;
 mod records;
 mod relays;
 mod schema;
+mod signed;
 mod signing;

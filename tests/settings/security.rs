@@ -220,7 +220,7 @@ fn each_provider_has_its_own_gaps_and_what_its_file_says_opens_them() {
     let key = "--signing-public-key=k-1:sZ4UzkmMf2+R20SqTtFYA7HkJBHvYDuc0AVk82fO5Q0=";
     let (findings, _) = examined_on("gitlab", &[(".gitlab-ci.yml", "")], &["--reuse", "signed", key]);
     assert!(
-        findings.iter().any(|finding| finding.starts_with("branch: jobs with secrets unpack a cache")),
+        !findings.iter().any(|finding| finding.starts_with("branch: ") && finding.contains("cache")),
         "{findings:#?}"
     );
 }

@@ -64,22 +64,24 @@ pub const LINES: &[Exposure] = &[
     Exposure {
         attacker: Attacker::Branch,
         asset: Asset::Signatures,
-        stops: &[Stop {
-            on: ALL,
-            how: "`reuse: branch` is refused beside a signing key, push or contexts; what is restored for jobs with secrets is compared by digest and signature",
-            tests: &[
-                "what_strangers_have_saved_is_named_and_built_again",
-                "other_contents_under_a_right_signature_are_refused",
-                "a_hostile_branch_changes_nothing_that_another_signs_and_pushes",
-                "unsigned_results_of_a_branch_are_refused_beside_secrets",
-            ],
-        }],
-        gaps: &[Gap {
-            on: GITLAB,
-            is_open: |situation| situation.signs() && situation.reuses(),
-            reach: "jobs with secrets unpack a cache of branches of the same protection, which may put files beside hand-offs that are missing",
-            remedy: Remedy::Setting("reuse: off"),
-        }],
+        stops: &[
+            Stop {
+                on: ALL,
+                how: "`reuse: branch` is refused beside a signing key, push or contexts; what is restored for jobs with secrets is compared by digest and signature",
+                tests: &[
+                    "what_strangers_have_saved_is_named_and_built_again",
+                    "other_contents_under_a_right_signature_are_refused",
+                    "a_hostile_branch_changes_nothing_that_another_signs_and_pushes",
+                    "unsigned_results_of_a_branch_are_refused_beside_secrets",
+                ],
+            },
+            Stop {
+                on: GITLAB,
+                how: "jobs that build with secrets unpack no cache: signed results come from the package registry, file by file, and are compared before they are used",
+                tests: &["what_others_put_under_the_names_of_signed_results_is_named_and_built_again"],
+            },
+        ],
+        gaps: &[],
     },
     Exposure {
         attacker: Attacker::Branch,
@@ -134,7 +136,7 @@ pub const LINES: &[Exposure] = &[
             },
             Gap {
                 on: GITLAB,
-                is_open: |situation| situation.reuses(),
+                is_open: |situation| situation.reuses_unsigned(),
                 reach: "without *Use separate caches for protected branches*, or on runners that share a volume `/cache`, every branch writes the caches of all",
                 remedy: Remedy::Elsewhere(
                     "*Settings > CI/CD > General pipelines*, and a cache in S3 or runners of their own for protected branches",

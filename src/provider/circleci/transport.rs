@@ -66,6 +66,7 @@ impl Transport {
             workspace: WORKSPACE,
             reuse: REUSE_DIR,
             packages: "",
+            signed: "",
             results: "~/.nixdag/results",
             records: if self.keeps_records { RECORDS_DIR } else { "" },
             restored: RESTORED_DIR,

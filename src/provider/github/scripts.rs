@@ -20,6 +20,7 @@ const PLACES: Places = Places {
     results: ".nixdag/results",
     records: "",
     packages: "",
+    signed: "",
     restored: ".nixdag/restored",
     job: "\"$NIXDAG_JOB\"",
 };

@@ -171,8 +171,8 @@ fn default_branch(options: &Options) -> String {
 fn cache(reuse: Reuse, options: &Options) -> Option<Yaml> {
     let default = default_branch(options);
     let (key, fallback) = match reuse {
-        Reuse::Off => return None,
-        Reuse::Signed => (format!("nixdag-signed-${REUSE}"), Vec::new()),
+        // Signed results are in the registry, which branches of either protection read.
+        Reuse::Off | Reuse::Signed => return None,
         Reuse::Branch => (format!("nixdag-${REUSE}-$CI_COMMIT_REF_SLUG"), vec![format!("nixdag-${REUSE}-{default}")]),
     };
     let mut entries = vec![("key", Yaml::text(key))];

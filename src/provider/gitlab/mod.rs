@@ -115,7 +115,7 @@ fn write(plan: &Plan, delivers: Option<&Job>, options: &Options) -> Result<Vec<(
                     building.push(kind.job.clone());
                 }
                 let mut variables = vec![(JOB, Yaml::text(&job.id))];
-                variables.extend((reuse != Reuse::Off).then(|| (REUSE, Yaml::Text(reuse_hash(job, kind)))));
+                variables.extend((reuse == Reuse::Branch).then(|| (REUSE, Yaml::Text(reuse_hash(job, kind)))));
                 (hidden(&kind.job), vec![("variables", Yaml::map(variables))])
             }
         };

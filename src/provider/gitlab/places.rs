@@ -24,6 +24,7 @@ pub const PLACES: Places = Places {
     workspace: WORKSPACE,
     reuse: ".nixdag/reuse",
     packages: "\"$CI_API_V4_URL/projects/$CI_PROJECT_ID/packages/generic/nixdag/$CI_PIPELINE_ID\"",
+    signed: "\"$CI_API_V4_URL/projects/$CI_PROJECT_ID/packages/generic/nixdag-signed/1\"",
     results: ".nixdag/results/$NIXDAG_JOB",
     records: "\"$CI_API_V4_URL/projects/$CI_PROJECT_ID/packages/generic/nixdag-records/$CI_COMMIT_REF_SLUG\"",
     restored: ".nixdag/restored",

@@ -14,6 +14,8 @@ pub const TOKEN: &str = "glcbt-token";
 pub struct Behaviour {
     /// Uploads are refused, and lists.
     pub refuses_uploads: bool,
+    /// Downloads are refused.
+    pub refuses_downloads: bool,
     /// Somebody puts another file of the same name behind each upload.
     pub is_poisoned: bool,
     /// Whoever starts pipelines may remove packages.
@@ -67,6 +69,17 @@ impl Registry {
     /// `METHOD PATH STATUS`, in the order of the answers.
     pub fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
+    }
+
+    /// What a file holds.
+    pub fn content(&self, name: &str) -> Vec<u8> {
+        self.state.lock().unwrap().files[name].clone()
+    }
+
+    /// Somebody puts another file of the same name there.
+    pub fn change(&self, name: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+        let changed = change(self.content(name));
+        self.state.lock().unwrap().files.insert(name.to_owned(), changed);
     }
 
     /// The names of all files.
@@ -150,6 +163,7 @@ fn answer(
     let Some(rest) = path.strip_prefix("/api/v4/projects/42/packages") else { return only(404, "") };
     match (method, rest.strip_prefix("/generic/")) {
         ("PUT", _) if behaviour.refuses_uploads => only(403, "{\"message\":\"403 Forbidden\"}"),
+        ("GET", Some(_)) if behaviour.refuses_downloads => only(403, "{\"message\":\"403 Forbidden\"}"),
         ("PUT", Some(_)) if !has_length => only(411, ""),
         ("PUT", Some(key)) => {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._+-~@/".contains(c);
