@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{commit, copy_into, folder, repository, run, shown};
+use crate::support::{FreshNix, commit, copy_into, copy_of, folder, repository, run, shown};
 
 /// Calls a function for every scalar, with the key that it stands under.
 fn scalars(value: &Value, key: &str, visit: &mut dyn FnMut(&str, &str)) {
@@ -63,6 +63,32 @@ fn committed_files_keep_within_limits_and_run_nothing_but_constants() {
 fn the_file_that_people_commit_is_short() {
     let text = fs::read_to_string(repository().join("github/nixdag.yml")).unwrap();
     assert!(text.lines().count() <= 30, "{}", text.lines().count());
+}
+
+/// The workflow that `nixdag init` writes for a flake, and what a plan for it puts out. Planning changes no file.
+fn committed_and_planned(flake: &Path) -> (String, String) {
+    commit(flake);
+    let nix = FreshNix::new();
+    nix.script(flake, "\"$nixdag\" init --provider github 2> /dev/null");
+    commit(flake);
+    let planned = nix.script(flake, "\"$nixdag\" generate --provider github --available - < /dev/null 2> /dev/null");
+    assert_eq!(run(flake, "git", &["status", "--porcelain"]), "");
+    (fs::read_to_string(flake.join(".github/workflows/nixdag.yml")).unwrap(), planned)
+}
+
+#[test]
+fn two_flakes_commit_the_same_bytes_whatever_is_planned() {
+    let small = copy_of("examples/hermetic");
+    let other = folder(&[(
+        "flake.nix",
+        "{ outputs = _: { checks.x86_64-linux.\"it's ${{ x }}\" = derivation { name = \"x\"; system = \"x86_64-linux\"; builder = \"/bin/sh\"; }; }; }"
+            .replace("${", "\\${")
+            .as_str(),
+    )]);
+    let (first, second) = (committed_and_planned(small.path()), committed_and_planned(other.path()));
+    assert!(first.1.contains("\"wave1\"") && second.1.contains("\"wave1\""), "{first:?} {second:?}");
+    assert_ne!(first.1, second.1);
+    assert_eq!(first.0, second.0);
 }
 
 #[test]
@@ -132,11 +158,16 @@ fn the_verdict_and_the_gate_take_nothing_for_success_but_success() {
     assert_eq!((&verdict["if"], &step["if"]), (&"${{ always() }}".into(), &"${{ always() }}".into()));
     let script = step["run"].as_str().unwrap();
     let written = step["env"]["RESULTS"].as_str().unwrap().split_whitespace();
-    let names: Vec<&str> = written.filter_map(|word| Some(word.split_once("=${{")?.0)).collect();
-    let needs: Vec<&str> = verdict["needs"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-    assert_eq!(names, needs, "every job that it waits for is looked at");
+    let names: Vec<&str> =
+        written.filter(|word| word.contains("${{")).filter_map(|word| Some(word.split_once('=')?.0)).collect();
+    let needs = verdict["needs"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
+    assert_eq!(
+        names,
+        ["plan"].into_iter().chain(needs).collect::<Vec<_>>(),
+        "every job that it waits for is looked at"
+    );
     let results = |odd: &str, said: &str| -> String {
-        let usual = |name: &str| if name == "wave1" { "success/true" } else { "skipped/false" };
+        let usual = |name: &str| if ["plan", "wave1"].contains(&name) { "success/true" } else { "skipped/false" };
         names.iter().map(|name| format!("{name}={} ", if *name == odd { said } else { usual(name) })).collect()
     };
     assert!(passes(script, &results("", "")));

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::built::{Built, CONTENT_ADDRESSED, CONTENT_ADDRESSED_CONF, FOUND};
 use crate::support::github::Status::{Cancelled, Failure, Skipped, Success};
 use crate::support::github::{Accident, Outcome, Status};
-use crate::support::github_project::{project, report};
+use crate::support::github_project::{file, project, project_of, report};
 use crate::support::project::{every_nix, figure, one_nix};
 use crate::support::{commit, run};
 
@@ -109,6 +109,20 @@ fn a_flake_that_cannot_be_planned_makes_the_gate_red() {
     fs::write(checkout.path().join("flake.nix"), "{ outputs = _: throw \"nothing at all\"; }").unwrap();
     let outcome = github.run().unwrap();
     assert_eq!(results(&outcome), [Failure, Skipped, Failure], "{}", outcome.logs());
+}
+
+#[test]
+fn what_is_not_a_plan_makes_the_gate_red() {
+    let nix = every_nix().remove(0);
+    let (call, text) = ("${{ needs.plan.outputs.plan }}", file(&[]));
+    assert!(text.contains(call), "{text}");
+    for broken in ["{}", "{'waves':0}"] {
+        let broken = text.replace(call, &broken.replace('\'', "\\\""));
+        let (_checkout, mut github) = project_of(&broken, "examples/hermetic", &nix);
+        let outcome = github.run().unwrap();
+        assert_eq!(results(&outcome), [Success, Failure, Failure], "{}", outcome.logs());
+        assert!(outcome.job("verdict").log.contains("plan has not succeeded"), "{}", outcome.logs());
+    }
 }
 
 #[test]
