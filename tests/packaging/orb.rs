@@ -254,21 +254,13 @@ fn every_script_of_the_repository_passes_shellcheck() {
     assert_passes("shellcheck", &[], &scripts);
 }
 
-/// Runs the scripts' own tests under a shell.
-#[track_caller]
-fn assert_tests_pass_under(shell: &str) {
+/// Under every shell that the scripts meet; one after the other, as both have their folder in the same place.
+#[test]
+fn the_scripts_pass_their_own_tests() {
     let tests = with_extension(&source().join("../tests"), "bats");
-    let output = Command::new("bats").args(&tests).env("ORB_TEST_SHELL", shell).output();
-    let output = output.expect("`bats` is missing: `tests/run.sh` installs it");
-    assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stdout));
-}
-
-#[test]
-fn the_scripts_pass_their_own_tests_under_dash() {
-    assert_tests_pass_under("dash");
-}
-
-#[test]
-fn the_scripts_pass_their_own_tests_under_bash() {
-    assert_tests_pass_under("bash --posix");
+    for shell in ["dash", "bash --posix"] {
+        let output = Command::new("bats").args(&tests).env("ORB_TEST_SHELL", shell).output();
+        let output = output.expect("`bats` is missing: `tests/run.sh` installs it");
+        assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stdout));
+    }
 }
