@@ -210,6 +210,18 @@ fn links_out_of_the_repository_are_neither_read_nor_written() {
         assert_eq!(fs::read_to_string(&config).unwrap(), "version: 2.1\njobs: {}\nworkflows: {}\n");
         assert!(fs::read_dir(&folder).unwrap().next().is_none());
     }
+fn a_tree_with_changes_is_planned_as_it_is_and_keeps_them() {
+    let folder = flake();
+    let here = folder.path();
+    let changed = read(here, "flake.nix") + "# not committed\n";
+    fs::write(here.join("flake.nix"), &changed).unwrap();
+    fs::write(here.join("notes"), "not added").unwrap();
+    let said = init(here, "--provider circleci");
+    assert!(said.contains("wrote .circleci/config.yml\nwrote nixdag.yml\n"), "{said}");
+    assert_eq!(read(here, "flake.nix"), changed);
+    let status = run(here, "git", &["status", "--porcelain", "--untracked-files=all"]);
+    let files: Vec<&str> = status.split_whitespace().collect();
+    assert_eq!(files, ["M", "flake.nix", "??", ".circleci/config.yml", "??", "nixdag.yml", "??", "notes"]);
 }
 
 #[test]
