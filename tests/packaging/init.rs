@@ -210,6 +210,9 @@ fn links_out_of_the_repository_are_neither_read_nor_written() {
         assert_eq!(fs::read_to_string(&config).unwrap(), "version: 2.1\njobs: {}\nworkflows: {}\n");
         assert!(fs::read_dir(&folder).unwrap().next().is_none());
     }
+}
+
+#[test]
 fn a_tree_with_changes_is_planned_as_it_is_and_keeps_them() {
     let folder = flake();
     let here = folder.path();

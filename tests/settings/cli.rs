@@ -77,11 +77,13 @@ fn a_recorded_evaluation_becomes_a_plan() {
             "flake",
             "base",
             "store_dir",
+            "job_limit",
             "jobs",
             "targets",
             "final",
             "skipped",
             "errors",
+            "critical_path",
             "estimates"
         ]
     );
@@ -101,7 +103,8 @@ fn a_recorded_evaluation_becomes_a_plan() {
             "image",
             "resource_class",
             "options",
-            "estimate"
+            "estimate",
+            "predicted"
         ]
     );
 }
