@@ -337,5 +337,7 @@ fn a_killed_runner_leaves_nothing_that_harms_the_next_one() {
             pipeline.run("second", &["--on-missing", "fail"]).succeeds();
             fs::remove_dir_all(pipeline.handed_off("second")).unwrap();
         }
+        // What is mounted cannot be removed with the folder around it; a builder of a killed Nix may still be there.
+        run(pipeline.dir(), "umount", &["--lazy", machine.to_str().unwrap()]);
     });
 }
