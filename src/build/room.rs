@@ -22,6 +22,7 @@ use crate::graph::DrvId;
 use crate::handoff::free_space;
 use crate::nix::store::Store;
 use crate::plan::Expected;
+use crate::plural::counted;
 
 /// With less than this, in bytes, rounds are planned though nothing is known of sizes.
 const SCARCE: u64 = 1 << 30;
@@ -171,7 +172,8 @@ impl<'a> Room<'a> {
         Ok(())
     }
 
-    /// Removes what the job has fetched, built and handed on, or left half-built, and nothing left in it needs. Gives how many paths that were.
+    /// Removes what the job has fetched, built and handed on, or left half-built, and nothing left in it needs. Gives how many paths that were, less
+    /// the half-built ones, which Nix would have removed itself.
     fn make_room(&self, tracker: &mut Tracker) -> Result<usize> {
         if let Err(error) = self.hand_on(tracker) {
             tracker.say(&format!("warning: nothing is handed on before the job's end: {error:#}"), Instant::now());
@@ -206,9 +208,12 @@ impl<'a> Room<'a> {
         let gone: Vec<String> = freed.iter().filter(|path| early.infos.contains_key(*path)).cloned().collect();
         early.gone.extend(gone);
         work.held.hold(all.iter().filter(|path| !early.gone.contains(*path)).map(String::as_str))?;
-        let line = format!("the disk is full: {} paths are removed that nothing left in this job needs", freed.len());
-        tracker.say(&line, Instant::now());
-        Ok(freed.len())
+        let count = freed.iter().filter(|path| !absent.contains(*path)).count();
+        if count > 0 {
+            let line = format!("room is short: {} removed that nothing left in this job needs", counted(count as u64, "path"));
+            tracker.say(&line, Instant::now());
+        }
+        Ok(count)
     }
 }
 

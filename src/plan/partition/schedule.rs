@@ -226,9 +226,12 @@ impl<'a> Scheduler<'a> {
         }
     }
 
-    /// True where a node has enough memory beside what is running: alone it always has.
+    /// True where a node has enough memory beside what is running: alone it always has, and so has one of which nothing is recorded.
     fn has_memory(&self, nodes: &[Node], position: u32, memory: u64) -> bool {
         let of = |position: u32| self.problem.memory[nodes[position as usize] as usize];
+        if of(position) == 0 {
+            return true;
+        }
         let used = self.running.iter().map(|(_, running)| of(*running)).fold(0, u64::saturating_add);
         self.running.is_empty() || used.saturating_add(of(position)) <= memory
     }
