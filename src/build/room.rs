@@ -210,7 +210,8 @@ impl<'a> Room<'a> {
         work.held.hold(all.iter().filter(|path| !early.gone.contains(*path)).map(String::as_str))?;
         let count = freed.iter().filter(|path| !absent.contains(*path)).count();
         if count > 0 {
-            let line = format!("room is short: {} removed that nothing left in this job needs", counted(count as u64, "path"));
+            let line =
+                format!("room is short: {} removed that nothing left in this job needs", counted(count as u64, "path"));
             tracker.say(&line, Instant::now());
         }
         Ok(count)

@@ -39,6 +39,7 @@ pub mod partition;
 pub mod placement;
 pub mod placer;
 pub mod planned_target;
+mod planner;
 pub mod planning_cost;
 pub mod predicted;
 pub mod prices;

@@ -1,0 +1,276 @@
+//! Cuts the needed derivations into jobs: as asked, within a budget, or as the last plan had them.
+//!
+//! In: the needed derivations, where each is built, costs, options. Out: jobs as they run, and the figures of plans of other kinds.
+
+use anyhow::Result;
+
+use super::baseline::baselines;
+use super::budget;
+use super::estimate::{BuildEstimate, CostModel};
+use super::fit_inputs;
+use super::job_graph::{JobGraph, direct_inputs};
+use super::job_list::Simulated;
+use super::keeping::is_worth_keeping;
+use super::model::{Granularity, Model, PartitionOptions};
+use super::needed::NeededGraph;
+use super::partition::bands::{self, InWaves};
+use super::partition::kept::kept;
+use super::partition::{Solution, partition, partition_in_waves};
+use super::placement::Placements;
+use super::prices::Prices;
+use super::problem::{ANY_SYSTEM, JobNodes, Millis, Partition};
+use super::simulate::{lower_bound, simulate_in_waves};
+use super::{Durations, EstimateSource, Estimates, HandOffEstimate, ModelFigures, Strategy};
+use crate::delivery::HandOffKind;
+
+/// What one way to plan gives.
+pub(super) struct Planned {
+    /// The jobs, as they run.
+    pub simulated: Simulated,
+    /// The jobs where none come in waves.
+    pub free: Partition,
+    /// What there is to be said.
+    pub notes: Vec<String>,
+}
+
+/// What cutting the needed derivations into jobs takes, whatever the granularity.
+pub(super) struct Planner<'a> {
+    small: &'a NeededGraph,
+    placements: &'a Placements,
+    costs: &'a CostModel,
+    handoff: HandOffKind,
+    /// What jobs cost.
+    pub model: Model,
+    prices: Prices,
+    /// How jobs are cut.
+    pub options: PartitionOptions,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(
+        small: &'a NeededGraph,
+        placements: &'a Placements,
+        costs: &'a CostModel,
+        options: &PartitionOptions,
+        handoff: HandOffKind,
+    ) -> Self {
+        let list = &placements.list;
+        let anywhere = list.get(usize::from(placements.anywhere));
+        let workspace = handoff.has_layers();
+        let model = Model {
+            start_up: costs.start_up,
+            layer: if workspace { costs.layer } else { 0 },
+            fetch: costs.transfer(),
+            hand_off: costs.transfer(),
+            queue: costs.queue,
+            whole_layers: workspace,
+            concurrency: costs.concurrency,
+            slots: list.iter().map(|placement| placement.cores as usize).collect(),
+            default_slots: anywhere.map_or(1, |placement| placement.cores as usize),
+            memory: list.iter().map(|placement| placement.memory).collect(),
+            disk: list.iter().map(|placement| placement.disk).collect(),
+        };
+        let prices = Prices(list.iter().map(|placement| placement.credits_per_minute).collect());
+        let options = PartitionOptions { durations_recorded: are_recorded(&small.estimates), ..options.clone() };
+        Self { small, placements, costs, handoff, model, prices, options }
+    }
+
+    /// The jobs of a granularity, in waves where there are waves, and run on paper.
+    pub(super) fn planned(&self, granularity: Granularity) -> Result<Planned> {
+        let Solution { partition: free, mut notes } = self.partition(granularity)?;
+        let jobs = self.in_waves(granularity, &free, &mut notes)?;
+        Ok(Planned { simulated: self.simulated(jobs)?, free, notes })
+    }
+
+    /// The first way to plan that takes no more credits than that, else the one that takes the fewest.
+    pub(super) fn within(&self, most: u64) -> Result<Planned> {
+        let asked = (self.options.granularity, self.options.objective);
+        let mut best = (u64::MAX, asked, self.planned(asked.0)?);
+        best.0 = self.strategy(&best.2.simulated).credits;
+        for way in budget::ways(asked).into_iter().skip(1) {
+            if best.0 <= most {
+                break;
+            }
+            let options = PartitionOptions { granularity: way.0, objective: way.1, ..self.options.clone() };
+            let (model, prices) = (self.model.clone(), self.prices.clone());
+            let planned = Self { options, model, prices, ..*self }.planned(way.0)?;
+            let credits = self.strategy(&planned.simulated).credits;
+            if credits < best.0 {
+                best = (credits, way, planned);
+            }
+        }
+        let (credits, way, mut planned) = best;
+        planned.notes.extend(budget::note(asked, way, credits, most));
+        Ok(planned)
+    }
+
+    /// The jobs of a granularity; those that anybody could run go to the machines that have the most to do.
+    fn partition(&self, granularity: Granularity) -> Result<Solution> {
+        let cut = |jobs: Option<usize>| {
+            let mut options = PartitionOptions { granularity, ..self.options.clone() };
+            options.limits.jobs = jobs.into_iter().chain(options.limits.jobs).min();
+            partition(&self.small.problem, &self.model, &options)
+        };
+        let mut solution = match self.options.limits.inputs {
+            Some(most) => fit_inputs::fit(most, cut, |solution| self.widest(&solution.partition))?,
+            None => cut(None),
+        };
+        self.place_anywhere(&mut solution.partition);
+        Ok(solution)
+    }
+
+    /// How many others the job takes from that takes from most.
+    fn widest(&self, partition: &Partition) -> Result<usize> {
+        let direct = direct_inputs(&self.small.problem, partition)?;
+        let rank: Vec<u32> = (0..partition.jobs.len() as u32).collect();
+        Ok(JobGraph::new(&direct, &rank)?.inputs.iter().map(Vec::len).max().unwrap_or(0))
+    }
+
+    /// What a plan of another granularity would take.
+    pub(super) fn figures(&self, granularity: Granularity) -> Result<Strategy> {
+        let free = self.partition(granularity)?.partition;
+        let jobs = self.in_waves(granularity, &free, &mut Vec::new())?;
+        Ok(self.strategy(&self.simulated(jobs)?))
+    }
+
+    /// Jobs in waves, where the provider has waves: planned for them, or the same jobs, some merged, where that is shorter.
+    fn in_waves(&self, granularity: Granularity, free: &Partition, notes: &mut Vec<String>) -> Result<InWaves> {
+        let Some(most) = self.options.limits.waves else {
+            return Ok(InWaves { partition: free.clone(), waves: Vec::new() });
+        };
+        let problem = &self.small.problem;
+        let options = PartitionOptions { granularity, ..self.options.clone() };
+        let mut found = bands::in_waves(problem, &self.model, free, most)?;
+        if let Some(mut planned) = partition_in_waves(problem, &self.model, &options, most) {
+            self.place_anywhere(&mut planned.partition);
+            let (planned, banded) = (self.simulated(planned)?, self.simulated(found)?);
+            found = if planned.simulation.makespan <= banded.simulation.makespan { planned.jobs } else { banded.jobs };
+        }
+        let many = found.waves.iter().max().map_or(0, |last| *last as usize + 1);
+        if many > most.count {
+            notes.push(format!("the jobs need {many} waves, and there are {} at most", most.count));
+        }
+        let shared = |partition: &Partition| {
+            let targets =
+                |job: &JobNodes| job.owned.iter().filter(|&&node| self.small.problem.target[node as usize]).count();
+            partition.jobs.iter().filter(|job| targets(job) > 1).count()
+        };
+        if granularity == Granularity::Target && shared(&found.partition) > shared(free) {
+            notes.push(format!("targets share jobs, since jobs run in at most {} waves", most.count));
+        }
+        Ok(found)
+    }
+
+    /// The jobs of the last plan, where they are within the limits and cost no more than keeping them may.
+    pub(super) fn kept(&self, earlier: &[Option<u32>], ours: &Simulated) -> Result<Option<Simulated>> {
+        let problem = &self.small.problem;
+        let Some(mut partition) = kept(problem, &self.model, &self.options, earlier, ours.simulation.makespan) else {
+            return Ok(None);
+        };
+        self.place_anywhere(&mut partition);
+        let jobs = match self.options.limits.waves {
+            Some(most) => bands::in_waves(problem, &self.model, &partition, most)?,
+            None => InWaves { partition, waves: Vec::new() },
+        };
+        let theirs = self.simulated(jobs)?;
+        let most = self.options.max_credits.map(|most| most.max(self.strategy(ours).credits));
+        let is_paid = most.is_none_or(|most| self.strategy(&theirs).credits <= most);
+        Ok((is_paid && is_worth_keeping(&theirs, ours, &self.options)?).then_some(theirs))
+    }
+
+    /// Runs jobs on paper.
+    fn simulated(&self, jobs: InWaves) -> Result<Simulated> {
+        let problem = &self.small.problem;
+        let direct = direct_inputs(problem, &jobs.partition)?;
+        let simulation = simulate_in_waves(problem, &jobs.partition, &direct, &jobs.waves, &self.model);
+        Ok(Simulated { jobs, direct, simulation })
+    }
+
+    /// Has jobs that anybody could run go to the machines that have the most to do.
+    fn place_anywhere(&self, partition: &mut Partition) {
+        for job in partition.jobs.iter_mut().filter(|job| job.system == ANY_SYSTEM) {
+            job.system = self.placements.anywhere;
+        }
+    }
+
+    /// What a plan would take whose jobs come in no waves, where the provider has waves.
+    pub(super) fn in_free_order(&self, free: &Partition) -> Result<Option<Strategy>> {
+        if self.options.limits.waves.is_none() {
+            return Ok(None);
+        }
+        let simulated = self.simulated(InWaves { partition: free.clone(), waves: Vec::new() })?;
+        Ok(Some(self.strategy(&simulated)))
+    }
+
+    /// What the plan and simpler ones are expected to take.
+    pub(super) fn estimates(&self, simulated: &Simulated) -> Estimates {
+        let (problem, simulation) = (&self.small.problem, &simulated.simulation);
+        let plan = self.strategy(simulated);
+        let simpler = baselines(problem, &self.model, &self.prices);
+        Estimates {
+            needed: problem.len() as u64,
+            duplicates: plan.builds - problem.len() as u64,
+            lower_bound: lower_bound(problem, &self.model),
+            plan,
+            free: None,
+            flat: simpler.flat,
+            ordered: simpler.ordered,
+            per_derivation: simpler.per_derivation,
+            single: Some(simpler.single),
+            durations: Some(self.durations()),
+            kept: None,
+            handoff: Some(HandOffEstimate {
+                kind: self.handoff,
+                layers: if self.handoff.has_layers() { simulation.layers } else { 0 },
+                layer: self.model.layer,
+                bytes: self.costs.bytes.map(|bytes| simulation.fetched.saturating_mul(bytes)),
+                time: simulation.layers * self.model.layer + simulation.fetched * self.model.fetch,
+            }),
+            report: None,
+            model: Some(ModelFigures {
+                start_up: self.model.start_up,
+                layer: self.model.layer,
+                fetch: self.model.fetch,
+                queue: if simulated.jobs.waves.is_empty() { 0 } else { self.model.queue },
+                concurrency: self.model.concurrency as u64,
+                bandwidth: self.costs.bandwidth,
+                start_up_recorded: self.costs.replaced.start_up,
+            }),
+        }
+    }
+
+    /// How many durations come from where.
+    fn durations(&self) -> Durations {
+        let mut durations =
+            Durations { youngest: self.costs.history.span.map(|(_, last)| last), ..Durations::default() };
+        for estimate in &self.small.estimates {
+            *match estimate.from {
+                EstimateSource::History => &mut durations.recorded,
+                EstimateSource::Derivation => &mut durations.derivation,
+                EstimateSource::Default => &mut durations.default,
+            } += 1;
+        }
+        durations
+    }
+
+    /// The figures of jobs.
+    fn strategy(&self, simulated: &Simulated) -> Strategy {
+        let Simulated { jobs: InWaves { partition, .. }, simulation, .. } = simulated;
+        let lengths = simulation.end.iter().zip(&simulation.start).map(|(end, start)| end - start);
+        let credits = |(job, length): (&JobNodes, Millis)| self.prices.credits(job.system, length);
+        Strategy {
+            jobs: partition.jobs.len() as u64,
+            builds: partition.jobs.iter().map(|job| (job.owned.len() + job.co_located.len()) as u64).sum(),
+            job_time: simulation.job_time,
+            makespan: simulation.makespan,
+            credits: partition.jobs.iter().zip(lengths).map(credits).sum(),
+        }
+    }
+}
+
+/// True where most of the builds have been timed before: a plan made from guesses keeps a reserve, one made from records does not.
+fn are_recorded(estimates: &[BuildEstimate]) -> bool {
+    let guessed = estimates.iter().filter(|estimate| estimate.from == EstimateSource::Default).count();
+    let recorded = estimates.iter().filter(|estimate| estimate.from == EstimateSource::History).count();
+    recorded > 9 * guessed
+}
