@@ -172,8 +172,7 @@ impl<'a> Room<'a> {
         Ok(())
     }
 
-    /// Removes what the job has fetched, built and handed on, or left half-built, and nothing left in it needs. Gives how many paths that were, less
-    /// the half-built ones, which Nix would have removed itself.
+    /// Removes what the job has fetched, built and handed on, or left half-built, and nothing left in it needs. Gives how many paths that were.
     fn make_room(&self, tracker: &mut Tracker) -> Result<usize> {
         if let Err(error) = self.hand_on(tracker) {
             tracker.say(&format!("warning: nothing is handed on before the job's end: {error:#}"), Instant::now());
@@ -208,13 +207,9 @@ impl<'a> Room<'a> {
         let gone: Vec<String> = freed.iter().filter(|path| early.infos.contains_key(*path)).cloned().collect();
         early.gone.extend(gone);
         work.held.hold(all.iter().filter(|path| !early.gone.contains(*path)).map(String::as_str))?;
-        let count = freed.iter().filter(|path| !absent.contains(*path)).count();
-        if count > 0 {
-            let line =
-                format!("room is short: {} removed that nothing left in this job needs", counted(count as u64, "path"));
-            tracker.say(&line, Instant::now());
-        }
-        Ok(count)
+        let paths = counted(freed.len() as u64, "path");
+        tracker.say(&format!("the disk is full: {paths} removed that nothing left in this job needs"), Instant::now());
+        Ok(freed.len())
     }
 }
 

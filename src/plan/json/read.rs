@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 
-use super::{VERSION, is_id};
+use super::write::VERSION;
 use crate::attribute::AttributePath;
 use crate::graph::OutputPaths;
 use crate::nix::binary_cache::Reliance;
@@ -89,6 +89,13 @@ struct FinalJobIn {
     checkout: bool,
     environment: BTreeMap<String, String>,
     resource_group: Option<String>,
+}
+
+/// True for an id of the contract: `[a-z][a-z0-9_-]{0,62}`.
+pub fn is_id(id: &str) -> bool {
+    id.len() <= 63
+        && id.bytes().next().is_some_and(|b| b.is_ascii_lowercase())
+        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
 /// Reads a plan and checks that it holds together: ids, names, references, order, paths. Nothing in it is trusted.

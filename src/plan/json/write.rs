@@ -8,13 +8,15 @@ use anyhow::Result;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
-use super::VERSION;
 use crate::attribute::AttributePath;
 use crate::graph::OutputPaths;
 use crate::nix::hash::Sha256;
 use crate::plan::final_job::Restored;
 use crate::plan::predicted::Predicted;
 use crate::plan::{Estimate, Job, JobIndex, JobOptions, Plan};
+
+/// The version that this program writes and reads.
+pub const VERSION: u64 = 1;
 
 /// A job as the contract writes it; references to jobs are ids.
 #[derive(Serialize)]
