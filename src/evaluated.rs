@@ -154,7 +154,22 @@ fn disabled_packages<'a>(disabled: impl IntoIterator<Item = &'a AttributePath>) 
     let more = names.len().saturating_sub(MOST_NAMED);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let first = names.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    (!names.is_empty()).then(|| {
-        format!("{} of what is selected: not built, since the package says `disable`: {first}{more}", names.len())
-    })
+    (!names.is_empty()).then(|| format!("selected, and not built, since their packages say `disable`: {first}{more}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_that_take_themselves_out_are_named_and_few_of_many() {
+        let names = |count: usize| {
+            let names: Vec<AttributePath> =
+                (0..count).map(|number| AttributePath::parse(&format!("checks.s.p{number}")).unwrap()).collect();
+            disabled_packages(&names)
+        };
+        assert_eq!(names(0), None);
+        assert!(names(2).unwrap().ends_with("say `disable`: `checks.s.p0`, `checks.s.p1`"));
+        assert!(names(7).unwrap().ends_with("`checks.s.p4` and 2 more"));
+    }
 }

@@ -1,5 +1,4 @@
-//! Removes garbage from the store of a machine that outlives its jobs: behind a job as the settings say, and before one that finds too little
-//! room. What anything holds stays: roots, and whatever other jobs on the machine are working with.
+//! Removes garbage from the store of a machine that outlives its jobs, behind a job, as the settings say. What anything holds stays: roots, and whatever other jobs on the machine are working with.
 //!
 //! In: limits. Out: lines about how much went. Nothing of this is part of a verdict.
 

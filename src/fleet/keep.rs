@@ -1,4 +1,6 @@
 //! How much of a machine's store stays behind jobs, for machines that keep theirs: `50GB`, `14d`.
+//!
+//! In: a text of the settings. Out: a limit, or an error that shows the forms there are.
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! Records for spreadsheets.
+//!
+//! In: [`Records`]. Out: a line of comma-separated values for each build, with a heading.
 
 use std::io::{self, Write};
 

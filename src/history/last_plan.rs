@@ -1,6 +1,8 @@
 //! The jobs of the last plan, as far as the next one wants to know: which derivations were built together.
 //!
 //! It travels in `records.json`. Whoever can write that can make plans worse by as much as keeping the last one may cost, and nothing else.
+//!
+//! In: a plan, or what the file says. Out: jobs by their derivations, bounded and checked.
 
 use serde::{Deserialize, Serialize};
 

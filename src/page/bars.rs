@@ -1,4 +1,6 @@
 //! Bars in the static part of the page: SVG without text, stretched to the width of its cell. Figures are always beside them.
+//!
+//! In: figures in one unit, and the most that a bar can show. Out: SVG.
 
 use std::fmt::{self, Write};
 

@@ -1,4 +1,6 @@
 //! The chain of jobs that decided when the pipeline ended, or will decide it.
+//!
+//! In: the pipeline. Out: jobs, the first one first.
 
 use super::pipeline::{Job, JobNumber, Pipeline};
 use crate::plan::Plan;

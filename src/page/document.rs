@@ -1,4 +1,6 @@
 //! The whole file: head with its policy, the sections in their order, data and script.
+//!
+//! In: the pipeline. Out: HTML.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write};

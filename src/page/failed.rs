@@ -1,4 +1,6 @@
 //! What failed by itself, and what it has stopped.
+//!
+//! In: the pipeline, and the last record of each job. Out: failures, each with the jobs and targets behind it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 

@@ -1,4 +1,6 @@
 //! What failed, each with its class, the end of its log, the next command and what it stopped.
+//!
+//! In: the pipeline. Out: the section of the page.
 
 use std::fmt::{self, Write};
 

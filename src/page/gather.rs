@@ -1,4 +1,6 @@
 //! From a plan and the records of its jobs to what the page shows. Either may be missing.
+//!
+//! In: a plan, records of jobs. Out: a [`Pipeline`].
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

@@ -1,4 +1,6 @@
 //! A pipeline as the page shows it: each job's prediction beside what its runs have measured. What is not known is none.
+//!
+//! In: what [`gather`](super::gather) puts together. Out: figures of jobs and of all together, each of them optional.
 
 use std::ops::Range;
 

@@ -1,4 +1,6 @@
 //! The verdict in a sentence, and the four numbers: wall time, machine time, builds, credits.
+//!
+//! In: the pipeline. Out: sentences, and the section with the numbers.
 
 use std::fmt::{self, Write};
 

@@ -1,4 +1,6 @@
 //! The cost beside other ways to build the same, the slowest derivations, the largest outputs, and what was skipped.
+//!
+//! In: the pipeline. Out: two sections of the page.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};

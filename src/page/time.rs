@@ -1,4 +1,6 @@
 //! Where the time went, in sentences, with the critical path as a table.
+//!
+//! In: the pipeline. Out: the section of the page.
 
 use std::fmt::{self, Write};
 

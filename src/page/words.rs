@@ -1,4 +1,6 @@
 //! Numbers and durations as the page writes them, with spaces that do not break.
+//!
+//! In: figures. Out: text without markup.
 
 /// Milliseconds: `0.4 s`, `48 s`, `3 min 5 s`, `24 min`, `1 h 02 min`, rounded.
 pub fn duration(millis: u64) -> String {

@@ -4,6 +4,7 @@
 
 use super::model::{Granularity, Objective};
 use crate::choice::Choice;
+use crate::plural::counted;
 
 /// How derivations share jobs, and what a plan aims for.
 pub type Way = (Granularity, Objective);
@@ -26,7 +27,8 @@ pub fn ways((granularity, objective): Way) -> Vec<Way> {
 pub fn note(asked: Way, way: Way, credits: u64, most: u64) -> Option<String> {
     if credits > most {
         return Some(format!(
-            "no plan was found for {most} credits (`max_credits`): this one takes {credits}, the fewest of all"
+            "no plan was found for {} (`max_credits`): this one takes {credits}, the fewest of all",
+            counted(most, "credit")
         ));
     }
     (way != asked).then(|| {

@@ -1,4 +1,6 @@
 //! What jobs need of their machines' memory and disk, as far as something is recorded: what is expected of each build, and what cannot fit.
+//!
+//! In: needed derivations, where each is built, the jobs. Out: what the plan expects of builds, and notes for people.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! Whether the jobs of the last plan stay: as long as they are within the provider's limits, and cost little more than jobs that are planned anew.
 //! Names of jobs, what the CI keeps for each, and what people know of a pipeline stay with them.
+//!
+//! In: figures of both plans. Out: yes or no.
 
 use anyhow::Result;
 

@@ -1,4 +1,6 @@
 //! How text for people looks where it is shown: how wide the terminal is, and whether there is colour.
+//!
+//! In: where the text goes, the environment. Out: a [`Look`].
 
 use std::io::{self, Write};
 

@@ -1,4 +1,6 @@
 //! Text from outside in HTML and SVG: nothing in it is markup, steers the browser or hides from the reader.
+//!
+//! In: any text. Out: text for elements, attributes or data.
 
 use std::fmt::{self, Display, Write};
 

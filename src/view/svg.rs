@@ -1,4 +1,6 @@
 //! A graph as a picture, in light and dark: boxes from left to right. Every text goes through [`markup`].
+//!
+//! In: a layered graph. Out: one SVG.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
