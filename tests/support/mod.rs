@@ -90,6 +90,10 @@ impl FreshNix {
         command.env("PATH", path).env("HOME", self.home()).env(INSIDE, self.programs.clone().unwrap_or_default());
         // Elsewhere nixdag keeps evaluations.
         command.env("CI", "true");
+        // A Nix that is killed leaves its folders.
+        let temporary = self.home().join("tmp");
+        fs::create_dir_all(&temporary).unwrap();
+        command.env("TMPDIR", temporary);
         for name in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "NIX_PATH", "NIX_REMOTE"] {
             command.env_remove(name);
         }

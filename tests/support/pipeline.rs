@@ -163,6 +163,10 @@ impl Pipeline {
     pub fn command(&self, job: &str, more: &[&str]) -> Command {
         let mut command = empty_store();
         command.arg(env!("CARGO_BIN_EXE_nixdag")).args(self.arguments(job)).args(more);
+        // A Nix that is killed leaves its folders.
+        let temporary = self.dir().join("tmp");
+        fs::create_dir_all(&temporary).unwrap();
+        command.env("TMPDIR", temporary);
         command
     }
 
