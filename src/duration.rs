@@ -35,6 +35,11 @@ pub fn in_words(millis: u64) -> String {
     }
 }
 
+/// The same in as few characters as can be read, where a line is short: `45s`, `3m05s`, `1h02m`.
+pub fn in_short(millis: u64) -> String {
+    in_words(millis).replace(" min", "m").replace(' ', "")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +54,6 @@ mod tests {
     fn durations_read_well() {
         assert_eq!([0, 400, 3_000, 9_950, 45_000].map(in_words), ["0 s", "0.4 s", "3 s", "10 s", "45 s"]);
         assert_eq!([59_700, 185_000, 3_720_500].map(in_words), ["1 min 00 s", "3 min 05 s", "1 h 02 min"]);
+        assert_eq!([400, 185_000, 3_720_500].map(in_short), ["0.4s", "3m05s", "1h02m"]);
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let also: &[Granularity] = match (format, settings.planner.granularity) {
         (PlanFormat::Table, Granularity::Target) => &[Granularity::Auto, Granularity::Single],
         (PlanFormat::Table, Granularity::Auto) => &[Granularity::Single],
+        (PlanFormat::Table, Granularity::Single) => &[Granularity::Auto],
         _ => &[],
     };
     let made = match format {

@@ -56,8 +56,23 @@ impl Look {
         writeln!(out, "{line}")
     }
 
+    /// Writes rows in columns, or the second, shorter form of them where the first is wider than the terminal.
+    pub fn columns_or(
+        &self,
+        rows: &[Vec<String>],
+        shorter: impl FnOnce() -> Vec<Vec<String>>,
+        out: &mut (impl Write + ?Sized),
+    ) -> io::Result<()> {
+        let widths =
+            (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+        match self.width {
+            Some(most) if total(&widths.collect::<Vec<_>>()) > most => self.columns(&shorter(), out),
+            _ => self.columns(rows, out),
+        }
+    }
+
     /// Writes rows in columns, the first one as their head. Where they are wider than the terminal, cells of the widest columns are cut in the
-    /// middle.
+    /// middle; figures never are, for half of one is another one.
     pub fn columns(&self, rows: &[Vec<String>], out: &mut (impl Write + ?Sized)) -> io::Result<()> {
         // The last column has the sentences, and widens no other.
         let shown = |row: &Vec<String>| -> Vec<String> {
@@ -67,8 +82,11 @@ impl Look {
         let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let mut widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+        let is_figures =
+            |column: usize| rows[1..].iter().all(|row| row[column].starts_with(|first: char| first.is_ascii_digit()));
+        let figures: Vec<bool> = (0..rows[0].len()).map(is_figures).collect();
         if let Some(most) = self.width {
-            narrow(&mut widths, most);
+            narrow(&mut widths, &figures, most);
         }
         for (number, row) in rows.iter().enumerate() {
             let mut line = String::new();
@@ -82,11 +100,21 @@ impl Look {
     }
 }
 
-/// Takes from the widest columns until they fit into a line, two spaces between them.
-fn narrow(widths: &mut [usize], most: usize) {
-    let total = |widths: &[usize]| widths.iter().sum::<usize>() + 2 * (widths.len() - 1);
+/// A row of these cells.
+pub fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
+    cells.map(String::from).to_vec()
+}
+
+/// Characters of a line with columns of these widths, two spaces between them.
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + 2 * (widths.len() - 1)
+}
+
+/// Takes from the widest columns that are not figures until they fit into a line.
+fn narrow(widths: &mut [usize], figures: &[bool], most: usize) {
     while total(widths) > most {
-        let Some(widest) = widths.iter_mut().max().filter(|widest| **widest > MIN_COLUMN) else { return };
+        let others = widths.iter_mut().zip(figures).filter(|(width, is_figures)| !**is_figures && **width > MIN_COLUMN);
+        let Some(widest) = others.map(|(width, _)| width).max() else { return };
         *widest -= 1;
     }
 }
@@ -137,6 +165,24 @@ mod tests {
         assert_eq!(cut("packages.hello", 9), "pack…ello");
         // Below that nothing could be read.
         assert!(written(&Look { width: Some(5), color: false }, &rows).lines().all(|line| line.chars().count() <= 28));
+    }
+
+    #[test]
+    fn figures_are_never_cut() {
+        let rows = [row(["PREDICTED", "WALL TIME"]), row(["job per derivation", "1 h 07 min 12 s and more"])];
+        let text = written(&Look { width: Some(30), color: false }, &rows);
+        assert!(text.contains("1 h 07 min 12 s and more") && text.contains("job …ion"), "{text}");
+    }
+
+    #[test]
+    fn what_is_wider_than_the_terminal_has_a_shorter_form() {
+        let long = [row(["WALL TIME"]), row(["1 h 07 min"])];
+        for (width, expected) in [(Some(10), "1 h 07 min"), (Some(9), "1h07m"), (None, "1 h 07 min")] {
+            let mut text = Vec::new();
+            let shorter = || vec![row(["WALL TIME"]), row(["1h07m"])];
+            Look { width, color: false }.columns_or(&long, shorter, &mut text).unwrap();
+            assert!(String::from_utf8(text).unwrap().ends_with(&format!("\n{expected}\n")), "{width:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Views: a plan as people look at it. In: the plan, and for the derivation level the graph. Out: text.
 
 pub mod annotations;
+mod comparison;
 mod dot;
 mod graph_json;
 pub mod history;

@@ -106,6 +106,11 @@ fn tables_fit_the_terminal() {
         assert!(widest <= width, "{widest} of {width}:\n{screen}");
         assert!(screen.contains("JOB  ") && !screen.contains('\x1b'), "{screen}");
         assert_eq!(screen.contains('…'), width < 200, "{screen}");
+        // Figures and the names of rows are whole, in words where these fit.
+        let single = screen.lines().find(|line| line.starts_with("one job  ")).unwrap();
+        let (short, long) = (single.contains("2m45s"), single.contains("2 min 45 s"));
+        assert_eq!((short, long), (width < 68, width >= 68), "{screen}");
+        assert!(screen.contains("\njob per derivation  "), "{screen}");
     }
     assert!(on_a_terminal(&recorded, 100, "NO_COLOR= TERM=xterm").contains("\x1b[1m"));
     assert!(!on_a_terminal(&recorded, 100, "NO_COLOR= TERM=dumb").contains('\x1b'));

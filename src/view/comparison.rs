@@ -1,0 +1,216 @@
+//! The plan beside simpler ones, as a table for people, and what to make of it.
+
+use std::io::{self, Write};
+
+use super::look::{Look, row};
+use crate::choice::Choice;
+use crate::delivery::HandOffKind;
+use crate::duration::{day, in_short, in_words};
+use crate::plan::advice;
+use crate::plan::make::Made;
+use crate::plan::model::{Granularity, Objective};
+use crate::plan::problem::Millis;
+use crate::plan::{Durations, HandOffEstimate, Strategy};
+use crate::plural::counted;
+
+/// What [`compared`] says of a plan that is no better and no worse.
+const SAME: &str = "the same wall time, the same machine time, as many builds";
+
+/// Writes what the plan is expected to take, beside simpler plans; `objective` is what it was made for.
+pub fn write(made: &Made, objective: Objective, look: &Look, out: &mut impl Write) -> io::Result<()> {
+    let estimates = &made.plan.estimates;
+    if estimates.needed == 0 {
+        return Ok(());
+    }
+    writeln!(out)?;
+    look.columns_or(&rows(made, false), || rows(made, true), out)?;
+    writeln!(out)?;
+    look.sentence(
+        &format!(
+            "{} to build{}; no plan takes less than {}{}.",
+            counted(estimates.needed, "derivation"),
+            match estimates.duplicates {
+                0 => String::new(),
+                repeats => format!(", {} on purpose", counted(repeats, "repeat")),
+            },
+            in_words(estimates.lower_bound),
+            match &estimates.model {
+                Some(model) if estimates.plan.jobs > model.concurrency =>
+                    format!(" with {} at once (`concurrency`)", counted(model.concurrency, "job")),
+                _ => String::new(),
+            }
+        ),
+        out,
+    )?;
+    look.sentence(&left_out(made), out)?;
+    if let Some(durations) = &estimates.durations {
+        look.sentence(&sources(durations), out)?;
+    }
+    if let Some(kept) = &estimates.kept {
+        look.sentence(
+            &format!("{} of {} are those of the last plan.", kept.jobs, counted(estimates.plan.jobs, "job")),
+            out,
+        )?;
+    }
+    let is_other = |(_, other): &(&str, &Strategy)| compared(&estimates.plan, other) != SAME;
+    let others = [("a flat matrix", &estimates.flat), ("an ordered matrix", &estimates.ordered)];
+    for (name, other) in others.into_iter().filter(is_other) {
+        look.sentence(&format!("Compared with {name}: {}.", compared(&estimates.plan, other)), out)?;
+    }
+    let moves = |handoff: &&HandOffEstimate| handoff.layers > 0 || handoff.bytes.is_some_and(|bytes| bytes > 0);
+    if let Some(handoff) = estimates.handoff.as_ref().filter(moves) {
+        self::handoff(handoff, estimates.plan.job_time, look, out)?;
+    }
+    if let Some(report) = &estimates.report {
+        let (took, credits) = (in_words(report.duration), report.credits);
+        let price = if credits > 0 { format!(" and {}", counted(credits, "credit")) } else { String::new() };
+        look.sentence(
+            &format!("A job after all others collects what they record: {took}{price} more, and nothing waits for it."),
+            out,
+        )?;
+    }
+    if made.others.is_empty() {
+        return Ok(());
+    }
+    look.sentence(&advice(made, objective), out)
+}
+
+/// A row for the plan and for each of the others.
+fn rows(made: &Made, is_narrow: bool) -> Vec<Vec<String>> {
+    let estimates = &made.plan.estimates;
+    let duration = if is_narrow { in_short } else { in_words };
+    let [machine, wall] = if is_narrow { ["MACHINE", "WALL"] } else { ["MACHINE TIME", "WALL TIME"] };
+    let mut rows = vec![row(["PREDICTED", "JOBS", "BUILDS", machine, wall, "CREDITS"])];
+    let mut add = |name: &str, strategy: &Strategy| {
+        rows.push(vec![
+            name.to_owned(),
+            strategy.jobs.to_string(),
+            strategy.builds.to_string(),
+            duration(strategy.job_time),
+            duration(strategy.makespan),
+            strategy.credits.to_string(),
+        ]);
+    };
+    add("this plan", &estimates.plan);
+    if let Some(free) = &estimates.free {
+        add("without waves", free);
+    }
+    for (granularity, strategy) in &made.others {
+        match granularity {
+            Granularity::Single if strategy.jobs == 1 => add("one job", strategy),
+            other => add(&format!("granularity: {}", other.name()), strategy),
+        }
+    }
+    add("flat matrix", &estimates.flat);
+    add("ordered matrix", &estimates.ordered);
+    add("job per derivation", &estimates.per_derivation);
+    rows
+}
+
+/// The jobs that are in none of the figures, and what is known of them.
+fn left_out(made: &Made) -> String {
+    let start = made.planning.map_or(String::new(), |planning| {
+        let price = match planning.credits {
+            0 => String::new(),
+            credits => format!(" and {}", counted(credits, "credit")),
+        };
+        format!(" ({}{price} to start, then the evaluation)", in_words(planning.start_up))
+    });
+    let also = if made.plan.final_jobs.is_empty() { "" } else { "; final jobs after them" };
+    format!("Not in these figures: the job that plans, before all others{start}{also}.")
+}
+
+/// What to write into nixdag.yml, if anything.
+fn advice(made: &Made, objective: Objective) -> String {
+    let ours = &made.plan.estimates.plan;
+    let meaning = Objective::ALL.iter().find(|(_, _, value)| *value == objective);
+    let meaning =
+        meaning.map_or(String::new(), |(name, meaning, _)| format!(" (`objective: {name}`: {})", lower(meaning)));
+    let Some((granularity, better)) = advice::best(&made.others, ours, objective) else {
+        let why =
+            if ours.jobs == 1 { "one job does this as well as any" } else { "no other granularity is clearly better" };
+        return format!("Advice: keep these settings; {why}{meaning}.");
+    };
+    // Machines of one's own cost none.
+    let is_free = ours.credits == 0 && better.credits == 0;
+    let takes = |strategy: &Strategy| match is_free {
+        true => in_words(strategy.makespan),
+        false => format!("{} and {}", in_words(strategy.makespan), counted(strategy.credits, "credit")),
+    };
+    let enough = if better.jobs == 1 && ours.jobs > 1 { " One job is enough for this." } else { "" };
+    format!(
+        "Advice: `granularity: {}` in nixdag.yml takes {} instead of {}{meaning}.{enough}",
+        granularity.name(),
+        takes(better),
+        takes(ours)
+    )
+}
+
+/// The text with a small letter at its beginning, to go on in a sentence.
+fn lower(text: &str) -> String {
+    let mut letters = text.trim().chars();
+    letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
+}
+
+fn handoff(handoff: &HandOffEstimate, job_time: Millis, look: &Look, out: &mut impl Write) -> io::Result<()> {
+    let about = handoff.bytes.map(|bytes| format!("about {} MB", bytes / 1_000_000));
+    let what = match (handoff.kind, &about) {
+        (HandOffKind::Workspace, _) => format!("attach {} of the workspace", counted(handoff.layers, "layer")),
+        (HandOffKind::Artifacts, _) => format!("fetch {}", counted(handoff.layers, "artifact")),
+        // Nothing is known of what they fetch.
+        (_, None) => return Ok(()),
+        (HandOffKind::Packages, _) => "fetch from each other through the package registry".to_owned(),
+        (HandOffKind::Cache, _) => "fetch from each other through the cache".to_owned(),
+    };
+    let is_layered = matches!(handoff.kind, HandOffKind::Workspace | HandOffKind::Artifacts);
+    let faster = if is_layered && handoff.time * 10 > job_time {
+        ": results would travel faster through a binary cache (`--handoff cache`)"
+    } else {
+        ""
+    };
+    let about = about.map(|about| format!(", {about}")).unwrap_or_default();
+    look.sentence(&format!("Jobs {what}{about}, in {} of machine time{faster}.", in_words(handoff.time)), out)
+}
+
+/// `72 % less wall time, 90 % less machine time, 93 % fewer builds`.
+fn compared(plan: &Strategy, other: &Strategy) -> String {
+    let change = |ours: u64, theirs: u64, what: &str, [same, less, more]: [&str; 3]| {
+        let percent = 100.0 * (1.0 - ours as f64 / theirs.max(1) as f64);
+        match percent.round() as i64 {
+            0 => format!("{same} {what}"),
+            fewer @ 1.. => format!("{fewer} % {less} {what}"),
+            further => format!("{} % {more} {what}", -further),
+        }
+    };
+    let time = ["the same", "less", "more"];
+    let wall = change(plan.makespan, other.makespan, "wall time", time);
+    let machine = change(plan.job_time, other.job_time, "machine time", time);
+    format!("{wall}, {machine}, {}", change(plan.builds, other.builds, "builds", ["as many", "fewer", "more"]))
+}
+
+/// Where the durations come from, in a sentence.
+fn sources(durations: &Durations) -> String {
+    let Durations { recorded, derivation, default, youngest } = durations;
+    let guessed = derivation + default;
+    match (recorded, youngest) {
+        (0, _) => "Durations are guesses: no records yet (`--history` takes those of earlier pipelines).".to_owned(),
+        (recorded, youngest) => {
+            let last = youngest.map_or(String::new(), |time| format!(", the last time on {}", day(time)));
+            format!("{} recorded{last}; {guessed} guessed.", counted(*recorded, "duration"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn savings_are_said_in_words() {
+        let strategy = |makespan, job_time, builds| Strategy { makespan, job_time, builds, ..Strategy::default() };
+        let (plan, flat) = (strategy(28_000, 100_000, 100), strategy(100_000, 1_000_000, 1500));
+        assert_eq!(compared(&plan, &flat), "72 % less wall time, 90 % less machine time, 93 % fewer builds");
+        assert_eq!(compared(&plan, &plan), "the same wall time, the same machine time, as many builds");
+        assert_eq!(compared(&flat, &plan), "257 % more wall time, 900 % more machine time, 1400 % more builds");
+    }
+}
