@@ -18,7 +18,10 @@ while IFS= read -r line <&3 || [ -n "$line" ]; do
         echo "::error::a line of the secrets is not NAME=value; it is left out"
         continue
     fi
-    [ -z "${line#*=}" ] || echo "::add-mask::${line#*=}"
+    # GitHub reads %25, %0A and %0D in a command as other characters, and would hide what is no secret.
+    mask=${line#*=}
+    mask=${mask//%/%25}
+    [ -z "$mask" ] || echo "::add-mask::$mask"
     secrets+=("$line")
 done
 exec 3<&-
@@ -39,7 +42,7 @@ set +e
     set -eo pipefail
     for secret in ${secrets[@]+"${secrets[@]}"}; do export "${secret%%=*}=${secret#*=}"; done
     script=$NIXDAG_SCRIPT
-    unset NIXDAG_SCRIPT token secrets secret
+    unset NIXDAG_SCRIPT token secrets secret line mask
     eval "$script"
 )
 code=$?

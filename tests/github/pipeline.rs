@@ -77,6 +77,12 @@ fn a_failure_stops_what_needs_it_and_a_rerun_builds_only_that() {
     assert!(annotations[0].starts_with("error title=packages.x86_64-linux.b (builder)::"), "{annotations:?}");
 
     github.before("rm -f /mnt/broken");
+    // Neither job that only counts gets better by running again alone.
+    for (alone, attempts) in [("gate", [1, 1, 2]), ("verdict", [1, 2, 2])] {
+        let again = github.rerun(&first, alone).unwrap();
+        assert_eq!(results(&again), [Success, Failure, Failure], "{alone}: {}", again.logs());
+        assert_eq!(["b", "verdict", "gate"].map(|name| again.job(name).attempt), attempts, "{}", again.statuses());
+    }
     let again = github.rerun_failed(&first).unwrap();
     assert_eq!(results(&again), [Success; 3], "{}", again.logs());
     assert_eq!(again.job("a").attempt, 1, "what is in the same wave and well stays");
@@ -85,6 +91,9 @@ fn a_failure_stops_what_needs_it_and_a_rerun_builds_only_that() {
     let said = report(&again);
     assert_eq!(said["built_twice"].as_array().unwrap().len(), 0, "{said}");
     assert!(!again.job("c").log.contains("building '/nix") || again.job("c").attempt == 1, "{}", again.job("c").log);
+    let alone = github.rerun(&first, "b").unwrap();
+    assert_eq!(results(&alone), [Success; 3], "{}", alone.logs());
+    assert_eq!(["a", "b", "d", "gate"].map(|name| alone.job(name).attempt), [1, 2, 2, 2], "{}", alone.statuses());
 }
 
 #[test]

@@ -89,11 +89,12 @@ fn a_job_with_a_context_gets_the_secrets_of_that_environment_and_no_other_does()
     fs::write(checkout.path().join("nixdag.yml"), rules).unwrap();
     watch(checkout.path());
     let mut github = github
-        .environment("licence", "NIXDAG_SECRETS", &format!("TOKEN={TOKEN}\nnot a variable\n"))
+        .environment("licence", "NIXDAG_SECRETS", &format!("TOKEN={TOKEN}\nSHARE=50%25\nnot a variable\n"))
         .environment("staging", "NIXDAG_SECRETS", "TOKEN=of-another-environment");
     let outcome = github.run().unwrap();
     assert_eq!(outcome.result("gate"), Success, "{}", outcome.logs());
     assert!(outcome.job("d").log.contains(&format!("::add-mask::{TOKEN}")), "{}", outcome.job("d").log);
+    assert!(outcome.job("d").log.contains("::add-mask::50%2525\n"), "GitHub reads %25 as %: {}", outcome.job("d").log);
     assert_eq!(outcome.job("d").annotations, ["error::a line of the secrets is not NAME=value; it is left out"]);
     let files = holding(&github, TOKEN);
     assert!(files.lines().count() == 1 && files.trim().ends_with("/log"), "builders do not see it: {files}");

@@ -21,6 +21,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use super::machine::World;
+use run::Again;
 pub use run::Outcome;
 use store::{Artifacts, Caches};
 use workflow::Workflow;
@@ -174,7 +175,12 @@ impl GitHub {
 
     /// Runs what failed again, and all that depends on it.
     pub fn rerun_failed(&mut self, before: &Outcome) -> Result<Outcome> {
-        run::start(self, before.artifacts.clone(), Some(before))
+        run::start(self, before.artifacts.clone(), Some((before, Again::Failed)))
+    }
+
+    /// Runs one job again, and all that depends on it.
+    pub fn rerun(&mut self, before: &Outcome, job: &str) -> Result<Outcome> {
+        run::start(self, before.artifacts.clone(), Some((before, Again::Job(job))))
     }
 
     /// The folder of everything that is kept: machines, artifacts and caches.

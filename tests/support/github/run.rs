@@ -34,6 +34,13 @@ pub struct JobOutcome {
     pub attempt: u64,
 }
 
+impl JobOutcome {
+    /// Whether a part of its name is this one.
+    fn is_named(&self, name: &str) -> bool {
+        self.name.split(" / ").any(|part| part == name)
+    }
+}
+
 /// What became of a run.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -48,13 +55,13 @@ impl Outcome {
     /// A job by a part of its name: `b` is `nixdag / b / build`.
     #[track_caller]
     pub fn job(&self, name: &str) -> &JobOutcome {
-        let found = self.jobs.iter().find(|job| job.name.split(" / ").any(|part| part == name));
+        let found = self.jobs.iter().find(|job| job.is_named(name));
         found.unwrap_or_else(|| panic!("no job `{name}`: {}", self.statuses()))
     }
 
     /// How a job ended; a job that nobody has started is `None`.
     pub fn status(&self, name: &str) -> Option<Status> {
-        self.jobs.iter().find(|job| job.name.split(" / ").any(|part| part == name)).map(|job| job.status)
+        self.jobs.iter().find(|job| job.is_named(name)).map(|job| job.status)
     }
 
     /// The result of a job of the repository's own workflow.
@@ -102,9 +109,32 @@ struct Member {
     outcome: Option<JobOutcome>,
 }
 
+impl Group {
+    fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|member| member.has(name))
+    }
+}
+
+impl Member {
+    /// Whether it is the job of this name, or calls a workflow that has it.
+    fn has(&self, name: &str) -> bool {
+        self.outcome.as_ref().is_some_and(|outcome| outcome.is_named(name))
+            || self.called.jobs.values().any(|group| group.has(name))
+    }
+}
+
+/// What of an earlier attempt runs again, beside all that depends on it.
+pub enum Again<'a> {
+    /// What did not succeed.
+    Failed,
+    /// The job of this name alone.
+    Job(&'a str),
+}
+
 /// A run that is going on.
 pub struct Run<'a> {
     pub github: &'a mut GitHub,
+    again: Again<'a>,
     pub artifacts: Artifacts,
     pub attempt: u64,
     pub id: u64,
@@ -127,8 +157,9 @@ struct Call<'a> {
     depth: usize,
 }
 
-/// Runs the repository's workflow, or what failed in an earlier attempt.
-pub fn start(github: &mut GitHub, artifacts: Artifacts, before: Option<&Outcome>) -> Result<Outcome> {
+/// Runs the repository's workflow, or a part of an earlier attempt again.
+pub fn start(github: &mut GitHub, artifacts: Artifacts, before: Option<(&Outcome, Again)>) -> Result<Outcome> {
+    let (before, again) = before.map_or((None, Again::Failed), |(before, again)| (Some(before), again));
     let workflow = Workflow::read(&github.file)?;
     let event = &github.event.0;
     ensure!(workflow.on.contains_key(event), "the event `{event}` starts nothing");
@@ -136,7 +167,7 @@ pub fn start(github: &mut GitHub, artifacts: Artifacts, before: Option<&Outcome>
     let secrets = if is_fork { Map::new() } else { texts(&github.secrets) };
     let id = before.map_or(7000 + github.runs, |before| before.id);
     let attempt = before.map_or(1, |before| before.attempt + 1);
-    let mut run = Run { github, artifacts: artifacts.clone(), attempt, id, cancelled: false, jobs: 0 };
+    let mut run = Run { github, again, artifacts: artifacts.clone(), attempt, id, cancelled: false, jobs: 0 };
     let call = Call {
         inputs: None,
         secrets,
@@ -197,9 +228,12 @@ fn group(
     let mut needed = Vec::new();
     ancestors(done, body, &mut needed)?;
     let needs_are_new = needed.iter().any(|need| done.jobs[need].is_new);
-    if let Some(before) = before {
-        let well = matches!(before.status, Status::Success | Status::Skipped);
-        if well && !needs_are_new && !call.all {
+    if let Some(before) = before.filter(|_| !needs_are_new && !call.all) {
+        let stays = match run.again {
+            Again::Failed => matches!(before.status, Status::Success | Status::Skipped),
+            Again::Job(name) => !before.has(name),
+        };
+        if stays {
             return Ok(Group { is_new: false, ..before.clone() });
         }
     }
@@ -223,7 +257,11 @@ fn group(
     let mut members: Vec<Member> = Vec::new();
     for (at, row) in matrix(body, &contexts)?.into_iter().enumerate() {
         let earlier = before.and_then(|before| before.members.get(at)).filter(|_| !needs_are_new && !call.all);
-        if let Some(kept) = earlier.filter(|earlier| earlier.status == Status::Success) {
+        let stays = |earlier: &&Member| match run.again {
+            Again::Failed => earlier.status == Status::Success,
+            Again::Job(name) => !earlier.has(name),
+        };
+        if let Some(kept) = earlier.filter(stays) {
             members.push(kept.clone());
             continue;
         }
