@@ -1,6 +1,6 @@
 //! Whole workflows in act's host mode: GitHub's files as they are committed, every shell on an empty store, GitHub's own actions by small stand-ins.
 //!
-//! act starts no job behind a called workflow that failed, so red gates are tried elsewhere. Without act, which `tests/run.sh` installs, the tests say that they are left out.
+//! act starts no job behind a called workflow that failed, so red gates are tried in `act_failures`. Without act, which `tests/run.sh` installs, the tests say that they are left out.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -68,7 +68,7 @@ const ACTIONS: [(&str, &[(&str, &str)]); 4] = [
 const OWN: &str = "org/nixdag@0000000000000000000000000000000000000000";
 
 /// act, where it is installed.
-fn act() -> Option<PathBuf> {
+pub fn act() -> Option<PathBuf> {
     let act = repository().join("target/test-tools/bin/act");
     if !act.exists() {
         eprintln!("left out: act is not installed (tests/run.sh does that)");
@@ -76,25 +76,28 @@ fn act() -> Option<PathBuf> {
     act.exists().then_some(act)
 }
 
-struct GitHub {
+/// A repository whose workflow act runs.
+pub struct GitHub {
     act: PathBuf,
-    checkout: TempDir,
-    state: TempDir,
+    pub checkout: TempDir,
+    pub state: TempDir,
+    /// As GitHub counts a run's attempts.
+    pub attempt: u64,
 }
 
 impl GitHub {
-    fn new(act: PathBuf, example: &str, inputs: &[(&str, &str)]) -> Self {
+    pub fn new(act: PathBuf, example: &str, inputs: &[(&str, &str)]) -> Self {
         let checkout = copy_of(example);
         let workflows = checkout.path().join(".github/workflows");
         fs::create_dir_all(&workflows).unwrap();
         fs::write(workflows.join("nixdag.yml"), file(inputs)).unwrap();
         // act takes `./` of a called workflow for the caller's repository.
         copy_into(&repository().join(".github/workflows/nixdag-job.yml"), &workflows);
-        Self { act, checkout, state: TempDir::new().unwrap() }
+        Self { act, checkout, state: TempDir::new().unwrap(), attempt: 1 }
     }
 
     /// Commits what is there, and runs it.
-    fn run(&self, nix: &Path) -> Output {
+    pub fn run(&self, nix: &Path) -> Output {
         let state = self.state.path();
         for folder in ["bin", "artifacts", "home"] {
             fs::create_dir_all(state.join(folder)).unwrap();
@@ -125,6 +128,7 @@ impl GitHub {
         for (name, value) in [
             ("CHECKOUT", self.checkout.path().to_str().unwrap()),
             ("ARTIFACTS", state.join("artifacts").to_str().unwrap()),
+            ("GITHUB_RUN_ATTEMPT", &self.attempt.to_string()),
             (
                 "NIX_CONFIG",
                 &format!(
@@ -141,7 +145,7 @@ impl GitHub {
     }
 
     /// How many builds all jobs have recorded.
-    fn built(&self) -> (u64, usize) {
+    pub fn built(&self) -> (u64, usize) {
         let mut report = crate::support::nixdag();
         report.args(["report", "--format", "json"]);
         for entry in fs::read_dir(self.state.path().join("artifacts")).unwrap() {

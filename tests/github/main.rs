@@ -6,6 +6,7 @@
 mod support;
 
 mod act;
+mod act_failures;
 mod files;
 mod generate;
 mod hostile;
