@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::built::{Built, CONTENT_ADDRESSED, CONTENT_ADDRESSED_CONF, FOUND, OF_IMPORT_FROM_DERIVATION};
-use crate::support::gitlab::Status;
 use crate::support::gitlab::event::Event;
 use crate::support::gitlab::registry::{Behaviour, Registry};
-use crate::support::gitlab_project::{project, report};
+use crate::support::gitlab::{GitLab, Status};
+use crate::support::gitlab_project::{file, project, report};
 use crate::support::project::{every_nix, figure, one_nix};
+use crate::support::{copy_of, stripped};
 
 /// Changes a file of a repository.
 fn replace(checkout: &Path, file: &str, from: &str, to: &str) {
@@ -233,4 +234,19 @@ fn what_another_branch_saves_under_the_key_of_records_is_not_what_is_planned() {
     assert_eq!(figure(&report(&outcome.children[0]), "built"), 4, "{}", outcome.logs());
     // What was measured is there all the same.
     assert!(outcome.job("nixdag-records").artifacts.join(".nixdag/history/records.json").is_file());
+}
+
+#[test]
+fn what_a_file_says_for_all_its_jobs_reaches_neither_planning_nor_the_child() {
+    let global = "default:\n  before_script: [exit 7]\n  cache: {key: of-all, paths: [flake.nix]}\nvariables: {GIT_STRATEGY: clone}\n";
+    let checkout = copy_of("examples/hermetic");
+    // A job of the child has no checkout, whose `.nixdag` would be a folder of the branch's.
+    let look =
+        "words=\n                  if [ -e /mnt/builds/group/project/flake.nix ]; then echo cloned; exit 1; fi\n";
+    replace(checkout.path(), "flake.nix", "words=\n", look);
+    let file = format!("{global}{}", file("--handoff artifacts"));
+    let mut gitlab = GitLab::new(&file, checkout.path(), &every_nix()[0]).unwrap().program(stripped());
+    let outcome = gitlab.run().unwrap();
+    assert!(outcome.succeeded(), "{}", outcome.logs());
+    assert_eq!(figure(&report(&outcome.children[0]), "built"), 4, "{}", outcome.logs());
 }

@@ -11,10 +11,11 @@ use super::document::{extended, read, text, texts};
 pub const FILE_BYTES: u64 = 5 << 20;
 
 /// Keys at the top that are no jobs.
-const GLOBAL: [&str; 3] = ["workflow", "stages", "variables"];
+const GLOBAL: [&str; 4] = ["workflow", "stages", "variables", "default"];
 
 /// Keys of jobs.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
+    "inherit",
     "image",
     "tags",
     "stage",
@@ -133,6 +134,7 @@ pub fn compile(file: &str) -> Result<Vec<Job>> {
     });
     stages.push(".post".into());
     let global = variables(top.get("variables"))?;
+    let defaults = top.get("default").and_then(Value::as_object).cloned().unwrap_or_default();
     let mut jobs = Vec::new();
     for (name, body) in &top {
         if GLOBAL.contains(&name.as_str()) {
@@ -142,13 +144,29 @@ pub fn compile(file: &str) -> Result<Vec<Job>> {
         if name.starts_with('.') {
             continue;
         }
-        let body = extended(&top, name, 1)?;
+        let mut body = extended(&top, name, 1)?;
+        let inherit = body.get("inherit").cloned().unwrap_or_default();
+        for (key, value) in &defaults {
+            if !body.contains_key("trigger") && inherits(&inherit["default"], key) {
+                body.entry(key.clone()).or_insert(value.clone());
+            }
+        }
+        let mut global = global.clone();
+        global.retain(|variable, _| inherits(&inherit["variables"], variable));
         jobs.push(job(name, &body, &stages, &global).with_context(|| format!("job `{name}`"))?);
     }
     ensure!(!jobs.is_empty(), "the pipeline has no job");
     ensure!(jobs.len() <= 500, "the pipeline has {} jobs", jobs.len());
     check_order(&jobs)?;
     Ok(jobs)
+}
+
+/// Whether a job takes what the file says for all jobs.
+fn inherits(said: &Value, key: &str) -> bool {
+    match said {
+        Value::Array(keys) => keys.iter().any(|known| known == key),
+        said => *said != Value::Bool(false),
+    }
 }
 
 fn variables(value: Option<&Value>) -> Result<BTreeMap<String, Variable>> {
