@@ -45,19 +45,20 @@ const FETCHES: &str = "echo x > $out";
 /// What a mirror that is gone comes to.
 const FAILS: &str = "echo mirror is gone; exit 22";
 
-/// Runs the pipeline.
-fn run(nix: &Path, targets: &str, [one, two]: [&str; 2], arguments: &str) -> Outcome {
+/// Runs the pipeline; `context` is an attribute that is built with one.
+fn run(nix: &Path, targets: &str, [one, two]: [&str; 2], arguments: &str, context: Option<&str>) -> Outcome {
     let mut project = Project::new("examples/hermetic", nix);
     project.arguments = arguments.into();
     let flake = FLAKE.replace("@TARGETS@", targets).replace("@ONE@", one).replace("@TWO@", two);
     fs::write(project.checkout.path().join("flake.nix"), flake).unwrap();
-    fs::write(project.checkout.path().join("nixdag.yml"), "").unwrap();
-    project.pipeline(1).run().unwrap()
+    let rule = |name| format!("rules:\n  - match: {{ attribute: packages.*.{name} }}\n    context: licence\n");
+    fs::write(project.checkout.path().join("nixdag.yml"), context.map(rule).unwrap_or_default()).unwrap();
+    project.pipeline(1).context("licence", &[("LICENCE", "x")]).run().unwrap()
 }
 
 /// Runs the pipeline; whatever is built in it is counted, by whichever job.
 fn builds_six(nix: &Path, targets: &str, arguments: &str) {
-    let outcome = run(nix, targets, [FETCHES, FETCHES], arguments);
+    let outcome = run(nix, targets, [FETCHES, FETCHES], arguments, None);
     assert_eq!(outcome.status("gate"), Status::Success, "{}", logs(&outcome));
     assert_eq!(figure(&report(&outcome), "built"), 6, "{}", logs(&outcome));
 }
@@ -75,7 +76,7 @@ fn in_one_job_the_second_mirror_is_not_asked_either() {
 #[test]
 fn where_the_first_mirror_is_gone_the_second_is_asked_and_both_are_named_where_both_are() {
     for nix in every_nix() {
-        let outcome = run(&nix, BOTH, [FAILS, FETCHES], "");
+        let outcome = run(&nix, BOTH, [FAILS, FETCHES], "", None);
         let said = logs(&outcome);
         assert_eq!(outcome.status("gate"), Status::Success, "{said}");
         // With what fetches from the second one.
@@ -83,11 +84,25 @@ fn where_the_first_mirror_is_gone_the_second_is_asked_and_both_are_named_where_b
         assert!(said.contains("src.tar.drv`, which has the same output, was built in its place"), "{said}");
         assert!(said.contains("mirror is gone"), "{said}");
     }
-    let outcome = run(&every_nix()[0], BOTH, [FAILS, FAILS], "");
+    let outcome = run(&every_nix()[0], BOTH, [FAILS, FAILS], "", None);
     assert_ne!(outcome.status("gate"), Status::Success);
     let report = report(&outcome);
     let failed = report["failures"].as_array().unwrap().iter().filter_map(|failure| failure["derivation"].as_str());
     let mut failed: Vec<&str> = failed.filter(|drv| drv.ends_with("-src.tar.drv")).collect();
     failed.dedup();
     assert_eq!(failed.len(), 2, "{report}");
+}
+
+#[test]
+fn a_job_with_contexts_takes_what_another_has_of_the_second_mirror_and_asks_none_itself() {
+    let outcome = run(&one_nix(1), BOTH, [FAILS, FETCHES], "", Some("a"));
+    let said = logs(&outcome);
+    assert_eq!(outcome.status("gate"), Status::Success, "{said}");
+    assert_eq!(figure(&report(&outcome), "built"), 7, "{said}");
+    assert!(said.contains("src.tar.drv`, which has the same output, was built in its place"), "{said}");
+    // The fetch itself, with a context: the second mirror is another attribute's.
+    let outcome = run(&one_nix(2), BOTH, [FAILS, FETCHES], "", Some("s2"));
+    let said = logs(&outcome);
+    assert_ne!(outcome.status("gate"), Status::Success, "{said}");
+    assert!(said.contains("mirror is gone") && !said.contains("which has the same output"), "{said}");
 }
