@@ -7,7 +7,5 @@ echo "$MANIFEST  manifest" | sha256sum -c -
 grep -E ' (plan\.json|nixdag)$' manifest | sha256sum -c -
 chmod +x nixdag
 [ -d ../results ] || exit 0
-./nixdag collect --plan plan.json --into ../history/records.json ../results || true
-mkdir -p ../page
-./nixdag report --format html --plan plan.json --output ../page/nixdag.html ../results || true
-./nixdag report --format markdown --plan plan.json ../results >>"$GITHUB_STEP_SUMMARY" || true
+./nixdag collect --plan plan.json --into ../history/records.json --pages ../page ../results || true
+if [ -f ../page/summary.md ]; then cat ../page/summary.md >>"$GITHUB_STEP_SUMMARY"; fi

@@ -45,6 +45,9 @@ pub struct Record {
     /// The size of its machine, where the provider has sizes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_class: Option<String>,
+    /// The CI's number of the pipeline, where its records are in one place with those of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<String>,
     /// Version of Nix; empty where it was not found.
     pub nix: String,
     /// When the run began, in seconds since 1970.
@@ -296,6 +299,7 @@ impl Record {
             name: name.to_owned(),
             system: system.to_owned(),
             resource_class: None,
+            pipeline: None,
             nix: String::new(),
             started: now(),
             duration: 0,
@@ -331,14 +335,19 @@ impl Record {
         regular_file::open(path)
             .and_then(|file| file.take(MAX_SIZE).read_to_end(&mut text))
             .with_context(|| format!("cannot read `{}`", path.display()))?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads the text of a record; `name` is what messages call it.
+    pub fn parse(text: &[u8], name: &str) -> Result<Record> {
         #[derive(Deserialize)]
         struct VersionOnly {
             version: u64,
         }
-        let what = || format!("`{}` is not a record of a job (expected `{REPORT}` of `nixdag build`)", path.display());
-        let VersionOnly { version } = serde_json::from_slice(&text).with_context(what)?;
-        ensure!(version == VERSION, "`{}` has version {version}, this nixdag reads version {VERSION}", path.display());
-        serde_json::from_slice(&text).with_context(what)
+        let what = || format!("`{name}` is not a record of a job (expected `{REPORT}` of `nixdag build`)");
+        let VersionOnly { version } = serde_json::from_slice(text).with_context(what)?;
+        ensure!(version == VERSION, "`{name}` has version {version}, this nixdag reads version {VERSION}");
+        serde_json::from_slice(text).with_context(what)
     }
 }
 

@@ -1,16 +1,20 @@
 //! Where the jobs of a pipeline leave their records for the one that puts them together: a folder that the CI carries, with a folder for
-//! each job, or a version of a package in GitLab's registry, with a file for each.
+//! each job, or a version of a package in GitLab's registry. A job leaves two files: what later plans read, and the whole record for the
+//! report of its own pipeline.
 //!
 //! Records are hints: what cannot be left or read costs a warning and nothing else.
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result, ensure};
 
 use super::compared::compare;
+use super::record::{self, REPORT, Record};
+use super::results;
 use crate::handoff::registry::Registry;
 use crate::history::files;
 use crate::history::last_plan::{LastJob, LastPlan};
@@ -19,10 +23,17 @@ use crate::history::records::{FILE, Keep, Records};
 use crate::output::Output;
 use crate::plan::{Job, Plan};
 use crate::plural::counted;
-use crate::printable::printable;
+use crate::printable::{printable, shortened};
+use crate::regular_file;
 
 /// Longest file of one job that is taken from a registry, bytes.
 const MAX_OF_A_JOB: u64 = 4 << 20;
+
+/// Longest record of one job that is taken for the report, bytes.
+const MAX_RECORD: u64 = 16 << 20;
+
+/// Bytes of all records of a pipeline that are taken for the report.
+const MAX_ALL_RECORDS: u64 = 256 << 20;
 
 /// Files of a registry that are in memory at once: anybody who may run a job in the project can make each as long as is allowed.
 const FILES_AT_ONCE: usize = 8;
@@ -30,16 +41,25 @@ const FILES_AT_ONCE: usize = 8;
 /// After so long no more files are asked for.
 const LONGEST_READING: Duration = Duration::from_secs(3 * 60);
 
+/// Characters of a sentence about a record, which may quote any of it.
+const LONGEST_REASON: usize = 300;
+
 /// So many jobs are named, the others are counted.
 const MOST_NAMED: usize = 5;
 
 /// Where records are left.
 #[derive(Debug)]
 pub enum RecordsPlace {
-    /// `DIR/<job>/records.json`.
+    /// `DIR/<job>/records.json` and `DIR/<job>/report.json`.
     Folder(PathBuf),
-    /// `<job>.json` of a version of a package.
-    Registry(Registry),
+    /// `<job>.json` and `<job>.report.json` of a version of a package, which later pipelines of the branch overwrite: a record counts for the one
+    /// whose number it has.
+    Registry {
+        /// The version of the package.
+        registry: Registry,
+        /// The number of this pipeline, where that is known.
+        pipeline: Option<String>,
+    },
 }
 
 /// What the jobs of a pipeline have left.
@@ -52,20 +72,53 @@ pub struct Collected {
 }
 
 impl RecordsPlace {
-    /// Leaves the records of a job.
-    pub fn leave(&self, job: &str, records: &Records) -> Result<()> {
+    /// Leaves what a job has recorded.
+    pub fn leave(&self, record: &Record) -> Result<()> {
+        let job = &record.job;
+        let mut text = Vec::new();
+        results::measured(record).write(&mut text)?;
         match self {
             Self::Folder(dir) => {
                 let dir = dir.join(job);
                 fs::create_dir_all(&dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
-                Output::File(dir.join(FILE)).write(|out| records.write(out))
+                Output::File(dir.join(FILE)).write(|out| out.write_all(&text))?;
+                Output::File(dir.join(REPORT)).write(|out| Ok(serde_json::to_writer(out, record)?))
             }
-            Self::Registry(registry) => {
-                let mut text = Vec::new();
-                records.write(&mut text)?;
-                registry.put_bytes(&format!("{job}.json"), &text)
+            Self::Registry { registry, pipeline } => {
+                registry.put_bytes(&format!("{job}.json"), &text)?;
+                let whole = Record { pipeline: pipeline.clone(), ..record.clone() };
+                registry.put_bytes(&report_name(job), &serde_json::to_vec(&whole)?)
             }
         }
+    }
+
+    /// The whole records that these jobs have left, with a sentence for each that cannot be used. They are hints like all others: the report of
+    /// a pipeline shows them, and nothing is decided by them.
+    pub fn reports<'a>(&self, jobs: impl Iterator<Item = &'a str>) -> (Vec<Record>, Vec<String>) {
+        let mut reports = Reports::default();
+        match self {
+            Self::Folder(dir) if !dir.exists() => {}
+            Self::Folder(dir) => {
+                let mut files = Vec::new();
+                if let Err(error) = record::find(dir, &mut files) {
+                    reports.warn("", &error);
+                }
+                for path in files {
+                    reports.add(&path.display().to_string(), read_record(&path).map(Some));
+                }
+            }
+            Self::Registry { registry, pipeline } => {
+                let names: Vec<String> = jobs.map(report_name).collect();
+                let begun = Instant::now();
+                for names in names.chunks(FILES_AT_ONCE).take_while(|_| begun.elapsed() <= LONGEST_READING) {
+                    for (name, text) in names.iter().zip(registry.get_all(names, MAX_RECORD)) {
+                        reports.add(name, text);
+                    }
+                }
+                reports.records.retain(|record| record.pipeline == *pipeline);
+            }
+        }
+        (reports.records, reports.warnings)
     }
 
     /// What the jobs have left, with a warning for each that cannot be used. `now` in seconds since 1970.
@@ -73,7 +126,7 @@ impl RecordsPlace {
         match self {
             Self::Folder(dir) if !dir.exists() => Ok((Records::default(), Vec::new())),
             Self::Folder(dir) => files::read(std::slice::from_ref(dir), Keep::default(), now),
-            Self::Registry(registry) => {
+            Self::Registry { registry, .. } => {
                 let names: Vec<String> = jobs.map(|job| format!("{job}.json")).collect();
                 let (mut all, mut warnings) = (Records::default(), Vec::new());
                 let begun = Instant::now();
@@ -99,6 +152,47 @@ impl RecordsPlace {
                 Ok((all, warnings))
             }
         }
+    }
+}
+
+/// The name of a whole record in a registry.
+fn report_name(job: &str) -> String {
+    format!("{job}.{REPORT}")
+}
+
+/// The text of a record; one that is too long is an error.
+fn read_record(path: &Path) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    regular_file::open(path)?.take(MAX_RECORD + 1).read_to_end(&mut text)?;
+    ensure!(text.len() as u64 <= MAX_RECORD, "it has more than {MAX_RECORD} bytes");
+    Ok(text)
+}
+
+/// Whole records as far as they are read.
+#[derive(Default)]
+struct Reports {
+    records: Vec<Record>,
+    warnings: Vec<String>,
+    bytes: u64,
+}
+
+impl Reports {
+    fn add(&mut self, name: &str, text: Result<Option<Vec<u8>>>) {
+        let read = || {
+            let Some(text) = text? else { return Ok(None) };
+            self.bytes = self.bytes.saturating_add(text.len() as u64);
+            ensure!(self.bytes <= MAX_ALL_RECORDS, "all records together have more than {MAX_ALL_RECORDS} bytes");
+            Record::parse(&text, name).map(Some)
+        };
+        match read() {
+            Ok(record) => self.records.extend(record),
+            Err(error) => self.warn(name, &error),
+        }
+    }
+
+    fn warn(&mut self, name: &str, error: &Error) {
+        let why = shortened(&printable(&format!("{error:#}")), LONGEST_REASON);
+        self.warnings.push(format!("a record is not in the report: `{}`: {why}", printable(name)));
     }
 }
 

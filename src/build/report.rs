@@ -282,6 +282,7 @@ mod tests {
             job: job.into(),
             name: job.into(),
             system: "x86_64-linux".into(),
+            pipeline: None,
             nix: "2.8.0".into(),
             started,
             duration: 10_000,

@@ -28,6 +28,9 @@ pub struct CollectArgs {
     /// Add them to what this file holds of earlier pipelines; what is too old or too much goes
     #[arg(long, value_name = "FILE")]
     pub into: PathBuf,
+    /// Write the pipeline's page and report into this folder: `nixdag.html`, `summary.md`, `report.json`, `trace.json`
+    #[arg(long, value_name = "DIR")]
+    pub pages: Option<PathBuf>,
     /// Remove what the jobs have left in a registry
     #[arg(long)]
     pub remove: bool,

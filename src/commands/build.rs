@@ -30,7 +30,7 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
         }
     };
     if let Some(place) = &place
-        && let Err(error) = place.leave(&record.job, &results::measured(&record))
+        && let Err(error) = place.leave(&record)
     {
         warning!("no records are left for later pipelines: {error:#}");
     }

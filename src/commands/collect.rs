@@ -1,4 +1,4 @@
-//! `nixdag collect`: what the jobs of a pipeline have recorded, put together for the next one.
+//! `nixdag collect`: what the jobs of a pipeline have recorded, put together for the next one and for people.
 
 use std::fs;
 
@@ -9,6 +9,7 @@ use crate::build::records_place;
 use crate::cli::CollectArgs;
 use crate::duration::now;
 use crate::output::{Output, read_input};
+use crate::page::folder;
 use crate::plan::json;
 use crate::printable::{error_lines, printable};
 use crate::settings::job;
@@ -20,6 +21,14 @@ pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
     for line in collected.notes.iter().flat_map(|note| error_lines(note)) {
         eprintln!("{line}");
     }
+    if let Some(dir) = &args.pages {
+        let (records, notes) = place.reports(plan.all_jobs().map(|job| job.id.as_str()));
+        notes.iter().flat_map(|note| error_lines(note)).for_each(|line| eprintln!("{line}"));
+        // Records for the next plan count more than pictures of this one.
+        if let Err(error) = folder::write(dir, &plan, records) {
+            eprintln!("warning: there is no page: {}", printable(&format!("{error:#}")));
+        }
+    }
     if let Some(folder) = args.into.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     }
@@ -29,7 +38,7 @@ pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
     }
     Output::File(args.into.clone()).write(|out| collected.records.write(out))?;
     if args.remove
-        && let records_place::RecordsPlace::Registry(registry) = &place
+        && let records_place::RecordsPlace::Registry { registry, .. } = &place
     {
         // The records are kept by now.
         match registry.remove() {

@@ -9,7 +9,7 @@ use super::failed;
 use super::pipeline::{Derivation, Job, JobNumber, Pipeline, Run, Span, State};
 use crate::build::record::{DerivationRecord, Outcome, Record, Role, Verdict};
 use crate::plan::estimate::EstimateKind;
-use crate::plan::{Job as PlannedJob, Plan};
+use crate::plan::{Job as PlannedJob, JobIndex, Plan};
 
 /// Milliseconds: the records know starts in whole seconds.
 const CLOCK: u64 = 1_000;
@@ -66,7 +66,8 @@ pub fn pipeline<'a>(plan: Option<&'a Plan>, records: &[Record]) -> Pipeline<'a> 
         });
     }
     if pipeline.has_run {
-        settle(&mut pipeline.jobs);
+        let is_command = |at: &usize| plan.is_some_and(|plan| runs_command(plan, *at as JobNumber));
+        settle(&mut pipeline.jobs, &(0..planned.len()).filter(is_command).collect());
         wait(&mut pipeline.jobs);
         mark_repeated(&mut pipeline.derivations);
     }
@@ -157,8 +158,13 @@ fn measured(drv: &DerivationRecord, job: JobNumber) -> Derivation {
     }
 }
 
-/// How each job ended; jobs come after those that they need.
-fn settle(jobs: &mut [Job]) {
+/// True for a final job that runs a command.
+fn runs_command(plan: &Plan, number: JobNumber) -> bool {
+    plan.final_job(JobIndex(number)).is_some_and(|job| job.run.is_some())
+}
+
+/// How each job ended; jobs come after those that they need. `commands` are those that run one of the user's.
+fn settle(jobs: &mut [Job], commands: &HashSet<usize>) {
     for number in 0..jobs.len() {
         let after_failure = jobs[number].requires.iter().any(|&required| {
             matches!(jobs[required as usize].state, State::Failed | State::Cancelled | State::Stopped)
@@ -166,6 +172,7 @@ fn settle(jobs: &mut [Job]) {
         jobs[number].state = match jobs[number].run() {
             Some(run) => run.state,
             None if after_failure => State::Stopped,
+            None if commands.contains(&number) => State::Unrecorded,
             None => State::Unknown,
         };
     }

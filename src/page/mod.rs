@@ -11,6 +11,7 @@ mod data;
 mod document;
 mod failed;
 mod failure_list;
+pub mod folder;
 pub mod gather;
 mod links;
 pub mod pipeline;

@@ -80,6 +80,8 @@ pub enum State {
     Stopped,
     /// It left no record, for an unknown reason.
     Unknown,
+    /// It runs a command of the user's, whose end no record tells.
+    Unrecorded,
 }
 
 impl State {
@@ -92,6 +94,7 @@ impl State {
             State::Cancelled => "cancelled",
             State::Stopped => "not run: a job before it failed",
             State::Unknown => "unknown: it left no record",
+            State::Unrecorded => "unknown: it runs a command of yours, of which nothing is recorded",
         }
     }
 }

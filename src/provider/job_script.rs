@@ -145,13 +145,14 @@ pub fn forget(kind: &Kind, places: &Places) -> ShellCommand {
     ShellCommand::new([program(kind, places), "forget".into(), "--packages".into(), Word::shell(places.packages)])
 }
 
-/// The call that puts together what jobs have left in `records`, and what the folder `history` has of earlier pipelines.
+/// The call that puts together what jobs have left in `records`, and what the folder `history` has of earlier pipelines; the pages of this one go
+/// to the job's results.
 pub fn collect(kind: &Kind, places: &Places, records: &str, history: &str) -> ShellCommand {
     let plan = Word::Shell(format!("{}/plan.json", places.bundle));
     let into = Word::Shell(format!("{history}/{FILE}"));
     let call = [program(kind, places), "collect".into(), "--plan".into(), plan, "--into".into(), into];
     let mut call = ShellCommand::new(call);
-    call.extend([Word::Shell(records.to_owned())]);
+    call.extend(["--pages".into(), Word::shell(places.results), Word::Shell(records.to_owned())]);
     call
 }
 

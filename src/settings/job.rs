@@ -35,6 +35,9 @@ use crate::usage::usage;
 /// Holds the seconds that a job of GitLab may run.
 const GITLABS_LIMIT: &str = "CI_JOB_TIMEOUT";
 
+/// Holds the number of a pipeline of GitLab.
+const GITLABS_PIPELINE: &str = "CI_PIPELINE_ID";
+
 /// At most so much is left for what comes behind the builds; a tenth of the job's time where that is less.
 const MOST_TIME_LEFT: Duration = Duration::from_secs(10 * 60);
 
@@ -194,7 +197,8 @@ pub fn records_place(place: &str, token: Option<Secret>) -> Result<RecordsPlace>
         return Ok(RecordsPlace::Folder(path::absolute(place)?));
     }
     let token = token.or_else(|| Secret::take(&VariableName::job_token())).context(NO_TOKEN)?;
-    Ok(RecordsPlace::Registry(Registry::new(place, token, FOR_RECORDS).context("`--records`")?))
+    let registry = Registry::new(place, token, FOR_RECORDS).context("`--records`")?;
+    Ok(RecordsPlace::Registry { registry, pipeline: std::env::var(GITLABS_PIPELINE).ok() })
 }
 
 /// What a registry of packages lacks outside a job.

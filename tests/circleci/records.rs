@@ -60,6 +60,9 @@ fn the_second_pipeline_plans_from_what_the_first_measured_and_a_new_branch_from_
     let log = &first.job("report").log;
     assert!(log.contains("4 builds of this pipeline recorded"), "{log}");
     assert!(log.contains("predicted ") && log.contains(", took "), "{log}");
+    let page = |outcome: &Outcome, file| fs::read_to_string(outcome.job("report").artifacts.join(file)).unwrap();
+    assert!(page(&first, "nixdag.html").contains("accounted for"), "{}", page(&first, "nixdag.html"));
+    assert!(page(&first, "summary.md").contains("everything was built"), "{}", page(&first, "summary.md"));
     let kept: Value = serde_json::from_slice(&fs::read(newest(&project, "history/records.json")).unwrap()).unwrap();
     assert_eq!((kept["jobs"].as_array().unwrap().len(), &kept["pipelines"][0]["jobs"]), (4, &Value::from(4)), "{kept}");
     let plan: Value = serde_json::from_slice(&fs::read(newest(&project, "bundle/plan.json")).unwrap()).unwrap();
@@ -93,6 +96,8 @@ fn a_failed_pipeline_is_recorded_too_and_the_next_one_says_what_failed() {
     );
     let log = &first.job("report").log;
     assert!(log.contains("1 of 4 jobs left no records: `d`") && log.contains("3 builds of this pipeline"), "{log}");
+    let page = fs::read_to_string(first.job("report").artifacts.join("nixdag.html")).unwrap();
+    assert!(page.contains("builder exited") || page.contains("broken"), "the log of what failed is there: {page}");
     let second = project.setup(2);
     assert!(logs(&second).contains("`b` failed in an earlier pipeline"), "{}", logs(&second));
     assert_eq!(durations(&project), [2, 2], "what failed has no duration");

@@ -29,6 +29,11 @@ fn the_second_pipeline_plans_from_what_the_first_measured() {
     let log = &first.children[0].job("report").log;
     assert!(log.contains("4 builds of this pipeline recorded") && log.contains("is removed"), "{log}");
     assert!(log.contains("warning: 3 packages of the registry's list cannot be read: "), "{log}");
+    let page = |outcome: &Outcome| {
+        fs::read_to_string(outcome.children[0].job("report").artifacts.join(".nixdag/results/report/nixdag.html"))
+            .unwrap()
+    };
+    assert!(page(&first).contains("accounted for"), "{}", page(&first));
     assert!(!log.contains("glcbt-token") && registry.files().is_empty(), "{:?}", registry.files());
 
     // A failure is recorded as well, by a job that runs although the gate does not.
@@ -40,6 +45,11 @@ fn the_second_pipeline_plans_from_what_the_first_measured() {
     let child = &second.children[0];
     let ended = ["b", "d", "gate", "report"].map(|job| child.status(job));
     assert_eq!(ended, [Status::Failed, Status::Skipped, Status::Skipped, Status::Success], "{}", child.logs());
+    assert!(
+        page(&second).contains("not run: a job before it failed"),
+        "a record of the first is none of the second: {}",
+        page(&second)
+    );
     let third = gitlab.run().unwrap();
     let log = &third.job("nixdag-plan").log;
     assert!(log.contains("`b` failed in an earlier pipeline"), "{log}");

@@ -1,4 +1,4 @@
-//! The job `report`, behind all others: it puts together what jobs have recorded, for the plan of the next pipeline.
+//! The job `report`, behind all others: it puts together what jobs have recorded, for the plan of the next pipeline and as pages for people.
 //!
 //! Each job saves its few kilobytes under a key of the pipeline and the job. This job restores these by name, not the workspace, which
 //! holds all that was built; it has no secrets, builds nothing, nothing waits for it, and it succeeds whatever it finds. So that it runs
@@ -55,6 +55,7 @@ pub fn steps(
     lines.push(format!("{call}\n); then exit; fi\necho 'no records are kept for later pipelines' >&2"));
     lines.push("circleci-agent step halt".to_owned());
     list.push(run("Put records together", &template::escape(&steps::lines(&lines))));
+    list.push(steps::keep_files());
     list.push(save("Save records", format!("{}{{{{ .BuildNum }}}}", history_key("{{ .Branch }}")), HISTORY_DIR));
     Ok(list)
 }

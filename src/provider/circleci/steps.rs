@@ -156,10 +156,12 @@ pub(super) fn call(script: &JobScript, id: &str) -> Result<Vec<String>> {
 
 /// The steps that keep what the runner has recorded, for a failed job too.
 pub(super) fn keep_results() -> [Yaml; 2] {
-    [
-        step("store_test_results", [("path", Yaml::text(format!("{RESULTS}/junit.xml")))]),
-        step("store_artifacts", [("path", Yaml::text(RESULTS)), ("destination", Yaml::text("nixdag"))]),
-    ]
+    [step("store_test_results", [("path", Yaml::text(format!("{RESULTS}/junit.xml")))]), keep_files()]
+}
+
+/// The step that keeps the files of a job's results.
+pub(super) fn keep_files() -> Yaml {
+    step("store_artifacts", [("path", Yaml::text(RESULTS)), ("destination", Yaml::text("nixdag"))])
 }
 
 /// The step that fails with the runner's verdict.

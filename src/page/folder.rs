@@ -1,0 +1,42 @@
+//! The pages of a pipeline in a folder, as the job behind all others keeps them: for people, for the CI's own page of a run, for programs.
+//!
+//! In: the plan, and what its jobs have recorded. Out: the files, each whole or not there.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{document, gather, trace};
+use crate::build::record::Record;
+use crate::build::report::Report;
+use crate::output::Output;
+use crate::plan::Plan;
+use crate::view::markdown;
+
+/// The page.
+pub const PAGE: &str = "nixdag.html";
+
+/// The same in short, as Markdown.
+pub const SUMMARY: &str = "summary.md";
+
+/// The report, as `nixdag report --format json` prints it.
+const REPORT: &str = "report.json";
+
+/// The time line in Chrome's trace format.
+const TRACE: &str = "trace.json";
+
+/// Writes all of them.
+pub fn write(dir: &Path, plan: &Plan, records: Vec<Record>) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
+    let file = |name: &str| Output::File(dir.join(name));
+    let pipeline = gather::pipeline(Some(plan), &records);
+    file(PAGE).write(|out| document::write(&pipeline, out))?;
+    file(TRACE).write(|out| trace::write(&pipeline, out))?;
+    let report = Report::new(records);
+    file(SUMMARY).write(|out| markdown::write(Some(plan), Some(&report), out))?;
+    file(REPORT).write(|out| {
+        serde_json::to_writer_pretty(&mut *out, &report)?;
+        writeln!(out)
+    })
+}
