@@ -270,6 +270,9 @@ pub struct BuildArgs {
     /// `…/packages/generic/NAME/VERSION`, with the token in `CI_JOB_TOKEN`
     #[arg(long, value_name = "DIR|URL", help_heading = "Results")]
     pub records: Option<String>,
+    /// The URL of `--records` is that of a store, which keeps the records of this branch of a repository
+    #[arg(long, value_name = "REPOSITORY@BRANCH", requires = "records", help_heading = "Results")]
+    pub records_of: Option<String>,
     /// End with 0 once the verdict is recorded, whatever it is
     #[arg(long, requires = "results", help_heading = "Results")]
     pub record_verdict: bool,

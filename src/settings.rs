@@ -3,6 +3,7 @@
 pub mod additions;
 pub mod arguments;
 pub mod at_base;
+pub mod available;
 pub mod cache_request;
 pub mod caches;
 pub mod change;
@@ -17,6 +18,7 @@ pub mod file;
 mod final_entry;
 mod found;
 pub mod grants;
+mod history;
 mod inputs;
 pub mod job;
 pub mod machines;
@@ -53,12 +55,11 @@ use crate::attribute::AttributePath;
 use crate::choice::Choice;
 use crate::delivery::destination::Destination;
 use crate::delivery::{Delivery, HandOff, HandOffKind};
-use crate::duration::now;
 use crate::fleet::Fleet;
 use crate::fleet::executor::{self, Executor};
 use crate::graph::derivation_files::DerivationFiles;
-use crate::history::records::Keep;
-use crate::history::{self, History};
+use crate::history::History;
+use crate::history::store::KeptIn;
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::evaluate::Systems;
 use crate::pattern::Pattern;
@@ -75,6 +76,8 @@ use crate::secret::{Secret, VariableName};
 use crate::usage::usage;
 use additions::AdditionFlags;
 use arguments::Planning;
+pub use available::Available;
+use available::check_signed;
 use change::ChangeSettings;
 use evaluation::EvaluationSettings;
 use file::SettingsFile;
@@ -83,19 +86,6 @@ use planning::PlanningOptions;
 use selection::SelectionOptions;
 pub use source::{Source, split_installable};
 use words::patterns;
-
-/// What counts as available.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Available {
-    /// Nothing: everything is to be built.
-    Nothing,
-    /// The store paths in this file; `-` is standard input.
-    File(PathBuf),
-    /// What is valid in this machine's store.
-    LocalStore,
-    /// What binary caches have.
-    Caches(CacheSettings),
-}
 
 /// Everything that planning is told.
 #[derive(Clone, Debug)]
@@ -132,6 +122,8 @@ pub struct Settings {
     pub handoff: HandOffKind,
     /// Whether jobs record for later pipelines, and one behind all others puts that together.
     pub keeps_records: bool,
+    /// Where they keep that, where it is the store that jobs hand on through.
+    pub records_in: Option<KeptIn>,
     /// The CI system.
     pub provider: Provider,
     /// Its machines, as the settings change them.
@@ -165,7 +157,11 @@ impl Settings {
         let file = delivery::handoff_of(&found.file.handoff, &found.file.stores);
         let handoff = HandOff::resolve_kind(flags.handoff.handoff, file, found.provider.handoff())?;
         delivery::check_handoff(found.provider, handoff)?;
-        Self::resolve(flags, found, handoff)
+        let store = found.file.stores.cache.as_deref().filter(|_| handoff == HandOffKind::Cache);
+        let store = store.map(StoreUrl::public).transpose().context("`cache` in nixdag.yml")?;
+        let hosts = CredentialHosts::parse(&flags.availability.credential_host)?;
+        store.iter().try_for_each(|url| check_named_by_file(url, &hosts)).context("`cache` in nixdag.yml")?;
+        Self::resolve(flags, found, handoff, store.as_ref())
     }
 
     /// The same, to generate a configuration: how its jobs deliver, and what the store that they hand on through has counts as
@@ -190,7 +186,8 @@ impl Settings {
                 }
             }
         }
-        let mut settings = Self::resolve(planning, found, delivery.handoff.kind())?;
+        let store = if let HandOff::Cache(url) = &delivery.handoff { Some(url) } else { None };
+        let mut settings = Self::resolve(planning, found, delivery.handoff.kind(), store)?;
         if let (HandOff::Cache(url), Available::Caches(caches)) = (&delivery.handoff, &mut settings.available) {
             caches.ask_hand_off(url, &delivery.signing.public_keys);
         }
@@ -198,7 +195,8 @@ impl Settings {
         Ok((settings, delivery))
     }
 
-    fn resolve(flags: &Planning, found: FoundSettings, handoff: HandOffKind) -> Result<Self> {
+    /// `store` is the one that jobs hand on through.
+    fn resolve(flags: &Planning, found: FoundSettings, handoff: HandOffKind, store: Option<&StoreUrl>) -> Result<Self> {
         let FoundSettings { source, fragment, file, file_path, file_is_named, provider, note } = found;
         let selection = SelectionOptions::new(&flags.selection, &file.selection);
         let planning = PlanningOptions::new(&flags.planning, &file.planning);
@@ -231,10 +229,16 @@ impl Settings {
             }
             select.push(pattern);
         }
-        let (records, unusable) =
-            history::files::read(&flags.planning.history, Keep::default(), now()).context("`--history`")?;
-        warnings.extend(unusable);
-        let history = History::new(&records);
+        let change = ChangeSettings::new(&flags.change, &file.change, &source)?;
+        let recorded = history::read(&history::Asked {
+            named: &flags.planning.history,
+            store: store.filter(|_| is_flake),
+            folder: &source.folder(),
+            provider,
+            default_branch: change.default_branch.as_deref(),
+        })?;
+        warnings.extend(recorded.warnings);
+        let history = History::new(&recorded.records);
         let costs = costs::resolve(file.planning.cost.as_ref(), &flags.planning.cost, &mut fleet)?;
         let rules = file.rules(&fleet, &mut warnings)?;
         let final_jobs = file.final_requests()?;
@@ -255,7 +259,7 @@ impl Settings {
             }
         };
         Ok(Self {
-            change: ChangeSettings::new(&flags.change, &file.change, &source)?,
+            change,
             source,
             drv_dir: flags.drv_dir.clone(),
             select: select
@@ -282,7 +286,8 @@ impl Settings {
                 history,
                 ..costs
             },
-            keeps_records: provider.keeps_records(false),
+            keeps_records: provider.keeps_records(false) || recorded.kept_in.is_some(),
+            records_in: recorded.kept_in,
             provider,
             fleet,
             rules,
@@ -362,22 +367,6 @@ impl Settings {
         }
         packages
     }
-}
-
-/// Refuses a hand-off whose results no other job would take.
-fn check_signed(delivery: &Delivery, available: &Available) -> Result<()> {
-    let HandOff::Cache(url) = &delivery.handoff else { return Ok(()) };
-    let has_key = matches!(available, Available::Caches(caches) if caches.has_key_for(url));
-    if url.trusted || has_key || !delivery.signing.public_keys.is_empty() {
-        return Ok(());
-    }
-    bail!(
-        "jobs cannot hand on through `{url}` without a key: what has no signature by a key that counts is taken by no other job, which \
-         builds it again. Make a key with `nix key generate-secret --key-name NAME`, put it into the variable `{}` of the jobs, and its \
-         public half under `signing_public_keys` in nixdag.yml (or `--signing-public-key`). A cache that signs what it gets: name its \
-         key with `--trusted-public-key`. A cache that everybody who can write to is trusted with: add `trusted=true` to its URL",
-        delivery.signing.variable
-    )
 }
 
 /// Refuses a store that only a flag may name.

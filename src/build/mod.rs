@@ -43,6 +43,7 @@ pub mod round;
 mod running;
 mod same_outputs;
 pub mod stages;
+pub mod stored_records;
 mod summary;
 pub mod trust;
 pub mod usage;

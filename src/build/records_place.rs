@@ -1,6 +1,6 @@
 //! Where the jobs of a pipeline leave their records for the one that puts them together: a folder that the CI carries, with a folder for
-//! each job, or a version of a package in GitLab's registry. A job leaves two files: what later plans read, and the whole record for the
-//! report of its own pipeline.
+//! each job, a version of a package in GitLab's registry, with files for each, or the store that jobs hand on through. A job leaves two
+//! files: what later plans read, and the whole record for the report of its own pipeline.
 //!
 //! Records are hints: what cannot be left or read costs a warning and nothing else.
 
@@ -15,11 +15,13 @@ use anyhow::{Context, Error, Result, ensure};
 use super::compared::compare;
 use super::record::{self, REPORT, Record};
 use super::results;
+use super::stored_records::StoredRecords;
 use crate::handoff::registry::Registry;
 use crate::history::files;
 use crate::history::last_plan::{LastJob, LastPlan};
 use crate::history::pipelines::PipelineRun;
 use crate::history::records::{FILE, Keep, Records};
+use crate::history::store::Subject;
 use crate::output::Output;
 use crate::plan::{Job, Plan};
 use crate::plural::counted;
@@ -35,7 +37,7 @@ const MAX_RECORD: u64 = 16 << 20;
 /// Bytes of all records of a pipeline that are taken for the report.
 const MAX_ALL_RECORDS: u64 = 256 << 20;
 
-/// Files of a registry that are in memory at once: anybody who may run a job in the project can make each as long as is allowed.
+/// Files of a registry or a store that are in memory at once: anybody who may run a job in the project can make each as long as is allowed.
 const FILES_AT_ONCE: usize = 8;
 
 /// After so long no more files are asked for.
@@ -60,6 +62,8 @@ pub enum RecordsPlace {
         /// The number of this pipeline, where that is known.
         pipeline: Option<String>,
     },
+    /// A store that keeps what each job of a branch has left last.
+    Store(StoredRecords),
 }
 
 /// What the jobs of a pipeline have left.
@@ -89,6 +93,10 @@ impl RecordsPlace {
                 let whole = Record { pipeline: pipeline.clone(), ..record.clone() };
                 registry.put_bytes(&report_name(job), &serde_json::to_vec(&whole)?)
             }
+            Self::Store(stored) => {
+                stored.leave(job, &text)?;
+                stored.leave(&report_name(job), &serde_json::to_vec(record)?)
+            }
         }
     }
 
@@ -117,6 +125,16 @@ impl RecordsPlace {
                 }
                 reports.records.retain(|record| record.pipeline == *pipeline);
             }
+            Self::Store(stored) => {
+                let names: Vec<String> = jobs.map(report_name).collect();
+                let begun = Instant::now();
+                for names in names.chunks(FILES_AT_ONCE).take_while(|_| begun.elapsed() <= LONGEST_READING) {
+                    let subjects: Vec<Subject> = names.iter().map(|name| stored.subject.job(name)).collect();
+                    for (name, text) in names.iter().zip(stored.store.get_all(&subjects)) {
+                        reports.add(name, stored.of_job(text, MAX_RECORD));
+                    }
+                }
+            }
         }
         (reports.records, reports.warnings)
     }
@@ -126,33 +144,58 @@ impl RecordsPlace {
         match self {
             Self::Folder(dir) if !dir.exists() => Ok((Records::default(), Vec::new())),
             Self::Folder(dir) => files::read(std::slice::from_ref(dir), Keep::default(), now),
-            Self::Registry { registry, .. } => {
-                let names: Vec<String> = jobs.map(|job| format!("{job}.json")).collect();
-                let (mut all, mut warnings) = (Records::default(), Vec::new());
-                let begun = Instant::now();
-                for (at, names) in names.chunks(FILES_AT_ONCE).enumerate() {
-                    if begun.elapsed() > LONGEST_READING {
-                        warnings.push(format!(
-                            "the registry is slow: nothing more is read after the first {}",
-                            counted((at * FILES_AT_ONCE) as u64, "job")
-                        ));
-                        break;
-                    }
-                    for (name, text) in names.iter().zip(registry.get_all(names, MAX_OF_A_JOB)) {
-                        let records = text.and_then(|text| text.map(|text| Records::read(&text, now)).transpose());
-                        match records {
-                            Ok(records) => all.merge(records.unwrap_or_default()),
-                            Err(error) => {
-                                warnings.push(format!("`{name}` is left out: {}", printable(&format!("{error:#}"))));
-                            }
-                        }
-                        all.prune(Keep::default(), now);
-                    }
-                }
-                Ok((all, warnings))
-            }
+            Self::Registry { registry, .. } => Ok(read_in_turn(jobs, now, |jobs| {
+                let names: Vec<String> = jobs.iter().map(|job| format!("{job}.json")).collect();
+                let texts = registry.get_all(&names, MAX_OF_A_JOB);
+                texts.into_iter().map(|text| text?.map(|text| Records::read(&text, now)).transpose()).collect()
+            })),
+            Self::Store(stored) => Ok(read_in_turn(jobs, now, |jobs| {
+                let subjects: Vec<Subject> = jobs.iter().map(|job| stored.subject.job(job)).collect();
+                let texts = stored.store.get_all(&subjects);
+                let read = |text| stored.of_job(text, MAX_OF_A_JOB)?.map(|text| Records::read(&text, now)).transpose();
+                texts.into_iter().map(read).collect()
+            })),
         }
     }
+
+    /// What the place itself keeps of earlier pipelines, or else the file `into`, where there is something.
+    fn known(&self, into: Option<&Path>, now: u64) -> Result<(Records, Vec<String>)> {
+        match (self, into) {
+            (Self::Store(stored), _) => Ok((stored.known(now)?, Vec::new())),
+            (_, Some(file)) if file.exists() => files::read(&[file.to_owned()], Keep::default(), now),
+            _ => Ok((Records::default(), Vec::new())),
+        }
+    }
+}
+
+/// Reads what jobs have left, some at a time, with a warning for each that cannot be used.
+fn read_in_turn<'a>(
+    jobs: impl Iterator<Item = &'a str>,
+    now: u64,
+    read: impl Fn(&[&str]) -> Vec<Result<Option<Records>>>,
+) -> (Records, Vec<String>) {
+    let jobs: Vec<&str> = jobs.collect();
+    let (mut all, mut warnings) = (Records::default(), Vec::new());
+    let begun = Instant::now();
+    for (at, jobs) in jobs.chunks(FILES_AT_ONCE).enumerate() {
+        if begun.elapsed() > LONGEST_READING {
+            warnings.push(format!(
+                "records are slow to come: nothing more is read after the first {}",
+                counted((at * FILES_AT_ONCE) as u64, "job")
+            ));
+            break;
+        }
+        for (job, records) in jobs.iter().zip(read(jobs)) {
+            match records {
+                Ok(records) => all.merge(records.unwrap_or_default()),
+                Err(error) => {
+                    warnings.push(format!("the records of `{job}` are left out: {}", printable(&format!("{error:#}"))));
+                }
+            }
+            all.prune(Keep::default(), now);
+        }
+    }
+    (all, warnings)
 }
 
 /// The name of a whole record in a registry.
@@ -220,9 +263,9 @@ fn last_plan(plan: &Plan, now: u64) -> LastPlan {
     LastPlan { at: now, jobs: plan.jobs.iter().map(job).collect() }
 }
 
-/// Puts together what the jobs of a plan have left in a place, and what the file `known` holds of earlier pipelines, where it is there and
-/// can be used. `now` in seconds since 1970.
-pub fn collect(plan: &Plan, place: &RecordsPlace, known: &Path, now: u64) -> Collected {
+/// Puts together what the jobs of a plan have left in a place, and what the place or the file `into` holds of earlier pipelines, where it is
+/// there and can be used. `now` in seconds since 1970.
+pub fn collect(plan: &Plan, place: &RecordsPlace, into: Option<&Path>, now: u64) -> Collected {
     let builders = || plan.all_jobs().filter(|job| job.builds().next().is_some()).map(|job| job.id.as_str());
     let (mut records, mut notes) = place.read(builders(), now).unwrap_or_else(|error| {
         (Records::default(), vec![format!("no records can be read: {}", printable(&format!("{error:#}")))])
@@ -248,14 +291,12 @@ pub fn collect(plan: &Plan, place: &RecordsPlace, known: &Path, now: u64) -> Col
         records.last_plan = Some(last_plan(plan, now));
     }
     let builds = records.builds.len() as u64;
-    if known.exists() {
-        match files::read(&[known.to_owned()], Keep::default(), now) {
-            Ok((earlier, warnings)) => {
-                records.merge(earlier);
-                notes.extend(warnings);
-            }
-            Err(error) => notes.push(format!("what was known is left out: {}", printable(&format!("{error:#}")))),
+    match place.known(into, now) {
+        Ok((earlier, warnings)) => {
+            records.merge(earlier);
+            notes.extend(warnings);
         }
+        Err(error) => notes.push(format!("what was known is left out: {}", printable(&format!("{error:#}")))),
     }
     records.prune(Keep::default(), now);
     notes.extend(error(&records.pipelines));

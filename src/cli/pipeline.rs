@@ -25,9 +25,12 @@ pub struct CollectArgs {
     /// The plan of the jobs
     #[arg(long, value_name = "FILE")]
     pub plan: PathBuf,
+    /// The URL is that of a store, which keeps the records of this branch of a repository: they are added to those
+    #[arg(long, value_name = "REPOSITORY@BRANCH")]
+    pub records_of: Option<String>,
     /// Add them to what this file holds of earlier pipelines; what is too old or too much goes
-    #[arg(long, value_name = "FILE")]
-    pub into: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "records_of")]
+    pub into: Option<PathBuf>,
     /// Write the pipeline's page and report into this folder: `nixdag.html`, `summary.md`, `report.json`, `trace.json`
     #[arg(long, value_name = "DIR")]
     pub pages: Option<PathBuf>,

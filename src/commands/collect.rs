@@ -16,8 +16,8 @@ use crate::settings::job;
 
 pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
     let plan = json::read(&read_input(&args.plan)?).with_context(|| format!("cannot use `{}`", args.plan.display()))?;
-    let place = job::records_place(&args.records, None)?;
-    let collected = records_place::collect(&plan, &place, &args.into, now());
+    let place = job::records_place(&args.records, args.records_of.as_deref(), &plan, None)?;
+    let collected = records_place::collect(&plan, &place, args.into.as_deref(), now());
     for line in collected.notes.iter().flat_map(|note| error_lines(note)) {
         eprintln!("{line}");
     }
@@ -29,14 +29,18 @@ pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
             eprintln!("warning: there is no page: {}", printable(&format!("{error:#}")));
         }
     }
-    if let Some(folder) = args.into.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+    if let records_place::RecordsPlace::Store(stored) = &place {
+        stored.keep(&collected.records)?;
+    }
+    let Some(into) = &args.into else { return Ok(ExitCode::Done) };
+    if let Some(folder) = into.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     }
     // It may come out of a cache: a link would have another file written, a pipe would be waited for.
-    if fs::symlink_metadata(&args.into).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        fs::remove_file(&args.into).with_context(|| format!("cannot replace `{}`", args.into.display()))?;
+    if fs::symlink_metadata(into).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        fs::remove_file(into).with_context(|| format!("cannot replace `{}`", into.display()))?;
     }
-    Output::File(args.into.clone()).write(|out| collected.records.write(out))?;
+    Output::File(into.clone()).write(|out| collected.records.write(out))?;
     if args.remove
         && let records_place::RecordsPlace::Registry { registry, .. } = &place
     {

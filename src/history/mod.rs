@@ -11,6 +11,7 @@ pub mod last_plan;
 pub mod needs;
 pub mod pipelines;
 pub mod records;
+pub mod store;
 pub mod used;
 
 use std::cmp::Reverse;

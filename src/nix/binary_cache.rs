@@ -14,6 +14,7 @@ mod reliance;
 pub mod remote;
 pub mod store_url;
 mod store_url_error;
+pub mod stored_file;
 mod substituter;
 mod through_nix;
 pub mod trouble;

@@ -18,6 +18,7 @@ use crate::delivery::{
 use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
 use crate::history::records::FILE;
+use crate::history::store::KeptIn;
 use kinds::{Kind, Program};
 
 /// Makes an installed Nix visible.
@@ -59,6 +60,8 @@ pub struct Common<'a> {
     pub delivery: &'a Delivery,
     /// What they take from earlier pipelines.
     pub reuse: Reuse,
+    /// Where they leave what they have recorded, where that is a store.
+    pub records: Option<&'a KeptIn>,
 }
 
 /// What the runner is called for.
@@ -156,6 +159,14 @@ pub fn collect(kind: &Kind, places: &Places, records: &str, history: &str) -> Sh
     call
 }
 
+/// The call that puts together what jobs have left in a store, and what that has of earlier pipelines.
+pub fn collect_in_store(kind: &Kind, places: &Places, stored: &KeptIn) -> ShellCommand {
+    let plan = Word::Shell(format!("{}/plan.json", places.bundle));
+    let mut call = ShellCommand::new([program(kind, places), "collect".into(), "--plan".into(), plan]);
+    call.extend(["--records-of".into(), stored.of.text().into(), stored.url.as_str().into()]);
+    call
+}
+
 /// Lines that check every file of a bundle in a folder.
 pub fn verify(kind: &Kind, bundle: &BundleReference, folder: &str) -> Vec<String> {
     let sum = sum(kind);
@@ -194,8 +205,14 @@ fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Fai
         work(kind, common, places, task, &mut call);
     }
     call.extend(["--results".into(), Word::shell(places.results)]);
-    if task == Task::Build && !places.records.is_empty() {
-        call.extend(["--records".into(), Word::shell(places.records)]);
+    match common.records {
+        _ if task != Task::Build => {}
+        Some(stored) => {
+            call.extend(["--records".into(), stored.url.as_str().into()]);
+            call.extend(["--records-of".into(), stored.of.text().into()]);
+        }
+        None if places.records.is_empty() => {}
+        None => call.extend(["--records".into(), Word::shell(places.records)]),
     }
     if failing == Failing::Last {
         call.extend(["--record-verdict".into()]);
@@ -340,7 +357,7 @@ mod tests {
     fn script(kind: &Kind, reuse: Reuse, task: Task, failing: Failing) -> JobScript {
         let bundle = BundleReference { manifest_sha256: "0".repeat(64), system: "x86_64-linux".into() };
         let (nix, delivery) = (NixRelease::default(), Delivery::default());
-        let common = Common { bundle: &bundle, nix: &nix, delivery: &delivery, reuse };
+        let common = Common { bundle: &bundle, nix: &nix, delivery: &delivery, reuse, records: None };
         JobScript::new(kind, &common, &PLACES, task, failing).unwrap()
     }
 

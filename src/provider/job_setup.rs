@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::delivery::downloads::{Download, NixRelease};
 use crate::delivery::{BundleReference, Delivery};
 use crate::fleet::executor::Executor;
+use crate::history::store::KeptIn;
 use crate::plan::Plan;
 
 /// What jobs start from, and how they deliver.
@@ -22,6 +23,8 @@ pub struct JobSetup {
     pub default_branch: Option<String>,
     /// Whether later pipelines plan from what the jobs record.
     pub keeps_records: bool,
+    /// Where they do, where that is the store that jobs hand on through.
+    pub records_in: Option<KeptIn>,
     /// The Nix for machines that have none.
     pub nix: NixRelease,
     /// Most jobs that the plan was allowed to have, where anything limits them.
@@ -39,6 +42,7 @@ impl JobSetup {
             delivery: Delivery::default(),
             default_branch: None,
             keeps_records: false,
+            records_in: None,
             nix: NixRelease::default(),
             max_jobs: None,
             downloads: Vec::new(),

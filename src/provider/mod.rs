@@ -174,6 +174,11 @@ impl Provider {
         }
     }
 
+    /// Whether records are in the store that jobs hand on through, where they do: elsewhere the CI's own cache needs no more set-up.
+    pub fn keeps_records_in_store(self) -> bool {
+        self == Self::CircleCi
+    }
+
     /// What the provider allows.
     pub fn limits(self) -> Limits {
         match self {

@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::delivery::{self, LogKeys, LogOptions, PushKeys, SigningKeys};
+use crate::build::credentials;
 use crate::build::destination::{Credentials, SigningKey};
 use crate::build::push::{Prepared, Pushes};
 use crate::build::records_place::RecordsPlace;
+use crate::build::stored_records::StoredRecords;
 use crate::build::usage::age_of_the_machine;
 use crate::build::{Derivations, HandOffPlace, JobKeys, JobRequest, JobTime, OnMissing};
 use crate::choice::Choice;
@@ -23,6 +25,7 @@ use crate::handoff::bundle::Bundle;
 use crate::handoff::registry::{FOR_HAND_OFFS, FOR_RECORDS, FOR_REUSE, Registry};
 use crate::handoff::reuse::ReuseFolder;
 use crate::handoff::signed_results::SignedResults;
+use crate::history::store::{RecordStore, Subject};
 use crate::nearest::meant_or_known;
 use crate::nix::binary_cache::store_url::StoreUrl;
 use crate::nix::hash::Sha256;
@@ -99,14 +102,14 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
         let token = token.clone().context(NO_TOKEN)?;
         Ok(SignedResults::new(Registry::new(url, token, FOR_REUSE).context(usage("`--reuse-packages`"))?))
     });
-    let records = args.records.as_deref().map(|place| records_place(place, token)).transpose();
-    let records = records.unwrap_or_else(|error| {
-        say(&format!("warning: no records are left: {error:#}"));
-        None
-    });
     let folders = [&args.bundle, &args.workspace, &args.reuse];
     folders.into_iter().flatten().try_for_each(|folder| folder_owner::check(folder))?;
     let (mut plan, derivations) = plan_and_derivations(args)?;
+    let records = args.records.as_deref().map(|place| records_place(place, args.records_of.as_deref(), &plan, token));
+    let records = records.transpose().unwrap_or_else(|error| {
+        say(&format!("warning: no records are left: {error:#}"));
+        None
+    });
     let id = args.job.as_deref().context("`--job` is not given")?;
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
         (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOffPlace::Cache(url.clone()),
@@ -190,8 +193,19 @@ fn registry_with(url: &str, token: Option<Secret>) -> Result<Registry> {
     Registry::new(url, token.context(NO_TOKEN)?, FOR_HAND_OFFS).context(usage("`--packages`"))
 }
 
-/// Where records are: a folder, or an address in a registry of packages. `token` is the job's where the environment has lost it.
-pub fn records_place(place: &str, token: Option<Secret>) -> Result<RecordsPlace> {
+/// Where the records of a plan's jobs are: a folder, an address in a registry of packages, or where `of` names a branch the URL of a store.
+/// `token` is the job's where the environment has lost it.
+pub fn records_place(place: &str, of: Option<&str>, plan: &Plan, token: Option<Secret>) -> Result<RecordsPlace> {
+    if let Some(of) = of {
+        let subject = Subject::parse(of).context(usage("`--records-of`"))?;
+        let url = StoreUrl::public(place)?;
+        let known = plan.caches.substituters.iter().find(|store| store.url == url.public_text());
+        let token_variable = known.and_then(|store| store.token_variable.clone());
+        // A variable that is not set is said where the job fetches.
+        let netrc = credentials::netrc(&plan.caches, &mut |_| ())?;
+        let store = RecordStore::new(url, token_variable, netrc)?;
+        return Ok(RecordsPlace::Store(StoredRecords::new(store, subject, plan)?));
+    }
     if !place.contains("://") && !place.contains("/packages/generic/") {
         folder_owner::check(Path::new(place))?;
         return Ok(RecordsPlace::Folder(path::absolute(place)?));

@@ -70,9 +70,9 @@ options! {
             unset: "as many as the provider's usual plan allows: 80 on CircleCI, 20 on GitHub";
             orb Text "concurrency";
         }
-        /// What earlier pipelines have measured: a `records.json` file, or a folder that holds some
+        /// What earlier pipelines have measured: a `records.json` file, a folder that holds some, or the store that they hand on through
         history {
-            flag Vec<PathBuf> [value_name = "FILE|DIR"];
+            flag Vec<PathBuf> [value_name = "FILE|DIR|URL"];
             no key: "names files that earlier pipelines have left";
             no orb: "`extra_arguments` passes it on";
         }

@@ -19,6 +19,7 @@ mod interrupted;
 mod merge;
 mod pipeline;
 mod records;
+mod records_in_store;
 mod reuse;
 mod same_outputs;
 mod stand_in;

@@ -38,7 +38,7 @@ fn newest(project: &Project, file: &str) -> PathBuf {
 }
 
 /// How many durations the newest plan has recorded, and how many it has guessed.
-fn durations(project: &Project) -> [u64; 2] {
+pub fn durations(project: &Project) -> [u64; 2] {
     let text = fs::read(newest(project, "bundle/plan.json")).unwrap();
     let plan: Value = serde_json::from_slice(&text).unwrap();
     let of = &plan["estimates"]["durations"];

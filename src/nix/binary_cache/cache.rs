@@ -202,7 +202,7 @@ impl Cache {
 }
 
 /// Tries as often as the failures are worth it.
-fn attempt<T>(health: &Health, mut once: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
+pub(super) fn attempt<T>(health: &Health, mut once: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
     let mut attempt = 1;
     loop {
         match once() {
@@ -262,7 +262,7 @@ fn open_folder(dir: &Path, origin: Origin) -> Opened {
 }
 
 /// Reads a file of at most `limit` bytes; none where there is no such file.
-fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, Trouble> {
+pub(super) fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, Trouble> {
     let file = match regular_file::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(|error| Trouble::other(&error.to_string()))?,
@@ -273,7 +273,7 @@ fn read(path: &Path, limit: usize) -> Result<Option<Vec<u8>>, Trouble> {
 }
 
 /// What a cache gets to see: a token from the environment, else what its URL says, else what the netrc file has for its host.
-fn authorization(substituter: &Substituter, netrc: &Netrc) -> Result<Option<Secret>, String> {
+pub(super) fn authorization(substituter: &Substituter, netrc: &Netrc) -> Result<Option<Secret>, String> {
     if let Some(name) = &substituter.token_variable {
         let is_private = |address: &str| {
             address.starts_with("https://") || address.parse().is_ok_and(|address| http::is_loopback(&address))

@@ -141,15 +141,26 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
         }
         invocations.splice(0..0, first);
     }
-    if let Some(bundle) = options.setup.bundle.as_ref().filter(|_| transport.keeps_records && !plan.jobs.is_empty()) {
+    let stored = options.setup.records_in.as_ref();
+    let has_report = (transport.keeps_records || stored.is_some()) && !plan.jobs.is_empty();
+    if let Some(bundle) = options.setup.bundle.as_ref().filter(|_| has_report) {
         let job = small_job::of(REPORT, &options.setup, &OFFERS)?;
         let kind = machines.kind_of(&job, &mut kinds)?;
-        let steps = report::steps(kind, bundle, plan, options, transport)?;
+        let steps = match stored {
+            Some(stored) => report::steps_in_store(kind, bundle, stored, options)?,
+            None => report::steps(kind, bundle, plan, options, transport)?,
+        };
         let body = [("executor", Yaml::text(&kind.executor)), ("steps", Yaml::List(steps))];
         commands.push((REPORT.to_owned(), Yaml::map(body)));
         let (no_ops, requires) = report::Waits::new(plan).yaml(EVERYWHERE);
         invocations.extend(no_ops);
-        let entries = [("name", Yaml::text(REPORT)), ("requires", requires), ("filters", Yaml::text(EVERYWHERE))];
+        let mut entries = vec![("name", Yaml::text(REPORT))];
+        // It builds nothing, and writes to the store.
+        let contexts = stored.map_or(&[][..], |_| &options.setup.delivery.contexts);
+        if !contexts.is_empty() {
+            entries.push(("context", Yaml::texts(contexts)));
+        }
+        entries.extend([("requires", requires), ("filters", Yaml::text(EVERYWHERE))]);
         invocations.push(Yaml::entry(REPORT, Yaml::map(entries)));
     }
     let own = reports.then_some(failures::JOB).into_iter().chain(delivers.map(|_| delivery_job::JOB));

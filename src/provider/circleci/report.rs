@@ -1,6 +1,6 @@
 //! The job `report`, behind all others: it puts together what jobs have recorded, for the plan of the next pipeline and as pages for people.
 //!
-//! Each job saves its few kilobytes under a key of the pipeline and the job. This job restores these by name, not the workspace, which
+//! Where jobs hand on through a store, records are in it. Else each job saves its few kilobytes under a key of the pipeline and the job. This job restores these by name, not the workspace, which
 //! holds all that was built; it has no secrets, builds nothing, nothing waits for it, and it succeeds whatever it finds. So that it runs
 //! after failures too, it waits for its jobs to end, however they do.
 
@@ -9,14 +9,15 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::super::job_script::kinds::Kind;
-use super::super::job_script::{Task, collect, verify};
+use super::super::job_script::{Task, collect, collect_in_store, verify};
 use super::super::yaml::Yaml;
 use super::names::GATE;
 use super::options::Options;
 use super::steps::{self, records_key, run, save, step};
 use super::template;
 use super::transport::{BUNDLE_DIR, RECORDS_DIR, Transport};
-use crate::delivery::BundleReference;
+use crate::delivery::{BundleReference, Reuse};
+use crate::history::store::KeptIn;
 use crate::plan::Plan;
 
 /// Where records of earlier pipelines are, and these are added; a path that all images have, as the bundle's.
@@ -57,6 +58,19 @@ pub fn steps(
     list.push(run("Put records together", &template::escape(&steps::lines(&lines))));
     list.push(steps::keep_files());
     list.push(save("Save records", format!("{}{{{{ .BuildNum }}}}", history_key("{{ .Branch }}")), HISTORY_DIR));
+    Ok(list)
+}
+
+/// The job's steps where records are in the store that jobs hand on through: like any job it gets the bundle from the workspace, which holds
+/// nothing else, and the credentials of the store, and restores nothing from the CI's cache.
+pub fn steps_in_store(kind: &Kind, bundle: &BundleReference, stored: &KeptIn, options: &Options) -> Result<Vec<Yaml>> {
+    let transport = Transport { reuse: Reuse::Off, is_guarded: true, keeps_records: false };
+    let script = steps::script(kind, bundle, options, transport, Task::Restore)?;
+    let mut list = steps::start(&script, bundle, transport, &[]);
+    let call = collect_in_store(kind, &transport.places(), stored).line()?;
+    let said = "echo 'no records are kept for later pipelines' >&2";
+    let lines: Vec<String> = script.path.map(str::to_owned).into_iter().chain([format!("{call} || {said}")]).collect();
+    list.push(run("Put records together", &template::escape(&steps::lines(&lines))));
     Ok(list)
 }
 

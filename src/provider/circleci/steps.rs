@@ -87,7 +87,8 @@ pub(super) fn script(
     task: Task,
 ) -> Result<JobScript> {
     let (nix, delivery) = (&options.setup.nix, &options.setup.delivery);
-    let common = Common { bundle, nix, delivery, reuse: transport.reuse };
+    let records = options.setup.records_in.as_ref();
+    let common = Common { bundle, nix, delivery, reuse: transport.reuse, records };
     JobScript::new(kind, &common, &transport.places(), task, Failing::Last)
 }
 

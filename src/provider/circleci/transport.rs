@@ -40,7 +40,7 @@ pub struct Transport {
     pub reuse: Reuse,
     /// True where some job has secrets: none but those that only restore may run `restore_cache`.
     pub is_guarded: bool,
-    /// True where later pipelines plan from what jobs have recorded.
+    /// True where the CI's cache keeps what jobs have recorded for later pipelines.
     pub keeps_records: bool,
 }
 
@@ -54,7 +54,7 @@ impl Transport {
         Ok(Self {
             reuse,
             is_guarded: has_bundle && (contexts || delivery.has_secrets()),
-            keeps_records: has_bundle && options.setup.keeps_records,
+            keeps_records: has_bundle && options.setup.keeps_records && options.setup.records_in.is_none(),
         })
     }
 

@@ -51,7 +51,7 @@ impl Scripts<'_> {
         let Some(bundle) = &setup.bundle else {
             return Ok("echo 'nothing to build from: plan with `nixdag generate --bundle DIR`' >&2; exit 1\n".into());
         };
-        let common = Common { bundle, nix: &setup.nix, delivery: &setup.delivery, reuse: self.reuse };
+        let common = Common { bundle, nix: &setup.nix, delivery: &setup.delivery, reuse: self.reuse, records: None };
         let mut script = JobScript::new(kind, &common, &PLACES, task, Failing::AtOnce)?;
         if task == Task::Build {
             // A wave starts although jobs of those before have failed: what these lack is not built once more.

@@ -226,7 +226,7 @@ pub fn script(kind: &Kind, options: &Options, reuse: Reuse, task: Task) -> Resul
 fn job_script(kind: &Kind, bundle: &BundleReference, options: &Options, reuse: Reuse, task: Task) -> Result<JobScript> {
     let (nix, delivery) = (&options.setup.nix, &options.setup.delivery);
     let places = Places { records: if options.setup.keeps_records { PLACES.records } else { "" }, ..PLACES };
-    JobScript::new(kind, &Common { bundle, nix, delivery, reuse }, &places, task, Failing::AtOnce)
+    JobScript::new(kind, &Common { bundle, nix, delivery, reuse, records: None }, &places, task, Failing::AtOnce)
 }
 
 /// The only script where there is nothing to build from.
