@@ -122,7 +122,7 @@ impl World {
 
     /// A setup configuration of the repository, ready to run.
     pub fn setup_with(&self, config: &str, api: ApiServer) -> Pipeline {
-        let orbs = ["1".to_owned(), series()].map(|version| (format!("org/nixdag@{version}"), self.orb.clone())).into();
+        let orbs = [(format!("org/nixdag@{}", series()), self.orb.clone())].into();
         self.ready(Pipeline::setup_with(config, &orbs, api).unwrap(), 1)
     }
 

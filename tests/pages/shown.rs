@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use nixdag::version::NUMBER;
+
 use crate::page::Page;
 use crate::support::{FreshNix, copy_of, golden, repository};
 
@@ -63,4 +65,29 @@ fn texts(folders: &[&str]) -> String {
     let mut text = String::new();
     folders.iter().for_each(|folder| add(&repository().join(folder), &mut text));
     text
+}
+
+/// What names a release of nixdag, up to its version.
+const RELEASES: [&str; 5] = ["org/nixdag@", "/nixdag/nixdag@", "releases/download/v", "nixdag=nixdag-", "github-"];
+
+#[test]
+fn versions_are_those_of_this_release() {
+    let series = nixdag::provider::start_up::series();
+    let mut named = 0;
+    for folder in ["README.md", "docs", "gitlab", "github", "orb/src/examples"] {
+        let text = texts(&[folder]);
+        for (release, at) in
+            RELEASES.iter().flat_map(|release| text.match_indices(release)).map(|(at, name)| (name, at))
+        {
+            let rest = &text[at + release.len()..];
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let version = rest[..end].trim_end_matches('.');
+            if version.is_empty() {
+                continue;
+            }
+            named += 1;
+            assert!([&*series, NUMBER].contains(&version), "{folder}: {release}{version}, this is {NUMBER}");
+        }
+    }
+    assert!(named > 12, "{named} versions");
 }
