@@ -329,7 +329,7 @@ pub struct CheckArgs {
     /// The file; `-` for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The CI system that the file is for [default: gitlab if the file's name says so, else circleci]
+    /// The CI system that the file is for [default: as the file's name or folder says, else circleci]
     #[arg(long, value_enum)]
     pub provider: Option<Provider>,
 }

@@ -10,9 +10,8 @@ use crate::provider::Provider;
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let name = args.file.display();
-    let provider = args.provider.unwrap_or_else(|| {
-        if args.file.to_string_lossy().contains("gitlab") { Provider::GitLab } else { Provider::CircleCi }
-    });
+    let place = std::path::absolute(&args.file).unwrap_or_else(|_| args.file.clone());
+    let provider = args.provider.unwrap_or_else(|| Provider::of_file(&place));
     let text = String::from_utf8(read_input(&args.file)?).with_context(|| format!("`{name}` is not UTF-8"))?;
     let problems = provider.check(&text).with_context(|| format!("cannot check `{name}`"))?;
     if !problems.is_empty() {

@@ -83,6 +83,13 @@ impl Provider {
         }
     }
 
+    /// The one that a file belongs to, by its folders and its name.
+    pub fn of_file(path: &Path) -> Self {
+        let is_in = |provider: &Self| path.components().any(|part| part.as_os_str() == provider.folder());
+        let names_gitlab = path.file_name().is_some_and(|name| name.to_string_lossy().contains("gitlab"));
+        Self::all().find(is_in).unwrap_or(if names_gitlab { Self::GitLab } else { Self::default() })
+    }
+
     /// What each setup job of the orb, each component or each action that plans is given in the configuration of a repository, parameter by
     /// parameter; none where there is no such file, or nothing of that kind in it.
     pub fn setup_jobs(self, file: &Path) -> Result<Vec<BTreeMap<String, String>>> {
@@ -125,7 +132,7 @@ impl Provider {
         match self {
             Self::CircleCi => circleci::continuation::problems(text),
             Self::GitLab => gitlab::check::check(text, &gitlab::limits::LIMITS, &[]),
-            Self::GitHub => bail!("nixdag generates no workflow for GitHub, and knows no rules for one"),
+            Self::GitHub => bail!("it is a workflow of GitHub, for which nixdag knows no rules (actionlint does)"),
         }
     }
 

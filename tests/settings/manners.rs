@@ -177,4 +177,34 @@ fn a_configuration_of_anybodys_is_checked() {
     }
     check("config.yml", "a: [").code(1).stderr(predicate::str::contains("not YAML"));
     nixdag().args(["check", "--provider", "github"]).arg(recorded.file("x", "")).assert().code(1);
+    fs::create_dir_all(recorded.dir().join(".github/workflows")).unwrap();
+    let workflow = check(".github/workflows/ci.yml", "on: push\njobs: { a: { runs-on: x, steps: [] } }\n").code(1);
+    workflow.stderr(predicate::str::contains("it is a workflow of GitHub").and(predicate::str::contains("job").not()));
+    // Only the file's own name and CI folders count.
+    fs::create_dir_all(recorded.dir().join("gitlab/.circleci")).unwrap();
+    check("gitlab/.circleci/config.yml", &fine).stderr(predicate::str::contains("CircleCI"));
+}
+
+#[test]
+fn a_configuration_that_sets_up_or_repeats_itself_is_checked_as_what_it_means() {
+    let recorded = recorded();
+    let check = |text: &str| nixdag().arg("check").arg(recorded.file("config.yml", text)).assert();
+    let setup = "version: 2.1\nsetup: true\norbs: { nixdag: org/nixdag@0.1 }\n";
+    check(&format!("{setup}workflows:\n  setup:\n    jobs: [nixdag/setup]\n")).success();
+    let two = "{ jobs: [nixdag/setup] }";
+    check(&format!("{setup}workflows: {{ a: {two}, b: {two} }}\n"))
+        .code(1)
+        .stderr(predicate::str::contains("one workflow may run, and 2 of these always do"));
+    let conditional = "{ when: pipeline.git.tag, jobs: [nixdag/setup] }";
+    check(&format!("{setup}workflows: {{ a: {two}, b: {conditional} }}\n")).success();
+    // Its workflow `nixdag` has what nixdag's own has to have only where nixdag wrote it.
+    let job = "jobs: { t: { <<: *defaults, steps: [checkout] } }\nworkflows: { nixdag: { jobs: [t] } }\n";
+    let repeats =
+        format!("version: 2.1\nreferences: {{ defaults: &defaults {{ docker: [{{ image: debian }}] }} }}\n{job}");
+    check(&repeats).success();
+    let unused = repeats.replace("&defaults ", "").replace("<<: *defaults", "docker: [{ image: debian }]");
+    check(&unused).code(1).stderr(predicate::str::contains("`references` is not a key"));
+    check(&repeats.replace("checkout", "chekcout"))
+        .code(1)
+        .stderr(predicate::str::contains("step `chekcout`").and(predicate::str::contains("<<").not()));
 }

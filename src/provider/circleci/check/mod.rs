@@ -22,13 +22,31 @@ use super::template::{self, Reference};
 use crate::provider::limits::Limits;
 use crate::provider::yaml::lenient::{map, text};
 
-/// All problems, in the order of the configuration; none for one that CircleCI takes.
+/// All problems of a configuration that continues a pipeline with nixdag's workflow, in the order of the configuration; none for one that
+/// CircleCI takes.
 pub fn check(config: &Value, limits: &Limits) -> Vec<String> {
+    let mut problems = check_any(config, limits);
+    if let Some(top) = config.as_mapping() {
+        if is_setup(top) {
+            problems.push(
+                "`setup` is set: a configuration that continues a pipeline may not be in setup itself".to_owned(),
+            );
+        }
+        workflow::gate(top, &mut problems);
+    }
+    problems
+}
+
+/// The same of anybody's configuration, which may be one that sets a pipeline up.
+pub fn check_any(config: &Value, limits: &Limits) -> Vec<String> {
     let mut problems = Vec::new();
     let Some(top) = config.as_mapping() else {
         return vec!["the configuration is not a mapping".to_owned()];
     };
     top_level(top, &mut problems);
+    if is_setup(top) {
+        workflow::one_runs(top, &mut problems);
+    }
     strings(config, "the configuration", &mut problems);
     jobs::check(top, &mut problems);
     workflow::check(top, limits, &mut problems);
@@ -40,25 +58,37 @@ pub fn check(config: &Value, limits: &Limits) -> Vec<String> {
     problems
 }
 
+/// The keys of a configuration.
+const KEYS: [&str; 12] = [
+    "version",
+    "setup",
+    "orbs",
+    "commands",
+    "executors",
+    "jobs",
+    "workflows",
+    "parameters",
+    "display",
+    "experimental",
+    "job-groups",
+    "functions",
+];
+
+/// True for a key of a configuration that means something to CircleCI.
+pub fn is_key(key: &str) -> bool {
+    KEYS.contains(&key)
+}
+
+/// True for a configuration that sets a pipeline up.
+fn is_setup(top: &Mapping) -> bool {
+    top.get("setup").is_some_and(|setup| *setup != Value::Bool(false))
+}
+
 fn top_level(top: &Mapping, problems: &mut Vec<String>) {
-    const KEYS: [&str; 12] = [
-        "version",
-        "setup",
-        "orbs",
-        "commands",
-        "executors",
-        "jobs",
-        "workflows",
-        "parameters",
-        "display",
-        "experimental",
-        "job-groups",
-        "functions",
-    ];
     for (key, _) in top {
         let key = text(key);
         // Keys that begin with `x-` are where people keep what they repeat.
-        if !KEYS.contains(&&*key) && !key.starts_with("x-") {
+        if !is_key(&key) && !key.starts_with("x-") {
             problems.push(format!("`{key}` is not a key of a configuration"));
         }
     }
@@ -66,10 +96,6 @@ fn top_level(top: &Mapping, problems: &mut Vec<String>) {
         Some(Value::String(version)) if version == "2.1" => {}
         Some(Value::Number(version)) if version.as_f64() == Some(2.1) => {}
         _ => problems.push("`version` is not 2.1".to_owned()),
-    }
-    if top.get("setup").is_some_and(|setup| *setup != Value::Bool(false)) {
-        problems
-            .push("`setup` is set: a configuration that continues a pipeline may not be in setup itself".to_owned());
     }
     let parameters = map(top, "parameters");
     if parameters.len() > 100 {

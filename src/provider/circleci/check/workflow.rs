@@ -52,7 +52,16 @@ pub(super) fn check(top: &Mapping, limits: &Limits, problems: &mut Vec<String>) 
     if contexts.len() > MAX_CONTEXTS {
         problems.push(format!("there are {} contexts, CircleCI takes {MAX_CONTEXTS}", contexts.len()));
     }
-    gate(top, problems);
+}
+
+/// In setup, CircleCI runs one workflow; which one may depend on conditions.
+pub(super) fn one_runs(top: &Mapping, problems: &mut Vec<String>) {
+    let is_conditional = |workflow: &Value| workflow.get("when").is_some() || workflow.get("unless").is_some();
+    let workflows = map(top, "workflows").iter().filter(|(name, _)| text(name) != "version");
+    let always = workflows.filter(|(_, workflow)| !is_conditional(workflow)).count();
+    if always > 1 {
+        problems.push(format!("with `setup: true` one workflow may run, and {always} of these always do"));
+    }
 }
 
 /// An invocation's job key and arguments.
@@ -234,7 +243,7 @@ fn requires(arguments: &Mapping, place: &str, problems: &mut Vec<String>) -> Vec
 }
 
 /// The job that can be made a required check is there, behind everything.
-fn gate(top: &Mapping, problems: &mut Vec<String>) {
+pub(super) fn gate(top: &Mapping, problems: &mut Vec<String>) {
     let is_no_op = map(top, "jobs").get(GATE).is_some_and(|job| job.get("type").map(text).as_deref() == Some("no-op"));
     let invocations = map(top, "workflows").get(WORKFLOW).and_then(|workflow| workflow.get("jobs"));
     let invoked = invocations.and_then(Value::as_sequence).is_some_and(|jobs| {
