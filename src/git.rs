@@ -174,6 +174,12 @@ impl Repository {
         Ok(found.map(|entry| entry.get(2..).unwrap_or_default().to_vec()))
     }
 
+    /// Files that git neither tracks nor ignores, by their paths from the root: Nix does not see them.
+    pub fn untracked_files(&self) -> Result<Vec<Vec<u8>>> {
+        let listed = self.succeed(["ls-files", "--others", "--exclude-standard", "-z"])?.stdout;
+        Ok(listed.split(|&byte| byte == 0).filter(|path| !path.is_empty()).map(<[u8]>::to_vec).collect())
+    }
+
     /// Files that differ between a commit and another one, or the work tree, by their paths from the root; both names of a
     /// file that was renamed. Files that git does not track are no part of a flake.
     pub fn changed_files(&self, from: &str, to: Option<&str>) -> Result<Vec<Vec<u8>>> {

@@ -14,10 +14,12 @@ use crate::cli::{Cli, Command, InitArgs};
 use crate::git;
 use crate::output::Output;
 use crate::plan::advice;
+use crate::plan::make::Made;
 use crate::plan::model::Granularity;
+use crate::plural::counted;
 use crate::printable::printable;
 use crate::provider::Provider;
-use crate::provider::start_up::{Repository, StartUp};
+use crate::provider::start_up::{Draft, Repository, StartUp};
 use crate::settings::Settings;
 use crate::settings::file::SettingsFile;
 use crate::settings::new_file::{self, Candidate};
@@ -32,24 +34,33 @@ pub(super) fn run(args: &InitArgs) -> Result<ExitCode> {
         repository.place(&place.to_string_lossy())?;
     }
     let (provider, why) = choose(args, file.as_deref(), &repository, git.as_ref())?;
-    let mut start = provider.start_up(&repository)?;
+    let mut sketch = None;
+    let mut draft = || Ok(sketch.insert(Sketch::new(&folder, provider)?).draft());
+    let mut start = provider.start_up(&repository, &mut draft)?;
     if file.is_none() {
-        let text = settings(&folder, provider, &mut start)?;
+        let sketch = match &sketch {
+            Some(sketch) => sketch,
+            None => sketch.insert(Sketch::new(&folder, provider)?),
+        };
+        let text = settings(sketch, &mut start);
         let path = Path::new(&repository.flake).join(new_file::NAME);
         start.files.push((path.display().to_string(), text));
     } else {
-        start.notes.push("nixdag.yml is there already, and stays as it is".to_owned());
+        start.notes.push("nixdag.yml exists and is kept".to_owned());
+    }
+    if let (Some(_), Some(git)) = (&sketch, &git) {
+        start.notes.extend(uncommitted(git)?);
     }
     if !args.dry_run {
         write(&repository, &start)?;
     }
     if git.is_none() {
-        start.steps.insert(0, "make the folder a git repository and push it".to_owned());
+        start.here.push("make the folder a git repository and push it".to_owned());
     } else if !start.files.is_empty() {
         let files: Vec<&str> = start.files.iter().map(|(path, _)| path.as_str()).collect();
-        start.steps.insert(0, format!("look at the files, then: git add {}", files.join(" ")));
+        start.here.push(format!("review the files, then: git add {}", files.join(" ")));
     }
-    let shown = shown(provider, why, &start, args.dry_run);
+    let shown = shown(provider, &why, &start, args.dry_run);
     Output::Stdout.write(|out| out.write_all(shown.as_bytes()))?;
     Ok(ExitCode::Done)
 }
@@ -84,7 +95,7 @@ fn repository(folder: &Path, git: Option<&git::Repository>) -> Result<Repository
     Ok(Repository { top, flake, default_branch })
 }
 
-/// The CI system, and why it is that one.
+/// The CI system, and a sentence that names it and says why it is that one.
 fn choose(
     args: &InitArgs,
     file: Option<&Path>,
@@ -92,14 +103,15 @@ fn choose(
     git: Option<&git::Repository>,
 ) -> Result<(Provider, String)> {
     if let Some(provider) = args.provider {
-        return Ok((provider, "as you say".to_owned()));
+        return Ok((provider, format!("{}, from `--provider`", provider.title())));
     }
     if let Some(provider) = file.map(SettingsFile::read).transpose()?.and_then(|file| file.provider.provider) {
-        return Ok((provider, "as nixdag.yml says".to_owned()));
+        return Ok((provider, format!("{}, from nixdag.yml", provider.title())));
     }
     if let Some(found) = Provider::all().find(|provider| repository.has(provider.configuration())) {
         let (_, note) = provider::choose(None, &repository.top, |_| false);
-        return Ok((found, note.unwrap_or_else(|| format!("the repository has `{}`", found.configuration()))));
+        let only = || format!("{}: the repository has `{}`", found.title(), found.configuration());
+        return Ok((found, note.unwrap_or_else(only)));
     }
     let remote = git.map(git::Repository::remote).transpose()?.flatten();
     let address = match (git, remote) {
@@ -112,11 +124,11 @@ fn choose(
         format!("`--provider {}` for another one", others.join("` or `--provider "))
     };
     let (provider, why) = match host {
-        host if host.contains("gitlab") => (Provider::GitLab, format!("the remote is on {}", printable(host))),
+        host if host.contains("gitlab") => (Provider::GitLab, format!("GitLab: the remote is on {}", printable(host))),
         "github.com" if repository.has(".github/workflows") => {
-            (Provider::GitHub, "the repository has workflows".to_owned())
+            (Provider::GitHub, "GitHub: the repository has workflows".to_owned())
         }
-        _ => (Provider::default(), "the repository has no CI yet".to_owned()),
+        _ => (Provider::default(), format!("no CI found, so {}", Provider::default().title())),
     };
     Ok((provider, format!("{why}; {}", others(provider))))
 }
@@ -129,25 +141,57 @@ fn host(address: &str) -> &str {
     host.split(':').next().unwrap_or_default()
 }
 
+/// What the flake would be planned as now.
+struct Sketch {
+    settings: Settings,
+    made: Made,
+}
+
+impl Sketch {
+    /// Plans all of it, with a granularity to compare with.
+    fn new(folder: &Path, provider: Provider) -> Result<Self> {
+        let folder = folder.display().to_string();
+        let command = ["nixdag", "plan", &folder, "--provider", provider.name(), "--base", "none"];
+        let Ok(Cli { command: Command::Plan(plan), .. }) = Cli::try_parse_from(command) else {
+            bail!("`{folder}` cannot be planned: its name is not an argument of `nixdag plan`");
+        };
+        let settings = Settings::new(&plan.planning)?;
+        let made = stages::plan(&settings, &[Granularity::Auto])?;
+        Ok(Self { settings, made })
+    }
+
+    fn draft(&self) -> Draft {
+        Draft { plan: self.made.plan.clone(), executors: self.settings.fleet.executors.clone() }
+    }
+}
+
 /// The text of nixdag.yml, from plans of both granularities.
-fn settings(folder: &Path, provider: Provider, start: &mut StartUp) -> Result<String> {
-    let folder = folder.display().to_string();
-    let command = ["nixdag", "plan", &folder, "--provider", provider.name(), "--base", "none"];
-    let Ok(Cli { command: Command::Plan(plan), .. }) = Cli::try_parse_from(command) else {
-        bail!("`{folder}` cannot be planned: its name is not an argument of `nixdag plan`");
-    };
-    let settings = Settings::new(&plan.planning)?;
-    let made = stages::plan(&settings, &[Granularity::Auto])?;
+fn settings(sketch: &Sketch, start: &mut StartUp) -> String {
+    let Sketch { settings, made } = sketch;
     let ours: Candidate = (settings.planner.granularity, made.plan.estimates.plan.clone());
     if made.plan.estimates.needed == 0 {
-        return Ok(new_file::text(None));
+        return new_file::text(None);
     }
     let (chosen, other) = match advice::best(&made.others, &ours.1, settings.planner.objective) {
         Some(better) => (better, &ours),
         None => (&ours, made.others.first().unwrap_or(&ours)),
     };
     start.notes.push(format!("granularity: {}", new_file::figures(chosen, other)));
-    Ok(new_file::text(Some((chosen, other))))
+    new_file::text(Some((chosen, other)))
+}
+
+/// What of the work tree is not committed, and whether the plan was made with it.
+fn uncommitted(git: &git::Repository) -> Result<Option<String>> {
+    let is_changed = git.commit("HEAD")?.is_none() || git.is_dirty()?;
+    let untracked = git.untracked_files()?.len() as u64;
+    let with = "the plan was made with changes that are not committed";
+    let without = || format!("without {} that git does not track", counted(untracked, "file"));
+    Ok(match (is_changed, untracked) {
+        (false, 0) => None,
+        (true, 0) => Some(with.to_owned()),
+        (true, _) => Some(format!("{with}, and {}", without())),
+        (false, _) => Some(format!("the plan was made {}", without())),
+    })
 }
 
 /// Writes the files. None of them exists, but the one whose text another one keeps.
@@ -169,8 +213,8 @@ fn write(repository: &Repository, start: &StartUp) -> Result<()> {
 }
 
 /// What was done, and what is left to do.
-fn shown(provider: Provider, why: String, start: &StartUp, is_dry: bool) -> String {
-    let mut text = format!("for {}: {why}\n", provider.name());
+fn shown(provider: Provider, why: &str, start: &StartUp, is_dry: bool) -> String {
+    let mut text = format!("{why}\n");
     for (path, content) in &start.files {
         if is_dry {
             text.push_str(&format!("\nwould write {path}:\n{}", indented(content)));
@@ -185,12 +229,18 @@ fn shown(provider: Provider, why: String, start: &StartUp, is_dry: bool) -> Stri
         text.push_str(&format!("{note}\n"));
     }
     if let Some((where_to, lines)) = &start.add {
-        text.push_str(&format!("{where_to}\n\n{}\n", indented(lines)));
+        text.push_str(&format!("{where_to}\n\n{}", indented(lines)));
     }
-    text.push_str("\nwhat is left to do:\n");
-    for (number, step) in (1..).zip(&start.steps) {
-        text.push_str(&format!("  {number}. {step}\n"));
-    }
+    let mut list = |place: &str, steps: &[String]| {
+        if !steps.is_empty() {
+            text.push_str(&format!("\nleft to do {place}:\n"));
+        }
+        for (number, step) in (1..).zip(steps) {
+            text.push_str(&format!("  {number}. {step}\n"));
+        }
+    };
+    list("in the repository", &start.here);
+    list(&format!("on {}", provider.title()), &start.steps);
     text
 }
 

@@ -35,6 +35,7 @@ use additions::Additions;
 use continue_request::ContinueRequest;
 use job_setup::JobSetup;
 use limits::Limits;
+use start_up::{Draft, Repository, StartUp};
 
 choice! {
     /// A CI system.
@@ -137,9 +138,11 @@ impl Provider {
     }
 
     /// What a repository gets that begins with it.
-    pub fn start_up(self, repository: &start_up::Repository) -> Result<start_up::StartUp> {
+    ///
+    /// `draft` plans its flake, where a provider has to know what would be generated.
+    pub fn start_up(self, repository: &Repository, draft: &mut dyn FnMut() -> Result<Draft>) -> Result<StartUp> {
         match self {
-            Self::CircleCi => circleci::start_up::start_up(repository),
+            Self::CircleCi => circleci::start_up::start_up(repository, draft),
             Self::GitLab => gitlab::start_up::start_up(repository),
             Self::GitHub => github::start_up::start_up(repository),
         }

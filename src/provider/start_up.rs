@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 
 use crate::checkout::Checkout;
+use crate::fleet::executor::Executor;
+use crate::plan::Plan;
 use crate::regular_file;
 use crate::version;
 
@@ -53,6 +55,15 @@ impl Repository {
     }
 }
 
+/// What the flake of a repository would be planned as, to try whether what is there fits it.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The plan.
+    pub plan: Plan,
+    /// The machines that its jobs may name.
+    pub executors: Vec<Executor>,
+}
+
 /// What a repository gets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartUp {
@@ -64,7 +75,9 @@ pub struct StartUp {
     pub notes: Vec<String>,
     /// Lines to add to a file that stays as it is, under a sentence that says where.
     pub add: Option<(String, String)>,
-    /// What is left to do, in order.
+    /// What is left to do in the repository, in order.
+    pub here: Vec<String>,
+    /// What is left to do on the provider's pages, in order.
     pub steps: Vec<String>,
 }
 

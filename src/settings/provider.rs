@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use super::option::options;
-use crate::choice::Choice;
 use crate::provider::Provider;
 
 options! {
@@ -33,7 +32,7 @@ pub fn choose(said: Option<Provider>, folder: &Path, is_set: impl Fn(&str) -> bo
             "the repository has both `{}` and `{}`: this is for {} (choose with `--provider`, or `provider` in nixdag.yml)",
             first.configuration(),
             other.configuration(),
-            first.name()
+            first.title()
         )
     });
     (first, note)
@@ -59,6 +58,6 @@ mod tests {
         assert_eq!(of(None, "GITLAB_CI"), (Provider::GitLab, None));
         let (provider, note) = of(None, "");
         assert_eq!(provider, Provider::CircleCi);
-        assert!(note.unwrap().contains("both `.circleci/config.yml` and `.gitlab-ci.yml`: this is for circleci"));
+        assert!(note.unwrap().contains("both `.circleci/config.yml` and `.gitlab-ci.yml`: this is for CircleCI"));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use nixdag::provider::start_up::series;
 use serde_yaml::Value;
 use tempfile::TempDir;
 
@@ -65,13 +66,10 @@ fn a_bare_flake_gets_a_setup_configuration_that_builds_it() {
     assert!(settings.starts_with("# yaml-language-server: $schema=") && settings.contains("\ngranularity: auto\n"));
     let config = read(here, ".circleci/config.yml");
     assert_eq!(config.lines().count(), 6, "{config}");
-    // The page shows the same.
-    let page = read(repository(), "docs/circleci.md");
-    let series = nixdag::provider::start_up::series();
-    assert!(
-        page.contains(&config.replace(&format!("@{series}"), "@1")),
-        "docs/circleci.md shows another file than\n{config}"
-    );
+    nixdag().current_dir(here).args(["check", ".circleci/config.yml"]).assert().success();
+    for page in ["docs/circleci.md", "README.md"] {
+        assert!(read(repository(), page).contains(&config), "{page} shows another file than\n{config}");
+    }
 
     let setup = world.setup_with(&config, ApiServer::new([])).run().unwrap();
     assert_succeeded(&setup);
@@ -80,7 +78,8 @@ fn a_bare_flake_gets_a_setup_configuration_that_builds_it() {
 
     let again = init(here, "");
     assert!(!again.contains("wrote"), "{again}");
-    assert!(again.contains("runs nixdag already") && again.contains("nixdag.yml is there already"), "{again}");
+    assert!(again.contains("runs nixdag already") && again.contains("nixdag.yml exists and is kept"), "{again}");
+    assert!(again.contains("on CircleCI:\n  1. ") && again.contains("\n  3. ") && !again.contains("  4. "), "{again}");
     assert_eq!(read(here, "nixdag.yml"), settings);
 }
 
@@ -92,10 +91,13 @@ fn three_workflows_go_on_beside_the_generated_one() {
     commit(here);
     let said = init(here, "");
     assert!(
-        said.contains("`.circleci/config.yml` is now `.circleci/continue.yml`, unchanged. Its 3 workflows run"),
+        said.contains(
+            "`.circleci/config.yml` is now `.circleci/continue.yml`, unchanged. Workflows `lint` and `docs` run in every \
+             pipeline as before, beside `nixdag`. Workflow `deploy` runs where its condition holds\n"
+        ),
         "{said}"
     );
-    assert!(said.contains("nixdag.yml is there already, and stays as it is"), "{said}");
+    assert!(said.contains("nixdag.yml exists and is kept"), "{said}");
     assert_eq!(read(here, ".circleci/continue.yml"), THREE);
     let config = read(here, ".circleci/config.yml");
     let setup = world.setup_with(&config, ApiServer::new([])).parameter("deploy", true).run().unwrap();
@@ -118,19 +120,54 @@ fn three_workflows_go_on_beside_the_generated_one() {
 
 #[test]
 fn a_configuration_that_cannot_be_continued_stays_and_what_to_add_is_printed() {
+    let job = "jobs: { gate: { docker: [{ image: debian }], steps: [checkout] } }\n";
+    let joins =
+        "jobs: { a: { docker: [{ image: debian }], steps: [checkout] } }\nworkflows: { nixdag: { jobs: [a] } }\n";
     for (text, why) in [
-        ("version: 2.1\nsetup: true\njobs: {}\nworkflows: {}\n", "setup"),
+        (
+            "version: 2.1\nsetup: true\njobs: {}\nworkflows: {}\n",
+            "`.circleci/config.yml` is kept: it has `setup: true`",
+        ),
         ("version: 2\njobs: {}\n", "version"),
         ("a: [", ""),
+        (
+            &format!("version: 2.1\n{job}workflows: {{ w: {{ jobs: [gate] }} }}\n"),
+            "`jobs.gate` of `.circleci/config.yml` and",
+        ),
+        (&format!("version: 2.1\n{joins}"), "job `a` of workflow `nixdag` in `.circleci/config.yml` and job `a` in"),
     ] {
         let flake = flake();
         fs::create_dir(flake.path().join(".circleci")).unwrap();
         fs::write(flake.path().join(".circleci/config.yml"), text).unwrap();
-        let output = FreshNix::new().script(flake.path(), "\"$nixdag\" init 2>&1 || true");
-        assert!(output.contains(why), "{output}");
+        let said = init(flake.path(), "");
+        assert!(said.contains(why) && !said.contains(&*flake.path().to_string_lossy()), "{said}");
+        assert!(
+            said.contains("\nleft to do in the repository:\n  1. put the job above into `.circleci/config.yml`"),
+            "{said}"
+        );
         assert_eq!(read(flake.path(), ".circleci/config.yml"), text);
         assert!(!flake.path().join(".circleci/continue.yml").exists());
     }
+}
+
+#[test]
+fn a_scheduled_workflow_is_named_with_what_to_do() {
+    let flake = flake();
+    fs::create_dir(flake.path().join(".circleci")).unwrap();
+    let text = THREE.replace(
+        "  docs: {",
+        "  docs: { triggers: [{ schedule: { cron: 0 3 * * *, filters: { branches: { only: main } } } }],",
+    );
+    fs::write(flake.path().join(".circleci/config.yml"), &text).unwrap();
+    let said = init(flake.path(), "");
+    assert!(
+        said.contains("Workflow `lint` runs in every pipeline") && said.contains("Scheduled workflow `docs` does"),
+        "{said}"
+    );
+    assert!(said.contains("  1. in `.circleci/continue.yml`, replace `triggers` of workflow `docs` with"), "{said}");
+    let warned =
+        FreshNix::new().script(flake.path(), "\"$nixdag\" generate --merge .circleci/continue.yml 2>&1 > /dev/null");
+    assert!(warned.contains("warning: workflow `docs` of `.circleci/continue.yml` has `triggers`"), "{warned}");
 }
 
 #[test]
@@ -138,7 +175,7 @@ fn gitlab_gets_a_file_or_the_lines_to_add() {
     let flake = flake();
     run(flake.path(), "git", &["remote", "add", "origin", "git@gitlab.example.org:group/project.git"]);
     let said = init(flake.path(), "");
-    assert!(said.starts_with("for gitlab: the remote is on gitlab.example.org; `--provider circleci` or"), "{said}");
+    assert!(said.starts_with("GitLab: the remote is on gitlab.example.org; `--provider circleci` or"), "{said}");
     let file = read(flake.path(), ".gitlab-ci.yml");
     let page = read(repository(), "docs/gitlab.md");
     assert!(page.contains(file.split_once("\n\n").unwrap().1), "docs/gitlab.md shows another `workflow` than\n{file}");
@@ -149,10 +186,27 @@ fn gitlab_gets_a_file_or_the_lines_to_add() {
     fs::write(flake.path().join(".gitlab-ci.yml"), "test: { script: [make] }\n").unwrap();
     let said = init(flake.path(), "");
     assert!(
-        said.contains("`.gitlab-ci.yml` stays as it is") && said.contains("    include:\n      - component: "),
+        said.contains("`.gitlab-ci.yml` is kept. It") && said.contains("    include:\n      - component: "),
         "{said}"
     );
+    assert!(
+        said.contains("left to do in the repository:\n  1. add the lines above to `.gitlab-ci.yml`\n  2. "),
+        "{said}"
+    );
+    assert!(!said.contains("\n\n\n") && !said.contains("inputs"), "{said}");
     assert_eq!(read(flake.path(), ".gitlab-ci.yml"), "test: { script: [make] }\n");
+    for (text, expected) in [
+        (
+            "stages: [lint, test]\nt: { stage: test, script: [make] }\n",
+            "inputs: { plan_stage: \"lint\", stage: \"lint\" }",
+        ),
+        ("spec: { inputs: {} }\n---\nstages: [lint, build]\n", "nixdag/nixdag@0.1\n\nleft"),
+        ("a: [", "`.gitlab-ci.yml` is kept (it cannot be read: "),
+    ] {
+        fs::write(flake.path().join(".gitlab-ci.yml"), text).unwrap();
+        let said = init(flake.path(), "");
+        assert!(said.contains(&expected.replace("0.1", &series())), "{said}");
+    }
     // A component's inputs are declared in its template.
     let template = read(repository(), "gitlab/templates/nixdag/template.yml");
     assert!(template.contains("\n    flake:\n") && template.contains("\n    plan_stage:\n"));
@@ -165,8 +219,10 @@ fn github_gets_a_workflow_beside_those_that_are_there() {
     fs::create_dir_all(flake.path().join(".github/workflows")).unwrap();
     fs::write(flake.path().join(".github/workflows/lint.yml"), "on: push\njobs: {}\n").unwrap();
     let said = init(flake.path(), "");
-    assert!(said.starts_with("for github: the repository has workflows; "), "{said}");
-    assert!(said.contains("in the place of the zeros"), "{said}");
+    assert!(said.starts_with("GitHub: the repository has workflows; "), "{said}");
+    assert!(said.contains("  1. replace the zeros in") && said.contains("`git ls-remote https://"), "{said}");
+    let again = init(flake.path(), "");
+    assert!(again.contains("exists and is kept") && again.contains("  1. replace the zeros in"), "{again}");
     let file = read(flake.path(), ".github/workflows/nixdag.yml");
     let (branch, shown) = ("branches: [main]", read(repository(), "github/nixdag.yml"));
     let own = file.lines().find(|line| line.contains("branches: [")).unwrap();
@@ -220,6 +276,13 @@ fn a_tree_with_changes_is_planned_as_it_is_and_keeps_them() {
     fs::write(here.join("flake.nix"), &changed).unwrap();
     fs::write(here.join("notes"), "not added").unwrap();
     let said = init(here, "--provider circleci");
+    assert!(said.starts_with("CircleCI, from `--provider`\n"), "{said}");
+    assert!(
+        said.contains(
+            "the plan was made with changes that are not committed, and without 1 file that git does not track\n"
+        ),
+        "{said}"
+    );
     assert!(said.contains("wrote .circleci/config.yml\nwrote nixdag.yml\n"), "{said}");
     assert_eq!(read(here, "flake.nix"), changed);
     let status = run(here, "git", &["status", "--porcelain", "--untracked-files=all"]);
@@ -236,6 +299,11 @@ fn a_flake_below_the_root_is_named_and_one_that_is_missing_is_an_error() {
     commit(outer.path());
     let missing = FreshNix::new().script(outer.path(), "\"$nixdag\" init 2>&1 && exit 1; echo $?");
     assert!(missing.contains("no `flake.nix` in `.` or above it") && missing.ends_with("1\n"), "{missing}");
+    fs::create_dir(outer.path().join("new")).unwrap();
+    fs::copy(inner.path().join("flake.nix"), outer.path().join("new/flake.nix")).unwrap();
+    let new = FreshNix::new().script(outer.path(), "cd new; \"$nixdag\" init 2>&1 && exit 1; true");
+    assert!(new.contains("so Nix does not see it: `git add new/flake.nix`"), "{new}");
+    fs::remove_dir_all(outer.path().join("new")).unwrap();
     // Changes that are not committed are part of the flake.
     fs::create_dir(outer.path().join("nix/sub")).unwrap();
     let text = read(outer.path(), "nix/flake.nix").replace("c = package \"c\" [ ];", "c = package \"c\" [ a ];");

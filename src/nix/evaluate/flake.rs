@@ -3,6 +3,7 @@
 //! In: a flake reference as somebody typed it. Out: a [`Flake`], what `nix flake metadata` knows about it, or one clear error.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -157,6 +158,7 @@ impl Flake {
             let said = message::from_stderr(&answer.stderr)
                 .unwrap_or_else(|| format!("`nix flake metadata` ended with {}", answer.status));
             let error = foreign_repository(asked, &shown, &said)
+                .or_else(|| untracked(asked, &shown))
                 .or_else(|| inputs::unreadable(request, &answer.stderr, &shown, &said))
                 .unwrap_or_else(|| explain(&shown, &said));
             let is_folder = !reference.starts_with(['.', '/']) && Path::new(reference).join("flake.nix").is_file();
@@ -243,11 +245,26 @@ fn foreign_repository(asked: &str, flake: &str, said: &str) -> Option<anyhow::Er
     if !["program 'git' failed", "not owned by current user"].iter().any(|words| said.contains(words)) {
         return None;
     }
-    let path = asked.strip_prefix("git+file:").map_or(asked, |path| path.strip_prefix("//").unwrap_or(path));
-    let path = Path::new(path.split('?').next().unwrap_or(path));
-    let error = Repository::around(path).err().map(|error| error.to_string());
+    let error = Repository::around(folder_of(asked)).err().map(|error| error.to_string());
     let error = error.filter(|error| error.contains(crate::git::SAFE_DIRECTORY))?;
     Some(anyhow!("the repository of flake `{flake}` belongs to another user: {error}"))
+}
+
+/// Says what to do about a `flake.nix` that git does not know, and therefore Nix does not see.
+fn untracked(asked: &str, flake: &str) -> Option<anyhow::Error> {
+    let file = folder_of(asked).canonicalize().ok()?.join("flake.nix");
+    let repository = Repository::around(file.parent()?).ok().filter(|_| file.is_file())?;
+    let within = file.strip_prefix(repository.top().canonicalize().ok()?).ok()?;
+    let is_new = repository.untracked_files().ok()?.iter().any(|path| path == within.as_os_str().as_bytes());
+    let shown = printable(&within.to_string_lossy());
+    is_new
+        .then(|| anyhow!("git does not track the `flake.nix` of `{flake}`, so Nix does not see it: `git add {shown}`"))
+}
+
+/// The folder that a local reference names.
+fn folder_of(asked: &str) -> &Path {
+    let path = asked.strip_prefix("git+file:").map_or(asked, |path| path.strip_prefix("//").unwrap_or(path));
+    Path::new(path.split('?').next().unwrap_or(path))
 }
 
 /// Says what to do about a flake that Nix cannot read.

@@ -31,7 +31,8 @@ pub fn read(path: &Path) -> Result<Vec<BTreeMap<String, String>>> {
     parse(&text).with_context(what)
 }
 
-fn parse(text: &str) -> Result<Vec<BTreeMap<String, String>>> {
+/// The same of its text.
+pub fn parse(text: &str) -> Result<Vec<BTreeMap<String, String>>> {
     let entries = read_yaml(text)?;
     let names: Vec<String> = orbs(&entries).flat_map(|orb| PLANNING.map(|part| format!("{orb}/{part}"))).collect();
     let mut found = Vec::new();

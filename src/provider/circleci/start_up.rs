@@ -1,12 +1,14 @@
 //! The setup configuration of a repository that begins with nixdag. A configuration that is there already stays what it was: it is continued
 //! beside the generated jobs, from a file of another name.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::merge::user_config::UserConfig;
+use super::merge::workflows::Workflows;
 use super::setup_job;
-use crate::provider::start_up::{Repository, StartUp, quoted, series};
-use crate::provider::yaml::Yaml;
+use super::writer::Writer;
+use crate::provider::job_setup::JobSetup;
+use crate::provider::start_up::{Draft, Repository, StartUp, quoted, series};
 use crate::provider::yaml::read::read;
 
 /// Where CircleCI looks.
@@ -15,8 +17,8 @@ const FILE: &str = ".circleci/config.yml";
 /// Where the configuration goes that was there.
 const CONTINUED: &str = ".circleci/continue.yml";
 
-/// What a repository gets.
-pub fn start_up(repository: &Repository) -> Result<StartUp> {
+/// What a repository gets. `draft` plans its flake, which is needed where a configuration is there already.
+pub fn start_up(repository: &Repository, draft: &mut dyn FnMut() -> Result<Draft>) -> Result<StartUp> {
     let steps = vec![
         "switch dynamic configuration on: *Project Settings > Advanced > Enable dynamic config using setup workflows*; and allow the orb: *Organization Settings > Security > Allow Uncertified Orbs*".to_owned(),
         "make the job `gate` a required check, and no other: on GitHub `ci/circleci: nixdag/gate`, in the rules of the default branch".to_owned(),
@@ -38,46 +40,57 @@ pub fn start_up(repository: &Repository) -> Result<StartUp> {
         let file = (FILE.to_owned(), fresh("", flake.into_iter().collect()));
         return Ok(StartUp { files: vec![file], steps, ..StartUp::default() });
     };
-    if !setup_job::read(&repository.top.join(FILE))?.is_empty() {
-        let notes = vec![format!("`{FILE}` runs nixdag already, and stays as it is")];
+    if setup_job::parse(&text).is_ok_and(|jobs| !jobs.is_empty()) {
+        let notes = vec![format!("`{FILE}` runs nixdag already, and is kept")];
         return Ok(StartUp { notes, steps, ..StartUp::default() });
     }
-    match continued(repository, &text) {
-        Ok(workflows) => {
+    let continued = match continued(repository, &text) {
+        Ok(config) => fits(&config, draft()?).map(|()| config),
+        Err(error) => Err(error),
+    };
+    match continued {
+        Ok(config) => {
             let arguments = flake.into_iter().chain([format!("merge: {CONTINUED}")]).collect();
             let files =
                 vec![(CONTINUED.to_owned(), text.clone()), (FILE.to_owned(), fresh(parameters(&text), arguments))];
-            let notes = vec![format!(
-                "`{FILE}` is now `{CONTINUED}`, unchanged. {} in every pipeline as before, beside the workflow `nixdag`",
-                if workflows == 1 { "Its workflow runs".to_owned() } else { format!("Its {workflows} workflows run") }
-            )];
-            Ok(StartUp { files, moved: Some(FILE.to_owned()), notes, steps, add: None })
+            let workflows = Workflows::of(&config);
+            let notes = vec![format!("`{FILE}` is now `{CONTINUED}`, unchanged. {}", workflows.go_on())];
+            let here = workflows.reschedule(CONTINUED);
+            Ok(StartUp { files, moved: Some(FILE.to_owned()), notes, here, steps, add: None })
         }
         Err(error) => {
-            let where_to = format!(
-                "`{FILE}` stays as it is: {error:#}. A setup configuration with this job is what nixdag needs:"
-            );
-            Ok(StartUp { add: Some((where_to, fresh("", flake.into_iter().collect()))), steps, ..StartUp::default() })
+            let why = format!("{error:#}").replace("\n  ", " ");
+            let where_to = format!("`{FILE}` is kept: {why}. nixdag needs a setup configuration with this job:");
+            Ok(StartUp {
+                add: Some((where_to, fresh("", flake.into_iter().collect()))),
+                here: vec![format!(
+                    "put the job above into `{FILE}`, or solve what is in its way and run `nixdag init` again"
+                )],
+                steps,
+                ..StartUp::default()
+            })
         }
     }
 }
 
-/// How many workflows a configuration has that can be continued beside the generated one; or why it cannot.
-fn continued(repository: &Repository, text: &str) -> Result<usize> {
-    anyhow::ensure!(!repository.has(CONTINUED), "there is a `{CONTINUED}` already");
-    UserConfig::read(&repository.top.join(FILE))?;
+/// The configuration, where it can be continued beside the generated one; or why it cannot.
+fn continued(repository: &Repository, text: &str) -> Result<UserConfig> {
+    let config = UserConfig::parse(FILE, text)?;
+    ensure!(!repository.has(CONTINUED), "there is a `{CONTINUED}` already");
     let entries = read(text)?;
     let own = parameters(text);
     let has = entries.iter().any(|entry| entry.key == "parameters");
-    anyhow::ensure!(
+    ensure!(
         has != own.is_empty() && (own.is_empty() || read(own).is_ok_and(|part| part.len() == 1)),
         "its `parameters` cannot be copied"
     );
-    let workflows = entries.iter().find(|entry| entry.key == "workflows").map(|entry| &entry.value);
-    Ok(match workflows {
-        Some(Yaml::Map(workflows)) => workflows.iter().filter(|(name, _)| name != "version").count(),
-        _ => 0,
-    })
+    Ok(config)
+}
+
+/// Fails where the configuration and what would be generated now are in each other's way.
+fn fits(config: &UserConfig, draft: Draft) -> Result<()> {
+    let writer = Writer { parameters: Vec::new(), merge: vec![config.clone()] };
+    writer.write(&draft.plan, JobSetup::new(draft.executors)).map(drop)
 }
 
 /// The block of a configuration that declares pipeline parameters, as it is written: the setup configuration has to declare them, too.

@@ -6,6 +6,7 @@ use super::generate;
 use super::limits;
 use super::merge::requires;
 use super::merge::user_config::UserConfig;
+use super::merge::workflows::Workflows;
 use super::options::Options;
 use super::pipeline_parameters::{self, PipelineParameter};
 use crate::plan::Plan;
@@ -15,8 +16,8 @@ use crate::provider::job_setup::JobSetup;
 /// What users add to a configuration, read.
 #[derive(Clone, Debug)]
 pub struct Writer {
-    parameters: Vec<PipelineParameter>,
-    merge: Vec<UserConfig>,
+    pub(super) parameters: Vec<PipelineParameter>,
+    pub(super) merge: Vec<UserConfig>,
 }
 
 impl Writer {
@@ -31,7 +32,10 @@ impl Writer {
 
     /// The configuration, and warnings about it.
     pub fn write(mut self, plan: &Plan, setup: JobSetup) -> Result<(String, Vec<String>)> {
-        let warnings = requires::resolve(&mut self.merge, plan)?;
+        let mut warnings = requires::resolve(&mut self.merge, plan)?;
+        for user in &self.merge {
+            warnings.extend(Workflows::of(user).warnings());
+        }
         let options = Options { setup, parameters: self.parameters, merge: self.merge, limits: limits::LIMITS };
         Ok((generate(plan, &options)?, warnings))
     }

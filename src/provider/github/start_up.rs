@@ -16,14 +16,14 @@ const COMMIT: &str = "0000000000000000000000000000000000000000";
 
 /// What a repository gets.
 pub fn start_up(repository: &Repository) -> Result<StartUp> {
-    let mut steps = vec![
+    let steps = vec![
         "make the job `gate` a required check, and no other: *Settings > Rules*, in the rules of the default branch".to_owned(),
         "allow the actions of `org/nixdag` if your organization lists those that may run: *Settings > Actions > General*".to_owned(),
         "secrets only for pushing and signing: put them into an environment whose rules name branches".to_owned(),
     ];
-    if repository.has(FILE) {
-        let notes = vec![format!("`{FILE}` is there already, and stays as it is")];
-        return Ok(StartUp { notes, steps, ..StartUp::default() });
+    if let Some(text) = repository.read(FILE)? {
+        let notes = vec![format!("`{FILE}` exists and is kept")];
+        return Ok(StartUp { notes, here: pin(&text), steps, ..StartUp::default() });
     }
     let mut text = WORKFLOW.to_owned();
     if repository.default_branch != "main" {
@@ -33,14 +33,16 @@ pub fn start_up(repository: &Repository) -> Result<StartUp> {
         let plan = format!("uses: org/nixdag/github/plan@{COMMIT}\n");
         text = text.replace(&plan, &format!("{plan}        with: {{ flake: {} }}\n", quoted(&repository.flake)));
     }
-    if text.contains(COMMIT) {
-        steps.insert(
-            0,
-            format!(
-                "put the commit of the release in the place of the zeros: `git ls-remote https://github.com/org/nixdag github-{}`",
-                version::NUMBER
-            ),
-        );
-    }
-    Ok(StartUp { files: vec![(FILE.to_owned(), text)], steps, ..StartUp::default() })
+    Ok(StartUp { here: pin(&text), files: vec![(FILE.to_owned(), text)], steps, ..StartUp::default() })
+}
+
+/// The step that pins a workflow to a release, where it is not pinned yet.
+fn pin(text: &str) -> Vec<String> {
+    let step = || {
+        format!(
+            "replace the zeros in `{FILE}` with the commit of the release, which `git ls-remote https://github.com/org/nixdag github-{}` prints",
+            version::NUMBER
+        )
+    };
+    text.contains(COMMIT).then(step).into_iter().collect()
 }

@@ -7,6 +7,7 @@
 mod gate;
 pub mod requires;
 pub mod user_config;
+pub mod workflows;
 
 use anyhow::{Result, bail};
 
