@@ -115,9 +115,9 @@ pub enum Command {
 pub struct PlanArgs {
     #[command(flatten)]
     pub planning: Planning,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = PlanFormat::Table)]
-    pub format: PlanFormat,
+    /// How to print it [default: as the output file's name ends, else table]
+    #[arg(long, value_enum)]
+    pub format: Option<PlanFormat>,
     /// The same as `--format json`
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
@@ -151,9 +151,9 @@ pub struct ExplainArgs {
     /// The attribute: its path, or as Nix takes it, `hello` for packages.<system>.hello; also `FLAKE#ATTRIBUTE`
     #[arg(value_name = "ATTRIBUTE", required = true)]
     pub attribute: String,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = TextFormat::Text)]
-    pub format: TextFormat,
+    /// How to print it [default: as the output file's name ends, else text]
+    #[arg(long, value_enum)]
+    pub format: Option<TextFormat>,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -307,9 +307,9 @@ pub struct HistoryArgs {
     /// Records, or folders that hold them as `records.json`
     #[arg(value_name = "FILE|DIR", required = true)]
     pub records: Vec<PathBuf>,
-    /// How to print them; `json` is what `--history` reads
-    #[arg(long, value_enum, default_value_t = HistoryFormat::Text)]
-    pub format: HistoryFormat,
+    /// How to print them; `json` is what `--history` reads [default: as the output file's name ends, else text]
+    #[arg(long, value_enum)]
+    pub format: Option<HistoryFormat>,
     /// Leave out what is older
     #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=36_500))]
     pub max_age: u64,
@@ -345,9 +345,9 @@ pub struct DoctorArgs {
     /// The configuration that plans [default: .circleci/config.yml, .gitlab-ci.yml or .github/workflows/nixdag.yml, of the folder]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = TextFormat::Text)]
-    pub format: TextFormat,
+    /// How to print it [default: as the output file's name ends, else text]
+    #[arg(long, value_enum)]
+    pub format: Option<TextFormat>,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

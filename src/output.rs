@@ -7,8 +7,21 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::choice::Choice;
+use crate::printable::printable;
 use crate::removed_at_signal::RemovedAtSignal;
 use crate::usage::usage;
+
+/// A choice of formats, one of which is the usual one.
+pub trait Format: Choice + Default {
+    /// What the names of files in it end with, without the dot; nothing where no end is usual.
+    fn ends(self) -> &'static [&'static str];
+
+    /// What makes a file whose name ends like that, where this choice has no such format.
+    fn instead(_end: &str) -> Option<String> {
+        None
+    }
+}
 
 /// Where a result goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +40,39 @@ impl From<Option<PathBuf>> for Output {
 }
 
 impl Output {
+    /// The format to write in: the one that is asked for, else as the file's name ends, else the usual one.
+    ///
+    /// An error where the name ends as those of another format do, or, where no format is asked for, as those of none. Standard output and
+    /// devices have no name to go by.
+    pub fn format<F: Format>(&self, asked: Option<F>) -> Result<F> {
+        let Self::File(path) = self else { return Ok(asked.unwrap_or_default()) };
+        if path.exists() && !path.is_file() {
+            return Ok(asked.unwrap_or_default());
+        }
+        let shown = printable(&path.to_string_lossy());
+        let end = path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let all = || F::ALL.iter().map(|(_, _, format)| *format);
+        let by_name = all().find(|format| format.ends().contains(&&*end));
+        match (asked, by_name) {
+            (Some(asked), Some(other)) if !asked.ends().contains(&&*end) => Err(anyhow!(usage(format!(
+                "`--format {}` does not fit the file `{shown}`, whose name ends as those of {} do",
+                asked.name(),
+                other.name()
+            )))),
+            (Some(asked), _) => Ok(asked),
+            (None, Some(found)) => Ok(found),
+            (None, None) => {
+                let ends: Vec<String> =
+                    all().flat_map(|format| format.ends().first()).map(|end| format!("`.{end}`")).collect();
+                let instead = F::instead(&end).map(|instead| format!("; {instead}")).unwrap_or_default();
+                Err(anyhow!(usage(format!(
+                    "the name of the file `{shown}` does not say its format: end it with {}, or choose with `--format`{instead}",
+                    ends.join(", ")
+                ))))
+            }
+        }
+    }
+
     /// Refuses a file that cannot be written, before the work that fills it is done.
     pub fn check(&self) -> Result<()> {
         let Self::File(path) = self else { return Ok(()) };

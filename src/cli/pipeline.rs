@@ -48,9 +48,9 @@ pub struct ReportArgs {
     /// The plan of the jobs, as `plan --format json` prints it; `markdown` and `html` show it, without records too
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-    pub format: ReportFormat,
+    /// How to print it [default: as the output file's name ends, else text]
+    #[arg(long, value_enum)]
+    pub format: Option<ReportFormat>,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,

@@ -19,6 +19,9 @@ use crate::provider::Provider;
 use crate::settings::{Settings, orb_arguments, repository_file};
 
 pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
+    let output = Output::from(args.output.clone());
+    output.check()?;
+    let format = output.format(args.format)?;
     ensure!(args.folder.is_dir(), "`{}` is not a folder", args.folder.display());
     let (settings, _) = resolved(args, &BTreeMap::new())?;
     let provider = settings.provider;
@@ -45,7 +48,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
         let more = of_setup(args, parameters)?;
         findings.extend(more.into_iter().filter(|finding| !findings.contains(finding)).collect::<Vec<_>>());
     }
-    Output::from(args.output.clone()).write(|out| match args.format {
+    output.write(|out| match format {
         TextFormat::Text => print(provider, &findings, out),
         TextFormat::Json => {
             serde_json::to_writer_pretty(

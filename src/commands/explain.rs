@@ -16,6 +16,7 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
     split(&mut args);
     let output = Output::from(args.output.clone());
     output.check()?;
+    let format = output.format(args.format)?;
     let settings = Settings::new(&args.planning)?;
     let planned = stages::planned(&settings, &[])?;
     let plan = &planned.made.plan;
@@ -34,7 +35,7 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
             warning!("the derivations are not at hand, so this is only what the plan shows: {error:#}");
         }
     }
-    output.write(|mut out| match args.format {
+    output.write(|mut out| match format {
         TextFormat::Text => text::write(&explanation, &mut out),
         TextFormat::Json => {
             serde_json::to_writer_pretty(&mut out, &explanation)?;

@@ -13,6 +13,9 @@ use crate::output::Output;
 use crate::view;
 
 pub(super) fn run(args: &HistoryArgs) -> Result<ExitCode> {
+    let output = Output::from(args.output.clone());
+    output.check()?;
+    let format = output.format(args.format)?;
     let keep = Keep { age: args.max_age * 86_400, in_all: usize::try_from(args.max_builds)?, ..Keep::default() };
     let (records, warnings) = files::read(&args.records, keep, now())?;
     for warning in &warnings {
@@ -21,7 +24,7 @@ pub(super) fn run(args: &HistoryArgs) -> Result<ExitCode> {
     if records.builds.is_empty() && !warnings.is_empty() {
         bail!("no file holds records that can be used");
     }
-    Output::from(args.output.clone()).write(|out| match args.format {
+    output.write(|out| match format {
         HistoryFormat::Text => view::history::write(&records, out),
         HistoryFormat::Json => records.write(out),
         HistoryFormat::Csv => csv::write(&records, out),

@@ -15,7 +15,7 @@ use crate::view::table;
 pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     let output = Output::from(args.output.clone());
     output.check()?;
-    let format = if args.json { PlanFormat::Json } else { args.format };
+    let format = output.format(if args.json { Some(PlanFormat::Json) } else { args.format })?;
     let settings = Settings::new(&args.planning)?;
     // What another granularity would save is for people alone, and costs as much as the plan itself.
     let also: &[Granularity] = match (format, settings.planner.granularity) {

@@ -21,22 +21,24 @@ use crate::view::{annotations, markdown};
 const MAX_REASON: usize = 1000;
 
 pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
+    let output = Output::from(args.output.clone());
+    output.check()?;
+    let format = output.format(args.format)?;
     let plan = args.plan.as_ref().map(|file| {
         let text = fs::read(file).with_context(|| format!("cannot read `{}`", file.display()))?;
         json::read(&text).with_context(|| format!("`{}`", file.display()))
     });
     let plan = plan.transpose()?;
-    if plan.is_some() && matches!(args.format, ReportFormat::Text | ReportFormat::Json | ReportFormat::GitHub) {
+    if plan.is_some() && matches!(format, ReportFormat::Text | ReportFormat::Json | ReportFormat::GitHub) {
         bail!(usage(
             "`--plan` requires `--format markdown`, `html`, `trace` or `otlp`: other formats show what jobs have recorded"
         ));
     }
-    if args.records.is_empty() && !matches!(args.format, ReportFormat::Markdown | ReportFormat::Html) {
-        bail!(usage(format!("`--format {}` shows what jobs have recorded: name their records", args.format.name())));
+    if args.records.is_empty() && !matches!(format, ReportFormat::Markdown | ReportFormat::Html) {
+        bail!(usage(format!("`--format {}` shows what jobs have recorded: name their records", format.name())));
     }
-    let output = Output::from(args.output.clone());
     if args.records.is_empty() {
-        output.write(|out| match args.format {
+        output.write(|out| match format {
             ReportFormat::Html => page::write(&gather::pipeline(plan.as_ref(), &[]), out),
             _ => markdown::write(plan.as_ref(), None, out),
         })?;
@@ -66,7 +68,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     }
     let pipeline = gather::pipeline(plan.as_ref(), &records);
     let report = Report::new(records);
-    output.write(|out| match args.format {
+    output.write(|out| match format {
         ReportFormat::Text => {
             // Names and messages are those that jobs have left.
             let mut text = Vec::new();

@@ -135,12 +135,12 @@ fn graph(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
         return Ok(());
     }
     let mut text = Vec::new();
-    draw(&network, GraphFormat::Mermaid, &mut text)?;
+    draw(&network, GraphFormat::Markdown, &mut text)?;
     let text = String::from_utf8_lossy(&text);
     if text.chars().count() > MAX_GRAPH {
         return Ok(());
     }
-    writeln!(out, "```mermaid\n{text}```\n")
+    writeln!(out, "{text}")
 }
 
 /// A table with so many rows; the rest is counted.

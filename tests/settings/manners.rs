@@ -147,8 +147,39 @@ fn a_pictures_format_is_that_of_its_file() {
     };
     assert!(draw("plan.mmd").starts_with("flowchart") && draw("plan.dot").starts_with("digraph"));
     assert!(draw("plan.json").starts_with('{') && draw("plan.svg").starts_with("<svg "));
+    let markdown = draw("plan.md");
+    assert!(markdown.starts_with("```mermaid\nflowchart") && markdown.ends_with("\n```\n"), "{markdown}");
     let refused = recorded.nixdag("graph").args(["-o", "plan.png"]).assert().code(2).stdout("");
     refused.stderr(predicate::str::contains("`nixdag graph | dot -Tpng`"));
+}
+
+#[test]
+fn a_results_format_is_that_of_its_file() {
+    let recorded = recorded();
+    let write = |command: &str, name: &str, arguments: &[&str]| {
+        let file = recorded.dir().join(name);
+        recorded.nixdag(command).args(arguments).arg("-o").arg(&file).assert().success();
+        fs::read_to_string(file).unwrap()
+    };
+    assert!(write("plan", "plan.html", &[]).starts_with("<!doctype html>"));
+    assert!(write("plan", "plan.json", &[]).starts_with('{') && write("plan", "plan.txt", &[]).starts_with("JOB"));
+    assert!(write("plan", "plan.other", &["--json"]).starts_with('{'));
+    assert!(write("explain", "b.json", &["b"]).starts_with('{'));
+    for (command, name, arguments, said) in [
+        ("plan", "plan.svg", &[][..], "`nixdag graph -o plan.svg` draws the plan"),
+        ("plan", "plan.html", &["--json"], "`--format json` does not fit the file"),
+        ("graph", "x.xyz", &[], "does not say its format: end it with `.dot`"),
+        ("graph", "x", &[], "does not say its format"),
+        ("graph", "x.svg", &["--format", "dot"], "`--format dot` does not fit the file `x.svg`"),
+        ("explain", "b.html", &["b"], "end it with `.txt`, `.json`"),
+    ] {
+        let refused = recorded.nixdag(command).args(arguments).args(["-o", name]).assert().code(2).stdout("");
+        refused.stderr(predicate::str::contains(said));
+    }
+    for command in ["report", "history"] {
+        let refused = nixdag().args([command, "records", "-o", "x.svg"]).assert().code(2);
+        refused.stderr(predicate::str::contains("does not say its format: end it with `.txt`"));
+    }
 }
 
 #[test]
