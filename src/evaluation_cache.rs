@@ -28,6 +28,7 @@ use crate::nix::hash::{self, HashingWriter, Sha256};
 use crate::nix::store::Store;
 use crate::nix::store_path;
 use crate::output::Output;
+use crate::plural::counted;
 use crate::printable::{printable, shortened};
 use crate::removed_at_signal::RemovedAtSignal;
 use crate::{folder_owner, regular_file, user_folder};
@@ -101,13 +102,22 @@ struct Recording<'e> {
     evaluation: &'e Evaluation,
 }
 
-/// Takes an evaluation from the cache, or evaluates and puts it there. `say` gets what there is to be said, a line each.
+/// What there is to be said about an evaluation and the cache, a line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// It is from the cache: nothing was evaluated.
+    Taken(String),
+    /// What is not as it may seem.
+    Warning(String),
+}
+
+/// Takes an evaluation from the cache, or evaluates and puts it there.
 pub fn evaluate(
     nix: &Nix,
     request: &EvaluationRequest,
     cache: &EvaluationCache,
     watch: &(dyn Fn(&Progress) + Sync),
-    say: &mut dyn FnMut(&str),
+    say: &mut dyn FnMut(Said),
 ) -> Result<Evaluation> {
     match (folder_owner::check(cache.dir()), cache.travels()) {
         (Ok(()), _) => {}
@@ -129,44 +139,49 @@ pub fn evaluate(
             }
             Err(error) => {
                 let why = shortened(&printable(&format!("{error:#}")), LONGEST_REASON);
-                said = Some(format!(
-                    "warning: the cached evaluation `{}` is unusable, evaluating again: {why}",
-                    entry.display()
-                ));
+                let entry = entry.display();
+                said = Some(Said::Warning(format!(
+                    "the cached evaluation `{entry}` is unusable, evaluating again: {why}"
+                )));
                 None
             }
         }
     });
-    said.iter().for_each(|said| say(said));
+    said.into_iter().for_each(&mut *say);
     let evaluation = evaluation?;
     let Some(name) = name else {
         // Nobody has asked for the user's own.
         if cache.travels() {
-            say("warning: this evaluation is not cached: it is impure, or an input is not locked");
+            say(not_cached("it is impure, or an input is not locked"));
             settle(cache, say);
         }
         return Ok(evaluation);
     };
     if taken {
         let shown = cache.dir().display();
-        say(&format!("evaluation: {} targets from the cache in `{shown}`", evaluation.targets.len()));
+        let targets = counted(evaluation.targets.len() as u64, "target");
+        say(Said::Taken(format!("evaluation: {targets} from the cache in `{shown}`")));
         settle(cache, say);
         return Ok(evaluation);
     }
     if evaluation.is_incidental {
-        say("warning: this evaluation is not cached: some of its failures may not happen again");
+        say(not_cached("some of its failures may not happen again"));
     } else if !evaluate::is_still(nix, request, &evaluation.flake, &name) {
         // What was evaluated may be neither of both.
-        say("warning: this evaluation is not cached: files changed while it was made");
+        say(not_cached("files changed while it was made"));
     } else if let Err(error) = put(cache, &name, &evaluation) {
         if !cache.travels() {
             // A home that cannot be written to is no reason for a warning each time.
             return Ok(evaluation);
         }
-        say(&format!("warning: the evaluation cannot be cached: {error:#}"));
+        say(Said::Warning(format!("the evaluation cannot be cached: {error:#}")));
     }
     settle(cache, say);
     Ok(evaluation)
+}
+
+fn not_cached(why: &str) -> Said {
+    Said::Warning(format!("this evaluation is not cached: {why}"))
 }
 
 /// A cached result whose derivations are in the store by then.
@@ -282,12 +297,12 @@ fn read_manifest(entry: &Path) -> io::Result<String> {
 }
 
 /// Removes what was used longest ago, and writes the key beside the folder: a CI service that saves both wants to find them.
-fn settle(cache: &EvaluationCache, say: &mut dyn FnMut(&str)) {
+fn settle(cache: &EvaluationCache, say: &mut dyn FnMut(Said)) {
     let dir = cache.dir();
     let settled = fs::create_dir_all(dir).context("cannot create it").and_then(|()| prune(dir, cache.most_results()));
     let settled = settled.and_then(|names| if cache.travels() { write_key(dir, &names) } else { Ok(()) });
     if let Err(error) = settled {
-        say(&format!("warning: the evaluation cache in `{}` cannot be kept in order: {error:#}", dir.display()));
+        say(Said::Warning(format!("the evaluation cache in `{}` cannot be kept in order: {error:#}", dir.display())));
     }
 }
 
@@ -329,7 +344,7 @@ mod tests {
         let dir = root.path().join("cache");
         let key = || fs::read_to_string(root.path().join("cache.key")).unwrap();
         let cache = EvaluationCache::Travels(dir.clone());
-        let settle = || settle(&cache, &mut |said| panic!("{said}"));
+        let settle = || settle(&cache, &mut |said| panic!("{said:?}"));
         settle();
         let empty = key();
         for number in 0..MAX_RESULTS + 3 {

@@ -5,7 +5,7 @@ use std::io;
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
-use super::say::warning;
+use super::say::{self, warning};
 use crate::build::record::{self, Record, Verdict};
 use crate::build::{evaluation, interrupt, results, stages};
 use crate::cli::BuildArgs;
@@ -20,7 +20,7 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(results) = &args.results {
         results::clear(results)?;
     }
-    let mut say = |line: &str| eprintln!("{line}");
+    let mut say = |line: &str| say::done(line);
     let (record, place) = match job::work(args, &mut say)? {
         BuildTask::Failures(plan) => (evaluation::record(&plan), None),
         BuildTask::Build(mut request) => {

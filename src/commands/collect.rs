@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::{Context, Result};
 
 use super::exit_code::ExitCode;
+use super::say::{self, warning};
 use crate::build::records_place;
 use crate::cli::CollectArgs;
 use crate::duration::now;
@@ -19,7 +20,7 @@ pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
     let place = job::records_place(&args.records, args.records_of.as_deref(), &plan, None)?;
     let collected = records_place::collect(&plan, &place, args.into.as_deref(), now());
     for line in collected.notes.iter().flat_map(|note| error_lines(note)) {
-        eprintln!("{line}");
+        say::done(line);
     }
     if let Some(dir) = &args.pages {
         let (records, notes) = place.reports(plan.all_jobs().map(|job| job.id.as_str()));
@@ -46,10 +47,8 @@ pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
     {
         // The records are kept by now.
         match registry.remove() {
-            Ok(lines) => lines.iter().for_each(|line| eprintln!("{line}")),
-            Err(error) => {
-                eprintln!("warning: what jobs have left stays in the registry: {}", printable(&format!("{error:#}")))
-            }
+            Ok(lines) => lines.iter().for_each(say::done),
+            Err(error) => warning!("what jobs have left stays in the registry: {}", printable(&format!("{error:#}"))),
         }
     }
     Ok(ExitCode::Done)

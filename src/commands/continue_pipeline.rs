@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::exit_code::ExitCode;
-use super::say::warning;
+use super::say::{self, warning};
 use crate::cli::ContinueArgs;
 use crate::output::{Output, read_input};
 use crate::provider::Provider;
@@ -35,7 +35,7 @@ pub(super) fn run(args: &ContinueArgs) -> Result<ExitCode> {
         return Ok(ExitCode::Done);
     }
     let said = continuation.send(&mut |note| warning!("{note}"))?;
-    eprintln!("the pipeline continues with `{}` ({said})", args.config.display());
+    say::done(format_args!("the pipeline continues with `{}` ({said})", args.config.display()));
     Ok(ExitCode::Done)
 }
 

@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::progress::Printer;
-use super::say::warning;
+use super::say::{self, warning};
 use crate::build::failed_evaluation;
 use crate::evaluated::Evaluated;
-use crate::evaluation_cache::{self, EvaluationCache};
+use crate::evaluation_cache::{self, EvaluationCache, Said};
 use crate::nix::command::Nix;
 use crate::nix::evaluate::{Evaluation, EvaluationRequest, Progress, evaluate};
 use crate::output::read_input;
@@ -46,7 +46,13 @@ pub(super) fn quietly(
     let printer = Printer::new();
     let watch = |progress: &Progress| printer.show(progress);
     let evaluation = match cache {
-        Some(cache) => evaluation_cache::evaluate(&nix, request, cache, &watch, &mut |line| eprintln!("{line}")),
+        Some(cache) => evaluation_cache::evaluate(&nix, request, cache, &watch, &mut |said| match said {
+            Said::Taken(line) => {
+                printer.forget();
+                say::done(line);
+            }
+            Said::Warning(line) => warning!("{line}"),
+        }),
         None => evaluate(&nix, request, &watch),
     };
     printer.finish();

@@ -40,7 +40,7 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
     // It may quote what comes from outside.
     for (number, line) in error_lines(&format!("{error:#}")).enumerate() {
         let prefix = if number == 0 { say::prefix(say::Level::Error) } else { String::new() };
-        eprintln!("{prefix}{line}");
+        say::plain(&format!("{prefix}{line}"));
     }
     if error.downcast_ref::<Usage>().is_some() { ExitCode::Usage } else { ExitCode::Failed }
 }

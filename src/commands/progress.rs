@@ -1,6 +1,6 @@
 //! How far evaluation has come, on standard error.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,12 @@ impl Printer {
         }
     }
 
+    /// Nothing was evaluated after all: what was shown goes.
+    pub fn forget(&self) {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).1 = None;
+        say::clear_line();
+    }
+
     /// The last word: nothing for an evaluation that was over at once.
     pub fn finish(&self) {
         if !say::shows_progress() {
@@ -61,9 +67,7 @@ impl Printer {
     }
 
     fn print(&self, line: &str, stays: bool) {
-        let (before, after) = (if self.is_terminal { "\r\x1b[K" } else { "" }, if stays { "\n" } else { "" });
-        // Nobody to tell is no reason to fail.
-        let _ = io::stderr().write_all(format!("{before}{line}{after}").as_bytes());
+        if stays { say::plain(line) } else { say::passing(line) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::env;
 use std::fmt::{Arguments, Display};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::cli::{Color, Manners};
 use crate::output::Output;
@@ -116,9 +116,35 @@ pub(super) fn done(text: impl Display) {
     }
 }
 
-fn plain(text: &str) {
+/// A line that stays, in the place of one that passes.
+pub(super) fn plain(text: &str) {
+    write(&mut PASSING.lock().unwrap_or_else(PoisonError::into_inner), text, false);
+}
+
+/// A line of a terminal that the next one takes the place of.
+pub(super) fn passing(text: &str) {
+    write(&mut PASSING.lock().unwrap_or_else(PoisonError::into_inner), text, true);
+}
+
+/// Takes away a line that passes.
+pub(super) fn clear_line() {
+    let mut is_there = PASSING.lock().unwrap_or_else(PoisonError::into_inner);
+    if std::mem::take(&mut *is_there) {
+        let _ = io::stderr().write_all(CLEAR.as_bytes());
+    }
+}
+
+/// Back to the beginning of the line, and away with it.
+const CLEAR: &str = "\r\x1b[K";
+
+/// Whether the terminal's last line is one that passes. Messages come from several threads.
+static PASSING: Mutex<bool> = Mutex::new(false);
+
+fn write(is_there: &mut bool, text: &str, passes: bool) {
+    let (before, after) = (if *is_there { CLEAR } else { "" }, if passes { "" } else { "\n" });
+    *is_there = passes;
     // Nobody to tell is not a reason to fail.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = io::stderr().write_all(format!("{before}{text}{after}").as_bytes());
 }
 
 macro_rules! warning {

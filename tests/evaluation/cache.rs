@@ -298,3 +298,24 @@ fn a_folder_of_evaluations_that_another_user_has_made_is_refused() {
         assert_eq!(kept.trim().len(), 64, "{said}");
     }
 }
+
+#[test]
+fn a_result_from_the_cache_is_said_once_and_not_at_all_when_quiet() {
+    let machine = Machine::new(FreshNix::every_version().pop().unwrap());
+    machine.run(&[]);
+    assert!(machine.run(&[]).said.contains("evaluation: 2 targets from the cache in `"));
+    assert_eq!(machine.run(&["-q"]).said, "");
+    // What a terminal shows in the end: a line that passes is taken away by the next one.
+    let line = format!(
+        "{} plan --eval-cache {} path:{} > /dev/null",
+        env!("CARGO_BIN_EXE_nixdag"),
+        machine.path("cache").display(),
+        machine.path("flake").display()
+    );
+    let output = machine.nix.command("script").args(["-qec", &line, "/dev/null"]).output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    let shown = String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n");
+    let lines: Vec<&str> = shown.lines().filter_map(|line| line.rsplit("\r\x1b[K").next()).collect();
+    assert!(lines.iter().any(|line| line.starts_with("evaluation: 2 targets from the cache")), "{shown:?}");
+    assert!(!shown.contains("0 sevaluation") && !lines.iter().any(|line| line.contains(" evaluated, ")), "{shown:?}");
+}
