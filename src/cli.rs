@@ -11,6 +11,7 @@ use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 pub use self::color::Color;
 pub use self::format::{GraphLevel, HistoryFormat, PlanFormat, ReportFormat, Schema, TextFormat};
+pub use self::help::examples;
 pub use self::pipeline::{CollectArgs, ContinueArgs, ForgetArgs, ReportArgs};
 use crate::build::OnMissing;
 use crate::delivery::HandOffKind;
@@ -45,10 +46,10 @@ pub struct Manners {
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub verbose: bool,
     /// Colour tables and messages
-    #[arg(long, value_name = "WHEN", value_enum, global = true, hide_short_help = true, default_value_t = Color::Auto)]
+    #[arg(long, value_name = "WHEN", value_enum, global = true, default_value_t = Color::Auto)]
     pub color: Color,
     /// Show no progress
-    #[arg(long, global = true, hide_short_help = true)]
+    #[arg(long, global = true)]
     pub no_progress: bool,
 }
 

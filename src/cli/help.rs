@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use clap::{ColorChoice, Command};
+use clap::{Arg, ColorChoice, Command};
 
 use super::color::Color;
 use crate::choice::Choice;
@@ -34,7 +34,7 @@ const LONG: [(&str, &[&str]); 5] =
     [("plan", &PLANNING), ("graph", &PLANNING), ("explain", &PLANNING), ("generate", &PLANNING), ("build", &BUILD)];
 
 /// Commands with examples.
-const EXAMPLES: [(&str, &[(&str, &str)]); 8] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 9] = [
     (
         "plan",
         &[
@@ -48,7 +48,7 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 8] = [
     (
         "graph",
         &[
-            ("nixdag graph -o plan.mmd", "the jobs, for Markdown"),
+            ("nixdag graph -o plan.md", "the jobs, for Markdown"),
             ("nixdag graph --level derivations -o plan.dot", "the derivations, for Graphviz"),
         ],
     ),
@@ -67,10 +67,20 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 8] = [
             ("nixdag generate --check -o config.yml", "is the file what the plan says?"),
         ],
     ),
+    (
+        "build",
+        &[
+            ("nixdag build --plan plan.json --job hello", "one job of a plan, on this machine"),
+            ("nixdag build --verdict results", "end with the verdict of a job that has run"),
+        ],
+    ),
     ("check", &[("nixdag check .circleci/config.yml", "would CircleCI refuse it?")]),
     ("history", &[("nixdag history records --format csv -o builds.csv", "what was measured, for a spreadsheet")]),
     ("doctor", &[("nixdag doctor", "the settings of this folder, as its CI uses them")]),
 ];
+
+/// What values are called that are numbers.
+const NUMBERS: [&str; 5] = ["N", "SECONDS", "MB", "DAYS", "PERCENT"];
 
 /// What `-h` says last where it leaves something out.
 const MORE: &str = "`--help` has all options, and examples.";
@@ -88,6 +98,10 @@ pub fn with_examples(mut command: Command) -> Command {
                 .after_help(MORE)
         });
     }
+    let names: Vec<String> = command.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    for name in names {
+        command = command.mut_subcommand(name, |command| command.mut_args(with_negative_numbers));
+    }
     for (name, examples) in EXAMPLES {
         let width = examples.iter().map(|(line, _)| line.len()).max().unwrap_or(0);
         let lines: Vec<String> = examples.iter().map(|(line, what)| format!("  {line:width$}  # {what}")).collect();
@@ -95,6 +109,18 @@ pub fn with_examples(mut command: Command) -> Command {
             command.mut_subcommand(name, |command| command.after_long_help(format!("Examples:\n{}", lines.join("\n"))));
     }
     command
+}
+
+/// Lets a number be negative, so that the message about it says which numbers there are.
+fn with_negative_numbers(argument: Arg) -> Arg {
+    let names = argument.get_value_names().unwrap_or_default();
+    let is_number = names.first().is_some_and(|name| NUMBERS.contains(&name.as_str()));
+    if is_number { argument.allow_negative_numbers(true) } else { argument }
+}
+
+/// Example command lines of a command, each with what it does.
+pub fn examples(command: &str) -> &'static [(&'static str, &'static str)] {
+    EXAMPLES.iter().find(|(name, _)| *name == command).map_or(&[], |(_, examples)| examples)
 }
 
 /// What `--color` says, for help and errors that are printed before the command line has been read.

@@ -20,7 +20,7 @@ options! {
     "Change": ChangeFlags, ChangeKeys, ChangeOptions {
         /// Compare with this revision; `auto` is where the branch left the default branch, `none` means no comparison
         base {
-            flag Option<String> [value_name = "REV|auto", conflicts_with = "plan"];
+            flag Option<String> [value_name = "REV|auto|none", conflicts_with = "plan"];
             key "base": String;
             unset: "none";
             orb Text "base";

@@ -58,7 +58,18 @@ fn every_command_has_a_manual_page_which_the_package_installs() {
         let page = page(&[command]);
         assert!(page.contains(&format!(".TH nixdag-{command} 1  \"nixdag 0")), "{page}");
     }
-    assert!(page(&["plan"]).contains("\\-\\-granularity"));
+    let plan = page(&["plan"]);
+    assert!(plan.contains("\\-\\-granularity"));
+    assert!(plan.contains(".SH SYNOPSIS\nnixdag plan [OPTIONS] [FLAKE]\n"), "{plan}");
+    assert!(
+        plan.contains(".SH EXAMPLES\n.nf\nnixdag plan\n    # what the flake") && !plan.contains("SH EXTRA"),
+        "{plan}"
+    );
+    assert!(plan.contains("\\-\\-select \\(aqpackages.*.{hello,world}\\(aq"), "{plan}");
+    let unknown = nixdag().args(["man", "foo"]).assert().code(2);
+    unknown.stderr(predicate::str::contains("(known: `build`, `check`, `collect`"));
+    let negative = nixdag().args(["plan", "--max-jobs", "-1"]).assert().code(2);
+    negative.stderr(predicate::str::contains("is not in 1.."));
     let flake = include_str!("../../flake.nix");
     assert!(flake.contains(&format!("for command in {}; do", commands.join(" "))), "{commands:?}");
 }
