@@ -247,7 +247,7 @@ impl BaseSearch<'_> {
             Some(name) if self.head.repository.is_branch_name(&name)? => Ok(name),
             Some(name) => Err(FoundBase::missing(format!("`{}` cannot be the name of a branch", printable(&name)))),
             None => Err(FoundBase::missing(
-                "the default branch is not known (`default_branch` in nixdag.yml does, or `git remote set-head origin --auto`)",
+                "the default branch is not known (set `default_branch` in nixdag.yml, or run `git remote set-head origin --auto`)",
             )),
         })
     }
