@@ -3,7 +3,7 @@
 use crate::support::gitlab::registry::{Behaviour, Registry};
 use crate::support::gitlab::{GitLab, Outcome, Status};
 use crate::support::gitlab_project::{project, report};
-use crate::support::project::{every_nix, figure};
+use crate::support::project::{figure, one_nix};
 use crate::support::writable_cache::WritableCache;
 
 /// A key and its public half.
@@ -11,10 +11,9 @@ const SECRET: &str = "ours-1:CwlG7Hb0KY5y4EPbj1KKJd4BwFTllfPkIjRYzal7nf+xuZ4Uzkm
 const PUBLIC: &str = "ours-1:sbmeFM5JjH9vkdtEqk7RWAOx5CQR72A7nNAFZPNnzuU=";
 
 /// Runs the hermetic example, handing off through a cache at this address, whose password is the job's token.
-fn through(url: &str, at: usize) -> Outcome {
-    let all = every_nix();
+fn through(url: &str, turn: usize) -> Outcome {
     let arguments = format!("--handoff cache --cache {url} --signing-public-key {PUBLIC} --delivery-context signing");
-    let (_checkout, gitlab) = project("examples/hermetic", &all[at % all.len()], &arguments);
+    let (_checkout, gitlab) = project("examples/hermetic", &one_nix(turn), &arguments);
     let gitlab = gitlab.in_environment("signing", "NIXDAG_SIGNING_KEY", SECRET);
     let mut gitlab: GitLab = gitlab.nix_conf("netrc-file = /mnt/netrc\n");
     gitlab.before("echo 'machine 127.0.0.1 login gitlab-ci-token password glcbt-token' > /mnt/netrc");
@@ -23,15 +22,13 @@ fn through(url: &str, at: usize) -> Outcome {
 
 #[test]
 fn a_cache_of_ones_own_carries_what_jobs_build() {
-    for at in 0..every_nix().len() {
-        let cache = WritableCache::new();
-        let outcome = through(cache.url(), at);
-        assert!(outcome.succeeded(), "{}", outcome.logs());
-        let said = report(&outcome.children[0]);
-        assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
-        assert_eq!(cache.narinfos().len(), 4);
-        assert!(!outcome.logs().contains(&SECRET[7..40]));
-    }
+    let cache = WritableCache::new();
+    let outcome = through(cache.url(), 2);
+    assert!(outcome.succeeded(), "{}", outcome.logs());
+    let said = report(&outcome.children[0]);
+    assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
+    assert_eq!(cache.narinfos().len(), 4);
+    assert!(!outcome.logs().contains(&SECRET[7..40]));
 }
 
 #[test]

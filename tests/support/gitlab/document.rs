@@ -1,13 +1,30 @@
 //! Reads a pipeline as GitLab does: by Psych, a reader of YAML 1.1, hidden jobs merged into what extends them.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
+/// What has been read so far: a pipeline is read when it is written, created and run.
+static READ: Mutex<BTreeMap<String, Map<String, Value>>> = Mutex::new(BTreeMap::new());
+
 /// The mapping of a file. What Psych takes silently and is not meant, a key that is there twice, is refused.
 pub fn read(text: &str) -> Result<Map<String, Value>> {
+    let known = READ.lock().ok().and_then(|known| known.get(text).cloned());
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let map = by_psych(text)?;
+    if let Ok(mut known) = READ.lock() {
+        known.insert(text.to_owned(), map.clone());
+    }
+    Ok(map)
+}
+
+fn by_psych(text: &str) -> Result<Map<String, Value>> {
     serde_yaml::from_str::<serde_yaml::Value>(text).context("a reader of YAML 1.2 refuses it")?;
     let script = "require 'yaml'; require 'json'; puts JSON.generate(YAML.safe_load(STDIN.read, aliases: true))";
     let mut child = Command::new("ruby")
