@@ -159,10 +159,11 @@ pub fn collect(kind: &Kind, places: &Places, records: &str, history: &str) -> Sh
     call
 }
 
-/// The call that puts together what jobs have left in a store, and what that has of earlier pipelines.
+/// The same for what jobs have left in a store, and what that has of earlier pipelines.
 pub fn collect_in_store(kind: &Kind, places: &Places, stored: &KeptIn) -> ShellCommand {
     let plan = Word::Shell(format!("{}/plan.json", places.bundle));
     let mut call = ShellCommand::new([program(kind, places), "collect".into(), "--plan".into(), plan]);
+    call.extend(["--pages".into(), Word::shell(places.results)]);
     call.extend(["--records-of".into(), stored.of.text().into(), stored.url.as_str().into()]);
     call
 }

@@ -71,6 +71,7 @@ pub fn steps_in_store(kind: &Kind, bundle: &BundleReference, stored: &KeptIn, op
     let said = "echo 'no records are kept for later pipelines' >&2";
     let lines: Vec<String> = script.path.map(str::to_owned).into_iter().chain([format!("{call} || {said}")]).collect();
     list.push(run("Put records together", &template::escape(&steps::lines(&lines))));
+    list.push(steps::keep_files());
     Ok(list)
 }
 
