@@ -99,7 +99,8 @@ fn what_a_signed_cache_has_is_fetched_and_the_rest_is_built() {
 
 #[test]
 fn what_an_unsigned_cache_has_counts_only_where_it_is_trusted() {
-    for nix in every_nix() {
+    for turn in [0, 2] {
+        let nix = one_nix(turn);
         let mut project = Project::new("examples/hermetic", &nix);
         let cache = cache_of_a_and_b(&project, &nix, false);
         let server = Server::folder(&cache.path().join("cache"));
