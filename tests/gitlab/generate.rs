@@ -104,6 +104,36 @@ fn jobs_wait_for_what_they_require_and_take_artifacts_of_what_they_may_need() {
 }
 
 #[test]
+fn an_executor_may_have_the_name_of_what_another_one_builds_with() {
+    let (mut plan, mut options) = (diamond(), options());
+    let mut other = options.setup.executors[0].clone();
+    (other.name, other.image) = ("build-docker".into(), "nixos/nix:2.30.0".into());
+    for at in [1, 3] {
+        (plan.jobs[at].executor, plan.jobs[at].image) = (Some(other.name.clone()), Some(other.image.clone()));
+    }
+    options.setup.executors.push(other);
+    // Whichever comes first.
+    for _ in 0..2 {
+        let pipeline = psych(&generate(&plan, &options).unwrap());
+        for job in &plan.jobs {
+            let body = &pipeline[pipeline[&job.name]["extends"].as_str().unwrap()];
+            let machine = &pipeline[body["extends"].as_str().unwrap()];
+            assert_eq!(
+                (body["script"].is_array(), machine["image"].as_str()),
+                (true, job.image.as_deref()),
+                "{pipeline}"
+            );
+        }
+        for job in &mut plan.jobs {
+            let first =
+                options.setup.executors.iter().position(|executor| Some(&executor.name) == job.executor.as_ref());
+            let other = &options.setup.executors[if first == Some(0) { options.setup.executors.len() - 1 } else { 0 }];
+            (job.executor, job.image) = (Some(other.name.clone()), Some(other.image.clone()));
+        }
+    }
+}
+
+#[test]
 fn an_empty_plan_has_the_gate_alone() {
     let pipeline = psych(&generate(&plan(Vec::new()), &options()).unwrap());
     let jobs: Vec<&String> = pipeline.as_object().unwrap().keys().filter(|key| !key.starts_with('.')).collect();

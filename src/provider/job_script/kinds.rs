@@ -100,12 +100,13 @@ impl Machines<'_> {
         if let Some(at) = kinds.iter().position(|kind| same_machine(kind) && kind.options == own) {
             return Ok(&kinds[at]);
         }
+        // GitLab has machines and bodies in one place, and an executor may be called what another one's body would be.
+        let taken = |key: &str| kinds.iter().any(|kind| kind.executor == key || kind.job == key);
         let key = match kinds.iter().find(|kind| same_machine(kind)) {
             Some(kind) => kind.executor.clone(),
-            None => executor_key(executor, image, class, |key| kinds.iter().any(|kind| kind.executor == key)),
+            None => executor_key(executor, image, class, taken),
         };
-        let job_key = format!("build-{key}");
-        let job_key = unused(&job_key, |key| kinds.iter().any(|kind| kind.job == key));
+        let job_key = unused(&format!("build-{key}"), taken);
         let system = executor.system().to_owned();
         kinds.push(Kind {
             name: name.clone(),
