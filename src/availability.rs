@@ -15,7 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 
 use crate::graph::{DrvId, Graph, OutputSet};
-use crate::nix::binary_cache::{Caches, Question};
+use crate::nix::binary_cache::{Caches, Found, PathSize, Question};
 use crate::nix::command::Nix;
 use crate::nix::{local_store, store_path};
 use built_here::BuiltHere;
@@ -38,8 +38,8 @@ pub enum AvailabilitySource {
 enum Presence {
     Absent,
     Present,
-    /// In the cache with this number.
-    In(usize),
+    /// In the cache with this number, and how large it is.
+    In(usize, PathSize),
 }
 
 /// An output that somebody asks for.
@@ -70,8 +70,9 @@ impl AvailabilitySource {
         if let Self::Caches(caches) = self
             && !caches.is_empty()
         {
-            let answered =
-                &mut |asker, place: Option<usize>| answered(asker, place.map_or(Presence::Absent, Presence::In));
+            let answered = &mut |asker, found: Option<Found>| {
+                answered(asker, found.map_or(Presence::Absent, |found| Presence::In(found.cache, found.size)))
+            };
             return caches.follow(first, answered);
         }
         let mut questions = first;
@@ -109,6 +110,7 @@ pub struct Needed {
     needed: Vec<bool>,
     wanted: Vec<OutputSet>,
     places: HashMap<DrvId, Arc<str>>,
+    sizes: HashMap<DrvId, PathSize>,
     built: BTreeMap<DrvId, BuiltHere>,
 }
 
@@ -131,6 +133,11 @@ impl Needed {
     /// The caches that have the wanted outputs, where that is known.
     pub fn place(&self, id: DrvId) -> Option<&str> {
         self.places.get(&id).filter(|_| !self.has(id)).map(|place| &**place)
+    }
+
+    /// How large the wanted outputs are in the caches that have them, where that is known.
+    pub fn size(&self, id: DrvId) -> Option<PathSize> {
+        self.sizes.get(&id).copied().filter(|_| !self.has(id))
     }
 
     /// What evaluation has built of one that must be built: somebody has to take it on and nobody to build it.
@@ -178,7 +185,7 @@ pub fn find_needed(graph: &Graph, targets: &[DrvId], source: &AvailabilitySource
         AvailabilitySource::Caches(caches) => walk.places(|number| caches.name(number)),
         AvailabilitySource::Nothing | AvailabilitySource::Listed(_) | AvailabilitySource::LocalStore => HashMap::new(),
     };
-    Ok(Needed { needed: walk.needed, wanted: walk.wanted, places, built: BTreeMap::new() })
+    Ok(Needed { needed: walk.needed, wanted: walk.wanted, places, sizes: walk.sizes, built: BTreeMap::new() })
 }
 
 struct NeededWalk<'a> {
@@ -193,6 +200,8 @@ struct NeededWalk<'a> {
     changed: Vec<DrvId>,
     /// Caches that outputs of a derivation are in.
     found: HashMap<DrvId, BTreeSet<usize>>,
+    /// How large these are together.
+    sizes: HashMap<DrvId, PathSize>,
 }
 
 impl<'a> NeededWalk<'a> {
@@ -205,6 +214,7 @@ impl<'a> NeededWalk<'a> {
             open: vec![0; graph.len()],
             changed: Vec::new(),
             found: HashMap::new(),
+            sizes: HashMap::new(),
         };
         for &target in targets {
             walk.want(target, OutputSet::first(graph.node(target).outputs.len().max(1)));
@@ -270,8 +280,9 @@ impl<'a> NeededWalk<'a> {
         match presence {
             Presence::Absent => self.need(id),
             Presence::Present => {}
-            Presence::In(place) => {
+            Presence::In(place, size) => {
                 self.found.entry(id).or_default().insert(place);
+                self.sizes.entry(id).and_modify(|sum| *sum = sum.and(size)).or_insert(size);
             }
         }
         if self.open[id.at()] == 0 {

@@ -1,6 +1,8 @@
 //! Settings: what the stages are told, resolved once. A flag wins over `nixdag.yml`, that over the default.
 
 pub mod additions;
+mod aim;
+mod amounts;
 pub mod arguments;
 pub mod at_base;
 pub mod available;
@@ -294,7 +296,8 @@ impl Settings {
             final_jobs,
             warnings,
             planner: PartitionOptions {
-                objective: planning.objective,
+                objective: planning.objective.0.objective(),
+                minute_worth: planning.objective.0.minute_worth(),
                 granularity: planning.granularity,
                 limits: costs::limits(
                     provider.limits(),

@@ -172,7 +172,7 @@ fn settings(sketch: &Sketch, start: &mut StartUp) -> String {
     if made.plan.estimates.needed == 0 {
         return new_file::text(None);
     }
-    let (chosen, other) = match advice::best(&made.others, &ours.1, settings.planner.objective) {
+    let (chosen, other) = match advice::best(&made.others, &ours.1, settings.planner.aim()) {
         Some(better) => (better, &ours),
         None => (&ours, made.others.first().unwrap_or(&ours)),
     };

@@ -30,7 +30,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
     };
     let look = say::look(&output);
     output.write(|mut out| match format {
-        PlanFormat::Table => table::write(&made, settings.planner.objective, &look, &mut out),
+        PlanFormat::Table => table::write(&made, settings.planner.aim(), &look, &mut out),
         PlanFormat::Json => json::write(&made.plan, &mut out),
         PlanFormat::Html => page::write(&gather::pipeline(Some(&made.plan), &[]), &mut out),
     })?;

@@ -43,5 +43,6 @@ pub fn fleet() -> Fleet {
         offers: OFFERS,
         reserved_names: &["gate", "evaluation", "report"],
         concurrency: 80,
+        rounding: 1_000,
     }
 }

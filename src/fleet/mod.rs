@@ -25,4 +25,6 @@ pub struct Fleet {
     pub reserved_names: &'static [&'static str],
     /// Jobs that run at once where nobody says otherwise.
     pub concurrency: usize,
+    /// What a job's time is rounded up to where it is charged, milliseconds.
+    pub rounding: u64,
 }

@@ -7,6 +7,7 @@
 pub mod acceptance;
 mod cache;
 pub mod cache_info;
+mod found;
 pub mod health;
 pub mod netrc;
 mod pool;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use self::cache::{Asking, Cache, LeftOut};
+pub use self::found::{Found, PathSize};
 use self::netrc::Netrc;
 use self::pool::Pool;
 pub use self::pool::Question;
@@ -121,12 +123,12 @@ impl Caches {
         Self { caches, left_out, asking, named_keys, connections }
     }
 
-    /// Answers questions until there are none: `answered` gets each with the number of the cache that has the path, in any
+    /// Answers questions until there are none: `answered` gets each with the cache that has the path, in any
     /// order, and gives the questions that follow from it.
     pub fn follow<T: Send>(
         &self,
         first: Vec<Question<T>>,
-        answered: &mut dyn FnMut(T, Option<usize>) -> Vec<Question<T>>,
+        answered: &mut dyn FnMut(T, Option<Found>) -> Vec<Question<T>>,
     ) -> Result<()> {
         Pool::new(&self.caches, &self.asking, self.connections).follow(first, answered)
     }

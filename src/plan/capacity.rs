@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Expected;
+use super::downloads::Downloads;
 use super::needed::NeededGraph;
 use super::partition::schedule::Scheduler;
 use super::placement::Placements;
 use super::problem::{JobNodes, Node, Partition};
-use crate::graph::Graph;
+use crate::availability::Needed;
+use crate::graph::{DrvId, Graph};
 use crate::plural::counted;
 use crate::printable::printable;
 
@@ -28,24 +30,48 @@ pub fn expected(graph: &Graph, small: &NeededGraph) -> BTreeMap<Arc<str>, Expect
     small.drvs.iter().enumerate().filter_map(of).collect()
 }
 
-/// Sentences about what cannot fit on the machine that it is built on.
-pub fn notes(graph: &Graph, small: &NeededGraph, placements: &Placements, partition: &Partition) -> Vec<String> {
+/// What each job fetches from caches at least.
+pub fn downloads(graph: &Graph, needed: &Needed, small: &NeededGraph, partition: &Partition) -> Vec<Downloads> {
+    let inputs = |job: &JobNodes| -> Vec<DrvId> {
+        let built = job.owned.iter().chain(&job.co_located).map(|&node| small.drvs[node as usize]);
+        let mut inputs: Vec<DrvId> =
+            built.flat_map(|id| graph.inputs(id)).map(|input| input.drv).filter(|id| !needed.has(*id)).collect();
+        inputs.sort_unstable();
+        inputs.dedup();
+        inputs
+    };
+    let of_job = |job: &JobNodes| {
+        let mut sum = Downloads::default();
+        inputs(job).into_iter().for_each(|id| sum.add(needed.size(id)));
+        sum
+    };
+    partition.jobs.iter().map(of_job).collect()
+}
+
+/// Sentences about what cannot fit on the machine that it is built on; `fetched` is what each job takes from caches.
+pub fn notes(
+    graph: &Graph,
+    small: &NeededGraph,
+    placements: &Placements,
+    partition: &Partition,
+    fetched: &[Downloads],
+) -> Vec<String> {
     let mut scheduler = Scheduler::new(&small.problem);
     let mut notes = Vec::new();
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;
     let name = |node: Node| printable(graph.node(small.drvs[node as usize]).name());
-    for job in &partition.jobs {
+    for (job, fetched) in partition.jobs.iter().zip(fetched) {
         let Some(placement) = placements.list.get(usize::from(job.system)) else { continue };
         let class = printable(&placement.resource_class);
         let tasks = tasks(job);
-        let needed = scheduler.bytes(&tasks);
+        let needed = scheduler.bytes(&tasks).saturating_add(fetched.nar_bytes);
         if let Some(disk) = placement.disk.filter(|disk| needed > *disk)
             && let Some(&largest) = tasks.iter().max_by_key(|&&node| small.problem.bytes[node as usize])
         {
             let more = tasks.len() as u64 - 1;
             let others = if more > 0 { format!(" and {} with it", counted(more, "derivation")) } else { String::new() };
             notes.push(format!(
-                "the job of `{}`{others} takes {:.1} GB of disk with what it fetches, as recorded, and `{class}` has room for {:.1} GB, {:.1} GB too \
+                "the job of `{}`{others} takes {:.1} GB of disk with what it fetches, as recorded and as caches say, and `{class}` has room for {:.1} GB, {:.1} GB too \
                  few: it makes room as it goes, and may fail (give it an executor with a larger `disk`)",
                 name(largest),
                 gigabytes(needed),

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::prices::PriceTable;
 use super::problem::{Millis, Spread};
 use crate::duration::seconds;
 use crate::graph::{DrvId, Graph};
@@ -121,6 +122,8 @@ pub struct CostModel {
     pub concurrency: usize,
     /// Credits a minute by resource class, over what is known of the class.
     pub credits: BTreeMap<String, u32>,
+    /// What everything else costs.
+    pub prices: PriceTable,
     /// Which of these are not assumptions any more.
     pub replaced: Replaced,
     /// Durations of earlier pipelines, which come before all assumptions.
@@ -144,6 +147,7 @@ impl Default for CostModel {
             queue: 15_000,
             concurrency: 80,
             credits: BTreeMap::new(),
+            prices: PriceTable::default(),
             replaced: Replaced::default(),
             history: History::default(),
         }

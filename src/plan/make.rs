@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::{Result, bail};
 
 use super::capacity;
+use super::downloads;
 use super::estimate::CostModel;
 use super::failed_before;
-use super::fitted::fitted;
+use super::fitted::{BANDWIDTH, fitted};
 use super::job_list::job_list;
 use super::job_namer::JobNamer;
 use super::last_jobs::{as_before, last_jobs};
@@ -117,7 +118,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     let planner = Planner::new(&small, &placements, costs, inputs.options, handoff);
     let Planned { mut simulated, free, mut notes } = match inputs.options.max_credits {
         Some(most) => planner.within(most)?,
-        None => planner.planned(inputs.options.granularity)?,
+        None => planner.asked()?.1,
     };
     notes.extend(placements.warnings.iter().cloned());
     notes.extend(failed_before::notes(graph, &small.drvs, &costs.history));
@@ -130,7 +131,8 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
             simulated = kept;
         }
     }
-    notes.extend(capacity::notes(graph, &small, &placements, &simulated.jobs.partition));
+    let fetched = capacity::downloads(graph, &needed, &small, &simulated.jobs.partition);
+    notes.extend(capacity::notes(graph, &small, &placements, &simulated.jobs.partition, &fetched));
     let systems: HashSet<&str> =
         targets.iter().map(|(_, id)| &*graph.node(*id).system).filter(|&system| system != BUILTIN).collect();
     let namer = JobNamer {
@@ -142,18 +144,20 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     };
     let jobs = job_list(&simulated, &namer, inputs.choice.fleet.reserved_names, &planner.model)?;
 
+    let rounding = planner.prices.rounding;
     let mut estimates = planner.estimates(&simulated);
     estimates.kept = kept_jobs;
+    estimates.downloads = downloads::of_all(&fetched, costs.bandwidth.unwrap_or(BANDWIDTH));
     estimates.free = planner.in_free_order(&free)?;
     estimates.report = (inputs.reports && !jobs.is_empty()).then(|| {
         let Strategy { jobs, builds, .. } = estimates.plan;
-        ReportEstimate::new(inputs.choice.fleet, costs.start_up, jobs, builds)
+        ReportEstimate::new(inputs.choice.fleet, (costs.start_up, rounding), jobs, builds)
     });
     let others = inputs.also.iter().map(|&granularity| Ok((granularity, planner.figures(granularity)?)));
     let others = others.collect::<Result<_>>()?;
     let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
     let decisions = decided.collect();
-    let planning = Some(PlanningCost::new(inputs.choice.fleet, costs.start_up));
+    let planning = Some(PlanningCost::new(inputs.choice.fleet, costs.start_up, rounding));
     let plan = Plan {
         provider: None, // whoever asks for the plan knows
         flake: inputs.flake,

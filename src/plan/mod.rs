@@ -10,6 +10,7 @@ mod budget;
 mod capacity;
 pub mod complete;
 pub mod delivery_job;
+pub mod downloads;
 pub mod estimate;
 pub mod evaluation_errors;
 pub mod expected;
@@ -31,6 +32,7 @@ mod keeping;
 mod last_jobs;
 pub mod make;
 pub mod model;
+mod moved;
 pub mod names;
 pub mod needed;
 pub mod nothing;
@@ -56,16 +58,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attribute::AttributePath;
-use crate::delivery::HandOffKind;
 use crate::duration::seconds;
 use crate::nix::binary_cache::Reliance;
 use crate::nix::hash::Sha256;
+use downloads::Downloads;
+pub use downloads::HandOffEstimate;
 pub use estimate::{Estimate, EstimateSource};
 pub use expected::Expected;
 use final_job::FinalJob;
 pub use job::{Job, JobIndex};
 pub use options::JobOptions;
 pub use planned_target::PlannedTarget;
+use prices::PriceEstimate;
 use problem::Millis;
 use report_cost::ReportEstimate;
 
@@ -274,6 +278,12 @@ pub struct Estimates {
     /// What this plan's hand-offs come to; none in plans of programs that do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handoff: Option<HandOffEstimate>,
+    /// What jobs fetch from caches at least; none where no cache has said how large anything is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downloads: Option<Downloads>,
+    /// What the plan costs beside its machines; none where the user has said no prices for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceEstimate>,
     /// The job that puts together what the others record, which is in no other figure; none where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<ReportEstimate>,
@@ -328,23 +338,6 @@ pub struct Durations {
     /// When the last job began that was recorded, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub youngest: Option<u64>,
-}
-
-/// What hand-offs are predicted to take, over all jobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandOffEstimate {
-    /// How results travel.
-    pub kind: HandOffKind,
-    /// Layers of a workspace that jobs attach, one for each transitive ancestor; 0 with a cache.
-    pub layers: u64,
-    /// What attaching one of them takes; it is a part of each job's estimate.
-    #[serde(rename = "layer_seconds", with = "seconds")]
-    pub layer: Millis,
-    /// Bytes that jobs fetch: with a workspace all that their ancestors have built, else what they miss; null where the sizes are not known.
-    pub bytes: Option<u64>,
-    /// What both take.
-    #[serde(rename = "seconds", with = "seconds")]
-    pub time: Millis,
 }
 
 /// Predicted figures of one way to run everything.

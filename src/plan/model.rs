@@ -111,6 +111,27 @@ choice! {
     }
 }
 
+/// What a plan aims for: a point on the curve, or the one that costs least where waiting has a price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// This objective.
+    Objective(Objective),
+    /// Of the objectives' plans the best, if a machine minute is worth so much waiting, milliseconds.
+    Worth(Millis),
+}
+
+impl Aim {
+    /// The objective of each plan that is made, where there is one.
+    pub fn objective(self) -> Objective {
+        if let Self::Objective(objective) = self { objective } else { Objective::default() }
+    }
+
+    /// How much waiting a machine minute is worth, where that decides, milliseconds.
+    pub fn minute_worth(self) -> Option<Millis> {
+        if let Self::Worth(worth) = self { Some(worth) } else { None }
+    }
+}
+
 choice! {
     /// How derivations share jobs.
     #[derive(Default)]
@@ -154,6 +175,8 @@ pub struct Waves {
 pub struct PartitionOptions {
     /// Wall time against job time.
     pub objective: Objective,
+    /// How much waiting a machine minute is worth, where that decides between the objectives, milliseconds.
+    pub minute_worth: Option<Millis>,
     /// How targets share jobs.
     pub granularity: Granularity,
     /// What the provider accepts.
@@ -201,6 +224,11 @@ impl PartitionOptions {
     /// True where the plan has to stand durations that turn out longer: they are guesses, the caller asks for no reserve, and wall time counts.
     pub fn expects_surprises(&self) -> bool {
         !self.durations_recorded && self.reserve.is_none() && self.objective != Objective::Cost
+    }
+
+    /// What the caller aims for.
+    pub fn aim(&self) -> Aim {
+        self.minute_worth.map_or(Aim::Objective(self.objective), Aim::Worth)
     }
 
     /// The reserve where the caller names none: guessed durations need one the more the tighter the plan, records need none

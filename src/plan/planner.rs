@@ -2,8 +2,9 @@
 //!
 //! In: the needed derivations, where each is built, costs, options. Out: jobs as they run, and the figures of plans of other kinds.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
+use super::advice;
 use super::baseline::baselines;
 use super::budget;
 use super::estimate::{BuildEstimate, CostModel};
@@ -11,7 +12,8 @@ use super::fit_inputs;
 use super::job_graph::{JobGraph, direct_inputs};
 use super::job_list::Simulated;
 use super::keeping::is_worth_keeping;
-use super::model::{Granularity, Model, PartitionOptions};
+use super::model::{Granularity, Model, Objective, PartitionOptions};
+use super::moved::Moved;
 use super::needed::NeededGraph;
 use super::partition::bands::{self, InWaves};
 use super::partition::kept::kept;
@@ -21,6 +23,7 @@ use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, JobNodes, Millis, Partition};
 use super::simulate::{lower_bound, simulate_in_waves};
 use super::{Durations, EstimateSource, Estimates, HandOffEstimate, ModelFigures, Strategy};
+use crate::choice::Choice;
 use crate::delivery::HandOffKind;
 
 /// What one way to plan gives.
@@ -41,7 +44,8 @@ pub(super) struct Planner<'a> {
     handoff: HandOffKind,
     /// What jobs cost.
     pub model: Model,
-    prices: Prices,
+    /// What machines cost.
+    pub prices: Prices,
     /// How jobs are cut.
     pub options: PartitionOptions,
 }
@@ -70,7 +74,8 @@ impl<'a> Planner<'a> {
             memory: list.iter().map(|placement| placement.memory).collect(),
             disk: list.iter().map(|placement| placement.disk).collect(),
         };
-        let prices = Prices(list.iter().map(|placement| placement.credits_per_minute).collect());
+        let a_minute = list.iter().map(|placement| placement.credits_per_minute).collect();
+        let prices = Prices { a_minute, rounding: costs.prices.rounding };
         let options = PartitionOptions { durations_recorded: are_recorded(&small.estimates), ..options.clone() };
         Self { small, placements, costs, handoff, model, prices, options }
     }
@@ -82,18 +87,39 @@ impl<'a> Planner<'a> {
         Ok(Planned { simulated: self.simulated(jobs)?, free, notes })
     }
 
+    /// The jobs that are asked for, and their objective: where waiting has a price, that of the objectives which costs least.
+    pub(super) fn asked(&self) -> Result<(Objective, Planned)> {
+        let Some(worth) = self.options.minute_worth else {
+            return Ok((self.options.objective, self.planned(self.options.granularity)?));
+        };
+        let mut best: Option<(Millis, (Objective, Planned))> = None;
+        for &(_, _, objective) in Objective::ALL {
+            let planned = self.for_objective(objective).planned(self.options.granularity)?;
+            let cost = advice::cost(&self.strategy(&planned.simulated), worth);
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, (objective, planned)));
+            }
+        }
+        Ok(best.context("there are objectives")?.1)
+    }
+
+    /// The same for another objective.
+    fn for_objective(&self, objective: Objective) -> Self {
+        let options = PartitionOptions { objective, ..self.options.clone() };
+        Self { options, model: self.model.clone(), prices: self.prices.clone(), ..*self }
+    }
+
     /// The first way to plan that takes no more credits than that, else the one that takes the fewest.
     pub(super) fn within(&self, most: u64) -> Result<Planned> {
-        let asked = (self.options.granularity, self.options.objective);
-        let mut best = (u64::MAX, asked, self.planned(asked.0)?);
+        let (objective, planned) = self.asked()?;
+        let asked = (self.options.granularity, objective);
+        let mut best = (u64::MAX, asked, planned);
         best.0 = self.strategy(&best.2.simulated).credits;
         for way in budget::ways(asked).into_iter().skip(1) {
             if best.0 <= most {
                 break;
             }
-            let options = PartitionOptions { granularity: way.0, objective: way.1, ..self.options.clone() };
-            let (model, prices) = (self.model.clone(), self.prices.clone());
-            let planned = Self { options, model, prices, ..*self }.planned(way.0)?;
+            let planned = self.for_objective(way.1).planned(way.0)?;
             let credits = self.strategy(&planned.simulated).credits;
             if credits < best.0 {
                 best = (credits, way, planned);
@@ -226,6 +252,8 @@ impl<'a> Planner<'a> {
                 bytes: self.costs.bytes.map(|bytes| simulation.fetched.saturating_mul(bytes)),
                 time: simulation.layers * self.model.layer + simulation.fetched * self.model.fetch,
             }),
+            downloads: None,
+            price: self.moved().price(simulated),
             report: None,
             model: Some(ModelFigures {
                 start_up: self.model.start_up,
@@ -237,6 +265,12 @@ impl<'a> Planner<'a> {
                 start_up_recorded: self.costs.replaced.start_up,
             }),
         }
+    }
+
+    /// What is moved between jobs.
+    fn moved(&self) -> Moved<'_> {
+        let own = self.placements.list.iter().map(|placement| placement.image.is_none()).collect();
+        Moved { small: self.small, costs: self.costs, handoff: self.handoff, own }
     }
 
     /// How many durations come from where.

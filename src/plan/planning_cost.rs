@@ -2,6 +2,7 @@
 //!
 //! In: the fleet, and how long a job takes to start. Out: a [`PlanningCost`]. How long evaluation takes there is only known afterwards.
 
+use super::prices::charged;
 use super::problem::Millis;
 use crate::fleet::Fleet;
 
@@ -15,9 +16,9 @@ pub struct PlanningCost {
 }
 
 impl PlanningCost {
-    /// On the machine that jobs get where nothing else is said.
-    pub fn new(fleet: &Fleet, start_up: Millis) -> Self {
+    /// On the machine that jobs get where nothing else is said; time is rounded up to `rounding`.
+    pub fn new(fleet: &Fleet, start_up: Millis, rounding: Millis) -> Self {
         let price = fleet.executors.first().map_or(0, |executor| executor.credits_per_minute);
-        Self { start_up, credits: start_up.saturating_mul(u64::from(price)).div_ceil(60_000) }
+        Self { start_up, credits: charged(price, start_up, rounding) }
     }
 }

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::prices::charged;
 use super::problem::Millis;
 use crate::duration::seconds;
 use crate::fleet::Fleet;
@@ -29,18 +30,14 @@ pub struct ReportEstimate {
 }
 
 impl ReportEstimate {
-    /// For so many jobs with so many builds, on the machine that costs least.
-    pub fn new(fleet: &Fleet, start_up: Millis, jobs: u64, builds: u64) -> Self {
+    /// For so many jobs with so many builds, on the machine that costs least, which takes so long to start and whose time is rounded up to that.
+    pub fn new(fleet: &Fleet, (start_up, rounding): (Millis, Millis), jobs: u64, builds: u64) -> Self {
         let price = fleet.executors.iter().map(|executor| {
             let credits = fleet.offers.credits_per_minute(executor, fleet.offers.cheapest(executor));
             (executor.machine != Machine::Docker, credits)
         });
         let credits = price.min().map_or(0, |(_, credits)| credits);
         let duration = start_up + jobs * READ;
-        Self {
-            duration,
-            bytes: jobs * BYTES.0 + builds * BYTES.1,
-            credits: duration.saturating_mul(u64::from(credits)).div_ceil(60_000),
-        }
+        Self { duration, bytes: jobs * BYTES.0 + builds * BYTES.1, credits: charged(credits, duration, rounding) }
     }
 }

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
-use serde_json::{Value, json};
 
-use super::schema::Schema;
+use super::amounts::{Amount, Price, Seconds};
 use super::values::Count;
 use super::yaml::mapping;
 use crate::delivery::HandOffKind;
@@ -15,21 +13,9 @@ use crate::fleet::Fleet;
 use crate::nearest::meant_or_known;
 use crate::plan::estimate::CostModel;
 use crate::plan::model::{PlanLimits, Waves};
-use crate::plan::problem::Millis;
+use crate::plan::prices::PriceTable;
 use crate::provider;
 use crate::usage::usage;
-
-/// Longest time and largest number that are taken: a week, a terabyte. Sums over all derivations then stay far from any overflow.
-const MOST_SECONDS: f64 = 7.0 * 86_400.0;
-const MOST: f64 = 1e12;
-
-/// A time in milliseconds, written as a number of seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seconds(pub Millis);
-
-/// A number from 0 on: bytes, bytes a second, credits a minute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Amount(pub u64);
 
 /// What `costs` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +40,16 @@ pub struct CostsEntry {
     pub bandwidth: Option<Amount>,
     /// `credits`
     pub credits: Option<BTreeMap<String, Amount>>,
+    /// `rounding`
+    pub rounding: Option<Seconds>,
+    /// `storage`
+    pub storage: Option<Amount>,
+    /// `egress`
+    pub egress: Option<Amount>,
+    /// `credit`
+    pub credit: Option<Price>,
+    /// `currency`
+    pub currency: Option<String>,
 }
 
 mapping!(CostsEntry, "a mapping of costs", {
@@ -67,6 +63,11 @@ mapping!(CostsEntry, "a mapping of costs", {
     "bytes" => bytes: "Bytes that a derivation hands on",
     "bandwidth" => bandwidth: "Bytes a second that a job fetches",
     "credits" => credits: "Credits a minute, by resource class",
+    "rounding" => rounding: "Seconds that a job's time is rounded up to where it is charged",
+    "storage" => storage: "Credits for a gigabyte that jobs leave in workspaces, caches and artifacts, for as long as the CI keeps it",
+    "egress" => egress: "Credits for a gigabyte that self-hosted machines fetch from the CI",
+    "credit" => credit: "What a credit costs, in the currency",
+    "currency" => currency: "The currency that `plan` writes prices in",
 });
 
 /// What `limits` says.
@@ -92,22 +93,10 @@ mapping!(LimitsEntry, "a mapping of limits", {
     "config_bytes" => config_bytes: "Most bytes of the compiled configuration",
 });
 
-impl Schema for Seconds {
-    fn schema() -> Value {
-        json!({ "type": "number", "minimum": 0, "maximum": MOST_SECONDS })
-    }
-}
-
-impl Schema for Amount {
-    fn schema() -> Value {
-        json!({ "type": "number", "minimum": 0, "maximum": MOST })
-    }
-}
-
 impl CostsEntry {
     /// Puts the values of `--cost KEY=VALUE` over those of the file. The key of a class's credits is `credits.CLASS`.
     fn with_flags(mut self, flags: &[String]) -> Result<Self> {
-        const KEYS: [&str; 10] = [
+        const KEYS: [&str; 14] = [
             "start_up",
             "layer",
             "queue",
@@ -118,6 +107,10 @@ impl CostsEntry {
             "bytes",
             "bandwidth",
             "credits.CLASS",
+            "rounding",
+            "storage",
+            "egress",
+            "credit",
         ];
         for text in flags {
             let shown = text.escape_debug().to_string();
@@ -138,6 +131,10 @@ impl CostsEntry {
                 "big_parallel" => self.big_parallel = Some(seconds()?),
                 "bytes" => self.bytes = Some(amount()?),
                 "bandwidth" => self.bandwidth = Some(amount()?),
+                "rounding" => self.rounding = Some(seconds()?),
+                "storage" => self.storage = Some(amount()?),
+                "egress" => self.egress = Some(amount()?),
+                "credit" => self.credit = Some(Price::new(number).with_context(|| usage(format!("`--cost {shown}`")))?),
                 _ => match key.strip_prefix("credits.") {
                     Some(class) => {
                         self.credits.get_or_insert_default().insert(class.to_owned(), amount()?);
@@ -167,10 +164,22 @@ pub fn resolve(entry: Option<&CostsEntry>, flags: &[String], fleet: &mut Fleet) 
             classes().collect::<Vec<_>>().join(", ")
         );
     }
+    if let Some(currency) = &entry.currency {
+        let is_word = (1..=8).contains(&currency.chars().count()) && !currency.contains(char::is_control);
+        ensure!(is_word, "`costs`: the currency `{}` is not a word of up to 8 letters", currency.escape_debug());
+    }
     let default = CostModel::default();
     let or = |entry: Option<Seconds>, default| entry.map_or(default, |seconds| seconds.0);
     let credits = entry.credits.into_iter().flatten();
+    let prices = PriceTable {
+        rounding: or(entry.rounding, fleet.rounding),
+        storage: entry.storage.map(|amount| amount.0),
+        egress: entry.egress.map(|amount| amount.0),
+        credit: entry.credit.map(|price| price.0),
+        currency: entry.currency,
+    };
     Ok(CostModel {
+        prices,
         credits: credits.map(|(class, price)| (class, u32::try_from(price.0).unwrap_or(u32::MAX))).collect(),
         start_up: or(entry.start_up, default.start_up),
         layer: or(entry.layer, default.layer),
@@ -220,51 +229,6 @@ pub fn limits(
     }
 }
 
-impl Seconds {
-    fn new(seconds: f64) -> Result<Self> {
-        ensure!((0.0..=MOST_SECONDS).contains(&seconds), "`{seconds}` is not a time in seconds from 0 to a week");
-        Ok(Self((seconds * 1000.0).round() as Millis))
-    }
-}
-
-impl Amount {
-    fn new(amount: f64) -> Result<Self> {
-        ensure!((0.0..=MOST).contains(&amount), "`{amount}` is not a number from 0 to 1e12");
-        Ok(Self(amount.round() as u64))
-    }
-}
-
-/// Reads a number that a constructor may refuse.
-struct Number<T>(&'static str, fn(f64) -> Result<T>);
-
-impl<T> serde::de::Visitor<'_> for Number<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<T, E> {
-        self.visit_f64(number as f64)
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<T, E> {
-        (self.1)(number).map_err(|error| E::custom(format!("{error:#}")))
-    }
-}
-
-impl<'de> Deserialize<'de> for Seconds {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Number("a number of seconds", Seconds::new))
-    }
-}
-
-impl<'de> Deserialize<'de> for Amount {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Number("a number from 0 on", Amount::new))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::file::SettingsFile;
@@ -285,6 +249,16 @@ mod tests {
             (20_500, 1_250, Some(100_000_000), 900_000)
         );
         assert_eq!(model("", &[]).unwrap(), CostModel::default());
+        let prices =
+            model("costs: {rounding: 60, storage: 420, credit: 0.0006, currency: USD}", &["egress=7"]).unwrap().prices;
+        let expected = PriceTable {
+            rounding: 60_000,
+            storage: Some(420),
+            egress: Some(7),
+            credit: Some(600),
+            currency: Some("USD".into()),
+        };
+        assert_eq!(prices, expected);
     }
 
     #[test]
@@ -303,6 +277,7 @@ mod tests {
             ("costs:\n  layer: -1", "line 2"),
             ("costs:\n  layer: .inf", "line 2"),
             ("costs:\n  layer: soon", "a number of seconds"),
+            ("costs:\n  credit: -1", "line 2"),
             ("limits:\n  job: 3", "did you mean `jobs`?"),
         ] {
             let error = format!("{:#}", SettingsFile::parse(text).unwrap_err());

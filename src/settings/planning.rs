@@ -8,11 +8,12 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
+use super::aim::{AimParser, AimValue};
 use super::costs::{CostsEntry, LimitsEntry};
 use super::option::options;
 use super::schema::Schema;
 use super::values::{Count, Number};
-use crate::plan::model::{Granularity, Objective};
+use crate::plan::model::Granularity;
 
 options! {
     /// How derivations become jobs
@@ -24,12 +25,12 @@ options! {
             default Granularity = Granularity::default();
             orb Choice "granularity";
         }
-        /// Wall time against machine time
+        /// Wall time against machine time, or the seconds of waiting that a machine minute is worth
         objective {
-            flag Option<Objective> [value_enum];
-            key "objective": Objective;
-            default Objective = Objective::default();
-            orb Choice "objective";
+            flag Option<AimValue> [value_name = "OBJECTIVE", value_parser = AimParser];
+            key "objective": AimValue;
+            default AimValue = AimValue::default();
+            orb Text "objective";
         }
         /// Largest number of jobs in the plan
         max_jobs {
@@ -76,7 +77,7 @@ options! {
             no key: "names files that earlier pipelines have left";
             no orb: "`extra_arguments` passes it on";
         }
-        /// Cost of something, instead of `costs` in nixdag.yml: seconds of start_up, layer, queue, fetch, local, ordinary, big_parallel; bytes; bandwidth; credits.CLASS
+        /// Cost of something, instead of `costs` in nixdag.yml: seconds of start_up, layer, queue, fetch, local, ordinary, big_parallel, rounding; bytes; bandwidth; credits.CLASS; storage; egress; credit
         cost {
             flag Vec<String> [value_name = "KEY=NUMBER"];
             key "costs": CostsEntry;
@@ -148,6 +149,7 @@ mod tests {
     use super::super::file::SettingsFile;
     use super::super::selection::{SelectionFlags, SelectionOptions};
     use super::*;
+    use crate::plan::model::{Aim, Objective};
 
     #[test]
     fn a_flag_wins_over_a_key_and_that_over_the_default() {
@@ -155,7 +157,10 @@ mod tests {
             SettingsFile::parse("granularity: auto\nobjective: cost\nmax_jobs: 7\nreserve: 0.5\nstrict: true").unwrap();
         let flags = PlanningFlags { granularity: Some(Granularity::Single), ..PlanningFlags::default() };
         let resolved = PlanningOptions::new(&flags, &file.planning);
-        assert_eq!((resolved.granularity, resolved.objective), (Granularity::Single, Objective::Cost));
+        assert_eq!(
+            (resolved.granularity, resolved.objective.0),
+            (Granularity::Single, Aim::Objective(Objective::Cost))
+        );
         assert_eq!((resolved.max_jobs, resolved.reserve), (Some(7), Some(Reserve(0.5))));
         for (flag, strict) in [(None, true), (Some(false), false)] {
             let flags = SelectionFlags { strict: flag, ..SelectionFlags::default() };

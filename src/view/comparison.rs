@@ -3,21 +3,20 @@
 use std::io::{self, Write};
 
 use super::look::{Look, row};
+use super::price;
 use crate::choice::Choice;
-use crate::delivery::HandOffKind;
 use crate::duration::{day, in_short, in_words};
 use crate::plan::advice;
 use crate::plan::make::Made;
-use crate::plan::model::{Granularity, Objective};
-use crate::plan::problem::Millis;
+use crate::plan::model::{Aim, Granularity, Objective};
 use crate::plan::{Durations, HandOffEstimate, Strategy};
 use crate::plural::counted;
 
 /// What [`compared`] says of a plan that is no better and no worse.
 const SAME: &str = "the same wall time, the same machine time, as many builds";
 
-/// Writes what the plan is expected to take, beside simpler plans; `objective` is what it was made for.
-pub fn write(made: &Made, objective: Objective, look: &Look, out: &mut impl Write) -> io::Result<()> {
+/// Writes what the plan is expected to take, beside simpler plans; `aim` is what it was made for.
+pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Result<()> {
     let estimates = &made.plan.estimates;
     if estimates.needed == 0 {
         return Ok(());
@@ -59,7 +58,15 @@ pub fn write(made: &Made, objective: Objective, look: &Look, out: &mut impl Writ
     }
     let moves = |handoff: &&HandOffEstimate| handoff.layers > 0 || handoff.bytes.is_some_and(|bytes| bytes > 0);
     if let Some(handoff) = estimates.handoff.as_ref().filter(moves) {
-        self::handoff(handoff, estimates.plan.job_time, look, out)?;
+        if let Some(sentence) = price::hand_off(handoff, estimates.plan.job_time) {
+            look.sentence(&sentence, out)?;
+        }
+    }
+    if let Some(downloads) = &estimates.downloads {
+        look.sentence(&price::downloads(downloads), out)?;
+    }
+    if let Some(estimate) = &estimates.price {
+        look.sentence(&price::sentence(estimate, estimates.plan.credits), out)?;
     }
     if let Some(report) = &estimates.report {
         let (took, credits) = (in_words(report.duration), report.credits);
@@ -72,7 +79,7 @@ pub fn write(made: &Made, objective: Objective, look: &Look, out: &mut impl Writ
     if made.others.is_empty() {
         return Ok(());
     }
-    look.sentence(&advice(made, objective), out)
+    look.sentence(&advice(made, aim), out)
 }
 
 /// A row for the plan and for each of the others.
@@ -121,12 +128,15 @@ fn left_out(made: &Made) -> String {
 }
 
 /// What to write into nixdag.yml, if anything.
-fn advice(made: &Made, objective: Objective) -> String {
+fn advice(made: &Made, aim: Aim) -> String {
     let ours = &made.plan.estimates.plan;
-    let meaning = Objective::ALL.iter().find(|(_, _, value)| *value == objective);
-    let meaning =
-        meaning.map_or(String::new(), |(name, meaning, _)| format!(" (`objective: {name}`: {})", lower(meaning)));
-    let Some((granularity, better)) = advice::best(&made.others, ours, objective) else {
+    let known = |aimed: Objective| Objective::ALL.iter().find(|(_, _, value)| *value == aimed);
+    let meaning = match aim {
+        Aim::Objective(aimed) => known(aimed)
+            .map_or(String::new(), |(name, meaning, _)| format!(" (`objective: {name}`: {})", lower(meaning))),
+        Aim::Worth(worth) => format!(" (a machine minute is worth {} of waiting)", in_words(worth)),
+    };
+    let Some((granularity, better)) = advice::best(&made.others, ours, aim) else {
         let why =
             if ours.jobs == 1 { "one job does this as well as any" } else { "no other granularity is clearly better" };
         return format!("Advice: keep these settings; {why}{meaning}.");
@@ -150,26 +160,6 @@ fn advice(made: &Made, objective: Objective) -> String {
 fn lower(text: &str) -> String {
     let mut letters = text.trim().chars();
     letters.next().map_or(String::new(), |first| first.to_lowercase().chain(letters).collect())
-}
-
-fn handoff(handoff: &HandOffEstimate, job_time: Millis, look: &Look, out: &mut impl Write) -> io::Result<()> {
-    let about = handoff.bytes.map(|bytes| format!("about {} MB", bytes / 1_000_000));
-    let what = match (handoff.kind, &about) {
-        (HandOffKind::Workspace, _) => format!("attach {} of the workspace", counted(handoff.layers, "layer")),
-        (HandOffKind::Artifacts, _) => format!("fetch {}", counted(handoff.layers, "artifact")),
-        // Nothing is known of what they fetch.
-        (_, None) => return Ok(()),
-        (HandOffKind::Packages, _) => "fetch from each other through the package registry".to_owned(),
-        (HandOffKind::Cache, _) => "fetch from each other through the cache".to_owned(),
-    };
-    let is_layered = matches!(handoff.kind, HandOffKind::Workspace | HandOffKind::Artifacts);
-    let faster = if is_layered && handoff.time * 10 > job_time {
-        ": results would travel faster through a binary cache (`--handoff cache`)"
-    } else {
-        ""
-    };
-    let about = about.map(|about| format!(", {about}")).unwrap_or_default();
-    look.sentence(&format!("Jobs {what}{about}, in {} of machine time{faster}.", in_words(handoff.time)), out)
 }
 
 /// `72 % less wall time, 90 % less machine time, 93 % fewer builds`.

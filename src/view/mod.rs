@@ -11,6 +11,7 @@ pub mod markdown;
 pub mod markup;
 mod mermaid;
 pub mod network;
+mod price;
 mod svg;
 pub mod table;
 

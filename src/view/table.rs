@@ -8,7 +8,7 @@ use super::look::{Look, row};
 use crate::attribute::AttributePath;
 use crate::duration::in_words;
 use crate::plan::make::Made;
-use crate::plan::model::Objective;
+use crate::plan::model::Aim;
 use crate::plan::nothing;
 use crate::plan::{Job, JobIndex, JobOptions, Plan, SkipReason, Skipped};
 use crate::plural::counted;
@@ -20,13 +20,13 @@ const MOST_ROWS: usize = 60;
 /// Characters of a command that are shown.
 const MAX_COMMAND: usize = 50;
 
-/// Writes the whole plan; `objective` is what it was made for.
-pub fn write(made: &Made, objective: Objective, look: &Look, out: &mut impl Write) -> io::Result<()> {
+/// Writes the whole plan; `aim` is what it was made for.
+pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Result<()> {
     jobs(&made.plan, look, out)?;
     final_jobs(&made.plan, look, out)?;
     skipped(&made.plan, look, out)?;
     errors(&made.plan, look, out)?;
-    comparison::write(made, objective, look, out)
+    comparison::write(made, aim, look, out)
 }
 
 fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {

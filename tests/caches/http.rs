@@ -162,10 +162,19 @@ fn what_a_cache_has_is_skipped_and_nothing_below_it_is_asked_for() {
     expected.sort();
     assert_eq!(asked, expected, "each wanted output once, nothing below what is there, the cache once");
 
+    // `top` takes `mid-dev` from there, whose narinfo says 120 bytes.
+    let downloads = &planned.plan["estimates"]["downloads"];
+    assert_eq!(
+        ["derivations", "unknown", "bytes", "nar_bytes"].map(|key| downloads[key].as_u64()),
+        [1, 0, 120, 120].map(Some),
+        "{downloads}"
+    );
+
     let mut table =
         world.command(&["--substituter", &server.url(), "--trusted-public-key", &trusted().public().to_string()]);
     let table = String::from_utf8(table.output().unwrap().stdout).unwrap();
     assert!(table.contains(&format!("available in {}", server.url())), "{table}");
+    assert!(table.contains("Jobs fetch outputs of 1 derivation from caches, at least 1 MB"), "{table}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod base_settings;
 mod contract;
 mod explain;
 mod fleet;
+mod money;
 mod page;
 mod planner;
 mod records;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::recorded::{Recorded, measured};
 use crate::support::{fails, nixdag};
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
@@ -260,7 +260,7 @@ fn records_are_shown_merged_pruned_and_exported() {
 }
 
 /// Four libraries, as many programs on two of them each, and `more` behind them; with `older` none of the paths is the same.
-fn workshop(is_older: bool, more: Option<&str>) -> Recorded {
+pub fn workshop(is_older: bool, more: Option<&str>) -> Recorded {
     // A path here follows from how many derivations come before.
     let mut recorded = Recorded::new();
     if is_older {
@@ -336,30 +336,6 @@ fn the_jobs_of_the_last_plan_stay_where_that_costs_little() {
     let mut command = after.nixdag("plan");
     command.arg("--history").arg(odd);
     command.assert().success().stderr(predicate::str::contains("1 entries are not measurements and are left out"));
-}
-
-#[test]
-fn a_budget_is_met_or_said_to_be_impossible() {
-    let recorded = workshop(false, None);
-    let credits = |arguments: &[&str]| recorded.plan(arguments)["estimates"]["plan"]["credits"].as_u64().unwrap();
-    let (asked, least) = (credits(&[]), credits(&["--granularity", "single"]));
-    assert!(least < asked);
-    let said = |most: u64| {
-        let most = most.to_string();
-        let output = recorded.nixdag("plan").args(["--format", "json", "--max-credits", &most]).output().unwrap();
-        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
-        (plan["estimates"]["plan"]["credits"].as_u64().unwrap(), String::from_utf8(output.stderr).unwrap())
-    };
-    let (enough, notes) = said(asked);
-    assert!(enough == asked && !notes.contains("max_credits") && !notes.contains("planned with"), "{notes}");
-    let (less, notes) = said(asked - 1);
-    assert!(less < asked && notes.contains(&format!("since the jobs may take {} credits", asked - 1)), "{notes}");
-    let (too_much, notes) = said(least - 1);
-    assert_eq!(too_much, least);
-    assert!(
-        notes.contains(&format!("no plan was found for {} credits (`max_credits`): this one takes {least}", least - 1)),
-        "{notes}"
-    );
 }
 
 #[test]

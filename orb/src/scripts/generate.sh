@@ -65,7 +65,7 @@ value=$(given "${PARAM_BASE:-}"); set -- "$@" ${value:+"--base=$value"}
 value=$(given "${PARAM_DEFAULT_BRANCH:-}"); set -- "$@" ${value:+"--default-branch=$value"}
 value=$(chosen "${PARAM_UNAFFECTED:-}"); set -- "$@" ${value:+"--unaffected=$value"}
 value=$(chosen "${PARAM_GRANULARITY:-}"); set -- "$@" ${value:+"--granularity=$value"}
-value=$(chosen "${PARAM_OBJECTIVE:-}"); set -- "$@" ${value:+"--objective=$value"}
+value=$(given "${PARAM_OBJECTIVE:-}"); set -- "$@" ${value:+"--objective=$value"}
 value=$(given "${PARAM_MAX_JOBS:-}"); set -- "$@" ${value:+"--max-jobs=$value"}
 value=$(given "${PARAM_RESERVE:-}"); set -- "$@" ${value:+"--reserve=$value"}
 value=$(given "${PARAM_CONCURRENCY:-}"); set -- "$@" ${value:+"--concurrency=$value"}

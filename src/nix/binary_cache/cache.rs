@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::acceptance::{self, Accepted};
 use super::cache_info::{self, CacheInfo};
+use super::found::PathSize;
 use super::health::Health;
 use super::netrc::Netrc;
 use super::remote::{Client, Remote, Reply, Secret};
@@ -125,11 +126,11 @@ impl Cache {
         self.keys_used.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// True if the cache has a path, given by its base name, and Nix would accept it.
-    pub fn has(&self, base: &str, asking: &Asking) -> bool {
+    /// How large a path is, given by its base name, if the cache has it and Nix would accept it.
+    pub fn has(&self, base: &str, asking: &Asking) -> Option<PathSize> {
         if self.health.is_given_up() {
             self.health.unanswered(None);
-            return false;
+            return None;
         }
         let _pass = self.gate.as_ref().map(Gate::enter);
         let path = format!("{}/{base}", asking.store_dir);
@@ -138,14 +139,14 @@ impl Cache {
             Ok(info) => self.takes(info.as_ref(), &path, asking),
             Err(trouble) => {
                 self.health.unanswered(Some(trouble));
-                false
+                None
             }
         }
     }
 
     /// The same for a store that Nix has to be run for, for many paths at once.
-    pub fn has_all(&self, bases: &[String], asking: &Asking) -> Vec<bool> {
-        let Reader::ThroughNix(store) = &self.access else { return vec![false; bases.len()] };
+    pub fn has_all(&self, bases: &[String], asking: &Asking) -> Vec<Option<PathSize>> {
+        let Reader::ThroughNix(store) = &self.access else { return vec![None; bases.len()] };
         let paths: Vec<String> = bases.iter().map(|base| format!("{}/{base}", asking.store_dir)).collect();
         let asked = if self.health.is_given_up() { None } else { Some(attempt(&self.health, || store.ask(&paths))) };
         match asked {
@@ -157,15 +158,15 @@ impl Cache {
                 // It would take minutes to fail again.
                 self.health.give_up();
                 paths.iter().for_each(|_| self.health.unanswered(trouble.clone()));
-                vec![false; bases.len()]
+                vec![None; bases.len()]
             }
         }
     }
 
-    fn takes(&self, info: Option<&NarInfo>, path: &str, asking: &Asking) -> bool {
+    fn takes(&self, info: Option<&NarInfo>, path: &str, asking: &Asking) -> Option<PathSize> {
         let Some(info) = info else {
             self.health.answered(false);
-            return false;
+            return None;
         };
         match acceptance::judge(info, self.substituter.url.trusted, &asking.keys) {
             Ok(accepted) => {
@@ -173,11 +174,11 @@ impl Cache {
                 if let Accepted::Signed(key) = accepted {
                     self.keys_used.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
                 }
-                true
+                Some(PathSize { nar: info.nar_size, file: info.file_size })
             }
             Err(why) => {
                 self.health.distrusted(why, path);
-                false
+                None
             }
         }
     }

@@ -11,6 +11,7 @@ use std::thread::{self, Scope};
 use anyhow::{Context, Result};
 
 use super::cache::{Asking, Cache};
+use super::found::Found;
 
 /// Bytes of a thread's stack: TLS needs some, hundreds of threads should not need much.
 const STACK: usize = 512 << 10;
@@ -27,8 +28,8 @@ pub struct Question<T> {
     pub base: String,
 }
 
-/// The answer to one question: the number of the cache that has it.
-type Answer<T> = (T, Option<usize>);
+/// The answer to one question: the cache that has it.
+type Answer<T> = (T, Option<Found>);
 
 /// Questions that wait for a thread.
 struct Queue<T> {
@@ -109,7 +110,7 @@ impl<'a, T: Send> Pool<'a, T> {
     pub fn follow(
         &self,
         first: Vec<Question<T>>,
-        answered: &mut dyn FnMut(T, Option<usize>) -> Vec<Question<T>>,
+        answered: &mut dyn FnMut(T, Option<Found>) -> Vec<Question<T>>,
     ) -> Result<()> {
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
@@ -161,13 +162,15 @@ impl<'a, T: Send> Pool<'a, T> {
     fn ask_one_by_one(&self, sender: &Sender<Answer<T>>) {
         while let Some(question) = self.quick.take(1).pop() {
             let quick = self.caches.iter().enumerate().filter(|(_, cache)| !cache.is_slow());
-            let place = quick.into_iter().find(|(_, cache)| cache.has(&question.base, self.asking));
+            let place = quick.into_iter().find_map(|(number, cache)| {
+                Some(Found { cache: number, size: cache.has(&question.base, self.asking)? })
+            });
             match place {
                 None if self.has_slow => {
                     self.slow.push([question]);
                 }
                 // The receiver ends only after the last answer.
-                place => drop(sender.send((question.about, place.map(|(number, _)| number)))),
+                place => drop(sender.send((question.about, place))),
             }
         }
     }
@@ -183,7 +186,10 @@ impl<'a, T: Send> Pool<'a, T> {
                 let found = cache.has_all(&bases, self.asking);
                 let mut left = Vec::new();
                 for (question, found) in questions.into_iter().zip(found) {
-                    if found { drop(sender.send((question.about, Some(number)))) } else { left.push(question) }
+                    match found {
+                        Some(size) => drop(sender.send((question.about, Some(Found { cache: number, size })))),
+                        None => left.push(question),
+                    }
                 }
                 questions = left;
             }

@@ -99,7 +99,7 @@ pub const OFFERS: Offers = Offers {
 
 /// The fleet where nobody says otherwise. At once run as many jobs as the Performance plan allows (Free 30, Scale 200).
 pub fn fleet() -> Fleet {
-    Fleet { executors: OFFERS.executors(), offers: OFFERS, reserved_names: &RESERVED, concurrency: 80 }
+    Fleet { executors: OFFERS.executors(), offers: OFFERS, reserved_names: &RESERVED, concurrency: 80, rounding: 1_000 }
 }
 
 #[cfg(test)]

@@ -51,6 +51,8 @@ pub fn fleet() -> Fleet {
         offers: OFFERS,
         reserved_names: &RESERVED,
         concurrency: 20,
+        // A begun minute is a whole one.
+        rounding: 60_000,
     }
 }
 

@@ -72,7 +72,7 @@ pub const OFFERS: Offers = Offers {
 
 /// The fleet where nobody says otherwise. GitLab.com publishes no number of jobs that run at once.
 pub fn fleet() -> Fleet {
-    Fleet { executors: OFFERS.executors(), offers: OFFERS, reserved_names: &RESERVED, concurrency: 60 }
+    Fleet { executors: OFFERS.executors(), offers: OFFERS, reserved_names: &RESERVED, concurrency: 60, rounding: 1_000 }
 }
 
 #[cfg(test)]
