@@ -30,6 +30,11 @@ impl From<String> for Word {
     }
 }
 
+/// A user's command in a shell of its own, so that an `exit` in it ends no more than the command.
+pub fn in_a_subshell(command: &str) -> String {
+    format!("(\n{}\n)\n", command.trim_end_matches('\n'))
+}
+
 /// A program and its arguments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShellCommand(Vec<Word>);

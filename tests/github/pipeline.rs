@@ -289,3 +289,16 @@ fn whatever_happens_to_a_job_that_is_not_its_own_doing_the_gate_is_red() {
         assert_eq!(built(&again), (4, 0), "{accident:?}: {}", again.logs());
     }
 }
+
+#[test]
+fn a_command_that_prepares_a_machine_ends_no_more_than_itself() {
+    let (checkout, mut github) = project("examples/hermetic", &one_nix(1), &[("attributes", "packages.*.a")]);
+    let executors =
+        "executors: { linux: { machine: ubuntu-24.04, systems: x86_64-linux, setup: ['[ ! -d /mnt ] || exit 0'] } }\n";
+    fs::write(checkout.path().join("nixdag.yml"), executors).unwrap();
+    let outcome = github.run().unwrap();
+    assert_eq!((results(&outcome), built(&outcome)), ([Success; 3], (1, 0)), "{}", outcome.logs());
+    fs::write(checkout.path().join("nixdag.yml"), executors.replace("exit 0", "exit 7")).unwrap();
+    let outcome = github.run().unwrap();
+    assert_eq!(results(&outcome), [Success, Failure, Failure], "{}", outcome.logs());
+}

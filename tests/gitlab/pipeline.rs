@@ -251,3 +251,17 @@ fn what_a_file_says_for_all_its_jobs_reaches_neither_planning_nor_the_child() {
     assert!(outcome.succeeded(), "{}", outcome.logs());
     assert_eq!(figure(&report(&outcome.children[0]), "built"), 4, "{}", outcome.logs());
 }
+
+#[test]
+fn a_command_that_prepares_a_machine_ends_no_more_than_itself() {
+    let (checkout, mut gitlab) = project("examples/hermetic", &one_nix(1), "--select packages.*.a");
+    let executors = "executors: { docker: { docker: 'nixos/nix:2.34.7', systems: x86_64-linux, setup: ['[ ! -d /mnt ] || exit 0'] } }\n";
+    fs::write(checkout.path().join("nixdag.yml"), executors).unwrap();
+    let outcome = gitlab.run().unwrap();
+    assert!(outcome.succeeded(), "{}", outcome.logs());
+    assert_eq!(figure(&report(&outcome.children[0]), "built"), 1, "{}", outcome.logs());
+    let fails = executors.replace("exit 0", "exit 7");
+    fs::write(checkout.path().join("nixdag.yml"), fails).unwrap();
+    let outcome = gitlab.run().unwrap();
+    assert_eq!(outcome.status("nixdag"), Status::Failed, "{}", outcome.logs());
+}

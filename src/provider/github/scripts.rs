@@ -9,7 +9,7 @@ use crate::provider::job_script::kinds::{Kind, reuse_hash};
 use crate::provider::job_script::{Common, Failing, JobScript, Places, Task};
 use crate::provider::job_setup::JobSetup;
 use crate::provider::restored_variables;
-use crate::provider::shell::quote;
+use crate::provider::shell::{in_a_subshell, quote};
 
 /// Where a job has its things: below the folder that steps start in.
 const PLACES: Places = Places {
@@ -62,7 +62,7 @@ impl Scripts<'_> {
         let mut text =
             own.map(|(name, value)| Ok(format!("export {name}={}\n", quote(value)?))).collect::<Result<String>>()?;
         for command in &script.prepare {
-            text.push_str(&format!("{command}\n"));
+            text.push_str(&in_a_subshell(command));
         }
         text.push_str(&format!("(\nset -e\n{}\n)\n", script.set_up.join("\n")));
         if let Some(path) = script.path {

@@ -14,6 +14,7 @@ use crate::fleet::offers::TAG_SEPARATOR;
 use crate::fleet::size::Machine;
 use crate::provider::job_script::kinds::Kind;
 use crate::provider::job_script::{Common, Failing, JobScript, Places, Task, collect, forget, verify};
+use crate::provider::shell;
 use crate::provider::yaml::Yaml;
 
 /// How long artifacts are kept: reruns need them.
@@ -216,7 +217,8 @@ fn set_up(script: &JobScript) -> Yaml {
 pub fn script(kind: &Kind, options: &Options, reuse: Reuse, task: Task) -> Result<Vec<Yaml>> {
     let Some(bundle) = &options.setup.bundle else { return Ok(no_bundle()) };
     let script = job_script(kind, bundle, options, reuse, task)?;
-    let mut items: Vec<Yaml> = script.prepare.iter().map(|command| Yaml::Script(command.clone())).collect();
+    let mut items: Vec<Yaml> =
+        script.prepare.iter().map(|command| Yaml::Script(shell::in_a_subshell(command))).collect();
     items.push(set_up(&script));
     items.extend(script.path.map(Yaml::text));
     items.push(Yaml::text(script.build.line()?));
