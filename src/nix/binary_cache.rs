@@ -21,6 +21,7 @@ mod through_nix;
 pub mod trouble;
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -34,6 +35,7 @@ pub use self::reliance::{Reliance, ReliedStore};
 use self::remote::Client;
 use self::store_url::Access;
 pub use self::substituter::{Origin, Substituter};
+use super::narinfo::NarInfo;
 use super::signature::{PublicKey, PublicKeys};
 use crate::http;
 
@@ -48,6 +50,9 @@ pub const DEFAULT_CONNECTIONS: usize = 256;
 
 /// Caches that are asked at once what they are: a thread each.
 const OPENED_AT_ONCE: usize = 64;
+
+/// Threads that read what a cache says of paths.
+const MOST_THREADS: usize = 32;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,6 +136,34 @@ impl Caches {
         answered: &mut dyn FnMut(T, Option<Found>) -> Vec<Question<T>>,
     ) -> Result<()> {
         Pool::new(&self.caches, &self.asking, self.connections).follow(first, answered)
+    }
+
+    /// What the first cache that has it says of each path, by base name and in their order.
+    pub fn infos(&self, bases: &[String]) -> Vec<Option<NarInfo>> {
+        let mut found: Vec<Option<NarInfo>> = vec![None; bases.len()];
+        for cache in &self.caches {
+            let open: Vec<usize> = (0..bases.len()).filter(|&at| found[at].is_none()).collect();
+            if cache.is_slow() {
+                let asked: Vec<String> = open.iter().map(|&at| bases[at].clone()).collect();
+                let infos = cache.infos(&asked, &self.asking);
+                open.into_iter().zip(infos).for_each(|(at, info)| found[at] = info);
+                continue;
+            }
+            let (next, threads) = (AtomicUsize::new(0), self.connections.min(MOST_THREADS).min(open.len()));
+            let ask = || {
+                let numbers = std::iter::from_fn(|| open.get(next.fetch_add(1, Ordering::Relaxed)));
+                numbers.filter_map(|&at| Some((at, cache.info(&bases[at], &self.asking)?))).collect::<Vec<_>>()
+            };
+            let answers: Vec<(usize, NarInfo)> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..threads).map(|_| scope.spawn(ask)).collect();
+                let answers = threads
+                    .into_iter()
+                    .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+                answers.collect()
+            });
+            answers.into_iter().for_each(|(at, info)| found[at] = Some(info));
+        }
+        found
     }
 
     /// True where there is nobody to ask.

@@ -2,6 +2,8 @@
 //!
 //! In: figures. Out: text without markup.
 
+use crate::byte_size;
+
 /// Milliseconds: `0.4 s`, `48 s`, `3 min 5 s`, `24 min`, `1 h 02 min`, rounded.
 pub fn duration(millis: u64) -> String {
     let tenths = (millis + 50) / 100;
@@ -42,12 +44,7 @@ pub fn counted(value: usize, noun: &str) -> String {
 
 /// Bytes: `312 B`, `41 kB`, `96.2 MB`, `1.31 GB`.
 pub fn bytes(value: u64) -> String {
-    match value {
-        0..1_000 => format!("{value}\u{a0}B"),
-        1_000..1_000_000 => format!("{:.0}\u{a0}kB", value as f64 / 1e3),
-        1_000_000..1_000_000_000 => format!("{:.1}\u{a0}MB", value as f64 / 1e6),
-        _ => format!("{:.2}\u{a0}GB", value as f64 / 1e9),
-    }
+    byte_size::text(value).replace(' ', "\u{a0}")
 }
 
 /// A share of a whole: `12 %`; 0 of nothing.

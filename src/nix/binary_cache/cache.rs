@@ -128,6 +128,11 @@ impl Cache {
 
     /// How large a path is, given by its base name, if the cache has it and Nix would accept it.
     pub fn has(&self, base: &str, asking: &Asking) -> Option<PathSize> {
+        self.info(base, asking).as_ref().map(PathSize::of)
+    }
+
+    /// What the cache says of a path, given by its base name, where Nix would accept it.
+    pub fn info(&self, base: &str, asking: &Asking) -> Option<NarInfo> {
         if self.health.is_given_up() {
             self.health.unanswered(None);
             return None;
@@ -136,7 +141,7 @@ impl Cache {
         let path = format!("{}/{base}", asking.store_dir);
         let file = format!("{}.narinfo", &base[..HASH_LEN.min(base.len())]);
         match attempt(&self.health, || self.narinfo(&file, &path, asking.client.as_ref())) {
-            Ok(info) => self.takes(info.as_ref(), &path, asking),
+            Ok(info) => self.takes(info.as_ref(), &path, asking).then_some(info).flatten(),
             Err(trouble) => {
                 self.health.unanswered(Some(trouble));
                 None
@@ -146,12 +151,20 @@ impl Cache {
 
     /// The same for a store that Nix has to be run for, for many paths at once.
     pub fn has_all(&self, bases: &[String], asking: &Asking) -> Vec<Option<PathSize>> {
+        self.infos(bases, asking).iter().map(|info| info.as_ref().map(PathSize::of)).collect()
+    }
+
+    /// The same with what the store says.
+    pub fn infos(&self, bases: &[String], asking: &Asking) -> Vec<Option<NarInfo>> {
         let Reader::ThroughNix(store) = &self.access else { return vec![None; bases.len()] };
         let paths: Vec<String> = bases.iter().map(|base| format!("{}/{base}", asking.store_dir)).collect();
         let asked = if self.health.is_given_up() { None } else { Some(attempt(&self.health, || store.ask(&paths))) };
         match asked {
             Some(Ok(infos)) => {
-                paths.iter().zip(&infos).map(|(path, info)| self.takes(info.as_ref(), path, asking)).collect()
+                let taken = |(path, info): (&String, Option<NarInfo>)| {
+                    if self.takes(info.as_ref(), path, asking) { info } else { None }
+                };
+                paths.iter().zip(infos).map(taken).collect()
             }
             other => {
                 let trouble = other.and_then(Result::err);
@@ -163,10 +176,10 @@ impl Cache {
         }
     }
 
-    fn takes(&self, info: Option<&NarInfo>, path: &str, asking: &Asking) -> Option<PathSize> {
+    fn takes(&self, info: Option<&NarInfo>, path: &str, asking: &Asking) -> bool {
         let Some(info) = info else {
             self.health.answered(false);
-            return None;
+            return false;
         };
         match acceptance::judge(info, self.substituter.url.trusted, &asking.keys) {
             Ok(accepted) => {
@@ -174,11 +187,11 @@ impl Cache {
                 if let Accepted::Signed(key) = accepted {
                     self.keys_used.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
                 }
-                Some(PathSize { nar: info.nar_size, file: info.file_size })
+                true
             }
             Err(why) => {
                 self.health.distrusted(why, path);
-                None
+                false
             }
         }
     }

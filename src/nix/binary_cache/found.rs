@@ -1,5 +1,7 @@
 //! What a cache says of a path that it has.
 
+use crate::nix::narinfo::NarInfo;
+
 /// How large a path is in a cache, bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathSize {
@@ -10,6 +12,11 @@ pub struct PathSize {
 }
 
 impl PathSize {
+    /// What a narinfo says.
+    pub fn of(info: &NarInfo) -> Self {
+        Self { nar: info.nar_size, file: info.file_size }
+    }
+
     /// Both together; what is fetched is known where it is of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
