@@ -12,7 +12,7 @@ use clap::{Args, FromArgMatches, Parser, Subcommand};
 pub use self::color::Color;
 pub use self::format::{GraphLevel, HistoryFormat, PlanFormat, ReportFormat, Schema, TextFormat};
 pub use self::help::examples;
-pub use self::pipeline::{CollectArgs, ContinueArgs, ForgetArgs, ReportArgs};
+pub use self::pipeline::{CollectArgs, CommentArgs, ContinueArgs, ForgetArgs, ReportArgs};
 use crate::build::OnMissing;
 use crate::delivery::HandOffKind;
 use crate::fleet::keep::Keep;
@@ -87,6 +87,8 @@ pub enum Command {
     Forget(ForgetArgs),
     /// Combine what the jobs of a pipeline recorded, for the next plan
     Collect(CollectArgs),
+    /// Write a pipeline's summary as a comment on its pull request, or update the one that is there
+    Comment(CommentArgs),
     /// Continue a CircleCI pipeline with a configuration
     Continue(ContinueArgs),
     /// Check a CircleCI configuration or a GitLab pipeline against the provider's rules

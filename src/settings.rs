@@ -9,6 +9,7 @@ pub mod available;
 pub mod cache_request;
 pub mod caches;
 pub mod change;
+mod comment;
 mod costs;
 mod credential_hosts;
 pub mod delivery;
@@ -37,6 +38,7 @@ pub mod repository_file;
 mod rule_entry;
 pub mod schema;
 pub mod selection;
+mod size_limits;
 mod source;
 mod values;
 mod words;
@@ -74,6 +76,7 @@ use crate::plan::rules::{JobSettings, Rule};
 use crate::printable::printable;
 use crate::provider::Provider;
 use crate::provider::additions::Additions;
+use crate::provider::job_setup::CommentJob;
 use crate::secret::{Secret, VariableName};
 use crate::usage::usage;
 use additions::AdditionFlags;
@@ -81,6 +84,7 @@ use arguments::Planning;
 pub use available::Available;
 use available::check_signed;
 use change::ChangeSettings;
+use comment::CommentEntry;
 use evaluation::EvaluationSettings;
 use file::SettingsFile;
 use found::FoundSettings;
@@ -333,6 +337,11 @@ impl Settings {
     /// True for a changed file that makes no difference, by its path from the repository's root. The settings themselves say what is built.
     pub fn ignores(&self, path: &[u8]) -> bool {
         self.change.ignore.ignores(path) && !self.is_settings_file(path)
+    }
+
+    /// The job that comments on the pull request, where there is to be one.
+    pub fn comment(&self) -> Result<Option<CommentJob>> {
+        self.file.change.comment.as_ref().map(CommentEntry::job).transpose()
     }
 
     /// What users add to a configuration. Files that the settings file names are looked for beside it.

@@ -33,8 +33,10 @@ choice! {
 pub struct BaseEvaluation {
     /// The commit; none for a recorded evaluation that nobody gave a name.
     pub revision: Option<String>,
-    /// By attribute.
+    /// What its own pipeline has to build, by attribute.
     pub targets: Vec<Target>,
+    /// What it has besides: targets that its pipeline may leave out, or that may fail there.
+    pub others: Vec<Target>,
     /// The attributes that do not evaluate there; none for a recorded evaluation, which does not say.
     pub failed: Option<BTreeSet<AttributePath>>,
 }
@@ -106,8 +108,12 @@ mod tests {
 
     #[test]
     fn the_same_derivation_is_unaffected_under_any_name() {
-        let base =
-            BaseEvaluation { revision: None, targets: targets(&[("a", "1"), ("b", "2"), ("gone", "3")]), failed: None };
+        let base = BaseEvaluation {
+            revision: None,
+            targets: targets(&[("a", "1"), ("b", "2"), ("gone", "3")]),
+            others: Vec::new(),
+            failed: None,
+        };
         let compared = compare(targets(&[("a", "1"), ("b", "4"), ("new", "5"), ("renamed", "3")]), &base);
         assert_eq!(compared.unaffected, targets(&[("a", "1"), ("renamed", "3")]));
         assert_eq!(compared.affected, targets(&[("b", "4"), ("new", "5")]));

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::class::Class;
+use super::closure_record::ClosureRecord;
 use crate::duration::{now, seconds};
 use crate::handoff::partial_cache::Written;
 use crate::history::jobs::Measured;
@@ -87,6 +88,9 @@ pub struct Record {
     /// What was pushed, by destination.
     #[serde(default)]
     pub pushed: Vec<Pushed>,
+    /// Runtime closures, in the record of the job that looks at their sizes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closures: Vec<ClosureRecord>,
     /// What the job has measured of itself and its machine.
     #[serde(default)]
     pub measured: Measured,
@@ -316,6 +320,7 @@ impl Record {
             fetched: 0,
             handed_off: HandedOff::default(),
             pushed: Vec::new(),
+            closures: Vec::new(),
             measured: Measured::default(),
         }
     }

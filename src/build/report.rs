@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::closure_record::ClosureRecord;
 use super::record::{Missing, Outcome, Record, Role, Verdict};
 use crate::duration::in_words;
 use crate::duration::seconds;
@@ -49,6 +50,8 @@ pub struct Report {
     pub missing: Vec<MissingIn>,
     /// Hand-offs that could not be used.
     pub damaged: Vec<String>,
+    /// Runtime closures beside those at the base, as far as a job has looked at them; by target.
+    pub closures: Vec<ClosureRecord>,
 }
 
 /// A derivation built more than once.
@@ -210,6 +213,7 @@ impl Report {
                 })
                 .collect(),
             damaged: records.iter().flat_map(|record| record.damaged.iter().cloned()).collect(),
+            closures: records.iter().flat_map(|record| record.closures.iter().cloned()).collect(),
         }
     }
 
@@ -316,6 +320,7 @@ mod tests {
             fetched: 0,
             handed_off: HandedOff::default(),
             pushed: Vec::new(),
+            closures: Vec::new(),
             measured: crate::history::jobs::Measured::default(),
             resource_class: None,
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::format::ReportFormat;
+use crate::provider::Provider;
 
 /// `nixdag forget`
 #[derive(Debug, Args)]
@@ -37,6 +38,23 @@ pub struct CollectArgs {
     /// Remove what the jobs have left in a registry
     #[arg(long)]
     pub remove: bool,
+}
+
+/// `nixdag comment`
+///
+/// For a job of its own that has a token and nothing else. Never writes for a pull request that comes from a fork, and changes no comment but its
+/// own: one that the token's owner has written, with nixdag's hidden mark.
+#[derive(Debug, Args)]
+pub struct CommentArgs {
+    /// What `nixdag collect --pages` has written as `comment.md`
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Whose pull request or merge request it is
+    #[arg(long, value_enum)]
+    pub provider: Provider,
+    /// The environment variable with the token
+    #[arg(long, value_name = "NAME")]
+    pub token_variable: String,
 }
 
 /// `nixdag report`

@@ -15,6 +15,7 @@ use crate::printable::printable;
 use crate::recorded_evaluation;
 use crate::settings::at_base::SettingsAtBase;
 use crate::settings::{Settings, Source};
+use crate::target::Target;
 
 /// What stands behind every reason to do without a base.
 const SO: &str = "so everything that is not available is built";
@@ -102,7 +103,7 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
             Some(base::BaseChoice::Revision(revision)) => Some(revision.clone()),
             Some(base::BaseChoice::Auto) | None => None,
         };
-        return Ok(Some(BaseEvaluation { revision, targets, failed: None }));
+        return Ok(Some(BaseEvaluation { revision, targets, others: Vec::new(), failed: None }));
     }
     let Some(chosen) = chosen else { return Ok(None) };
     let name = short(&chosen.revision);
@@ -134,14 +135,15 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
     let disabled = settings.packages(&evaluation.says).disabled;
     let mut targets = evaluation.targets;
     targets.retain(|target| !disabled.contains(&target.attribute));
-    let evaluated = targets.len();
-    targets.retain(|target| chosen.settings.requires(&target.attribute, &settings.allow_failure));
-    if let Some(note) = chosen.settings.note(name, evaluated - targets.len()) {
+    let is_required = |target: &Target| chosen.settings.requires(&target.attribute, &settings.allow_failure);
+    let (targets, others): (Vec<Target>, Vec<Target>) = targets.into_iter().partition(is_required);
+    if let Some(note) = chosen.settings.note(name, others.len()) {
         note!("{note}");
     }
     Ok(Some(BaseEvaluation {
         revision: Some(chosen.revision.clone()),
         targets,
+        others,
         failed: Some(evaluation.errors.into_iter().map(|error| error.attribute).collect()),
     }))
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::exit_code::ExitCode;
 use super::say::{self, warning};
 use crate::build::record::{self, Record, Verdict};
-use crate::build::{evaluation, interrupt, results, stages};
+use crate::build::{evaluation, interrupt, results, sizes, stages};
 use crate::cli::BuildArgs;
 use crate::settings::job::{self, BuildTask};
 
@@ -27,6 +27,10 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
             interrupt::listen()?;
             let place = request.records.take();
             (stages::run(&request, &mut say), place)
+        }
+        BuildTask::Sizes(mut request, caches) => {
+            let place = request.records.take();
+            (sizes::run(&request, caches, &mut say), place)
         }
     };
     if let Some(place) = &place

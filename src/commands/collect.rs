@@ -1,5 +1,6 @@
 //! `nixdag collect`: what the jobs of a pipeline have recorded, put together for the next one and for people.
 
+use std::env;
 use std::fs;
 
 use anyhow::{Context, Result};
@@ -7,12 +8,14 @@ use anyhow::{Context, Result};
 use super::exit_code::ExitCode;
 use super::say::{self, warning};
 use crate::build::records_place;
+use crate::choice::Choice;
 use crate::cli::CollectArgs;
 use crate::duration::now;
 use crate::output::{Output, read_input};
 use crate::page::folder;
 use crate::plan::json;
 use crate::printable::{error_lines, printable};
+use crate::provider::Provider;
 use crate::settings::job;
 
 pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
@@ -26,7 +29,9 @@ pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
         let (records, notes) = place.reports(plan.all_jobs().map(|job| job.id.as_str()));
         notes.iter().flat_map(|note| error_lines(note)).for_each(|line| eprintln!("{line}"));
         // Records for the next plan count more than pictures of this one.
-        if let Err(error) = folder::write(dir, &plan, records) {
+        let provider = plan.provider.as_deref().and_then(|name| Provider::parse(name).ok());
+        let address = provider.and_then(|provider| provider.page_address(|name| env::var(name).ok()));
+        if let Err(error) = folder::write(dir, &plan, records, address.as_deref()) {
             eprintln!("warning: there is no page: {}", printable(&format!("{error:#}")));
         }
     }

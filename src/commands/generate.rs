@@ -64,7 +64,14 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         nix: downloads::nix_release(&args.downloads)?,
         max_jobs: settings.planner.limits.jobs.and_then(|most| u32::try_from(most).ok()),
         downloads: downloads::nixdag(&args.downloads)?,
+        comment: settings.comment()?,
     };
+    if setup.comment.is_some() && !settings.provider.writes_comments() {
+        warning!(
+            "`comment` in nixdag.yml is for GitLab; docs/report.md says how to comment from {}",
+            settings.provider.title()
+        );
+    }
     let without = setup.systems_without_nixdag(&plan);
     if !without.is_empty() {
         warning!(

@@ -5,6 +5,7 @@ mod base;
 mod build;
 mod check;
 mod collect;
+mod comment;
 mod completions;
 mod continue_pipeline;
 mod doctor;
@@ -55,6 +56,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
             key == token.as_str()
         }
         Command::Forget(_) | Command::Collect(_) => key == token.as_str(),
+        Command::Comment(args) => key == args.token_variable,
         _ => false,
     };
     Provider::all().flat_map(Provider::keys).filter(|key| !is_used(key)).for_each(|key| secret::forget(key));
@@ -71,6 +73,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Build(args) => build::run(&args),
         Command::Forget(args) => forget::run(&args),
         Command::Collect(args) => collect::run(&args),
+        Command::Comment(args) => comment::run(&args),
         Command::History(args) => history::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Continue(args) => continue_pipeline::run(&args),

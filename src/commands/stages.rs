@@ -13,6 +13,7 @@ use crate::availability::{built_here, find_needed};
 use crate::build::built_by_evaluation::built_again;
 use crate::choice::Choice;
 use crate::evaluated::Evaluated;
+use crate::explain::change;
 use crate::graph::{DrvId, Graph, Node};
 use crate::later::Later;
 use crate::nix::configuration::Configuration;
@@ -141,6 +142,9 @@ fn make_plan(
 ) -> Result<(Made, Graph)> {
     let is_whole = evaluated.is_whole() && !settings.flags_select;
     let all = [evaluated.targets.as_slice(), evaluated.disabled.as_slice()].concat();
+    let disabled = evaluated.disabled.iter().map(|target| &target.attribute);
+    let left_out: Vec<AttributePath> = evaluated.excluded.iter().chain(disabled).cloned().collect();
+    let head = evaluated.targets.clone();
     let compared = leave_out(evaluated.targets, base, settings);
     let roots: Vec<&str> = compared.affected.iter().map(|target| &*target.drv_path).collect();
     let files = settings.derivation_files();
@@ -209,6 +213,12 @@ fn make_plan(
     detail!("plan: {} jobs, {:.1} s since the start", made.plan.jobs.len(), seconds(began.at));
     for note in &made.notes {
         warning!("{note}");
+    }
+    if let Some(base) = base {
+        let evaluations = change::Evaluations { head: &head, errors: &made.plan.errors, left_out: &left_out, base };
+        let (change, why) = change::of(evaluations, &files);
+        why.iter().for_each(|why| warning!("{why}"));
+        made.plan.change = Some(change);
     }
     let beside = files.outputs_beside(&graph, all.iter().map(|target| &target.drv_path));
     made.plan.targets = planned_target::of(made.plan.all_jobs(), &graph, &all, &beside);

@@ -55,23 +55,26 @@ pub struct Comparison {
 }
 
 /// A pair of derivations that the walk has met.
-struct Met {
-    head: DrvId,
-    base: DrvId,
+pub struct Met {
+    /// At the head.
+    pub head: DrvId,
+    /// Its counterpart.
+    pub base: DrvId,
     /// Position of the pair that led here.
     from: Option<usize>,
-    changes: Vec<Change>,
+    /// What differs between their own definitions.
+    pub changes: Vec<Change>,
     /// Heads of the pairs below.
-    below: Vec<DrvId>,
+    pub below: Vec<DrvId>,
 }
 
 /// Compares two derivations; `dir` holds their files and those of all inputs.
 pub fn compare(graph: &Graph, dir: &Path, head: DrvId, base: DrvId) -> Result<Comparison> {
     let same_outputs = has_same_outputs(graph, head, base);
-    let mut met = walk(graph, dir, head, base, !same_outputs)?;
+    let mut met = walk(graph, dir, &[(head, base)], !same_outputs)?;
     if met.iter().all(|pair| pair.changes.is_empty()) && !same_outputs {
         // The paths of outputs that only the build tells say nothing.
-        met = walk(graph, dir, head, base, false)?;
+        met = walk(graph, dir, &[(head, base)], false)?;
     }
     let mut order: Vec<usize> = (0..met.len()).collect();
     // Inputs have smaller numbers than their consumers.
@@ -116,10 +119,12 @@ fn cause(graph: &Graph, met: &[Met], at: usize, deepest: bool) -> ChangedDerivat
     }
 }
 
-fn walk(graph: &Graph, dir: &Path, head: DrvId, base: DrvId, stop_at_same_outputs: bool) -> Result<Vec<Met>> {
-    let mut met = vec![Met { head, base, from: None, changes: Vec::new(), below: Vec::new() }];
+/// All pairs that these lead to, each derivation of the head once; those that are given come first.
+pub fn walk(graph: &Graph, dir: &Path, pairs: &[(DrvId, DrvId)], stop_at_same_outputs: bool) -> Result<Vec<Met>> {
     let mut seen = vec![false; graph.len()];
-    seen[head.at()] = true;
+    let first = pairs.iter().filter(|(head, _)| !std::mem::replace(&mut seen[head.at()], true));
+    let mut met: Vec<Met> =
+        first.map(|&(head, base)| Met { head, base, from: None, changes: Vec::new(), below: Vec::new() }).collect();
     let (mut head_bytes, mut base_bytes) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < met.len() {

@@ -5,6 +5,7 @@
 
 pub mod attribute;
 pub mod causes;
+pub mod change;
 pub mod closer;
 pub mod definition;
 pub mod pairing;

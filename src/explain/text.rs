@@ -204,7 +204,8 @@ fn path(names: &[String]) -> String {
     format!("{} -> ({left_out} more) -> {}", names[..half].join(" -> "), names[names.len() - half..].join(" -> "))
 }
 
-fn sentence(change: &Change) -> String {
+/// One change in a line.
+pub fn sentence(change: &Change) -> String {
     let Change { kind, name, old, new, .. } = change;
     let what = match kind {
         Kind::Source => format!("source `{name}`"),

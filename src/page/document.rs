@@ -12,7 +12,7 @@ use ring::digest::{SHA256, digest};
 use super::pipeline::{Pipeline, Verdict};
 use super::summary::{counts, headline, title};
 use super::words::number;
-use super::{data, failure_list, summary, tables, time};
+use super::{change, data, failure_list, summary, tables, time};
 use crate::view::markup::name;
 
 const STYLE: &str = include_str!("page.css");
@@ -114,6 +114,7 @@ fn body(pipeline: &Pipeline, out: &mut String) -> fmt::Result {
     time::write(pipeline, out)?;
     timeline(pipeline, out)?;
     graph(pipeline, out)?;
+    change::write(pipeline, out)?;
     tables::cost(pipeline, out)?;
     tables::write(pipeline, out)?;
     write!(
@@ -131,8 +132,12 @@ fn navigation(pipeline: &Pipeline, out: &mut String) -> fmt::Result {
     if !pipeline.failures.is_empty() {
         out.write_str("<a href=\"#failures\">Failures</a>")?;
     }
+    out.write_str("<a href=\"#time\">Time</a><a href=\"#timeline\">Time line</a><a href=\"#graph\">Graph</a>")?;
+    if pipeline.plan.is_some_and(|plan| plan.change.is_some()) || !pipeline.closures.is_empty() {
+        out.write_str("<a href=\"#change\">Change</a>")?;
+    }
     out.write_str(
-        "<a href=\"#time\">Time</a><a href=\"#timeline\">Time line</a><a href=\"#graph\">Graph</a><a href=\"#cost\">Cost</a>\
+        "<a href=\"#cost\">Cost</a>\
          <a href=\"#tables\">Tables</a><span class=\"find\"><input id=\"find\" type=\"search\" role=\"combobox\" aria-expanded=\"false\" \
          aria-controls=\"found\" aria-autocomplete=\"list\" aria-label=\"Find a job, target or derivation\" placeholder=\"Find ( / )\" \
          autocomplete=\"off\" spellcheck=\"false\"></span></nav><ul id=\"found\" role=\"listbox\" aria-label=\"Found\" hidden></ul>",

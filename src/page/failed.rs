@@ -70,6 +70,7 @@ fn of_attribute(failure: &failures::Failure, job: JobNumber) -> Failure {
             match failure.cause {
                 failures::Cause::Evaluation => "does not evaluate",
                 failures::Cause::NoExecutor => "no executor builds it",
+                failures::Cause::Size => "too large",
             }
             .to_owned(),
         ),

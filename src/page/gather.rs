@@ -73,6 +73,8 @@ pub fn pipeline<'a>(plan: Option<&'a Plan>, records: &[Record]) -> Pipeline<'a> 
     }
     pipeline.critical = critical::path(&pipeline);
     pipeline.failures = failed::failures(&pipeline, &last);
+    pipeline.closures = last.values().flat_map(|record| &record.closures).cloned().collect();
+    pipeline.closures.sort_by(|a, b| a.target.cmp(&b.target));
     pipeline.missing_targets = failed::missing_targets(&pipeline).len();
     pipeline
 }

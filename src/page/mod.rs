@@ -6,6 +6,8 @@
 //! other programs: [`trace`] and [`telemetry`].
 
 mod bars;
+mod change;
+pub mod comment;
 mod critical;
 mod data;
 mod document;

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use crate::build::closure_record::ClosureRecord;
 use crate::build::record::Outcome;
 use crate::plan::Plan;
 use crate::plan::estimate::EstimateKind;
@@ -34,6 +35,8 @@ pub struct Pipeline<'a> {
     pub critical: Vec<JobNumber>,
     /// What failed, by job.
     pub failures: Vec<Failure>,
+    /// Runtime closures beside those at the base, as far as a job has looked at them.
+    pub closures: Vec<ClosureRecord>,
     /// Targets whose outputs do not exist, though they were selected and evaluated.
     pub missing_targets: usize,
 }

@@ -20,7 +20,7 @@ const MAX_MESSAGE: usize = 4_000;
 /// How many attributes a sentence names.
 const MAX_NAMED: usize = 5;
 
-/// Why nothing builds an attribute that was selected.
+/// Why an attribute that was selected fails, other than by its build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
@@ -28,9 +28,11 @@ pub enum Cause {
     Evaluation,
     /// No executor builds it, or something that it needs.
     NoExecutor,
+    /// Its closure is larger than `size_limits` allows, or of unknown size where that may not be.
+    Size,
 }
 
-/// An attribute that was selected and that nothing builds.
+/// An attribute that was selected and that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The attribute.
@@ -108,6 +110,7 @@ impl Cause {
         match self {
             Cause::Evaluation => "evaluation",
             Cause::NoExecutor => "no-executor",
+            Cause::Size => "size",
         }
     }
 }
@@ -132,6 +135,11 @@ pub fn counts(failures: &[Failure]) -> String {
         0 => {}
         1 => parts.push("1 target has no executor".to_owned()),
         count => parts.push(format!("{count} targets have no executor")),
+    }
+    match count(Cause::Size) {
+        0 => {}
+        1 => parts.push("1 target is too large".to_owned()),
+        count => parts.push(format!("{count} targets are too large")),
     }
     match failures.iter().filter(|failure| failure.new == Some(true)).count() {
         0 => {}
@@ -194,6 +202,7 @@ pub fn subject(cause: Cause, targets: &[&AttributePath]) -> String {
     let (one, verb, many, verbs) = match cause {
         Cause::Evaluation => ("attribute", "does not evaluate", "attributes", "do not evaluate"),
         Cause::NoExecutor => ("target", "has no executor", "targets", "have no executor"),
+        Cause::Size => ("target", "is too large", "targets", "are too large"),
     };
     if let [target] = targets {
         return format!("{one} {} {verb}", shown(target));

@@ -1,7 +1,7 @@
 //! Final jobs: what runs after other jobs, a command of the user's with outputs at hand, or attributes that nothing else builds.
 //!
 //! In the plan's JSON, `final` lists them with all keys of a job and these:
-//! - `run`: the command, for a shell; null for a job that builds attributes. Those are its `targets`, what they need and no other
+//! - `run`: the command, for a shell; null for a job that builds attributes, and for the one that `sizes` names. Those are its `targets`, what they need and no other
 //!   job builds is in its `derivations`.
 //! - `restore`: the outputs that are in the store when the command runs, a target an entry: `target`, `derivation`, `outputs`, each
 //!   of these with `name`, `path` (null for a content-addressed one, whose path the job that builds it tells), `link` (the name of a symlink
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::job::Job;
 use super::options::VARIABLE_PREFIX;
+use super::sizes::SizeLimits;
 use crate::attribute::AttributePath;
 use crate::graph::DrvId;
 use crate::nix::store_path;
@@ -68,6 +69,8 @@ pub enum Task {
     },
     /// Builds attributes that no other job builds.
     Build(Vec<Pattern>),
+    /// Holds the sizes of closures against their limits.
+    Sizes(SizeLimits),
 }
 
 /// An attribute and its derivation.
@@ -93,7 +96,7 @@ pub fn split(requests: &[FinalJobRequest], targets: Vec<Attribute>) -> (Vec<Attr
 pub fn built_patterns(requests: &[FinalJobRequest]) -> Vec<Pattern> {
     let built = requests.iter().filter_map(|request| match &request.task {
         Task::Build(patterns) => Some(patterns),
-        Task::Run { .. } => None,
+        Task::Run { .. } | Task::Sizes(_) => None,
     });
     built.flatten().cloned().collect()
 }
@@ -104,7 +107,7 @@ pub fn is_restored(requests: &[FinalJobRequest], attribute: &AttributePath) -> b
         Task::Run { restore, .. } => {
             restore.as_ref().or(request.after.as_ref()).is_none_or(|patterns| matches(patterns, attribute))
         }
-        Task::Build(_) => false,
+        Task::Build(_) | Task::Sizes(_) => false,
     })
 }
 
@@ -168,6 +171,11 @@ pub fn check_resource_group(name: &str) -> Result<()> {
 }
 
 impl FinalJob {
+    /// True where it builds something, rather than running a command or looking at what others have built.
+    pub fn builds(&self) -> bool {
+        self.job.builds().next().is_some()
+    }
+
     /// All restored outputs.
     pub fn outputs(&self) -> impl Iterator<Item = &RestoredOutput> {
         self.restore.iter().flat_map(|restored| &restored.outputs)

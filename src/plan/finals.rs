@@ -6,6 +6,7 @@
 
 mod build;
 mod run;
+mod sizes;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use anyhow::{Result, ensure};
 use super::estimate::CostModel;
 use super::final_job::{Attribute, FinalJob, FinalJobRequest, Task};
 use super::final_machines::Machines;
+use super::sizes::{SizeCheck, SizeLimits};
 use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan, SkipReason, Skipped, names};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
@@ -60,15 +62,17 @@ pub fn add(plan: &mut Plan, inputs: &FinalJobInputs) -> Result<Vec<String>> {
         match &request.task {
             Task::Build(patterns) => finals.build(request, patterns, built)?,
             Task::Run { .. } => finals.run(request)?,
+            Task::Sizes(_) => finals.sizes(request)?,
         }
     }
-    let Finals { mut jobs, skipped, warnings, .. } = finals;
+    let Finals { mut jobs, skipped, warnings, size_check, .. } = finals;
     let names: Vec<&str> = jobs.iter().map(|job| job.job.name.as_str()).collect();
     let taken = plan.jobs.iter().map(|job| (job.id.as_str(), job.name.as_str()));
     let assigned = names::assign_beside(&names, inputs.fleet.reserved_names, taken);
     for (job, name) in jobs.iter_mut().zip(assigned) {
         (job.job.name, job.job.id) = (name.name, name.id);
     }
+    plan.sizes = size_check.map(|(at, limits)| SizeCheck::new(jobs[at].job.id.clone(), limits));
     plan.final_jobs = jobs;
     plan.skipped.extend(skipped);
     plan.skipped.sort_by(|a, b| a.target.cmp(&b.target));
@@ -87,6 +91,8 @@ struct Finals<'a> {
     jobs: Vec<FinalJob>,
     skipped: Vec<Skipped>,
     warnings: Vec<String>,
+    /// Which of the jobs holds sizes against their limits.
+    size_check: Option<(usize, &'a SizeLimits)>,
 }
 
 /// Targets that come before a final job, and the jobs that build them.
@@ -113,6 +119,7 @@ impl<'a> Finals<'a> {
             jobs: Vec::new(),
             skipped: Vec::new(),
             warnings: Vec::new(),
+            size_check: None,
         }
     }
 

@@ -162,6 +162,8 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         provider: None, // whoever asks for the plan knows
         flake: inputs.flake,
         base: inputs.base,
+        change: None,
+        sizes: None,
         store_dir: graph.store_dir().into(),
         caches: inputs.caches,
         job_limit: planner.options.limits.job_length.map(|limit| limit / 1000 * 1000),

@@ -8,6 +8,7 @@ pub mod allowed_failure;
 pub mod baseline;
 mod budget;
 mod capacity;
+pub mod change;
 pub mod complete;
 pub mod delivery_job;
 pub mod downloads;
@@ -50,6 +51,7 @@ pub mod report_cost;
 pub mod restored;
 pub mod rules;
 pub mod simulate;
+pub mod sizes;
 mod skipped;
 
 use std::collections::BTreeMap;
@@ -61,6 +63,7 @@ use crate::attribute::AttributePath;
 use crate::duration::seconds;
 use crate::nix::binary_cache::Reliance;
 use crate::nix::hash::Sha256;
+use change::Change;
 use downloads::Downloads;
 pub use downloads::HandOffEstimate;
 pub use estimate::{Estimate, EstimateSource};
@@ -72,6 +75,7 @@ pub use planned_target::PlannedTarget;
 use prices::PriceEstimate;
 use problem::Millis;
 use report_cost::ReportEstimate;
+use sizes::SizeCheck;
 
 /// Jobs, their order, what was skipped and why, what failed to evaluate, the estimates.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,6 +86,10 @@ pub struct Plan {
     pub flake: Option<FlakeSource>,
     /// The revision that the change was compared with.
     pub base: Option<Base>,
+    /// What the change does; none without a base.
+    pub change: Option<Change>,
+    /// What is held against the limits for sizes, where there are some.
+    pub sizes: Option<SizeCheck>,
     /// The store directory of all paths, without a slash at its end.
     pub store_dir: String,
     /// The caches that have what the plan does not build.

@@ -168,6 +168,14 @@ pub fn collect_in_store(kind: &Kind, places: &Places, stored: &KeptIn) -> ShellC
     call
 }
 
+/// The call that writes a comment, with the token in a variable; `file` is what the job that puts records together has left.
+pub fn comment(kind: &Kind, places: &Places, provider: &str, token_variable: &str, file: &str) -> ShellCommand {
+    let call = [program(kind, places), "comment".into(), "--provider".into(), provider.into()];
+    let mut call = ShellCommand::new(call);
+    call.extend(["--token-variable".into(), token_variable.into(), Word::Shell(file.to_owned())]);
+    call
+}
+
 /// Lines that check every file of a bundle in a folder.
 pub fn verify(kind: &Kind, bundle: &BundleReference, folder: &str) -> Vec<String> {
     let sum = sum(kind);

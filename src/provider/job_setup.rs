@@ -9,6 +9,7 @@ use crate::delivery::{BundleReference, Delivery};
 use crate::fleet::executor::Executor;
 use crate::history::store::KeptIn;
 use crate::plan::Plan;
+use crate::secret::VariableName;
 
 /// What jobs start from, and how they deliver.
 #[derive(Clone, Debug)]
@@ -31,6 +32,17 @@ pub struct JobSetup {
     pub max_jobs: Option<u32>,
     /// The nixdag for systems other than the bundle's.
     pub downloads: Vec<Download>,
+    /// The job that comments, where there is to be one.
+    pub comment: Option<CommentJob>,
+}
+
+/// The job that comments on the pull request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommentJob {
+    /// The variable with its token.
+    pub token_variable: VariableName,
+    /// The context or environment with that variable; none where every job of the project has it.
+    pub context: Option<String>,
 }
 
 impl JobSetup {
@@ -46,6 +58,7 @@ impl JobSetup {
             nix: NixRelease::default(),
             max_jobs: None,
             downloads: Vec::new(),
+            comment: None,
         }
     }
 

@@ -4,6 +4,7 @@
 
 pub mod additions;
 pub mod circleci;
+pub mod comment;
 pub mod continue_request;
 pub mod github;
 pub mod gitlab;
@@ -23,15 +24,18 @@ use std::env::VarError;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::affected::base::Hints;
 use crate::choice::{Choice, choice};
 use crate::delivery::{HandOff, HandOffKind};
 use crate::fleet::Fleet;
+use crate::output::read_input;
 use crate::plan::Plan;
+use crate::usage::usage;
 use additions::Additions;
+use comment::Place;
 use continue_request::ContinueRequest;
 use job_setup::JobSetup;
 use limits::Limits;
@@ -116,6 +120,36 @@ impl Provider {
             Self::CircleCi => format!("; next: `nixdag continue {}`", file.display()),
             Self::GitLab => "; next: a job with `trigger` starts the child pipeline".to_owned(),
             Self::GitHub => "; next: the called workflow runs the waves".to_owned(),
+        }
+    }
+
+    /// Where the page is that the job behind all others keeps, as the variables of that job say.
+    pub fn page_address(self, variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+        match self {
+            Self::CircleCi => circleci::environment::page_address(variable),
+            Self::GitLab => gitlab::environment::page_address(variable),
+            Self::GitHub => github::environment::page_address(variable),
+        }
+    }
+
+    /// Whether a configuration has the job that comments: GitHub's workflow does not change from plan to plan, and CircleCI has nothing to comment on.
+    pub fn writes_comments(self) -> bool {
+        match self {
+            Self::GitLab => true,
+            Self::CircleCi | Self::GitHub => false,
+        }
+    }
+
+    /// Where the comment of a job goes, as its variables say.
+    pub fn comment_place(self, variable: impl Fn(&str) -> Option<String>) -> Result<Place> {
+        match self {
+            Self::GitHub => {
+                let event = variable("GITHUB_EVENT_PATH").map(|path| read_input(Path::new(&path))).transpose()?;
+                let event = event.map(|event| serde_json::from_slice(&event)).transpose();
+                github::comment::place(variable, &event.context("`GITHUB_EVENT_PATH`")?.unwrap_or_default())
+            }
+            Self::GitLab => gitlab::comment::place(variable),
+            Self::CircleCi => bail!(usage("CircleCI has no pull requests: use `--provider github` or `gitlab`")),
         }
     }
 

@@ -113,6 +113,21 @@ pub struct CacheSettings {
 }
 
 impl CacheSettings {
+    /// What a job asks, beside what its machine's Nix does: nothing yet but the store that results travel through.
+    pub fn of_job(hand_off: Option<Substituter>, keys: PublicKeys) -> Self {
+        Self {
+            substituters: hand_off.into_iter().collect(),
+            keys,
+            keys_of_stores: Vec::new(),
+            evaluates: false,
+            accepts_flake: false,
+            machine: true,
+            required: false,
+            connections: DEFAULT_CONNECTIONS,
+            timeout: DEFAULT_TIMEOUT,
+        }
+    }
+
     /// Resolves flags and file. `evaluates`: there is a flake, and so a Nix with settings of its own.
     ///
     /// That the flake's own caches count is no setting of the file's, as whoever changes the one can change the other.

@@ -6,8 +6,10 @@ use anyhow::{Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::comment::CommentEntry;
 use super::option::options;
 use super::schema::{Schema, one_or_more};
+use super::size_limits::SizeLimitsEntry;
 use super::source::Source;
 use super::yaml::{self, Texts};
 use crate::affected::Unaffected;
@@ -50,6 +52,18 @@ options! {
         ignore {
             no flag: "it lists files of the repository, beside which it belongs";
             key "ignore": FileGlobs;
+            no orb: "nixdag.yml has it";
+        }
+        /// GitLab: a job writes the pipeline's summary as a comment on the merge request, with the token in a variable of an environment
+        comment {
+            no flag: "it names a variable of one job";
+            key "comment": CommentEntry;
+            no orb: "CircleCI has no pull requests of its own";
+        }
+        /// Largest runtime closures of targets: by pattern of attributes bytes (`500MB`), growth since the base (`5%`) or a list of both; `unknown: fail` fails where a size is not known
+        size_limits {
+            no flag: "it is a mapping by attribute";
+            key "size_limits": SizeLimitsEntry;
             no orb: "nixdag.yml has it";
         }
     }

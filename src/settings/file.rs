@@ -226,6 +226,7 @@ impl SettingsFile {
                 ensure!(names.insert(name.to_lowercase()), "two final jobs have the name `{name}`");
                 entry.request(name).with_context(|| format!("final job `{name}`"))
             })
+            .chain(self.change.size_limits.as_ref().map(|limits| Ok(limits.request())))
             .collect()
     }
 }

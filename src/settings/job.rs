@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::cache_request;
+use super::caches::CacheSettings;
 use super::delivery::{self, LogKeys, LogOptions, PushKeys, SigningKeys};
 use crate::build::credentials;
 use crate::build::destination::{Credentials, SigningKey};
@@ -28,8 +30,12 @@ use crate::handoff::signed_results::SignedResults;
 use crate::history::store::{RecordStore, Subject};
 use crate::nearest::meant_or_known;
 use crate::nix::binary_cache::store_url::StoreUrl;
+use crate::nix::binary_cache::{CachesRequest, Origin, Reliance, Substituter};
+use crate::nix::command::Nix;
+use crate::nix::configuration::Configuration;
+use crate::nix::evaluate::FlakeCaches;
 use crate::nix::hash::Sha256;
-use crate::nix::signature::SecretKey;
+use crate::nix::signature::{PublicKeys, SecretKey};
 use crate::output::read_input;
 use crate::plan::{JobIndex, Plan, delivery_job, failures, json};
 use crate::secret::{Secret, VariableName};
@@ -51,6 +57,8 @@ pub enum BuildTask {
     Failures(Box<Plan>),
     /// Build.
     Build(Box<JobRequest>),
+    /// Hold sizes against their limits; the caches know some of them.
+    Sizes(Box<JobRequest>, CachesRequest),
 }
 
 /// The job's work. `say` hears what there is to be said about secrets and destinations.
@@ -61,7 +69,32 @@ pub fn work(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<BuildTask> {
             return Ok(BuildTask::Failures(Box::new(plan)));
         }
     }
-    request(args, say).map(|request| BuildTask::Build(Box::new(request)))
+    let request = Box::new(request(args, say)?);
+    if request.plan.sizes.as_ref().is_some_and(|sizes| sizes.job == request.job().id) {
+        let caches = caches(&request)?;
+        return Ok(BuildTask::Sizes(request, caches));
+    }
+    Ok(BuildTask::Build(request))
+}
+
+/// The caches that a job asks for what it neither builds nor is handed: the one that results travel through, those of the plan, the machine's own.
+fn caches(request: &JobRequest) -> Result<CachesRequest> {
+    let Reliance { substituters, trusted_public_keys } = &request.plan.caches;
+    let hand_off = match &request.hand_off {
+        HandOffPlace::Cache(url) => {
+            Some(Substituter { url: StoreUrl::parse(url)?, token_variable: None, origin: Origin::HandOff })
+        }
+        HandOffPlace::Workspace(_) | HandOffPlace::None => None,
+    };
+    let mut settings = CacheSettings::of_job(hand_off, request.signing.trusted.clone());
+    for store in substituters {
+        let (url, token_variable) = (StoreUrl::parse(&store.url)?, store.token_variable.clone());
+        settings.substituters.push(Substituter { url, token_variable, origin: Origin::Named });
+    }
+    let keys = PublicKeys::parse(trusted_public_keys.iter().map(String::as_str))?;
+    settings.keys = settings.keys.iter().chain(keys.iter()).cloned().collect();
+    let machine = Configuration::of(&Nix::find()?)?;
+    Ok(cache_request::resolve(&settings, &machine, &FlakeCaches::default()).request)
 }
 
 /// What the job builds, and from what.

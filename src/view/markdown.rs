@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use super::annotations::what;
 use super::{GraphFormat, draw, network};
+use crate::build::closure_record::{ClosureRecord, package};
 use crate::build::record::Verdict;
 use crate::build::report::Report;
 use crate::duration::in_words;
@@ -101,6 +102,21 @@ fn results(report: &Report, out: &mut dyn Write) -> io::Result<()> {
                 failure.class.clone().unwrap_or_default(),
                 failure.message.clone(),
                 next.join(": "),
+            ]
+        })?;
+    }
+    let closures: Vec<&ClosureRecord> = report.closures.iter().filter(|closure| closure.differs()).collect();
+    if !closures.is_empty() {
+        writeln!(out, "#### Runtime closures\n")?;
+        table(out, &["target", "before", "after", "growth", "packages"], closures.len(), |at| {
+            let closure = closures[at];
+            let packages: Vec<String> = closure.packages.iter().flatten().map(package).collect();
+            vec![
+                closure.target.clone(),
+                closure.before.text(),
+                closure.after.text(),
+                closure.growth().unwrap_or_else(|| "unknown".to_owned()),
+                packages.join(", "),
             ]
         })?;
     }

@@ -118,6 +118,9 @@ fn final_jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> 
             job.system.clone(),
             match &final_job.run {
                 Some(command) => first_line(command),
+                None if plan.sizes.as_ref().is_some_and(|sizes| sizes.job == job.id) => {
+                    "looks at closure sizes".to_owned()
+                }
                 None => format!("builds {}", list(job.targets.iter().map(ToString::to_string), 3)),
             },
             list(final_job.restore.iter().map(|restored| restored.target.to_string()), 3),

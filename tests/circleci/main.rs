@@ -22,6 +22,7 @@ mod records;
 mod records_in_store;
 mod reuse;
 mod same_outputs;
+mod sizes;
 mod stand_in;
 mod two_branches;
 mod verdict;

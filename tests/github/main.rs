@@ -7,6 +7,7 @@ mod support;
 
 mod act;
 mod act_failures;
+mod comment;
 mod files;
 mod generate;
 mod hostile;
@@ -14,5 +15,6 @@ mod install;
 mod pipeline;
 mod records;
 mod secrets;
+mod sizes;
 mod stand_in;
 mod waves;

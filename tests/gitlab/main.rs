@@ -7,6 +7,7 @@ mod support;
 
 mod cache;
 mod check;
+mod comment;
 mod component;
 mod events;
 mod generate;
@@ -20,3 +21,4 @@ mod relays;
 mod schema;
 mod signed;
 mod signing;
+mod sizes;

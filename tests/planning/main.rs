@@ -8,6 +8,7 @@ mod support;
 mod affected;
 mod base;
 mod base_settings;
+mod change;
 mod contract;
 mod explain;
 mod fleet;

@@ -2,9 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use nixdag::build::closure_record::{ClosureRecord, ClosureSize};
 use nixdag::build::record::Record;
-use nixdag::page::{gather, write};
-use nixdag::plan::{EvaluationError, Plan, SkipReason, Skipped, json};
+use nixdag::build::report::Report;
+use nixdag::closure::difference::PackageChange;
+use nixdag::page::{comment, gather, write};
+use nixdag::plan::change::{Change, RootCause};
+use nixdag::plan::{Base, EvaluationError, Plan, SkipReason, Skipped, json};
+use nixdag::view::markdown;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -65,12 +70,18 @@ fn run(plan: &Value) -> Vec<Value> {
     broken["verdict"] = "failure".into();
     let mut twice = derivation(&path("a"), "built", 1.0, 5.0);
     twice["role"] = "other".into();
+    let mut last =
+        record(job("e"), 5.0, [20.0, 1.0, 0.0, 17.0, 2.0], &[derivation(&path("e"), "built", 2.0, 11.0), twice]);
+    last["closures"] = json!([{
+        "target": "e", "before": { "bytes": null, "unknown": "nobody has it" }, "after": { "bytes": 4_096, "unknown": null },
+        "packages": [{ "name": "lib", "before": ["1"], "after": [], "bytes": -9_000 }], "more_packages": 2,
+    }]);
     vec![
         first,
         record(job("a"), 70.0, [21.0, 1.0, 2.0, 33.0, 3.0], &[derivation(&path("a"), "built", 3.0, 33.0)]),
         record(job("b"), 200.0, [20.0, 3.0, 2.0, 45.0, 4.0], &[retried]),
         broken,
-        record(job("e"), 5.0, [20.0, 1.0, 0.0, 17.0, 2.0], &[derivation(&path("e"), "built", 2.0, 11.0), twice]),
+        last,
     ]
 }
 
@@ -239,6 +250,8 @@ fn what_needs_no_script_is_there_without_one_and_what_is_not_known_says_why() {
         "The last job ended at the end of a chain of 3 jobs, each of which waited for the one before it.",
         "<b>measured</b>",
         "one job per target, in no order (a matrix)",
+        "<td class=\"r\">unknown, because nobody has it</td>",
+        "- lib 1</bdi>, 2 more</td>",
     ] {
         assert!(shown.contains(part), "{part} is not in {shown}");
     }
@@ -292,6 +305,7 @@ fn hostile_pipeline() -> (Plan, Vec<Record>) {
     plan.final_jobs.truncate(0);
     let mut records = Vec::new();
     let mut record: Record = serde_json::from_value(run(&plan_of(&recorded)).swap_remove(3)).unwrap();
+    let mut change = Change::default();
     for (number, text) in texts.iter().enumerate() {
         let mut job = job.clone();
         (job.id, job.name, job.system) = (format!("{text}{number}"), format!("{text}{number}"), text.clone());
@@ -311,9 +325,88 @@ fn hostile_pipeline() -> (Plan, Vec<Record>) {
         (drv.derivation, drv.name) = (text.clone(), text.clone());
         (drv.message, drv.log) = (Some(text.clone()), Some(text.clone()));
         (drv.names.attributes, drv.names.reproduce) = (vec![text.clone()], Some(text.clone()));
+        let of_package =
+            PackageChange { name: text.clone(), before: vec![text.clone()], after: vec![text.clone()], bytes: -9_999 };
+        let sizes = (ClosureSize::unknown(text), ClosureSize { bytes: Some(number as u64), unknown: None });
+        record.closures = vec![ClosureRecord::new(text.clone(), sizes, Some(vec![of_package]))];
+        let lists = [&mut change.new, &mut change.gone, &mut change.newly_failing, &mut change.still_failing];
+        lists.into_iter().for_each(|list| list.push(attribute(text)));
+        change.causes.push(RootCause {
+            name: text.clone(),
+            base_name: Some(text.clone()).filter(|_| number % 2 == 0),
+            what: vec![text.clone()],
+            targets: number as u64,
+        });
         records.push(record.clone());
     }
+    plan.base = Some(Base { revision: Some(texts.concat()), ignored_changes: None });
+    plan.change = Some(change);
     (plan, records)
+}
+
+/// A line of Markdown without its code: what is left is markup, or text that may become some.
+fn without_code(line: &str) -> String {
+    let mut left = String::new();
+    let mut rest = line;
+    while let Some(start) = rest.find('`') {
+        let run = rest[start..].chars().take_while(|c| *c == '`').count();
+        left.push_str(&rest[..start]);
+        let inside = &rest[start + run..];
+        let mut ends = inside.match_indices('`').map(|(at, _)| at);
+        let is_end = |at: &usize| {
+            let length = inside[*at..].chars().take_while(|c| *c == '`').count();
+            length == run && !inside[..*at].ends_with('`')
+        };
+        let end = ends.find(is_end).unwrap_or_else(|| panic!("code without an end: {line}"));
+        rest = &inside[end + run..];
+    }
+    left + rest
+}
+
+#[test]
+fn hostile_texts_in_every_field_are_code_in_the_comment_and_values_in_json() {
+    let (plan, records) = hostile_pipeline();
+    // Each text is among the few that a comment shows once.
+    let mut shown = 0;
+    for at in 0..records.len() {
+        let mut turned = records.clone();
+        turned.rotate_left(at);
+        turned.truncate(1);
+        let mut plan = plan.clone();
+        plan.change.as_mut().unwrap().causes.rotate_left(at);
+        let mut comment = Vec::new();
+        comment::write(&gather::pipeline(Some(&plan), &turned), Some("https://ci.example/page"), &mut comment).unwrap();
+        let comment = String::from_utf8(comment).unwrap();
+        assert!(comment.lines().count() <= comment::MOST_LINES && comment.starts_with(comment::MARK), "{comment}");
+        let mut fence: Option<String> = None;
+        for line in comment.lines().skip(1) {
+            let run: String = line.chars().take_while(|c| *c == '`').collect();
+            match &fence {
+                Some(open) if run.len() >= open.len() && line == run => fence = None,
+                Some(_) => {}
+                None if run.len() >= 3 && line.ends_with("text") => fence = Some(run),
+                None => {
+                    let left = without_code(line).replace("](https://ci.example/page", "");
+                    let left = left.replacen("[the whole page)", "", 1).replacen("[time line#job=", "", 1);
+                    let left = left.replace('%', "");
+                    assert!(!left.contains(['<', '>', '[', '@', '\\', '&', '_', '~', '!']), "{left:?} of {line:?}");
+                    shown += 1;
+                }
+            }
+        }
+        assert!(fence.is_none(), "{comment}");
+    }
+    assert!(shown > 10 * records.len());
+    let report = serde_json::to_string(&Report::new(records.clone())).unwrap();
+    let read: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(read["closures"].as_array().unwrap().len(), records.len());
+    let mut summary = Vec::new();
+    markdown::write(None, Some(&Report::new(records)), &mut summary).unwrap();
+    let summary = String::from_utf8(summary).unwrap();
+    for line in summary.lines() {
+        let left = line.replace("<br>", "");
+        assert!(!left.contains(['<', '>', '[', '@', '`', '\u{202e}', '\u{1b}']), "{line}");
+    }
 }
 
 #[test]

@@ -20,5 +20,6 @@ mod memory;
 mod private_caches;
 mod push;
 mod signature;
+mod sizes;
 mod sources;
 mod traces;

@@ -12,6 +12,7 @@ pub mod built;
 pub mod cache_server;
 pub mod circleci;
 pub mod circleci_schema;
+pub mod comment_server;
 pub mod contract;
 pub mod empty_store;
 pub mod file_server;

@@ -12,8 +12,10 @@ use crate::graph::OutputPaths;
 use crate::nix::binary_cache::Reliance;
 use crate::nix::hash::Sha256;
 use crate::nix::store_path;
+use crate::plan::change::Change;
 use crate::plan::final_job::{FinalJob, Restored};
 use crate::plan::predicted::Predicted;
+use crate::plan::sizes::SizeCheck;
 use crate::plan::{
     Base, Estimate, Estimates, EvaluationError, Expected, FlakeSource, Job, JobIndex, JobOptions, Plan, PlannedTarget,
     Skipped,
@@ -48,6 +50,10 @@ struct PlanIn {
     final_jobs: Vec<FinalJobIn>,
     skipped: Vec<Skipped>,
     errors: Vec<EvaluationError>,
+    #[serde(default)]
+    change: Option<Change>,
+    #[serde(default)]
+    sizes: Option<SizeCheck>,
     estimates: Estimates,
 }
 
@@ -158,6 +164,19 @@ pub fn read(text: &[u8]) -> Result<Plan> {
     for drv in plan.expected.keys() {
         context.derivation(drv).context("`expected` of the plan")?;
     }
+    let changed = plan.change.iter().flat_map(|change| &change.changed);
+    for path in changed.flat_map(|changed| changed.base_outputs.values().flatten()) {
+        let (dir, _) = store_path::split(path).context("`change` of the plan")?;
+        ensure!(dir == plan.store_dir, "`change` of the plan: `{path}` is not in `{}`", plan.store_dir);
+    }
+    if let Some(sizes) = &plan.sizes {
+        ensure!(
+            index.contains_key(&sizes.job),
+            "`sizes` of the plan: `{}` is not a job of it",
+            sizes.job.escape_debug()
+        );
+        sizes.limits().context("`sizes` of the plan")?;
+    }
     let targets = plan.targets.into_iter().map(|target| context.target(target)).collect::<Result<Vec<_>>>()?;
     Ok(Plan {
         provider: plan.provider,
@@ -175,6 +194,8 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         final_jobs,
         skipped: plan.skipped,
         errors: plan.errors,
+        change: plan.change,
+        sizes: plan.sizes,
         estimates: plan.estimates,
     })
 }

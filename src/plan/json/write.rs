@@ -161,6 +161,12 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     )?;
     list(out, "skipped", plan.skipped.iter())?;
     list(out, "errors", plan.errors.iter())?;
+    if let Some(change) = &plan.change {
+        member(out, "change", change, ",")?;
+    }
+    if let Some(sizes) = &plan.sizes {
+        member(out, "sizes", sizes, ",")?;
+    }
     member(out, "critical_path", &Ids(plan, &plan.critical_path()), ",")?;
     member(out, "estimates", &plan.estimates, "")?;
     writeln!(out, "}}")

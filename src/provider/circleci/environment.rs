@@ -22,6 +22,12 @@ pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
     }
 }
 
+/// The page among the artifacts of this job.
+pub fn page_address(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let job = variable("CIRCLE_WORKFLOW_JOB_ID")?;
+    Some(format!("https://output.circle-artifacts.com/output/job/{job}/artifacts/0/nixdag/nixdag.html"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,6 +38,7 @@ use super::yaml::{self, Yaml};
 use crate::delivery::{Reuse, Sign};
 use crate::fleet::executor::Executor;
 use crate::fleet::size::Machine;
+use crate::plan::final_job::FinalJob;
 use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json, nothing};
 use machines::OFFERS;
 use names::{GATE, PREVIEW, REPORT, RESERVED, WORKFLOW};
@@ -105,7 +106,8 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
                 let also = waits_for(&mut restores, job, restored);
                 let attach = !options.has_workspace() || transport.is_guarded || !job.inputs.is_empty();
                 let delivery = &options.setup.delivery;
-                let contexts = if delivery.sign == Sign::Jobs { delivery.contexts.as_slice() } else { &[] };
+                let signs = delivery.sign == Sign::Jobs && final_job.is_none_or(FinalJob::builds);
+                let contexts = if signs { delivery.contexts.as_slice() } else { &[] };
                 let arguments = arguments(job, hash, attach);
                 invocations.push(Invocation { job, key: &kind.job, arguments, contexts, also }.yaml(plan));
             }

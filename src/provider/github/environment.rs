@@ -23,6 +23,12 @@ pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
     }
 }
 
+/// The run: its artifacts have no addresses that a browser shows.
+pub fn page_address(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let [server, repository, run] = ["GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"].map(variable);
+    Some(format!("{}/{}/actions/runs/{}", server?, repository?, run?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

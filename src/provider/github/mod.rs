@@ -3,6 +3,7 @@
 //! That is one line of JSON: `wave1` to `wave16`, `delivery` and `final` are lists for a matrix, `scripts` what the jobs run. GitHub makes no jobs at run time:
 //! `.github/workflows/nixdag-waves.yml` has the waves, `nixdag-job.yml` beside it a job, and neither holds anything of a plan.
 
+pub mod comment;
 pub mod environment;
 pub mod limits;
 pub mod machines;
@@ -22,6 +23,7 @@ use super::small_job;
 use crate::delivery::{Reuse, Sign};
 use crate::fleet::offers::TAG_SEPARATOR;
 use crate::fleet::size::Machine;
+use crate::plan::final_job::FinalJob;
 use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json};
 use limits::WAVES;
 use machines::OFFERS;
@@ -57,7 +59,7 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
         check_job(job)?;
         let kind = machines.kind_of(job, &mut kinds).with_context(what)?;
         let signs = setup.delivery.sign == Sign::Jobs;
-        let builds = plan.final_job(JobIndex(at as u32)).is_none_or(|job| job.run.is_none());
+        let builds = plan.final_job(JobIndex(at as u32)).is_none_or(FinalJob::builds);
         let environment =
             environment(job, if signs && builds { &setup.delivery.contexts } else { &[] }).with_context(what)?;
         let Some(final_job) = plan.final_job(JobIndex(at as u32)) else {
@@ -89,7 +91,7 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
         let key = format!("final-{}", job.id);
         outputs.scripts.insert(key.clone(), script.with_context(what)?);
         let checkout = final_job.checkout && final_job.run.is_some();
-        let reuse = if final_job.run.is_none() { scripts.key(job, kind) } else { String::new() };
+        let reuse = if final_job.builds() { scripts.key(job, kind) } else { String::new() };
         outputs.last.push(Entry { checkout, environment, reuse, ..entry(job, kind, &key)? });
     }
     if setup.delivery.sign == Sign::Separate && delivery_job::of(plan)?.is_some() {

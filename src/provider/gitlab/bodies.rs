@@ -5,15 +5,17 @@ use anyhow::Result;
 use super::expand;
 use super::limits::JOB_HOURS;
 use super::machines::NIX_IMAGE;
-use super::names::{REPORT, STAGE};
+use super::names::{COMMENT, REPORT, STAGE};
 use super::options::Options;
 use super::places::{HISTORY, JOB, PLACES, REUSE, WORKSPACE};
 use crate::delivery::{BundleReference, HandOffKind, Reuse};
 use crate::fleet::executor::Executor;
 use crate::fleet::offers::TAG_SEPARATOR;
 use crate::fleet::size::Machine;
+use crate::page::folder;
 use crate::provider::job_script::kinds::Kind;
-use crate::provider::job_script::{Common, Failing, JobScript, Places, Task, collect, forget, verify};
+use crate::provider::job_script::{self, Common, Failing, JobScript, Places, Task, collect, forget, verify};
+use crate::provider::job_setup::CommentJob;
 use crate::provider::shell;
 use crate::provider::yaml::Yaml;
 
@@ -156,6 +158,33 @@ pub fn report(kind: &Kind, options: &Options, needs: Vec<Yaml>) -> Result<Yaml> 
             ]),
         ),
     ]))
+}
+
+/// The job that comments on the merge request: it takes the finished Markdown from the job before it, and nothing else.
+pub fn comment(
+    kind: &Kind,
+    options: &Options,
+    job: &CommentJob,
+    needs: Vec<Yaml>,
+) -> Result<Vec<(&'static str, Yaml)>> {
+    let script = match &options.setup.bundle {
+        None => no_bundle(),
+        Some(bundle) => {
+            let script = job_script(kind, bundle, options, Reuse::Off, Task::Report)?;
+            let file = format!(".nixdag/results/{REPORT}/{}", folder::COMMENT);
+            let call = job_script::comment(kind, &PLACES, "gitlab", job.token_variable.as_str(), &file);
+            vec![set_up(&script), Yaml::text(call.line()?)]
+        }
+    };
+    Ok(vec![
+        ("extends", Yaml::Text(hidden(&kind.executor))),
+        ("stage", Yaml::text(REPORT)),
+        ("needs", Yaml::List(needs)),
+        ("when", Yaml::text("always")),
+        ("allow_failure", Yaml::Bool(true)),
+        ("variables", Yaml::entry(JOB, Yaml::text(COMMENT))),
+        ("script", Yaml::List(script)),
+    ])
 }
 
 /// The key of what a branch's pipelines have recorded, and where a new branch begins.

@@ -22,6 +22,12 @@ pub fn hints(variable: impl Fn(&'static str) -> Option<String>) -> Hints {
     }
 }
 
+/// The page among the artifacts of this job.
+pub fn page_address(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let (job, address) = (variable("NIXDAG_JOB")?, variable("CI_JOB_URL")?);
+    Some(format!("{address}/artifacts/file/.nixdag/results/{job}/nixdag.html"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@
 
 mod bodies;
 pub mod check;
+pub mod comment;
 pub mod component;
 pub mod environment;
 mod expand;
@@ -26,10 +27,11 @@ use super::job_script::kinds::{Kind, Machines, reuse_hash};
 use super::small_job;
 use super::yaml::{self, Yaml};
 use crate::delivery::{HandOff, HandOffKind, Reuse, Sign};
-use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json, nothing};
+use crate::plan::final_job::FinalJob;
+use crate::plan::{Job, JobIndex, JobOptions, Plan, delivery_job, failures, json, nothing};
 use bodies::hidden;
 use machines::OFFERS;
-use names::{FORGET, GATE, PLAN, PLAN_PIPELINE, PREVIEW, REPORT, RESERVED, STAGE};
+use names::{COMMENT, FORGET, GATE, PLAN, PLAN_PIPELINE, PREVIEW, REPORT, RESERVED, STAGE};
 use options::Options;
 use places::{JOB, REUSE};
 
@@ -121,7 +123,7 @@ fn write(plan: &Plan, delivers: Option<&Job>, options: &Options) -> Result<Vec<(
         };
         let mut entries = vec![("extends", Yaml::Text(base))];
         // A user's command gets no more than its own: what delivers is for jobs that build.
-        let builds = final_job.is_none_or(|job| job.run.is_none());
+        let builds = final_job.is_none_or(FinalJob::builds);
         let signs = builds && options.setup.delivery.sign == Sign::Jobs;
         let of_all: &[String] = if signs { &options.setup.delivery.contexts } else { &[] };
         entries.extend(environment(job, of_all).with_context(what)?.map(|environment| ("environment", environment)));
@@ -178,6 +180,15 @@ fn write(plan: &Plan, delivers: Option<&Job>, options: &Options) -> Result<Vec<(
         let job = small_job::of(REPORT, &options.setup, &OFFERS)?;
         let kind = machines.kind_of(&job, &mut kinds)?;
         jobs.push((REPORT.to_owned(), bodies::report(kind, options, vec![bundle(), after()])?));
+        if let Some(wanted) = &options.setup.comment {
+            let context = wanted.context.iter().cloned().collect();
+            let of = small_job::of(COMMENT, &options.setup, &OFFERS)?;
+            let job = Job { options: JobOptions { context, ..JobOptions::default() }, ..of };
+            let kind = machines.kind_of(&small_job::of(COMMENT, &options.setup, &OFFERS)?, &mut kinds)?;
+            let mut entries = bodies::comment(kind, options, wanted, vec![bundle(), Yaml::text(REPORT)])?;
+            entries.extend(environment(&job, &[])?.map(|environment| ("environment", environment)));
+            jobs.push((COMMENT.to_owned(), Yaml::map(entries)));
+        }
     }
     if forgets {
         let job = small_job::of(FORGET, &options.setup, &OFFERS)?;

@@ -16,6 +16,9 @@ pub const REPORT: &str = "report";
 /// Name of the job that removes what the pipeline has put into the registry of packages.
 pub const FORGET: &str = "forget";
 
+/// Name of the job that comments on the merge request.
+pub const COMMENT: &str = "comment";
+
 /// Name of the parent's job that plans, and whose artifact the bundle is.
 pub const PLAN: &str = "nixdag-plan";
 
@@ -49,9 +52,9 @@ pub const KEYWORDS: [&str; 18] = [
 ];
 
 /// Names, in lower case, that no job of a plan may have: nixdag's own, and GitLab's words.
-pub const RESERVED: [&str; 25] = {
-    let mut all = [""; 25];
-    let own = [GATE, failures::JOB, REPORT, FORGET, PLAN, "restore", delivery_job::JOB];
+pub const RESERVED: [&str; 26] = {
+    let mut all = [""; 26];
+    let own = [GATE, failures::JOB, REPORT, FORGET, COMMENT, PLAN, "restore", delivery_job::JOB];
     let mut at = 0;
     while at < all.len() {
         all[at] = if at < own.len() { own[at] } else { KEYWORDS[at - own.len()] };

@@ -1,0 +1,112 @@
+//! `size_limits` of `nixdag.yml`. In: a mapping of patterns to limits, and `unknown`. Out: [`SizeLimits`].
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::{Value, json};
+
+use super::schema::{Schema, one_or_more};
+use super::words::{AttributePattern, Word};
+use super::yaml::{Expected, List, Scalar};
+use crate::choice::Choice;
+use crate::plan::final_job::{FinalJobRequest, Task};
+use crate::plan::sizes::{EXPECTED, JOB, SizeLimit, SizeLimits, UnknownSize};
+
+/// The key that is not a pattern.
+const UNKNOWN: &str = "unknown";
+
+/// `size_limits`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SizeLimitsEntry(pub SizeLimits);
+
+impl SizeLimitsEntry {
+    /// The job that is asked for.
+    pub fn request(&self) -> FinalJobRequest {
+        FinalJobRequest { name: JOB.to_owned(), after: None, task: Task::Sizes(self.0.clone()), executor: None }
+    }
+}
+
+impl Schema for SizeLimitsEntry {
+    fn schema() -> Value {
+        let limit = json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "type": "string", "pattern": "^[+]?[0-9][0-9.]* ?([kKMGT]?i?B|%)?$" }] });
+        json!({
+            "type": "object",
+            "properties": { UNKNOWN: { "enum": UnknownSize::names() } },
+            "additionalProperties": one_or_more(&limit),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for SizeLimitsEntry {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = SizeLimitsEntry;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a mapping of attribute patterns to limits")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SizeLimitsEntry, A::Error> {
+                let mut read = SizeLimits::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == UNKNOWN {
+                        read.unknown = map.next_value()?;
+                        continue;
+                    }
+                    let pattern =
+                        AttributePattern::read(&key).map_err(|error| de::Error::custom(format!("{error:#}")))?;
+                    let limits: OneLimitOrMore = map.next_value()?;
+                    read.limits.push((pattern.0.meant(), limits.0));
+                }
+                Ok(SizeLimitsEntry(read))
+            }
+        }
+        deserializer.deserialize_map(Reader)
+    }
+}
+
+/// A limit, or a list of limits.
+struct OneLimitOrMore(Vec<SizeLimit>);
+
+/// A limit of the file.
+struct Limit(SizeLimit);
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Scalar(text) = Scalar::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|error: anyhow::Error| de::Error::custom(format!("{error:#}")))
+    }
+}
+
+impl Expected for Limit {
+    const PLURAL: &'static str = "limits";
+}
+
+impl<'de> Deserialize<'de> for OneLimitOrMore {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = OneLimitOrMore;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                write!(f, "{EXPECTED}, or a list of these")
+            }
+
+            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<OneLimitOrMore, E> {
+                Ok(OneLimitOrMore(vec![SizeLimit::Bytes(bytes)]))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneLimitOrMore, E> {
+                let limit = text.parse().map_err(|error: anyhow::Error| E::custom(format!("{error:#}")))?;
+                Ok(OneLimitOrMore(vec![limit]))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<OneLimitOrMore, A::Error> {
+                let List(limits) = List::<Limit>::deserialize(de::value::SeqAccessDeserializer::new(list))?;
+                Ok(OneLimitOrMore(limits.into_iter().map(|limit| limit.0).collect()))
+            }
+        }
+        deserializer.deserialize_any(Reader)
+    }
+}
