@@ -21,6 +21,17 @@ fn the_plan_in_the_readme_is_that_of_the_example() {
     golden::check("README.md", &format!("{before}{PLAN}{plan}```{after}"));
 }
 
+#[test]
+fn the_picture_of_the_example_is_that_of_its_plan() {
+    let example = copy_of("examples/hermetic");
+    let picture = r#""$nixdag" graph --format svg --system x86_64-linux 2> /dev/null"#;
+    golden::check("docs/pictures/hermetic.svg", &FreshNix::new().script(example.path(), picture));
+    let page = fs::read_to_string(repository().join("docs/report.md")).unwrap();
+    assert!(page.contains("(pictures/hermetic.svg)") && page.contains("(pictures/nixpkgs.svg)"));
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    assert!(readme.contains("(docs/pictures/nixpkgs.svg)"));
+}
+
 /// Messages of other programs.
 const FOREIGN: [&str; 5] = [
     "jq is required to use this command",

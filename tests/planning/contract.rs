@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::contract;
+use crate::support::golden;
 use crate::support::synthetic::{self, Random};
 use crate::support::{derivations, graphs};
 
@@ -270,6 +271,24 @@ fn real_graph_mid20k() {
 #[ignore = "needs real graphs, in a folder that NIXDAG_GRAPHS names"]
 fn real_graph_all100k() {
     check_real("all100k", &real("all100k"), "cairo-");
+}
+
+/// The picture in README.md and docs/report.md: 200 packages of a real package set after a change of openssl.
+#[test]
+#[ignore = "needs real graphs, in a folder that NIXDAG_GRAPHS names"]
+fn the_picture_of_a_real_plan_is_that_of_the_plan() {
+    let scenario = graphs().join("scenarios/s2");
+    let output = Command::new(env!("CARGO_BIN_EXE_nixdag"))
+        .args(["graph", "--format", "svg", "--roots"])
+        .arg(scenario.join("roots.json"))
+        .arg("--drv-dir")
+        .arg(real("core2026"))
+        .arg("--available")
+        .arg(scenario.join("available"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    golden::check("docs/pictures/nixpkgs.svg", &String::from_utf8(output.stdout).unwrap());
 }
 
 /// The build counts of the scenarios that came with the graphs.
