@@ -42,6 +42,7 @@ impl BuilderLog {
         {
             self.file = None;
         }
+        let line = readable(line);
         self.tail_bytes += line.len() + 1;
         self.tail.push_back(line);
         while self.tail.len() > TAIL_LINES || self.tail_bytes > TAIL_BYTES {
@@ -64,6 +65,12 @@ impl BuilderLog {
         }
         tail
     }
+}
+
+/// A line without what is not text: Nix 2.8 wraps what it could not do before the builder began into bytes of its own.
+fn readable(line: String) -> String {
+    const NOT_TEXT: [char; 2] = ['\0', char::REPLACEMENT_CHARACTER];
+    if line.contains(NOT_TEXT) { line.replace(NOT_TEXT, "") } else { line }
 }
 
 fn create(path: &Path) -> io::Result<File> {
@@ -101,6 +108,13 @@ mod tests {
         let text = fs::read_to_string(path).unwrap();
         assert!(text.starts_with("line 0 ") && text.ends_with("last\n"));
         assert!((text.len() as u64) < FILE_BYTES + 2 * TAIL_BYTES as u64);
+    }
+
+    #[test]
+    fn what_is_not_text_is_left_out_of_the_last_lines() {
+        let mut log = BuilderLog::new(None);
+        log.push("\u{fffd}\0\0\0Error\0\u{fffd}executing '/bin/sh': No such file or directory".into());
+        assert_eq!(log.close(), "Errorexecuting '/bin/sh': No such file or directory");
     }
 
     #[test]

@@ -38,6 +38,7 @@ const MESSAGES: [(Class, &[&str]); 8] = [
             "is required to build",
             "Required system:",
             "Required features:",
+            "Nix has no users to build as",
         ],
     ),
     (

@@ -18,6 +18,7 @@ use super::record::Missing;
 use crate::graph::{DrvId, Graph};
 use crate::nix::temporary_roots::TemporaryRoots;
 use crate::plan::{Job, Plan};
+use crate::plural::counted;
 
 /// The outputs that some derivations take from derivations outside of a set, with the derivation that each comes from.
 /// Outputs whose paths only the build tells are left out.
@@ -137,7 +138,7 @@ impl Guard<'_> {
                 break;
             }
             let drvs: Vec<String> = build.iter().map(|&drv| self.graph.path(drv)).collect();
-            let line = format!("building {} derivations that should have been delivered", drvs.len());
+            let line = format!("building {} that should have been delivered", counted(drvs.len() as u64, "derivation"));
             tracker.say(&line, Instant::now());
             self.calls.build(&drvs.iter().map(String::as_str).collect::<Vec<_>>(), &[], tracker)?;
             let paths: Vec<&str> = missing.keys().map(String::as_str).collect();

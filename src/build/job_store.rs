@@ -13,6 +13,7 @@ use crate::handoff::merge::HandOffs;
 use crate::nix::signature::PublicKey;
 use crate::nix::store::{self, Store};
 use crate::nix::temporary_roots::TemporaryRoots;
+use crate::plural::counted;
 
 /// What a store is opened for.
 pub struct JobStore<'a> {
@@ -82,17 +83,18 @@ pub fn import_derivations(request: &JobRequest, here: &[&str], store: &Store, sa
             let mut closure = bundle.closure(here)?;
             closure.expect(request.plan.built_before(request.job()));
             let (paths, bytes) = closure.size();
-            say(&format!("importing {paths} derivations and sources ({bytes} bytes)"));
+            say(&format!("importing {} of derivations and sources ({bytes} bytes)", counted(paths as u64, "path")));
             let built = request.plan.built_before(request.job()).count();
             if built > 0 {
-                say(&format!("among them {built} outputs that evaluation has built: they are not built again"));
+                let outputs = counted(built as u64, "output");
+                say(&format!("among them {outputs} that evaluation has built, and that no job builds again"));
             }
             fetch_sources(store, &closure.absent())?;
             store.import(|out| closure.export(out))
         }
         Derivations::Folder(dir) => {
             let closure = drv_file::closure(here.iter().copied(), dir)?;
-            say(&format!("importing {} derivations", closure.files.len()));
+            say(&format!("importing {}", counted(closure.files.len() as u64, "derivation")));
             fetch_sources(store, &closure.sources.iter().map(String::as_str).collect::<Vec<_>>())?;
             store.import(|out| drv_file::export(&closure.files, out))
         }

@@ -21,6 +21,7 @@ use crate::delivery::BuildLogs;
 use crate::duration::in_words;
 use crate::handoff::free_space;
 use crate::nix::log::{self, Activity, Event};
+use crate::nix::machine_fault;
 use crate::printable::printable;
 
 /// Bytes of free space with which no builder has run out of it. Nix itself looks when a builder fails, before it removes what that has left, and says so
@@ -128,8 +129,18 @@ impl<'a> Tracker<'a> {
 
     /// Takes the round's messages about no single derivation for messages about these.
     pub fn settle(&mut self, drvs: &[String], before: &str) {
-        let said = std::mem::take(&mut self.round).into_messages().join("\n");
-        let why = if said.is_empty() { "Nix did not say why".to_owned() } else { said };
+        let mut said: Vec<String> = std::mem::take(&mut self.round).into_messages();
+        // That a cache is left alone for a while ends no build.
+        let is_cause = |line: &String| !line.contains("disabling binary cache");
+        if said.iter().any(is_cause) {
+            said.retain(is_cause);
+        }
+        let said = said.join("\n");
+        let why = match machine_fault::explain(&said) {
+            Some((what, remedy)) => format!("{what}: {said} ({remedy})"),
+            None if said.is_empty() => "Nix did not say why".to_owned(),
+            None => said,
+        };
         for drv in drvs {
             if self.ledger.failure(drv).is_none() {
                 self.ledger.add_failure(drv.clone(), format!("{before}{why}"));

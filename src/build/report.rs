@@ -11,6 +11,7 @@ use super::closure_record::ClosureRecord;
 use super::record::{Missing, Outcome, Record, Role, Verdict};
 use crate::duration::in_words;
 use crate::duration::seconds;
+use crate::plural::counted;
 use crate::printable::printable;
 
 /// How many of the slowest derivations are listed.
@@ -235,7 +236,8 @@ impl Report {
 
     fn render(&self, out: &mut Vec<u8>) -> io::Result<()> {
         writeln!(out, "{} jobs in {} ({} of job time)", self.jobs, in_words(self.wall), in_words(self.job_time))?;
-        writeln!(out, "{} derivations built, {} substituted, {} present", self.built, self.substituted, self.present)?;
+        let built = counted(self.built as u64, "derivation");
+        writeln!(out, "{built} built, {} substituted, {} present", self.substituted, self.present)?;
         writeln!(out, "{} built in more than one job", self.built_twice.len())?;
         for repeated in &self.built_twice {
             writeln!(out, "  {} in {}", repeated.derivation, repeated.jobs.join(", "))?;

@@ -5,6 +5,7 @@ use std::io::{Result, Write};
 use super::class::Class;
 use super::record::{DerivationRecord, Instead, Outcome, Record, Role, Verdict};
 use crate::plan::failures;
+use crate::plural::counted;
 
 /// How many derivations a sentence names.
 const MAX_NAMED: usize = 20;
@@ -67,7 +68,7 @@ impl Record {
         self.name_all(Outcome::DependencyFailed, "not begun because of that", out)?;
         self.name_all(Outcome::NotBuilt, "not built", out)?;
         if self.verdict != Verdict::Success {
-            list("wait for this job, and do not start or fail now", &self.waiting, out)?;
+            list("these targets depend on this job and will not be built", &self.waiting, out)?;
         }
         if self.verdict != Verdict::Success && !self.derivations.is_empty() {
             writeln!(out, "{}", self.rerun())?;
@@ -87,16 +88,14 @@ impl Record {
         let (good, open): (Vec<_>, Vec<_>) = own.partition(|drv| drv.outcome.is_good());
         let built = good.iter().filter(|drv| drv.outcome == Outcome::Built).count();
         if self.keeps_results || built == 0 {
-            let kept = if built == 0 { String::new() } else { format!("; what it has built, {built}, it would fetch") };
-            return format!(
-                "a rerun of this job would begin {} of its {} derivations again{kept}",
-                open.len(),
-                open.len() + good.len()
-            );
+            let kept = if built == 0 { String::new() } else { format!(", and fetch the {built} that it has built") };
+            let all = counted((open.len() + good.len()) as u64, "derivation");
+            let which = if good.is_empty() { String::new() } else { format!("{} of ", open.len()) };
+            return format!("a rerun of this job would build {which}its {all} again{kept}");
         }
         format!(
-            "a rerun of this job would begin all {} that were built or are not again: nothing keeps what this job has built",
-            open.len() + built
+            "a rerun of this job would build {} again: nothing keeps what this job has built",
+            counted((open.len() + built) as u64, "derivation")
         )
     }
 

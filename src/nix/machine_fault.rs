@@ -35,6 +35,12 @@ pub fn explain(said: &str) -> Option<(&'static str, &'static str)> {
             "start it, e.g. `systemctl start nix-daemon`; or unset `NIX_REMOTE` if this machine has none",
         ));
     }
+    if has(&["specified in 'build-users-group' does not exist", "build users group 'nixbld' has no members"]) {
+        return Some((
+            "Nix has no users to build as",
+            "make the group and its users as Nix's installer does, or, in a container, set `build-users-group =` to nothing in `nix.conf`",
+        ));
+    }
     if !has(&REFUSALS) {
         return None;
     }
@@ -117,6 +123,7 @@ mod tests {
             ("setting journal mode: database or disk is full (in '/nix/var/nix/db/db.sqlite')", Some("its store")),
             ("creating directory \"/h/.cache/nix\": Read-only file system", Some("cache folder")),
             ("opening file '/home/x/flake.nix': Permission denied", None),
+            ("the group 'nixbld' specified in 'build-users-group' does not exist", Some("no users to build as")),
             ("path '/nix/store/x' does not exist", None),
         ] {
             let found = explain(said).map(|(meaning, _)| meaning);

@@ -14,7 +14,7 @@ pub mod hash;
 mod known_version;
 pub mod local_store;
 pub mod log;
-mod machine_fault;
+pub mod machine_fault;
 pub mod nar;
 pub mod narinfo;
 pub mod path_info;
