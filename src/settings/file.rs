@@ -28,10 +28,11 @@ use super::records::RecordKeys;
 use super::schema::Schema;
 use super::selection::SelectionKeys;
 use super::yaml::mapping;
-use super::yaml_message;
+use super::yaml_message::Fault;
 use crate::fleet::Fleet;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::rules::{Condition, Rule};
+use crate::printable::printable;
 use crate::provider::Provider;
 use crate::yaml::check_nesting;
 
@@ -129,7 +130,13 @@ impl SettingsFile {
         File::open(path)
             .and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes))
             .with_context(|| format!("cannot read the settings `{}`", path.display()))?;
-        Self::from_bytes(bytes).with_context(|| format!("cannot use the settings `{}`", path.display()))
+        Self::from_bytes(bytes).map_err(|error| {
+            let name = printable(&path.to_string_lossy());
+            match error.downcast_ref::<Fault>() {
+                Some(fault) => anyhow!("{}", fault.in_file(&name)),
+                None => error.context(format!("cannot use the settings `{name}`")),
+            }
+        })
     }
 
     /// Reads what a file holds.
@@ -141,8 +148,7 @@ impl SettingsFile {
     /// Reads a file's text.
     pub fn parse(text: &str) -> Result<Self> {
         check_nesting(text, MAX_BRACKETS)?;
-        let file: Option<Self> =
-            serde_yaml::from_str(text).map_err(|error| anyhow!("{}", yaml_message::message(&error, text)))?;
+        let file: Option<Self> = serde_yaml::from_str(text).map_err(|error| Fault::new(&error, text))?;
         let file = file.unwrap_or_default();
         file.final_requests()?;
         Ok(file)

@@ -1,5 +1,7 @@
 //! What the YAML reader complains about, in words that say what to write. In: its error, the file's text. Out: one line for a terminal.
 
+use std::fmt;
+
 use crate::printable::printable;
 
 /// Longest message, in characters; of a longer one the middle is left out, as the place stands at its end.
@@ -23,20 +25,76 @@ const ADVICE: [(&str, &str); 6] = [
     ("`<<`, expected", "YAML's merge keys are not read: write the keys out"),
 ];
 
-/// The reader's message about a text.
-pub fn message(error: &serde_yaml::Error, text: &str) -> String {
-    let mut said = error.to_string();
-    // The reader leaves out the very first place.
-    if let Some(place) = error.location()
-        && !said.contains(" at line ")
-    {
-        said.push_str(&format!(" at line {} column {}", place.line(), place.column()));
+/// What is wrong with a file, and where.
+#[derive(Debug)]
+pub struct Fault {
+    said: String,
+    /// Line and column, from 1.
+    place: Option<(usize, usize)>,
+    advice: Option<&'static str>,
+}
+
+impl Fault {
+    /// The reader's error about a text.
+    pub fn new(error: &serde_yaml::Error, text: &str) -> Self {
+        let mut said = error.to_string();
+        let advice = advice(error, &said, text);
+        let mut place = error.location().map(|place| (place.line(), place.column()));
+        // What the scanner says in its sentence is where the fault begins.
+        if let Some(named) = named_place(&said) {
+            said = said.replacen(&at(named), "", 1);
+            place = Some(named);
+        }
+        for (theirs, ours) in VALUES {
+            said = said.replacen(theirs, ours, 1);
+        }
+        Self { said: shortened(&printable(&in_plain_words(&said))), place, advice }
     }
-    for (theirs, ours) in VALUES {
-        said = said.replacen(theirs, ours, 1);
+
+    /// With the file, as compilers name a place: `nixdag.yml:1:14: …`.
+    pub fn in_file(&self, file: &str) -> String {
+        let advice = self.advice.map(|advice| format!(" ({advice})")).unwrap_or_default();
+        match self.place {
+            Some((line, column)) => format!("{file}:{line}:{column}: {}{advice}", self.said),
+            None => format!("{file}: {}{advice}", self.said),
+        }
     }
-    let advice = advice(error, &said, text).map(|advice| format!(" ({advice})")).unwrap_or_default();
-    format!("{}{advice}", shortened(&printable(&said)))
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let advice = self.advice.map(|advice| format!(" ({advice})")).unwrap_or_default();
+        write!(f, "{}{}{advice}", self.said, self.place.map(at).unwrap_or_default())
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// The line and the column in ` at line 3 column 1`.
+fn named_place(said: &str) -> Option<(usize, usize)> {
+    let (line, rest) = said.rsplit_once(" at line ")?.1.split_once(" column ")?;
+    let column = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((line.parse().ok()?, column.parse().ok()?))
+}
+
+fn at((line, column): (usize, usize)) -> String {
+    format!(" at line {line} column {column}")
+}
+
+/// `invalid type: string "a", expected a list` says what is expected alone.
+fn in_plain_words(said: &str) -> String {
+    let Some((before, rest)) = said.split_once("invalid type: ") else { return said.to_owned() };
+    let known = [
+        ("string \"", "a string"),
+        ("integer `", "a number"),
+        ("floating point `", "a number"),
+        ("boolean `", "`true` or `false`"),
+    ];
+    let value = known.into_iter().find(|(theirs, _)| rest.starts_with(theirs));
+    match (value, rest.rfind(", expected ")) {
+        (Some((_, ours)), Some(end)) => format!("{before}{ours}{}", &rest[end..]),
+        _ => said.to_owned(),
+    }
 }
 
 fn advice(error: &serde_yaml::Error, said: &str, text: &str) -> Option<&'static str> {
@@ -77,7 +135,7 @@ mod tests {
             ("rules:\n- match: {name: *foo}\n  timeout: 5m", "(put what begins with `*` in quotes)"),
             (
                 "executors:\n\tbig: {}",
-                "at line 2 column 1, while scanning for the next token (YAML is indented with spaces",
+                ", while scanning for the next token at line 2 column 1 (YAML is indented with spaces",
             ),
             ("select: [@x]", "(put what begins with `@`, `%` or a backtick in quotes)"),
             ("select: [packages.*.{a,b}]", "(in a list in brackets, put a pattern with braces in quotes)"),
