@@ -5,3 +5,8 @@ pub const VERSION: &str = env!("NIXDAG_VERSION");
 
 /// `0.1.0`: the version alone.
 pub const NUMBER: &str = env!("CARGO_PKG_VERSION");
+
+/// The address of one of this version's pages in `docs/`, by its name without the `.md`.
+pub fn page(name: &str) -> String {
+    format!("https://github.com/org/nixdag/blob/v{NUMBER}/docs/{name}.md")
+}

@@ -17,6 +17,7 @@ use crate::exposure::situation::Situation;
 use crate::output::Output;
 use crate::provider::Provider;
 use crate::settings::{Settings, orb_arguments, repository_file};
+use crate::version::page;
 
 pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let output = Output::from(args.output.clone());
@@ -88,7 +89,7 @@ fn resolved(args: &DoctorArgs, parameters: &BTreeMap<String, String>) -> Result<
 }
 
 fn print(provider: Provider, findings: &[Finding], out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "for {}", provider.name())?;
+    writeln!(out, "for {}", provider.title())?;
     for attacker in Attacker::ALL {
         let of: Vec<&Finding> = findings.iter().filter(|finding| finding.attacker == attacker).collect();
         writeln!(out, "{}:", attacker.text())?;
@@ -97,17 +98,16 @@ fn print(provider: Provider, findings: &[Finding], out: &mut dyn Write) -> io::R
         }
         for finding in of {
             writeln!(out, "  {}: {}", finding.asset.text(), finding.reach)?;
-            match (finding.setting, finding.elsewhere) {
-                (Some(setting), _) => writeln!(out, "    closed by `{setting}`")?,
-                (None, Some(elsewhere)) => writeln!(out, "    not nixdag's to close: {elsewhere}")?,
-                (None, None) => {}
+            if let Some(remedy) = finding.remedy() {
+                writeln!(out, "    {remedy}")?;
             }
         }
     }
     let settings = findings.iter().filter(|finding| finding.setting.is_some()).count();
     writeln!(
         out,
-        "\n{settings} that a setting closes, {} to look at elsewhere; docs/security.md says what is stopped, and how that is tested",
-        findings.len() - settings
+        "\n{settings} that a setting closes, {} to look at elsewhere; what is stopped: {}",
+        findings.len() - settings,
+        page("security")
     )
 }

@@ -122,11 +122,11 @@ impl Attacker {
     /// Who that is.
     pub fn text(self) -> &'static str {
         match self {
-            Self::Branch => "who can push a branch",
-            Self::Fork => "the author of a fork's pull request",
-            Self::Input => "the author of an input or a dependency",
-            Self::MachineUser => "another user of a machine",
-            Self::Cache => "who runs a binary cache",
+            Self::Branch => "Anyone who can push a branch",
+            Self::Fork => "The author of a fork's pull request",
+            Self::Input => "The author of an input or a dependency",
+            Self::MachineUser => "Another user of a machine",
+            Self::Cache => "Whoever runs a binary cache",
         }
     }
 }
@@ -148,10 +148,24 @@ impl Asset {
 }
 
 impl Remedy {
-    /// What to do.
-    pub fn text(self) -> &'static str {
+    /// What to do, to go on in a sentence.
+    pub fn text(self) -> String {
         match self {
-            Self::Setting(text) | Self::Elsewhere(text) => text,
+            Self::Setting(text) => format!("closed by {}", settings(text)),
+            Self::Elsewhere(text) => format!("outside nixdag: {text}"),
         }
+    }
+}
+
+/// Settings of which each does, `a or b`, as code.
+fn settings(text: &str) -> String {
+    format!("`{}`", text.replace(" or ", "` or `"))
+}
+
+impl Finding {
+    /// What closes it, to go on in a sentence.
+    pub fn remedy(&self) -> Option<String> {
+        let setting = self.setting.map(Remedy::Setting);
+        setting.or(self.elsewhere.map(Remedy::Elsewhere)).map(Remedy::text)
     }
 }

@@ -25,6 +25,7 @@ use crate::nix::narinfo::NarInfo;
 use crate::plural::counted;
 use crate::printable::{printable, shortened};
 use crate::secret::Secret;
+use crate::version;
 
 /// The header with a job's token, which every version of GitLab takes.
 const HEADER: &str = "JOB-TOKEN";
@@ -272,7 +273,8 @@ impl Registry {
             200..=299 => format!("package `{name}` {version} is removed"),
             status => format!(
                 "package `{name}` {version} stays in the registry: the job's token may not remove it ({status}). Whoever starts the pipeline \
-                 needs the Maintainer role; docs/gitlab.md has a scheduled job that cleans up"
+                 needs the Maintainer role; {} has a scheduled job that cleans up",
+                version::page("gitlab")
             ),
         })
     }

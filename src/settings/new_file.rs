@@ -25,8 +25,9 @@ pub fn figures(chosen: &Candidate, other: &Candidate) -> String {
 pub fn text(plans: Option<(&Candidate, &Candidate)>) -> String {
     let mut text = format!(
         "# yaml-language-server: $schema=https://raw.githubusercontent.com/org/nixdag/v{}/{SCHEMA}\n\
-         # All settings: https://github.com/org/nixdag/blob/v{0}/docs/settings.md\n\n",
-        version::NUMBER
+         # All settings: {}\n\n",
+        version::NUMBER,
+        version::page("settings")
     );
     if let Some((chosen, other)) = plans {
         text.push_str(&format!("# {}, if builds take as long as guessed.\n", figures(chosen, other)));

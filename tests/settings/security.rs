@@ -6,44 +6,65 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::{golden, nixdag};
-use nixdag::choice::Choice;
-use nixdag::exposure::line::{ALL, Exposure};
+use nixdag::exposure::line::{ALL, Attacker, Exposure, Stop};
 use nixdag::exposure::lines;
 use nixdag::provider::Provider;
 use serde_json::Value;
 
+/// The page, and its appendix.
 const PAGE: &str = "docs/security.md";
+const TESTS: &str = "docs/security-tests.md";
 
-/// The table of the page.
-fn table() -> String {
-    let cell = |text: String| text.replace('|', "\\|");
-    // The same on all providers needs no name.
-    let on = |providers: &[Provider]| match providers.len() == ALL.len() {
-        true => String::new(),
-        false => format!("on {}: ", providers.iter().map(|provider| provider.name()).collect::<Vec<_>>().join(" and ")),
+/// `CircleCI and GitLab`; nothing where it is the same on all providers.
+fn some(providers: &[Provider]) -> Option<String> {
+    let titles: Vec<&str> = providers.iter().map(|provider| provider.title()).collect();
+    (titles.len() < ALL.len()).then(|| titles.join(" and "))
+}
+
+/// `on CircleCI, `
+fn on(providers: &[Provider]) -> String {
+    some(providers).map(|titles| format!("on {titles}, ")).unwrap_or_default()
+}
+
+/// What the page says of each attacker.
+fn lines_of_page() -> String {
+    let of = |line: &Exposure| {
+        let mut text = format!("- **{}**\n", line.asset.text());
+        for stop in line.stops {
+            text.push_str(&format!("  - {}stopped: {}\n", on(stop.on), stop.how));
+        }
+        for gap in line.gaps {
+            text.push_str(&format!("  - {}open: {} ({})\n", on(gap.on), gap.reach, gap.remedy.text()));
+        }
+        text
     };
-    let row = |line: &Exposure| {
-        let names = |tests: &[&str]| tests.iter().map(|test| format!("`{test}`")).collect::<Vec<_>>().join(", ");
-        let stops = line.stops.iter();
-        let stops: Vec<String> =
-            stops.map(|stop| format!("{}stopped: {} ({})", on(stop.on), stop.how, names(stop.tests))).collect();
-        let stopped = if stops.is_empty() { "nothing of nixdag's".to_owned() } else { stops.join("<br>") };
-        let open = line.gaps.iter().map(|gap| format!("{}{}: {}", on(gap.on), gap.reach, gap.remedy.text()));
-        let open: Vec<String> = open.collect();
-        let open = if open.is_empty() { "–".to_owned() } else { open.join("<br>") };
-        format!("| {} | {} | {} | {} |\n", line.attacker.text(), line.asset.text(), cell(stopped), cell(open))
+    let section = |attacker: &Attacker| {
+        let lines: String = lines::all().filter(|line| line.attacker == *attacker).map(of).collect();
+        format!("### {}\n\n{lines}\n", attacker.text())
     };
-    let rows: String = lines::all().map(row).collect();
-    format!("| who | after what | what stops it | what does not, and what closes that |\n|---|---|---|---|\n{rows}")
+    Attacker::ALL.iter().map(section).collect()
+}
+
+/// The tests of each line that says "stopped".
+fn table_of_tests() -> String {
+    let row = |line: &'static Exposure, stop: &Stop| {
+        let names: Vec<String> = stop.tests.iter().map(|test| format!("`{test}`")).collect();
+        let on = some(stop.on).unwrap_or_else(|| "all".to_owned());
+        format!("| {} | {} | {on} | {} |\n", line.attacker.text(), line.asset.text(), names.join("<br>"))
+    };
+    let rows: String = lines::all().flat_map(|line| line.stops.iter().map(move |stop| row(line, stop))).collect();
+    format!("| who | after what | on | tests |\n|---|---|---|---|\n{rows}")
 }
 
 #[test]
-fn the_page_is_written_from_the_list() {
+fn the_pages_are_written_from_the_list() {
     const MARKS: [&str; 2] = ["<!-- lines -->\n", "<!-- lines: end -->\n"];
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)).unwrap();
-    let (before, rest) = page.split_once(MARKS[0]).unwrap();
-    let (_, after) = rest.split_once(MARKS[1]).unwrap();
-    golden::check(PAGE, &format!("{before}{}{}{}{after}", MARKS[0], table(), MARKS[1]));
+    for (file, lines) in [(PAGE, lines_of_page()), (TESTS, table_of_tests())] {
+        let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let (before, rest) = page.split_once(MARKS[0]).unwrap();
+        let (_, after) = rest.split_once(MARKS[1]).unwrap();
+        golden::check(file, &format!("{before}{}{lines}{}{after}", MARKS[0], MARKS[1]));
+    }
 }
 
 #[test]
@@ -143,7 +164,9 @@ fn the_text_names_everybody_and_what_to_set() {
     fs::write(dir.path().join("nixdag.yml"), "reuse: branch\n").unwrap();
     let output = nixdag().arg("doctor").arg(dir.path()).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    for words in ["who can push a branch:", "who runs a binary cache:", "closed by `reuse: signed (or off)`"] {
+    for words in
+        ["Anyone who can push a branch:", "Whoever runs a binary cache:", "closed by `reuse: signed` or `reuse: off`"]
+    {
         assert!(text.contains(words), "{words}: {text}");
     }
     assert!(String::from_utf8_lossy(&output.stderr).contains("give its flags behind `--`"));

@@ -125,14 +125,14 @@ pub const LINES: &[Exposure] = &[
             Gap {
                 on: CIRCLECI,
                 is_open: |situation| situation.reuses_unsigned(),
-                reach: "a result saved under the key that carries another branch's name is taken there: keys are names, not locks",
-                remedy: Remedy::Setting("reuse: signed (or off)"),
+                reach: "any branch can save results under another branch's key",
+                remedy: Remedy::Setting("reuse: signed or reuse: off"),
             },
             Gap {
                 on: GITLAB,
                 is_open: |situation| situation.reuses_unsigned(),
                 reach: "branches that are both protected, or both not, take what the other has saved under their names",
-                remedy: Remedy::Setting("reuse: signed (or off)"),
+                remedy: Remedy::Setting("reuse: signed or reuse: off"),
             },
             Gap {
                 on: GITLAB,
