@@ -46,7 +46,7 @@ impl Evaluated {
         if let Some(absent) = evaluation.absent.first() {
             let error = evaluation.errors.iter().find(|error| error.attribute == *absent);
             bail!(
-                "attribute `{}` is selected by its name, but {} (a pattern such as `packages.*.*` takes what there is)",
+                "attribute `{}` is selected by its name, but {}; a pattern such as `packages.*.*` takes what there is",
                 printable(&absent.to_string()),
                 error.map_or("it is not there", |error| &error.message)
             );

@@ -1,6 +1,6 @@
 //! `nixdag graph`
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::exit_code::ExitCode;
 use super::say::warning;
@@ -23,7 +23,9 @@ pub(super) fn run(args: &GraphArgs) -> Result<ExitCode> {
         GraphLevel::Jobs => network::jobs(&plan),
         GraphLevel::Derivations => {
             let drawn: Vec<&str> = network::derivations_of(&plan).collect();
-            network::derivations(&plan, &settings.derivation_files().load(&drawn)?)?
+            let graph = settings.derivation_files().load(&drawn);
+            let graph = graph.context("the derivations are not at hand (`--drv-dir` names a folder that has them)")?;
+            network::derivations(&plan, &graph)?
         }
     };
     let is_mermaid = matches!(format, GraphFormat::Mermaid | GraphFormat::Markdown);

@@ -39,23 +39,26 @@ pub fn find<'a>(wanted: &str, known: &[&'a AttributePath], system: &str) -> Resu
                 .or_else(|| nearest(wanted, lasts.iter().map(String::as_str)));
             match meant {
                 Some(name) => bail!("there is no target `{shown}` (did you mean `{}`?)", printable(name)),
-                None => {
-                    bail!("there is no target `{shown}` among {} (choose what is planned with `--select`)", known.len())
-                }
+                None => bail!(
+                    "there is no target `{shown}` among these: {} (`--select` chooses what is planned)",
+                    listed(known)
+                ),
             }
         }
         _ => {
-            let mut listed: Vec<String> = ends
-                .iter()
-                .take(MAX_LISTED)
-                .map(|attribute| format!("`{}`", printable(&attribute.to_string())))
-                .collect();
-            if ends.len() > MAX_LISTED {
-                listed.push(format!("{} more", ends.len() - MAX_LISTED));
-            }
-            bail!("`{shown}` may be any of {}: name it in full", listed.join(", "))
+            bail!("`{shown}` may be any of {}: name it in full", listed(&ends))
         }
     }
+}
+
+/// The first of them, and how many more there are.
+fn listed(attributes: &[&AttributePath]) -> String {
+    let first = attributes.iter().take(MAX_LISTED);
+    let mut shown: Vec<String> = first.map(|attribute| format!("`{}`", printable(&attribute.to_string()))).collect();
+    if attributes.len() > MAX_LISTED {
+        shown.push(format!("{} more", attributes.len() - MAX_LISTED));
+    }
+    shown.join(", ")
 }
 
 #[cfg(test)]
@@ -88,6 +91,8 @@ mod tests {
         assert!(message("both").contains("in full"));
         assert!(message("helo").contains("did you mean `hello`"));
         assert!(message("packages.x86_64-linux.helo").contains("did you mean `packages.x86_64-linux.hello`"));
-        assert!(message("zzzzzz").contains("among 8"));
+        assert!(
+            message("zzzzzz").contains("among these: `checks.x86_64-linux.hello`, `packages.aarch64-linux.hello`, ")
+        );
     }
 }

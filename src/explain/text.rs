@@ -37,7 +37,7 @@ pub fn write(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> 
         write_job(job, explanation.decided_by.as_deref(), out)?;
     }
     if let Some(Closure { derivations, built }) = explanation.closure {
-        writeln!(out, "  it is made of {}, of which jobs build {built}", counted(derivations, "derivation"))?;
+        writeln!(out, "  its closure has {}; jobs build {built} of them", counted(derivations, "derivation"))?;
     }
     if explanation.job.is_some() {
         write_delays(explanation, out)?;
@@ -85,7 +85,7 @@ fn write_job(job: &JobSummary, decided_by: Option<&str>, out: &mut impl Write) -
         .collect();
     writeln!(out, "  the job runs on {}", printable(&machine.join(", ")))?;
     if let Some(decided_by) = decided_by {
-        writeln!(out, "  that is decided by {decided_by}")?;
+        writeln!(out, "  reason for this machine: {decided_by}")?;
     }
     let from = match job.estimate.from {
         EstimateSource::History => "as recorded",
@@ -112,7 +112,8 @@ fn write_job(job: &JobSummary, decided_by: Option<&str>, out: &mut impl Write) -
 fn write_delays(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
     let delays = &explanation.delays;
     match delays.targets.len() {
-        0 => writeln!(out, "  no other target waits for it")?,
+        0 if delays.final_jobs.is_empty() => writeln!(out, "  no other target waits for it")?,
+        0 => {}
         waiting => {
             let names: Vec<String> = delays.targets.iter().map(name).collect();
             let verb = if waiting == 1 { "waits" } else { "wait" };
@@ -121,7 +122,8 @@ fn write_delays(explanation: &Explanation, out: &mut impl Write) -> io::Result<(
     }
     if !delays.final_jobs.is_empty() {
         let names: Vec<String> = delays.final_jobs.iter().map(|name| format!("`{}`", printable(name))).collect();
-        writeln!(out, "  so do final jobs: {}", list(&names))?;
+        let verb = if names.len() == 1 { "waits" } else { "wait" };
+        writeln!(out, "  {} {verb} for it: {}", counted(names.len(), "final job"), list(&names))?;
     }
     Ok(())
 }

@@ -485,6 +485,11 @@ fn a_literal_name_that_is_not_there_is_an_error_with_the_nearest_one() {
             message(&evaluation, "zzzzzzzzzz"),
             format!("there is none in `packages` for `{}` (the flake has `lib`, `packages`)", system::current())
         );
+        let here = self::flake(&format!("packages.{}.hello = mk \"a\";", system::current()));
+        assert_eq!(
+            message(&ask(&request(path(&here), &["zzzzzzzzzz"])), "zzzzzzzzzz"),
+            format!("there is none in `packages` for `{}` (there is `hello`)", system::current())
+        );
         let nowhere = ask(&request(path(&flake), &["packages.x.*.zzz", "packages.x.git"])).nowhere.unwrap();
         assert!(nowhere.starts_with("`packages.x.*.zzz` selects nothing: no attribute there is `zzz`"), "{nowhere}");
     });

@@ -130,7 +130,9 @@ fn a_plan_tells_as_much_as_it_knows() {
         explain.current_dir(recorded.dir()).args(["explain", "--plan", "plan.json", "--drv-dir", folder, "tool"]);
         explain.assert().success()
     };
-    explain(".").stdout(predicate::str::contains("built in job `tool`").and(predicate::str::contains("made of 4")));
+    explain(".").stdout(
+        predicate::str::contains("built in job `tool`").and(predicate::str::contains("its closure has 4 derivations")),
+    );
     let without = explain("/nowhere").stdout(predicate::str::contains("1 target waits for it"));
     without.stderr(predicate::str::contains("not at hand"));
     let mut both = nixdag();

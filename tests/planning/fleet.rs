@@ -211,11 +211,14 @@ fn explain_says_who_decided_where_a_target_is_built() {
     let fleet =
         fleet().drv("riscv", "riscv64-linux", &[], &[]).target("packages.riscv64-linux.riscv", "riscv").settings(RULES);
     for (target, words) in [
-        ("packages.x86_64-linux.chromium", "that is decided by rule 1 of nixdag.yml"),
-        ("packages.aarch64-linux.hello", "that is decided by rule 2 of nixdag.yml"),
-        ("legacyPackages.x86_64-linux.pkgsCross.musl64.hello", "that is decided by rule 3 of nixdag.yml"),
-        ("packages.x86_64-linux.hello", "that is decided by the first executor for its system"),
-        ("checks.x86_64-linux.vm", "that is decided by the executor for its system and the features that it requires"),
+        ("packages.x86_64-linux.chromium", "reason for this machine: rule 1 of nixdag.yml"),
+        ("packages.aarch64-linux.hello", "reason for this machine: rule 2 of nixdag.yml"),
+        ("legacyPackages.x86_64-linux.pkgsCross.musl64.hello", "reason for this machine: rule 3 of nixdag.yml"),
+        ("packages.x86_64-linux.hello", "reason for this machine: the first executor for its system"),
+        (
+            "checks.x86_64-linux.vm",
+            "reason for this machine: the executor for its system and the features that it requires",
+        ),
     ] {
         let said = fleet.said("explain", &[target]);
         assert!(said.contains(words), "{target}: {said}");

@@ -207,8 +207,11 @@ impl Names {
             format!("it is there for {}: choose systems with `--system` or `--all-systems`", listed(&systems))
         } else if let Some(path) = nearest {
             format!("did you mean `{}`?", quoted(path.names()))
-        } else {
+        } else if near.is_empty() {
             format!("the flake has {}", listed(&self.outputs))
+        } else {
+            let names: BTreeSet<&String> = near.iter().filter_map(|path| path.names().last()).collect();
+            format!("there is {}", listed(&names.into_iter().cloned().collect::<Vec<_>>()))
         };
         let searched = self.of.iter().map(|(output, _)| output.clone());
         let searched: Vec<String> = match self.of.iter().find(|(output, _)| *output == name[0]) {
