@@ -45,8 +45,8 @@ pub struct Manners {
     /// Say what is done and how long it takes
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     pub verbose: bool,
-    /// Colour tables and messages
-    #[arg(long, value_name = "WHEN", value_enum, global = true, default_value_t = Color::Auto)]
+    /// Colour tables and messages: auto, always or never
+    #[arg(long, value_name = "WHEN", value_enum, global = true, hide_possible_values = true, default_value_t = Color::Auto)]
     pub color: Color,
     /// Show no progress
     #[arg(long, global = true)]
@@ -119,13 +119,13 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub planning: Planning,
     /// How to print it [default: as the output file's name ends, else table]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<PlanFormat>,
     /// The same as `--format json`
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub json: bool,
     /// Write to this file instead of standard output
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 }
 
@@ -155,10 +155,10 @@ pub struct ExplainArgs {
     #[arg(value_name = "ATTRIBUTE", required = true)]
     pub attribute: String,
     /// How to print it [default: as the output file's name ends, else text]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<TextFormat>,
     /// Write to this file instead of standard output
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 }
 
@@ -168,13 +168,13 @@ pub struct GraphArgs {
     #[command(flatten)]
     pub planning: Planning,
     /// How to draw it [default: as the output file's name ends, else dot]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<GraphFormat>,
     /// What the nodes are
-    #[arg(long, value_enum, default_value_t = GraphLevel::Jobs)]
+    #[arg(long, value_enum, default_value_t = GraphLevel::Jobs, help_heading = "Output")]
     pub level: GraphLevel,
     /// Write to this file instead of standard output
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 }
 
@@ -184,14 +184,14 @@ pub struct GenerateArgs {
     #[command(flatten)]
     pub planning: Planning,
     /// Write to this file instead of standard output
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
     /// Write nothing; fail if the output file is not what would be written
-    #[arg(long, requires = "output", conflicts_with = "bundle")]
+    #[arg(long, requires = "output", conflicts_with = "bundle", help_heading = "Output")]
     pub check: bool,
 
     /// Write what the jobs build from (plan, derivations, this program) into this folder, and its digest beside it
-    #[arg(long, value_name = "DIR", help_heading = "Jobs")]
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
     pub bundle: Option<PathBuf>,
     #[command(flatten)]
     pub delivery: DeliveryFlags,
@@ -339,7 +339,8 @@ pub struct CheckArgs {
 
 /// `nixdag doctor`
 ///
-/// Reads nixdag.yml and what the setup job of the orb is given; nothing is evaluated or asked. Ends with 1 if a setting would close something.
+/// Reads nixdag.yml and what the setup job of the orb is given; nothing is evaluated or asked. Ends with 1 if a setting would close something, and with
+/// 0 if what is left is to be closed elsewhere, or nothing is.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// The flake's folder

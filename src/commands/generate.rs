@@ -19,6 +19,7 @@ use crate::nix::system;
 use crate::output::{Output, read_input};
 use crate::plan::{Job, Plan};
 use crate::plural::counted;
+use crate::provider::Provider;
 use crate::provider::job_setup::JobSetup;
 use crate::provider::shell;
 use crate::secret::{Secret, VariableName};
@@ -97,7 +98,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         }
         (_, Output::File(path)) => {
             output.write(|out| out.write_all(config.as_bytes()))?;
-            let next = if args.bundle.is_some() { settings.provider.after_generating(path) } else { String::new() };
+            let runs = args.bundle.as_deref().is_some_and(|dir| is_in_place(dir, settings.provider));
+            let next = if runs { settings.provider.after_generating(path) } else { String::new() };
             say::done(format_args!("wrote `{}`: {jobs} for {}{next}", path.display(), settings.provider.title()));
         }
         (_, Output::Stdout) => output.write(|out| out.write_all(config.as_bytes()))?,
@@ -132,6 +134,12 @@ fn check(path: &Path, config: &str) -> Result<()> {
     )
 }
 
+/// True for the folder in which the jobs of a provider look for the bundle.
+fn is_in_place(dir: &Path, provider: Provider) -> bool {
+    let absolute = |path: &Path| std::path::absolute(path).ok();
+    provider.bundle_dir().is_none_or(|expected| absolute(Path::new(expected)) == absolute(dir))
+}
+
 /// Writes the bundle, and its digest into a file beside it: CI caches are keyed by the checksum of a file.
 fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settings) -> Result<BundleReference> {
     let graph = match graph {
@@ -152,9 +160,7 @@ fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settin
             summary.absent_sources.len(),
         );
     }
-    if let Some(expected) = settings.provider.bundle_dir()
-        && std::path::absolute(dir)? != std::path::absolute(expected)?
-    {
+    if let Some(expected) = settings.provider.bundle_dir().filter(|_| !is_in_place(dir, settings.provider)) {
         warning!(
             "the jobs look for the bundle in `{expected}`: it has to come from there, not from `{}`",
             dir.display()

@@ -117,9 +117,9 @@ impl Provider {
     /// What comes after a configuration has been written into this file, to go on in a sentence.
     pub fn after_generating(self, file: &Path) -> String {
         match self {
-            Self::CircleCi => format!("; next: `nixdag continue {}`", file.display()),
-            Self::GitLab => "; next: a job with `trigger` starts the child pipeline".to_owned(),
-            Self::GitHub => "; next: the called workflow runs the waves".to_owned(),
+            Self::CircleCi => format!("; next, in the setup job: `nixdag continue {}`", file.display()),
+            Self::GitLab => "; next, a job with `trigger` starts the child pipeline".to_owned(),
+            Self::GitHub => "; next, the called workflow runs the waves".to_owned(),
         }
     }
 
@@ -326,7 +326,7 @@ impl Continuation {
         }
     }
 
-    /// Sends it. `note` is told of every attempt that failed and is followed by another. Gives the server's message.
+    /// Sends it. `note` hears of every attempt that failed and is followed by another. Gives the server's message.
     pub fn send(&self, note: &mut dyn FnMut(&str)) -> Result<String> {
         match self {
             Self::CircleCi(checked) => checked.send(note),
