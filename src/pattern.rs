@@ -221,7 +221,7 @@ mod tests {
         assert!(Pattern::name("a**").unwrap().matches_name("a.b"));
         for pattern in ["a.b**", "a.**b", "a.***", "a.{x,**b}"] {
             let error = Pattern::parse(pattern).unwrap_err().to_string();
-            assert!(error.contains("`**` stands for whole names"), "{pattern}: {error}");
+            assert!(error.contains("`**` matches whole names"), "{pattern}: {error}");
         }
         let deep: Vec<String> = (0..1000).map(|n| n.to_string()).collect();
         assert!(!Pattern::parse("**.x.".repeat(300).trim_end_matches('.')).unwrap().matches(&deep));

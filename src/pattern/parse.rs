@@ -236,7 +236,7 @@ fn segments(text: &str, tokens: Vec<Token>) -> Result<Vec<Segment>> {
                 return Ok(Segment::Levels);
             }
             if glob.contains(&Token::Levels) {
-                bail!("pattern `{text}`: `**` stands for whole names, so nothing else can stand beside it between two dots");
+                bail!("pattern `{text}`: `**` matches whole names, so it has to be alone between two dots");
             }
             glob.dedup_by(|a, b| *a == Token::Star && *b == Token::Star);
             let literal: Option<String> = glob

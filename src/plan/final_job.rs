@@ -164,7 +164,7 @@ pub fn check_resource_group(name: &str) -> Result<()> {
             && name.chars().all(plain)
             && !name.starts_with(['/', ' '])
             && !name.ends_with(['/', ' ']),
-        "`{}` cannot be the name of a resource group (expected letters, digits, blanks and `_-./`, at most {MAX_GROUP})",
+        "`{}` cannot be the name of a resource group (expected letters, digits, spaces and `_-./`, at most {MAX_GROUP})",
         name.escape_debug()
     );
     Ok(())

@@ -89,7 +89,7 @@ options! {
     }
 }
 
-/// What planning is told about caches.
+/// What planning knows about caches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
     /// The stores that are named, in order.

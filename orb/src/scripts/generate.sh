@@ -1,7 +1,7 @@
 #!/bin/sh
 # Plans the flake and writes what the pipeline continues with: the configuration, the bundle that its jobs build from, and the plan
 # for people. The orb's command `generate` includes this script; its parameters come as PARAM_… and become arguments of nixdag
-# as they are: no value is read by a shell again. Lists are separated by blanks or line ends.
+# as they are: no value is read by a shell again. Lists are separated by spaces or newlines.
 # An empty value, or `<nil>` as CircleCI writes one, counts as none given.
 set -euf
 

@@ -361,7 +361,7 @@ mod tests {
         for (text, words) in [
             ("", "a store URL that is empty"),
             ("https://a https://b", "give each URL by itself"),
-            (" https://a", "it has blanks"),
+            (" https://a", "it has spaces"),
             ("https://käse.example", "`xn--…`"),
             ("https://a\"b", "`%22`"),
             ("HTTPS://h", "the scheme in lower case: `https`"),

@@ -20,7 +20,7 @@ pub fn is_scheme(text: &str) -> bool {
 pub fn wrong_character(text: &str) -> Option<&'static str> {
     let has = |is: fn(char) -> bool| text.contains(is);
     if has(char::is_whitespace) {
-        Some("it has blanks (give each URL by itself; a blank in a folder's name is `%20`)")
+        Some("it has spaces (give each URL by itself; a space in a folder's name is `%20`)")
     } else if has(|c| !c.is_ascii()) {
         Some("it has letters beyond ASCII (a host is written `xn--…`, anything else `%C3%A9` and the like)")
     } else if has(|c| c.is_control() || c == '"' || c == '\\') {

@@ -151,7 +151,7 @@ enum Attempt {
     Again { why: String, wait: Option<Duration>, lost: bool },
 }
 
-/// Continues the pipeline; `note` is told of every attempt that failed and is followed by another. Gives the server's message.
+/// Continues the pipeline; `note` hears of every attempt that failed and is followed by another. Gives the server's message.
 pub fn continue_pipeline(
     address: &Uri,
     key: &ContinuationKey,

@@ -58,7 +58,7 @@ impl Checked {
         self.key.is_none().then(|| format!("`{CONTINUATION_KEY}` is not set"))
     }
 
-    /// Sends it. `note` is told of every attempt that failed and is followed by another. Gives the server's message.
+    /// Sends it. `note` hears of every attempt that failed and is followed by another. Gives the server's message.
     pub fn send(&self, note: &mut dyn FnMut(&str)) -> Result<String> {
         let Some(key) = &self.key else {
             bail!(

@@ -133,7 +133,7 @@ fn environment(job: &Job, all: &[String]) -> Result<String> {
     let is_known = |c: char| c.is_alphanumeric() || "_-/. ".contains(c);
     ensure!(
         !name.trim().is_empty() && name.chars().all(is_known) && name.chars().count() <= 255,
-        "the context `{}` cannot be the name of an environment (letters, digits, blanks and `_-/.`)",
+        "the context `{}` cannot be the name of an environment (letters, digits, spaces and `_-/.`)",
         name.escape_debug()
     );
     Ok(name.clone())

@@ -11,7 +11,7 @@ const FILE: &str = ".github/workflows/nixdag.yml";
 /// The workflow.
 const WORKFLOW: &str = include_str!("../../../github/nixdag.yml");
 
-/// What stands for the commit of a release.
+/// The place of the commit of a release.
 const COMMIT: &str = "0000000000000000000000000000000000000000";
 
 /// What a repository gets.

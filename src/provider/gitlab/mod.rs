@@ -284,7 +284,7 @@ fn environment(job: &Job, all: &[String]) -> Result<Option<Yaml>> {
     let known = |c: char| c.is_ascii_alphanumeric() || "_-/. ".contains(c);
     ensure!(
         name.chars().all(known) && name.chars().count() <= 255,
-        "the context `{}` cannot be the name of an environment (letters, digits, blanks and `_-/.`)",
+        "the context `{}` cannot be the name of an environment (letters, digits, spaces and `_-/.`)",
         name.escape_debug()
     );
     Ok(Some(Yaml::map([("name", Yaml::text(*name)), ("action", Yaml::text("prepare"))])))

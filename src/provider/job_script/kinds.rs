@@ -185,7 +185,7 @@ fn unused(key: &str, taken: impl Fn(&str) -> bool) -> String {
     (2..).map(numbered).find(|key| !taken(key)).expect("numbers do not end")
 }
 
-/// What Nix has to be told about a machine: features that it would not find out, and systems that it only emulates.
+/// What Nix has to know about a machine: features that it would not find out, and systems that it only emulates.
 fn nix_settings(executor: &Executor) -> Vec<(&'static str, String)> {
     // Nix looks for `/dev/kvm` itself: without it a build is better refused than begun.
     let own = |feature: &&String| *feature != "kvm" && !COMMON_FEATURES.contains(&feature.as_str());

@@ -66,7 +66,7 @@ struct Reader<'a> {
     parser: Parser<'a, StrInput<'a>>,
     /// Whether `!reference` is read.
     references: bool,
-    /// By number; what an anchor stands on is there when it is complete.
+    /// By number; what has an anchor is there when it is complete.
     anchors: HashMap<usize, Yaml>,
     /// Anchors seen so far.
     anchored: usize,
@@ -187,7 +187,7 @@ impl Reader<'_> {
             ensure!(keys.insert(key.clone()), "line {}: duplicate key `{shown}`", span.start.line());
             entries.push(Entry { key, value, has_anchor: self.anchored > anchored });
         }
-        // What stands there itself wins over what is merged in, and what is merged first over what comes later.
+        // Keys of the mapping itself win over merged ones, and what is merged first over what comes later.
         for (key, value) in merged.map(merges).transpose()?.unwrap_or_default() {
             if keys.insert(key.clone()) {
                 entries.push(Entry { key, value, has_anchor: false });
@@ -197,7 +197,7 @@ impl Reader<'_> {
     }
 }
 
-/// The key that stands for the entries of other mappings.
+/// The key that takes in the entries of other mappings.
 const MERGE: &str = "<<";
 
 fn at(span: Span, error: anyhow::Error) -> anyhow::Error {

@@ -39,7 +39,7 @@ pub(super) fn check(top: &Mapping, problems: &mut Vec<String>) {
     for (key, job) in map(top, "jobs") {
         let key = text(key);
         if !is_job_key(&key) {
-            problems.push(format!("the job key `{key}` is not a letter and then letters, digits, blanks, `_` and `-`"));
+            problems.push(format!("the job key `{key}` is not a letter and then letters, digits, spaces, `_` and `-`"));
         }
         if let Some(other) = seen.insert(key.to_lowercase(), key.clone()) {
             problems.push(format!("the job keys `{other}` and `{key}` differ in case only"));

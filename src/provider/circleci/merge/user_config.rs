@@ -39,7 +39,7 @@ pub struct UserConfig {
 pub struct Invocation {
     /// The job's key.
     pub(super) key: String,
-    /// What it is told.
+    /// Its settings.
     pub(super) arguments: Vec<(String, Yaml)>,
 }
 
