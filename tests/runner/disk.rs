@@ -15,15 +15,19 @@ const BYTES: u64 = 8_000_000;
 
 /// A chain of outputs that cannot be compressed, each of which needs the one before it, in one job, and a job that needs the last one.
 fn chain() -> Pipeline {
+    chain_of(LINKS, BYTES)
+}
+
+fn chain_of(links: usize, bytes: u64) -> Pipeline {
     let link = |at: usize| {
         let before = if at == 0 { String::new() } else { format!("wc -c < ${{c{}}} >&2;", at - 1) };
-        format!(r#"c{at} = drv "c{at}" "{before} head -c {BYTES} /dev/urandom > $out";"#)
+        format!(r#"c{at} = drv "c{at}" "{before} head -c {bytes} /dev/urandom > $out";"#)
     };
-    let links: String = (0..LINKS).map(link).collect();
-    let names: Vec<String> = (0..LINKS).map(|at| format!("c{at}")).collect();
+    let text: String = (0..links).map(link).collect();
+    let names: Vec<String> = (0..links).map(|at| format!("c{at}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let last = LINKS - 1;
-    let text = format!(r#"rec {{ {links} end = drv "end" "wc -c < ${{c{last}}} > $out; wc -c < ${{c0}} >> $out"; }}"#);
+    let last = links - 1;
+    let text = format!(r#"rec {{ {text} end = drv "end" "wc -c < ${{c{last}}} > $out; wc -c < ${{c0}} >> $out"; }}"#);
     let jobs: &[JobOf] = &[("chain", &names, &[], &[]), ("end", &["end"], &[], &["chain"])];
     Pipeline::new(&text, jobs)
 }
@@ -69,6 +73,21 @@ fn a_chain_larger_than_the_disk_is_handed_on_through_a_store_as_it_is_built() {
         let ran = on_disk(&pipeline, "chain", 24, &cache).succeeds();
         each_once(&pipeline, &ran);
         pipeline.run("end", &[&cache[..], &["--on-missing", "fail"]].concat()).succeeds().has("end", Outcome::Built);
+    });
+}
+
+/// Ten links of 30 MB, of which two are wanted at a time.
+#[test]
+fn three_hundred_megabytes_are_built_on_a_disk_of_a_hundred() {
+    with_nix("three_hundred_megabytes_are_built_on_a_disk_of_a_hundred", || {
+        let pipeline = chain_of(10, 30_000_000);
+        let ran = on_disk(&pipeline, "chain", 100, &[]).succeeds();
+        assert_eq!((pipeline.built().len(), ran.record.unwrap().handed_off.paths), (10, 10), "{}", ran.text);
+        let pipeline = chain_of(10, 30_000_000);
+        let url = format!("file://{}?compression=none", pipeline.dir().join("cache").display());
+        let cache = ["--handoff", "cache", "--cache", &url, "--nix-option", "require-sigs", "false"];
+        let ran = on_disk(&pipeline, "chain", 100, &cache).succeeds();
+        assert_eq!((pipeline.built().len(), ran.record.unwrap().handed_off.paths), (10, 10), "{}", ran.text);
     });
 }
 

@@ -48,8 +48,8 @@ impl Drop for Group {
 #[test]
 fn what_was_killed_for_memory_is_built_on_the_next_larger_machine_by_the_next_pipeline() {
     with_nix("what_was_killed_for_memory_is_built_on_the_next_larger_machine_by_the_next_pipeline", || {
-        let Some(small) = Group::new(250_000_000) else { return println!("no control groups here") };
-        let text = r#"{ heavy = drv "heavy-1" "x=$(head -c 300000000 /dev/zero | tr '\\0' x); echo done > $out"; light = drv "light" "echo > $out"; }"#;
+        let Some(small) = Group::new(500_000_000) else { return println!("no control groups here") };
+        let text = r#"{ heavy = drv "heavy-1" "x=$(head -c 600000000 /dev/zero | tr '\\0' x); echo done > $out"; light = drv "light" "echo > $out"; }"#;
         let mut pipeline = Pipeline::new(text, &[("job", &["heavy", "light"], &[], &[])]);
         pipeline.plan.jobs[0].resource_class = Some("small".into());
         pipeline.sha256 = pipeline.write_bundle("bundle");
@@ -81,7 +81,7 @@ fn what_was_killed_for_memory_is_built_on_the_next_larger_machine_by_the_next_pi
 
         pipeline.plan = plan;
         pipeline.sha256 = pipeline.write_bundle("bundle");
-        let ran = Group::new(1_500_000_000).unwrap().run(&pipeline, &heavy).succeeds().has("heavy-1", Outcome::Built);
+        let ran = Group::new(3_000_000_000).unwrap().run(&pipeline, &heavy).succeeds().has("heavy-1", Outcome::Built);
         assert_eq!(ran.record.unwrap().resource_class.as_deref(), Some("medium"));
     });
 }
