@@ -131,7 +131,7 @@ impl SettingsFile {
             .and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes))
             .with_context(|| format!("cannot read the settings `{}`", path.display()))?;
         Self::from_bytes(bytes).map_err(|error| {
-            let name = printable(&path.to_string_lossy());
+            let name = printable(&path.strip_prefix(".").unwrap_or(path).to_string_lossy());
             match error.downcast_ref::<Fault>() {
                 Some(fault) => anyhow!("{}", fault.in_file(&name)),
                 None => error.context(format!("cannot use the settings `{name}`")),
