@@ -1,8 +1,12 @@
 //! What one pipeline measures is what the next one is planned from.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use nixdag::delivery::HandOff;
+use nixdag::history::store::{KeptIn, Subject};
+use nixdag::nix::binary_cache::store_url::StoreUrl;
 use nixdag::plan::Plan;
 use nixdag::provider::circleci::generate;
 use nixdag::provider::circleci::options::Options;
@@ -164,4 +168,65 @@ fn no_job_with_secrets_restores_records_and_the_report_has_none() {
     assert!(report.unwrap()["report"]["context"].is_null());
     let without = generated(|_, options| options.setup.keeps_records = false);
     assert!(without["jobs"]["report"].is_null() && !without.to_string().contains("nixdag-records"), "{without}");
+}
+
+#[test]
+fn where_a_store_keeps_records_the_report_gets_its_credentials_and_restores_nothing() {
+    let url = "https://cache.example.org";
+    let config = generated(|_, options| {
+        let of = Subject::branch("git@h:o/r.git", "a b<<c").unwrap();
+        options.setup.records_in = Some(KeptIn { url: url.to_owned(), of });
+        options.setup.delivery.handoff = HandOff::Cache(StoreUrl::parse(url).unwrap());
+        options.setup.delivery.contexts = vec!["store".to_owned()];
+    });
+    let jobs = config["workflows"]["nixdag"]["jobs"].as_array().unwrap();
+    let report = jobs.iter().find(|job| job["report"].is_object()).unwrap();
+    assert_eq!(report["report"]["context"], serde_json::json!(["store"]));
+    let steps = config["jobs"]["report"]["steps"].to_string();
+    assert!(steps.contains("attach_workspace") && !steps.contains("restore_cache"), "{steps}");
+    let (checked, called) = (steps.find("sha256sum -c manifest"), steps.find("nixdag collect"));
+    assert!(checked.is_some() && checked < called, "the plan says where tokens go: {steps}");
+    // The two signs are escaped for CircleCI, which takes them for a parameter.
+    let named = r"--records-of 'h/o/r@a b\\<<c'";
+    assert!(
+        steps.contains(&format!("collect --plan ~/.nixdag/workspace/nixdag.bundle/plan.json {named} {url}")),
+        "{steps}"
+    );
+    let text = config.to_string();
+    assert!(text.contains(&format!("--records {url} {named}")), "{text}");
+    assert!(!text.contains("nixdag-records-") && !text.contains("nixdag-history-"), "{text}");
+}
+
+#[test]
+fn a_report_runs_nothing_of_a_bundle_that_is_another() {
+    let store = |_: &mut Plan, options: &mut Options| {
+        let of = Subject::branch("git@h:o/r.git", "a").unwrap();
+        options.setup.records_in = Some(KeptIn { url: "https://cache.example.org".to_owned(), of });
+        options.setup.delivery.handoff = HandOff::Cache(StoreUrl::parse("https://cache.example.org").unwrap());
+    };
+    let home = tempfile::tempdir().unwrap();
+    let program = home.path().join("program");
+    let hostile = "#!/bin/sh\ntouch \"$(dirname \"$0\")/ran\"\n";
+    for folder in [home.path().join("workspace/nixdag.bundle"), home.path().join("nixdag/bundle"), program.clone()] {
+        fs::create_dir_all(&folder).unwrap();
+        for file in ["manifest", "plan.json", "nixdag", "install.sh"].map(|file| folder.join(file)) {
+            fs::write(&file, hostile).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+    for (config, folder) in [(generated(store), "~/.nixdag/"), (generated(|_, _| ()), "~/.nixdag/")] {
+        let steps = config["jobs"]["report"]["steps"].as_array().unwrap();
+        let named = |step: &&Value| step["run"]["name"] == "Put records together";
+        let command = steps.iter().find(named).unwrap()["run"]["command"].as_str().unwrap();
+        // What the machine has elsewhere is none of the test's.
+        let command = command.replace(folder, &format!("{}/", home.path().display()));
+        let command = command.replace("rm -rf ~/.nixdag\nmkdir -m 700 ~/.nixdag\n", "");
+        let command = command.replace("/tmp/nixdag", &home.path().join("nixdag").display().to_string());
+        let command = command.replace("circleci-agent step halt", "true");
+        let mut shell = std::process::Command::new("bash");
+        let output = shell.args(["-eo", "pipefail", "-c", &command]).env("HOME", home.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.contains("no records are kept for later pipelines"), "{said}");
+        assert!(!program.join("ran").exists(), "{command}");
+    }
 }

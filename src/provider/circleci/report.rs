@@ -49,16 +49,26 @@ pub fn steps(
         list.push(step("restore_cache", [name, ("keys", Yaml::texts([records_key(&job.id)]))]));
     }
     let places = Transport { is_guarded: false, ..transport }.places();
-    let mut lines = vec![format!("rm -rf ~/.nixdag\nmkdir -m 700 ~/.nixdag\nmkdir -p {HISTORY_DIR}\nif (\nset -e")];
-    lines.extend(script.set_up.iter().cloned());
-    lines.extend(verify(kind, bundle, BUNDLE_DIR));
+    let mut lines = vec![format!("rm -rf ~/.nixdag\nmkdir -m 700 ~/.nixdag\nmkdir -p {HISTORY_DIR}")];
+    let mut checked = script.set_up.clone();
+    checked.extend(verify(kind, bundle, BUNDLE_DIR));
     let call = collect(kind, &places, RECORDS_DIR, HISTORY_DIR).line()?;
-    lines.push(format!("{call}\n); then exit; fi\necho 'no records are kept for later pipelines' >&2"));
+    checked.push(call);
+    lines.extend(attempt(checked));
     lines.push("circleci-agent step halt".to_owned());
     list.push(run("Put records together", &template::escape(&steps::lines(&lines))));
     list.push(steps::keep_files());
     list.push(save("Save records", format!("{}{{{{ .BuildNum }}}}", history_key("{{ .Branch }}")), HISTORY_DIR));
     Ok(list)
+}
+
+/// Lines that end with the first of these that fails, and say so; behind them nothing else is run where none fails. In the condition of an `if`
+/// a shell would go on behind a check that fails, whatever `set -e` says.
+fn attempt(lines: Vec<String>) -> Vec<String> {
+    let mut all = vec!["set +e\n(\nset -e".to_owned()];
+    all.extend(lines);
+    all.push(")\nif [ $? = 0 ]; then exit; fi\necho 'no records are kept for later pipelines' >&2".to_owned());
+    all
 }
 
 /// The job's steps where records are in the store that jobs hand on through: like any job it gets the bundle from the workspace, which holds
@@ -67,9 +77,12 @@ pub fn steps_in_store(kind: &Kind, bundle: &BundleReference, stored: &KeptIn, op
     let transport = Transport { reuse: Reuse::Off, is_guarded: true, keeps_records: false };
     let script = steps::script(kind, bundle, options, transport, Task::Restore)?;
     let mut list = steps::start(&script, bundle, transport, &[]);
-    let call = collect_in_store(kind, &transport.places(), stored).line()?;
-    let said = "echo 'no records are kept for later pipelines' >&2";
-    let lines: Vec<String> = script.path.map(str::to_owned).into_iter().chain([format!("{call} || {said}")]).collect();
+    let places = transport.places();
+    let mut lines: Vec<String> = script.path.map(str::to_owned).into_iter().collect();
+    // The plan says where tokens go.
+    let mut checked = verify(kind, bundle, places.bundle);
+    checked.push(collect_in_store(kind, &places, stored).line()?);
+    lines.extend(attempt(checked));
     list.push(run("Put records together", &template::escape(&steps::lines(&lines))));
     list.push(steps::keep_files());
     Ok(list)
