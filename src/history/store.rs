@@ -32,6 +32,9 @@ const MAX_PACKED: usize = 16 << 20;
 /// Subjects that are asked for at once.
 const AT_ONCE: usize = 8;
 
+/// Longest subject, in bytes.
+const MAX_SUBJECT: usize = 1024;
+
 /// How long one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -59,14 +62,16 @@ const BOUNDS: [&str; 9] = [
 pub struct Subject(String);
 
 impl Subject {
-    /// A branch of a repository. `address` is that of its remote.
+    /// A branch of a repository; none where nothing can be named after them. `address` is that of its remote.
     pub fn branch(address: &str, branch: &str) -> Option<Self> {
-        Some(Self(format!("{}@{branch}", repository(address)?)))
+        Self::parse(&format!("{}@{branch}", repository(address)?)).ok()
     }
 
     /// Reads what [`Self::text`] gives.
     pub fn parse(text: &str) -> Result<Self> {
-        let is_plain = text.len() <= 1024 && !text.contains(char::is_control);
+        // What begins with a dash would be a flag.
+        let begins = text.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '/');
+        let is_plain = begins && text.len() <= MAX_SUBJECT && !text.contains(char::is_control);
         ensure!(is_plain && text.contains('@'), "expected `REPOSITORY@BRANCH`");
         Ok(Self(text.to_owned()))
     }
@@ -236,7 +241,9 @@ mod tests {
         }
         assert_eq!(Subject::branch("/srv/git/a.git", "b").unwrap().text(), "/srv/git/a@b");
         assert_eq!(Subject::branch("https://github.com", "b"), None);
-        assert_eq!(Subject::branch("", "b"), None);
+        for (address, branch) in [("", "b"), ("git@h:a", "b\nc"), ("-h:a", "b"), ("git@h:a", &"b".repeat(1024))] {
+            assert_eq!(Subject::branch(address, branch), None, "{address} {branch}");
+        }
     }
 
     #[test]
