@@ -1,33 +1,58 @@
 //! What can be seen in the text of a `flake.nix` without evaluating it.
 //!
-//! In: the text. Out: whether it may name inputs. What is written in an unusual way may, so that nobody hides inputs by it.
+//! In: the text. Out: whether it may name inputs, and inputs on this machine. What is written in an unusual way may, so that nobody hides
+//! inputs by it.
 
 /// The attribute with the inputs.
 const INPUTS: &str = "inputs";
 
-/// Bytes of a path or an address that is unusual.
-const LONG: usize = 512;
+/// What the address of an input begins with that is on no machine's disk.
+const ELSEWHERE: [&str; 9] =
+    ["flake", "git+http", "git+https", "git+ssh", "github", "gitlab", "http", "https", "sourcehut"];
+
+/// The bytes of such an address, beside letters and digits.
+const ADDRESS: &[u8] = b":/._-+?&=%@";
 
 /// False where no binding of the outermost set can be `inputs`.
 pub fn may_name_inputs(text: &str) -> bool {
+    inputs(text).is_none_or(|bindings| !bindings.is_empty())
+}
+
+/// False where all inputs that are named are plain addresses of something on another machine, or none are.
+pub fn may_name_local_inputs(text: &str) -> bool {
+    inputs(text).is_none_or(|bindings| !bindings.into_iter().all(is_elsewhere))
+}
+
+/// The bindings of the outermost set that are about inputs; none where the text is unusual.
+fn inputs(text: &str) -> Option<Vec<&[u8]>> {
     let bytes = text.as_bytes();
+    let (mut bindings, mut binding) = (Vec::new(), None);
     // What is open; whether a binding may begin.
     let (mut at, mut open, mut is_start) = (0, Vec::new(), false);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         let inside = open.last().copied();
-        if let Some(step) = blank(rest).filter(|_| !matches!(inside, Some(b'"' | b'\''))) {
+        let is_text = matches!(inside, Some(b'"' | b'\''));
+        if !is_text && may_be_of_address(bytes, at) {
+            return None;
+        }
+        if let Some(step) = blank(rest).filter(|_| !is_text) {
             at += step;
             continue;
         }
         let is_unusual = match inside {
             // Two of them are themselves.
             Some(b'"' | b'\'') => rest.starts_with(b"$$"),
-            Some(_) => rest.starts_with(b"'") && !rest.starts_with(b"''") || has_odd_quote(bytes, at),
+            Some(_) => rest.starts_with(b"'") && !rest.starts_with(b"''") || begins_name(rest[0]) && has_quotes(rest),
             // More than one set, or something else.
             None => rest[0] != b'{' || at > 0 && bytes[..at].contains(&b'}'),
         };
-        if is_unusual || is_start && may_be_inputs(rest) {
-            return true;
+        if is_unusual || is_start && is_unclear(rest) {
+            return None;
+        }
+        if is_start && is_inputs(rest) {
+            binding = Some(at);
+        } else if rest[0] == b';' && open.len() == 1 {
+            bindings.extend(binding.take().map(|begin| &bytes[begin..at]));
         }
         let step = match (rest[0], inside) {
             (byte, Some(b'{' | b'[' | b'(')) if begins_name(byte) => name_length(rest),
@@ -64,7 +89,54 @@ pub fn may_name_inputs(text: &str) -> bool {
         is_start = open.len() == 1 && matches!(rest[0], b'{' | b';');
         at += step;
     }
-    false
+    binding.is_none().then_some(bindings)
+}
+
+/// True where a binding about inputs has nothing but names, sets, and addresses of other machines.
+fn is_elsewhere(binding: &[u8]) -> bool {
+    let (mut at, mut is_value) = (0, false);
+    while let Some(rest) = binding.get(at..).filter(|rest| !rest.is_empty()) {
+        if let Some(step) = blank(rest) {
+            at += step;
+            continue;
+        }
+        let step = match rest[0] {
+            b'"' => {
+                let Some(length) = memchr::memchr(b'"', &rest[1..]) else { return false };
+                if !is_address(&rest[1..=length]) {
+                    return false;
+                }
+                length + 2
+            }
+            b'{' | b'}' | b'.' | b'=' | b';' => 1,
+            byte if begins_name(byte) => {
+                let name = &rest[..name_length(rest)];
+                // A variable may be anything, and attributes may say what an address does.
+                if is_value && ![&b"true"[..], b"false"].contains(&name) || is_of_attributes(name) {
+                    return false;
+                }
+                name.len()
+            }
+            _ => return false,
+        };
+        is_value = rest[0] == b'=';
+        at += step;
+    }
+    true
+}
+
+/// True for what may say where an input is without an address.
+fn is_of_attributes(name: &[u8]) -> bool {
+    [&b"type"[..], b"path", b"inherit"].contains(&name)
+}
+
+/// True for an address of something on another machine, and for the name of a flake in the registry or of an input.
+fn is_address(text: &[u8]) -> bool {
+    let is_plain = text.iter().all(|byte| byte.is_ascii_alphanumeric() || ADDRESS.contains(byte));
+    let is_named = text.first().is_some_and(u8::is_ascii_alphanumeric) && !is_of_attributes(text);
+    let is_elsewhere =
+        memchr::memchr(b':', text).is_none_or(|end| ELSEWHERE.iter().any(|scheme| scheme.as_bytes() == &text[..end]));
+    is_plain && is_named && is_elsewhere
 }
 
 /// The length of white space or a comment at the beginning.
@@ -91,29 +163,30 @@ fn goes_on(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-'".contains(&byte)
 }
 
-/// True where a name holds a quote that begins a text if the name is part of a path, or is part of an address.
-fn has_odd_quote(text: &[u8], at: usize) -> bool {
-    if !begins_name(text[at]) {
-        return false;
-    }
-    let (before, rest) = text.split_at(at);
-    let (name, behind) = rest.split_at(name_length(rest));
-    let is_of_path = |byte: &&u8| byte.is_ascii_alphanumeric() || b"._-+/".contains(byte);
-    let is_of_address = |byte: &&u8| byte.is_ascii_alphanumeric() || b"%/?:@&=+$,-_.!~*'".contains(byte);
-    // What is longer is not looked through again for each name in it.
-    let path: Vec<&u8> = before.iter().rev().take_while(is_of_path).take(LONG).collect();
-    let address: Vec<&u8> = behind.iter().take_while(is_of_address).take(LONG).collect();
-    let is_in_path = path.len() == LONG || path.contains(&&b'/');
-    let is_address = address.first() == Some(&&b':') && (address.len() == LONG || address.contains(&&b'\''));
-    name.contains(&b'\'') && is_in_path || is_address
+/// True where a name has two quotes in a row: behind a part of a path they begin a text.
+fn has_quotes(text: &[u8]) -> bool {
+    memchr::memmem::find(&text[..name_length(text)], b"''").is_some()
 }
 
-/// True for `inputs`, `"inputs"`, and names that are computed or taken from elsewhere; not for `inputsFrom`.
-fn may_be_inputs(text: &[u8]) -> bool {
-    let is = |word: &str| {
-        text.strip_prefix(word.as_bytes()).is_some_and(|rest| !rest.first().is_some_and(|byte| goes_on(*byte)))
-    };
-    is(INPUTS) || is("inherit") || text.starts_with(b"\"") || text.starts_with(b"${")
+/// True where a comment or a text begins, unless the bytes before it make it a part of an address: `x:/*` is one.
+fn may_be_of_address(text: &[u8], at: usize) -> bool {
+    let (before, rest) = text.split_at(at);
+    let is_of_address = |byte: &u8| byte.is_ascii_alphanumeric() || b"%/?:@&=+$,-_.!~*'".contains(byte);
+    (rest.starts_with(b"/*") || rest.starts_with(b"''")) && before.last().is_some_and(is_of_address)
+}
+
+/// True for the name `inputs`; not for `inputsFrom`.
+fn is_inputs(text: &[u8]) -> bool {
+    is_word(text, INPUTS)
+}
+
+/// True for names that are computed, taken from elsewhere, or written as texts.
+fn is_unclear(text: &[u8]) -> bool {
+    is_word(text, "inherit") || text.starts_with(b"\"") || text.starts_with(b"${")
+}
+
+fn is_word(text: &[u8], word: &str) -> bool {
+    text.strip_prefix(word.as_bytes()).is_some_and(|rest| !rest.first().is_some_and(|byte| goes_on(*byte)))
 }
 
 #[cfg(test)]
@@ -141,6 +214,18 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_other_machines_are_known() {
+        for text in [
+            "{ outputs = { self }: { path = \"path:/x\"; inputs = 5; }; }",
+            "{ # path:/x\n inputs = { a.url = \"github:o/r/branch?dir=x\"; b = { url = \"nixpkgs\"; flake = false; }; };\n outputs = _: { }; }",
+            "{ inputs.a.url = \"git+ssh://git@host:22/x?ref=y&rev=z\"; inputs.a.inputs.b.follows = \"c/d\"; inputs.c.url = \"https://h/x.tar.gz\"; \
+             outputs = _: { type = \"path\"; }; }",
+        ] {
+            assert!(!may_name_local_inputs(text), "{text}");
+        }
+    }
+
+    #[test]
     fn nobody_hides_inputs() {
         for text in [
             "({ inputs.x.url = \"path:/proc\"; })",
@@ -158,8 +243,37 @@ mod tests {
             "{ inherit (import ./x) inputs; }",
             "{ outputs = _: { }; } // { inputs.x.url = \"path:/proc\"; }",
             "\u{feff}{ inputs.x.url = \"path:/proc\"; }",
+            "{ x = ./${\"a\"}b''; inputs.y = '' '';   inputs.x.url = \"path:/proc\"; y = ''; outputs = ''; }",
+            "{ outputs = a:/*; inputs.x.url = \"path:/proc\"; x = y:*/; }",
+            "{ x = a:b!''; inputs.x.url = \"path:/proc\"; outputs = _: ''y''; }",
         ] {
-            assert!(may_name_inputs(text), "{text}");
+            assert!(may_name_inputs(text) && may_name_local_inputs(text), "{text}");
+        }
+        for text in [
+            "inputs.x.url = \"path:/proc\"",
+            "inputs.x.url = \"file:///proc\"",
+            "inputs.x.url = \"git+file:/proc\"",
+            "inputs.x.url = \"/proc\"",
+            "inputs.x.url = \"./proc\"",
+            "inputs.x.url = \"~/proc\"",
+            "inputs.x.url = \"\"",
+            "inputs.x.url = \"p\\ath:/proc\"",
+            "inputs.x.url = \"${\"path:\"}/proc\"",
+            "inputs.x.url = ''path:/proc''",
+            "inputs.x.url = path:/proc",
+            "inputs.x.url = /proc",
+            "inputs.x.url = __storeDir",
+            "inputs.x = { inherit url; }",
+            "inputs = rec { a = \"github:a/b\"; x.url = a; }",
+            "inputs = let a = \"b\"; in { }",
+            "inputs = import ./inputs.nix",
+            "inputs.x = { type = \"path\"; path = \"/proc\"; }",
+            "inputs.x = { \"type\" = \"git\"; url = \"proc\"; }",
+            "inputs.x.inputs.y.url = \"path:/proc\"",
+            "inputs.a.url = \"github:a/b\"; inputs.x.url = \"path:/proc\"",
+        ] {
+            let text = format!("{{ {text}; outputs = _: {{ }}; }}");
+            assert!(may_name_local_inputs(&text), "{text}");
         }
         for text in ["", "{", "{ a = \"", "{ ''", "}", "{ /*", "{ a = ''${", "\"\\"] {
             may_name_inputs(text);

@@ -6,15 +6,13 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
+use super::flake_text;
 use super::literal::nix_string;
 use crate::nix::command::Nix;
 use crate::regular_file;
 
 /// Bytes of a lock, or of the inputs of a `flake.nix`, that are read.
 const MAX_SIZE: u64 = 64 << 20;
-
-/// What stands in a `flake.nix` that names something on the machine, or may.
-const TRACES: [&str; 6] = ["path", "file", "type", "\\", "\"/", "''"];
 
 /// The lock in a folder; null where there is none that can be read: Nix will say so.
 pub(super) fn lock(folder: &Path) -> Value {
@@ -30,10 +28,10 @@ pub(super) fn inputs(nix: &Nix, folder: &Path) -> Value {
         let file = folder.join("flake.nix").canonicalize()?;
         let mut bytes = Vec::new();
         regular_file::open(&file)?.take(MAX_SIZE).read_to_end(&mut bytes)?;
-        let has = |word: &str| memchr::memmem::find(&bytes, word.as_bytes()).is_some();
-        // A name may have escapes in it, and of a long file more may follow.
+        // Of a long file more may follow.
         let is_whole = (bytes.len() as u64) < MAX_SIZE;
-        if is_whole && (!(has("inputs") || has("\\")) || !TRACES.iter().any(|trace| has(trace))) {
+        // A process less, and evaluation begins at once.
+        if is_whole && str::from_utf8(&bytes).is_ok_and(|text| !flake_text::may_name_local_inputs(text)) {
             return Ok(Value::Null);
         }
         let Some(file) = file.to_str() else { bail!("its name is not text") };
