@@ -18,9 +18,18 @@ use crate::recorded_evaluation;
 use crate::settings::Settings;
 use crate::settings::evaluation::EvaluationCacheChoice;
 
+/// Where people read about attributes that do not evaluate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failures {
+    /// On standard error.
+    Said,
+    /// In what the command prints.
+    Listed,
+}
+
 /// The flake, evaluated now.
-pub(super) fn live(flake: &str, settings: &Settings) -> Result<Evaluated> {
-    let (evaluated, warnings) = Evaluated::new(with_warnings(flake, settings)?, settings)?;
+pub(super) fn live(flake: &str, settings: &Settings, failures: Failures) -> Result<Evaluated> {
+    let (evaluated, warnings) = Evaluated::new(with_warnings(flake, settings, failures)?, settings)?;
     for warning in warnings {
         warning!("{warning}");
     }
@@ -66,7 +75,7 @@ pub(super) fn quietly(
 }
 
 /// The same, with its warnings on standard error.
-fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
+fn with_warnings(flake: &str, settings: &Settings, failures: Failures) -> Result<Evaluation> {
     let evaluation = quietly(&settings.evaluation_request(flake), settings, cache(settings).as_ref())?;
     for warning in &evaluation.warnings {
         warning!("{warning}");
@@ -74,7 +83,9 @@ fn with_warnings(flake: &str, settings: &Settings) -> Result<Evaluation> {
     let hidden = |variable: &str| settings.evaluation.hides(variable).filter(|_| env::var_os(variable).is_some());
     // What is named and not there ends planning with the same words.
     let messages = evaluation.errors.iter().filter(|error| !evaluation.absent.contains(&error.attribute));
-    for sentence in evaluation_errors::sentences(messages, hidden) {
+    // What ends planning is in no list.
+    let is_listed = failures == Failures::Listed && !settings.strict && evaluation.absent.is_empty();
+    for sentence in evaluation_errors::sentences(messages, is_listed, hidden) {
         warning!("{sentence}");
     }
     Ok(evaluation)

@@ -18,7 +18,7 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
     output.check()?;
     let format = output.format(args.format)?;
     let settings = Settings::new(&args.planning)?;
-    let planned = stages::planned(&settings, &[])?;
+    let planned = stages::planned_for_attribute(&settings)?;
     let plan = &planned.made.plan;
     let known: Vec<_> = explain::targets(plan).into_iter().collect();
     let target = match plan.base.as_ref().and_then(|base| base.ignored_changes) {

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Error, Result, bail};
 
+use super::evaluation::Failures;
 use super::say::{detail, note, warning};
 use super::{availability, base, evaluation};
 use crate::affected::{self, BaseEvaluation, Compared};
@@ -36,9 +37,14 @@ pub(super) fn plan(settings: &Settings, also: &[Granularity]) -> Result<Made> {
     Ok(planned(settings, also)?.made)
 }
 
-/// The same for a table, which says itself why there is nothing to build.
+/// The same for a table, which says itself why there is nothing to build, and what does not evaluate.
 pub(super) fn plan_for_table(settings: &Settings, also: &[Granularity]) -> Result<Made> {
-    Ok(named(settings, also)?.made)
+    Ok(named(settings, also, Failures::Listed)?.made)
+}
+
+/// The same for one attribute, which is said itself to fail if it does.
+pub(super) fn planned_for_attribute(settings: &Settings) -> Result<Planned> {
+    Ok(said_why(named(settings, &[], Failures::Listed)?))
 }
 
 /// A plan, and what it was made from.
@@ -61,18 +67,22 @@ impl From<Plan> for Planned {
 
 /// The same, with what it was made from.
 pub(super) fn planned(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
-    let planned = named(settings, also)?;
+    Ok(said_why(named(settings, also, Failures::Said)?))
+}
+
+/// Says why nothing was evaluated, where that is so.
+fn said_why(planned: Planned) -> Planned {
     let plan = &planned.made.plan;
     let is_ignored = plan.base.as_ref().is_some_and(|base| base.ignored_changes.is_some());
     if let Some(why) = nothing::why(plan).filter(|_| is_ignored) {
         note!("{why}");
     }
-    Ok(planned)
+    planned
 }
 
 /// The plan with the provider's name.
-fn named(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
-    let mut planned = unnamed(settings, also)?;
+fn named(settings: &Settings, also: &[Granularity], failures: Failures) -> Result<Planned> {
+    let mut planned = unnamed(settings, also, failures)?;
     if !matches!(settings.source, Source::Plan(_)) {
         planned.made.plan.provider = Some(settings.provider.name().to_owned());
     }
@@ -80,7 +90,7 @@ fn named(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
 }
 
 /// The plan, less the provider's name.
-fn unnamed(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
+fn unnamed(settings: &Settings, also: &[Granularity], failures: Failures) -> Result<Planned> {
     for warning in &settings.warnings {
         warning!("{warning}");
     }
@@ -96,7 +106,7 @@ fn unnamed(settings: &Settings, also: &[Granularity]) -> Result<Planned> {
             return Ok(plan.into());
         }
         Source::Roots(path) => evaluation::recorded(path, settings)?,
-        Source::Flake(flake) => evaluation::live(flake, settings)?,
+        Source::Flake(flake) => evaluation::live(flake, settings, failures)?,
     };
     detail!("evaluation: {} targets, {} errors, {:.1} s", evaluated.targets.len(), evaluated.errors.len(), seconds(at));
     for warning in idle_rules::without_targets(&settings.rules, &evaluated.scope, evaluated.all()) {

@@ -7,6 +7,7 @@ use super::comparison;
 use super::look::{Look, row};
 use crate::attribute::AttributePath;
 use crate::duration::in_words;
+use crate::plan::evaluation_errors;
 use crate::plan::make::Made;
 use crate::plan::model::Aim;
 use crate::plan::nothing;
@@ -185,14 +186,21 @@ fn errors(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
         return Ok(());
     }
     writeln!(out, "\n{}", look.red("DOES NOT EVALUATE"))?;
-    for error in plan.errors.iter().take(MOST_ROWS) {
-        let new = if error.new == Some(true) { "  (new: not so at the base)" } else { "" };
-        writeln!(out, "{}{new}", printable(&error.target.to_string()))?;
-        for line in error.message.lines() {
+    let groups = evaluation_errors::groups(&plan.errors, |error| &error.message);
+    for group in groups.iter().take(MOST_ROWS) {
+        let new = match group.errors.iter().filter(|error| error.new == Some(true)).count() {
+            0 => String::new(),
+            count if count == group.errors.len() => "  (new: not so at the base)".to_owned(),
+            count => format!("  ({count} of them new: not so at the base)"),
+        };
+        let names = group.errors.iter().map(|error| printable(&error.target.to_string()));
+        writeln!(out, "{}{new}", list(names, 5))?;
+        for line in group.why(|error| &error.message).lines() {
             writeln!(out, "    {}", printable(line))?;
         }
     }
-    more(plan.errors.len(), out)
+    let left: usize = groups.iter().skip(MOST_ROWS).map(|group| group.errors.len()).sum();
+    more(MOST_ROWS + left, out)
 }
 
 fn more(count: usize, out: &mut impl Write) -> io::Result<()> {
