@@ -51,4 +51,5 @@ pub mod usage;
 pub mod user_folder;
 pub mod version;
 pub mod view;
+pub mod workers;
 pub mod yaml;
