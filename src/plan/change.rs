@@ -70,14 +70,3 @@ impl Change {
         self.changed.iter().find(|changed| changed.target == *target)
     }
 }
-
-impl RootCause {
-    /// `gcc 13.2.0 -> 13.3.0`, or its name and what changed.
-    pub fn text(&self) -> String {
-        match &self.base_name {
-            Some(base) => format!("{base} -> {}", self.name),
-            None if self.what.is_empty() => self.name.clone(),
-            None => format!("{}: {}", self.name, self.what.join(", ")),
-        }
-    }
-}
