@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::nixdag;
 use crate::support::recorded::{Recorded, ids};
 use predicates::prelude::*;
 use serde_json::Value;
@@ -135,6 +136,10 @@ fn granularity_in_the_file_decides_and_the_flag_wins_over_it() {
 #[test]
 fn unknown_keys_name_the_nearest_one_and_the_place() {
     refused("selct: [a]", &["nixdag.yml:1:1: ", "unknown key `selct` (did you mean `select`?)"]);
+    let here = a_and_b().settings("selct: [a]");
+    let mut plan = nixdag();
+    let failed = plan.current_dir(here.dir()).args(["plan", "."]).assert().code(1);
+    failed.stderr(predicate::str::starts_with("error: nixdag.yml:1:1: unknown key"));
     refused("reuse: off\nzzzzzz: 1", &["unknown key `zzzzzz` (known: `select`, `exclude`", "nixdag.yml:2:1: "]);
     refused("final:\n  - name: x\n    runs: y", &["nixdag.yml:3:5: ", "unknown key `runs` (did you mean `run`?)"]);
     refused("reuse: off\nreuse: off", &["nixdag.yml:2:1: ", "duplicate key `reuse`"]);
