@@ -30,7 +30,7 @@ pub fn start_up(repository: &Repository) -> Result<StartUp> {
         "require pipelines: *Settings > Merge requests > Pipelines must succeed*".to_owned(),
         "secrets only for pushing and signing: put them into protected variables".to_owned(),
     ];
-    let owner = "replace `OWNER` with that group".to_owned();
+    let owner = "replace `OWNER` with the group whose project `nixdag` has the component".to_owned();
     let mut start = StartUp { steps, ..StartUp::default() };
     match repository.read(FILE)? {
         None => {
