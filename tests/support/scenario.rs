@@ -12,7 +12,7 @@ use nixdag::plan::estimate::CostModel;
 use nixdag::plan::needed::NeededGraph;
 use nixdag::plan::placement::MachineChoice;
 use nixdag::plan::placer::place;
-use nixdag::plan::problem::{Millis, Problem};
+use nixdag::plan::problem::{Millis, Problem, Spread};
 use nixdag::provider::Provider;
 
 use crate::synthetic;
@@ -92,6 +92,34 @@ impl Scenario {
         }
         problem
     }
+}
+
+/// What the planner knows where so many percent of the derivations that are neither fetched nor built locally have been recorded: their real
+/// durations, and of the others the median of these, or the usual guess where none is.
+#[allow(dead_code, reason = "each benchmark uses its part")]
+pub fn known(scenario: &Scenario, real: &Problem, percent: u64) -> Problem {
+    let mut problem = scenario.problem.clone();
+    let is_recorded: Vec<bool> = scenario
+        .names
+        .iter()
+        .zip(&problem.cheap)
+        .map(|(name, cheap)| {
+            let seed = name.bytes().fold(7, |seed, byte| synthetic::Random(seed ^ u64::from(byte)).next());
+            !cheap && seed % 100 < percent
+        })
+        .collect();
+    let mut recorded: Vec<Millis> =
+        real.duration.iter().zip(&is_recorded).filter(|(_, known)| **known).map(|(duration, _)| *duration).collect();
+    recorded.sort_unstable();
+    let median = recorded.get(recorded.len() / 2).copied();
+    for node in 0..problem.len() {
+        if is_recorded[node] {
+            (problem.duration[node], problem.spread[node]) = (real.duration[node], Spread::Small);
+        } else if let Some(median) = median.filter(|_| !problem.cheap[node]) {
+            problem.duration[node] = median;
+        }
+    }
+    problem
 }
 
 /// 2.326 standard deviations above the median is the 99th percentile.
