@@ -139,9 +139,10 @@ pub fn completed(segments: &[Segment]) -> Vec<Vec<Segment>> {
             _ => {}
         }
     }
+    let is_per_name = |output: &str| PER_NAME.contains(&output) || output == "apps";
     match (segments.len(), output.as_str()) {
-        (1, output) if PER_NAME.contains(&output) => vec![with(&[any(), any()])],
-        (2, output) if PER_NAME.contains(&output) => match &segments[1] {
+        (1, output) if is_per_name(output) => vec![with(&[any(), any()])],
+        (2, output) if is_per_name(output) => match &segments[1] {
             Segment::Literal(name) if !is_system(name) => vec![segments.to_vec()],
             Segment::Levels => vec![segments.to_vec()],
             Segment::Literal(_) | Segment::Glob(_) => vec![with(&[any()])],
@@ -177,6 +178,7 @@ mod tests {
             ("darwinConfigurations.*", "darwinConfigurations.mac.system"),
             ("homeConfigurations.\"a@b\"", "homeConfigurations.a@b.activationPackage"),
             ("devShells", "devShells.x.default"),
+            ("apps", "apps.x.hello"),
             ("devShells.*.*", "devShells.x.default"),
             ("hydraJobs", "hydraJobs.tests.a.x"),
             ("hydraJobs", "hydraJobs.a"),

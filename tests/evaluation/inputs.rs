@@ -61,7 +61,7 @@ fn a_flake_that_is_there_is_not_called_missing() {
         ("{ outputs = { self, nope }: { }; }", "input `nope` of flake `.` cannot be fetched: "),
         ("{ inputs.x.url = \"path:./sub\"; outputs = _: { }; }", "input `x` of flake `.` cannot be read: "),
         ("{ outputs = { self }: throw \"\"; }", "the outputs of flake `.` do not evaluate: "),
-        ("{ outputs = { self }: throw \"out\"; }", "the outputs of flake `.` do not evaluate: out"),
+        ("{ outputs = { self }: throw \"out\"; }", "the outputs of flake `.` do not evaluate: out (at flake.nix:1:"),
     ];
     let script: String = flakes.map(|(text, _)| format!("echo '{text}' > flake.nix; say\n")).concat();
     for said in each_version(&script) {

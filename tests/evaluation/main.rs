@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attributes;
 mod cache;
 mod edited;
 mod evaluate;

@@ -58,7 +58,8 @@ impl<'a> Asker<'a> {
         for (index, question) in questions.iter().enumerate() {
             match self.session.known(question) {
                 Some(Some(answer)) => {
-                    self.session.count_answer(question, true);
+                    // It was counted when it came.
+                    self.session.count(|progress| progress.left = progress.left.saturating_sub(1));
                     answers.insert(index, answer);
                 }
                 Some(None) => {}

@@ -12,6 +12,7 @@ pub fn with_article(kind: &str) -> String {
         "lambda" => "a function".to_owned(),
         "bool" => "a boolean".to_owned(),
         "int" => "an integer".to_owned(),
+        "app" => "an app whose program is not made by one derivation".to_owned(),
         other => format!("a {}", printable(other)),
     }
 }

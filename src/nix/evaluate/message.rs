@@ -4,20 +4,11 @@
 //! escapes, and without paths of this machine: `attribute 'nope' missing (at flake.nix:7:96)`.
 
 use super::failed_build::FailedBuild;
-use super::message_text::{without_escapes, without_quotes, without_source_paths};
-use crate::printable::printable;
-
-/// The file with the questions; errors that point into it point nowhere for the user.
-pub const QUERY_FILE: &str = "nixdag-query.nix";
-
-/// Longest message, in characters.
-const MAX_CHARS: usize = 1000;
+use super::message_text::{place_in_source, shorten, without_escapes, without_quotes, without_source_paths};
+use super::trace::trace;
 
 /// Most lines of one error that are kept.
 const MAX_LINES: usize = 12;
-
-/// Most lines of a trace that are kept, the last ones.
-const MAX_TRACE: usize = 200;
 
 /// What Nix of any version says when something could not be fetched, outside what it quotes.
 const FETCH_FAILURES: [&str; 12] = [
@@ -193,30 +184,6 @@ fn last_error(lines: &[&str]) -> Option<usize> {
     (first + 1..lines.len()).rev().find(is_last).or(Some(first))
 }
 
-/// What Nix printed from its first error on, without the outermost part, which is about nixdag's own question.
-fn trace(lines: &[&str], root: Option<&str>) -> Vec<String> {
-    let says = |line: &str| line.trim_start().strip_prefix("error:").map(|text| !text.trim().is_empty());
-    let begins = lines.iter().position(|line| says(line).is_some()).unwrap_or(lines.len());
-    let mut entries: Vec<Vec<&str>> = Vec::new();
-    for line in lines[begins..].iter().filter(|line| !line.trim().is_empty()) {
-        match entries.last_mut() {
-            Some(last) if says(line).is_none() && !line.trim_start().starts_with('…') => last.push(line),
-            _ => entries.push(vec![line]),
-        }
-    }
-    let is_own = |entry: &Vec<&str>| entry.iter().any(|line| line.contains("«string»") || line.contains(QUERY_FILE));
-    // 2.8 prints the error first and then what led to it, newer versions the other way round.
-    let is_error_first = lines.get(begins).is_some_and(|line| says(line) == Some(true));
-    let kept = if is_error_first {
-        &entries[..entries.iter().position(is_own).unwrap_or(entries.len())]
-    } else {
-        &entries[entries.iter().rposition(is_own).unwrap_or(0) + 1..]
-    };
-    let shown: Vec<String> =
-        kept.iter().flatten().map(|line| shorten(without_source_paths(line, root).trim_end())).collect();
-    shown[shown.len().saturating_sub(MAX_TRACE)..].to_vec()
-}
-
 /// True for the message of a failed download or checkout, which says nothing about the attribute that was evaluated. What Nix quotes
 /// (names, values, paths, words of evaluated code) does not count.
 pub fn is_fetch_failure(message: &str) -> bool {
@@ -227,22 +194,9 @@ pub fn is_fetch_failure(message: &str) -> bool {
     message.starts_with(GIT_FAILURE) || FETCH_FAILURES.iter().any(|failure| words.contains(failure))
 }
 
-/// `flake.nix:7:96` of `/nix/store/…-source/flake.nix:7:96`, or nothing for a place that no source file of the user has.
-fn place_in_source(at: &str, root: Option<&str>) -> Option<String> {
-    let shown = without_source_paths(at, root);
-    (shown != at && !shown.starts_with(QUERY_FILE)).then_some(shown)
-}
-
-fn shorten(message: &str) -> String {
-    let message = printable(message);
-    if message.chars().count() <= MAX_CHARS {
-        return message;
-    }
-    message.chars().take(MAX_CHARS).chain(['…']).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::message_text::{MAX_CHARS, QUERY_FILE};
     use super::*;
 
     const SOURCE: &str = "/nix/store/qh85qvms1l9pnsjyax352py2s2w72hs6-source";

@@ -1,6 +1,16 @@
 //! Takes out of Nix's texts what is not meant for the reader: terminal escapes, paths of this machine, what is quoted.
 
 use crate::nix::store_path;
+use crate::printable::printable;
+
+/// The file with the questions; errors that point into it point nowhere for the user.
+pub const QUERY_FILE: &str = "nixdag-query.nix";
+
+/// Longest message, in characters.
+pub const MAX_CHARS: usize = 1000;
+
+/// What the names of files that are part of Nix end with.
+const INTERNAL: &str = "-internal»";
 
 /// Without what stands in quotes.
 pub fn without_quotes(message: &str) -> String {
@@ -104,6 +114,21 @@ pub fn without_escapes(text: &str) -> String {
         }
     }
     clean
+}
+
+/// `flake.nix:7:96` of `/nix/store/…-source/flake.nix:7:96`, or nothing for a place that no source file of the user has.
+pub fn place_in_source(at: &str, root: Option<&str>) -> Option<String> {
+    let shown = without_source_paths(at, root);
+    (shown != at && !shown.starts_with(QUERY_FILE) && !at.contains(INTERNAL)).then_some(shown)
+}
+
+/// A text that is safe to print, cut where it is long.
+pub fn shorten(message: &str) -> String {
+    let message = printable(message);
+    if message.chars().count() <= MAX_CHARS {
+        return message;
+    }
+    message.chars().take(MAX_CHARS).chain(['…']).collect()
 }
 
 #[cfg(test)]

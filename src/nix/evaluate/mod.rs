@@ -37,6 +37,7 @@ mod short_names;
 mod survey;
 mod survivor;
 mod systems;
+mod trace;
 mod wrapper;
 mod written;
 

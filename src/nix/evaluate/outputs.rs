@@ -14,10 +14,12 @@ use super::flake::{Flake, LOCK_CHANGES};
 use super::flake_config::FlakeConfig;
 use super::literal::nix_string;
 use super::message::{self, EvaluationFailure, MessageEvidence};
-use super::query::Question;
+use super::message_text::QUERY_FILE;
+use super::query::OpenQuestion;
 use super::reference::{Reference, absolute};
 use super::request::EvaluationRequest;
 use super::survivor::{QUERY, Survivor};
+use super::trace;
 use super::wrapper::Wrapper;
 use crate::later::Later;
 use crate::nix::command::{Nix, Version};
@@ -62,7 +64,7 @@ impl<'f> Outputs<'f> {
         request: &EvaluationRequest,
     ) -> Result<Self> {
         let is_in_place = nix.version() >= FIRST_IN_PLACE && !nix.is_lix();
-        let wrap = || Wrapper::write(reference, QUERY_OUTPUTS, &[(message::QUERY_FILE, QUERY)]);
+        let wrap = || Wrapper::write(reference, QUERY_OUTPUTS, &[(QUERY_FILE, QUERY)]);
         let wrapper = if is_in_place { None } else { Some(wrap()?) };
         let prefix = if is_in_place { "" } else { "target/" };
         let override_inputs = request
@@ -136,8 +138,8 @@ impl<'f> Outputs<'f> {
         arguments
     }
 
-    /// A process that answers these questions, each with its number, and outlives those that fail.
-    pub fn survivor<'q>(&self, mark: &str, questions: impl Iterator<Item = (usize, &'q Question)>) -> Result<Survivor> {
+    /// A process that answers these questions and outlives those that fail.
+    pub fn survivor<'q>(&self, mark: &str, questions: impl Iterator<Item = OpenQuestion<'q>>) -> Result<Survivor> {
         if self.wrapper.is_some() {
             Survivor::check(&self.reference, mark, questions, self.manner())
         } else {
@@ -166,6 +168,11 @@ impl<'f> Outputs<'f> {
     pub fn failure(&self, said: &str, place: Option<&str>, thrown: bool) -> Option<EvaluationFailure> {
         let said = self.wrapper.as_ref().map_or_else(|| said.to_owned(), |wrapper| wrapper.hide(said));
         message::failure(&said, &self.evidence(place, thrown))
+    }
+
+    /// Where in the flake's own files an error comes from, by what a process said that was asked for a trace.
+    pub fn place(&self, said: &str) -> Option<String> {
+        trace::nearest_place(said, self.evidence(None, false).root)
     }
 
     /// What is known about a failure.

@@ -5,8 +5,9 @@
 #   { names = PATH; inside = BOOL; }   -> { names = [ … ]; }    the attribute names at PATH; a derivation is opened only if `inside`
 #     with `enter`, behind all answers -> { under = PATH; is = ANSWER; }   for each name, if there are at most `most`: the derivation there
 #   { below = PATH; names = [ … ]; every = BOOL; enter = DEPTH; }
-#                                      -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name; with `says`, what the
-#                                         package says about its own job, unless it says nothing
+#                                      -> { drv = "….drv"; }    one answer a name: the derivation at PATH.name, of an app there; with `says`, what the
+#                                         package says about its own job, unless it says nothing; with `lacks` and `has`, the
+#                                         output that it stands for where its derivation lacks that, and the ones it has
 #                                      -> { set = [ … ]; marked = BOOL; }   the attribute names of a set there that asks to be
 #                                         entered (`recurseForDerivations`), of any set if `every`
 #     with `enter`, so many levels deep, -> { set = [ … ]; marked = true; followed = true; }   of a set that asks to be entered, if it has at
@@ -14,14 +15,15 @@
 #   { same = PATH; as = PATH; }        -> { same = BOOL; }      whether both sets are equal: that is known at once where they are one
 # Other answers: { missing = DEPTH; } nothing has the name at that depth; { kind = TYPE; } the value there is of that type;
 # { failed = true; } evaluation failed in a way that `tryEval` catches (only if `guarded`, else the error goes through).
-# Unless `guarded`, other lines may come before an answer: { place = …; }, where an attribute on the way is defined, the last of them
-# the one in question; { found = "….drv"; }, the derivation whose word about its own job does not evaluate if no answer follows;
-# { failed = true; } as above, where the error that follows is one that evaluated code has thrown.
+# Unless `guarded`, other lines may come before an answer: { place = …; }, where an attribute on the way is defined, or { unplaced = true; }
+# where nobody knows, the last of them about the one in question; { found = "….drv"; }, the derivation whose word about its own job does not evaluate if no answer follows;
+# { failed = true; } as above, where the error that follows is one that evaluated code has thrown; not where that is known (`thrown`), as
+# to find it out takes as long as the error itself.
 outputs:
-{ mark, guarded, questions, most ? 0, at ? null }:
+{ mark, guarded, questions, most ? 0, at ? null, thrown ? false }:
 let
   inherit (builtins)
-    attrNames concatMap deepSeq elem elemAt filter foldl' genList getAttr hasAttr head intersectAttrs isAttrs isBool
+    attrNames concatMap deepSeq elem elemAt filter foldl' genList getAttr getContext hasAttr head intersectAttrs isAttrs isBool
     isInt isList isString length listToAttrs map mapAttrs seq stringLength tail toJSON trace tryEval typeOf
     unsafeDiscardStringContext unsafeGetAttrPos
     ;
@@ -30,8 +32,10 @@ let
 
   placeOf = name: set:
     let pos = unsafeGetAttrPos name set; in
-    if guarded || pos == null then
+    if guarded then
       value: value
+    else if pos == null then
+      tell { unplaced = true; }
     else
       tell { place = { file = unsafeDiscardStringContext pos.file; inherit (pos) line column; }; };
 
@@ -57,13 +61,25 @@ let
   derivationOf = value:
     if isAttrs value && value ? type && value.type == "derivation" then
       let drv = unsafeDiscardStringContext value.drvPath; in
-      { inherit drv; } // (if guarded then saysOf value else tell { found = drv; } (saysOf value))
+      madeBy drv (saysOf value // lackingOf value)
+    else if isAttrs value && value ? type && value.type == "app" && isString (value.program or null) then
+      appOf value
     else
       { kind = typeOf value; };
 
+  madeBy = drv: more: { inherit drv; } // (if guarded then more else tell { found = drv; } more);
+
+  # An app is what `nix run` builds before it runs: the derivation that its program is of.
+  appOf = value:
+    let
+      context = getContext value.program;
+      drvs = filter (path: context.${path} ? outputs) (attrNames context);
+    in
+    if length drvs == 1 then madeBy (head drvs) (saysOf value) else { kind = "app"; };
+
   # A set may have packages called `type` and `recurseForDerivations`.
   entered = every: value:
-    if !isAttrs value || value ? type && value.type == "derivation" then
+    if !isAttrs value || value ? type && (value.type == "derivation" || value.type == "app") then
       derivationOf value
     else
       let marked = value ? recurseForDerivations && value.recurseForDerivations == true; in
@@ -139,6 +155,14 @@ let
     in
     if found == { } then { } else { says = found; };
 
+  # `nix-build` builds the output with this name. What is no result of `derivation` may have any.
+  lackingOf = value:
+    let
+      has = value.drvAttrs.outputs or [ "out" ];
+      lacks = value.outputName or "out";
+    in
+    if value ? drvAttrs && isList has && isString lacks && !elem lacks has then { inherit lacks has; } else { };
+
   plainOf = value:
     if isString value then
       unsafeDiscardStringContext value
@@ -155,7 +179,14 @@ let
       complete = deepSeq found found;
       attempt = tryEval complete;
     in
-    if attempt.success then attempt.value else if guarded then failed else tell failed complete;
+    if thrown then
+      complete
+    else if attempt.success then
+      attempt.value
+    else if guarded then
+      failed
+    else
+      tell failed complete;
 
   failed = { failed = true; };
 

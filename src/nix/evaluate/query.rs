@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::message::EvaluationFailure;
+use crate::printable::printable;
 
 /// Most bytes of one process's questions as they stand on its command line; Linux takes no argument over 128 KiB.
 const MAX_BYTES: usize = 112 << 10;
@@ -16,6 +17,12 @@ pub const MARK: &str = "recurseForDerivations";
 
 /// Most names of a set whose derivations the process that has listed them answers as well: another process costs more.
 pub const FOLLOWED: usize = 250;
+
+/// Most outputs that a message lists.
+const MAX_LISTED: usize = 12;
+
+/// Characters that are shown of an output's name.
+const MAX_SHOWN: usize = 100;
 
 /// A question about the outputs of the flake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +35,16 @@ pub enum Question {
     Derivation { path: Vec<String>, every: bool, enter: usize },
     /// Are the sets at these two paths equal?
     Same { path: Vec<String>, other: Vec<String> },
+}
+
+/// A question that failed when it was asked guarded.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenQuestion<'q> {
+    /// Its number.
+    pub index: usize,
+    pub question: &'q Question,
+    /// Evaluated code has thrown the error; else that is not known.
+    pub thrown: bool,
 }
 
 /// What the flake has at the path of a question.
@@ -64,8 +81,8 @@ pub enum AnswerLine {
         at: Option<usize>,
         hides: bool,
     },
-    /// Where the attribute in question is defined, as Nix writes places.
-    Place(String),
+    /// Where the attribute in question is defined, as Nix writes places; none where Nix does not know.
+    Place(Option<String>),
     /// The derivation whose word about its own job is evaluated next.
     Found(String),
     Answer(Answer),
@@ -90,6 +107,10 @@ enum Written {
     Place {
         place: Position,
     },
+    #[expect(dead_code, reason = "only its presence counts")]
+    Unplaced {
+        unplaced: bool,
+    },
     Found {
         found: String,
     },
@@ -100,6 +121,9 @@ enum Written {
         drv: String,
         #[serde(default)]
         says: Map<String, Value>,
+        lacks: Option<String>,
+        #[serde(default)]
+        has: Vec<String>,
     },
     Set {
         set: Vec<String>,
@@ -142,17 +166,29 @@ fn line_of(written: Written) -> AnswerLine {
         Written::Under { under, is } => AnswerLine::Under(under, Box::new(line_of(*is))),
         Written::Ready { ready, hides } => AnswerLine::Ready { at: ready, hides },
         Written::Place { place: Position { file, line, column } } => {
-            AnswerLine::Place(format!("{file}:{line}:{column}"))
+            AnswerLine::Place(Some(format!("{file}:{line}:{column}")))
         }
+        Written::Unplaced { .. } => AnswerLine::Place(None),
         Written::Found { found } => AnswerLine::Found(found),
         Written::Names { names } => AnswerLine::Answer(Answer::Names(names)),
-        Written::Derivation { drv, says } => AnswerLine::Answer(Answer::Derivation(drv, says)),
+        Written::Derivation { lacks: Some(output), has, .. } => {
+            AnswerLine::Answer(Answer::Failed(lacks(&output, &has).into()))
+        }
+        Written::Derivation { drv, says, .. } => AnswerLine::Answer(Answer::Derivation(drv, says)),
         Written::Set { set, marked, followed } => AnswerLine::Answer(Answer::Set { names: set, marked, followed }),
         Written::Same { same } => AnswerLine::Answer(Answer::Same(same)),
         Written::Missing { missing } => AnswerLine::Answer(Answer::Missing(missing)),
         Written::Other { kind, above } => AnswerLine::Answer(Answer::Other { kind, above }),
         Written::Failed { .. } => AnswerLine::Caught,
     }
+}
+
+/// Says that a derivation lacks the output that an attribute stands for.
+fn lacks(output: &str, has: &[String]) -> String {
+    let shown = |name: &str| format!("`{}`", printable(&name.chars().take(MAX_SHOWN).collect::<String>()));
+    let more = if has.len() > MAX_LISTED { " and more" } else { "" };
+    let has: Vec<String> = has.iter().take(MAX_LISTED).map(|name| shown(name)).collect();
+    format!("its derivation has no output {} (there is {}{more})", shown(output), has.join(", "))
 }
 
 /// The first of these questions, as many as one process can be given, as JSON; none if the first alone is too long.
@@ -172,10 +208,9 @@ pub fn text(mark: &str, guarded: bool, follow: bool, questions: &[&Question]) ->
     (count > 0).then(|| (text.to_string(), count))
 }
 
-/// One question with its number, unguarded, as JSON; without a question only the line with the number.
-pub fn numbered(mark: &str, at: Option<usize>, question: Option<&Question>) -> Value {
-    let questions: Vec<&Question> = question.into_iter().collect();
-    json!({ "mark": mark, "guarded": false, "at": at, "questions": written(&questions, false) })
+/// A question with its number, unguarded, as JSON.
+pub fn numbered(mark: &str, OpenQuestion { index, question, thrown }: OpenQuestion) -> Value {
+    json!({ "mark": mark, "guarded": false, "at": index, "thrown": thrown, "questions": written(&[question], false) })
 }
 
 /// The questions as `query.nix` reads them: derivations side by side share the path of their parent. Only with `follow` anything follows.

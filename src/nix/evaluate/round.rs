@@ -13,7 +13,7 @@ use anyhow::{Result, anyhow};
 
 use super::budget::Budget;
 use super::following::Following;
-use super::message::EvaluationFailure;
+use super::message::{EvaluationFailure, FailureCause};
 use super::process::{self, Heard, Next, ProcessEnd, ProcessLimits};
 use super::query::{self, Answer, AnswerLine, Question};
 use super::session::Session;
@@ -173,7 +173,12 @@ impl<'r> QuestionRound<'r> {
                     }
                     return Ok(after(&mut following, next, answered == asked));
                 }
-                Ok(AnswerLine::Caught) if self.guarded => QuestionOutcome::Caught,
+                Ok(AnswerLine::Caught) if self.guarded => {
+                    if let Some(question) = questions.get(answered) {
+                        self.session.note_thrown(question.path().to_vec());
+                    }
+                    QuestionOutcome::Caught
+                }
                 Ok(AnswerLine::Caught) => {
                     thrown = true;
                     return Ok(Next::Continue);
@@ -187,7 +192,7 @@ impl<'r> QuestionRound<'r> {
                     return Ok(Next::Continue);
                 }
                 Ok(AnswerLine::Place(at)) => {
-                    place = Some(at);
+                    place = at;
                     return Ok(Next::Continue);
                 }
                 Ok(AnswerLine::Found(drv_path)) => {
@@ -207,7 +212,7 @@ impl<'r> QuestionRound<'r> {
             ProcessEnd::Exited(status, stderr) if process::ran_out_of_memory(status, &stderr) => ProcessEnd::OverMemory,
             end => end,
         };
-        let mut survivable = false;
+        let (mut survivable, mut is_said) = (false, false);
         let failure: EvaluationFailure = match end {
             ProcessEnd::Stopped => return Ok(()),
             // What follows an answer is asked for again, one by one.
@@ -219,6 +224,7 @@ impl<'r> QuestionRound<'r> {
                 if is_incident {
                     self.session.note_incident();
                 }
+                is_said = said.is_some();
                 said.unwrap_or_else(|| process::died(status).into())
             }
             // A new process has its memory for itself.
@@ -234,6 +240,7 @@ impl<'r> QuestionRound<'r> {
             }
         };
         if !ready {
+            let failure = if is_said { self.placed(failure, &text, &limits)? } else { failure };
             return Err(self.session.flake_failure(&failure));
         }
         self.record(
@@ -245,6 +252,21 @@ impl<'r> QuestionRound<'r> {
             },
         );
         Ok(())
+    }
+
+    /// A failure of the flake as a whole with its place: not every version says where code throws an error, unless it is asked for a trace.
+    fn placed(&self, failure: EvaluationFailure, text: &str, limits: &ProcessLimits) -> Result<EvaluationFailure> {
+        if failure.cause != FailureCause::Code || failure.message.contains(" (at ") {
+            return Ok(failure);
+        }
+        let outputs = self.session.outputs;
+        let mut command = self.session.nix.command(outputs.arguments(text));
+        command.arg("--show-trace");
+        let stopped = |_: Heard| Ok(if self.session.is_stopped() { Next::Stop } else { Next::Continue });
+        let end = process::run(command, self.session.mark(), limits, stopped)?;
+        let place = if let ProcessEnd::Exited(_, said) = end { outputs.place(&said) } else { None };
+        let message = place.map(|at| format!("{} (at {at})", failure.message));
+        Ok(EvaluationFailure { message: message.unwrap_or(failure.message), ..failure })
     }
 
     /// Notes what came of the question that a thread is at.

@@ -1,6 +1,6 @@
 //! What all processes that evaluate one flake share: how it is asked, and how far it has come.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -53,6 +53,8 @@ pub struct Session<'a> {
     names: AtomicUsize,
     /// Answers to questions that were not asked yet; none for what fails.
     known: Mutex<HashMap<Vec<String>, Option<Answer>>>,
+    /// Paths where evaluated code has thrown an error.
+    thrown: Mutex<HashSet<Vec<String>>>,
 }
 
 impl<'a> Session<'a> {
@@ -83,6 +85,7 @@ impl<'a> Session<'a> {
             enters_at_once: AtomicBool::new(true),
             names: AtomicUsize::new(0),
             known: Mutex::default(),
+            thrown: Mutex::default(),
         })
     }
 
@@ -157,8 +160,23 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Notes what the derivation at a path is, before anybody asks; none if it fails.
+    /// Notes that evaluated code has thrown an error at a path.
+    pub fn note_thrown(&self, path: Vec<String>) {
+        self.thrown.lock().unwrap_or_else(PoisonError::into_inner).insert(path);
+    }
+
+    /// Whether that is known.
+    pub fn has_thrown(&self, path: &[String]) -> bool {
+        self.thrown.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    /// Notes what the derivation at a path is, before anybody asks; none if evaluated code has thrown an error there.
     pub fn know(&self, path: Vec<String>, answer: Option<Answer>) {
+        match &answer {
+            None => self.note_thrown(path.clone()),
+            Some(Answer::Failed(_)) => self.count(|progress| progress.failed += 1),
+            Some(_) => self.count(|progress| progress.evaluated += 1),
+        }
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(path, answer);
     }
 

@@ -12,13 +12,16 @@ use anyhow::Result;
 use super::budget::Budget;
 use super::message;
 use super::process::{self, Heard, Next, ProcessEnd, ProcessLimits};
-use super::query::{self, Answer, AnswerLine, Question};
+use super::query::{self, Answer, AnswerLine, OpenQuestion, Question};
 use super::round::START;
 use super::session::Session;
 use super::survivor::Survivor;
 
-/// Questions that are worth a process of their own: each evaluates anew what all have in common.
-const PER_PROCESS: usize = 256;
+/// Questions that are worth a process of their own: each evaluates anew what all have in common, which in a package set is most of it.
+const PER_PROCESS: usize = 16_384;
+
+/// So many processes that die in a row are enough of one thread: it takes a process a question then, and several threads are sooner done.
+const DEATHS: usize = 2;
 
 /// Asks the questions at these indexes.
 pub fn ask(
@@ -27,27 +30,29 @@ pub fn ask(
     items: &[usize],
     budget: &Budget,
 ) -> Result<BTreeMap<usize, Answer>> {
-    let workers = budget.workers_for(items.len()).min(items.len().div_ceil(PER_PROCESS)).max(1);
-    let part = |worker: usize| &items[items.len() * worker / workers..items.len() * (worker + 1) / workers];
-    let parts: Vec<Result<BTreeMap<usize, Answer>>> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers)
-            .map(|worker| scope.spawn(move || Survey { session, questions, budget }.all(part(worker))))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    parts.into_iter().try_fold(BTreeMap::new(), |mut all, part| {
-        all.append(&mut part?);
-        Ok(all)
-    })
+    let most = budget.workers.min(items.len());
+    let workers = most.min(items.len().div_ceil(PER_PROCESS)).max(1);
+    let share = |items: &[usize], workers: usize, deaths: usize| {
+        // Nothing else runs.
+        let memory = budget.memory.max(budget.most_memory / workers as u64);
+        Survey { session, questions, budget, memory }.share(items, workers, deaths)
+    };
+    let (mut answers, left) = share(items, workers, if workers < most { DEATHS } else { usize::MAX })?;
+    if !left.is_empty() {
+        answers.append(&mut share(&left, most.min(left.len()), usize::MAX)?.0);
+    }
+    Ok(answers)
 }
+
+/// Answers, and the questions that are left.
+type Shared = (BTreeMap<usize, Answer>, Vec<usize>);
 
 struct Survey<'s> {
     session: &'s Session<'s>,
     questions: &'s [Question],
     budget: &'s Budget,
+    /// Bytes that one process may hold.
+    memory: u64,
 }
 
 /// What is known about the question that a process is at.
@@ -59,12 +64,36 @@ struct Current {
 }
 
 impl Survey<'_> {
-    /// One process after the other, as long as each gets further.
-    fn all(&self, items: &[usize]) -> Result<BTreeMap<usize, Answer>> {
+    /// Shares these questions between so many threads, each of which leaves the rest once so many of its processes have died in a row.
+    fn share(&self, items: &[usize], workers: usize, deaths: usize) -> Result<Shared> {
+        let part = |worker: usize| &items[items.len() * worker / workers..items.len() * (worker + 1) / workers];
+        let parts: Vec<Result<Shared>> = thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..workers).map(|worker| scope.spawn(move || self.all(part(worker), deaths))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        parts.into_iter().try_fold(Shared::default(), |(mut answers, mut left), part| {
+            let (mut more, rest) = part?;
+            answers.append(&mut more);
+            left.extend(rest);
+            Ok((answers, left))
+        })
+    }
+
+    /// One process after the other, as long as each gets further and not too many die in a row.
+    fn all(&self, items: &[usize], most_deaths: usize) -> Result<Shared> {
         let mut left: BTreeSet<usize> = items.iter().copied().collect();
-        let mut answers = BTreeMap::new();
+        let (mut answers, mut deaths) = (BTreeMap::new(), 0);
         while !left.is_empty() && !self.session.is_stopped() {
+            if deaths >= most_deaths {
+                return Ok((answers, left.into_iter().collect()));
+            }
             let (mut found, stuck) = self.process(&left)?;
+            // One that died has answered the question that it died of, and maybe others before it.
+            deaths = if stuck.is_some() && found.len() <= 1 { deaths + 1 } else { 0 };
             if found.is_empty() {
                 // A new process would come no further.
                 let Some(stuck) = stuck else { break };
@@ -76,18 +105,22 @@ impl Survey<'_> {
             }
             answers.append(&mut found);
         }
-        Ok(answers)
+        Ok((answers, Vec::new()))
     }
 
     /// What one process answers, and the question that it was at without an answer.
     fn process(&self, left: &BTreeSet<usize>) -> Result<(BTreeMap<usize, Answer>, Option<usize>)> {
         let outputs = self.session.outputs;
-        let questions = left.iter().map(|index| (*index, &self.questions[*index]));
+        let open = |index: usize| {
+            let question = &self.questions[index];
+            OpenQuestion { index, question, thrown: self.session.has_thrown(question.path()) }
+        };
+        let questions = left.iter().map(|index| open(*index));
         let survivor = outputs.survivor(self.session.token(), questions)?;
         let mut command = survivor.command(self.session.nix)?;
         command.env("GC_MARKERS", self.budget.collectors.to_string());
         let limits = ProcessLimits {
-            memory: self.budget.memory,
+            memory: self.memory,
             inherits: !outputs.may_build(),
             answer: self.budget.attribute,
             start: self.budget.attribute.max(START),
@@ -102,13 +135,18 @@ impl Survey<'_> {
             match (query::read(text), &mut current) {
                 (Ok(AnswerLine::Ready { at, .. }), _) => {
                     let begun = at.filter(|index| left.contains(index));
-                    let begun = begun.map(|index| Current { index, place: None, found: None, thrown: false });
+                    let begun = begun.map(open).map(|OpenQuestion { index, thrown, .. }| Current {
+                        index,
+                        place: None,
+                        found: None,
+                        thrown,
+                    });
                     if let Some(over) = std::mem::replace(&mut current, begun) {
                         let (index, answer) = self.failure(&survivor, over, &String::from_utf8_lossy(before));
                         answers.extend(answer.map(|answer| (index, answer)));
                     }
                 }
-                (Ok(AnswerLine::Place(place)), Some(current)) => current.place = Some(place),
+                (Ok(AnswerLine::Place(place)), Some(current)) => current.place = place,
                 (Ok(AnswerLine::Caught), Some(current)) => current.thrown = true,
                 (Ok(AnswerLine::Found(drv_path)), Some(current)) => current.found = Some(drv_path),
                 (Ok(AnswerLine::Answer(answer)), Some(Current { index, .. })) => {

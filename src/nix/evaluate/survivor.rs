@@ -18,8 +18,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::literal::{is_identifier, nix_string};
-use super::message::QUERY_FILE;
-use super::query::{self, Question};
+use super::message_text::QUERY_FILE;
+use super::query::{self, OpenQuestion, Question};
 use super::reference::Reference;
 use super::wrapper::Wrapper;
 use crate::nix::command::Nix;
@@ -60,14 +60,14 @@ impl Survivor {
     pub fn repl<'q>(
         reference: &str,
         mark: &str,
-        questions: impl Iterator<Item = (usize, &'q Question)>,
+        questions: impl Iterator<Item = OpenQuestion<'q>>,
         impure: bool,
         manner: Vec<OsString>,
     ) -> Result<Self> {
         let questions: Vec<_> = questions.collect();
-        let mut text = ReplText::new(mark, questions.iter().filter_map(|(_, question)| question.path().first()));
-        for (index, question) in questions {
-            text.ask(index, question);
+        let mut text = ReplText::new(mark, questions.iter().filter_map(|open| open.question.path().first()));
+        for open in questions {
+            text.ask(open);
         }
         let text = text.end();
         let what = "cannot write the questions to a temporary file";
@@ -87,10 +87,10 @@ impl Survivor {
     pub fn check<'q>(
         reference: &Reference,
         mark: &str,
-        questions: impl Iterator<Item = (usize, &'q Question)>,
+        questions: impl Iterator<Item = OpenQuestion<'q>>,
         manner: Vec<OsString>,
     ) -> Result<Self> {
-        let questions = questions.map(|(index, question)| query::numbered(mark, Some(index), Some(question)));
+        let questions = questions.map(|open| query::numbered(mark, open));
         let questions = Value::from_iter(questions).to_string();
         let wrapper = Wrapper::write(reference, JOBS, &[(QUERY_FILE, QUERY), (QUESTIONS_FILE, &questions)])?;
         let mut arguments: Vec<OsString> =
@@ -125,6 +125,26 @@ impl Survivor {
 /// What asks nothing.
 const NOTHING: &str = "at = null; questions = [ ];";
 
+/// Bytes of a line of the questions' function. `nix repl` reads what it has so far anew after each line, which takes most of its time if
+/// there are many; errors quote lines, so none is long.
+const LINE: usize = 400;
+
+/// Code without comments and with few lines, but for the last ones, which most errors quote.
+fn wrapped(code: &str) -> String {
+    let lines: Vec<&str> =
+        code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    let (body, end) = lines.split_at(lines.len().saturating_sub(2));
+    let mut text = String::with_capacity(code.len());
+    let mut length = 0;
+    for line in body {
+        text.push(if length + line.len() > LINE { '\n' } else { ' ' });
+        length = if length + line.len() > LINE { line.len() } else { length + line.len() };
+        text.push_str(line);
+    }
+    end.iter().for_each(|line| text.extend(["\n", line]));
+    text
+}
+
 /// The lines for `nix repl`. It reads byte by byte, and each error quotes the lines that it went through: so they are few and short.
 struct ReplText {
     text: String,
@@ -145,14 +165,14 @@ impl ReplText {
         while outputs.contains(&ask) {
             ask.push('q');
         }
-        let lines: Vec<&str> = QUERY.lines().map(str::trim).filter(|line| !line.starts_with('#')).collect();
         // It goes on until it is complete, which a definition does not do in newer versions.
-        let text = format!(":a {{ {query} =\n{}\n; }}\n", lines.join("\n"));
+        let text = format!(":a {{ {query} =\n{}\n; }}\n", wrapped(QUERY));
         Self { text, query, ask, mark: mark.to_owned(), about: None }
     }
 
     /// A question below a name that cannot be written in the scope is left out.
-    fn ask(&mut self, index: usize, question: &Question) {
+    fn ask(&mut self, open: OpenQuestion) {
+        let OpenQuestion { index, question, thrown } = open;
         let Some(first) = question.path().first().filter(|name| is_identifier(name)) else { return };
         match question {
             Question::Derivation { path, every, .. } => {
@@ -164,17 +184,17 @@ impl ReplText {
                     let questions =
                         format!("[ {{ below = [ {} ]; names = [ name ]; every = {every}; }} ]", below.join(" "));
                     self.line(&format!(
-                        "{} = at: name: {}",
+                        "{} = at: thrown: name: {}",
                         self.ask,
-                        self.call(first, &format!("inherit at; questions = {questions};"))
+                        self.call(first, &format!("inherit at thrown; questions = {questions};"))
                     ));
                     self.about = Some(about);
                 }
-                self.line(&format!("{} {index} {}", self.ask, nix_string(name)));
+                self.line(&format!("{} {index} {thrown} {}", self.ask, nix_string(name)));
             }
             Question::Names { .. } | Question::Same { .. } => {
                 self.part(first);
-                let asked = query::numbered(&self.mark, Some(index), Some(question));
+                let asked = query::numbered(&self.mark, open);
                 self.line(&format!(
                     "{} {{ inherit {first}; }} (builtins.fromJSON {})",
                     self.query,
@@ -218,13 +238,14 @@ mod tests {
     fn a_name_that_is_no_variable_is_left_to_others() {
         let at = |name: &str| Question::Derivation { path: vec![name.to_owned()], every: false, enter: 0 };
         let questions = [at("packages"), at("with space"), at("or"), at("x'-1"), at("q"), at("")];
-        let survivor = Survivor::repl("path:/x", "00", questions.iter().enumerate(), false, Vec::new()).unwrap();
+        let open = questions.iter().enumerate().map(|(index, question)| OpenQuestion { index, question, thrown: true });
+        let survivor = Survivor::repl("path:/x", "00", open, false, Vec::new()).unwrap();
         let ErrorPlace::Repl(file, ..) = &survivor.place else { panic!() };
         let text = std::io::read_to_string(file).unwrap();
         let about = text.lines().filter(|line| line.contains("q = at:"));
         let named: Vec<_> = about.filter_map(|line| line.split("inherit ").nth(1)?.split(';').next()).collect();
         assert_eq!(named, ["packages", "x'-1", "q"]);
-        assert!(text.contains("\nqq 4 \"q\"\n"), "an output has the short name");
+        assert!(text.contains("\nqq 4 true \"q\"\n"), "an output has the short name");
         assert!(!text.contains("nixdag-00"), "errors quote these lines");
     }
 
