@@ -60,7 +60,14 @@ pub(super) struct Planned {
 
 impl From<Plan> for Planned {
     fn from(plan: Plan) -> Self {
-        let made = Made { plan, notes: Vec::new(), others: Vec::new(), decisions: BTreeMap::new(), planning: None };
+        let made = Made {
+            plan,
+            notes: Vec::new(),
+            others: Vec::new(),
+            workers: None,
+            decisions: BTreeMap::new(),
+            planning: None,
+        };
         Self { made, graph: None, targets: Vec::new(), base: None }
     }
 }
@@ -221,6 +228,9 @@ fn make_plan(
     }
     let mut made = complete(inputs, &settings.final_jobs, settings.flags_narrow)?;
     detail!("plan: {} jobs, {:.1} s since the start", made.plan.jobs.len(), seconds(began.at));
+    if let Some(workers) = &made.workers {
+        detail!("machines that take one ready derivation after another, which nixdag does not run yet: {workers}");
+    }
     for note in &made.notes {
         warning!("{note}");
     }

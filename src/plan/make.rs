@@ -24,6 +24,7 @@ use super::planning_cost::PlanningCost;
 use super::problem::Node;
 use super::report_cost::ReportEstimate;
 use super::skipped::{LeftOut, drop_unbuildable};
+use super::workers::search::Way;
 use super::{Base, EvaluationError, FlakeSource, Plan, Strategy};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
@@ -62,7 +63,7 @@ pub struct PlanInputs<'a> {
     pub costs: &'a CostModel,
     /// What the planner is asked for.
     pub options: &'a PartitionOptions,
-    /// Other granularities to predict the figures of.
+    /// Other granularities to predict the figures of; where there are some, those of workers are predicted too.
     pub also: &'a [Granularity],
     /// How results travel: in a workspace every ancestor is a layer to attach.
     pub handoff: HandOffKind,
@@ -89,6 +90,8 @@ pub struct Made {
     pub notes: Vec<String>,
     /// What plans of other granularities would take.
     pub others: Vec<(Granularity, Strategy)>,
+    /// What workers in place of jobs would take, where other plans are compared too.
+    pub workers: Option<Way>,
     /// Who decided where each target is built; nobody where the plan was read from a file.
     pub decisions: BTreeMap<AttributePath, Decision>,
     /// What the job that plans takes to start; none where the plan was read from a file.
@@ -155,6 +158,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     });
     let others = inputs.also.iter().map(|&granularity| Ok((granularity, planner.figures(granularity)?)));
     let others = others.collect::<Result<_>>()?;
+    let workers = if inputs.also.is_empty() { None } else { planner.workers() };
     let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
     let decisions = decided.collect();
     let planning = Some(PlanningCost::new(inputs.choice.fleet, costs.start_up, rounding));
@@ -178,7 +182,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         errors: inputs.errors,
         estimates,
     };
-    Ok(Made { plan, notes, others, decisions, planning })
+    Ok(Made { plan, notes, others, workers, decisions, planning })
 }
 
 /// Refuses a content-addressed input of a job with contexts where jobs hand on through a store: such a job builds nothing but its targets, and

@@ -53,6 +53,7 @@ pub mod rules;
 pub mod simulate;
 pub mod sizes;
 mod skipped;
+pub mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

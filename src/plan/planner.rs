@@ -22,6 +22,8 @@ use super::placement::Placements;
 use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, JobNodes, Millis, Partition};
 use super::simulate::{lower_bound, simulate_in_waves};
+use super::workers::plan_workers;
+use super::workers::search::Way;
 use super::{Durations, EstimateSource, Estimates, HandOffEstimate, ModelFigures, Strategy};
 use crate::choice::Choice;
 use crate::delivery::HandOffKind;
@@ -217,6 +219,13 @@ impl<'a> Planner<'a> {
         for job in partition.jobs.iter_mut().filter(|job| job.system == ANY_SYSTEM) {
             job.system = self.placements.anywhere;
         }
+    }
+
+    /// What workers in place of jobs would take. Only waves count what machines are waited for, so workers do that beside waves alone.
+    pub(super) fn workers(&self) -> Option<Way> {
+        let queue = if self.options.limits.waves.is_some() { self.model.queue } else { 0 };
+        let model = Model { queue, ..self.model.clone() };
+        plan_workers(&self.small.problem, self.placements, &model, self.options.objective)
     }
 
     /// What a plan would take whose jobs come in no waves, where the provider has waves.

@@ -149,7 +149,7 @@ fn what_is_available_is_never_in_the_way() {
 }
 
 /// Unpacks a real graph, once.
-fn real(name: &str) -> PathBuf {
+pub fn real(name: &str) -> PathBuf {
     let archive = graphs().join(format!("{name}.tar.zst"));
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("graphs").join(name);
     if !dir.join("complete").exists() {

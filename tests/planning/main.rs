@@ -16,4 +16,9 @@ mod money;
 mod page;
 mod planner;
 mod records;
+#[path = "../support/scenario.rs"]
+mod scenario;
 mod targets;
+mod workers;
+
+use support::synthetic;

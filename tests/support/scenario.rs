@@ -12,7 +12,8 @@ use nixdag::plan::estimate::CostModel;
 use nixdag::plan::needed::NeededGraph;
 use nixdag::plan::placement::MachineChoice;
 use nixdag::plan::placer::place;
-use nixdag::plan::problem::{Millis, Problem, Spread};
+use nixdag::plan::problem::{Millis, Problem, Spread, System};
+use nixdag::plan::workers::machines;
 use nixdag::provider::Provider;
 
 use crate::synthetic;
@@ -34,6 +35,9 @@ pub fn scenarios() -> Vec<(String, Scenario)> {
 /// The needed derivations, with assumed durations, and their names.
 pub struct Scenario {
     pub problem: Problem,
+    /// The first placement on the same machine, of each placement.
+    #[allow(dead_code, reason = "each benchmark uses its part")]
+    pub machines: Vec<System>,
     names: Vec<String>,
 }
 
@@ -44,6 +48,14 @@ impl Scenario {
         let paths: Vec<&str> = roots.iter().map(|root| &*root.drv_path).collect();
         let available = fs::read_to_string(scenario.join("available")).unwrap();
         Self::new(graph, &paths, &AvailabilitySource::from_list(&available, "available").unwrap())
+    }
+
+    /// The roots of a graph that is in a folder with its `roots.json`, nothing available.
+    #[allow(dead_code, reason = "each benchmark uses its part")]
+    pub fn all(graph: &Path) -> Self {
+        let roots = nixdag::recorded_evaluation::read(&fs::read(graph.join("roots.json")).unwrap()).unwrap();
+        let paths: Vec<&str> = roots.iter().map(|root| &*root.drv_path).collect();
+        Self::new(graph, &paths, &AvailabilitySource::Nothing)
     }
 
     /// 4,000 derivations, nothing available.
@@ -67,7 +79,7 @@ impl Scenario {
         let placements = place(&graph, &needed, &BTreeMap::new(), &choice, &costs).unwrap();
         let small = NeededGraph::new(&graph, &needed, &targets, &placements, &costs);
         let names = small.drvs.iter().map(|&id| graph.node(id).name().to_owned()).collect();
-        Self { problem: small.problem, names }
+        Self { problem: small.problem, machines: machines(&placements), names }
     }
 
     /// The problem with durations that are off by a factor, log-normal with this sigma, seeded by the derivation's name and the number of the draw.

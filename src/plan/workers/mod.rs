@@ -1,0 +1,45 @@
+//! Workers instead of jobs: N machines, each of which takes one derivation after another whose inputs are there, until none is left.
+//!
+//! In: the needed derivations, where each is built, the [`Model`], the objective. Out: how many workers of each kind of machine, in one stage or two, the lane of each, and what that
+//! takes on paper ([`Way`]). A worker starts up once, where a graph of jobs pays a start for every job of its longest path. Pure, as all of planning; only
+//! `nixdag plan --verbose` shows it so far. `docs/workers.md` has the protocol by which workers agree on who builds what.
+
+pub mod crew;
+mod machine;
+pub mod run;
+#[cfg(test)]
+mod run_tests;
+pub mod search;
+pub mod setting;
+pub mod work;
+
+use super::model::{Model, Objective};
+use super::partition::contract::separate;
+use super::placement::Placements;
+use super::problem::{Problem, System};
+use crew::ProtocolCosts;
+use search::{Way, choose};
+use work::Work;
+
+/// The best workers for a problem. None where there is nothing to build, and where a derivation is built with contexts or an environment: such derivations get plain jobs.
+pub fn plan_workers(problem: &Problem, placements: &Placements, model: &Model, objective: Objective) -> Option<Way> {
+    let is_plain = |system: &System| {
+        let placement = placements.list.get(usize::from(*system));
+        placement.is_some_and(|at| !at.options.context.is_empty() || !at.options.environment.is_empty())
+    };
+    if problem.system.iter().any(is_plain) {
+        return None;
+    }
+    let work = Work::new(problem, &separate(problem, model), model, &machines(placements));
+    choose(&work, model, &ProtocolCosts::default(), objective)
+}
+
+/// The first placement on the same machine, of each placement: one worker builds for several systems where its machine does.
+pub fn machines(placements: &Placements) -> Vec<System> {
+    let machine = |at: usize| {
+        let placement = &placements.list[at];
+        (&placement.executor, &placement.image, &placement.resource_class)
+    };
+    let first = |at: usize| (0..=at).find(|&earlier| machine(earlier) == machine(at)).unwrap_or(at);
+    (0..placements.list.len()).map(|at| first(at) as System).collect()
+}

@@ -1,0 +1,136 @@
+//! Workers on paper, on real graphs: near the lower bound, with hardly more machine time than a graph of jobs at most, also where durations are off and where a worker dies.
+
+use std::process::Command;
+
+use crate::contract::real;
+use crate::scenario::Scenario;
+use crate::support::{derivations, graphs, shown};
+use nixdag::plan::job_graph::direct_inputs;
+use nixdag::plan::model::{Granularity, Model, Objective, PartitionOptions};
+use nixdag::plan::partition::contract::separate;
+use nixdag::plan::partition::partition;
+use nixdag::plan::problem::{Millis, Problem};
+use nixdag::plan::simulate::simulate;
+use nixdag::plan::workers::crew::ProtocolCosts;
+use nixdag::plan::workers::run::run;
+use nixdag::plan::workers::search::choose;
+use nixdag::plan::workers::setting::{Outcome, Setting};
+use nixdag::plan::workers::work::Work;
+
+const DRAWS: u64 = 5;
+
+fn scenario(name: &str) -> Scenario {
+    let known = |graph: &str| Scenario::read(&real(graph), &graphs().join("scenarios").join(name));
+    match name {
+        "s1" | "s3" => known("mid20k"),
+        "s2" | "s4" => known("core2026"),
+        graph => Scenario::all(&real(graph)),
+    }
+}
+
+/// Machine time of the shortest plan whose jobs start as soon as they can, milliseconds.
+fn of_jobs(problem: &Problem, model: &Model) -> Millis {
+    let options = PartitionOptions {
+        objective: Objective::Time,
+        granularity: Granularity::Auto,
+        durations_recorded: true,
+        ..PartitionOptions::default()
+    };
+    let partition = partition(problem, model, &options).partition;
+    simulate(problem, &partition, &direct_inputs(problem, &partition).unwrap(), model).job_time
+}
+
+/// Seconds, and the wall time as a multiple of the bound.
+fn figures(outcome: &Outcome, bound: Millis) -> String {
+    let (wall, machine) = (outcome.makespan, outcome.machine_time);
+    format!("{} / {} ({:.3})", wall / 1000, machine / 1000, wall as f64 / bound as f64)
+}
+
+fn check(name: &str) {
+    let scenario = scenario(name);
+    let model = Model { concurrency: 60, queue: 15_000, ..Model::default() };
+    let costs = ProtocolCosts::default();
+    let as_work = |problem: &Problem| Work::new(problem, &separate(problem, &model), &model, &scenario.machines);
+    let work = as_work(&scenario.problem);
+    let bound = work.longest_path() + model.start_up;
+    let way = choose(&work, &model, &costs, Objective::Time).unwrap();
+    let planned =
+        Setting { work: &work, model: &model, costs: &costs, crews: &way.crews, lanes: Some(&way.lanes), death: None };
+    let near = |wall: Millis, bound: Millis, percent: Millis| wall * 100 <= bound * percent;
+    let jobs = of_jobs(&scenario.problem, &model);
+    println!("{name} {:?}: {}, jobs {}", way.crews, figures(&way.outcome, bound), jobs / 1000);
+    assert!(near(way.outcome.makespan, bound, 110) && near(way.outcome.machine_time, jobs, 103));
+
+    // The workers know the planned paths, not the real ones.
+    let mut parts = 0;
+    for draw in 0..DRAWS {
+        let real = as_work(&scenario.off_by(0.7, draw));
+        let off = Work { tail: work.tail.clone(), ..real.clone() };
+        let outcome = run(Setting { work: &off, ..planned }).unwrap();
+        println!("{name} off by a factor: {}", figures(&outcome, real.longest_path() + model.start_up));
+        parts += outcome.makespan * 1000 / (real.longest_path() + model.start_up);
+    }
+    assert!(parts <= DRAWS * 1150, "{parts}");
+
+    for worker in 0..way.lanes.units.len() {
+        let death = Some((worker, way.outcome.makespan / 2));
+        let outcome = run(Setting { death, ..planned }).unwrap();
+        println!("{name}, worker {worker} dies: {}, again {}", figures(&outcome, bound), outcome.begun_again);
+        assert!(near(outcome.makespan, bound, 125));
+    }
+}
+
+#[test]
+#[ignore = "needs real graphs, in a folder that NIXDAG_GRAPHS names"]
+fn workers_where_openssl_has_changed() {
+    check("s1");
+    check("s2");
+}
+
+#[test]
+#[ignore = "needs real graphs, in a folder that NIXDAG_GRAPHS names"]
+fn workers_where_cairo_has_changed() {
+    check("s3");
+}
+
+#[test]
+#[ignore = "needs real graphs, in a folder that NIXDAG_GRAPHS names"]
+fn workers_with_everything_to_build() {
+    check("s4");
+    check("mix9");
+}
+
+#[test]
+#[ignore = "needs real graphs, in a folder that NIXDAG_GRAPHS names"]
+fn workers_with_a_system_to_build() {
+    check("nixos");
+}
+
+/// What workers would take is said to whoever asks for details of a plan with jobs to compare it with.
+#[test]
+fn a_plan_says_what_workers_would_take() {
+    let folder = derivations();
+    let said = |format: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+        command.args(["--verbose", "plan", "--available", "/dev/null", "--format", format]);
+        let output =
+            command.arg("--roots").arg(folder.join("roots.json")).arg("--drv-dir").arg(&folder).output().unwrap();
+        assert!(output.status.success(), "{}", shown(&output));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = said("table");
+    assert!(text.contains("which nixdag does not run yet: ") && text.contains(", machine time "), "{text}");
+    assert!(!said("json").contains("does not run yet"));
+}
+
+/// Lanes and stages of a made-up graph stay within the bound too.
+#[test]
+fn workers_on_a_made_up_graph() {
+    let scenario = Scenario::made_up();
+    let (model, costs) = (Model { queue: 15_000, ..Model::default() }, ProtocolCosts::default());
+    let problem = &scenario.problem;
+    let work = Work::new(problem, &separate(problem, &model), &model, &scenario.machines);
+    let time = choose(&work, &model, &costs, Objective::Time).unwrap();
+    assert!(time.outcome.makespan * 100 <= (work.longest_path() + model.start_up) * 115, "{:?}", time.crews);
+    assert_eq!(time.lanes.units.iter().map(Vec::len).sum::<usize>(), problem.len());
+}
