@@ -6,7 +6,11 @@
 //! parts that gain the most for the machine time that they cost become jobs of their own, a few at a time. A part is what the next job needs with all that this needs within the job, so
 //! no cycle arises. What is drawn for a derivation depends on its name, not on what else is built.
 
-use std::collections::{BTreeMap, HashSet};
+mod draws;
+mod network;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::jobs::{Instance, JobNumber, Jobs};
 use super::layers::{attachments, rebuilt};
@@ -15,12 +19,13 @@ use super::portfolio::{Candidate, simulated};
 use super::schedule::Scheduler;
 use super::steps::Steps;
 use super::units::Unit;
-use super::zero::mix;
 use crate::plan::model::{Objective, Stage};
-use crate::plan::problem::{Adjacency, Millis, Node, Problem, Spread};
+use crate::plan::problem::Millis;
+use draws::{drawn, longest_path};
+use network::Network;
 
 /// Sets of durations.
-const DRAWS: usize = 40;
+const DRAWS: u64 = 40;
 /// Most rounds.
 const ROUNDS: u32 = 80;
 /// Most parts that become jobs in one round, and most that are considered.
@@ -33,29 +38,7 @@ const MOST_JOB_TIME: u64 = 46;
 /// How much longer than before the plan may be if the guesses are right, in hundredths.
 const MOST_LONGER: Millis = 112;
 /// Under the objective `balanced`, how many parts of wall time a part of machine time must buy.
-const BALANCED_GAIN: f64 = 6.0;
-
-/// Real durations as thousandths of the guess, all equally likely: 64 quantiles of a log-normal distribution with a median of two thirds and a 99th percentile of 20. For a guess
-/// of a minute that is 40 s and 20 minutes. An assumption; what real package sets take is of this kind.
-const FACTORS: [Millis; 64] = [
-    19, 36, 51, 64, 77, 90, 104, 117, 131, 145, 160, 175, 190, 206, 223, 240, 258, 276, 296, 316, 337, 359, 382, 406,
-    431, 458, 485, 515, 545, 578, 612, 648, 686, 727, 769, 815, 864, 916, 971, 1031, 1095, 1164, 1239, 1319, 1407,
-    1503, 1609, 1725, 1853, 1997, 2158, 2339, 2547, 2786, 3065, 3395, 3794, 4287, 4915, 5750, 6928, 8763, 12190, 22865,
-];
-
-/// The same where an estimate is off by a quarter, and where by twice: log-normal around it, with standard deviations of 0.25 and 0.7.
-const SMALL: [Millis; 64] = [
-    546, 608, 644, 670, 692, 711, 727, 743, 757, 770, 783, 795, 807, 818, 829, 840, 850, 860, 870, 880, 890, 900, 909,
-    919, 928, 938, 947, 957, 966, 976, 985, 995, 1005, 1015, 1025, 1035, 1045, 1056, 1066, 1077, 1089, 1100, 1112,
-    1124, 1136, 1149, 1163, 1176, 1191, 1206, 1222, 1239, 1258, 1277, 1298, 1321, 1346, 1375, 1407, 1445, 1492, 1553,
-    1644, 1830,
-];
-const MEDIUM: [Millis; 64] = [
-    184, 249, 291, 326, 356, 384, 410, 435, 459, 482, 504, 526, 548, 570, 591, 613, 634, 656, 678, 699, 721, 743, 766,
-    789, 812, 835, 859, 883, 908, 934, 960, 986, 1014, 1042, 1071, 1101, 1132, 1164, 1197, 1232, 1268, 1306, 1345,
-    1386, 1430, 1476, 1525, 1576, 1631, 1691, 1755, 1824, 1899, 1983, 2076, 2180, 2299, 2437, 2602, 2805, 3067, 3432,
-    4020, 5432,
-];
+const BALANCED_GAIN: f64 = 2.7;
 
 /// The plan with jobs taken apart where durations are guesses and waiting for them is worth something.
 pub fn made_robust(instance: &Instance, choice: Candidate) -> Candidate {
@@ -83,19 +66,21 @@ struct Draw {
     bound: Millis,
     /// Of each job, start-up included.
     length: Vec<Millis>,
+    /// When each job ends, and the last one.
+    ends: Vec<Millis>,
+    makespan: Millis,
 }
 
-/// Units of a job, and the gain over all draws in millionths of the lower bound from having them before the rest.
-type Gains = BTreeMap<(JobNumber, Vec<Unit>), u64>;
+/// Some units of a job, ascending.
+type Part = (JobNumber, Vec<Unit>);
 
 /// A part of a job that might become one of its own.
 struct Split {
-    job: JobNumber,
-    part: Vec<Unit>,
+    part: Part,
+    /// What is left of the job.
+    rest: Part,
     /// Parts of wall time for one of machine time.
     worth: f64,
-    /// With each draw, of the part and of the rest.
-    lengths: Vec<(Millis, Millis)>,
 }
 
 struct Splitter<'a> {
@@ -104,117 +89,112 @@ struct Splitter<'a> {
     marks: Marks,
     steps: Steps,
     jobs: Jobs,
-    /// Of each job if the guesses are right, milliseconds.
-    guessed: Vec<Millis>,
-    /// What the longest path may take if the guesses are right, milliseconds.
+    network: Network,
+    /// What happens if the guesses are right.
+    guess: Draw,
+    /// What the longest path may take then, milliseconds.
     most_guessed: Millis,
     draws: Vec<Draw>,
     /// Over all draws, milliseconds.
     job_time: Millis,
     most_job_time: Millis,
+    /// Start-up and list schedule of parts of jobs that are as they were, one a draw, and at last if the guesses are right, milliseconds.
+    lengths: HashMap<Part, Vec<Millis>>,
     /// What would make the plan too long if the guesses are right.
-    refused: HashSet<(JobNumber, Vec<Unit>)>,
+    refused: HashSet<Part>,
 }
 
 impl<'a> Splitter<'a> {
     fn new(instance: &'a Instance<'a>, jobs: &Jobs) -> Self {
         let mut scheduler = Scheduler::new(instance.problem);
-        let mut jobs = rebuilt(instance, &mut scheduler, jobs);
-        let guessed = jobs.list.iter().map(|job| job.length).collect();
-        let most_guessed = jobs.measure(instance).1 / 100 * MOST_LONGER;
-        let mut draws = Vec::with_capacity(DRAWS);
-        let (mut job_time, mut alone) = (0, 0);
-        for draw in 0..DRAWS {
-            let duration = drawn(instance.problem, draw as u64);
-            let length = jobs.list.iter().map(|job| match job.units.is_empty() {
-                true => 0,
-                false => {
-                    job.start_up + scheduler.length_with(&job.tasks, instance.model.capacity_of(job.system), &duration)
-                }
+        let jobs = rebuilt(instance, &mut scheduler, jobs).without_gaps();
+        let network = Network::new(instance, &jobs);
+        let mut run = |duration: Vec<Millis>| {
+            let length = jobs.list.iter().map(|job| {
+                job.start_up + scheduler.length_with(&job.tasks, instance.model.capacity_of(job.system), &duration)
             });
-            let length: Vec<Millis> = length.collect();
-            job_time += length.iter().sum::<Millis>();
-            alone += duration.iter().map(|duration| duration + instance.start_up).sum::<Millis>();
-            draws.push(Draw {
-                bound: instance.start_up + longest_path(&instance.problem.inputs, &duration),
-                duration,
-                length,
-            });
-        }
-        let most_job_time = alone / 100 * MOST_JOB_TIME;
-        let (marks, steps) = (Marks::default(), Steps::new(STEPS));
+            let (length, mut ends): (Vec<Millis>, _) = (length.collect(), Vec::new());
+            let makespan = network.run(&length, &mut ends);
+            let bound = instance.start_up + longest_path(&instance.problem.inputs, &duration);
+            Draw { bound: bound.max(1), duration, length, ends, makespan }
+        };
+        let guess = run(instance.problem.duration.clone());
+        let draws: Vec<Draw> = (0..DRAWS).map(|draw| run(drawn(instance.problem, draw))).collect();
+        let alone: Millis = draws.iter().flat_map(|draw| &draw.duration).map(|each| each + instance.start_up).sum();
         Self {
             instance,
-            scheduler,
-            marks,
-            steps,
-            jobs,
-            guessed,
-            most_guessed,
+            marks: Marks::default(),
+            steps: Steps::new(STEPS),
+            most_guessed: guess.makespan / 100 * MOST_LONGER,
+            guess,
+            job_time: draws.iter().flat_map(|draw| &draw.length).sum(),
+            most_job_time: alone / 100 * MOST_JOB_TIME,
             draws,
-            job_time,
-            most_job_time,
+            lengths: HashMap::new(),
             refused: HashSet::new(),
+            scheduler,
+            jobs,
+            network,
         }
     }
 
     /// True where the plan may have no more jobs, or use no more machine time.
     fn is_full(&self) -> bool {
         let jobs = self.instance.options.limits.jobs;
-        self.job_time >= self.most_job_time || jobs.is_some_and(|most| self.jobs.count() + MOST_SPLITS > most)
+        self.job_time >= self.most_job_time || jobs.is_some_and(|most| self.jobs.list.len() + MOST_SPLITS > most)
+    }
+
+    /// Runs the plan with each draw.
+    fn run(&mut self) {
+        for draw in &mut self.draws {
+            draw.makespan = self.network.run(&draw.length, &mut draw.ends);
+        }
+        self.steps.take(self.draws.len() * self.network.steps());
     }
 
     /// Takes the best few jobs apart, or finds that they must stay; false where none is worth trying. A split is worth more than `least` parts of wall time for one of machine time.
     fn round(&mut self, least: f64) -> bool {
-        let mut gains = Gains::new();
+        self.run();
+        let mut gains: BTreeMap<Part, u64> = BTreeMap::new();
         for draw in 0..self.draws.len() {
             self.follow_longest_path(draw, &mut gains);
         }
-        let mut gains: Vec<_> = gains.into_iter().filter(|(split, _)| !self.refused.contains(split)).collect();
-        gains.sort_by_key(|((job, part), gain)| (std::cmp::Reverse(*gain), *job, part[0]));
+        let mut gains: Vec<_> = gains.into_iter().filter(|(part, _)| !self.refused.contains(part)).collect();
+        gains.sort_by_key(|((job, part), gain)| (Reverse(*gain), *job, part[0]));
         gains.truncate(MOST_CONSIDERED);
-        let mut splits: Vec<Split> = gains.into_iter().map(|((job, part), gain)| self.weigh(job, part, gain)).collect();
+        let mut splits: Vec<Split> = gains.into_iter().map(|(part, gain)| self.weigh(part, gain)).collect();
         splits.sort_by(|a, b| b.worth.total_cmp(&a.worth));
         let best = splits.first().map_or(0.0, |split| split.worth);
         let mut apart = HashSet::new();
         for split in splits.into_iter().filter(|split| split.worth > least && split.worth * 2.0 >= best) {
-            if apart.len() < MOST_SPLITS && !self.is_full() && apart.insert(split.job) {
+            if apart.len() < MOST_SPLITS && !self.is_full() && apart.insert(split.part.0) {
                 self.apply(split);
             }
         }
         !apart.is_empty()
     }
 
-    /// Runs the plan with a draw and adds up what each part that the longest path takes from a job would have gained as a job of its own.
-    fn follow_longest_path(&mut self, draw: usize, gains: &mut Gains) {
-        for (state, &length) in self.jobs.list.iter_mut().zip(&self.draws[draw].length) {
-            state.length = length;
-        }
-        let (order, makespan) = self.jobs.measure(self.instance);
-        self.steps.take(4 * self.instance.units.len() + 2 * self.instance.units.inputs.edges());
-        let ends = |job: &JobNumber| self.jobs.list[*job as usize].earliest_end() == makespan;
-        let Some(mut job) = order.iter().copied().filter(ends).min_by_key(|&job| self.first_unit(job)) else { return };
+    /// Adds up what each part that the longest path of a draw takes from a job would have gained as a job of its own, in millionths of the lower bound.
+    fn follow_longest_path(&mut self, draw: usize, gains: &mut BTreeMap<Part, u64>) {
+        let Draw { makespan, .. } = self.draws[draw];
+        let first_unit = |jobs: &Jobs, job: JobNumber| jobs.list[job as usize].units[0];
+        let all = 0..self.jobs.list.len() as JobNumber;
+        let last = all.filter(|&job| self.draws[draw].ends[job as usize] == makespan);
+        let Some(mut job) = last.min_by_key(|&job| first_unit(&self.jobs, job)) else { return };
         loop {
-            let start = self.jobs.list[job as usize].earliest;
-            let inputs = self.jobs.inputs(self.instance, &mut self.marks, job);
-            self.steps.take(4 * inputs.len());
-            let ends = |input: &JobNumber| self.jobs.list[*input as usize].earliest_end() == start;
-            let Some(input) = inputs.into_iter().filter(ends).min_by_key(|&input| self.first_unit(input)) else {
-                return;
-            };
+            let Draw { ends, length, .. } = &self.draws[draw];
+            let start = ends[job as usize] - length[job as usize];
+            let inputs = self.network.inputs(job).iter().copied().filter(|&input| ends[input as usize] == start);
+            let Some(input) = inputs.min_by_key(|&input| first_unit(&self.jobs, input)) else { return };
             if let Some((part, gain)) = self.needed_part(draw, input, job) {
-                *gains.entry((input, part)).or_default() += gain * 1_000_000 / self.draws[draw].bound.max(1);
+                *gains.entry(part).or_default() += gain * 1_000_000 / self.draws[draw].bound;
             }
             job = input;
         }
     }
 
-    fn first_unit(&self, job: JobNumber) -> Unit {
-        self.jobs.list[job as usize].units[0]
-    }
-
     /// The units of a job that `next` needs, ascending, and how much earlier they alone would have ended, milliseconds. None where these are all, or nothing is gained.
-    fn needed_part(&mut self, draw: usize, job: JobNumber, next: JobNumber) -> Option<(Vec<Unit>, Millis)> {
+    fn needed_part(&mut self, draw: usize, job: JobNumber, next: JobNumber) -> Option<(Part, Millis)> {
         let (units, state) = (self.instance.units, &self.jobs.list[job as usize]);
         if state.units.len() < 2 {
             return None;
@@ -231,7 +211,7 @@ impl<'a> Splitter<'a> {
             for &input in units.inputs.of(part[at]) {
                 let other = of_unit[input as usize];
                 if other != job {
-                    ready = self.jobs.list[other as usize].earliest_end().max(ready);
+                    ready = self.draws[draw].ends[other as usize].max(ready);
                 } else if self.marks.mark(input) {
                     part.push(input);
                 }
@@ -243,115 +223,77 @@ impl<'a> Splitter<'a> {
             return None;
         }
         part.sort_unstable();
-        let gain = state.earliest_end().saturating_sub(ready + self.length(draw, job, &part));
+        let part = (job, part);
+        let gain = self.draws[draw].ends[job as usize].saturating_sub(ready + self.lengths(&part)[draw]);
         (gain > 0).then_some((part, gain))
     }
 
-    /// How long some units of a job would take as one of their own, milliseconds.
-    fn length(&mut self, draw: usize, job: JobNumber, units: &[Unit]) -> Millis {
-        let state = &self.jobs.list[job as usize];
-        let tasks = self.instance.units.tasks_of(units);
-        self.steps.take(20 * tasks.len());
-        let machine = self.instance.model.capacity_of(state.system);
-        state.start_up + self.scheduler.length_with(&tasks, machine, &self.draws[draw].duration)
+    /// How long some units of a job would take as one of their own with each draw, and at last if the guesses are right, milliseconds.
+    fn lengths(&mut self, part: &Part) -> &[Millis] {
+        if !self.lengths.contains_key(part) {
+            let state = &self.jobs.list[part.0 as usize];
+            let tasks = self.instance.units.tasks_of(&part.1);
+            self.steps.take(20 * tasks.len() * self.draws.len());
+            let machine = self.instance.model.capacity_of(state.system);
+            let draws = self.draws.iter().chain([&self.guess]);
+            let lengths =
+                draws.map(|draw| state.start_up + self.scheduler.length_with(&tasks, machine, &draw.duration));
+            let lengths = lengths.collect();
+            self.lengths.insert(part.clone(), lengths);
+        }
+        &self.lengths[part]
     }
 
-    fn weigh(&mut self, job: JobNumber, part: Vec<Unit>, gain: u64) -> Split {
-        let units = &self.jobs.list[job as usize].units;
-        let rest: Vec<Unit> = units.iter().copied().filter(|unit| part.binary_search(unit).is_err()).collect();
-        let lengths: Vec<(Millis, Millis)> =
-            (0..self.draws.len()).map(|draw| (self.length(draw, job, &part), self.length(draw, job, &rest))).collect();
-        let apart: Millis = lengths.iter().map(|(part, rest)| part + rest).sum();
-        let together: Millis = self.draws.iter().map(|draw| draw.length[job as usize]).sum();
+    /// What is left of a job without a part.
+    fn rest(&self, (job, part): &Part) -> Part {
+        let units = &self.jobs.list[*job as usize].units;
+        (*job, units.iter().copied().filter(|unit| part.binary_search(unit).is_err()).collect())
+    }
+
+    fn weigh(&mut self, part: Part, gain: u64) -> Split {
+        let draws = self.draws.len();
+        let rest = self.rest(&part);
+        let sum = |lengths: &[Millis]| lengths[..draws].iter().sum::<Millis>();
+        let apart = sum(self.lengths(&part)) + sum(self.lengths(&rest));
+        let together: Millis = self.draws.iter().map(|draw| draw.length[part.0 as usize]).sum();
         let cost = apart.saturating_sub(together).max(1) as f64 / self.job_time.max(1) as f64;
-        let gain = gain as f64 / 1e6 / self.draws.len() as f64;
-        Split { job, part, worth: gain / cost, lengths }
+        let gain = gain as f64 / 1e6 / draws as f64;
+        Split { part, rest, worth: gain / cost }
     }
 
     /// Takes a job apart, unless that makes the plan too long if the guesses are right.
-    fn apply(&mut self, split: Split) {
-        let job = split.job as usize;
-        let before = self.jobs.list[job].clone();
-        let made = self.jobs.split(self.instance, &mut self.scheduler, split.job, &split.part) as usize;
-        let guess = std::mem::replace(&mut self.guessed[job], self.jobs.list[job].length);
-        self.guessed.push(self.jobs.list[made].length);
-        for (state, &length) in self.jobs.list.iter_mut().zip(&self.guessed) {
-            state.length = length;
-        }
-        self.steps.take(4 * self.instance.units.len() + 2 * self.instance.units.inputs.edges());
-        if self.jobs.measure(self.instance).1 > self.most_guessed {
-            for &unit in &before.units {
-                self.jobs.of_unit[unit as usize] = split.job;
-            }
-            self.jobs.list[job] = before;
-            self.jobs.list.pop();
-            self.guessed[job] = guess;
-            self.guessed.pop();
-            self.refused.insert((split.job, split.part));
+    fn apply(&mut self, Split { part, rest, .. }: Split) {
+        let (of_part, of_rest) = (self.lengths(&part).to_vec(), self.lengths(&rest).to_vec());
+        let (job, last) = (part.0 as usize, self.draws.len());
+        let cut = self.network.cut(self.instance, &self.jobs, part.0, &part.1);
+        self.guess.makespan = self.network.run(&self.guess.length, &mut self.guess.ends);
+        if self.network.run_with(&self.guess.length, &self.guess.ends, &cut, (of_part[last], of_rest[last]))
+            > self.most_guessed
+        {
+            self.refused.insert(part);
             return;
         }
-        for (draw, (part, rest)) in self.draws.iter_mut().zip(split.lengths) {
-            self.job_time = self.job_time + part + rest - draw.length[job];
-            draw.length[job] = part;
-            draw.length.push(rest);
+        self.jobs.split(self.instance, &mut self.scheduler, part.0, &part.1);
+        self.network = Network::new(self.instance, &self.jobs);
+        self.steps.take(4 * self.instance.units.len() + 2 * self.instance.units.inputs.edges());
+        self.lengths.retain(|(other, _), _| *other != part.0);
+        for (at, draw) in self.draws.iter_mut().chain([&mut self.guess]).enumerate() {
+            if at < last {
+                self.job_time = self.job_time + of_part[at] + of_rest[at] - draw.length[job];
+            }
+            draw.length[job] = of_part[at];
+            draw.length.push(of_rest[at]);
         }
     }
-}
-
-/// Durations that might turn out to be the real ones, as far from the estimates as these say. What is cheap is known to be.
-fn drawn(problem: &Problem, draw: u64) -> Vec<Millis> {
-    let factor = |node: usize| {
-        let at = (mix(problem.name_hash[node] ^ mix(draw + 1)) % FACTORS.len() as u64) as usize;
-        match problem.spread.get(node).copied().unwrap_or_default() {
-            _ if problem.cheap[node] => 1000,
-            Spread::None => 1000,
-            Spread::Small => SMALL[at],
-            Spread::Medium => MEDIUM[at],
-            Spread::Heavy => FACTORS[at],
-        }
-    };
-    (0..problem.len()).map(|node| problem.duration[node].saturating_mul(factor(node)) / 1000).collect()
-}
-
-/// The longest path of derivations, milliseconds.
-fn longest_path(inputs: &Adjacency, duration: &[Millis]) -> Millis {
-    let mut end = vec![0; duration.len()];
-    for node in 0..duration.len() {
-        let start = inputs.of(node as Node).iter().map(|&input| end[input as usize]).max().unwrap_or(0);
-        end[node] = start + duration[node];
-    }
-    end.into_iter().max().unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::contract::separate;
+    use super::super::zero::mix;
     use super::*;
     use crate::plan::model::{Model, PartitionOptions};
-
-    #[test]
-    fn durations_are_drawn_from_a_heavy_tail() {
-        let nodes = 20_000;
-        let problem = Problem {
-            duration: vec![60_000; nodes],
-            cheap: (0..nodes).map(|node| node == 0).collect(),
-            bytes: Vec::new(),
-            memory: Vec::new(),
-            name_hash: (0..nodes as u64).map(mix).collect(),
-            ..Problem::default()
-        };
-        let mut drawn = drawn(&problem, 3);
-        assert_eq!(drawn[0], 60_000, "what is cheap is known to be");
-        drawn.sort_unstable();
-        assert!((38_000..42_000).contains(&drawn[nodes / 2]), "{}", drawn[nodes / 2]);
-        let spread =
-            (0..nodes).map(|node| [Spread::None, Spread::Small, Spread::Medium, Spread::Heavy][node % 4]).collect();
-        let known = super::drawn(&Problem { spread, ..problem }, 3);
-        let most =
-            [0, 1, 2, 3].map(|kind| known[1..].iter().skip((kind + 3) % 4).step_by(4).max().copied().unwrap_or(0));
-        assert_eq!(most, [60_000, 109_800, 325_920, 1_371_900], "as far as the estimate's spread goes");
-        assert!((800_000..1_400_000).contains(&drawn[nodes / 100 * 99]), "{}", drawn[nodes / 100 * 99]);
-    }
+    use crate::plan::problem::{Adjacency, Node, Problem};
 
     /// Whether sixteen chains of two still start in one job, as in the plan that is given, although two jobs go on with eight of them each.
     fn starts_together(options: &PartitionOptions) -> bool {

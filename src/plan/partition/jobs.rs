@@ -123,6 +123,21 @@ impl Jobs {
         Self { of_unit: owner.to_vec(), list, deadline: 0 }
     }
 
+    /// The same jobs, numbered from 0 on.
+    pub fn without_gaps(mut self) -> Self {
+        let mut place = Vec::with_capacity(self.list.len());
+        let mut next = 0;
+        for job in &self.list {
+            place.push(next);
+            next += JobNumber::from(!job.units.is_empty());
+        }
+        for job in &mut self.of_unit {
+            *job = place[*job as usize];
+        }
+        self.list.retain(|job| !job.units.is_empty());
+        self
+    }
+
     /// Number of jobs.
     pub fn count(&self) -> usize {
         self.list.iter().filter(|job| !job.units.is_empty()).count()
