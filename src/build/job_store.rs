@@ -83,7 +83,7 @@ pub fn import_derivations(request: &JobRequest, here: &[&str], store: &Store, sa
             let mut closure = bundle.closure(here)?;
             closure.expect(request.plan.built_before(request.job()));
             let (paths, bytes) = closure.size();
-            say(&format!("importing {} of derivations and sources ({bytes} bytes)", counted(paths as u64, "path")));
+            say(&format!("importing {} of derivations and sources ({bytes} bytes)", counted(paths, "path")));
             let built = request.plan.built_before(request.job()).count();
             if built > 0 {
                 let outputs = counted(built as u64, "output");

@@ -63,7 +63,7 @@ pub enum RecordsPlace {
         pipeline: Option<String>,
     },
     /// A store that keeps what each job of a branch has left last.
-    Store(StoredRecords),
+    Store(Box<StoredRecords>),
 }
 
 /// What the jobs of a pipeline have left.

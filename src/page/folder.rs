@@ -35,7 +35,7 @@ pub fn write(dir: &Path, plan: &Plan, records: Vec<Record>, address: Option<&str
     let file = |name: &str| Output::File(dir.join(name));
     let pipeline = gather::pipeline(Some(plan), &records);
     file(PAGE).write(|out| document::write(&pipeline, out))?;
-    file(COMMENT).write(|out| Ok(comment::write(&pipeline, address, out)?))?;
+    file(COMMENT).write(|out| comment::write(&pipeline, address, out))?;
     file(TRACE).write(|out| trace::write(&pipeline, out))?;
     let report = Report::new(records);
     file(SUMMARY).write(|out| markdown::write(Some(plan), Some(&report), out))?;

@@ -237,7 +237,7 @@ pub fn records_place(place: &str, of: Option<&str>, plan: &Plan, token: Option<S
         // A variable that is not set is said where the job fetches.
         let netrc = credentials::netrc(&plan.caches, &mut |_| ())?;
         let store = RecordStore::new(url, token_variable, netrc)?;
-        return Ok(RecordsPlace::Store(StoredRecords::new(store, subject, plan)?));
+        return Ok(RecordsPlace::Store(Box::new(StoredRecords::new(store, subject, plan)?)));
     }
     if !place.contains("://") && !place.contains("/packages/generic/") {
         folder_owner::check(Path::new(place))?;

@@ -57,10 +57,9 @@ pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Re
         look.sentence(&format!("Compared with {name}: {}.", compared(&estimates.plan, other)), out)?;
     }
     let moves = |handoff: &&HandOffEstimate| handoff.layers > 0 || handoff.bytes.is_some_and(|bytes| bytes > 0);
-    if let Some(handoff) = estimates.handoff.as_ref().filter(moves) {
-        if let Some(sentence) = price::hand_off(handoff, estimates.plan.job_time) {
-            look.sentence(&sentence, out)?;
-        }
+    let hand_off = estimates.handoff.as_ref().filter(moves);
+    if let Some(sentence) = hand_off.and_then(|handoff| price::hand_off(handoff, estimates.plan.job_time)) {
+        look.sentence(&sentence, out)?;
     }
     if let Some(downloads) = &estimates.downloads {
         look.sentence(&price::downloads(downloads), out)?;

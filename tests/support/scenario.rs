@@ -124,8 +124,8 @@ pub fn known(scenario: &Scenario, real: &Problem, percent: u64) -> Problem {
         real.duration.iter().zip(&is_recorded).filter(|(_, known)| **known).map(|(duration, _)| *duration).collect();
     recorded.sort_unstable();
     let median = recorded.get(recorded.len() / 2).copied();
-    for node in 0..problem.len() {
-        if is_recorded[node] {
+    for (node, is_recorded) in is_recorded.into_iter().enumerate() {
+        if is_recorded {
             (problem.duration[node], problem.spread[node]) = (real.duration[node], Spread::Small);
         } else if let Some(median) = median.filter(|_| !problem.cheap[node]) {
             problem.duration[node] = median;
