@@ -65,6 +65,11 @@ pub(super) fn shows_progress() -> bool {
     voice().progress
 }
 
+/// True if somebody asks for details.
+pub(super) fn shows_details() -> bool {
+    voice().least == Level::Detail
+}
+
 /// True if this stream is to be coloured.
 pub(super) fn colors(stream: &impl IsTerminal) -> bool {
     let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());

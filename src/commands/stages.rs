@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Error, Result, bail};
 
 use super::evaluation::Failures;
-use super::say::{detail, note, warning};
+use super::say::{self, detail, note, warning};
 use super::{availability, base, evaluation};
 use crate::affected::{self, BaseEvaluation, Compared};
 use crate::attribute::AttributePath;
@@ -220,6 +220,7 @@ fn make_plan(
         costs: &settings.costs,
         options: &settings.planner,
         also,
+        workers: !also.is_empty() && say::shows_details(),
         handoff: settings.handoff,
         reports: settings.keeps_records,
     };

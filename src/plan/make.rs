@@ -63,8 +63,10 @@ pub struct PlanInputs<'a> {
     pub costs: &'a CostModel,
     /// What the planner is asked for.
     pub options: &'a PartitionOptions,
-    /// Other granularities to predict the figures of; where there are some, those of workers are predicted too.
+    /// Other granularities to predict the figures of.
     pub also: &'a [Granularity],
+    /// Whether to predict the figures of workers in place of jobs.
+    pub workers: bool,
     /// How results travel: in a workspace every ancestor is a layer to attach.
     pub handoff: HandOffKind,
     /// Whether a job behind all others puts together what they record.
@@ -90,7 +92,7 @@ pub struct Made {
     pub notes: Vec<String>,
     /// What plans of other granularities would take.
     pub others: Vec<(Granularity, Strategy)>,
-    /// What workers in place of jobs would take, where other plans are compared too.
+    /// What workers in place of jobs would take, where that was asked for.
     pub workers: Option<Way>,
     /// Who decided where each target is built; nobody where the plan was read from a file.
     pub decisions: BTreeMap<AttributePath, Decision>,
@@ -158,7 +160,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     });
     let others = inputs.also.iter().map(|&granularity| Ok((granularity, planner.figures(granularity)?)));
     let others = others.collect::<Result<_>>()?;
-    let workers = if inputs.also.is_empty() { None } else { planner.workers() };
+    let workers = inputs.workers.then(|| planner.workers()).flatten();
     let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
     let decisions = decided.collect();
     let planning = Some(PlanningCost::new(inputs.choice.fleet, costs.start_up, rounding));
