@@ -1,6 +1,11 @@
 //! Reading YAML that comes from outside: what is refused before the reader spends time on it.
 
-use anyhow::{Result, ensure};
+use std::collections::HashMap;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use saphyr_parser::{Event, Parser};
+
+use crate::printable::printable;
 
 /// Flow collections that may be open at once in a configuration.
 pub const MAX_BRACKETS: usize = 4_096;
@@ -19,4 +24,70 @@ pub fn check_nesting(text: &str, most: usize) -> Result<()> {
     }
     ensure!(deepest <= most, "{deepest} brackets are open at once, {most} are allowed");
     Ok(())
+}
+
+/// Most bytes that a document may come to, with everything that it repeats: more than any CI takes.
+pub const MAX_WEIGHT: usize = 16 << 20;
+
+/// What a value weighs beside its text.
+pub const NODE_WEIGHT: usize = 16;
+
+/// Refuses text whose aliases repeat so much that it comes to more than [`MAX_WEIGHT`], for readers that copy what they repeat.
+pub fn check_repetition(text: &str) -> Result<()> {
+    if !text.contains('*') {
+        return Ok(());
+    }
+    let (mut anchors, mut open, mut total) = (HashMap::new(), Vec::new(), 0usize);
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| anyhow!("{}", printable(&error.to_string())))?;
+        let (anchor, weight) = match event {
+            Event::Scalar(text, _, anchor, _) => (anchor, NODE_WEIGHT + text.len()),
+            Event::Alias(anchor) => {
+                let weight = anchors.get(&anchor).copied();
+                (
+                    0,
+                    weight
+                        .with_context(|| format!("line {}: an alias inside of what it repeats", span.start.line()))?,
+                )
+            }
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                open.push((anchor, total));
+                (0, NODE_WEIGHT)
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some((anchor, before)) = open.pop() {
+                    anchors.insert(anchor, total - before);
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        anchors.insert(anchor, weight);
+        total = total.saturating_add(weight);
+        ensure!(
+            total <= MAX_WEIGHT,
+            "line {}: with everything that aliases repeat, the file comes to more than {} MB",
+            span.start.line(),
+            MAX_WEIGHT >> 20
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_aliases_repeat_counts_each_time() {
+        let long = |times| format!("a: &a {}\nb:\n{}", "x".repeat(1 << 20), "  - *a\n".repeat(times));
+        assert!(check_repetition(&long(10)).is_ok());
+        assert!(check_repetition(&long(20)).unwrap_err().to_string().contains("more than 16 MB"));
+        let levels: String =
+            (1..9).map(|at| format!("a{at}: &a{at} [{}]\n", vec![format!("*a{}", at - 1); 9].join(","))).collect();
+        assert!(
+            check_repetition(&format!("a0: &a0 [x]\n{levels}")).unwrap_err().to_string().contains("more than 16 MB")
+        );
+        assert!(check_repetition("a: &a {b: *a}").is_err() && check_repetition("a: &a {b: 1}\nc: {<<: *a}\n").is_ok());
+    }
 }

@@ -29,6 +29,7 @@ pub mod naming;
 mod nix_words;
 pub mod outcome;
 pub mod output_lock;
+mod plausible;
 mod printer;
 pub mod progress;
 pub mod push;

@@ -352,7 +352,9 @@ impl Record {
         let what = || format!("`{name}` is not a record of a job (expected `{REPORT}` of `nixdag build`)");
         let VersionOnly { version } = serde_json::from_slice(text).with_context(what)?;
         ensure!(version == VERSION, "`{name}` has version {version}, this nixdag reads version {VERSION}");
-        serde_json::from_slice(text).with_context(what)
+        let record: Record = serde_json::from_slice(text).with_context(what)?;
+        ensure!(record.is_plausible(), "`{name}` has more entries, or a later date, than a job leaves");
+        Ok(record)
     }
 }
 

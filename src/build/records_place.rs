@@ -35,7 +35,7 @@ const MAX_OF_A_JOB: u64 = 4 << 20;
 const MAX_RECORD: u64 = 16 << 20;
 
 /// Bytes of all records of a pipeline that are taken for the report.
-const MAX_ALL_RECORDS: u64 = 256 << 20;
+const MAX_ALL_RECORDS: u64 = 64 << 20;
 
 /// Files of a registry or a store that are in memory at once: anybody who may run a job in the project can make each as long as is allowed.
 const FILES_AT_ONCE: usize = 8;

@@ -12,7 +12,7 @@ use crate::nix::narinfo::NarInfo;
 /// Paths that are looked up at most: answers come from outside.
 const MAX_PATHS: usize = 500_000;
 
-/// References of one path that count at most.
+/// References of one path at most, each counted once: of one with more nothing is known.
 const MAX_REFERENCES: usize = 20_000;
 
 /// What is known of store paths, by base name.
@@ -27,7 +27,7 @@ pub struct KnownPaths {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Facts {
     nar_size: u64,
-    references: Vec<String>,
+    references: BTreeSet<String>,
 }
 
 /// A path with all that it refers to, by base name.
@@ -50,8 +50,12 @@ impl KnownPaths {
             let answers = look_up(&bases);
             for (base, answer) in bases.into_iter().zip(answers) {
                 match answer {
-                    Some(NarInfo { nar_size, mut references, .. }) => {
-                        references.truncate(MAX_REFERENCES);
+                    Some(NarInfo { nar_size, references, .. }) => {
+                        let references: BTreeSet<String> = references.into_iter().collect();
+                        if references.len() > MAX_REFERENCES {
+                            self.unknown.insert(base);
+                            continue;
+                        }
                         wave.extend(references.iter().cloned());
                         self.facts.insert(base, Facts { nar_size, references });
                     }
@@ -137,5 +141,26 @@ pub mod tests {
         assert_eq!((closure.bytes(), closure.known_bytes, closure.paths.len()), (None, 16, 4));
         assert_eq!(closure.unknown, BTreeSet::from(["gone".to_owned()]));
         assert_eq!(known.closure(["c".to_owned()]).bytes(), Some(1));
+    }
+
+    #[test]
+    fn no_reference_is_left_out_of_a_size_that_counts_as_known() {
+        let others: Vec<String> = (0..=MAX_REFERENCES).map(|number| format!("x{number}")).collect();
+        let [mut repeated, mut many] = [vec!["a"; MAX_REFERENCES + 1], others.iter().map(String::as_str).collect()];
+        for references in [&mut repeated, &mut many] {
+            references.push("big");
+        }
+        let bytes = |references: &[&str]| {
+            let mut known = KnownPaths::default();
+            known.load(&["a".into()], &mut |bases| {
+                let answer = |base: &String| match base.as_str() {
+                    "a" => Some(info("a", 1, references)),
+                    other => Some(info(other, 1_000, &[])),
+                };
+                bases.iter().map(answer).collect()
+            });
+            known.closure(["a".to_owned()]).bytes()
+        };
+        assert_eq!((bytes(&repeated), bytes(&many)), (Some(1_001), None));
     }
 }

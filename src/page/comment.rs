@@ -108,7 +108,8 @@ fn failed(pipeline: &Pipeline, failure: &Failure, page: Option<&str>) -> Vec<Str
     if !shown.is_empty() {
         let fence = "`".repeat(longest_run(&shown.join("\n")).max(2) + 1);
         lines.push(format!("{fence}text"));
-        lines.extend_from_slice(shown);
+        // Older versions of GitLab look for the end of code, and for commands (`/close`), at the beginning of lines and nowhere else.
+        lines.extend(shown.iter().map(|line| format!("| {line}")));
         lines.push(fence);
     }
     lines.extend(failure.reproduce.iter().map(|command| code(command)));
@@ -130,10 +131,10 @@ fn changed(change: &Change) -> Vec<String> {
         lines.extend(["| where it begins | what changed | targets |".to_owned(), "|---|---|--:|".to_owned()]);
         for cause in change.causes.iter().take(MOST_ROWS) {
             let what = match &cause.base_name {
-                Some(base) => code(&format!("{base} -> {}", cause.name)),
-                None => cause.what.first().map_or(String::new(), |what| code(what)),
+                Some(base) => cell(&format!("{base} -> {}", cause.name)),
+                None => cause.what.first().map_or(String::new(), |what| cell(what)),
             };
-            lines.push(format!("| {} | {what} | {} |", code(&cause.name), number(cause.targets)));
+            lines.push(format!("| {} | {what} | {} |", cell(&cause.name), number(cause.targets)));
         }
         let more = change.causes.len().saturating_sub(MOST_ROWS) as u64 + change.more_causes;
         if more > 0 {
@@ -160,10 +161,10 @@ fn closures(pipeline: &Pipeline) -> Vec<String> {
     for closure in all.iter().take(MOST_ROWS) {
         let sign = if over(closure) { " ✕" } else { "" };
         let packages: Vec<String> = closure.packages.iter().flatten().take(MOST_NAMES).map(package).collect();
-        let packages = if packages.is_empty() { String::new() } else { code(&packages.join(", ")) };
+        let packages = if packages.is_empty() { String::new() } else { cell(&packages.join(", ")) };
         lines.push(format!(
             "| {}{sign} | {} | {} | {} {packages} |",
-            code(&closure.target),
+            cell(&closure.target),
             size(closure.before.bytes),
             size(closure.after.bytes),
             closure.growth().unwrap_or_default(),
@@ -199,15 +200,21 @@ fn names<'a>(all: impl ExactSizeIterator<Item = &'a String>) -> String {
     format!("{}{more}", shown.join(" "))
 }
 
-/// Words of nixdag's own: letters and digits, and what is no markup in the middle of a line.
+/// Words of nixdag's own: letters and digits, and what is no markup in the middle of a line, nor an address.
 fn plain(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || " \u{a0}\u{202f}.,;:-–'/()".contains(c);
-    text.chars().map(|c| if is_plain(c) { c } else { '?' }).collect()
+    let text: String = text.chars().map(|c| if is_plain(c) { c } else { '?' }).collect();
+    text.replace("://", ":??").replace("www.", "www?")
 }
 
-/// Text as code: in one line and cut, with a fence that it does not hold; a `|` is no end of a cell.
+/// Code in a cell of a table, where a `|` would end it.
+fn cell(text: &str) -> String {
+    code(text).replace('|', "\\|")
+}
+
+/// Text as code: in one line and cut, with a fence that it does not hold.
 fn code(text: &str) -> String {
-    let text = shortened(&printable(text), LONGEST).replace('|', "\\|");
+    let text = shortened(&printable(text), LONGEST);
     let fence = "`".repeat(longest_run(&text) + 1);
     let pad = if text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']) || text.is_empty() { " " } else { "" };
     format!("{fence}{pad}{text}{pad}{fence}")
@@ -234,8 +241,9 @@ mod tests {
     fn code_holds_any_text_in_one_line() {
         assert_eq!(code("a"), "`a`");
         assert_eq!(code("a``b`"), "``` a``b` ```");
-        assert_eq!(code("a\n| @x"), "`a\\n\\| @x`");
+        assert_eq!((code("a\n| @x"), cell("a|b")), ("`a\\n| @x`".to_owned(), "`a\\|b`".to_owned()));
         assert_eq!(plain("3 jobs <b>@x"), "3 jobs ?b??x");
+        assert_eq!(plain("https://x.org www.x.org"), "https:??x.org www?x.org");
     }
 
     #[test]

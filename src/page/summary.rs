@@ -176,7 +176,7 @@ fn time(label: &str, time: (Option<u64>, Option<u64>), bound: Option<u64>, out: 
     let text = shown.map_or("unknown".to_owned(), duration);
     write!(out, "<div><dt>{label}</dt><dd><b>{text}</b> <span class=\"dim\">{note}</span>")?;
     if let Some(shown) = shown {
-        let most = shown.max(time.1.unwrap_or(0)) / 20 * 21;
+        let most = (shown.max(time.1.unwrap_or(0)) / 20).saturating_mul(21);
         let marks: Vec<u64> = time.1.into_iter().chain(bound).collect();
         bars::value(out, shown, &marks, most)?;
     }

@@ -6,11 +6,11 @@ use crate::byte_size;
 
 /// Milliseconds: `0.4 s`, `48 s`, `3 min 5 s`, `24 min`, `1 h 02 min`, rounded.
 pub fn duration(millis: u64) -> String {
-    let tenths = (millis + 50) / 100;
+    let tenths = millis.saturating_add(50) / 100;
     if tenths < 100 && !tenths.is_multiple_of(10) {
         return format!("{}.{}\u{a0}s", tenths / 10, tenths % 10);
     }
-    let seconds = (millis + 500) / 1000;
+    let seconds = millis.saturating_add(500) / 1000;
     match seconds {
         0..60 => format!("{seconds}\u{a0}s"),
         60..600 if !seconds.is_multiple_of(60) => format!("{}\u{a0}min\u{a0}{}\u{a0}s", seconds / 60, seconds % 60),

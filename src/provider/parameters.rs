@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_yaml::{Deserializer, Value};
 
 use crate::regular_file;
-use crate::yaml::{MAX_BRACKETS, check_nesting};
+use crate::yaml::{MAX_BRACKETS, check_nesting, check_repetition};
 
 /// Longest file that is read, in bytes.
 const MAX_SIZE: u64 = 3 << 20;
@@ -28,6 +28,7 @@ pub fn documents(path: &Path) -> Result<Vec<Value>> {
     file.take(MAX_SIZE + 1).read_to_string(&mut text).with_context(what)?;
     ensure!(text.len() as u64 <= MAX_SIZE, "`{}` has more than {MAX_SIZE} bytes", path.display());
     check_nesting(&text, MAX_BRACKETS).with_context(what)?;
+    check_repetition(&text).with_context(what)?;
     Deserializer::from_str(&text).map(|document| Value::deserialize(document).with_context(what)).collect()
 }
 

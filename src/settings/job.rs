@@ -137,6 +137,9 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
     });
     let folders = [&args.bundle, &args.workspace, &args.reuse];
     folders.into_iter().flatten().try_for_each(|folder| folder_owner::check(folder))?;
+    if let Some(place) = args.records.as_deref().filter(|place| is_folder(place)) {
+        folder_owner::check(Path::new(place))?;
+    }
     let (mut plan, derivations) = plan_and_derivations(args)?;
     let records = args.records.as_deref().map(|place| records_place(place, args.records_of.as_deref(), &plan, token));
     let records = records.transpose().unwrap_or_else(|error| {
@@ -226,6 +229,11 @@ fn registry_with(url: &str, token: Option<Secret>) -> Result<Registry> {
     Registry::new(url, token.context(NO_TOKEN)?, FOR_HAND_OFFS).context(usage("`--packages`"))
 }
 
+/// True for a place of records that is neither a URL nor in a registry.
+fn is_folder(place: &str) -> bool {
+    !place.contains("://") && !place.contains("/packages/generic/")
+}
+
 /// Where the records of a plan's jobs are: a folder, an address in a registry of packages, or where `of` names a branch the URL of a store.
 /// `token` is the job's where the environment has lost it.
 pub fn records_place(place: &str, of: Option<&str>, plan: &Plan, token: Option<Secret>) -> Result<RecordsPlace> {
@@ -239,7 +247,7 @@ pub fn records_place(place: &str, of: Option<&str>, plan: &Plan, token: Option<S
         let store = RecordStore::new(url, token_variable, netrc)?;
         return Ok(RecordsPlace::Store(Box::new(StoredRecords::new(store, subject, plan)?)));
     }
-    if !place.contains("://") && !place.contains("/packages/generic/") {
+    if is_folder(place) {
         folder_owner::check(Path::new(place))?;
         return Ok(RecordsPlace::Folder(path::absolute(place)?));
     }

@@ -39,7 +39,7 @@ fn behind_a_daemon(pipeline: &Pipeline, job: &str, more: &[&str]) -> Ran {
             build-users-group = nixbld
             trusted-users = root 12345' nix-daemon > $home/daemon.log 2>&1 & daemon=$!
         until test -S /nix/var/nix/daemon-socket/socket; do sleep 0.05; done
-        export HOME=$home/user; unset NIX_CONFIG
+        export HOME=$home/user; unset NIX_CONFIG TMPDIR
         code=0; setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\" || code=$?
         kill $daemon; exit $code";
     let mut command = empty_store();

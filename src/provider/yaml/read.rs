@@ -10,16 +10,10 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::{Yaml, scalar};
 use crate::printable::printable;
-use crate::yaml::{MAX_BRACKETS, check_nesting};
+use crate::yaml::{MAX_BRACKETS, MAX_WEIGHT, NODE_WEIGHT, check_nesting};
 
 /// Mappings and sequences that may be open at once.
 const MAX_DEPTH: usize = 100;
-
-/// Most bytes that a document may come to, with everything that it repeats: more than CircleCI takes.
-pub(in crate::provider) const MAX_WEIGHT: usize = 16 << 20;
-
-/// What a value weighs beside its text.
-const NODE_WEIGHT: usize = 16;
 
 /// An entry of the document's mapping.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,7 +11,7 @@ use serde_yaml::Value;
 
 use super::limits::FILE_BYTES;
 use crate::provider::limits::Limits;
-use crate::yaml::{MAX_BRACKETS, check_nesting};
+use crate::yaml::{MAX_BRACKETS, check_nesting, check_repetition};
 
 /// All problems, in the order of the pipeline; none for one that GitLab takes. `own` are names of the user's own jobs, which may use variables
 /// where GitLab expands them. An error is text that is not YAML at all.
@@ -28,6 +28,7 @@ pub fn check(pipeline: &str, limits: &Limits, own: &[&str]) -> Result<Vec<String
         return Ok(problems);
     }
     check_nesting(pipeline, MAX_BRACKETS).context("the pipeline")?;
+    check_repetition(pipeline).context("the pipeline")?;
     let value: Value = serde_yaml::from_str(pipeline).context("the pipeline is not YAML")?;
     let Some(top) = value.as_mapping() else { return Ok(vec!["the pipeline is not a mapping".to_owned()]) };
     language::check(&value, top, own, &mut problems);

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::nearest::meant;
 use crate::printable::printable;
 use crate::provider::yaml::Yaml;
-use crate::provider::yaml::read::{MAX_WEIGHT, weight};
+use crate::provider::yaml::read::weight;
+use crate::yaml::MAX_WEIGHT;
 
 type Entries = Vec<(String, Yaml)>;
 
