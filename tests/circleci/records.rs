@@ -189,7 +189,9 @@ fn where_a_store_keeps_records_the_report_gets_its_credentials_and_restores_noth
     // The two signs are escaped for CircleCI, which takes them for a parameter.
     let named = r"--records-of 'h/o/r@a b\\<<c'";
     assert!(
-        steps.contains(&format!("collect --plan ~/.nixdag/workspace/nixdag.bundle/plan.json {named} {url}")),
+        steps.contains(&format!(
+            "collect --plan ~/.nixdag/workspace/nixdag.bundle/plan.json --pages ~/.nixdag/results {named} {url}"
+        )),
         "{steps}"
     );
     let text = config.to_string();
