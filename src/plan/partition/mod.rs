@@ -128,7 +128,8 @@ pub fn partition(problem: &Problem, model: &Model, options: &PartitionOptions) -
     Solution { partition: written(problem, &units, &jobs), notes }
 }
 
-/// Cuts a problem into jobs that come in waves, at most `most.jobs` a wave. None where no such plan was found, and for graphs that are too large to be searched.
+/// Cuts a problem into jobs that come in waves, at most `most.jobs` a wave. Targets that should have their own jobs share some where there are too few waves. None where no
+/// such plan was found, and for graphs that are too large to be searched.
 pub fn partition_in_waves(
     problem: &Problem,
     model: &Model,
@@ -141,7 +142,8 @@ pub fn partition_in_waves(
     if problem.is_empty() || options.granularity == Granularity::Single || portfolio::is_giant(&instance) {
         return None;
     }
-    let barrier = Barrier { waves: most.count, queue: model.queue, runners: model.concurrency.min(most.jobs) };
+    let runners = model.concurrency.min(most.jobs);
+    let barrier = Barrier { waves: most.count, queue: model.queue, runners, sharing: true };
     let plan = waves::search(&instance, &barrier, &[portfolio::factor(options.objective) - 1.0]).pop()?;
     let jobs = Jobs::from_owners(&instance, &mut Scheduler::new(problem), &plan.owner);
     let partition = written(problem, &units, &jobs);

@@ -171,7 +171,8 @@ fn made_in_waves(search: &mut Search) -> Vec<(Millis, Jobs)> {
     if !instance.does(Stage::Waves) || !(exact || options.reserve.is_none() && sharing) {
         return Vec::new();
     }
-    let barrier = Barrier { waves: WAVES, queue: QUEUE, runners: instance.model.concurrency.min(RUNNERS) };
+    let barrier =
+        Barrier { waves: WAVES, queue: QUEUE, runners: instance.model.concurrency.min(RUNNERS), sharing: false };
     // On a free graph a plan takes a little less than its waves do.
     let spare = (factor(options.objective) - 1.0) * 0.9;
     let plans = waves::search(instance, &barrier, &[0.0, spare]);

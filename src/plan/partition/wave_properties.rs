@@ -6,7 +6,7 @@ use super::*;
 use crate::plan::job_graph::direct_inputs;
 use crate::plan::model::{Objective, PartitionOptions};
 use crate::plan::problem::{Adjacency, Millis};
-use crate::plan::simulate::{lower_bound, simulate};
+use crate::plan::simulate::{lower_bound, simulate, simulate_in_waves};
 
 #[test]
 fn waves_of_every_graph_keep_the_rules() {
@@ -25,7 +25,8 @@ fn waves_of_every_graph_keep_the_rules() {
             floor: 0,
             giant: false,
         };
-        let barrier = Barrier { waves: 1 + seed as usize % 9, queue: 15_000, runners: 1 + seed as usize % 5 };
+        let (waves, runners) = (1 + seed as usize % 9, 1 + seed as usize % 5);
+        let barrier = Barrier { waves, queue: 15_000, runners, sharing: seed % 2 == 0 };
         for waves in waves::search(&instance, &barrier, &[0.0, 0.5]) {
             let Waves { owner, wave, makespan, job_time } = waves;
             planned += 1;
@@ -47,7 +48,9 @@ fn waves_of_every_graph_keep_the_rules() {
             for job in existing() {
                 let fits = |&unit: &u32| jobs::compatible_systems(units.system[unit as usize], job.system);
                 assert!(job.units.iter().all(fits), "seed {seed}: {:?} on one machine", job.units);
-                assert!(options.granularity != Granularity::Target || job.targets <= 1, "seed {seed}: two targets");
+                let with_targets = job.units.iter().filter(|&&unit| units.targets[unit as usize] > 0).count();
+                let may_share = options.granularity != Granularity::Target || barrier.sharing;
+                assert!(may_share || with_targets <= 1, "seed {seed}: two targets");
                 let alone = job.units.len() == 1;
                 assert!(
                     alone || options.limits.job_length.is_none_or(|most| job.length <= most),
@@ -66,26 +69,30 @@ fn waves_of_every_graph_keep_the_rules() {
     assert!(planned > 200 && several > 100, "{planned} plans, {several} of several waves");
 }
 
-#[test]
-fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
-    let chain = Problem {
-        inputs: Adjacency::from_lists((0..5).map(|node: Node| node.checked_sub(1).into_iter().collect())),
-        duration: vec![60_000; 5],
-        target: vec![true; 5],
-        ..Problem::default()
-    };
-    let problem = Problem {
-        consumers: chain.inputs.reversed(),
-        cheap: vec![false; 5],
-        system: vec![0; 5],
-        portable: vec![false; 5],
-        floating: vec![false; 5],
-        confined: vec![false; 5],
+/// Derivations of a minute each.
+fn of_minutes(inputs: Adjacency, target: Vec<bool>) -> Problem {
+    let nodes = target.len();
+    Problem {
+        consumers: inputs.reversed(),
+        inputs,
+        duration: vec![60_000; nodes],
+        cheap: vec![false; nodes],
+        target,
+        system: vec![0; nodes],
+        floating: vec![false; nodes],
+        confined: vec![false; nodes],
+        portable: vec![false; nodes],
         bytes: Vec::new(),
         memory: Vec::new(),
-        name_hash: vec![0; 5],
-        ..chain
-    };
+        name_hash: (0..nodes as u64).map(zero::mix).collect(),
+        spread: Vec::new(),
+    }
+}
+
+#[test]
+fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
+    let links = (0..5).map(|node: Node| node.checked_sub(1).into_iter().collect());
+    let problem = of_minutes(Adjacency::from_lists(links), vec![true; 5]);
     let waves = |granularity, waves| {
         let model = Model::default();
         let options = PartitionOptions { granularity, ..PartitionOptions::default() };
@@ -93,12 +100,57 @@ fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
         let (problem, model, options) = (&problem, &model, &options);
         let instance =
             Instance { problem, units: &units, model, options, start_up: 45_000, attach: &[], floor: 0, giant: false };
-        let found = waves::search(&instance, &Barrier { waves, queue: 15_000, runners: 60 }, &[0.0]);
+        let found = waves::search(&instance, &Barrier { waves, queue: 15_000, runners: 60, sharing: false }, &[0.0]);
         found.first().map(|plan| (plan.wave.iter().max().map(|&last| last + 1), plan.makespan))
     };
     assert_eq!(waves(Granularity::Target, 4), None);
     assert_eq!(waves(Granularity::Target, 8), Some((Some(5), 5 * 120_000)));
     assert_eq!(waves(Granularity::Auto, 4), Some((Some(1), 60_000 + 5 * 60_000)));
+}
+
+#[test]
+fn few_targets_of_a_chain_longer_than_there_are_waves_share_a_job() {
+    const CHAIN: Node = 12;
+    // Each target of the chain needs six derivations of its own, and six targets beside it need no other target.
+    let of_target = |target: Node, first: Node| {
+        let before = (target > 0 && target < CHAIN).then(|| 7 * target - 1);
+        before.into_iter().chain(first..first + 6).collect::<Vec<Node>>()
+    };
+    let all = CHAIN + 6;
+    let lists = (0..all).flat_map(|target| {
+        let own = (0..6).map(|_| Vec::new());
+        own.chain([of_target(target, 7 * target)])
+    });
+    let problem = of_minutes(Adjacency::from_lists(lists), (0..7 * all).map(|node| node % 7 == 6).collect());
+    let options =
+        PartitionOptions { granularity: Granularity::Target, durations_recorded: true, ..PartitionOptions::default() };
+    let most = model::Waves { count: 8, jobs: 255 };
+    let model = Model { concurrency: 60, queue: 15_000, ..Model::default() };
+    let found = partition_in_waves(&problem, &model, &options, most).expect("a plan");
+    let run = |jobs: &Partition, waves: &[u32]| {
+        let direct = direct_inputs(&problem, jobs).unwrap();
+        simulate_in_waves(&problem, jobs, &direct, waves, &model).makespan
+    };
+    let free = run(&partition(&problem, &model, &options).partition, &[]);
+    let makespan = run(&found.partition, &found.waves);
+    let targets = |job: &JobNodes| job.owned.iter().filter(|&&node| problem.target[node as usize]).count();
+    let shared: Vec<usize> = found.partition.jobs.iter().map(targets).filter(|&targets| targets > 1).collect();
+    assert!(found.waves.iter().all(|&wave| wave < 8), "{:?}", found.waves);
+    assert!(makespan <= free, "{makespan} ms, {free} ms where each target of the chain waits for a job");
+    assert!(!shared.is_empty() && shared.iter().all(|&targets| targets == 2), "{shared:?}");
+}
+
+#[test]
+fn two_targets_that_nothing_can_part_need_no_two_waves() {
+    // Both take in what floats with them.
+    let inputs = Adjacency::from_lists([vec![], vec![0], vec![1], vec![1]]);
+    let mut problem = of_minutes(inputs, vec![false, false, true, true]);
+    problem.floating[1] = true;
+    let options = PartitionOptions { granularity: Granularity::Target, ..PartitionOptions::default() };
+    let (units, _) = contract::contract(&problem, &Model::default());
+    assert_eq!(units.targets.iter().max(), Some(&2));
+    let found = partition_in_waves(&problem, &Model::default(), &options, model::Waves { count: 8, jobs: 255 });
+    assert_eq!(found.map(|found| found.waves), Some(vec![0]));
 }
 
 /// Derivations that need two of the five hundred before them; one of forty takes most of an hour, the rest less than a minute.

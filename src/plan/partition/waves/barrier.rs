@@ -13,4 +13,6 @@ pub struct Barrier {
     pub queue: Millis,
     /// Machines at once.
     pub runners: usize,
+    /// Targets that should have their own jobs share some where there are too few waves.
+    pub sharing: bool,
 }

@@ -4,7 +4,6 @@
 //! be in one job, as jobs of one wave exchange nothing.
 
 use super::columns::Columns;
-use crate::plan::model::Granularity;
 use crate::plan::partition::jobs::{Instance, compatible_systems};
 use crate::plan::partition::schedule::Scheduler;
 use crate::plan::partition::steps::Steps;
@@ -74,9 +73,11 @@ fn round(length: Millis, step: Millis) -> Millis {
 /// Fills waves of one instance.
 pub struct Filler<'a> {
     instance: &'a Instance<'a>,
-    columns: &'a Columns,
+    pub columns: &'a Columns,
     /// Machines for one wave.
     runners: usize,
+    /// Most targets of a component that has them from several units.
+    targets: u32,
     pub scheduler: Scheduler<'a>,
     pub steps: Steps,
     /// The component of each unit in this wave; the longest path to its end, at least and at most.
@@ -101,12 +102,13 @@ enum Refusal {
 }
 
 impl<'a> Filler<'a> {
-    pub fn new(instance: &'a Instance<'a>, columns: &'a Columns, runners: usize, steps: u64) -> Self {
+    pub fn new(instance: &'a Instance<'a>, columns: &'a Columns, (runners, targets): (usize, u32), steps: u64) -> Self {
         let units = instance.units.len();
         Self {
             instance,
             columns,
             runners,
+            targets,
             scheduler: Scheduler::new(instance.problem),
             steps: Steps::new(steps),
             component: vec![NONE; units],
@@ -216,6 +218,7 @@ impl<'a> Filler<'a> {
             ..Component::default()
         };
         let (mut possible, mut size) = (true, 1);
+        let mut with_targets = u32::from(together.targets > 0);
         for &input in units.inputs.of(unit) {
             if done[input as usize] {
                 continue;
@@ -241,12 +244,14 @@ impl<'a> Filler<'a> {
             together.depth = together.depth.max(other.depth);
             together.system = together.system.min(other.system);
             together.targets += other.targets;
+            with_targets += u32::from(other.targets > 0);
             together.length = together.length.max(other.length);
             together.measured = together.measured.max(other.measured);
             size += other.units.len();
             joined.push(root);
         }
-        if !possible || (instance.options.granularity == Granularity::Target && together.targets > 1) {
+        // A unit may have several targets by itself.
+        if !possible || (with_targets > 1 && together.targets > self.targets) {
             self.joined = joined;
             return Err(Refusal::Never);
         }

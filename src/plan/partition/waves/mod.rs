@@ -2,7 +2,7 @@
 //!
 //! In: an [`Instance`], and what a wave costs ([`Barrier`]). Out: [`Waves`], which units share a job, and the wave of each job. Jobs of one wave exchange nothing, so the units of
 //! a wave fall into weakly connected components, each of which is in one job: a wave takes as long as its longest component. How long each wave may be is searched by
-//! [`beam`]; what fits into it is found by [`fill`]; then components share jobs ([`jobs`]), and badly filled jobs are taken apart and put together again ([`refill`]).
+//! [`beam`]; what fits into it is found by [`fill`]; where each target should have its own job, [`sharing`] says how many may share one after all; then components share jobs ([`jobs`]), and badly filled jobs are taken apart and put together again ([`refill`]).
 
 mod barrier;
 mod beam;
@@ -10,6 +10,7 @@ mod columns;
 mod fill;
 mod jobs;
 mod refill;
+mod sharing;
 
 use super::effort::{is_large, worth_steps};
 use super::jobs::Instance;
@@ -69,8 +70,15 @@ const MACHINE: f64 = 0.1;
 /// suffice, or the budget of steps.
 pub fn search(instance: &Instance, barrier: &Barrier, spares: &[f64]) -> Vec<Waves> {
     let columns = Columns::new(instance, &mut Scheduler::new(instance.problem));
-    let mut filler = Filler::new(instance, &columns, barrier.runners, worth_steps(instance, SEARCH_STEPS));
-    let Some(waves) = best(instance, barrier, &columns, &mut filler) else { return Vec::new() };
+    let ways = sharing::ways(instance, barrier, &columns);
+    let found = ways.iter().enumerate().find_map(|(at, &targets)| {
+        let mut filler =
+            Filler::new(instance, &columns, (barrier.runners, targets), worth_steps(instance, SEARCH_STEPS));
+        // Where more may share, waves are shorter than any long ones.
+        let bounds = if targets == 1 || at + 1 == ways.len() { &BOUNDS[..] } else { &BOUNDS[..1] };
+        best(instance, barrier, &mut filler, bounds)
+    });
+    let Some(waves) = found else { return Vec::new() };
     let last = spares.len().saturating_sub(1);
     let steps = |at| if at == last { REFILL_STEPS } else { REFILL_STEPS / 4 };
     let plans = spares.iter().enumerate();
@@ -104,11 +112,12 @@ fn planned(
 }
 
 /// The best waves found, judged by their sum, by what is left too much for the runners once jobs are packed, and by the job time.
-fn best(instance: &Instance, barrier: &Barrier, columns: &Columns, filler: &mut Filler) -> Option<Vec<Wave>> {
+fn best(instance: &Instance, barrier: &Barrier, filler: &mut Filler, bounds: &[(Millis, u64)]) -> Option<Vec<Wave>> {
+    let columns = filler.columns;
     let least = lower_bound(instance.problem, instance.model);
     let each = instance.start_up + barrier.queue;
     let steps = worth_steps(instance, SEARCH_STEPS);
-    for (bound, share) in BOUNDS {
+    for &(bound, share) in bounds {
         filler.steps.set_limit(steps / 100 * share);
         let mut most = least.saturating_mul(bound) / 100 + barrier.waves as Millis * each;
         let mut best: Option<(f64, Vec<Wave>)> = None;
