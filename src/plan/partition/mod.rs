@@ -65,7 +65,7 @@ pub mod waves;
 pub mod zero;
 
 use super::model::{self, Granularity, Model, Objective, PartitionOptions, Stage};
-use super::problem::{JobNodes, Node, Partition, Problem};
+use super::problem::{JobNodes, Millis, Node, Partition, Problem};
 use bands::InWaves;
 use context::Search;
 use jobs::{Instance, Jobs};
@@ -143,7 +143,7 @@ pub fn partition_in_waves(
         return None;
     }
     let runners = model.concurrency.min(most.jobs);
-    let barrier = Barrier { waves: most.count, queue: model.queue, runners, sharing: true };
+    let barrier = Barrier { waves: most.count, queue: model.queue, runners, sharing: true, longest: Millis::MAX };
     let plan = waves::search(&instance, &barrier, &[portfolio::factor(options.objective) - 1.0]).pop()?;
     let jobs = Jobs::from_owners(&instance, &mut Scheduler::new(problem), &plan.owner);
     let partition = written(problem, &units, &jobs);

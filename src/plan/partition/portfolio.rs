@@ -36,6 +36,9 @@ const GIANT: usize = 1 << 14;
 /// Most waves that a free graph is planned in: chains of targets with a job each need many.
 const WAVES: usize = 24;
 
+/// About as many waves have good plans.
+const GOOD_WAVES: Millis = 8;
+
 /// What keeps waves few on a free graph, milliseconds a wave; and the most machines that one of them counts on.
 const QUEUE: Millis = 15_000;
 const RUNNERS: usize = 60;
@@ -97,8 +100,8 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     let budget = Effort::new(instance);
     let mut search = Search::new(instance, worth_steps(instance, MOST_STEPS));
     let single = Jobs::singletons(instance, &mut search.scheduler);
-    let in_waves = made_in_waves(&mut search);
     let mut starts = zeroed(&mut search, &single, 0..1);
+    let in_waves = made_in_waves(&mut search, &starts[0].1);
     // Where most derivations take about as long as each other, waves are shorter than this, and what a search along the longest path finds then is longer or needs more job
     // time. Where a few take most of the time, as records show them to, the path is what counts. Small graphs hold surprises that are found at once, and the jobs of waves have
     // more ancestors, which may cost more than they save.
@@ -162,8 +165,9 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     (choice, starts.swap_remove(0).1)
 }
 
-/// Plans for waves, as jobs that start as soon as they can, with their makespans. Where durations are guesses, waves are too tight: they are worth it only where job time counts more.
-fn made_in_waves(search: &mut Search) -> Vec<(Millis, Jobs)> {
+/// Plans for waves, as jobs that start as soon as they can, with their makespans; none where these are longer than the objective allows beside the plan that there is already. Where
+/// durations are guesses, waves are too tight: they are worth it only where job time counts more.
+fn made_in_waves(search: &mut Search, start: &Jobs) -> Vec<(Millis, Jobs)> {
     let instance = search.instance;
     let options = instance.options;
     let sharing = options.objective != Objective::Time && options.granularity == Granularity::Auto;
@@ -171,13 +175,31 @@ fn made_in_waves(search: &mut Search) -> Vec<(Millis, Jobs)> {
     if !instance.does(Stage::Waves) || !(exact || options.reserve.is_none() && sharing) {
         return Vec::new();
     }
-    let barrier =
-        Barrier { waves: WAVES, queue: QUEUE, runners: instance.model.concurrency.min(RUNNERS), sharing: false };
+    let factor = factor(options.objective);
+    let barrier = Barrier {
+        waves: WAVES,
+        queue: QUEUE,
+        runners: instance.model.concurrency.min(RUNNERS),
+        sharing: false,
+        longest: (reachable(instance, start) as f64 * factor) as Millis + GOOD_WAVES * QUEUE,
+    };
     // On a free graph a plan takes a little less than its waves do.
-    let spare = (factor(options.objective) - 1.0) * 0.9;
+    let spare = (factor - 1.0) * 0.9;
     let plans = waves::search(instance, &barrier, &[0.0, spare]);
     let jobs = plans.into_iter().map(|plan| Jobs::from_owners(instance, &mut search.scheduler, &plan.owner));
     jobs.map(|mut jobs| (jobs.measure(instance).1, jobs)).collect()
+}
+
+/// What a plan takes that jobs along the longest path lead to, milliseconds. So many small jobs may wait for machines: then for larger ones.
+fn reachable(instance: &Instance, start: &Jobs) -> Millis {
+    let mut jobs = start.clone();
+    let path = jobs.measure(instance).1.max(lower_bound(instance.problem, instance.model));
+    let makespan = simulated(instance, jobs.clone(), 0).makespan;
+    if makespan <= path / 50 * 51 {
+        return makespan;
+    }
+    Search::new(instance, worth_steps(instance, MOST_STAGE_STEPS)).merge_all(&mut jobs, path / 100 * 101, 0.0, 4);
+    simulated(instance, jobs, 0).makespan.min(makespan)
 }
 
 /// True for graphs that would be searched for longer than anybody wants to wait.

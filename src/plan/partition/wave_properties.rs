@@ -26,7 +26,7 @@ fn waves_of_every_graph_keep_the_rules() {
             giant: false,
         };
         let (waves, runners) = (1 + seed as usize % 9, 1 + seed as usize % 5);
-        let barrier = Barrier { waves, queue: 15_000, runners, sharing: seed % 2 == 0 };
+        let barrier = Barrier { waves, queue: 15_000, runners, sharing: seed % 2 == 0, longest: Millis::MAX };
         for waves in waves::search(&instance, &barrier, &[0.0, 0.5]) {
             let Waves { owner, wave, makespan, job_time } = waves;
             planned += 1;
@@ -93,19 +93,24 @@ fn of_minutes(inputs: Adjacency, target: Vec<bool>) -> Problem {
 fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
     let links = (0..5).map(|node: Node| node.checked_sub(1).into_iter().collect());
     let problem = of_minutes(Adjacency::from_lists(links), vec![true; 5]);
-    let waves = |granularity, waves| {
+    let within = |granularity, waves, longest| {
         let model = Model::default();
         let options = PartitionOptions { granularity, ..PartitionOptions::default() };
         let (units, _) = contract::contract(&problem, &model);
         let (problem, model, options) = (&problem, &model, &options);
         let instance =
             Instance { problem, units: &units, model, options, start_up: 45_000, attach: &[], floor: 0, giant: false };
-        let found = waves::search(&instance, &Barrier { waves, queue: 15_000, runners: 60, sharing: false }, &[0.0]);
+        let found =
+            waves::search(&instance, &Barrier { waves, queue: 15_000, runners: 60, sharing: false, longest }, &[0.0]);
         found.first().map(|plan| (plan.wave.iter().max().map(|&last| last + 1), plan.makespan))
     };
+    let waves = |granularity, waves| within(granularity, waves, Millis::MAX);
     assert_eq!(waves(Granularity::Target, 4), None);
     assert_eq!(waves(Granularity::Target, 8), Some((Some(5), 5 * 120_000)));
-    assert_eq!(waves(Granularity::Auto, 4), Some((Some(1), 60_000 + 5 * 60_000)));
+    let one = Some((Some(1), 60_000 + 5 * 60_000));
+    assert_eq!(waves(Granularity::Auto, 4), one);
+    assert_eq!(within(Granularity::Auto, 4, 360_001), one);
+    assert_eq!(within(Granularity::Auto, 4, 360_000), None, "no shorter than what there is");
 }
 
 #[test]

@@ -15,4 +15,6 @@ pub struct Barrier {
     pub runners: usize,
     /// Targets that should have their own jobs share some where there are too few waves.
     pub sharing: bool,
+    /// Waves that take longer in all are of no use, milliseconds, queues included.
+    pub longest: Millis,
 }
