@@ -165,6 +165,13 @@ impl Repository {
         Ok(commit.filter(|_| !is_dirty).map(str::to_owned))
     }
 
+    /// True for a file that is in the index of the repository with this root, by its path from there.
+    pub fn tracks(root: &Path, file: &Path) -> Result<bool> {
+        let here = Self { top: root.to_owned() };
+        let arguments = ["--literal-pathspecs", "ls-files", "-z", "--"].map(OsStr::new);
+        Ok(!here.succeed(arguments.into_iter().chain([file.as_os_str()]))?.stdout.is_empty())
+    }
+
     /// A file whose changes in the work tree git is told not to see (`assume-unchanged`, `skip-worktree`), by its path from the root.
     pub fn unwatched_file(&self) -> Result<Option<Vec<u8>>> {
         let listed = self.succeed(["ls-files", "-v", "-z"])?.stdout;

@@ -7,6 +7,7 @@ mod support;
 
 mod attributes;
 mod cache;
+mod early_inputs;
 mod edited;
 mod evaluate;
 mod failures;

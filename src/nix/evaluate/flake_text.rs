@@ -1,10 +1,13 @@
 //! What can be seen in the text of a `flake.nix` without evaluating it.
 //!
-//! In: the text. Out: whether it may name inputs, and inputs on this machine. What is written in an unusual way may, so that nobody hides
+//! In: the text. Out: the bindings about inputs, and whether these may name something on this machine. What is written in an unusual way may, so that nobody hides
 //! inputs by it.
 
 /// The attribute with the inputs.
 const INPUTS: &str = "inputs";
+
+/// The attribute with the function whose arguments are inputs as well.
+const OUTPUTS: &str = "outputs";
 
 /// What the address of an input begins with that is on no machine's disk.
 const ELSEWHERE: [&str; 9] =
@@ -13,20 +16,23 @@ const ELSEWHERE: [&str; 9] =
 /// The bytes of such an address, beside letters and digits.
 const ADDRESS: &[u8] = b":/._-+?&=%@";
 
-/// False where no binding of the outermost set can be `inputs`.
-pub fn may_name_inputs(text: &str) -> bool {
-    inputs(text).is_none_or(|bindings| !bindings.is_empty())
+/// The bindings of the outermost set that say what the inputs are.
+#[derive(Default)]
+pub struct Bindings<'t> {
+    pub inputs: Vec<&'t [u8]>,
+    /// None where there is none, or more than one.
+    pub outputs: Option<&'t [u8]>,
 }
 
 /// False where all inputs that are named are plain addresses of something on another machine, or none are.
 pub fn may_name_local_inputs(text: &str) -> bool {
-    inputs(text).is_none_or(|bindings| !bindings.into_iter().all(is_elsewhere))
+    bindings(text).is_none_or(|bindings| !bindings.inputs.into_iter().all(is_elsewhere))
 }
 
-/// The bindings of the outermost set that are about inputs; none where the text is unusual.
-fn inputs(text: &str) -> Option<Vec<&[u8]>> {
+/// The bindings that count; none where the text is unusual.
+pub fn bindings(text: &str) -> Option<Bindings<'_>> {
     let bytes = text.as_bytes();
-    let (mut bindings, mut binding) = (Vec::new(), None);
+    let (mut bindings, mut binding, mut outputs) = (Vec::new(), None, Vec::new());
     // What is open; whether a binding may begin.
     let (mut at, mut open, mut is_start) = (0, Vec::new(), false);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
@@ -51,6 +57,8 @@ fn inputs(text: &str) -> Option<Vec<&[u8]>> {
         }
         if is_start && is_inputs(rest) {
             binding = Some(at);
+        } else if is_start && is_word(rest, OUTPUTS) {
+            outputs.push(&bytes[at..]);
         } else if rest[0] == b';' && open.len() == 1 {
             bindings.extend(binding.take().map(|begin| &bytes[begin..at]));
         }
@@ -89,7 +97,8 @@ fn inputs(text: &str) -> Option<Vec<&[u8]>> {
         is_start = open.len() == 1 && matches!(rest[0], b'{' | b';');
         at += step;
     }
-    binding.is_none().then_some(bindings)
+    let outputs = if let [one] = outputs[..] { Some(one) } else { None };
+    binding.is_none().then_some(Bindings { inputs: bindings, outputs })
 }
 
 /// True where a binding about inputs has nothing but names, sets, and addresses of other machines.
@@ -132,15 +141,39 @@ fn is_of_attributes(name: &[u8]) -> bool {
 
 /// True for an address of something on another machine, and for the name of a flake in the registry or of an input.
 fn is_address(text: &[u8]) -> bool {
-    let is_plain = text.iter().all(|byte| byte.is_ascii_alphanumeric() || ADDRESS.contains(byte));
+    let is_plain = text.iter().copied().all(is_of_address);
     let is_named = text.first().is_some_and(u8::is_ascii_alphanumeric) && !is_of_attributes(text);
-    let is_elsewhere =
-        memchr::memchr(b':', text).is_none_or(|end| ELSEWHERE.iter().any(|scheme| scheme.as_bytes() == &text[..end]));
+    let is_elsewhere = memchr::memchr(b':', text).map_or_else(
+        || str::from_utf8(text).is_ok_and(is_in_registry),
+        |end| ELSEWHERE.iter().any(|scheme| scheme.as_bytes() == &text[..end]),
+    );
     is_plain && is_named && is_elsewhere
 }
 
+/// True for a byte that is itself in an address.
+pub fn is_of_address(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || ADDRESS.contains(&byte)
+}
+
+/// True for the name of a flake in the registry, or of an input of an input. All else without a scheme is a path to 2.8.
+pub fn is_in_registry(text: &str) -> bool {
+    let mut parts = text.split('/');
+    let is_branch = |part: &str| {
+        let mut bytes = part.bytes();
+        bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
+    };
+    parts.next().is_some_and(is_flake_id) && parts.all(is_branch)
+}
+
+/// True for the name of a flake.
+pub fn is_flake_id(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic()) && text.bytes().all(plain)
+}
+
 /// The length of white space or a comment at the beginning.
-fn blank(text: &[u8]) -> Option<usize> {
+pub fn blank(text: &[u8]) -> Option<usize> {
     match text[0] {
         b'#' => Some(memchr::memchr2(b'\n', b'\r', text).unwrap_or(text.len())),
         b'/' if text.starts_with(b"/*") => {
@@ -150,11 +183,11 @@ fn blank(text: &[u8]) -> Option<usize> {
     }
 }
 
-fn begins_name(byte: u8) -> bool {
+pub fn begins_name(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_'
 }
 
-fn name_length(text: &[u8]) -> usize {
+pub fn name_length(text: &[u8]) -> usize {
     text.iter().position(|byte| !goes_on(*byte)).unwrap_or(text.len())
 }
 
@@ -192,6 +225,10 @@ fn is_word(text: &[u8], word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn may_name_inputs(text: &str) -> bool {
+        bindings(text).is_none_or(|bindings| !bindings.inputs.is_empty())
+    }
 
     #[test]
     fn inputs_are_told_from_other_words() {
@@ -256,6 +293,10 @@ mod tests {
             "inputs.x.url = \"/proc\"",
             "inputs.x.url = \"./proc\"",
             "inputs.x.url = \"~/proc\"",
+            "inputs.x.url = \"a.b/../proc\"",
+            "inputs.x.url = \"1/../../proc\"",
+            "inputs.x.url = \"x/../../proc\"",
+            "inputs.x.url = \"x?a\"",
             "inputs.x.url = \"\"",
             "inputs.x.url = \"p\\ath:/proc\"",
             "inputs.x.url = \"${\"path:\"}/proc\"",

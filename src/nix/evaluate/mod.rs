@@ -6,6 +6,8 @@
 
 mod asker;
 mod budget;
+mod covered;
+mod declared;
 pub mod failed_build;
 mod fingerprint;
 mod flake;
@@ -23,6 +25,7 @@ mod message_text;
 mod nothing_found;
 mod nowhere;
 mod outputs;
+mod place;
 mod process;
 mod query;
 mod reference;

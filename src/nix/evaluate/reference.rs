@@ -12,8 +12,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::flake_text;
+use super::covered::{Covered, covered};
 use super::literal::{is_identifier, nix_string};
+use super::written;
+use crate::checkout::GIT;
+use crate::git::Repository;
 use crate::printable::printable;
 use crate::regular_file;
 
@@ -29,6 +32,9 @@ const IN_PATH: [&str; 12] =
 
 /// The attribute of `flake.nix` with settings of Nix.
 pub const SETTINGS: &str = "nixConfig";
+
+/// What attributes of git have in their names that change the text of files.
+const CHANGING: [&str; 3] = ["export", "encoding", "filter"];
 
 /// Bytes of a `flake.nix` that are searched.
 const MAX_SEARCHED: u64 = 1 << 20;
@@ -100,12 +106,13 @@ pub struct PlainFolder {
     pub folder: PathBuf,
     /// Version control does not count.
     pub is_path: bool,
-    /// It seems to have no inputs.
+    /// It has no inputs, and no lock.
     pub is_alone: bool,
 }
 
 impl PlainFolder {
-    /// None where evaluation has to wait, or should: Nix may have to fetch what locks, or the flake has settings of Nix.
+    /// None where evaluation has to wait, or should: an input may be on this machine, Nix may have to fetch what locks, or the flake has
+    /// settings of Nix.
     pub fn of(asked: &str) -> Option<Self> {
         let (is_path, folder) = asked.strip_prefix("path:").map_or((false, asked), |path| (true, path));
         let folder = Path::new(folder);
@@ -119,15 +126,48 @@ impl PlainFolder {
         let found = fs::canonicalize(folder).ok().filter(|found| is_plain(found))?;
         let file = regular_file::open(&found.join("flake.nix")).ok()?;
         let text = io::read_to_string(file.take(MAX_SEARCHED)).ok()?;
-        let (has_inputs, has_lock) = (flake_text::may_name_inputs(&text), found.join("flake.lock").exists());
-        if text.len() as u64 == MAX_SEARCHED || text.contains(SETTINGS) || has_inputs && !has_lock {
+        if text.len() as u64 == MAX_SEARCHED || text.contains(SETTINGS) {
+            return None;
+        }
+        let covered = covered(&text, &written::lock(&found))?;
+        if !is_path && !is_seen_by_nix(&found, covered) {
             return None;
         }
         let path = json!(found.to_str()?);
+        let is_alone = covered == Covered::ByNone && !found.join("flake.lock").exists();
         let attributes = if is_path { json!({ "type": "path", "path": path }) } else { json!({ "url": path }) };
         let reference = Reference { url: asked.to_owned(), attributes: attributes.as_object()?.clone() };
-        Some(Self { reference, folder: found, is_path, is_alone: !has_inputs && !has_lock })
+        Some(Self { reference, folder: found, is_path, is_alone })
     }
+}
+
+/// True where the files that say what the inputs are, in a folder of a repository, are the same for Nix as here.
+fn is_seen_by_nix(folder: &Path, covered: Covered) -> bool {
+    let files: &[&str] = if covered == Covered::ByNone { &["flake.nix"] } else { &["flake.nix", "flake.lock"] };
+    let is_file = |name: &&str| folder.join(name).symlink_metadata().is_ok_and(|found| found.is_file());
+    let Some(root) = folder.ancestors().find(|folder| folder.join(GIT).exists()) else { return true };
+    let below = folder.ancestors().take_while(|above| above.starts_with(root));
+    if !files.iter().all(is_file) || below.clone().any(changes_files) {
+        return false;
+    }
+    let lock = folder.strip_prefix(root).map(|below| below.join("flake.lock"));
+    // What git does not know Nix does not see.
+    covered == Covered::ByNone || lock.is_ok_and(|lock| Repository::tracks(root, &lock).unwrap_or(false))
+}
+
+/// True for a folder whose attributes of git can make files other ones in an archive, or in a commit.
+fn changes_files(folder: &Path) -> bool {
+    let file = folder.join(".gitattributes");
+    let read = || -> io::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        regular_file::open(&file)?.take(MAX_SEARCHED).read_to_end(&mut text)?;
+        Ok(text)
+    };
+    file.symlink_metadata().is_ok()
+        && read().map_or(true, |text| {
+            let has = |word: &&str| memchr::memmem::find(&text, word.as_bytes()).is_some();
+            text.len() as u64 == MAX_SEARCHED || CHANGING.iter().any(has)
+        })
 }
 
 /// True where an address says all that the attributes do.
