@@ -22,8 +22,8 @@ pub fn start_up(repository: &Repository, draft: &mut dyn FnMut() -> Result<Draft
     let steps = vec![
         "switch dynamic configuration on: *Project Settings > Advanced > Enable dynamic config using setup workflows*; and allow the orb: *Organization Settings > Security > Allow Uncertified Orbs*".to_owned(),
         "make the job `gate` a required check, and no other: on GitHub `ci/circleci: nixdag/gate`, in the rules of the default branch".to_owned(),
-        "secrets only for pushing and signing: put them into a context that is restricted to branches, and name it under `delivery_contexts`".to_owned(),
-        "where branches trust one another: `trust_branches: true` for the job `nixdag/setup`, so that plans rest on what earlier pipelines have measured \
+        "secrets only for pushing and signing: put them into a context that is restricted to branches, and name it under `delivery_contexts`; and where \
+         branches trust one another `trust_branches: true` for the job `nixdag/setup`, so that plans rest on what earlier pipelines have measured \
          (docs/records.md; nothing to set with `handoff: cache`)"
             .to_owned(),
     ];
