@@ -18,6 +18,7 @@ const EMPTY_LOCK: &str = r#"{"nodes":{"root":{}},"root":"root","version":7}"#;
 
 /// Plans a flake, named in several ways, and wants it refused.
 const PLAN: &str = r#"
+    nix-store --init
     export HOME=$PWD/home; mkdir home other; printf %s-%s FIRST SECOND > other/word; echo "{ outputs = _: { }; }" > other/flake.nix
     git -C other init -q; git -C other add .; git -C other commit -qm x; commit=$(git -C other rev-parse HEAD)
     cd checkout; git init -q; sed -i "s|ROOT|$(dirname $PWD)|g; s|COMMIT|$commit|g" flake.nix flake.lock sub/flake.nix
@@ -161,6 +162,6 @@ fn nothing_of_the_machine_is_sent_elsewhere_before_inputs_are_known() {
 #[test]
 fn a_flake_that_git_changes_is_looked_at_as_nix_sees_it() {
     let nix = FreshNix::new();
-    let before = "echo 'flake.nix export-subst' > .gitattributes";
+    let before = "rm flake.lock; echo 'flake.nix export-subst' > .gitattributes";
     attack(&nix, &Attack { before, named: ".", is_copied: true, ..PLAIN });
 }

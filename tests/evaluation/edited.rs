@@ -11,7 +11,7 @@ const EDITED: &str = r#"
 export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@example.org GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@example.org
 out=$PWD; real=$(command -v nix); mkdir bin flake; cd flake; git init -q; echo committed > v
 cat > flake.nix <<X
-{ inputs = { }; outputs = { self }: { packages.SYSTEM.p = derivation { name = "p"; system = "SYSTEM"; builder = "/bin/sh"; v = builtins.readFile ./v; }; }; }
+{ outputs = ({ self }: { packages.SYSTEM.p = derivation { name = "p"; system = "SYSTEM"; builder = "/bin/sh"; v = builtins.readFile ./v; }; }); }
 X
 git add -A; git commit -q -m a
 cat > $out/bin/nix <<X

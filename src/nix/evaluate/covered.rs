@@ -142,7 +142,7 @@ pub fn reference(url: &str) -> Option<Value> {
             "dir" if !is_git => json!(value),
             "ref" if is_git => json!(value),
             "rev" if is_git && is_revision(value) => json!(value),
-            "submodules" | "shallow" | "allRefs" if is_git => json!(value == "1"),
+            "submodules" | "shallow" | "allRefs" if address.starts_with("git+file:") => json!(value == "1"),
             _ => return None,
         };
         found.as_object_mut()?.insert(name.to_owned(), value).is_none().then_some(())?;
@@ -156,7 +156,12 @@ fn with_branch(mut named: Value, branch: Option<&str>) -> Option<Value> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let begins = branch.bytes().next()?.is_ascii_alphanumeric();
         (begins && branch.bytes().all(is_plain)).then_some(())?;
-        let key = if is_revision(branch) { "rev" } else { "ref" };
+        let key = match branch.len() {
+            // Old versions know no such commits.
+            64 if is_revision(branch) => return None,
+            _ if is_revision(branch) => "rev",
+            _ => "ref",
+        };
         named.as_object_mut()?.insert(key.to_owned(), json!(branch));
     }
     Some(named)
@@ -236,7 +241,7 @@ mod tests {
             ("flake:nixpkgs/nixos-22.05", json!({ "type": "indirect", "id": "nixpkgs", "ref": "nixos-22.05" })),
             ("github:o/r/x?dir=y", json!({ "type": "github", "owner": "o", "repo": "r", "ref": "x", "dir": "y" })),
             ("git+file:///x?ref=y", json!({ "type": "git", "url": "file:///x", "ref": "y" })),
-            ("git+https://h/x?submodules=1", json!({ "type": "git", "url": "https://h/x", "submodules": true })),
+            ("git+file:///x?submodules=1", json!({ "type": "git", "url": "file:///x", "submodules": true })),
             ("https://h/x.tar.gz", json!({ "type": "tarball", "url": "https://h/x.tar.gz" })),
         ] {
             assert_eq!(reference(url), Some(found), "{url}");
@@ -250,6 +255,7 @@ mod tests {
             "github:o/r/x/y",
             "git+file:../x",
             "git+https://h/a%20b",
+            "git+https://h/x?submodules=1",
             "https://h/x",
         ] {
             assert_eq!(reference(url), None, "{url}");
