@@ -235,7 +235,7 @@ fn records_from_elsewhere_are_held_against_their_format_and_steer_no_terminal() 
     let folder = dir.path().to_str().unwrap();
     let record = |job: &str| {
         json!({
-            "version": 1, "job": job, "name": job, "system": "x86_64-linux", "nix": "2.8.0", "started": u64::MAX, "seconds": 1e12,
+            "version": 1, "job": job, "name": job, "system": "x86_64-linux", "nix": "2.8.0", "started": 253_402_300_799u64, "seconds": 1e12,
             "verdict": "failure", "errors": ["\u{1b}[31mred\u{1b}]0;title\u{7}\nmore"], "derivations": [], "missing": [],
             "damaged": ["\u{202e}turned"], "fetched": 0,
             "handed_off": {"paths": 0, "kept": 0, "nar_bytes": 0, "file_bytes": 0}, "pushed": [],
@@ -251,6 +251,10 @@ fn records_from_elsewhere_are_held_against_their_format_and_steer_no_terminal() 
     other["version"] = json!(2);
     fs::write(&file, other.to_string()).unwrap();
     refuses(&["report", folder], "has version 2");
+    let mut late = record("a");
+    late["started"] = json!(u64::MAX);
+    fs::write(&file, late.to_string()).unwrap();
+    refuses(&["report", folder], "has more entries, or a later date, than a job leaves");
     fs::remove_file(&file).unwrap();
     pipe(&file);
     refuses(&["report", folder], "it is not a regular file");
