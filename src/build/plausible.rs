@@ -1,4 +1,4 @@
-//! How much a record of a job can hold that a job has left.
+//! How much a record of a job can hold that a job has left. In: a record from anybody. Out: whether a job can have left it.
 
 use super::record::Record;
 

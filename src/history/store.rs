@@ -17,6 +17,7 @@ use super::records::MAX_SIZE;
 use crate::nix::binary_cache::netrc::Netrc;
 use crate::nix::binary_cache::store_url::{Access, StoreUrl};
 use crate::nix::binary_cache::stored_file::StoredFiles;
+use crate::nix::binary_cache::through_nix::BOUNDS;
 use crate::nix::binary_cache::{Origin, Substituter};
 use crate::nix::command::Nix;
 use crate::nix::hash::Sha256;
@@ -43,19 +44,6 @@ const MAX_ANSWER: usize = 64 << 10;
 
 /// Level of compression: records of many builds repeat themselves.
 const LEVEL: i32 = 6;
-
-/// Keeps a store that is down from holding up a job.
-const BOUNDS: [&str; 9] = [
-    "--option",
-    "connect-timeout",
-    "5",
-    "--option",
-    "download-attempts",
-    "2",
-    "--option",
-    "stalled-download-timeout",
-    "10",
-];
 
 /// What records are of: the pipelines of a branch of a repository, `github.com/owner/name@branch`, or one job of these.
 #[derive(Clone, Debug, PartialEq, Eq)]

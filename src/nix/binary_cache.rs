@@ -17,7 +17,7 @@ pub mod store_url;
 mod store_url_error;
 pub mod stored_file;
 mod substituter;
-mod through_nix;
+pub mod through_nix;
 pub mod trouble;
 
 use std::collections::HashSet;

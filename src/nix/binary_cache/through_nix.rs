@@ -14,8 +14,8 @@ use crate::nix::store_path;
 /// Most bytes of one answer: 2,000 paths with a thousand references each.
 const MAX_SIZE: usize = 256 << 20;
 
-/// Settings that keep a store which is down from holding up a plan.
-const BOUNDS: [&str; 9] = [
+/// Settings that keep a store which is down from holding up a plan or a job.
+pub const BOUNDS: [&str; 9] = [
     "--option",
     "connect-timeout",
     "5",
