@@ -36,6 +36,7 @@ pub mod push;
 pub mod realisation;
 pub mod realise;
 pub mod record;
+pub mod record_files;
 pub mod records_place;
 pub mod report;
 pub mod restore;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result, ensure};
 
 use super::compared::compare;
-use super::record::{self, REPORT, Record};
+use super::record::{REPORT, Record};
+use super::record_files;
 use super::results;
 use super::stored_records::StoredRecords;
 use crate::handoff::registry::Registry;
@@ -108,7 +109,7 @@ impl RecordsPlace {
             Self::Folder(dir) if !dir.exists() => {}
             Self::Folder(dir) => {
                 let mut files = Vec::new();
-                if let Err(error) = record::find(dir, &mut files) {
+                if let Err(error) = record_files::find(dir, &mut files) {
                     reports.warn("", &error);
                 }
                 for path in files {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::exit_code::ExitCode;
 use super::say::warning;
 use crate::build::record::{self, Record, Verdict};
+use crate::build::record_files;
 use crate::build::report::Report;
 use crate::choice::Choice;
 use crate::cli::{ReportArgs, ReportFormat};
@@ -46,7 +47,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     }
     let mut files = Vec::new();
     for path in &args.records {
-        if path.is_dir() { record::find(path, &mut files)? } else { files.push(path.clone()) }
+        if path.is_dir() { record_files::find(path, &mut files)? } else { files.push(path.clone()) }
     }
     if files.is_empty() {
         bail!("no `{}` in the folders given (`nixdag build --results DIR` writes it)", record::REPORT);
