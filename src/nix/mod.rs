@@ -22,6 +22,7 @@ pub mod resolved_derivation;
 pub mod signature;
 pub mod store;
 pub mod store_path;
+mod sudo;
 pub mod system;
 pub mod temporary_roots;
 pub mod unpack;

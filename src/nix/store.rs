@@ -18,6 +18,7 @@ use super::known_version;
 use super::log;
 use super::path_info::{PathInfo, parse_dump};
 use super::store_path;
+use super::sudo;
 use crate::program::{self, Life, TimeLimits};
 use crate::secret::{Secret, VariableName};
 
@@ -26,9 +27,6 @@ const MAX_ARGUMENT_BYTES: usize = 400_000;
 
 /// Where installers put Nix when a CI step's PATH does not say so.
 const USUAL_PLACES: [&str; 2] = ["/nix/var/nix/profiles/default/bin", "/run/current-system/sw/bin"];
-
-/// Variables that reach Nix through sudo, by how they begin.
-const KEPT_VARIABLES: [&str; 6] = ["NIX_", "AWS_", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE"];
 
 /// A way to the store.
 #[derive(Clone, Debug)]
@@ -139,7 +137,11 @@ impl Store {
     /// A call of another program of the same Nix, e.g. `nix`.
     pub fn program_beside(&self, name: &str, arguments: &[&str]) -> Command {
         let program = self.program.with_file_name(name);
-        let mut command = if self.sudo { self.sudo_command(&program) } else { Command::new(program) };
+        let variables = self.variables.iter().map(|(name, _)| name.as_str());
+        let mut command = match self.sudo {
+            true => sudo::command(&program, self.environment.as_deref(), variables),
+            false => Command::new(program),
+        };
         if let Some(environment) = self.environment.as_ref().filter(|_| !self.sudo) {
             command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
         }
@@ -149,33 +151,6 @@ impl Store {
         }
         command.envs(self.variables.iter().map(|(name, secret)| (name.as_str(), secret.reveal())));
         command.stdin(Stdio::null());
-        command
-    }
-
-    fn sudo_command(&self, program: &Path) -> Command {
-        let mut command = Command::new("sudo");
-        let environment = self.environment.clone().unwrap_or_else(|| std::env::vars_os().collect());
-        let mut names: Vec<String> = environment
-            .iter()
-            .filter_map(|(name, _)| name.to_str().map(str::to_owned))
-            .filter(|name| self.environment.is_some() || KEPT_VARIABLES.iter().any(|start| name.starts_with(start)))
-            .collect();
-        names.extend(self.variables.iter().map(|(name, _)| name.as_str().to_owned()));
-        if self.environment.is_some() {
-            // Those are the superuser's own.
-            names.retain(|name| !["PATH", "HOME", "USER", "LOGNAME"].contains(&name.as_str()));
-            command.env_clear().envs(environment);
-        }
-        // The superuser has another home: the user's own settings file has to be named.
-        if std::env::var_os("NIX_USER_CONF_FILES").is_none()
-            && let Some(file) = user_settings()
-        {
-            command.env("NIX_USER_CONF_FILES", file);
-            names.push("NIX_USER_CONF_FILES".to_owned());
-        }
-        names.sort_unstable();
-        names.dedup();
-        command.arg("-n").arg(format!("--preserve-env={}", names.join(","))).arg(program);
         command
     }
 
@@ -321,15 +296,6 @@ impl<W: Write> Write for Living<'_, W> {
     fn flush(&mut self) -> io::Result<()> {
         self.pipe.flush()
     }
-}
-
-/// The user's own settings file, where there is one.
-fn user_settings() -> Option<OsString> {
-    let folder = std::env::var_os("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".config")))?;
-    let file = folder.join("nix/nix.conf");
-    file.is_file().then(|| file.into_os_string())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
