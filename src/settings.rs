@@ -45,7 +45,6 @@ mod words;
 mod yaml;
 mod yaml_message;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -72,7 +71,7 @@ use crate::plan::allowed_failure::AllowedFailure;
 use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::model::PartitionOptions;
-use crate::plan::rules::{JobSettings, Rule};
+use crate::plan::rules::Rule;
 use crate::printable::printable;
 use crate::provider::Provider;
 use crate::provider::additions::Additions;
@@ -88,6 +87,7 @@ use comment::CommentEntry;
 use evaluation::EvaluationSettings;
 use file::SettingsFile;
 use found::FoundSettings;
+use package::Packages;
 use planning::PlanningOptions;
 use selection::SelectionOptions;
 pub use source::{Source, split_installable};
@@ -143,17 +143,6 @@ pub struct Settings {
     file: SettingsFile,
     file_path: Option<PathBuf>,
     file_is_named: bool,
-}
-
-/// What packages say about their own jobs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Packages {
-    /// Where and how they are to be built.
-    pub job_settings: BTreeMap<AttributePath, JobSettings>,
-    /// Those that are not to be targets.
-    pub disabled: Vec<AttributePath>,
-    /// What is wrong, in sentences.
-    pub warnings: Vec<String>,
 }
 
 impl Settings {
@@ -364,20 +353,7 @@ impl Settings {
 
     /// What packages say about their own jobs, as far as it makes sense.
     pub fn packages(&self, says: &[(AttributePath, Map<String, Value>)]) -> Packages {
-        let grants = self.file.grants();
-        let mut packages = Packages::default();
-        for (attribute, says) in says {
-            let said = package::read(says, &self.fleet, &grants);
-            let name = printable(&attribute.to_string());
-            packages.warnings.extend(said.warnings.iter().map(|warning| format!("attribute `{name}`: {warning}")));
-            if said.disabled {
-                packages.disabled.push(attribute.clone());
-            }
-            if !said.job_settings.is_empty() {
-                packages.job_settings.insert(attribute.clone(), said.job_settings);
-            }
-        }
-        packages
+        Packages::read(says, &self.fleet, &self.file.grants())
     }
 }
 

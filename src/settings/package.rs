@@ -1,15 +1,19 @@
 //! What a package says about its own job: `passthru.ci`, `meta.ci`, `meta.timeout`. In: plain values from the evaluation, which nobody
 //! trusts. Out: [`JobSettings`], and a sentence for each value that cannot be meant; the others count all the same.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 
 use super::grants::Grants;
 use super::values::Duration;
 use super::words::{ClassName, ContextName, Word};
+use crate::attribute::AttributePath;
 use crate::fleet::Fleet;
 use crate::nearest::meant_or_known;
 use crate::plan::rules::JobSettings;
+use crate::printable::printable;
 
 /// What a package may say.
 const KEYS: [&str; 5] = ["context", "disable", "executor", "resourceClass", "timeout"];
@@ -29,6 +33,36 @@ pub struct Said {
     pub disabled: bool,
     /// What is wrong, a sentence each.
     pub warnings: Vec<String>,
+}
+
+/// What packages say about their own jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packages {
+    /// Where and how they are to be built.
+    pub job_settings: BTreeMap<AttributePath, JobSettings>,
+    /// Those that are not to be targets.
+    pub disabled: Vec<AttributePath>,
+    /// What is wrong, in sentences.
+    pub warnings: Vec<String>,
+}
+
+impl Packages {
+    /// Reads what packages say, by attribute; each may choose what is granted.
+    pub fn read(says: &[(AttributePath, Map<String, Value>)], fleet: &Fleet, grants: &Grants) -> Self {
+        let mut packages = Packages::default();
+        for (attribute, says) in says {
+            let said = read(says, fleet, grants);
+            let name = printable(&attribute.to_string());
+            packages.warnings.extend(said.warnings.iter().map(|warning| format!("attribute `{name}`: {warning}")));
+            if said.disabled {
+                packages.disabled.push(attribute.clone());
+            }
+            if !said.job_settings.is_empty() {
+                packages.job_settings.insert(attribute.clone(), said.job_settings);
+            }
+        }
+        packages
+    }
 }
 
 /// Reads what a package says; it may choose what is granted.
