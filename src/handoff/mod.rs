@@ -15,3 +15,4 @@ pub mod realisation_files;
 pub mod registry;
 pub mod reuse;
 pub mod signed_results;
+mod trusted_signature;

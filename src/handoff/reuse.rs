@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::merge::{self, Damaged, HandOffFolder, Origin};
 use super::partial_cache;
 use super::realisation_files::{self, REALISATIONS, TRACES};
-use crate::nix::hash::shortened;
+use super::trusted_signature::check_signature;
 use crate::nix::narinfo::NarInfo;
 use crate::nix::signature::PublicKeys;
 
@@ -200,27 +200,6 @@ fn remove_unless_folder(path: &Path) -> Result<()> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         _ => partial_cache::remove(path),
-    }
-}
-
-fn check_signature(info: &NarInfo, keys: &PublicKeys) -> Result<()> {
-    if keys.verify(&info.fingerprint(), &info.signatures).is_none() {
-        bail!("`{}` {}", info.store_path, distrust(info, keys));
-    }
-    Ok(())
-}
-
-/// Why no key vouches for a path.
-fn distrust(info: &NarInfo, keys: &PublicKeys) -> String {
-    let mut names: Vec<&str> =
-        info.signatures.iter().filter_map(|signature| Some(signature.split_once(':')?.0)).collect();
-    names.sort_unstable();
-    names.dedup();
-    let known = names.iter().find(|name| keys.iter().any(|key| key.name() == **name));
-    match (known, names.first()) {
-        (Some(name), _) => format!("has a wrong signature of key `{}`", shortened(name)),
-        (None, Some(name)) => format!("is signed with key `{}`, which is not trusted here", shortened(name)),
-        (None, None) => "is not signed".to_owned(),
     }
 }
 
