@@ -5,6 +5,7 @@
 //! commands of a POSIX shell that no other language has been applied to. A provider escapes them for its configuration, puts them
 //! into steps, and adds what only it has: caches, workspaces, artifacts.
 
+pub mod calls;
 pub mod kinds;
 
 use anyhow::Result;
@@ -17,7 +18,6 @@ use crate::delivery::{
 };
 use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
-use crate::history::records::FILE;
 use crate::history::store::KeptIn;
 use kinds::{Kind, Program};
 
@@ -141,39 +141,6 @@ fn set_up(kind: &Kind, common: &Common, places: &Places, task: Task) -> Result<V
         lines.push(install("nixdag", &file.version, &file.url, Some((&file.sha256, &file.name)), None)?);
     }
     Ok(lines)
-}
-
-/// The call that removes what a pipeline has put into the registry of packages.
-pub fn forget(kind: &Kind, places: &Places) -> ShellCommand {
-    ShellCommand::new([program(kind, places), "forget".into(), "--packages".into(), Word::shell(places.packages)])
-}
-
-/// The call that puts together what jobs have left in `records`, and what the folder `history` has of earlier pipelines; the pages of this one go
-/// to the job's results.
-pub fn collect(kind: &Kind, places: &Places, records: &str, history: &str) -> ShellCommand {
-    let plan = Word::Shell(format!("{}/plan.json", places.bundle));
-    let into = Word::Shell(format!("{history}/{FILE}"));
-    let call = [program(kind, places), "collect".into(), "--plan".into(), plan, "--into".into(), into];
-    let mut call = ShellCommand::new(call);
-    call.extend(["--pages".into(), Word::shell(places.results), Word::Shell(records.to_owned())]);
-    call
-}
-
-/// The same for what jobs have left in a store, and what that has of earlier pipelines.
-pub fn collect_in_store(kind: &Kind, places: &Places, stored: &KeptIn) -> ShellCommand {
-    let plan = Word::Shell(format!("{}/plan.json", places.bundle));
-    let mut call = ShellCommand::new([program(kind, places), "collect".into(), "--plan".into(), plan]);
-    call.extend(["--pages".into(), Word::shell(places.results)]);
-    call.extend(["--records-of".into(), stored.of.text().into(), stored.url.as_str().into()]);
-    call
-}
-
-/// The call that writes a comment, with the token in a variable; `file` is what the job that puts records together has left.
-pub fn comment(kind: &Kind, places: &Places, provider: &str, token_variable: &str, file: &str) -> ShellCommand {
-    let call = [program(kind, places), "comment".into(), "--provider".into(), provider.into()];
-    let mut call = ShellCommand::new(call);
-    call.extend(["--token-variable".into(), token_variable.into(), Word::Shell(file.to_owned())]);
-    call
 }
 
 /// Lines that check every file of a bundle in a folder.
@@ -314,7 +281,7 @@ fn push(push: &Push, call: &mut ShellCommand) {
 }
 
 /// How scripts call nixdag: by the path of the file that was checked, which is in no folder on PATH.
-fn program(kind: &Kind, places: &Places) -> Word {
+pub(super) fn program(kind: &Kind, places: &Places) -> Word {
     match kind.program {
         Program::Bundled | Program::Download(_) => Word::Shell(format!("{}/{PROGRAM}", places.program)),
         Program::OnPath => PROGRAM.into(),

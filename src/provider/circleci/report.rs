@@ -8,8 +8,9 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use super::super::job_script::calls::{collect, collect_in_store};
 use super::super::job_script::kinds::Kind;
-use super::super::job_script::{Task, collect, collect_in_store, verify};
+use super::super::job_script::{Task, verify};
 use super::super::yaml::Yaml;
 use super::names::GATE;
 use super::options::Options;

@@ -13,8 +13,9 @@ use crate::fleet::executor::Executor;
 use crate::fleet::offers::TAG_SEPARATOR;
 use crate::fleet::size::Machine;
 use crate::page::folder;
+use crate::provider::job_script::calls::{self, collect, forget};
 use crate::provider::job_script::kinds::Kind;
-use crate::provider::job_script::{self, Common, Failing, JobScript, Places, Task, collect, forget, verify};
+use crate::provider::job_script::{Common, Failing, JobScript, Places, Task, verify};
 use crate::provider::job_setup::CommentJob;
 use crate::provider::shell;
 use crate::provider::yaml::Yaml;
@@ -172,7 +173,7 @@ pub fn comment(
         Some(bundle) => {
             let script = job_script(kind, bundle, options, Reuse::Off, Task::Report)?;
             let file = format!(".nixdag/results/{REPORT}/{}", folder::COMMENT);
-            let call = job_script::comment(kind, &PLACES, "gitlab", job.token_variable.as_str(), &file);
+            let call = calls::comment(kind, &PLACES, "gitlab", job.token_variable.as_str(), &file);
             vec![set_up(&script), Yaml::text(call.line()?)]
         }
     };

@@ -1,0 +1,41 @@
+//! Calls of nixdag in jobs that build nothing: they put records together, comment on a pull request, and remove what a pipeline leaves in a
+//! registry. In: the kind of machine, and where its things are. Out: commands of a POSIX shell.
+
+use super::kinds::Kind;
+use super::{Places, program};
+use crate::history::records::FILE;
+use crate::history::store::KeptIn;
+use crate::provider::shell::{ShellCommand, Word};
+
+/// The call that removes what a pipeline has put into the registry of packages.
+pub fn forget(kind: &Kind, places: &Places) -> ShellCommand {
+    ShellCommand::new([program(kind, places), "forget".into(), "--packages".into(), Word::shell(places.packages)])
+}
+
+/// The call that puts together what jobs have left in `records`, and what the folder `history` has of earlier pipelines; the pages of this one go
+/// to the job's results.
+pub fn collect(kind: &Kind, places: &Places, records: &str, history: &str) -> ShellCommand {
+    let plan = Word::Shell(format!("{}/plan.json", places.bundle));
+    let into = Word::Shell(format!("{history}/{FILE}"));
+    let call = [program(kind, places), "collect".into(), "--plan".into(), plan, "--into".into(), into];
+    let mut call = ShellCommand::new(call);
+    call.extend(["--pages".into(), Word::shell(places.results), Word::Shell(records.to_owned())]);
+    call
+}
+
+/// The same for what jobs have left in a store, and what that has of earlier pipelines.
+pub fn collect_in_store(kind: &Kind, places: &Places, stored: &KeptIn) -> ShellCommand {
+    let plan = Word::Shell(format!("{}/plan.json", places.bundle));
+    let mut call = ShellCommand::new([program(kind, places), "collect".into(), "--plan".into(), plan]);
+    call.extend(["--pages".into(), Word::shell(places.results)]);
+    call.extend(["--records-of".into(), stored.of.text().into(), stored.url.as_str().into()]);
+    call
+}
+
+/// The call that writes a comment, with the token in a variable; `file` is what the job that puts records together has left.
+pub fn comment(kind: &Kind, places: &Places, provider: &str, token_variable: &str, file: &str) -> ShellCommand {
+    let call = [program(kind, places), "comment".into(), "--provider".into(), provider.into()];
+    let mut call = ShellCommand::new(call);
+    call.extend(["--token-variable".into(), token_variable.into(), Word::Shell(file.to_owned())]);
+    call
+}
