@@ -22,6 +22,7 @@ mod final_machines;
 pub mod finals;
 pub mod fit_inputs;
 pub mod fitted;
+mod flake_source;
 pub mod idle_rules;
 pub mod impure;
 pub mod job;
@@ -70,6 +71,7 @@ pub use downloads::HandOffEstimate;
 pub use estimate::{Estimate, EstimateSource};
 pub use expected::Expected;
 use final_job::FinalJob;
+pub use flake_source::FlakeSource;
 pub use job::{Job, JobIndex};
 pub use options::JobOptions;
 pub use planned_target::PlannedTarget;
@@ -169,37 +171,6 @@ impl Plan {
     /// The final job at an index, where that is the index of one.
     pub fn final_job(&self, index: JobIndex) -> Option<&FinalJob> {
         self.final_jobs.get(index.at().checked_sub(self.jobs.len())?)
-    }
-}
-
-/// The flake that was evaluated.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlakeSource {
-    /// The flake reference; a local path prints as `.`.
-    pub url: String,
-    /// The commit, where there is one and the tree is clean.
-    pub revision: Option<String>,
-}
-
-impl FlakeSource {
-    /// The command that builds an attribute on somebody's own machine; none where Nix or a shell could not take its name.
-    pub fn build_command(&self, attribute: &str) -> Option<String> {
-        self.is_plain(attribute).then(|| format!("nix build --print-build-logs '{}#{attribute}'", self.url))
-    }
-
-    /// The same for one that evaluates it.
-    pub fn evaluate_command(&self, attribute: &str) -> Option<String> {
-        self.is_plain(attribute).then(|| format!("nix eval --raw '{}#{attribute}.drvPath'", self.url))
-    }
-
-    /// The same for one that evaluates everything.
-    pub fn plan_command(&self) -> Option<String> {
-        self.is_plain("").then(|| format!("nixdag plan '{}' >/dev/null", self.url))
-    }
-
-    fn is_plain(&self, attribute: &str) -> bool {
-        // Nix takes no quotes in an attribute's name, and a shell no `'` within quotes.
-        !attribute.contains(['\'', '"', '\\', '\n']) && !self.url.contains(['\'', '\n'])
     }
 }
 
