@@ -35,11 +35,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
             note!(
                 "`{}` uses {}: if your pipeline calls `nixdag generate` itself, give its flags behind `--`",
                 config.display(),
-                match provider {
-                    Provider::CircleCi => "no setup job of the orb",
-                    Provider::GitLab => "no component of nixdag's",
-                    Provider::GitHub => "no action of nixdag's that plans",
-                }
+                provider.lacks_planning()
             );
         }
         setups.push(BTreeMap::new());

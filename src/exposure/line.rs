@@ -169,3 +169,13 @@ impl Finding {
         setting.or(self.elsewhere.map(Remedy::Elsewhere)).map(Remedy::text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everywhere_is_every_provider() {
+        assert_eq!(Provider::all().collect::<Vec<_>>(), ALL);
+    }
+}

@@ -105,6 +105,15 @@ impl Provider {
         }
     }
 
+    /// What a configuration is said to use in which no setup job, component or action of nixdag's plans.
+    pub fn lacks_planning(self) -> &'static str {
+        match self {
+            Self::CircleCi => "no setup job of the orb",
+            Self::GitLab => "no component of nixdag's",
+            Self::GitHub => "no action of nixdag's that plans",
+        }
+    }
+
     /// The file of a repository which says how pipelines begin.
     pub fn configuration(self) -> &'static str {
         match self {
