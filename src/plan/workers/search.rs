@@ -24,9 +24,9 @@ const COUNTS: [u32; 14] = [1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64];
 const FIRST: [u32; 5] = [2, 1, 4, 3, 6];
 /// What is so near the lower bound, in percent of it, is short enough for every objective.
 const NEAR_THE_BOUND: Millis = 109;
-/// When the second stage starts, in 48ths of the wall time: tried first, then by smaller and smaller steps around the best.
-const OPENINGS: [i64; 5] = [9, 18, 4, 13, 26];
-const STEPS: [i64; 3] = [5, 2, 1];
+/// When the second stage starts, in 192nds of the wall time: tried first, then by smaller and smaller steps around the best.
+const OPENINGS: [i64; 5] = [36, 72, 16, 52, 104];
+const STEPS: [i64; 5] = [20, 8, 4, 2, 1];
 
 /// Workers, what they were given, and how that ran on paper.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -214,14 +214,14 @@ fn beyond_opener(crew: &Crew) -> u32 {
 }
 
 impl Tried {
-    /// How many units were done after so many 48ths of the wall time.
+    /// How many units were done after so many 192nds of the wall time.
     fn done_at(&self, part: i64) -> u32 {
-        self.ends.partition_point(|&end| end as i64 * 48 <= self.makespan as i64 * part) as u32
+        self.ends.partition_point(|&end| end as i64 * 192 <= self.makespan as i64 * part) as u32
     }
 
     /// After how many 48ths of the wall time so many units were done.
     fn part_of(&self, done: u32) -> i64 {
         let end = self.ends.get((done as usize).saturating_sub(1)).copied().unwrap_or(0);
-        end as i64 * 48 / (self.makespan as i64).max(1)
+        end as i64 * 192 / (self.makespan as i64).max(1)
     }
 }
