@@ -1,9 +1,10 @@
 //! The job that holds the sizes of runtime closures against their limits, and says what differs from those of the base. It builds nothing, and reads
-//! narinfo files alone: those of the hand-offs, and of the caches that the plan relies on.
+//! no contents: only narinfo files, those of the hand-offs and of the caches that the plan relies on, and what the store of its machine has registered.
 //!
 //! In: a [`JobRequest`] and the caches. Out: a [`Record`] with a [`ClosureRecord`] for each target that has a limit or has changed, and a failure
 //! for each that is too large.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -13,11 +14,11 @@ use super::record::Record;
 use super::{JobRequest, hand_offs};
 use crate::byte_size;
 use crate::closure::difference::difference;
-use crate::closure::{Closure, KnownPaths};
+use crate::closure::{Closure, KnownPaths, PathFacts};
 use crate::graph::OutputPaths;
 use crate::handoff::merge::HandOffs;
 use crate::nix::binary_cache::{Caches, CachesRequest};
-use crate::nix::narinfo::NarInfo;
+use crate::nix::store::Store;
 use crate::nix::store_path;
 use crate::plan::failures::{Cause, Failure};
 use crate::plan::sizes::SizeLimit;
@@ -52,7 +53,19 @@ fn check(request: &JobRequest, caches: CachesRequest, record: &mut Record, say: 
     let roots: Vec<String> =
         targets.iter().flat_map(|looked| [&looked.before, &looked.after]).flat_map(Side::paths).collect();
     let mut known = KnownPaths::default();
-    known.load(&roots, &mut |bases| look_up(bases, &hand_offs, &caches, &plan.store_dir));
+    let mut store = Store::find();
+    known.load(&roots, &mut |bases| {
+        let mut found = look_up(bases, &hand_offs, &caches, &plan.store_dir);
+        if let Ok(here) = &store
+            && let Err(error) = add_registered(&mut found, bases, here, &plan.store_dir)
+        {
+            store = Err(error);
+        }
+        found
+    });
+    if let Err(error) = store {
+        say(&format!("warning: the store of this machine is not asked for sizes: {error:#}"));
+    }
     caches.warnings().iter().for_each(|warning| say(&format!("warning: {warning}")));
     let mut unknown = 0;
     for looked in &targets {
@@ -83,13 +96,29 @@ fn check(request: &JobRequest, caches: CachesRequest, record: &mut Record, say: 
 }
 
 /// What hand-offs say of paths, else caches.
-fn look_up(bases: &[String], hand_offs: &HandOffs, caches: &Caches, store_dir: &str) -> Vec<Option<NarInfo>> {
-    let mut found: Vec<Option<NarInfo>> =
-        bases.iter().map(|base| hand_offs.get(&format!("{store_dir}/{base}")).cloned()).collect();
+fn look_up(bases: &[String], hand_offs: &HandOffs, caches: &Caches, store_dir: &str) -> Vec<Option<PathFacts>> {
+    let handed = |base: &String| hand_offs.get(&format!("{store_dir}/{base}")).cloned().map(PathFacts::from);
+    let mut found: Vec<Option<PathFacts>> = bases.iter().map(handed).collect();
     let open: Vec<usize> = (0..bases.len()).filter(|&at| found[at].is_none()).collect();
     let asked: Vec<String> = open.iter().map(|&at| bases[at].clone()).collect();
-    open.into_iter().zip(caches.infos(&asked)).for_each(|(at, info)| found[at] = info);
+    open.into_iter().zip(caches.infos(&asked)).for_each(|(at, info)| found[at] = info.map(PathFacts::from));
     found
+}
+
+/// Adds what the store of this machine has registered of paths that nobody else knows. On a machine of one's own it often has what the base's
+/// pipeline has built.
+fn add_registered(found: &mut [Option<PathFacts>], bases: &[String], store: &Store, store_dir: &str) -> Result<()> {
+    let open: Vec<usize> = (0..bases.len()).filter(|&at| found[at].is_none()).collect();
+    let paths: Vec<String> = open.iter().map(|&at| format!("{store_dir}/{}", bases[at])).collect();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let invalid: HashSet<String> = store.invalid(&paths)?.into_iter().collect();
+    let valid: Vec<&str> = paths.iter().copied().filter(|path| !invalid.contains(*path)).collect();
+    let mut known: HashMap<String, PathFacts> =
+        store.path_infos(&valid)?.into_iter().map(|info| (info.path.clone(), info.into())).collect();
+    for (at, path) in open.into_iter().zip(paths) {
+        found[at] = known.remove(path);
+    }
+    Ok(())
 }
 
 /// A target whose closure is looked at.
@@ -141,7 +170,7 @@ impl Side {
                 let first = first.map_or("", String::as_str);
                 let more = closure.unknown.len().saturating_sub(1);
                 let more = if more > 0 { format!(" and of {more} more paths") } else { String::new() };
-                ClosureSize::unknown(&format!("no cache and no job has the narinfo of `{first}`{more}"))
+                ClosureSize::unknown(&format!("no job, no cache and no store of this machine knows `{first}`{more}"))
             }
         };
         (Some(closure), size)

@@ -81,6 +81,7 @@ fn without_output(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::closure::PathFacts;
     use crate::closure::tests::info;
 
     #[test]
@@ -109,6 +110,7 @@ mod tests {
             bases
                 .iter()
                 .map(|base| infos.iter().find(|info| info.store_path.ends_with(base.as_str())).cloned())
+                .map(|info| info.map(PathFacts::from))
                 .collect()
         });
         let [before, after] = ["app-1", "app-2"].map(|name| known.closure([base(name)]));

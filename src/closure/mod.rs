@@ -1,6 +1,6 @@
 //! Runtime closures: what store paths refer to, and how many bytes that is.
 //!
-//! In: what narinfo files say of paths, wherever these are; no contents are read. Out: a [`Closure`] of known size, or the paths of which nothing
+//! In: what narinfo files and stores say of paths, wherever these are; no contents are read. Out: a [`Closure`] of known size, or the paths of which nothing
 //! is known, so that a size is never guessed.
 
 pub mod difference;
@@ -8,6 +8,7 @@ pub mod difference;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::nix::narinfo::NarInfo;
+use crate::nix::path_info::PathInfo;
 
 /// Paths that are looked up at most: answers come from outside.
 const MAX_PATHS: usize = 500_000;
@@ -18,16 +19,31 @@ const MAX_REFERENCES: usize = 20_000;
 /// What is known of store paths, by base name.
 #[derive(Clone, Debug, Default)]
 pub struct KnownPaths {
-    facts: HashMap<String, Facts>,
+    facts: HashMap<String, PathFacts>,
     /// Nobody knows anything of these.
     unknown: BTreeSet<String>,
 }
 
-/// What a narinfo says of a path.
+/// What a narinfo or a store says of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Facts {
+pub struct PathFacts {
+    /// Bytes of its NAR.
     nar_size: u64,
+    /// What it refers to, by base name.
     references: BTreeSet<String>,
+}
+
+impl From<NarInfo> for PathFacts {
+    fn from(info: NarInfo) -> Self {
+        Self { nar_size: info.nar_size, references: info.references.into_iter().collect() }
+    }
+}
+
+impl From<PathInfo> for PathFacts {
+    fn from(info: PathInfo) -> Self {
+        let base = |path: String| path.rsplit('/').next().unwrap_or_default().to_owned();
+        Self { nar_size: info.nar_size, references: info.references.into_iter().map(base).collect() }
+    }
 }
 
 /// A path with all that it refers to, by base name.
@@ -43,23 +59,18 @@ pub struct Closure {
 
 impl KnownPaths {
     /// Adds all that these paths refer to. `look_up` answers for a list of base names, in its order; each is asked for once.
-    pub fn load(&mut self, roots: &[String], look_up: &mut dyn FnMut(&[String]) -> Vec<Option<NarInfo>>) {
+    pub fn load(&mut self, roots: &[String], look_up: &mut dyn FnMut(&[String]) -> Vec<Option<PathFacts>>) {
         let mut wave: BTreeSet<String> = roots.iter().filter(|base| !self.has(base)).cloned().collect();
         while !wave.is_empty() && self.facts.len() + self.unknown.len() < MAX_PATHS {
             let bases: Vec<String> = std::mem::take(&mut wave).into_iter().collect();
             let answers = look_up(&bases);
             for (base, answer) in bases.into_iter().zip(answers) {
                 match answer {
-                    Some(NarInfo { nar_size, references, .. }) => {
-                        let references: BTreeSet<String> = references.into_iter().collect();
-                        if references.len() > MAX_REFERENCES {
-                            self.unknown.insert(base);
-                            continue;
-                        }
-                        wave.extend(references.iter().cloned());
-                        self.facts.insert(base, Facts { nar_size, references });
+                    Some(facts) if facts.references.len() <= MAX_REFERENCES => {
+                        wave.extend(facts.references.iter().cloned());
+                        self.facts.insert(base, facts);
                     }
-                    None => _ = self.unknown.insert(base),
+                    Some(_) | None => _ = self.unknown.insert(base),
                 }
             }
             wave.retain(|base| !self.has(base));
@@ -134,7 +145,7 @@ pub mod tests {
         let mut known = KnownPaths::default();
         known.load(&["a".into(), "c".into()], &mut |bases| {
             asked.extend_from_slice(bases);
-            bases.iter().map(find).collect()
+            bases.iter().map(|base| find(base).map(PathFacts::from)).collect()
         });
         assert_eq!(asked, ["a", "c", "b", "gone"]);
         let closure = known.closure(["a".to_owned()]);
@@ -157,7 +168,7 @@ pub mod tests {
                     "a" => Some(info("a", 1, references)),
                     other => Some(info(other, 1_000, &[])),
                 };
-                bases.iter().map(answer).collect()
+                bases.iter().map(|base| answer(base).map(PathFacts::from)).collect()
             });
             known.closure(["a".to_owned()]).bytes()
         };

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use nixdag::closure::KnownPaths;
 use nixdag::closure::difference::{PackageChange, difference};
+use nixdag::closure::{KnownPaths, PathFacts};
 use nixdag::nix::narinfo::NarInfo;
+use nixdag::nix::path_info::parse_dump;
 use tempfile::TempDir;
 
 use crate::support::FreshNix;
@@ -72,6 +73,7 @@ fn differences_and_sizes_are_those_that_nix_tells() {
          extra-experimental-features = nix-command\"
          nix-build --no-out-link programs.nix > programs
          nix copy --to file://$PWD/cache $(cat programs)
+         nix-store --dump-db $(nix-store --query --requisites $(cat programs)) > registered
          before=
          while read -r program; do
            nix path-info -S $program >> sizes
@@ -84,8 +86,18 @@ fn differences_and_sizes_are_those_that_nix_tells() {
     let mut known = KnownPaths::default();
     known.load(&programs, &mut |bases| {
         let file = |base: &String| fs::read(dir.path().join(format!("cache/{}.narinfo", &base[..32]))).unwrap();
-        bases.iter().map(|base| Some(NarInfo::parse(&file(base)).unwrap())).collect()
+        bases.iter().map(|base| Some(NarInfo::parse(&file(base)).unwrap().into())).collect()
     });
+    // The store says the same as a cache.
+    let registered = parse_dump(&read("registered")).unwrap();
+    let mut here = KnownPaths::default();
+    here.load(&programs, &mut |bases| {
+        let of = |base: &String| registered.iter().find(|info| info.path.ends_with(base.as_str())).cloned();
+        bases.iter().map(|base| of(base).map(PathFacts::from)).collect()
+    });
+    for base in &programs {
+        assert_eq!(here.closure([base.clone()]), known.closure([base.clone()]));
+    }
     let closures: Vec<_> = programs.iter().map(|base| known.closure([base.clone()])).collect();
     let sizes: Vec<u64> =
         read("sizes").lines().map(|line| line.split_whitespace().last().unwrap().parse().unwrap()).collect();

@@ -13,6 +13,7 @@ use nixdag::plan::{Job, JobIndex, Plan, PlannedTarget, json};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::empty_store::{NIX_CONFIG, empty_store};
 use crate::support::plans::{derivation, job, plan};
 use crate::support::shown;
 
@@ -137,6 +138,48 @@ fn planned(case: &Case, cache: &Path) -> Plan {
     planned
 }
 
+/// Without a binary cache the base is known where the machine has it.
+#[test]
+fn a_size_that_no_cache_knows_is_asked_of_the_store_of_the_machine() {
+    let dir = TempDir::new().unwrap();
+    let case = Case { limits: &["5%"], unknown_fails: true, before: None, has_library: true, fails: true, says: "" };
+    let (cache, workspace) = (dir.path().join("cache"), dir.path().join("workspace"));
+    narinfo(&workspace.join("app"), "app-2", PROGRAM, &["app-2", "lib-1.1"]);
+    narinfo(&cache, "lib-1.1", LIBRARY, &[]);
+    fs::write(cache.join("nix-cache-info"), "StoreDir: /nix/store\n").unwrap();
+    let mut plan = planned(&case, &cache);
+    let base = r#"builtins.toFile "app-1" "at ${builtins.toFile "lib-1.0" "0123456789"}\n""#;
+    let add = format!("path=$(nix-instantiate --eval --read-write-mode -E '{base}' | tr -d '\"')");
+    let output = inside(dir.path(), &format!("{add}; echo \"$path\"")).output().unwrap();
+    let path = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+    assert!(path.ends_with("-app-1"), "{}", String::from_utf8_lossy(&output.stderr));
+    let outputs = serde_json::from_value(serde_json::json!({ "out": path })).unwrap();
+    plan.change.as_mut().unwrap().changed[0].base_outputs = outputs;
+    let file = dir.path().join("plan.json");
+    json::write(&plan, &mut fs::File::create(&file).unwrap()).unwrap();
+    for (first, is_known) in [(add.as_str(), true), ("true", false)] {
+        let call = format!(
+            "{first}\n'{}' build --job sizes --plan plan.json --workspace workspace --results results || true",
+            env!("CARGO_BIN_EXE_nixdag")
+        );
+        let output = inside(dir.path(), &call).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let record = fs::read(dir.path().join("results/report.json")).unwrap_or_else(|_| panic!("{said}"));
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        let closure = &record["closures"][0];
+        assert_eq!(closure["before"]["bytes"].is_u64(), is_known, "{record:#}\n{said}");
+        let says = if is_known { "has grown from" } else { "no store of this machine knows" };
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+/// A shell in an empty store, with a folder as its home.
+fn inside(folder: &Path, script: &str) -> Command {
+    let mut command = empty_store();
+    command.args(["sh", "-c", script]).current_dir(folder).env("HOME", folder).env("NIX_CONFIG", NIX_CONFIG);
+    command
+}
+
 #[test]
 fn the_job_fails_exactly_where_a_known_size_is_over_its_limit() {
     let known =
@@ -152,10 +195,10 @@ fn the_job_fails_exactly_where_a_known_size_is_over_its_limit() {
             has_library: false,
             unknown_fails: true,
             fails: true,
-            says: "no cache and no job has the narinfo of",
+            says: "no job, no cache and no store of this machine knows",
             ..known
         },
-        Case { limits: &["5%"], before: None, says: "before unknown, because no cache", ..known },
+        Case { limits: &["5%"], before: None, says: "before unknown, because no job", ..known },
     ];
     for case in cases {
         let (record, said, succeeds) = run(&case);
