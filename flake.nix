@@ -60,7 +60,7 @@
             done
             installShellCompletion nixdag.bash nixdag.fish --zsh --name _nixdag nixdag.zsh
             $out/bin/nixdag man > nixdag.1
-            for command in plan init graph explain generate build report history forget collect comment continue check doctor schema completions man; do
+            for command in plan init graph explain generate build worker report history forget collect comment continue check doctor schema completions man; do
               $out/bin/nixdag man $command > nixdag-$command.1
             done
             installManPage nixdag*.1

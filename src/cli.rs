@@ -4,6 +4,7 @@ mod color;
 mod format;
 mod help;
 mod pipeline;
+mod worker;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ pub use self::color::Color;
 pub use self::format::{GraphLevel, HistoryFormat, PlanFormat, ReportFormat, Schema, TextFormat};
 pub use self::help::examples;
 pub use self::pipeline::{CollectArgs, CommentArgs, ContinueArgs, ForgetArgs, ReportArgs};
+pub use self::worker::WorkerArgs;
 use crate::build::OnMissing;
 use crate::delivery::HandOffKind;
 use crate::fleet::keep::Keep;
@@ -79,6 +81,8 @@ pub enum Command {
     Generate(Box<GenerateArgs>),
     /// Build what one job of a plan owns, and hand it on
     Build(BuildArgs),
+    /// Build one derivation after another of a plan, beside other workers, until none is left
+    Worker(Box<WorkerArgs>),
     /// Combine the records of all jobs: times, what was built twice, what failed
     Report(ReportArgs),
     /// Show, merge, prune and export measurements of earlier pipelines

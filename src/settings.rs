@@ -42,6 +42,7 @@ mod size_limits;
 mod source;
 mod values;
 mod words;
+pub mod worker;
 mod yaml;
 mod yaml_message;
 

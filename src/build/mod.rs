@@ -21,7 +21,7 @@ pub mod garbage_lock;
 pub mod guard;
 pub mod hand_offs;
 pub mod interrupt;
-mod job_store;
+pub mod job_store;
 pub mod junit;
 pub mod ledger;
 mod machine_memory;
@@ -54,6 +54,7 @@ pub mod usage;
 mod work;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::choice::choice;
@@ -139,7 +140,7 @@ pub struct JobKeys {
 #[derive(Debug)]
 pub struct JobRequest {
     /// The plan.
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// The job.
     pub job: JobIndex,
     /// Where its derivations come from.
@@ -182,6 +183,32 @@ impl JobRequest {
     /// The job to run.
     pub fn job(&self) -> &Job {
         self.plan.job(self.job)
+    }
+
+    /// The same for another job that does not build in a store of its own: its derivations are there, and it keeps nothing for later pipelines.
+    #[must_use]
+    pub fn beside(&self, job: JobIndex) -> Self {
+        Self {
+            plan: Arc::clone(&self.plan),
+            job,
+            derivations: Derivations::Store,
+            hand_off: self.hand_off.clone(),
+            registry: None,
+            reuse: None,
+            signed_results: None,
+            records: None,
+            results: self.results.clone(),
+            restore: None,
+            delivers_all: false,
+            on_missing: self.on_missing,
+            signing: JobKeys { trusted: self.signing.trusted.clone(), secret: None },
+            pushes: self.pushes.clone(),
+            build_logs: self.build_logs,
+            build_variables: self.build_variables.clone(),
+            keep: Vec::new(),
+            time: self.time,
+            options: self.options.clone(),
+        }
     }
 
     /// The derivations whose outputs the job pushes although others have built them.

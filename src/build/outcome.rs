@@ -278,7 +278,7 @@ pub fn results(store: &Store, graph: &Graph, records: &[DerivationRecord], gone:
 }
 
 /// The outputs of a derivation whose paths are known.
-pub(super) fn known_outputs(graph: &Graph, id: DrvId) -> impl Iterator<Item = String> {
+pub fn known_outputs(graph: &Graph, id: DrvId) -> impl Iterator<Item = String> {
     graph.node(id).outputs.iter().filter_map(|output| output.base.as_deref()).map(|base| graph.full_path(base))
 }
 

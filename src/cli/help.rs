@@ -26,15 +26,24 @@ const BUILD: [&str; 11] = [
     "push",
 ];
 
+/// The same of `nixdag worker`.
+const WORKER: [&str; 8] = ["bundle", "bundle_sha256", "number", "gate", "names", "run", "cache", "results"];
+
 /// What is the command's own, which `-h` always shows.
 const OWN: [&str; 10] = ["format", "json", "output", "level", "attribute", "check", "bundle", "merge", "help", "quiet"];
 
 /// Commands with more options than fit on a screen.
-const LONG: [(&str, &[&str]); 5] =
-    [("plan", &PLANNING), ("graph", &PLANNING), ("explain", &PLANNING), ("generate", &PLANNING), ("build", &BUILD)];
+const LONG: [(&str, &[&str]); 6] = [
+    ("plan", &PLANNING),
+    ("graph", &PLANNING),
+    ("explain", &PLANNING),
+    ("generate", &PLANNING),
+    ("build", &BUILD),
+    ("worker", &WORKER),
+];
 
 /// Commands with examples.
-const EXAMPLES: [(&str, &[(&str, &str)]); 9] = [
+const EXAMPLES: [(&str, &[(&str, &str)]); 10] = [
     (
         "plan",
         &[
@@ -72,6 +81,13 @@ const EXAMPLES: [(&str, &[(&str, &str)]); 9] = [
         &[
             ("nixdag build --plan plan.json --job hello", "one job of a plan, on this machine"),
             ("nixdag build --verdict results", "end with the verdict of a job that has run"),
+        ],
+    ),
+    (
+        "worker",
+        &[
+            ("nixdag worker --bundle bundle --names /shared/names --number 0", "the first worker of a plan"),
+            ("nixdag worker --bundle bundle --names /shared/names --gate", "what all of them have done"),
         ],
     ),
     ("check", &[("nixdag check .circleci/config.yml", "would CircleCI refuse it?")]),

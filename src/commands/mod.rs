@@ -24,6 +24,7 @@ mod report;
 pub(crate) mod say;
 mod schema;
 mod stages;
+mod worker;
 
 use anyhow::Result;
 
@@ -61,7 +62,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
     };
     Provider::all().flat_map(Provider::keys).filter(|key| !is_used(key)).for_each(|key| secret::forget(key));
     // A job that builds listens itself. Without this, something may stay behind.
-    if !matches!(cli.command, Command::Build(_)) {
+    if !matches!(cli.command, Command::Build(_) | Command::Worker(_)) {
         let _ = removed_at_signal::listen();
     }
     match cli.command {
@@ -71,6 +72,7 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Explain(args) => explain::run(args),
         Command::Generate(args) => generate::run(&args),
         Command::Build(args) => build::run(&args),
+        Command::Worker(args) => worker::run(&args),
         Command::Forget(args) => forget::run(&args),
         Command::Collect(args) => collect::run(&args),
         Command::Comment(args) => comment::run(&args),

@@ -374,7 +374,7 @@ pub fn references(info: &NarInfo) -> impl Iterator<Item = String> + '_ {
 }
 
 /// The narinfo files of a folder in the order of their names; none where it does not exist.
-pub(super) fn narinfo_files(dir: &Path) -> Result<Vec<PathBuf>> {
+pub fn narinfo_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = files_in(dir)?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "narinfo"));
     Ok(files)

@@ -332,7 +332,7 @@ pub fn verify_size(dir: &Path, info: &NarInfo) -> Result<u64> {
 }
 
 /// Removes a file, a link or a folder with all that is in it; nothing need be there.
-pub(super) fn remove(path: &Path) -> Result<()> {
+pub fn remove(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),

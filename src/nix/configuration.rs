@@ -26,6 +26,12 @@ pub struct Configuration {
     pub trusted_public_keys: Vec<String>,
     /// User names and passwords by host.
     pub netrc_file: Option<PathBuf>,
+    /// Whether all builds run in a sandbox.
+    pub has_sandbox: bool,
+    /// Whether the superuser's builds run as users of their own.
+    pub has_build_users: bool,
+    /// The store that is used where none is named: `auto`, `daemon`, a folder, …
+    pub store: String,
     /// Whether the settings that a flake brings along count unasked.
     pub accepts_flake_config: bool,
 }
@@ -52,13 +58,19 @@ impl Configuration {
             items.into_iter().flatten().filter_map(|item| item.as_str().map(str::to_owned)).collect()
         };
         let netrc = settings.get("netrc-file").and_then(|setting| setting.value.as_str());
-        let accepts = settings.get("accept-flake-config").map(|setting| &setting.value);
+        let value = |name: &str| settings.get(name).map(|setting| &setting.value);
+        let text = |name: &str| value(name).and_then(Value::as_str).unwrap_or_default();
+        let is_on = |name: &str| value(name).is_some_and(|value| value == true || value == "true");
         Ok(Self {
             substituters: list("substituters"),
             trusted_public_keys: list("trusted-public-keys"),
             netrc_file: netrc.filter(|path| !path.is_empty()).map(PathBuf::from),
+            // `relaxed` lets derivations choose.
+            has_sandbox: is_on("sandbox"),
+            has_build_users: !text("build-users-group").is_empty() || is_on("auto-allocate-uids"),
+            store: text("store").to_owned(),
             // Lix has a third value, so it may write text.
-            accepts_flake_config: accepts.is_some_and(|value| value == true || value == "true"),
+            accepts_flake_config: is_on("accept-flake-config"),
         })
     }
 }
@@ -78,7 +90,8 @@ mod tests {
         assert_eq!(found.netrc_file, Some("/etc/nix/netrc".into()));
         assert!(found.accepts_flake_config);
         for other in ["false", "\"ask\"", "null"] {
-            let json = format!(r#"{{"accept-flake-config":{{"value":{other}}}}}"#);
+            let json = format!(r#"{{"accept-flake-config":{{"value":{other}}},"sandbox":{{"value":{other}}}}}"#);
+            assert!(!Configuration::parse(json.as_bytes()).unwrap().has_sandbox, "{other}");
             assert!(!Configuration::parse(json.as_bytes()).unwrap().accepts_flake_config, "{other}");
         }
         assert_eq!(Configuration::parse(b"{}").unwrap(), Configuration::default());

@@ -174,6 +174,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         caches: inputs.caches,
         job_limit: planner.options.limits.job_length.map(|limit| limit / 1000 * 1000),
         jobs,
+        workers: None,
         same_as: BTreeMap::new(),
         built_while_planning: BTreeMap::new(),
         expected: capacity::expected(graph, &small),

@@ -54,6 +54,8 @@ pub mod rules;
 pub mod simulate;
 pub mod sizes;
 mod skipped;
+pub mod worker_job;
+pub mod worker_plan;
 pub mod workers;
 
 use std::collections::BTreeMap;
@@ -79,6 +81,7 @@ use prices::PriceEstimate;
 use problem::Millis;
 use report_cost::ReportEstimate;
 use sizes::SizeCheck;
+use worker_plan::WorkerPlan;
 
 /// Jobs, their order, what was skipped and why, what failed to evaluate, the estimates.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -101,6 +104,8 @@ pub struct Plan {
     pub job_limit: Option<Millis>,
     /// In topological order, then by id.
     pub jobs: Vec<Job>,
+    /// Who builds the jobs, where workers do.
+    pub workers: Option<WorkerPlan>,
     /// Derivations with the same outputs as another one, which is built for them; path to path.
     pub same_as: BTreeMap<Arc<str>, Arc<str>>,
     /// What evaluation itself has built of what jobs own or repeat, by derivation: the digest of the NAR of each output, by path. Jobs take it from

@@ -98,7 +98,7 @@ fn caches(request: &JobRequest) -> Result<CachesRequest> {
 }
 
 /// What the job builds, and from what.
-fn plan_and_derivations(args: &BuildArgs) -> Result<(Plan, Derivations)> {
+pub(super) fn plan_and_derivations(args: &BuildArgs) -> Result<(Plan, Derivations)> {
     let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context(usage("`--bundle-sha256`"))?;
     match (&args.bundle, &args.plan) {
         (Some(dir), plan) => {
@@ -119,6 +119,19 @@ fn plan_and_derivations(args: &BuildArgs) -> Result<(Plan, Derivations)> {
 }
 
 fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
+    request_for(args, say, |plan| {
+        let id = args.job.as_deref().context("`--job` is not given")?;
+        let delivers = if id == delivery_job::JOB { delivery_job::add(plan)? } else { None };
+        delivers.map_or_else(|| find_job(plan, id), Ok)
+    })
+}
+
+/// The request for the job that is chosen in the plan, or added to it.
+pub(super) fn request_for(
+    args: &BuildArgs,
+    say: &mut dyn FnMut(&str),
+    choose: impl FnOnce(&mut Plan) -> Result<JobIndex>,
+) -> Result<JobRequest> {
     // First of all, so that nothing that is started below can inherit it.
     let named = delivery::signing(&args.signing, &SigningKeys::default())?;
     let secret = Secret::take(&named.variable);
@@ -146,7 +159,6 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
         say(&format!("warning: no records are left: {error:#}"));
         None
     });
-    let id = args.job.as_deref().context("`--job` is not given")?;
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
         (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOffPlace::Cache(url.clone()),
         (Some(HandOffKind::Cache), _, None) => bail!(usage("`--handoff cache` needs `--cache URL`")),
@@ -178,14 +190,16 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
     let reuse = args.reuse.as_deref().map(|dir| -> Result<ReuseFolder> {
         Ok(ReuseFolder { dir: path::absolute(dir)?, signed_by: args.signed_reuse.then(|| signing.trusted.clone()) })
     });
-    let delivers = if id == delivery_job::JOB { delivery_job::add(&mut plan)? } else { None };
-    let job = delivers.map_or_else(|| find_job(&plan, id), Ok)?;
+    let job = choose(&mut plan)?;
+    let delivers_all = args.job.as_deref() == Some(delivery_job::JOB)
+        && plan.job(job).id == delivery_job::JOB
+        && plan.final_job(job).is_some();
     // What others should have delivered is not built where a context's variables are.
     let has_contexts = !plan.job(job).options.context.is_empty();
     let time = job_time(&plan, job, |name| std::env::var(name).ok());
     Ok(JobRequest {
         job,
-        plan,
+        plan: Arc::new(plan),
         derivations,
         hand_off,
         registry,
@@ -194,8 +208,8 @@ fn request(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<JobRequest> {
         signed_results: signed_results.transpose()?,
         results: args.results.clone(),
         restore: args.restore.clone(),
-        delivers_all: delivers.is_some(),
-        on_missing: if has_contexts || delivers.is_some() { OnMissing::Fail } else { args.on_missing },
+        delivers_all,
+        on_missing: if has_contexts || delivers_all { OnMissing::Fail } else { args.on_missing },
         signing,
         pushes,
         build_logs: LogOptions::new(&args.logs, &LogKeys::default()).build_logs,

@@ -1,13 +1,25 @@
-//! The protocol by which workers agree on who builds what, without a server: claims and results are names in a store that can say "taken".
+//! Workers: machines that take one task of a plan after another, and agree without a server on who builds what.
 //!
-//! In: the tasks of a plan ([`tasks`]), and the answers of a store. Out: what a worker does next ([`worker`]), and what all of them have done together ([`verdict`]). Pure: no store,
-//! no clock, no Nix, so that every order of events can be tried out. `docs/workers.md` says what is assumed of a store, and why the rules are as they are.
+//! In: the tasks of a plan ([`planned`]), a store that can say "taken" ([`stores`]). Out: everything built once, and a record of what was built where ([`run`]); what all workers have done
+//! together ([`verdict`]). The rules ([`worker`]) are pure: no store, no clock, no Nix, so that every order of events can be tried out. `docs/workers.md` says what is assumed of a store, and why
+//! the rules are as they are.
 
+pub mod courier;
+pub mod gate;
+pub mod inputs;
+pub mod isolation;
+pub mod maker;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
 mod model_tests;
 pub mod name;
+pub mod package;
+pub mod planned;
+pub mod results;
+pub mod run;
+pub mod signs;
+pub mod stores;
 pub mod tasks;
 pub mod verdict;
 pub mod view;

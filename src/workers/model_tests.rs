@@ -20,6 +20,7 @@ fn tasks(inputs: Vec<Vec<Task>>, workers: u32, attempts: u8) -> Tasks {
         inputs,
         workers,
         attempts,
+        ..Tasks::default()
     }
 }
 

@@ -12,7 +12,7 @@ pub type Attempt = u8;
 /// When a worker leaves. A task is settled once it has a result, needs one that has failed, or has been given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Leaving {
-    /// When all tasks are settled.
+    /// When all tasks that its machine can build are settled.
     #[default]
     AtTheEnd,
     /// Also when it has nothing to do and so many are settled: the plan expects it to take no more.
@@ -38,6 +38,10 @@ pub struct Tasks {
     pub attempts: Attempt,
     /// When each worker leaves.
     pub leaving: Vec<Leaving>,
+    /// The kind of machine that builds each task; empty where there is one kind.
+    pub kind: Vec<u32>,
+    /// The kind of machine of each worker; the same.
+    pub kind_of: Vec<u32>,
 }
 
 impl Tasks {
@@ -49,6 +53,11 @@ impl Tasks {
     /// True where there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.inputs.is_empty()
+    }
+
+    /// True where the worker's machine is of the kind that builds the task.
+    pub fn can_build(&self, worker: WorkerNumber, task: Task) -> bool {
+        self.kind.get(task as usize) == self.kind_of.get(worker as usize)
     }
 
     /// The numbers of all tasks, inputs before those that need them.

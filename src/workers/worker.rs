@@ -190,7 +190,7 @@ impl Worker {
             let is_lost = view.last_owner().is_some_and(|owner| self.suspects.contains(&owner));
             let may = view.claims() == 0 || (is_lost && view.claims() < tasks.attempts);
             let is_open = may && view.outcome().is_none() && !self.taken.contains_key(&task);
-            is_open.then(|| view.claims())
+            (is_open && tasks.can_build(self.number, task)).then(|| view.claims())
         };
         let ready = tasks
             .all()
@@ -211,29 +211,30 @@ impl Worker {
 
     /// True for a worker that takes nothing more, since others are to start.
     fn opens(&self, tasks: &Tasks) -> bool {
-        matches!(self.leaving(tasks), Leaving::Opening(count) if self.settled(tasks) >= count)
+        matches!(self.leaving(tasks), Leaving::Opening(count) if count_of(&self.settled(tasks)) >= count)
     }
 
     /// True where nothing can become ready for this worker, and where the plan expects it to take no more.
     fn may_leave(&self, tasks: &Tasks) -> bool {
-        self.settled(tasks)
-            >= match self.leaving(tasks) {
-                Leaving::AtTheEnd => tasks.len() as u32,
-                Leaving::WithoutWork(count) | Leaving::Opening(count) => count.min(tasks.len() as u32),
-            }
+        let settled = self.settled(tasks);
+        let is_over = || tasks.all().all(|task| settled[task as usize] || !tasks.can_build(self.number, task));
+        match self.leaving(tasks) {
+            Leaving::AtTheEnd => is_over(),
+            Leaving::WithoutWork(count) | Leaving::Opening(count) => count_of(&settled) >= count || is_over(),
+        }
     }
 
-    /// How many tasks have a result, need one that has failed, or have been given up.
-    fn settled(&self, tasks: &Tasks) -> u32 {
+    /// For each task, whether it has a result, needs one that has failed, or has been given up.
+    fn settled(&self, tasks: &Tasks) -> Vec<bool> {
         let mut is_over = vec![false; tasks.len()];
-        let mut settled = 0;
+        let mut settled = vec![false; tasks.len()];
         for task in tasks.all() {
             let view = &self.views[task as usize];
             let is_suspected = view.last_owner().is_some_and(|owner| self.suspects.contains(&owner));
             let is_given_up = view.outcome().is_none() && view.claims() >= tasks.attempts && is_suspected;
             let is_blocked = tasks.inputs[task as usize].iter().any(|&input| is_over[input as usize]);
             is_over[task as usize] = is_blocked || is_given_up || view.outcome() == Some(Outcome::Failed);
-            settled += u32::from(is_over[task as usize] || view.outcome().is_some());
+            settled[task as usize] = is_over[task as usize] || view.outcome().is_some();
         }
         settled
     }
@@ -246,6 +247,7 @@ impl Worker {
                 && view.last_owner().is_none()
                 && view.outcome().is_none()
                 && !self.taken.contains_key(task)
+                && tasks.can_build(self.number, *task)
         };
         let task = tasks.all().find(is_open)?;
         Some(Request::Owner(task, self.views[task as usize].claims() - 1))
@@ -318,4 +320,9 @@ impl Worker {
             Phase::Claiming { .. } | Phase::Claimed | Phase::Building | Phase::Leaving(_) => {}
         }
     }
+}
+
+/// How many are true.
+fn count_of(all: &[bool]) -> u32 {
+    all.iter().filter(|&&one| one).count() as u32
 }

@@ -16,6 +16,7 @@ fn tasks() -> Tasks {
         slots: 1,
         attempts: 2,
         leaving: vec![Leaving::AtTheEnd, Leaving::WithoutWork(1)],
+        ..Tasks::default()
     }
 }
 
@@ -120,6 +121,21 @@ fn a_worker_leaves_when_the_plan_expects_it_to_take_no_more() {
     // What needs a failed task is not waited for.
     listed(&mut stays, &[Name::Result(0, 0, 1, Outcome::Failed)]);
     assert_eq!(stays.step(&tasks()), Step::Leave);
+}
+
+#[test]
+fn a_worker_takes_only_what_its_machine_can_build_and_waits_for_nothing_else() {
+    let tasks = Tasks { kind: vec![0, 1, 0], kind_of: vec![0, 1], leaving: vec![Leaving::AtTheEnd; 2], ..tasks() };
+    let mut worker = Worker::new(1, &tasks);
+    listed(&mut worker, &[Name::Claim(0, 0)]);
+    assert_eq!(worker.step(&tasks), Step::Wait);
+    listed(&mut worker, &[Name::Result(0, 0, 0, Outcome::Built)]);
+    assert_eq!(worker.step(&tasks), Step::Ask(Request::Owner(0, 0)));
+    worker.answered(Request::Owner(0, 0), Answer::Owner(Some(0)));
+    assert_eq!(worker.step(&tasks), Step::Ask(Request::Claim(1, 0)));
+    worker.answered(Request::Claim(1, 0), Answer::Taken);
+    listed(&mut worker, &[Name::Result(1, 0, 1, Outcome::Built)]);
+    assert_eq!(worker.step(&tasks), Step::Leave);
 }
 
 #[test]

@@ -23,3 +23,4 @@ mod signature;
 mod sizes;
 mod sources;
 mod traces;
+mod workers;

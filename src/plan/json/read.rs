@@ -16,6 +16,7 @@ use crate::plan::change::Change;
 use crate::plan::final_job::{FinalJob, Restored};
 use crate::plan::predicted::Predicted;
 use crate::plan::sizes::SizeCheck;
+use crate::plan::worker_plan::WorkersText;
 use crate::plan::{
     Base, Estimate, Estimates, EvaluationError, Expected, FlakeSource, Job, JobIndex, JobOptions, Plan, PlannedTarget,
     Skipped,
@@ -36,6 +37,8 @@ struct PlanIn {
     #[serde(default)]
     job_limit: Option<u32>,
     jobs: Vec<JobIn>,
+    #[serde(default)]
+    workers: Option<WorkersText>,
     #[serde(default)]
     same_as: BTreeMap<Arc<str>, Arc<str>>,
     #[serde(default)]
@@ -153,6 +156,8 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         final_jobs.push(job);
     }
     check_waves(&jobs)?;
+    let workers =
+        plan.workers.map(|workers| workers.read(&index, &jobs)).transpose().context("`workers` of the plan")?;
     for path in plan.same_as.iter().flat_map(|(drv, stands)| [drv, stands]) {
         context.derivation(path).context("`same_as` of the plan")?;
     }
@@ -186,6 +191,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         caches: plan.caches,
         job_limit: plan.job_limit.map(|seconds| u64::from(seconds) * 1000),
         jobs,
+        workers,
         same_as: plan.same_as,
         built_while_planning,
         expected: plan.expected,

@@ -13,6 +13,7 @@ use crate::graph::OutputPaths;
 use crate::nix::hash::Sha256;
 use crate::plan::final_job::Restored;
 use crate::plan::predicted::Predicted;
+use crate::plan::worker_plan::WorkersText;
 use crate::plan::{Estimate, Job, JobIndex, JobOptions, Plan};
 
 /// The version that this program writes and reads.
@@ -120,6 +121,9 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
         member(out, "job_limit", &(limit / 1000), ",")?;
     }
     list(out, "jobs", plan.jobs.iter().map(|job| JobOut::new(plan, job)))?;
+    if let Some(workers) = &plan.workers {
+        member(out, "workers", &WorkersText::new(plan, workers), ",")?;
+    }
     if !plan.same_as.is_empty() {
         member(out, "same_as", &plan.same_as, ",")?;
     }

@@ -1,0 +1,51 @@
+//! Everything that a worker's machine may build, as one job: what a worker imports, and what its record is called. It is in no plan's JSON: the runner adds it to the plan.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use super::final_job::FinalJob;
+use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan};
+
+/// The id and name of a worker's job.
+pub fn id(worker: usize) -> String {
+    format!("nixdag-worker-{worker}")
+}
+
+/// Adds the job of a worker to a plan that has been read.
+pub fn add(plan: &mut Plan, worker: usize) -> Result<JobIndex> {
+    let workers = plan.workers.as_ref().context("the plan is not one for workers (`mode: workers`)")?;
+    let (_, crew, _) = workers.crew_of(worker).with_context(|| {
+        format!("the plan has {} workers, numbered from 0 on: there is no worker {worker}", workers.count())
+    })?;
+    let mut jobs: Vec<JobIndex> = crew.lanes.iter().flatten().copied().collect();
+    jobs.sort_unstable();
+    let first = jobs.first().map(|&job| plan.job(job));
+    let job = Job {
+        id: id(worker),
+        name: id(worker),
+        system: first.map_or_else(String::new, |job| job.system.clone()),
+        targets: Vec::new(),
+        derivations: jobs.iter().flat_map(|&job| plan.job(job).derivations.iter().cloned()).collect(),
+        co_located: Vec::new(),
+        requires: Vec::new(),
+        inputs: Vec::new(),
+        wave: None,
+        executor: first.and_then(|job| job.executor.clone()),
+        image: first.and_then(|job| job.image.clone()),
+        resource_class: first.and_then(|job| job.resource_class.clone()),
+        options: JobOptions::default(),
+        estimate: Estimate { duration: 0, from: EstimateSource::Default },
+        predicted: None,
+    };
+    let at = plan.all_jobs().count() as u32;
+    plan.final_jobs.push(FinalJob {
+        job,
+        restore: Vec::new(),
+        run: None,
+        checkout: false,
+        environment: BTreeMap::new(),
+        resource_group: None,
+    });
+    Ok(JobIndex(at))
+}

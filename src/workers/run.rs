@@ -1,0 +1,316 @@
+//! Runs a worker: what the rules say next is asked of the store or built.
+//!
+//! In: a [`WorkerRequest`]. Out: a [`Record`] of everything that was built here; lines for people meanwhile. Builds run in threads, each by the code of `nixdag build` as a job of the plan that takes
+//! from the jobs before it; requests to the store are made one after the other, but for the signs of life.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::Scope;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::courier::Courier;
+use super::inputs::Inputs;
+use super::isolation;
+use super::maker::{Life, StoredName};
+use super::name::Outcome;
+use super::package;
+use super::planned::PlannedTasks;
+use super::results::Results;
+use super::stores::NameStore;
+use super::tasks::{Task, WorkerNumber};
+use super::worker::{Step, Worker};
+use crate::build::job_store::JobStore;
+use crate::build::record::{Record, Verdict};
+use crate::build::{HandOffPlace, JobRequest, credentials, interrupt, stages};
+use crate::duration::in_words;
+use crate::graph::Graph;
+use crate::handoff::merge::{HandOffs, Nars};
+use crate::handoff::partial_cache;
+use crate::nix::store::Store;
+use crate::nix::temporary_roots::TemporaryRoots;
+use crate::private_file::PrivateFile;
+
+/// Signs of life in the time after which a worker without any is taken for dead.
+const SIGNS: u32 = 4;
+
+/// How often a worker that waits says what it waits for.
+const NEWS: Duration = Duration::from_secs(60);
+
+/// What to run.
+pub struct WorkerRequest {
+    /// Everything that the worker's machine builds, as a job; see [`crate::plan::worker_job`]. Its workspace is this worker's own.
+    pub job: JobRequest,
+    /// Which worker of the plan it is.
+    pub number: WorkerNumber,
+    /// Where workers talk.
+    pub store: Box<dyn NameStore>,
+    /// How often it looks while it waits.
+    pub poll: Duration,
+    /// After how long without a sign another worker is taken for dead.
+    pub silence: Duration,
+    /// For what is on its way, as long as the worker runs.
+    pub scratch: TempDir,
+}
+
+/// What a thread that has built says.
+struct Ended {
+    task: Task,
+    record: Result<Record>,
+    package: Option<PathBuf>,
+    lines: Vec<String>,
+}
+
+/// Runs a worker.
+pub fn run(request: &WorkerRequest, say: &mut dyn FnMut(&str)) -> Record {
+    let start = Instant::now();
+    let job = request.job.job();
+    let mut record = Record::begin(&job.id, &job.name, &job.system);
+    record.resource_class = job.resource_class.clone();
+    record.measured.start_up = crate::build::usage::age_of_the_machine();
+    if let Err(error) = work(request, &mut record, say) {
+        record.errors.push(format!("{error:#}"));
+    }
+    record.verdict = record.judge();
+    if let Some(signal) = interrupt::received().filter(|_| record.verdict == Verdict::Failure) {
+        record.verdict = Verdict::Cancelled;
+        record.cancelled_by = Some(signal.to_owned());
+    }
+    record.duration = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+    record
+}
+
+fn work(request: &WorkerRequest, record: &mut Record, say: &mut dyn FnMut(&str)) -> Result<()> {
+    let plan = &request.job.plan;
+    let planned = PlannedTasks::new(plan, request.number)?;
+    let scratch = request.scratch.path();
+    // Kept until the end: Nix reads it.
+    let netrc = credentials::netrc(&plan.caches, say)?;
+    let machine = Machine::open(request, netrc.as_ref().map(PrivateFile::path), say)?;
+    record.nix = machine.nix.version().to_owned();
+    let results = Results::default();
+    let workspace = match &request.job.hand_off {
+        HandOffPlace::Workspace(workspace) => Some(&**workspace),
+        // Nix fetches from there.
+        HandOffPlace::Cache(_) | HandOffPlace::None => None,
+    };
+    let inputs = Inputs::new(&*request.store, plan, &planned, &machine.graph, &results, workspace);
+    let courier = Courier::new(&*request.store, &planned, &results, request.number, scratch)?;
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let life = courier.makers.life.clone();
+        let over = &is_over;
+        scope.spawn(move || signs(request, &life, scratch, over));
+        let mut run = Run {
+            request,
+            planned: &planned,
+            machine: &machine,
+            inputs: &inputs,
+            scratch,
+            worker: Worker::new(request.number, &planned.tasks),
+            courier,
+            building: BTreeMap::new(),
+            done: 0,
+            record,
+            say,
+        };
+        let ended = run.all(scope);
+        is_over.store(true, Ordering::Relaxed);
+        ended
+    })
+}
+
+/// Leaves signs of life until it is over. What cannot be left is left later.
+fn signs(request: &WorkerRequest, life: &Life, scratch: &Path, is_over: &AtomicBool) {
+    let file = scratch.join("sign");
+    if std::fs::write(&file, "").is_err() {
+        return;
+    }
+    for number in 0.. {
+        let _ = request.store.create(&StoredName::Sign(life.clone(), number).text(), &file);
+        let next = Instant::now() + request.silence / SIGNS;
+        while Instant::now() < next {
+            if is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20).min(request.silence / SIGNS));
+        }
+    }
+}
+
+/// The store of this machine with all derivations that the worker may build, held for as long as it runs.
+struct Machine {
+    nix: Store,
+    held: TemporaryRoots,
+    graph: Graph,
+}
+
+impl Machine {
+    fn open(request: &WorkerRequest, netrc: Option<&Path>, say: &mut dyn FnMut(&str)) -> Result<Self> {
+        let job = &request.job;
+        let derivations: Vec<&str> = job.job().builds().collect();
+        let hand_offs = HandOffs::read(Vec::new(), Nars::Here)?;
+        let job_store = JobStore { request: job, derivations: &derivations, hand_offs: &hand_offs, netrc };
+        let (nix, held) = job_store.open(Store::find()?, say)?;
+        isolation::check(&nix)?;
+        let graph = Graph::load(derivations, Path::new(&job.plan.store_dir), &job.plan.store_dir)?;
+        Ok(Self { nix, held, graph })
+    }
+}
+
+struct Run<'a, 'say> {
+    request: &'a WorkerRequest,
+    planned: &'a PlannedTasks,
+    machine: &'a Machine,
+    inputs: &'a Inputs<'a>,
+    scratch: &'a Path,
+    worker: Worker,
+    courier: Courier<'a>,
+    /// What is being built, and since when.
+    building: BTreeMap<Task, Instant>,
+    done: u32,
+    record: &'say mut Record,
+    say: &'say mut dyn FnMut(&str),
+}
+
+impl<'a> Run<'a, '_> {
+    /// Everything until the worker leaves.
+    fn all<'scope>(&mut self, scope: &'scope Scope<'scope, 'a>) -> Result<()> {
+        let (sender, receiver) = mpsc::channel();
+        let mut news = Instant::now();
+        loop {
+            if let Some(signal) = interrupt::received() {
+                // Builds end by themselves then, and nothing of them is left.
+                self.record.errors.push(format!("stopped by {signal}"));
+                return Ok(());
+            }
+            match self.worker.step(&self.planned.tasks) {
+                Step::Ask(request) => {
+                    let answer = self.courier.ask(request)?;
+                    self.worker.answered(request, answer);
+                    self.courier.suspect(&mut self.worker, self.request.silence);
+                }
+                Step::Build(task) => self.begin(task, scope, sender.clone()),
+                Step::Wait => {
+                    match receiver.recv_timeout(self.request.poll) {
+                        Ok(ended) => self.ended(ended)?,
+                        Err(RecvTimeoutError::Timeout) => self.worker.wake(),
+                        Err(RecvTimeoutError::Disconnected) => {}
+                    }
+                    if news.elapsed() > NEWS {
+                        news = Instant::now();
+                        self.say_news();
+                    }
+                }
+                Step::Leave => {
+                    let dropped = self.worker.dropped();
+                    if dropped > 0 {
+                        (self.say)(&format!("{dropped} built in vain, since another worker has the claim"));
+                    }
+                    return Ok(());
+                }
+            }
+            while let Ok(ended) = receiver.try_recv() {
+                self.ended(ended)?;
+            }
+        }
+    }
+
+    fn begin<'scope>(&mut self, task: Task, scope: &'scope Scope<'scope, 'a>, sender: Sender<Ended>) {
+        self.building.insert(task, Instant::now());
+        let (request, machine, inputs) = (self.request, self.machine, self.inputs);
+        let (job, scratch) = (self.planned.job(task), self.scratch);
+        scope.spawn(move || {
+            let mut lines = Vec::new();
+            let mut keep = |line: &str| lines.push(line.to_owned());
+            let job = request.job.beside(job);
+            let record = inputs.bring(task, &machine.nix, &mut keep).map(|()| stages::run(&job, &mut keep));
+            let package = record.as_ref().ok().map(|record| pack(record, task, inputs, scratch));
+            let (record, package) = match package.transpose() {
+                Ok(package) => (record, package),
+                Err(error) => (Err(error), None),
+            };
+            // Nobody hears it where the worker has ended.
+            let _ = sender.send(Ended { task, record, package, lines });
+        });
+    }
+
+    fn ended(&mut self, ended: Ended) -> Result<()> {
+        let Ended { task, record, package, lines } = ended;
+        let since = self.building.remove(&task).context("a build has ended that was not begun")?;
+        let name = &self.request.job.plan.job(self.planned.job(task)).name;
+        let record = record.with_context(|| format!("job `{name}`"))?;
+        if record.verdict == Verdict::Cancelled {
+            return Ok(());
+        }
+        let is_built = record.verdict == Verdict::Success;
+        let took = in_words(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
+        self.done += 1;
+        (self.say)(&format!("{} `{name}`, {took}", if is_built { "built" } else { "failed to build" }));
+        if !is_built {
+            lines.iter().for_each(|line| (self.say)(&format!("  {line}")));
+        }
+        add(self.record, record);
+        self.courier.has_ended(task, package.context("a build left nothing")?);
+        if is_built {
+            let outputs = self.inputs.outputs(task);
+            self.machine.held.hold(outputs.iter().map(String::as_str))?;
+            self.inputs.is_here(task);
+        }
+        self.worker.ended(task, if is_built { Outcome::Built } else { Outcome::Failed });
+        Ok(())
+    }
+
+    fn say_news(&mut self) {
+        let plan = &self.request.job.plan;
+        let name = |task: &Task| format!("`{}`", plan.job(self.planned.job(*task)).name);
+        let building: Vec<String> = self.building.keys().map(name).collect();
+        let what = if building.is_empty() { "waiting".into() } else { format!("building {}", building.join(", ")) };
+        let all = self.planned.tasks.all();
+        let settled = all.filter(|&task| self.worker.view(task).outcome().is_some()).count();
+        (self.say)(&format!("{what}; {settled} of {} are done", self.planned.tasks.len()));
+    }
+}
+
+/// Packs what is to be left of a task. What was built here is in the store, so its folder goes, but for outputs that only the folder tells the paths of.
+fn pack(record: &Record, task: Task, inputs: &Inputs, scratch: &Path) -> Result<PathBuf> {
+    let package = scratch.join(format!("{task}.package"));
+    let Some(folder) = inputs.folder(task).filter(|_| record.verdict == Verdict::Success) else {
+        std::fs::write(&package, "").with_context(|| format!("cannot write `{}`", package.display()))?;
+        return Ok(package);
+    };
+    package::pack(&folder, &package)?;
+    if !inputs.is_floating(task) {
+        partial_cache::remove(&folder)?;
+    }
+    Ok(package)
+}
+
+/// Adds the record of one task to that of the worker.
+fn add(all: &mut Record, one: Record) {
+    all.errors.extend(one.errors);
+    all.survived.extend(one.survived);
+    all.derivations.extend(one.derivations);
+    all.missing.extend(one.missing);
+    all.damaged.extend(one.damaged);
+    all.waiting.extend(one.waiting);
+    all.fetched += one.fetched;
+    all.handed_off = all.handed_off.and(one.handed_off);
+    for pushed in one.pushed {
+        match all
+            .pushed
+            .iter_mut()
+            .find(|known| known.to == pushed.to && known.error.is_none() && pushed.error.is_none())
+        {
+            Some(known) => known.paths += pushed.paths,
+            None => all.pushed.push(pushed),
+        }
+    }
+    let memory = all.measured.memory.max(one.measured.memory);
+    let disk = all.measured.disk.max(one.measured.disk);
+    (all.measured.memory, all.measured.disk, all.measured.cores) = (memory, disk, one.measured.cores);
+}

@@ -1,0 +1,54 @@
+//! Which workers live, as far as this one can tell by its own clock: each raises a number from time to time.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::maker::Life;
+
+/// Lives, and when each last showed itself.
+#[derive(Debug, Default)]
+pub struct Signs {
+    seen: HashMap<Life, (Option<u32>, Instant)>,
+}
+
+impl Signs {
+    /// A claim of this life was read. A life that has never shown itself is as old as the first claim of it that was read.
+    pub fn known(&mut self, life: &Life, now: Instant) {
+        self.seen.entry(life.clone()).or_insert((None, now));
+    }
+
+    /// A sign was listed.
+    pub fn sign(&mut self, life: Life, number: u32, now: Instant) {
+        let seen = self.seen.entry(life).or_insert((None, now));
+        if seen.0.is_none_or(|before| number > before) {
+            *seen = (Some(number), now);
+        }
+    }
+
+    /// True where nothing was seen of it for so long.
+    pub fn is_silent(&self, life: &Life, silence: Duration, now: Instant) -> bool {
+        self.seen.get(life).is_some_and(|(_, last)| now.saturating_duration_since(*last) >= silence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_is_silent_when_its_number_has_not_grown_for_so_long() {
+        let life = Life { worker: 1, word: "0".repeat(16) };
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut signs = Signs::default();
+        assert!(!signs.is_silent(&life, second, start + 9 * second));
+        signs.known(&life, start);
+        signs.known(&life, start + second);
+        assert!(signs.is_silent(&life, second, start + second));
+        signs.sign(life.clone(), 5, start + 2 * second);
+        assert!(!signs.is_silent(&life, 2 * second, start + 3 * second));
+        // A listing that is late shows what is known already.
+        signs.sign(life.clone(), 4, start + 3 * second);
+        signs.sign(life.clone(), 5, start + 3 * second);
+        assert!(signs.is_silent(&life, 2 * second, start + 4 * second));
+    }
+}

@@ -1,0 +1,40 @@
+//! Stores of names: where workers say to each other what they have begun and built. `docs/workers.md` has what is assumed of them.
+//!
+//! In: names of the protocol, files. Out: what the store says of them. A store repeats no request by itself, and has one namespace for each run of a plan.
+
+pub mod folder;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+/// What became of a request to make a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It was made now, with these contents.
+    Made,
+    /// It was there before.
+    Taken,
+    /// Nobody knows: a time limit, a connection that broke.
+    Lost,
+    /// Nothing was made, and the name may or may not be there.
+    AskAgain,
+}
+
+/// A store that can say "taken". Errors are those of one request: another one may do better.
+pub trait NameStore: Sync {
+    /// Makes a name with the contents of a file, if it is not there. An error says that nothing was made.
+    fn create(&self, name: &str, file: &Path) -> Result<Made>;
+
+    /// All names of the run, in any order; those that were made lately may be missing.
+    fn list(&self) -> Result<Vec<String>>;
+
+    /// The contents of a name, where it is there and they have at most `limit` bytes; more is an error.
+    fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>>;
+
+    /// Writes the contents of a name into a new file; gives their size, or none where the name is not there. More than `limit` bytes are an error.
+    fn fetch(&self, name: &str, to: &Path, limit: u64) -> Result<Option<u64>>;
+}
+
+/// Most names that a listing has; more are an error.
+pub const MOST_NAMES: usize = 500_000;

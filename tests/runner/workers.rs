@@ -1,0 +1,250 @@
+//! Workers as processes on machines of their own, each with an empty store in which builds are in a sandbox as another user. They share a folder of names and nothing else.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::support::empty_store::empty_store;
+use crate::support::pipeline::{JobOf, Pipeline};
+use crate::support::synthetic::Random;
+use crate::support::{run, shown, with_nix};
+use nixdag::build::record::{Outcome, Record};
+use nixdag::nix::hash::Sha256;
+use nixdag::plan::worker_plan::{WorkerCrew, WorkerPlan};
+use nixdag::plan::{JobIndex, json};
+
+/// Two chains that meet, and one derivation beside them; `library` is needed by what `tool` does not need.
+const GRAPH: &str = r#"
+rec {
+  library = drv "library" "echo library > $out";
+  tool = drv "tool" "read it < ${library}; echo tool of $it > $out";
+  docs = drv "docs" "sleep 0.2; echo docs ${library} > $out";
+  extra = drv "extra" "sleep 0.2; echo extra > $out";
+  release = drv "release" "cat ${tool} ${docs} ${extra} > $out";
+}"#;
+
+const JOBS: [JobOf; 5] = [
+    ("extra", &["extra"], &[], &[]),
+    ("library", &["library"], &[], &[]),
+    ("docs", &["docs"], &[], &["library"]),
+    ("tool", &["tool"], &[], &["library"]),
+    ("release", &["release"], &[], &["docs", "extra", "library", "tool"]),
+];
+
+/// The plan for so many workers, who have been given the jobs in turn.
+fn pipeline(expression: &str, jobs: &[JobOf], workers: u32) -> Pipeline {
+    let mut pipeline = Pipeline::new(expression, jobs);
+    let lane = |worker| (worker..jobs.len() as u32).step_by(workers as usize).map(JobIndex).collect();
+    let crew = WorkerCrew {
+        slots: 1,
+        later: 0,
+        after: 0,
+        lanes: (0..workers).map(lane).collect(),
+        leave_at: vec![jobs.len() as u32; workers as usize],
+    };
+    pipeline.plan.workers = Some(WorkerPlan { attempts: 3, crews: vec![crew] });
+    pipeline.sha256 = pipeline.write_bundle("bundle");
+    // Builders are other users.
+    run(pipeline.dir(), "chmod", &["-R", "a+rwX", "."]);
+    pipeline
+}
+
+/// A machine whose Nix builds in a sandbox as another user; `settings` are more lines for it.
+fn machine(pipeline: &Pipeline, settings: &str) -> Command {
+    let script = r#"chmod 755 /nix; own=$(mktemp -d)
+        { cat /etc/group; echo nixbld:x:30000:nixbld1; } | grep -v '^nixbld:.*:$' > $own/group
+        { cat /etc/passwd; echo nixbld1:x:30001:30000::/:/bin/false; } > $own/passwd
+        mount --bind $own/group /etc/group; mount --bind $own/passwd /etc/passwd
+        exec "$@""#;
+    let mut command = empty_store();
+    command.args(["sh", "-euc", script, "sh"]);
+    let built = pipeline.dir().join("built");
+    let config = format!(
+        "sandbox = true\nsandbox-paths = /bin /usr /lib /lib64 {}\nsubstituters =\nbuild-users-group = nixbld\n{settings}\n",
+        built.display()
+    );
+    let temporary = pipeline.dir().join("tmp");
+    fs::create_dir_all(&temporary).unwrap();
+    command.env("TMPDIR", temporary).env("NIX_CONFIG", config).env("AWS_SECRET_ACCESS_KEY", "token-s3cr3t");
+    command
+}
+
+fn arguments(pipeline: &Pipeline) -> Vec<String> {
+    let path = |name: &str| pipeline.dir().join(name).to_str().unwrap().to_owned();
+    let (bundle, names, sha256) = (path("bundle"), path("names"), pipeline.sha256.base16());
+    ["worker", "--bundle", &bundle, "--bundle-sha256", &sha256, "--names", &names].map(str::to_owned).to_vec()
+}
+
+fn results(pipeline: &Pipeline, worker: &str) -> PathBuf {
+    pipeline.dir().join("results").join(worker)
+}
+
+/// Starts a worker that looks often; its results are in a folder of this name.
+fn start(pipeline: &Pipeline, number: u32, results_of: &str, settings: &str) -> Child {
+    let mut command = machine(pipeline, settings);
+    command.arg(env!("CARGO_BIN_EXE_nixdag")).args(arguments(pipeline)).args(["--number", &number.to_string()]);
+    command.args(["--poll", "0.1", "--silence", "2", "--results"]).arg(results(pipeline, results_of));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[track_caller]
+fn succeeds(output: &Output) {
+    assert!(output.status.success(), "{}", shown(output));
+}
+
+fn gate(pipeline: &Pipeline) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+    command.args(arguments(pipeline)).arg("--gate").output().unwrap()
+}
+
+/// What the workers of these results have built, with the worker of each.
+fn built(pipeline: &Pipeline, workers: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for worker in workers {
+        let record = Record::read(&results(pipeline, worker).join("report.json")).unwrap();
+        let built = record.derivations.iter().filter(|drv| drv.outcome == Outcome::Built);
+        found.extend(built.map(|drv| (drv.name.clone(), record.job.clone())));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn two_workers_build_everything_once_and_say_who_built_what() {
+    with_nix("two_workers_build_everything_once_and_say_who_built_what", || {
+        let pipeline = pipeline(GRAPH, &JOBS, 2);
+        let workers = [start(&pipeline, 0, "0", ""), start(&pipeline, 1, "1", "")];
+        let outputs = workers.map(|worker| worker.wait_with_output().unwrap());
+        outputs.iter().for_each(|output| succeeds(output));
+        assert_eq!(pipeline.built_sorted(), ["docs", "extra", "library", "release", "tool"]);
+        let built = built(&pipeline, &["0", "1"]);
+        assert_eq!(built.len(), 5, "{built:?}");
+        let said: Vec<String> = outputs.iter().map(shown).collect();
+        for (name, worker) in &built {
+            let number: usize = worker.strip_prefix("nixdag-worker-").unwrap().parse().unwrap();
+            assert!(said[number].contains(&format!("built `{name}`, ")), "{name} by {worker}: {said:?}");
+        }
+        let gate = gate(&pipeline);
+        succeeds(&gate);
+        assert_eq!(shown(&gate).trim(), "5 of 5 jobs built by workers", "{}", shown(&gate));
+    });
+}
+
+#[test]
+fn a_machine_whose_builds_are_not_apart_is_refused() {
+    with_nix("a_machine_whose_builds_are_not_apart_is_refused", || {
+        let pipeline = pipeline(GRAPH, &JOBS, 2);
+        for (settings, why) in [
+            ("sandbox = false", "`sandbox` is not `true` in nix.conf"),
+            ("sandbox = relaxed", "`sandbox` is not `true` in nix.conf"),
+            ("build-users-group =", "Nix builds as the superuser"),
+        ] {
+            let output = start(&pipeline, 0, "0", settings).wait_with_output().unwrap();
+            let said = shown(&output);
+            assert!(output.status.code() == Some(1) && said.contains(why), "{settings}: {said}");
+        }
+        let output = start(&pipeline, 2, "2", "").wait_with_output().unwrap();
+        assert!(shown(&output).contains("there is no worker 2"), "{}", shown(&output));
+        assert_eq!(pipeline.built(), [""; 0]);
+    });
+}
+
+#[test]
+fn what_needs_a_failed_build_is_not_waited_for_and_the_gate_is_red() {
+    with_nix("what_needs_a_failed_build_is_not_waited_for_and_the_gate_is_red", || {
+        let broken = GRAPH.replace("echo docs ${library}", "echo broken; exit 1");
+        let pipeline = pipeline(&broken, &JOBS, 3);
+        let workers = [0, 1, 2].map(|number| start(&pipeline, number, &number.to_string(), ""));
+        let outputs = workers.map(|worker| worker.wait_with_output().unwrap());
+        let failed: Vec<&Output> = outputs.iter().filter(|output| !output.status.success()).collect();
+        assert_eq!(failed.len(), 1, "{:?}", outputs.iter().map(shown).collect::<Vec<_>>());
+        assert!(shown(failed[0]).contains("failed to build `docs`"), "{}", shown(failed[0]));
+        assert_eq!(pipeline.built_sorted(), ["docs", "extra", "library", "tool"]);
+        let said = shown(&gate(&pipeline));
+        assert!(!gate(&pipeline).status.success(), "{said}");
+        assert_eq!(said.trim(), "3 of 5 jobs built by workers\nfailed: `docs`\nnot built: `release`", "{said}");
+    });
+}
+
+#[test]
+fn when_a_worker_is_killed_the_others_finish() {
+    with_nix("when_a_worker_is_killed_the_others_finish", || {
+        let kills = std::env::var("NIXDAG_WORKER_KILLS").map_or(2, |number| number.parse().unwrap());
+        let (mut random, mut twice) = (Random(22), 0);
+        for kill in 0..kills {
+            let pipeline = pipeline(GRAPH, &JOBS, 2);
+            let mut workers = [start(&pipeline, 0, "0", ""), start(&pipeline, 1, "1", "")];
+            let (dies, lives) = (kill % 2, 1 - kill % 2);
+            std::thread::sleep(Duration::from_millis(random.below(4000) as u64));
+            workers[dies].kill().unwrap();
+            workers.into_iter().enumerate().for_each(|(number, worker)| {
+                let output = worker.wait_with_output().unwrap();
+                assert!(number == dies || output.status.success(), "{}", shown(&output));
+            });
+            let gate = gate(&pipeline);
+            succeeds(&gate);
+            let builds = pipeline.built_sorted();
+            let mut once = builds.clone();
+            once.dedup();
+            assert_eq!(once, ["docs", "extra", "library", "release", "tool"]);
+            // It was building one, and had left what it had built before or not.
+            assert!(builds.len() <= 5 + 2, "{builds:?}");
+            twice += builds.len() - 5;
+            let of_living = built(&pipeline, &[&lives.to_string()]);
+            println!(
+                "kill {kill}: the other one built {}; {}",
+                of_living.len(),
+                shown(&gate).trim().replace('\n', ", ")
+            );
+        }
+        println!("{kills} kills, {twice} builds done again");
+    });
+}
+
+/// `tool` looks for names and for the worker's secrets wherever a builder can, and tries to leave a result of another task.
+const HOSTILE: &str = r#"
+rec {
+  tool = drv "tool" ''
+    echo tool > $out; dir=$(dirname @BUILT@)
+    for folder in $dir/names $dir/names/* $dir/tmp $dir/tmp/* /proc/[0-9]*/root$dir/names; do
+      if test -d $folder; then
+        echo reached $folder >> @BUILT@; cp $out $folder/built-1-0-0-00000000000000000000000000000000
+      fi
+    done
+    grep -la token-s3cr3t /proc/[0-9]*/environ >> @BUILT@ || true'';
+  release = drv "release" "cat ${tool} > $out";
+}"#;
+
+#[test]
+fn a_builder_reaches_no_names_and_a_forged_result_is_not_believed() {
+    with_nix("a_builder_reaches_no_names_and_a_forged_result_is_not_believed", || {
+        let jobs: [JobOf; 2] = [("a-tool", &["tool"], &[], &[]), ("release", &["release"], &[], &["a-tool"])];
+        let pipeline = pipeline(HOSTILE, &jobs, 2);
+        // Somebody who reaches the store after all leaves a result in the name of each worker, and signs of life.
+        let mut text = Vec::new();
+        json::write(&pipeline.plan, &mut text).unwrap();
+        text.push(b'\n');
+        let names = pipeline.dir().join("names").join(&Sha256::of(&text).base16()[..16]);
+        fs::create_dir_all(&names).unwrap();
+        let forged = "0".repeat(32);
+        for name in [
+            format!("built-0-0-0-{forged}"),
+            format!("built-0-0-1-{forged}"),
+            format!("failed-1-0-1-{forged}"),
+            format!("alive-1-{}-7", &forged[..16]),
+            "built-7-0-0".into(),
+            "nonsense".into(),
+        ] {
+            fs::write(names.join(name), "nixdag-package-1\n1 ../../escaped\nxend\n").unwrap();
+        }
+        let workers = [start(&pipeline, 0, "0", ""), start(&pipeline, 1, "1", "")];
+        for worker in workers {
+            succeeds(&worker.wait_with_output().unwrap());
+        }
+        assert_eq!(pipeline.built_sorted(), ["release", "tool"]);
+        let gate = gate(&pipeline);
+        succeeds(&gate);
+        assert!(shown(&gate).contains("3 left by somebody who had not claimed it"), "{}", shown(&gate));
+    });
+}
