@@ -18,3 +18,4 @@ mod secrets;
 mod sizes;
 mod stand_in;
 mod waves;
+mod worker_action;
