@@ -107,7 +107,7 @@ fn one_process_lists_a_few_attributes_and_evaluates_them() {
             assert_eq!((evaluation.targets.len(), evaluation.errors.len()), found, "{outputs}");
             let calls = fs::read_to_string(&record).unwrap();
             assert!(!calls.contains("flake metadata"), "nothing is to be said about a flake without inputs: {calls}");
-            let asks = |call: &&str| ["eval ", "repl ", "flake check "].iter().any(|begin| call.starts_with(begin));
+            let asks = |call: &&str| ["eval ", "repl ", "flake check"].iter().any(|begin| call.starts_with(begin));
             calls.lines().filter(asks).count()
         };
         let few =
@@ -132,6 +132,58 @@ fn one_process_lists_a_few_attributes_and_evaluates_them() {
           };"#;
         assert!(evaluations(nested, &["legacyPackages.*.*"], (262, 3)) <= 4);
         String::new()
+    });
+}
+
+#[test]
+fn one_process_goes_through_a_package_set_and_says_why_some_of_it_fails() {
+    with_every_nix("one_process_goes_through_a_package_set_and_says_why_some_of_it_fails", || {
+        let recorder = folder(&[]);
+        let record = noting_calls(&recorder);
+        let set = r#"legacyPackages.SYSTEM = many 260 (n: mk "p${toString n}") // {
+            thrown = throw "first"; aborts = abort "second"; missing = (mk "x").nope; endless = let x = x; in x; n = 5; MORE
+            set = { recurseForDerivations = true; a = mk "a"; aborts = abort "third"; thrown = throw "fourth"; z = mk "z";
+              inner = { recurseForDerivations = true; b = mk "b"; missing = (mk "x").nope; c = mk "c"; }; };
+            large = { recurseForDerivations = true; } // many 300 (n: if n == 7 then abort "fifth" else mk "l${toString n}");
+            plain = { hidden = throw "not selected"; };
+          };"#;
+        let asked = |more: &str| {
+            fs::write(&record, "").unwrap();
+            let evaluation = ask(&flake(&set.replace("MORE", more)), &["legacyPackages.*.*"]);
+            let calls = fs::read_to_string(&record).unwrap();
+            let asks = |call: &&str| ["eval ", "repl ", "flake check"].iter().any(|begin| call.starts_with(begin));
+            let said: Vec<String> = (evaluation.errors.iter())
+                .map(|error| format!("{}: {}", &error.attribute.names()[2..].join("."), error.message))
+                .collect();
+            assert_eq!(evaluation.targets.len(), 260 + 4 + 299, "{said:#?}");
+            (evaluation, said, calls.lines().filter(asks).count())
+        };
+        let (evaluation, said, processes) = asked("");
+        assert_eq!(processes, 2, "one lists the names");
+        let reasons = [
+            "aborts: ",
+            "endless: ",
+            "large.p7: ",
+            "missing: ",
+            "set.aborts: ",
+            "set.inner.missing: ",
+            "set.thrown: ",
+            "thrown: ",
+        ];
+        assert!(
+            said.len() == reasons.len() && said.iter().zip(reasons).all(|(said, reason)| said.starts_with(reason)),
+            "{said:#?}"
+        );
+        let words = ["second", "infinite recursion", "fifth", "nope", "third", "nope", "fourth", "first"];
+        assert!(
+            said.iter().zip(words).all(|(said, word)| said.contains(word) && said.contains("flake.nix:")),
+            "{said:#?}"
+        );
+        // What ends the process, or all that it is at, hides nothing.
+        let (_, said, processes) = asked("deep = let f = n: 1 + f (n + 1); in f 0;");
+        assert!(said.len() == 9 && said.iter().any(|said| said.starts_with("deep: ")), "{said:#?}");
+        assert!(processes <= 4, "{processes}");
+        evaluation.targets.iter().map(|target| format!("{} {}\n", target.attribute, target.drv_path)).collect()
     });
 }
 

@@ -16,6 +16,7 @@ use super::round::QuestionRound;
 use super::session::Session;
 use super::shares::QuestionOutcome;
 use super::survey;
+use super::sweep;
 
 /// Asks one flake.
 pub struct Asker<'a> {
@@ -65,6 +66,11 @@ impl<'a> Asker<'a> {
                 Some(None) => {}
                 None => open.push(index),
             }
+        }
+        let swept = sweep::suited(&self.session, questions, &open);
+        if !swept.is_empty() {
+            answers.append(&mut sweep::ask(&self.session, questions, &swept, &self.budget)?);
+            open.retain(|index| !answers.contains_key(index));
         }
         self.rounds(questions, open, true, &mut answers)?;
         Ok((0..questions.len()).map(|index| answers.remove(&index)).collect())

@@ -39,6 +39,7 @@ mod shares;
 mod short_names;
 mod survey;
 mod survivor;
+mod sweep;
 mod systems;
 mod trace;
 mod wrapper;

@@ -15,10 +15,9 @@ use super::flake_config::FlakeConfig;
 use super::literal::nix_string;
 use super::message::{self, EvaluationFailure, MessageEvidence};
 use super::message_text::QUERY_FILE;
-use super::query::OpenQuestion;
 use super::reference::{Reference, absolute};
 use super::request::EvaluationRequest;
-use super::survivor::{QUERY, Survivor};
+use super::survivor::{Asked, QUERY, Survivor};
 use super::trace;
 use super::wrapper::Wrapper;
 use crate::later::Later;
@@ -138,12 +137,12 @@ impl<'f> Outputs<'f> {
         arguments
     }
 
-    /// A process that answers these questions and outlives those that fail.
-    pub fn survivor<'q>(&self, mark: &str, questions: impl Iterator<Item = OpenQuestion<'q>>) -> Result<Survivor> {
+    /// A process that answers what it is asked and outlives what fails.
+    pub fn survivor(&self, mark: &str, asked: Asked) -> Result<Survivor> {
         if self.wrapper.is_some() {
-            Survivor::check(&self.reference, mark, questions, self.manner())
+            Survivor::check(&self.reference, mark, asked, self.manner())
         } else {
-            Survivor::repl(self.reference.url(), mark, questions, self.impure, self.manner())
+            Survivor::repl(self.reference.url(), mark, asked, self.impure, self.manner())
         }
     }
 

@@ -19,8 +19,11 @@
 # where nobody knows, the last of them about the one in question; { found = "….drv"; }, the derivation whose word about its own job does not evaluate if no answer follows;
 # { failed = true; } as above, where the error that follows is one that evaluated code has thrown; not where that is known (`thrown`), as
 # to find it out takes as long as the error itself.
+# With `jobs` nothing is answered in order: a set comes out with a job for each derivation asked about, for a process that goes through
+# all of a set and outlives what fails in it. Each job writes { begin = PATH; } and its answer once it is forced; the value of one for a
+# set that asks to be entered is the set of jobs for what is in it. With `wrapped` a job is the only attribute of a set.
 outputs:
-{ mark, guarded, questions, most ? 0, at ? null, thrown ? false }:
+{ mark, guarded, questions, most ? 0, at ? null, thrown ? false, jobs ? false, wrapped ? false }:
 let
   inherit (builtins)
     attrNames concatMap deepSeq elem elemAt filter foldl' genList getAttr getContext hasAttr head intersectAttrs isAttrs isBool
@@ -207,6 +210,32 @@ let
     else
       [ ];
 
+  # The depth to which sets are entered ends what has no end, as sets with the same names as one around them do.
+  jobsOf = names: entryOf: listToAttrs (map (name: {
+    inherit name;
+    value = if wrapped then { job = jobOf (entryOf name); } else jobOf (entryOf name);
+  }) names);
+
+  jobOf = { path, depth, above, every }:
+    let
+      found = answer path (entered every);
+      names = namesIn found.set;
+      followed = depth > 0 && found.marked or false && !every && !elem names above;
+    in
+    tell { begin = path; } (tell (if followed then found // { inherit followed; } else found) (
+      if followed then
+        jobsOf names (name: { path = path ++ [ name ]; depth = depth - 1; above = above ++ [ names ]; every = false; })
+      else
+        { }
+    ));
+
+  jobsAt = question: jobsOf question.names (name: {
+    path = question.below ++ [ name ];
+    depth = question.enter;
+    above = namesAbove question.below outputs;
+    inherit (question) every;
+  });
+
   say = told: { line, behind }: tell line (foldl' say (told + 1) behind);
 
   answers = concatMap (
@@ -226,4 +255,7 @@ let
   ) questions;
 in
 # Names in `nix repl` may be hidden by the outputs'.
-seq outputs (tell { ready = at; hides = outputs ? builtins; } (seq (foldl' say 0 answers) (foldl' say 0 (concatMap under questions))))
+if jobs then
+  listToAttrs (genList (n: { name = "q${toString n}"; value = jobsAt (elemAt questions n); }) (length questions))
+else
+  seq outputs (tell { ready = at; hides = outputs ? builtins; } (seq (foldl' say 0 answers) (foldl' say 0 (concatMap under questions))))

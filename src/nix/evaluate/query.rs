@@ -81,6 +81,8 @@ pub enum AnswerLine {
         at: Option<usize>,
         hides: bool,
     },
+    /// The job for the derivation at this path begins.
+    Begin(Vec<String>),
     /// Where the attribute in question is defined, as Nix writes places; none where Nix does not know.
     Place(Option<String>),
     /// The derivation whose word about its own job is evaluated next.
@@ -103,6 +105,9 @@ enum Written {
     Ready {
         ready: Option<usize>,
         hides: bool,
+    },
+    Begin {
+        begin: Vec<String>,
     },
     Place {
         place: Position,
@@ -165,6 +170,7 @@ fn line_of(written: Written) -> AnswerLine {
     match written {
         Written::Under { under, is } => AnswerLine::Under(under, Box::new(line_of(*is))),
         Written::Ready { ready, hides } => AnswerLine::Ready { at: ready, hides },
+        Written::Begin { begin } => AnswerLine::Begin(begin),
         Written::Place { place: Position { file, line, column } } => {
             AnswerLine::Place(Some(format!("{file}:{line}:{column}")))
         }
@@ -211,6 +217,12 @@ pub fn text(mark: &str, guarded: bool, follow: bool, questions: &[&Question]) ->
 /// A question with its number, unguarded, as JSON.
 pub fn numbered(mark: &str, OpenQuestion { index, question, thrown }: OpenQuestion) -> Value {
     json!({ "mark": mark, "guarded": false, "at": index, "thrown": thrown, "questions": written(&[question], false) })
+}
+
+/// These questions about derivations as jobs, as JSON. Each fails itself where its question does, and is the only attribute of a set.
+pub fn jobs(mark: &str, questions: &[&Question]) -> Value {
+    let questions = written(questions, true);
+    json!({ "mark": mark, "guarded": false, "jobs": true, "wrapped": true, "questions": questions })
 }
 
 /// The questions as `query.nix` reads them: derivations side by side share the path of their parent. Only with `follow` anything follows.

@@ -195,6 +195,8 @@ impl<'r> QuestionRound<'r> {
                     place = at;
                     return Ok(Next::Continue);
                 }
+                // Only jobs begin.
+                Ok(AnswerLine::Begin(_)) => return Ok(Next::Continue),
                 Ok(AnswerLine::Found(drv_path)) => {
                     found = Some(drv_path);
                     return Ok(Next::Continue);

@@ -15,7 +15,7 @@ use super::process::{self, Heard, Next, ProcessEnd, ProcessLimits};
 use super::query::{self, Answer, AnswerLine, OpenQuestion, Question};
 use super::round::START;
 use super::session::Session;
-use super::survivor::Survivor;
+use super::survivor::{Asked, Survivor};
 
 /// Questions that are worth a process of their own: each evaluates anew what all have in common, which in a package set is most of it.
 const PER_PROCESS: usize = 16_384;
@@ -56,11 +56,15 @@ struct Survey<'s> {
 }
 
 /// What is known about the question that a process is at.
-struct Current {
-    index: usize,
-    place: Option<String>,
-    found: Option<String>,
-    thrown: bool,
+pub struct Current<N> {
+    /// Which it is.
+    pub index: N,
+    /// Where the attribute is defined.
+    pub place: Option<String>,
+    /// Its derivation.
+    pub found: Option<String>,
+    /// Evaluated code has thrown an error.
+    pub thrown: bool,
 }
 
 impl Survey<'_> {
@@ -115,8 +119,8 @@ impl Survey<'_> {
             let question = &self.questions[index];
             OpenQuestion { index, question, thrown: self.session.has_thrown(question.path()) }
         };
-        let questions = left.iter().map(|index| open(*index));
-        let survivor = outputs.survivor(self.session.token(), questions)?;
+        let questions: Vec<OpenQuestion> = left.iter().map(|index| open(*index)).collect();
+        let mut survivor = outputs.survivor(self.session.token(), Asked::Why(&questions))?;
         let mut command = survivor.command(self.session.nix)?;
         command.env("GC_MARKERS", self.budget.collectors.to_string());
         let limits = ProcessLimits {
@@ -126,8 +130,9 @@ impl Survey<'_> {
             start: self.budget.attribute.max(START),
         };
         let mut answers = BTreeMap::new();
-        let mut current: Option<Current> = None;
+        let mut current: Option<Current<usize>> = None;
         let end = process::run(command, self.session.mark(), &limits, |said| {
+            survivor.write();
             let Heard::Line { text, before } = said else {
                 self.session.count(|_| {});
                 return Ok(if self.session.is_stopped() { Next::Stop } else { Next::Continue });
@@ -135,15 +140,14 @@ impl Survey<'_> {
             match (query::read(text), &mut current) {
                 (Ok(AnswerLine::Ready { at, .. }), _) => {
                     let begun = at.filter(|index| left.contains(index));
-                    let begun = begun.map(open).map(|OpenQuestion { index, thrown, .. }| Current {
-                        index,
-                        place: None,
-                        found: None,
-                        thrown,
-                    });
+                    let begun = begun.map(open).map(|open| Current::new(open.index, open.thrown));
                     if let Some(over) = std::mem::replace(&mut current, begun) {
-                        let (index, answer) = self.failure(&survivor, over, &String::from_utf8_lossy(before));
+                        let index = over.index;
+                        let answer = over.fails(self.session, &survivor, &String::from_utf8_lossy(before));
                         answers.extend(answer.map(|answer| (index, answer)));
+                    }
+                    if at.is_none() && survivor.next_part() {
+                        survivor.ask(None);
                     }
                 }
                 (Ok(AnswerLine::Place(place)), Some(current)) => current.place = place,
@@ -162,9 +166,9 @@ impl Survey<'_> {
         let stuck = current.index;
         match end {
             ProcessEnd::Exited(status, said) if !process::ran_out_of_memory(status, &said) => {
-                let (index, answer) = self.failure(&survivor, current, &said);
+                let answer = current.fails(self.session, &survivor, &said);
                 let died = || (!status.success()).then(|| Answer::Failed(process::died(status).into()));
-                answers.extend(answer.or_else(died).map(|answer| (index, answer)));
+                answers.extend(answer.or_else(died).map(|answer| (stuck, answer)));
             }
             ProcessEnd::OverTime => {
                 self.session.note_incident();
@@ -174,25 +178,24 @@ impl Survey<'_> {
         }
         Ok((answers, Some(stuck)))
     }
+}
 
-    /// The answer to a question that failed, if Nix said something.
-    fn failure(
-        &self,
-        survivor: &Survivor,
-        Current { index, place, found, thrown }: Current,
-        said: &str,
-    ) -> (usize, Option<Answer>) {
+impl<N> Current<N> {
+    /// Begins.
+    pub fn new(index: N, thrown: bool) -> Self {
+        Self { index, place: None, found: None, thrown }
+    }
+
+    /// Its answer where it fails, if Nix said something.
+    pub fn fails(self, session: &Session, survivor: &Survivor, said: &str) -> Option<Answer> {
         let said = survivor.own_words(said);
-        let failure = message::failure(&said, &self.session.outputs.evidence(place.as_deref(), thrown));
-        let answer = failure.map(|failure| {
-            if failure.cause.is_incident() {
-                self.session.note_incident();
-            }
-            match found {
-                Some(drv_path) => Answer::Mute(drv_path, failure.message),
-                None => Answer::Failed(failure),
-            }
-        });
-        (index, answer)
+        let failure = message::failure(&said, &session.outputs.evidence(self.place.as_deref(), self.thrown))?;
+        if failure.cause.is_incident() {
+            session.note_incident();
+        }
+        Some(match self.found {
+            Some(drv_path) => Answer::Mute(drv_path, failure.message),
+            None => Answer::Failed(failure),
+        })
     }
 }

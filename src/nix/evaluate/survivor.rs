@@ -7,10 +7,9 @@
 //! - `nix repl` of 2.8 is never pure. There `nix flake check --keep-going` goes through the jobs of a temporary flake, in any order:
 //!   each job is a question.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{ErrorKind, PipeWriter, Write, pipe};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -32,6 +31,9 @@ pub const QUERY: &str = include_str!("query.nix");
 /// The file with the questions of a temporary flake.
 const QUESTIONS_FILE: &str = "questions.json";
 
+/// The outputs of the temporary flake for jobs that the questions are made into by themselves.
+const OWN_JOBS: &str = "{ hydraJobs = import ./nixdag-query.nix target.outputs (builtins.fromJSON (builtins.readFile ./questions.json)); }";
+
 /// The outputs of the temporary flake: a set of jobs that are empty once their question is answered.
 const JOBS: &str = "{ hydraJobs = builtins.listToAttrs (map (question: { name = \"q${toString question.at}\"; \
      value.answer = builtins.seq (import ./nixdag-query.nix target.outputs question) { }; }) \
@@ -43,36 +45,70 @@ const LAST_WORDS: &str = "error: some errors were encountered during the evaluat
 /// What it says before each failure.
 const SURVIVED: &str = "error (ignored): error:";
 
+/// Bytes of lines that `nix repl` gets at a time, and of the longest.
+const PART: usize = 16 << 10;
+
+/// What such a process is asked.
+#[derive(Clone, Copy)]
+pub enum Asked<'q> {
+    /// Questions that failed before, each of which is to say why.
+    Why(&'q [OpenQuestion<'q>]),
+    /// Derivations, with what is in sets that ask to be entered. Only `nix flake check` says why one fails.
+    All(&'q [&'q Question]),
+}
+
 /// What such a process needs, until it has ended.
 pub struct Survivor {
     arguments: Vec<OsString>,
+    mark: String,
     place: ErrorPlace,
 }
 
 enum ErrorPlace {
     /// The lines to read, and the folder that is the home of its history.
-    Repl(File, TempDir, #[allow(dead_code, reason = "held")] RemovedAtSignal),
+    Repl(Feed, TempDir, #[allow(dead_code, reason = "held")] RemovedAtSignal),
     Check(Wrapper),
+}
+
+/// Lines for `nix repl`, in parts. It gets the next once it has done one before. What a pipe does not take at once waits, as the process
+/// may be writing and this program would not read.
+#[derive(Default)]
+struct Feed {
+    parts: VecDeque<String>,
+    /// Parts that it has, or gets next, and has not done.
+    under_way: usize,
+    /// The rest of the parts that it gets next.
+    waiting: Vec<u8>,
+    pipe: Option<PipeWriter>,
+}
+
+impl Feed {
+    fn fill(&mut self) {
+        while self.under_way < 2
+            && let Some(part) = self.parts.pop_front()
+        {
+            self.under_way += 1;
+            self.waiting.extend_from_slice(part.as_bytes());
+        }
+        self.write();
+    }
+
+    fn write(&mut self) {
+        while let Some(pipe) = self.pipe.as_mut().filter(|_| !self.waiting.is_empty()) {
+            match pipe.write(&self.waiting) {
+                Ok(count) => drop(self.waiting.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // The process has ended, which is seen elsewhere.
+                Err(_) => self.pipe = None,
+            }
+        }
+    }
 }
 
 impl Survivor {
     /// With `nix repl`. `manner` are the arguments that say how to evaluate.
-    pub fn repl<'q>(
-        reference: &str,
-        mark: &str,
-        questions: impl Iterator<Item = OpenQuestion<'q>>,
-        impure: bool,
-        manner: Vec<OsString>,
-    ) -> Result<Self> {
-        let questions: Vec<_> = questions.collect();
-        let mut text = ReplText::new(mark, questions.iter().filter_map(|open| open.question.path().first()));
-        for open in questions {
-            text.ask(open);
-        }
-        let text = text.end();
-        let what = "cannot write the questions to a temporary file";
-        let mut file = tempfile::tempfile().context(what)?;
-        file.write_all(text.as_bytes()).and_then(|()| file.rewind()).context(what)?;
+    pub fn repl(reference: &str, mark: &str, asked: Asked, impure: bool, manner: Vec<OsString>) -> Result<Self> {
         let home = private_file::temporary_folder().context("cannot make a temporary folder")?;
         let removed = RemovedAtSignal::new(home.path());
         let installable = format!("{reference}#.");
@@ -80,34 +116,73 @@ impl Survivor {
         let mut arguments: Vec<OsString> =
             ["repl", &installable, "--option", "pure-eval", purity].map(OsString::from).into();
         arguments.extend(manner);
-        Ok(Self { arguments, place: ErrorPlace::Repl(file, home, removed) })
+        let mut parts = ReplText::new(mark, asked);
+        parts.define();
+        parts.ask(asked);
+        let feed = Feed { parts: parts.end(), ..Feed::default() };
+        Ok(Self { arguments, mark: mark.to_owned(), place: ErrorPlace::Repl(feed, home, removed) })
     }
 
     /// With `nix flake check`.
-    pub fn check<'q>(
-        reference: &Reference,
-        mark: &str,
-        questions: impl Iterator<Item = OpenQuestion<'q>>,
-        manner: Vec<OsString>,
-    ) -> Result<Self> {
-        let questions = questions.map(|open| query::numbered(mark, open));
-        let questions = Value::from_iter(questions).to_string();
-        let wrapper = Wrapper::write(reference, JOBS, &[(QUERY_FILE, QUERY), (QUESTIONS_FILE, &questions)])?;
+    pub fn check(reference: &Reference, mark: &str, asked: Asked, manner: Vec<OsString>) -> Result<Self> {
+        let (outputs, questions) = match asked {
+            Asked::Why(open) => (JOBS, Value::from_iter(open.iter().map(|open| query::numbered(mark, *open)))),
+            Asked::All(questions) => (OWN_JOBS, query::jobs(mark, questions)),
+        };
+        let files = [(QUERY_FILE, QUERY), (QUESTIONS_FILE, &questions.to_string())];
+        let wrapper = Wrapper::write(reference, outputs, &files)?;
         let mut arguments: Vec<OsString> =
             ["flake", "check", "--keep-going", &wrapper.reference()].map(OsString::from).into();
         arguments.extend(manner);
-        Ok(Self { arguments, place: ErrorPlace::Check(wrapper) })
+        Ok(Self { arguments, mark: mark.to_owned(), place: ErrorPlace::Check(wrapper) })
     }
 
     /// The command, to be run once.
-    pub fn command(&self, nix: &Nix) -> Result<Command> {
+    pub fn command(&mut self, nix: &Nix) -> Result<Command> {
         let mut command = nix.command(&self.arguments);
-        if let ErrorPlace::Repl(file, home, _) = &self.place {
-            command.stdin(file.try_clone().context("cannot open the questions again")?);
+        if let ErrorPlace::Repl(feed, home, _) = &mut self.place {
+            let (reader, writer) = pipe().context("cannot make a pipe")?;
+            command.stdin(reader);
+            rustix::io::ioctl_fionbio(&writer, true).context("cannot prepare a pipe")?;
+            feed.pipe = Some(writer);
+            feed.fill();
             // The history of the user's own sessions is there otherwise.
             command.env("NIX_DATA_HOME", home.path()).env("NIX_STATE_HOME", home.path());
         }
         Ok(command)
+    }
+
+    /// Gives the process what it did not take before.
+    pub fn write(&mut self) {
+        if let ErrorPlace::Repl(feed, ..) = &mut self.place {
+            feed.write();
+        }
+    }
+
+    /// The process has done a part. True where it has nothing left to do and waits for [more](Self::ask).
+    pub fn next_part(&mut self) -> bool {
+        let ErrorPlace::Repl(feed, ..) = &mut self.place else { return false };
+        feed.under_way = feed.under_way.saturating_sub(1);
+        feed.fill();
+        feed.under_way == 0
+    }
+
+    /// Asks the process, which has nothing left to do, for more, or lets it end.
+    pub fn ask(&mut self, asked: Option<Asked>) {
+        let ErrorPlace::Repl(feed, ..) = &mut self.place else { return };
+        let Some(asked) = asked else {
+            feed.pipe = None;
+            return;
+        };
+        let mut parts = ReplText::new(&self.mark, asked);
+        parts.ask(asked);
+        feed.parts = parts.end();
+        feed.fill();
+    }
+
+    /// Whether what fails is to be asked for its reason, behind everything else.
+    pub fn is_asked_why(&self) -> bool {
+        matches!(self.place, ErrorPlace::Repl(..))
     }
 
     /// What Nix said about a question, without what such a process adds.
@@ -145,8 +220,10 @@ fn wrapped(code: &str) -> String {
     text
 }
 
-/// The lines for `nix repl`. It reads byte by byte, and each error quotes the lines that it went through: so they are few and short.
+/// The lines for `nix repl`. It reads byte by byte, and errors quote the lines that they went through: so they are few and short.
 struct ReplText {
+    parts: VecDeque<String>,
+    /// The part that is not complete.
     text: String,
     /// The name of the function that answers. Not the mark, as errors quote the line that they are in.
     query: String,
@@ -158,42 +235,105 @@ struct ReplText {
 }
 
 impl ReplText {
-    fn new<'q>(mark: &str, outputs: impl Iterator<Item = &'q String>) -> Self {
-        let query = format!("nixdag_{mark}");
-        let outputs: BTreeSet<&String> = outputs.collect();
+    fn new(mark: &str, asked: Asked) -> Self {
+        let outputs: BTreeSet<&String> = match asked {
+            Asked::Why(open) => open.iter().filter_map(|open| open.question.path().first()).collect(),
+            Asked::All(questions) => questions.iter().filter_map(|question| question.path().first()).collect(),
+        };
         let mut ask = "q".to_owned();
         while outputs.contains(&ask) {
             ask.push('q');
         }
-        // It goes on until it is complete, which a definition does not do in newer versions.
-        let text = format!(":a {{ {query} =\n{}\n; }}\n", wrapped(QUERY));
-        Self { text, query, ask, mark: mark.to_owned(), about: None }
+        let query = format!("nixdag_{mark}");
+        Self { parts: VecDeque::new(), text: String::new(), query, ask, mark: mark.to_owned(), about: None }
     }
 
-    /// A question below a name that cannot be written in the scope is left out.
-    fn ask(&mut self, open: OpenQuestion) {
+    /// The function itself. It goes on until it is complete, which a definition does not do in newer versions.
+    fn define(&mut self) {
+        self.text.push_str(&format!(":a {{ {} =\n{}\n; }}\n", self.query, wrapped(QUERY)));
+        self.end_part();
+    }
+
+    fn ask(&mut self, asked: Asked) {
+        match asked {
+            Asked::Why(open) => open.iter().for_each(|open| self.ask_why(*open)),
+            Asked::All(questions) => {
+                let about = |question: &&Question| match question {
+                    Question::Derivation { path, every, enter } => {
+                        path.split_last().map(|(_, below)| (below.to_vec(), *every, *enter))
+                    }
+                    _ => None,
+                };
+                questions.chunk_by(|a, b| about(a) == about(b)).for_each(|group| self.ask_all(group));
+            }
+        }
+    }
+
+    /// Asks for all of these, side by side. What cannot be written in the scope is left out.
+    fn ask_all(&mut self, group: &[&Question]) {
+        let Some(Question::Derivation { path, every, enter }) = group.first() else { return };
+        let Some((_, below)) = path.split_last() else { return };
+        let Some(first) = path.first().filter(|name| is_identifier(name)) else { return };
+        let below: Vec<String> = below.iter().map(|name| nix_string(name)).collect();
+        let begin = format!(
+            ":p {} {{ inherit {first}; }} {{ mark = {}; guarded = true; jobs = true; questions = [ {{ below = [ {} ]; every = {every}; \
+             enter = {enter}; names = [",
+            self.query,
+            nix_string(&self.mark),
+            below.join(" ")
+        );
+        let names = group.iter().filter_map(|question| question.path().last()).map(|name| nix_string(name));
+        let names: Vec<String> = names.filter(|name| begin.len() + name.len() < PART / 2).collect();
+        let mut rest = names.as_slice();
+        while !rest.is_empty() {
+            let mut bytes = begin.len();
+            let fits = |name: &&String| {
+                bytes += name.len() + 1;
+                bytes < PART
+            };
+            let (now, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            self.line(&format!("{begin} {} ]; }} ]; }}", now.join(" ")));
+            self.end_part();
+            rest = later;
+        }
+    }
+
+    /// A question below a name that cannot be written in the scope is left out, as is one that is too long for a part.
+    fn ask_why(&mut self, open: OpenQuestion) {
         let OpenQuestion { index, question, thrown } = open;
         let Some(first) = question.path().first().filter(|name| is_identifier(name)) else { return };
+        let bytes: usize = question.path().iter().map(|name| nix_string(name).len() + 1).sum();
+        if 4 * bytes > PART {
+            return;
+        }
+        let (is_other, is_full) = match (&self.about, question) {
+            (Some((last, below, entered)), Question::Derivation { path, every, .. }) => {
+                (last != first || !path.starts_with(below) || path.len() != below.len() + 1 || every != entered, false)
+            }
+            _ => (true, self.text.len() > PART / 4),
+        };
+        if is_other || is_full || self.text.len() > PART / 2 {
+            self.end_part();
+        }
         match question {
             Question::Derivation { path, every, .. } => {
                 let Some((name, below)) = path.split_last() else { return };
-                let about = (first.clone(), below.to_vec(), *every);
-                if self.about.as_ref() != Some(&about) {
-                    self.part(first);
-                    let below: Vec<String> = below.iter().map(|name| nix_string(name)).collect();
+                if is_other {
+                    // Where there is no such output the next line cannot be read: then it must not be about another.
+                    self.line(&format!("{} = null", self.ask));
+                    let shown: Vec<String> = below.iter().map(|name| nix_string(name)).collect();
                     let questions =
-                        format!("[ {{ below = [ {} ]; names = [ name ]; every = {every}; }} ]", below.join(" "));
+                        format!("[ {{ below = [ {} ]; names = [ name ]; every = {every}; }} ]", shown.join(" "));
                     self.line(&format!(
                         "{} = at: thrown: name: {}",
                         self.ask,
                         self.call(first, &format!("inherit at thrown; questions = {questions};"))
                     ));
-                    self.about = Some(about);
+                    self.about = Some((first.clone(), below.to_vec(), *every));
                 }
                 self.line(&format!("{} {index} {thrown} {}", self.ask, nix_string(name)));
             }
             Question::Names { .. } | Question::Same { .. } => {
-                self.part(first);
                 let asked = query::numbered(&self.mark, open);
                 self.line(&format!(
                     "{} {{ inherit {first}; }} (builtins.fromJSON {})",
@@ -202,15 +342,6 @@ impl ReplText {
                 ));
                 self.about = None;
             }
-        }
-    }
-
-    /// Where there is no such output what follows cannot be read: that is no message for the question before.
-    fn part(&mut self, first: &str) {
-        if self.about.as_ref().is_none_or(|(last, ..)| last != first) {
-            self.line(&self.call("", NOTHING));
-            // Else it would go on to be about another output.
-            self.line(&format!("{} = null", self.ask));
         }
     }
 
@@ -224,9 +355,17 @@ impl ReplText {
         self.text.push('\n');
     }
 
-    fn end(mut self) -> String {
-        self.line(&self.call("", NOTHING));
-        self.text
+    /// A part says when it is done: what comes then is no message for a question in it.
+    fn end_part(&mut self) {
+        if !self.text.is_empty() {
+            self.line(&self.call("", NOTHING));
+            self.parts.push_back(std::mem::take(&mut self.text));
+        }
+    }
+
+    fn end(mut self) -> VecDeque<String> {
+        self.end_part();
+        self.parts
     }
 }
 
@@ -239,9 +378,10 @@ mod tests {
         let at = |name: &str| Question::Derivation { path: vec![name.to_owned()], every: false, enter: 0 };
         let questions = [at("packages"), at("with space"), at("or"), at("x'-1"), at("q"), at("")];
         let open = questions.iter().enumerate().map(|(index, question)| OpenQuestion { index, question, thrown: true });
-        let survivor = Survivor::repl("path:/x", "00", open, false, Vec::new()).unwrap();
-        let ErrorPlace::Repl(file, ..) = &survivor.place else { panic!() };
-        let text = std::io::read_to_string(file).unwrap();
+        let open: Vec<OpenQuestion> = open.collect();
+        let survivor = Survivor::repl("path:/x", "00", Asked::Why(&open), false, Vec::new()).unwrap();
+        let ErrorPlace::Repl(feed, ..) = &survivor.place else { panic!() };
+        let text: String = feed.parts.iter().map(String::as_str).collect();
         let about = text.lines().filter(|line| line.contains("q = at:"));
         let named: Vec<_> = about.filter_map(|line| line.split("inherit ").nth(1)?.split(';').next()).collect();
         assert_eq!(named, ["packages", "x'-1", "q"]);
@@ -252,7 +392,7 @@ mod tests {
     #[test]
     fn what_the_process_adds_is_not_part_of_the_message() {
         let wrapper = Wrapper::write(&Reference::new("x", "path:/x", &Value::Null), JOBS, &[]).unwrap();
-        let survivor = Survivor { arguments: Vec::new(), place: ErrorPlace::Check(wrapper) };
+        let survivor = Survivor { arguments: Vec::new(), mark: String::new(), place: ErrorPlace::Check(wrapper) };
         let said = format!("{SURVIVED} thrown\n\n   at x\n{LAST_WORDS}\n");
         assert_eq!(survivor.own_words(&said), "error: thrown\n\n   at x\n");
     }
