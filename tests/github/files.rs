@@ -24,7 +24,12 @@ pub fn files() -> [Vec<PathBuf>; 2] {
     let under = |names: &[&str]| names.iter().map(|name| repository().join(name)).collect();
     [
         under(&["github/nixdag.yml", ".github/workflows/nixdag-waves.yml", ".github/workflows/nixdag-job.yml"]),
-        under(&["github/plan/action.yml", "github/job/action.yml", "github/summary/action.yml"]),
+        under(&[
+            "github/plan/action.yml",
+            "github/job/action.yml",
+            "github/summary/action.yml",
+            "github/checks/action.yml",
+        ]),
     ]
 }
 

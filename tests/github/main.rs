@@ -7,6 +7,7 @@ mod support;
 
 mod act;
 mod act_failures;
+mod checks;
 mod comment;
 mod files;
 mod generate;
