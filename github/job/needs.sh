@@ -12,10 +12,12 @@ grep -E ' (plan\.json|nixdag)$' manifest | "${sum[@]}" -c -
 chmod +x nixdag
 own=
 [ "${GITHUB_RUN_ATTEMPT:-1}" = 1 ] || own=$NIXDAG_JOB
-# A brace with one alternative is not a brace, and a pattern may have 65,536 characters: above that all artifacts are taken.
+# A brace with one alternative is not a brace, and a pattern may have 65,536 characters: above that all artifacts are taken, and where workers have
+# built, since each leaves one artifact of all that it has built.
 jq -r --arg id "$NIXDAG_JOB" --arg own "$own" '
-  [([.jobs[], .final[]] | map(select(.id == $id)) | (.[0].inputs // [])[]), ($own | select(. != ""))]
-  | if $id == "sign-and-push" then "nixdag-job-*"
+  (.workers != null) as $workers
+  | [([.jobs[], .final[]] | map(select(.id == $id)) | (.[0].inputs // [])[]), ($own | select(. != ""))]
+  | if $id == "sign-and-push" or ($workers and length > 0) then "nixdag-job-*"
     elif length == 0 then ""
     elif length == 1 then "nixdag-job-" + .[0]
     else "nixdag-job-{" + join(",") + "}" end

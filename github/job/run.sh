@@ -30,6 +30,16 @@ own=nixdag-job-$NIXDAG_JOB
 for artifact in .nixdag/artifacts/nixdag-job-*; do
     [ -d "$artifact" ] || continue
     name=${artifact##*/}
+    if [[ $name = nixdag-job-nixdag-worker-* ]]; then
+        # What a worker has built, a folder for each job. Of two that have built the same job, one will do.
+        for job in "$artifact"/*/; do
+            [ -d "$job" ] || continue
+            to=${job%/}
+            to=.nixdag/handoff/${to##*/}
+            [ -e "$to" ] || mv "$job" "$to"
+        done
+        continue
+    fi
     if [ "$name" = "$own" ]; then to=.nixdag/reuse/partial; else to=.nixdag/handoff/${name#nixdag-job-}; fi
     mv "$artifact" "$to"
 done

@@ -7,6 +7,7 @@
 
 pub mod calls;
 pub mod kinds;
+pub mod worker;
 
 use anyhow::Result;
 

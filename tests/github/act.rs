@@ -83,6 +83,12 @@ pub struct GitHub {
     pub state: TempDir,
     /// As GitHub counts a run's attempts.
     pub attempt: u64,
+    /// What is `bash` on its machines.
+    pub shell: &'static str,
+    /// Settings of their Nix.
+    pub nix_config: String,
+    /// More variables.
+    pub environment: Vec<(String, String)>,
 }
 
 impl GitHub {
@@ -93,7 +99,15 @@ impl GitHub {
         fs::write(workflows.join("nixdag.yml"), file(inputs)).unwrap();
         // act takes `./` of a called workflow for the caller's repository.
         copy_into(&repository().join(".github/workflows/nixdag-job.yml"), &workflows);
-        Self { act, checkout, state: TempDir::new().unwrap(), attempt: 1 }
+        Self {
+            act,
+            checkout,
+            state: TempDir::new().unwrap(),
+            attempt: 1,
+            shell: SHELL,
+            nix_config: NIX_CONFIG.into(),
+            environment: Vec::new(),
+        }
     }
 
     /// Commits what is there, and runs it.
@@ -103,7 +117,7 @@ impl GitHub {
             fs::create_dir_all(state.join(folder)).unwrap();
         }
         let shell = state.join("bin/bash");
-        fs::write(&shell, SHELL).unwrap();
+        fs::write(&shell, self.shell).unwrap();
         fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
         copy_into(&stripped(), &state.join("bin/nixdag"));
         run(self.checkout.path(), "git", &["init", "-q"]);
@@ -132,10 +146,14 @@ impl GitHub {
             (
                 "NIX_CONFIG",
                 &format!(
-                    "experimental-features = nix-command flakes\nsystem-features = big-parallel kvm\n{NIX_CONFIG}"
+                    "experimental-features = nix-command flakes\nsystem-features = big-parallel kvm\n{}",
+                    self.nix_config
                 ),
             ),
         ] {
+            command.arg("--env").arg(format!("{name}={value}"));
+        }
+        for (name, value) in &self.environment {
             command.arg("--env").arg(format!("{name}={value}"));
         }
         let path = std::env::var("PATH").unwrap();

@@ -19,6 +19,13 @@ const KEEP: &str = r#"{runs-on: ubuntu-24.04, needs: [plan], steps: [{shell: bas
 /// A planning job that puts out what it finds.
 const FOUND: &str = r#"{runs-on: ubuntu-24.04, outputs: {plan: "${{ steps.plan.outputs.plan }}"}, steps: [{id: plan, shell: bash, run: 'echo "plan=$(<"$ARTIFACTS/plan.json")" >> "$GITHUB_OUTPUT"'}]}"#;
 
+/// The committed workflow, whose planning job puts out what is in a file.
+pub fn planned_before(plan: &Path) -> String {
+    let mut whole = yaml(&file(&[]));
+    whole["jobs"]["plan"] = replaced(&yaml(FOUND), "$ARTIFACTS/plan.json", plan.to_str().unwrap());
+    serde_json::to_string(&whole).unwrap()
+}
+
 fn yaml(text: &str) -> Value {
     serde_yaml::from_str(text).unwrap()
 }

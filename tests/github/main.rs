@@ -20,3 +20,4 @@ mod sizes;
 mod stand_in;
 mod waves;
 mod worker_action;
+mod workers;

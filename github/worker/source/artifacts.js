@@ -53,9 +53,9 @@ class Measured extends Transform {
   }
 }
 
-/** Uploads files as an archive, from their deepest common folder on. */
-async function upload(address, files) {
-  const [zip, root] = [archiver("zip", { store: true }), rootOf(files)];
+/** Uploads files as an archive, by their paths below `root`. */
+async function upload(address, files, root) {
+  const zip = archiver("zip", { store: true });
   for (const file of files) zip.file(file, { name: path.relative(root, file), stats: await lstat(file) });
   const measured = new Measured();
   const client = new BlockBlobClient(address, undefined, { retryOptions: { maxTries: 3, tryTimeoutInMs: 300_000 } });
@@ -88,8 +88,8 @@ export class Artifacts {
     }
   }
 
-  /** Makes an artifact of files unless there is one of this name: `made`, `taken`, `lost` (nobody knows), or `again` (nothing was made). Kept for `days`. */
-  async create(name, files, days) {
+  /** Makes an artifact of files unless there is one of this name: `made`, `taken`, `lost` (nobody knows), or `again` (nothing was made). Kept for `days`. Paths in it begin below `root`. */
+  async create(name, files, days, root = rootOf(files)) {
     // Before a name is taken for what is not there.
     for (const file of files) if (!(await lstat(file)).isFile()) throw new Error(`\`${file}\` is not a regular file`);
     let reserved = this.reserved.get(name);
@@ -109,7 +109,7 @@ export class Artifacts {
       this.reserved.set(name, reserved);
     }
     try {
-      await this.complete(name, reserved.address, files);
+      await this.complete(name, reserved.address, files, root);
     } catch (error) {
       reserved.failed += 1;
       if (reserved.failed >= RESUMED) throw error;
@@ -121,11 +121,11 @@ export class Artifacts {
   }
 
   /** Uploads what a name is reserved for, and shows it. */
-  async complete(name, address, files) {
+  async complete(name, address, files, root) {
     let said;
     for (let tried = 1; said === undefined; tried += 1) {
       try {
-        said = await upload(address, files);
+        said = await upload(address, files, root);
       } catch (error) {
         if (tried === TRIES) throw new Error(`upload: ${withoutQuery(error.message)}`);
         await this.pause(1000 * 2 ** (tried - 1));

@@ -4,7 +4,7 @@
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readdir, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { Artifacts } from "./artifacts.js";
 import { serve } from "./pipe.js";
@@ -12,6 +12,9 @@ import { Service } from "./service.js";
 
 /** Most bytes of a bundle. */
 const BUNDLE_BYTES = 16 * 2 ** 30;
+
+/** How long hand-offs are kept, days. */
+const HAND_OFF_DAYS = 1;
 
 /** How long records are kept, days. */
 const RECORD_DAYS = 7;
@@ -31,6 +34,30 @@ function required(name) {
 async function filesBelow(folder) {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
   return entries.filter((entry) => entry.isFile()).map((entry) => path.resolve(entry.parentPath ?? entry.path, entry.name));
+}
+
+/** Leaves the files of some folders below `root` as an artifact; another attempt of a job leaves another one. */
+async function keep(artifacts, name, root, folders, days) {
+  const files = (await Promise.all(folders.map((folder) => filesBelow(path.join(root, folder))))).flat();
+  if (files.length === 0) return;
+  const attempt = process.env.GITHUB_RUN_ATTEMPT ?? "1";
+  const own = attempt === "1" ? name : `${name}-${attempt}`;
+  const said = await artifacts.create(own, files, days, path.resolve(root)).catch((error) => error.message);
+  if (said !== "made") log(`the artifact ${own} is not there: ${said}`);
+}
+
+/** The jobs of the plan of which this worker has built something. The script has their results in the folder of hand-offs where jobs behind the workers need them. */
+async function builtHere() {
+  try {
+    const read = async (file) => JSON.parse(await readFile(file, "utf8"));
+    const [plan, record] = [await read(".nixdag/bundle/plan.json"), await read(".nixdag/results/report.json")];
+    const tasks = new Set(plan.workers.crews.flatMap((crew) => crew.lanes.flat()));
+    const built = new Set(record.derivations.filter((one) => one.outcome === "built").map((one) => one.derivation));
+    const ids = plan.jobs.filter((job) => tasks.has(job.id) && job.derivations.some((one) => built.has(one))).map((job) => job.id);
+    return ids.filter((id) => /^[a-z][a-z0-9_-]{0,62}$/.test(id));
+  } catch {
+    return [];
+  }
 }
 
 /** Runs the script. Out: its exit code. */
@@ -79,13 +106,8 @@ async function main() {
   let code;
   try {
     code = await run(script, environment, artifacts);
-    const records = await filesBelow(".nixdag/results");
-    const attempt = process.env.GITHUB_RUN_ATTEMPT ?? "1";
-    const name = `nixdag-results-${id}${attempt === "1" ? "" : `-${attempt}`}`;
-    if (records.length > 0) {
-      const said = await artifacts.create(name, records, RECORD_DAYS).catch((error) => error.message);
-      if (said !== "made") log(`records are not kept: ${said}`);
-    }
+    await keep(artifacts, `nixdag-job-${id}`, ".nixdag/handoff", await builtHere(), HAND_OFF_DAYS);
+    await keep(artifacts, `nixdag-results-${id}`, ".nixdag/results", [""], RECORD_DAYS);
   } finally {
     console.log(`\n::${token}::`);
   }

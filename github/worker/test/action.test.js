@@ -94,7 +94,18 @@ test("nixdag's requests are served, and its records kept", async () => {
   assert.ok(!said.includes("sig="), said);
   const records = path.join(root, "records");
   assert.equal(await own.fetch("nixdag-results-worker-1", records, 10), 3);
-  assert.ok(existsSync(path.join(records, "report.json")));
+  assert.ok(existsSync(path.join(records, "logs/report.json")));
+});
+
+test("what a worker has built is handed on by job, where something is behind the workers", async () => {
+  const plan = { workers: { crews: [{ lanes: [["a", "b"], ["c"]] }] }, jobs: ["a", "b", "c", "d"].map((id) => ({ id, derivations: [`/${id}.drv`] })) };
+  const record = { derivations: [{ derivation: "/a.drv", outcome: "built" }, { derivation: "/c.drv", outcome: "substituted" }, { derivation: "/d.drv", outcome: "built" }] };
+  const script = `mkdir -p .nixdag/results .nixdag/handoff/{a,b,c,d}/nar; for job in a b c d; do echo "$job" > .nixdag/handoff/$job/nar/x; done
+    echo '${JSON.stringify(plan)}' > .nixdag/bundle/plan.json; echo '${JSON.stringify(record)}' > .nixdag/results/report.json`;
+  assert.equal((await act("nixdag-worker-0", script)).code, 0);
+  const to = path.join(root, "handed");
+  assert.equal(await own.fetch("nixdag-job-nixdag-worker-0", to, 10), 2);
+  assert.equal(await readFile(path.join(to, "a/nar/x"), "utf8"), "a\n");
 });
 
 test("a later attempt keeps its records beside those of the first", async () => {

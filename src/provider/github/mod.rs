@@ -1,6 +1,6 @@
 //! GitHub Actions: a plan goes in, what the planning job hands to the waves of a workflow that never changes comes out.
 //!
-//! That is one line of JSON: `wave1` to `wave16`, `delivery` and `final` are lists for a matrix, `scripts` what the jobs run. GitHub makes no jobs at run time:
+//! That is one line of JSON: `wave1` to `wave16`, `worker`, `delivery` and `final` are lists for a matrix, `scripts` what the jobs run. GitHub makes no jobs at run time:
 //! `.github/workflows/nixdag-waves.yml` has the waves, `nixdag-job.yml` beside it a job, and neither holds anything of a plan.
 
 pub mod comment;
@@ -12,6 +12,7 @@ mod outputs;
 pub mod plan_action;
 mod scripts;
 pub mod start_up;
+mod workers;
 pub mod writer;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -30,6 +31,7 @@ use machines::OFFERS;
 use names::RESERVED;
 use outputs::{Entry, Outputs};
 use scripts::Scripts;
+use workers::Behind;
 
 /// Writes what the planning job puts out, or says which rule of GitHub's it would break.
 pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
@@ -54,6 +56,15 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
         outputs.scripts.insert(failures::JOB.to_owned(), scripts.of(kind, Task::Report)?);
         outputs.waves.entry(1).or_default().push(entry(&job, kind, failures::JOB)?);
     }
+    let signs_last = setup.delivery.sign == Sign::Separate && delivery_job::of(plan)?.is_some();
+    let behind = plan.workers.as_ref().map(|workers| Behind::new(plan, workers));
+    if let Some(workers) = plan.workers.as_ref().zip(behind.as_ref()) {
+        ensure!(
+            setup.delivery.sign == Sign::Separate || setup.delivery.contexts.is_empty(),
+            "workers have no secrets: `delivery_contexts` requires `sign: separate` with `mode: workers`"
+        );
+        workers::add(plan, workers, signs_last, (&machines, &scripts), &mut kinds, &mut outputs)?;
+    }
     for (at, job) in plan.all_jobs().enumerate() {
         let what = || format!("job `{}` cannot be written for GitHub", job.name.escape_debug());
         check_job(job)?;
@@ -63,7 +74,13 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
         let environment =
             environment(job, if signs && builds { &setup.delivery.contexts } else { &[] }).with_context(what)?;
         let Some(final_job) = plan.final_job(JobIndex(at as u32)) else {
-            let wave = wave_of(job)?;
+            let wave = match &behind {
+                None => wave_of(job)?,
+                Some(behind) => match behind.wave(JobIndex(at as u32)) {
+                    Some(wave) => wave,
+                    None => continue,
+                },
+            };
             if !outputs.scripts.contains_key(&kind.job) {
                 outputs.scripts.insert(kind.job.clone(), scripts.of(kind, Task::Build).with_context(what)?);
             }
@@ -94,7 +111,7 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
         let reuse = if final_job.builds() { scripts.key(job, kind) } else { String::new() };
         outputs.last.push(Entry { checkout, environment, reuse, ..entry(job, kind, &key)? });
     }
-    if setup.delivery.sign == Sign::Separate && delivery_job::of(plan)?.is_some() {
+    if signs_last {
         let job = small_job::of(delivery_job::JOB, setup, &OFFERS)?;
         let kind = machines.kind_of(&job, &mut kinds)?;
         outputs.scripts.insert(delivery_job::JOB.to_owned(), scripts.of(kind, Task::Deliver)?);
@@ -163,6 +180,7 @@ fn entry(job: &Job, kind: &Kind, script: &str) -> Result<Entry> {
         allow_failure: job.options.allow_failure,
         environment: String::new(),
         reuse: String::new(),
+        worker: false,
     })
 }
 

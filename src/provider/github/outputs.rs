@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::limits::{MATRIX, OUTPUT_BYTES, SCRIPT_BYTES};
+use super::limits::{MATRIX, OUTPUT_BYTES, SCRIPT_BYTES, WAVES};
 
 /// A job in a matrix.
 #[derive(Clone, Debug, Serialize)]
@@ -27,6 +27,8 @@ pub struct Entry {
     pub environment: String,
     /// Names what it builds in GitHub's cache; empty where nothing is taken from earlier workflows.
     pub reuse: String,
+    /// Whether it is a worker.
+    pub worker: bool,
 }
 
 /// All outputs.
@@ -37,6 +39,10 @@ pub struct Outputs {
     pub scripts: BTreeMap<String, String>,
     /// The jobs of each wave, by its number in the plan.
     pub waves: BTreeMap<u32, Vec<Entry>>,
+    /// Workers that start with the first wave and go on beside the second one.
+    pub workers: Vec<Entry>,
+    /// Whether a script says what workers have done.
+    pub has_gate: bool,
     /// The job behind the waves that signs and pushes.
     pub delivery: Vec<Entry>,
     /// The final jobs.
@@ -50,12 +56,14 @@ impl Outputs {
             manifest: manifest.unwrap_or_default().into(),
             scripts: BTreeMap::new(),
             waves: BTreeMap::new(),
+            workers: Vec::new(),
+            has_gate: false,
             delivery: Vec::new(),
             last: Vec::new(),
         }
     }
 
-    /// The text: one line of JSON. Waves without jobs are left out, since GitHub takes no empty matrix; `waves`, `deliveries` and `finals` count.
+    /// The text: one line of JSON. Waves without jobs are left out, since GitHub takes no empty matrix; `waves`, `workers`, `gates`, `deliveries` and `finals` count.
     pub fn text(&self) -> Result<String> {
         let mut all: Map<String, Value> = Map::new();
         all.insert("manifest".into(), json!(self.manifest));
@@ -65,7 +73,13 @@ impl Outputs {
         for (number, wave) in (1..).zip(waves) {
             all.insert(format!("wave{number}"), json!(wave));
         }
-        for (count, name, jobs) in [("deliveries", "delivery", &self.delivery), ("finals", "final", &self.last)] {
+        all.insert("gates".into(), json!(u32::from(self.has_gate)));
+        let others = [
+            ("workers", "worker", &self.workers),
+            ("deliveries", "delivery", &self.delivery),
+            ("finals", "final", &self.last),
+        ];
+        for (count, name, jobs) in others {
             all.insert(count.into(), json!(jobs.len()));
             if !jobs.is_empty() {
                 all.insert(name.into(), json!(jobs));
@@ -77,16 +91,21 @@ impl Outputs {
     /// Which limits of GitHub's are broken, in words.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
+        if self.waves.len() > WAVES as usize {
+            problems.push(format!("there are {} waves, and the workflow has {WAVES}", self.waves.len()));
+        }
         for (wave, jobs) in &self.waves {
             if !fits_matrix(jobs.len()) {
                 problems.push(format!("wave {wave} has {} jobs, and a matrix has {MATRIX} at most", jobs.len()));
             }
         }
-        if !fits_matrix(self.last.len()) {
-            problems.push(format!("there are {} final jobs, and a matrix has {MATRIX} at most", self.last.len()));
+        for (what, jobs) in [("workers", &self.workers), ("final jobs", &self.last)] {
+            if !fits_matrix(jobs.len()) {
+                problems.push(format!("there are {} {what}, and a matrix has {MATRIX} at most", jobs.len()));
+            }
         }
         let mut ids = BTreeSet::new();
-        for entry in self.waves.values().flatten().chain(&self.delivery).chain(&self.last) {
+        for entry in self.waves.values().flatten().chain(&self.workers).chain(&self.delivery).chain(&self.last) {
             if !ids.insert(&entry.id) {
                 problems.push(format!("two jobs have the id `{}`, and would be one artifact", entry.id));
             }

@@ -6,6 +6,7 @@ use crate::delivery::Reuse;
 use crate::plan::Job;
 use crate::plan::final_job::FinalJob;
 use crate::provider::job_script::kinds::{Kind, reuse_hash};
+use crate::provider::job_script::worker::{Talk, gate, worker};
 use crate::provider::job_script::{Common, Failing, JobScript, Places, Task};
 use crate::provider::job_setup::JobSetup;
 use crate::provider::restored_variables;
@@ -28,6 +29,15 @@ const PLACES: Places = Places {
 /// Where a command goes that names its own interpreter.
 const PROGRAM: &str = ".nixdag/command";
 
+/// Workers talk through the action that runs the script. Another attempt of a run begins anew: what failed in the first one is to be built.
+const TALK: Talk = Talk { names: "pipe", run: "\"$GITHUB_RUN_ID-$GITHUB_RUN_ATTEMPT\"" };
+
+/// The pipe to the action, for nixdag alone: what it starts does not inherit it.
+const PIPE: &str = "<&3 >&4 3<&- 4>&-";
+
+/// For a plan without derivations.
+const NO_BUNDLE: &str = "echo 'nothing to build from: plan with `nixdag generate --bundle DIR`' >&2; exit 1\n";
+
 /// What scripts are made from.
 pub struct Scripts<'a> {
     pub setup: &'a JobSetup,
@@ -47,17 +57,40 @@ impl Scripts<'_> {
 
     /// The script of a kind of machine.
     pub fn of(&self, kind: &Kind, task: Task) -> Result<String> {
-        let setup = self.setup;
-        let Some(bundle) = &setup.bundle else {
-            return Ok("echo 'nothing to build from: plan with `nixdag generate --bundle DIR`' >&2; exit 1\n".into());
-        };
-        let common = Common { bundle, nix: &setup.nix, delivery: &setup.delivery, reuse: self.reuse, records: None };
+        let Some(common) = self.common() else { return Ok(NO_BUNDLE.into()) };
         let mut script = JobScript::new(kind, &common, &PLACES, task, Failing::AtOnce)?;
         if task == Task::Build {
             // A wave starts although jobs of those before have failed: what these lack is not built once more.
             script.build.extend(["--on-missing".into(), "fail".into()]);
         }
-        let executor = setup.executors.iter().find(|executor| executor.name == kind.name);
+        Ok(format!("{}{}\n", self.before(kind, &script)?, script.build.line()?))
+    }
+
+    /// The script of a worker, which has a pipe to the action.
+    pub fn of_worker(&self, kind: &Kind, hands_on: bool) -> Result<String> {
+        let Some(common) = self.common() else { return Ok(NO_BUNDLE.into()) };
+        let script = JobScript::new(kind, &common, &PLACES, Task::Build, Failing::AtOnce)?;
+        let call = worker(kind, &common, &PLACES, &TALK, "\"${NIXDAG_JOB##*-}\"", hands_on);
+        Ok(format!("{}{} {PIPE}\n", self.before(kind, &script)?, call.line()?))
+    }
+
+    /// The script that fails unless workers have built everything; it needs no Nix.
+    pub fn of_gate(&self, kind: &Kind) -> Result<String> {
+        let Some(common) = self.common() else { return Ok(NO_BUNDLE.into()) };
+        let script = JobScript::new(kind, &common, &PLACES, Task::Report, Failing::AtOnce)?;
+        let set_up = script.set_up.join("\n");
+        Ok(format!("(\nset -e\n{set_up}\n)\n{} {PIPE}\n", gate(kind, &common, &PLACES, &TALK).line()?))
+    }
+
+    fn common(&self) -> Option<Common<'_>> {
+        let Self { setup, reuse } = self;
+        let bundle = setup.bundle.as_ref()?;
+        Some(Common { bundle, nix: &setup.nix, delivery: &setup.delivery, reuse: *reuse, records: None })
+    }
+
+    /// What a script does before nixdag is called.
+    fn before(&self, kind: &Kind, script: &JobScript) -> Result<String> {
+        let executor = self.setup.executors.iter().find(|executor| executor.name == kind.name);
         let own = executor.into_iter().flat_map(|executor| &executor.environment).chain(&kind.options.environment);
         let mut text =
             own.map(|(name, value)| Ok(format!("export {name}={}\n", quote(value)?))).collect::<Result<String>>()?;
@@ -68,7 +101,6 @@ impl Scripts<'_> {
         if let Some(path) = script.path {
             text.push_str(&format!("{path}\n"));
         }
-        text.push_str(&format!("{}\n", script.build.line()?));
         Ok(text)
     }
 

@@ -1,0 +1,218 @@
+//! Plans with workers: which jobs of the workflow are workers, what they run, and a whole workflow in act, with the action as it is committed and a stand-in for GitHub's artifact service.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use nixdag::delivery::{BundleReference, HandOff, Sign};
+use nixdag::plan::worker_plan::{WorkerCrew, WorkerPlan};
+use nixdag::plan::{Job, JobIndex, Plan};
+use nixdag::provider::Provider;
+use nixdag::provider::github::generate;
+use nixdag::provider::job_setup::JobSetup;
+use serde_json::Value;
+
+use crate::act::{GitHub, act};
+use crate::act_failures::planned_before;
+use crate::support::pipeline::{JobOf, Pipeline};
+use crate::support::plans::{self, plan};
+use crate::support::{copy_into, repository, run, shown, with_nix};
+use crate::worker_action::with_node;
+
+fn setup(manifest: &str) -> JobSetup {
+    let mut setup = JobSetup::new(Provider::GitHub.fleet().executors);
+    setup.delivery.handoff = HandOff::Artifacts;
+    setup.bundle = Some(BundleReference { manifest_sha256: manifest.into(), system: "x86_64-linux".into() });
+    setup
+}
+
+/// The job on GitHub's own machine.
+fn on_linux(job: Job) -> Job {
+    let executor = Provider::GitHub.fleet().executors.remove(0);
+    Job { executor: Some(executor.name), image: None, resource_class: Some(executor.resource_class), ..job }
+}
+
+fn job(id: &str, requires: &[u32]) -> Job {
+    on_linux(plans::job(id, id, "x86_64-linux", requires))
+}
+
+/// Workers with these lanes, of whom the last ones start when the first one has left.
+fn crew(later: u32, lanes: &[&[u32]]) -> WorkerCrew {
+    WorkerCrew {
+        slots: 1,
+        later,
+        after: 1,
+        lanes: lanes.iter().map(|lane| lane.iter().map(|&at| JobIndex(at)).collect()).collect(),
+        leave_at: vec![9; lanes.len()],
+    }
+}
+
+fn with(crews: &[WorkerCrew], jobs: Vec<Job>) -> Plan {
+    Plan { workers: Some(WorkerPlan { attempts: 3, crews: crews.to_vec() }), ..plan(jobs) }
+}
+
+fn outputs(plan: &Plan, setup: &JobSetup) -> Value {
+    serde_json::from_str(&generate(plan, setup).unwrap()).unwrap()
+}
+
+/// Ids in a matrix.
+fn ids(outputs: &Value, matrix: &str) -> Vec<String> {
+    let jobs = outputs.get(matrix).and_then(Value::as_array).into_iter().flatten();
+    jobs.map(|job| job["id"].as_str().unwrap().to_owned()).collect()
+}
+
+const MANIFEST: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+#[test]
+fn workers_are_jobs_of_the_first_waves_and_what_they_build_is_none() {
+    let jobs = || vec![job("a", &[]), job("b", &[0]), job("c", &[1])];
+    let at_once = outputs(&with(&[crew(0, &[&[0, 2], &[1]])], jobs()), &setup(MANIFEST));
+    assert_eq!(ids(&at_once, "wave1"), ["nixdag-worker-0", "nixdag-worker-1"]);
+    assert_eq!((&at_once["waves"], &at_once["workers"], &at_once["gates"]), (&1.into(), &0.into(), &1.into()));
+    let worker = &at_once["wave1"][0];
+    assert_eq!(
+        (&worker["worker"], &worker["allow_failure"], &worker["environment"]),
+        (&true.into(), &true.into(), &"".into())
+    );
+    let script = at_once["scripts"][worker["script"].as_str().unwrap()].as_str().unwrap();
+    assert!(script.contains("--number \"${NIXDAG_JOB##*-}\"") && script.contains("--names pipe"), "{script}");
+    assert!(script.ends_with("<&3 >&4 3<&- 4>&-\n"), "the pipe is for nixdag alone: {script}");
+    assert!(!script.contains("--workspace"), "nothing is behind them: {script}");
+    let gate = at_once["scripts"]["gate"].as_str().unwrap();
+    assert!(
+        gate.contains("nixdag worker ") && gate.contains(" --gate ") && !gate.contains("NIXDAG_INSTALL=nix"),
+        "{gate}"
+    );
+
+    let staged = outputs(
+        &with(&[crew(1, &[&[0], &[1], &[2]]), crew(0, &[&[3]])], [jobs(), vec![job("d", &[])]].concat()),
+        &setup(MANIFEST),
+    );
+    assert_eq!(ids(&staged, "wave1"), ["nixdag-worker-0"], "who leaves early");
+    assert_eq!(ids(&staged, "wave2"), ["nixdag-worker-2"], "who starts then");
+    assert_eq!(ids(&staged, "worker"), ["nixdag-worker-1", "nixdag-worker-3"]);
+
+    let plain = outputs(&with(&[crew(0, &[&[0], &[1]])], jobs()), &setup(MANIFEST));
+    assert_eq!(
+        (ids(&plain, "wave2"), &plain["wave2"][0]["worker"]),
+        (vec!["c".to_owned()], &false.into()),
+        "behind the workers"
+    );
+    let script = plain["scripts"][plain["wave1"][0]["script"].as_str().unwrap()].as_str().unwrap();
+    assert!(script.contains("--workspace .nixdag/handoff"), "{script}");
+    let none = outputs(&plan(vec![Job { wave: Some(1), ..job("a", &[]) }]), &setup(MANIFEST));
+    assert_eq!((&none["gates"], none["scripts"].get("gate")), (&0.into(), None));
+}
+
+#[test]
+fn workers_get_no_secrets() {
+    let mut secret = job("a", &[]);
+    secret.options.context = vec!["deploy".into()];
+    let refused = |plan: &Plan, setup: &JobSetup| format!("{:#}", generate(plan, setup).unwrap_err());
+    let said = refused(&with(&[crew(0, &[&[0]])], vec![secret]), &setup(MANIFEST));
+    assert!(said.contains("workers have no secrets"), "{said}");
+    let mut signing = setup(MANIFEST);
+    signing.delivery.contexts = vec!["delivery".into()];
+    signing.delivery.sign = Sign::Jobs;
+    let said = refused(&with(&[crew(0, &[&[0]])], vec![job("a", &[])]), &signing);
+    assert!(said.contains("requires `sign: separate`"), "{said}");
+}
+
+/// Shells whose Nix builds in a sandbox as another user, each on an empty store.
+const SHELL: &str = "#!/bin/sh\nexec unshare -m --propagation private /bin/sh -ec 'mount -t tmpfs -o mode=755 none /nix\n\
+                     mkdir -p /nix/home/own; export HOME=/nix/home own=/nix/home/own\n\
+                     { cat /etc/group; echo nixbld:x:30000:nixbld1; } > $own/group\n\
+                     { cat /etc/passwd; echo nixbld1:x:30001:30000::/:/bin/false; } > $own/passwd\n\
+                     mount --bind $own/group /etc/group; mount --bind $own/passwd /etc/passwd\n\
+                     exec /bin/bash \"$@\"' bash \"$@\"\n";
+
+/// `release` needs what three others build.
+const GRAPH: &str = r#"
+rec {
+  library = drv "library" "echo library > $out";
+  tool = drv "tool" "read it < ${library}; echo tool of $it > $out";
+  docs = drv "docs" "echo docs ${library} > $out";
+  release = drv "release" "cat ${tool} ${docs} > $out";
+}"#;
+
+const JOBS: [JobOf; 4] = [
+    ("library", &["library"], &[], &[]),
+    ("docs", &["docs"], &[], &["library"]),
+    ("tool", &["tool"], &[], &["library"]),
+    ("release", &["release"], &[], &["docs", "library", "tool"]),
+];
+
+/// The stand-in for GitHub's artifact service; artifacts are in a folder as well.
+struct Service {
+    process: Child,
+    variables: Vec<(String, String)>,
+}
+
+impl Service {
+    fn new(folder: &Path) -> Self {
+        let options = serde_json::json!({ "folder": folder, "late": 1 }).to_string();
+        let mut process = with_node("node")
+            .arg(repository().join("github/worker/test/stand-in.js"))
+            .arg(options)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let variable = |name: &str, key: &str| (name.to_owned(), said[key].as_str().unwrap().to_owned());
+        Self {
+            process,
+            variables: vec![variable("ACTIONS_RESULTS_URL", "url"), variable("ACTIONS_RUNTIME_TOKEN", "token")],
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn workers_in_act_build_everything_once_and_a_job_behind_them_has_it() {
+    let Some(act) = act() else { return };
+    if !with_node("node").arg("--version").output().is_ok_and(|said| said.status.success()) {
+        eprintln!("left out: node is not installed");
+        return;
+    }
+    with_nix("workers_in_act_build_everything_once_and_a_job_behind_them_has_it", || {
+        let mut pipeline = Pipeline::new(GRAPH, &JOBS);
+        let jobs = std::mem::take(&mut pipeline.plan.jobs);
+        pipeline.plan.jobs = jobs.into_iter().map(on_linux).collect();
+        // `release` is a plain job behind them.
+        pipeline.plan.workers = Some(WorkerPlan { attempts: 3, crews: vec![crew(0, &[&[0, 2], &[1]])] });
+        pipeline.sha256 = pipeline.write_bundle("bundle");
+        run(pipeline.dir(), "chmod", &["-R", "a+rwX", "."]);
+        let mut github = GitHub::new(act, "examples/hermetic", &[]);
+        github.shell = SHELL;
+        github.nix_config = format!(
+            "sandbox = true\nsandbox-paths = /bin /usr /lib /lib64 {}\nsubstituters =\nbuild-users-group = nixbld\n",
+            pipeline.dir().join("built").display()
+        );
+        let artifacts = github.state.path().join("artifacts");
+        fs::create_dir_all(&artifacts).unwrap();
+        let planned = github.state.path().join("plan.json");
+        fs::write(&planned, generate(&pipeline.plan, &setup(&pipeline.sha256.base16())).unwrap()).unwrap();
+        fs::create_dir_all(artifacts.join("nixdag-bundle")).unwrap();
+        for file in fs::read_dir(pipeline.bundle()).unwrap() {
+            copy_into(&file.unwrap().path(), &artifacts.join("nixdag-bundle"));
+        }
+        let workflow = github.checkout.path().join(".github/workflows/nixdag.yml");
+        fs::write(&workflow, planned_before(&planned)).unwrap();
+        let service = Service::new(&artifacts);
+        github.environment.clone_from(&service.variables);
+        let output = github.run(Path::new("/nonexistent"));
+        let said = shown(&output);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(pipeline.built_sorted(), ["docs", "library", "release", "tool"], "{said}");
+        assert!(said.contains("3 of 3 jobs built by workers"), "{said}");
+    });
+}
