@@ -69,6 +69,11 @@ impl Secret {
         std::env::var(name.as_str()).ok().filter(|value| !value.trim().is_empty()).map(Self)
     }
 
+    /// A value that a server has given.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
     /// Any value.
     #[cfg(test)]
     pub fn of_test(value: &str) -> Self {

@@ -33,7 +33,7 @@ pub struct WorkerArgs {
     #[arg(long)]
     pub gate: bool,
 
-    /// Where workers talk: a folder that all of them see
+    /// Where workers talk: a folder that all of them see, a bucket (`s3://BUCKET?region=…`), or `pipe`, where a program at standard output and input does what it is asked
     #[arg(long, value_name = "STORE", required = true, help_heading = "Workers")]
     pub names: String,
     /// A word for this pipeline: workers with another word have nothing to do with each other

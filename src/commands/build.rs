@@ -6,10 +6,12 @@ use anyhow::Result;
 
 use super::exit_code::ExitCode;
 use super::say::{self, warning};
+use super::worker;
 use crate::build::record::{self, Record, Verdict};
 use crate::build::{evaluation, interrupt, results, sizes, stages};
 use crate::cli::BuildArgs;
 use crate::settings::job::{self, BuildTask};
+use crate::settings::worker as worker_settings;
 
 pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
     if let Some(results) = &args.verdict {
@@ -21,6 +23,9 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
         results::clear(results)?;
     }
     let mut say = |line: &str| say::done(line);
+    if let Some(part) = worker_settings::part(args, &mut say)? {
+        return worker::run_part(part, args);
+    }
     let (record, place) = match job::work(args, &mut say)? {
         BuildTask::Failures(plan) => (evaluation::record(&plan), None),
         BuildTask::Build(mut request) => {

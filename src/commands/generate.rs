@@ -17,6 +17,7 @@ use crate::handoff::bundle;
 use crate::nix::store::Store;
 use crate::nix::system;
 use crate::output::{Output, read_input};
+use crate::plan::worker_jobs;
 use crate::plan::{Job, Plan};
 use crate::plural::counted;
 use crate::provider::Provider;
@@ -54,6 +55,10 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         settings.check_plan(&made.plan).with_context(|| format!("cannot use `{}`", path.display()))?;
     }
     let plan = made.plan;
+    let for_provider = worker_jobs::of(&plan);
+    if for_provider.is_some() {
+        settings.check_workers(&plan, delivery.handoff.kind())?;
+    }
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, graph, &settings)).transpose()?;
     let setup = JobSetup {
         executors: settings.fleet.executors.clone(),
@@ -81,6 +86,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
             without.into_iter().collect::<Vec<_>>().join(", ")
         );
     }
+    let plan = for_provider.unwrap_or(plan);
     let (config, warnings) = writer.write(&plan, setup)?;
     for warning in warnings {
         warning!("{warning}");

@@ -1,15 +1,17 @@
 //! `nixdag worker`: builds one derivation after another beside other workers, or says what all of them have done.
 
 use std::io;
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
 use super::say;
-use crate::build::record::Verdict;
+use crate::build::record::{Record, Verdict};
 use crate::build::{interrupt, results};
-use crate::cli::WorkerArgs;
-use crate::settings::worker;
+use crate::cli::{BuildArgs, WorkerArgs};
+use crate::plan::worker_job;
+use crate::settings::worker::{self, Part};
 use crate::workers::{gate, run};
 
 pub(super) fn run(args: &WorkerArgs) -> Result<ExitCode> {
@@ -26,10 +28,35 @@ pub(super) fn run(args: &WorkerArgs) -> Result<ExitCode> {
     let request = worker::request(args, &mut say)?;
     interrupt::listen()?;
     let record = run::run(&request, &mut say);
+    leave(&record, args.results.as_deref(), args.record_verdict)
+}
+
+/// What a job of a configuration does that is a part of workers.
+pub(super) fn run_part(part: Part, args: &BuildArgs) -> Result<ExitCode> {
+    let record = match part {
+        Part::Worker(request) => {
+            interrupt::listen()?;
+            run::run(&request, &mut |line| say::done(line))
+        }
+        Part::Gate(plan, store) => {
+            let mut record = Record::begin(worker_job::GATE, worker_job::GATE, "");
+            let summary = gate::judge(&plan, &*store)?;
+            summary.lines.iter().for_each(say::done);
+            if !summary.is_green {
+                record.errors = summary.lines;
+            }
+            record.verdict = record.judge();
+            record
+        }
+    };
+    leave(&record, args.results.as_deref(), args.record_verdict)
+}
+
+fn leave(record: &Record, results: Option<&Path>, records_verdict: bool) -> Result<ExitCode> {
     record.summarize(&mut io::stderr().lock())?;
-    if let Some(results) = &args.results {
-        results::write(&record, results)?;
-        if args.record_verdict {
+    if let Some(results) = results {
+        results::write(record, results)?;
+        if records_verdict {
             return Ok(ExitCode::Done);
         }
     }

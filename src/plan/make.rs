@@ -3,7 +3,7 @@
 //! In five steps: where each derivation is built ([`place`]); which targets are left out, and why ([`skipped`](super::skipped)); how the needed
 //! derivations are cut into jobs ([`planner`](super::planner)); names, order and machines of these jobs; and what the plan and simpler ones are expected to take.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::{Result, bail};
 
@@ -24,8 +24,9 @@ use super::planning_cost::PlanningCost;
 use super::problem::Node;
 use super::report_cost::ReportEstimate;
 use super::skipped::{LeftOut, drop_unbuildable};
+use super::workers::in_plan;
 use super::workers::search::Way;
-use super::{Base, EvaluationError, FlakeSource, Plan, Strategy};
+use super::{Base, EvaluationError, FlakeSource, JobIndex, Plan, Strategy};
 use crate::attribute::AttributePath;
 use crate::availability::Needed;
 use crate::delivery::HandOffKind;
@@ -121,15 +122,20 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         check_floating_inputs(graph, &small)?;
     }
     let planner = Planner::new(&small, &placements, costs, inputs.options, handoff);
-    let Planned { mut simulated, free, mut notes } = match inputs.options.max_credits {
-        Some(most) => planner.within(most)?,
-        None => planner.asked()?.1,
+    let names = inputs.options.workers.as_ref();
+    let (planned, crew) = match names.map(|_| planner.for_workers()).transpose()?.flatten() {
+        Some((planned, units, way)) => (planned, Some((units, way))),
+        None => match inputs.options.max_credits {
+            Some(most) => (planner.within(most)?, None),
+            None => (planner.asked()?.1, None),
+        },
     };
+    let Planned { mut simulated, free, mut notes } = planned;
     notes.extend(placements.warnings.iter().cloned());
     notes.extend(failed_before::notes(graph, &small.drvs, &costs.history));
 
     let mut kept_jobs = None;
-    if let Some(last) = &costs.history.last_plan {
+    if let Some(last) = costs.history.last_plan.as_ref().filter(|_| crew.is_none()) {
         let earlier = last_jobs(graph, &small, last);
         if let Some(kept) = planner.kept(&earlier, &simulated)? {
             kept_jobs = Some(as_before(&kept.jobs.partition, &earlier, last));
@@ -151,6 +157,9 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
 
     let rounding = planner.prices.rounding;
     let mut estimates = planner.estimates(&simulated);
+    if let Some((_, way)) = &crew {
+        estimates.plan = planner.figures_of(way);
+    }
     estimates.kept = kept_jobs;
     estimates.downloads = downloads::of_all(&fetched, costs.bandwidth.unwrap_or(BANDWIDTH));
     estimates.free = planner.in_free_order(&free)?;
@@ -161,6 +170,11 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     let others = inputs.also.iter().map(|&granularity| Ok((granularity, planner.figures(granularity)?)));
     let others = others.collect::<Result<_>>()?;
     let workers = inputs.workers.then(|| planner.workers()).flatten();
+    let job_of: HashMap<&str, JobIndex> =
+        (0..).zip(&jobs).flat_map(|(at, job)| job.derivations.iter().map(move |drv| (&**drv, JobIndex(at)))).collect();
+    let job_of = |node: Node| job_of.get(&*graph.path(small.drvs[node as usize])).copied();
+    let store = names.and_then(|names| names.0.clone());
+    let crew = crew.map(|(units, way)| in_plan::in_plan(&way, &units, &planner.model, store, job_of));
     let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
     let decisions = decided.collect();
     let planning = Some(PlanningCost::new(inputs.choice.fleet, costs.start_up, rounding));
@@ -174,7 +188,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         caches: inputs.caches,
         job_limit: planner.options.limits.job_length.map(|limit| limit / 1000 * 1000),
         jobs,
-        workers: None,
+        workers: crew,
         same_as: BTreeMap::new(),
         built_while_planning: BTreeMap::new(),
         expected: capacity::expected(graph, &small),

@@ -55,6 +55,7 @@ pub mod simulate;
 pub mod sizes;
 mod skipped;
 pub mod worker_job;
+pub mod worker_jobs;
 pub mod worker_plan;
 pub mod workers;
 

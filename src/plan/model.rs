@@ -133,6 +133,18 @@ impl Aim {
 }
 
 choice! {
+    /// What builds.
+    pub enum Mode {
+        /// Jobs, each of which starts when those that it needs have ended
+        Jobs = "jobs",
+        /// Jobs in waves, each of which starts when the one before has ended: GitHub's way
+        Waves = "waves",
+        /// Machines that take one derivation after another
+        Workers = "workers",
+    }
+}
+
+choice! {
     /// How derivations share jobs.
     #[derive(Default)]
     pub enum Granularity {
@@ -170,6 +182,10 @@ pub struct Waves {
     pub jobs: usize,
 }
 
+/// Where workers talk; none where whoever starts them says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerNames(pub Option<String>);
+
 /// What the caller wants from the planner.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PartitionOptions {
@@ -179,6 +195,8 @@ pub struct PartitionOptions {
     pub minute_worth: Option<Millis>,
     /// How targets share jobs.
     pub granularity: Granularity,
+    /// Whether workers build, and where they talk if that is said.
+    pub workers: Option<WorkerNames>,
     /// What the provider accepts.
     pub limits: PlanLimits,
     /// How many times its own build time a job keeps free before its deadline, against durations that turn out longer;

@@ -16,12 +16,15 @@ use super::model::{Granularity, Model, Objective, PartitionOptions};
 use super::moved::Moved;
 use super::needed::NeededGraph;
 use super::partition::bands::{self, InWaves};
+use super::partition::contract::separate;
 use super::partition::kept::kept;
+use super::partition::units::Units;
 use super::partition::{Solution, partition, partition_in_waves};
 use super::placement::Placements;
 use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, JobNodes, Millis, Partition};
 use super::simulate::{lower_bound, simulate_in_waves};
+use super::workers::in_plan;
 use super::workers::plan_workers;
 use super::workers::search::Way;
 use super::{Durations, EstimateSource, Estimates, HandOffEstimate, ModelFigures, Strategy};
@@ -226,6 +229,34 @@ impl<'a> Planner<'a> {
         let queue = if self.options.limits.waves.is_some() { self.model.queue } else { 0 };
         let model = Model { queue, ..self.model.clone() };
         plan_workers(&self.small.problem, self.placements, &model, self.options.objective)
+    }
+
+    /// Workers, and the units that they take, each as a job; none where there is nothing to build.
+    pub(super) fn for_workers(&self) -> Result<Option<(Planned, Units, Way)>> {
+        if self.small.problem.len() == 0 {
+            return Ok(None);
+        }
+        let way = self.workers().context(
+            "`mode: workers` cannot build what gets contexts or an environment, or what no machine builds (use `mode: jobs`)",
+        )?;
+        let units = separate(&self.small.problem, &self.model);
+        let mut partition = in_plan::partition(&units);
+        self.place_anywhere(&mut partition);
+        let simulated = self.simulated(InWaves { partition: partition.clone(), waves: Vec::new() })?;
+        Ok(Some((Planned { simulated, free: partition, notes: Vec::new() }, units, way)))
+    }
+
+    /// The figures of workers.
+    pub(super) fn figures_of(&self, way: &Way) -> Strategy {
+        let systems = way.crews.iter().flat_map(|crew| (0..crew.workers()).map(|_| crew.system));
+        let lengths = systems.zip(&way.outcome.lengths);
+        Strategy {
+            jobs: way.outcome.lengths.len() as u64,
+            builds: self.small.problem.len() as u64,
+            job_time: way.outcome.machine_time,
+            makespan: way.outcome.makespan,
+            credits: lengths.map(|(system, &length)| self.prices.credits(system, length)).sum(),
+        }
     }
 
     /// What a plan would take whose jobs come in no waves, where the provider has waves.

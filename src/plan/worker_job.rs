@@ -7,9 +7,21 @@ use anyhow::{Context, Result};
 use super::final_job::FinalJob;
 use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan};
 
+/// The id and name of the job that says what all workers have done.
+pub const GATE: &str = "nixdag-workers";
+
+/// What the ids of workers begin with.
+const WORKER: &str = "nixdag-worker-";
+
 /// The id and name of a worker's job.
 pub fn id(worker: usize) -> String {
-    format!("nixdag-worker-{worker}")
+    format!("{WORKER}{worker}")
+}
+
+/// The number of the worker whose job has this id.
+pub fn number(job: &str) -> Option<u32> {
+    let number = job.strip_prefix(WORKER)?.parse().ok()?;
+    (id(number as usize) == job).then_some(number)
 }
 
 /// Adds the job of a worker to a plan that has been read.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{Job, JobIndex, Plan};
+use super::job::{Job, JobIndex};
 
 /// Most workers, builds that one of them does at once, and times that a task is claimed.
 const MOST: (usize, u32, u8) = (1000, 1024, 20);
@@ -18,6 +18,8 @@ const MOST: (usize, u32, u8) = (1000, 1024, 20);
 pub struct WorkerPlan {
     /// How often a task can be claimed, at least 1.
     pub attempts: u8,
+    /// Where workers talk; none where whoever starts them says so.
+    pub store: Option<String>,
     /// The workers of each kind of machine. Workers are numbered through all of them, from 0 on.
     pub crews: Vec<WorkerCrew>,
 }
@@ -65,6 +67,8 @@ impl WorkerPlan {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WorkersText {
     attempts: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
     crews: Vec<CrewText>,
 }
 
@@ -78,9 +82,9 @@ struct CrewText {
 }
 
 impl WorkersText {
-    /// As it is written; the workers have to be those of this plan.
-    pub fn new(plan: &Plan, workers: &WorkerPlan) -> Self {
-        let ids = |lane: &Vec<JobIndex>| lane.iter().map(|&job| plan.job(job).id.clone()).collect();
+    /// As it is written; the jobs are those of the plan.
+    pub fn new(jobs: &[Job], workers: &WorkerPlan) -> Self {
+        let ids = |lane: &Vec<JobIndex>| lane.iter().map(|job| jobs[job.at()].id.clone()).collect();
         let crew = |crew: &WorkerCrew| CrewText {
             slots: crew.slots,
             later: crew.later,
@@ -88,7 +92,11 @@ impl WorkersText {
             lanes: crew.lanes.iter().map(ids).collect(),
             leave_at: crew.leave_at.clone(),
         };
-        Self { attempts: workers.attempts, crews: workers.crews.iter().map(crew).collect() }
+        Self {
+            attempts: workers.attempts,
+            store: workers.store.clone(),
+            crews: workers.crews.iter().map(crew).collect(),
+        }
     }
 
     /// Checks that it holds together with the jobs, whose positions by id these are.
@@ -123,7 +131,7 @@ impl WorkersText {
             });
         }
         ensure!((1..=MOST.2).contains(&self.attempts), "a task is claimed {} times", self.attempts);
-        let workers = WorkerPlan { attempts: self.attempts, crews };
+        let workers = WorkerPlan { attempts: self.attempts, store: self.store, crews };
         ensure!((1..=MOST.0).contains(&workers.count()), "there are {} workers", workers.count());
         let (job, other) = (|at: JobIndex| &jobs[at.at()], |input: &&JobIndex| !is_task[input.at()]);
         let waits = workers.jobs().find_map(|at| Some((at, job(at).inputs.iter().find(other)?)));

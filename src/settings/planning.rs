@@ -13,11 +13,27 @@ use super::costs::{CostsEntry, LimitsEntry};
 use super::option::options;
 use super::schema::Schema;
 use super::values::{Count, Number};
-use crate::plan::model::Granularity;
+use crate::plan::model::{Granularity, Mode};
 
 options! {
     /// How derivations become jobs
     "Planning": PlanningFlags, PlanningKeys, PlanningOptions {
+        /// What builds: jobs, jobs in waves (on GitHub), or workers, machines that take one derivation after another
+        mode {
+            flag Option<Mode> [value_enum];
+            key "mode": Mode;
+            optional Mode;
+            unset: "waves on GitHub, else jobs";
+            orb Choice "mode";
+        }
+        /// Where workers talk: a bucket (`s3://bucket?region=…`) or a folder that all machines see
+        worker_store {
+            flag Option<String> [value_name = "URL"];
+            key "worker_store": String;
+            optional String;
+            unset: "whoever starts workers names it";
+            no orb: "nixdag.yml has it";
+        }
         /// How derivations share jobs
         granularity {
             flag Option<Granularity> [value_enum];

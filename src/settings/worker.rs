@@ -1,9 +1,10 @@
 //! What `nixdag worker` is to do, from its flags, the environment and the plan.
 
-use std::path::{Path, PathBuf};
+use std::io::{self, BufReader};
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::job;
 use crate::build::{HandOffPlace, OnMissing};
@@ -17,52 +18,101 @@ use crate::workers::isolation;
 use crate::workers::run::WorkerRequest;
 use crate::workers::stores::NameStore;
 use crate::workers::stores::folder::FolderStore;
+use crate::workers::stores::pipe::PipeStore;
+use crate::workers::stores::s3::S3Store;
 
 /// The worker's work. `say` hears what there is to be said about secrets and destinations.
 pub fn request(args: &WorkerArgs, say: &mut dyn FnMut(&str)) -> Result<WorkerRequest> {
     let number = args.number.context("`--number` is not given")?;
+    let times = (Duration::from_secs_f64(args.poll), Duration::from_secs_f64(args.silence));
+    request_of(&build_args(args, number), say, number, |plan| open(&args.names, &args.run, plan), times)
+}
+
+/// The worker of this number; `store` opens the store of names for a plan.
+fn request_of(
+    args: &BuildArgs,
+    say: &mut dyn FnMut(&str),
+    number: u32,
+    store: impl FnOnce(&Plan) -> Result<Box<dyn NameStore>>,
+    (poll, silence): (Duration, Duration),
+) -> Result<WorkerRequest> {
     let scratch = temporary_folder().context("cannot make a temporary folder")?;
-    let workspace = args.workspace.clone().unwrap_or_else(|| scratch.path().join("workspace"));
-    let build = build_args(args, number, workspace);
     let mut names = None;
-    let mut job = job::request_for(&build, say, |plan| {
+    let mut job = job::request_for(args, say, |plan| {
         // Without what only this worker has.
-        names = Some(open(args, plan)?);
+        names = Some(store(plan)?);
         worker_job::add(plan, number as usize)
     })?;
     job.options.extend(isolation::OPTIONS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    if job.hand_off == HandOffPlace::None {
+        job.hand_off = HandOffPlace::Workspace(scratch.path().join("workspace"));
+    }
     if let HandOffPlace::Workspace(workspace) = &job.hand_off {
         std::fs::create_dir_all(workspace).with_context(|| format!("cannot create `{}`", workspace.display()))?;
     }
-    Ok(WorkerRequest {
-        job,
-        number,
-        store: names.context("no store of names")?,
-        poll: Duration::from_secs_f64(args.poll),
-        silence: Duration::from_secs_f64(args.silence),
-        scratch,
-    })
+    let store = names.context("no store of names")?;
+    Ok(WorkerRequest { job, number, store, poll, silence, scratch })
 }
+
+/// What a job of a configuration is to do that is a worker, or says what all workers have done.
+pub enum Part {
+    /// A worker.
+    Worker(Box<WorkerRequest>),
+    /// Judges.
+    Gate(Box<Plan>, Box<dyn NameStore>),
+}
+
+/// Variables by which CI services name a pipeline, those that are the same in all of its jobs and others in a rerun first.
+const RUNS: [&str; 3] = ["CIRCLE_WORKFLOW_ID", "CI_PIPELINE_ID", "GITHUB_RUN_ID"];
+
+/// The part of a job in a plan for workers; none of any other job.
+pub fn part(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Option<Part>> {
+    let Some(id) = args.job.as_deref() else { return Ok(None) };
+    let number = worker_job::number(id);
+    if number.is_none() && id != worker_job::GATE {
+        return Ok(None);
+    }
+    let run = RUNS.iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
+    let store = |plan: &Plan| {
+        let names = plan.workers.as_ref().and_then(|workers| workers.store.as_deref());
+        open(names.context("the plan does not say where workers talk (`worker_store`)")?, &run, plan)
+    };
+    let Some(number) = number else {
+        let (plan, _) = job::plan_and_derivations(args)?;
+        let store = store(&plan)?;
+        return Ok(Some(Part::Gate(Box::new(plan), store)));
+    };
+    request_of(args, say, number, store, TIMES).map(|request| Some(Part::Worker(Box::new(request))))
+}
+
+/// How often a worker looks, and after how long another one is taken for dead, where nobody says.
+const TIMES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(120));
 
 /// The plan, and the store in which its workers talk.
 pub fn gate(args: &WorkerArgs) -> Result<(Plan, Box<dyn NameStore>)> {
-    let (plan, _) = job::plan_and_derivations(&build_args(args, 0, PathBuf::new()))?;
-    let store = open(args, &plan)?;
+    let (plan, _) = job::plan_and_derivations(&build_args(args, 0))?;
+    let store = open(&args.names, &args.run, &plan)?;
     Ok((plan, store))
 }
 
 /// The store of names for this plan and pipeline.
-fn open(args: &WorkerArgs, plan: &Plan) -> Result<Box<dyn NameStore>> {
+fn open(names: &str, run: &str, plan: &Plan) -> Result<Box<dyn NameStore>> {
     let mut text = Vec::new();
     json::write(plan, &mut text)?;
-    text.extend(format!("\n{}", args.run).bytes());
+    text.extend(format!("\n{run}").bytes());
     let run = &Sha256::of(&text).base16()[..16];
-    ensure!(!args.names.contains("://"), usage(format!("`--names {}`: expected a folder", args.names.escape_debug())));
-    Ok(Box::new(FolderStore::open(Path::new(&args.names), run)?))
+    Ok(match names {
+        "pipe" => Box::new(PipeStore::new(run, Box::new(BufReader::new(io::stdin())), Box::new(io::stdout()))),
+        url if url.starts_with("s3://") => Box::new(S3Store::open(url, run)?),
+        url if url.contains("://") => {
+            bail!(usage(format!("`--names {}`: expected a folder, `s3://BUCKET` or `pipe`", url.escape_debug())))
+        }
+        folder => Box::new(FolderStore::open(Path::new(folder), run)?),
+    })
 }
 
 /// The same as for a job.
-fn build_args(args: &WorkerArgs, number: u32, workspace: PathBuf) -> BuildArgs {
+fn build_args(args: &WorkerArgs, number: u32) -> BuildArgs {
     let is_cache = args.cache.is_some();
     BuildArgs {
         bundle: args.bundle.clone(),
@@ -70,7 +120,7 @@ fn build_args(args: &WorkerArgs, number: u32, workspace: PathBuf) -> BuildArgs {
         plan: args.plan.clone(),
         drv_dir: args.drv_dir.clone(),
         job: Some(worker_job::id(number as usize)),
-        workspace: (!is_cache).then_some(workspace),
+        workspace: args.workspace.clone().filter(|_| !is_cache),
         handoff: is_cache.then_some(HandOffKind::Cache),
         cache: args.cache.clone(),
         restore: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::support::empty_store::empty_store;
 use crate::support::pipeline::{JobOf, Pipeline};
+use crate::support::s3_server::{Fault, KEY, S3Server};
 use crate::support::synthetic::Random;
 use crate::support::{run, shown, with_nix};
 use nixdag::build::record::{Outcome, Record};
@@ -43,7 +44,7 @@ fn pipeline(expression: &str, jobs: &[JobOf], workers: u32) -> Pipeline {
         lanes: (0..workers).map(lane).collect(),
         leave_at: vec![jobs.len() as u32; workers as usize],
     };
-    pipeline.plan.workers = Some(WorkerPlan { attempts: 3, crews: vec![crew] });
+    pipeline.plan.workers = Some(WorkerPlan { attempts: 3, store: None, crews: vec![crew] });
     pipeline.sha256 = pipeline.write_bundle("bundle");
     // Builders are other users.
     run(pipeline.dir(), "chmod", &["-R", "a+rwX", "."]);
@@ -52,9 +53,10 @@ fn pipeline(expression: &str, jobs: &[JobOf], workers: u32) -> Pipeline {
 
 /// A machine whose Nix builds in a sandbox as another user; `settings` are more lines for it.
 fn machine(pipeline: &Pipeline, settings: &str) -> Command {
-    let script = r#"chmod 755 /nix; own=$(mktemp -d)
+    // Nix ends all processes of a build user, on whichever of these machines they are: each has a user of its own.
+    let script = r#"chmod 755 /nix; own=$(mktemp -d); user=$((100000 + $$))
         { cat /etc/group; echo nixbld:x:30000:nixbld1; } | grep -v '^nixbld:.*:$' > $own/group
-        { cat /etc/passwd; echo nixbld1:x:30001:30000::/:/bin/false; } > $own/passwd
+        { cat /etc/passwd; echo nixbld1:x:$user:30000::/:/bin/false; } > $own/passwd
         mount --bind $own/group /etc/group; mount --bind $own/passwd /etc/passwd
         exec "$@""#;
     let mut command = empty_store();
@@ -71,9 +73,13 @@ fn machine(pipeline: &Pipeline, settings: &str) -> Command {
 }
 
 fn arguments(pipeline: &Pipeline) -> Vec<String> {
+    arguments_with(pipeline, pipeline.dir().join("names").to_str().unwrap())
+}
+
+fn arguments_with(pipeline: &Pipeline, names: &str) -> Vec<String> {
     let path = |name: &str| pipeline.dir().join(name).to_str().unwrap().to_owned();
-    let (bundle, names, sha256) = (path("bundle"), path("names"), pipeline.sha256.base16());
-    ["worker", "--bundle", &bundle, "--bundle-sha256", &sha256, "--names", &names].map(str::to_owned).to_vec()
+    let (bundle, sha256) = (path("bundle"), pipeline.sha256.base16());
+    ["worker", "--bundle", &bundle, "--bundle-sha256", &sha256, "--names", names].map(str::to_owned).to_vec()
 }
 
 fn results(pipeline: &Pipeline, worker: &str) -> PathBuf {
@@ -82,8 +88,11 @@ fn results(pipeline: &Pipeline, worker: &str) -> PathBuf {
 
 /// Starts a worker that looks often; its results are in a folder of this name.
 fn start(pipeline: &Pipeline, number: u32, results_of: &str, settings: &str) -> Child {
-    let mut command = machine(pipeline, settings);
-    command.arg(env!("CARGO_BIN_EXE_nixdag")).args(arguments(pipeline)).args(["--number", &number.to_string()]);
+    spawn(machine(pipeline, settings), &arguments(pipeline), pipeline, number, results_of)
+}
+
+fn spawn(mut command: Command, arguments: &[String], pipeline: &Pipeline, number: u32, results_of: &str) -> Child {
+    command.arg(env!("CARGO_BIN_EXE_nixdag")).args(arguments).args(["--number", &number.to_string()]);
     command.args(["--poll", "0.1", "--silence", "2", "--results"]).arg(results(pipeline, results_of));
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
@@ -246,5 +255,52 @@ fn a_builder_reaches_no_names_and_a_forged_result_is_not_believed() {
         let gate = gate(&pipeline);
         succeeds(&gate);
         assert!(shown(&gate).contains("3 left by somebody who had not claimed it"), "{}", shown(&gate));
+    });
+}
+
+#[test]
+fn a_bucket_that_loses_answers_and_says_409_has_everything_built_once() {
+    with_nix("a_bucket_that_loses_answers_and_says_409_has_everything_built_once", || {
+        let (pipeline, server) = (pipeline(GRAPH, &JOBS, 2), S3Server::new(false));
+        let arguments = arguments_with(&pipeline, &server.url());
+        let keyed = |mut command: Command| {
+            command.env("AWS_ACCESS_KEY_ID", KEY.0).env("AWS_SECRET_ACCESS_KEY", KEY.1);
+            command
+        };
+        // Their probes find out that it is there all the same.
+        server.fail(&[Fault::LosesAnswer, Fault::Conflict, Fault::LosesRequest, Fault::LosesAnswer]);
+        let start =
+            |number: u32| spawn(keyed(machine(&pipeline, "")), &arguments, &pipeline, number, &number.to_string());
+        let workers = [start(0), start(1)];
+        // Both have tried the server out, and what they say from now on is lost at times.
+        let is_up = || server.puts().keys().filter(|key| key.contains("/alive-")).count() == 2;
+        (0..6000).take_while(|_| !is_up()).for_each(|_| std::thread::sleep(Duration::from_millis(10)));
+        assert!(is_up(), "{:?}", server.puts());
+        server.fail(&[Fault::LosesAnswer, Fault::Conflict, Fault::LosesRequest, Fault::LosesAnswer, Fault::Conflict]);
+        for worker in workers {
+            succeeds(&worker.wait_with_output().unwrap());
+        }
+        assert_eq!(pipeline.built_sorted(), ["docs", "extra", "library", "release", "tool"]);
+        let mut gate = keyed(Command::new(env!("CARGO_BIN_EXE_nixdag")));
+        let gate = gate.args(&arguments).arg("--gate").output().unwrap();
+        succeeds(&gate);
+        assert_eq!(shown(&gate).trim(), "5 of 5 jobs built by workers");
+    });
+}
+
+#[test]
+fn a_server_without_conditional_requests_and_one_that_knows_no_such_key_are_refused() {
+    with_nix("a_server_without_conditional_requests_and_one_that_knows_no_such_key_are_refused", || {
+        let pipeline = pipeline(GRAPH, &JOBS, 1);
+        for (ignores, key, why) in [
+            (true, KEY.1, "does not refuse to make an object again"),
+            (false, "another", "the server answers 403 SignatureDoesNotMatch"),
+        ] {
+            let server = S3Server::new(ignores);
+            let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+            command.args(arguments_with(&pipeline, &server.url())).args(["--number", "0"]);
+            let output = command.env("AWS_ACCESS_KEY_ID", KEY.0).env("AWS_SECRET_ACCESS_KEY", key).output().unwrap();
+            assert!(output.status.code() == Some(1) && shown(&output).contains(why), "{}", shown(&output));
+        }
     });
 }

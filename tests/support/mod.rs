@@ -29,6 +29,7 @@ pub mod pipeline;
 pub mod plans;
 pub mod project;
 pub mod recorded;
+pub mod s3_server;
 pub mod synthetic;
 pub mod writable_cache;
 

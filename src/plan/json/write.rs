@@ -122,7 +122,7 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     }
     list(out, "jobs", plan.jobs.iter().map(|job| JobOut::new(plan, job)))?;
     if let Some(workers) = &plan.workers {
-        member(out, "workers", &WorkersText::new(plan, workers), ",")?;
+        member(out, "workers", &WorkersText::new(&plan.jobs, workers), ",")?;
     }
     if !plan.same_as.is_empty() {
         member(out, "same_as", &plan.same_as, ",")?;

@@ -1,10 +1,10 @@
 //! Workers instead of jobs: N machines, each of which takes one derivation after another whose inputs are there, until none is left.
 //!
 //! In: the needed derivations, where each is built, the [`Model`], the objective. Out: how many workers of each kind of machine, in one stage or two, the lane of each, and what that
-//! takes on paper ([`Way`]). A worker starts up once, where a graph of jobs pays a start for every job of its longest path. Pure, as all of planning; only
-//! `nixdag plan --verbose` shows it so far. `docs/workers.md` has the protocol by which workers agree on who builds what.
+//! takes on paper ([`Way`]). A worker starts up once, where a graph of jobs pays a start for every job of its longest path. Pure, as all of planning. `docs/workers.md` has the protocol by which workers agree on who builds what.
 
 pub mod crew;
+pub mod in_plan;
 mod machine;
 pub mod run;
 #[cfg(test)]
