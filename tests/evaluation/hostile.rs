@@ -86,6 +86,9 @@ const MESSAGES: [(&str, &[&str]); 56] = [
     ("’é漢u202e", &["letters"]),
 ];
 
+/// A set of so many packages that one process goes through all of them.
+const FILLING: &str = r#"builtins.listToAttrs (builtins.genList (n: { name = "filling${toString n}"; value = mk "filling${toString n}"; }) 251)"#;
+
 fn ask(flake: &tempfile::TempDir, select: &[&str]) -> Evaluation {
     let select = select.iter().map(|text| Pattern::parse(text).unwrap()).collect();
     let flake = format!("path:{}", flake.path().display());
@@ -96,8 +99,8 @@ fn ask(flake: &tempfile::TempDir, select: &[&str]) -> Evaluation {
 #[test]
 fn whatever_an_attribute_does_is_its_own_failure_alone() {
     with_every_nix("whatever_an_attribute_does_is_its_own_failure_alone", || {
-        let text = include_str!("../fixtures/hostile.nix").replace("SYSTEM", &system::current());
-        let evaluation = ask(&folder(&[("flake.nix", &text)]), &[]);
+        let text = include_str!("../fixtures/hostile.nix");
+        let evaluation = ask(&folder(&[("flake.nix", &text.replace("SYSTEM", &system::current()))]), &[]);
         let targets: Vec<&str> = evaluation.targets.iter().map(|target| &*target.attribute.names()[2]).collect();
         let mut expected: BTreeMap<&str, &[&str]> = MESSAGES.into();
         // Some versions make text of any value there, and others do not overflow.
@@ -117,6 +120,33 @@ fn whatever_an_attribute_does_is_its_own_failure_alone() {
             assert!(message.chars().count() < 1100 && !message.contains(char::is_control), "{name}: {message}");
             assert!(!message.contains("nixdag-query"), "{name}: {message}");
         }
+        // The same among so many that one process is to go through all of them. What is not a derivation may be there.
+        let text = text.replace("packages.SYSTEM = {", &format!("legacyPackages.SYSTEM = {FILLING} // {{"));
+        let flake = folder(&[("flake.nix", &text.replace("SYSTEM", &system::current()))]);
+        let many = ask(&flake, &["legacyPackages.*.*"]);
+        let among: Vec<&str> = (many.targets.iter().map(|target| &*target.attribute.names()[2]))
+            .filter(|name| !name.starts_with("filling") && TARGETS.contains(name))
+            .collect();
+        assert_eq!(among, TARGETS);
+        let are_there = |message: &&&str| !message.starts_with("it is ");
+        let expected: Vec<(&str, &str)> = messages
+            .iter()
+            .filter(|(_, message)| are_there(message))
+            .map(|(name, message)| (*name, *message))
+            .collect();
+        let found: Vec<(&str, String)> = (many.errors.iter())
+            .map(|error| (&*error.attribute.names()[2], error.message.replace("legacyPackages", "packages")))
+            .collect();
+        let names = |all: &[&str]| all.join("\n");
+        assert_eq!(
+            names(&found.iter().map(|(name, _)| *name).collect::<Vec<_>>()),
+            names(&expected.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+        );
+        for ((name, message), (_, alone)) in found.iter().zip(&expected) {
+            let texts = MESSAGES.iter().find(|(known, _)| known == name).map_or(&[][..], |(_, texts)| texts);
+            assert!(texts.is_empty() || texts.iter().any(|text| message.contains(text)), "{name}: {message}, {alone}");
+            assert!(message.chars().count() < 1100 && !message.contains("nixdag-query"), "{name}: {message}");
+        }
         String::new()
     });
 }
@@ -128,7 +158,7 @@ fn sets_that_mean_harm_are_entered_once_and_hide_nothing() {
             mk = name: derivation { inherit name; system = "SYSTEM"; builder = "/bin/sh"; };
             cyclic = { again = cyclic; recurseForDerivations = true; x = mk "cyclic"; };
             endless = n: { recurseForDerivations = true; "x${toString n}" = mk "x${toString n}"; "set${toString n}" = endless (n + 1); };
-          in { legacyPackages.SYSTEM = {
+          in { legacyPackages.SYSTEM = FILLING // {
             inherit cyclic;
             a-good = mk "a-good";
             endless = endless 0;
@@ -137,21 +167,25 @@ fn sets_that_mean_harm_are_entered_once_and_hide_nothing() {
             throws = { recurseForDerivations = true; type = throw "no type"; x = mk "y"; };
             z-good = mk "z-good";
           }; }; }"#;
-        let flake = folder(&[("flake.nix", &text.replace("SYSTEM", &system::current()))]);
-        let evaluation = ask(&flake, &["legacyPackages.*.*"]);
-        let below = |attribute: &nixdag::attribute::AttributePath| attribute.names()[2..].join("/");
-        let targets: Vec<String> = evaluation.targets.iter().map(|target| below(&target.attribute)).collect();
-        let errors: Vec<String> = evaluation.errors.iter().map(|error| below(&error.attribute)).collect();
-        let shallow: Vec<&str> =
-            targets.iter().map(String::as_str).filter(|name| !name.starts_with("endless")).collect();
-        assert_eq!(shallow, ["a-good", "cyclic/x", "names/", "names/a.b", "names/type", "z-good"]);
-        assert_eq!(targets.len() - shallow.len(), 8, "{targets:?}");
-        assert_eq!(errors, ["marked", "names/bad", "throws"]);
-        assert!(
-            evaluation.warnings.iter().any(|warning| warning.contains("--eval-depth")),
-            "{:?}",
-            evaluation.warnings
-        );
+        for filling in ["{ }", FILLING] {
+            let text = text.replace("FILLING", filling).replace("SYSTEM", &system::current());
+            let evaluation = ask(&folder(&[("flake.nix", &text)]), &["legacyPackages.*.*"]);
+            let below = |attribute: &nixdag::attribute::AttributePath| attribute.names()[2..].join("/");
+            let targets: Vec<String> = (evaluation.targets.iter().map(|target| below(&target.attribute)))
+                .filter(|name| !name.starts_with("filling"))
+                .collect();
+            let errors: Vec<String> = evaluation.errors.iter().map(|error| below(&error.attribute)).collect();
+            let shallow: Vec<&str> =
+                targets.iter().map(String::as_str).filter(|name| !name.starts_with("endless")).collect();
+            assert_eq!(shallow, ["a-good", "cyclic/x", "names/", "names/a.b", "names/type", "z-good"]);
+            assert_eq!(targets.len() - shallow.len(), 8, "{targets:?}");
+            assert_eq!(errors, ["marked", "names/bad", "throws"]);
+            assert!(
+                evaluation.warnings.iter().any(|warning| warning.contains("--eval-depth")),
+                "{:?}",
+                evaluation.warnings
+            );
+        }
         String::new()
     });
 }

@@ -19,7 +19,7 @@ use crate::pattern::{Pattern, Segment};
 use crate::printable::printable;
 
 /// Most attributes that are looked at: a machine's memory, and far more than a pipeline has jobs.
-const MAX_ATTRIBUTES: usize = 500_000;
+pub(super) const MAX_ATTRIBUTES: usize = 500_000;
 
 /// True for outputs that a flake need not have, and for their systems.
 fn may_lack(path: &[String]) -> bool {

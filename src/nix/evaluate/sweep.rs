@@ -7,15 +7,18 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::budget::Budget;
 use super::process::{self, Heard, Next, ProcessEnd, ProcessLimits};
 use super::query::{self, Answer, AnswerLine, FOLLOWED, MARK, OpenQuestion, Question};
 use super::round::START;
+use super::selection::MAX_ATTRIBUTES;
 use super::session::Session;
 use super::survey::Current;
 use super::survivor::{Asked, Survivor};
+use crate::attribute::AttributePath;
+use crate::printable::printable;
 
 /// The output that is a package set by its meaning: what is in any other may well have nothing in common.
 const PACKAGE_SET: &str = "legacyPackages";
@@ -183,6 +186,13 @@ impl Sweep<'_> {
             let more: Vec<_> =
                 inside.map(|path| (path.clone(), Question::Derivation { path, every: false, enter })).collect();
             self.open.extend(more);
+            if self.settled + self.open.len() > MAX_ATTRIBUTES {
+                bail!(
+                    "the patterns lead to more than {MAX_ATTRIBUTES} attributes as far as `{}` (select less, or leave out sets that lead in \
+                     circles with `--exclude`)",
+                    printable(&AttributePath::new(path).to_string())
+                );
+            }
         }
         self.settle(path, answer);
         Ok(())
