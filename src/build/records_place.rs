@@ -19,7 +19,7 @@ use super::results;
 use super::stored_records::StoredRecords;
 use crate::handoff::registry::Registry;
 use crate::history::files;
-use crate::history::last_plan::{LastJob, LastPlan};
+use crate::history::last_plan::{LastJob, LastPlan, base_name};
 use crate::history::pipelines::PipelineRun;
 use crate::history::records::{FILE, Keep, Records};
 use crate::history::store::Subject;
@@ -261,7 +261,8 @@ fn error(pipelines: &[PipelineRun]) -> Option<String> {
 /// What the next plan wants to know of this one.
 fn last_plan(plan: &Plan, now: u64) -> LastPlan {
     let job = |job: &Job| LastJob::new(&job.system, job.derivations.iter().map(|path| &**path));
-    LastPlan { at: now, jobs: plan.jobs.iter().map(job).collect() }
+    let likeness = plan.likeness.iter().filter_map(|(path, &likeness)| Some((base_name(path)?, likeness))).collect();
+    LastPlan { at: now, jobs: plan.jobs.iter().map(job).collect(), likeness }
 }
 
 /// Puts together what the jobs of a plan have left in a place, and what the place or the file `into` holds of earlier pipelines, where it is

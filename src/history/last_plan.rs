@@ -4,6 +4,8 @@
 //!
 //! In: a plan, or what the file says. Out: jobs by their derivations, bounded and checked.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::nix::store_path;
@@ -21,6 +23,9 @@ pub struct LastPlan {
     pub at: u64,
     /// Its jobs.
     pub jobs: Vec<LastJob>,
+    /// What derivations are like, by their base names, where names leave a choice: a number that versions do not change.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub likeness: BTreeMap<String, u32>,
 }
 
 /// What one job owned.
@@ -35,9 +40,13 @@ pub struct LastJob {
 impl LastJob {
     /// A job that owns derivations of these paths.
     pub fn new<'a>(system: &str, paths: impl Iterator<Item = &'a str>) -> Self {
-        let base = |path: &'a str| store_path::split(path).ok().map(|(_, base)| base.to_owned());
-        Self { system: system.to_owned(), derivations: paths.filter_map(base).collect() }
+        Self { system: system.to_owned(), derivations: paths.filter_map(base_name).collect() }
     }
+}
+
+/// The name of a derivation in its store.
+pub fn base_name(path: &str) -> Option<String> {
+    store_path::split(path).ok().map(|(_, base)| base.to_owned())
 }
 
 impl LastPlan {
@@ -50,6 +59,8 @@ impl LastPlan {
         self.at <= latest
             && count <= MOST
             && self.jobs.len() <= MOST
+            && self.likeness.len() <= MOST
+            && self.likeness.keys().all(is_derivation)
             && self.jobs.iter().all(|job| {
                 job.system.len() <= MAX_SYSTEM
                     && !job.system.chars().any(char::is_control)
@@ -65,12 +76,15 @@ mod tests {
     #[test]
     fn what_is_no_plan_is_not_believed() {
         let path = format!("/nix/store/{}-a-1.drv", "0".repeat(32));
-        let plan = LastPlan { at: 5, jobs: vec![LastJob::new("x", [path.as_str()].into_iter())] };
+        let likeness = BTreeMap::from([(path["/nix/store/".len()..].to_owned(), 7)]);
+        let plan = LastPlan { at: 5, jobs: vec![LastJob::new("x", [path.as_str()].into_iter())], likeness };
         assert_eq!(plan.jobs[0].derivations, [&path["/nix/store/".len()..]]);
         assert!(plan.is_possible(5) && !plan.is_possible(4));
+        let odd = BTreeMap::from([("../etc".to_owned(), 7)]);
+        assert!(!LastPlan { likeness: odd, ..plan.clone() }.is_possible(5));
         let with = |system: &str, base: &str| {
             let job = LastJob { system: system.to_owned(), derivations: vec![base.to_owned()] };
-            LastPlan { at: 5, jobs: vec![job] }.is_possible(5)
+            LastPlan { jobs: vec![job], ..plan.clone() }.is_possible(5)
         };
         let long = "x".repeat(129);
         for (system, base) in

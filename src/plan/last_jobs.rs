@@ -12,15 +12,37 @@ use crate::history::last_plan::LastPlan;
 use crate::history::records::package_of;
 use crate::nix::store_path;
 
-/// Derivations of the last plan that have not been found yet, by a name and a system.
-type Open<'a> = HashMap<(&'a str, &'a str), Vec<usize>>;
+/// What a derivation of the last plan is recognised by: a name, its system, and what it is like, where that counts.
+type Key<'a> = (&'a str, &'a str, Option<u32>);
+
+/// What of a derivation's features count.
+#[derive(Clone, Copy)]
+enum By {
+    Likeness,
+    Name,
+    Package,
+}
+
+/// Ways to recognise derivations, the surest first, and whether only what is there once counts: that shows where those belong that are there several times.
+const WAYS: [(By, bool); 5] =
+    [(By::Likeness, true), (By::Name, true), (By::Likeness, false), (By::Name, false), (By::Package, false)];
+
+impl By {
+    fn key<'a>(self, name: &'a str, system: &'a str, likeness: Option<u32>) -> Key<'a> {
+        match self {
+            By::Likeness => (package_of(name), system, likeness),
+            By::Name => (name, system, None),
+            By::Package => (package_of(name), system, None),
+        }
+    }
+}
 
 /// So many inputs and consumers show where a derivation belongs: a hub has thousands.
 const MOST_NEIGHBOURS: usize = 64;
 
-/// The job of the last plan that owned each derivation, or one of the same name, or else of the same package: each of
-/// the last plan's once. Of several with one name it is the one whose job has most of what is around it.
-pub fn last_jobs(graph: &Graph, small: &NeededGraph, last: &LastPlan) -> Vec<Option<u32>> {
+/// The job of the last plan that owned each derivation, or one that is like it, or one of the same name, or else of the same package: each of
+/// the last plan's once. Of several of one kind it is the one whose job has most of what is around it.
+pub fn last_jobs(graph: &Graph, small: &NeededGraph, likeness: &[u32], last: &LastPlan) -> Vec<Option<u32>> {
     let owned: Vec<(u32, &str, &str)> = (0..)
         .zip(&last.jobs)
         .flat_map(|(number, job)| job.derivations.iter().map(move |base| (number, &*job.system, base.as_str())))
@@ -37,25 +59,27 @@ pub fn last_jobs(graph: &Graph, small: &NeededGraph, last: &LastPlan) -> Vec<Opt
             found[node] = Some(owned[at].0);
         }
     }
-    let by_name: [fn(&str) -> &str; 2] = [|name| name, package_of];
-    for name_of in by_name {
-        let mut open = Open::new();
+    for (by, is_once) in WAYS {
+        let mut open: HashMap<Key, Vec<usize>> = HashMap::new();
         for (at, (_, system, base)) in owned.iter().enumerate().filter(|(at, _)| is_open[*at]) {
-            open.entry((name_of(store_path::name_of(base)), *system)).or_default().push(at);
+            let likeness = last.likeness.get(*base).copied();
+            if likeness.is_some() || !matches!(by, By::Likeness) {
+                open.entry(by.key(store_path::name_of(base), system, likeness)).or_default().push(at);
+            }
         }
         let key = |node: Node| {
             let drv = graph.node(small.drvs[node as usize]);
-            (name_of(drv.name()), &*drv.system)
+            by.key(drv.name(), &drv.system, Some(likeness[node as usize]))
         };
-        let mut wanted: HashMap<(&str, &str), u32> = HashMap::new();
+        let mut wanted: HashMap<Key, u32> = HashMap::new();
         let nodes: Vec<Node> = (0..small.drvs.len() as Node).filter(|&node| found[node as usize].is_none()).collect();
         nodes.iter().for_each(|&node| *wanted.entry(key(node)).or_default() += 1);
-        // A name that is there once first: it shows where those belong that several have. These from the targets down.
-        let is_alone = |node: Node, open: &Open| {
+        let is_alone = |node: Node, open: &HashMap<Key, Vec<usize>>| {
             wanted.get(&key(node)) == Some(&1) && open.get(&key(node)).is_some_and(|at| at.len() == 1)
         };
+        // These from the targets down.
         let (alone, several): (Vec<Node>, Vec<Node>) = nodes.into_iter().partition(|&node| is_alone(node, &open));
-        for node in alone.into_iter().chain(several.into_iter().rev()) {
+        for node in alone.into_iter().chain(several.into_iter().rev().filter(|_| !is_once)) {
             let Some(candidates) = open.get_mut(&key(node)).filter(|candidates| !candidates.is_empty()) else {
                 continue;
             };

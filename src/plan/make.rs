@@ -15,6 +15,7 @@ use super::fitted::{BANDWIDTH, fitted};
 use super::job_list::job_list;
 use super::job_namer::JobNamer;
 use super::last_jobs::{as_before, last_jobs};
+use super::likeness::{likeness, where_names_leave_a_choice};
 use super::model::{Granularity, PartitionOptions};
 use super::needed::NeededGraph;
 use super::placement::{Attributes, Decision, MachineChoice};
@@ -134,9 +135,10 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     notes.extend(placements.warnings.iter().cloned());
     notes.extend(failed_before::notes(graph, &small.drvs, &costs.history));
 
+    let alike = likeness(graph, &small);
     let mut kept_jobs = None;
     if let Some(last) = costs.history.last_plan.as_ref().filter(|_| crew.is_none()) {
-        let earlier = last_jobs(graph, &small, last);
+        let earlier = last_jobs(graph, &small, &alike, last);
         if let Some(kept) = planner.kept(&earlier, &simulated)? {
             kept_jobs = Some(as_before(&kept.jobs.partition, &earlier, last));
             simulated = kept;
@@ -192,6 +194,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         same_as: BTreeMap::new(),
         built_while_planning: BTreeMap::new(),
         expected: capacity::expected(graph, &small),
+        likeness: where_names_leave_a_choice(graph, &small, &alike),
         targets: Vec::new(),
         allow_failure: Vec::new(),
         final_jobs: Vec::new(),

@@ -32,6 +32,7 @@ mod job_namer;
 pub mod json;
 mod keeping;
 mod last_jobs;
+mod likeness;
 pub mod make;
 pub mod model;
 mod moved;
@@ -114,6 +115,8 @@ pub struct Plan {
     pub built_while_planning: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Sha256>>,
     /// What builds are expected to need, by derivation, as far as something is recorded of them.
     pub expected: BTreeMap<Arc<str>, Expected>,
+    /// What derivations are like, for the next plan to find their jobs, where names leave a choice: a number that neither paths nor versions change.
+    pub likeness: BTreeMap<Arc<str>, u32>,
     /// What was selected and evaluated, whatever became of it; by attribute.
     pub targets: Vec<PlannedTarget>,
     /// Attributes that may fail to evaluate or lack an executor; by attribute.

@@ -99,7 +99,8 @@ pub fn same_as(graph: &Graph, needed: &Needed) -> BTreeMap<Arc<str>, Arc<str>> {
     same.map(|(drv, stands)| (graph.path(drv).into(), graph.path(stands).into())).collect()
 }
 
-fn hash(name: &str) -> u64 {
+/// A hash of a name, the same on every machine.
+pub fn hash(name: &str) -> u64 {
     name.bytes().fold(0, |hash, byte| mix(hash ^ u64::from(byte)))
 }
 

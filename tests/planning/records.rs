@@ -376,3 +376,49 @@ fn the_last_plan_need_not_be_one_any_more() {
         }
     }
 }
+
+/// Two derivations of one name, each between others, numbered in one order or the other.
+fn twins(is_older: bool) -> Recorded {
+    let mut recorded = Recorded::new();
+    if is_older {
+        recorded = recorded.drv("unused-1", "", &[], &[]);
+    }
+    for number in if is_older { [1, 2] } else { [2, 1] } {
+        let (base, twin, side) = (format!("base{number}-1"), format!("twin-1#{number}"), format!("side{number}-1"));
+        recorded = recorded.drv(&base, "", &[], &[]).drv(&twin, "", &[&base], &[]).drv(&side, "", &[], &[]);
+        let top = format!("top{number}-1");
+        recorded = recorded.drv(&top, "", &[&twin, &side], &[]).target(&top, &top);
+    }
+    recorded
+}
+
+#[test]
+fn derivations_of_one_name_are_found_by_what_is_around_them() {
+    let before = twins(true);
+    let plan = before.file("plan.json", before.plan(&[]).to_string());
+    let mut collect = nixdag();
+    collect.arg("collect").arg(before.dir().join("none")).arg("--plan").arg(plan).arg("--into").arg("records.json");
+    collect.current_dir(before.dir()).assert().success();
+    let mut records: Value = serde_json::from_slice(&fs::read(before.dir().join("records.json")).unwrap()).unwrap();
+    assert_eq!(records["last_plan"]["likeness"].as_object().unwrap().len(), 2, "{records}");
+    // Nothing that a twin is beside in its job is around it.
+    let job = |keys: &[&str]| {
+        let bases: Vec<_> = keys.iter().map(|key| before.path(key)["/nix/store/".len()..].to_owned()).collect();
+        json!({ "system": "x86_64-linux", "derivations": bases })
+    };
+    records["last_plan"]["jobs"] = json!([
+        job(&["base1-1", "base2-1"]),
+        job(&["side1-1", "twin-1#1"]),
+        job(&["side2-1", "twin-1#2"]),
+        job(&["top1-1", "top2-1"])
+    ]);
+    let after = twins(false);
+    let file = after.file("records.json", records.to_string());
+    let plan = after.plan(&["--history", file.to_str().unwrap(), "--keep-plan", "100", "--granularity", "auto"]);
+    assert_eq!(plan["estimates"]["kept"], json!({ "jobs": 4, "of": 4 }), "{plan}");
+    let jobs = plan["jobs"].as_array().unwrap();
+    let of = |key: &str| {
+        jobs.iter().position(|job| job["derivations"].as_array().unwrap().contains(&json!(after.path(key))))
+    };
+    assert_eq!((of("twin-1#1"), of("twin-1#2")), (of("side1-1"), of("side2-1")), "{plan}");
+}

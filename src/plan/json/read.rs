@@ -46,6 +46,8 @@ struct PlanIn {
     #[serde(default)]
     expected: BTreeMap<Arc<str>, Expected>,
     #[serde(default)]
+    likeness: BTreeMap<Arc<str>, u32>,
+    #[serde(default)]
     targets: Vec<TargetIn>,
     #[serde(default)]
     allow_failure: BTreeSet<AttributePath>,
@@ -169,6 +171,9 @@ pub fn read(text: &[u8]) -> Result<Plan> {
     for drv in plan.expected.keys() {
         context.derivation(drv).context("`expected` of the plan")?;
     }
+    for drv in plan.likeness.keys() {
+        context.derivation(drv).context("`likeness` of the plan")?;
+    }
     let changed = plan.change.iter().flat_map(|change| &change.changed);
     for path in changed.flat_map(|changed| changed.base_outputs.values().flatten()) {
         let (dir, _) = store_path::split(path).context("`change` of the plan")?;
@@ -195,6 +200,7 @@ pub fn read(text: &[u8]) -> Result<Plan> {
         same_as: plan.same_as,
         built_while_planning,
         expected: plan.expected,
+        likeness: plan.likeness,
         targets,
         allow_failure: plan.allow_failure.into_iter().collect(),
         final_jobs,

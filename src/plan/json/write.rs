@@ -138,6 +138,9 @@ pub fn write(plan: &Plan, out: &mut impl Write) -> io::Result<()> {
     if !plan.expected.is_empty() {
         member(out, "expected", &plan.expected, ",")?;
     }
+    if !plan.likeness.is_empty() {
+        member(out, "likeness", &plan.likeness, ",")?;
+    }
     list(
         out,
         "targets",
