@@ -108,7 +108,8 @@ mod tests {
     use super::*;
     use crate::history::jobs::Measured;
     use crate::plan::estimate::{Estimate, EstimateSource};
-    use crate::plan::{Estimates, JobOptions, ModelFigures, Strategy};
+    use crate::plan::model::ModelFigures;
+    use crate::plan::{Estimates, JobOptions, Strategy};
 
     fn job(id: &str, seconds: u64) -> Job {
         Job {

@@ -71,6 +71,7 @@ impl FetchAndBuild<'_> {
         };
         let brought = guard.bring(&strs(&wanted), tracker);
         record.measured.fetch = u64::try_from(start.elapsed().as_millis()).ok();
+        record.measured.fetched_bytes = self.fetched_bytes(tracker);
         record.missing = brought?;
         let missing = &record.missing;
         // What may fail is built once, in its own job.
@@ -95,5 +96,12 @@ impl FetchAndBuild<'_> {
         }
         record.measured.build = u64::try_from(start.elapsed().as_millis()).ok();
         built
+    }
+
+    /// Bytes of what was fetched so far, as NARs, where anything was.
+    fn fetched_bytes(&self, tracker: &Tracker) -> Option<u64> {
+        let fetched: Vec<&str> = tracker.ledger().fetched().keys().map(String::as_str).collect();
+        let infos = if fetched.is_empty() { return None } else { self.calls.store().path_infos(&fetched).ok()? };
+        Some(infos.iter().map(|info| info.nar_size).fold(0, u64::saturating_add))
     }
 }

@@ -36,6 +36,9 @@ pub struct Measured {
     /// Fetching what others have built, milliseconds.
     #[serde(default, rename = "fetch_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
     pub fetch: Option<u64>,
+    /// Bytes of what was fetched then, as NARs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_bytes: Option<u64>,
     /// Building, milliseconds.
     #[serde(default, rename = "build_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
     pub build: Option<u64>,
@@ -71,6 +74,7 @@ impl Measured {
             start_up: time(self.start_up),
             import: time(self.import),
             fetch: time(self.fetch),
+            fetched_bytes: bytes(self.fetched_bytes),
             build: time(self.build),
             hand_off: time(self.hand_off),
             handoff_bytes: bytes(self.handoff_bytes),

@@ -18,6 +18,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use self::jobs::JobRun;
 use self::last_plan::LastPlan;
 use self::needs::{Needs, YOUNGEST};
 use self::records::{Ending, Records, package_of};
@@ -30,6 +31,12 @@ const YOUNGEST_JOBS: usize = 50;
 /// What takes longer is no start of a job, milliseconds.
 const LONGEST_START: u64 = 3_600_000;
 
+/// What is less says nothing about how fast anything is fetched, bytes.
+const FEW_BYTES: u64 = 1 << 20;
+
+/// No network is slower or faster, bytes per second.
+const SPEEDS: std::ops::RangeInclusive<u64> = 100_000..=10_000_000_000;
+
 /// Durations and failures of earlier pipelines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
@@ -38,6 +45,7 @@ pub struct History {
     by_package: HashMap<(String, String), Recorded>,
     sizes: Sizes,
     start_up: Option<u64>,
+    bandwidth: Option<u64>,
     /// What builds have needed beside time.
     pub needs: Needs,
     failed: HashMap<String, Failed>,
@@ -111,6 +119,7 @@ impl History {
             by_package: recorded(by_package, OTHER_VERSION),
             sizes,
             start_up,
+            bandwidth: bandwidth(records),
             needs: Needs::new(records),
             failed,
             last_plan: records.last_plan.clone().map(Arc::new),
@@ -144,6 +153,11 @@ impl History {
         self.start_up
     }
 
+    /// What jobs have fetched in a second, bytes; none until enough jobs of enough pipelines have measured it.
+    pub fn bandwidth(&self) -> Option<u64> {
+        self.bandwidth
+    }
+
     /// Whether this very derivation has failed before.
     pub fn failed(&self, path: &str) -> Option<&Failed> {
         self.failed.get(path)
@@ -152,17 +166,27 @@ impl History {
 
 /// The median of the youngest jobs' start-ups.
 fn start_up(records: &Records) -> Option<u64> {
-    let mut starts: Vec<(Reverse<u64>, u64)> = records
-        .jobs
-        .iter()
-        .filter_map(|run| Some((Reverse(run.at), run.measured.start_up? + run.measured.import.unwrap_or(0))))
-        .filter(|(_, start)| *start <= LONGEST_START)
-        .collect();
-    let is_enough = records.pipelines.len() >= PIPELINES && starts.len() >= JOBS;
-    starts.sort_unstable();
-    let mut youngest: Vec<u64> = starts.into_iter().take(YOUNGEST_JOBS).map(|(_, start)| start).collect();
-    youngest.sort_unstable();
-    is_enough.then(|| youngest[(youngest.len() - 1) / 2])
+    let start = |run: &JobRun| Some(run.measured.start_up? + run.measured.import.unwrap_or(0));
+    of_jobs(records, |run| start(run).filter(|start| *start <= LONGEST_START))
+}
+
+/// The median of what the youngest jobs have fetched in a second.
+fn bandwidth(records: &Records) -> Option<u64> {
+    let speed = |run: &JobRun| {
+        let bytes = run.measured.fetched_bytes.filter(|bytes| *bytes >= FEW_BYTES)?;
+        Some((bytes.saturating_mul(1000) / run.measured.fetch?.max(1)).clamp(*SPEEDS.start(), *SPEEDS.end()))
+    };
+    of_jobs(records, speed)
+}
+
+/// The median of what the youngest jobs have measured, where enough have.
+fn of_jobs(records: &Records, measured: impl Fn(&JobRun) -> Option<u64>) -> Option<u64> {
+    let mut values: Vec<(Reverse<u64>, u64)> =
+        records.jobs.iter().filter_map(|run| Some((Reverse(run.at), measured(run)?))).collect();
+    let is_enough = records.pipelines.len() >= PIPELINES && values.len() >= JOBS;
+    values.sort_unstable();
+    values.truncate(YOUNGEST_JOBS);
+    median(&values).filter(|_| is_enough)
 }
 
 /// How large the outputs of derivations were, bytes.
@@ -289,6 +313,26 @@ mod tests {
             History::new(&records).start_up()
         };
         assert_eq!([known(2, 9), known(3, 7), known(3, 9)], [None, None, Some(20_500)]);
+    }
+
+    #[test]
+    fn the_speed_of_transfers_is_known_after_three_pipelines() {
+        let known = |pipelines: u64, fetched: &[(u64, u64)]| {
+            let mut records = Records::default();
+            records.jobs.extend((0..).zip(fetched).map(|(at, &(bytes, fetch))| {
+                let measured =
+                    jobs::Measured { fetch: Some(fetch), fetched_bytes: Some(bytes), ..jobs::Measured::default() };
+                jobs::JobRun { job: "job".into(), system: "x".into(), resource_class: None, at, duration: 1, measured }
+            }));
+            let pipeline = |at| pipelines::PipelineRun { at, jobs: 3, predicted: 1, measured: 1 };
+            records.pipelines.extend((0..pipelines).map(pipeline));
+            History::new(&records).bandwidth()
+        };
+        let mut fetched = vec![(30_000_000, 2_000); 8];
+        fetched.push((u64::MAX, 0));
+        assert_eq!([known(2, &fetched), known(3, &fetched)], [None, Some(15_000_000)]);
+        assert_eq!(known(3, &[(1_000, 2_000); 9]), None, "so little says nothing");
+        assert_eq!(known(3, &[(2 << 20, u64::MAX); 9]), Some(100_000), "no plan divides by nothing");
     }
 
     #[test]

@@ -53,7 +53,8 @@ fn waited_for(pipeline: &Pipeline, number: JobNumber) -> Option<JobNumber> {
 mod tests {
     use super::super::pipeline::{Run, Span, State};
     use super::*;
-    use crate::plan::{Estimates, ModelFigures, Plan};
+    use crate::plan::model::ModelFigures;
+    use crate::plan::{Estimates, Plan};
 
     /// Two jobs that need nothing: the second one waits until the first has ended.
     fn path_with(concurrency: u64) -> Vec<JobNumber> {

@@ -1,27 +1,20 @@
-//! What simpler plans would do: *flat*, *ordered* and *per derivation*, beside which the plan's own figures stand.
+//! What simpler plans would do: *flat*, *ordered*, *per derivation* and *single*, beside which the plan's own figures stand.
 //!
 //! In: the problem and the cost model. Out: one [`Strategy`] each, with exact build counts. A baseline's job takes
-//! start-up + max(longest path, work / slots), which favours it: no schedule of its builds is shorter.
-//!
-//! Which targets reach a node is kept in bit sets, [`BLOCK`] targets at a time, so that memory stays linear. With T(v) the targets
-//! that reach v, the flat job of each target in T(v) builds v. The ordered job of t builds v unless a target below t reaches v:
-//! X(v) holds those t; it is T(v) without v itself where v is a target, else what v's consumers pass down.
-//!
-//! A block looks only at the nodes that it reaches, consumers before inputs: most blocks of a large graph reach a small part of it.
+//! start-up + max(longest path, work / slots), which favours it: no schedule of its builds is shorter. What it fetches from other jobs and hands on counts as in the plan;
+//! flat jobs take nothing from each other, and hand on their target alone.
+
+mod blocks;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
+use self::blocks::{BLOCK, Blocks, TargetWork};
 use super::Strategy;
+use super::ancestors::{Above, ancestors};
 use super::model::Model;
 use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, Adjacency, Millis, Node, Problem, System};
 use super::simulate::start_and_end;
-
-/// Targets that are followed at once.
-const BLOCK: usize = 512;
-const WORDS: usize = BLOCK / 64;
-type Bits = [u64; WORDS];
 
 /// The baselines.
 #[derive(Clone, Debug, Default)]
@@ -36,19 +29,12 @@ pub struct Baselines {
     pub single: Strategy,
 }
 
-/// Work of one target's job.
-#[derive(Clone, Copy, Default)]
-struct TargetWork {
-    total: Millis,
-    longest: Millis,
-}
-
-/// Computes the baselines.
+/// Computes the baselines. Each of their jobs waits `model.queue` for its machine.
 pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines {
     let targets: Vec<Node> = (0..problem.len() as Node).filter(|&node| problem.target[node as usize]).collect();
     let mut flat = vec![TargetWork::default(); targets.len()];
     let mut ordered = vec![TargetWork::default(); targets.len()];
-    let (mut flat_builds, mut ordered_builds) = (0, 0);
+    let mut flat_builds = 0;
 
     let mut height = vec![0; problem.len()];
     for node in 0..problem.len() {
@@ -61,9 +47,7 @@ pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines
 
     let mut blocks = Blocks::new(problem);
     for ((block, flat), ordered) in targets.chunks(BLOCK).zip(flat.chunks_mut(BLOCK)).zip(ordered.chunks_mut(BLOCK)) {
-        let builds = blocks.add_up(block, flat, ordered);
-        flat_builds += builds.0;
-        ordered_builds += builds.1;
+        flat_builds += blocks.add_up(block, flat, ordered);
     }
 
     let job_time = |work: &TargetWork, target: Node| {
@@ -72,22 +56,28 @@ pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines
     };
     let no_order = Adjacency::from_lists(targets.iter().map(|_| Vec::new()));
     let flat_jobs: Vec<Option<Millis>> =
-        flat.iter().zip(&targets).map(|(work, &node)| Some(job_time(work, node))).collect();
+        flat.iter().zip(&targets).map(|(work, &node)| Some(job_time(work, node) + model.hand_off)).collect();
     let target_systems: Vec<_> = targets.iter().map(|&node| problem.system[node as usize]).collect();
 
     // An ordered job waits for the targets below it, through whatever lies between: that takes no time of its own.
     let mut ordered_jobs = vec![None; problem.len()];
+    let (mut ordered_builds, mut ordered_missing) = (vec![None; problem.len()], vec![0; problem.len()]);
     for (work, &node) in ordered.iter().zip(&targets) {
-        ordered_jobs[node as usize] = Some(job_time(work, node));
+        let node_at = node as usize;
+        ordered_jobs[node_at] = Some(job_time(work, node) + model.hand_off * work.builds);
+        (ordered_builds[node_at], ordered_missing[node_at]) = (Some(work.builds), work.missing);
     }
-    let single_jobs: Vec<Option<Millis>> =
-        problem.duration.iter().map(|&duration| Some(model.start_up + duration)).collect();
+    add_restores(&mut ordered_jobs, problem, model, &ordered_builds, &ordered_missing);
+    let alone = |duration: &Millis| Some(model.start_up + duration + model.hand_off);
+    let mut alone_jobs: Vec<Option<Millis>> = problem.duration.iter().map(alone).collect();
+    let missing: Vec<u64> = (0..problem.len() as Node).map(|node| problem.inputs.of(node).len() as u64).collect();
+    add_restores(&mut alone_jobs, problem, model, &vec![Some(1); problem.len()], &missing);
 
     let strategy = |durations: &[Option<Millis>], systems: &[_], inputs: &Adjacency, builds| Strategy {
         jobs: durations.iter().flatten().count() as u64,
         builds,
         job_time: durations.iter().flatten().sum(),
-        makespan: start_and_end(durations, inputs, model.concurrency).1.into_iter().max().unwrap_or(0),
+        makespan: start_and_end(durations, inputs, model.concurrency, model.queue).1.into_iter().max().unwrap_or(0),
         credits: durations
             .iter()
             .zip(systems)
@@ -96,9 +86,31 @@ pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines
     };
     Baselines {
         flat: strategy(&flat_jobs, &target_systems, &no_order, flat_builds),
-        ordered: strategy(&ordered_jobs, &problem.system, &problem.inputs, ordered_builds),
-        per_derivation: strategy(&single_jobs, &problem.system, &problem.inputs, problem.len() as u64),
+        ordered: strategy(&ordered_jobs, &problem.system, &problem.inputs, ordered_builds.iter().flatten().sum()),
+        per_derivation: strategy(&alone_jobs, &problem.system, &problem.inputs, problem.len() as u64),
         single: single(problem, model, prices, &height),
+    }
+}
+
+/// Adds what jobs at these nodes take to attach layers and to fetch: all that jobs before them have built where there are layers, else what they miss.
+fn add_restores(
+    jobs: &mut [Option<Millis>],
+    problem: &Problem,
+    model: &Model,
+    builds: &[Option<u64>],
+    missing: &[u64],
+) {
+    let restores: Vec<Millis> = if model.ancestors_count() {
+        let above = ancestors(&problem.inputs, builds);
+        let fetched = |(above, missing): (&Above, &u64)| {
+            model.layer * above.layers + model.fetch * if model.whole_layers { above.owned } else { *missing }
+        };
+        above.iter().zip(missing).map(fetched).collect()
+    } else {
+        missing.iter().map(|missing| model.fetch * missing).collect()
+    };
+    for (job, restore) in jobs.iter_mut().zip(restores) {
+        *job = job.map(|time| time + restore);
     }
 }
 
@@ -108,6 +120,7 @@ fn single(problem: &Problem, model: &Model, prices: &Prices, height: &[Millis]) 
     let mut of_system: BTreeMap<System, TargetWork> = BTreeMap::new();
     for (node, &system) in problem.system.iter().enumerate() {
         let work = of_system.entry(system).or_default();
+        work.builds += 1;
         work.total += problem.duration[node];
         work.longest = work.longest.max(height[node]);
     }
@@ -116,169 +129,20 @@ fn single(problem: &Problem, model: &Model, prices: &Prices, height: &[Millis]) 
         && let Some(largest) = of_system.values_mut().max_by_key(|work| work.total)
     {
         largest.total += anywhere.total;
+        largest.builds += anywhere.builds;
     }
     let lengths = of_system.iter().map(|(&system, work)| {
         let slots = model.slots_of(system) as u64;
-        (system, model.start_up + work.longest.max(work.total.div_ceil(slots)))
+        let time = model.start_up + work.longest.max(work.total.div_ceil(slots)) + model.hand_off * work.builds;
+        (system, time)
     });
     let lengths: Vec<(System, Millis)> = lengths.collect();
     Strategy {
         jobs: lengths.len() as u64,
         builds: problem.len() as u64,
         job_time: lengths.iter().map(|(_, length)| length).sum(),
-        makespan: lengths.iter().map(|(_, length)| *length).max().unwrap_or(0),
+        makespan: lengths.iter().map(|(_, length)| length + model.queue).max().unwrap_or(0),
         credits: lengths.iter().map(|&(system, length)| prices.credits(system, length)).sum(),
-    }
-}
-
-/// A node that the block's targets reach.
-struct Row {
-    node: Node,
-    /// T: targets of the block that reach the node.
-    reached: Bits,
-    /// X: those of them whose ordered jobs leave the node to a target below.
-    left: Bits,
-    /// Longest paths from targets whose ordered jobs build the node, as a range of `paths`.
-    paths: Range<u32>,
-}
-
-/// No row.
-const NONE: u32 = u32::MAX;
-
-/// Adds up blocks of targets, one after the other.
-struct Blocks<'a> {
-    problem: &'a Problem,
-    rows: Vec<Row>,
-    /// The row of each node, [`NONE`] where the block does not reach it.
-    row_of: Vec<u32>,
-    /// Nodes that are reached and still to be looked at, a bit each.
-    open: Vec<u64>,
-    /// Target within the block, and the longest path from it down to the node, both ends included.
-    paths: Vec<(u16, Millis)>,
-    /// The longest path from each target of the block to the node in hand; all zero between nodes.
-    longest: [Millis; BLOCK],
-}
-
-impl<'a> Blocks<'a> {
-    fn new(problem: &'a Problem) -> Self {
-        Self {
-            problem,
-            rows: Vec::new(),
-            row_of: vec![NONE; problem.len()],
-            open: vec![0; problem.len().div_ceil(64)],
-            paths: Vec::new(),
-            longest: [0; BLOCK],
-        }
-    }
-
-    /// The row of a node that is reached.
-    fn row(&mut self, node: Node) -> &mut Row {
-        let at = &mut self.row_of[node as usize];
-        if *at == NONE {
-            *at = self.rows.len() as u32;
-            self.open[node as usize / 64] |= 1 << (node % 64);
-            self.rows.push(Row { node, reached: [0; WORDS], left: [0; WORDS], paths: 0..0 });
-        }
-        &mut self.rows[*at as usize]
-    }
-
-    /// Adds up the work of the flat and of the ordered jobs of a block, and gives the numbers of their builds.
-    fn add_up(&mut self, block: &[Node], flat: &mut [TargetWork], ordered: &mut [TargetWork]) -> (u64, u64) {
-        let (mut flat_builds, mut ordered_builds) = (0, 0);
-        // A full word, as in a chain of targets, is added once instead of 64 times.
-        let mut full = [0; WORDS];
-        for (index, &target) in block.iter().enumerate() {
-            self.row(target).reached[index / 64] |= 1 << (index % 64);
-        }
-        // Inputs have smaller numbers: what opens while a word is looked at is in this word or a lower one.
-        for word in (0..self.open.len()).rev() {
-            while self.open[word] != 0 {
-                let bit = 63 - self.open[word].leading_zeros();
-                self.open[word] &= !(1 << bit);
-                let node = word as Node * 64 + bit;
-                let (reached, left) = self.pass_down(node, block);
-                let duration = self.problem.duration[node as usize];
-                for (word, bits) in reached.into_iter().enumerate() {
-                    flat_builds += u64::from(bits.count_ones());
-                    if bits == u64::MAX {
-                        full[word] += duration;
-                    } else {
-                        each_bit(bits, |bit| flat[word * 64 + bit].total += duration);
-                    }
-                }
-                let built: Bits = std::array::from_fn(|word| reached[word] & !left[word]);
-                if built != [0; WORDS] {
-                    ordered_builds += self.extend_paths(node, built, ordered);
-                }
-            }
-        }
-        for (index, work) in flat.iter_mut().enumerate() {
-            work.total += full[index / 64];
-        }
-        for row in self.rows.drain(..) {
-            self.row_of[row.node as usize] = NONE;
-        }
-        self.paths.clear();
-        (flat_builds, ordered_builds)
-    }
-
-    /// Completes T and X of a node whose consumers are done, and hands them to its inputs.
-    fn pass_down(&mut self, node: Node, block: &[Node]) -> (Bits, Bits) {
-        let problem = self.problem;
-        let is_target = problem.target[node as usize];
-        let row = self.row(node);
-        if is_target {
-            row.left = row.reached;
-            if let Ok(index) = block.binary_search(&node) {
-                row.left[index / 64] &= !(1 << (index % 64));
-            }
-        }
-        let (reached, left) = (row.reached, row.left);
-        for &input in problem.inputs.of(node) {
-            let row = self.row(input);
-            for word in 0..WORDS {
-                row.reached[word] |= reached[word];
-                row.left[word] |= left[word];
-            }
-        }
-        (reached, left)
-    }
-
-    /// Finds the longest paths to a node from the targets whose ordered jobs build it; adds it to their work and gives their number.
-    fn extend_paths(&mut self, node: Node, built: Bits, work: &mut [TargetWork]) -> u64 {
-        let consumers = self.problem.consumers.of(node).iter().map(|&consumer| self.row_of[consumer as usize]);
-        let ranges = consumers.filter(|&row| row != NONE).map(|row| self.rows[row as usize].paths.clone());
-        let ranges: Vec<Range<u32>> = ranges.filter(|paths| !paths.is_empty()).collect();
-        let above = |paths: &Range<u32>| paths.start as usize..paths.end as usize;
-        for &(index, path) in ranges.iter().flat_map(|range| &self.paths[above(range)]) {
-            let longest = &mut self.longest[usize::from(index)];
-            *longest = path.max(*longest);
-        }
-        let (mut builds, start) = (0, self.paths.len() as u32);
-        let duration = self.problem.duration[node as usize];
-        for (word, bits) in built.into_iter().enumerate() {
-            builds += u64::from(bits.count_ones());
-            each_bit(bits, |bit| {
-                let index = word * 64 + bit;
-                let path = self.longest[index] + duration;
-                self.paths.push((index as u16, path));
-                work[index].total += duration;
-                work[index].longest = work[index].longest.max(path);
-            });
-        }
-        for &(index, _) in ranges.iter().flat_map(|range| &self.paths[above(range)]) {
-            self.longest[usize::from(index)] = 0;
-        }
-        let end = self.paths.len() as u32;
-        self.row(node).paths = start..end;
-        builds
-    }
-}
-
-fn each_bit(mut bits: u64, mut then: impl FnMut(usize)) {
-    while bits != 0 {
-        then(bits.trailing_zeros() as usize);
-        bits &= bits - 1;
     }
 }
 
@@ -334,6 +198,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         /// Against sets made the slow way, with enough targets for more than one block.
         #[test]
         fn counts_and_times_are_those_of_sets(
@@ -349,18 +215,23 @@ mod tests {
             }
             let problem = problem(lists, is_target, seconds);
             let targets: Vec<Node> = (0..700).filter(|&node| problem.target[node as usize]).collect();
-            let model = Model { start_up: 45, concurrency: usize::MAX, ..Model::default() };
-            let found = baselines(&problem, &model, &Prices::default());
+            let cache = Model { start_up: 45, concurrency: usize::MAX, fetch: 3, hand_off: 7, ..Model::default() };
+            let workspace = Model { layer: 11, whole_layers: true, ..cache.clone() };
+            let found = baselines(&problem, &cache, &Prices::default());
+            let layered = baselines(&problem, &workspace, &Prices::default());
             let (mut flat, mut ordered) = (Strategy::default(), Strategy::default());
             let closures: Vec<_> = targets.iter().map(|&target| closure(&problem, target)).collect();
+            let count = |set: &[bool]| set.iter().filter(|inside| **inside).count() as u64;
+            let (mut sets, mut restores) = (Vec::new(), 0);
             for (index, &target) in targets.iter().enumerate() {
                 let mut set = closures[index].clone();
                 let add = |strategy: &mut Strategy, set: &[bool]| {
                     let work: Millis = set.iter().zip(&problem.duration).filter(|(inside, _)| **inside).map(|(_, d)| d).sum();
-                    strategy.builds += set.iter().filter(|inside| **inside).count() as u64;
+                    strategy.builds += count(set);
                     strategy.job_time += 45 + longest(&problem, set).max(work.div_ceil(4));
                 };
                 add(&mut flat, &set);
+                flat.job_time += 7;
                 for (other, &below) in targets.iter().enumerate() {
                     if below != target && closures[index][below as usize] {
                         for node in 0..set.len() {
@@ -369,13 +240,31 @@ mod tests {
                     }
                 }
                 add(&mut ordered, &set);
+                let mut fetched = vec![false; 700];
+                for node in (0..700).filter(|&node| set[node as usize]) {
+                    problem.inputs.of(node).iter().for_each(|&input| fetched[input as usize] |= !set[input as usize]);
+                }
+                restores += 3 * count(&fetched);
+                sets.push(set);
+            }
+            let hand_offs = 7 * ordered.builds;
+            let mut layers = 0;
+            for (index, &target) in targets.iter().enumerate() {
+                let below = (0..targets.len()).filter(|&other| targets[other] != target && closures[index][targets[other] as usize]);
+                layers += below.map(|other| 11 + 3 * count(&sets[other])).sum::<u64>();
             }
             prop_assert_eq!((found.flat.builds, found.flat.job_time), (flat.builds, flat.job_time));
-            prop_assert_eq!((found.ordered.builds, found.ordered.job_time), (ordered.builds, ordered.job_time));
+            prop_assert_eq!((found.ordered.builds, found.ordered.job_time), (ordered.builds, ordered.job_time + restores + hand_offs));
+            prop_assert_eq!(layered.ordered.job_time, ordered.job_time + layers + hand_offs);
+            prop_assert_eq!(layered.flat, found.flat);
             prop_assert_eq!(found.per_derivation.builds, 700);
             let all: Millis = problem.duration.iter().sum();
             let longest = longest(&problem, &vec![true; 700]);
-            prop_assert_eq!((found.single.jobs, found.single.makespan), (1, 45 + longest.max(all.div_ceil(4))));
+            prop_assert_eq!((found.single.jobs, found.single.makespan), (1, 45 + longest.max(all.div_ceil(4)) + 7 * 700));
+            let above: u64 = (0..700).map(|node| count(&closure(&problem, node)) - 1).sum();
+            let alone = 700 * (45 + 7) + all;
+            prop_assert_eq!(found.per_derivation.job_time, alone + 3 * problem.inputs.edges() as u64);
+            prop_assert_eq!(layered.per_derivation.job_time, alone + (11 + 3) * above);
         }
     }
 }

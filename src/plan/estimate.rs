@@ -81,6 +81,8 @@ pub struct BuildEstimate {
 pub struct Replaced {
     /// `start_up`
     pub start_up: bool,
+    /// `bandwidth`
+    pub bandwidth: bool,
     /// `fetch`, with how far off it may be.
     pub fetch: Option<Spread>,
     /// `local`
@@ -112,7 +114,7 @@ pub struct CostModel {
     pub fits_start_up: bool,
     /// What a derivation leaves to be handed on, bytes, where that is known.
     pub bytes: Option<u64>,
-    /// Bytes that a job fetches in a second; none where moving them is not counted.
+    /// Bytes that a job fetches in a second; where nobody says it and nothing is recorded, what is usual ([`super::fitted::BANDWIDTH`]).
     pub bandwidth: Option<u64>,
     /// Attaching what one transitive ancestor has handed off, where it travels as a layer of a workspace.
     pub layer: Millis,

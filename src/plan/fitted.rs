@@ -24,6 +24,11 @@ pub fn fitted(costs: &CostModel, graph: &Graph, ids: &[DrvId]) -> CostModel {
         fitted.start_up = start_up;
         fitted.replaced.start_up = true;
     }
+    if let Some(bandwidth) = costs.history.bandwidth().filter(|_| costs.bandwidth.is_none()) {
+        fitted.bandwidth = Some(bandwidth);
+        fitted.replaced.bandwidth = true;
+    }
+    fitted.bandwidth.get_or_insert(BANDWIDTH);
     if costs.history.is_empty() {
         return fitted;
     }
@@ -70,7 +75,6 @@ pub fn fitted(costs: &CostModel, graph: &Graph, ids: &[DrvId]) -> CostModel {
     // Of most derivations the size is known: the others are like these.
     if fitted.bytes.is_none() && !known.is_empty() && 2 * known.len() >= ids.len() {
         fitted.bytes = Some(known.iter().sum::<u64>() / known.len() as u64);
-        fitted.bandwidth = fitted.bandwidth.or(Some(BANDWIDTH));
     }
     fitted
 }

@@ -32,5 +32,5 @@ pub fn is_worth_keeping(kept: &Simulated, new: &Simulated, options: &PartitionOp
 
 /// The longest job, milliseconds.
 fn longest(simulation: &Simulation) -> Millis {
-    simulation.end.iter().zip(&simulation.start).map(|(end, start)| end - start).max().unwrap_or(0)
+    simulation.lengths().max().unwrap_or(0)
 }

@@ -5,6 +5,7 @@
 
 pub mod advice;
 pub mod allowed_failure;
+mod ancestors;
 pub mod baseline;
 mod budget;
 mod capacity;
@@ -77,6 +78,7 @@ pub use expected::Expected;
 use final_job::FinalJob;
 pub use flake_source::FlakeSource;
 pub use job::{Job, JobIndex};
+use model::ModelFigures;
 pub use options::JobOptions;
 pub use planned_target::PlannedTarget;
 use prices::PriceEstimate;
@@ -288,31 +290,6 @@ pub struct KeptJobs {
     pub jobs: u64,
     /// Jobs of the last plan.
     pub of: u64,
-}
-
-/// The numbers of the model that a plan was made with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModelFigures {
-    /// From a job's start to its first build.
-    #[serde(rename = "start_up_seconds", with = "seconds")]
-    pub start_up: Millis,
-    /// Attaching what one ancestor has handed off.
-    #[serde(rename = "layer_seconds", with = "seconds")]
-    pub layer: Millis,
-    /// Fetching what one derivation has left.
-    #[serde(rename = "fetch_seconds", with = "seconds")]
-    pub fetch: Millis,
-    /// What each wave waits for machines.
-    #[serde(rename = "queue_seconds", with = "seconds")]
-    pub queue: Millis,
-    /// Jobs that run at once.
-    pub concurrency: u64,
-    /// Bytes a second that a job fetches and hands on; none where moving them is not counted.
-    #[serde(default, rename = "transfer_bytes_per_second", skip_serializing_if = "Option::is_none")]
-    pub bandwidth: Option<u64>,
-    /// True where jobs have measured the start-up.
-    #[serde(default)]
-    pub start_up_recorded: bool,
 }
 
 /// How many of the needed derivations' durations come from where.

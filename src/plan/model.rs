@@ -2,8 +2,11 @@
 //!
 //! In: nothing; the caller fills these in from flags, provider limits and records. Out: plain values, times in milliseconds.
 
+use serde::{Deserialize, Serialize};
+
 use super::problem::{ANY_SYSTEM, Millis, System};
 use crate::choice::choice;
+use crate::duration::seconds;
 
 /// What running jobs costs on a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +98,34 @@ impl Model {
     pub fn most_slots(&self) -> usize {
         self.slots.iter().copied().chain([self.default_slots, 1]).max().unwrap_or(1)
     }
+}
+
+/// The numbers of the model that a plan was made with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFigures {
+    /// From a job's start to its first build.
+    #[serde(rename = "start_up_seconds", with = "seconds")]
+    pub start_up: Millis,
+    /// Attaching what one ancestor has handed off.
+    #[serde(rename = "layer_seconds", with = "seconds")]
+    pub layer: Millis,
+    /// Fetching what one derivation has left.
+    #[serde(rename = "fetch_seconds", with = "seconds")]
+    pub fetch: Millis,
+    /// What each wave waits for machines.
+    #[serde(rename = "queue_seconds", with = "seconds")]
+    pub queue: Millis,
+    /// Jobs that run at once.
+    pub concurrency: u64,
+    /// Bytes a second that a job fetches and hands on; none where moving them is not counted.
+    #[serde(default, rename = "transfer_bytes_per_second", skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<u64>,
+    /// True where jobs have measured that.
+    #[serde(default, rename = "transfer_recorded")]
+    pub bandwidth_recorded: bool,
+    /// True where jobs have measured the start-up.
+    #[serde(default)]
+    pub start_up_recorded: bool,
 }
 
 choice! {

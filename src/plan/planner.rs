@@ -12,7 +12,7 @@ use super::fit_inputs;
 use super::job_graph::{JobGraph, direct_inputs};
 use super::job_list::Simulated;
 use super::keeping::is_worth_keeping;
-use super::model::{Granularity, Model, Objective, PartitionOptions};
+use super::model::{Granularity, Model, ModelFigures, Objective, PartitionOptions};
 use super::moved::Moved;
 use super::needed::NeededGraph;
 use super::partition::bands::{self, InWaves};
@@ -23,11 +23,11 @@ use super::partition::{Solution, partition, partition_in_waves};
 use super::placement::Placements;
 use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, JobNodes, Millis, Partition};
-use super::simulate::{lower_bound, simulate_in_waves};
+use super::simulate::{lower_bound, simulate_in_waves, start_and_end};
 use super::workers::in_plan;
 use super::workers::plan_workers;
 use super::workers::search::Way;
-use super::{Durations, EstimateSource, Estimates, HandOffEstimate, ModelFigures, Strategy};
+use super::{Durations, EstimateSource, Estimates, HandOffEstimate, Strategy};
 use crate::choice::Choice;
 use crate::delivery::HandOffKind;
 
@@ -224,11 +224,15 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What workers in place of jobs would take. Only waves count what machines are waited for, so workers do that beside waves alone.
-    pub(super) fn workers(&self) -> Option<Way> {
+    /// The model for what stands beside the plan. Only waves count what machines are waited for, so others do that beside waves alone.
+    fn waiting_model(&self) -> Model {
         let queue = if self.options.limits.waves.is_some() { self.model.queue } else { 0 };
-        let model = Model { queue, ..self.model.clone() };
-        plan_workers(&self.small.problem, self.placements, &model, self.options.objective)
+        Model { queue, ..self.model.clone() }
+    }
+
+    /// What workers in place of jobs would take.
+    pub(super) fn workers(&self) -> Option<Way> {
+        plan_workers(&self.small.problem, self.placements, &self.waiting_model(), self.options.objective)
     }
 
     /// Workers, and the units that they take, each as a job; none where there is nothing to build.
@@ -265,14 +269,16 @@ impl<'a> Planner<'a> {
             return Ok(None);
         }
         let simulated = self.simulated(InWaves { partition: free.clone(), waves: Vec::new() })?;
-        Ok(Some(self.strategy(&simulated)))
+        let lengths: Vec<Option<Millis>> = simulated.simulation.lengths().map(Some).collect();
+        let (_, end) = start_and_end(&lengths, &simulated.direct, self.model.concurrency, self.model.queue);
+        Ok(Some(Strategy { makespan: end.into_iter().max().unwrap_or(0), ..self.strategy(&simulated) }))
     }
 
     /// What the plan and simpler ones are expected to take.
     pub(super) fn estimates(&self, simulated: &Simulated) -> Estimates {
         let (problem, simulation) = (&self.small.problem, &simulated.simulation);
         let plan = self.strategy(simulated);
-        let simpler = baselines(problem, &self.model, &self.prices);
+        let simpler = baselines(problem, &self.waiting_model(), &self.prices);
         Estimates {
             needed: problem.len() as u64,
             duplicates: plan.builds - problem.len() as u64,
@@ -301,7 +307,8 @@ impl<'a> Planner<'a> {
                 fetch: self.model.fetch,
                 queue: if simulated.jobs.waves.is_empty() { 0 } else { self.model.queue },
                 concurrency: self.model.concurrency as u64,
-                bandwidth: self.costs.bandwidth,
+                bandwidth: self.costs.bytes.and(self.costs.bandwidth),
+                bandwidth_recorded: self.costs.bytes.is_some() && self.costs.replaced.bandwidth,
                 start_up_recorded: self.costs.replaced.start_up,
             }),
         }
@@ -330,14 +337,13 @@ impl<'a> Planner<'a> {
     /// The figures of jobs.
     fn strategy(&self, simulated: &Simulated) -> Strategy {
         let Simulated { jobs: InWaves { partition, .. }, simulation, .. } = simulated;
-        let lengths = simulation.end.iter().zip(&simulation.start).map(|(end, start)| end - start);
         let credits = |(job, length): (&JobNodes, Millis)| self.prices.credits(job.system, length);
         Strategy {
             jobs: partition.jobs.len() as u64,
             builds: partition.jobs.iter().map(|job| (job.owned.len() + job.co_located.len()) as u64).sum(),
             job_time: simulation.job_time,
             makespan: simulation.makespan,
-            credits: partition.jobs.iter().zip(lengths).map(credits).sum(),
+            credits: partition.jobs.iter().zip(simulation.lengths()).map(credits).sum(),
         }
     }
 }

@@ -6,11 +6,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use super::ancestors::{Above, ancestors};
 use super::model::{Capacity, Model};
 use super::partition::schedule::Scheduler;
 use super::partition::units::longest_paths;
 use super::problem::{Adjacency, Millis, Node, Partition, Problem};
-use crate::topological;
 
 /// What happens when a plan runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +29,13 @@ pub struct Simulation {
     pub layers: u64,
     /// Derivations whose results are fetched, summed over all jobs: all of each ancestor's with a workspace, else those that are missing.
     pub fetched: u64,
+}
+
+impl Simulation {
+    /// How long each job takes, milliseconds.
+    pub fn lengths(&self) -> impl Iterator<Item = Millis> + '_ {
+        self.end.iter().zip(&self.start).map(|(end, start)| end - start)
+    }
 }
 
 /// What a job does, as far as time goes.
@@ -71,13 +78,12 @@ pub fn simulate_in_waves(
         .collect();
     let mut simulation = run(&loads, inputs, model);
     if !waves.is_empty() {
-        let lengths: Vec<Millis> =
-            simulation.end.iter().zip(&simulation.start).map(|(end, start)| end - start).collect();
+        let lengths: Vec<Millis> = simulation.lengths().collect();
         (simulation.start, simulation.end) = start_and_end_in_waves(&lengths, waves, model);
         simulation.makespan = simulation.end.iter().copied().max().unwrap_or(0);
     }
     if !model.ancestors_count() {
-        let above = count_ancestors(inputs, &loads);
+        let above = ancestors(inputs, &owned(&loads));
         simulation.layers = above.iter().map(|above| above.layers).sum();
         if model.whole_layers {
             simulation.fetched = above.iter().map(|above| above.owned).sum();
@@ -99,10 +105,14 @@ pub fn missing(problem: &Problem, tasks: &[Node]) -> u64 {
     outside.len() as u64
 }
 
+fn owned(loads: &[Load]) -> Vec<Option<u64>> {
+    loads.iter().map(|load| Some(load.owned)).collect()
+}
+
 /// Runs jobs with the given loads and direct inputs. Ancestors are counted only where they cost something.
 pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
     let jobs = loads.len();
-    let above = if model.ancestors_count() { count_ancestors(inputs, loads) } else { vec![Above::default(); jobs] };
+    let above = if model.ancestors_count() { ancestors(inputs, &owned(loads)) } else { vec![Above::default(); jobs] };
     let fetched = |job: u32| if model.whole_layers { above[job as usize].owned } else { loads[job as usize].missing };
     let restore: Vec<Millis> =
         (0..jobs as u32).map(|job| model.layer * above[job as usize].layers + model.fetch * fetched(job)).collect();
@@ -111,7 +121,7 @@ pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
         .zip(&restore)
         .map(|(load, restore)| Some(model.start_up + restore + load.build + model.hand_off * load.owned))
         .collect();
-    let (start, end) = start_and_end(&lengths, inputs, model.concurrency);
+    let (start, end) = start_and_end(&lengths, inputs, model.concurrency, 0);
     Simulation {
         makespan: end.iter().copied().max().unwrap_or(0),
         job_time: lengths.iter().flatten().sum(),
@@ -123,9 +133,14 @@ pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
     }
 }
 
-/// Start and end of each job, milliseconds: jobs start in the order in which they become ready, then by number, at most `concurrency` at once. What has no
-/// length is not a job: it needs no machine and ends as soon as its inputs have. `inputs` is acyclic, in any numbering.
-pub fn start_and_end(lengths: &[Option<Millis>], inputs: &Adjacency, concurrency: usize) -> (Vec<Millis>, Vec<Millis>) {
+/// Start and end of each job, milliseconds: jobs ask for a machine in the order in which they become ready, then by number, get it `queue` milliseconds later, and at
+/// most `concurrency` run at once. What has no length is not a job: it needs no machine and ends as soon as its inputs have. `inputs` is acyclic, in any numbering.
+pub fn start_and_end(
+    lengths: &[Option<Millis>],
+    inputs: &Adjacency,
+    concurrency: usize,
+    queue: Millis,
+) -> (Vec<Millis>, Vec<Millis>) {
     let consumers = inputs.reversed();
     let mut left = inputs.in_degrees();
     let (mut start, mut end) = (vec![0; lengths.len()], vec![0; lengths.len()]);
@@ -136,22 +151,28 @@ pub fn start_and_end(lengths: &[Option<Millis>], inputs: &Adjacency, concurrency
     loop {
         while let Some(node) = ready.pop() {
             if lengths[node as usize].is_some() {
-                waiting.push(Reverse((now, node)));
+                waiting.push(Reverse((now + queue, node)));
             } else {
                 (start[node as usize], end[node as usize]) = (now, now);
                 ready.extend(consumers.of(node).iter().copied().filter(|&consumer| left.arrive(consumer)));
             }
         }
-        while running.len() < concurrency.max(1)
-            && let Some(Reverse((_, job))) = waiting.pop()
-        {
-            start[job as usize] = now;
-            end[job as usize] = now + lengths[job as usize].unwrap_or(0);
-            running.push(Reverse((end[job as usize], job)));
+        let is_free = running.len() < concurrency.max(1);
+        let ends = running.peek().map(|Reverse((at, _))| *at);
+        match waiting.peek().filter(|Reverse((at, _))| is_free && ends.is_none_or(|end| *at <= end)) {
+            Some(&Reverse((at, job))) => {
+                waiting.pop();
+                now = at.max(now);
+                start[job as usize] = now;
+                end[job as usize] = now + lengths[job as usize].unwrap_or(0);
+                running.push(Reverse((end[job as usize], job)));
+            }
+            None => {
+                let Some(Reverse((ended, job))) = running.pop() else { return (start, end) };
+                now = ended;
+                ready.extend(consumers.of(job).iter().copied().filter(|&consumer| left.arrive(consumer)));
+            }
         }
-        let Some(Reverse((ended, job))) = running.pop() else { return (start, end) };
-        now = ended;
-        ready.extend(consumers.of(job).iter().copied().filter(|&consumer| left.arrive(consumer)));
     }
 }
 
@@ -173,49 +194,6 @@ fn start_and_end_in_waves(lengths: &[Millis], waves: &[u32], model: &Model) -> (
         now = wave.iter().map(|&job| end[job]).max().unwrap_or(now);
     }
     (start, end)
-}
-
-/// What the ancestors of a job come to.
-#[derive(Clone, Copy, Default)]
-struct Above {
-    layers: u64,
-    /// Derivations that they own.
-    owned: u64,
-}
-
-/// The transitive inputs of each job. Bit sets of 4,096 ancestors at a time keep the memory at 512 bytes a job.
-fn count_ancestors(inputs: &Adjacency, loads: &[Load]) -> Vec<Above> {
-    const WORDS: usize = 64;
-    let jobs = inputs.len();
-    let consumers = inputs.reversed();
-    let order = topological::as_ready(inputs.in_degrees(), |job| consumers.of(job).iter().copied());
-    let mut count = vec![Above::default(); jobs];
-    let mut sets = vec![[0u64; WORDS]; jobs];
-    for first in (0..jobs).step_by(WORDS * 64) {
-        sets.fill([0; WORDS]);
-        for &job in &order {
-            let mut set = [0u64; WORDS];
-            for &input in inputs.of(job) {
-                for (word, other) in set.iter_mut().zip(&sets[input as usize]) {
-                    *word |= other;
-                }
-                if let Some(bit) = (input as usize).checked_sub(first).filter(|&bit| bit < WORDS * 64) {
-                    set[bit / 64] |= 1 << (bit % 64);
-                }
-            }
-            let above = &mut count[job as usize];
-            for (word, &bits) in set.iter().enumerate() {
-                above.layers += u64::from(bits.count_ones());
-                let mut left = bits;
-                while left != 0 {
-                    above.owned += loads[first + word * 64 + left.trailing_zeros() as usize].owned;
-                    left &= left - 1;
-                }
-            }
-            sets[job as usize] = set;
-        }
-    }
-    count
 }
 
 /// No plan can be faster: the longest path of derivations and one start-up, or all work on all slots, milliseconds.
@@ -271,8 +249,18 @@ mod tests {
     #[test]
     fn what_is_no_job_takes_no_time_but_keeps_the_order() {
         let inputs = Adjacency::from_lists([vec![], vec![0], vec![1]]);
-        let (start, end) = start_and_end(&[Some(10), None, Some(5)], &inputs, 8);
+        let (start, end) = start_and_end(&[Some(10), None, Some(5)], &inputs, 8, 0);
         assert_eq!((start, end), (vec![0, 10, 10], vec![10, 10, 15]));
+        let (start, end) = start_and_end(&[Some(10), None, Some(5)], &inputs, 8, 7);
+        assert_eq!((start, end), (vec![7, 17, 24], vec![17, 17, 29]));
+    }
+
+    #[test]
+    fn a_job_waits_for_a_machine_and_others_may_end_meanwhile() {
+        let inputs = Adjacency::from_lists([vec![], vec![], vec![0], vec![]]);
+        let (start, end) = start_and_end(&[Some(10), Some(50), Some(5), Some(1)], &inputs, 2, 7);
+        assert_eq!(start, [7, 7, 24, 17], "the fourth asked before the third");
+        assert_eq!(end, [17, 57, 29, 18]);
     }
 
     #[test]

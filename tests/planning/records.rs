@@ -100,19 +100,19 @@ fn what_was_never_measured_is_taken_to_be_like_what_was() {
     // Eight records of 300 s each: the target above them takes as long.
     let recorded = libraries(8, &[300.0; 8], None);
     let bound = |arguments: &[&str]| {
-        let all = [&["--history", "records.json", "--cost", "start_up=0"], arguments].concat();
+        let all = [&["--history", "records.json", "--cost", "start_up=0", "--cost", "layer=0"], arguments].concat();
         recorded.plan(&all)["estimates"]["per_derivation"]["job_seconds"].as_f64().unwrap()
     };
     assert_eq!(bound(&[]), 9.0 * 300.0);
     assert_eq!(bound(&["--cost", "ordinary=10"]), 8.0 * 300.0 + 10.0, "what the user says stays");
     let few = libraries(8, &[300.0; 7], None);
-    let plan = few.plan(&["--history", "records.json", "--cost", "start_up=0"]);
+    let plan = few.plan(&["--history", "records.json", "--cost", "start_up=0", "--cost", "layer=0"]);
     assert_eq!(plan["estimates"]["per_derivation"]["job_seconds"], json!(7 * 300 + 2 * 60), "seven are too few");
 
     // Where more inputs mean more time, a derivation of 30 inputs takes more than the middle one, and no more than the longest.
     let growing: Vec<f64> = (0..30).map(|number| 10.0 * (1.0 + f64::from(number / 3))).collect();
     let grown = libraries(30, &growing, None);
-    let plan = grown.plan(&["--history", "records.json", "--cost", "start_up=0"]);
+    let plan = grown.plan(&["--history", "records.json", "--cost", "start_up=0", "--cost", "layer=0"]);
     let all = plan["estimates"]["per_derivation"]["job_seconds"].as_f64().unwrap();
     assert_eq!(all - growing.iter().sum::<f64>(), 100.0, "{plan}");
 }
@@ -421,4 +421,30 @@ fn derivations_of_one_name_are_found_by_what_is_around_them() {
         jobs.iter().position(|job| job["derivations"].as_array().unwrap().contains(&json!(after.path(key))))
     };
     assert_eq!((of("twin-1#1"), of("twin-1#2")), (of("side1-1"), of("side2-1")), "{plan}");
+}
+
+#[test]
+fn simpler_strategies_fetch_hand_on_and_wait_as_the_plan_does() {
+    let figures = |recorded: &Recorded, arguments: &[&str]| {
+        let all = [&["--cost", "start_up=0", "--cost", "layer=0", "--handoff", "cache"], arguments].concat();
+        recorded.plan(&all)["estimates"].clone()
+    };
+    // Nine derivations of 300 s, three in a row and 15 edges between them: a second for each that is fetched or handed on.
+    let known = figures(&libraries(8, &[300.0; 8], Some(60_000_000)), &["--history", "records.json"]);
+    assert_eq!(known["per_derivation"]["job_seconds"], json!(9 * 301 + 15), "{known}");
+    assert_eq!(known["single"]["job_seconds"], json!(900 + 9), "{known}");
+    assert_eq!(known["flat"]["job_seconds"], json!(900 + 1), "a target hands on itself: {known}");
+    assert_eq!(known["ordered"]["job_seconds"], json!(900 + 9), "{known}");
+    // Where sizes are known and no speed, it is the usual one.
+    let said = figures(&libraries(8, &[], None), &["--cost", "bytes=120000000"]);
+    assert_eq!(said["model"]["transfer_bytes_per_second"], json!(60_000_000));
+    assert_eq!(said["per_derivation"]["job_seconds"], json!(9 * 62 + 15 * 2), "{said}");
+    // On GitHub every job waits for a machine.
+    let makespan = |queue: &str, row: &str| {
+        let cost = format!("queue={queue}");
+        figures(&libraries(8, &[], None), &["--provider", "github", "--cost", &cost])[row]["makespan_seconds"].as_f64()
+    };
+    for (row, waits) in [("flat", 1.0), ("single", 1.0), ("ordered", 1.0), ("per_derivation", 3.0)] {
+        assert_eq!(makespan("100", row).unwrap() - makespan("0", row).unwrap(), waits * 100.0, "{row}");
+    }
 }

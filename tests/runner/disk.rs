@@ -119,6 +119,7 @@ fn what_other_jobs_have_built_and_cannot_fit_is_not_fetched() {
         on_disk(&pipeline, "end", 10, &[])
             .fails(&["no room for what other jobs have built: 2 paths of 16000224 bytes"]);
         let alone = ["--on-missing", "fail"];
-        on_disk(&pipeline, "end", 24, &alone).succeeds();
+        let ran = on_disk(&pipeline, "end", 24, &alone).succeeds();
+        assert_eq!(ran.record.unwrap().measured.fetched_bytes, Some(16_000_224));
     });
 }
