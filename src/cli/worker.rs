@@ -46,7 +46,7 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = seconds, help_heading = "Workers")]
     pub silence: f64,
 
-    /// Folder for results on their way [default: a temporary one]
+    /// Folder for results on their way, where those of this worker stay for jobs behind the workers [default: a temporary one]
     #[arg(long, value_name = "DIR", help_heading = "Hand-off")]
     pub workspace: Option<PathBuf>,
     /// Copy results to this store, e.g. `s3://bucket`, and fetch those of other workers from there, in place of handing them on through `--names`

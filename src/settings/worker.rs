@@ -51,7 +51,8 @@ fn request_of(
         std::fs::create_dir_all(workspace).with_context(|| format!("cannot create `{}`", workspace.display()))?;
     }
     let store = names.context("no store of names")?;
-    Ok(WorkerRequest { job, number, store, poll, silence, scratch })
+    let keeps_results = args.workspace.is_some();
+    Ok(WorkerRequest { job, number, store, poll, silence, keeps_results, scratch })
 }
 
 /// What a job of a configuration is to do that is a worker, or says what all workers have done.

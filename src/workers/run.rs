@@ -53,6 +53,8 @@ pub struct WorkerRequest {
     pub poll: Duration,
     /// After how long without a sign another worker is taken for dead.
     pub silence: Duration,
+    /// Whether what was built stays in the job's workspace, for jobs behind the workers.
+    pub keeps_results: bool,
     /// For what is on its way, as long as the worker runs.
     pub scratch: TempDir,
 }
@@ -229,7 +231,7 @@ impl<'a> Run<'a, '_> {
             let mut keep = |line: &str| lines.push(line.to_owned());
             let job = request.job.beside(job);
             let record = inputs.bring(task, &machine.nix, &mut keep).map(|()| stages::run(&job, &mut keep));
-            let package = record.as_ref().ok().map(|record| pack(record, task, inputs, scratch));
+            let package = record.as_ref().ok().map(|record| pack(record, task, inputs, scratch, request.keeps_results));
             let (record, package) = match package.transpose() {
                 Ok(package) => (record, package),
                 Err(error) => (Err(error), None),
@@ -276,15 +278,15 @@ impl<'a> Run<'a, '_> {
     }
 }
 
-/// Packs what is to be left of a task. What was built here is in the store, so its folder goes, but for outputs that only the folder tells the paths of.
-fn pack(record: &Record, task: Task, inputs: &Inputs, scratch: &Path) -> Result<PathBuf> {
+/// Packs what is to be left of a task. What was built here is in the store, so its folder goes, but for outputs that only the folder tells the paths of, and where somebody else wants it.
+fn pack(record: &Record, task: Task, inputs: &Inputs, scratch: &Path, keeps: bool) -> Result<PathBuf> {
     let package = scratch.join(format!("{task}.package"));
     let Some(folder) = inputs.folder(task).filter(|_| record.verdict == Verdict::Success) else {
         std::fs::write(&package, "").with_context(|| format!("cannot write `{}`", package.display()))?;
         return Ok(package);
     };
     package::pack(&folder, &package)?;
-    if !inputs.is_floating(task) {
+    if !keeps && !inputs.is_floating(task) {
         partial_cache::remove(&folder)?;
     }
     Ok(package)
