@@ -21,7 +21,6 @@ pub mod failures;
 pub mod final_job;
 mod final_machines;
 pub mod finals;
-pub mod fit_inputs;
 pub mod fitted;
 mod flake_source;
 pub mod idle_rules;

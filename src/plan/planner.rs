@@ -8,8 +8,7 @@ use super::advice;
 use super::baseline::baselines;
 use super::budget;
 use super::estimate::{BuildEstimate, CostModel};
-use super::fit_inputs;
-use super::job_graph::{JobGraph, direct_inputs};
+use super::job_graph::direct_inputs;
 use super::job_list::Simulated;
 use super::keeping::is_worth_keeping;
 use super::model::{Granularity, Model, ModelFigures, Objective, PartitionOptions};
@@ -87,7 +86,7 @@ impl<'a> Planner<'a> {
 
     /// The jobs of a granularity, in waves where there are waves, and run on paper.
     pub(super) fn planned(&self, granularity: Granularity) -> Result<Planned> {
-        let Solution { partition: free, mut notes } = self.partition(granularity)?;
+        let Solution { partition: free, mut notes } = self.partition(granularity);
         let jobs = self.in_waves(granularity, &free, &mut notes)?;
         Ok(Planned { simulated: self.simulated(jobs)?, free, notes })
     }
@@ -136,30 +135,16 @@ impl<'a> Planner<'a> {
     }
 
     /// The jobs of a granularity; those that anybody could run go to the machines that have the most to do.
-    fn partition(&self, granularity: Granularity) -> Result<Solution> {
-        let cut = |jobs: Option<usize>| {
-            let mut options = PartitionOptions { granularity, ..self.options.clone() };
-            options.limits.jobs = jobs.into_iter().chain(options.limits.jobs).min();
-            partition(&self.small.problem, &self.model, &options)
-        };
-        let mut solution = match self.options.limits.inputs {
-            Some(most) => fit_inputs::fit(most, cut, |solution| self.widest(&solution.partition))?,
-            None => cut(None),
-        };
+    fn partition(&self, granularity: Granularity) -> Solution {
+        let options = PartitionOptions { granularity, ..self.options.clone() };
+        let mut solution = partition(&self.small.problem, &self.model, &options);
         self.place_anywhere(&mut solution.partition);
-        Ok(solution)
-    }
-
-    /// How many others the job takes from that takes from most.
-    fn widest(&self, partition: &Partition) -> Result<usize> {
-        let direct = direct_inputs(&self.small.problem, partition)?;
-        let rank: Vec<u32> = (0..partition.jobs.len() as u32).collect();
-        Ok(JobGraph::new(&direct, &rank)?.inputs.iter().map(Vec::len).max().unwrap_or(0))
+        solution
     }
 
     /// What a plan of another granularity would take.
     pub(super) fn figures(&self, granularity: Granularity) -> Result<Strategy> {
-        let free = self.partition(granularity)?.partition;
+        let free = self.partition(granularity).partition;
         let jobs = self.in_waves(granularity, &free, &mut Vec::new())?;
         Ok(self.strategy(&self.simulated(jobs)?))
     }

@@ -5,6 +5,7 @@
 
 use super::context::Search;
 use super::jobs::{Instance, JobNumber, Jobs, Union, compatible_systems, merged};
+use super::marks::Marks;
 use super::neighbours::reduced_inputs;
 use super::schedule::Scheduler;
 use super::sweep::existing;
@@ -86,6 +87,25 @@ pub fn packed(instance: &Instance, scheduler: &mut Scheduler, phases: &[Vec<Unit
         }
     }
     Jobs::from_owners(instance, scheduler, &owner)
+}
+
+/// True where a job takes from more than `most` others, those included that come by way of others.
+pub fn has_wider(instance: &Instance, jobs: &Jobs, most: usize) -> bool {
+    let mut marks = Marks::default();
+    let mut before: Vec<Vec<JobNumber>> = vec![Vec::new(); jobs.list.len()];
+    for job in jobs.topological(instance) {
+        let mut all = jobs.inputs(instance, &mut marks, job);
+        for at in 0..all.len() {
+            all.extend_from_slice(&before[all[at] as usize]);
+        }
+        all.sort_unstable();
+        all.dedup();
+        if all.len() > most {
+            return true;
+        }
+        before[job as usize] = all;
+    }
+    false
 }
 
 impl Search<'_> {

@@ -51,6 +51,24 @@ fn requirements_of_a_job() {
 }
 
 #[test]
+fn inputs_of_a_job() {
+    for granularity in [Granularity::Target, Granularity::Auto] {
+        let free = planned(granularity, PlanLimits::default());
+        let plan = planned(granularity, PlanLimits { inputs: Some(5), ..PlanLimits::default() });
+        let widest = |solution: &Solution| {
+            let direct = direct_inputs(&fan_in(40), &solution.partition).unwrap();
+            let rank: Vec<u32> = (0..solution.partition.jobs.len() as u32).collect();
+            JobGraph::new(&direct, &rank).unwrap().inputs.iter().map(Vec::len).max().unwrap()
+        };
+        let (all, jobs) = (free.partition.jobs.len(), plan.partition.jobs.len());
+        assert!(widest(&free) > 5 && widest(&plan) <= 5, "{all} jobs, {jobs}");
+        assert!(plan.notes[0].starts_with(&format!("{jobs} jobs in place of {all}, ")), "{:?}", plan.notes);
+    }
+    let more = planned(Granularity::Auto, PlanLimits { inputs: Some(50), ..PlanLimits::default() });
+    assert_eq!(more.notes, Vec::<String>::new(), "a limit that holds anyway");
+}
+
+#[test]
 fn length_of_a_job() {
     let enough = planned(Granularity::Auto, PlanLimits { job_length: Some(1_300_000), ..PlanLimits::default() });
     assert_eq!(enough.notes, Vec::<String>::new());

@@ -190,14 +190,14 @@ fn fit_limits(instance: &Instance, jobs: &mut Jobs) -> Vec<String> {
     let own = instance.options.granularity == Granularity::Target;
     let fewest = if own { instance.units.targets.iter().filter(|&&targets| targets > 0).count() } else { 1 };
     if over(jobs) && limits.jobs.is_some_and(|most| fewest <= most) {
-        merge_under_looser_deadlines(instance, jobs, over);
+        merge_under_looser_deadlines(instance, jobs, LOOSER, over);
     }
     if over(jobs) && own {
         let sharing = PartitionOptions { granularity: Granularity::Auto, ..instance.options.clone() };
         let instance = Instance { options: &sharing, ..*instance };
         *jobs = parts::in_parts(&instance, search);
         if over(jobs) {
-            merge_under_looser_deadlines(&instance, jobs, over);
+            merge_under_looser_deadlines(&instance, jobs, LOOSER, over);
         }
         notes.push(format!(
             "targets share jobs, since the plan may have at most {} jobs",
@@ -215,6 +215,9 @@ fn fit_limits(instance: &Instance, jobs: &mut Jobs) -> Vec<String> {
                 jobs.count() - most
             ));
         }
+    }
+    if let Some(most) = limits.inputs {
+        notes.extend(limit_inputs(instance, jobs, most));
     }
     if let Some(most) = limits.requires {
         notes.extend(Search::new(instance, u64::MAX).limit_requires(jobs, most));
@@ -236,13 +239,57 @@ fn fit_limits(instance: &Instance, jobs: &mut Jobs) -> Vec<String> {
     notes
 }
 
-fn merge_under_looser_deadlines(instance: &Instance, jobs: &mut Jobs, over: impl Fn(&Jobs) -> bool) {
+/// Merges jobs until none takes the results of more than `most` others, and says so. Targets that should have their own jobs share some where the plan would be half as long again, or
+/// impossible.
+fn limit_inputs(instance: &Instance, jobs: &mut Jobs, most: usize) -> Option<String> {
+    let wide = |jobs: &Jobs| fit::has_wider(instance, jobs, most);
+    let all = jobs.count();
+    if !wide(jobs) {
+        return None;
+    }
+    let merged = |granularity| {
+        let options = PartitionOptions { granularity, ..instance.options.clone() };
+        let instance = Instance { options: &options, ..*instance };
+        let mut jobs = jobs.clone();
+        merge_under_looser_deadlines(&instance, &mut jobs, LITTLE_LOOSER, wide);
+        let path = jobs.measure(&instance).1;
+        Some((path, jobs)).filter(|(_, jobs)| !wide(jobs))
+    };
+    let shared = merged(Granularity::Auto);
+    let own = if instance.options.granularity == Granularity::Target { merged(Granularity::Target) } else { None };
+    let found = match (own, shared) {
+        (Some(own), Some(shared)) => Some(if own.0 <= shared.0 / 2 * 3 { own } else { shared }),
+        (own, shared) => own.or(shared),
+    };
+    *jobs = match found {
+        Some((_, jobs)) => jobs,
+        // One of them is the job that takes from the others.
+        None => fit::packed(instance, &mut Scheduler::new(instance.problem), &fit::phases(instance.units), most + 1),
+    };
+    let count = jobs.count();
+    Some(if wide(jobs) {
+        format!(
+            "a job takes the artifacts of more than {most} others, and there have to be {count} jobs: use `--handoff packages`"
+        )
+    } else {
+        format!(
+            "{count} jobs in place of {all}, so that none takes the artifacts of more than {most} others: `--handoff packages` has no such limit"
+        )
+    })
+}
+
+/// By how much deadlines get longer, in percent: fast where any number of jobs that is small enough will do, and slowly where the plan should stay as short as it can.
+const LOOSER: Millis = 150;
+const LITTLE_LOOSER: Millis = 115;
+
+/// Merges jobs under longer and longer deadlines, until there is nothing left to mend.
+fn merge_under_looser_deadlines(instance: &Instance, jobs: &mut Jobs, percent: Millis, broken: impl Fn(&Jobs) -> bool) {
     const ROUNDS: usize = 12;
     let (_, mut deadline) = jobs.measure(instance);
     for _ in 0..ROUNDS {
-        deadline = deadline * 3 / 2;
+        deadline = deadline * percent / 100;
         Search::new(instance, 300_000_000).merge_all(jobs, deadline, 0.0, 1);
-        if !over(jobs) {
+        if !broken(jobs) {
             return;
         }
     }
