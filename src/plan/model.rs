@@ -252,10 +252,6 @@ choice! {
         Orders = "orders",
         /// Critical jobs are taken apart and merged again
         Shorten = "shorten",
-        /// Several plans are merged under the deadline, not one
-        Merges = "merges",
-        /// Merges that count saved job time as much as lost slack
-        Generous = "generous",
         /// Badly filled jobs are taken apart and merged again
         Refill = "refill",
         /// A job a derivation, where that is shorter
@@ -273,6 +269,11 @@ impl PartitionOptions {
     /// True where the plan has to stand durations that turn out longer: they are guesses, the caller asks for no reserve, and wall time counts.
     pub fn expects_surprises(&self) -> bool {
         !self.durations_recorded && self.reserve.is_none() && self.objective != Objective::Cost
+    }
+
+    /// True where durations count as exact: they are recorded, or the caller asks for no reserve.
+    pub fn trusts_durations(&self) -> bool {
+        self.reserve.map_or(self.durations_recorded, |reserve| reserve == 0.0)
     }
 
     /// What the caller aims for.

@@ -1,8 +1,8 @@
 //! `cargo bench --bench planner`: what each stage of the search buys.
 //!
 //! Plans with all stages, then without each of them, and prints wall time, machine time and CPU time: the figures of every plan, then for each stage what leaving it out
-//! costs, on average and at most. Durations are known (a plan takes what it was planned to take), or guesses (a plan takes the mean of five draws from a heavy tail, see
-//! `tests/support/scenario.rs`). Results travel through a cache or a workspace.
+//! costs, on average and at most. Durations are known (a plan takes what it was planned to take), guesses (a plan takes the mean of five draws from a heavy tail, see
+//! `tests/support/scenario.rs`), or recorded (the mean of three such draws, a plan for each). Results travel through a cache or a workspace.
 //!
 //! `NIXDAG_PLANNING` names a folder of scenarios, each a folder with `roots.json`, `available`, and a folder or link `graph` with `.drv` files; without it there is a
 //! made-up graph of 4,000 derivations. Words choose among the plans: `cargo bench --bench planner -- s1 s2 known workspace`.
@@ -24,7 +24,9 @@ use nixdag::plan::problem::{Millis, Partition, Problem};
 use nixdag::plan::simulate::simulate;
 use scenario::scenarios;
 
+/// Draws that one plan is run with, and draws that each have a plan.
 const DRAWS: u64 = 5;
+const RECORDED: u64 = 3;
 
 /// What a plan comes to: seconds of wall time, of machine time, and of CPU to make it.
 #[derive(Clone, Copy, Default)]
@@ -58,18 +60,21 @@ fn main() {
         [("cache", Model::default()), ("workspace", Model { layer: 500, whole_layers: true, ..Model::default() })];
     let stages: Vec<(&str, Stage)> = Stage::ALL.iter().map(|(name, _, stage)| (*name, *stage)).collect();
     let stage_names: Vec<&str> = stages.iter().map(|(name, _)| *name).collect();
-    for recorded in [true, false] {
-        let durations = if recorded { "known" } else { "guessed" };
+    for durations in ["known", "guessed", "recorded"] {
         for (handoff, model) in &handoffs {
-            if !chosen(&["known", "guessed"], durations) || !chosen(&["cache", "workspace"], handoff) {
+            if !chosen(&["known", "guessed", "recorded"], durations) || !chosen(&["cache", "workspace"], handoff) {
                 continue;
             }
             println!("\n{durations} durations, through a {handoff}: wall and machine time, CPU, seconds");
             let mut losses: Vec<Vec<[f64; 3]>> = vec![Vec::new(); stages.len()];
             for (name, scenario) in scenarios.iter().filter(|(name, _)| chosen(&names, name)) {
-                let real: Vec<Problem> = match recorded {
-                    true => vec![scenario.problem.clone()],
-                    false => (0..DRAWS).map(|draw| scenario.drawn(draw)).collect(),
+                let drawn = |draws| (0..draws).map(|draw| scenario.drawn(draw)).collect::<Vec<Problem>>();
+                let exact = |problem: &Problem| (problem.clone(), vec![problem.clone()]);
+                // What is planned, and what it is run with.
+                let cases: Vec<(Problem, Vec<Problem>)> = match durations {
+                    "known" => vec![exact(&scenario.problem)],
+                    "guessed" => vec![(scenario.problem.clone(), drawn(DRAWS))],
+                    _ => drawn(RECORDED).iter().map(exact).collect(),
                 };
                 for granularity in [Granularity::Target, Granularity::Auto] {
                     for objective in [Objective::Time, Objective::Balanced, Objective::Cost] {
@@ -81,11 +86,14 @@ fn main() {
                         let options = PartitionOptions {
                             granularity,
                             objective,
-                            durations_recorded: recorded,
+                            durations_recorded: durations != "guessed",
                             ..PartitionOptions::default()
                         };
                         let run = |without| {
-                            plan(&scenario.problem, &real, model, &PartitionOptions { without, ..options.clone() })
+                            let options = PartitionOptions { without, ..options.clone() };
+                            let plans = cases.iter().map(|(problem, real)| plan(problem, real, model, &options).0);
+                            let sum = plans.fold([0.0; 3], |sum, one| std::array::from_fn(|at| sum[at] + one[at]));
+                            Figures(sum.map(|figure| figure / cases.len() as f64))
                         };
                         let all = run(None);
                         println!("{name} {shared} {aim} {:.0} / {:.0}, {:.2}", all.0[0], all.0[1], all.0[2]);
