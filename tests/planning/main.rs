@@ -19,6 +19,7 @@ mod records;
 #[path = "../support/scenario.rs"]
 mod scenario;
 mod targets;
+mod waves;
 mod workers;
 
 use support::synthetic;
