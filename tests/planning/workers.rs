@@ -1,4 +1,4 @@
-//! Workers on paper, on real graphs: near the lower bound, with hardly more machine time than a graph of jobs at most, also where durations are off and where a worker dies.
+//! Workers on paper, on real graphs: near the lower bound, with no more machine time than a graph of jobs, also where durations are off and where a worker dies.
 
 use std::process::Command;
 
@@ -59,7 +59,7 @@ fn check(name: &str) {
     let near = |wall: Millis, bound: Millis, percent: Millis| wall * 100 <= bound * percent;
     let jobs = of_jobs(&scenario.problem, &model);
     println!("{name} {:?}: {}, jobs {}", way.crews, figures(&way.outcome, bound), jobs / 1000);
-    assert!(near(way.outcome.makespan, bound, 110) && near(way.outcome.machine_time, jobs, 103));
+    assert!(near(way.outcome.makespan, bound, 110) && way.outcome.machine_time <= jobs);
 
     // The workers know the planned paths, not the real ones.
     let mut parts = 0;
