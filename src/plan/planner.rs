@@ -222,7 +222,7 @@ impl<'a> Planner<'a> {
 
     /// Workers, and the units that they take, each as a job; none where there is nothing to build.
     pub(super) fn for_workers(&self) -> Result<Option<(Planned, Units, Way)>> {
-        if self.small.problem.len() == 0 {
+        if self.small.problem.is_empty() {
             return Ok(None);
         }
         let way = self.workers().context(
