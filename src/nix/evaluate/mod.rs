@@ -29,6 +29,7 @@ mod place;
 mod process;
 mod query;
 mod reference;
+mod repl_text;
 mod request;
 mod round;
 mod selected;

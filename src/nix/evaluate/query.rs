@@ -9,6 +9,9 @@ use serde_json::{Map, Value, json};
 use super::message::EvaluationFailure;
 use crate::printable::printable;
 
+/// The questions, as a function of the outputs.
+pub const QUERY: &str = include_str!("query.nix");
+
 /// Most bytes of one process's questions as they stand on its command line; Linux takes no argument over 128 KiB.
 const MAX_BYTES: usize = 112 << 10;
 
@@ -45,6 +48,15 @@ pub struct OpenQuestion<'q> {
     pub question: &'q Question,
     /// Evaluated code has thrown the error; else that is not known.
     pub thrown: bool,
+}
+
+/// What a process that outlives failures is asked.
+#[derive(Clone, Copy)]
+pub enum Asked<'q> {
+    /// Questions that failed before, each of which is to say why.
+    Why(&'q [OpenQuestion<'q>]),
+    /// Derivations, with what is in sets that ask to be entered.
+    All(&'q [&'q Question]),
 }
 
 /// What the flake has at the path of a question.

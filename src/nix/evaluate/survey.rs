@@ -12,10 +12,10 @@ use anyhow::Result;
 use super::budget::Budget;
 use super::message;
 use super::process::{self, Heard, Next, ProcessEnd, ProcessLimits};
-use super::query::{self, Answer, AnswerLine, OpenQuestion, Question};
+use super::query::{self, Answer, AnswerLine, Asked, OpenQuestion, Question};
 use super::round::START;
 use super::session::Session;
-use super::survivor::{Asked, Survivor};
+use super::survivor::Survivor;
 
 /// Questions that are worth a process of their own: each evaluates anew what all have in common, which in a package set is most of it.
 const PER_PROCESS: usize = 16_384;
