@@ -2,7 +2,7 @@
 //!
 //! In: a graph of jobs, among them nodes that are none and only pass on, and what each job owns. Out: how many jobs each node waits for, directly or not, and what these own.
 
-use super::problem::{Adjacency, Node};
+use super::problem::Adjacency;
 use crate::topological;
 
 /// Jobs that are followed at once, as a set of bits each: the memory stays at 512 bytes a node.
@@ -28,36 +28,39 @@ pub fn ancestors(inputs: &Adjacency, owned: &[Option<u64>]) -> Vec<Above> {
     let same = jobs.first().map(|&at| own_of(at)).filter(|&first| jobs.iter().all(|&at| own_of(at) == first));
     let mut above = vec![Above::default(); inputs.len()];
     let mut sets = vec![[0u64; WORDS]; inputs.len()];
+    // Most nodes of a large graph have few ancestors: sets that nobody has filled are not looked at.
+    let mut is_filled = vec![false; inputs.len()];
     for share in jobs.chunks(AT_ONCE) {
-        sets.fill([0; WORDS]);
+        is_filled.fill(false);
         let mut next = share.iter().copied().enumerate().peekable();
         // Nothing before the first of them has it as an ancestor.
         for (at, &node) in order.iter().enumerate().skip(share[0]) {
-            let mut set = union(&sets, inputs.of(node));
-            let count = set.iter().map(|bits| u64::from(bits.count_ones())).sum::<u64>();
-            let of_node = &mut above[node as usize];
-            of_node.layers += count;
-            of_node.owned += match same {
-                Some(each) => count * each,
-                None => bits(&set).map(|bit| own_of(share[bit])).sum(),
-            };
-            if let Some((bit, _)) = next.next_if(|&(_, job)| job == at) {
+            let mut set = [0; WORDS];
+            let mut filled = inputs.of(node).iter().filter(|&&input| is_filled[input as usize]).peekable();
+            let has_any = filled.peek().is_some();
+            for &input in filled {
+                set.iter_mut().zip(&sets[input as usize]).for_each(|(word, other)| *word |= other);
+            }
+            if has_any {
+                let count = set.iter().map(|bits| u64::from(bits.count_ones())).sum::<u64>();
+                let of_node = &mut above[node as usize];
+                of_node.layers += count;
+                of_node.owned += match same {
+                    Some(each) => count * each,
+                    None => bits(&set).map(|bit| own_of(share[bit])).sum(),
+                };
+            }
+            let own = next.next_if(|&(_, job)| job == at);
+            if let Some((bit, _)) = own {
                 set[bit / 64] |= 1 << (bit % 64);
             }
-            sets[node as usize] = set;
+            if has_any || own.is_some() {
+                sets[node as usize] = set;
+                is_filled[node as usize] = true;
+            }
         }
     }
     above
-}
-
-fn union(sets: &[[u64; WORDS]], of: &[Node]) -> [u64; WORDS] {
-    let mut all = [0; WORDS];
-    for &node in of {
-        for (word, other) in all.iter_mut().zip(&sets[node as usize]) {
-            *word |= other;
-        }
-    }
-    all
 }
 
 /// The numbers of the bits that are set.
@@ -72,6 +75,7 @@ fn bits(set: &[u64; WORDS]) -> impl Iterator<Item = usize> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::problem::Node;
 
     #[test]
     fn each_ancestor_counts_once_whatever_lies_between() {
