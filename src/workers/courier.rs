@@ -27,6 +27,12 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 /// How often a request is made that fails, and how often in a row the store may leave a request open.
 const ATTEMPTS: u32 = 8;
 
+/// Owns claims that nobody can read: a store may keep a name whose maker died before it was whole, or never had the answer.
+const NOBODY: WorkerNumber = WorkerNumber::MAX;
+
+/// Longest wait for a claim to be readable, before it is looked for again.
+const UNREADABLE: Duration = Duration::from_secs(5);
+
 /// One worker's way to the store.
 pub struct Courier<'a> {
     store: &'a dyn NameStore,
@@ -37,6 +43,10 @@ pub struct Courier<'a> {
     signs: Signs,
     /// The life that each other maker belongs to, where its claim was read.
     lives: HashMap<WorkerNumber, Life>,
+    /// Since when each claim that cannot be read was looked for.
+    unreadable: HashMap<(Task, Attempt), Instant>,
+    /// After how long such a claim, as a worker without a sign, counts as nobody's.
+    silence: Duration,
     /// What is left of each task that has ended here.
     packages: HashMap<Task, PathBuf>,
     /// For files that are only there to be sent.
@@ -52,6 +62,7 @@ impl<'a> Courier<'a> {
         planned: &'a PlannedTasks,
         results: &'a Results,
         worker: WorkerNumber,
+        silence: Duration,
         scratch: &'a Path,
     ) -> Result<Self> {
         Ok(Self {
@@ -61,6 +72,8 @@ impl<'a> Courier<'a> {
             makers: Makers::new(worker, &planned.tasks)?,
             signs: Signs::default(),
             lives: HashMap::new(),
+            unreadable: HashMap::new(),
+            silence,
             packages: HashMap::new(),
             scratch,
             open: 0,
@@ -142,8 +155,17 @@ impl<'a> Courier<'a> {
     }
 
     fn owner(&mut self, task: Task, attempt: Attempt) -> Result<Answer> {
-        let claim = patiently(|| self.results.claim(self.store, task, attempt))?;
-        Ok(Answer::Owner(claim.map(|claim| self.owner_of(task, attempt, &claim))))
+        if let Some(claim) = patiently(|| self.results.claim(self.store, task, attempt))? {
+            return Ok(Answer::Owner(Some(self.owner_of(task, attempt, &claim))));
+        }
+        let since = self.unreadable.entry((task, attempt)).or_insert_with(Instant::now).elapsed();
+        if since >= self.silence {
+            return Ok(Answer::Owner(Some(NOBODY)));
+        }
+        // What has just been made is looked for soon.
+        interrupt::pause(UNREADABLE.min(since / 8))?;
+        self.open = 0;
+        Ok(Answer::Owner(None))
     }
 
     fn owner_of(&mut self, task: Task, attempt: Attempt, claim: &Claim) -> WorkerNumber {
@@ -156,10 +178,11 @@ impl<'a> Courier<'a> {
     }
 
     /// Says of all owners of claims whether they are taken for dead: those of which no sign was seen for so long.
-    pub fn suspect(&self, worker: &mut Worker, silence: Duration) {
+    pub fn suspect(&self, worker: &mut Worker) {
         let now = Instant::now();
+        worker.suspect(NOBODY);
         for (&owner, life) in &self.lives {
-            match self.signs.is_silent(life, silence, now) {
+            match self.signs.is_silent(life, self.silence, now) {
                 true => worker.suspect(owner),
                 false => worker.trust(owner),
             }

@@ -101,7 +101,7 @@ fn work(request: &WorkerRequest, record: &mut Record, say: &mut dyn FnMut(&str))
         HandOffPlace::Cache(_) | HandOffPlace::None => None,
     };
     let inputs = Inputs::new(&*request.store, plan, &planned, &machine.graph, &results, workspace);
-    let courier = Courier::new(&*request.store, &planned, &results, request.number, scratch)?;
+    let courier = Courier::new(&*request.store, &planned, &results, request.number, request.silence, scratch)?;
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let life = courier.makers.life.clone();
@@ -194,7 +194,7 @@ impl<'a> Run<'a, '_> {
                 Step::Ask(request) => {
                     let answer = self.courier.ask(request)?;
                     self.worker.answered(request, answer);
-                    self.courier.suspect(&mut self.worker, self.request.silence);
+                    self.courier.suspect(&mut self.worker);
                 }
                 Step::Build(task) => self.begin(task, scope, sender.clone()),
                 Step::Wait => {

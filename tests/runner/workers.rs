@@ -120,6 +120,23 @@ fn built(pipeline: &Pipeline, workers: &[&str]) -> Vec<(String, String)> {
 }
 
 #[test]
+fn a_claim_that_nobody_can_read_is_taken_over() {
+    with_nix("a_claim_that_nobody_can_read_is_taken_over", || {
+        let pipeline = pipeline(GRAPH, &JOBS, 1);
+        let mut text = Vec::new();
+        json::write(&pipeline.plan, &mut text).unwrap();
+        text.push(b'\n');
+        let names = pipeline.dir().join("names").join(&Sha256::of(&text).base16()[..16]);
+        fs::create_dir_all(&names).unwrap();
+        // Its name is taken, and there is nothing behind it.
+        std::os::unix::fs::symlink("nothing", names.join("claim-1-0")).unwrap();
+        succeeds(&start(&pipeline, 0, "0", "").wait_with_output().unwrap());
+        assert_eq!(pipeline.built_sorted(), ["docs", "extra", "library", "release", "tool"]);
+        assert!(names.join("claim-1-1").is_file());
+    });
+}
+
+#[test]
 fn two_workers_build_everything_once_and_say_who_built_what() {
     with_nix("two_workers_build_everything_once_and_say_who_built_what", || {
         let pipeline = pipeline(GRAPH, &JOBS, 2);
