@@ -236,7 +236,7 @@ impl Settings {
         warnings.extend(recorded.warnings);
         let history = History::new(&recorded.records);
         let costs = costs::resolve(file.planning.cost.as_ref(), &flags.planning.cost, &mut fleet)?;
-        let rules = file.rules(&fleet, &mut warnings)?;
+        let rules = file.rules(file_path.as_deref().unwrap_or(Path::new("")), &fleet, &mut warnings)?;
         let final_jobs = file.final_requests()?;
         check_executors(&final_jobs, &fleet.executors)?;
         let available = match (&flags.availability.available, flags.availability.local_store) {

@@ -74,9 +74,46 @@ pub fn check_repetition(text: &str) -> Result<()> {
     Ok(())
 }
 
+/// Line and column, from 1, of each entry of the list that a key of the document's mapping has; none where there is no such list.
+pub fn places_of_entries(text: &str, key: &str) -> Vec<(usize, usize)> {
+    let (mut depth, mut nodes, mut is_wanted, mut places) = (0usize, 0usize, false, Vec::new());
+    for (event, span) in Parser::new_from_str(text).map_while(Result::ok) {
+        let opens = match &event {
+            Event::SequenceStart(..) | Event::MappingStart(..) => true,
+            Event::Scalar(..) | Event::Alias(_) => false,
+            Event::SequenceEnd | Event::MappingEnd => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            _ => continue,
+        };
+        if depth == 1 {
+            // Keys and values take turns.
+            if nodes.is_multiple_of(2) {
+                is_wanted = matches!(&event, Event::Scalar(text, ..) if text == key);
+            }
+            nodes += 1;
+        } else if depth == 2 && is_wanted {
+            places.push((span.start.line(), span.start.col() + 1));
+        }
+        depth += usize::from(opens);
+    }
+    places
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_of_a_list_have_places_however_they_are_written() {
+        let text = "a: [x, {rules: [y]}]\nrules:\n  - {b: 1}\n\n  - c:\n      - d\n  - &e\n    f: 2\nlast: [z]\n";
+        let places = places_of_entries(text, "rules");
+        assert_eq!((places.len(), places[0], places[1]), (3, (3, 5), (5, 5)));
+        assert_eq!(places_of_entries("rules: [ {a: 1}, {b: 2} ]", "rules"), [(1, 10), (1, 18)]);
+        assert_eq!(places_of_entries("rules: {}\nx: [", "rules"), []);
+        assert_eq!(places_of_entries("- rules", "rules"), []);
+    }
 
     #[test]
     fn what_aliases_repeat_counts_each_time() {

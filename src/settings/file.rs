@@ -18,7 +18,7 @@ use super::change::ChangeKeys;
 use super::delivery::{BuilderKeys, HandOffKeys, LogKeys, PushKeys, SigningKeys, StoreKeys};
 use super::downloads::DownloadKeys;
 use super::evaluation::{EvaluationEntry, EvaluationKeys};
-use super::final_entry::check_name;
+use super::final_entry::{FinalJobEntry, check_name};
 use super::grants::Grants;
 use super::machines::MachineKeys;
 use super::option::OptionGroup;
@@ -34,7 +34,7 @@ use crate::plan::final_job::FinalJobRequest;
 use crate::plan::rules::{Condition, Rule};
 use crate::printable::printable;
 use crate::provider::Provider;
-use crate::yaml::check_nesting;
+use crate::yaml::{check_nesting, places_of_entries};
 
 /// Name of the file in a repository, or in the folder of a provider's configuration there.
 const NAME: &str = "nixdag.yml";
@@ -103,6 +103,10 @@ pub struct SettingsFile {
     pub finals: FinalKeys,
     /// The CI system.
     pub provider: ProviderKeys,
+    /// Line and column of each rule.
+    rule_places: Vec<(usize, usize)>,
+    /// The same of each final job.
+    final_places: Vec<(usize, usize)>,
 }
 
 mapping!(SettingsFile, "a mapping of settings", {
@@ -131,7 +135,7 @@ impl SettingsFile {
             .and_then(|file| file.take(MAX_SIZE + 1).read_to_end(&mut bytes))
             .with_context(|| format!("cannot read the settings `{}`", path.display()))?;
         Self::from_bytes(bytes).map_err(|error| {
-            let name = printable(&path.strip_prefix(".").unwrap_or(path).to_string_lossy());
+            let name = shown(path);
             match error.downcast_ref::<Fault>() {
                 Some(fault) => anyhow!("{}", fault.in_file(&name)),
                 None => error.context(format!("cannot use the settings `{name}`")),
@@ -149,7 +153,13 @@ impl SettingsFile {
     pub fn parse(text: &str) -> Result<Self> {
         check_nesting(text, MAX_BRACKETS)?;
         let file: Option<Self> = serde_yaml::from_str(text).map_err(|error| Fault::new(&error, text))?;
-        let file = file.unwrap_or_default();
+        let mut file = file.unwrap_or_default();
+        if file.machines.rules.is_some() {
+            file.rule_places = places_of_entries(text, "rules");
+        }
+        if file.finals.final_jobs.is_some() {
+            file.final_places = places_of_entries(text, "final");
+        }
         file.final_requests()?;
         Ok(file)
     }
@@ -187,18 +197,27 @@ impl SettingsFile {
         folders(folder).flat_map(|place| MISNAMED.map(|name| place.join(name))).find(|path| path.is_file())
     }
 
-    /// The rules, in order. Adds warnings.
-    pub fn rules(&self, fleet: &Fleet, warnings: &mut Vec<String>) -> Result<Vec<Rule>> {
+    /// A rule in words, by its index, behind its place in the file: `nixdag.yml:3:5: rule 1`.
+    fn rule_name(&self, at: usize, file: &Path) -> String {
+        let number = at + 1;
+        match self.rule_places.get(at) {
+            Some((line, column)) => format!("{}:{line}:{column}: rule {number}", shown(file)),
+            None => format!("rule {number}"),
+        }
+    }
+
+    /// The rules, in order; `file` is where they are. Adds warnings.
+    pub fn rules(&self, file: &Path, fleet: &Fleet, warnings: &mut Vec<String>) -> Result<Vec<Rule>> {
         let contexts = self.contexts();
         let entries = self.machines.rules.iter().flat_map(|list| &list.0).enumerate();
         let rules: Vec<Rule> = entries
-            .map(|(at, entry)| entry.rule(at + 1, fleet, contexts.as_deref(), warnings))
+            .map(|(at, entry)| entry.rule(&self.rule_name(at, file), fleet, contexts.as_deref(), warnings))
             .collect::<Result<_>>()?;
         let general = rules.iter().position(|rule| rule.condition == Condition::default());
         if let Some(at) = general.filter(|at| at + 1 < rules.len()) {
             warnings.push(format!(
-                "rule {} of nixdag.yml never applies: rule {} matches everything (put that one last)",
-                at + 2,
+                "{} never applies: rule {} matches everything (put that one last)",
+                self.rule_name(at + 1, file),
                 at + 1
             ));
         }
@@ -224,17 +243,26 @@ impl SettingsFile {
     /// The final jobs, checked as far as the file alone tells.
     pub fn final_requests(&self) -> Result<Vec<FinalJobRequest>> {
         let mut names = BTreeSet::new();
+        let mut request = |at: usize, entry: &FinalJobEntry| {
+            let name = entry.name.as_deref().with_context(|| format!("final job {} has no `name`", at + 1))?;
+            check_name(name).with_context(|| format!("final job {}", at + 1))?;
+            ensure!(names.insert(name.to_lowercase()), "two final jobs have the name `{name}`");
+            entry.request(name).with_context(|| format!("final job `{name}`"))
+        };
         let entries = self.finals.final_jobs.iter().flat_map(|list| &list.0).enumerate();
         entries
             .map(|(at, entry)| {
-                let name = entry.name.as_deref().with_context(|| format!("final job {} has no `name`", at + 1))?;
-                check_name(name).with_context(|| format!("final job {}", at + 1))?;
-                ensure!(names.insert(name.to_lowercase()), "two final jobs have the name `{name}`");
-                entry.request(name).with_context(|| format!("final job `{name}`"))
+                let placed = |error| Fault::at(&error, self.final_places.get(at).copied()).into();
+                request(at, entry).map_err(placed)
             })
             .chain(self.change.size_limits.as_ref().map(|limits| Ok(limits.request())))
             .collect()
     }
+}
+
+/// A file's name in messages.
+fn shown(file: &Path) -> String {
+    printable(&file.strip_prefix(".").unwrap_or(file).to_string_lossy())
 }
 
 /// Where the file is looked for, in this order.

@@ -140,24 +140,24 @@ impl RuleEntry {
         }
     }
 
-    /// The rule, which stands at this place (from 1). `contexts` are the only ones that it may name. Adds warnings.
+    /// The rule, of this name in messages. `contexts` are the only ones that it may name. Adds warnings.
     pub fn rule(
         &self,
-        place: usize,
+        name: &str,
         fleet: &Fleet,
         contexts: Option<&[String]>,
         warnings: &mut Vec<String>,
     ) -> Result<Rule> {
         let settings = self.settings();
-        if let Some(name) = &settings.executor {
-            executor::find(&fleet.executors, name).with_context(|| format!("rule {place} of nixdag.yml"))?;
+        if let Some(executor) = &settings.executor {
+            executor::find(&fleet.executors, executor).with_context(|| name.to_owned())?;
         }
-        let denied = |name: &&String| contexts.is_some_and(|allowed| !allowed.contains(name));
-        if let Some(name) = settings.context.iter().flatten().find(denied) {
-            bail!("rule {place} of nixdag.yml: context `{}` is not among `contexts`", name.escape_debug());
+        let denied = |context: &&String| contexts.is_some_and(|allowed| !allowed.contains(context));
+        if let Some(context) = settings.context.iter().flatten().find(denied) {
+            bail!("{name}: context `{}` is not among `contexts`", context.escape_debug());
         }
         let rule = Rule { condition: self.condition(), settings };
-        warnings.extend(doubts(&rule, fleet).into_iter().map(|doubt| format!("rule {place} of nixdag.yml: {doubt}")));
+        warnings.extend(doubts(&rule, fleet).into_iter().map(|doubt| format!("{name}: {doubt}")));
         Ok(rule)
     }
 }

@@ -51,6 +51,11 @@ impl Fault {
         Self { said: shortened(&printable(&in_plain_words(&said))), place, advice }
     }
 
+    /// An error about what is at this place.
+    pub fn at(error: &anyhow::Error, place: Option<(usize, usize)>) -> Self {
+        Self { said: shortened(&printable(&format!("{error:#}"))), place, advice: None }
+    }
+
     /// With the file, as compilers name a place: `nixdag.yml:1:14: …`.
     pub fn in_file(&self, file: &str) -> String {
         let advice = self.advice.map(|advice| format!(" ({advice})")).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! What nixdag writes and reads back from places that others can write to, and what users write.
 
 use std::fs;
+use std::path::Path;
 
 use nixdag::build::record::Record;
 use nixdag::build::report::Report;
@@ -101,7 +102,7 @@ fn settings() {
         let Ok(text) = std::str::from_utf8(bytes) else { return Got::Refused };
         let read = SettingsFile::parse(text);
         if let Ok(settings) = &read {
-            let _ = settings.rules(&fleet, &mut Vec::new());
+            let _ = settings.rules(Path::new("nixdag.yml"), &fleet, &mut Vec::new());
         }
         // The reader of YAML takes its time for brackets that nobody has counted.
         let is_yaml = || serde_yaml::from_str::<serde::de::IgnoredAny>(text).is_ok();

@@ -384,7 +384,7 @@ fn unknown_classes_and_images_are_taken_with_a_warning() {
     warned("executors: { x: { machine: 'debian:1' } }", "`debian:1` of executor `x` is not a VM image");
     warned(
         "rules: [{ resource_class: huge }]",
-        "rule 1 of nixdag.yml: resource class `huge` is not one that nixdag knows",
+        "nixdag.yml:1:9: rule 1: resource class `huge` is not one that nixdag knows",
     );
     warned(
         "rules: [{ resource_class: arm.large }]",
@@ -420,15 +420,15 @@ fn rules_that_cannot_count_are_taken_with_a_warning() {
         ),
         (
             "rules: [{ match: { system: x86_64-linxu }, timeout: 5m }]",
-            Some("rule 1 of nixdag.yml: no executor builds system `x86_64-linxu` (did you mean `x86_64-linux`?)"),
+            Some("nixdag.yml:1:9: rule 1: no executor builds system `x86_64-linxu` (did you mean `x86_64-linux`?)"),
         ),
         (
             "rules: [{ match: { features: big-paralel }, timeout: 5m }]",
-            Some("rule 1 of nixdag.yml: no executor offers feature `big-paralel` (did you mean `big-parallel`?)"),
+            Some("nixdag.yml:1:9: rule 1: no executor offers feature `big-paralel` (did you mean `big-parallel`?)"),
         ),
         (
             "rules: [{ timeout: 5m }, { match: { name: b }, timeout: 6m }]",
-            Some("rule 2 of nixdag.yml never applies: rule 1 matches everything (put that one last)"),
+            Some("nixdag.yml:1:26: rule 2 never applies: rule 1 matches everything (put that one last)"),
         ),
         ("rules: [{ match: { attribute: 'packages.*.b' }, timeout: 5m }, { timeout: 6m }]", None),
     ] {

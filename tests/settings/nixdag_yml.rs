@@ -172,7 +172,7 @@ fn wrong_types_and_values_say_what_was_expected_and_where() {
 
 #[test]
 fn final_jobs_that_make_no_sense_are_refused_by_name() {
-    refused("final:\n- run: x", &["final job 1 has no `name`"]);
+    refused("final:\n- run: x", &["nixdag.yml:2:3: final job 1 has no `name`"]);
     refused("final:\n- {name: a}", &["final job `a`: it has neither `run` (a command) nor `build`"]);
     refused(
         "final:\n- {name: a, run: x, resource_group: $X}",
@@ -187,7 +187,7 @@ fn final_jobs_that_make_no_sense_are_refused_by_name() {
     refused("final:\n- {name: GATE, run: x}", &["it cannot be named `GATE`"]);
     refused("final:\n- {name: '', run: x}", &["its name is empty"]);
     refused("final:\n- {name: \"a\\e[31m\", run: x}", &["control characters", "a\\u{1b}[31m"]);
-    refused("final:\n- {name: a, run: x}\n- {name: A, run: x}", &["two final jobs have the name `A`"]);
+    refused("final:\n- {name: a, run: x}\n- {name: A, run: x}", &["nixdag.yml:3:3: two final jobs have the name `A`"]);
     refused("final:\n- {name: a, run: x, environment: {A-B: c}}", &["`A-B` cannot be a variable"]);
     refused("final:\n- {name: a, run: x, environment: {NIXDAG_A: c}}", &["`NIXDAG_A` begins with `NIXDAG_`"]);
     refused("final:\n- {name: a, run: x, executor: dokcer}", &["no executor `dokcer` (did you mean `docker`?)"]);
