@@ -55,10 +55,30 @@ choice! {
     }
 }
 
+/// What the price of a machine is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credit {
+    /// What the provider itself calls a credit.
+    Own,
+    /// A minute of the plainest machine.
+    Minute,
+    /// A thousandth of a dollar.
+    Millidollar,
+}
+
 impl Provider {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
         Self::ALL.iter().map(|(.., provider)| *provider)
+    }
+
+    /// What a credit of its machines is.
+    pub fn credit(self) -> Credit {
+        match self {
+            Self::CircleCi => Credit::Own,
+            Self::GitLab => Credit::Minute,
+            Self::GitHub => Credit::Millidollar,
+        }
     }
 
     /// The variable that is set in all its jobs, and nowhere else.

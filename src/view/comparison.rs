@@ -11,6 +11,7 @@ use crate::plan::make::Made;
 use crate::plan::model::{Aim, Granularity, Objective};
 use crate::plan::{Durations, HandOffEstimate, Strategy};
 use crate::plural::counted;
+use crate::provider::{Credit, Provider};
 
 /// What [`compared`] says of a plan that is no better and no worse.
 const SAME: &str = "the same wall time, the same machine time, as many builds";
@@ -86,7 +87,15 @@ fn rows(made: &Made, is_narrow: bool) -> Vec<Vec<String>> {
     let estimates = &made.plan.estimates;
     let duration = if is_narrow { in_short } else { in_words };
     let [machine, wall] = if is_narrow { ["MACHINE", "WALL"] } else { ["MACHINE TIME", "WALL TIME"] };
-    let mut rows = vec![row(["PREDICTED", "JOBS", "BUILDS", machine, wall, "CREDITS"])];
+    let credits =
+        match made.plan.provider.as_deref().and_then(|name| Provider::parse(name).ok()).unwrap_or_default().credit() {
+            Credit::Own => "CREDITS",
+            Credit::Minute if is_narrow => "MINUTES",
+            Credit::Minute => "CREDITS (MINUTES)",
+            Credit::Millidollar if is_narrow => "$/1000",
+            Credit::Millidollar => "CREDITS (USD/1000)",
+        };
+    let mut rows = vec![row(["PREDICTED", "JOBS", "BUILDS", machine, wall, credits])];
     let mut add = |name: &str, strategy: &Strategy| {
         rows.push(vec![
             name.to_owned(),
