@@ -65,6 +65,11 @@ impl Situation<'_> {
         caches.substituters.iter().any(|substituter| substituter.token_variable.is_some())
     }
 
+    /// The variable with the token that writes comments belongs to no environment.
+    pub fn gives_every_job_the_comments_token(&self) -> bool {
+        self.settings.comment().is_ok_and(|job| job.is_some_and(|job| job.context.is_none()))
+    }
+
     /// Some store is believed without signatures.
     pub fn trusts_a_store(&self) -> bool {
         let Available::Caches(caches) = &self.settings.available else { return false };

@@ -233,6 +233,14 @@ fn each_provider_has_its_own_gaps_and_what_its_file_says_opens_them() {
             "{findings:#?}"
         );
     }
+    // The token that writes comments is every job's, or that of an environment.
+    for (environment, is_open) in [("", true), (", environment: comments", false)] {
+        let settings = format!("reuse: off\ncomment: {{token_variable: TOKEN{environment}}}\n");
+        let (findings, code) = examined_on("gitlab", &[(".gitlab-ci.yml", ""), ("nixdag.yml", &settings)], &[]);
+        let gap = "branch: every job of the project has the token of `comment`";
+        assert_eq!(findings.iter().any(|finding| finding.starts_with(gap)), is_open, "{findings:#?}");
+        assert_eq!(code, i32::from(is_open), "{findings:#?}");
+    }
     // What GitLab's caches do not keep apart.
     let (findings, code) = examined_on("gitlab", &[(".gitlab-ci.yml", "")], &["--reuse", "branch"]);
     assert!(

@@ -183,6 +183,12 @@ pub const LINES: &[Exposure] = &[
                 ),
             },
             Gap {
+                on: GITLAB,
+                is_open: |situation| situation.gives_every_job_the_comments_token(),
+                reach: "every job of the project has the token of `comment`, with which a branch can write to all of the project that the scope `api` reaches",
+                remedy: Remedy::Setting("comment: {token_variable: …, environment: …}"),
+            },
+            Gap {
                 on: GITHUB,
                 is_open: |_| true,
                 reach: "a branch brings its own workflows, which may use every secret of the repository, and name any environment",
