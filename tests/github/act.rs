@@ -7,10 +7,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use nixdag::page::comment::MARK;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::built::{Built, OF_IMPORT_FROM_DERIVATION};
+use crate::support::comment_server::{Api, CommentServer, OWNER, TOKEN};
 use crate::support::empty_store::NIX_CONFIG;
 use crate::support::github_project::file;
 use crate::support::project::{every_nix, one_nix};
@@ -47,7 +49,9 @@ runs:
           *{*) names=${PATTERN#*\{}; names=${names%\}}; prefix=${PATTERN%%\{*} ;;
           *) names=$PATTERN; prefix= ;;
         esac
-        for name in ${names//,/ }; do [ ! -d "$ARTIFACTS/$prefix$name" ] || cp -R "$ARTIFACTS/$prefix$name" "$TO"; done
+        for name in ${names//,/ }; do
+          for found in "$ARTIFACTS/"$prefix$name; do [ ! -d "$found" ] || cp -R "$found" "$TO"; done
+        done
 "#;
 
 /// GitHub's cache, which never has anything.
@@ -112,6 +116,11 @@ impl GitHub {
 
     /// Commits what is there, and runs it.
     pub fn run(&self, nix: &Path) -> Output {
+        self.on("push", &[], nix)
+    }
+
+    /// The same on an event, with more arguments for act.
+    pub fn on(&self, event: &str, arguments: &[&str], nix: &Path) -> Output {
         let state = self.state.path();
         for folder in ["bin", "artifacts", "home"] {
             fs::create_dir_all(state.join(folder)).unwrap();
@@ -123,8 +132,8 @@ impl GitHub {
         run(self.checkout.path(), "git", &["init", "-q"]);
         commit(self.checkout.path());
         let mut command = Command::new(&self.act);
-        command.args(["push", "-W", ".github/workflows/nixdag.yml", "-P", "ubuntu-24.04=-self-hosted"]);
-        command.args(["--no-cache-server", "--action-offline-mode"]);
+        command.args([event, "-W", ".github/workflows/nixdag.yml", "-P", "ubuntu-24.04=-self-hosted"]);
+        command.args(["--no-cache-server", "--action-offline-mode"]).args(arguments);
         for (at, (action, parts)) in ACTIONS.iter().enumerate() {
             let folder = state.join(format!("action{at}"));
             for (part, text) in *parts {
@@ -189,6 +198,33 @@ fn the_hermetic_example_builds_everything_once() {
     assert!(output.status.success(), "{said}");
     assert!(said.contains("ok: d(b(a), c)") && said.contains("gate"), "{said}");
     assert_eq!(github.built(), (4, 0), "{said}");
+}
+
+#[test]
+fn the_job_of_the_documentation_updates_the_comment_on_a_pull_request() {
+    let Some(act) = act() else { return };
+    let page = fs::read_to_string(repository().join("docs/report.md")).unwrap();
+    let job = page.split("```yaml\n").find_map(|text| text.starts_with("  comment:").then(|| text.split("```").next()));
+    let github = GitHub::new(act, "examples/hermetic", &[]);
+    let workflow = github.checkout.path().join(".github/workflows/nixdag.yml");
+    let text = fs::read_to_string(&workflow).unwrap();
+    fs::write(&workflow, format!("{text}{}", job.flatten().unwrap())).unwrap();
+    run(github.checkout.path(), "git", &["init", "-q"]);
+    run(github.checkout.path(), "git", &["remote", "add", "origin", "https://github.com/o/r"]);
+    let event = github.state.path().join("event.json");
+    fs::write(&event, r#"{"pull_request": {"number": 7, "head": {"repo": {"full_name": "o/r"}}}}"#).unwrap();
+    let before = [("somebody", format!("{MARK}\ntheirs\n")), (OWNER, format!("{MARK}\nold\n"))];
+    let server = CommentServer::new(Api::GitHub, &before);
+    let (api, token) = (format!("GITHUB_API_URL={}", server.url()), format!("GITHUB_TOKEN={TOKEN}"));
+    let arguments = ["--eventpath", event.to_str().unwrap(), "--env", &api, "-s", &token];
+    let output = github.on("pull_request", &arguments, &one_nix(2));
+    let said = shown(&output);
+    assert!(output.status.success(), "{said}");
+    let comments = server.comments();
+    assert_eq!((comments.len(), &comments[0]), (2, &(before[0].0.to_owned(), before[0].1.clone())), "{comments:?}");
+    assert!(comments[1].1.starts_with(MARK) && comments[1].1.contains("accounted for"), "{comments:?}");
+    assert!(comments[1].1.lines().count() <= 60 && server.writes().len() == 1, "{:?}", server.writes());
+    assert!(!said.contains(TOKEN), "{said}");
 }
 
 #[test]

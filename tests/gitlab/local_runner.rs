@@ -9,9 +9,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nixdag::page::comment::MARK;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::comment_server::{Api, CommentServer, TOKEN};
 use crate::support::empty_store::NIX_CONFIG;
 use crate::support::gitlab_project::{file, report_of};
 use crate::support::project::{every_nix, figure};
@@ -63,7 +65,7 @@ fn run(example: &str, nix: &Path, change: impl FnOnce(&Path)) -> Option<Ran> {
     let checkout = copy_of(example);
     let here = checkout.path();
     let by_path = format!(
-        "sed 's,\\.nixdag/bundle,{0}/.nixdag/bundle,g; s,rm -rf .nixdag/program,mkdir -p .nixdag,' .nixdag/pipeline.yml > nixdag-pipeline.yml",
+        "sed 's,$CI_PROJECT_DIR/.nixdag/bundle,.nixdag/bundle,g; s,\\.nixdag/bundle,{0}/.nixdag/bundle,g; s,rm -rf .nixdag/program,mkdir -p .nixdag,' .nixdag/pipeline.yml > nixdag-pipeline.yml",
         here.display()
     );
     let parent = file("");
@@ -110,6 +112,32 @@ fn the_fleet_is_green_in_somebody_elses_runner() {
 #[test]
 fn cross_is_green_in_somebody_elses_runner() {
     is_green("examples/cross", every_nix().last().unwrap(), 8);
+}
+
+#[test]
+fn the_job_of_the_documentation_makes_the_comment_on_a_merge_request() {
+    let page = fs::read_to_string(repository().join("docs/report.md")).unwrap();
+    let settings = page.lines().find(|line| line.starts_with("comment: {")).unwrap();
+    let server = CommentServer::new(Api::GitLab, &[("somebody", format!("{MARK}\ntheirs\n"))]);
+    let variables = format!(
+        "CI_API_V4_URL: {}\nCI_MERGE_REQUEST_IID: '7'\nCI_PROJECT_ID: '3'\nCI_MERGE_REQUEST_PROJECT_ID: '3'\n\
+         CI_MERGE_REQUEST_SOURCE_PROJECT_ID: '3'\nCOMMENT_TOKEN: {TOKEN}\nCI_JOB_TOKEN: x\n",
+        server.url()
+    );
+    let comments = |here: &Path| {
+        let file = here.join("nixdag.yml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{text}{settings}\n")).unwrap();
+        fs::write(here.join(".gitlab-ci-local-variables.yml"), &variables).unwrap();
+    };
+    let Some(ran) = run("examples/hermetic", &every_nix()[0], comments) else { return };
+    assert_eq!([ran.ended("report"), ran.ended("comment")], [Some("PASS"); 2], "{}", ran.log);
+    let written = server.comments();
+    let notes = server.writes().iter().filter(|request| request.contains("/notes")).count();
+    assert_eq!((written.len(), notes), (2, 1), "{written:?} {}", ran.log);
+    // Records are in the registry of packages, which this runner does not have.
+    assert!(written[0].1.contains("theirs") && written[1].1.starts_with(MARK), "{written:?}");
+    assert!(written[1].1.lines().count() <= 60, "{written:?}");
 }
 
 #[test]
