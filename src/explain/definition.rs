@@ -239,7 +239,20 @@ fn outputs(new: &Side, old: &Side, found: &mut Vec<Change>) {
     }
 }
 
+/// True where both have the same variables, in their order, with the same normal values: so it is for nearly all derivations of a change.
+fn has_same_environment(new: &Side, old: &Side) -> bool {
+    let (now, before) = (&new.drv.environment, &old.drv.environment);
+    let mut pairs = now.iter().zip(before);
+    now.len() == before.len()
+        && pairs.all(|((name, value), (other_name, other))| {
+            name.bytes() == other_name.bytes() && new.normal(&value.bytes()) == old.normal(&other.bytes())
+        })
+}
+
 fn environment(new: &Side, old: &Side, names: &[String], found: &mut Vec<Change>) {
+    if has_same_environment(new, old) {
+        return;
+    }
     let variables = |side: &Side| -> BTreeMap<Vec<u8>, Vec<u8>> {
         let each = side.drv.environment.iter();
         each.map(|(name, value)| (name.bytes().into_owned(), side.normal(&value.bytes()).into_owned())).collect()
