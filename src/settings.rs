@@ -127,9 +127,7 @@ pub struct Settings {
     pub planner: PartitionOptions,
     /// How results reach the jobs that need them.
     pub handoff: HandOffKind,
-    /// Whether jobs record for later pipelines, and one behind all others puts that together.
-    pub keeps_records: bool,
-    /// Where they keep that, where it is the store that jobs hand on through.
+    /// Where jobs keep what they record, where it is the store that they hand on through.
     pub records_in: Option<KeptIn>,
     /// The CI system.
     pub provider: Provider,
@@ -282,7 +280,6 @@ impl Settings {
                 history,
                 ..costs
             },
-            keeps_records: provider.keeps_records(false) || recorded.kept_in.is_some(),
             records_in: recorded.kept_in,
             provider,
             fleet,

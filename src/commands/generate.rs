@@ -37,9 +37,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         has_key = secret.is_some().then(|| name.clone());
         secret
     };
-    let (mut settings, delivery) = Settings::to_generate(&args.planning, &args.delivery, take)?;
-    settings.keeps_records =
-        settings.provider.keeps_records(args.records.trust_branches) || settings.records_in.is_some();
+    let (settings, delivery) = Settings::to_generate(&args.planning, &args.delivery, take)?;
     let is_set = |name: &str| {
         has_key.as_ref().is_some_and(|key| key.as_str() == name)
             || env::var_os(name).is_some_and(|value| !value.is_empty())
@@ -65,7 +63,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         bundle,
         delivery,
         default_branch: settings.change.default_branch.clone(),
-        keeps_records: settings.keeps_records,
+        keeps_records: settings.provider.keeps_records(args.records.trust_branches),
         records_in: settings.records_in.clone(),
         nix: downloads::nix_release(&args.downloads)?,
         max_jobs: settings.planner.limits.jobs.and_then(|most| u32::try_from(most).ok()),

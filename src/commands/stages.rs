@@ -222,7 +222,6 @@ fn make_plan(
         also,
         workers: !also.is_empty() && say::shows_details(),
         handoff: settings.handoff,
-        reports: settings.keeps_records,
     };
     if let Some(crowd) = inputs.crowd() {
         note!("{crowd}");

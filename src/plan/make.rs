@@ -71,8 +71,6 @@ pub struct PlanInputs<'a> {
     pub workers: bool,
     /// How results travel: in a workspace every ancestor is a layer to attach.
     pub handoff: HandOffKind,
-    /// Whether a job behind all others puts together what they record.
-    pub reports: bool,
 }
 
 impl PlanInputs<'_> {
@@ -165,7 +163,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     estimates.kept = kept_jobs;
     estimates.downloads = downloads::of_all(&fetched, costs.bandwidth.unwrap_or(BANDWIDTH));
     estimates.free = planner.in_free_order(&free)?;
-    estimates.report = (inputs.reports && !jobs.is_empty()).then(|| {
+    estimates.report = (!jobs.is_empty()).then(|| {
         let Strategy { jobs, builds, .. } = estimates.plan;
         ReportEstimate::new(inputs.choice.fleet, (costs.start_up, rounding), jobs, builds)
     });

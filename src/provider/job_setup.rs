@@ -22,9 +22,9 @@ pub struct JobSetup {
     pub delivery: Delivery,
     /// The branch whose complete results other branches may take too.
     pub default_branch: Option<String>,
-    /// Whether later pipelines plan from what the jobs record.
+    /// Whether the CI's own cache keeps what jobs record, for later pipelines.
     pub keeps_records: bool,
-    /// Where they do, where that is the store that jobs hand on through.
+    /// Where that is kept instead, where it is the store that jobs hand on through.
     pub records_in: Option<KeptIn>,
     /// The Nix for machines that have none.
     pub nix: NixRelease,

@@ -238,7 +238,7 @@ impl Provider {
         }
     }
 
-    /// Whether jobs record for later pipelines. CircleCI's cache can be written by every branch, and unpacked in the job that has the key to
+    /// Whether what jobs record is in the CI's own cache for later pipelines. CircleCI's can be written by every branch, and unpacked in the job that has the key to
     /// the pipeline: there the user says whether branches trust one another.
     pub fn keeps_records(self, trust_branches: bool) -> bool {
         match self {

@@ -137,7 +137,8 @@ fn attributes_are_built_behind_the_others_and_by_nobody_else() {
     let invocation = |at: usize| jobs[at].as_mapping().unwrap().iter().next().unwrap();
     assert_eq!(invocation(4).0, "build-docker");
     assert_eq!((&invocation(4).1["id"], &invocation(4).1["requires"][0]), (&"first".into(), &"d".into()));
-    assert_eq!(invocation(6).1["requires"], serde_yaml::to_value(["second"]).unwrap(), "the gate");
+    assert_eq!(invocation(6).1["name"], "report");
+    assert_eq!(invocation(7).1["requires"], serde_yaml::to_value(["second"]).unwrap(), "the gate");
 }
 
 #[test]
@@ -307,7 +308,7 @@ fn the_hermetic_example_runs_its_integration_test_behind_four_jobs() {
     let outcome = run(&hermetic(None));
     assert!(outcome.succeeded(), "{}", logs(&outcome));
     let names: Vec<&str> = outcome.jobs.iter().map(|job| &*job.name).collect();
-    assert_eq!(names, ["a", "b", "c", "d", "integration", "gate"]);
+    assert_eq!(names, ["a", "b", "c", "d", "integration", "report", "gate"]);
     assert_eq!(said(&outcome, "integration"), "ok: d(b(a), c)\n");
     // The final job builds nothing.
     let report = fs::read_to_string(outcome.job("integration").artifacts.join("report.json")).unwrap();
@@ -387,7 +388,7 @@ fn attributes_of_a_final_job_are_built_on_what_the_others_handed_off() {
     let outcome = run(&project);
     assert!(outcome.succeeded(), "{}", logs(&outcome));
     let names: Vec<&str> = outcome.jobs.iter().map(|job| &*job.name).collect();
-    assert_eq!(names, ["a", "b", "c", "last", "look", "gate"]);
+    assert_eq!(names, ["a", "b", "c", "last", "look", "report", "gate"]);
     assert_eq!(said(&outcome, "look"), "d(b(a), c)\n");
     let report = report(&outcome);
     assert_eq!((&report["built"], &report["built_twice"]), (&json!(4), &json!([])), "{report}");

@@ -13,9 +13,11 @@ fn the_hermetic_example_builds_everything_once_and_then_nothing() {
         let project = Project::new("examples/hermetic", &nix);
         let first = project.pipeline(1).run().unwrap();
         assert!(first.succeeded(), "{}", logs(&first));
-        for name in ["a", "b", "c", "d", "gate"] {
+        for name in ["a", "b", "c", "d", "gate", "report"] {
             assert_eq!(first.status(name), Status::Success);
         }
+        let page = fs::read_to_string(first.job("report").artifacts.join("nixdag.html")).unwrap();
+        assert!(page.contains("<b>measured</b>") && !page.contains("left no record"), "{page}");
         let said = report(&first);
         assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
 

@@ -166,7 +166,7 @@ pub fn assert_succeeded(outcome: &Outcome) {
 fn assert_built(outcome: &Outcome) {
     assert_succeeded(outcome);
     let names: Vec<_> = outcome.statuses().into_iter().map(|(name, _)| name.to_owned()).collect();
-    assert_eq!(names, ["a", "b", "c", "d", "integration", "gate"]);
+    assert_eq!(names, ["a", "b", "c", "d", "integration", "report", "gate"]);
     assert!(outcome.job("integration").log.contains("ok: d(b(a), c)"), "{}", logs(outcome));
 }
 

@@ -144,8 +144,7 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
         invocations.splice(0..0, first);
     }
     let stored = options.setup.records_in.as_ref();
-    let has_report = (transport.keeps_records || stored.is_some()) && !plan.jobs.is_empty();
-    if let Some(bundle) = options.setup.bundle.as_ref().filter(|_| has_report) {
+    if let Some(bundle) = options.setup.bundle.as_ref().filter(|_| !plan.jobs.is_empty()) {
         let job = small_job::of(REPORT, &options.setup, &OFFERS)?;
         let kind = machines.kind_of(&job, &mut kinds)?;
         let steps = match stored {

@@ -1,7 +1,7 @@
 //! The job `report`, behind all others: it puts together what jobs have recorded, for the plan of the next pipeline and as pages for people.
 //!
 //! Where jobs hand on through a store, records are in it. Else each job saves its few kilobytes under a key of the pipeline and the job. This job restores these by name, not the workspace, which
-//! holds all that was built; it has no secrets, builds nothing, nothing waits for it, and it succeeds whatever it finds. So that it runs
+//! holds all that was built; where branches trust one another it also keeps them for later pipelines. It has no secrets, builds nothing, nothing waits for it, and it succeeds whatever it finds. So that it runs
 //! after failures too, it waits for its jobs to end, however they do.
 
 use std::collections::BTreeSet;
@@ -41,10 +41,14 @@ pub fn steps(
     let mut list: Vec<Yaml> =
         script.prepare.iter().map(|command| run("Prepare the machine", &template::escape(command))).collect();
     list.extend([steps::clean(Some(bundle)), steps::restore_bundle()]);
-    let mut keys = vec![history_key("{{ .Branch }}")];
-    keys.extend(options.setup.default_branch.as_deref().map(|branch| history_key(&template::escape(branch))));
-    let name = ("name", Yaml::text("Restore earlier records"));
-    list.push(step("restore_cache", [name, ("keys", Yaml::texts(keys))]));
+    let own = history_key("{{ .Branch }}");
+    let keeps = options.setup.keeps_records;
+    if keeps {
+        let default = options.setup.default_branch.as_deref().map(|branch| history_key(&template::escape(branch)));
+        let keys = Yaml::texts([own.clone()].into_iter().chain(default));
+        let name = ("name", Yaml::text("Restore earlier records"));
+        list.push(step("restore_cache", [name, ("keys", keys)]));
+    }
     for job in plan.jobs.iter() {
         let name = ("name", Yaml::text("Restore records"));
         list.push(step("restore_cache", [name, ("keys", Yaml::texts([records_key(&job.id)]))]));
@@ -59,7 +63,9 @@ pub fn steps(
     lines.push("circleci-agent step halt".to_owned());
     list.push(run("Put records together", &template::escape(&steps::lines(&lines))));
     list.push(steps::keep_files());
-    list.push(save("Save records", format!("{}{{{{ .BuildNum }}}}", history_key("{{ .Branch }}")), HISTORY_DIR));
+    if keeps {
+        list.push(save("Save records", format!("{own}{{{{ .BuildNum }}}}"), HISTORY_DIR));
+    }
     Ok(list)
 }
 
@@ -68,14 +74,16 @@ pub fn steps(
 fn attempt(lines: Vec<String>) -> Vec<String> {
     let mut all = vec!["set +e\n(\nset -e".to_owned()];
     all.extend(lines);
-    all.push(")\nif [ $? = 0 ]; then exit; fi\necho 'no records are kept for later pipelines' >&2".to_owned());
+    all.push(
+        ")\nif [ $? = 0 ]; then exit; fi\necho 'the records of this pipeline are not put together' >&2".to_owned(),
+    );
     all
 }
 
 /// The job's steps where records are in the store that jobs hand on through: like any job it gets the bundle from the workspace, which holds
 /// nothing else, and the credentials of the store, and restores nothing from the CI's cache.
 pub fn steps_in_store(kind: &Kind, bundle: &BundleReference, stored: &KeptIn, options: &Options) -> Result<Vec<Yaml>> {
-    let transport = Transport { reuse: Reuse::Off, is_guarded: true, keeps_records: false };
+    let transport = Transport { reuse: Reuse::Off, is_guarded: true, leaves_records: false };
     let script = steps::script(kind, bundle, options, transport, Task::Restore)?;
     let mut list = steps::start(&script, bundle, transport, &[]);
     let places = transport.places();

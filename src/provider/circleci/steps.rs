@@ -58,7 +58,7 @@ pub fn of(kind: &Kind, options: &Options, transport: Transport) -> Result<Vec<Ya
         steps.push(step("persist_to_workspace", [("root", Yaml::text(WORKSPACE)), ("paths", own)]));
     }
     steps.extend(keep_results());
-    if transport.keeps_records {
+    if transport.leaves_records {
         steps.push(save_records());
     }
     if transport.reuse == Reuse::Branch {

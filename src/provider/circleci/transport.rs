@@ -40,8 +40,8 @@ pub struct Transport {
     pub reuse: Reuse,
     /// True where some job has secrets: none but those that only restore may run `restore_cache`.
     pub is_guarded: bool,
-    /// True where the CI's cache keeps what jobs have recorded for later pipelines.
-    pub keeps_records: bool,
+    /// True where jobs leave what they have recorded in the CI's cache, for the job that puts it together.
+    pub leaves_records: bool,
 }
 
 impl Transport {
@@ -54,7 +54,7 @@ impl Transport {
         Ok(Self {
             reuse,
             is_guarded: has_bundle && (contexts || delivery.has_secrets()),
-            keeps_records: has_bundle && options.setup.keeps_records && options.setup.records_in.is_none(),
+            leaves_records: has_bundle && options.setup.records_in.is_none(),
         })
     }
 
@@ -68,7 +68,7 @@ impl Transport {
             packages: "",
             signed: "",
             results: "~/.nixdag/results",
-            records: if self.keeps_records { RECORDS_DIR } else { "" },
+            records: if self.leaves_records { RECORDS_DIR } else { "" },
             restored: RESTORED_DIR,
             job: "$id",
         }
