@@ -49,7 +49,7 @@ fn crew(later: u32, lanes: &[&[u32]]) -> WorkerCrew {
 }
 
 fn with(crews: &[WorkerCrew], jobs: Vec<Job>) -> Plan {
-    Plan { workers: Some(WorkerPlan { attempts: 3, crews: crews.to_vec() }), ..plan(jobs) }
+    Plan { workers: Some(WorkerPlan { attempts: 3, store: None, crews: crews.to_vec() }), ..plan(jobs) }
 }
 
 fn outputs(plan: &Plan, setup: &JobSetup) -> Value {
@@ -188,7 +188,7 @@ fn workers_in_act_build_everything_once_and_a_job_behind_them_has_it() {
         let jobs = std::mem::take(&mut pipeline.plan.jobs);
         pipeline.plan.jobs = jobs.into_iter().map(on_linux).collect();
         // `release` is a plain job behind them.
-        pipeline.plan.workers = Some(WorkerPlan { attempts: 3, crews: vec![crew(0, &[&[0, 2], &[1]])] });
+        pipeline.plan.workers = Some(WorkerPlan { attempts: 3, store: None, crews: vec![crew(0, &[&[0, 2], &[1]])] });
         pipeline.sha256 = pipeline.write_bundle("bundle");
         run(pipeline.dir(), "chmod", &["-R", "a+rwX", "."]);
         let mut github = GitHub::new(act, "examples/hermetic", &[]);
