@@ -124,7 +124,7 @@ fn joined(workflow: Yaml, users: &[UserConfig]) -> Result<Yaml> {
         }
     }
     let waited_for = gate::waits_for(users)?;
-    if let Some(gate) = jobs.iter_mut().find(|job| Invocation::read(job).is_ok_and(|job| job.key == GATE)) {
+    if let Some(gate) = jobs.iter_mut().find(|job| Invocation::read(job).is_ok_and(|job| job.name() == GATE)) {
         let mut invocation = Invocation::read(gate)?;
         gate::add(&mut invocation, waited_for)?;
         *gate = invocation.to_yaml();
