@@ -1,5 +1,6 @@
 //! The action `checks`: a check for each target, on a stand-in for GitHub's API, by what jobs have recorded.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -20,7 +21,7 @@ fn api(statuses: &[u16]) -> (String, Arc<Mutex<Vec<Value>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let taken = Arc::new(Mutex::new(Vec::new()));
-    let (shared, mut statuses) = (taken.clone(), statuses.to_vec().into_iter());
+    let (shared, mut statuses) = (taken.clone(), VecDeque::from(statuses.to_vec()));
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -30,7 +31,7 @@ fn api(statuses: &[u16]) -> (String, Arc<Mutex<Vec<Value>>>) {
             let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
             let mut body = vec![0; length.unwrap_or(0)];
             reader.read_exact(&mut body).unwrap();
-            let status = statuses.next().unwrap_or_else(|| status(&head, &body));
+            let status = statuses.pop_front().unwrap_or_else(|| status(&head, &body));
             if status == 201 {
                 shared.lock().unwrap().push(serde_json::from_slice(&body).unwrap());
             }
