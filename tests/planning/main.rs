@@ -19,7 +19,6 @@ mod records;
 #[path = "../support/scenario.rs"]
 mod scenario;
 mod targets;
-mod waves;
 mod workers;
 
 use support::synthetic;
