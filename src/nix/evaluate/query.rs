@@ -21,6 +21,9 @@ pub const MARK: &str = "recurseForDerivations";
 /// Most names of a set whose derivations the process that has listed them answers as well: another process costs more.
 pub const FOLLOWED: usize = 250;
 
+/// Most attributes that are looked at: a machine's memory, and far more than a pipeline has jobs.
+pub const MAX_ATTRIBUTES: usize = 500_000;
+
 /// Most outputs that a message lists.
 const MAX_LISTED: usize = 12;
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Result, bail};
 
 use super::asker::Asker;
-use super::query::{Answer, MARK, Question};
+use super::query::{Answer, MARK, MAX_ATTRIBUTES, Question};
 use super::selected::Selected;
 use super::sets::Sets;
 use super::systems::Systems;
@@ -17,9 +17,6 @@ use crate::attribute::AttributePath;
 use crate::nix::system;
 use crate::pattern::{Pattern, Segment};
 use crate::printable::printable;
-
-/// Most attributes that are looked at: a machine's memory, and far more than a pipeline has jobs.
-pub(super) const MAX_ATTRIBUTES: usize = 500_000;
 
 /// True for outputs that a flake need not have, and for their systems.
 fn may_lack(path: &[String]) -> bool {

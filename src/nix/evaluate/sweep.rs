@@ -11,9 +11,8 @@ use anyhow::{Result, bail};
 
 use super::budget::Budget;
 use super::process::{self, Heard, Next, ProcessEnd, ProcessLimits};
-use super::query::{self, Answer, AnswerLine, Asked, FOLLOWED, MARK, OpenQuestion, Question};
+use super::query::{self, Answer, AnswerLine, Asked, FOLLOWED, MARK, MAX_ATTRIBUTES, OpenQuestion, Question};
 use super::round::START;
-use super::selection::MAX_ATTRIBUTES;
 use super::session::Session;
 use super::survey::Current;
 use super::survivor::Survivor;
