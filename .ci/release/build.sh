@@ -19,16 +19,15 @@ home=${CARGO_HOME:-$HOME/.cargo}
 # No path of this machine in the file, which is also smaller for it.
 RUSTFLAGS="--remap-path-prefix=$PWD=/nixdag --remap-path-prefix=$home=/cargo"
 CFLAGS="-ffile-prefix-map=$PWD=/nixdag -ffile-prefix-map=$home=/cargo"
-# A panic aborts, so nothing is ever unwound: a fifth of a megabyte of tables.
-RUSTFLAGS="$RUSTFLAGS -C force-unwind-tables=no"
-CFLAGS="$CFLAGS -fno-unwind-tables -fno-asynchronous-unwind-tables"
 export RUSTFLAGS CFLAGS
 case $target in
-    aarch64-unknown-linux-musl)
-        if [ "$(uname -m)" != aarch64 ]; then
+    *-linux-musl)
+        # The linker that comes with Rust keeps one copy of functions that are the same, packs relocations, and leaves out what nothing reads.
+        RUSTFLAGS="$RUSTFLAGS -C linker=rust-lld -C link-arg=--icf=all -C link-arg=-z -C link-arg=pack-relative-relocs -C link-arg=.ci/release/no-unwinding.ld"
+        CFLAGS="$CFLAGS -fno-unwind-tables -fno-asynchronous-unwind-tables"
+        if [ "$target-$(uname -m)" = aarch64-unknown-linux-musl-x86_64 ]; then
             export CC_aarch64_unknown_linux_musl=aarch64-linux-gnu-gcc
             export AR_aarch64_unknown_linux_musl=aarch64-linux-gnu-ar
-            export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=rust-lld
         fi
         ;;
     aarch64-apple-darwin)

@@ -472,8 +472,8 @@ fn release(target: &str) -> PathBuf {
 fn holds(target: &str, run: &[&str]) {
     let file = release(target);
     let size = fs::metadata(&file).unwrap().len();
-    // Rustls and the planner built for speed; 8.3 MB against glibc. It travels with every bundle: 10 MB is the end.
-    assert!(size <= 9_000_000, "{size} bytes");
+    // It travels with every bundle: 10 MB is the end.
+    assert!(size <= 10_000_000, "{size} bytes");
     let ldd = shown(&Command::new("ldd").arg(&file).output().unwrap());
     assert!(["statically linked", "not a dynamic executable"].iter().any(|said| ldd.contains(said)), "{ldd}");
     let text = String::from_utf8_lossy(&fs::read(&file).unwrap()).into_owned();
