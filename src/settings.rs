@@ -43,12 +43,13 @@ mod source;
 mod values;
 mod words;
 pub mod worker;
+pub mod workers;
 mod yaml;
 mod yaml_message;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use serde_json::{Map, Value};
 
@@ -71,7 +72,7 @@ use crate::plan::Plan;
 use crate::plan::allowed_failure::AllowedFailure;
 use crate::plan::estimate::CostModel;
 use crate::plan::final_job::FinalJobRequest;
-use crate::plan::model::{Mode, PartitionOptions, WorkerNames};
+use crate::plan::model::PartitionOptions;
 use crate::plan::rules::Rule;
 use crate::printable::printable;
 use crate::provider::Provider;
@@ -290,7 +291,7 @@ impl Settings {
                 objective: planning.objective.0.objective(),
                 minute_worth: planning.objective.0.minute_worth(),
                 granularity: planning.granularity,
-                workers: workers(&planning, provider)?,
+                workers: workers::asked(&planning, provider)?,
                 limits: costs::limits(
                     provider.limits(),
                     file.planning.limits.as_ref(),
@@ -309,22 +310,6 @@ impl Settings {
             file_path,
             file_is_named,
         })
-    }
-
-    /// Refuses workers that could not talk, or whose results no other job would find.
-    pub fn check_workers(&self, plan: &Plan, handoff: HandOffKind) -> Result<()> {
-        let name = self.provider.name();
-        ensure!(self.provider.limits().waves.is_none(), "`nixdag generate` writes no workers for {name}");
-        ensure!(
-            plan.workers.as_ref().is_some_and(|workers| workers.store.is_some()),
-            "`mode: workers` needs a store that can say that a name is taken: `worker_store: s3://BUCKET?region=…`, or a folder that all machines \
-             see (`--worker-store`)"
-        );
-        ensure!(
-            handoff == HandOffKind::Cache,
-            "`mode: workers` on {name} needs `handoff: cache`: a workspace is written when a job ends, and workers pass on each result at once"
-        );
-        Ok(())
     }
 
     /// Where the derivations are read from.
@@ -391,15 +376,4 @@ fn check_executors(requests: &[FinalJobRequest], executors: &[Executor]) -> Resu
         }
     }
     Ok(())
-}
-
-/// Whether workers build, and where they talk. Refuses a mode that the provider does not have.
-fn workers(planning: &PlanningOptions, provider: Provider) -> Result<Option<WorkerNames>> {
-    let Some(mode) = planning.mode else { return Ok(None) };
-    let has_waves = provider.limits().waves.is_some();
-    ensure!(
-        mode == Mode::Workers || has_waves == (mode == Mode::Waves),
-        usage(format!("`mode: {}` is not a way to run jobs of {}", mode.name(), provider.name()))
-    );
-    Ok((mode == Mode::Workers).then(|| WorkerNames(planning.worker_store.clone())))
 }

@@ -37,8 +37,8 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "STORE", required = true, help_heading = "Workers")]
     pub names: String,
     /// A word for this pipeline: workers with another word have nothing to do with each other
-    #[arg(long, value_name = "WORD", default_value = "", help_heading = "Workers")]
-    pub run: String,
+    #[arg(long, value_name = "WORD", help_heading = "Workers")]
+    pub run: Option<String>,
     /// How often a worker looks for what has become ready, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds, help_heading = "Workers")]
     pub poll: f64,

@@ -24,7 +24,7 @@ use crate::provider::Provider;
 use crate::provider::job_setup::JobSetup;
 use crate::provider::shell;
 use crate::secret::{Secret, VariableName};
-use crate::settings::{Settings, Source, downloads};
+use crate::settings::{Settings, Source, downloads, workers};
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let output = Output::from(args.output.clone());
@@ -53,9 +53,11 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         settings.check_plan(&made.plan).with_context(|| format!("cannot use `{}`", path.display()))?;
     }
     let plan = made.plan;
-    let for_provider = worker_jobs::of(&plan);
+    // GitHub's workflow has places for workers; elsewhere each is one of the jobs that are written.
+    let has_waves = settings.provider.limits().waves.is_some();
+    let for_provider = if has_waves { None } else { worker_jobs::of(&plan) };
     if for_provider.is_some() {
-        settings.check_workers(&plan, delivery.handoff.kind())?;
+        workers::check(&plan, settings.provider, delivery.handoff.kind())?;
     }
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, graph, &settings)).transpose()?;
     let setup = JobSetup {

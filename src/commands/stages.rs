@@ -229,7 +229,7 @@ fn make_plan(
     let mut made = complete(inputs, &settings.final_jobs, settings.flags_narrow)?;
     detail!("plan: {} jobs, {:.1} s since the start", made.plan.jobs.len(), seconds(began.at));
     if let Some(workers) = &made.workers {
-        detail!("machines that take one ready derivation after another, which nixdag does not run yet: {workers}");
+        detail!("`mode: workers`, machines that take one derivation after another: {workers}");
     }
     for note in &made.notes {
         warning!("{note}");

@@ -25,7 +25,13 @@ use crate::workers::stores::s3::S3Store;
 pub fn request(args: &WorkerArgs, say: &mut dyn FnMut(&str)) -> Result<WorkerRequest> {
     let number = args.number.context("`--number` is not given")?;
     let times = (Duration::from_secs_f64(args.poll), Duration::from_secs_f64(args.silence));
-    request_of(&build_args(args, number), say, number, |plan| open(&args.names, &args.run, plan), times)
+    request_of(
+        &build_args(args, number),
+        say,
+        number,
+        |plan| open(&args.names, args.run.as_deref().unwrap_or_default(), plan),
+        times,
+    )
 }
 
 /// The worker of this number; `store` opens the store of names for a plan.
@@ -92,7 +98,7 @@ const TIMES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// The plan, and the store in which its workers talk.
 pub fn gate(args: &WorkerArgs) -> Result<(Plan, Box<dyn NameStore>)> {
     let (plan, _) = job::plan_and_derivations(&build_args(args, 0))?;
-    let store = open(&args.names, &args.run, &plan)?;
+    let store = open(&args.names, args.run.as_deref().unwrap_or_default(), &plan)?;
     Ok((plan, store))
 }
 

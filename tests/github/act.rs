@@ -47,6 +47,7 @@ runs:
         if [ -n "$NAME" ]; then cp -R "$ARTIFACTS/$NAME/." "$TO"; exit; fi
         case $PATTERN in
           *{*) names=${PATTERN#*\{}; names=${names%\}}; prefix=${PATTERN%%\{*} ;;
+          *\**) names=$(cd "$ARTIFACTS" && printf '%s,' $PATTERN); prefix= ;;
           *) names=$PATTERN; prefix= ;;
         esac
         for name in ${names//,/ }; do

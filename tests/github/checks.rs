@@ -21,7 +21,7 @@ fn api(statuses: &[u16]) -> (String, Arc<Mutex<Vec<Value>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let taken = Arc::new(Mutex::new(Vec::new()));
-    let (shared, mut statuses) = (taken.clone(), VecDeque::from(statuses.to_vec()));
+    let (shared, mut statuses) = (taken.clone(), statuses.iter().copied().collect::<VecDeque<u16>>());
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {
             let mut reader = BufReader::new(stream.try_clone().unwrap());

@@ -17,7 +17,7 @@ use crate::act::{GitHub, act};
 use crate::act_failures::planned_before;
 use crate::support::pipeline::{JobOf, Pipeline};
 use crate::support::plans::{self, plan};
-use crate::support::{copy_into, repository, run, shown, with_nix};
+use crate::support::{copy_into, derivations, nixdag, repository, run, shown, with_nix};
 use crate::worker_action::with_node;
 
 fn setup(manifest: &str) -> JobSetup {
@@ -117,6 +117,25 @@ fn workers_get_no_secrets() {
     signing.delivery.sign = Sign::Jobs;
     let said = refused(&with(&[crew(0, &[&[0]])], vec![job("a", &[])]), &signing);
     assert!(said.contains("requires `sign: separate`"), "{said}");
+}
+
+#[test]
+fn the_mode_of_a_repository_is_planned_for_its_workflow() {
+    let drvs = derivations();
+    let planned = |mode: &str| -> Value {
+        let mut run = nixdag();
+        run.args(["generate", "--provider", "github", "--mode", mode, "--roots"]).arg(drvs.join("roots.json"));
+        let output = run.arg("--drv-dir").arg(&drvs).args(["--available", "/dev/null"]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", shown(&output)))
+    };
+    let workers = planned("workers");
+    let all: Vec<String> = ["wave1", "wave2", "worker"].iter().flat_map(|matrix| ids(&workers, matrix)).collect();
+    assert_eq!(workers["gates"], 1, "{workers}");
+    assert!(all.contains(&"nixdag-worker-0".to_owned()), "{workers}");
+    assert!(all.iter().all(|id| id.starts_with("nixdag-worker-")), "{all:?}");
+    let waves = planned("waves");
+    assert_eq!(waves["gates"], 0, "{waves}");
+    assert!(!ids(&waves, "wave1").iter().any(|id| id.starts_with("nixdag-worker-")), "{waves}");
 }
 
 /// Shells whose Nix builds in a sandbox as another user, each on an empty store.

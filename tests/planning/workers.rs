@@ -16,6 +16,7 @@ use nixdag::plan::workers::run::run;
 use nixdag::plan::workers::search::choose;
 use nixdag::plan::workers::setting::{Outcome, Setting};
 use nixdag::plan::workers::work::Work;
+use nixdag::plan::{JobIndex, json};
 
 const DRAWS: u64 = 5;
 
@@ -119,8 +120,74 @@ fn a_plan_says_what_workers_would_take() {
         String::from_utf8(output.stderr).unwrap()
     };
     let text = said("table");
-    assert!(text.contains("which nixdag does not run yet: ") && text.contains(", machine time "), "{text}");
-    assert!(!said("json").contains("does not run yet"));
+    assert!(
+        text.contains("`mode: workers`, machines that take one derivation after another: ")
+            && text.contains(", machine time "),
+        "{text}"
+    );
+    assert!(!said("json").contains("mode: workers"));
+}
+
+/// What the program prints and says about the derivations of the fixture, with these arguments.
+fn asked(arguments: &[&str]) -> std::process::Output {
+    let folder = derivations();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+    command.args(arguments).args(["--available", "/dev/null", "--mode", "workers"]);
+    command.arg("--roots").arg(folder.join("roots.json")).arg("--drv-dir").arg(&folder).output().unwrap()
+}
+
+#[test]
+fn a_plan_for_workers_has_a_job_a_derivation_and_a_lane_for_each() {
+    let output = asked(&["plan", "--json", "--worker-store", "s3://names"]);
+    assert!(output.status.success(), "{}", shown(&output));
+    let plan = json::read(&output.stdout).unwrap();
+    let workers = plan.workers.as_ref().unwrap();
+    let mut lanes: Vec<_> = workers.jobs().collect();
+    lanes.sort();
+    assert_eq!(lanes, (0..plan.jobs.len() as u32).map(JobIndex).collect::<Vec<_>>());
+    assert_eq!(plan.estimates.needed, plan.jobs.iter().map(|job| job.derivations.len() as u64).sum::<u64>());
+    assert_eq!((plan.estimates.plan.jobs, workers.store.as_deref()), (workers.count() as u64, Some("s3://names")));
+    // What is read back is what was written, and what does not hold together is refused.
+    let mut again = Vec::new();
+    json::write(&plan, &mut again).unwrap();
+    assert_eq!(json::read(&again).unwrap(), plan);
+    let text = String::from_utf8(again).unwrap();
+    let first = &plan.job(workers.crews[0].lanes[0][0]).id;
+    for (from, to, why) in [
+        ("\"attempts\":3", "\"attempts\":0", "a task is claimed 0 times"),
+        ("\"slots\":", "\"slots\":9999", "jobs at once"),
+        ("\"later\":", "\"later\":99", "wait for another one"),
+        (&format!("\"lanes\":[[\"{first}\""), "\"lanes\":[[\"other\"", "`other` is not a job of the plan"),
+        (&format!("\"lanes\":[[\"{first}\""), &format!("\"lanes\":[[\"{first}\",\"{first}\""), "is in two lanes"),
+    ] {
+        let at = text.find("  \"workers\": ").unwrap();
+        let changed = format!("{}{}", &text[..at], text[at..].replacen(from, to, 1));
+        assert_ne!(changed, text, "{from}");
+        let error = format!("{:#}", json::read(changed.as_bytes()).unwrap_err());
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
+fn workers_are_generated_where_they_can_talk_and_a_cache_takes_their_results() {
+    let cache = ["--handoff", "cache", "--cache", "s3://results?trusted=true"];
+    for provider in ["circleci", "gitlab"] {
+        let store = ["generate", "--worker-store", "s3://names", "--provider", provider];
+        let output = asked(&[&store[..], &cache].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}", shown(&output));
+        assert!(text.contains("nixdag-worker-0") && text.contains("nixdag-workers"), "{text}");
+        let refused = |arguments: &[&str], why: &str| {
+            let output = asked(arguments);
+            assert!(!output.status.success() && shown(&output).contains(why), "{why}: {}", shown(&output));
+        };
+        refused(&store, "needs `handoff: cache`");
+        refused(&[&["generate", "--provider", provider], &cache[..]].concat(), "`--worker-store`");
+    }
+    let waves =
+        Command::new(env!("CARGO_BIN_EXE_nixdag")).args(["plan", "--mode", "waves", "--provider", "gitlab"]).output();
+    let said = shown(&waves.unwrap());
+    assert!(said.contains("`mode: waves` is not a way to run jobs of gitlab"), "{said}");
 }
 
 /// Lanes and stages of a made-up graph stay within the bound too.

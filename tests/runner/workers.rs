@@ -35,6 +35,15 @@ const JOBS: [JobOf; 5] = [
 
 /// The plan for so many workers, who have been given the jobs in turn.
 fn pipeline(expression: &str, jobs: &[JobOf], workers: u32) -> Pipeline {
+    pipeline_with(expression, jobs, workers, |_| None)
+}
+
+fn pipeline_with(
+    expression: &str,
+    jobs: &[JobOf],
+    workers: u32,
+    store: impl Fn(&Pipeline) -> Option<String>,
+) -> Pipeline {
     let mut pipeline = Pipeline::new(expression, jobs);
     let lane = |worker| (worker..jobs.len() as u32).step_by(workers as usize).map(JobIndex).collect();
     let crew = WorkerCrew {
@@ -44,7 +53,8 @@ fn pipeline(expression: &str, jobs: &[JobOf], workers: u32) -> Pipeline {
         lanes: (0..workers).map(lane).collect(),
         leave_at: vec![jobs.len() as u32; workers as usize],
     };
-    pipeline.plan.workers = Some(WorkerPlan { attempts: 3, store: None, crews: vec![crew] });
+    let store = store(&pipeline);
+    pipeline.plan.workers = Some(WorkerPlan { attempts: 3, store, crews: vec![crew] });
     pipeline.sha256 = pipeline.write_bundle("bundle");
     // Builders are other users.
     run(pipeline.dir(), "chmod", &["-R", "a+rwX", "."]);
@@ -319,5 +329,38 @@ fn a_server_without_conditional_requests_and_one_that_knows_no_such_key_are_refu
             let output = command.env("AWS_ACCESS_KEY_ID", KEY.0).env("AWS_SECRET_ACCESS_KEY", key).output().unwrap();
             assert!(output.status.code() == Some(1) && shown(&output).contains(why), "{}", shown(&output));
         }
+    });
+}
+
+#[test]
+fn jobs_of_a_configuration_are_workers_and_hand_on_through_a_cache() {
+    with_nix("jobs_of_a_configuration_are_workers_and_hand_on_through_a_cache", || {
+        let names = |pipeline: &Pipeline| Some(pipeline.dir().join("names").to_str().unwrap().to_owned());
+        let pipeline = pipeline_with(GRAPH, &JOBS, 2, names);
+        let run = |id: &str| {
+            let mut command = machine(&pipeline, "");
+            let (bundle, cache) = (pipeline.bundle(), pipeline.dir().join("cache"));
+            command.arg(env!("CARGO_BIN_EXE_nixdag")).arg("build").arg("--bundle").arg(bundle);
+            command.args(["--job", id, "--cache", &format!("file://{}?trusted=1", cache.display())]);
+            command.arg("--results").arg(results(&pipeline, id)).env("CIRCLE_WORKFLOW_ID", "this one");
+            command.output().unwrap()
+        };
+        let red = run("nixdag-workers");
+        assert!(
+            red.status.code() == Some(1) && shown(&red).contains("0 of 5 jobs built by workers"),
+            "{}",
+            shown(&red)
+        );
+        for id in ["nixdag-worker-0", "nixdag-worker-1", "nixdag-workers"] {
+            succeeds(&run(id));
+        }
+        assert_eq!(pipeline.built_sorted(), ["docs", "extra", "library", "release", "tool"]);
+        assert_eq!(built(&pipeline, &["nixdag-worker-0", "nixdag-worker-1"]).len(), 5);
+        // Results are in the cache alone.
+        let release = pipeline.output("release", "out");
+        assert!(pipeline.dir().join(format!("cache/{}.narinfo", &release["/nix/store/".len()..][..32])).exists());
+        let names = fs::read_dir(pipeline.dir().join("names")).unwrap().next().unwrap().unwrap().path();
+        let sizes = fs::read_dir(names).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+        assert!(sizes.max().unwrap() < 200);
     });
 }

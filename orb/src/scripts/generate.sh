@@ -64,6 +64,7 @@ if is_true "${PARAM_REQUIRE_CACHES:-}"; then set -- "$@" --require-caches; fi
 value=$(given "${PARAM_BASE:-}"); set -- "$@" ${value:+"--base=$value"}
 value=$(given "${PARAM_DEFAULT_BRANCH:-}"); set -- "$@" ${value:+"--default-branch=$value"}
 value=$(chosen "${PARAM_UNAFFECTED:-}"); set -- "$@" ${value:+"--unaffected=$value"}
+value=$(chosen "${PARAM_MODE:-}"); set -- "$@" ${value:+"--mode=$value"}
 value=$(chosen "${PARAM_GRANULARITY:-}"); set -- "$@" ${value:+"--granularity=$value"}
 value=$(given "${PARAM_OBJECTIVE:-}"); set -- "$@" ${value:+"--objective=$value"}
 value=$(given "${PARAM_MAX_JOBS:-}"); set -- "$@" ${value:+"--max-jobs=$value"}

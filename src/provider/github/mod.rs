@@ -22,8 +22,6 @@ use super::job_script::kinds::{Kind, Machines};
 use super::job_setup::JobSetup;
 use super::small_job;
 use crate::delivery::{Reuse, Sign};
-use crate::fleet::offers::TAG_SEPARATOR;
-use crate::fleet::size::Machine;
 use crate::plan::final_job::FinalJob;
 use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json};
 use limits::WAVES;
@@ -54,7 +52,7 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
         let job = small_job::of(failures::JOB, setup, &OFFERS)?;
         let kind = machines.kind_of(&job, &mut kinds)?;
         outputs.scripts.insert(failures::JOB.to_owned(), scripts.of(kind, Task::Report)?);
-        outputs.waves.entry(1).or_default().push(entry(&job, kind, failures::JOB)?);
+        outputs.waves.entry(1).or_default().push(Entry::of(&job, kind, failures::JOB)?);
     }
     let signs_last = setup.delivery.sign == Sign::Separate && delivery_job::of(plan)?.is_some();
     let behind = plan.workers.as_ref().map(|workers| Behind::new(plan, workers));
@@ -85,7 +83,7 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
                 outputs.scripts.insert(kind.job.clone(), scripts.of(kind, Task::Build).with_context(what)?);
             }
             let reuse = scripts.key(job, kind);
-            let entry = Entry { environment, reuse, ..entry(job, kind, &kind.job)? };
+            let entry = Entry { environment, reuse, ..Entry::of(job, kind, &kind.job)? };
             outputs.waves.entry(wave).or_default().push(entry);
             continue;
         };
@@ -109,14 +107,14 @@ pub fn generate(plan: &Plan, setup: &JobSetup) -> Result<String> {
         outputs.scripts.insert(key.clone(), script.with_context(what)?);
         let checkout = final_job.checkout && final_job.run.is_some();
         let reuse = if final_job.builds() { scripts.key(job, kind) } else { String::new() };
-        outputs.last.push(Entry { checkout, environment, reuse, ..entry(job, kind, &key)? });
+        outputs.last.push(Entry { checkout, environment, reuse, ..Entry::of(job, kind, &key)? });
     }
     if signs_last {
         let job = small_job::of(delivery_job::JOB, setup, &OFFERS)?;
         let kind = machines.kind_of(&job, &mut kinds)?;
         outputs.scripts.insert(delivery_job::JOB.to_owned(), scripts.of(kind, Task::Deliver)?);
         let environment = environment(&job, &setup.delivery.contexts)?;
-        outputs.delivery.push(Entry { environment, ..entry(&job, kind, delivery_job::JOB)? });
+        outputs.delivery.push(Entry { environment, ..Entry::of(&job, kind, delivery_job::JOB)? });
     }
     let problems = outputs.problems();
     ensure!(problems.is_empty(), "GitHub would refuse what the plan puts out:\n  {}", problems.join("\n  "));
@@ -154,34 +152,6 @@ fn environment(job: &Job, all: &[String]) -> Result<String> {
         name.escape_debug()
     );
     Ok(name.clone())
-}
-
-/// A job in a matrix.
-fn entry(job: &Job, kind: &Kind, script: &str) -> Result<Entry> {
-    ensure!(
-        kind.machine != Machine::Docker,
-        "job `{}` runs in a container of executor `{}`, which nixdag does not write for GitHub: use a runner's label",
-        job.id,
-        kind.name
-    );
-    let labels: Vec<&str> = kind.resource_class.split(TAG_SEPARATOR).collect();
-    ensure!(
-        labels.iter().all(|label| !label.is_empty()),
-        "job `{}` has no label of a runner (`tags`, or `resource_class`, of executor `{}`)",
-        job.id,
-        kind.name
-    );
-    Ok(Entry {
-        id: job.id.clone(),
-        name: job.name.clone(),
-        runner: serde_json::to_string(&labels).context("labels are text")?,
-        script: script.to_owned(),
-        checkout: false,
-        allow_failure: job.options.allow_failure,
-        environment: String::new(),
-        reuse: String::new(),
-        worker: false,
-    })
 }
 
 /// Refuses a job that the workflow has itself.

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::limits::{MATRIX, OUTPUT_BYTES, SCRIPT_BYTES, WAVES};
+use crate::fleet::offers::TAG_SEPARATOR;
+use crate::fleet::size::Machine;
+use crate::plan::Job;
+use crate::provider::job_script::kinds::Kind;
 
 /// A job in a matrix.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +33,36 @@ pub struct Entry {
     pub reuse: String,
     /// Whether it is a worker.
     pub worker: bool,
+}
+
+impl Entry {
+    /// The job on a kind of machine, with the name of what it runs.
+    pub fn of(job: &Job, kind: &Kind, script: &str) -> Result<Self> {
+        ensure!(
+            kind.machine != Machine::Docker,
+            "job `{}` runs in a container of executor `{}`, which nixdag does not write for GitHub: use a runner's label",
+            job.id,
+            kind.name
+        );
+        let labels: Vec<&str> = kind.resource_class.split(TAG_SEPARATOR).collect();
+        ensure!(
+            labels.iter().all(|label| !label.is_empty()),
+            "job `{}` has no label of a runner (`tags`, or `resource_class`, of executor `{}`)",
+            job.id,
+            kind.name
+        );
+        Ok(Self {
+            id: job.id.clone(),
+            name: job.name.clone(),
+            runner: serde_json::to_string(&labels).context("labels are text")?,
+            script: script.to_owned(),
+            checkout: false,
+            allow_failure: job.options.allow_failure,
+            environment: String::new(),
+            reuse: String::new(),
+            worker: false,
+        })
+    }
 }
 
 /// All outputs.

@@ -5,7 +5,6 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::entry;
 use super::outputs::{Entry, Outputs};
 use super::scripts::Scripts;
 use crate::plan::worker_plan::WorkerPlan;
@@ -72,7 +71,7 @@ pub fn add(
                 outputs.scripts.insert(key.clone(), scripts.of_worker(kind, hands_on)?);
             }
             // The gate counts what was built: that a worker ends is nobody's failure, as long as others go on.
-            let worker = Entry { worker: true, allow_failure: true, ..entry(&job, kind, &key)? };
+            let worker = Entry { worker: true, allow_failure: true, ..Entry::of(&job, kind, &key)? };
             let is_opener = at == 0 && crew.later > 0;
             match (has_stages, at >= later) {
                 (true, true) => outputs.waves.entry(WAVES).or_default().push(worker),

@@ -1,0 +1,37 @@
+//! Whether workers build, and what they need for that. In: the options about planning, the provider. Out: what the planner is asked for, or what is missing.
+
+use anyhow::{Result, ensure};
+
+use super::planning::PlanningOptions;
+use crate::choice::Choice;
+use crate::delivery::HandOffKind;
+use crate::plan::Plan;
+use crate::plan::model::{Mode, WorkerNames};
+use crate::provider::Provider;
+use crate::usage::usage;
+
+/// Whether workers build, and where they talk. Refuses a mode that the provider does not have.
+pub(super) fn asked(planning: &PlanningOptions, provider: Provider) -> Result<Option<WorkerNames>> {
+    let Some(mode) = planning.mode else { return Ok(None) };
+    let has_waves = provider.limits().waves.is_some();
+    ensure!(
+        mode == Mode::Workers || has_waves == (mode == Mode::Waves),
+        usage(format!("`mode: {}` is not a way to run jobs of {}", mode.name(), provider.name()))
+    );
+    Ok((mode == Mode::Workers).then(|| WorkerNames(planning.worker_store.clone())))
+}
+
+/// Refuses workers that could not talk, or whose results no other job would find.
+pub fn check(plan: &Plan, provider: Provider, handoff: HandOffKind) -> Result<()> {
+    let name = provider.name();
+    ensure!(
+        plan.workers.as_ref().is_some_and(|workers| workers.store.is_some()),
+        "`mode: workers` needs a store that can say that a name is taken: `worker_store: s3://BUCKET?region=…`, or a folder that all machines \
+         see (`--worker-store`)"
+    );
+    ensure!(
+        handoff == HandOffKind::Cache,
+        "`mode: workers` on {name} needs `handoff: cache`: a workspace is written when a job ends, and workers pass on each result at once"
+    );
+    Ok(())
+}
