@@ -27,6 +27,8 @@ pub(super) fn run(name: Option<&str>) -> Result<ExitCode> {
             }
         },
     };
+    // What `-h` leaves out has its place here.
+    command = command.mut_args(|argument| argument.hide_short_help(false));
     let synopsis = command.render_usage().to_string();
     let page = Man::new(command.clone()).source(format!("nixdag {VERSION}"));
     Output::Stdout.write(|mut out| {

@@ -32,7 +32,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     let plan = plan.transpose()?;
     if plan.is_some() && matches!(format, ReportFormat::Text | ReportFormat::Json | ReportFormat::GitHub) {
         bail!(usage(
-            "`--plan` requires `--format markdown`, `html`, `trace` or `otlp`: other formats show what jobs have recorded"
+            "`--plan` goes with `--format markdown`, `html`, `trace` or `otlp`: text, JSON and annotations for GitHub show what jobs have recorded, and take no plan"
         ));
     }
     if args.records.is_empty() && !matches!(format, ReportFormat::Markdown | ReportFormat::Html) {

@@ -6,12 +6,22 @@ mod language;
 mod order;
 mod read;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_yaml::Value;
 
-use super::limits::FILE_BYTES;
+use super::limits::{FILE_BYTES, LIMITS};
 use crate::provider::limits::Limits;
 use crate::yaml::{MAX_BRACKETS, check_nesting, check_repetition};
+
+/// The same for a pipeline of anybody's. One that includes others says too little by itself, which is an error.
+pub fn check_any(pipeline: &str) -> Result<Vec<String>> {
+    let problems = check(pipeline, &LIMITS, &[])?;
+    ensure!(
+        !problems.iter().any(|problem| problem == language::INCLUDES),
+        "it includes other files, which nixdag does not read (GitLab's editor shows all of it under *Full configuration*, and that can be checked)"
+    );
+    Ok(problems)
+}
 
 /// All problems, in the order of the pipeline; none for one that GitLab takes. `own` are names of the user's own jobs, which may use variables
 /// where GitLab expands them. An error is text that is not YAML at all.
