@@ -5,6 +5,7 @@
 //! A NAR is hashed on the way and held against the store's digest; nothing has its valid name before it is whole, and the
 //! narinfo comes after its NAR. Memory does not grow with the paths.
 
+use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -331,10 +332,24 @@ pub fn verify_size(dir: &Path, info: &NarInfo) -> Result<u64> {
     }
 }
 
+/// Removes a folder under a name that nobody reads: whoever is killed meanwhile leaves no part of it where a whole one was.
+fn remove_folder(path: &Path) -> io::Result<()> {
+    let Some(name) = path.file_name() else { return fs::remove_dir_all(path) };
+    let mut hidden = OsString::from(".removed-");
+    hidden.push(name);
+    let aside = path.with_file_name(hidden);
+    match fs::remove_dir_all(&aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // What is mounted cannot be renamed.
+    if fs::rename(path, &aside).is_err() { fs::remove_dir_all(path) } else { fs::remove_dir_all(&aside) }
+}
+
 /// Removes a file, a link or a folder with all that is in it; nothing need be there.
 pub fn remove(path: &Path) -> Result<()> {
     let removed = match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(metadata) if metadata.is_dir() => remove_folder(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
