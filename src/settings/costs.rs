@@ -294,7 +294,7 @@ mod tests {
             SettingsFile::parse("limits: {jobs: 50, requires: 9, job_seconds: 600, config_bytes: 100000}").unwrap();
         let provider = provider::Provider::default().limits();
         let found = limits(provider, file.planning.limits.as_ref(), None, None);
-        assert_eq!((found.jobs, found.requires, found.job_length), (Some(30), Some(9), Some(600_000)));
+        assert_eq!((found.jobs, found.requires, found.job_length), (Some(25), Some(9), Some(600_000)));
         assert_eq!(limits(provider, file.planning.limits.as_ref(), Some(7), None).jobs, Some(7));
         let gitlab = provider::Provider::GitLab.limits();
         assert_eq!(

@@ -368,8 +368,8 @@ fn a_plain_user_builds_through_a_daemon() {
 /// A program that keeps to what the steps expect of nixdag: it "builds" by writing down what it sees.
 const PROGRAM: &str = r#"#!/bin/sh -e
 case "$*" in
-    "build --bundle /tmp/nixdag/bundle --bundle-sha256 $5 --workspace $HOME/.nixdag/workspace --reuse /tmp/nixdag/reuse --results $HOME/.nixdag/results --record-verdict --job "*)
-        id=${14}
+    "build --bundle /tmp/nixdag/bundle --bundle-sha256 $5 --workspace $HOME/.nixdag/workspace --reuse /tmp/nixdag/reuse --results $HOME/.nixdag/results --records /tmp/nixdag/records --record-verdict --job "*)
+        id=${16}
         reuse=$9
         results=${11}
         mkdir -p "$results" "$HOME/.nixdag/workspace/$id" "$reuse/complete" "$reuse/partial"
@@ -380,6 +380,7 @@ case "$*" in
         if [ "$id" = "$(cat /tmp/nixdag/bundle/bad)" ]; then echo 1; else echo 0; fi > "$results/verdict"
         if [ "$(cat "$results/verdict")" = 0 ]; then kind=complete; else kind=partial; fi
         cp "$HOME/.nixdag/workspace/$id/built" "$reuse/$kind" ;;
+    "collect "*) ;;
     --version) echo "a made-up nixdag" ;;
     "build --verdict $HOME/.nixdag/results") exit "$(cat "$HOME/.nixdag/results/verdict")" ;;
     *) echo "unexpected: $*"; exit 2 ;;
