@@ -372,7 +372,7 @@ case "$*" in
         id=${16}
         reuse=$9
         results=${11}
-        mkdir -p "$results" "$HOME/.nixdag/workspace/$id" "$reuse/complete" "$reuse/partial"
+        mkdir -p "$results" "$HOME/.nixdag/workspace/$id" "$reuse/complete" "$reuse/partial" "/tmp/nixdag/records/$id"
         echo "<testsuites/>" > "$results/junit.xml"
         if [ -e "$reuse/complete/built" ] || [ -e "$reuse/partial/built" ]; then echo "reused $id"; else echo "built $id"; fi
         rm -f "$reuse"/*/built

@@ -22,12 +22,12 @@ pub fn with_node(program: &str) -> Command {
 fn installed(source: &Path) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("worker-action");
     fs::create_dir_all(&folder).unwrap();
-    let is_new = ["package.json", "package-lock.json", ".npmrc"].into_iter().any(|name| {
+    let mut is_new = false;
+    for name in ["package.json", "package-lock.json", ".npmrc"] {
         let wanted = fs::read(source.join(name)).unwrap();
-        let differs = fs::read(folder.join(name)).ok().as_ref() != Some(&wanted);
+        is_new |= fs::read(folder.join(name)).ok().as_ref() != Some(&wanted);
         fs::write(folder.join(name), wanted).unwrap();
-        differs
-    });
+    }
     if is_new || !folder.join("node_modules/.package-lock.json").exists() {
         let Ok(installed) = with_node("npm").arg("ci").current_dir(&folder).output() else {
             eprintln!("left out: npm is not installed");
