@@ -1,7 +1,7 @@
 //! Who has made a claim or a result: names as the store has them, and the number that each maker has for [`Worker`](super::worker::Worker).
 //!
-//! A claim holds the number of the worker, a word for this run of it (its life), and the digest of a secret; a result has the secret in its name. So nobody else can leave a result for a claim,
-//! and nobody else can take its name. In: names and claims, as anybody may have made them. Out: the same number for a claim and for the result that its maker left, and a number of its own
+//! A claim holds the number of the worker, a word for this run of it (its life), and the digests of two secrets, one for each outcome; a result has that of its outcome in its name. So nobody else
+//! can leave a result for a claim, or take its name, and who has read that something failed cannot say that it was built. In: names and claims, as anybody may have made them. Out: the same number for a claim and for the result that its maker left, and a number of its own
 //! for everything else.
 
 use std::collections::HashMap;
@@ -17,6 +17,9 @@ use crate::nix::hash::Sha256;
 /// Longest claim, in bytes.
 pub const MAX_CLAIM: u64 = 512;
 
+/// What a result can say.
+const OUTCOMES: [Outcome; 2] = [Outcome::Built, Outcome::Failed];
+
 /// Characters of a secret and of a life.
 const LENGTHS: (usize, usize) = (32, 16);
 
@@ -27,7 +30,7 @@ pub struct ResultName {
     pub attempt: Attempt,
     pub worker: WorkerNumber,
     pub outcome: Outcome,
-    /// What only the maker of the claim knew before.
+    /// What only the maker of the claim knew before, another one for each outcome.
     pub secret: String,
 }
 
@@ -95,8 +98,10 @@ fn is_hex(text: &str, length: usize) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Claim {
     pub life: Life,
-    /// Of the secret.
-    pub digest: Sha256,
+    /// Of the secret by which its maker says that the task was built.
+    pub built: Sha256,
+    /// Of the one by which it says that the task has failed.
+    pub failed: Sha256,
 }
 
 impl Claim {
@@ -107,18 +112,28 @@ impl Claim {
         let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(' ');
         let worker = plain_number(value("worker")?)?;
         let word = value("life").filter(|word| is_hex(word, LENGTHS.1))?.to_owned();
-        let digest = Sha256::parse(value("secret-sha256")?).ok()?;
-        Some(Self { life: Life { worker, word }, digest })
+        let mut digest = |key| Sha256::parse(value(key)?).ok();
+        let (built, failed) = (digest("built-sha256")?, digest("failed-sha256")?);
+        Some(Self { life: Life { worker, word }, built, failed })
     }
 
     /// Its contents.
     pub fn text(&self) -> String {
-        format!("worker {}\nlife {}\nsecret-sha256 {}\n", self.life.worker, self.life.word, self.digest.base16())
+        let (built, failed) = (self.built.base16(), self.failed.base16());
+        format!("worker {}\nlife {}\nbuilt-sha256 {built}\nfailed-sha256 {failed}\n", self.life.worker, self.life.word)
+    }
+
+    /// Of the secret for an outcome.
+    fn digest(&self, outcome: Outcome) -> Sha256 {
+        match outcome {
+            Outcome::Built => self.built,
+            Outcome::Failed => self.failed,
+        }
     }
 
     /// True for a result that the claim's maker has left.
     pub fn is_of(&self, result: &ResultName) -> bool {
-        self.life.worker == result.worker && self.digest == Sha256::of(result.secret.as_bytes())
+        self.life.worker == result.worker && self.digest(result.outcome) == Sha256::of(result.secret.as_bytes())
     }
 }
 
@@ -128,7 +143,7 @@ pub struct Makers {
     pub life: Life,
     key: hmac::Key,
     first: WorkerNumber,
-    others: HashMap<(Task, Attempt, WorkerNumber, Sha256), WorkerNumber>,
+    others: HashMap<(Task, Attempt, WorkerNumber, Outcome, Sha256), WorkerNumber>,
 }
 
 impl Makers {
@@ -143,38 +158,53 @@ impl Makers {
         Ok(Self { life: Life { worker, word }, key, first: tasks.workers, others: HashMap::new() })
     }
 
-    /// The secret of this worker's claim.
-    fn secret(&self, task: Task, attempt: Attempt) -> String {
-        let tag = hmac::sign(&self.key, format!("{task}-{attempt}").as_bytes());
+    /// The secret of this worker's claim for an outcome.
+    fn secret(&self, task: Task, attempt: Attempt, outcome: Outcome) -> String {
+        let text = Name::Result(task, attempt, self.life.worker, outcome).to_string();
+        let tag = hmac::sign(&self.key, text.as_bytes());
         tag.as_ref().iter().take(LENGTHS.0 / 2).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// What this worker's claim says.
     pub fn claim(&self, task: Task, attempt: Attempt) -> Claim {
-        Claim { life: self.life.clone(), digest: Sha256::of(self.secret(task, attempt).as_bytes()) }
+        let digest = |outcome| Sha256::of(self.secret(task, attempt, outcome).as_bytes());
+        Claim { life: self.life.clone(), built: digest(Outcome::Built), failed: digest(Outcome::Failed) }
     }
 
     /// The name of this worker's result.
     pub fn result(&self, task: Task, attempt: Attempt, outcome: Outcome) -> ResultName {
-        ResultName { task, attempt, worker: self.life.worker, outcome, secret: self.secret(task, attempt) }
+        let secret = self.secret(task, attempt, outcome);
+        ResultName { task, attempt, worker: self.life.worker, outcome, secret }
     }
 
-    /// The number of whoever has made a claim.
+    /// The number of whoever has made a claim: the one that its result has, where that was seen before.
     pub fn of_claim(&mut self, task: Task, attempt: Attempt, claim: &Claim) -> WorkerNumber {
-        self.of(task, attempt, claim.life.worker, claim.digest)
+        if *claim == self.claim(task, attempt) {
+            return claim.life.worker;
+        }
+        let keys = OUTCOMES.map(|outcome| (task, attempt, claim.life.worker, outcome, claim.digest(outcome)));
+        let known = keys.iter().find_map(|key| self.others.get(key).copied());
+        let maker = known.unwrap_or_else(|| self.next());
+        for key in keys {
+            self.others.entry(key).or_insert(maker);
+        }
+        maker
     }
 
     /// The number of whoever has left a result.
     pub fn of_result(&mut self, result: &ResultName) -> WorkerNumber {
-        self.of(result.task, result.attempt, result.worker, Sha256::of(result.secret.as_bytes()))
-    }
-
-    fn of(&mut self, task: Task, attempt: Attempt, worker: WorkerNumber, digest: Sha256) -> WorkerNumber {
-        if worker == self.life.worker && digest == self.claim(task, attempt).digest {
+        let ResultName { task, attempt, worker, outcome, .. } = *result;
+        if *result == self.result(task, attempt, outcome) {
             return worker;
         }
-        let next = self.first + self.others.len() as WorkerNumber;
-        *self.others.entry((task, attempt, worker, digest)).or_insert(next)
+        let next = self.next();
+        let key = (task, attempt, worker, outcome, Sha256::of(result.secret.as_bytes()));
+        *self.others.entry(key).or_insert(next)
+    }
+
+    /// A number that nobody has: there are no more of them than of what is known.
+    fn next(&self) -> WorkerNumber {
+        self.first + self.others.len() as WorkerNumber
     }
 }
 
@@ -212,7 +242,7 @@ mod tests {
         }
         let claim = makers.claim(2, 1);
         assert_eq!(Claim::parse(claim.text().as_bytes()), Some(claim.clone()));
-        for bytes in [&b""[..], b"worker 1\n", b"\xff", b"worker 01\nlife x\nsecret-sha256 y\n"] {
+        for bytes in [&b""[..], b"worker 1\n", b"\xff", b"worker 01\nlife x\nbuilt-sha256 y\n"] {
             assert_eq!(Claim::parse(bytes), None);
         }
     }
@@ -235,6 +265,15 @@ mod tests {
         for forged in forgeries {
             assert_ne!(two.of_result(&forged), owner, "{forged:?}");
         }
+        // Who has read that it failed knows nothing by which it was built, whichever is seen first.
+        let failed = one.result(1, 0, Outcome::Failed);
+        let turned = ResultName { outcome: Outcome::Built, ..failed.clone() };
+        assert!(claim.is_of(&failed) && !claim.is_of(&turned));
+        assert_eq!(two.of_result(&failed), owner);
+        let mut late = Makers::new(1, &tasks()).unwrap();
+        let (forger, maker) = (late.of_result(&turned), late.of_result(&failed));
+        assert!(forger != maker && late.of_claim(1, 0, &claim) == maker);
+        assert_ne!(one.of_result(&turned), 0);
         // Another run of the same worker is somebody else.
         let mut again = Makers::new(0, &tasks()).unwrap();
         assert_ne!(again.of_claim(1, 0, &claim), 0);
