@@ -42,7 +42,7 @@ pub struct Inputs<'a> {
     workspace: Option<&'a Path>,
     /// The task of each derivation and of each output whose path is known.
     owner: HashMap<DrvId, Task>,
-    producer: HashMap<String, Task>,
+    producers: HashMap<String, Vec<Task>>,
     /// True where some outputs have no known path: then all results that a task may need are brought.
     has_floating: bool,
     /// Tasks whose results are here, with what they refer to.
@@ -67,7 +67,7 @@ impl<'a> Inputs<'a> {
             results,
             workspace,
             owner: HashMap::new(),
-            producer: HashMap::new(),
+            producers: HashMap::new(),
             has_floating: false,
             here: Mutex::default(),
         };
@@ -75,7 +75,9 @@ impl<'a> Inputs<'a> {
             for id in inputs.derivations(task) {
                 inputs.owner.insert(id, task);
                 inputs.has_floating |= graph.node(id).is_floating();
-                inputs.producer.extend(known_outputs(graph, id).map(|path| (path, task)));
+                for path in known_outputs(graph, id) {
+                    inputs.producers.entry(path).or_default().push(task);
+                }
             }
         }
         for (drv, stands) in &plan.same_as {
@@ -165,13 +167,17 @@ impl<'a> Inputs<'a> {
                 if fetched.is_none() {
                     continue;
                 }
-                let unpack = package::unpack(&package, &unpacked);
+                let usable = package::unpack(&package, &unpacked).and_then(|()| {
+                    let mut before = self.all(task);
+                    before.insert(task);
+                    referred(&unpacked, &before, &self.producers, say)
+                });
                 partial_cache::remove(&package)?;
-                match unpack {
-                    Ok(()) => {
+                match usable {
+                    Ok(referred) => {
                         fs::rename(&unpacked, &folder)
                             .with_context(|| format!("cannot make `{}`", folder.display()))?;
-                        return self.referred(&folder, say);
+                        return Ok(referred);
                     }
                     Err(error) => {
                         say(&format!("warning: the result of `{id}` cannot be used: {error:#}"));
@@ -186,18 +192,63 @@ impl<'a> Inputs<'a> {
             interrupt::pause(Duration::from_secs(2))?;
         }
     }
+}
 
-    /// The tasks that what is in a folder refers to.
-    fn referred(&self, folder: &Path, say: &mut dyn FnMut(&str)) -> Result<Vec<Task>> {
-        let mut tasks = Vec::new();
-        for file in merge::narinfo_files(folder)? {
-            match partial_cache::read_narinfo(&file) {
-                Ok(info) => {
-                    tasks.extend(merge::references(&info).filter_map(|path| self.producer.get(&path).copied()));
-                }
-                Err(error) => say(&format!("warning: {error:#}")),
+/// The tasks that the result of a task refers to, which is in this folder: those whose outputs it may have been built with, itself included. Whoever has left it may have written anything: for
+/// any other task one would wait without an end, since it may be built behind this one.
+fn referred(
+    folder: &Path,
+    before: &BTreeSet<Task>,
+    producers: &HashMap<String, Vec<Task>>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Vec<Task>> {
+    let mut tasks = Vec::new();
+    for file in merge::narinfo_files(folder)? {
+        let info = match partial_cache::read_narinfo(&file) {
+            Ok(info) => info,
+            Err(error) => {
+                say(&format!("warning: {error:#}"));
+                continue;
             }
+        };
+        for path in merge::references(&info) {
+            let Some(producers) = producers.get(&path) else { continue };
+            let producer = producers.iter().find(|producer| before.contains(producer));
+            tasks.push(*producer.with_context(|| format!("it refers to `{path}`, which is not among its inputs"))?);
         }
-        Ok(tasks)
+    }
+    Ok(tasks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_refers_to_what_it_can_have_been_built_with() {
+        let path = |letter: &str, name: &str| format!("/nix/store/{}-{name}", letter.repeat(32));
+        let (input, own, later) = (path("a", "input"), path("b", "own"), path("c", "later"));
+        let producers = [(&input, vec![7, 0]), (&own, vec![1]), (&later, vec![2])];
+        let producers: HashMap<String, Vec<Task>> =
+            producers.into_iter().map(|(path, tasks)| (path.clone(), tasks)).collect();
+        let of = |references: &[&String]| {
+            let dir = tempfile::tempdir().unwrap();
+            let bases: Vec<&str> = references.iter().map(|path| &path["/nix/store/".len()..]).collect();
+            let digest = "0".repeat(52);
+            let hash = format!("sha256:{digest}");
+            let text = format!(
+                "StorePath: {own}\nURL: nar/{digest}.nar.zst\nCompression: zstd\nFileHash: {hash}\nFileSize: 1\nNarHash: {hash}\nNarSize: 1\nReferences: {}\n",
+                bases.join(" ")
+            );
+            fs::write(dir.path().join(format!("{}.narinfo", "b".repeat(32))), text).unwrap();
+            let mut said = Vec::new();
+            let tasks =
+                referred(dir.path(), &BTreeSet::from([0, 1]), &producers, &mut |line| said.push(line.to_owned()));
+            assert_eq!(said, [""; 0]);
+            tasks
+        };
+        assert_eq!(of(&[&input, &own, &path("d", "source")]).unwrap(), [0]);
+        let error = of(&[&input, &later]).unwrap_err().to_string();
+        assert!(error.contains(&later) && error.contains("not among its inputs"), "{error}");
     }
 }
