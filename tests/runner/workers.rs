@@ -138,11 +138,16 @@ fn a_claim_that_nobody_can_read_is_taken_over() {
         text.push(b'\n');
         let names = pipeline.dir().join("names").join(&Sha256::of(&text).base16()[..16]);
         fs::create_dir_all(&names).unwrap();
-        // Its name is taken, and there is nothing behind it.
+        // Their names are taken, and there is nothing behind them, no file, and more than a claim.
         std::os::unix::fs::symlink("nothing", names.join("claim-1-0")).unwrap();
+        fs::create_dir(names.join("claim-0-0")).unwrap();
+        fs::write(names.join("claim-2-0"), "worker 0\n".repeat(100)).unwrap();
         succeeds(&start(&pipeline, 0, "0", "").wait_with_output().unwrap());
         assert_eq!(pipeline.built_sorted(), ["docs", "extra", "library", "release", "tool"]);
-        assert!(names.join("claim-1-1").is_file());
+        assert!((0..3).all(|task| names.join(format!("claim-{task}-1")).is_file()));
+        let gate = gate(&pipeline);
+        succeeds(&gate);
+        assert_eq!(shown(&gate).trim(), "5 of 5 jobs built by workers\n3 begun and not ended", "{}", shown(&gate));
     });
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
 use super::{MOST_NAMES, Made, NameStore};
@@ -67,11 +68,13 @@ impl NameStore for FolderStore {
     }
 
     fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        let Some(file) = self.open_file(name)? else { return Ok(None) };
+        let file = match regular_file::open(&self.dir.join(name)) {
+            Err(error) if is_no_file(&error) => return Ok(None),
+            file => file.with_context(|| format!("cannot read `{name}` in `{}`", self.dir.display()))?,
+        };
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read `{name}`"))?;
-        ensure!(bytes.len() as u64 <= limit, "`{name}` has more than {limit} bytes");
-        Ok(Some(bytes))
+        Ok((bytes.len() as u64 <= limit).then_some(bytes))
     }
 
     fn fetch(&self, name: &str, to: &Path, limit: u64) -> Result<Option<u64>> {
@@ -81,6 +84,12 @@ impl NameStore for FolderStore {
         ensure!(size <= limit, "`{name}` has more than {limit} bytes");
         Ok(Some(size))
     }
+}
+
+/// True where there is no file that this user may read, and not only a server of files that does not answer: a folder, a pipe, a link that leads nowhere.
+fn is_no_file(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    errno.is_none_or(|errno| matches!(errno, Errno::NOENT | Errno::ACCESS | Errno::LOOP | Errno::NXIO))
 }
 
 #[cfg(test)]
@@ -115,7 +124,7 @@ mod tests {
         let file = root.path().join("file");
         fs::write(&file, "12345").unwrap();
         store.create("a", &file).unwrap();
-        assert!(store.read("a", 4).is_err() && store.read("a", 5).unwrap().is_some());
+        assert!(store.read("a", 4).unwrap().is_none() && store.read("a", 5).unwrap().is_some());
         assert!(store.fetch("a", &root.path().join("to"), 4).is_err());
         assert_eq!(store.fetch("a", &root.path().join("whole"), 5).unwrap(), Some(5));
         assert_eq!(
@@ -124,6 +133,11 @@ mod tests {
         );
         assert!(store.fetch("a", &root.path().join("whole"), 5).is_err(), "nothing is overwritten");
         fs::create_dir(root.path().join("run/folder")).unwrap();
-        assert!(store.read("folder", 5).is_err());
+        std::os::unix::fs::symlink("loop", root.path().join("run/loop")).unwrap();
+        std::os::unix::net::UnixListener::bind(root.path().join("run/socket")).unwrap();
+        for name in ["folder", "loop", "socket"] {
+            assert_eq!(store.read(name, 5).unwrap(), None, "{name}");
+            assert!(store.fetch(name, &root.path().join(name), 5).is_err(), "{name}");
+        }
     }
 }

@@ -33,7 +33,7 @@ pub trait NameStore: Sync {
     /// All names of the run, in any order; those that were made lately may be missing.
     fn list(&self) -> Result<Vec<String>>;
 
-    /// The contents of a name, where it is there and they have at most `limit` bytes; more is an error.
+    /// The contents of a name, where it is there and they have at most `limit` bytes. None for what has more or cannot be read, and will not be: whoever can make names may have made it.
     fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>>;
 
     /// Writes the contents of a name into a new file; gives their size, or none where the name is not there. More than `limit` bytes are an error.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,29 +103,33 @@ impl PipeStore {
         }
     }
 
-    /// Fetches the one file of a name into a folder of its own, and does something with it.
+    /// Fetches a name into a folder of its own, and does something with that.
     fn fetched<T>(
         &self,
         name: &str,
         beside: &Path,
         limit: u64,
-        take: impl Fn(&Path) -> Result<T>,
+        take: impl Fn(&Path) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         let folder = tempfile::tempdir_in(beside).context("cannot make a folder")?;
         let name = format!("{}{name}", self.prefix);
         let answer = self.ask(json!({"do": "fetch", "name": name, "to": folder.path(), "limit": limit}))?;
         match answer.ok.as_deref() {
-            Some("absent") => return Ok(None),
-            Some("fetched") => {}
+            Some("absent") => Ok(None),
+            Some("fetched") => take(folder.path()).with_context(|| format!("`{name}`")),
             other => bail!("the other end of the pipe answers {other:?} to `fetch`"),
         }
-        let entries: Vec<_> = fs::read_dir(folder.path())?.take(2).collect::<std::io::Result<_>>()?;
-        let [entry] = entries.as_slice() else { bail!("`{name}` is not one file") };
-        let found = fs::symlink_metadata(entry.path())?;
-        ensure!(found.is_file(), "`{name}` is not a file");
-        ensure!(found.len() <= limit, "`{name}` has more than {limit} bytes");
-        take(&entry.path()).map(Some)
     }
+}
+
+/// The one file in a folder, of so many bytes at most.
+fn file_in(folder: &Path, limit: u64) -> Result<PathBuf> {
+    let entries: Vec<_> = fs::read_dir(folder)?.take(2).collect::<std::io::Result<_>>()?;
+    let [entry] = entries.as_slice() else { bail!("it is not one file") };
+    let found = fs::symlink_metadata(entry.path())?;
+    ensure!(found.is_file(), "it is not a file");
+    ensure!(found.len() <= limit, "it has more than {limit} bytes");
+    Ok(entry.path())
 }
 
 /// The next answer that can be read; none at the end, or where a line has no end.
@@ -162,16 +166,20 @@ impl NameStore for PipeStore {
     }
 
     fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        self.fetched(name, &std::env::temp_dir(), limit, |file| Ok(fs::read(file)?))
+        self.fetched(name, &std::env::temp_dir(), limit, |folder| match file_in(folder, limit) {
+            Ok(file) => Ok(Some(fs::read(file)?)),
+            Err(_) => Ok(None),
+        })
     }
 
     fn fetch(&self, name: &str, to: &Path, limit: u64) -> Result<Option<u64>> {
         let beside = to.parent().context("a file in no folder")?;
-        self.fetched(name, beside, limit, |file| {
+        self.fetched(name, beside, limit, |folder| {
+            let file = file_in(folder, limit)?;
             ensure!(fs::symlink_metadata(to).is_err(), "`{}` is there already", to.display());
-            let size = fs::metadata(file)?.len();
+            let size = fs::metadata(&file)?.len();
             fs::rename(file, to)?;
-            Ok(size)
+            Ok(Some(size))
         })
     }
 }
@@ -227,7 +235,8 @@ mod tests {
         assert_eq!(store.create("claim-0-0", &file).unwrap(), Made::Taken);
         assert_eq!(store.list().unwrap(), ["a"]);
         assert_eq!(store.read("claim-0-0", 8).unwrap().unwrap(), b"worker 1");
-        assert!(store.read("claim-0-0", 7).is_err(), "the limit is not left to the other end");
+        assert_eq!(store.read("claim-0-0", 7).unwrap(), None, "the limit is not left to the other end");
+        assert!(store.fetch("claim-0-0", &root.path().join("long"), 7).is_err());
         assert_eq!(store.read("none", 8).unwrap(), None);
         let to = root.path().join("to");
         assert_eq!(store.fetch("claim-0-0", &to, 8).unwrap(), Some(8));

@@ -249,7 +249,9 @@ impl NameStore for S3Store {
 
     fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let Some(mut answer) = self.object(name)? else { return Ok(None) };
-        Ok(Some(http::read_body(answer.body_mut(), limit)?))
+        let mut bytes = Vec::new();
+        answer.body_mut().as_reader().take(limit + 1).read_to_end(&mut bytes)?;
+        Ok((bytes.len() as u64 <= limit).then_some(bytes))
     }
 
     fn fetch(&self, name: &str, to: &Path, limit: u64) -> Result<Option<u64>> {
