@@ -40,7 +40,8 @@ pub struct Courier<'a> {
     results: &'a Results,
     /// Who is who.
     pub makers: Makers,
-    signs: Signs,
+    /// Who has shown itself.
+    pub signs: Signs,
     /// The life that each other maker belongs to, where its claim was read.
     lives: HashMap<WorkerNumber, Life>,
     /// Since when each claim that cannot be read was looked for.

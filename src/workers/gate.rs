@@ -16,9 +16,6 @@ use super::verdict::Verdict;
 use crate::plan::Plan;
 use crate::plural::counted;
 
-/// Most tasks that are named.
-const MOST_NAMED: usize = 20;
-
 /// What became of a plan.
 pub struct Summary {
     /// True where everything was built.
@@ -48,17 +45,13 @@ pub fn judge(plan: &Plan, store: &dyn NameStore) -> Result<Summary> {
         }
     }
     let verdict = Verdict::new(&planned.tasks, &names, |task, attempt| owners.get(&(task, attempt)).copied());
-    let job = |task: u32| format!("`{}`", plan.job(planned.job(task)).name);
     let failed: Vec<u32> =
         verdict.results.iter().filter(|(_, left)| left.outcome == Outcome::Failed).map(|(&task, _)| task).collect();
     let built = verdict.results.len() - failed.len();
     let mut lines = vec![format!("{built} of {} built by workers", counted(planned.tasks.len() as u64, "job"))];
     for (what, tasks) in [("failed", &failed), ("not built", &verdict.missing)] {
-        let more = tasks.len().saturating_sub(MOST_NAMED);
-        let named: Vec<String> = tasks.iter().take(MOST_NAMED).map(|&task| job(task)).collect();
         if !tasks.is_empty() {
-            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-            lines.push(format!("{what}: {}{rest}", named.join(", ")));
+            lines.push(format!("{what}: {}", planned.named(plan, tasks)));
         }
     }
     for (count, what) in [

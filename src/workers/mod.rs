@@ -4,6 +4,7 @@
 //! together ([`verdict`]). The rules ([`worker`]) are pure: no store, no clock, no Nix, so that every order of events can be tried out. `docs/workers.md` says what is assumed of a store, and why
 //! the rules are as they are.
 
+pub mod absence;
 pub mod courier;
 pub mod gate;
 pub mod inputs;

@@ -8,6 +8,9 @@ use super::tasks::{Leaving, Task, Tasks, WorkerNumber};
 use crate::plan::worker_plan::WorkerPlan;
 use crate::plan::{JobIndex, Plan};
 
+/// Most tasks that are named.
+const MOST_NAMED: usize = 20;
+
 /// Tasks, and which job each is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlannedTasks {
@@ -47,6 +50,16 @@ impl PlannedTasks {
     /// The job of a task.
     pub fn job(&self, task: Task) -> JobIndex {
         self.jobs[task as usize]
+    }
+
+    /// The names of tasks for people, of the first ones where there are many.
+    pub fn named(&self, plan: &Plan, tasks: &[Task]) -> String {
+        let named = tasks.iter().take(MOST_NAMED).map(|&task| format!("`{}`", plan.job(self.job(task)).name));
+        let named = named.collect::<Vec<_>>().join(", ");
+        match tasks.len().saturating_sub(MOST_NAMED) {
+            0 => named,
+            more => format!("{named} and {more} more"),
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
+use super::absence::Absence;
 use super::courier::Courier;
 use super::inputs::Inputs;
 use super::isolation;
@@ -23,7 +24,7 @@ use super::planned::PlannedTasks;
 use super::results::Results;
 use super::stores::NameStore;
 use super::tasks::{Task, WorkerNumber};
-use super::worker::{Step, Worker};
+use super::worker::{Answer, Step, Worker};
 use crate::build::job_store::JobStore;
 use crate::build::record::{Record, Verdict};
 use crate::build::{HandOffPlace, JobRequest, credentials, interrupt, stages};
@@ -117,6 +118,8 @@ fn work(request: &WorkerRequest, record: &mut Record, say: &mut dyn FnMut(&str))
             courier,
             building: BTreeMap::new(),
             done: 0,
+            absence: Absence::new(request.silence, Instant::now()),
+            failed_before: None,
             record,
             say,
         };
@@ -175,6 +178,9 @@ struct Run<'a, 'say> {
     /// What is being built, and since when.
     building: BTreeMap<Task, Instant>,
     done: u32,
+    absence: Absence,
+    /// What had failed when this worker first looked.
+    failed_before: Option<Vec<Task>>,
     record: &'say mut Record,
     say: &'say mut dyn FnMut(&str),
 }
@@ -193,14 +199,21 @@ impl<'a> Run<'a, '_> {
             match self.worker.step(&self.planned.tasks) {
                 Step::Ask(request) => {
                     let answer = self.courier.ask(request)?;
+                    let is_listed = matches!(answer, Answer::Listed(_));
                     self.worker.answered(request, answer);
+                    if is_listed && self.failed_before.is_none() {
+                        self.failed_before = Some(self.worker.failed());
+                    }
                     self.courier.suspect(&mut self.worker);
                 }
                 Step::Build(task) => self.begin(task, scope, sender.clone()),
                 Step::Wait => {
                     match receiver.recv_timeout(self.request.poll) {
                         Ok(ended) => self.ended(ended)?,
-                        Err(RecvTimeoutError::Timeout) => self.worker.wake(),
+                        Err(RecvTimeoutError::Timeout) => {
+                            self.look_for_others()?;
+                            self.worker.wake();
+                        }
                         Err(RecvTimeoutError::Disconnected) => {}
                     }
                     if news.elapsed() > NEWS {
@@ -213,6 +226,7 @@ impl<'a> Run<'a, '_> {
                     if dropped > 0 {
                         (self.say)(&format!("{dropped} built in vain, since another worker has the claim"));
                     }
+                    self.say_what_had_failed();
                     return Ok(());
                 }
             }
@@ -267,11 +281,48 @@ impl<'a> Run<'a, '_> {
         Ok(())
     }
 
+    /// Gives up where nothing goes on without machines of other kinds, and none of their workers comes.
+    fn look_for_others(&mut self) -> Result<()> {
+        let (tasks, plan, now) = (&self.planned.tasks, &self.request.job.plan, Instant::now());
+        let awaited = self.worker.awaited(tasks);
+        let last_of = |task: Task| self.courier.signs.last(|worker| tasks.can_build(worker, task));
+        // The CI service starts the others of such a crew when the first one has left, whenever that is.
+        let comes_later = |&task: &Task| {
+            let crew = plan.workers.as_ref().and_then(|workers| workers.crews.get(tasks.kind[task as usize] as usize));
+            crew.is_some_and(|crew| crew.later > 0) && last_of(task).is_some()
+        };
+        if awaited.is_empty() || !self.building.is_empty() || awaited.iter().any(comes_later) {
+            self.absence.goes_on(now);
+            return Ok(());
+        }
+        let last_sign = awaited.iter().filter_map(|&task| last_of(task)).max();
+        if self.absence.is_too_long(self.worker.settled_count(tasks), last_sign, now) {
+            let waited = in_words(u64::try_from(self.absence.limit().as_millis()).unwrap_or(u64::MAX));
+            bail!(
+                "no worker that could build {} has shown itself for {waited}, and this machine cannot: are those machines started?",
+                self.planned.named(plan, &awaited)
+            );
+        }
+        Ok(())
+    }
+
+    /// A worker that is started again finds what has failed before, under the same word. It has not built that, and must not look as if it had.
+    fn say_what_had_failed(&mut self) {
+        let failed = self.worker.failed();
+        let mut before = self.failed_before.take().unwrap_or_default();
+        before.retain(|task| failed.contains(task));
+        if !before.is_empty() {
+            let named = self.planned.named(&self.request.job.plan, &before);
+            self.record.errors.push(format!(
+                "failed in this pipeline before this worker began, and not built again: {named} (a new pipeline builds it)"
+            ));
+        }
+    }
+
     fn say_news(&mut self) {
-        let plan = &self.request.job.plan;
-        let name = |task: &Task| format!("`{}`", plan.job(self.planned.job(*task)).name);
-        let building: Vec<String> = self.building.keys().map(name).collect();
-        let what = if building.is_empty() { "waiting".into() } else { format!("building {}", building.join(", ")) };
+        let building: Vec<Task> = self.building.keys().copied().collect();
+        let named = self.planned.named(&self.request.job.plan, &building);
+        let what = if building.is_empty() { "waiting".into() } else { format!("building {named}") };
         let all = self.planned.tasks.all();
         let settled = all.filter(|&task| self.worker.view(task).outcome().is_some()).count();
         (self.say)(&format!("{what}; {settled} of {} are done", self.planned.tasks.len()));

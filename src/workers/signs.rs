@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::maker::Life;
+use super::tasks::WorkerNumber;
 
 /// Lives, and when each last showed itself.
 #[derive(Debug, Default)]
@@ -23,6 +24,11 @@ impl Signs {
         if seen.0.is_none_or(|before| number > before) {
             *seen = (Some(number), now);
         }
+    }
+
+    /// When the last of these workers showed itself; none where none has.
+    pub fn last(&self, is_meant: impl Fn(WorkerNumber) -> bool) -> Option<Instant> {
+        self.seen.iter().filter(|(life, _)| is_meant(life.worker)).map(|(_, (_, last))| *last).max()
     }
 
     /// True where nothing was seen of it for so long.
@@ -50,5 +56,9 @@ mod tests {
         signs.sign(life.clone(), 4, start + 3 * second);
         signs.sign(life.clone(), 5, start + 3 * second);
         assert!(signs.is_silent(&life, 2 * second, start + 4 * second));
+        assert_eq!(
+            (signs.last(|worker| worker == 1), signs.last(|worker| worker != 1)),
+            (Some(start + 2 * second), None)
+        );
     }
 }

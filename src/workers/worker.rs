@@ -239,6 +239,29 @@ impl Worker {
         settled
     }
 
+    /// How many tasks are settled.
+    pub fn settled_count(&self, tasks: &Tasks) -> u32 {
+        count_of(&self.settled(tasks))
+    }
+
+    /// The tasks that could be built now, where all of them need machines of other kinds: nothing goes on without those. None where one can be built on a machine like this.
+    pub fn awaited(&self, tasks: &Tasks) -> Vec<Task> {
+        let settled = self.settled(tasks);
+        let is_ready = |task: &Task| {
+            let inputs = &tasks.inputs[*task as usize];
+            !settled[*task as usize] && inputs.iter().all(|&input| settled[input as usize])
+        };
+        let ready: Vec<Task> = tasks.all().filter(is_ready).collect();
+        let is_own = ready.iter().any(|&task| tasks.can_build(self.number, task));
+        if is_own { Vec::new() } else { ready }
+    }
+
+    /// The tasks that have failed, and that nobody has built.
+    pub fn failed(&self) -> Vec<Task> {
+        let views = (0..).zip(&self.views);
+        views.filter(|(_, view)| view.outcome() == Some(Outcome::Failed)).map(|(task, _)| task).collect()
+    }
+
     /// A claim without a result whose owner is not known: it is read while there is nothing else to do, since it may have to be taken over.
     fn read_owner(&self, tasks: &Tasks) -> Option<Request> {
         let is_open = |task: &Task| {

@@ -119,7 +119,9 @@ fn a_worker_leaves_when_the_plan_expects_it_to_take_no_more() {
     assert_eq!(leaves.step(&tasks()), Step::Leave);
     assert_eq!(stays.step(&tasks()), Step::Ask(Request::Owner(0, 0)));
     // What needs a failed task is not waited for.
+    assert_eq!(stays.failed(), [] as [u32; 0]);
     listed(&mut stays, &[Name::Result(0, 0, 1, Outcome::Failed)]);
+    assert_eq!(stays.failed(), [0]);
     assert_eq!(stays.step(&tasks()), Step::Leave);
 }
 
@@ -129,7 +131,10 @@ fn a_worker_takes_only_what_its_machine_can_build_and_waits_for_nothing_else() {
     let mut worker = Worker::new(1, &tasks);
     listed(&mut worker, &[Name::Claim(0, 0)]);
     assert_eq!(worker.step(&tasks), Step::Wait);
+    // Tasks 0 and 2 are for other machines, and task 1 needs the first of them.
+    assert_eq!((worker.awaited(&tasks), worker.settled_count(&tasks)), (vec![0, 2], 0));
     listed(&mut worker, &[Name::Result(0, 0, 0, Outcome::Built)]);
+    assert_eq!((worker.awaited(&tasks), worker.settled_count(&tasks)), (vec![], 1));
     assert_eq!(worker.step(&tasks), Step::Ask(Request::Owner(0, 0)));
     worker.answered(Request::Owner(0, 0), Answer::Owner(Some(0)));
     assert_eq!(worker.step(&tasks), Step::Ask(Request::Claim(1, 0)));
