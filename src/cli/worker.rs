@@ -8,8 +8,8 @@ use crate::settings::delivery::{BuilderFlags, LogFlags, PushFlags, SigningFlags}
 
 /// `nixdag worker`
 ///
-/// Builds one derivation after another of a plan for workers, as others do beside it, until none is left that it could build. Ends with 0 where everything that it has begun was built, and nothing had failed before. What all
-/// workers have done together `--gate` says, when they have left.
+/// Builds one derivation after another of a plan for workers, as others do beside it, until none is left that it could build. Ends with 0 where everything that it has begun was built, and
+/// nothing had failed before. What all workers have done together `--gate` says, when they have left.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("source").args(["bundle", "plan"]).multiple(true).required(true)))]
 #[command(group(clap::ArgGroup::new("part").args(["number", "gate"]).required(true)))]

@@ -278,7 +278,8 @@ impl World {
         }
     }
 
-    /// Somebody leaves a result in the name of a worker that has no claim to the task, and cannot get it any more. In the name of the owner it would look like a real one.
+    /// Somebody leaves a result in the name of a worker that has no claim to the task, and cannot get it any more. In the name of the owner
+    /// it would be somebody else's all the same: each outcome has a secret of its own, see [`super::maker`].
     fn forge(&self, at: usize, tasks: &Tasks, worlds: &mut Vec<Self>) {
         let Some(left) = self.faults.forged.checked_sub(1) else { return };
         if self.has_two_winners || self.faults.twice > 0 {
