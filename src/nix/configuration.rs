@@ -28,6 +28,8 @@ pub struct Configuration {
     pub netrc_file: Option<PathBuf>,
     /// Whether all builds run in a sandbox.
     pub has_sandbox: bool,
+    /// Files and folders of the machine that all builds see in their sandboxes.
+    pub sandbox_paths: Vec<PathBuf>,
     /// Whether the superuser's builds run as users of their own.
     pub has_build_users: bool,
     /// The store that is used where none is named: `auto`, `daemon`, a folder, …
@@ -67,11 +69,27 @@ impl Configuration {
             netrc_file: netrc.filter(|path| !path.is_empty()).map(PathBuf::from),
             // `relaxed` lets derivations choose.
             has_sandbox: is_on("sandbox"),
+            sandbox_paths: value("sandbox-paths").map(sandbox_paths).unwrap_or_default(),
             has_build_users: !text("build-users-group").is_empty() || is_on("auto-allocate-uids"),
             store: text("store").to_owned(),
             // Lix has a third value, so it may write text.
             accepts_flake_config: is_on("accept-flake-config"),
         })
+    }
+}
+
+/// The machine's side of each path: of `INSIDE=OUTSIDE?` in a list, or, since 2.34, of an object by what it is called inside.
+fn sandbox_paths(value: &Value) -> Vec<PathBuf> {
+    let of_word = |word: &str| {
+        let outside = word.split_once('=').map_or(word, |(_, outside)| outside);
+        PathBuf::from(outside.strip_suffix('?').unwrap_or(outside))
+    };
+    match value {
+        Value::Array(words) => words.iter().filter_map(Value::as_str).map(of_word).collect(),
+        Value::Object(paths) => {
+            paths.iter().map(|(inside, path)| path["source"].as_str().unwrap_or(inside).into()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -96,5 +114,17 @@ mod tests {
         }
         assert_eq!(Configuration::parse(b"{}").unwrap(), Configuration::default());
         assert!(Configuration::parse(b"substituters = x").is_err());
+    }
+
+    #[test]
+    fn paths_in_sandboxes_are_those_of_the_machine_in_either_form() {
+        for json in [
+            r#"["/a=/b?", "/bin/sh=/nix/store/x", "/c?"]"#,
+            r#"{"/a": {"optional": true, "source": "/b"}, "/bin/sh": {"source": "/nix/store/x"}, "/c": {}}"#,
+        ] {
+            let found =
+                Configuration::parse(format!(r#"{{"sandbox-paths": {{"value": {json}}}}}"#).as_bytes()).unwrap();
+            assert_eq!(found.sandbox_paths, ["/b", "/nix/store/x", "/c"].map(PathBuf::from), "{json}");
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! Whether builds on this machine are kept apart. A worker builds one derivation after another in one store, and whoever claims a task is believed what it leaves of it: so no builder may reach
 //! the store, the worker, or what another builder leaves.
 //!
-//! In: how Nix is set up. Out: an error that says what is missing.
+//! In: how Nix is set up, and what no builder may see. Out: an error that says what is missing.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use rustix::fs::Access;
 
 use crate::nix::configuration::Configuration;
@@ -30,14 +30,14 @@ enum Builder {
     Own,
 }
 
-/// Refuses a machine on which builds are not in a sandbox as another user.
-pub fn check(store: &Store) -> Result<()> {
+/// Refuses a machine on which builds are not in a sandbox as another user, or see one of the worker's own files or folders in it.
+pub fn check(store: &Store, own: &[PathBuf]) -> Result<()> {
     // As the machine is set up, whatever this job adds.
     let configuration = store.clone().without_options(&OPTIONS.map(|(name, _)| name)).configuration()?;
-    judge(&configuration, builder(&configuration, store.uses_sudo()))
+    judge(&configuration, builder(&configuration, store.uses_sudo()), own)
 }
 
-fn judge(configuration: &Configuration, builder: Builder) -> Result<()> {
+fn judge(configuration: &Configuration, builder: Builder, own: &[PathBuf]) -> Result<()> {
     const WHY: &str = "workers cannot run here, where builds are not kept apart from each other and from the worker";
     ensure!(configuration.has_sandbox, "{WHY}: `sandbox` is not `true` in nix.conf (set it, or use `mode: jobs`)");
     ensure!(
@@ -48,6 +48,19 @@ fn judge(configuration: &Configuration, builder: Builder) -> Result<()> {
         builder != Builder::Superuser || configuration.has_build_users,
         "{WHY}: Nix builds as the superuser (set `build-users-group` or `auto-allocate-uids` in nix.conf, or use `mode: jobs`)"
     );
+    // A path that is not there is taken as it is written.
+    let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
+    let own: Vec<PathBuf> = own.iter().map(real).collect();
+    for path in &configuration.sandbox_paths {
+        let shown = real(path);
+        if let Some(own) = own.iter().find(|own| own.starts_with(&shown) || shown.starts_with(own)) {
+            bail!(
+                "{WHY}: builders would see `{}`, since `{}` is among `sandbox-paths` (take it out of nix.conf)",
+                own.display(),
+                path.display()
+            );
+        }
+    }
     Ok(())
 }
 
@@ -84,8 +97,30 @@ mod tests {
             (&no_users, Builder::Superuser, Some("builds as the superuser")),
             (&no_sandbox, Builder::Daemon, Some("`sandbox` is not `true`")),
         ] {
-            let said = judge(configuration, builder).err().map(|error| error.to_string()).unwrap_or_default();
+            let said = judge(configuration, builder, &[]).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(lacks.map_or(said.is_empty(), |lacks| said.contains(lacks)), "{builder:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn no_builder_sees_what_is_the_workers() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("names/run");
+        std::fs::create_dir_all(&own).unwrap();
+        std::os::unix::fs::symlink("names", dir.path().join("link")).unwrap();
+        let said = |path: &Path| {
+            let sandbox_paths = vec!["/bin/sh".into(), path.to_owned()];
+            let has_users = Configuration { has_sandbox: true, has_build_users: true, ..Configuration::default() };
+            let configuration = Configuration { sandbox_paths, ..has_users };
+            let judged = judge(&configuration, Builder::Superuser, std::slice::from_ref(&own));
+            judged.err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        for name in ["", "names", "link", "link/run", "names/run/claim-0-0"] {
+            assert!(said(&dir.path().join(name)).contains("is among `sandbox-paths`"), "{name}");
+        }
+        assert!(said(Path::new("/")).contains("is among `sandbox-paths`"));
+        for name in ["built", "names/run-2", "names/other"] {
+            assert_eq!(said(&dir.path().join(name)), "", "{name}");
         }
     }
 }

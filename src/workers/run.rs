@@ -161,10 +161,23 @@ impl Machine {
         let hand_offs = HandOffs::read(Vec::new(), Nars::Here)?;
         let job_store = JobStore { request: job, derivations: &derivations, hand_offs: &hand_offs, netrc };
         let (nix, held) = job_store.open(Store::find()?, say)?;
-        isolation::check(&nix)?;
+        isolation::check(&nix, &own_paths(request))?;
         let graph = Graph::load(derivations, Path::new(&job.plan.store_dir), &job.plan.store_dir)?;
         Ok(Self { nix, held, graph })
     }
+}
+
+/// Where on this machine a builder could change what this worker or others believe.
+fn own_paths(request: &WorkerRequest) -> Vec<PathBuf> {
+    let handed_on = match &request.job.hand_off {
+        HandOffPlace::Workspace(workspace) => Some(workspace.clone()),
+        HandOffPlace::Cache(url) => {
+            url.strip_prefix("file://").and_then(|path| path.split('?').next()).map(PathBuf::from)
+        }
+        HandOffPlace::None => None,
+    };
+    let names = request.store.folder().map(Path::to_owned);
+    [Some(request.scratch.path().to_owned()), handed_on, names].into_iter().flatten().collect()
 }
 
 struct Run<'a, 'say> {

@@ -84,6 +84,10 @@ impl NameStore for FolderStore {
         ensure!(size <= limit, "`{name}` has more than {limit} bytes");
         Ok(Some(size))
     }
+
+    fn folder(&self) -> Option<&Path> {
+        Some(&self.dir)
+    }
 }
 
 /// True where there is no file that this user may read, and not only a server of files that does not answer: a folder, a pipe, a link that leads nowhere.

@@ -38,6 +38,11 @@ pub trait NameStore: Sync {
 
     /// Writes the contents of a name into a new file; gives their size, or none where the name is not there. More than `limit` bytes are an error.
     fn fetch(&self, name: &str, to: &Path, limit: u64) -> Result<Option<u64>>;
+
+    /// The folder with the names, where they are in one of this machine.
+    fn folder(&self) -> Option<&Path> {
+        None
+    }
 }
 
 /// Most names that a listing has; more are an error.
