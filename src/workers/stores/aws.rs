@@ -2,6 +2,8 @@
 //!
 //! In: the variables that AWS's own programs read. Out: [`Credentials`]; temporary ones are fetched again before they end.
 
+use std::io::{Cursor, Read};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,10 @@ use anyhow::{Context, Result, bail, ensure};
 use ureq::Agent;
 
 use super::sigv4::{Credentials, encoded, query};
+use super::watch::{Content, Keep, Watch};
 use crate::http;
+use crate::printable::printable;
+use crate::regular_file;
 use crate::secret::{Secret, VariableName};
 
 /// Longest answer, in bytes, and longest token.
@@ -51,18 +56,28 @@ impl Source {
         let Some(token_file) = variable("AWS_WEB_IDENTITY_TOKEN_FILE") else {
             bail!("neither `AWS_ACCESS_KEY_ID` nor `AWS_WEB_IDENTITY_TOKEN_FILE` is set");
         };
-        let endpoint = variable("AWS_ENDPOINT_URL_STS");
+        let endpoint = match variable("AWS_ENDPOINT_URL_STS") {
+            Some(endpoint) => {
+                let address = http::address(&endpoint).context("`AWS_ENDPOINT_URL_STS`")?;
+                ensure!(
+                    address.scheme_str() == Some("https") || http::is_loopback(&address),
+                    "`AWS_ENDPOINT_URL_STS` has to begin with `https://`: others could read the token that is sent there"
+                );
+                endpoint
+            }
+            None => format!("https://sts.{}.amazonaws.com", encoded(region, false)),
+        };
         Ok(Self::WebIdentity {
             token_file,
             role: variable("AWS_ROLE_ARN").context("`AWS_ROLE_ARN` is not set")?,
             session: variable("AWS_ROLE_SESSION_NAME").unwrap_or_else(|| "nixdag".into()),
-            endpoint: endpoint.unwrap_or_else(|| format!("https://sts.{}.amazonaws.com", encoded(region, false))),
+            endpoint,
             fetched: Mutex::default(),
         })
     }
 
     /// Credentials that are good for now.
-    pub fn credentials(&self, agent: &Agent) -> Result<Credentials> {
+    pub fn credentials(&self, agent: &Agent, watch: &Watch) -> Result<Credentials> {
         let Self::WebIdentity { token_file, role, session, endpoint, fetched } = self else {
             let Self::Given(credentials) = self else { bail!("no credentials") };
             return Ok(credentials.clone());
@@ -72,8 +87,7 @@ impl Source {
             let _ = since;
             return Ok(credentials.clone());
         }
-        let token = std::fs::read_to_string(token_file).with_context(|| format!("cannot read `{token_file}`"))?;
-        ensure!(token.len() as u64 <= MAX_ANSWER, "`{token_file}` does not hold a token");
+        let token = token(token_file).with_context(|| format!("cannot read `{}`", printable(token_file)))?;
         let body = query(&[
             ("Action", "AssumeRoleWithWebIdentity"),
             ("Version", "2011-06-15"),
@@ -81,15 +95,19 @@ impl Source {
             ("RoleSessionName", session),
             ("WebIdentityToken", token.trim()),
         ]);
+        let length = body.len() as u64;
         let request = agent.post(endpoint).header("content-type", "application/x-www-form-urlencoded");
-        let mut answer = request.send(body.as_bytes()).context("cannot ask for credentials of a web identity")?;
-        let status = answer.status().as_u16();
-        let text = http::read_body(answer.body_mut(), MAX_ANSWER)?;
-        let text = String::from_utf8_lossy(&text);
+        let request = request.header("content-length", length.to_string());
+        let content: Content = (Box::new(Cursor::new(body)), length);
+        let answer = watch
+            .ask(Some(content), Keep::Memory(MAX_ANSWER), Box::new(|content| request.send(content)))
+            .context("cannot ask for credentials of a web identity")?;
+        let text = String::from_utf8_lossy(&answer.body);
         ensure!(
-            status == 200,
-            "AWS refuses the web identity: {status} {}",
-            element(&text, "Message").unwrap_or_default()
+            answer.status == 200,
+            "AWS refuses the web identity: {} {}",
+            answer.status,
+            printable(&element(&text, "Message").unwrap_or_default())
         );
         let part = |name: &str| element(&text, name).with_context(|| format!("credentials without `{name}`"));
         let credentials = Credentials {
@@ -100,6 +118,14 @@ impl Source {
         *fetched = Some((Instant::now(), credentials.clone()));
         Ok(credentials)
     }
+}
+
+/// The token in a file.
+fn token(file: &str) -> Result<String> {
+    let mut token = String::new();
+    regular_file::open(Path::new(file))?.take(MAX_ANSWER + 1).read_to_string(&mut token)?;
+    ensure!(token.len() as u64 <= MAX_ANSWER, "it does not hold a token");
+    Ok(token)
 }
 
 /// The text of the first element of this name.
@@ -146,5 +172,36 @@ mod tests {
         let found = of(&[("AWS_WEB_IDENTITY_TOKEN_FILE", "/token"), ("AWS_ROLE_ARN", "arn")]).unwrap();
         let Source::WebIdentity { endpoint, .. } = found else { panic!("{found:?}") };
         assert_eq!(endpoint, "https://sts.eu-west-1.amazonaws.com");
+    }
+
+    #[test]
+    fn a_token_is_sent_to_nobody_in_clear_and_read_from_files_alone() {
+        let of = |endpoint: &str, file: &str| {
+            let set =
+                [("AWS_WEB_IDENTITY_TOKEN_FILE", file), ("AWS_ROLE_ARN", "arn"), ("AWS_ENDPOINT_URL_STS", endpoint)];
+            Source::of("eu-west-1", |name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        for endpoint in ["http://sts.example.org", "http://127.0.0.1.example.org", "https://me@example.org", "sts"] {
+            assert!(
+                format!("{:#}", of(endpoint, "/token").unwrap_err()).contains("AWS_ENDPOINT_URL_STS"),
+                "{endpoint}"
+            );
+        }
+        for endpoint in ["https://sts.example.org", "http://127.0.0.1:9", "http://localhost:9"] {
+            assert!(of(endpoint, "/token").is_ok(), "{endpoint}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, long) = (dir.path().join("pipe"), dir.path().join("long"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::fs::write(&long, "a".repeat(MAX_ANSWER as usize + 1)).unwrap();
+        for (file, why) in [
+            (pipe.to_str().unwrap(), "it is not a regular file"),
+            ("/dev/zero", "it is not a regular file"),
+            (long.to_str().unwrap(), "it does not hold a token"),
+        ] {
+            assert_eq!(token(file).unwrap_err().to_string(), why, "{file}");
+        }
     }
 }

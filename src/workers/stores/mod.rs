@@ -7,6 +7,7 @@ pub mod folder;
 pub mod pipe;
 pub mod s3;
 pub mod sigv4;
+mod watch;
 
 use std::path::Path;
 
@@ -47,3 +48,6 @@ pub trait NameStore: Sync {
 
 /// Most names that a listing has; more are an error.
 pub const MOST_NAMES: usize = 500_000;
+
+/// More characters than any name of the protocol has: longer ones are somebody else's.
+pub const LONGEST_NAME: usize = 200;

@@ -4,18 +4,18 @@
 //! out before it is used. No request that makes a name is repeated here, and none goes over a connection that another one has used, which a client would repeat it for.
 
 use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use ring::rand::{SecureRandom, SystemRandom};
 use ureq::Agent;
-use ureq::http::{Response, Uri};
+use ureq::http::Uri;
 
 use super::aws::{self, Source};
 use super::sigv4::{self, Signed, encoded};
-use super::{MOST_NAMES, Made, NameStore};
+use super::watch::{Answer, Content, Keep, Watch};
+use super::{LONGEST_NAME, MOST_NAMES, Made, NameStore};
 use crate::build::interrupt;
 use crate::duration::now;
 use crate::http::{self, RequestFailure, Requests};
@@ -25,11 +25,14 @@ use crate::printable::printable;
 /// Largest object that one request can make, bytes.
 const LARGEST: u64 = 5 << 30;
 
-/// Longest answer with a page of names, in bytes; and with an error.
-const MAX_ANSWERS: (u64, u64) = (4 << 20, 64 << 10);
+/// Longest answer with a page of names, in bytes; names on a page, most pages, and how long all of them may take, as a multiple of one request's time.
+const MAX_PAGE: u64 = 4 << 20;
+const PAGE: &str = "1000";
+const MOST_PAGES: usize = 2 * MOST_NAMES / 1000;
+const LIST_TIMES: u32 = 10;
 
-/// How long a request may take that moves few bytes, and one that moves many.
-const TIMEOUTS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 60));
+/// How long a request takes at most, however much it moves: after that its thread ends.
+const TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
 /// How often the server is tried out where it leaves requests open, and the wait between.
 const PROBES: u32 = 10;
@@ -57,24 +60,27 @@ pub struct S3Store {
     agent: Agent,
     /// For those that make names: a connection each.
     once: Agent,
+    watch: Watch,
 }
 
 impl S3Store {
     /// Opens `s3://BUCKET[/FOLDER]`, with the parameters `region`, `endpoint` and `scheme` as Nix has them, for a run; refuses a server that makes a name twice.
     pub fn open(url: &str, run: &str) -> Result<Self> {
-        let requests = |timeout, connections| Requests {
-            connect_timeout: CONNECT,
-            timeout,
-            connections,
-            redirects: 0,
-            proxy: true,
-        };
-        let store = Self::new(url, run, requests)?;
+        let store = Self::new(url, run, Source::of_environment, Watch::default())?;
         store.probe().with_context(|| format!("`{}` cannot be used by workers", printable(url)))?;
         Ok(store)
     }
 
-    fn new(url: &str, run: &str, requests: impl Fn(Duration, usize) -> Requests) -> Result<Self> {
+    fn new(url: &str, run: &str, credentials: impl FnOnce(&str) -> Result<Source>, watch: Watch) -> Result<Self> {
+        let agent = |connections| {
+            http::agent(&Requests {
+                connect_timeout: CONNECT,
+                timeout: TIMEOUT,
+                connections,
+                redirects: 0,
+                proxy: true,
+            })
+        };
         let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
         let rest = address.strip_prefix("s3://").context("expected `s3://BUCKET`")?.trim_end_matches('/');
         let (bucket, folder) = rest.split_once('/').unwrap_or((rest, ""));
@@ -111,9 +117,10 @@ impl S3Store {
         );
         Ok(Self {
             path: format!("{bucket_path}{}", encoded(&prefix, true)),
-            credentials: Source::of_environment(&region)?,
-            agent: http::agent(&requests(TIMEOUTS.1, 8))?,
-            once: http::agent(&requests(TIMEOUTS.1, 0))?,
+            credentials: credentials(&region)?,
+            agent: agent(8)?,
+            once: agent(0)?,
+            watch,
             server,
             host,
             prefix,
@@ -131,7 +138,7 @@ impl S3Store {
         payload: &str,
         more: &[(&'static str, &str)],
     ) -> Result<Vec<(&'static str, String)>> {
-        let credentials = self.credentials.credentials(&self.agent)?;
+        let credentials = self.credentials.credentials(&self.agent, &self.watch)?;
         let time = sigv4::timestamp(now());
         let mut headers = vec![("host", &*self.host), ("x-amz-content-sha256", payload), ("x-amz-date", &time)];
         headers.extend(credentials.session_token.as_ref().map(|token| ("x-amz-security-token", token.reveal())));
@@ -143,23 +150,23 @@ impl S3Store {
         Ok(headers)
     }
 
-    fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Response<ureq::Body>> {
+    fn get(&self, path: &str, query: &[(&str, &str)], keep: Keep) -> Result<Answer> {
         let query_text = sigv4::query(query);
         let question = if query_text.is_empty() { "" } else { "?" };
         let mut request = self.agent.get(format!("{}{path}{question}{query_text}", self.server));
         for (name, value) in self.headers("GET", path, query, NOTHING, &[])? {
             request = request.header(name, value);
         }
-        Ok(request.call()?)
+        self.watch.ask(None, keep, Box::new(|_| request.call()))
     }
 
-    /// The contents of a name, for reading.
-    fn object(&self, name: &str) -> Result<Option<Response<ureq::Body>>> {
-        let mut answer = self.get(&format!("{}{}", self.path, encoded(name, false)), &[])?;
-        match answer.status().as_u16() {
+    /// The contents of a name.
+    fn object(&self, name: &str, keep: Keep) -> Result<Option<Answer>> {
+        let answer = self.get(&format!("{}{}", self.path, encoded(name, false)), &[], keep)?;
+        match answer.status {
             200 => Ok(Some(answer)),
             404 => Ok(None),
-            status => Err(refused(status, &mut answer)),
+            _ => Err(refused(&answer)),
         }
     }
 
@@ -203,40 +210,40 @@ impl NameStore for S3Store {
         for (name, value) in self.headers("PUT", &path, &[], &payload, &[("if-none-match", "*")])? {
             request = request.header(name, value);
         }
-        let mut answer = match request.send(&File::open(file).with_context(what)?) {
+        let content: Content = (Box::new(File::open(file).with_context(what)?), size);
+        let answer = match self.watch.ask(Some(content), Keep::Nothing, Box::new(|content| request.send(content))) {
             Ok(answer) => answer,
             Err(error) => {
-                return match http::failure(&error) {
-                    RequestFailure::AnswerLost => Ok(Made::Lost),
-                    RequestFailure::NotSent => Ok(Made::AskAgain),
-                    RequestFailure::Final => Err(error.into()),
+                return match error.downcast_ref().map(http::failure) {
+                    Some(RequestFailure::NotSent) => Ok(Made::AskAgain),
+                    Some(RequestFailure::Final) => Err(error),
+                    Some(RequestFailure::AnswerLost) | None => Ok(Made::Lost),
                 };
             }
         };
-        match answer.status().as_u16() {
+        match answer.status {
             200 => Ok(Made::Made),
             412 => Ok(Made::Taken),
             // Another request was under way; or the server is too busy to look at this one.
             409 | 429 | 503 => Ok(Made::AskAgain),
             500..=599 => Ok(Made::Lost),
-            status => Err(refused(status, &mut answer)),
+            _ => Err(refused(&answer)),
         }
     }
 
     fn list(&self) -> Result<Vec<String>> {
-        let (mut names, mut token) = (Vec::new(), None::<String>);
-        loop {
-            let mut query = vec![("list-type", "2"), ("prefix", &*self.prefix)];
+        let (mut names, mut token, start) = (Vec::new(), None::<String>, Instant::now());
+        for _ in 0..MOST_PAGES {
+            ensure!(start.elapsed() < LIST_TIMES * self.watch.time, "a list that does not end");
+            let mut query = vec![("list-type", "2"), ("max-keys", PAGE), ("prefix", &*self.prefix)];
             query.extend(token.as_deref().map(|token| ("continuation-token", token)));
-            let mut answer = self.get(&self.bucket_path, &query)?;
-            let status = answer.status().as_u16();
-            if status != 200 {
-                return Err(refused(status, &mut answer));
+            let answer = self.get(&self.bucket_path, &query, Keep::Memory(MAX_PAGE))?;
+            if answer.status != 200 {
+                return Err(refused(&answer));
             }
-            let page = http::read_body(answer.body_mut(), MAX_ANSWERS.0)?;
-            let page = std::str::from_utf8(&page).context("a list that is not text")?;
+            let page = std::str::from_utf8(&answer.body).context("a list that is not text")?;
             let keys = aws::elements(page, "Key").filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned()));
-            names.extend(keys);
+            names.extend(keys.filter(|name| name.len() <= LONGEST_NAME));
             ensure!(names.len() <= MOST_NAMES, "the store has more than {MOST_NAMES} names");
             if aws::element(page, "IsTruncated").as_deref() != Some("true") {
                 return Ok(names);
@@ -245,29 +252,118 @@ impl NameStore for S3Store {
             ensure!(next.is_some() && next != token, "a list that goes on, and does not say where");
             token = next;
         }
+        bail!("a list of more than {MOST_PAGES} pages")
     }
 
     fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        let Some(mut answer) = self.object(name)? else { return Ok(None) };
-        let mut bytes = Vec::new();
-        answer.body_mut().as_reader().take(limit + 1).read_to_end(&mut bytes)?;
-        Ok((bytes.len() as u64 <= limit).then_some(bytes))
+        let answer = self.object(name, Keep::Beginning(limit))?;
+        Ok(answer.filter(|answer| answer.size <= limit).map(|answer| answer.body))
     }
 
     fn fetch(&self, name: &str, to: &Path, limit: u64) -> Result<Option<u64>> {
-        let Some(mut answer) = self.object(name)? else { return Ok(None) };
-        let mut into = File::create_new(to).with_context(|| format!("cannot make `{}`", to.display()))?;
-        let mut body = answer.body_mut().with_config().limit(u64::MAX).reader().take(limit.saturating_add(1));
-        let size = io::copy(&mut body, &mut into).with_context(|| format!("cannot fetch `{name}`"))?;
-        ensure!(size <= limit, "`{name}` has more than {limit} bytes");
-        Ok(Some(size))
+        let into = File::create_new(to).with_context(|| format!("cannot make `{}`", to.display()))?;
+        let answer = self.object(name, Keep::File(into, limit)).with_context(|| format!("cannot fetch `{name}`"));
+        if !matches!(answer, Ok(Some(_))) {
+            std::fs::remove_file(to).with_context(|| format!("cannot remove `{}`", to.display()))?;
+        }
+        Ok(answer?.map(|answer| answer.size))
     }
 }
 
 /// Why the server refuses.
-fn refused(status: u16, answer: &mut Response<ureq::Body>) -> anyhow::Error {
-    let text = http::read_body(answer.body_mut(), MAX_ANSWERS.1).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+fn refused(answer: &Answer) -> anyhow::Error {
+    let text = String::from_utf8_lossy(&answer.body);
     let part = |name: &str| aws::element(&text, name).map(|text| printable(&text)).unwrap_or_default();
-    anyhow!("the server answers {status} {} {}", part("Code"), part("Message"))
+    anyhow!("the server answers {} {} {}", answer.status, part("Code"), part("Message"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::super::sigv4::Credentials;
+    use super::*;
+    use crate::secret::Secret;
+
+    /// A bucket of a server that answers its requests, which have numbers, with this.
+    fn store(watch: Watch, answer: impl Fn(usize, &mut TcpStream) -> std::io::Result<()> + Send + 'static) -> S3Store {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("s3://bucket?endpoint={}&scheme=http", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut number = 0;
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                while lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty()).count() > 0 {
+                    number += 1;
+                    if answer(number, &mut stream).is_err() {
+                        break;
+                    }
+                }
+            }
+        });
+        let credentials =
+            Credentials { access_key: "key".into(), secret_key: Secret::of_test("secret"), session_token: None };
+        S3Store::new(&url, "run", |_| Ok(Source::Given(credentials)), watch).unwrap()
+    }
+
+    fn page(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
+        // In one piece: the rest of two would wait for the other side.
+        let answer = format!("HTTP/1.1 200 x\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        stream.write_all(answer.as_bytes())
+    }
+
+    /// Says that a megabyte comes, and sends a byte at a time until nobody hears it.
+    fn trickle(stream: &mut TcpStream) -> std::io::Result<()> {
+        write!(stream, "HTTP/1.1 200 x\r\nContent-Length: 1000000\r\n\r\n")?;
+        loop {
+            stream.write_all(b" ")?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_list_without_an_end_is_left_and_names_that_are_too_long_are_not_kept() {
+        let long = "a".repeat(LONGEST_NAME + 1);
+        let next =
+            |number| format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{number}</NextContinuationToken>");
+        let ends = store(Watch::default(), move |number, stream| {
+            let key = |name: &str| format!("<Key>nixdag-workers/run/{name}</Key>");
+            let more = if number == 1 { next(number) } else { String::new() };
+            page(stream, &format!("{more}{}{}", key(&long), key(&format!("claim-{number}-0"))))
+        });
+        assert_eq!(ends.list().unwrap(), ["claim-1-0", "claim-2-0"]);
+        let endless = store(Watch::default(), move |number, stream| page(stream, &next(number)));
+        let error = endless.list().unwrap_err().to_string();
+        assert_eq!(error, format!("a list of more than {MOST_PAGES} pages"));
+    }
+
+    #[test]
+    fn a_server_that_answers_a_byte_at_a_time_is_left_alone() {
+        let watch = Watch { time: Duration::from_millis(200), ..Watch::default() };
+        let store = store(watch, |_, stream| trickle(stream));
+        let dir = tempfile::tempdir().unwrap();
+        assert!(store.list().unwrap_err().to_string().starts_with("no answer in "));
+        let error = format!("{:#}", store.fetch("built", &dir.path().join("to"), 1 << 30).unwrap_err());
+        assert!(error.contains("no answer in "), "{error}");
+    }
+
+    #[test]
+    fn a_signal_ends_requests_that_are_on_their_way() {
+        static STOPPED: AtomicBool = AtomicBool::new(false);
+        let stopped = || STOPPED.load(Ordering::Relaxed).then_some("SIGTERM");
+        // It never answers at all.
+        let store = store(Watch { stopped, ..Watch::default() }, |_, _| {
+            STOPPED.store(true, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_secs(3600));
+            Ok(())
+        });
+        assert_eq!(store.list().unwrap_err().to_string(), "stopped by SIGTERM");
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("claim"), "").unwrap();
+        // It is not asked anything more, and what was asked may have been done.
+        assert_eq!(store.create("claim-0-0", &dir.path().join("claim")).unwrap(), Made::Lost);
+    }
 }
