@@ -56,8 +56,11 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     // GitHub's workflow has places for workers; elsewhere each is one of the jobs that are written.
     let has_waves = settings.provider.limits().waves.is_some();
     let for_provider = if has_waves { None } else { worker_jobs::of(&plan) };
-    if for_provider.is_some() {
+    if let Some(for_provider) = &for_provider {
         workers::check(&plan, settings.provider, delivery.handoff.kind())?;
+        for warning in workers::without_sandbox(for_provider, &settings.fleet.executors) {
+            warning!("{warning}");
+        }
     }
     let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, graph, &settings)).transpose()?;
     let setup = JobSetup {

@@ -50,6 +50,11 @@ pub const AUTO: &str = "auto";
 /// What every Nix offers that nobody has set up otherwise. `kvm` is not among them: it depends on the machine.
 pub const COMMON_FEATURES: [&str; 3] = ["benchmark", "big-parallel", "nixos-test"];
 
+/// True for a container whose image is known to bring Nix.
+pub fn brings_nix(machine: Machine, image: &str) -> bool {
+    machine == Machine::Docker && image.split([':', '@']).next() == Some("nixos/nix")
+}
+
 impl Executor {
     /// True where it builds derivations of this system.
     pub fn builds(&self, system: &str) -> bool {

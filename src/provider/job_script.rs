@@ -17,6 +17,7 @@ use crate::delivery::downloads::NixRelease;
 use crate::delivery::{
     BuildLogs, BundleReference, Delivery, HandOff, HandOffKind, OnPushFailure, PUSH_TIMEOUT, Push, Reuse, Sign, Signing,
 };
+use crate::fleet::executor::brings_nix;
 use crate::fleet::size::Machine;
 use crate::handoff::bundle::{INSTALLER, PROGRAM};
 use crate::history::store::KeptIn;
@@ -110,7 +111,7 @@ impl JobScript {
         Ok(JobScript {
             prepare: kind.setup.clone(),
             set_up: set_up(kind, common, places, task)?,
-            path: (!has_nix(kind)).then_some(PATH),
+            path: (!brings_nix(kind.machine, &kind.image)).then_some(PATH),
             build: build(kind, common, places, task, failing),
             verdict: ShellCommand::new(verdict),
         })
@@ -132,7 +133,7 @@ fn set_up(kind: &Kind, common: &Common, places: &Places, task: Task) -> Result<V
     ];
     let nix = common.nix;
     let tarball = nix.tarballs.iter().find(|(system, _)| *system == kind.system);
-    let sha256 = tarball.filter(|_| !has_nix(kind)).map(|(_, sha256)| &**sha256);
+    let sha256 = tarball.filter(|_| !brings_nix(kind.machine, &kind.image)).map(|(_, sha256)| &**sha256);
     let file = format!("nix-{}-{}.tar.xz", nix.version, kind.system);
     let cores = kind.cores.filter(|_| kind.machine == Machine::Docker);
     if task != Task::Report {
@@ -287,11 +288,6 @@ pub(super) fn program(kind: &Kind, places: &Places) -> Word {
         Program::Bundled | Program::Download(_) => Word::Shell(format!("{}/{PROGRAM}", places.program)),
         Program::OnPath => PROGRAM.into(),
     }
-}
-
-/// True for the images that are known to bring Nix.
-fn has_nix(kind: &Kind) -> bool {
-    kind.machine == Machine::Docker && kind.image.split([':', '@']).next() == Some("nixos/nix")
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use anyhow::{Result, ensure};
 use super::planning::PlanningOptions;
 use crate::choice::Choice;
 use crate::delivery::HandOffKind;
-use crate::plan::Plan;
+use crate::fleet::executor::{Executor, brings_nix};
 use crate::plan::model::{Mode, WorkerNames};
+use crate::plan::{Job, Plan, worker_job};
 use crate::provider::Provider;
 use crate::usage::usage;
 
@@ -34,4 +35,25 @@ pub fn check(plan: &Plan, provider: Provider, handoff: HandOffKind) -> Result<()
         "`mode: workers` on {name} needs `handoff: cache`: a workspace is written when a job ends, and workers pass on each result at once"
     );
     Ok(())
+}
+
+/// What is to be said about machines of workers that are known to have no sandbox as they are set up: the Nix of the image has `sandbox = false`. `plan` has workers as jobs.
+pub fn without_sandbox(plan: &Plan, executors: &[Executor]) -> Vec<String> {
+    let workers = || plan.all_jobs().filter(|job| worker_job::number(&job.id).is_some());
+    let has_none = |executor: &&Executor| {
+        let runs = |job: &Job| {
+            job.executor.as_ref() == Some(&executor.name)
+                && brings_nix(executor.machine, job.image.as_ref().unwrap_or(&executor.image))
+        };
+        let says = |text: &String| text.contains("sandbox");
+        workers().any(runs) && !executor.setup.iter().chain(executor.environment.values()).any(says)
+    };
+    let warning = |executor: &Executor| {
+        format!(
+            "workers refuse to run on executor `{}`, whose image sets `sandbox = false`: give it `environment: {{ NIX_CONFIG: \"sandbox = true\" }}` \
+             where its containers may make namespaces (or a `setup` that writes that into nix.conf), or use an executor with `machine`",
+            executor.name
+        )
+    };
+    executors.iter().filter(has_none).map(warning).collect()
 }

@@ -57,8 +57,11 @@ pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Re
     for (name, other) in others.into_iter().filter(is_other) {
         look.sentence(&format!("Compared with {name}: {}.", compared(&estimates.plan, other)), out)?;
     }
+    // Workers pass on each result by itself, whatever the hand-off of jobs is.
+    let is_for_workers = made.plan.workers.is_some();
     let moves = |handoff: &&HandOffEstimate| handoff.layers > 0 || handoff.bytes.is_some_and(|bytes| bytes > 0);
-    let hand_off = estimates.handoff.as_ref().filter(moves);
+    let hand_off =
+        estimates.handoff.as_ref().filter(moves).filter(|handoff| !is_for_workers || !handoff.kind.has_layers());
     if let Some(sentence) = hand_off.and_then(|handoff| price::hand_off(handoff, estimates.plan.job_time)) {
         look.sentence(&sentence, out)?;
     }

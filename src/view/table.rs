@@ -65,7 +65,17 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
     };
     look.columns_or(&rows(|attribute, _| attribute.to_string()), || rows(without_system), out)?;
     more(plan.jobs.len(), out)?;
-    writeln!(out, "* on the critical path, which has {}", counted(critical.len() as u64, "job"))
+    writeln!(out, "* on the critical path, which has {}", counted(critical.len() as u64, "job"))?;
+    match &plan.workers {
+        Some(workers) => {
+            let count = counted(workers.count() as u64, "worker");
+            look.sentence(
+                &format!("Each line is a unit of work, not a job of the CI: a worker that is free takes it ({count})."),
+                out,
+            )
+        }
+        None => Ok(()),
+    }
 }
 
 /// `packages.….hello`: the attribute without the system, which is in a column of its own.

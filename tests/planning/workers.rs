@@ -1,5 +1,7 @@
 //! Workers on paper, on real graphs: near the lower bound, with no more machine time than a graph of jobs, also where durations are off and where a worker dies.
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::contract::real;
@@ -177,6 +179,8 @@ fn workers_are_generated_where_they_can_talk_and_a_cache_takes_their_results() {
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{}", shown(&output));
         assert!(text.contains("nixdag-worker-0") && text.contains("nixdag-workers"), "{text}");
+        let warned = "workers refuse to run on executor `docker`, whose image sets `sandbox = false`";
+        assert!(shown(&output).contains(warned), "{}", shown(&output));
         let refused = |arguments: &[&str], why: &str| {
             let output = asked(arguments);
             assert!(!output.status.success() && shown(&output).contains(why), "{why}: {}", shown(&output));
@@ -188,6 +192,39 @@ fn workers_are_generated_where_they_can_talk_and_a_cache_takes_their_results() {
         Command::new(env!("CARGO_BIN_EXE_nixdag")).args(["plan", "--mode", "waves", "--provider", "gitlab"]).output();
     let said = shown(&waves.unwrap());
     assert!(said.contains("`mode: waves` is not a way to run jobs of gitlab"), "{said}");
+}
+
+/// What `docs/workers.md` tells users to write is all that there is to do, and its machines have a sandbox.
+#[test]
+fn the_example_for_workers_is_generated_as_it_stands() {
+    let docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/workers.md")).unwrap();
+    let example = docs.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (file, folder) = (dir.path().join("nixdag.yml"), derivations());
+    let generate = |settings: &str| {
+        fs::write(&file, settings).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+        command.args(["generate", "--provider", "circleci", "--available", "/dev/null"]).current_dir(&dir);
+        command.arg("--roots").arg(folder.join("roots.json")).arg("--drv-dir").arg(&folder).output().unwrap()
+    };
+    let output = generate(example);
+    assert!(output.status.success(), "{}", shown(&output));
+    assert!(!shown(&output).contains("workers refuse to run"), "{}", shown(&output));
+    let set = "executors:\n  docker: { environment: { NIX_CONFIG: \"sandbox = true\" } }\n";
+    let output = generate(&format!("{}{set}", example.split("executors:").next().unwrap()));
+    assert!(output.status.success() && !shown(&output).contains("workers refuse to run"), "{}", shown(&output));
+}
+
+/// The lines of the table are not jobs, and nothing of what jobs hand on is said.
+#[test]
+fn a_plan_for_workers_says_what_its_lines_are() {
+    let output = asked(&["plan"]);
+    let said = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        said.contains("Each line is a unit of work, not a job of the CI: a worker that is free takes it ("),
+        "{said}"
+    );
+    assert!(!said.contains("of the workspace"), "{said}");
 }
 
 /// Lanes and stages of a made-up graph stay within the bound too.
