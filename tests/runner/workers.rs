@@ -176,10 +176,14 @@ fn two_workers_build_everything_once_and_say_who_built_what() {
 fn a_machine_whose_builds_are_not_apart_is_refused() {
     with_nix("a_machine_whose_builds_are_not_apart_is_refused", || {
         let pipeline = pipeline(GRAPH, &JOBS, 2);
+        let names = format!("extra-sandbox-paths = /inside={}?", pipeline.dir().join("names").display());
+        let temporary = format!("extra-sandbox-paths = {}", pipeline.dir().join("tmp").display());
         for (settings, why) in [
             ("sandbox = false", "`sandbox` is not `true` in nix.conf"),
             ("sandbox = relaxed", "`sandbox` is not `true` in nix.conf"),
             ("build-users-group =", "Nix builds as the superuser"),
+            (&names, "is among `sandbox-paths`"),
+            (&temporary, "is among `sandbox-paths`"),
         ] {
             let output = start(&pipeline, 0, "0", settings).wait_with_output().unwrap();
             let said = shown(&output);
