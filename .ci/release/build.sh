@@ -23,7 +23,7 @@ export RUSTFLAGS CFLAGS
 case $target in
     *-linux-musl)
         # The linker that comes with Rust keeps one copy of functions that are the same, packs relocations, and leaves out what nothing reads.
-        RUSTFLAGS="$RUSTFLAGS -C linker=rust-lld -C link-arg=--icf=all -C link-arg=-z -C link-arg=pack-relative-relocs -C link-arg=.ci/release/no-unwinding.ld"
+        RUSTFLAGS="$RUSTFLAGS -C linker=rust-lld -C link-arg=--icf=all -C link-arg=-z -C link-arg=pack-relative-relocs -C link-arg=src/version/no-unwinding.ld"
         CFLAGS="$CFLAGS -fno-unwind-tables -fno-asynchronous-unwind-tables"
         if [ "$target-$(uname -m)" = aarch64-unknown-linux-musl-x86_64 ]; then
             export CC_aarch64_unknown_linux_musl=aarch64-linux-gnu-gcc

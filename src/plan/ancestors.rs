@@ -5,8 +5,8 @@
 use super::problem::Adjacency;
 use crate::topological;
 
-/// Jobs that are followed at once, as a set of bits each: the memory stays at 512 bytes a node.
-const WORDS: usize = 64;
+/// Jobs that are followed at once, as a set of bits each: the memory stays at 64 bytes a node.
+const WORDS: usize = 8;
 const AT_ONCE: usize = WORDS * 64;
 
 /// What the ancestors of a job come to.

@@ -3,7 +3,11 @@
 //! It comes from `NIXDAG_REVISION` (`<hash>` or `<hash> <date>`), as releases and the flake set it, else from git, else from what
 //! `cargo package` notes; without any of them the version stands alone. No clock is read: the same sources give the same program.
 //!
+//! [`link`] says how a release is linked.
+//!
 //! A debug build asks git only when it is built from scratch, so that a commit does not compile everything again.
+
+mod link;
 
 use std::env;
 use std::fs;
@@ -32,6 +36,7 @@ fn main() {
         None => version,
     };
     println!("cargo::rustc-env=NIXDAG_VERSION={text}");
+    link::tell();
 }
 
 /// The commit that is checked out here, where this folder is the top of a repository.
