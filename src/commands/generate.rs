@@ -99,7 +99,12 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
             "this is a preview, whose jobs have nothing to build from (`--bundle DIR` makes a configuration that runs)"
         );
     }
-    let jobs = counted(plan.all_jobs().count() as u64, "job");
+    // On GitHub the jobs that workers build are units of work, and the workers are jobs.
+    let (units, workers) = match plan.workers.as_ref().filter(|_| has_waves) {
+        Some(workers) => (workers.jobs().count(), workers.count()),
+        None => (0, 0),
+    };
+    let jobs = counted((plan.all_jobs().count() - units + workers) as u64, "job");
     match (&args.output, &output) {
         (Some(path), _) if args.check => {
             check(path, &config)?;

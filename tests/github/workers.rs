@@ -133,6 +133,14 @@ fn the_mode_of_a_repository_is_planned_for_its_workflow() {
     assert_eq!(workers["gates"], 1, "{workers}");
     assert!(all.contains(&"nixdag-worker-0".to_owned()), "{workers}");
     assert!(all.iter().all(|id| id.starts_with("nixdag-worker-")), "{all:?}");
+    // What is said is how many of them there are, not how many derivations they build.
+    let dir = tempfile::tempdir().unwrap();
+    let mut run = nixdag();
+    run.args(["generate", "--provider", "github", "--mode", "workers", "--roots"]).arg(drvs.join("roots.json"));
+    run.arg("--drv-dir").arg(&drvs).args(["--available", "/dev/null", "--output"]).arg(dir.path().join("outputs.json"));
+    let said = shown(&run.output().unwrap());
+    let count = all.iter().collect::<std::collections::BTreeSet<_>>().len();
+    assert!(said.contains(&format!(": {count} job")), "{count}: {said}");
     let waves = planned("waves");
     assert_eq!(waves["gates"], 0, "{waves}");
     assert!(!ids(&waves, "wave1").iter().any(|id| id.starts_with("nixdag-worker-")), "{waves}");
