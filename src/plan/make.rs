@@ -20,12 +20,12 @@ use super::model::{Granularity, PartitionOptions};
 use super::needed::NeededGraph;
 use super::placement::{Attributes, Decision, MachineChoice};
 use super::placer::place;
+use super::planned_workers::PlannedWorkers;
 use super::planner::{Planned, Planner};
 use super::planning_cost::PlanningCost;
 use super::problem::Node;
 use super::report_cost::ReportEstimate;
 use super::skipped::{LeftOut, drop_unbuildable};
-use super::workers::in_plan;
 use super::workers::search::Way;
 use super::{Base, EvaluationError, FlakeSource, JobIndex, Plan, Strategy};
 use crate::attribute::AttributePath;
@@ -122,14 +122,18 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     }
     let planner = Planner::new(&small, &placements, costs, inputs.options, handoff);
     let names = inputs.options.workers.as_ref();
-    let (planned, crew) = match names.map(|_| planner.for_workers()).transpose()?.flatten() {
-        Some((planned, units, way)) => (planned, Some((units, way))),
+    let crew = names.map(|_| PlannedWorkers::new(&planner)).transpose()?.flatten();
+    let (planned, crew) = match crew {
+        Some((planned, crew)) => (planned, Some(crew)),
         None => match inputs.options.max_credits {
             Some(most) => (planner.within(most)?, None),
             None => (planner.asked()?.1, None),
         },
     };
     let Planned { mut simulated, free, mut notes } = planned;
+    if names.is_some() && crew.is_none() && !small.problem.is_empty() {
+        notes.push("no workers: all that is to be built gets contexts or an environment, or needs what does".into());
+    }
     notes.extend(placements.warnings.iter().cloned());
     notes.extend(failed_before::notes(graph, &small.drvs, &costs.history));
 
@@ -157,8 +161,8 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
 
     let rounding = planner.prices.rounding;
     let mut estimates = planner.estimates(&simulated);
-    if let Some((_, way)) = &crew {
-        estimates.plan = planner.figures_of(way);
+    if let Some(crew) = &crew {
+        estimates.plan = crew.figures.clone();
     }
     estimates.kept = kept_jobs;
     estimates.downloads = downloads::of_all(&fetched, costs.bandwidth.unwrap_or(BANDWIDTH));
@@ -174,7 +178,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
         (0..).zip(&jobs).flat_map(|(at, job)| job.derivations.iter().map(move |drv| (&**drv, JobIndex(at)))).collect();
     let job_of = |node: Node| job_of.get(&*graph.path(small.drvs[node as usize])).copied();
     let store = names.and_then(|names| names.0.clone());
-    let crew = crew.map(|(units, way)| in_plan::in_plan(&way, &units, &planner.model, store, job_of));
+    let crew = crew.map(|crew| crew.in_plan(&planner, store, job_of));
     let decided = targets.iter().filter_map(|(path, id)| Some((path.clone(), *placements.decisions.get(id)?)));
     let decisions = decided.collect();
     let planning = Some(PlanningCost::new(inputs.choice.fleet, costs.start_up, rounding));

@@ -44,6 +44,7 @@ pub mod partition;
 pub mod placement;
 pub mod placer;
 pub mod planned_target;
+mod planned_workers;
 mod planner;
 pub mod planning_cost;
 pub mod predicted;

@@ -91,6 +91,15 @@ impl NeededGraph {
         };
         Self { problem, drvs, estimates }
     }
+
+    /// These nodes alone, ascending: what else they need is there.
+    pub fn part(&self, nodes: &[Node]) -> Self {
+        Self {
+            problem: self.problem.part(nodes),
+            drvs: nodes.iter().map(|&node| self.drvs[node as usize]).collect(),
+            estimates: nodes.iter().map(|&node| self.estimates[node as usize]).collect(),
+        }
+    }
 }
 
 /// Derivations for which a needed one with the same outputs stands, by path.

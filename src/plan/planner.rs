@@ -15,15 +15,12 @@ use super::model::{Granularity, Model, ModelFigures, Objective, PartitionOptions
 use super::moved::Moved;
 use super::needed::NeededGraph;
 use super::partition::bands::{self, InWaves};
-use super::partition::contract::separate;
 use super::partition::kept::kept;
-use super::partition::units::Units;
 use super::partition::{Solution, partition, partition_in_waves};
 use super::placement::Placements;
 use super::prices::Prices;
 use super::problem::{ANY_SYSTEM, JobNodes, Millis, Partition};
 use super::simulate::{lower_bound, simulate_in_waves, start_and_end};
-use super::workers::in_plan;
 use super::workers::plan_workers;
 use super::workers::search::Way;
 use super::{Durations, EstimateSource, Estimates, HandOffEstimate, Strategy};
@@ -42,8 +39,10 @@ pub(super) struct Planned {
 
 /// What cutting the needed derivations into jobs takes, whatever the granularity.
 pub(super) struct Planner<'a> {
-    small: &'a NeededGraph,
-    placements: &'a Placements,
+    /// The needed derivations.
+    pub small: &'a NeededGraph,
+    /// Where each is built.
+    pub placements: &'a Placements,
     costs: &'a CostModel,
     handoff: HandOffKind,
     /// What jobs cost.
@@ -105,6 +104,15 @@ impl<'a> Planner<'a> {
             }
         }
         Ok(best.context("there are objectives")?.1)
+    }
+
+    /// The same for some of the derivations, with other options.
+    pub(super) fn of_part<'b>(&self, small: &'b NeededGraph, options: PartitionOptions) -> Planner<'b>
+    where
+        'a: 'b,
+    {
+        let (model, prices) = (self.model.clone(), self.prices.clone());
+        Planner { small, options, model, prices, placements: self.placements, costs: self.costs, handoff: self.handoff }
     }
 
     /// The same for another objective.
@@ -195,7 +203,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Runs jobs on paper.
-    fn simulated(&self, jobs: InWaves) -> Result<Simulated> {
+    pub(super) fn simulated(&self, jobs: InWaves) -> Result<Simulated> {
         let problem = &self.small.problem;
         let direct = direct_inputs(problem, &jobs.partition)?;
         let simulation = simulate_in_waves(problem, &jobs.partition, &direct, &jobs.waves, &self.model);
@@ -203,7 +211,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Has jobs that anybody could run go to the machines that have the most to do.
-    fn place_anywhere(&self, partition: &mut Partition) {
+    pub(super) fn place_anywhere(&self, partition: &mut Partition) {
         for job in partition.jobs.iter_mut().filter(|job| job.system == ANY_SYSTEM) {
             job.system = self.placements.anywhere;
         }
@@ -218,21 +226,6 @@ impl<'a> Planner<'a> {
     /// What workers in place of jobs would take.
     pub(super) fn workers(&self) -> Option<Way> {
         plan_workers(&self.small.problem, self.placements, &self.waiting_model(), self.options.objective)
-    }
-
-    /// Workers, and the units that they take, each as a job; none where there is nothing to build.
-    pub(super) fn for_workers(&self) -> Result<Option<(Planned, Units, Way)>> {
-        if self.small.problem.is_empty() {
-            return Ok(None);
-        }
-        let way = self.workers().context(
-            "`mode: workers` cannot build what gets contexts or an environment, or what no machine builds (use `mode: jobs`)",
-        )?;
-        let units = separate(&self.small.problem, &self.model);
-        let mut partition = in_plan::partition(&units);
-        self.place_anywhere(&mut partition);
-        let simulated = self.simulated(InWaves { partition: partition.clone(), waves: Vec::new() })?;
-        Ok(Some((Planned { simulated, free: partition, notes: Vec::new() }, units, way)))
     }
 
     /// The figures of workers.
@@ -320,7 +313,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The figures of jobs.
-    fn strategy(&self, simulated: &Simulated) -> Strategy {
+    pub(super) fn strategy(&self, simulated: &Simulated) -> Strategy {
         let Simulated { jobs: InWaves { partition, .. }, simulation, .. } = simulated;
         let credits = |(job, length): (&JobNodes, Millis)| self.prices.credits(job.system, length);
         Strategy {

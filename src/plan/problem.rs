@@ -158,6 +158,35 @@ impl Problem {
     pub fn is_empty(&self) -> bool {
         self.duration.is_empty()
     }
+
+    /// The problem of these nodes alone, ascending: what else they need is there.
+    pub fn part(&self, nodes: &[Node]) -> Self {
+        let mut number = vec![None; self.len()];
+        (0..).zip(nodes).for_each(|(at, &node): (Node, _)| number[node as usize] = Some(at));
+        let inputs_of =
+            |&node: &Node| self.inputs.of(node).iter().filter_map(|&input| number[input as usize]).collect();
+        let inputs = Adjacency::from_lists(nodes.iter().map(inputs_of));
+        Self {
+            consumers: inputs.reversed(),
+            inputs,
+            duration: column(&self.duration, nodes),
+            cheap: column(&self.cheap, nodes),
+            target: column(&self.target, nodes),
+            system: column(&self.system, nodes),
+            portable: column(&self.portable, nodes),
+            floating: column(&self.floating, nodes),
+            confined: column(&self.confined, nodes),
+            bytes: column(&self.bytes, nodes),
+            memory: column(&self.memory, nodes),
+            name_hash: column(&self.name_hash, nodes),
+            spread: column(&self.spread, nodes),
+        }
+    }
+}
+
+/// The entries of these nodes; none where the column has none.
+fn column<T: Copy>(of_all: &[T], nodes: &[Node]) -> Vec<T> {
+    nodes.iter().filter_map(|&node| of_all.get(node as usize).copied()).collect()
 }
 
 /// What one job builds: node numbers, ascending, which is a build order.

@@ -194,6 +194,44 @@ fn workers_are_generated_where_they_can_talk_and_a_cache_takes_their_results() {
     assert!(said.contains("`mode: waves` is not a way to run jobs of gitlab"), "{said}");
 }
 
+/// Whatever gets contexts or an environment, and what needs that, is a job of its own that no worker takes.
+#[test]
+fn what_no_worker_may_build_comes_behind_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan_with = |rule: &str| {
+        let file = dir.path().join("nixdag.yml");
+        fs::write(&file, format!("contexts: [deploy]\nrules: [{rule}]\n")).unwrap();
+        let folder = derivations();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+        command.args(["plan", "--json", "--mode", "workers", "--available", "/dev/null"]).current_dir(&dir);
+        let command = command.arg("--roots").arg(folder.join("roots.json")).arg("--drv-dir").arg(&folder);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", shown(&output));
+        (json::read(&output.stdout).unwrap(), shown(&output))
+    };
+    let (all, _) = plan_with("");
+    let target = all.targets.iter().find(|target| target.job.is_some()).unwrap();
+    let (attribute, drv) = (&target.target, &target.derivation);
+    for what in ["context: deploy", "environment: { A: b }"] {
+        let (plan, said) = plan_with(&format!("{{ match: {{ attribute: '{attribute}' }}, {what} }}"));
+        let workers = plan.workers.as_ref().unwrap();
+        let taken: Vec<_> = workers.jobs().collect();
+        let is_plain = |job: &nixdag::plan::Job| job.options.context.is_empty() && job.options.environment.is_empty();
+        assert!(taken.iter().all(|&job| is_plain(plan.job(job))));
+        let behind: Vec<_> = (0..plan.jobs.len() as u32).map(JobIndex).filter(|job| !taken.contains(job)).collect();
+        assert!(behind.iter().any(|&job| plan.job(job).derivations.contains(drv)), "{said}");
+        assert!(said.contains("built behind the workers, in "), "{said}");
+        assert_eq!(plan.estimates.plan.jobs as usize, workers.count() + behind.len());
+        assert_eq!(plan.estimates.needed, all.estimates.needed);
+    }
+    // Where nothing is left for workers there are jobs.
+    let (plan, said) = plan_with("{ environment: { A: b } }");
+    assert!(
+        plan.workers.is_none() && !plan.jobs.is_empty() && said.contains("no workers: all that is to be built"),
+        "{said}"
+    );
+}
+
 /// What `docs/workers.md` tells users to write is all that there is to do, and its machines have a sandbox.
 #[test]
 fn the_example_for_workers_is_generated_as_it_stands() {

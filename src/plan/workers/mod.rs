@@ -16,22 +16,48 @@ pub mod work;
 use super::model::{Model, Objective};
 use super::partition::contract::separate;
 use super::placement::Placements;
-use super::problem::{Problem, System};
+use super::problem::{Node, Problem, System};
 use crew::ProtocolCosts;
 use search::{Way, choose};
 use work::Work;
 
-/// The best workers for a problem. None where there is nothing to build, and where a derivation is built with contexts or an environment: such derivations get plain jobs.
+/// The best workers for a problem. None where there is nothing to build, and where something comes behind workers.
 pub fn plan_workers(problem: &Problem, placements: &Placements, model: &Model, objective: Objective) -> Option<Way> {
-    let is_plain = |system: &System| {
-        let placement = placements.list.get(usize::from(*system));
-        placement.is_some_and(|at| !at.options.context.is_empty() || !at.options.environment.is_empty())
-    };
-    if problem.system.iter().any(is_plain) {
+    if are_behind(problem, placements).contains(&true) {
         return None;
     }
     let work = Work::new(problem, &separate(problem, model), model, &machines(placements));
     choose(&work, model, &ProtocolCosts::default(), objective)
+}
+
+/// For each node, whether no worker may build it: it is built with contexts or an environment, or needs what is. A derivation whose output paths nobody knows stays with its consumers
+/// of the same kind of job.
+pub fn are_behind(problem: &Problem, placements: &Placements) -> Vec<bool> {
+    let is_plain = |system: &System| {
+        let placement = placements.list.get(usize::from(*system));
+        placement.is_some_and(|at| !at.options.context.is_empty() || !at.options.environment.is_empty())
+    };
+    let mut behind: Vec<bool> = problem.system.iter().map(is_plain).collect();
+    loop {
+        let mut has_changed = false;
+        for node in 0..problem.len() {
+            let inputs = problem.inputs.of(node as Node);
+            if !behind[node] && inputs.iter().any(|&input| behind[input as usize]) {
+                behind[node] = true;
+                has_changed = true;
+            }
+            let is_needed_here = behind[node];
+            for input in inputs.iter().map(|&input| input as usize).filter(|_| is_needed_here) {
+                if problem.floating[input] && problem.system[input] == problem.system[node] && !behind[input] {
+                    behind[input] = true;
+                    has_changed = true;
+                }
+            }
+        }
+        if !has_changed {
+            return behind;
+        }
+    }
 }
 
 /// The first placement on the same machine, of each placement: one worker builds for several systems where its machine does.
