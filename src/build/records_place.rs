@@ -24,7 +24,7 @@ use crate::history::pipelines::PipelineRun;
 use crate::history::records::{FILE, Keep, Records};
 use crate::history::store::Subject;
 use crate::output::Output;
-use crate::plan::{Job, Plan};
+use crate::plan::{Job, Plan, worker_jobs};
 use crate::plural::counted;
 use crate::printable::{printable, shortened};
 use crate::regular_file;
@@ -268,7 +268,8 @@ fn last_plan(plan: &Plan, now: u64) -> LastPlan {
 /// Puts together what the jobs of a plan have left in a place, and what the place or the file `into` holds of earlier pipelines, where it is
 /// there and can be used. `now` in seconds since 1970.
 pub fn collect(plan: &Plan, place: &RecordsPlace, into: Option<&Path>, now: u64) -> Collected {
-    let builders = || plan.all_jobs().filter(|job| job.builds().next().is_some()).map(|job| job.id.as_str());
+    let runs = worker_jobs::runs(plan);
+    let builders = || runs.iter().filter(|(_, builds)| *builds).map(|(job, _)| job.as_str());
     let (mut records, mut notes) = place.read(builders(), now).unwrap_or_else(|error| {
         (Records::default(), vec![format!("no records can be read: {}", printable(&format!("{error:#}")))])
     });

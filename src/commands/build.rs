@@ -5,9 +5,10 @@ use std::io;
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
-use super::say::{self, warning};
+use super::job_end::{code, leave};
+use super::say;
 use super::worker;
-use crate::build::record::{self, Record, Verdict};
+use crate::build::record::{self, Record};
 use crate::build::{evaluation, interrupt, results, sizes, stages};
 use crate::cli::BuildArgs;
 use crate::settings::job::{self, BuildTask};
@@ -38,24 +39,5 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
             (sizes::run(&request, caches, &mut say), place)
         }
     };
-    if let Some(place) = &place
-        && let Err(error) = place.leave(&record)
-    {
-        warning!("no records are left for later pipelines: {error:#}");
-    }
-    record.summarize(&mut io::stderr().lock())?;
-    if let Some(results) = &args.results {
-        results::write(&record, results)?;
-        if args.record_verdict {
-            return Ok(ExitCode::Done);
-        }
-    }
-    Ok(code(record.verdict))
-}
-
-fn code(verdict: Verdict) -> ExitCode {
-    match verdict {
-        Verdict::Success => ExitCode::Done,
-        Verdict::Failure | Verdict::Cancelled => ExitCode::Failed,
-    }
+    leave(&record, place.as_ref(), args.results.as_deref(), args.record_verdict)
 }

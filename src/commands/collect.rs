@@ -13,7 +13,7 @@ use crate::cli::CollectArgs;
 use crate::duration::now;
 use crate::output::{Output, read_input};
 use crate::page::folder;
-use crate::plan::json;
+use crate::plan::{json, worker_jobs};
 use crate::printable::{error_lines, printable};
 use crate::provider::Provider;
 use crate::settings::job;
@@ -26,7 +26,7 @@ pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
         say::done(line);
     }
     if let Some(dir) = &args.pages {
-        let (records, notes) = place.reports(plan.all_jobs().map(|job| job.id.as_str()));
+        let (records, notes) = place.reports(worker_jobs::runs(&plan).iter().map(|(job, _)| job.as_str()));
         notes.iter().flat_map(|note| error_lines(note)).for_each(|line| eprintln!("{line}"));
         // Records for the next plan count more than pictures of this one.
         let provider = plan.provider.as_deref().and_then(|name| Provider::parse(name).ok());

@@ -17,6 +17,7 @@ mod generate;
 mod graph;
 mod history;
 mod init;
+mod job_end;
 mod man;
 mod plan;
 mod progress;

@@ -1,13 +1,11 @@
 //! `nixdag worker`: builds one derivation after another beside other workers, or says what all of them have done.
 
-use std::io;
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
+use super::job_end::leave;
 use super::say;
-use crate::build::record::{Record, Verdict};
+use crate::build::record::Record;
 use crate::build::{interrupt, results};
 use crate::cli::{BuildArgs, WorkerArgs};
 use crate::plan::worker_job;
@@ -28,17 +26,18 @@ pub(super) fn run(args: &WorkerArgs) -> Result<ExitCode> {
     let request = worker::request(args, &mut say)?;
     interrupt::listen()?;
     let record = run::run(&request, &mut say);
-    leave(&record, args.results.as_deref(), args.record_verdict)
+    leave(&record, None, args.results.as_deref(), args.record_verdict)
 }
 
 /// What a job of a configuration does that is a part of workers.
 pub(super) fn run_part(part: Part, args: &BuildArgs) -> Result<ExitCode> {
-    let record = match part {
-        Part::Worker(request) => {
+    let (record, place) = match part {
+        Part::Worker(mut request) => {
             interrupt::listen()?;
-            run::run(&request, &mut |line| say::done(line))
+            let place = request.job.records.take();
+            (run::run(&request, &mut |line| say::done(line)), place)
         }
-        Part::Gate(plan, store) => {
+        Part::Gate(plan, store, place) => {
             let mut record = Record::begin(worker_job::GATE, worker_job::GATE, "");
             let summary = gate::judge(&plan, &*store)?;
             summary.lines.iter().for_each(say::done);
@@ -46,19 +45,8 @@ pub(super) fn run_part(part: Part, args: &BuildArgs) -> Result<ExitCode> {
                 record.errors = summary.lines;
             }
             record.verdict = record.judge();
-            record
+            (record, place)
         }
     };
-    leave(&record, args.results.as_deref(), args.record_verdict)
-}
-
-fn leave(record: &Record, results: Option<&Path>, records_verdict: bool) -> Result<ExitCode> {
-    record.summarize(&mut io::stderr().lock())?;
-    if let Some(results) = results {
-        results::write(record, results)?;
-        if records_verdict {
-            return Ok(ExitCode::Done);
-        }
-    }
-    Ok(if record.verdict == Verdict::Success { ExitCode::Done } else { ExitCode::Failed })
+    leave(&record, place.as_ref(), args.results.as_deref(), args.record_verdict)
 }

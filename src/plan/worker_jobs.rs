@@ -19,13 +19,16 @@ pub fn of(plan: &Plan) -> Option<Plan> {
         for (at, lane) in crew.lanes.iter().enumerate() {
             let waits = at + crew.later as usize >= crew.lanes.len();
             let before = if waits { vec![first] } else { Vec::new() };
+            let own = job(&worker_job::id(jobs.len()), model);
             let duration = lane.iter().map(|&job| plan.job(job).estimate.duration).fold(0, u64::saturating_add);
             jobs.push(Job {
                 requires: before.clone(),
                 inputs: before,
                 targets: lane.iter().flat_map(|&job| plan.job(job).targets.iter().cloned()).collect(),
                 estimate: Estimate { duration, from: EstimateSource::Derivation },
-                ..job(&worker_job::id(jobs.len()), model)
+                // What counts is what all of them have done.
+                options: JobOptions { allow_failure: true, ..own.options },
+                ..own
             });
         }
     }

@@ -154,11 +154,7 @@ pub(super) fn request_for(
         folder_owner::check(Path::new(place))?;
     }
     let (mut plan, derivations) = plan_and_derivations(args)?;
-    let records = args.records.as_deref().map(|place| records_place(place, args.records_of.as_deref(), &plan, token));
-    let records = records.transpose().unwrap_or_else(|error| {
-        say(&format!("warning: no records are left: {error:#}"));
-        None
-    });
+    let records = records(args, &plan, token, say);
     let hand_off = match (args.handoff, &args.workspace, &args.cache) {
         (Some(HandOffKind::Cache), _, Some(url)) | (None, None, Some(url)) => HandOffPlace::Cache(url.clone()),
         (Some(HandOffKind::Cache), _, None) => bail!(usage("`--handoff cache` needs `--cache URL`")),
@@ -246,6 +242,19 @@ fn registry_with(url: &str, token: Option<Secret>) -> Result<Registry> {
 /// True for a place of records that is neither a URL nor in a registry.
 fn is_folder(place: &str) -> bool {
     !place.contains("://") && !place.contains("/packages/generic/")
+}
+
+/// Where a job is to leave its record; nowhere where that cannot be. `token` is the job's where the environment has lost it.
+pub(super) fn records(
+    args: &BuildArgs,
+    plan: &Plan,
+    token: Option<Secret>,
+    say: &mut dyn FnMut(&str),
+) -> Option<RecordsPlace> {
+    let place = args.records.as_deref()?;
+    records_place(place, args.records_of.as_deref(), plan, token)
+        .inspect_err(|error| say(&format!("warning: no records are left: {error:#}")))
+        .ok()
 }
 
 /// Where the records of a plan's jobs are: a folder, an address in a registry of packages, or where `of` names a branch the URL of a store.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::job;
+use crate::build::records_place::RecordsPlace;
 use crate::build::{HandOffPlace, OnMissing};
 use crate::cli::{BuildArgs, WorkerArgs};
 use crate::delivery::HandOffKind;
@@ -65,8 +66,8 @@ fn request_of(
 pub enum Part {
     /// A worker.
     Worker(Box<WorkerRequest>),
-    /// Judges.
-    Gate(Box<Plan>, Box<dyn NameStore>),
+    /// Judges; and where it leaves its record.
+    Gate(Box<Plan>, Box<dyn NameStore>, Option<RecordsPlace>),
 }
 
 /// Variables by which CI services name a pipeline, those that are the same in all of its jobs and others in a rerun first.
@@ -86,8 +87,8 @@ pub fn part(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Option<Part>>
     };
     let Some(number) = number else {
         let (plan, _) = job::plan_and_derivations(args)?;
-        let store = store(&plan)?;
-        return Ok(Some(Part::Gate(Box::new(plan), store)));
+        let (store, records) = (store(&plan)?, job::records(args, &plan, None, say));
+        return Ok(Some(Part::Gate(Box::new(plan), store, records)));
     };
     request_of(args, say, number, store, TIMES).map(|request| Some(Part::Worker(Box::new(request))))
 }
