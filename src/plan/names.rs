@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::worker_job;
 use crate::attribute::AttributePath;
 use crate::pattern::short;
 use crate::printable::printable;
@@ -126,7 +127,8 @@ fn unique(
         }
         for (name, naming) in names.iter_mut().zip(namings) {
             let key = key(name);
-            if count[&key] > 1 || reserved.contains(&key.as_str()) {
+            let is_reserved = reserved.contains(&key.as_str()) || worker_job::is_own(&key);
+            if count[&key] > 1 || is_reserved {
                 *name = with_suffix(&preferred(naming), &content(naming));
             }
         }

@@ -24,6 +24,11 @@ pub fn number(job: &str) -> Option<u32> {
     (id(number as usize) == job).then_some(number)
 }
 
+/// True for an id or a name, in lower case, that only jobs of workers have.
+pub fn is_own(name: &str) -> bool {
+    name == GATE || number(name).is_some()
+}
+
 /// Adds the job of a worker to a plan that has been read.
 pub fn add(plan: &mut Plan, worker: usize) -> Result<JobIndex> {
     let workers = plan.workers.as_ref().context("the plan is not one for workers (`mode: workers`)")?;

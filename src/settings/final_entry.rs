@@ -7,6 +7,7 @@ use super::words::{AttributePattern, MAX_COMMAND, One, Words, patterns};
 use super::yaml::{Expected, List, mapping};
 use crate::pattern::Pattern;
 use crate::plan::final_job::{FinalJobRequest, Task, check_resource_group};
+use crate::plan::worker_job;
 use crate::provider::Provider;
 
 /// Longest name of a final job, in characters.
@@ -67,7 +68,8 @@ pub fn check_name(name: &str) -> Result<()> {
     ensure!(count <= MAX_NAME, "its name has {count} characters, {MAX_NAME} are allowed");
     ensure!(!name.contains(char::is_control), "its name `{}` holds control characters", name.escape_debug());
     let lower = name.to_lowercase();
-    let is_reserved = Provider::all().any(|provider| provider.fleet().reserved_names.contains(&lower.as_str()));
+    let is_reserved = worker_job::is_own(&lower)
+        || Provider::all().any(|provider| provider.fleet().reserved_names.contains(&lower.as_str()));
     ensure!(!is_reserved, "it cannot be named `{name}`: nixdag needs that name for a job of its own");
     Ok(())
 }
