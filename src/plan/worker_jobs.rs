@@ -1,11 +1,13 @@
 //! The plan that a provider writes where workers build: jobs that are workers in place of the jobs that they build.
 //!
 //! In: a plan with workers. Out: the same with a job for each worker, then one that says what all of them have done, and behind that whatever no worker builds. The bundle keeps the first one.
+//! A worker may fail, or die: others do its work, and the job behind them fails where something was not built.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::final_job::FinalJob;
 use super::worker_job;
+use super::worker_plan::WorkerPlan;
 use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan};
 
 /// The plan for a provider; none where no worker builds.
@@ -65,6 +67,16 @@ pub fn of(plan: &Plan) -> Option<Plan> {
     let mut targets = plan.targets.clone();
     targets.iter_mut().for_each(|target| target.job = target.job.map(|job| at[&job]));
     Some(Plan { jobs, final_jobs, targets, workers: None, ..plan.clone() })
+}
+
+/// The ids of the jobs that run, workers in place of the jobs that they build; and whether each builds something.
+pub fn runs(plan: &Plan) -> Vec<(String, bool)> {
+    let workers = plan.workers.as_ref();
+    let is_task: BTreeSet<JobIndex> = workers.map(|workers| workers.jobs().collect()).unwrap_or_default();
+    let numbers = 0..workers.map_or(0, WorkerPlan::count);
+    let others = plan.all_jobs().enumerate().filter(|(at, _)| !is_task.contains(&JobIndex(*at as u32)));
+    let others = others.map(|(_, job)| (job.id.clone(), job.builds().next().is_some()));
+    numbers.map(|number| (worker_job::id(number), true)).chain(others).collect()
 }
 
 /// A job that runs where another one does.

@@ -26,4 +26,5 @@ mod sizes;
 mod stand_in;
 mod two_branches;
 mod verdict;
+mod workers;
 mod yaml;

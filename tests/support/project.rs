@@ -110,7 +110,12 @@ impl Project {
 
     /// The workflow that a setup continued with, ready to run.
     pub fn continued(&self, setup: &Outcome, number: u64) -> Pipeline {
-        self.ready(Pipeline::new(setup.continuation.as_ref().unwrap()).unwrap(), number)
+        self.with_workflow(setup.continuation.as_ref().unwrap(), number)
+    }
+
+    /// A workflow of this text, ready to run.
+    pub fn with_workflow(&self, config: &str, number: u64) -> Pipeline {
+        self.ready(Pipeline::new(config).unwrap(), number)
     }
 
     fn ready(&self, pipeline: Pipeline, number: u64) -> Pipeline {

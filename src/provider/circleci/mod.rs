@@ -39,7 +39,7 @@ use crate::delivery::{Reuse, Sign};
 use crate::fleet::executor::Executor;
 use crate::fleet::size::Machine;
 use crate::plan::final_job::FinalJob;
-use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json, nothing};
+use crate::plan::{Job, JobIndex, Plan, delivery_job, failures, json, nothing, worker_job};
 use machines::OFFERS;
 use names::{GATE, PREVIEW, REPORT, RESERVED, WORKFLOW};
 use options::Options;
@@ -254,13 +254,21 @@ impl<'a> Invocation<'a> {
         if contexts.peek().is_some() {
             entries.push(("context", Yaml::texts(contexts)));
         }
-        let names = job.requires.iter().map(|&required| template::label(&plan.job(required).name));
-        let mut names = names.chain(also).peekable();
-        if names.peek().is_some() {
-            entries.push(("requires", Yaml::texts(names)));
+        let requires = job.requires.iter().map(|&required| requirement(plan.job(required)));
+        let mut requires = requires.chain(also.into_iter().map(Yaml::Text)).peekable();
+        if requires.peek().is_some() {
+            entries.push(("requires", Yaml::List(requires.collect())));
         }
         entries.push(("filters", Yaml::text(EVERYWHERE)));
         Yaml::entry(key, Yaml::map(entries))
+    }
+}
+
+/// What a job waits for: that another one has succeeded, or that a worker has ended, however that was. CircleCI takes a status with plain names alone, as those of workers are.
+fn requirement(required: &Job) -> Yaml {
+    match worker_job::number(&required.id) {
+        Some(_) => Yaml::entry(&required.name, Yaml::text("terminal")),
+        None => Yaml::Text(template::label(&required.name)),
     }
 }
 
