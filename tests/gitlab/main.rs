@@ -22,3 +22,4 @@ mod schema;
 mod signed;
 mod signing;
 mod sizes;
+mod workers;
