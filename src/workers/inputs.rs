@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::courier::patiently;
 use super::maker::StoredName;
@@ -147,7 +147,7 @@ impl<'a> Inputs<'a> {
         inputs.iter().filter_map(|input| Some(self.planned.jobs.binary_search(input).ok()? as Task)).collect()
     }
 
-    /// Fetches the result of a task; gives the tasks that it refers to. What is damaged is left out, and missed by whoever needs it.
+    /// Fetches the result of a task; gives the tasks that it refers to. What is damaged or cannot be had is left out, and missed by whoever needs it.
     fn fetch(&self, task: Task, workspace: &Path, say: &mut dyn FnMut(&str)) -> Result<Vec<Task>> {
         let id = &self.plan.job(self.planned.job(task)).id;
         let (folder, start) = (workspace.join(id), Instant::now());
@@ -163,11 +163,14 @@ impl<'a> Inputs<'a> {
                 let fetched = patiently(|| {
                     partial_cache::remove(&package)?;
                     self.store.fetch(&name, &package, MAX_RESULT)
-                })?;
-                if fetched.is_none() {
+                });
+                if let Some(signal) = interrupt::received() {
+                    bail!("stopped by {signal}");
+                }
+                if matches!(fetched, Ok(None)) {
                     continue;
                 }
-                let usable = package::unpack(&package, &unpacked).and_then(|()| {
+                let usable = fetched.and_then(|_| package::unpack(&package, &unpacked)).and_then(|()| {
                     let mut before = self.all(task);
                     before.insert(task);
                     referred(&unpacked, &before, &self.producers, say)

@@ -28,6 +28,9 @@ const PART = { bytes: 8 << 20, atOnce: 4 };
 /** What an archive has beside its files: their names, twice, and their sizes. */
 const OVERHEAD = 1 << 20;
 
+/** What another job has made, and nothing will make of use: too large, not an archive, another digest, removed. */
+export class Unusable extends Error {}
+
 /** The deepest folder that has all files. */
 export function rootOf(files) {
   const parts = files.map((file) => path.dirname(file).split(path.sep));
@@ -150,12 +153,12 @@ export class Artifacts {
     return artifacts.map(({ name }) => name);
   }
 
-  /** Unpacks an artifact into a folder. Out: bytes of its files, at most `limit`; none where it is not listed. */
+  /** Unpacks an artifact into a folder. Out: bytes of its files, at most `limit`; none where it is not listed. What can never be had is `Unusable`. */
   async fetch(name, to, limit) {
     const artifacts = await this.patiently(() => this.service.list(name));
     const artifact = artifacts.find((artifact) => artifact.name === name);
     if (!artifact) return undefined;
-    if (Number(artifact.size) > limit + OVERHEAD) throw new Error(`artifact ${name} has ${artifact.size} bytes, ${limit} at most`);
+    if (Number(artifact.size) > limit + OVERHEAD) throw new Unusable(`artifact ${name} has ${artifact.size} bytes, ${limit} at most`);
     const folder = await mkdtemp(path.join(process.env.RUNNER_TEMP || os.tmpdir(), "nixdag-"));
     try {
       const archive = path.join(folder, "archive");
@@ -165,21 +168,28 @@ export class Artifacts {
         try {
           await pipeline(message, measured, createWriteStream(archive));
         } catch (error) {
-          if (measured.size > measured.limit) throw error;
+          if (measured.size > measured.limit) throw new Unusable(`artifact ${name} has ${error.message}`);
           throw new Lost(`download: ${error.message}`);
         }
         return measured.hash.digest("hex");
       });
       const said = artifact.digest?.value;
-      if (said && said !== `sha256:${sha256}`) throw new Error(`artifact ${name} has another digest than the service says`);
+      if (said && said !== `sha256:${sha256}`) throw new Unusable(`artifact ${name} has another digest than the service says`);
       await mkdir(to, { recursive: true });
-      return await unpack(archive, to, limit);
+      return await unpack(archive, to, limit).catch((error) => {
+        throw isOfMachine(error) ? error : new Unusable(`artifact ${name}: ${error.message}`);
+      });
     } catch (error) {
-      throw error instanceof Refused && error.status === 404 ? new Error(`artifact ${name} has been removed`) : error;
+      throw error instanceof Refused && error.status === 404 ? new Unusable(`artifact ${name} has been removed`) : error;
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
   }
+}
+
+/** True for an error of this machine's files, not of an archive. */
+function isOfMachine(error) {
+  return typeof error.code === "string" && error.syscall !== undefined;
 }
 
 /** Without what is signed in addresses: it lets everybody who reads it in. */

@@ -1,5 +1,7 @@
 // nixdag's half of a conversation, a line of JSON each: {"id", "do": "create" | "list" | "fetch", …}. Out: answers with the same id, in any order.
 
+import { Unusable } from "./artifacts.js";
+
 /** Most characters of a request: the paths of a large batch. */
 const LINE = 4 << 20;
 
@@ -32,8 +34,14 @@ async function answer(request, artifacts) {
     case "fetch": {
       const { to, limit } = request;
       if (!isPath(to) || !Number.isSafeInteger(limit) || limit < 0) throw new Error("`to` is not a path, or `limit` not a number of bytes");
-      const bytes = await artifacts.fetch(nameOf(request), to, limit);
-      return bytes === undefined ? { ok: "absent" } : { ok: "fetched", bytes };
+      const name = nameOf(request);
+      try {
+        const bytes = await artifacts.fetch(name, to, limit);
+        return bytes === undefined ? { ok: "absent" } : { ok: "fetched", bytes };
+      } catch (error) {
+        if (error instanceof Unusable) return { ok: "unusable", why: error.message.slice(0, 1000) };
+        throw error;
+      }
     }
     default:
       throw new Error(`\`${String(request.do).slice(0, 40)}\` is not known`);

@@ -79,10 +79,11 @@ test("nixdag's requests are served, and its records kept", async () => {
   )}\nexit 3\n`;
   const { code, said } = await act("worker-1", script);
   assert.equal(code, 3, said);
-  const [made, taken, list, fetched, absent, ...errors] = answers(said);
+  const [made, taken, list, fetched, absent, large, ...errors] = answers(said);
   assert.deepEqual([made, taken, fetched, absent], [{ id: 1, ok: "made" }, { id: 2, ok: "taken" }, { id: 4, ok: "fetched", bytes: 1 }, { id: 5, ok: "absent" }]);
   assert.deepEqual(list, { id: 3, names: ["nixdag-bundle", "x-claim-0-0"] });
-  assert.deepEqual(errors.map(({ id, error }) => [id, typeof error]), [6, 7, 8, 9, 10].map((id) => [id, "string"]), said);
+  assert.deepEqual([large.id, large.ok], [6, "unusable"]);
+  assert.deepEqual(errors.map(({ id, error }) => [id, typeof error]), [7, 8, 9, 10].map((id) => [id, "string"]), said);
   assert.equal(await readFile(path.join(to, "claim"), "utf8"), "3");
   assert.match(said, /the program of the bundle/);
   const [stop] = said.match(/::stop-commands::[0-9a-f]{32}\n/);

@@ -6,7 +6,9 @@ import os from "node:os";
 import path from "node:path";
 import { after, test } from "node:test";
 import { unpack } from "../source/archive.js";
-import { Artifacts, rootOf } from "../source/artifacts.js";
+import { PassThrough, Readable } from "node:stream";
+import { Artifacts, Unusable, rootOf } from "../source/artifacts.js";
+import { serve } from "../source/pipe.js";
 import { Service } from "../source/service.js";
 import { archiveOf } from "./archive.js";
 import { StandIn } from "./stand-in.js";
@@ -48,7 +50,24 @@ test("of several workers one makes a name, and all can read what it holds", asyn
   assert.equal(await readFile(path.join(to, "a.narinfo"), "utf8"), "a");
   assert.equal((await readFile(path.join(to, "nar/b"))).length, 20_000_000);
   assert.equal(await workers[2].fetch("none", to, 1), undefined);
-  await assert.rejects(workers[0].fetch("claim-0-0", path.join(from, "small"), 1000), /bytes/);
+  await assert.rejects(workers[0].fetch("claim-0-0", path.join(from, "small"), 1000), (error) => error instanceof Unusable && /bytes/.test(error.message));
+});
+
+test("what somebody has made that is too large is of no use, and no error of the store", async () => {
+  const { artifacts } = await store();
+  const from = await folder({ claim: Buffer.alloc(600, 1), big: Buffer.alloc(3 << 20, 1) });
+  const worker = artifacts("one");
+  for (const name of ["claim", "big"]) {
+    assert.equal(await worker.create(name, [path.join(from, name)], 1), "made");
+    // Within what an archive may have beside its files, and beyond.
+    await assert.rejects(worker.fetch(name, path.join(from, `to-${name}`), 512), Unusable);
+  }
+  const answers = new PassThrough();
+  const requests = ["claim", "big", "none"].map((name, id) => `${JSON.stringify({ id, do: "fetch", name, to: path.join(from, `at-${name}`), limit: 512 })}\n`);
+  await serve(Readable.from(requests), answers, worker);
+  const said = answers.read().toString().trim().split("\n").map((line) => JSON.parse(line)).sort((a, b) => a.id - b.id);
+  assert.deepEqual(said.map((one) => one.ok), ["unusable", "unusable", "absent"]);
+  assert.match(said[0].why, /bytes/);
 });
 
 for (const how of ["lost", "error", "garbage"]) {

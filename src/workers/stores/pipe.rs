@@ -1,6 +1,6 @@
 //! A program at the other end of a pipe as a store of names: GitHub's action, which has the token for a run's artifacts and passes on what it is asked.
 //!
-//! In: one JSON object a line, `{"id":N,"ok":"made"|"taken"|"lost"|"again"}` for a name that was to be made, `{"id":N,"names":[…]}`, `{"id":N,"ok":"fetched"|"absent","bytes":N}`, or
+//! In: one JSON object a line, `{"id":N,"ok":"made"|"taken"|"lost"|"again"}` for a name that was to be made, `{"id":N,"names":[…]}`, `{"id":N,"ok":"fetched"|"absent"|"unusable","bytes":N,"why":"text"}`, or
 //! `{"id":N,"error":"text"}`. Out: `{"id":N,"do":"create","name":…,"files":[…]}`, `{"id":N,"do":"list"}`, `{"id":N,"do":"fetch","name":…,"to":…,"limit":N}`. Answers may come in any order. The end of
 //! what is written says that the worker has left.
 
@@ -13,7 +13,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -40,6 +40,9 @@ struct Answer {
     names: Option<Vec<String>>,
     #[serde(default)]
     error: Option<String>,
+    /// Why something is there and cannot be used.
+    #[serde(default)]
+    why: Option<String>,
 }
 
 /// Who waits for which answer; none once no more can come.
@@ -103,20 +106,21 @@ impl PipeStore {
         }
     }
 
-    /// Fetches a name into a folder of its own, and does something with that.
+    /// Fetches a name into a folder of its own, and does something with that, or with why it is of no use.
     fn fetched<T>(
         &self,
         name: &str,
         beside: &Path,
         limit: u64,
-        take: impl Fn(&Path) -> Result<Option<T>>,
+        take: impl Fn(Result<&Path, String>) -> Result<Option<T>>,
     ) -> Result<Option<T>> {
         let folder = tempfile::tempdir_in(beside).context("cannot make a folder")?;
         let name = format!("{}{name}", self.prefix);
         let answer = self.ask(json!({"do": "fetch", "name": name, "to": folder.path(), "limit": limit}))?;
         match answer.ok.as_deref() {
             Some("absent") => Ok(None),
-            Some("fetched") => take(folder.path()).with_context(|| format!("`{name}`")),
+            Some("fetched") => take(Ok(folder.path())).with_context(|| format!("`{name}`")),
+            Some("unusable") => take(Err(printable(&answer.why.unwrap_or_default()))),
             other => bail!("the other end of the pipe answers {other:?} to `fetch`"),
         }
     }
@@ -166,16 +170,16 @@ impl NameStore for PipeStore {
     }
 
     fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        self.fetched(name, &std::env::temp_dir(), limit, |folder| match file_in(folder, limit) {
-            Ok(file) => Ok(Some(fs::read(file)?)),
-            Err(_) => Ok(None),
+        self.fetched(name, &std::env::temp_dir(), limit, |folder| {
+            let file = folder.ok().and_then(|folder| file_in(folder, limit).ok());
+            Ok(file.map(fs::read).transpose()?)
         })
     }
 
     fn fetch(&self, name: &str, to: &Path, limit: u64) -> Result<Option<u64>> {
         let beside = to.parent().context("a file in no folder")?;
         self.fetched(name, beside, limit, |folder| {
-            let file = file_in(folder, limit)?;
+            let file = file_in(folder.map_err(Error::msg)?, limit)?;
             ensure!(fs::symlink_metadata(to).is_err(), "`{}` is there already", to.display());
             let size = fs::metadata(&file)?.len();
             fs::rename(file, to)?;
@@ -222,6 +226,9 @@ mod tests {
                 }
                 "list" => format!("{{\"id\":{id},\"names\":[\"nixdag-run-a\",\"nixdag-other-b\",\"c\"]}}\n"),
                 "fetch" if request["name"] == "nixdag-run-none" => format!("{{\"id\":{id},\"ok\":\"absent\"}}\n"),
+                "fetch" if request["name"] == "nixdag-run-large" => {
+                    format!("{{\"id\":{id},\"ok\":\"unusable\",\"why\":\"it has 9 \\u001b[1mbytes\"}}\n")
+                }
                 "fetch" if request["name"] == "nixdag-run-refused" => {
                     format!("{{\"id\":{id},\"error\":\"no \\u001b[1maccess\"}}\n")
                 }
@@ -242,6 +249,9 @@ mod tests {
         assert_eq!(store.fetch("claim-0-0", &to, 8).unwrap(), Some(8));
         assert_eq!(fs::read(&to).unwrap(), b"worker 1");
         assert!(store.fetch("claim-0-0", &to, 8).is_err(), "nothing is overwritten");
+        assert_eq!(store.read("large", 8).unwrap(), None, "whoever can make names may have made it");
+        let large = store.fetch("large", &root.path().join("large"), 8).unwrap_err().to_string();
+        assert!(large.contains("bytes") && !large.contains('\u{1b}'), "{large}");
         let refused = store.read("refused", 8).unwrap_err().to_string();
         assert!(refused.contains("access") && !refused.contains('\u{1b}'), "{refused}");
     }
