@@ -15,6 +15,7 @@ use crate::nix::hash::Sha256;
 use crate::plan::{Plan, json, worker_job};
 use crate::private_file::temporary_folder;
 use crate::usage::usage;
+use crate::workers::groups::Groups;
 use crate::workers::isolation;
 use crate::workers::run::WorkerRequest;
 use crate::workers::stores::NameStore;
@@ -43,6 +44,7 @@ fn request_of(
     store: impl FnOnce(&Plan) -> Result<Box<dyn NameStore>>,
     (poll, silence): (Duration, Duration),
 ) -> Result<WorkerRequest> {
+    let groups = Groups::of_environment();
     let scratch = temporary_folder().context("cannot make a temporary folder")?;
     let mut names = None;
     let mut job = job::request_for(args, say, |plan| {
@@ -59,7 +61,7 @@ fn request_of(
     }
     let store = names.context("no store of names")?;
     let keeps_results = args.workspace.is_some();
-    Ok(WorkerRequest { job, number, store, poll, silence, keeps_results, scratch })
+    Ok(WorkerRequest { job, number, store, poll, silence, keeps_results, groups, scratch })
 }
 
 /// What a job of a configuration is to do that is a worker, or says what all workers have done.

@@ -7,6 +7,7 @@
 pub mod absence;
 pub mod courier;
 pub mod gate;
+pub mod groups;
 pub mod inputs;
 pub mod isolation;
 pub mod maker;

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::absence::Absence;
 use super::courier::Courier;
+use super::groups::Groups;
 use super::inputs::Inputs;
 use super::isolation;
 use super::maker::{Life, StoredName};
@@ -56,6 +57,8 @@ pub struct WorkerRequest {
     pub silence: Duration,
     /// Whether what was built stays in the job's workspace, for jobs behind the workers.
     pub keeps_results: bool,
+    /// How what is said of a task is put together in the log.
+    pub groups: Groups,
     /// For what is on its way, as long as the worker runs.
     pub scratch: TempDir,
 }
@@ -279,10 +282,9 @@ impl<'a> Run<'a, '_> {
         let is_built = record.verdict == Verdict::Success;
         let took = in_words(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
         self.done += 1;
-        (self.say)(&format!("{} `{name}`, {took}", if is_built { "built" } else { "failed to build" }));
-        if !is_built {
-            lines.iter().for_each(|line| (self.say)(&format!("  {line}")));
-        }
+        let title = format!("{} `{name}`, {took}", if is_built { "built" } else { "failed to build" });
+        let said = self.request.groups.lines(task, &title, &lines, record.verdict);
+        said.iter().for_each(|line| (self.say)(line));
         add(self.record, record);
         self.courier.has_ended(task, package.context("a build left nothing")?);
         if is_built {

@@ -101,6 +101,8 @@ async function main() {
   const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !KEPT_BACK.test(name)));
   environment.NIXDAG_JOB = id;
   const token = randomBytes(16).toString("hex");
+  // nixdag folds away what it says of each build. Nobody else knows the word.
+  environment.NIXDAG_LOG_WORD = token;
   // What a build prints is no command for GitHub.
   console.log(`::stop-commands::${token}`);
   let code;
