@@ -14,6 +14,7 @@ use crate::cli::{ReportArgs, ReportFormat};
 use crate::output::Output;
 use crate::page::{self, gather, pipeline, telemetry, trace};
 use crate::plan::json;
+use crate::plural::counted;
 use crate::printable::{error_lines, printable, shortened};
 use crate::usage::usage;
 use crate::view::{annotations, markdown};
@@ -32,7 +33,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     let plan = plan.transpose()?;
     if plan.is_some() && matches!(format, ReportFormat::Text | ReportFormat::Json | ReportFormat::GitHub) {
         bail!(usage(
-            "`--plan` goes with `--format markdown`, `html`, `trace` or `otlp`: text, JSON and annotations for GitHub show what jobs have recorded, and take no plan"
+            "`--plan` requires `--format markdown`, `html`, `trace` or `otlp`: text, JSON and annotations for GitHub show only records of jobs"
         ));
     }
     if args.records.is_empty() && !matches!(format, ReportFormat::Markdown | ReportFormat::Html) {
@@ -86,8 +87,13 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
         ReportFormat::Otlp => telemetry::write(&pipeline, out),
         ReportFormat::GitHub => annotations::write(&report, out),
     })?;
-    // With a plan, a job that left no record counts as well.
+    // With a plan, a job that left no record counts as well, a final job's command too.
     let is_complete = plan.is_none() || pipeline.verdict() == pipeline::Verdict::Passed;
+    let silent: Vec<String> = pipeline.unrecorded().map(|name| format!("`{}`", printable(name))).collect();
+    if !silent.is_empty() {
+        let listed = shortened(&silent.join(", "), MAX_REASON);
+        warning!("{} of the plan left no record and may not have run: {listed}", counted(silent.len() as u64, "job"));
+    }
     let is_green = broken.is_empty() && is_complete && report.verdict() == Verdict::Success;
     Ok(if is_green { ExitCode::Done } else { ExitCode::Failed })
 }

@@ -78,7 +78,7 @@ fn figures(pipeline: &Pipeline, page: Option<&str>) -> String {
         format!("**{}**{}", duration(wall), beside.unwrap_or_default())
     }));
     parts.extend(pipeline.machine_time().map(|time| {
-        let credits = measured_credits(pipeline).map(|credits| format!(", {} credits", number(credits)));
+        let credits = measured_credits(pipeline).map(|credits| format!(", {}", counted(credits as usize, "credit")));
         format!("{} of machines{}", duration(time), credits.unwrap_or_default())
     }));
     parts.extend(page.map(|page| format!("**[the whole page]({page})**")));

@@ -75,6 +75,8 @@ pub enum State {
     Planned,
     /// All that it owns exists.
     Passed,
+    /// A final job has restored what its command finds; no record says how the command ended.
+    Begun,
     /// Something does not.
     Failed,
     /// A signal ended it.
@@ -83,7 +85,7 @@ pub enum State {
     Stopped,
     /// It left no record, for an unknown reason.
     Unknown,
-    /// It runs a command of the user's, whose end no record tells.
+    /// It runs a command of the user's and left no record, so nothing says whether it ran.
     Unrecorded,
 }
 
@@ -93,11 +95,12 @@ impl State {
         match self {
             State::Planned => "planned",
             State::Passed => "passed",
+            State::Begun => "begun: how its command ended is not recorded",
             State::Failed => "failed",
             State::Cancelled => "cancelled",
             State::Stopped => "not run: a job before it failed",
             State::Unknown => "unknown: it left no record",
-            State::Unrecorded => "unknown: it runs a command of yours, of which nothing is recorded",
+            State::Unrecorded => "unknown: it runs a command of yours and left no record",
         }
     }
 }
@@ -236,6 +239,12 @@ impl Pipeline<'_> {
         &self.jobs[number as usize]
     }
 
+    /// Jobs of the plan of which nothing is recorded, although nothing before them failed, by name.
+    pub fn unrecorded(&self) -> impl Iterator<Item = &str> {
+        let jobs = self.jobs.iter().filter(|job| matches!(job.state, State::Unknown | State::Unrecorded));
+        jobs.map(|job| job.name.as_str())
+    }
+
     /// The verdict.
     pub fn verdict(&self) -> Verdict {
         let any = |state| self.jobs.iter().any(|job| job.state == state);
@@ -245,7 +254,7 @@ impl Pipeline<'_> {
             Verdict::Planned
         } else if any(State::Cancelled) {
             Verdict::Cancelled
-        } else if any(State::Unknown) {
+        } else if any(State::Unknown) || any(State::Unrecorded) {
             Verdict::Incomplete
         } else {
             Verdict::Passed

@@ -55,11 +55,28 @@ fn sentence(pipeline: &Pipeline) -> String {
             None => format!("{} failed{missing}", failed(pipeline)),
         },
         Verdict::Cancelled => format!("{} cancelled{missing}", was(jobs(State::Cancelled))),
-        Verdict::Incomplete => format!(
-            "Unknown: {} left no record, so nobody can say whether {} exist",
-            counted(jobs(State::Unknown), "job"),
-            counted(pipeline.missing_targets, "target")
-        ),
+        Verdict::Incomplete => {
+            let silent = counted(pipeline.unrecorded().count(), "job");
+            match pipeline.missing_targets {
+                0 => {
+                    format!("Unknown: {silent} left no record, so nobody can say whether {} ran", one_or_more(pipeline))
+                }
+                missing => format!(
+                    "Unknown: {silent} left no record, so nobody can say whether {} exist{}",
+                    counted(missing, "target"),
+                    if missing == 1 { "s" } else { "" }
+                ),
+            }
+        }
+    }
+}
+
+/// Jobs without a record as a sentence goes on: the only one by its name.
+fn one_or_more(pipeline: &Pipeline) -> String {
+    let names: Vec<&str> = pipeline.unrecorded().collect();
+    match names[..] {
+        [only] => only.to_owned(),
+        _ => "they".to_owned(),
     }
 }
 

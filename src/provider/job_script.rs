@@ -184,7 +184,9 @@ fn build(kind: &Kind, common: &Common, places: &Places, task: Task, failing: Fai
     }
     call.extend(["--results".into(), Word::shell(places.results)]);
     match common.records {
-        _ if task != Task::Build => {}
+        // A job that restores for a user's command has no credentials to write to a store.
+        Some(_) if task != Task::Build => {}
+        None if !matches!(task, Task::Build | Task::Restore) => {}
         Some(stored) => {
             call.extend(["--records".into(), stored.url.as_str().into()]);
             call.extend(["--records-of".into(), stored.of.text().into()]);

@@ -553,3 +553,34 @@ fn a_job_of_the_plan_without_a_record_is_not_green() {
     assert!(code == Some(1) && page.contains("<header class=\"incomplete\">"), "{page}");
     assert!(page.contains("Unknown: 1 job left no record"), "{page}");
 }
+
+#[test]
+fn a_final_job_without_a_record_is_named_and_nothing_is_called_passed() {
+    let folder = TempDir::new().unwrap();
+    let plan = plan_of(&recorded());
+    std::fs::write(folder.path().join("plan.json"), plan.to_string()).unwrap();
+    let leave = |job: &Value| {
+        let built: Vec<Value> =
+            job["derivations"].as_array().unwrap().iter().map(|drv| derivation(drv, "built", 1.0, 2.0)).collect();
+        let dir = folder.path().join("records").join(job["id"].as_str().unwrap());
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("report.json"), record(job, 0.0, [1.0; 5], &built).to_string()).unwrap();
+    };
+    plan["jobs"].as_array().unwrap().iter().for_each(leave);
+    let report = || {
+        let mut command = nixdag();
+        command.current_dir(folder.path()).args(["report", "--format", "html", "--plan", "plan.json", "records"]);
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(['\u{a0}', '\u{202f}'], " ");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (code, page, said) = report();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("1 job of the plan left no record and may not have run: `tell`"), "{said}");
+    assert!(page.contains("<header class=\"incomplete\">"), "{page}");
+    assert!(page.contains("Unknown: 1 job left no record, so nobody can say whether tell ran"), "{page}");
+    leave(&plan["final"][0]);
+    let (code, page, said) = report();
+    assert_eq!((code, said.as_str()), (Some(0), ""), "{page}");
+    assert!(page.contains("begun: how its command ended is not recorded"), "{page}");
+}

@@ -175,7 +175,7 @@ pub fn continue_pipeline(
             Attempt::Refused(error) => return Err(error),
             Attempt::Again { why, .. } if attempt > patience.retries => {
                 let maybe = if lost {
-                    "; an attempt may have been carried out all the same: look at the pipeline before you start a new one"
+                    "; an attempt may have succeeded: look at the pipeline before you start a new one"
                 } else {
                     ""
                 };

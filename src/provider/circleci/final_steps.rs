@@ -28,6 +28,9 @@ pub fn of(job: &FinalJob, command: &str, kind: &Kind, options: &Options, transpo
     }
     list.push(run("Restore", &steps::lines(&steps::call(&script, &job.job.id)?)));
     list.extend(steps::keep_results());
+    if transport.leaves_records {
+        list.push(steps::save_records(&job.job.id));
+    }
     list.push(steps::fail(&script)?);
     let variables = [(RESTORED_VARIABLE, RESTORED_DIR.to_owned())].into_iter();
     let value = |output: &RestoredOutput| match &output.path {

@@ -49,7 +49,7 @@ pub fn steps(
         let name = ("name", Yaml::text("Restore earlier records"));
         list.push(step("restore_cache", [name, ("keys", keys)]));
     }
-    for job in plan.jobs.iter() {
+    for job in plan.all_jobs() {
         let name = ("name", Yaml::text("Restore records"));
         list.push(step("restore_cache", [name, ("keys", Yaml::texts([records_key(&job.id)]))]));
     }
@@ -107,12 +107,12 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// For the jobs of a plan behind which no other builds.
+    /// For the jobs of a plan behind which no other runs, final jobs among them.
     pub fn new(plan: &Plan) -> Self {
         let mut taken: BTreeSet<String> = plan.all_jobs().map(|job| job.name.to_lowercase()).collect();
-        let required: BTreeSet<_> = plan.jobs.iter().flat_map(|job| &job.requires).map(|index| index.at()).collect();
+        let required: BTreeSet<_> = plan.all_jobs().flat_map(|job| &job.requires).map(|index| index.at()).collect();
         let (mut no_ops, mut requires) = (Vec::new(), Vec::new());
-        for (_, job) in plan.jobs.iter().enumerate().filter(|(at, _)| !required.contains(at)) {
+        for (_, job) in plan.all_jobs().enumerate().filter(|(at, _)| !required.contains(at)) {
             if is_plain(&job.name) {
                 requires.push(job.name.clone());
                 continue;

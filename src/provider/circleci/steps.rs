@@ -59,7 +59,7 @@ pub fn of(kind: &Kind, options: &Options, transport: Transport) -> Result<Vec<Ya
     }
     steps.extend(keep_results());
     if transport.leaves_records {
-        steps.push(save_records());
+        steps.push(save_records("<< parameters.id >>"));
     }
     if transport.reuse == Reuse::Branch {
         let key = format!("{}{{{{ .BuildNum }}}}", partial_key());
@@ -185,8 +185,7 @@ pub(super) fn records_key(id: &str) -> String {
 }
 
 /// The step of a job that saves what it has recorded.
-fn save_records() -> Yaml {
-    let id = "<< parameters.id >>";
+pub(super) fn save_records(id: &str) -> Yaml {
     save("Save records", format!("{}{{{{ .BuildNum }}}}", records_key(id)), &format!("{RECORDS_DIR}/{id}"))
 }
 
