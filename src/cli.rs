@@ -25,6 +25,7 @@ use crate::settings::delivery::{BuilderFlags, DeliveryFlags, LogFlags, PushFlags
 use crate::settings::downloads::DownloadFlags;
 use crate::settings::records::RecordFlags;
 use crate::view::GraphFormat;
+use crate::whole_number::whole;
 
 /// Turns a Nix flake into a CI pipeline in which nothing is built twice.
 #[derive(Debug, Parser)]
@@ -291,13 +292,13 @@ pub struct BuildArgs {
     #[arg(long, value_name = "N", help_heading = "Nix")]
     pub max_jobs: Option<String>,
     /// Cores that a builder may use [default: as Nix is set up]
-    #[arg(long, value_name = "N", help_heading = "Nix")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0, u32::MAX), help_heading = "Nix")]
     pub cores: Option<u32>,
     /// Seconds after which a build is ended
-    #[arg(long, value_name = "SECONDS", help_heading = "Nix")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<u64>(0, u32::MAX), help_heading = "Nix")]
     pub timeout: Option<u64>,
     /// Seconds without output after which a build is ended
-    #[arg(long, value_name = "SECONDS", help_heading = "Nix")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<u64>(0, u32::MAX), help_heading = "Nix")]
     pub max_silent_time: Option<u64>,
     /// Remove garbage from the store behind the job until at most so many gigabytes are left (`50GB`), or what has been there for so many days
     /// (`14d`); each again for both
@@ -318,10 +319,10 @@ pub struct HistoryArgs {
     #[arg(long, value_enum)]
     pub format: Option<HistoryFormat>,
     /// Leave out what is older
-    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = whole::<u64>(1, 36_500))]
     pub max_age: u64,
     /// Number of builds to keep, the most recent ones
-    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = whole::<u64>(1, 1_000_000))]
     pub max_builds: u64,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]

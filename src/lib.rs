@@ -51,5 +51,6 @@ pub mod usage;
 pub mod user_folder;
 pub mod version;
 pub mod view;
+pub mod whole_number;
 pub mod workers;
 pub mod yaml;

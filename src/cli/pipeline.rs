@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::format::ReportFormat;
 use crate::provider::Provider;
+use crate::whole_number::whole;
 
 /// `nixdag forget`
 #[derive(Debug, Args)]
@@ -95,9 +96,9 @@ pub struct ContinueArgs {
     #[arg(long, value_name = "URL", help_heading = "Server")]
     pub api_url: Option<String>,
     /// Attempts after the first one, for a server that is busy or out of reach
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(..=20), help_heading = "Server")]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = whole::<u32>(0, 20), help_heading = "Server")]
     pub retries: u32,
     /// Seconds that one attempt may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600), help_heading = "Server")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = whole::<u64>(1, 600), help_heading = "Server")]
     pub timeout: u64,
 }

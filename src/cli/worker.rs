@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::settings::delivery::{BuilderFlags, LogFlags, PushFlags, SigningFlags};
+use crate::whole_number::whole;
 
 /// `nixdag worker`
 ///
@@ -27,7 +28,7 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "bundle")]
     pub drv_dir: Option<PathBuf>,
     /// Which of the plan's workers this is, from 0 on
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = whole::<u32>(0, u32::MAX))]
     pub number: Option<u32>,
     /// Build nothing: say what all workers have done, and end with 0 where everything was built
     #[arg(long)]
@@ -69,13 +70,13 @@ pub struct WorkerArgs {
     pub record_verdict: bool,
 
     /// Cores that a builder may use [default: as Nix is set up]
-    #[arg(long, value_name = "N", help_heading = "Nix")]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(0, u32::MAX), help_heading = "Nix")]
     pub cores: Option<u32>,
     /// Seconds after which a build is ended
-    #[arg(long, value_name = "SECONDS", help_heading = "Nix")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<u64>(0, u32::MAX), help_heading = "Nix")]
     pub timeout: Option<u64>,
     /// Seconds without output after which a build is ended
-    #[arg(long, value_name = "SECONDS", help_heading = "Nix")]
+    #[arg(long, value_name = "SECONDS", value_parser = whole::<u64>(0, u32::MAX), help_heading = "Nix")]
     pub max_silent_time: Option<u64>,
     /// Any other setting of Nix
     #[arg(long, value_names = ["NAME", "VALUE"], num_args = 2, action = clap::ArgAction::Append, help_heading = "Nix")]

@@ -18,6 +18,7 @@ use crate::nix::binary_cache::{DEFAULT_CONNECTIONS, DEFAULT_TIMEOUT, Origin, Sub
 use crate::nix::signature::{PublicKey, PublicKeys};
 use crate::secret::VariableName;
 use crate::usage::usage;
+use crate::whole_number::whole;
 
 options! {
     /// What exists already and is not built
@@ -74,14 +75,14 @@ options! {
         }
         /// Most connections to all caches together
         cache_connections {
-            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096)];
+            flag Option<u32> [value_name = "N", value_parser = whole::<u32>(1, 4096)];
             key "cache_connections": Number<1, 4096>;
             default u32 = DEFAULT_CONNECTIONS as u32;
             no orb: "nixdag.yml has it";
         }
         /// Time limit of a query to a cache, in seconds
         cache_timeout {
-            flag Option<u32> [value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600)];
+            flag Option<u32> [value_name = "SECONDS", value_parser = whole::<u32>(1, 3600)];
             key "cache_timeout": Number<1, 3600>;
             default u32 = DEFAULT_TIMEOUT.as_secs() as u32;
             no orb: "nixdag.yml has it";

@@ -17,6 +17,7 @@ use crate::nix::signature::{PublicKey, PublicKeys, SecretKey};
 use crate::provider::Provider;
 use crate::secret::{Secret, VariableName};
 use crate::usage::usage;
+use crate::whole_number::whole;
 
 options! {
     /// How results reach the jobs that need them
@@ -107,7 +108,7 @@ options! {
         }
         /// Time limit of one call of a pushing program, in seconds; five minutes without output also end it
         push_timeout {
-            flag Option<u32> [value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86400)];
+            flag Option<u32> [value_name = "SECONDS", value_parser = whole::<u32>(1, 86400)];
             key "push_timeout": Number<1, 86400>;
             default u32 = PUSH_TIMEOUT;
             no orb: "nixdag.yml has it";

@@ -13,6 +13,7 @@ use super::repository_file;
 use super::values::{Count, Number};
 use super::yaml::mapping;
 use crate::nix::evaluate::{BudgetRequest, InputOverride};
+use crate::whole_number::whole;
 
 /// What stands for no cache.
 const OFF: &str = "off";
@@ -68,7 +69,7 @@ options! {
         }
         /// Number of processes that evaluate in parallel
         eval_workers {
-            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024)];
+            flag Option<u32> [value_name = "N", value_parser = whole::<u32>(1, 1024)];
             key "workers": Number<1, 1024>;
             optional u32;
             unset: "by processors and memory";
@@ -76,7 +77,7 @@ options! {
         }
         /// Memory limit of one evaluating process, in megabytes
         eval_memory {
-            flag Option<u32> [value_name = "MB", value_parser = clap::value_parser!(u32).range(1..)];
+            flag Option<u32> [value_name = "MB", value_parser = whole::<u32>(1, u32::MAX)];
             key "memory": Count;
             optional u32;
             unset: "its share of all";
@@ -84,7 +85,7 @@ options! {
         }
         /// Memory limit of all evaluating processes together, in megabytes
         eval_total_memory {
-            flag Option<u32> [value_name = "MB", value_parser = clap::value_parser!(u32).range(1..)];
+            flag Option<u32> [value_name = "MB", value_parser = whole::<u32>(1, u32::MAX)];
             key "total_memory": Count;
             optional u32;
             unset: "three quarters of the machine's or container's";
@@ -92,7 +93,7 @@ options! {
         }
         /// Time limit of one attribute, in seconds
         eval_timeout {
-            flag Option<u32> [value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..)];
+            flag Option<u32> [value_name = "SECONDS", value_parser = whole::<u32>(1, u32::MAX)];
             key "timeout": Count;
             optional u32;
             unset: "300";
@@ -100,7 +101,7 @@ options! {
         }
         /// Sets that are entered on the way to an attribute: those that a `**` stands for, and those that ask for it (`recurseForDerivations`)
         eval_depth {
-            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64)];
+            flag Option<u32> [value_name = "N", value_parser = whole::<u32>(1, 64)];
             key "depth": Number<1, 64>;
             optional u32;
             unset: "8";

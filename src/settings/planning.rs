@@ -14,6 +14,7 @@ use super::option::options;
 use super::schema::Schema;
 use super::values::{Count, Number};
 use crate::plan::model::{Granularity, Mode};
+use crate::whole_number::whole;
 
 options! {
     /// How derivations become jobs
@@ -50,7 +51,7 @@ options! {
         }
         /// Largest number of jobs in the plan
         max_jobs {
-            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..)];
+            flag Option<u32> [value_name = "N", value_parser = whole::<u32>(1, u32::MAX)];
             key "max_jobs": Count;
             optional u32;
             unset: "the provider's limit";
@@ -58,7 +59,7 @@ options! {
         }
         /// Most credits that the jobs may take together: cheaper objectives and then granularities are tried
         max_credits {
-            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..)];
+            flag Option<u32> [value_name = "N", value_parser = whole::<u32>(1, u32::MAX)];
             key "max_credits": Count;
             optional u32;
             unset: "no limit";
@@ -74,14 +75,14 @@ options! {
         }
         /// How many percent longer and dearer a plan may be that keeps the jobs of the last one
         keep_plan {
-            flag Option<u32> [value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(..=100)];
+            flag Option<u32> [value_name = "PERCENT", value_parser = whole::<u32>(0, 100)];
             key "keep_plan": Number<0, 100>;
             default u32 = 3;
             no orb: "nixdag.yml has it";
         }
         /// Jobs that run at once, as your CircleCI plan allows
         concurrency {
-            flag Option<u32> [value_name = "N", value_parser = clap::value_parser!(u32).range(1..)];
+            flag Option<u32> [value_name = "N", value_parser = whole::<u32>(1, u32::MAX)];
             key "concurrency": Count;
             optional u32;
             unset: "as many as the provider's usual plan allows: 80 on CircleCI, 20 on GitHub";
