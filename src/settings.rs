@@ -136,6 +136,8 @@ pub struct Settings {
     pub fleet: Fleet,
     /// Where and how derivations are built, the first rule that matches wins.
     pub rules: Vec<Rule>,
+    /// What messages call each of them: `nixdag.yml:3:5: rule 1`.
+    pub rule_names: Vec<String>,
     /// What runs after other jobs.
     pub final_jobs: Vec<FinalJobRequest>,
     /// What may not be as its author thinks, in sentences.
@@ -235,7 +237,16 @@ impl Settings {
         warnings.extend(recorded.warnings);
         let history = History::new(&recorded.records);
         let costs = costs::resolve(file.planning.cost.as_ref(), &flags.planning.cost, &mut fleet)?;
-        let rules = file.rules(file_path.as_deref().unwrap_or(Path::new("")), &fleet, &mut warnings)?;
+        let settings_file = file_path.as_deref().unwrap_or(Path::new(""));
+        let rules = file.rules(settings_file, &fleet, &mut warnings)?;
+        let rule_names = (0..rules.len()).map(|at| file.rule_name(at, settings_file)).collect();
+        let has_base = change.base.is_some() || change.base_roots.is_some();
+        if file.change.size_limits.as_ref().is_some_and(|limits| limits.0.limit_growth()) && !has_base {
+            warnings.push(
+                "`size_limits` of nixdag.yml limits growth, and without a base nobody knows it (set `base: auto`)"
+                    .to_owned(),
+            );
+        }
         let final_jobs = file.final_requests()?;
         check_executors(&final_jobs, &fleet.executors)?;
         let available = match (&flags.availability.available, flags.availability.local_store) {
@@ -285,6 +296,7 @@ impl Settings {
             provider,
             fleet,
             rules,
+            rule_names,
             final_jobs,
             warnings,
             planner: PartitionOptions {

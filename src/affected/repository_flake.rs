@@ -101,7 +101,7 @@ impl RepositoryFlake {
             && let Some(file) = self.repository.unwatched_file()?
         {
             bail!(
-                "git is told not to see whether `{}` changes (`assume-unchanged` or `skip-worktree`), and Nix may see it",
+                "git ignores changes of `{}` (`assume-unchanged` or `skip-worktree`), and Nix may see them",
                 printable(&String::from_utf8_lossy(&file))
             );
         }

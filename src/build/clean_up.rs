@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::byte_size;
 use crate::fleet::keep::Keep;
 use crate::nix::store::Store;
 use crate::plural::counted;
@@ -34,7 +35,8 @@ pub fn run(store: &Store, store_dir: &str, keep: &[Keep], now: u64) -> Result<Ve
                 if bytes > most {
                     store.collect(bytes - most)?;
                     let left = store.bytes(store_dir)?;
-                    said.push(format!("{} bytes of {bytes}, to keep {limit}", bytes.saturating_sub(left)));
+                    let removed = byte_size::text(bytes.saturating_sub(left));
+                    said.push(format!("{removed} of {}, to keep {limit}", byte_size::text(bytes)));
                 }
             }
         }

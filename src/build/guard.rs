@@ -197,8 +197,8 @@ impl Guard<'_> {
                 return Ok(open);
             }
             let Some(wait) = self.waits.borrow_mut().next() else { return Ok(open) };
-            let line =
-                format!("{} paths are not fetched: {}: trying again in {} s", open.len(), class.text(), wait.as_secs());
+            let paths = counted(open.len() as u64, "path");
+            let line = format!("not fetched: {paths}: {}: trying again in {} s", class.text(), wait.as_secs());
             tracker.say(&line, Instant::now());
             interrupt::pause(wait)?;
         }

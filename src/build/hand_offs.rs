@@ -18,6 +18,7 @@ use crate::handoff::merge::{self, Damaged, HandOffFolder, HandOffs, Nars, Origin
 use crate::handoff::partial_cache;
 use crate::handoff::reuse::ReuseFolder;
 use crate::nix::store::Store;
+use crate::plural::counted;
 
 /// The merged cache in its temporary folder.
 const CACHE: &str = "cache";
@@ -50,7 +51,7 @@ fn adopt(reuse: &ReuseFolder, say: &mut dyn FnMut(&str)) -> Result<Vec<String>> 
     refused.iter().for_each(|problem| say(&format!("warning: {problem}")));
     if adopted.paths > 0 {
         let signed = if reuse.signed_by.is_some() { ", signed by a trusted key" } else { "" };
-        say(&format!("{} paths of an earlier pipeline{signed}", adopted.paths));
+        say(&format!("{} of an earlier pipeline{signed}", counted(adopted.paths, "path")));
     }
     Ok(refused)
 }

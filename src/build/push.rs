@@ -22,6 +22,7 @@ use crate::delivery::OnPushFailure;
 use crate::delivery::destination::Destination;
 use crate::http::backoff;
 use crate::nix::store::{self, Store};
+use crate::plural::counted;
 use crate::program::{self, OutOfTime, TimeLimits};
 
 /// Attempts in a row before a destination is given up.
@@ -271,7 +272,7 @@ fn work(
                 // Nobody may be listening any more.
                 let _ = say.send(format!("warning: cannot push to `{to}`: {text}; {then}"));
                 if is_last {
-                    pushed.error = Some(format!("{text} ({} paths are not there)", waiting.len()));
+                    pushed.error = Some(format!("{text} (not there: {})", counted(waiting.len() as u64, "path")));
                     return pushed;
                 }
                 not_before = Instant::now() + wait;
@@ -279,7 +280,7 @@ fn work(
         }
     }
     if !waiting.is_empty() {
-        pushed.error = Some(format!("stopped before {} paths were there", waiting.len()));
+        pushed.error = Some(format!("stopped without {}", counted(waiting.len() as u64, "path")));
     }
     pushed
 }

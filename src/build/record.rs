@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::class::Class;
 use super::closure_record::ClosureRecord;
+use crate::byte_size;
 use crate::duration::{now, seconds};
 use crate::handoff::partial_cache::Written;
 use crate::history::jobs::Measured;
 use crate::history::used::Used;
 use crate::plan::failures::Failure;
+use crate::plural::counted;
 use crate::regular_file;
 
 /// Version of `report.json`.
@@ -260,12 +262,20 @@ impl Pushed {
         match (&self.skipped, &self.error) {
             (Some(lacks), _) => format!("nothing is pushed to `{}`: {lacks}", self.to),
             (None, Some(error)) => format!("cannot push to `{}`: {error}", self.to),
-            (None, None) => format!("{} paths pushed to `{}`", self.paths, self.to),
+            (None, None) => format!("{} pushed to `{}`", counted(self.paths, "path"), self.to),
         }
     }
 }
 
 impl HandedOff {
+    /// How large that is, in parentheses; nothing where nothing was handed off.
+    pub fn sizes(self) -> String {
+        match self.paths {
+            0 => String::new(),
+            _ => format!(" ({}, {} compressed)", byte_size::text(self.nar_bytes), byte_size::text(self.file_bytes)),
+        }
+    }
+
     /// Both together.
     pub fn and(self, other: Self) -> Self {
         Self {

@@ -299,7 +299,7 @@ pub fn collect(plan: &Plan, place: &RecordsPlace, into: Option<&Path>, now: u64)
             records.merge(earlier);
             notes.extend(warnings);
         }
-        Err(error) => notes.push(format!("what was known is left out: {}", printable(&format!("{error:#}")))),
+        Err(error) => notes.push(format!("earlier records are left out: {}", printable(&format!("{error:#}")))),
     }
     records.prune(Keep::default(), now);
     notes.extend(error(&records.pipelines));

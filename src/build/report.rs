@@ -235,7 +235,13 @@ impl Report {
     }
 
     fn render(&self, out: &mut Vec<u8>) -> io::Result<()> {
-        writeln!(out, "{} jobs in {} ({} of job time)", self.jobs, in_words(self.wall), in_words(self.job_time))?;
+        writeln!(
+            out,
+            "{} in {} ({} of job time)",
+            counted(self.jobs, "job"),
+            in_words(self.wall),
+            in_words(self.job_time)
+        )?;
         let built = counted(self.built, "derivation");
         writeln!(out, "{built} built, {} substituted, {} present", self.substituted, self.present)?;
         writeln!(out, "{} built in more than one job", self.built_twice.len())?;

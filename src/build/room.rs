@@ -17,6 +17,7 @@ use super::progress::Tracker;
 use super::push::Pusher;
 use super::work::{JobWork, strs};
 use super::{HandOffPlace, JobRequest, guard, machine_memory};
+use crate::byte_size;
 use crate::fleet::size::for_builds;
 use crate::graph::DrvId;
 use crate::handoff::free_space;
@@ -254,10 +255,12 @@ pub fn check(hand_offs: &Substituter, wanted: &[String], store: &Store, store_di
     let bytes = bytes(&sizes);
     ensure!(
         bytes <= free,
-        "no room for what other jobs have built: {} paths of {bytes} bytes, {free} bytes free in `{store_dir}`, {} too few (give the job a \
-         machine with a larger disk, or let jobs build less each)",
-        sizes.len(),
-        bytes - free
+        "no room for the results of other jobs: {} of {}, {} free in `{store_dir}`, {} too few (give the job a machine with a larger disk, \
+         or let jobs build less each)",
+        counted(sizes.len() as u64, "path"),
+        byte_size::text(bytes),
+        byte_size::text(free),
+        byte_size::text(bytes - free)
     );
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::builder_log::BuilderLog;
 use crate::duration::in_words;
 use crate::nix::store_path;
+use crate::plural::counted;
 
 /// As many builds are named in a sign of life.
 const NAMED: usize = 5;
@@ -110,7 +111,7 @@ impl Activities {
             parts.push(format!("{} more", open.len() - NAMED));
         }
         if !self.fetches.is_empty() {
-            parts.push(format!("fetching {} paths", self.fetches.len()));
+            parts.push(format!("fetching {}", counted(self.fetches.len() as u64, "path")));
         }
         if parts.is_empty() { "waiting for Nix".to_owned() } else { parts.join(", ") }
     }

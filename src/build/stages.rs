@@ -25,6 +25,7 @@ use crate::duration::now;
 use crate::graph::Graph;
 use crate::handoff::merge;
 use crate::nix::store::Store;
+use crate::plural::counted;
 use crate::private_file::PrivateFile;
 
 /// Runs a job. `say` gets lines for people. A signal ends the run as a failure, Nix stopped and nothing half-written.
@@ -93,7 +94,7 @@ fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut d
     let calls = Calls::new(&store, request, netrc_path)?;
 
     if let Some(final_job) = final_job.filter(|job| !job.restore.is_empty()) {
-        say(&format!("restoring {} paths", final_job.outputs().count()));
+        say(&format!("restoring {}", counted(final_job.outputs().count() as u64, "path")));
     }
     work.say_what_is_not_delivered(say);
     let logs = request.results.as_ref().map(|dir| dir.join("logs"));

@@ -107,7 +107,7 @@ impl Record {
         let count = |outcome| self.derivations.iter().filter(|derivation| derivation.outcome == outcome).count();
         writeln!(
             out,
-            "job `{}`: {}; {} built, {} substituted, {} present, {} failed, {} not built; {} paths handed off ({} bytes)",
+            "job `{}`: {}; {} built, {} substituted, {} present, {} failed, {} not built; {} handed off{}",
             self.job,
             match self.verdict {
                 Verdict::Success => "success".to_owned(),
@@ -119,8 +119,8 @@ impl Record {
             count(Outcome::Present),
             count(Outcome::Failed),
             count(Outcome::DependencyFailed) + count(Outcome::NotBuilt),
-            self.handed_off.paths,
-            self.handed_off.file_bytes,
+            counted(self.handed_off.paths, "path"),
+            self.handed_off.sizes(),
         )?;
         for missing in &self.missing {
             writeln!(out, "{}", missing.text())?;

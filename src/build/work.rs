@@ -18,6 +18,7 @@ use super::progress::{Derivations, Tracker};
 use super::record::{DerivationRecord, HandedOff, Outcome, Record, Role};
 use super::usage::Usage;
 use super::{HandOffPlace, JobRequest, OnMissing, interrupt, naming, realisation};
+use crate::byte_size;
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::HandOffs;
 use crate::handoff::partial_cache;
@@ -28,6 +29,7 @@ use crate::nix::store_path;
 use crate::nix::temporary_roots::TemporaryRoots;
 use crate::plan::final_job::{Restored, RestoredOutput};
 use crate::plan::options::MAX_RETRIES;
+use crate::plural::counted;
 
 /// What a job has to do, and what of it was done before.
 pub struct JobWork<'a> {
@@ -321,7 +323,10 @@ impl<'a> JobWork<'a> {
         let before = self.early.borrow();
         let left: Vec<PathInfo> = infos.iter().filter(|info| !before.infos.contains_key(&info.path)).cloned().collect();
         let bytes = infos.iter().map(|info| info.nar_size).sum::<u64>();
-        tracker.say(&format!("handing off {} paths ({bytes} bytes)", infos.len()), Instant::now());
+        tracker.say(
+            &format!("handing off {} ({})", counted(infos.len() as u64, "path"), byte_size::text(bytes)),
+            Instant::now(),
+        );
         let written = self.write(workspace, &left)?;
         let dir = workspace.join(&self.request.job().id);
         realisation::write(&dir, &results.realisations)?;

@@ -11,8 +11,9 @@ use crate::provider::Provider;
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let name = args.file.display();
     let place = std::path::absolute(&args.file).unwrap_or_else(|_| args.file.clone());
-    let provider = args.provider.unwrap_or_else(|| Provider::of_file(&place));
     let text = String::from_utf8(read_input(&args.file)?).with_context(|| format!("`{name}` is not UTF-8"))?;
+    let guessed = || Provider::of_file(&place).or_else(|| Provider::of_text(&text)).unwrap_or_default();
+    let provider = args.provider.unwrap_or_else(guessed);
     let problems = provider.check(&text).with_context(|| format!("cannot check `{name}`"))?;
     if !problems.is_empty() {
         bail!("{} would refuse `{name}`:\n  {}", provider.title(), problems.join("\n  "));

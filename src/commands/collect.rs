@@ -53,7 +53,9 @@ pub(super) fn run(args: &CollectArgs) -> Result<ExitCode> {
         // The records are kept by now.
         match registry.remove() {
             Ok(lines) => lines.iter().for_each(say::done),
-            Err(error) => warning!("what jobs have left stays in the registry: {}", printable(&format!("{error:#}"))),
+            Err(error) => {
+                warning!("the records of the jobs stay in the registry: {}", printable(&format!("{error:#}")))
+            }
         }
     }
     Ok(ExitCode::Done)

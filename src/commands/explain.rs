@@ -30,9 +30,9 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
     explanation.decided_by = planned.made.decisions.get(&target).map(ToString::to_string);
     match closer::look(&mut explanation, plan, settings.derivation_files()) {
         Ok(None) => {}
-        Ok(Some(error)) => warning!("not all derivations are at hand: {error:#}"),
+        Ok(Some(error)) => warning!("some derivations are missing: {error:#}"),
         Err(error) => {
-            warning!("the derivations are not at hand, so this is only what the plan shows: {error:#}");
+            warning!("the derivations are missing, so this shows only what is in the plan: {error:#}");
         }
     }
     output.write(|mut out| match format {

@@ -112,8 +112,13 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         }
         (_, Output::File(path)) => {
             output.write(|out| out.write_all(config.as_bytes()))?;
-            let runs = args.bundle.as_deref().is_some_and(|dir| is_in_place(dir, settings.provider));
-            let next = if runs { settings.provider.after_generating(path) } else { String::new() };
+            let next = match (&args.bundle, settings.provider.bundle_dir()) {
+                (None, _) => "; next, `--bundle DIR` for one that runs".to_owned(),
+                (Some(dir), Some(expected)) if !is_in_place(dir, settings.provider) => {
+                    format!("; next, bring the bundle to `{expected}`, where jobs look for it")
+                }
+                (Some(_), _) => settings.provider.after_generating(path),
+            };
             say::done(format_args!("wrote `{}`: {jobs} for {}{next}", path.display(), settings.provider.title()));
         }
         (_, Output::Stdout) => output.write(|out| out.write_all(config.as_bytes()))?,
@@ -170,8 +175,8 @@ fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settin
     let summary = bundle::write(dir, parts)?;
     if let Some(first) = summary.absent_sources.first() {
         warning!(
-            "{} sources are not in this machine's store, jobs must find them in a substituter (`{first}` …)",
-            summary.absent_sources.len(),
+            "not in this machine's store, so jobs have to find them in a substituter: {} (`{first}` …)",
+            counted(summary.absent_sources.len() as u64, "source"),
         );
     }
     if let Some(expected) = settings.provider.bundle_dir().filter(|_| !is_in_place(dir, settings.provider)) {

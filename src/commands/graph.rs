@@ -24,7 +24,7 @@ pub(super) fn run(args: &GraphArgs) -> Result<ExitCode> {
         GraphLevel::Derivations => {
             let drawn: Vec<&str> = network::derivations_of(&plan).collect();
             let graph = settings.derivation_files().load(&drawn);
-            let graph = graph.context("the derivations are not at hand (`--drv-dir` names a folder that has them)")?;
+            let graph = graph.context("the derivations are missing (`--drv-dir` names a folder that has them)")?;
             network::derivations(&plan, &graph)?
         }
     };

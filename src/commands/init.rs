@@ -168,16 +168,17 @@ impl Sketch {
 /// The text of nixdag.yml, from plans of both granularities.
 fn settings(sketch: &Sketch, start: &mut StartUp) -> String {
     let Sketch { settings, made } = sketch;
+    let credit = settings.provider.credit();
     let ours: Candidate = (settings.planner.granularity, made.plan.estimates.plan.clone());
     if made.plan.estimates.needed == 0 {
-        return new_file::text(None);
+        return new_file::text(None, credit);
     }
     let (chosen, other) = match advice::best(&made.others, &ours.1, settings.planner.aim()) {
         Some(better) => (better, &ours),
         None => (&ours, made.others.first().unwrap_or(&ours)),
     };
-    start.notes.push(format!("granularity: {}", new_file::figures(chosen, other)));
-    new_file::text(Some((chosen, other)))
+    start.notes.push(format!("granularity: {}", new_file::figures(chosen, other, credit)));
+    new_file::text(Some((chosen, other)), credit)
 }
 
 /// What of the work tree is not committed, and whether the plan was made with it.

@@ -116,7 +116,9 @@ fn unnamed(settings: &Settings, also: &[Granularity], failures: Failures) -> Res
         Source::Flake(flake) => evaluation::live(flake, settings, failures)?,
     };
     detail!("evaluation: {} targets, {} errors, {:.1} s", evaluated.targets.len(), evaluated.errors.len(), seconds(at));
-    for warning in idle_rules::without_targets(&settings.rules, &evaluated.scope, evaluated.all()) {
+    let (scope, all) = (&evaluated.scope, evaluated.all());
+    let idle = idle_rules::without_targets(&settings.rules, &settings.rule_names, scope, all.clone());
+    for warning in idle.into_iter().chain(idle_rules::without_failures(&settings.allow_failure, scope, all)) {
         warning!("{warning}");
     }
     let base = base::evaluate(chosen.as_ref(), settings)?;
@@ -173,7 +175,7 @@ fn make_plan(
     let mut errors = evaluated.errors;
     errors.extend(unreadable_targets(&compared.affected, &unreadable, settings)?);
     if is_whole && compared.unaffected.is_empty() {
-        for warning in idle_rules::without_names(&settings.rules, graph.nodes().map(Node::name)) {
+        for warning in idle_rules::without_names(&settings.rules, &settings.rule_names, graph.nodes().map(Node::name)) {
             warning!("{warning}");
         }
     }

@@ -62,7 +62,7 @@ fn verdict(explanation: &Explanation) -> String {
                 SkipReason::NoExecutor => format!("skipped: no executor builds it{said}"),
             };
             match &explanation.job {
-                Some(_) => format!("{why}; job `{job}` builds it all the same, as others need it"),
+                Some(_) => format!("{why}; job `{job}` still builds it, since others need it"),
                 None => why,
             }
         }
@@ -148,7 +148,7 @@ fn write_change(change: &Difference, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "changed since {}; there it is{other}\n  {}", base(revision), printable(base_derivation))?;
             match why {
                 Some(comparison) => write_comparison(comparison, out),
-                None => writeln!(out, "  what changed cannot be said: the base's derivations are not at hand"),
+                None => writeln!(out, "  unknown what changed: the base's derivations are missing"),
             }
         }
     }

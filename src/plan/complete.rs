@@ -20,6 +20,7 @@ use crate::availability::Needed;
 use crate::availability::built_here::BuiltHere;
 use crate::graph::{DrvId, Graph};
 use crate::nix::hash::Sha256;
+use crate::plural::counted;
 
 /// Makes the plan; `is_part` as in [`FinalJobInputs`].
 pub fn complete(mut inputs: PlanInputs, requests: &[FinalJobRequest], is_part: bool) -> Result<Made> {
@@ -74,10 +75,10 @@ fn refuse_without_gate(inputs: &PlanInputs, requests: &[FinalJobRequest]) -> Res
     if targets.peek().is_none() && inputs.errors.is_empty() {
         ensure!(
             left_out == 0,
-            "nothing is left of what is selected: {} attributes are excluded, and {} packages say `disable`: the gate would wait for nothing, and \
-             pass whatever happens (exclude fewer, or select more)",
-            inputs.excluded.len(),
-            inputs.disabled.len()
+            "nothing is left of what is selected (excluded: {}; their packages say `disable`: {}): the gate would wait for nothing, and pass \
+             whatever happens (exclude fewer, or select more)",
+            counted(inputs.excluded.len() as u64, "attribute"),
+            counted(inputs.disabled.len() as u64, "attribute")
         );
         return Ok(());
     }

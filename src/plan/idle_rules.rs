@@ -1,6 +1,7 @@
-//! Rules that are for nothing. In: the rules, and what was planned. Out: a sentence for each rule whose patterns match nothing there,
+//! Rules and allowed failures that are for nothing. In: these, and what was planned. Out: a sentence for each whose patterns match nothing there,
 //! though they would have if anything of the kind were in the flake: what filters left out may be what a rule is for.
 
+use super::allowed_failure::AllowedFailure;
 use super::rules::Rule;
 use crate::attribute::AttributePath;
 use crate::nearest::nearest;
@@ -17,6 +18,9 @@ const MOST_SENTENCES: usize = 8;
 /// Longest text of a pattern in a sentence, in characters.
 const MAX_PATTERN: usize = 100;
 
+/// Characters of a name that is a slip if it is near another one: short names are near to many.
+const SHORTEST_SLIP: usize = 5;
+
 /// Where targets were looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
@@ -26,13 +30,23 @@ pub struct Scope {
     pub systems: Option<Vec<String>>,
 }
 
+/// Systems that nobody has looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    /// They may have what was not found.
+    Counted,
+    /// They are as those that were looked at.
+    Ignored,
+}
+
 impl Scope {
     /// True where every attribute that a pattern could mean was selected. `false` may also mean that this is hard to tell.
-    fn has_all(&self, wanted: &[Segment]) -> bool {
+    fn has_all(&self, wanted: &[Segment], others: Others) -> bool {
         let covers = |selected: &Vec<Segment>| {
             let pairs = || selected.iter().zip(wanted);
             let covered = selected.len() == wanted.len() && pairs().all(|(selected, wanted)| selected.covers(wanted));
-            covered && pairs().nth(1).is_none_or(|pair| self.has_systems(&wanted[0], pair))
+            covered
+                && (others == Others::Ignored || pairs().nth(1).is_none_or(|pair| self.has_systems(&wanted[0], pair)))
         };
         let alternatives = |patterns: &Vec<Pattern>| patterns.iter().flat_map(Pattern::alternatives).any(covers);
         self.select.as_ref().is_none_or(alternatives)
@@ -47,38 +61,81 @@ impl Scope {
     }
 }
 
-/// A sentence for each rule that is for targets under certain attributes where there are none of these. `attributes` are those that
-/// were selected, whatever became of them: what is below one that was excluded or does not evaluate, nobody knows.
+/// A sentence for each rule that is for targets under certain attributes where there are none of these; `names` are what rules are called.
+/// `attributes` are those that were selected, whatever became of them: what is below one that was excluded or does not evaluate, nobody knows.
 pub fn without_targets<'t>(
     rules: &[Rule],
+    names: &[String],
     scope: &Scope,
     attributes: impl Iterator<Item = &'t AttributePath> + Clone,
 ) -> Vec<String> {
-    let is_idle = |segments: &Vec<Segment>| {
-        let is_exact = !segments.contains(&Segment::Levels);
-        is_exact && scope.has_all(segments) && !attributes.clone().any(|a| begins(segments, a))
-    };
     let mut sentences = Vec::new();
-    for (at, rule) in rules.iter().enumerate() {
+    for (rule, name) in rules.iter().zip(names) {
         let Some(patterns) = &rule.condition.attribute else { continue };
-        if !patterns.iter().flat_map(Pattern::alternatives).all(is_idle) {
+        let alternatives: Vec<&Vec<Segment>> = patterns.iter().flat_map(Pattern::alternatives).collect();
+        if alternatives.iter().any(|segments| attributes.clone().any(|a| begins(segments, a))) {
             continue;
         }
-        let last_names = attributes.clone().filter_map(|target| target.names().last()).map(String::as_str);
-        let literal = |pattern: &Pattern| match pattern.alternatives().first()?.last()? {
-            Segment::Literal(name) => Some(name.clone()),
-            Segment::Glob(_) | Segment::Levels => None,
-        };
-        let meant =
-            patterns.iter().find_map(literal).and_then(|name| nearest(&name, last_names).filter(|near| *near != name));
-        let hint = meant.map(|name| format!("; did you mean one named `{}`?", printable(name))).unwrap_or_default();
-        sentences.push(format!(
-            "rule {} of nixdag.yml applies to no target: {} matches none{hint}",
-            at + 1,
-            list(patterns)
-        ));
+        if let Some(hint) = hint(&alternatives, scope, attributes.clone()) {
+            sentences.push(format!("{name} applies to no target: {} matches none{hint}", list(patterns)));
+        }
     }
-    bounded(sentences)
+    bounded(sentences, "more rules of nixdag.yml apply to nothing")
+}
+
+/// A sentence for each entry of `allow_failure` that names attributes where there are none of these.
+pub fn without_failures<'t>(
+    allowed: &[AllowedFailure],
+    scope: &Scope,
+    attributes: impl Iterator<Item = &'t AttributePath> + Clone,
+) -> Vec<String> {
+    let mut sentences = Vec::new();
+    for entry in allowed {
+        let AllowedFailure::Attributes(pattern) = entry else { continue };
+        let alternatives: Vec<&Vec<Segment>> = pattern.alternatives().iter().collect();
+        let is_met = |attribute: &AttributePath| {
+            pattern.matches_at_or_above(attribute.names()) || alternatives.iter().any(|all| begins(all, attribute))
+        };
+        if attributes.clone().any(is_met) {
+            continue;
+        }
+        if let Some(hint) = hint(&alternatives, scope, attributes.clone()) {
+            sentences.push(format!(
+                "`allow_failure` allows nothing to fail by {}, which matches no target{hint}",
+                list(std::slice::from_ref(pattern))
+            ));
+        }
+    }
+    bounded(sentences, "more entries of `allow_failure` match nothing")
+}
+
+/// What was meant by patterns that match nothing, as the end of a sentence; none where what they match may have been left out. For other
+/// systems than those that were looked at, that is so unless the name looks like a slip.
+fn hint<'t>(
+    alternatives: &[&Vec<Segment>],
+    scope: &Scope,
+    attributes: impl Iterator<Item = &'t AttributePath> + Clone,
+) -> Option<String> {
+    let is_looked_for = |systems| {
+        let all = |segments: &&Vec<Segment>| !segments.contains(&Segment::Levels) && scope.has_all(segments, systems);
+        alternatives.iter().all(all)
+    };
+    if !is_looked_for(Others::Ignored) {
+        return None;
+    }
+    let last_names = attributes.filter_map(|target| target.names().last()).map(String::as_str);
+    let literal = |segments: &&Vec<Segment>| match segments.last()? {
+        Segment::Literal(name) => Some(name.clone()),
+        Segment::Glob(_) | Segment::Levels => None,
+    };
+    let name = alternatives.iter().find_map(literal);
+    let is_slip = name.as_ref().is_some_and(|name| name.chars().count() >= SHORTEST_SLIP);
+    let meant = name.and_then(|name| nearest(&name, last_names).filter(|near| *near != name));
+    let hint = meant.map(|name| format!("; did you mean one named `{}`?", printable(name)));
+    match hint {
+        Some(hint) if is_slip => Some(hint),
+        hint => is_looked_for(Others::Counted).then(|| hint.unwrap_or_default()),
+    }
 }
 
 /// True where the pattern means the attribute, or something below it.
@@ -89,23 +146,27 @@ fn begins(segments: &[Segment], attribute: &AttributePath) -> bool {
 
 /// A sentence for each rule that is for derivations of certain names where no derivation has such a name; none where that would take
 /// long to find out.
-pub fn without_names<'n>(rules: &[Rule], names: impl ExactSizeIterator<Item = &'n str> + Clone) -> Vec<String> {
+pub fn without_names<'n>(
+    rules: &[Rule],
+    called: &[String],
+    names: impl ExactSizeIterator<Item = &'n str> + Clone,
+) -> Vec<String> {
     let named = || rules.iter().enumerate().filter_map(|(at, rule)| Some((at, rule.condition.name.as_ref()?)));
     if named().count().saturating_mul(names.len()) > MOST_COMPARISONS {
         return Vec::new();
     }
     let idle = named().filter(|(_, globs)| !names.clone().any(|name| globs.iter().any(|glob| glob.matches_name(name))));
     let sentence = |(at, globs): (usize, &Vec<Pattern>)| {
-        format!("rule {} of nixdag.yml applies to no derivation: {} matches no name", at + 1, list(globs))
+        format!("{} applies to no derivation: {} matches no name", called[at], list(globs))
     };
-    bounded(idle.map(sentence).collect())
+    bounded(idle.map(sentence).collect(), "more rules of nixdag.yml apply to nothing")
 }
 
 /// The first sentences, and how many there are more.
-fn bounded(mut sentences: Vec<String>) -> Vec<String> {
+fn bounded(mut sentences: Vec<String>, what: &str) -> Vec<String> {
     if let more @ 1.. = sentences.len().saturating_sub(MOST_SENTENCES) {
         sentences.truncate(MOST_SENTENCES);
-        sentences.push(format!("{more} more rules of nixdag.yml apply to nothing"));
+        sentences.push(format!("{more} {what}"));
     }
     sentences
 }
@@ -124,6 +185,7 @@ fn list(patterns: &[Pattern]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::evaluation_errors::Refused;
     use crate::plan::rules::Condition;
 
     fn patterns(texts: &[&str]) -> Vec<Pattern> {
@@ -145,7 +207,11 @@ mod tests {
             systems: (!systems.is_empty()).then(|| systems.iter().map(|&system| system.to_owned()).collect()),
         };
         let attributes: Vec<AttributePath> = attributes.iter().map(|text| path(text)).collect();
-        !without_targets(&[rule], &scope, attributes.iter()).is_empty()
+        !without_targets(&[rule], &called(1), &scope, attributes.iter()).is_empty()
+    }
+
+    fn called(rules: usize) -> Vec<String> {
+        (1..=rules).map(|number| format!("rule {number} of nixdag.yml")).collect()
     }
 
     #[test]
@@ -177,6 +243,31 @@ mod tests {
     }
 
     #[test]
+    fn a_slip_is_said_whatever_other_systems_have() {
+        let (all, there) = (["packages.*.*"], ["packages.x.openssl", "packages.x.curl"]);
+        assert!(is_idle(&["packages.*.opensl"], &all, &["x"], &there));
+        assert!(!is_idle(&["packages.*.darwin-tools"], &all, &["x"], &there));
+    }
+
+    #[test]
+    fn an_allowed_failure_that_matches_nothing_is_said() {
+        let scope = Scope { select: Some(patterns(&["packages.*.*"])), systems: None };
+        let there = [path("packages.x.a"), path("packages.x.set.b")];
+        let said = |text: &str| {
+            let allowed = AllowedFailure::Attributes(patterns(&[text]).remove(0));
+            without_failures(&[allowed], &scope, there.iter()).concat()
+        };
+        assert_eq!(
+            said("packages.x.c"),
+            "`allow_failure` allows nothing to fail by `packages.x.c`, which matches no target"
+        );
+        for text in ["packages.x.a", "packages.x.set", "packages.*.*", "packages", "checks.x.c", "packages.x.set.b.c"] {
+            assert_eq!(said(text), "", "{text}");
+        }
+        assert!(without_failures(&[AllowedFailure::Refused(Refused::Unfree)], &scope, there.iter()).is_empty());
+    }
+
+    #[test]
     fn what_lies_below_an_exclusion_or_an_error_is_not_known() {
         assert!(!is_idle(&["packages.*.c"], &[], &[], &["packages.x.a", "packages.y"]));
         assert!(is_idle(&["packages.x.c"], &[], &[], &["packages.x.a", "packages.y"]));
@@ -191,14 +282,14 @@ mod tests {
         let rules = [rule(&["linux-*"]), rule(&["hell?-1.0", "x"]), rule(&["linx-*", "y"]), Rule::default()];
         let names = ["linux-6.1", "hello-1.0"];
         assert_eq!(
-            without_names(&rules, names.into_iter()),
+            without_names(&rules, &called(4), names.into_iter()),
             ["rule 3 of nixdag.yml applies to no derivation: `linx-*`, `y` matches no name"]
         );
-        let long = without_names(&[rule(&[&"ü".repeat(9000)])], names.into_iter()).concat();
+        let long = without_names(&[rule(&[&"ü".repeat(9000)])], &called(1), names.into_iter()).concat();
         assert!(long.chars().count() < 200 && long.contains("ü…` matches"), "{long}");
-        let said = without_names(&vec![rule(&["x"]); 300], names.into_iter());
+        let said = without_names(&vec![rule(&["x"]); 300], &called(300), names.into_iter());
         assert_eq!((said.len(), said[8].as_str()), (9, "292 more rules of nixdag.yml apply to nothing"));
         let many = vec!["a"; MOST_COMPARISONS / 2];
-        assert!(without_names(&rules, many.into_iter()).is_empty());
+        assert!(without_names(&rules, &called(4), many.into_iter()).is_empty());
     }
 }

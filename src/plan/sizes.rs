@@ -48,6 +48,13 @@ pub struct SizeLimits {
     pub unknown: UnknownSize,
 }
 
+impl SizeLimits {
+    /// True where a limit is about growth.
+    pub fn limit_growth(&self) -> bool {
+        self.limits.iter().flat_map(|(_, limits)| limits).any(|limit| matches!(limit, SizeLimit::Growth(_)))
+    }
+}
+
 /// What the job checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SizeCheck {

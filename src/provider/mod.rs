@@ -21,7 +21,7 @@ pub mod yaml;
 
 use std::env::VarError;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -33,6 +33,7 @@ use crate::delivery::{HandOff, HandOffKind};
 use crate::fleet::Fleet;
 use crate::output::read_input;
 use crate::plan::Plan;
+use crate::plural::counted;
 use crate::usage::usage;
 use additions::Additions;
 use comment::Place;
@@ -52,6 +53,17 @@ choice! {
         GitLab = "gitlab",
         /// GitHub Actions, in waves
         GitHub = "github",
+    }
+}
+
+impl Credit {
+    /// A number of them, with its unit: `142 credits`, `24 minutes`, `0.024 USD`.
+    pub fn amount(self, number: u64) -> String {
+        match self {
+            Credit::Own => counted(number, "credit"),
+            Credit::Minute => counted(number, "minute"),
+            Credit::Millidollar => format!("{}.{:03} USD", number / 1000, number % 1000),
+        }
     }
 }
 
@@ -109,10 +121,27 @@ impl Provider {
     }
 
     /// The one that a file belongs to, by its folders and its name.
-    pub fn of_file(path: &Path) -> Self {
+    pub fn of_file(path: &Path) -> Option<Self> {
         let is_in = |provider: &Self| path.components().any(|part| part.as_os_str() == provider.folder());
         let names_gitlab = path.file_name().is_some_and(|name| name.to_string_lossy().contains("gitlab"));
-        Self::all().find(is_in).unwrap_or(if names_gitlab { Self::GitLab } else { Self::default() })
+        Self::all().find(is_in).or_else(|| names_gitlab.then_some(Self::GitLab))
+    }
+
+    /// The provider whose configuration a text looks like, by the keys at its top; none where they fit none.
+    pub fn of_text(text: &str) -> Option<Self> {
+        let keys: BTreeSet<&str> = text
+            .lines()
+            .filter(|line| line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '"'))
+            .filter_map(|line| Some(line.split_once(':')?.0.trim_end().trim_matches('"')))
+            .collect();
+        let has = |names: &[&str]| names.iter().any(|name| keys.contains(name));
+        if has(&["version", "orbs", "workflows", "executors", "setup"]) {
+            return Some(Self::CircleCi);
+        }
+        if has(&["on"]) && has(&["jobs"]) {
+            return Some(Self::GitHub);
+        }
+        has(&["stages", "include", "default", "before_script", "spec"]).then_some(Self::GitLab)
     }
 
     /// What each setup job of the orb, each component or each action that plans is given in the configuration of a repository, parameter by
@@ -196,7 +225,7 @@ impl Provider {
         match self {
             Self::CircleCi => circleci::continuation::problems(text),
             Self::GitLab => gitlab::check::check_any(text),
-            Self::GitHub => bail!("it is a workflow of GitHub, for which nixdag knows no rules (actionlint does)"),
+            Self::GitHub => bail!("it is a GitHub workflow, which nixdag does not check (actionlint does)"),
         }
     }
 

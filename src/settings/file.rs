@@ -198,7 +198,7 @@ impl SettingsFile {
     }
 
     /// A rule in words, by its index, behind its place in the file: `nixdag.yml:3:5: rule 1`.
-    fn rule_name(&self, at: usize, file: &Path) -> String {
+    pub fn rule_name(&self, at: usize, file: &Path) -> String {
         let number = at + 1;
         match self.rule_places.get(at) {
             Some((line, column)) => format!("{}:{line}:{column}: rule {number}", shown(file)),

@@ -4,6 +4,7 @@ use crate::choice::Choice;
 use crate::duration::in_words;
 use crate::plan::Strategy;
 use crate::plan::model::Granularity;
+use crate::provider::Credit;
 use crate::settings::file::SCHEMA;
 use crate::version;
 
@@ -13,16 +14,17 @@ pub const NAME: &str = "nixdag.yml";
 /// A granularity, and what its plan takes.
 pub type Candidate = (Granularity, Strategy);
 
-/// `` `auto` takes 3 min 45 s and 75 credits, `target` 5 min 17 s and 142 ``
-pub fn figures(chosen: &Candidate, other: &Candidate) -> String {
-    let figures = |(granularity, strategy): &Candidate, takes: &str, credits: &str| {
-        format!("`{}`{takes} {} and {}{credits}", granularity.name(), in_words(strategy.makespan), strategy.credits)
+/// `` `auto` takes 3 min 45 s and 75 credits, `target` 5 min 17 s and 142 credits ``
+pub fn figures(chosen: &Candidate, other: &Candidate, credit: Credit) -> String {
+    let figures = |(granularity, strategy): &Candidate, takes: &str| {
+        let price = credit.amount(strategy.credits);
+        format!("`{}`{takes} {} and {price}", granularity.name(), in_words(strategy.makespan))
     };
-    format!("{}, {}", figures(chosen, " takes", " credits"), figures(other, "", ""))
+    format!("{}, {}", figures(chosen, " takes"), figures(other, ""))
 }
 
 /// The text. `plans` are the one to choose and the other; none where nothing is to be built now.
-pub fn text(plans: Option<(&Candidate, &Candidate)>) -> String {
+pub fn text(plans: Option<(&Candidate, &Candidate)>, credit: Credit) -> String {
     let mut text = format!(
         "# yaml-language-server: $schema=https://raw.githubusercontent.com/org/nixdag/v{}/{SCHEMA}\n\
          # All settings: {}\n\n",
@@ -30,7 +32,7 @@ pub fn text(plans: Option<(&Candidate, &Candidate)>) -> String {
         version::page("settings")
     );
     if let Some((chosen, other)) = plans {
-        text.push_str(&format!("# {}, if builds take as long as guessed.\n", figures(chosen, other)));
+        text.push_str(&format!("# {}, if builds take as long as guessed.\n", figures(chosen, other, credit)));
     }
     let granularity = plans.map_or(Granularity::default(), |(chosen, _)| chosen.0);
     text.push_str(&format!(
@@ -52,12 +54,18 @@ mod tests {
         let strategy = |makespan, credits| Strategy { makespan, credits, ..Strategy::default() };
         let (auto, target) =
             ((Granularity::Auto, strategy(225_000, 75)), (Granularity::Target, strategy(317_000, 142)));
-        let text = text(Some((&auto, &target)));
-        assert!(text.contains("# `auto` takes 3 min 45 s and 75 credits, `target` 5 min 17 s and 142, if"), "{text}");
+        let text = text(Some((&auto, &target)), Credit::Own);
+        assert!(
+            text.contains("# `auto` takes 3 min 45 s and 75 credits, `target` 5 min 17 s and 142 credits, if"),
+            "{text}"
+        );
         let file = SettingsFile::parse(&text).unwrap();
         assert_eq!(file.planning.granularity, Some(Granularity::Auto));
         // The lines that are left to uncomment are settings, too.
         SettingsFile::parse(&text.replace("# systems", "systems").replace("# base", "base")).unwrap();
-        assert_eq!(SettingsFile::parse(&super::text(None)).unwrap().planning.granularity, Some(Granularity::Target));
+        assert_eq!(
+            SettingsFile::parse(&super::text(None, Credit::Own)).unwrap().planning.granularity,
+            Some(Granularity::Target)
+        );
     }
 }

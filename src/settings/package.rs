@@ -120,9 +120,9 @@ fn take(said: &mut Said, key: &str, value: &Value, fleet: &Fleet, grants: &Grant
         }
         "ci" => bail!("`ci` is {}, expected a set", shown(value)),
         "error" if value.get("wrong").is_some_and(|wrong| wrong == "size") => {
-            bail!("what it says about its job is longer than 64 KiB")
+            bail!("its settings for its job are longer than 64 KiB")
         }
-        "error" if value.get("wrong").is_some() => bail!("what it says about its job does not evaluate"),
+        "error" if value.get("wrong").is_some() => bail!("its settings for its job do not evaluate"),
         _ => {
             let shown = key.chars().take(60).collect::<String>();
             bail!("unknown key `{}` of `ci`{}", shown.escape_debug(), meant_or_known(key, KEYS));

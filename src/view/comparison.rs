@@ -69,11 +69,11 @@ pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Re
         look.sentence(&price::downloads(downloads), out)?;
     }
     if let Some(estimate) = &estimates.price {
-        look.sentence(&price::sentence(estimate, estimates.plan.credits), out)?;
+        look.sentence(&price::sentence(estimate, estimates.plan.credits, credit(made)), out)?;
     }
     if let Some(report) = &estimates.report {
         let (took, credits) = (in_words(report.duration), report.credits);
-        let price = if credits > 0 { format!(" and {}", counted(credits, "credit")) } else { String::new() };
+        let price = if credits > 0 { format!(" and {}", credit(made).amount(credits)) } else { String::new() };
         look.sentence(
             &format!("A job after all others collects what they record: {took}{price} more, and nothing waits for it."),
             out,
@@ -85,19 +85,23 @@ pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Re
     look.sentence(&advice(made, aim), out)
 }
 
+/// What prices are counted in.
+fn credit(made: &Made) -> Credit {
+    made.plan.provider.as_deref().and_then(|name| Provider::parse(name).ok()).unwrap_or_default().credit()
+}
+
 /// A row for the plan and for each of the others.
 fn rows(made: &Made, is_narrow: bool) -> Vec<Vec<String>> {
     let estimates = &made.plan.estimates;
     let duration = if is_narrow { in_short } else { in_words };
     let [machine, wall] = if is_narrow { ["MACHINE", "WALL"] } else { ["MACHINE TIME", "WALL TIME"] };
-    let credits =
-        match made.plan.provider.as_deref().and_then(|name| Provider::parse(name).ok()).unwrap_or_default().credit() {
-            Credit::Own => "CREDITS",
-            Credit::Minute if is_narrow => "MINUTES",
-            Credit::Minute => "CREDITS (MINUTES)",
-            Credit::Millidollar if is_narrow => "$/1000",
-            Credit::Millidollar => "CREDITS (USD/1000)",
-        };
+    let credits = match credit(made) {
+        Credit::Own => "CREDITS",
+        Credit::Minute if is_narrow => "MINUTES",
+        Credit::Minute => "CREDITS (MINUTES)",
+        Credit::Millidollar if is_narrow => "$/1000",
+        Credit::Millidollar => "CREDITS (USD/1000)",
+    };
     let mut rows = vec![row(["PREDICTED", "JOBS", "BUILDS", machine, wall, credits])];
     let mut add = |name: &str, strategy: &Strategy| {
         rows.push(vec![
@@ -130,7 +134,7 @@ fn left_out(made: &Made) -> String {
     let start = made.planning.map_or(String::new(), |planning| {
         let price = match planning.credits {
             0 => String::new(),
-            credits => format!(" and {}", counted(credits, "credit")),
+            credits => format!(" and {}", credit(made).amount(credits)),
         };
         format!(" ({}{price} to start, then the evaluation)", in_words(planning.start_up))
     });
@@ -156,7 +160,7 @@ fn advice(made: &Made, aim: Aim) -> String {
     let is_free = ours.credits == 0 && better.credits == 0;
     let takes = |strategy: &Strategy| match is_free {
         true => in_words(strategy.makespan),
-        false => format!("{} and {}", in_words(strategy.makespan), counted(strategy.credits, "credit")),
+        false => format!("{} and {}", in_words(strategy.makespan), credit(made).amount(strategy.credits)),
     };
     let enough = if better.jobs == 1 && ours.jobs > 1 { " One job is enough for this." } else { "" };
     format!(

@@ -49,7 +49,7 @@ pub fn write(records: &Records, out: &mut dyn Write) -> io::Result<()> {
         rows.push(vec![
             (*name).to_owned(),
             (*system).to_owned(),
-            package.durations.len().to_string(),
+            (package.durations.len() + package.failed).to_string(),
             duration(package.median()),
             duration(package.durations.last().copied()),
             package.failed.to_string(),

@@ -8,6 +8,7 @@ use crate::plan::prices::PriceEstimate;
 use crate::plan::problem::Millis;
 use crate::plural::counted;
 use crate::printable::printable;
+use crate::provider::Credit;
 
 /// What jobs move between them; nothing where that is not known.
 pub(super) fn hand_off(handoff: &HandOffEstimate, job_time: Millis) -> Option<String> {
@@ -48,13 +49,13 @@ pub(super) fn downloads(downloads: &Downloads) -> String {
 }
 
 /// What the plan costs, in money where the price of a credit is known.
-pub(super) fn sentence(price: &PriceEstimate, machines: u64) -> String {
+pub(super) fn sentence(price: &PriceEstimate, machines: u64, credit: Credit) -> String {
     let amount = |credits: u64| match price.credit_millionths {
         Some(millionths) => {
             let money = credits as f64 * millionths as f64 / 1e6;
             format!("{money:.2} {}", price.currency.as_deref().map(printable).unwrap_or_default()).trim_end().to_owned()
         }
-        None => counted(credits, "credit"),
+        None => credit.amount(credits),
     };
     let mut parts = vec![format!("{} for machines", amount(machines))];
     parts.extend(price.storage.map(|credits| format!("{} for what jobs leave with the CI", amount(credits))));
@@ -76,9 +77,11 @@ mod tests {
     fn a_price_is_in_money_where_a_credit_has_one_and_what_is_unknown_is_said() {
         let both = PriceEstimate { storage: Some(500), egress: Some(250), ..PriceEstimate::default() };
         assert_eq!(
-            sentence(&both, 1_000),
+            sentence(&both, 1_000, Credit::Own),
             "Price: 1750 credits: 1000 credits for machines, 500 credits for what jobs leave with the CI, 250 credits for what self-hosted machines fetch."
         );
+        assert_eq!(sentence(&PriceEstimate::default(), 24, Credit::Millidollar), "Price: 0.024 USD for machines.");
+        assert_eq!(sentence(&PriceEstimate::default(), 1, Credit::Minute), "Price: 1 minute for machines.");
         let money = PriceEstimate {
             credit_millionths: Some(600),
             currency: Some("USD".into()),
@@ -86,7 +89,7 @@ mod tests {
             ..PriceEstimate::default()
         };
         assert_eq!(
-            sentence(&money, 12_345),
+            sentence(&money, 12_345, Credit::Own),
             "Price: 7.41 USD for machines; unknown, because no sizes are recorded: storage, egress."
         );
     }

@@ -9,6 +9,7 @@ use super::layered::Layered;
 use super::markup;
 use super::network::{Network, Node};
 use crate::plan::problem::Adjacency;
+use crate::plural::counted;
 use crate::printable::shortened;
 
 /// Width of a box, pixels.
@@ -46,7 +47,7 @@ pub(super) fn write(network: &Network, out: &mut impl Write) -> io::Result<()> {
     let top = |node: usize| MARGIN + places.row[node] * ROW;
     let width = MARGIN * 2.0 + (layered.count().max(1) - 1) as f64 * COLUMN + BOX;
     let height = MARGIN * 2.0 + (places.rows - 1.0).max(0.0) * ROW + HEIGHT;
-    let label = format!("{} {}, {} edges", network.nodes.len(), network.level, network.edges.len());
+    let label = format!("{} {}, {}", network.nodes.len(), network.level, counted(network.edges.len() as u64, "edge"));
     writeln!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" viewBox=\"0 0 {width:.0} {height:.0}\" \
@@ -88,7 +89,7 @@ pub(super) fn write(network: &Network, out: &mut impl Write) -> io::Result<()> {
 fn title(network: &Network, node: &Node) -> String {
     match node.group.and_then(|group| network.groups.get(group)) {
         Some(group) => format!("{} in job {}", node.id, group.name),
-        None => format!("{}, {} builds, {}", node.name, node.builds, node.system),
+        None => format!("{}, {}, {}", node.name, counted(node.builds as u64, "build"), node.system),
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::comparison;
 use super::look::{Look, row};
 use crate::attribute::AttributePath;
-use crate::duration::in_words;
+use crate::duration::{in_short, in_words};
 use crate::plan::evaluation_errors;
 use crate::plan::make::Made;
 use crate::plan::model::Aim;
@@ -39,7 +39,12 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
         return writeln!(out, "nothing to build before the final jobs");
     }
     let machines = machines(plan);
-    let rows = |attribute: fn(&AttributePath, &str) -> String| {
+    // Where the terminal is narrow, the system is in its own column alone.
+    let rows = |is_short: bool| {
+        let duration = if is_short { in_short } else { in_words };
+        let name = |job: &Job| if is_short { name_without_system(job) } else { job.name.clone() };
+        let attribute =
+            |path: &AttributePath, system: &str| if is_short { without_system(path, system) } else { path.to_string() };
         let mut rows = vec![row(["JOB", "SYSTEM", "TARGETS", "BUILDS", "ESTIMATE", "AFTER"])];
         if machines.is_some() {
             rows[0].insert(2, "MACHINE".into());
@@ -50,12 +55,12 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
                 count => format!("+{count} co-located"),
             };
             rows.push(vec![
-                job.name.clone(),
+                name(job),
                 job.system.clone(),
                 list(job.targets.iter().map(|target| attribute(target, &job.system)), 3),
                 format!("{}{co_located}", job.derivations.len()),
-                format!("{}{}", in_words(job.estimate.duration), if critical.contains(&index) { " *" } else { "" }),
-                list(job.requires.iter().map(|index| plan.jobs[index.at()].name.clone()), 3),
+                format!("{}{}", duration(job.estimate.duration), if critical.contains(&index) { " *" } else { "" }),
+                list(job.requires.iter().map(|index| name(&plan.jobs[index.at()])), 3),
             ]);
             if let (Some(machines), Some(row)) = (&machines, rows.last_mut()) {
                 row.insert(2, machines[index.at()].clone());
@@ -63,7 +68,7 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
         }
         rows
     };
-    look.columns_or(&rows(|attribute, _| attribute.to_string()), || rows(without_system), out)?;
+    look.columns_or(&rows(false), || rows(true), out)?;
     more(plan.jobs.len(), out)?;
     writeln!(out, "* on the critical path, which has {}", counted(critical.len() as u64, "job"))?;
     match &plan.workers {
@@ -81,6 +86,11 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
 /// `packages.….hello`: the attribute without the system, which is in a column of its own.
 fn without_system(attribute: &AttributePath, system: &str) -> String {
     attribute.to_string().replacen(&format!(".{system}."), ".….", 1)
+}
+
+/// `hello` for the job `hello (x86_64-linux)`.
+fn name_without_system(job: &Job) -> String {
+    job.name.strip_suffix(&format!(" ({})", job.system)).unwrap_or(&job.name).to_owned()
 }
 
 /// What each job runs on, where jobs of one system differ in that or something special is said about a job.

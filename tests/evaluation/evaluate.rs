@@ -473,7 +473,15 @@ fn a_literal_name_that_is_not_there_is_an_error_with_the_nearest_one() {
         let flake = flake(r#"packages.x.hello = mk "a"; packages.x.git = mk "b"; lib.f = x: x;"#);
         let evaluation = ask(&request(
             path(&flake),
-            &["packages.x.{git,helo}", "package.x.hello", "lib.f", "lib.f.g", "packages.x.git.nope", "zzzzzzzzzz"],
+            &[
+                "packages.x.{git,helo}",
+                "package.x.hello",
+                "lib.f",
+                "lib.f.g",
+                "packages.x.git.nope",
+                "zzzzzzzzzz",
+                "zzzzzzzzzz.y",
+            ],
         ));
         assert_eq!(names(&evaluation), ["git"]);
         assert_eq!(message(&evaluation, "helo"), "`packages.x` has no attribute `helo` (did you mean `hello`?)");
@@ -484,6 +492,13 @@ fn a_literal_name_that_is_not_there_is_an_error_with_the_nearest_one() {
         assert_eq!(
             message(&evaluation, "zzzzzzzzzz"),
             format!("there is none in `packages` for `{}` (the flake has `lib`, `packages`)", system::current())
+        );
+        assert_eq!(
+            message(&evaluation, "y"),
+            format!(
+                "the flake has no output `zzzzzzzzzz`, and there is none in `packages` for `{}` (the flake has `lib`, `packages`)",
+                system::current()
+            )
         );
         let here = self::flake(&format!("packages.{}.hello = mk \"a\";", system::current()));
         assert_eq!(

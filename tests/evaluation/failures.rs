@@ -256,7 +256,7 @@ fn what_a_package_says_about_its_job_may_fail_alone() {
             &[],
         );
         assert_eq!((evaluation.targets.len(), evaluation.errors.len()), (2, 9));
-        let named = format!("{}.a`: what it says about its job does not evaluate: ", system::current());
+        let named = format!("{}.a`: its settings for its job do not evaluate: ", system::current());
         let found = |warning: &String| warning.contains(&named) && warning.contains("no meta");
         assert!(evaluation.warnings.iter().any(found), "{:?}", evaluation.warnings);
         // What can be caught is known to those who read what packages say.
@@ -425,7 +425,7 @@ fn nonsense_of_one_attribute_is_that_attributes_failure_alone() {
         let long = table.lines().filter(|line| line.starts_with("packages.")).flat_map(|line| line.split(", "));
         let long: std::collections::BTreeSet<&str> = long.filter(|name| name.contains('…')).collect();
         assert_eq!(long.len(), 4, "{table}");
-        assert!(said.contains("what it says about its job is longer than 64 KiB"), "{said}");
+        assert!(said.contains("its settings for its job are longer than 64 KiB"), "{said}");
         String::new()
     });
 }

@@ -58,7 +58,7 @@ fn a_bare_flake_gets_a_setup_configuration_that_builds_it() {
     let said = init(here, "");
     assert!(said.contains("wrote .circleci/config.yml\nwrote nixdag.yml\n"), "{said}");
     assert!(
-        said.contains("granularity: `auto` takes 3 min 45 s and 75 credits, `target` 5 min 17 s and 142"),
+        said.contains("granularity: `auto` takes 3 min 45 s and 75 credits, `target` 5 min 17 s and 142 credits"),
         "{said}"
     );
     assert!(said.contains("Enable dynamic config") && said.contains("required check"), "{said}");

@@ -199,8 +199,8 @@ fn nothing_is_ignored_where_git_is_told_not_to_see_changes() {
               git update-index --no-$flag src/leaf; git checkout -q src/leaf
             done"##,
         );
-        let flagged = "nothing was evaluated\nleaf\nnone is ignored: git is told not to see whether `src/leaf` changes \
-                       (`assume-unchanged` or `skip-worktree`), and Nix may see it\n";
+        let flagged = "nothing was evaluated\nleaf\nnone is ignored: git ignores changes of `src/leaf` \
+                       (`assume-unchanged` or `skip-worktree`), and Nix may see them\n";
         assert_eq!(said, flagged.repeat(2));
     }
 }

@@ -134,7 +134,7 @@ fn a_plan_tells_as_much_as_it_knows() {
         predicate::str::contains("built in job `tool`").and(predicate::str::contains("its closure has 4 derivations")),
     );
     let without = explain("/nowhere").stdout(predicate::str::contains("1 target waits for it"));
-    without.stderr(predicate::str::contains("not at hand"));
+    without.stderr(predicate::str::contains("derivations are missing"));
     let mut both = nixdag();
     both.current_dir(recorded.dir()).args(["explain", "--plan", "plan.json", "--base", "x", "tool"]).assert().code(2);
 }
@@ -146,5 +146,5 @@ fn a_base_whose_derivations_are_gone_is_no_obstacle() {
     let assert = recorded.nixdag("explain").args(["tool", "--base-roots", "base.json"]).assert().success();
     assert
         .stdout(predicate::str::contains("what changed cannot be said").and(predicate::str::contains("built in job")))
-        .stderr(predicate::str::contains("not all derivations are at hand"));
+        .stderr(predicate::str::contains("some derivations are missing"));
 }

@@ -415,7 +415,7 @@ fn rules_that_cannot_count_are_taken_with_a_warning() {
         (
             "rules: [{ match: { attribute: 'packages.*.bb' }, timeout: 5m }]",
             Some(
-                "rule 1 of nixdag.yml applies to no target: `packages.*.bb` matches none; did you mean one named `b`?",
+                "nixdag.yml:1:9: rule 1 applies to no target: `packages.*.bb` matches none; did you mean one named `b`?",
             ),
         ),
         (
@@ -504,6 +504,26 @@ fn a_plan_whose_executor_is_gone_has_to_be_made_again() {
     ));
 }
 
+#[test]
+fn settings_that_cannot_have_an_effect_are_said() {
+    let warned = |settings: &str| {
+        let recorded = Recorded::of(&[("a", &[])]).settings(settings);
+        let output = recorded.nixdag("plan").assert().success().get_output().stderr.clone();
+        String::from_utf8(output).unwrap()
+    };
+    let growth = "warning: `size_limits` of nixdag.yml limits growth, and without a base nobody knows it";
+    assert!(warned("size_limits: { packages.*.a: [1GB, 5%] }\n").contains(growth));
+    assert!(!warned("size_limits: { packages.*.a: 1GB }\n").contains("size_limits"));
+    let allowed = warned("allow_failure: ['packages.*.nosuch']\n");
+    assert!(
+        allowed.contains(
+            "warning: `allow_failure` allows nothing to fail by `packages.*.nosuch`, which matches no target"
+        ),
+        "{allowed}"
+    );
+    assert!(!warned("allow_failure: [unfree, 'devShells.*.x']\nselect: ['packages.*.*']\n").contains("allow_failure"));
+}
+
 /// What is said about rules of a graph with targets `a` and `b`, and `lib` below `a`.
 fn said_of(rules: &str, arguments: &[&str]) -> String {
     let recorded = Recorded::new()
@@ -522,7 +542,7 @@ fn said_of(rules: &str, arguments: &[&str]) -> String {
 #[test]
 fn a_rule_for_nothing_is_a_mistake_only_where_nothing_was_left_out() {
     let by_attribute = "rules: [{ match: { attribute: 'checks.*.{zebra,yak}' }, timeout: 5m }]";
-    let warning = "warning: rule 1 of nixdag.yml applies to no target: `checks.*.{zebra,yak}` matches none";
+    let warning = "warning: nixdag.yml:1:9: rule 1 applies to no target: `checks.*.{zebra,yak}` matches none";
     assert_eq!(said_of(by_attribute, &[]), warning);
     assert_eq!(said_of(by_attribute, &["--select", "checks.*.*"]), warning);
     assert_eq!(said_of(by_attribute, &["--exclude", "packages.*.*"]), warning);
@@ -532,7 +552,7 @@ fn a_rule_for_nothing_is_a_mistake_only_where_nothing_was_left_out() {
     assert_eq!(said_of(&by_attribute.replace("{zebra,yak}", "b"), &["--exclude", "checks.*.*"]), "");
 
     let by_name = "rules: [{ match: { name: 'lab-*' }, timeout: 5m }, { match: { name: lib }, timeout: 6m }]";
-    let warning = "warning: rule 1 of nixdag.yml applies to no derivation: `lab-*` matches no name";
+    let warning = "warning: nixdag.yml:1:9: rule 1 applies to no derivation: `lab-*` matches no name";
     assert_eq!(said_of(by_name, &[]), warning);
     for filter in [["--select", "packages.*.*"], ["--exclude", "checks.*.*"], ["--base-roots", "base.json"]] {
         assert_eq!(said_of(by_name, &filter), "", "{filter:?}");
@@ -716,9 +736,9 @@ fn packages_say_where_they_are_built() {
         assert_eq!(plan["errors"], json!([]));
         assert_eq!(plan["skipped"][0]["where"], "its package says `disable`");
         for words in [
-            "attribute `packages.x86_64-linux.thrown`: what it says about its job does not evaluate",
-            "attribute `packages.x86_64-linux.aborted`: what it says about its job does not evaluate: ",
-            "attribute `packages.x86_64-linux.missing`: what it says about its job does not evaluate: ",
+            "attribute `packages.x86_64-linux.thrown`: its settings for its job do not evaluate",
+            "attribute `packages.x86_64-linux.aborted`: its settings for its job do not evaluate: ",
+            "attribute `packages.x86_64-linux.missing`: its settings for its job do not evaluate: ",
             "attribute `packages.x86_64-linux.greedy`: `resourceClass`: resource class `acme/production-deployer` is neither a usual one",
             "attribute `packages.x86_64-linux.greedy`: context `deploy` is not among `contexts` of nixdag.yml",
             "attribute `packages.x86_64-linux.typed`: `executor` is a function, expected a string",

@@ -244,6 +244,7 @@ fn records_are_shown_merged_pruned_and_exported() {
     let text = history(&["one.json", "two.json"]);
     assert!(text.starts_with("2 builds of 2 packages from 20"), "{text}");
     assert!(text.contains("library  x86_64-linux  1       1 min 40 s  1 min 40 s  0"), "{text}");
+    assert!(text.contains("program  x86_64-linux  1       -           -           1"), "a failed build is one: {text}");
     assert!(history(&["one.json", "--max-age", "100"]).starts_with("2 builds of 1 package from"));
     let merged = history(&["one.json", "two.json", "--format", "json"]);
     assert_eq!(merged, history(&["two.json", "one.json", "--format", "json"]));

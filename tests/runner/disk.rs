@@ -116,8 +116,7 @@ fn what_other_jobs_have_built_and_cannot_fit_is_not_fetched() {
     with_nix("what_other_jobs_have_built_and_cannot_fit_is_not_fetched", || {
         let pipeline = chain();
         pipeline.run("chain", &[]).succeeds();
-        on_disk(&pipeline, "end", 10, &[])
-            .fails(&["no room for what other jobs have built: 2 paths of 16000224 bytes"]);
+        on_disk(&pipeline, "end", 10, &[]).fails(&["no room for the results of other jobs: 2 paths of 16.0 MB"]);
         let alone = ["--on-missing", "fail"];
         let ran = on_disk(&pipeline, "end", 24, &alone).succeeds();
         assert_eq!(ran.record.unwrap().measured.fetched_bytes, Some(16_000_224));

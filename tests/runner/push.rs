@@ -194,7 +194,7 @@ fn a_cache_that_comes_back_gets_everything_and_one_that_does_not_is_given_up() {
         let given_up = "cannot push to `http://127.0.0.1";
         let ran = run(&pipeline, "job", &["--push", cache.url()], &machine).succeeds();
         assert!(ran.text.contains(&format!("warning: {given_up}")), "{}", ran.text);
-        assert!(ran.record.unwrap().pushed[0].error.as_ref().unwrap().contains("2 paths are not there"));
+        assert!(ran.record.unwrap().pushed[0].error.as_ref().unwrap().contains("not there: 2 paths"));
         fs::remove_dir_all(pipeline.handed_off("job")).unwrap();
         run(&pipeline, "job", &["--push", cache.url(), "--push-failure", "fail"], &machine).fails(&[given_up]);
         // The hand-off itself has kept everything.

@@ -37,6 +37,31 @@ fn a_wrong_value_of_a_flag_is_wrong_usage() {
         let failed = recorded.nixdag(command).args([flag, value]).assert().code(2).stdout("");
         failed.stderr(predicate::str::contains("error: ").and(predicate::str::contains(flag)));
     }
+    for (command, flag, value, expected) in [
+        ("plan", "--max-jobs", "x", "from 1 on"),
+        ("plan", "--max-jobs", "-1", "from 1 on"),
+        ("plan", "--max-jobs", "99999999999999999999", "from 1 to 4294967295"),
+        ("plan", "--concurrency", "0", "from 1 on"),
+        ("plan", "--max-credits", "1.5", "from 1 on"),
+        ("plan", "--keep-plan", "101", "from 0 to 100"),
+        ("plan", "--eval-depth", "65", "from 1 to 64"),
+        ("plan", "--eval-workers", "", "from 1 to 1024"),
+        ("plan", "--cache-timeout", "1h", "from 1 to 3600"),
+        ("generate", "--push-timeout", "x", "from 1 to 86400"),
+        ("history", "--max-age", "x", "from 1 to 36500"),
+        ("history", "--max-builds", "x", "from 1 to 1000000"),
+        ("continue", "--retries", "x", "from 0 to 20"),
+        ("build", "--cores", "x", "from 0 on"),
+        ("build", "--timeout", "x", "from 0 on"),
+        ("worker", "--number", "x", "from 0 on"),
+    ] {
+        let failed = nixdag().args([command, flag, value]).assert().code(2).stdout("");
+        let text = String::from_utf8(failed.get_output().stderr.clone()).unwrap();
+        let words = format!("error: invalid value '{value}' for '{flag} ");
+        assert!(text.starts_with(&words) && text.contains(&format!("expected a whole number {expected}\n")), "{text}");
+    }
+    let reserve = nixdag().args(["plan", "--reserve", "-1"]).assert().code(2);
+    reserve.stderr(predicate::str::contains("expected a number from 0 to 100"));
     // What the file says is not the command line's fault.
     recorded.file("nixdag.yml", "select: ['[']\n");
     recorded.nixdag("plan").assert().code(1);
@@ -112,6 +137,12 @@ fn tables_fit_the_terminal() {
         assert_eq!((short, long), (width < 68, width >= 68), "{screen}");
         assert!(screen.contains("\njob per derivation  "), "{screen}");
     }
+    // A pipe is as wide as somebody says, and else as wide as need be.
+    let piped = |columns: &str| {
+        let output = recorded.nixdag("plan").env("COLUMNS", columns).assert().success().get_output().stdout.clone();
+        String::from_utf8(output).unwrap().lines().map(|line| line.chars().count()).max().unwrap()
+    };
+    assert!(piped("60") <= 60 && piped("") > 100 && piped("x") > 100);
     assert!(on_a_terminal(&recorded, 100, "NO_COLOR= TERM=xterm").contains("\x1b[1m"));
     assert!(!on_a_terminal(&recorded, 100, "NO_COLOR= TERM=dumb").contains('\x1b'));
 }
@@ -133,7 +164,12 @@ fn generate_says_last_what_it_wrote_and_what_is_next() {
         text.lines().last().unwrap().to_owned()
     };
     let name = file.display();
-    assert_eq!(run(&[]), format!("wrote `{name}`: 2 jobs for CircleCI"));
+    let wrote = format!("wrote `{name}`: 2 jobs for CircleCI");
+    assert_eq!(
+        run(&["--bundle", "bundle"]),
+        format!("{wrote}; next, bring the bundle to `/tmp/nixdag/bundle`, where jobs look for it")
+    );
+    assert_eq!(run(&[]), format!("{wrote}; next, `--bundle DIR` for one that runs"));
     assert_eq!(run(&["--check"]), format!("`{name}` is up to date: 2 jobs"));
 }
 
@@ -210,8 +246,17 @@ fn a_configuration_of_anybodys_is_checked() {
     nixdag().args(["check", "--provider", "github"]).arg(recorded.file("x", "")).assert().code(1);
     fs::create_dir_all(recorded.dir().join(".github/workflows")).unwrap();
     let workflow = check(".github/workflows/ci.yml", "on: push\njobs: { a: { runs-on: x, steps: [] } }\n").code(1);
-    workflow.stderr(predicate::str::contains("it is a workflow of GitHub").and(predicate::str::contains("job").not()));
-    // Only the file's own name and CI folders count.
+    workflow.stderr(predicate::str::contains("it is a GitHub workflow").and(predicate::str::contains("job").not()));
+    // A file of any other name is known by its keys.
+    for (text, words) in [
+        ("name: ci\non: push\njobs:\n  a:\n    runs-on: x\n", "it is a GitHub workflow"),
+        ("\"on\": push\njobs: {}\n", "it is a GitHub workflow"),
+        ("stages: [build]\na: { stage: build, script: [make] }\n", "breaks no rule of GitLab"),
+        (&fine, "breaks no rule of CircleCI"),
+    ] {
+        check("github.yml", text).stderr(predicate::str::contains(words));
+    }
+    // Of a path only the file's own name and CI folders count.
     fs::create_dir_all(recorded.dir().join("gitlab/.circleci")).unwrap();
     check("gitlab/.circleci/config.yml", &fine).stderr(predicate::str::contains("CircleCI"));
 }

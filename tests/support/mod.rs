@@ -225,7 +225,10 @@ pub fn repository() -> &'static Path {
 
 /// The program under test.
 pub fn nixdag() -> assert_cmd::Command {
-    assert_cmd::Command::cargo_bin("nixdag").unwrap()
+    let mut command = assert_cmd::Command::cargo_bin("nixdag").unwrap();
+    // Whoever runs the tests may have said how wide results are to be.
+    command.env_remove("COLUMNS");
+    command
 }
 
 /// A command fails, with exit code 1 or for wrong usage 2, nothing on standard output, and a message of these words.

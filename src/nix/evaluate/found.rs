@@ -132,7 +132,7 @@ impl Findings {
                 Answer::Mute(drv_path, message) => {
                     let name = quoted(attribute.names());
                     self.warnings
-                        .push(format!("attribute `{name}`: what it says about its job does not evaluate: {message}"));
+                        .push(format!("attribute `{name}`: its settings for its job do not evaluate: {message}"));
                     self.take(attribute, drv_path, Map::new()).map(EvaluationFailure::from)
                 }
                 Answer::Failed(failure) => Some(failure),

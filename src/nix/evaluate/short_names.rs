@@ -219,8 +219,12 @@ impl Names {
             None => searched.filter(|output| SEARCHED.contains(&output.as_str())).collect(),
         };
         let systems = self.systems.as_ref().map(|systems| format!(" for {}", listed(systems))).unwrap_or_default();
+        let is_output = self.outputs.contains(&name[0]);
         if searched.is_empty() {
             format!("the flake has no output `{}` and no packages ({hint})", quoted(&name[..1]))
+        } else if name.len() > 1 && !is_output {
+            let (output, searched) = (quoted(&name[..1]), listed(&searched));
+            format!("the flake has no output `{output}`, and there is none in {searched}{systems} ({hint})")
         } else {
             format!("there is none in {}{systems} ({hint})", listed(&searched))
         }

@@ -66,6 +66,7 @@ pub mod zero;
 
 use super::model::{self, Granularity, Model, Objective, PartitionOptions, Stage};
 use super::problem::{JobNodes, Millis, Node, Partition, Problem};
+use crate::plural::counted;
 use bands::InWaves;
 use context::Search;
 use jobs::{Instance, Jobs};
@@ -210,8 +211,8 @@ fn fit_limits(instance: &Instance, jobs: &mut Jobs) -> Vec<String> {
         *jobs = fit::packed(instance, &mut scheduler, &phases, most);
         if jobs.count() > most {
             notes.push(format!(
-                "{} jobs are the fewest, {} more than the provider allows",
-                jobs.count(),
+                "there are at least {}, {} more than the provider allows",
+                counted(jobs.count() as u64, "job"),
                 jobs.count() - most
             ));
         }
@@ -229,8 +230,9 @@ fn fit_limits(instance: &Instance, jobs: &mut Jobs) -> Vec<String> {
         if longest > most {
             let long = lengths().filter(|length| *length > most).count();
             notes.push(format!(
-                "{long} jobs take longer than the {} s allowed, the longest {} s, {} s too long: a derivation that takes longer cannot be cut",
+                "too long for a job, which may take {} s: {}, the longest {} s, {} s too long (a single derivation cannot be divided)",
                 most / 1000,
+                counted(long as u64, "job"),
                 longest / 1000,
                 (longest - most).div_ceil(1000)
             ));
