@@ -4,7 +4,21 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+if ! command -v cargo >/dev/null; then
+    echo "cargo is not on PATH: install Rust 1.88 or newer first (https://rustup.rs), then open a new shell" >&2
+    exit 1
+fi
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "this needs root: $* (run it as root, or install sudo)" >&2
+        return 1
+    fi
+}
 
 missing=()
 command -v nix >/dev/null || missing+=(nix-bin)
