@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::empty_store::{empty_store, namespace};
 use crate::support::pipeline::{JobOf, Pipeline, with_each_nix};
-use crate::support::{is_on_path, run, shown};
+use crate::support::{is_on_path, run, shown, with_one_nix};
 use nixdag::build::record::Outcome;
 
 #[test]
@@ -83,7 +83,7 @@ fn durations_are_those_of_the_builders_even_for_derivations_asked_for_by_name() 
 
 #[test]
 fn a_builder_that_prints_without_end_costs_neither_memory_nor_disk() {
-    with_each_nix("a_builder_that_prints_without_end_costs_neither_memory_nor_disk", || {
+    with_one_nix("a_builder_that_prints_without_end_costs_neither_memory_nor_disk", || {
         // More than is kept; Nix takes long to pass it on.
         let bytes = 12_000_000;
         let text = "yes 'the quick brown fox jumps over the lazy dog'";

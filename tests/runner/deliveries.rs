@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::pipeline::{JobOf, Pipeline, Ran, user_setting, with_each_nix};
-use crate::support::with_nix;
+use crate::support::{with_nix, with_one_nix};
 use nixdag::build::record::{Outcome, Role};
 use nixdag::nix::hash::Sha256;
 use nixdag::nix::nar;
@@ -79,7 +79,7 @@ pub fn digest(contents: &[u8]) -> Sha256 {
 
 #[test]
 fn a_jobs_own_output_comes_from_no_other_job() {
-    with_each_nix("a_jobs_own_output_comes_from_no_other_job", || {
+    with_one_nix("a_jobs_own_output_comes_from_no_other_job", || {
         let pipeline = Pipeline::new(RELEASE, JOBS);
         pipeline.run("a-tool", &[]).succeeds();
         pipeline.run("b-library", &[]).succeeds();
@@ -101,7 +101,7 @@ fn a_jobs_own_output_comes_from_no_other_job() {
 
 #[test]
 fn a_job_delivers_only_what_the_plan_has_it_build() {
-    with_each_nix("a_job_delivers_only_what_the_plan_has_it_build", || {
+    with_one_nix("a_job_delivers_only_what_the_plan_has_it_build", || {
         let pipeline = Pipeline::new(RELEASE, JOBS);
         pipeline.run("a-tool", &[]).succeeds();
         pipeline.run("b-library", &[]).succeeds();
@@ -165,7 +165,7 @@ fn what_a_job_built_in_anothers_place_is_built_again_behind_it() {
 
 #[test]
 fn what_a_job_repeats_is_its_own_even_where_others_results_refer_to_it() {
-    with_each_nix("what_a_job_repeats_is_its_own_even_where_others_results_refer_to_it", || {
+    with_one_nix("what_a_job_repeats_is_its_own_even_where_others_results_refer_to_it", || {
         let pipeline = Pipeline::new(
             r#"
             rec {
@@ -283,7 +283,7 @@ fn pushed(cache: &Path) -> BTreeMap<String, NarInfo> {
 
 #[test]
 fn what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build() {
-    with_each_nix("what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build", || {
+    with_one_nix("what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build", || {
         let pipeline = Pipeline::new(RELEASE, JOBS);
         for (job, ..) in JOBS {
             pipeline.run(job, &[]).succeeds();
@@ -321,7 +321,7 @@ fn what_a_job_of_its_own_signs_is_what_the_plan_has_each_job_build() {
 
 #[test]
 fn a_job_with_contexts_never_builds_what_another_should_have_delivered() {
-    with_each_nix("a_job_with_contexts_never_builds_what_another_should_have_delivered", || {
+    with_one_nix("a_job_with_contexts_never_builds_what_another_should_have_delivered", || {
         let mut pipeline = Pipeline::new(RELEASE, JOBS);
         pipeline.plan.jobs[2].options.context = vec!["deploy".to_owned()];
         pipeline.sha256 = pipeline.write_bundle("bundle");

@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use nixdag::build::class::Class;
 use nixdag::build::record::{Outcome, Verdict};
 
-use crate::support::nixdag;
 use crate::support::pipeline::{Pipeline, Ran, user_setting, with_each_nix};
+use crate::support::{nixdag, with_one_nix};
 
 /// How often a builder has run.
 fn begun(pipeline: &Pipeline, name: &str) -> usize {
@@ -157,7 +157,7 @@ fn what_was_killed_with_nothing_beside_it_is_not_tried_again() {
 
 #[test]
 fn what_waits_for_a_job_that_failed_is_named_and_not_said_to_need_what_failed() {
-    with_each_nix("what_waits_for_a_job_that_failed_is_named_and_not_said_to_need_what_failed", || {
+    with_one_nix("what_waits_for_a_job_that_failed_is_named_and_not_said_to_need_what_failed", || {
         let mut pipeline = Pipeline::new(
             r#"rec {
               libx = drv "libx" "exit 1";
@@ -269,7 +269,7 @@ fn only_what_may_go_away_is_tried_again_and_at_most_twice() {
 
 #[test]
 fn with_no_retries_nothing_is_tried_again() {
-    with_each_nix("with_no_retries_nothing_is_tried_again", || {
+    with_one_nix("with_no_retries_nothing_is_tried_again", || {
         let mut pipeline = Pipeline::new(
             r#"{
               down = drvWith "down" {

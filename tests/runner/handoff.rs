@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::empty_store::empty_store;
 use crate::support::pipeline::{JobOf, Pipeline, user_setting, with_each_nix};
-use crate::support::{run, shown, with_nix};
+use crate::support::{run, shown, with_nix, with_one_nix};
 use nixdag::build::record::{Outcome, Role};
 use nixdag::handoff::bundle::Bundle;
 use nixdag::nix::hash::Sha256;
@@ -49,7 +49,7 @@ fn a_diamond_on_four_empty_machines_builds_each_derivation_once() {
 
 #[test]
 fn what_an_earlier_run_left_is_not_built_again_and_nothing_else_counts_as_the_jobs_own() {
-    with_each_nix("what_an_earlier_run_left_is_not_built_again_and_nothing_else_counts_as_the_jobs_own", || {
+    with_one_nix("what_an_earlier_run_left_is_not_built_again_and_nothing_else_counts_as_the_jobs_own", || {
         let pipeline = Pipeline::new(
             r#"
             rec {
@@ -115,7 +115,7 @@ fn every_kind_of_derivation_is_handed_on_and_built_once() {
 
 #[test]
 fn a_co_located_derivation_that_two_jobs_refer_to_travels_with_both() {
-    with_each_nix("a_co_located_derivation_that_two_jobs_refer_to_travels_with_both", || {
+    with_one_nix("a_co_located_derivation_that_two_jobs_refer_to_travels_with_both", || {
         let pipeline = Pipeline::new(
             r#"
             rec {
@@ -144,7 +144,7 @@ fn a_co_located_derivation_that_two_jobs_refer_to_travels_with_both() {
 
 #[test]
 fn a_missing_hand_off_is_named_and_nothing_is_built_silently() {
-    with_each_nix("a_missing_hand_off_is_named_and_nothing_is_built_silently", || {
+    with_one_nix("a_missing_hand_off_is_named_and_nothing_is_built_silently", || {
         let jobs: &[JobOf] = &[
             ("job-a", &["a"], &[], &[]),
             ("job-b", &["b"], &[], &["job-a"]),
@@ -186,7 +186,7 @@ fn a_missing_hand_off_is_named_and_nothing_is_built_silently() {
 
 #[test]
 fn what_may_fail_is_not_built_again_by_what_needs_it() {
-    with_each_nix("what_may_fail_is_not_built_again_by_what_needs_it", || {
+    with_one_nix("what_may_fail_is_not_built_again_by_what_needs_it", || {
         let jobs: &[JobOf] = &[("job-a", &["a"], &[], &[]), ("job-b", &["b"], &[], &["job-a"])];
         let mut pipeline =
             Pipeline::new(r#"rec { a = drv "a" "exit 1"; b = drv "b" "test -e ${a}; echo > $out"; }"#, jobs);
@@ -201,7 +201,7 @@ fn what_may_fail_is_not_built_again_by_what_needs_it() {
 
 #[test]
 fn damaged_hand_offs_are_named_and_count_as_absent() {
-    with_each_nix("damaged_hand_offs_are_named_and_count_as_absent", || {
+    with_one_nix("damaged_hand_offs_are_named_and_count_as_absent", || {
         let pipeline = Pipeline::new(
             r#"
             rec {
@@ -267,7 +267,7 @@ fn forge(folder: &Path) {
 
 #[test]
 fn a_hand_off_that_unpacks_to_something_else_counts_as_absent() {
-    with_each_nix("a_hand_off_that_unpacks_to_something_else_counts_as_absent", || {
+    with_one_nix("a_hand_off_that_unpacks_to_something_else_counts_as_absent", || {
         let pipeline = Pipeline::new(
             r#"rec { a = drv "a" "echo a > $out"; b = drv "b" "cat ${a} > $out"; }"#,
             &[("job-a", &["a"], &[], &[]), ("job-b", &["b"], &[], &["job-a"])],
@@ -295,7 +295,7 @@ fn a_hand_off_that_unpacks_to_something_else_counts_as_absent() {
 
 #[test]
 fn a_whole_copy_is_taken_where_another_is_damaged() {
-    with_each_nix("a_whole_copy_is_taken_where_another_is_damaged", || {
+    with_one_nix("a_whole_copy_is_taken_where_another_is_damaged", || {
         let pipeline = Pipeline::new(
             r#"
             rec {
@@ -317,7 +317,7 @@ fn a_whole_copy_is_taken_where_another_is_damaged() {
 
 #[test]
 fn a_bundle_that_is_not_whole_or_not_the_right_one_is_refused() {
-    with_each_nix("a_bundle_that_is_not_whole_or_not_the_right_one_is_refused", || {
+    with_one_nix("a_bundle_that_is_not_whole_or_not_the_right_one_is_refused", || {
         let jobs: &[JobOf] = &[("job-a", &["a"], &[], &[]), ("job-b", &["b"], &[], &["job-a"])];
         let pipeline = Pipeline::new(DIAMOND, jobs);
         let anew = "start a new pipeline";
@@ -459,7 +459,7 @@ fn what_generate_bundles_is_what_the_jobs_build() {
 
 #[test]
 fn derivations_come_from_a_folder_too_and_sources_that_are_nowhere_are_named() {
-    with_each_nix("derivations_come_from_a_folder_too_and_sources_that_are_nowhere_are_named", || {
+    with_one_nix("derivations_come_from_a_folder_too_and_sources_that_are_nowhere_are_named", || {
         let pipeline = Pipeline::new(
             r#"
             rec {

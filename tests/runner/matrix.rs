@@ -10,7 +10,7 @@ use nixdag::build::record::{Outcome, Verdict};
 use crate::support::cache_server::{Reply, Server, file};
 use crate::support::empty_store::empty_store;
 use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
-use crate::support::with_nix;
+use crate::support::{with_nix, with_one_nix};
 
 /// A derivation `fault` that runs a script, one that needs it and one beside it, in one job.
 fn beside(script: &str) -> Pipeline {
@@ -84,7 +84,7 @@ fn the_disk_is_full_for_the_store() {
 
 #[test]
 fn the_disk_is_full_for_the_hand_off() {
-    with_each_nix("the_disk_is_full_for_the_hand_off", || {
+    with_one_nix("the_disk_is_full_for_the_hand_off", || {
         let pipeline = Pipeline::new(
             r#"{ large = drv "large" "dd if=/dev/urandom of=$out bs=1M count=4 2>/dev/null"; }"#,
             &[("job", &["large"], &[], &[])],
@@ -251,7 +251,7 @@ fn the_daemon_is_restarted_while_it_builds() {
 
 #[test]
 fn the_clock_jumps_while_it_builds() {
-    with_each_nix("the_clock_jumps_while_it_builds", || {
+    with_one_nix("the_clock_jumps_while_it_builds", || {
         let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
         assert!(Path::new(library).exists(), "install faketime");
         let dir = tempfile::TempDir::with_prefix("clock").unwrap();

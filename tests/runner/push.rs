@@ -10,7 +10,7 @@ use crate::support::cache_server::dead;
 use crate::support::empty_store::empty_store;
 use crate::support::pipeline::{JobOf, Pipeline, Ran, with_each_nix};
 use crate::support::writable_cache::WritableCache;
-use crate::support::{shown, with_nix};
+use crate::support::{shown, with_nix, with_one_nix};
 use nixdag::build::record::Outcome;
 use nixdag::nix::binary_cache::{Reliance, ReliedStore};
 use nixdag::nix::signature::SecretKey;
@@ -226,7 +226,7 @@ while read -r path; do test -e "$path"; echo "$path" >> "@DIR@/attic"; done
 
 #[test]
 fn cachix_and_attic_get_paths_on_stdin_and_nobody_else_sees_their_tokens() {
-    with_each_nix("cachix_and_attic_get_paths_on_stdin_and_nobody_else_sees_their_tokens", || {
+    with_one_nix("cachix_and_attic_get_paths_on_stdin_and_nobody_else_sees_their_tokens", || {
         // A builder that prints its own environment and Nix's, and fails so that its log is kept.
         let pipeline = Pipeline::new(
             r#"{
@@ -270,7 +270,7 @@ fn cachix_and_attic_get_paths_on_stdin_and_nobody_else_sees_their_tokens() {
 
 #[test]
 fn a_job_that_is_killed_leaves_no_secret_in_the_folder_for_temporary_files() {
-    with_each_nix("a_job_that_is_killed_leaves_no_secret_in_the_folder_for_temporary_files", || {
+    with_one_nix("a_job_that_is_killed_leaves_no_secret_in_the_folder_for_temporary_files", || {
         let temporary = tempfile::tempdir().unwrap();
         let killed = temporary.path().join("killed");
         let mut pipeline = pair(&format!("test -e {}", killed.display()));
@@ -299,7 +299,7 @@ fn a_job_that_is_killed_leaves_no_secret_in_the_folder_for_temporary_files() {
 
 #[test]
 fn without_secrets_or_clients_it_builds_and_says_that_nothing_is_pushed() {
-    with_each_nix("without_secrets_or_clients_it_builds_and_says_that_nothing_is_pushed", || {
+    with_one_nix("without_secrets_or_clients_it_builds_and_says_that_nothing_is_pushed", || {
         let pipeline = pair("true");
         let target = tempfile::tempdir().unwrap();
         let store = format!("file://{}/cache", target.path().display());
@@ -373,7 +373,7 @@ fn a_client_that_hangs_is_ended_behind_the_hand_off_and_named() {
 
 #[test]
 fn a_job_that_is_told_to_stop_pushes_what_it_has_built() {
-    with_each_nix("a_job_that_is_told_to_stop_pushes_what_it_has_built", || {
+    with_one_nix("a_job_that_is_told_to_stop_pushes_what_it_has_built", || {
         let pipeline = Pipeline::new(
             r#"{ first = drv "first" "echo first > $out"; slow = drv "slow" "sleep 1000"; }"#,
             &[("job", &["first", "slow"], &[], &[])],
@@ -395,7 +395,7 @@ fn a_job_that_is_told_to_stop_pushes_what_it_has_built() {
 
 #[test]
 fn a_job_that_is_killed_at_any_moment_has_pushed_what_it_had_built_before() {
-    with_each_nix("a_job_that_is_killed_at_any_moment_has_pushed_what_it_had_built_before", || {
+    with_one_nix("a_job_that_is_killed_at_any_moment_has_pushed_what_it_had_built_before", || {
         let cache = tempfile::tempdir().unwrap();
         let there = cache.path().join("cache");
         // Each waits, at most a minute, until the one two before it is in the cache: so what ended before the last but one is there.

@@ -151,6 +151,19 @@ pub fn with_nix(name: &str, body: impl FnOnce()) {
     run_again(&FreshNix::new(), &full_name(name));
 }
 
+/// The same with one version, another one for each test: of what nixdag does itself, where the version makes no difference.
+#[track_caller]
+pub fn with_one_nix(name: &str, body: impl FnOnce()) {
+    if is_inside() {
+        return body();
+    }
+    let name = full_name(name);
+    let mut versions = FreshNix::every_version();
+    // Tests take turns by their names, so that each has the same version in every run.
+    let turn = name.bytes().fold(0usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+    run_again(&versions.swap_remove(turn % versions.len()), &name);
+}
+
 /// The name that the test runner knows: the module, named after the calling file, and the function.
 #[track_caller]
 fn full_name(function: &str) -> String {
