@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::support::built::Built;
 use crate::support::circleci::{Outcome, Status};
-use crate::support::project::{Project, every_nix, logs};
+use crate::support::project::{Project, every_nix, logs, one_nix};
 
 /// A flake with `mk`, whose builders write their names into a file.
 fn project(nix: &std::path::Path, built: &Built, packages: &str) -> Project {
@@ -124,24 +124,23 @@ fn a_nearly_full_machine_that_collects_garbage_loses_nothing() {
 
 #[test]
 fn a_runner_that_is_killed_makes_the_gate_red_and_a_rerun_of_its_job_makes_it_green() {
-    for nix in every_nix() {
-        let built = Built::new();
-        // The builder ends what has begun it: Nix's parent.
-        let packages = r#"
-            a = mk "a" "echo a > $out" { };
-            b = mk "b" "if [ -e /mnt/kill ]; then read -r x < /proc/$PPID/stat; set -- $x; kill -9 $4; sleep 3; fi; read x < $a; echo $x > $out" { inherit a; };
-            c = mk "c" "read x < $b; echo $x > $out" { inherit b; };
-        "#;
-        let project = project(&nix, &built, packages);
-        fs::write(project.checkout.path().join("nixdag.yml"), "").unwrap();
-        let mut killed = project.pipeline(1).before_steps("touch /mnt/kill");
-        let first = killed.run().unwrap();
-        let statuses = ["a", "b", "c", "gate"].map(|name| first.status(name));
-        let (well, not) = (Status::Success, Status::NotRun);
-        assert_eq!(statuses, [well, Status::Failed, not, not], "{}", logs(&first));
-        assert!(!first.job("b").test_results.join("junit.xml").exists(), "{}", logs(&first));
-        let again = killed.before_steps("rm -f /mnt/kill").rerun_from_failed(&first).unwrap();
-        assert_eq!(again.status("gate"), well, "{}", logs(&again));
-        assert_eq!(built.sorted(), ["a", "b", "b", "c"], "{}", logs(&again));
-    }
+    let nix = one_nix(1);
+    let built = Built::new();
+    // The builder ends what has begun it: Nix's parent.
+    let packages = r#"
+        a = mk "a" "echo a > $out" { };
+        b = mk "b" "if [ -e /mnt/kill ]; then read -r x < /proc/$PPID/stat; set -- $x; kill -9 $4; sleep 3; fi; read x < $a; echo $x > $out" { inherit a; };
+        c = mk "c" "read x < $b; echo $x > $out" { inherit b; };
+    "#;
+    let project = project(&nix, &built, packages);
+    fs::write(project.checkout.path().join("nixdag.yml"), "").unwrap();
+    let mut killed = project.pipeline(1).before_steps("touch /mnt/kill");
+    let first = killed.run().unwrap();
+    let statuses = ["a", "b", "c", "gate"].map(|name| first.status(name));
+    let (well, not) = (Status::Success, Status::NotRun);
+    assert_eq!(statuses, [well, Status::Failed, not, not], "{}", logs(&first));
+    assert!(!first.job("b").test_results.join("junit.xml").exists(), "{}", logs(&first));
+    let again = killed.before_steps("rm -f /mnt/kill").rerun_from_failed(&first).unwrap();
+    assert_eq!(again.status("gate"), well, "{}", logs(&again));
+    assert_eq!(built.sorted(), ["a", "b", "b", "c"], "{}", logs(&again));
 }
