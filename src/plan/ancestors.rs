@@ -1,6 +1,6 @@
 //! What comes before each job: every layer of a workspace is attached by all jobs behind it.
 //!
-//! In: a graph of jobs, among them nodes that are none and only pass on, and what each job owns. Out: how many jobs each node waits for, directly or not, and what these own.
+//! In: a graph of jobs, both ways round, among them nodes that are none and only pass on, and what each job owns. Out: how many jobs each node waits for, directly or not, and what these own.
 
 use super::problem::Adjacency;
 use crate::topological;
@@ -18,9 +18,8 @@ pub struct Above {
     pub owned: u64,
 }
 
-/// The ancestors of each node of an acyclic graph. `owned` is what each job owns, none for what is not a job.
-pub fn ancestors(inputs: &Adjacency, owned: &[Option<u64>]) -> Vec<Above> {
-    let consumers = inputs.reversed();
+/// The ancestors of each node of an acyclic graph. `consumers` are `inputs` the other way round; `owned` is what each job owns, none for what is not a job.
+pub fn ancestors(inputs: &Adjacency, consumers: &Adjacency, owned: &[Option<u64>]) -> Vec<Above> {
     let order = topological::as_ready(inputs.in_degrees(), |node| consumers.of(node).iter().copied());
     let jobs: Vec<usize> = (0..order.len()).filter(|&at| owned[order[at] as usize].is_some()).collect();
     // Where all own the same, layers say how much that is.
@@ -80,7 +79,7 @@ mod tests {
     #[test]
     fn each_ancestor_counts_once_whatever_lies_between() {
         let inputs = Adjacency::from_lists([vec![], vec![0], vec![0], vec![1, 2]]);
-        let of_last = |owned: [Option<u64>; 4]| ancestors(&inputs, &owned)[3];
+        let of_last = |owned: [Option<u64>; 4]| ancestors(&inputs, &inputs.reversed(), &owned)[3];
         assert_eq!(of_last([Some(5), Some(7), Some(1), Some(9)]), Above { layers: 3, owned: 13 });
         assert_eq!(of_last([Some(5), None, Some(1), Some(9)]), Above { layers: 2, owned: 6 });
         assert_eq!(of_last([Some(2); 4]), Above { layers: 3, owned: 6 });
@@ -92,7 +91,7 @@ mod tests {
         // Every second one is no job.
         let inputs = Adjacency::from_lists((0..2 * many as Node).map(|node| node.checked_sub(1).into_iter().collect()));
         let owned: Vec<Option<u64>> = (0..2 * many).map(|node| (node % 2 == 0).then_some(node / 2)).collect();
-        let above = ancestors(&inputs, &owned);
+        let above = ancestors(&inputs, &inputs.reversed(), &owned);
         assert_eq!(above[0], Above::default());
         let last = above.last().unwrap();
         assert_eq!(*last, Above { layers: many, owned: many * (many - 1) / 2 });

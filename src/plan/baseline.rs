@@ -49,6 +49,8 @@ pub fn baselines(problem: &Problem, model: &Model, prices: &Prices) -> Baselines
     for ((block, flat), ordered) in targets.chunks(BLOCK).zip(flat.chunks_mut(BLOCK)).zip(ordered.chunks_mut(BLOCK)) {
         flat_builds += blocks.add_up(block, flat, ordered);
     }
+    // Its rows are the largest of what is needed here, and what comes next needs as much again.
+    drop(blocks);
 
     let job_time = |work: &TargetWork, target: Node| {
         let slots = model.slots_of(problem.system[target as usize]) as u64;
@@ -101,7 +103,7 @@ fn add_restores(
     missing: &[u64],
 ) {
     let restores: Vec<Millis> = if model.ancestors_count() {
-        let above = ancestors(&problem.inputs, builds);
+        let above = ancestors(&problem.inputs, &problem.consumers, builds);
         let fetched = |(above, missing): (&Above, &u64)| {
             model.layer * above.layers + model.fetch * if model.whole_layers { above.owned } else { *missing }
         };

@@ -83,7 +83,7 @@ pub fn simulate_in_waves(
         simulation.makespan = simulation.end.iter().copied().max().unwrap_or(0);
     }
     if !model.ancestors_count() {
-        let above = ancestors(inputs, &owned(&loads));
+        let above = ancestors(inputs, &inputs.reversed(), &owned(&loads));
         simulation.layers = above.iter().map(|above| above.layers).sum();
         if model.whole_layers {
             simulation.fetched = above.iter().map(|above| above.owned).sum();
@@ -112,7 +112,10 @@ fn owned(loads: &[Load]) -> Vec<Option<u64>> {
 /// Runs jobs with the given loads and direct inputs. Ancestors are counted only where they cost something.
 pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
     let jobs = loads.len();
-    let above = if model.ancestors_count() { ancestors(inputs, &owned(loads)) } else { vec![Above::default(); jobs] };
+    let above = match model.ancestors_count() {
+        true => ancestors(inputs, &inputs.reversed(), &owned(loads)),
+        false => vec![Above::default(); jobs],
+    };
     let fetched = |job: u32| if model.whole_layers { above[job as usize].owned } else { loads[job as usize].missing };
     let restore: Vec<Millis> =
         (0..jobs as u32).map(|job| model.layer * above[job as usize].layers + model.fetch * fetched(job)).collect();

@@ -113,6 +113,42 @@ fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
     assert_eq!(within(Granularity::Auto, 4, 360_000), None, "no shorter than what there is");
 }
 
+/// Two waves, the first of two hundred derivations that one takes, the second of five groups of so many: whatever has a wave too few is ten times as long as no plan can be, and
+/// longer, and yet a plan.
+#[test]
+fn where_there_are_too_few_waves_for_a_short_plan_there_is_a_long_one() {
+    const WIDE: Node = 200;
+    // A node that is the only input of `WIDE` others, all of which one node takes.
+    let group = |first: Node, before: Option<Node>| {
+        let head = [before.into_iter().collect()];
+        let middle = (0..WIDE).map(move |_| vec![first]);
+        head.into_iter().chain(middle).chain([(first + 1..=first + WIDE).collect::<Vec<Node>>()])
+    };
+    let size = WIDE + 2;
+    let lists = (0..6).flat_map(|at: Node| group(at * size, (at > 0).then_some(size - 1)));
+    let problem = of_minutes(Adjacency::from_lists(lists), (0..6 * size).map(|node| node % size == size - 1).collect());
+    let (model, options) = (Model { concurrency: 60, ..Model::default() }, PartitionOptions::default());
+    let (units, _) = contract::contract(&problem, &model);
+    let instance = Instance {
+        problem: &problem,
+        units: &units,
+        model: &model,
+        options: &options,
+        start_up: 45_000,
+        attach: &[],
+        floor: 0,
+        giant: false,
+    };
+    let search = |waves, longest| {
+        let barrier = Barrier { waves, queue: 15_000, runners: 60, sharing: true, longest };
+        waves::search(&instance, &barrier, &[0.0]).first().map(|plan| plan.makespan)
+    };
+    let (one, two) = (search(1, Millis::MAX).unwrap(), search(2, Millis::MAX).unwrap());
+    assert!(two > 10 * lower_bound(&problem, &model) + 2 * 60_000, "{two} ms: short waves would do");
+    assert!(two * 5 < one * 2, "{two} ms in two waves, {one} ms in one");
+    assert_eq!(search(2, two), None, "no longer than what there is");
+}
+
 #[test]
 fn few_targets_of_a_chain_longer_than_there_are_waves_share_a_job() {
     const CHAIN: Node = 12;
