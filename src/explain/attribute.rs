@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::attribute::AttributePath;
 use crate::nearest::nearest;
+use crate::nix::system::is_per_system;
 use crate::printable::printable;
 
 /// How many attributes a message lists.
@@ -12,25 +13,32 @@ const MAX_LISTED: usize = 8;
 /// Outputs in which a short name is looked for first, in this order.
 const FIRST: [&str; 3] = ["packages", "legacyPackages", "checks"];
 
-/// Finds the attribute among those that exist: the whole path, else the same names behind an output and this machine's system,
-/// else the one attribute that ends in these names.
+/// Finds the attribute among those that exist: the whole path, else the same with this machine's system in it, else the same names behind an
+/// output and this machine's system, else the one attribute that ends in these names, else the one that has them in its path.
 pub fn find<'a>(wanted: &str, known: &[&'a AttributePath], system: &str) -> Result<&'a AttributePath> {
     let shown = printable(wanted);
     let path = AttributePath::parse(wanted)?;
     let whole = known.iter().find(|attribute| ***attribute == path);
     let short = || {
-        FIRST.iter().find_map(|output| {
-            let full = [*output, system].into_iter().map(str::to_owned).chain(path.names().iter().cloned());
-            let full: AttributePath = full.collect();
+        let within = path.names().split_first().filter(|(output, _)| is_per_system(output));
+        let within = within.into_iter().map(|(output, names)| (output.as_str(), names));
+        within.chain(FIRST.map(|output| (output, path.names()))).find_map(|(output, names)| {
+            let full: AttributePath = [output, system].into_iter().chain(names.iter().map(String::as_str)).collect();
             known.iter().find(|attribute| ***attribute == full)
         })
     };
     if let Some(found) = whole.or_else(short) {
         return Ok(found);
     }
-    let ends: Vec<&AttributePath> =
-        known.iter().copied().filter(|attribute| attribute.names().ends_with(path.names())).collect();
-    match ends[..] {
+    let having = |has: &dyn Fn(&[String]) -> bool| -> Vec<&AttributePath> {
+        known.iter().copied().filter(|attribute| has(attribute.names())).collect()
+    };
+    let ends = having(&|names| names.ends_with(path.names()));
+    let several = match ends[..] {
+        [] => having(&|names| names.windows(path.names().len().max(1)).any(|part| part == path.names())),
+        _ => ends,
+    };
+    match several[..] {
         [only] => Ok(only),
         [] => {
             let names: Vec<String> = known.iter().map(|attribute| attribute.to_string()).collect();
@@ -46,7 +54,7 @@ pub fn find<'a>(wanted: &str, known: &[&'a AttributePath], system: &str) -> Resu
             }
         }
         _ => {
-            bail!("`{shown}` may be any of {}: name it in full", listed(&ends))
+            bail!("`{shown}` may be any of {}: name it in full", listed(&several))
         }
     }
 }
@@ -76,6 +84,8 @@ mod tests {
             "packages.aarch64-linux.arm",
             "packages.riscv64-linux.both",
             "packages.armv7l-linux.both",
+            "devShells.x86_64-linux.default",
+            "nixosConfigurations.host.config.system.build.toplevel",
         ]
         .iter()
         .map(|text| AttributePath::parse(text).unwrap())
@@ -87,6 +97,11 @@ mod tests {
         assert_eq!(find("python.numpy").unwrap(), "legacyPackages.x86_64-linux.python.numpy");
         assert_eq!(find("\"a.b\"").unwrap(), "packages.x86_64-linux.\"a.b\"");
         assert_eq!(find("arm").unwrap(), "packages.aarch64-linux.arm");
+        assert_eq!(find("packages.hello").unwrap(), "packages.x86_64-linux.hello");
+        assert_eq!(find("devShells.default").unwrap(), "devShells.x86_64-linux.default");
+        for host in ["host", "nixosConfigurations.host"] {
+            assert_eq!(find(host).unwrap(), "nixosConfigurations.host.config.system.build.toplevel");
+        }
         let message = |wanted| format!("{:#}", find(wanted).unwrap_err());
         assert!(message("both").contains("in full"));
         assert!(message("helo").contains("did you mean `hello`"));

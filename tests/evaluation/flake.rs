@@ -425,12 +425,15 @@ fn what_people_type_first_is_what_they_get() {
             let said = said.unwrap_or_else(|| targets(&nix, folder.path(), arguments).unwrap().1);
             assert!(said.contains(words), "{arguments}: {said}");
         }
-        let said =
-            stdout(&nix, folder.path(), "$nixdag explain '.#hello^out' 2> /dev/null; $nixdag explain .# 2> /dev/null");
-        assert!(
-            said.contains("packages.x86_64-linux.hello") && said.contains("packages.x86_64-linux.default"),
-            "{said}"
-        );
+        for (asked, meant) in [
+            ("'.#hello^out'", "packages.x86_64-linux.hello"),
+            (".#", "packages.x86_64-linux.default"),
+            ("packages.hello", "packages.x86_64-linux.hello"),
+            (".#web --select web", "nixosConfigurations.web.config.system.build.toplevel"),
+        ] {
+            let said = stdout(&nix, folder.path(), &format!("$nixdag explain {asked} 2> /dev/null"));
+            assert!(said.starts_with(&format!("{meant}\n")), "{asked}: {said}");
+        }
     }
 }
 
