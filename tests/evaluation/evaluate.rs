@@ -397,7 +397,7 @@ fn a_tree_without_end_is_an_error_before_it_fills_the_memory() {
         for (wide, more, words) in [
             (900, "", "lead to more than 500000 attributes, `legacyPackages.*.**` as far as `legacyPackages."),
             // Equal to the bottom, as far as Nix gets.
-            (150, r#"a = mk "a";"#, "have more than 2000000 attributes, as far as `legacyPackages."),
+            (150, r#"a = mk "a";"#, "have more than 8000000 names in their paths, as far as `legacyPackages."),
         ] {
             let outputs = r#"legacyPackages.SYSTEM = let
                 names = builtins.genList (n: "s${toString n}") WIDE;

@@ -156,14 +156,14 @@ impl<'r> QuestionRound<'r> {
             };
             let outcome = match query::read(text) {
                 Ok(AnswerLine::Answer(answer)) => {
-                    self.session.hold(questions.get(answered), &answer)?;
+                    self.session.hold(questions.get(answered).map_or(&[], |question| question.path()), &answer)?;
                     following.expect(questions.get(answered), &answer);
                     QuestionOutcome::Answer(answer)
                 }
                 Ok(AnswerLine::Under(path, line)) => {
                     let answer = if let AnswerLine::Answer(answer) = *line { Some(answer) } else { None };
                     if let Some(answer) = &answer {
-                        self.session.hold(None, answer)?;
+                        self.session.hold(&path, answer)?;
                     }
                     following.count(answer.as_ref());
                     self.session.know(path, answer);

@@ -15,8 +15,8 @@ use crate::attribute::AttributePath;
 use crate::nix::command::Nix;
 use crate::printable::printable;
 
-/// Most names of attributes that all answers hold: some hundred megabytes.
-const MAX_NAMES: usize = 2_000_000;
+/// Most names in the paths of all attributes: some hundred megabytes.
+const MAX_NAMES: usize = 8_000_000;
 
 /// How far evaluation has come, in attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub struct Session<'a> {
     hides: AtomicBool,
     new_inputs: AtomicBool,
     enters_at_once: AtomicBool,
-    /// Names of attributes in all answers.
+    /// Names in the paths of all attributes.
     names: AtomicUsize,
     /// Answers to questions that were not asked yet; none for what fails.
     known: Mutex<HashMap<Vec<String>, Option<Answer>>>,
@@ -146,15 +146,15 @@ impl<'a> Session<'a> {
         self.incidental.store(true, Ordering::Relaxed);
     }
 
-    /// Counts the names in an answer; too many are an error, before they fill the memory.
-    pub fn hold(&self, question: Option<&&Question>, answer: &Answer) -> Result<()> {
+    /// Counts what is in the set at a path, each attribute with all names on the way to it; too much is an error, before it fills the memory.
+    pub fn hold(&self, path: &[String], answer: &Answer) -> Result<()> {
         let (Answer::Names(names) | Answer::Set { names, .. }) = answer else { return Ok(()) };
-        if self.names.fetch_add(names.len(), Ordering::Relaxed) + names.len() > MAX_NAMES {
-            let path = question.map(|question| AttributePath::new(question.path()).to_string());
+        let more = names.len() * (path.len() + 1);
+        if self.names.fetch_add(more, Ordering::Relaxed) + more > MAX_NAMES {
             bail!(
-                "the sets that the patterns lead to have more than {MAX_NAMES} attributes, as far as `{}` (select less, or leave out \
-                 sets that lead in circles with `--exclude`)",
-                printable(&path.unwrap_or_default())
+                "the attributes that the patterns lead to have more than {MAX_NAMES} names in their paths, as far as `{}` (select less, or leave \
+                 out sets that lead in circles with `--exclude`)",
+                printable(&AttributePath::new(path).to_string())
             );
         }
         Ok(())

@@ -175,7 +175,7 @@ impl Sweep<'_> {
     /// Takes an answer, and what is to be answered behind it.
     fn answer(&mut self, path: Path, answer: Answer) -> Result<()> {
         let question = self.open.get(&path).or_else(|| self.failed.get(&path));
-        self.session.hold(question.as_ref(), &answer)?;
+        self.session.hold(&path, &answer)?;
         if let (Answer::Set { names, followed: true, .. }, Some(Question::Derivation { enter, .. })) =
             (&answer, question)
         {
