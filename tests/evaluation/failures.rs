@@ -8,6 +8,7 @@ use nixdag::nix::command::{Nix, Version};
 use nixdag::nix::evaluate::{Evaluation, EvaluationRequest, evaluate};
 use nixdag::nix::system;
 use nixdag::pattern::Pattern;
+use nixdag::plan::evaluation_errors;
 
 use crate::support::{commit, folder, golden, run, with_every_nix};
 
@@ -269,6 +270,23 @@ fn what_a_package_says_about_its_job_may_fail_alone() {
 const RECORDED: [Version; 3] =
     [Version { major: 2, minor: 8 }, Version { major: 2, minor: 26 }, Version { major: 2, minor: 34 }];
 
+/// What fails in the groups in which it is listed, each with Nix's trace, less the code that it quotes.
+fn grouped_with_traces(evaluation: &Evaluation) -> String {
+    let mut text = String::new();
+    for group in evaluation_errors::groups(&evaluation.errors, |error| error.message.as_str()) {
+        let names: Vec<&str> = group.errors.iter().map(|error| error.attribute.names()[2].as_str()).collect();
+        let why = group.why(|error| error.message.as_str());
+        text.push_str(&format!("{}: {}\n", names.join(", "), why.split("connect to server").next().unwrap()));
+        let is_code = |line: &str| {
+            line.split_once('|').is_some_and(|(number, _)| number.trim().chars().all(|c| c.is_ascii_digit()))
+        };
+        for line in group.errors.iter().flat_map(|error| &error.trace).filter(|line| !is_code(line)) {
+            text.push_str(&format!("    {}\n", line.trim().split("connect to server").next().unwrap()));
+        }
+    }
+    text
+}
+
 #[test]
 fn each_kind_of_failure_has_its_recorded_words_and_place() {
     with_every_nix("each_kind_of_failure_has_its_recorded_words_and_place", || {
@@ -300,8 +318,11 @@ fn each_kind_of_failure_has_its_recorded_words_and_place() {
             let place = error.message.rsplit_once("(at ").map_or("nowhere", |(_, place)| place);
             places.push_str(&format!("{name} {}\n", place.rsplit_once(':').map_or(place, |(line, _)| line)));
         }
+        let of = |name: &str| format!("tests/golden/failures/nix-{}{name}.txt", nix.version());
         if RECORDED.contains(&nix.version()) && !nix.is_lix() {
-            golden::check(&format!("tests/golden/failures/nix-{}.txt", nix.version()), &text);
+            golden::check(&of(""), &text);
+            let traced = EvaluationRequest { show_trace: true, ..request };
+            golden::check(&of("-traces"), &grouped_with_traces(&evaluate(&nix, &traced, &|_| {}).unwrap()));
         }
         // The line is the same with every version, but for an assertion, whose own line newer ones do not tell.
         places.lines().filter(|line| !line.starts_with("asserts")).collect::<Vec<_>>().join("\n")
