@@ -123,7 +123,7 @@ pub enum Command {
 pub struct PlanArgs {
     #[command(flatten)]
     pub planning: Planning,
-    /// How to print it [default: as the output file's name ends, else table]
+    /// How to print it [default: by the output file's extension, else table]
     #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<PlanFormat>,
     /// The same as `--format json`
@@ -136,7 +136,7 @@ pub struct PlanArgs {
 
 /// `nixdag init`
 ///
-/// Plans the flake, takes the granularity that pays, and overwrites nothing. Ends with what is left to do on the provider's pages.
+/// Plans the flake, chooses the better granularity, and overwrites nothing. Ends with what is left to do on the provider's pages.
 #[derive(Debug, Args)]
 pub struct InitArgs {
     /// The flake's folder, or one below it
@@ -156,10 +156,10 @@ pub struct InitArgs {
 pub struct ExplainArgs {
     #[command(flatten)]
     pub planning: Planning,
-    /// The attribute: its path, or as Nix takes it, `hello` for packages.<system>.hello; also `FLAKE#ATTRIBUTE`
+    /// The attribute: its path, or a short form as for Nix, `hello` for packages.<system>.hello; also `FLAKE#ATTRIBUTE`
     #[arg(value_name = "ATTRIBUTE", required = true)]
     pub attribute: String,
-    /// How to print it [default: as the output file's name ends, else text]
+    /// How to print it [default: by the output file's extension, else text]
     #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<TextFormat>,
     /// Write to this file instead of standard output
@@ -172,7 +172,7 @@ pub struct ExplainArgs {
 pub struct GraphArgs {
     #[command(flatten)]
     pub planning: Planning,
-    /// How to draw it [default: as the output file's name ends, else dot]
+    /// How to draw it [default: by the output file's extension, else dot]
     #[arg(long, value_enum, help_heading = "Output")]
     pub format: Option<GraphFormat>,
     /// What the nodes are
@@ -210,7 +210,7 @@ pub struct GenerateArgs {
 
 /// `nixdag build`
 ///
-/// Ends with 0 where everything that the job owns exists, else with 1. With `--record-verdict` it ends with 0 as soon as the
+/// Ends with 0 if everything that the job owns exists, else with 1. With `--record-verdict` it ends with 0 as soon as the
 /// verdict is recorded, so that a CI service runs the steps after it; `nixdag build --verdict DIR` as the last step then ends
 /// with that verdict.
 #[derive(Debug, Args)]
@@ -235,7 +235,7 @@ pub struct BuildArgs {
     /// Folder of hand-offs: those of other jobs are read from `DIR/<job id>`, this one's is written there
     #[arg(long, value_name = "DIR", help_heading = "Hand-off")]
     pub workspace: Option<PathBuf>,
-    /// How results travel [default: workspace where `--workspace` is given, else cache where `--cache` is]
+    /// How results travel [default: workspace if `--workspace` is given, else cache if `--cache` is]
     #[arg(long, value_enum, help_heading = "Hand-off")]
     pub handoff: Option<HandOffKind>,
     /// The store that results are copied to and fetched from, e.g. `s3://bucket`
@@ -251,15 +251,15 @@ pub struct BuildArgs {
     #[arg(long, value_enum, default_value_t = OnMissing::Build, help_heading = "Hand-off")]
     pub on_missing: OnMissing,
 
-    /// Folder that the CI keeps from pipeline to pipeline: what an earlier run of the job left there is taken, and what later ones may take
-    /// is left in `DIR/complete`, or after a failure in `DIR/partial`
+    /// Folder that the CI keeps from pipeline to pipeline: the job takes the results that an earlier run left there, and leaves its own in
+    /// `DIR/complete`, or after a failure in `DIR/partial`
     #[arg(long, value_name = "DIR", requires = "workspace", help_heading = "Hand-off")]
     pub reuse: Option<PathBuf>,
     /// Use only signed results from the folder of `--reuse`
     #[arg(long, requires_all = ["reuse", "signing_public_key"], help_heading = "Hand-off")]
     pub signed_reuse: bool,
-    /// Take signed results from this registry of generic packages, `…/packages/generic/NAME/VERSION`, and leave them there, in place of what
-    /// the folder of `--reuse` holds; the token is in `CI_JOB_TOKEN`
+    /// Keep signed results in this registry of generic packages, `…/packages/generic/NAME/VERSION`, instead of the folder of `--reuse`; the
+    /// token is in `CI_JOB_TOKEN`
     #[arg(long, value_name = "URL", requires = "signed_reuse", help_heading = "Hand-off")]
     pub reuse_packages: Option<String>,
     #[command(flatten)]
@@ -274,11 +274,11 @@ pub struct BuildArgs {
     /// Write `report.json`, `records.json`, `junit.xml`, `verdict` and the logs of what failed into this folder
     #[arg(long, value_name = "DIR", help_heading = "Results")]
     pub results: Option<PathBuf>,
-    /// Leave what was measured here too, for `nixdag collect`: in `DIR/<job id>`, or in a registry of generic packages,
+    /// Also leave the measurements for `nixdag collect`: in `DIR/<job id>`, or in a registry of generic packages,
     /// `…/packages/generic/NAME/VERSION`, with the token in `CI_JOB_TOKEN`
     #[arg(long, value_name = "DIR|URL", help_heading = "Results")]
     pub records: Option<String>,
-    /// The URL of `--records` is that of a store, which keeps the records of this branch of a repository
+    /// The URL of `--records` is a store, which keeps the records of this branch of a repository
     #[arg(long, value_name = "REPOSITORY@BRANCH", requires = "records", help_heading = "Results")]
     pub records_of: Option<String>,
     /// End with 0 once the verdict is recorded, whatever it is
@@ -288,7 +288,7 @@ pub struct BuildArgs {
     #[arg(long, value_name = "DIR", conflicts_with_all = ["bundle", "plan", "job", "results"], help_heading = "Results")]
     pub verdict: Option<PathBuf>,
 
-    /// Derivations that Nix builds side by side, a number or `auto` [default: as Nix is set up]
+    /// Derivations that Nix builds at the same time, a number or `auto` [default: as Nix is set up]
     #[arg(long, value_name = "N", help_heading = "Nix")]
     pub max_jobs: Option<String>,
     /// Cores that a builder may use [default: as Nix is set up]
@@ -300,8 +300,8 @@ pub struct BuildArgs {
     /// Seconds without output after which a build is ended
     #[arg(long, value_name = "SECONDS", value_parser = whole::<u64>(0, u32::MAX), help_heading = "Nix")]
     pub max_silent_time: Option<u64>,
-    /// Remove garbage from the store behind the job until at most so many gigabytes are left (`50GB`), or what has been there for so many days
-    /// (`14d`); each again for both
+    /// After the job, remove garbage from the store until it has at most this size (`50GB`), or garbage that is older than this (`14d`); repeat
+    /// the flag for both
     #[arg(long, value_name = "LIMIT", value_parser = Keep::parse, help_heading = "Nix")]
     pub keep: Vec<Keep>,
     /// Any other setting of Nix
@@ -315,7 +315,7 @@ pub struct HistoryArgs {
     /// Records, or folders that hold them as `records.json`
     #[arg(value_name = "FILE|DIR", required = true)]
     pub records: Vec<PathBuf>,
-    /// How to print them; `json` is what `--history` reads [default: as the output file's name ends, else text]
+    /// How to print them; `json` is what `--history` reads [default: by the output file's extension, else text]
     #[arg(long, value_enum)]
     pub format: Option<HistoryFormat>,
     /// Leave out what is older
@@ -331,21 +331,21 @@ pub struct HistoryArgs {
 
 /// `nixdag check`
 ///
-/// Ends with 1 if the provider would refuse the file. Parts that only the provider has, such as orbs, are not looked into.
+/// Ends with 1 if the provider would refuse the file. Parts that only the provider has, such as orbs, are not checked.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// The file; `-` for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The CI system that the file is for [default: as the file's name or folder says, else circleci]
+    /// The CI system that the file is for [default: by the file's name, folder or contents, else circleci]
     #[arg(long, value_enum)]
     pub provider: Option<Provider>,
 }
 
 /// `nixdag doctor`
 ///
-/// Reads nixdag.yml and what the setup job of the orb is given; nothing is evaluated or asked. Ends with 1 if a setting would close something, and with
-/// 0 if what is left is to be closed elsewhere, or nothing is.
+/// Reads nixdag.yml and the parameters of the orb's setup job; evaluates nothing and asks nobody. Ends with 1 if a setting would close a gap, else
+/// with 0, even if there are gaps that only the provider's settings can close.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
     /// The flake's folder
@@ -354,7 +354,7 @@ pub struct DoctorArgs {
     /// The configuration that plans [default: .circleci/config.yml, .gitlab-ci.yml or .github/workflows/nixdag.yml, of the folder]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// How to print it [default: as the output file's name ends, else text]
+    /// How to print it [default: by the output file's extension, else text]
     #[arg(long, value_enum)]
     pub format: Option<TextFormat>,
     /// Write to this file instead of standard output

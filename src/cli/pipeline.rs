@@ -18,19 +18,19 @@ pub struct ForgetArgs {
 
 /// `nixdag collect`
 ///
-/// Records are hints: jobs that left none and files that cannot be used are said, and change nothing else.
+/// Records are hints: jobs that left none and unusable files are named, and have no other effect.
 #[derive(Debug, Args)]
 pub struct CollectArgs {
-    /// Where the jobs have left theirs (`nixdag build --records`)
+    /// Where the jobs have left their records (`nixdag build --records`)
     #[arg(value_name = "DIR|URL")]
     pub records: String,
     /// The plan of the jobs
     #[arg(long, value_name = "FILE")]
     pub plan: PathBuf,
-    /// The URL is that of a store, which keeps the records of this branch of a repository: they are added to those
+    /// The URL is a store, which keeps the records of this branch of a repository: add them to those
     #[arg(long, value_name = "REPOSITORY@BRANCH")]
     pub records_of: Option<String>,
-    /// Add them to what this file holds of earlier pipelines; what is too old or too much goes
+    /// Add them to the records of earlier pipelines in this file, and drop the oldest beyond its limits
     #[arg(long, value_name = "FILE", required_unless_present = "records_of")]
     pub into: Option<PathBuf>,
     /// Write the pipeline's page and report into this folder: `nixdag.html`, `summary.md`, `report.json`, `trace.json`
@@ -43,11 +43,11 @@ pub struct CollectArgs {
 
 /// `nixdag comment`
 ///
-/// For a job of its own that has a token and nothing else. Never writes for a pull request that comes from a fork, and changes no comment but its
-/// own: one that the token's owner has written, with nixdag's hidden mark.
+/// For a separate job that has a token and nothing else. Never writes for a pull request from a fork, and changes only its own comment: one that
+/// the token's owner has written, with nixdag's hidden mark.
 #[derive(Debug, Args)]
 pub struct CommentArgs {
-    /// What `nixdag collect --pages` has written as `comment.md`
+    /// The `comment.md` that `nixdag collect --pages` has written
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Whose pull request or merge request it is
@@ -67,7 +67,7 @@ pub struct ReportArgs {
     /// The plan of the jobs, as `plan --format json` prints it; `markdown` and `html` show it, without records too
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
-    /// How to print it [default: as the output file's name ends, else text]
+    /// How to print it [default: by the output file's extension, else text]
     #[arg(long, value_enum)]
     pub format: Option<ReportFormat>,
     /// Write to this file instead of standard output
@@ -77,7 +77,7 @@ pub struct ReportArgs {
 
 /// `nixdag continue`
 ///
-/// The key comes from the environment variable `CIRCLE_CONTINUATION_KEY`, which CircleCI sets in jobs of a pipeline in setup.
+/// The key comes from the environment variable `CIRCLE_CONTINUATION_KEY`, which CircleCI sets in the jobs of a setup workflow.
 #[derive(Debug, Args)]
 pub struct ContinueArgs {
     /// The configuration; `-` for standard input
@@ -86,7 +86,7 @@ pub struct ContinueArgs {
     /// Values of pipeline parameters: a JSON object, or a file that holds one
     #[arg(long, value_name = "JSON|FILE")]
     pub parameters: Option<String>,
-    /// Check everything and print what would be sent, less the key
+    /// Check everything and print what would be sent, without the key
     #[arg(long)]
     pub dry_run: bool,
     /// The domain of a CircleCI Server [default: circleci.com]

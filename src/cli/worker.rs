@@ -30,27 +30,27 @@ pub struct WorkerArgs {
     /// Which of the plan's workers this is, from 0 on
     #[arg(long, value_name = "K", value_parser = whole::<u32>(0, u32::MAX))]
     pub number: Option<u32>,
-    /// Build nothing: say what all workers have done, and end with 0 where everything was built
+    /// Build nothing: report what all workers have done, and end with 0 if everything was built
     #[arg(long)]
     pub gate: bool,
 
-    /// Where workers talk: a folder that all of them see, a bucket (`s3://BUCKET?region=…`), or `pipe`, where a program at standard output and input does what it is asked
+    /// Where workers talk: a folder that all of them see, a bucket (`s3://BUCKET?region=…`), or `pipe`: a program at standard output and input answers
     #[arg(long, value_name = "STORE", required = true, help_heading = "Workers")]
     pub names: String,
-    /// A word for this pipeline: workers with another word have nothing to do with each other
+    /// A word for this pipeline: workers with different words ignore each other
     #[arg(long, value_name = "WORD", help_heading = "Workers")]
     pub run: Option<String>,
-    /// How often a worker looks for what has become ready, seconds
+    /// Seconds between two looks for tasks that have become ready
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = seconds, help_heading = "Workers")]
     pub poll: f64,
-    /// Without a sign for so long another worker is taken for dead, seconds
+    /// Seconds without a sign of life after which another worker is taken for dead
     #[arg(long, value_name = "SECONDS", default_value_t = 120.0, value_parser = seconds, help_heading = "Workers")]
     pub silence: f64,
 
-    /// Folder for results on their way, where those of this worker stay for jobs behind the workers [default: a temporary one]
+    /// Folder for results in transit, where those of this worker stay for later jobs [default: a temporary one]
     #[arg(long, value_name = "DIR", help_heading = "Hand-off")]
     pub workspace: Option<PathBuf>,
-    /// Copy results to this store, e.g. `s3://bucket`, and fetch those of other workers from there, in place of handing them on through `--names`
+    /// Copy results to this store, e.g. `s3://bucket`, and fetch those of other workers from there, instead of handing them on through `--names`
     #[arg(long, value_name = "URL", help_heading = "Hand-off")]
     pub cache: Option<String>,
     #[command(flatten)]

@@ -102,7 +102,7 @@ fn print(provider: Provider, findings: &[Finding], out: &mut dyn Write) -> io::R
     let settings = findings.iter().filter(|finding| finding.setting.is_some()).count();
     writeln!(
         out,
-        "\n{settings} that a setting closes, {} to look at elsewhere; what is stopped: {}",
+        "\nopen: {settings} that a setting closes, {} that only others can close; attacks that are stopped: {}",
         findings.len() - settings,
         page("security")
     )

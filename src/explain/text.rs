@@ -148,7 +148,7 @@ fn write_change(change: &Difference, out: &mut impl Write) -> io::Result<()> {
             writeln!(out, "changed since {}; there it is{other}\n  {}", base(revision), printable(base_derivation))?;
             match why {
                 Some(comparison) => write_comparison(comparison, out),
-                None => writeln!(out, "  unknown what changed: the base's derivations are missing"),
+                None => writeln!(out, "  the change is unknown: the base's derivations are missing"),
             }
         }
     }

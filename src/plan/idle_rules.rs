@@ -258,8 +258,8 @@ mod tests {
             without_failures(&[allowed], &scope, there.iter()).concat()
         };
         assert_eq!(
-            said("packages.x.c"),
-            "`allow_failure` allows nothing to fail by `packages.x.c`, which matches no target"
+            said("packages.x.absent"),
+            "`allow_failure` allows nothing to fail by `packages.x.absent`, which matches no target"
         );
         for text in ["packages.x.a", "packages.x.set", "packages.*.*", "packages", "checks.x.c", "packages.x.set.b.c"] {
             assert_eq!(said(text), "", "{text}");

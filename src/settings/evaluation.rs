@@ -44,7 +44,7 @@ options! {
         /// Show Nix's trace with each attribute that does not evaluate
         show_trace {
             flag bool;
-            no key: "for somebody who looks for a mistake";
+            no key: "is for debugging";
             default bool = false;
             no orb: "`extra_arguments` passes it on";
         }

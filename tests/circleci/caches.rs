@@ -91,7 +91,7 @@ fn what_a_signed_cache_has_is_fetched_and_the_rest_is_built() {
         assert!(nars(&server) > before, "{:?}", server.log());
         let pushed = own.narinfos();
         assert!(
-            pushed.iter().any(|text| text.contains("-d\n")) && said.contains("1 paths pushed to"),
+            pushed.iter().any(|text| text.contains("-d\n")) && said.contains("1 path pushed to"),
             "{pushed:?}\n{said}"
         );
     }

@@ -91,6 +91,14 @@ fn a_command_comes_after_all_targets_and_finds_their_outputs() {
 }
 
 #[test]
+fn a_command_runs_on_the_machine_of_the_main_system_or_of_its_executor() {
+    let plan = recorded(&format!("{X86}final: [{{name: t, run: x}}, {{name: u, run: x, executor: arm}}]")).plan(&[]);
+    let machine = |at: usize| (plan["final"][at]["executor"].as_str(), plan["final"][at]["system"].as_str());
+    assert_eq!(machine(0), (Some("docker"), Some(LINUX)));
+    assert_eq!(machine(1), (Some("arm"), Some("aarch64-linux")));
+}
+
+#[test]
 fn a_command_can_come_after_some_targets_and_find_others() {
     let settings = format!(
         "{X86}exclude: ['checks.*.*']\nfinal: [{{name: t, run: x, after: ['*.*.b'], restore: ['*.*.c'], checkout: false}}]"

@@ -201,7 +201,7 @@ fn a_cache_hands_on_and_a_fork_is_green_and_pushes_nothing() {
     assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
     let narinfos = cache.narinfos();
     assert!(narinfos.len() == 4 && narinfos.iter().all(|text| text.contains("Sig: ours-1:")), "{narinfos:?}");
-    assert!(outcome.job("d").log.contains("1 paths pushed to `cachix:mine`"), "{}", outcome.job("d").log);
+    assert!(outcome.job("d").log.contains("1 path pushed to `cachix:mine`"), "{}", outcome.job("d").log);
     for outcome in [&setup, &outcome] {
         shows_no_secret(outcome, &project);
     }

@@ -1,5 +1,6 @@
 //! What the pages show of nixdag's output is its output: the plan in README.md, the messages in docs/troubleshooting.md.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -61,6 +62,50 @@ fn messages_that_are_explained_exist() {
     }
     assert!(checked > 10, "{checked} messages");
     assert!(Page::read("docs/troubleshooting.md").blocks.is_empty());
+}
+
+/// Programs that every Debian has, or that come with Rust, Nix, git or a C compiler.
+const OF_EVERY_MACHINE: &[&str] = &[
+    "base64",
+    "bash",
+    "chmod",
+    "chown",
+    "cp",
+    "find",
+    "grep",
+    "kill",
+    "ldd",
+    "mkfifo",
+    "mount",
+    "nix-build",
+    "nix-instantiate",
+    "nix-store",
+    "rustc",
+    "script",
+    "sh",
+    "sha256sum",
+    "strip",
+    "tar",
+    "xargs",
+];
+
+/// Programs without which tests are left out, and say so.
+const LEFT_OUT: [&str; 2] = ["chromium", "nginx"];
+
+#[test]
+fn what_tests_start_is_what_their_script_installs() {
+    let script = fs::read_to_string(repository().join("tests/run.sh")).unwrap();
+    let tests = texts(&["tests"]);
+    let started = tests.split("Command::new(\"").skip(1).filter_map(|rest| Some(rest.split_once("\")")?.0));
+    let named = tests.split("` is missing: `tests/run.sh`").filter_map(|text| text.rsplit('`').next());
+    let is_program = |name: &&str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let programs: BTreeSet<&str> = started.chain(named).filter(|name| !name.is_empty()).filter(is_program).collect();
+    assert!(programs.len() > 8, "{programs:?}");
+    for program in programs {
+        let is_installed = script.contains(&format!("{program}:")) || script.contains(&format!("bin/{program}\" ]"));
+        let is_there = OF_EVERY_MACHINE.contains(&program) || LEFT_OUT.contains(&program);
+        assert!(is_installed || is_there, "tests start `{program}`, which tests/run.sh does not install");
+    }
 }
 
 /// All files below folders, as one text.

@@ -145,6 +145,6 @@ fn a_base_whose_derivations_are_gone_is_no_obstacle() {
     fs::remove_file(recorded.dir().join(Path::new(recorded.path("tool#base")).file_name().unwrap())).unwrap();
     let assert = recorded.nixdag("explain").args(["tool", "--base-roots", "base.json"]).assert().success();
     assert
-        .stdout(predicate::str::contains("what changed cannot be said").and(predicate::str::contains("built in job")))
+        .stdout(predicate::str::contains("the change is unknown").and(predicate::str::contains("built in job")))
         .stderr(predicate::str::contains("some derivations are missing"));
 }

@@ -90,7 +90,7 @@ fn the_disk_is_full_for_the_hand_off() {
             &[("job", &["large"], &[], &[])],
         );
         let script = "mkdir $DIR/workspace; mount -t tmpfs -o size=1m none $DIR/workspace; \"$@\"";
-        let ran = on_machine(&pipeline, script, &[]).fails(&["handing off 1 paths", "free"]);
+        let ran = on_machine(&pipeline, script, &[]).fails(&["handing off 1 path ", "free"]);
         let ran = ran.has("large", Outcome::Built);
         assert_eq!(ran.record.unwrap().verdict, Verdict::Failure);
         assert_eq!(pipeline.built(), ["large"]);
