@@ -96,6 +96,7 @@
           app = {
             type = "app";
             program = "${self.packages.${pkgs.stdenv.hostPlatform.system}.nixdag}/bin/nixdag";
+            meta.description = manifest.package.description;
           };
         in
         {
@@ -104,7 +105,7 @@
         }
       );
 
-      overlays.default = final: _previous: { nixdag = static final; };
+      overlays.default = final: prev: { nixdag = static final; };
 
       checks = perSystem (
         pkgs:

@@ -39,8 +39,13 @@ fn it_offers_a_package_an_app_an_overlay_a_shell_and_checks_on_every_system() {
             let app = eval(copy.path(), &format!(".#apps.{system}.default"));
             assert_eq!(app["type"], "app");
             assert!(app["program"].as_str().unwrap().ends_with("/bin/nixdag"), "{app}");
+            assert!(app["meta"]["description"].as_str().unwrap().contains("CI pipeline"), "{app}");
             assert_eq!(eval(copy.path(), &format!(".#packages.{system}.nixdag.meta.mainProgram")), "nixdag");
         }
+        // Every output is as `nix flake check` wants it.
+        let features = ["--extra-experimental-features", "nix-command flakes"];
+        let check = ["flake", "check", "--no-build", "--offline", "."];
+        run(copy.path(), "nix", &[&features[..], &check, &STAND_IN].concat());
         let checks = eval(copy.path(), ".#checks.x86_64-linux");
         assert_eq!(checks.as_object().unwrap().keys().collect::<Vec<_>>(), ["runs"]);
         // Its source holds what Cargo needs, and not the documentation.
