@@ -173,7 +173,7 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     });
     let others = inputs.also.iter().map(|&granularity| Ok((granularity, planner.figures(granularity)?)));
     let others = others.collect::<Result<_>>()?;
-    let workers = inputs.workers.then(|| planner.workers()).flatten();
+    let workers = inputs.workers.then(|| planner.workers()).flatten().map(|(_, way)| way);
     let job_of: HashMap<&str, JobIndex> =
         (0..).zip(&jobs).flat_map(|(at, job)| job.derivations.iter().map(move |drv| (&**drv, JobIndex(at)))).collect();
     let job_of = |node: Node| job_of.get(&*graph.path(small.drvs[node as usize])).copied();

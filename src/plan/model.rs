@@ -202,6 +202,8 @@ pub struct PlanLimits {
     pub job_length: Option<Millis>,
     /// Most waves, where jobs come in waves that wait for one another.
     pub waves: Option<Waves>,
+    /// Most names that one worker can make: claims, results, signs of life.
+    pub worker_names: Option<usize>,
 }
 
 /// Waves that a provider runs: the jobs of one start when all jobs of those before have ended.

@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 
 use super::model::{PartitionOptions, PlanLimits, Waves};
 use super::partition::bands::InWaves;
-use super::partition::contract::separate;
 use super::partition::units::Units;
 use super::planner::{Planned, Planner};
 use super::problem::{JobNodes, Node, Partition};
@@ -40,8 +39,8 @@ impl PlannedWorkers {
         }
         let small = planner.small.part(&nodes);
         let own = planner.of_part(&small, planner.options.clone());
-        let way = own.workers().context("`mode: workers` cannot build what no machine builds (use `mode: jobs`)")?;
-        let units = separate(&small.problem, &planner.model);
+        let best = own.workers();
+        let (units, way) = best.context("`mode: workers` cannot build what no machine builds (use `mode: jobs`)")?;
         let mut jobs = in_plan::partition(&units).jobs;
         jobs.iter_mut().for_each(|job| renumber(job, &nodes));
         let mut workers = Self { figures: own.figures_of(&way), way, units, nodes };

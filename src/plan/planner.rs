@@ -16,6 +16,7 @@ use super::moved::Moved;
 use super::needed::NeededGraph;
 use super::partition::bands::{self, InWaves};
 use super::partition::kept::kept;
+use super::partition::units::Units;
 use super::partition::{Solution, partition, partition_in_waves};
 use super::placement::Placements;
 use super::prices::Prices;
@@ -223,9 +224,10 @@ impl<'a> Planner<'a> {
         Model { queue, ..self.model.clone() }
     }
 
-    /// What workers in place of jobs would take.
-    pub(super) fn workers(&self) -> Option<Way> {
-        plan_workers(&self.small.problem, self.placements, &self.waiting_model(), self.options.objective)
+    /// Workers in place of jobs, and the units that they would take.
+    pub(super) fn workers(&self) -> Option<(Units, Way)> {
+        let (model, most_names) = (self.waiting_model(), self.options.limits.worker_names);
+        plan_workers(&self.small.problem, self.placements, &model, self.options.objective, most_names)
     }
 
     /// The figures of workers.

@@ -26,6 +26,8 @@ pub struct Limits {
     pub inputs: Option<u32>,
     /// Waves of jobs, where jobs come in waves; none where each job starts when those that it requires have ended.
     pub waves: Option<WaveLimits>,
+    /// Names that one worker can make, where those are artifacts of its job.
+    pub worker_names: Option<u32>,
     /// Seconds that one job may run.
     pub job_seconds: Option<u64>,
     /// Bytes of the configuration with every job's body written out.

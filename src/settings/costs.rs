@@ -225,6 +225,7 @@ pub fn limits(
             count: lower(&[Some(u64::from(waves.count)), count(entry.waves)]).unwrap_or(1) as usize,
             jobs: waves.jobs as usize,
         }),
+        worker_names: provider.worker_names.map(|most| most as usize),
         job_length: count(entry.job_seconds).or(provider.job_seconds).map(|seconds| seconds * 1000),
     }
 }
@@ -318,6 +319,7 @@ mod tests {
             requires: None,
             inputs: None,
             waves: None,
+            worker_names: None,
             job_seconds: None,
             compiled_bytes: None,
             job_bytes: None,

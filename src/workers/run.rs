@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -23,9 +23,10 @@ use super::name::Outcome;
 use super::package;
 use super::planned::PlannedTasks;
 use super::results::Results;
+use super::signs;
 use super::stores::NameStore;
 use super::tasks::{Task, WorkerNumber};
-use super::worker::{Answer, Step, Worker};
+use super::worker::{Answer, Request, Step, Worker};
 use crate::build::job_store::JobStore;
 use crate::build::record::{Record, Verdict};
 use crate::build::{HandOffPlace, JobRequest, credentials, interrupt, stages};
@@ -37,8 +38,8 @@ use crate::nix::store::Store;
 use crate::nix::temporary_roots::TemporaryRoots;
 use crate::private_file::PrivateFile;
 
-/// Signs of life in the time after which a worker without any is taken for dead.
-const SIGNS: u32 = 4;
+/// How often the thread with signs of life looks for the end.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How often a worker that waits says what it waits for.
 const NEWS: Duration = Duration::from_secs(60);
@@ -106,11 +107,11 @@ fn work(request: &WorkerRequest, record: &mut Record, say: &mut dyn FnMut(&str))
     };
     let inputs = Inputs::new(&*request.store, plan, &planned, &machine.graph, &results, workspace);
     let courier = Courier::new(&*request.store, &planned, &results, request.number, request.silence, scratch)?;
-    let is_over = AtomicBool::new(false);
+    let (is_over, signs_made) = (AtomicBool::new(false), AtomicU32::new(0));
     std::thread::scope(|scope| {
         let life = courier.makers.life.clone();
-        let over = &is_over;
-        scope.spawn(move || signs(request, &life, scratch, over));
+        let (over, made) = (&is_over, &signs_made);
+        scope.spawn(move || leave_signs(request, &life, scratch, over, made));
         let mut run = Run {
             request,
             planned: &planned,
@@ -120,6 +121,7 @@ fn work(request: &WorkerRequest, record: &mut Record, say: &mut dyn FnMut(&str))
             worker: Worker::new(request.number, &planned.tasks),
             courier,
             building: BTreeMap::new(),
+            signs_made: &signs_made,
             done: 0,
             absence: Absence::new(request.silence, Instant::now()),
             failed_before: None,
@@ -132,20 +134,21 @@ fn work(request: &WorkerRequest, record: &mut Record, say: &mut dyn FnMut(&str))
     })
 }
 
-/// Leaves signs of life until it is over. What cannot be left is left later.
-fn signs(request: &WorkerRequest, life: &Life, scratch: &Path, is_over: &AtomicBool) {
+/// Leaves signs of life until it is over, and counts them. What cannot be left is left later.
+fn leave_signs(request: &WorkerRequest, life: &Life, scratch: &Path, is_over: &AtomicBool, made: &AtomicU32) {
     let file = scratch.join("sign");
     if std::fs::write(&file, "").is_err() {
         return;
     }
     for number in 0.. {
         let _ = request.store.create(&StoredName::Sign(life.clone(), number).text(), &file);
-        let next = Instant::now() + request.silence / SIGNS;
+        made.fetch_add(1, Ordering::Relaxed);
+        let next = Instant::now() + signs::gap(request.silence, number, request.store.most_names().is_some());
         while Instant::now() < next {
             if is_over.load(Ordering::Relaxed) {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(20).min(request.silence / SIGNS));
+            std::thread::sleep(LOOK);
         }
     }
 }
@@ -193,6 +196,7 @@ struct Run<'a, 'say> {
     courier: Courier<'a>,
     /// What is being built, and since when.
     building: BTreeMap<Task, Instant>,
+    signs_made: &'a AtomicU32,
     done: u32,
     absence: Absence,
     /// What had failed when this worker first looked.
@@ -213,6 +217,7 @@ impl<'a> Run<'a, '_> {
                 return Ok(());
             }
             match self.worker.step(&self.planned.tasks) {
+                Step::Ask(Request::Claim(..)) if !self.has_room() => self.worker.cannot_claim(),
                 Step::Ask(request) => {
                     let answer = self.courier.ask(request)?;
                     let is_listed = matches!(answer, Answer::Listed(_));
@@ -319,6 +324,15 @@ impl<'a> Run<'a, '_> {
             );
         }
         Ok(())
+    }
+
+    /// Whether names are left for one more task. A worker without any leaves the rest to others.
+    fn has_room(&mut self) -> bool {
+        let has_room = self.courier.has_room(self.signs_made.load(Ordering::Relaxed), self.building.len() as u32);
+        if !has_room {
+            (self.say)("no more names can be made in this job: what is left is for other workers");
+        }
+        has_room
     }
 
     /// A worker that is started again finds what has failed before, under the same word. It has not built that, and must not look as if it had.

@@ -88,6 +88,8 @@ pub struct Worker {
     suspects: BTreeSet<WorkerNumber>,
     /// True where the last listing is as new as a choice needs.
     has_listed: bool,
+    /// True where it takes nothing more: it could not say what becomes of it.
+    is_full: bool,
     /// Builds that do not count since another worker has the claim.
     dropped: u32,
 }
@@ -101,6 +103,7 @@ impl Worker {
             taken: BTreeMap::new(),
             suspects: BTreeSet::new(),
             has_listed: false,
+            is_full: false,
             dropped: 0,
         }
     }
@@ -113,6 +116,13 @@ impl Worker {
     /// What it knows of a task.
     pub fn view(&self, task: Task) -> &View {
         &self.views[task as usize]
+    }
+
+    /// Instead of a claim that was to be made: it takes nothing more, and leaves when what it has begun has ended.
+    pub fn cannot_claim(&mut self) {
+        self.is_full = true;
+        // One that was made after all is that of a worker which has left: others build it.
+        self.taken.retain(|_, taken| !matches!(taken.phase, Phase::Claiming { .. }));
     }
 
     /// It is time to look again.
@@ -149,14 +159,14 @@ impl Worker {
             return Step::Ask(Request::List);
         }
         let building = self.taken.values().filter(|taken| taken.phase == Phase::Building).count();
-        let is_free = building < tasks.slots.max(1) && !self.opens(tasks);
+        let is_free = building < tasks.slots.max(1) && !self.is_full && !self.opens(tasks);
         if let Some(request) = is_free.then(|| self.choose(tasks)).flatten() {
             if let Request::Claim(task, attempt) = request {
                 self.taken.insert(task, Taken { attempt, phase: Phase::Claiming { lost: false } });
             }
             return Step::Ask(request);
         }
-        if self.taken.is_empty() && self.may_leave(tasks) {
+        if self.taken.is_empty() && (self.is_full || self.may_leave(tasks)) {
             return Step::Leave;
         }
         self.read_owner(tasks).map_or(Step::Wait, Step::Ask)

@@ -51,6 +51,26 @@ fn a_worker_claims_builds_confirms_and_leaves_a_result() {
 }
 
 #[test]
+fn a_worker_that_can_make_no_more_names_ends_what_it_has_begun_and_leaves() {
+    for answered in [None, Some(Answer::Lost)] {
+        let mut worker = Worker::new(0, &tasks());
+        listed(&mut worker, &[]);
+        answer(&mut worker, Request::Claim(0, 0), Answer::Created);
+        assert_eq!(worker.step(&tasks()), Step::Build(0));
+        worker.ended(0, Outcome::Built);
+        answer(&mut worker, Request::Owner(0, 0), Answer::Owner(Some(0)));
+        answer(&mut worker, Request::Leave(0, BUILT), Answer::Created);
+        listed(&mut worker, &[]);
+        if let Some(answered) = answered {
+            answer(&mut worker, Request::Claim(1, 0), answered);
+        }
+        assert_eq!(worker.step(&tasks()), Step::Ask(Request::Claim(1, 0)));
+        worker.cannot_claim();
+        assert_eq!(worker.step(&tasks()), Step::Leave);
+    }
+}
+
+#[test]
 fn a_claim_that_was_lost_is_made_again_and_read() {
     let mut worker = Worker::new(0, &tasks());
     listed(&mut worker, &[]);

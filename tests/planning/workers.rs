@@ -11,8 +11,10 @@ use nixdag::plan::job_graph::direct_inputs;
 use nixdag::plan::model::{Granularity, Model, Objective, PartitionOptions};
 use nixdag::plan::partition::contract::separate;
 use nixdag::plan::partition::partition;
+use nixdag::plan::partition::units::Units;
 use nixdag::plan::problem::{Millis, Problem};
 use nixdag::plan::simulate::simulate;
+use nixdag::plan::workers::blocks::fitting;
 use nixdag::plan::workers::crew::ProtocolCosts;
 use nixdag::plan::workers::run::run;
 use nixdag::plan::workers::search::choose;
@@ -53,7 +55,7 @@ fn check(name: &str) {
     let scenario = scenario(name);
     let model = Model { concurrency: 60, queue: 15_000, ..Model::default() };
     let costs = ProtocolCosts::default();
-    let as_work = |problem: &Problem| Work::new(problem, &separate(problem, &model), &model, &scenario.machines);
+    let as_work = |problem: &Problem| Work::new(problem, &separate(problem, &model), &scenario.machines);
     let work = as_work(&scenario.problem);
     let bound = work.longest_path() + model.start_up;
     let way = choose(&work, &model, &costs, Objective::Time).unwrap();
@@ -269,13 +271,57 @@ fn a_plan_for_workers_says_what_its_lines_are() {
     assert!(!said.contains("of the workspace"), "{said}");
 }
 
+/// What it costs that a worker can make so many names: units are claimed and left together. Wall time is that of workers that can make any number, times what is given back.
+fn in_blocks(name: &str, scenario: &Scenario, most: usize) -> f64 {
+    let model = Model { concurrency: 60, queue: 15_000, ..Model::default() };
+    let problem = &scenario.problem;
+    let work_of = |units: &Units| Work::new(problem, units, &scenario.machines);
+    let (single, costs) = (separate(problem, &model), ProtocolCosts::default());
+    let free = choose(&work_of(&single), &model, &costs, Objective::Time).unwrap();
+    let (units, way) = fitting(problem, single.clone(), most, (&model, &costs), work_of, free.clone()).unwrap();
+    let signs = |length: &Millis| costs.signs(*length) as usize;
+    let names = way.lanes.units.iter().zip(&way.outcome.lengths).map(|(lane, length)| 2 * lane.len() + signs(length));
+    let largest = names.max().unwrap();
+    println!(
+        "{name}: {} units in {} blocks, at most {largest} names; {:?} {} and {:?} {} s",
+        single.len(),
+        units.len(),
+        free.crews,
+        free.outcome.makespan / 1000,
+        way.crews,
+        way.outcome.makespan / 1000
+    );
+    assert!(largest <= most && units.len() < single.len(), "{largest}");
+    let mut owned: Vec<_> = (0..units.len() as u32).flat_map(|unit| units.owned.of(unit).iter().copied()).collect();
+    owned.sort_unstable();
+    assert_eq!(owned, (0..problem.len() as u32).collect::<Vec<_>>());
+    way.outcome.makespan as f64 / free.outcome.makespan as f64
+}
+
+#[test]
+fn units_are_put_together_where_a_worker_can_make_few_names() {
+    let scenario = Scenario::made_up();
+    let longer = in_blocks("made up", &scenario, 250);
+    assert!(longer <= 1.25, "{longer}");
+}
+
+#[test]
+#[ignore = "needs real graphs, in a folder that NIXDAG_GRAPHS names"]
+fn names_of_workers_on_github() {
+    for name in ["s2", "s1", "s3"] {
+        let longer = in_blocks(name, &scenario(name), 500);
+        println!("{name}: {longer:.3} times as long");
+        assert!(longer <= 1.25, "{longer}");
+    }
+}
+
 /// Lanes and stages of a made-up graph stay within the bound too.
 #[test]
 fn workers_on_a_made_up_graph() {
     let scenario = Scenario::made_up();
     let (model, costs) = (Model { queue: 15_000, ..Model::default() }, ProtocolCosts::default());
     let problem = &scenario.problem;
-    let work = Work::new(problem, &separate(problem, &model), &model, &scenario.machines);
+    let work = Work::new(problem, &separate(problem, &model), &scenario.machines);
     let time = choose(&work, &model, &costs, Objective::Time).unwrap();
     assert!(time.outcome.makespan * 100 <= (work.longest_path() + model.start_up) * 115, "{:?}", time.crews);
     assert_eq!(time.lanes.units.iter().map(Vec::len).sum::<usize>(), problem.len());

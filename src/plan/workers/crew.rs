@@ -28,6 +28,29 @@ impl Default for ProtocolCosts {
     }
 }
 
+/// Signs of life in the time after which a worker without any is taken for dead.
+pub const SIGNS: u32 = 4;
+
+/// Where names are few, gaps between signs grow with their number, up to eight times the first one.
+const GROWTH: (u32, u32) = (40, 280);
+
+/// How many times as long as the first one the gap behind a sign of life is, where names are few.
+pub fn stretch(sign: u32) -> f64 {
+    f64::from(GROWTH.0 + sign.min(GROWTH.1)) / f64::from(GROWTH.0)
+}
+
+impl ProtocolCosts {
+    /// Signs of life of a worker that runs for so long, where names are few.
+    pub fn signs(&self, length: Millis) -> u32 {
+        let (mut at, mut signs) = (0.0, 0);
+        while at < length as f64 {
+            at += (self.silence / Millis::from(SIGNS)).max(1_000) as f64 * stretch(signs);
+            signs += 1;
+        }
+        signs
+    }
+}
+
 /// The workers of one kind of machine, in up to two stages.
 ///
 /// `first` workers start at once. Where `later` is not 0, one of these, the opener, leaves as soon as `after` units are done; `later` others start then.

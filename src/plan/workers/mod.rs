@@ -3,6 +3,7 @@
 //! In: the needed derivations, where each is built, the [`Model`], the objective. Out: how many workers of each kind of machine, in one stage or two, the lane of each, and what that
 //! takes on paper ([`Way`]). A worker starts up once, where a graph of jobs pays a start for every job of its longest path. Pure, as all of planning. `docs/workers.md` has the protocol by which workers agree on who builds what.
 
+pub mod blocks;
 pub mod crew;
 pub mod in_plan;
 mod machine;
@@ -15,19 +16,32 @@ pub mod work;
 
 use super::model::{Model, Objective};
 use super::partition::contract::separate;
+use super::partition::units::Units;
 use super::placement::Placements;
 use super::problem::{Node, Problem, System};
 use crew::ProtocolCosts;
 use search::{Way, choose};
 use work::Work;
 
-/// The best workers for a problem. None where there is nothing to build, and where something comes behind workers.
-pub fn plan_workers(problem: &Problem, placements: &Placements, model: &Model, objective: Objective) -> Option<Way> {
+/// The best workers for a problem, and the units that they take; a worker can make so many names. None where there is nothing to build, and where something comes behind workers.
+pub fn plan_workers(
+    problem: &Problem,
+    placements: &Placements,
+    model: &Model,
+    objective: Objective,
+    most_names: Option<usize>,
+) -> Option<(Units, Way)> {
     if are_behind(problem, placements).contains(&true) {
         return None;
     }
-    let work = Work::new(problem, &separate(problem, model), model, &machines(placements));
-    choose(&work, model, &ProtocolCosts::default(), objective)
+    let machines = machines(placements);
+    let work_of = |units: &Units| Work::new(problem, units, &machines);
+    let (units, costs) = (separate(problem, model), ProtocolCosts::default());
+    let way = choose(&work_of(&units), model, &costs, objective)?;
+    match most_names {
+        Some(most) => blocks::fitting(problem, units, most, (model, &costs), work_of, way),
+        None => Some((units, way)),
+    }
 }
 
 /// For each node, whether no worker may build it: it is built with contexts or an environment, or needs what is. A derivation whose output paths nobody knows stays with its consumers

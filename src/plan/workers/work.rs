@@ -1,10 +1,8 @@
 //! What workers take: units of work, each one derivation, fetches included.
 //!
-//! In: a [`Problem`], its [`Units`] in which nothing is co-located, the [`Model`], and which systems share machines. Out: [`Work`], with what a run on paper needs of each unit. Derivations whose
+//! In: a [`Problem`], its [`Units`] in which nothing is co-located, and which systems share machines. Out: [`Work`], with what a run on paper needs of each unit. Derivations whose
 //! output paths are not known beforehand make one unit with those of their consumers that the same kind of machine builds.
 
-use crate::plan::model::{Capacity, Model};
-use crate::plan::partition::schedule::Scheduler;
 use crate::plan::partition::units::{Unit, Units};
 use crate::plan::problem::{Adjacency, Millis, Problem, System};
 
@@ -29,17 +27,11 @@ pub struct Work {
 
 impl Work {
     /// The units of a problem. `machines` has the number of the machine of each system, where systems share machines.
-    pub fn new(problem: &Problem, units: &Units, model: &Model, machines: &[System]) -> Self {
-        let mut scheduler = Scheduler::new(problem);
+    pub fn new(problem: &Problem, units: &Units, machines: &[System]) -> Self {
         let all = 0..units.len() as Unit;
-        let mut length = |unit: Unit| {
-            let machine = Capacity { disk: u64::MAX, ..model.capacity_of(units.system[unit as usize]) };
-            match units.owned.of(unit) {
-                [node] => problem.duration[*node as usize],
-                nodes => scheduler.length(nodes, machine),
-            }
-        };
-        let duration: Vec<Millis> = all.clone().map(&mut length).collect();
+        // A worker builds the derivations of a unit one after the other.
+        let length = |unit: Unit| units.owned.of(unit).iter().map(|&node| problem.duration[node as usize]).sum();
+        let duration: Vec<Millis> = all.clone().map(length).collect();
         let memory = |unit: Unit| {
             let of_nodes = units.owned.of(unit).iter().map(|&node| problem.memory.get(node as usize).copied());
             of_nodes.flatten().max().unwrap_or(0)

@@ -17,6 +17,7 @@ pub const LIMITS: Limits = Limits {
     requires: None,
     inputs: None,
     waves: None,
+    worker_names: None,
     job_seconds: Some(3 * 60 * 60),
     compiled_bytes: Some(COMPILED_BYTES),
     job_bytes: NonZeroU64::new(3_900),

@@ -25,6 +25,8 @@ pub const LIMITS: Limits = Limits {
     inputs: None,
     // One more reports what could not be planned.
     waves: Some(WaveLimits { count: WAVES, jobs: MATRIX - 1 }),
+    // Artifacts of a job.
+    worker_names: Some(500),
     job_seconds: Some(6 * 60 * 60),
     compiled_bytes: Some(OUTPUT_BYTES),
     // An entry of a matrix with the longest id and a label of usual length.

@@ -26,6 +26,7 @@ pub const LIMITS: Limits = Limits {
     requires: Some(NEEDS),
     inputs: Some(NEEDS),
     waves: None,
+    worker_names: None,
     job_seconds: Some(JOB_HOURS * 60 * 60),
     compiled_bytes: Some(FILE_BYTES),
     // A name of 255 characters and 50 needs included.

@@ -40,6 +40,11 @@ pub trait NameStore: Sync {
     /// Writes the contents of a name into a new file; gives their size, or none where the name is not there. More than `limit` bytes are an error.
     fn fetch(&self, name: &str, to: &Path, limit: u64) -> Result<Option<u64>>;
 
+    /// How many names this worker can make; none where nothing bounds that.
+    fn most_names(&self) -> Option<u32> {
+        None
+    }
+
     /// The folder with the names, where they are in one of this machine.
     fn folder(&self) -> Option<&Path> {
         None

@@ -24,6 +24,9 @@ use crate::printable::printable;
 /// Longest answer, in bytes: all names.
 const MAX_ANSWER: u64 = 64 << 20;
 
+/// Most artifacts of a job on GitHub, less those that the action makes by itself.
+const MOST_ARTIFACTS: u32 = 500 - 4;
+
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
@@ -151,6 +154,10 @@ fn read(input: &mut (dyn BufRead + Send)) -> Option<Answer> {
 }
 
 impl NameStore for PipeStore {
+    fn most_names(&self) -> Option<u32> {
+        Some(MOST_ARTIFACTS)
+    }
+
     fn create(&self, name: &str, file: &Path) -> Result<Made> {
         let name = format!("{}{name}", self.prefix);
         let answer = self.ask(json!({"do": "create", "name": name, "files": [file]}))?;
