@@ -12,6 +12,7 @@ mod edited;
 mod evaluate;
 mod failures;
 mod flake;
+mod hints;
 mod hostile;
 mod inputs;
 mod limits;
