@@ -134,6 +134,7 @@ pub(super) fn random_options(seed: u64) -> (Model, PartitionOptions) {
             inputs: None,
             job_length: some(&mut random, 100_000 + seed % 7 * 60_000),
             waves: None,
+            worker_names: None,
         },
         reserve: [None, Some(0.0), Some(3.0)][random.below(3) as usize],
         durations_recorded: random.chance(50),
