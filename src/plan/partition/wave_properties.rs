@@ -113,11 +113,11 @@ fn a_chain_of_targets_with_a_job_each_needs_as_many_waves() {
     assert_eq!(within(Granularity::Auto, 4, 360_000), None, "no shorter than what there is");
 }
 
-/// Two waves, the first of two hundred derivations that one takes, the second of five groups of so many: whatever has a wave too few is ten times as long as no plan can be, and
+/// Two waves, the first of a hundred derivations that one takes, the second of five groups of so many: whatever has a wave too few is ten times as long as no plan can be, and
 /// longer, and yet a plan.
 #[test]
 fn where_there_are_too_few_waves_for_a_short_plan_there_is_a_long_one() {
-    const WIDE: Node = 200;
+    const WIDE: Node = 100;
     // A node that is the only input of `WIDE` others, all of which one node takes.
     let group = |first: Node, before: Option<Node>| {
         let head = [before.into_iter().collect()];
@@ -126,7 +126,11 @@ fn where_there_are_too_few_waves_for_a_short_plan_there_is_a_long_one() {
     };
     let size = WIDE + 2;
     let lists = (0..6).flat_map(|at: Node| group(at * size, (at > 0).then_some(size - 1)));
-    let problem = of_minutes(Adjacency::from_lists(lists), (0..6 * size).map(|node| node % size == size - 1).collect());
+    let mut problem =
+        of_minutes(Adjacency::from_lists(lists), (0..6 * size).map(|node| node % size == size - 1).collect());
+    // What is between the groups takes a second, for a bound that is short.
+    let ends = (0..6 * size).filter(|node| [0, size - 1].contains(&(node % size)));
+    ends.for_each(|node| problem.duration[node as usize] = 1_000);
     let (model, options) = (Model { concurrency: 60, ..Model::default() }, PartitionOptions::default());
     let (units, _) = contract::contract(&problem, &model);
     let instance = Instance {
