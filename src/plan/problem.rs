@@ -94,9 +94,11 @@ pub enum Spread {
     Small,
     /// About twice as long or half.
     Medium,
-    /// Nobody knows: a heavy tail.
-    #[default]
+    /// The median of durations that differ a lot: a heavy tail around it.
     Heavy,
+    /// Nobody knows: a heavy tail, and most take less.
+    #[default]
+    Guess,
 }
 
 /// Hundredths of a natural logarithm up to which a standard deviation of logarithms is none, small, medium.

@@ -2,7 +2,7 @@
 //!
 //! Durations are drawn from a heavy tail (`tests/support/scenario.rs`). The planner knows 0, 30, 60, 90 and 100 percent of them, and guesses the others;
 //! its plan is run on paper with what they really are. Prints makespan over the lower bound, and machine time over that of one job a target
-//! which builds its whole closure: means of three draws.
+//! which builds its whole closure: means of ten draws.
 //!
 //! `NIXDAG_PLANNING` names a folder of scenarios (see `planner.rs`); without it there is a made-up one. Words choose objectives.
 
@@ -21,7 +21,7 @@ use nixdag::plan::prices::Prices;
 use nixdag::plan::simulate::{lower_bound, simulate};
 use scenario::{known, scenarios};
 
-const DRAWS: u64 = 3;
+const DRAWS: u64 = 10;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();

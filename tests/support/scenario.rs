@@ -128,7 +128,7 @@ pub fn known(scenario: &Scenario, real: &Problem, percent: u64) -> Problem {
         if is_recorded {
             (problem.duration[node], problem.spread[node]) = (real.duration[node], Spread::Small);
         } else if let Some(median) = median.filter(|_| !problem.cheap[node]) {
-            problem.duration[node] = median;
+            (problem.duration[node], problem.spread[node]) = (median, Spread::Heavy);
         }
     }
     problem
