@@ -124,44 +124,28 @@ left_out() {
     fi
 }
 
-# Pipelines copy their programs and results from machine to machine: in memory, where much is free and programs may run, that takes an eighth
-# less of the processor, and nothing is written to disk that is gone a second later. In kilobytes.
-room=$(df --output=avail /dev/shm 2>/dev/null | tail -n 1) || true
-memory=$(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo)
-if [ -z "${TMPDIR:-}" ] && [ "${room:-0}" -ge 4000000 ] && [ "${memory:-0}" -ge 8000000 ]; then
-    folder=$(mktemp -d /dev/shm/nixdag-tests.XXXXXX)
-    trap 'rm -rf "$folder"' EXIT
-    cp /bin/true "$folder/program"
-    if "$folder/program" 2>/dev/null; then
-        # Tests have other users, as in /tmp.
-        chmod 1777 "$folder"
-        export TMPDIR=$folder
-    fi
-    rm "$folder/program"
-fi
-
 echo "== tests"
 if cargo nextest --version >/dev/null 2>&1; then
     ignored=()
     [ -z "${NIXDAG_GRAPHS:-}" ] || ignored=(--run-ignored all)
-    results=${CARGO_TARGET_DIR:-target}/nextest
-    report=$results/default/junit.xml
-    mkdir -p "$results"
+    folder=${CARGO_TARGET_DIR:-target}/nextest
+    report=$folder/default/junit.xml
+    mkdir -p "$folder"
     rm -f "$report"
     status=0
     # Tests that wait for builders, time limits and second attempts leave the processor to others.
     : "${NEXTEST_TEST_THREADS:=$((($(nproc) * 3 + 1) / 2))}"
     export NEXTEST_TEST_THREADS
-    cargo nextest run --locked --no-fail-fast "${ignored[@]}" "$@" 2>&1 | tee "$results/log" || status=$?
+    cargo nextest run --locked --no-fail-fast "${ignored[@]}" "$@" 2>&1 | tee "$folder/log" || status=$?
     if [ -e "$report" ]; then
         echo "== the ten slowest tests, in seconds"
         sed -nE 's/.*<testcase name="([^"]*)" classname="([^"]*)".* time="([^"]*)".*/\3 \2 \1/p' "$report" | sort -rn | awk 'NR <= 10'
     fi
     left_out
-    sed -n '/^ *Summary \[/,$p' "$results/log"
+    sed -n '/^ *Summary \[/,$p' "$folder/log"
     exit "$status"
 fi
 left_out
 ignored=()
 [ -z "${NIXDAG_GRAPHS:-}" ] || ignored=(-- --include-ignored --skip release::the_file_for --skip no_shape_takes_more_than_its_steps --skip faults_together)
-cargo test --locked --no-fail-fast "$@" "${ignored[@]}"
+exec cargo test --locked --no-fail-fast "$@" "${ignored[@]}"

@@ -208,7 +208,7 @@ mod tests {
             (json!({ "resource_class": "x" }), "unknown key `resource_class` of `ci` (did you mean `resourceClass`?)"),
             (json!({ "executor": { "wrong": "lambda" } }), "`executor` is a function, expected a string"),
             (json!({ "ci": "large" }), "`ci` is a string, expected a set"),
-            (json!({ "error": { "wrong": "error" } }), "does not evaluate"),
+            (json!({ "error": { "wrong": "error" } }), "do not evaluate"),
         ] {
             let said = of(value.clone());
             assert!(said.warnings.len() == 1 && said.warnings[0].contains(words), "{value}: {:?}", said.warnings);

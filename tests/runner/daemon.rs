@@ -30,8 +30,8 @@ rec {
 fn behind_a_daemon(pipeline: &Pipeline, job: &str, more: &[&str]) -> Ran {
     let script = "home=$1; shift; chmod 755 /nix
         mkdir -p $home/user; chown 12345 $home/user
-        { cat /etc/group; echo nixbld:x:30000:nixbld1; } | grep -v '^nixbld:.*:$' > $home/group
-        { cat /etc/passwd; echo nixbld1:x:30001:30000::/:/bin/false; } > $home/passwd
+        { grep -v '^nixbld:' /etc/group; echo nixbld:x:30000:nixbld1; } > $home/group
+        { grep -v '^nixbld[0-9]*:' /etc/passwd; echo nixbld1:x:30001:30000::/:/bin/false; } > $home/passwd
         mount --bind $home/group /etc/group; mount --bind $home/passwd /etc/passwd
         # As a system starts one: with nothing of the job's.
         env -i PATH=\"$PATH\" NIX_CONFIG='sandbox = false

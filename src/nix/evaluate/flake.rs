@@ -285,7 +285,14 @@ fn explain(flake: &str, said: &str) -> anyhow::Error {
         anyhow!("flake `{flake}` needs `git`, which is not on PATH: {said} (install git)")
     } else if has(&["shallow"]) {
         anyhow!("flake `{flake}` is a shallow clone: {said} (fetch the whole history, or use `git+file:.?shallow=1`)")
-    } else if has(&["flake.nix", "not a flake", "is not part of a flake", "No such file", "does not exist"]) {
+    } else if has(&[
+        "flake.nix",
+        "not a flake",
+        "is not part of a flake",
+        "unable to find a flake",
+        "No such file",
+        "does not exist",
+    ]) {
         anyhow!(
             "no flake at `{flake}`: {said} (give a folder with a `flake.nix`, in a git repository one that `git add` has added, \
              or a reference such as `github:owner/repo`)"
