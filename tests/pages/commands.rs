@@ -69,3 +69,22 @@ fn every_block_says_its_language() {
     }
     assert!(repository().join("docs/architecture.md").exists());
 }
+
+#[test]
+fn complete_configurations_pass_the_check() {
+    let mut checked = 0;
+    // nixdag does not check GitHub's workflows.
+    for (page, file, start) in [
+        ("docs/circleci.md", ".circleci/config.yml", "version: 2.1\n"),
+        ("docs/gitlab.md", ".gitlab-ci.yml", "stages: [plan, build]\n"),
+    ] {
+        for block in Page::read(page).blocks.iter().filter(|block| block.text.starts_with(start)) {
+            let folder = support::folder(&[(file, block.text.as_str())]);
+            let output = support::nixdag().current_dir(folder.path()).args(["check", file]).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{page}:{}: {said}", block.line);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 2, "{checked} configurations");
+}

@@ -8,6 +8,7 @@ use super::super::names::{GATE, WORKFLOW};
 use super::super::template::Reference;
 use super::jobs::WITHOUT_STEPS;
 use super::read::each_reference;
+use crate::nearest::meant;
 use crate::provider::limits::Limits;
 use crate::provider::yaml::lenient::{map, text, text_list};
 use crate::topological::{self, InDegrees};
@@ -102,7 +103,7 @@ fn check_invocations(
         let arguments = arguments.unwrap_or(&nothing);
         let name = arguments.get("name").map_or_else(|| key.clone(), text);
         let place = format!("job `{name}`");
-        known_job(top, &key, arguments, &place, problems);
+        known_job(top, &key, arguments, (workflow, &place), problems);
         if name.trim().is_empty() {
             problems.push(format!("an invocation of job `{key}` has an empty name"));
         }
@@ -152,7 +153,13 @@ fn check_order(workflow: &str, Order { nodes, matrices }: &Order, problems: &mut
 }
 
 /// The job exists, and gets the parameters that it declares.
-fn known_job(top: &Mapping, key: &str, arguments: &Mapping, place: &str, problems: &mut Vec<String>) {
+fn known_job(
+    top: &Mapping,
+    key: &str,
+    arguments: &Mapping,
+    (workflow, place): (&str, &str),
+    problems: &mut Vec<String>,
+) {
     each_reference_in(arguments, &mut |reference| {
         if let Reference::Parameter(name) = reference {
             problems.push(format!("{place} uses the parameter `{name}`, but a workflow has none"));
@@ -162,7 +169,9 @@ fn known_job(top: &Mapping, key: &str, arguments: &Mapping, place: &str, problem
     let from_orb = key.split_once('/').is_some_and(|(orb, _)| map(top, "orbs").contains_key(orb));
     let Some(job) = map(top, "jobs").get(key) else {
         if !by_type && !from_orb {
-            problems.push(format!("{place} invokes the job `{key}`, which is not defined"));
+            let names: Vec<String> = map(top, "jobs").keys().map(text).collect();
+            let meant = meant(key, names.iter().map(String::as_str));
+            problems.push(format!("workflow `{workflow}` invokes the job `{key}`, which is not defined{meant}"));
         }
         return;
     };

@@ -34,7 +34,13 @@ const REASONS: [&str; 14] = [
     "missing_dependency_failure",
 ];
 
-pub(super) fn check(jobs: &[ReadJob], stages: &[String], limits: &Limits, own: &[&str], problems: &mut Vec<String>) {
+pub(super) fn check(
+    jobs: &[ReadJob],
+    stages: &[String],
+    limits: &Limits,
+    is_own: &dyn Fn(&str) -> bool,
+    problems: &mut Vec<String>,
+) {
     if let Some(most) = limits.jobs.map(|most| most + OWN_JOBS).filter(|most| jobs.len() > *most as usize) {
         problems.push(format!(
             "the pipeline has {} jobs, {most} are allowed (a lower `--max-jobs` makes fewer, a higher one says that your GitLab allows more)",
@@ -43,7 +49,7 @@ pub(super) fn check(jobs: &[ReadJob], stages: &[String], limits: &Limits, own: &
     }
     let names: BTreeSet<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
     for job in jobs {
-        name(&job.name, own, problems);
+        name(&job.name, is_own, problems);
         needs(job, &names, problems);
         let place = format!("job `{}`", job.name);
         let get = |key: &str| job.get(key);
@@ -78,12 +84,12 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-fn name(name: &str, own: &[&str], problems: &mut Vec<String>) {
+fn name(name: &str, is_own: &dyn Fn(&str) -> bool, problems: &mut Vec<String>) {
     if name.is_empty() || name.chars().count() > MAX_NAME {
         problems.push(format!("the job name `{name}` does not have 1 to {MAX_NAME} characters"));
     }
     // `pages` deploys GitLab's pages, which users may mean.
-    let is_meant = name == "pages" && own.contains(&name);
+    let is_meant = name == "pages" && is_own(name);
     if KEYWORDS.contains(&&*name.to_lowercase()) && !is_meant {
         problems.push(format!("`{name}` is a word of GitLab's language and cannot be a job's name"));
     }

@@ -74,7 +74,7 @@ const EXPANDING: [&str; 9] =
 /// Variables that nixdag's own configuration has expanded.
 const EXPANDED: [&str; 5] = [PLAN_PIPELINE, JOB, REUSE, "CI_COMMIT_REF_SLUG", "CI_DEFAULT_BRANCH"];
 
-pub(super) fn check(whole: &Value, top: &Mapping, own: &[&str], problems: &mut Vec<String>) {
+pub(super) fn check(whole: &Value, top: &Mapping, is_own: &dyn Fn(&str) -> bool, problems: &mut Vec<String>) {
     strings(whole, "the pipeline", problems);
     if top.contains_key("spec") || top.contains_key("include") {
         problems.push(INCLUDES.to_owned());
@@ -93,7 +93,7 @@ pub(super) fn check(whole: &Value, top: &Mapping, own: &[&str], problems: &mut V
             if !KEYS.contains(&&*key) && !OLD_KEYS.contains(&&*key) {
                 problems.push(format!("job `{name}` has the key `{key}`, which GitLab does not know"));
             }
-            if EXPANDING.contains(&&*key) && !own.contains(&&*name) {
+            if EXPANDING.contains(&&*key) && !is_own(&name) {
                 expanded(value, &format!("job `{name}`: `{key}`"), problems);
             }
             if key == "variables" {

@@ -13,9 +13,9 @@ use super::limits::{FILE_BYTES, LIMITS};
 use crate::provider::limits::Limits;
 use crate::yaml::{MAX_BRACKETS, check_nesting, check_repetition};
 
-/// The same for a pipeline of anybody's. One that includes others says too little by itself, which is an error.
+/// The same for a pipeline of anybody's, who may use variables wherever GitLab expands them. One that includes others says too little by itself, which is an error.
 pub fn check_any(pipeline: &str) -> Result<Vec<String>> {
-    let problems = check(pipeline, &LIMITS, &[])?;
+    let problems = problems(pipeline, &LIMITS, &|_| true)?;
     ensure!(
         !problems.iter().any(|problem| problem == language::INCLUDES),
         "it includes other files, which nixdag does not read (GitLab's editor shows all of it under *Full configuration*, and that can be checked)"
@@ -26,6 +26,10 @@ pub fn check_any(pipeline: &str) -> Result<Vec<String>> {
 /// All problems, in the order of the pipeline; none for one that GitLab takes. `own` are names of the user's own jobs, which may use variables
 /// where GitLab expands them. An error is text that is not YAML at all.
 pub fn check(pipeline: &str, limits: &Limits, own: &[&str]) -> Result<Vec<String>> {
+    problems(pipeline, limits, &|name| own.contains(&name))
+}
+
+fn problems(pipeline: &str, limits: &Limits, is_own: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     if pipeline.len() as u64 > FILE_BYTES {
         problems.push(format!(
@@ -41,10 +45,10 @@ pub fn check(pipeline: &str, limits: &Limits, own: &[&str]) -> Result<Vec<String
     check_repetition(pipeline).context("the pipeline")?;
     let value: Value = serde_yaml::from_str(pipeline).context("the pipeline is not YAML")?;
     let Some(top) = value.as_mapping() else { return Ok(vec!["the pipeline is not a mapping".to_owned()]) };
-    language::check(&value, top, own, &mut problems);
+    language::check(&value, top, is_own, &mut problems);
     let stages = read::stages(top, &mut problems);
     let found = read::jobs(top, &mut problems);
-    jobs::check(&found, &stages, limits, own, &mut problems);
+    jobs::check(&found, &stages, limits, is_own, &mut problems);
     order::check(&found, &stages, &mut problems);
     Ok(problems)
 }
