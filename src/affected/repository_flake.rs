@@ -90,6 +90,11 @@ impl RepositoryFlake {
         Head { repository: &self.repository, commit: &self.commit, at_work_tree: self.at_work_tree }
     }
 
+    /// True for a file that git tracks, by its path from the repository's root.
+    pub fn tracks(&self, path: &Path) -> Result<bool> {
+        Repository::tracks(self.repository.top(), path)
+    }
+
     /// True where the work tree is taken, and tracked files in it differ from the head.
     pub fn is_dirty(&self) -> Result<bool> {
         Ok(self.at_work_tree && self.repository.is_dirty()?)

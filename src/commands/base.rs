@@ -76,8 +76,11 @@ pub(super) fn without_effect(chosen: &ChosenBase, settings: &Settings) -> Option
     if !may_be_without || !chosen.settings.is_same() {
         return None;
     }
-    let changed = match chosen.flake.changed_files(&chosen.revision) {
-        Ok(changed) => changed,
+    let is_untracked = settings.file_is_untracked(&chosen.flake);
+    let changed = match is_untracked.and_then(|is| Ok((is, chosen.flake.changed_files(&chosen.revision)?))) {
+        // What it says is a change that git does not list.
+        Ok((true, _)) => return None,
+        Ok((false, changed)) => changed,
         Err(error) => {
             warning!("changed files are not known, so none is ignored: {error:#}");
             return None;

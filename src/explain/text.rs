@@ -144,8 +144,13 @@ fn write_change(change: &Difference, out: &mut impl Write) -> io::Result<()> {
         }
         Difference::New { base: revision } => writeln!(out, "new: {} has no such target", base(revision)),
         Difference::Changed { base: revision, base_derivation, renamed_from, why } => {
-            let other = renamed_from.as_ref().map(|other| format!(" {},", name(other))).unwrap_or_default();
-            writeln!(out, "changed since {}; there it is{other}\n  {}", base(revision), printable(base_derivation))?;
+            let other = renamed_from.as_ref().map(|other| format!(", as {}", name(other))).unwrap_or_default();
+            writeln!(
+                out,
+                "changed since {}; its derivation there{other}\n  {}",
+                base(revision),
+                printable(base_derivation)
+            )?;
             match why {
                 Some(comparison) => write_comparison(comparison, out),
                 None => writeln!(out, "  the change is unknown: the base's derivations are missing"),

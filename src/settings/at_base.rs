@@ -150,14 +150,24 @@ impl SettingsAtBase {
     }
 }
 
+/// A file's path from the root of its repository; none where it is elsewhere.
+fn from_top(path: &Path, top: &Path) -> Option<PathBuf> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some(folder.canonicalize().ok()?.strip_prefix(top).ok()?.join(path.file_name()?))
+}
+
 impl Settings {
+    /// True where the settings file is in the flake's repository, which does not track it: git tells of none of its changes.
+    pub fn file_is_untracked(&self, flake: &RepositoryFlake) -> Result<bool> {
+        let top = flake.repository.top().canonicalize().context("cannot find the repository")?;
+        let path = self.file_path.as_deref().and_then(|path| from_top(path, &top));
+        path.map_or(Ok(false), |path| Ok(!flake.tracks(&path)?))
+    }
+
     /// The settings file of a commit of the flake's repository; that of now where it belongs to no repository, or to another one.
     pub fn file_at(&self, flake: &RepositoryFlake, commit: &str) -> Result<SettingsFile> {
         let top = flake.repository.top().canonicalize().context("cannot find the repository")?;
-        let from_top = |path: &Path| -> Option<PathBuf> {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            Some(folder.canonicalize().ok()?.strip_prefix(&top).ok()?.join(path.file_name()?))
-        };
+        let from_top = |path: &Path| from_top(path, &top);
         let places: Vec<PathBuf> = match &self.file_path {
             Some(named) if self.file_is_named => match from_top(named) {
                 Some(path) => vec![path],

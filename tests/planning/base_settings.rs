@@ -138,3 +138,13 @@ ignored
 ",
     );
 }
+
+#[test]
+fn a_settings_file_that_git_does_not_track_counts() {
+    let script = "git checkout -q -f -B x start; printf 'ignore: [flake.nix]\\n' > nixdag.yml; echo '# more' >> flake.nix; plan; \
+                  git add nixdag.yml; git commit -q -m settings -- nixdag.yml; plan";
+    let said = FreshNix::new().script(TempDir::new().unwrap().path(), &format!("{CHANGES}{script}"));
+    let lines: Vec<&str> = said.lines().collect();
+    assert_ne!(lines[0], "   | 0", "{said}");
+    assert_eq!(lines[1..], ["   | 0"], "{said}");
+}
