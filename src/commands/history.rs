@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::exit_code::ExitCode;
-use super::say::warning;
+use super::say::{self, warning};
 use crate::cli::{HistoryArgs, HistoryFormat};
 use crate::duration::now;
 use crate::history::csv;
@@ -24,8 +24,9 @@ pub(super) fn run(args: &HistoryArgs) -> Result<ExitCode> {
     if records.builds.is_empty() && !warnings.is_empty() {
         bail!("no file holds records that can be used");
     }
+    let look = say::look(&output);
     output.write(|out| match format {
-        HistoryFormat::Text => view::history::write(&records, out),
+        HistoryFormat::Text => view::history::write(&records, &look, out),
         HistoryFormat::Json => records.write(out),
         HistoryFormat::Csv => csv::write(&records, out),
     })?;

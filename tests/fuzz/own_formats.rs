@@ -80,7 +80,7 @@ fn history() {
             let mut records = records.clone();
             records.prune(Keep::default(), 2_000_000_000);
             let _ = History::new(&records).recorded("x", "a-1.0", "x86_64-linux");
-            nixdag::view::history::write(&records, &mut std::io::sink()).unwrap();
+            nixdag::view::history::write(&records, &nixdag::view::look::Look::default(), &mut std::io::sink()).unwrap();
         }
         Got::of(is_json(bytes), &read)
     });
