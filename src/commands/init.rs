@@ -111,7 +111,13 @@ fn choose(
     if let Some(found) = Provider::all().find(|provider| repository.has(provider.configuration())) {
         let (_, note) = provider::choose(None, &repository.top, |_| false);
         let only = || format!("{}: the repository has `{}`", found.title(), found.configuration());
-        return Ok((found, note.unwrap_or_else(only)));
+        let mut why = note.unwrap_or_else(only);
+        if found != Provider::GitHub && repository.has(".github/workflows") {
+            why.push_str(
+                "; its GitHub workflows in `.github/workflows` are left alone (`--provider github` is for them)",
+            );
+        }
+        return Ok((found, why));
     }
     let remote = git.map(git::Repository::remote).transpose()?.flatten();
     let address = match (git, remote) {

@@ -57,11 +57,11 @@ choice! {
 }
 
 impl Credit {
-    /// A number of them, with its unit: `142 credits`, `24 minutes`, `0.024 USD`.
+    /// A number of them, with its unit: `142 credits`, `24 compute minutes`, `0.024 USD`.
     pub fn amount(self, number: u64) -> String {
         match self {
             Credit::Own => counted(number, "credit"),
-            Credit::Minute => counted(number, "minute"),
+            Credit::Minute => counted(number, "compute minute"),
             Credit::Millidollar => format!("{}.{:03} USD", number / 1000, number % 1000),
         }
     }

@@ -81,6 +81,12 @@ pub struct StartUp {
     pub steps: Vec<String>,
 }
 
+/// The step that has the gate required; other checks stay as they are where the repository has pipelines of its own.
+pub fn require_gate(has_others: bool, place: &str) -> String {
+    let others = if has_others { "keep those that are required now" } else { "and no other" };
+    format!("make the job `gate` a required check, {others}: {place}")
+}
+
 /// Text as YAML, in double quotes.
 pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()

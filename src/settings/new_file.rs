@@ -20,6 +20,9 @@ pub fn figures(chosen: &Candidate, other: &Candidate, credit: Credit) -> String 
         let price = credit.amount(strategy.credits);
         format!("`{}`{takes} {} and {price}", granularity.name(), in_words(strategy.makespan))
     };
+    if (chosen.1.makespan, chosen.1.credits) == (other.1.makespan, other.1.credits) {
+        return format!("`{}` and {}, the same", other.0.name(), figures(chosen, " take"));
+    }
     format!("{}, {}", figures(chosen, " takes"), figures(other, ""))
 }
 
@@ -58,6 +61,11 @@ mod tests {
         assert!(
             text.contains("# `auto` takes 3 min 45 s and 75 credits, `target` 5 min 17 s and 142 credits, if"),
             "{text}"
+        );
+        let equal = (Granularity::Auto, target.1.clone());
+        assert_eq!(
+            figures(&target, &equal, Credit::Own),
+            "`auto` and `target` take 5 min 17 s and 142 credits, the same"
         );
         let file = SettingsFile::parse(&text).unwrap();
         assert_eq!(file.planning.granularity, Some(Granularity::Auto));

@@ -81,7 +81,7 @@ mod tests {
             "Price: 1750 credits: 1000 credits for machines, 500 credits for what jobs leave with the CI, 250 credits for what self-hosted machines fetch."
         );
         assert_eq!(sentence(&PriceEstimate::default(), 24, Credit::Millidollar), "Price: 0.024 USD for machines.");
-        assert_eq!(sentence(&PriceEstimate::default(), 1, Credit::Minute), "Price: 1 minute for machines.");
+        assert_eq!(sentence(&PriceEstimate::default(), 1, Credit::Minute), "Price: 1 compute minute for machines.");
         let money = PriceEstimate {
             credit_millionths: Some(600),
             currency: Some("USD".into()),

@@ -92,8 +92,9 @@ fn three_workflows_go_on_beside_the_generated_one() {
     let said = init(here, "");
     assert!(
         said.contains(
-            "`.circleci/config.yml` is now `.circleci/continue.yml`, unchanged. Workflows `lint` and `docs` run in every \
-             pipeline as before, beside `nixdag`. Workflow `deploy` runs where its condition holds\n"
+            "`.circleci/config.yml` becomes `.circleci/continue.yml`, unchanged. Workflows `lint` and `docs` run in every \
+             pipeline as before, beside `nixdag`. Workflow `deploy` runs where its condition holds. All of \
+             them start once the setup job has planned, no sooner\n"
         ),
         "{said}"
     );
@@ -127,6 +128,10 @@ fn a_configuration_that_cannot_be_continued_stays_and_what_to_add_is_printed() {
         (
             "version: 2.1\nsetup: true\njobs: {}\nworkflows: {}\n",
             "`.circleci/config.yml` is kept: it has `setup: true`",
+        ),
+        (
+            "version: 2.1\nsetup: true\norbs: { path-filtering: circleci/path-filtering@1.3.0 }\nworkflows: { setup: { jobs: [path-filtering/filter] } }\n",
+            "docs/migrate-path-filtering.md",
         ),
         ("version: 2\njobs: {}\n", "version"),
         ("a: [", ""),
@@ -220,6 +225,7 @@ fn github_gets_a_workflow_beside_those_that_are_there() {
     fs::write(flake.path().join(".github/workflows/lint.yml"), "on: push\njobs: {}\n").unwrap();
     let said = init(flake.path(), "");
     assert!(said.starts_with("GitHub: the repository has workflows; "), "{said}");
+    assert!(said.contains("`gate` a required check, keep those that are required now"), "{said}");
     assert!(said.contains("  1. replace the zeros in") && said.contains("`git ls-remote https://"), "{said}");
     let again = init(flake.path(), "");
     assert!(again.contains("exists and is kept") && again.contains("  1. replace the zeros in"), "{again}");

@@ -1,15 +1,17 @@
 //! The setup configuration of a repository that begins with nixdag. A configuration that is there already stays what it was: it is continued
 //! beside the generated jobs, from a file of another name.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::merge::user_config::UserConfig;
 use super::merge::workflows::Workflows;
 use super::setup_job;
 use super::writer::Writer;
 use crate::provider::job_setup::JobSetup;
-use crate::provider::start_up::{Draft, Repository, StartUp, quoted, series};
+use crate::provider::start_up::{Draft, Repository, StartUp, quoted, require_gate, series};
+use crate::provider::yaml::Yaml;
 use crate::provider::yaml::read::read;
+use crate::version;
 
 /// Where CircleCI looks.
 const FILE: &str = ".circleci/config.yml";
@@ -21,7 +23,7 @@ const CONTINUED: &str = ".circleci/continue.yml";
 pub fn start_up(repository: &Repository, draft: &mut dyn FnMut() -> Result<Draft>) -> Result<StartUp> {
     let steps = vec![
         "switch dynamic configuration on: *Project Settings > Advanced > Enable dynamic config using setup workflows*; and allow the orb: *Organization Settings > Security > Allow Uncertified Orbs*".to_owned(),
-        "make the job `gate` a required check, and no other: on GitHub `ci/circleci: nixdag/gate`, in the rules of the default branch".to_owned(),
+        require_gate(repository.has(FILE), "on GitHub `ci/circleci: nixdag/gate`, in the rules of the default branch"),
         "secrets only for pushing and signing: put them into a context that is restricted to branches, and name it under `delivery_contexts`; and where \
          branches trust one another `trust_branches: true` for the job `nixdag/setup`, so that plans rest on what earlier pipelines have measured \
          (docs/records.md; nothing to set with `handoff: cache`)"
@@ -57,7 +59,10 @@ pub fn start_up(repository: &Repository, draft: &mut dyn FnMut() -> Result<Draft
             let files =
                 vec![(CONTINUED.to_owned(), text.clone()), (FILE.to_owned(), fresh(parameters(&text), arguments))];
             let workflows = Workflows::of(&config);
-            let notes = vec![format!("`{FILE}` is now `{CONTINUED}`, unchanged. {}", workflows.go_on())];
+            let notes = vec![format!(
+                "`{FILE}` becomes `{CONTINUED}`, unchanged. {}. All of them start once the setup job has planned, no sooner",
+                workflows.go_on()
+            )];
             let here = workflows.reschedule(CONTINUED);
             Ok(StartUp { files, moved: Some(FILE.to_owned()), notes, here, steps, add: None })
         }
@@ -78,9 +83,19 @@ pub fn start_up(repository: &Repository, draft: &mut dyn FnMut() -> Result<Draft
 
 /// The configuration, where it can be continued beside the generated one; or why it cannot.
 fn continued(repository: &Repository, text: &str) -> Result<UserConfig> {
+    let entries = read(text)?;
+    if entries.iter().any(|entry| entry.key == "setup" && entry.value == Yaml::Bool(true)) {
+        let page = if text.contains("path-filtering") {
+            format!("; from path filtering: {}", version::page("migrate-path-filtering"))
+        } else {
+            String::new()
+        };
+        bail!(
+            "it has `setup: true`, and a pipeline is continued only once: nixdag's job takes the place of what continues it now{page}"
+        );
+    }
     let config = UserConfig::parse(FILE, text)?;
     ensure!(!repository.has(CONTINUED), "there is a `{CONTINUED}` already");
-    let entries = read(text)?;
     let own = parameters(text);
     let has = entries.iter().any(|entry| entry.key == "parameters");
     ensure!(

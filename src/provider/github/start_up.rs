@@ -1,8 +1,10 @@
 //! The workflow of a repository that begins with nixdag: a file of its own beside those that are there.
 
+use std::fs;
+
 use anyhow::Result;
 
-use crate::provider::start_up::{Repository, StartUp, quoted};
+use crate::provider::start_up::{Repository, StartUp, quoted, require_gate};
 use crate::version;
 
 /// Where the workflow is.
@@ -17,7 +19,7 @@ const COMMIT: &str = "0000000000000000000000000000000000000000";
 /// What a repository gets.
 pub fn start_up(repository: &Repository) -> Result<StartUp> {
     let steps = vec![
-        "make the job `gate` a required check, and no other: *Settings > Rules*, in the rules of the default branch".to_owned(),
+        require_gate(has_others(repository)?, "*Settings > Rules*, in the rules of the default branch"),
         "allow the actions of `org/nixdag` if your organization lists those that may run: *Settings > Actions > General*".to_owned(),
         "secrets only for pushing and signing: put them into an environment whose rules name branches".to_owned(),
     ];
@@ -34,6 +36,13 @@ pub fn start_up(repository: &Repository) -> Result<StartUp> {
         text = text.replace(&plan, &format!("{plan}        with: {{ flake: {} }}\n", quoted(&repository.flake)));
     }
     Ok(StartUp { here: pin(&text), files: vec![(FILE.to_owned(), text)], steps, ..StartUp::default() })
+}
+
+/// True if there are workflows beside this one.
+fn has_others(repository: &Repository) -> Result<bool> {
+    let own = repository.place(FILE)?;
+    let entries = own.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten();
+    Ok(entries.filter_map(Result::ok).any(|entry| entry.path() != own))
 }
 
 /// The step that pins a workflow to a release, where it is not pinned yet.
