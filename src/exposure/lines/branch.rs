@@ -10,7 +10,7 @@ pub const LINES: &[Exposure] = &[
         stops: &[
             Stop {
                 on: ALL,
-                how: "programs are looked for in absolute folders of PATH alone, a repository is one by its `.git`, which no commit can bring, and the folder of evaluations that nixdag.yml names is in the checkout",
+                how: "programs are looked for in absolute folders of PATH alone, only a `.git` folder, which cannot be committed, makes a repository, and the folder of evaluations that nixdag.yml names is in the checkout",
                 tests: &[
                     "no_program_of_the_checkout_is_run_in_the_place_of_the_machines",
                     "the_folder_of_the_evaluation_cache_that_the_file_names_is_in_the_checkout",
@@ -104,7 +104,7 @@ pub const LINES: &[Exposure] = &[
         stops: &[
             Stop {
                 on: ALL,
-                how: "signed results are held against the keys that are trusted, contents and references included",
+                how: "signed results are checked against the keys that are trusted, contents and references included",
                 tests: &[
                     "signed_results_are_taken_by_other_branches_and_by_forks",
                     "other_contents_under_a_right_signature_are_refused",

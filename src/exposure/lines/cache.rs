@@ -19,7 +19,7 @@ pub const LINES: &[Exposure] = &[
             on: ALL,
             is_open: |situation| situation.trusts_a_store(),
             reach: "a store with `trusted: true` is believed whatever it says",
-            remedy: Remedy::Setting("caches: a public_key in the place of `trusted: true`"),
+            remedy: Remedy::Setting("caches: a public_key in the place of trusted: true"),
         }],
     },
     Exposure {

@@ -10,7 +10,7 @@ pub const LINES: &[Exposure] = &[
         stops: &[
             Stop {
                 on: ALL,
-                how: "a job delivers only what the plan has it build, and takes its own outputs from no other; fetches are held against their hash",
+                how: "a job delivers only what the plan has it build, and takes its own outputs from no other; fetches are checked against their hash",
                 tests: &[
                     "a_job_delivers_only_what_the_plan_has_it_build",
                     "a_jobs_own_output_comes_from_no_other_job",
@@ -39,7 +39,7 @@ pub const LINES: &[Exposure] = &[
             Gap {
                 on: CIRCLECI,
                 is_open: |situation| situation.has_containers(),
-                reach: "containers have no sandbox: where the image's Nix has no users for builders, what one leaves running changes what its job builds later",
+                reach: "containers have no sandbox: if the image has no build users, a process left by one build can tamper with later ones",
                 remedy: Remedy::Elsewhere(
                     "images whose Nix has users for builders, as nixos/nix does, or executors with `machine: ubuntu-…`, whose Nix has a sandbox",
                 ),
@@ -47,7 +47,7 @@ pub const LINES: &[Exposure] = &[
             Gap {
                 on: GITLAB,
                 is_open: |situation| situation.has_containers(),
-                reach: "containers have no sandbox: where the image's Nix has no users for builders, what one leaves running changes what its job builds later",
+                reach: "containers have no sandbox: if the image has no build users, a process left by one build can tamper with later ones",
                 remedy: Remedy::Elsewhere("images whose Nix has users for builders, as nixos/nix does"),
             },
         ],

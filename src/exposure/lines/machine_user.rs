@@ -39,7 +39,7 @@ pub const LINES: &[Exposure] = &[
         stops: &[
             Stop {
                 on: CIRCLECI,
-                how: "folders below /tmp are made, for their user alone, or the job stops; the bundle is held against the digest in the configuration before anything in it is used",
+                how: "folders below /tmp are made, for their user alone, or the job stops; the bundle is checked against the digest in the configuration before anything in it is used",
                 tests: &[
                     "a_folder_that_another_user_of_the_machine_has_made_first_stops_the_setup_job",
                     "a_folder_that_another_user_of_the_machine_has_made_first_stops_a_job",
@@ -48,7 +48,7 @@ pub const LINES: &[Exposure] = &[
             },
             Stop {
                 on: OTHERS,
-                how: "everything is in the runner's own folder, what runs in one that is made for its user alone, and the bundle is held against its digest",
+                how: "everything is in the runner's own folder, what runs in one that is made for its user alone, and the bundle is checked against its digest",
                 tests: &[
                     "a_bundle_that_another_job_has_replaced_is_not_run",
                     "a_bundle_that_an_artifact_of_the_run_has_replaced_is_not_run",
