@@ -157,7 +157,7 @@ pub struct ExplainArgs {
     #[command(flatten)]
     pub planning: Planning,
     /// The attribute: its path, or a short form as for Nix, `hello` for packages.<system>.hello; also `FLAKE#ATTRIBUTE`
-    #[arg(value_name = "ATTRIBUTE", required = true)]
+    #[arg(value_name = "ATTRIBUTE", required = true, help_heading = None::<&'static str>)]
     pub attribute: String,
     /// How to print it [default: by the output file's extension, else text]
     #[arg(long, value_enum, help_heading = "Output")]

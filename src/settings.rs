@@ -205,7 +205,9 @@ impl Settings {
             warnings.extend(entries.apply(&mut fleet).context("`executors` in nixdag.yml")?);
         }
         if let Some(read) = &file_path {
-            let others = SettingsFile::find_others(&source.folder()).into_iter().filter(|other| other != read);
+            let folder = source.folder();
+            let others = SettingsFile::find_others(&folder).into_iter().chain(SettingsFile::find_misnamed(&folder));
+            let others = others.filter(|other| other != read);
             warnings.extend(
                 others.map(|other| format!("`{}` is not read, since there is `{}`", other.display(), read.display())),
             );

@@ -16,6 +16,7 @@ use crate::exposure::line::{Attacker, Finding};
 use crate::exposure::situation::Situation;
 use crate::output::Output;
 use crate::provider::Provider;
+use crate::settings::file::SettingsFile;
 use crate::settings::{Settings, orb_arguments, repository_file};
 use crate::version::page;
 
@@ -31,7 +32,18 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
     repository_file::check_named(config, &args.folder)?;
     let mut setups = provider.setup_jobs(config)?;
     if setups.is_empty() {
-        if args.generate.is_empty() {
+        if args.generate.is_empty() && !config.exists() {
+            let (folder, name) = (args.folder.display(), provider.configuration());
+            ensure!(
+                SettingsFile::find(&args.folder).is_some(),
+                "there is nothing to examine in `{folder}`: it has neither nixdag.yml nor a CI's file that runs nixdag (`nixdag init` writes \
+                 them, `--config` names a file that is elsewhere)"
+            );
+            note!(
+                "there is no `{name}` in `{folder}`, so only nixdag.yml is examined: if your pipeline calls `nixdag generate` itself, give its \
+                 flags behind `--`"
+            );
+        } else if args.generate.is_empty() {
             note!(
                 "`{}` uses {}: if your pipeline calls `nixdag generate` itself, give its flags behind `--`",
                 config.display(),

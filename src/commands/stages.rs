@@ -26,6 +26,7 @@ use crate::plan::make::{Made, PlanInputs};
 use crate::plan::model::Granularity;
 use crate::plan::placement::MachineChoice;
 use crate::plan::{Base, EvaluationError, Plan, failures, final_job, idle_rules, json, nothing, planned_target};
+use crate::plural::counted;
 use crate::printable::printable;
 use crate::settings::{Settings, Source};
 use crate::target::Target;
@@ -229,7 +230,7 @@ fn make_plan(
         note!("{crowd}");
     }
     let mut made = complete(inputs, &settings.final_jobs, settings.flags_narrow)?;
-    detail!("plan: {} jobs, {:.1} s since the start", made.plan.jobs.len(), seconds(began.at));
+    detail!("plan: {}, {:.1} s since the start", counted(made.plan.jobs.len() as u64, "job"), seconds(began.at));
     if let Some(workers) = &made.workers {
         detail!("`mode: workers`, machines that take one derivation after another: {workers}");
     }

@@ -142,11 +142,11 @@ fn choose(
     if chosen.is_empty() {
         let names = executors.iter().flat_map(|executor| executor.systems.iter().chain([&executor.name]));
         let names = names.map(String::as_str);
-        bail!(
+        bail!(usage(format!(
             "`{flag} {0}=…`: `{0}` is neither an executor nor a system that one builds{1}",
             scope.escape_debug(),
             meant_or_known(scope, names)
-        );
+        )));
     }
     Ok(chosen)
 }

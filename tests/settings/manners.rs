@@ -226,6 +226,9 @@ fn a_second_settings_file_is_named() {
     recorded.file(".circleci/nixdag.yml", "max_jobs: 4\n");
     let said = predicate::str::contains("`.circleci/nixdag.yml` is not read, since there is `nixdag.yml`");
     recorded.nixdag("plan").assert().success().stderr(said);
+    recorded.file("nixdag.yaml", "max_jobs: 5\n");
+    let said = predicate::str::contains("`nixdag.yaml` is not read, since there is `nixdag.yml`");
+    recorded.nixdag("plan").assert().success().stderr(said);
 }
 
 #[test]
@@ -283,4 +286,29 @@ fn a_configuration_that_sets_up_or_repeats_itself_is_checked_as_what_it_means() 
     check(&repeats.replace("checkout", "chekcout"))
         .code(1)
         .stderr(predicate::str::contains("step `chekcout`").and(predicate::str::contains("<<").not()));
+}
+
+/// How nixdag ends in a folder with these files, and what it says on standard error.
+fn said_in(files: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let output = crate::support::nixdag().current_dir(dir.path()).args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn messages_say_what_is_at_fault() {
+    let (code, said) = said_in(&[], &["doctor", "."]);
+    assert!(code == Some(1) && said.contains("there is nothing to examine in `.`"), "{said}");
+    let (_, said) = said_in(&[("nixdag.yml", "")], &["doctor", "."]);
+    assert!(said.contains("so only nixdag.yml is examined") && said.contains("give its flags behind `--`"), "{said}");
+
+    let config = "version: 2.1\njobs: { lint: { docker: [{ image: debian }], steps: [checkout] } }\nworkflows: { w: { jobs: [lnt] } }\n";
+    let (_, said) = said_in(&[("config.yml", config)], &["check", "config.yml"]);
+    assert!(said.contains("workflow `w` invokes the job `lnt`, which is not defined (did you mean `lint`?)"), "{said}");
+
+    let (code, said) = said_in(&[("flake.nix", "")], &["plan", ".", "--image", "foo=bar:1"]);
+    assert!(code == Some(2) && said.contains("`foo` is neither an executor nor a system"), "{said}");
 }
