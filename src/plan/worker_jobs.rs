@@ -26,7 +26,6 @@ pub fn of(plan: &Plan) -> Option<Plan> {
             jobs.push(Job {
                 requires: before.clone(),
                 inputs: before,
-                targets: lane.iter().flat_map(|&job| plan.job(job).targets.iter().cloned()).collect(),
                 estimate: Estimate { duration, from: EstimateSource::Derivation },
                 // What counts is what all of them have done.
                 options: JobOptions { allow_failure: true, ..own.options },
@@ -39,7 +38,9 @@ pub fn of(plan: &Plan) -> Option<Plan> {
     let waited: BTreeSet<JobIndex> = jobs.iter().flat_map(|job| job.requires.iter().copied()).collect();
     let last = all.iter().copied().filter(|job| !waited.contains(job)).collect();
     let model = is_task.first().map(|&job| plan.job(job));
-    jobs.push(Job { requires: last, inputs: all.clone(), ..job(worker_job::GATE, model) });
+    // Any worker may build a target, whatever its lane, and another one finishes it: what is merged waits for all of them.
+    let targets = workers.jobs().flat_map(|job| plan.job(job).targets.iter().cloned()).collect();
+    jobs.push(Job { targets, requires: last, inputs: all.clone(), ..job(worker_job::GATE, model) });
     // Where each of the plan's jobs is now: what workers build is there when the gate has passed.
     let mut at: HashMap<JobIndex, JobIndex> = is_task.iter().map(|&task| (task, gate)).collect();
     let mut moved = |old: JobIndex, job: &Job, new: JobIndex| {
@@ -47,9 +48,12 @@ pub fn of(plan: &Plan) -> Option<Plan> {
         let (mut requires, mut inputs) = (place(&job.requires), place(&job.inputs));
         if inputs.contains(&gate) {
             inputs.extend(all.iter().copied());
-            if requires.iter().any(|&other| other > gate) {
-                requires.remove(&gate);
-            }
+        }
+        // Whatever needs no result of a worker waits all the same: those that need it rely on that.
+        if requires.iter().any(|&other| other > gate) {
+            requires.remove(&gate);
+        } else {
+            requires.insert(gate);
         }
         at.insert(old, new);
         Job { requires: requires.into_iter().collect(), inputs: inputs.into_iter().collect(), ..job.clone() }

@@ -102,3 +102,33 @@ fn a_worker_that_dies_leaves_the_verdict_to_the_others() {
         assert_eq!((judged.status == Status::Success, outcome.status("gate")), (is_green, gate), "{}", judged.log);
     }
 }
+
+/// `leaf` needs nothing of a worker, `x` needs both; a job of one's own waits for what a worker builds.
+#[test]
+fn all_jobs_behind_the_workers_wait_for_what_all_of_them_have_done() {
+    let settings = "rules: [{ match: { attribute: packages.*.leaf }, environment: { WORD: x } }]\n";
+    let mut workers = Workers::new(&one_nix(0), "");
+    let folder = workers.project.checkout.path().to_owned();
+    let flake = r#"{ outputs = _: { packages.x86_64-linux = let
+      package = name: inputs: derivation { inherit name inputs; system = "x86_64-linux"; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; };
+    in rec { w1 = package "w1" [ ]; leaf = package "leaf" [ ]; x = package "x" [ leaf w1 ]; }; }; }"#;
+    fs::write(folder.join("flake.nix"), flake).unwrap();
+    fs::write(folder.join("nixdag.yml"), settings).unwrap();
+    let own = "version: 2.1\njobs: { deploy: { docker: [{ image: cimg/base:2026.08 }], steps: [checkout] } }\nworkflows: { nixdag: { jobs: [{ deploy: { requires: [packages.x86_64-linux.w1] } }] } }\n";
+    fs::write(folder.join("own.yml"), own).unwrap();
+    workers.project.arguments.push_str(" --merge own.yml");
+    let config = workers.project.setup(1).continuation.unwrap();
+    let config: serde_yaml::Value = serde_yaml::from_str(&config).unwrap();
+    let mut waits = std::collections::BTreeMap::new();
+    for (_, workflow) in config["workflows"].as_mapping().unwrap() {
+        for job in workflow["jobs"].as_sequence().into_iter().flatten() {
+            let Some((name, entry)) = job.as_mapping().and_then(|job| job.iter().next()) else { continue };
+            let name = entry["name"].as_str().or(name.as_str()).unwrap().to_owned();
+            waits.insert(name, serde_yaml::to_string(&entry["requires"]).unwrap());
+        }
+    }
+    let of = |name: &str| waits.get(name).unwrap_or_else(|| panic!("{name}: {waits:#?}"));
+    assert_eq!(of("leaf").trim(), "- nixdag-workers", "{waits:#?}");
+    assert_eq!(of("x").trim(), "- leaf", "{waits:#?}");
+    assert_eq!(of("deploy").trim(), "- nixdag-workers", "{waits:#?}");
+}
