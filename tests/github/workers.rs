@@ -216,7 +216,7 @@ fn workers_in_act_build_everything_once_and_a_job_behind_them_has_it() {
         pipeline.plan.jobs = jobs.into_iter().map(on_linux).collect();
         // `release` is a plain job behind them.
         pipeline.plan.workers = Some(WorkerPlan { attempts: 3, store: None, crews: vec![crew(0, &[&[0, 2], &[1]])] });
-        pipeline.sha256 = pipeline.write_bundle("bundle");
+        pipeline.sha256 = pipeline.write_bundle_with("bundle", Path::new(env!("CARGO_BIN_EXE_nixdag")));
         run(pipeline.dir(), "chmod", &["-R", "a+rwX", "."]);
         let mut github = GitHub::new(act, "examples/hermetic", &[]);
         github.shell = SHELL;

@@ -69,11 +69,16 @@ impl Pipeline {
 
     /// Writes the bundle into another folder beside; gives its digest.
     pub fn write_bundle(&self, name: &str) -> Sha256 {
+        // Jobs here run the program that was built, not that of the bundle, of which each would take the checksum of all megabytes.
+        self.write_bundle_with(name, Path::new(PROGRAM))
+    }
+
+    /// The same with this program, which a provider's runner starts.
+    pub fn write_bundle_with(&self, name: &str, program: &Path) -> Sha256 {
         let graph = Graph::load(self.drvs.values().map(String::as_str), Path::new("/nix/store"), "/nix/store").unwrap();
         let store = Store::find().unwrap();
         let dir = self.dir().join(name);
-        // Jobs here run the program that was built, not that of the bundle, of which each would take the checksum of all megabytes.
-        let (drv_dir, program) = (Path::new("/nix/store"), Path::new(PROGRAM));
+        let drv_dir = Path::new("/nix/store");
         let parts = bundle::Parts { plan: &self.plan, graph: &graph, drv_dir, store: Ok(&store), program };
         bundle::write(&dir, parts).unwrap().sha256
     }
