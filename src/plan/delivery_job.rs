@@ -52,13 +52,6 @@ pub fn of(plan: &Plan) -> Result<Option<Job>> {
 pub fn add(plan: &mut Plan) -> Result<Option<JobIndex>> {
     let at = plan.all_jobs().count() as u32;
     let Some(job) = of(plan)? else { return Ok(None) };
-    plan.final_jobs.push(FinalJob {
-        job,
-        restore: Vec::new(),
-        run: None,
-        checkout: false,
-        environment: Default::default(),
-        resource_group: None,
-    });
+    plan.final_jobs.push(FinalJob::without_command(job));
     Ok(Some(JobIndex(at)))
 }

@@ -171,6 +171,12 @@ pub fn check_resource_group(name: &str) -> Result<()> {
 }
 
 impl FinalJob {
+    /// A job that runs no command.
+    pub fn without_command(job: Job) -> Self {
+        let (restore, environment) = (Vec::new(), BTreeMap::new());
+        Self { job, restore, run: None, checkout: false, environment, resource_group: None }
+    }
+
     /// True where it builds something, rather than running a command or looking at what others have built.
     pub fn builds(&self) -> bool {
         self.job.builds().next().is_some()

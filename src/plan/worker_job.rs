@@ -1,7 +1,5 @@
 //! Everything that a worker's machine may build, as one job: what a worker imports, and what its record is called. It is in no plan's JSON: the runner adds it to the plan.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context, Result};
 
 use super::final_job::FinalJob;
@@ -56,13 +54,6 @@ pub fn add(plan: &mut Plan, worker: usize) -> Result<JobIndex> {
         predicted: None,
     };
     let at = plan.all_jobs().count() as u32;
-    plan.final_jobs.push(FinalJob {
-        job,
-        restore: Vec::new(),
-        run: None,
-        checkout: false,
-        environment: BTreeMap::new(),
-        resource_group: None,
-    });
+    plan.final_jobs.push(FinalJob::without_command(job));
     Ok(JobIndex(at))
 }

@@ -39,14 +39,7 @@ impl<'a> Finals<'a> {
             let job = self.build_on(request, (system, executor), &attributes, count > 1)?;
             let index = JobIndex((self.plan.jobs.len() + self.jobs.len()) as u32);
             self.owner.extend(job.derivations.iter().filter_map(|path| Some((graph.find(path)?, index))));
-            self.jobs.push(FinalJob {
-                job,
-                restore: Vec::new(),
-                run: None,
-                checkout: false,
-                environment: BTreeMap::new(),
-                resource_group: None,
-            });
+            self.jobs.push(FinalJob::without_command(job));
         }
         self.known.extend(built.iter().map(|(attribute, id)| (attribute, *id)));
         Ok(())

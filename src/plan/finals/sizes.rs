@@ -28,14 +28,7 @@ impl<'a> Finals<'a> {
         let (system, executor) = self.machines.of(request);
         let job = self.shell(request, system, executor, direct);
         self.size_check = Some((self.jobs.len(), limits));
-        self.jobs.push(FinalJob {
-            job,
-            restore: Vec::new(),
-            run: None,
-            checkout: false,
-            environment: Default::default(),
-            resource_group: None,
-        });
+        self.jobs.push(FinalJob::without_command(job));
         Ok(())
     }
 }
