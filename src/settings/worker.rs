@@ -53,6 +53,8 @@ fn request_of(
         worker_job::add(plan, number as usize)
     })?;
     job.options.extend(isolation::OPTIONS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    // It builds as many tasks at once as the plan has slots, and the derivations of one task one after the other.
+    job.options.push(("max-jobs".to_owned(), "1".to_owned()));
     if job.hand_off == HandOffPlace::None {
         job.hand_off = HandOffPlace::Workspace(scratch.path().join("workspace"));
     }
@@ -148,7 +150,7 @@ fn build_args(args: &WorkerArgs, number: u32) -> BuildArgs {
         records_of: None,
         record_verdict: args.record_verdict,
         verdict: None,
-        max_jobs: Some("1".into()),
+        max_jobs: None,
         cores: args.cores,
         timeout: args.timeout,
         max_silent_time: args.max_silent_time,
