@@ -160,9 +160,12 @@ impl<'a> Inputs<'a> {
                 for path in [&package, &unpacked, &folder] {
                     partial_cache::remove(path)?;
                 }
+                // What is cut off may be so only this time.
                 let fetched = patiently(|| {
                     partial_cache::remove(&package)?;
-                    self.store.fetch(&name, &package, MAX_RESULT)
+                    partial_cache::remove(&unpacked)?;
+                    let size = self.store.fetch(&name, &package, MAX_RESULT)?;
+                    size.map(|_| package::unpack(&package, &unpacked)).transpose()
                 });
                 if let Some(signal) = interrupt::received() {
                     bail!("stopped by {signal}");
@@ -170,7 +173,7 @@ impl<'a> Inputs<'a> {
                 if matches!(fetched, Ok(None)) {
                     continue;
                 }
-                let usable = fetched.and_then(|_| package::unpack(&package, &unpacked)).and_then(|()| {
+                let usable = fetched.and_then(|_| {
                     let mut before = self.all(task);
                     before.insert(task);
                     referred(&unpacked, &before, &self.producers, say)
