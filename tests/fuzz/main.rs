@@ -14,3 +14,4 @@ mod own_formats;
 mod random;
 mod seeds;
 mod served;
+mod workers;
