@@ -281,7 +281,8 @@ fn in_blocks(name: &str, scenario: &Scenario, most: usize) -> f64 {
     let (units, way) = fitting(problem, single.clone(), most, (&model, &costs), work_of, free.clone()).unwrap();
     let signs = |length: &Millis| costs.signs(*length) as usize;
     let names = way.lanes.units.iter().zip(&way.outcome.lengths).map(|(lane, length)| 2 * lane.len() + signs(length));
-    let largest = names.max().unwrap();
+    let names: Vec<usize> = names.collect();
+    let (largest, all) = (names.iter().max().unwrap(), names.iter().sum::<usize>());
     println!(
         "{name}: {} units in {} blocks, at most {largest} names; {:?} {} and {:?} {} s",
         single.len(),
@@ -291,7 +292,9 @@ fn in_blocks(name: &str, scenario: &Scenario, most: usize) -> f64 {
         way.crews,
         way.outcome.makespan / 1000
     );
-    assert!(largest <= most && units.len() < single.len(), "{largest}");
+    // A worker whose lane is longer than its names reach leaves the rest to others, which have some left.
+    assert!(*largest <= most * 5 / 4 && all <= most * names.len(), "{names:?}");
+    assert!(units.len() < single.len());
     let mut owned: Vec<_> = (0..units.len() as u32).flat_map(|unit| units.owned.of(unit).iter().copied()).collect();
     owned.sort_unstable();
     assert_eq!(owned, (0..problem.len() as u32).collect::<Vec<_>>());
