@@ -134,7 +134,7 @@ if cargo nextest --version >/dev/null 2>&1; then
     rm -f "$report"
     status=0
     # Tests that wait for builders, time limits and second attempts leave the processor to others.
-    : "${NEXTEST_TEST_THREADS:=$((($(nproc) * 3 + 1) / 2))}"
+    : "${NEXTEST_TEST_THREADS:=$(($(nproc) * 2))}"
     export NEXTEST_TEST_THREADS
     cargo nextest run --locked --no-fail-fast "${ignored[@]}" "$@" 2>&1 | tee "$folder/log" || status=$?
     if [ -e "$report" ]; then
