@@ -5,11 +5,11 @@
 //! as a part of its job's start-up; critical or badly filled jobs are taken apart and merged again under these; then [`layer_merges`](super::layer_merges) takes away what
 //! layers it can. What is no better, judged exactly, is dropped: knowing what layers cost never makes a plan worse.
 //!
-//! Where durations are known, targets share jobs and wall time counts, all this buys at most 3 % for two to four times the time. There the search takes a few layers for a part of
-//! every job's start-up instead.
+//! For large graphs that pays where each target has its own job and durations can be trusted: 3.6 % of wall time, at most 16 %. If targets share jobs it buys less than 1 % for twice the time,
+//! and if durations are guesses plans are 3.6 % shorter without it, 20 % at most. There the search takes a few layers for a part of every job's start-up instead.
 
 use super::context::Search;
-use super::effort::{worth, worth_steps};
+use super::effort::{is_large, worth, worth_steps};
 use super::job_sets::{JobSets, members};
 use super::jobs::{Instance, Jobs};
 use super::layer_merges::{MOST_JOBS, adapt};
@@ -41,11 +41,11 @@ const EXPECTED: Millis = 16;
 /// A plan where layers take time.
 pub fn search(instance: &Instance) -> Candidate {
     let options = instance.options;
-    let quick = options.granularity != Granularity::Target && options.objective != Objective::Cost;
-    if (quick && !options.expects_surprises()) || !instance.does(Stage::LayerRounds) {
-        with_expected_layers(instance)
-    } else {
+    let pays = options.granularity == Granularity::Target && options.trusts_durations();
+    if (pays || !is_large(instance)) && instance.does(Stage::LayerRounds) {
         improved_in_rounds(instance)
+    } else {
+        with_expected_layers(instance)
     }
 }
 

@@ -27,7 +27,7 @@
 //! What keeps it right: every change is a merge that closes no cycle, or a split into single units. What keeps it fast: [`jobs`] stores no edges, the length of a job is
 //! computed only for pairs that may pay, jobs with many consumers are looked at from their own side only, and everything counts its steps.
 //!
-//! Where every layer of a workspace costs time ([`Model::layer`]), a job's ancestors make it longer. That depends on the whole plan: [`layers`] improves the plan
+//! Where every layer of a workspace costs time ([`Model::layer`]), a job's ancestors make it longer. That depends on the whole plan: where it pays, [`layers`] improves the plan
 //! that is best where layers are free.
 
 pub mod bands;
