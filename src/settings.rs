@@ -266,6 +266,8 @@ impl Settings {
                 if caches.is_empty() { Available::Nothing } else { Available::Caches(caches) }
             }
         };
+        let evaluation =
+            EvaluationSettings::new(&flags.evaluation, file.evaluation.as_ref(), folder, &source.folder())?;
         Ok(Self {
             change,
             source,
@@ -287,7 +289,7 @@ impl Settings {
             allow_failure: selection::allow_failure(&flags.selection, &file.selection)?,
             systems: selection::systems(&flags.selection, &file.selection),
             strict: selection.strict,
-            evaluation: EvaluationSettings::new(&flags.evaluation, file.evaluation.as_ref(), folder)?,
+            evaluation,
             available,
             costs: CostModel {
                 concurrency: planning.concurrency.map_or(fleet.concurrency, |jobs| jobs as usize),

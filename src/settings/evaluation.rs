@@ -21,7 +21,7 @@ const OFF: &str = "off";
 options! {
     /// How the flake is evaluated
     "Evaluation" under "evaluation": EvaluationFlags, EvaluationKeys, EvaluationOptions {
-        /// Replace an input of the flake by another flake; a flag wins over the key for the same input, and may name a flake anywhere on this machine
+        /// Replace an input of the flake by another flake; a flag wins over the key for the same input, and may name a flake anywhere on this machine; a path in nixdag.yml is relative to the flake's folder
         override_input {
             flag Vec<String> [value_names = ["INPUT", "FLAKE"], num_args = 2, action = clap::ArgAction::Append];
             key "override_inputs": Inputs;
@@ -181,18 +181,25 @@ impl EvaluationSettings {
         (!is_let_through || !self.impure).then(|| format!("{flag}--eval-env {variable}"))
     }
 
-    /// Resolves the flags and the file. `folder` is the file's.
-    pub fn new(flags: &EvaluationFlags, file: Option<&EvaluationEntry>, folder: &Path) -> Result<Self> {
+    /// Resolves the flags and the file. `folder` is the file's; what it names is relative to the flake's, `of_flake`.
+    pub fn new(
+        flags: &EvaluationFlags,
+        file: Option<&EvaluationEntry>,
+        folder: &Path,
+        of_flake: &Path,
+    ) -> Result<Self> {
         let keys = file.map(|entry| entry.keys.clone()).unwrap_or_default();
         let resolved = EvaluationOptions::new(flags, &keys);
-        let named =
-            |input: String, reference: String, by_flag| (input.clone(), InputOverride { input, reference, by_flag });
+        let named = |input: String, reference: String, by_flag| {
+            let folder = if by_flag { PathBuf::new() } else { of_flake.to_owned() };
+            (input.clone(), InputOverride { input, reference, folder, by_flag })
+        };
         let by_file = keys.override_input.unwrap_or_default().0.into_iter();
         let mut override_inputs: BTreeMap<String, InputOverride> =
             by_file.map(|(input, reference)| named(input, reference, false)).collect();
         let by_flag = flags.override_input.chunks_exact(2);
         override_inputs.extend(by_flag.map(|pair| named(pair[0].clone(), pair[1].clone(), true)));
-        let cache = flags.eval_cache.clone().or_else(|| keys.eval_cache.map(PathBuf::from));
+        let cache = flags.eval_cache.clone().or_else(|| keys.eval_cache.map(|dir| kept_in(of_flake, dir)));
         if let (Some(dir), None) = (cache.as_ref().filter(|dir| dir.as_os_str() != OFF), &flags.eval_cache) {
             // It is filled, and results that are old are removed.
             repository_file::check(dir, folder, "--eval-cache").context("`evaluation.cache` in nixdag.yml")?;
@@ -223,4 +230,9 @@ impl EvaluationSettings {
             cache: EvaluationCacheChoice::new(cache),
         })
     }
+}
+
+/// The folder that a file of a flake in `folder` names.
+fn kept_in(folder: &Path, named: String) -> PathBuf {
+    if named == OFF || folder == Path::new(".") { PathBuf::from(named) } else { folder.join(named) }
 }

@@ -1,6 +1,9 @@
 //! Where a plan comes from: a flake, a recorded evaluation, or a file with the plan.
 
-use std::path::PathBuf;
+use std::iter;
+use std::path::{Path, PathBuf};
+
+use crate::checkout::GIT;
 
 /// Where the plan comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,30 @@ fn flake_folder(reference: &str) -> Option<PathBuf> {
     let path = ["path:", "git+file://", "git+file:"].iter().find_map(|scheme| address.strip_prefix(scheme));
     let folder = PathBuf::from(path.unwrap_or(address));
     let below = query.split('&').find_map(|part| part.strip_prefix("dir="));
-    let folder = below.map_or(folder.clone(), |below| folder.join(below.trim_start_matches('/')));
+    let folder = match below {
+        Some(below) => folder.join(below.trim_start_matches('/')),
+        None if path.is_none() => with_flake(&folder).unwrap_or(folder),
+        None => folder,
+    };
     folder.is_dir().then_some(folder)
+}
+
+/// The nearest folder at or above this one with a `flake.nix`, as Nix looks for it: no further than the repository.
+fn with_flake(folder: &Path) -> Option<PathBuf> {
+    let real = folder.canonicalize().ok()?;
+    for (up, above) in real.ancestors().enumerate() {
+        if above.join("flake.nix").exists() {
+            let ups = iter::repeat_n("..", up).collect::<PathBuf>();
+            return Some(match up {
+                0 => folder.to_owned(),
+                _ if folder.is_absolute() => above.to_owned(),
+                _ if folder == Path::new(".") => ups,
+                _ => folder.join(ups),
+            });
+        }
+        if above.join(GIT).exists() {
+            return None;
+        }
+    }
+    None
 }

@@ -1,7 +1,7 @@
 //! Evaluation of real flakes by real Nix.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -597,8 +597,12 @@ fn inputs_are_overridden_relative_to_the_working_directory() {
         for replacement in
             ["path:../stand-in".to_owned(), "../stand-in".to_owned(), format!("path:{}/stand-in", path(&both))]
         {
-            let override_inputs =
-                vec![InputOverride { input: "stand".into(), reference: replacement.clone(), by_flag: true }];
+            let override_inputs = vec![InputOverride {
+                input: "stand".into(),
+                reference: replacement.clone(),
+                folder: PathBuf::new(),
+                by_flag: true,
+            }];
             let evaluation = ask(&EvaluationRequest { override_inputs, ..request("path:.", &[]) });
             assert!(evaluation.targets[0].drv_path.ends_with("-overridden.drv"), "{replacement}: {evaluation:?}");
         }

@@ -148,6 +148,35 @@ fn inputs_are_overridden_by_the_settings_file_and_by_flags_before_it() {
 }
 
 #[test]
+fn the_settings_file_of_a_flake_counts_from_any_folder_below_it() {
+    let flake = r#"{ inputs.one.url = "path:/nowhere/one"; outputs = { self, one }: {
+        packages.x86_64-linux = { a = one.a; b = abort "not selected"; }; }; }"#;
+    let input = r#"{ outputs = { self }: { a = derivation { name = "first"; system = "x86_64-linux"; builder = "/bin/sh"; }; }; }"#;
+    let settings =
+        "select: [packages.x86_64-linux.a]\nevaluation: {override_inputs: {one: path:./first}, cache: kept}\n";
+    let below = folder(&[
+        ("flake.nix", flake),
+        ("first/flake.nix", input),
+        ("nixdag.yml", settings),
+        ("x/y/file", ""),
+        (".gitignore", "kept*"),
+    ]);
+    let text = "git init -q; git add .; git commit -qm x
+        plan() { $nixdag plan $1 --available /dev/null --format json 2>/dev/null | jq -r '.targets[].derivation'; }
+        plan .; cd x; plan .; plan ..; plan .#a; cd y; plan .; plan ..; plan ../..; plan $PWD
+        cd ../..; find . -name 'kept*' | sort; $nixdag plan .. 2>&1 || true";
+    for nix in FreshNix::every_version() {
+        let said = stdout(&nix, below.path(), text);
+        let lines: Vec<&str> = said.lines().collect();
+        assert!(lines[..8].iter().all(|line| line.ends_with("-first.drv") && *line == lines[0]), "{said}");
+        assert_eq!(lines[8..10], ["./kept", "./kept.key"], "{said}");
+        // No flake has such a name in a registry.
+        assert!(said.contains("no flake at `..`") && !said.contains("registry"), "{said}");
+        fs::remove_dir_all(below.path().join(".git")).unwrap();
+    }
+}
+
+#[test]
 fn explain_names_the_files_of_a_source_that_changed() {
     for nix in FreshNix::every_version() {
         let flake = folder(&[(

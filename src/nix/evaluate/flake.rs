@@ -146,7 +146,7 @@ impl Flake {
             .map(OsString::from)
             .collect();
         for named in override_inputs {
-            arguments.extend(["--override-input", &named.input, &named.reference].map(OsString::from));
+            arguments.extend(["--override-input", &named.input, &*named.from_here()].map(OsString::from));
         }
         for (name, value) in &request.options {
             arguments.extend(["--option", name, value].map(OsString::from));
@@ -163,7 +163,7 @@ impl Flake {
                 .unwrap_or_else(|| explain(&shown, &said));
             let is_folder = !reference.starts_with(['.', '/']) && Path::new(reference).join("flake.nix").is_file();
             let is_name = reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-            let instead = match (is_folder, is_name && reference != ".") {
+            let instead = match (is_folder, is_name && !reference.starts_with('.')) {
                 (true, _) => format!("for the folder write `./{shown}`"),
                 (false, true) => format!("for an attribute of the flake here write `.#{shown}`, or `--select {shown}`"),
                 (false, false) => return Err(error),

@@ -69,7 +69,7 @@ pub fn unreadable(request: &EvaluationRequest, stderr: &str, flake: &str, said: 
     let text = without_escapes(stderr);
     let mut named = text.lines().filter_map(|line| line.trim_start().strip_prefix(UPDATING)?.strip_suffix('\''));
     // What a flag names is looked for before the flake is.
-    let gone = request.override_inputs.iter().find(|named| is_gone(&named.reference));
+    let gone = request.override_inputs.iter().find(|named| is_gone(&named.from_here()));
     let input = named.next_back().or(gone.map(|named| &*named.input))?;
     if machine_fault::explain(said).is_some() {
         return None;

@@ -93,7 +93,7 @@ impl<'r> LocalInputs<'r> {
     fn check_named(&self, request: &EvaluationRequest) -> Result<()> {
         for named in request.override_inputs.iter().filter(|named| !named.by_flag) {
             // A path that Nix does not find either.
-            let Ok(reference) = absolute(&named.reference) else { continue };
+            let Ok(reference) = absolute(&named.from_here()) else { continue };
             if let Some(place) = Place::of_url(&reference).filter(|place| !place.is_harmless(self.checkout.as_ref())) {
                 return Err(self.refuse(&named.input, &place).context("`override_inputs` in nixdag.yml"));
             }
@@ -257,7 +257,8 @@ mod tests {
         let lock = json!({
             "nodes": { "a": { "locked": { "type": "git", "url": format!("file://{}", at("other")), "rev": "1".repeat(40) } } }
         });
-        let replaced = InputOverride { input: "a/c".into(), reference: "path:/x".into(), by_flag: true };
+        let replaced =
+            InputOverride { input: "a/c".into(), reference: "path:/x".into(), folder: PathBuf::new(), by_flag: true };
         let error = |replaced: &[InputOverride], input: Value| {
             let inputs = LocalInputs::new(replaced.iter(), Some(&dir.path().join("repository")), &lock);
             let made = json!({

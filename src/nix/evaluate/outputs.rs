@@ -70,7 +70,7 @@ impl<'f> Outputs<'f> {
         let override_inputs = request
             .override_inputs
             .iter()
-            .map(|named| Ok((format!("{prefix}{}", named.input), absolute(&named.reference)?)))
+            .map(|named| Ok((format!("{prefix}{}", named.input), absolute(&named.from_here())?)))
             .collect::<Result<_>>()?;
         let word = |yes: bool| if yes { "true" } else { "false" };
         let own = [

@@ -201,12 +201,17 @@ pub fn as_path(reference: &str, path: &Path) -> String {
 
 /// A relative path, with or without `path:`, from the root: it is relative to the working directory, not to the wrapper.
 pub fn absolute(reference: &str) -> Result<String> {
+    absolute_from(reference, Path::new(""))
+}
+
+/// The same, relative to a folder.
+pub fn absolute_from(reference: &str, folder: &Path) -> Result<String> {
     let (prefix, path) = reference.strip_prefix("path:").map_or(("", reference), |path| ("path:", path));
     if !path.starts_with('.') {
         return Ok(reference.to_owned());
     }
     let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
-    let here = env::current_dir().context("cannot find the working directory")?;
+    let here = env::current_dir().context("cannot find the working directory")?.join(folder);
     let raw = fs::canonicalize(here.join(path));
     // An address may have escapes, a path has none.
     let is_escaped = raw.is_err() && !prefix.is_empty();

@@ -1,6 +1,10 @@
 //! What is asked of a flake's evaluation.
 
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+
 use super::budget::BudgetRequest;
+use super::reference;
 use super::systems::Systems;
 use crate::pattern::Pattern;
 
@@ -15,10 +19,30 @@ pub const DEFAULT_DEPTH: u32 = 8;
 pub struct InputOverride {
     /// The input: `a`, or `a/b` for an input of `a`.
     pub input: String,
-    /// A flake reference; a path is relative to the working directory.
+    /// A flake reference.
     pub reference: String,
+    /// What a path is relative to; empty for the working directory.
+    pub folder: PathBuf,
     /// A flag names it, not a file of the repository: it may be anywhere on this machine.
     pub by_flag: bool,
+}
+
+impl InputOverride {
+    /// The same reference where a path is relative to the working directory.
+    pub fn from_here(&self) -> Cow<'_, str> {
+        let (prefix, path) =
+            self.reference.strip_prefix("path:").map_or(("", &*self.reference), |path| ("path:", path));
+        let is_here = self.folder.as_os_str().is_empty() || self.folder == Path::new(".");
+        if is_here || !path.starts_with('.') {
+            return Cow::Borrowed(&self.reference);
+        }
+        if let Ok(found) = reference::absolute_from(&self.reference, &self.folder) {
+            return Cow::Owned(found);
+        }
+        let folder = self.folder.to_string_lossy();
+        let begin = if folder.starts_with(['.', '/']) { "" } else { "./" };
+        Cow::Owned(format!("{prefix}{begin}{folder}/{path}"))
+    }
 }
 
 /// What to evaluate, and how.
