@@ -194,9 +194,22 @@ impl RecordStore {
         let arguments = arguments.into_iter().chain(BOUNDS).chain(netrc.into_iter().flatten()).chain([path.as_str()]);
         let answer = nix.nix(arguments, MAX_ANSWER)?;
         if !answer.status.success() {
-            bail!("`nix store copy-log` failed: {}", complaint(answer.stderr.as_bytes()));
+            let why = complaint(answer.stderr.as_bytes());
+            bail!("{}`nix store copy-log` failed: {why}", in_short(&why));
         }
         Ok(())
+    }
+}
+
+/// What Nix's words come to, where they are for those who know its insides.
+fn in_short(why: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    if says(&["don't know how to open Nix store"]) {
+        "this Nix was built without access to buckets: "
+    } else if says(&["HTTP error 401", "HTTP error 403", "AccessDenied", "Access Denied"]) {
+        "the store refuses what this job logs in with, or it logs in with nothing: "
+    } else {
+        ""
     }
 }
 

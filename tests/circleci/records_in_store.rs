@@ -8,8 +8,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::records::durations;
+use crate::support::cache_server::{Reply, Server};
 use crate::support::circleci::Status;
-use crate::support::project::{Project, logs, one_nix};
+use crate::support::project::{Project, every_nix, logs, one_nix};
 use crate::support::writable_cache::WritableCache;
 
 const BRANCHES: [&str; 2] = ["main", "topic"];
@@ -133,4 +134,46 @@ fn a_store_that_refuses_records_costs_a_warning() {
     assert!(outcome.succeeded(), "{}", logs(&outcome));
     assert!(logs(&outcome).contains("no records are left for later pipelines"), "{}", logs(&outcome));
     assert!(outcome.job("report").log.contains("4 of 4 jobs left no records"), "{}", outcome.job("report").log);
+}
+
+/// The URL of a bucket on a server of the tests.
+fn bucket(server: &str) -> String {
+    let address = server.strip_prefix("http://").unwrap();
+    format!("s3://bucket?endpoint={address}&scheme=http&region=us-east-1")
+}
+
+#[test]
+fn a_bucket_keeps_records_and_one_that_refuses_is_named() {
+    let mut asked_by = Vec::new();
+    for nix in every_nix() {
+        let cache = WritableCache::new();
+        let url = format!("{}&trusted=true", bucket(cache.url()));
+        let mut project = project(&nix, cache.url());
+        project.arguments = format!("--handoff cache --cache '{url}'");
+        // No Nix of the tests signs what it asks.
+        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+            project.variables.push((name.to_owned(), "none".to_owned()));
+        }
+        let setup = project.setup(1);
+        if logs(&setup).contains("don't know how to open Nix store") {
+            assert!(logs(&setup).contains("this Nix was built without access to buckets"), "{}", logs(&setup));
+            continue;
+        }
+        asked_by.push(nix);
+        let first = project.continued(&setup, 1).run().unwrap();
+        assert!(first.succeeded(), "{}", logs(&first));
+        assert!(first.job("report").log.contains("4 builds of this pipeline recorded"), "{}", first.job("report").log);
+        let (_, kept) = of_branch(&cache.dir().join("bucket"));
+        assert_eq!((kept["builds"].as_array().unwrap().len(), kept["jobs"].as_array().unwrap().len()), (4, 4));
+        project.replace("flake.nix", "words=\n", "words=another\n");
+        project.setup(2);
+        assert_eq!(durations(&project), [4, 0]);
+        let private = Server::new(|_| Reply::Answer(403, String::new(), Vec::new()));
+        project.arguments = format!("--history '{}'", bucket(&private.url()));
+        let said = logs(&project.setup(3));
+        assert!(said.contains("are left out: the store refuses what this job logs in with"), "{said}");
+        assert_eq!(durations(&project), [0, 4]);
+    }
+    let all_are_here = std::env::var_os("NIXDAG_NIX_VERSIONS").is_some();
+    assert!(!all_are_here || !asked_by.is_empty(), "one of them can ask a bucket");
 }
