@@ -4,6 +4,7 @@ mod color;
 mod format;
 mod help;
 mod pipeline;
+mod source;
 mod worker;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub use self::color::Color;
 pub use self::format::{GraphLevel, HistoryFormat, PlanFormat, ReportFormat, Schema, TextFormat};
 pub use self::help::examples;
 pub use self::pipeline::{CollectArgs, CommentArgs, ContinueArgs, ForgetArgs, ReportArgs};
+pub use self::source::SourceFlags;
 pub use self::worker::WorkerArgs;
 use crate::build::OnMissing;
 use crate::delivery::HandOffKind;
@@ -216,18 +218,8 @@ pub struct GenerateArgs {
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("source").args(["bundle", "plan", "verdict"]).multiple(true).required(true)))]
 pub struct BuildArgs {
-    /// The bundle that `nixdag generate --bundle` wrote: plan, derivations and sources
-    #[arg(long, value_name = "DIR")]
-    pub bundle: Option<PathBuf>,
-    /// The bundle's digest as the configuration has it; another bundle is refused
-    #[arg(long, value_name = "HEX", requires = "bundle")]
-    pub bundle_sha256: Option<String>,
-    /// The plan that `nixdag plan --format json` printed; derivations come from the store or from `--drv-dir`
-    #[arg(long, value_name = "FILE")]
-    pub plan: Option<PathBuf>,
-    /// Import `.drv` files from this folder
-    #[arg(long, value_name = "DIR", conflicts_with = "bundle")]
-    pub drv_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub source: SourceFlags,
     /// The job's id
     #[arg(long, value_name = "ID", required_unless_present = "verdict")]
     pub job: Option<String>,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::source::SourceFlags;
 use crate::settings::delivery::{BuilderFlags, LogFlags, PushFlags, SigningFlags};
 use crate::whole_number::whole;
 
@@ -15,18 +16,8 @@ use crate::whole_number::whole;
 #[command(group(clap::ArgGroup::new("source").args(["bundle", "plan"]).multiple(true).required(true)))]
 #[command(group(clap::ArgGroup::new("part").args(["number", "gate"]).required(true)))]
 pub struct WorkerArgs {
-    /// The bundle that `nixdag generate --bundle` wrote: plan, derivations and sources
-    #[arg(long, value_name = "DIR")]
-    pub bundle: Option<PathBuf>,
-    /// The bundle's digest as the configuration has it; another bundle is refused
-    #[arg(long, value_name = "HEX", requires = "bundle")]
-    pub bundle_sha256: Option<String>,
-    /// The plan that `nixdag plan --format json` printed; derivations come from the store or from `--drv-dir`
-    #[arg(long, value_name = "FILE")]
-    pub plan: Option<PathBuf>,
-    /// Import `.drv` files from this folder
-    #[arg(long, value_name = "DIR", conflicts_with = "bundle")]
-    pub drv_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub source: SourceFlags,
     /// Which of the plan's workers this is, from 0 on
     #[arg(long, value_name = "K", value_parser = whole::<u32>(0, u32::MAX))]
     pub number: Option<u32>,

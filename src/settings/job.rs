@@ -99,8 +99,9 @@ fn caches(request: &JobRequest) -> Result<CachesRequest> {
 
 /// What the job builds, and from what.
 pub(super) fn plan_and_derivations(args: &BuildArgs) -> Result<(Plan, Derivations)> {
-    let expected = args.bundle_sha256.as_deref().map(Sha256::parse).transpose().context(usage("`--bundle-sha256`"))?;
-    match (&args.bundle, &args.plan) {
+    let expected =
+        args.source.bundle_sha256.as_deref().map(Sha256::parse).transpose().context(usage("`--bundle-sha256`"))?;
+    match (&args.source.bundle, &args.source.plan) {
         (Some(dir), plan) => {
             let (bundle, bundled) = Bundle::open(dir, expected)?;
             if let Some(path) = plan
@@ -111,7 +112,7 @@ pub(super) fn plan_and_derivations(args: &BuildArgs) -> Result<(Plan, Derivation
             Ok((bundled, Derivations::Bundle(bundle)))
         }
         (None, Some(path)) => {
-            let derivations = args.drv_dir.clone().map_or(Derivations::Store, Derivations::Folder);
+            let derivations = args.source.drv_dir.clone().map_or(Derivations::Store, Derivations::Folder);
             Ok((read_plan(path)?, derivations))
         }
         (None, None) => bail!("neither `--bundle` nor `--plan` is given"),
@@ -148,7 +149,7 @@ pub(super) fn request_for(
         let token = token.clone().context(NO_TOKEN)?;
         Ok(SignedResults::new(Registry::new(url, token, FOR_REUSE).context(usage("`--reuse-packages`"))?))
     });
-    let folders = [&args.bundle, &args.workspace, &args.reuse];
+    let folders = [&args.source.bundle, &args.workspace, &args.reuse];
     folders.into_iter().flatten().try_for_each(|folder| folder_owner::check(folder))?;
     if let Some(place) = args.records.as_deref().filter(|place| is_folder(place)) {
         folder_owner::check(Path::new(place))?;

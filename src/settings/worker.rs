@@ -127,10 +127,7 @@ fn open(names: &str, run: &str, plan: &Plan) -> Result<Box<dyn NameStore>> {
 fn build_args(args: &WorkerArgs, number: u32) -> BuildArgs {
     let is_cache = args.cache.is_some();
     BuildArgs {
-        bundle: args.bundle.clone(),
-        bundle_sha256: args.bundle_sha256.clone(),
-        plan: args.plan.clone(),
-        drv_dir: args.drv_dir.clone(),
+        source: args.source.clone(),
         job: Some(worker_job::id(number as usize)),
         workspace: args.workspace.clone().filter(|_| !is_cache),
         handoff: is_cache.then_some(HandOffKind::Cache),
