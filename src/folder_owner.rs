@@ -2,7 +2,7 @@
 //!
 //! In: a folder that a flag names. Out: an error where another user owns it, or can have put it there. That user is not one where the folder is
 //! in a checkout that is his as well, since everything there comes from him. For root, in whose containers volumes belong to
-//! anybody, only folders count below one where every user can make some, as in `/tmp`.
+//! anybody, only folders count below one where every user can make some, as in `/tmp`. A folder that only this user may fill is looked at more strictly.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,6 +12,9 @@ use anyhow::{Result, bail};
 
 /// Every user can make files in it and nobody can remove another's.
 const SHARED: u32 = 0o1002;
+
+/// A group, or everybody, can make files in it.
+const OTHERS: u32 = 0o022;
 
 /// What is looked at of a file.
 #[derive(Clone, Copy)]
@@ -39,6 +42,28 @@ pub fn check(folder: &Path) -> Result<()> {
                 path.display()
             );
         }
+    }
+    Ok(())
+}
+
+/// Refuses a folder that is open, whose owner and mode these are, where anybody but this user and the superuser can make something. `made` owns what this user has made in it:
+/// servers of files may know the user by another number.
+pub fn check_private(folder: &Path, (user, mode): (u32, u32), made: Option<u32>) -> Result<()> {
+    let me = rustix::process::geteuid().as_raw();
+    if ![Some(0), Some(me), made].contains(&Some(user)) {
+        bail!(
+            "`{}` belongs to another user (the one with number {user}), who could leave anything there: name a folder of your own, and use it as \
+             the same user everywhere",
+            folder.display()
+        );
+    }
+    if mode & OTHERS != 0 {
+        bail!(
+            "`{}` has the mode {:o}: not only its owner can write to it, and others could leave anything there. Remove it; if it comes back \
+             so, its file system gives these permissions (`umask`, ACLs, options of `mount`)",
+            folder.display(),
+            mode & 0o7777
+        );
     }
     Ok(())
 }
@@ -97,6 +122,18 @@ mod tests {
         }
         assert!(check(me, "/builds/p", "/builds/p/cache") && check(me, "/tmp/p", "/tmp/p/cache"));
         assert!(!check(me, "/builds/p", "/volume") && !check(me, "/builds/p", "/tmp/other"));
+    }
+
+    #[test]
+    fn a_private_folder_is_this_users_by_whatever_number_and_nobody_elses() {
+        let me = rustix::process::geteuid().as_raw();
+        let is_private = |user, mode, made| check_private(Path::new("/names"), (user, mode), made).is_ok();
+        let (nobody, other) = (65_534, 4_242);
+        assert!(is_private(me, 0o755, None) && is_private(0, 0o700, Some(me)));
+        // A server of files that takes the superuser for nobody.
+        assert!(is_private(nobody, 0o755, Some(nobody)) && !is_private(nobody, 0o755, Some(me)));
+        assert!(!is_private(other, 0o755, Some(me)) && !is_private(other, 0o700, None));
+        assert!([0o777, 0o1777, 0o775, 0o2775, 0o757].into_iter().all(|mode| !is_private(me, mode, Some(me))));
     }
 
     #[test]

@@ -13,7 +13,11 @@ pub const NO_WAITING: i32 = OFlags::NONBLOCK.bits().cast_signed();
 
 /// Opens a regular file, or a link to one, for reading. Anything else is an error, at once.
 pub fn open(path: &Path) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(NO_WAITING).open(path)?;
+    checked(File::options().read(true).custom_flags(NO_WAITING).open(path)?)
+}
+
+/// The same for what is open already, in that way.
+pub fn checked(file: File) -> io::Result<File> {
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::other("it is not a regular file")),

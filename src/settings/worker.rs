@@ -1,10 +1,9 @@
 //! What `nixdag worker` is to do, from its flags, the environment and the plan.
 
 use std::io::{self, BufReader};
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::job;
 use crate::build::records_place::RecordsPlace;
@@ -21,6 +20,7 @@ use crate::workers::run::WorkerRequest;
 use crate::workers::stores::NameStore;
 use crate::workers::stores::folder::FolderStore;
 use crate::workers::stores::pipe::PipeStore;
+use crate::workers::stores::place::Place;
 use crate::workers::stores::s3::S3Store;
 
 /// The worker's work. `say` hears what there is to be said about secrets and destinations.
@@ -31,7 +31,7 @@ pub fn request(args: &WorkerArgs, say: &mut dyn FnMut(&str)) -> Result<WorkerReq
         &build_args(args, number),
         say,
         number,
-        |plan| open(&args.names, args.run.as_deref().unwrap_or_default(), plan),
+        |plan| open(&names(args)?, args.run.as_deref().unwrap_or_default(), plan),
         times,
     )
 }
@@ -85,16 +85,18 @@ pub fn part(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Option<Part>>
         return Ok(None);
     }
     let run = RUNS.iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
-    let store = |plan: &Plan| {
+    let place = |plan: &Plan| {
         let names = plan.workers.as_ref().and_then(|workers| workers.store.as_deref());
-        open(names.context("the plan does not say where workers talk (`worker_store`)")?, &run, plan)
+        Place::of_jobs(names.context("the plan does not say where workers talk (`worker_store`)")?)
     };
     let Some(number) = number else {
         let (plan, _) = job::plan_and_derivations(args)?;
-        let (store, records) = (store(&plan)?, job::records(args, &plan, None, say));
+        let store = look(&place(&plan)?, &run, &plan)?;
+        let records = job::records(args, &plan, None, say);
         return Ok(Some(Part::Gate(Box::new(plan), store, records)));
     };
-    request_of(args, say, number, store, TIMES).map(|request| Some(Part::Worker(Box::new(request))))
+    request_of(args, say, number, |plan| open(&place(plan)?, &run, plan), TIMES)
+        .map(|request| Some(Part::Worker(Box::new(request))))
 }
 
 /// How often a worker looks, and after how long another one is taken for dead, where nobody says.
@@ -103,24 +105,39 @@ const TIMES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// The plan, and the store in which its workers talk.
 pub fn gate(args: &WorkerArgs) -> Result<(Plan, Box<dyn NameStore>)> {
     let (plan, _) = job::plan_and_derivations(&build_args(args, 0))?;
-    let store = open(&args.names, args.run.as_deref().unwrap_or_default(), &plan)?;
+    let store = look(&names(args)?, args.run.as_deref().unwrap_or_default(), &plan)?;
     Ok((plan, store))
 }
 
+/// Where `--names` has workers talk.
+fn names(args: &WorkerArgs) -> Result<Place> {
+    Place::parse(&args.names).context(usage("`--names`"))
+}
+
 /// The store of names for this plan and pipeline.
-fn open(names: &str, run: &str, plan: &Plan) -> Result<Box<dyn NameStore>> {
+fn open(place: &Place, run: &str, plan: &Plan) -> Result<Box<dyn NameStore>> {
+    let run = &word(run, plan)?;
+    Ok(match place {
+        Place::Pipe => Box::new(PipeStore::new(run, Box::new(BufReader::new(io::stdin())), Box::new(io::stdout()))),
+        Place::Bucket(bucket) => Box::new(S3Store::open(bucket, run)?),
+        Place::Folder(folder) => Box::new(FolderStore::open(folder, run)?),
+    })
+}
+
+/// The same for who makes no names: a folder that is not there is not made.
+fn look(place: &Place, run: &str, plan: &Plan) -> Result<Box<dyn NameStore>> {
+    match place {
+        Place::Folder(folder) => Ok(Box::new(FolderStore::look(folder, &word(run, plan)?)?)),
+        Place::Pipe | Place::Bucket(_) => open(place, run, plan),
+    }
+}
+
+/// The name of a pipeline's run of a plan.
+fn word(run: &str, plan: &Plan) -> Result<String> {
     let mut text = Vec::new();
     json::write(plan, &mut text)?;
     text.extend(format!("\n{run}").bytes());
-    let run = &Sha256::of(&text).base16()[..16];
-    Ok(match names {
-        "pipe" => Box::new(PipeStore::new(run, Box::new(BufReader::new(io::stdin())), Box::new(io::stdout()))),
-        url if url.starts_with("s3://") => Box::new(S3Store::open(url, run)?),
-        url if url.contains("://") => {
-            bail!(usage(format!("`--names {}`: expected a folder, `s3://BUCKET` or `pipe`", url.escape_debug())))
-        }
-        folder => Box::new(FolderStore::open(Path::new(folder), run)?),
-    })
+    Ok(Sha256::of(&text).base16()[..16].to_owned())
 }
 
 /// The same as for a job.

@@ -1,6 +1,6 @@
 //! Whether workers build, and what they need for that. In: the options about planning, the provider. Out: what the planner is asked for, or what is missing.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::planning::PlanningOptions;
 use crate::choice::Choice;
@@ -10,6 +10,7 @@ use crate::plan::model::{Mode, WorkerNames};
 use crate::plan::{Job, Plan, worker_job};
 use crate::provider::Provider;
 use crate::usage::usage;
+use crate::workers::stores::place::Place;
 
 /// Whether workers build, and where they talk. Refuses a mode that the provider does not have.
 pub(super) fn asked(planning: &PlanningOptions, provider: Provider) -> Result<Option<WorkerNames>> {
@@ -19,7 +20,14 @@ pub(super) fn asked(planning: &PlanningOptions, provider: Provider) -> Result<Op
         mode == Mode::Workers || has_waves == (mode == Mode::Waves),
         usage(format!("`mode: {}` is not a way to run jobs of {}", mode.name(), provider.name()))
     );
-    Ok((mode == Mode::Workers).then(|| WorkerNames(planning.worker_store.clone())))
+    if mode != Mode::Workers {
+        return Ok(None);
+    }
+    // GitHub's action is at the other end of a pipe.
+    if let Some(store) = planning.worker_store.as_deref().filter(|store| !(has_waves && *store == "pipe")) {
+        Place::of_jobs(store).context(usage("`worker_store`"))?;
+    }
+    Ok(Some(WorkerNames(planning.worker_store.clone())))
 }
 
 /// Refuses workers that could not talk, or whose results no other job would find.

@@ -62,10 +62,19 @@ pub fn judge(plan: &Plan, store: &dyn NameStore) -> Result<Summary> {
         let both = both.iter().filter(|(_, tasks)| !tasks.is_empty());
         lines.extend(both.map(|(what, tasks)| format!("{what}: {}", planned.named(plan, tasks))));
     }
-    lines.extend(not_ended(&claims, &left).iter().map(|(worker, tasks)| {
+    for (worker, tasks) in not_ended(&claims, &left) {
         let whom = worker.map_or_else(|| "nobody that can be told".to_owned(), |worker| format!("worker {worker}"));
-        format!("begun by {whom} and not ended: {}", planned.named(plan, tasks))
-    }));
+        let is_built = |task: &Task| verdict.results.get(task).is_some_and(|left| left.outcome == Outcome::Built);
+        let (later, open): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(is_built);
+        for (what, tasks) in [("and not ended", open), ("and not ended, but built later", later)] {
+            if !tasks.is_empty() {
+                lines.push(format!("begun by {whom} {what}: {}", planned.named(plan, &tasks)));
+            }
+        }
+    }
+    if names.is_empty() {
+        lines.push("no worker has said anything here: is this where they talk?".to_owned());
+    }
     for (count, what) in [
         (verdict.repeats, "built more than once"),
         (verdict.foreign, "left by somebody who had not claimed it, and not counted"),

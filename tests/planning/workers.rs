@@ -259,6 +259,29 @@ fn the_example_for_workers_is_generated_as_it_stands() {
     assert!(runs_x86(&output), "{}", shown(&output));
 }
 
+/// What no other machine would find is refused before anything is planned for it, and credentials are not repeated.
+#[test]
+fn a_store_where_workers_could_not_talk_is_refused_when_they_are_planned() {
+    for (provider, store, why) in [
+        ("circleci", "names", "is a relative path"),
+        ("gitlab", "./names", "is a relative path"),
+        ("github", "names", "is a relative path"),
+        ("circleci", "pipe", "nobody is at the other end"),
+        ("gitlab", "pipe", "nobody is at the other end"),
+        ("circleci", "s3://KEY:s3cr3t@names?region=eu-west-1", "in front of `@`"),
+        ("github", "s3://KEY:s3cr3t@names", "in front of `@`"),
+        ("gitlab", "https://names.example.org", "expected a folder or `s3://BUCKET`"),
+    ] {
+        let output = asked(&["generate", "--provider", provider, "--worker-store", store]);
+        let said = shown(&output);
+        assert_eq!(output.status.code(), Some(2), "{store}: {said}");
+        assert!(said.contains(why) && !said.contains("s3cr3t") && output.stdout.is_empty(), "{store}: {said}");
+    }
+    // GitHub's action is at the other end.
+    let output = asked(&["generate", "--provider", "github", "--worker-store", "pipe"]);
+    assert!(output.status.success(), "{}", shown(&output));
+}
+
 /// The lines of the table are not jobs, and nothing of what jobs hand on is said.
 #[test]
 fn a_plan_for_workers_says_what_its_lines_are() {

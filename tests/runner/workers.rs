@@ -33,6 +33,52 @@ const JOBS: [JobOf; 5] = [
     ("release", &["release"], &[], &["docs", "extra", "library", "tool"]),
 ];
 
+/// `examples/hermetic`, with builders that take a while.
+const HERMETIC: &str = r#"
+rec {
+  a = drv "a" "sleep 0.3; echo a > $out";
+  b = drv "b" "sleep 0.3; cat ${a} > $out";
+  c = drv "c" "sleep 0.3; echo c > $out";
+  d = drv "d" "sleep 0.3; cat ${b} ${c} > $out";
+}"#;
+
+const HERMETIC_JOBS: [JobOf; 4] = [
+    ("a", &["a"], &[], &[]),
+    ("b", &["b"], &[], &["a"]),
+    ("c", &["c"], &[], &[]),
+    ("d", &["d"], &[], &["b", "c", "a"]),
+];
+
+/// `examples/fleet`, on machines of one kind.
+const FLEET: &str = r#"
+rec {
+  tool = drv "tool" "sleep 0.2; echo tool > $out";
+  old = drv "old" "sleep 0.2; echo old > $out";
+  arm = drv "arm" "sleep 0.2; cat ${tool} > $out";
+  mac = drv "mac" "sleep 0.2; cat ${arm} > $out";
+  engine = drv "engine" "sleep 0.4; echo engine > $out";
+  browser = drv "browser" "sleep 0.2; cat ${engine} > $out";
+  firmware = drv "firmware" "sleep 0.2; cat ${tool} ${arm} > $out";
+  small = drv "small" "echo small > $out";
+  vm = drv "vm" "sleep 0.2; cat ${tool} > $out";
+}"#;
+
+const FLEET_JOBS: [JobOf; 9] = [
+    ("engine", &["engine"], &[], &[]),
+    ("old", &["old"], &[], &[]),
+    ("small", &["small"], &[], &[]),
+    ("tool", &["tool"], &[], &[]),
+    ("arm", &["arm"], &[], &["tool"]),
+    ("browser", &["browser"], &[], &["engine"]),
+    ("vm", &["vm"], &[], &["tool"]),
+    ("firmware", &["firmware"], &[], &["arm", "tool"]),
+    ("mac", &["mac"], &[], &["arm", "tool"]),
+];
+
+/// What workers are killed at.
+const SHAPES: [(&str, &str, &[JobOf]); 3] =
+    [("diamond", GRAPH, &JOBS), ("fleet", FLEET, &FLEET_JOBS), ("hermetic", HERMETIC, &HERMETIC_JOBS)];
+
 /// The plan for so many workers, who have been given the jobs in turn.
 fn pipeline(expression: &str, jobs: &[JobOf], workers: u32) -> Pipeline {
     pipeline_with(expression, jobs, workers, |_| None)
@@ -144,7 +190,7 @@ fn a_claim_that_nobody_can_read_is_taken_over() {
         succeeds(&gate);
         assert_eq!(
             shown(&gate).trim(),
-            "5 of 5 jobs built by workers\nbegun by nobody that can be told and not ended: `extra`, `library`, `docs`",
+            "5 of 5 jobs built by workers\nbegun by nobody that can be told and not ended, but built later: `extra`, `library`, `docs`",
             "{}",
             shown(&gate)
         );
@@ -223,18 +269,25 @@ fn what_needs_a_failed_build_is_not_waited_for_and_the_gate_is_red() {
 #[test]
 fn when_a_worker_is_killed_the_others_finish() {
     with_nix("when_a_worker_is_killed_the_others_finish", || {
-        let kills = std::env::var("NIXDAG_WORKER_KILLS").map_or(2, |number| number.parse().unwrap());
-        let (mut random, mut twice) = (Random(22), 0);
+        let given = |name: &str, usual: usize| std::env::var(name).map_or(usual, |number| number.parse().unwrap());
+        let kills = given("NIXDAG_WORKER_KILLS", 2);
+        let (mut random, mut twice) = (Random(given("NIXDAG_WORKER_SEED", 22) as u64), 0);
         for kill in 0..kills {
-            let pipeline = pipeline(GRAPH, &JOBS, 2);
-            let mut workers = [start(&pipeline, 0, "0", ""), start(&pipeline, 1, "1", "")];
-            let (dies, lives) = (kill % 2, 1 - kill % 2);
-            std::thread::sleep(Duration::from_millis(random.below(4000) as u64));
+            let (shape, graph, jobs) = SHAPES[kill % SHAPES.len()];
+            let count = given("NIXDAG_WORKERS", 2 + kill % 2);
+            let pipeline = pipeline(graph, jobs, count as u32);
+            let names: Vec<String> = (0..count).map(|number| number.to_string()).collect();
+            let mut workers: Vec<Child> =
+                names.iter().enumerate().map(|(at, name)| start(&pipeline, at as u32, name, "")).collect();
+            let dies = kill / 2 % count;
+            let after = random.below(5000) as u64;
+            std::thread::sleep(Duration::from_millis(after));
             workers[dies].kill().unwrap();
-            let outputs = workers.map(|worker| worker.wait_with_output().unwrap());
+            let outputs: Vec<Output> = workers.into_iter().map(|worker| worker.wait_with_output().unwrap()).collect();
             let gate = gate(&pipeline);
-            let all = [&outputs[0], &outputs[1], &gate].map(shown);
-            assert!(outputs[lives].status.success() && gate.status.success(), "{all:?}");
+            let all: Vec<String> = outputs.iter().chain([&gate]).map(shown).collect();
+            let others = || (0..count).filter(|&at| at != dies);
+            assert!(others().all(|at| outputs[at].status.success()) && gate.status.success(), "{all:?}");
             let said = shown(&gate);
             let of_others =
                 said.lines().any(|line| line.starts_with("begun by") && !line.contains(&format!("by worker {dies} ")));
@@ -242,14 +295,16 @@ fn when_a_worker_is_killed_the_others_finish() {
             let builds = pipeline.built_sorted();
             let mut once = builds.clone();
             once.dedup();
-            assert_eq!(once, ["docs", "extra", "library", "release", "tool"]);
-            // It was building one, and had left what it had built before or not.
-            assert!(builds.len() <= 5 + 2, "{builds:?}");
-            twice += builds.len() - 5;
-            let of_living = built(&pipeline, &[&lives.to_string()]);
+            let mut wanted: Vec<&str> = jobs.iter().map(|job| job.0).collect();
+            wanted.sort_unstable();
+            assert_eq!(once, wanted);
+            assert!(builds.len() <= jobs.len() + 2, "{builds:?}");
+            twice += builds.len() - jobs.len();
+            let of_living = built(&pipeline, &others().map(|at| &*names[at]).collect::<Vec<_>>());
             println!(
-                "kill {kill}: the other one built {}; {}",
+                "kill {kill}: {shape}, worker {dies} of {count} after {after} ms; the others built {}, {} builds in all; {}",
                 of_living.len(),
+                builds.len(),
                 shown(&gate).trim().replace('\n', ", ")
             );
         }
@@ -370,6 +425,7 @@ fn jobs_of_a_configuration_are_workers_and_hand_on_through_a_cache() {
             "{}",
             shown(&red)
         );
+        assert!(shown(&red).contains("is this where they talk?") && !pipeline.dir().join("names").exists());
         for id in ["nixdag-worker-0", "nixdag-worker-1", "nixdag-workers"] {
             succeeds(&run(id));
         }

@@ -3,8 +3,10 @@
 //! In: names of the protocol, files. Out: what the store says of them. A store repeats no request by itself, and has one namespace for each run of a plan.
 
 pub mod aws;
+pub mod bucket;
 pub mod folder;
 pub mod pipe;
+pub mod place;
 pub mod s3;
 pub mod sigv4;
 mod watch;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use ring::rand::{SecureRandom, SystemRandom};
 use ureq::Agent;
-use ureq::http::Uri;
 
 use super::aws::{self, Source};
+use super::bucket::Bucket;
 use super::sigv4::{self, Signed, encoded};
 use super::watch::{Answer, Content, Keep, Watch};
 use super::{LONGEST_NAME, MOST_NAMES, Made, NameStore};
@@ -64,14 +64,14 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// Opens `s3://BUCKET[/FOLDER]`, with the parameters `region`, `endpoint` and `scheme` as Nix has them, for a run; refuses a server that makes a name twice.
-    pub fn open(url: &str, run: &str) -> Result<Self> {
-        let store = Self::new(url, run, Source::of_environment, Watch::default())?;
-        store.probe().with_context(|| format!("`{}` cannot be used by workers", printable(url)))?;
+    /// Opens a folder of a bucket for a run; refuses a server that makes a name twice.
+    pub fn open(bucket: &Bucket, run: &str) -> Result<Self> {
+        let store = Self::new(bucket, run, Source::of_environment, Watch::default())?;
+        store.probe().with_context(|| format!("bucket `{}` cannot be used by workers", bucket.name))?;
         Ok(store)
     }
 
-    fn new(url: &str, run: &str, credentials: impl FnOnce(&str) -> Result<Source>, watch: Watch) -> Result<Self> {
+    fn new(bucket: &Bucket, run: &str, credentials: impl FnOnce(&str) -> Result<Source>, watch: Watch) -> Result<Self> {
         let agent = |connections| {
             http::agent(&Requests {
                 connect_timeout: CONNECT,
@@ -81,51 +81,19 @@ impl S3Store {
                 proxy: true,
             })
         };
-        let (address, parameters) = url.split_once('?').unwrap_or((url, ""));
-        let rest = address.strip_prefix("s3://").context("expected `s3://BUCKET`")?.trim_end_matches('/');
-        let (bucket, folder) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_bucket = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-        ensure!(
-            !bucket.is_empty() && bucket.bytes().all(is_bucket),
-            "`{}` cannot be a bucket's name",
-            bucket.escape_debug()
-        );
-        let parameter = |name: &str| {
-            let mut pairs = parameters.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.find(|(key, _)| *key == name).map(|(_, value)| value).filter(|value| !value.is_empty())
-        };
-        let region = parameter("region").unwrap_or("us-east-1").to_owned();
-        let scheme = parameter("scheme").unwrap_or("https");
-        let below = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let below = if bucket.folder.is_empty() { String::new() } else { format!("{}/", bucket.folder) };
         let prefix = format!("{below}nixdag-workers/{run}/");
-        let (host, bucket_path) = match parameter("endpoint") {
-            Some(endpoint) => {
-                let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
-                (host.trim_end_matches('/').to_owned(), format!("/{}/", encoded(bucket, false)))
-            }
-            // A certificate of AWS names one level.
-            None if bucket.contains('.') => (format!("s3.{region}.amazonaws.com"), format!("/{bucket}/")),
-            None => (format!("{bucket}.s3.{region}.amazonaws.com"), "/".to_owned()),
-        };
-        let scheme =
-            parameter("endpoint").and_then(|endpoint| endpoint.split_once("://")).map_or(scheme, |(own, _)| own);
-        let server = format!("{scheme}://{host}");
-        let uri: Uri = server.parse().with_context(|| format!("`{}` is not an address", printable(&server)))?;
-        ensure!(
-            scheme == "https" || (scheme == "http" && http::is_loopback(&uri)),
-            "workers talk to a bucket by https: others could change what they say"
-        );
         Ok(Self {
-            path: format!("{bucket_path}{}", encoded(&prefix, true)),
-            credentials: credentials(&region)?,
+            path: format!("{}{}", bucket.path, encoded(&prefix, true)),
+            credentials: credentials(&bucket.region)?,
             agent: agent(8)?,
             once: agent(0)?,
             watch,
-            server,
-            host,
+            server: format!("{}://{}", bucket.scheme, bucket.host),
+            host: bucket.host.clone(),
             prefix,
-            bucket_path,
-            region,
+            bucket_path: bucket.path.clone(),
+            region: bucket.region.clone(),
         })
     }
 
@@ -306,7 +274,7 @@ mod tests {
         });
         let credentials =
             Credentials { access_key: "key".into(), secret_key: Secret::of_test("secret"), session_token: None };
-        S3Store::new(&url, "run", |_| Ok(Source::Given(credentials)), watch).unwrap()
+        S3Store::new(&Bucket::parse(&url).unwrap(), "run", |_| Ok(Source::Given(credentials)), watch).unwrap()
     }
 
     fn page(stream: &mut TcpStream, text: &str) -> std::io::Result<()> {
