@@ -17,7 +17,10 @@ pub(super) const NAME: [&str; 3] = ["config", "show", "--json"];
 /// Its name before, which works in every version up to 2.34.
 pub(super) const OLD_NAME: [&str; 2] = ["show-config", "--json"];
 
-/// The settings about substituters.
+/// How the hook ends that Nix brings along for macOS: it finds system libraries.
+const OWN_HOOK: &str = "/libexec/nix/resolve-system-dependencies";
+
+/// What nixdag looks at of the settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Configuration {
     /// URLs of stores, in order.
@@ -30,6 +33,10 @@ pub struct Configuration {
     pub has_sandbox: bool,
     /// Files and folders of the machine that all builds see in their sandboxes.
     pub sandbox_paths: Vec<PathBuf>,
+    /// Files and folders of the machine that a derivation may ask to see in its sandbox (`__impureHostDeps`).
+    pub allowed_host_paths: Vec<PathBuf>,
+    /// A program that Nix asks before each build what else the builder is to see in its sandbox; none where it is not set, or is Nix's own.
+    pub pre_build_hook: Option<PathBuf>,
     /// Whether the superuser's builds run as users of their own.
     pub has_build_users: bool,
     /// The store that is used where none is named: `auto`, `daemon`, a folder, …
@@ -70,6 +77,10 @@ impl Configuration {
             // `relaxed` lets derivations choose.
             has_sandbox: is_on("sandbox"),
             sandbox_paths: value("sandbox-paths").map(sandbox_paths).unwrap_or_default(),
+            allowed_host_paths: list("allowed-impure-host-deps").into_iter().map(PathBuf::from).collect(),
+            pre_build_hook: Some(text("pre-build-hook"))
+                .filter(|hook| !hook.is_empty() && !hook.ends_with(OWN_HOOK))
+                .map(PathBuf::from),
             has_build_users: !text("build-users-group").is_empty() || is_on("auto-allocate-uids"),
             store: text("store").to_owned(),
             // Lix has a third value, so it may write text.
@@ -114,6 +125,20 @@ mod tests {
         }
         assert_eq!(Configuration::parse(b"{}").unwrap(), Configuration::default());
         assert!(Configuration::parse(b"substituters = x").is_err());
+    }
+
+    #[test]
+    fn what_else_builders_may_see() {
+        let of = |hook: &str| {
+            let json = format!(
+                r#"{{"allowed-impure-host-deps":{{"value":["/a","/b"]}},"pre-build-hook":{{"value":"{hook}"}}}}"#
+            );
+            Configuration::parse(json.as_bytes()).unwrap()
+        };
+        assert_eq!(of("").allowed_host_paths, ["/a", "/b"].map(PathBuf::from));
+        assert_eq!(of("/etc/nix/hook").pre_build_hook, Some("/etc/nix/hook".into()));
+        assert_eq!(of("").pre_build_hook, None);
+        assert_eq!(of("/nix/store/x-nix/libexec/nix/resolve-system-dependencies").pre_build_hook, None);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub fn check(store: &Store, own: &[PathBuf]) -> Result<()> {
     judge(&configuration, builder(&configuration, store.uses_sudo()), own)
 }
 
-fn judge(configuration: &Configuration, builder: Builder, own: &[PathBuf]) -> Result<()> {
+fn judge<'a>(configuration: &'a Configuration, builder: Builder, own: &[PathBuf]) -> Result<()> {
     const WHY: &str = "workers cannot run here, where builds are not kept apart from each other and from the worker";
     ensure!(configuration.has_sandbox, "{WHY}: `sandbox` is not `true` in nix.conf (set it, or use `mode: jobs`)");
     ensure!(
@@ -51,15 +51,23 @@ fn judge(configuration: &Configuration, builder: Builder, own: &[PathBuf]) -> Re
     // A path that is not there is taken as it is written.
     let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
     let own: Vec<PathBuf> = own.iter().map(real).collect();
-    for path in &configuration.sandbox_paths {
+    let all = |paths: &'static str, list: &'a [PathBuf]| list.iter().map(move |path| (paths, path));
+    let of_all = all("sandbox-paths", &configuration.sandbox_paths);
+    for (setting, path) in of_all.chain(all("allowed-impure-host-deps", &configuration.allowed_host_paths)) {
         let shown = real(path);
         if let Some(own) = own.iter().find(|own| own.starts_with(&shown) || shown.starts_with(own)) {
             bail!(
-                "{WHY}: builders would see `{}`, since `{}` is among `sandbox-paths` (take it out of nix.conf)",
+                "{WHY}: builders could see `{}`, since `{}` is among `{setting}` (take it out of nix.conf)",
                 own.display(),
                 path.display()
             );
         }
+    }
+    if let Some(hook) = &configuration.pre_build_hook {
+        bail!(
+            "{WHY}: `pre-build-hook` in nix.conf is `{}`, which can show a builder any folder (take it out of nix.conf)",
+            hook.display()
+        );
     }
     Ok(())
 }
@@ -121,6 +129,13 @@ mod tests {
         assert!(said(Path::new("/")).contains("is among `sandbox-paths`"));
         for name in ["built", "names/run-2", "names/other"] {
             assert_eq!(said(&dir.path().join(name)), "", "{name}");
+        }
+        let apart = Configuration { has_sandbox: true, has_build_users: true, ..Configuration::default() };
+        let asked_for = Configuration { allowed_host_paths: vec![dir.path().to_owned()], ..apart.clone() };
+        let hooked = Configuration { pre_build_hook: Some("/hook".into()), ..apart };
+        for (configuration, why) in [(asked_for, "is among `allowed-impure-host-deps`"), (hooked, "`pre-build-hook`")] {
+            let judged = judge(&configuration, Builder::Daemon, std::slice::from_ref(&own));
+            assert!(judged.unwrap_err().to_string().contains(why), "{why}");
         }
     }
 }
