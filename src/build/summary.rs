@@ -4,7 +4,7 @@ use std::io::{Result, Write};
 
 use super::class::Class;
 use super::record::{DerivationRecord, Instead, Outcome, Record, Role, Verdict};
-use crate::plan::failures;
+use crate::plan::{failures, worker_job};
 use crate::plural::counted;
 
 /// How many derivations a sentence names.
@@ -70,7 +70,9 @@ impl Record {
         if self.verdict != Verdict::Success {
             list("these targets depend on this job and will not be built", &self.waiting, out)?;
         }
-        if self.verdict != Verdict::Success && !self.derivations.is_empty() {
+        // A worker that is started again builds nothing that has ended before.
+        let is_worker = worker_job::number(&self.job).is_some();
+        if self.verdict != Verdict::Success && !self.derivations.is_empty() && !is_worker {
             writeln!(out, "{}", self.rerun())?;
         }
         Ok(())
@@ -93,9 +95,15 @@ impl Record {
             let which = if good.is_empty() { String::new() } else { format!("{} of ", open.len()) };
             return format!("a rerun of this job would build {which}its {all} again{kept}");
         }
+        let has_pushed = self.pushed.iter().any(|pushed| pushed.error.is_none() && pushed.paths > 0);
         format!(
-            "a rerun of this job would build {} again: nothing keeps what this job has built",
-            counted((open.len() + built) as u64, "derivation")
+            "a rerun of this job would build {} again{}",
+            counted((open.len() + built) as u64, "derivation"),
+            if has_pushed {
+                ", unless it finds what this job has pushed"
+            } else {
+                ": nothing keeps what this job has built"
+            }
         )
     }
 

@@ -15,7 +15,7 @@ use super::name::{Name, Outcome};
 use super::planned::PlannedTasks;
 use super::results::Results;
 use super::signs::Signs;
-use super::stores::{Made, NameStore};
+use super::stores::{Gone, Made, NameStore};
 use super::tasks::{Attempt, Task, WorkerNumber};
 use super::worker::{Answer, Request, Worker};
 use crate::build::interrupt;
@@ -219,9 +219,26 @@ pub fn patiently<T>(mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let mut attempt = 1;
     loop {
         match ask() {
-            Err(_) if attempt < ATTEMPTS => interrupt::pause(backoff(WAITS.0, WAITS.1, attempt))?,
+            Err(error) if attempt < ATTEMPTS && error.downcast_ref::<Gone>().is_none() => {
+                interrupt::pause(backoff(WAITS.0, WAITS.1, attempt))?
+            }
             answer => return answer,
         }
         attempt += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_gone_is_not_asked_again() {
+        let mut asked = 0;
+        let answer: Result<()> = patiently(|| {
+            asked += 1;
+            Err(Gone).with_context(|| "cannot list")
+        });
+        assert!(asked == 1 && answer.is_err());
     }
 }

@@ -379,7 +379,12 @@ fn add(all: &mut Record, one: Record) {
     all.derivations.extend(one.derivations);
     all.missing.extend(one.missing);
     all.damaged.extend(one.damaged);
-    all.waiting.extend(one.waiting);
+    // Several tasks may keep the same target waiting.
+    one.waiting.into_iter().for_each(|target| {
+        if !all.waiting.contains(&target) {
+            all.waiting.push(target);
+        }
+    });
     all.fetched += one.fetched;
     all.handed_off = all.handed_off.and(one.handed_off);
     for pushed in one.pushed {

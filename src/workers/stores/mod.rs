@@ -11,6 +11,8 @@ pub mod s3;
 pub mod sigv4;
 mod watch;
 
+use std::error::Error;
+use std::fmt;
 use std::path::Path;
 
 use anyhow::Result;
@@ -28,7 +30,7 @@ pub enum Made {
     AskAgain,
 }
 
-/// A store that can say "taken". Errors are those of one request: another one may do better.
+/// A store that can say "taken". Errors are those of one request: another one may do better, but for [`Gone`].
 pub trait NameStore: Sync {
     /// Makes a name with the contents of a file, if it is not there. An error says that nothing was made.
     fn create(&self, name: &str, file: &Path) -> Result<Made>;
@@ -52,6 +54,18 @@ pub trait NameStore: Sync {
         None
     }
 }
+
+/// The other end of a store has gone, and no request will have an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the other end of the pipe has gone")
+    }
+}
+
+impl Error for Gone {}
 
 /// Most names that a listing has; more are an error.
 pub const MOST_NAMES: usize = 500_000;

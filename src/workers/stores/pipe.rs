@@ -17,7 +17,7 @@ use anyhow::{Context, Error, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{MOST_NAMES, Made, NameStore};
+use super::{Gone, MOST_NAMES, Made, NameStore};
 use crate::build::interrupt;
 use crate::printable::printable;
 
@@ -83,19 +83,17 @@ impl PipeStore {
     fn ask(&self, mut request: Value) -> Result<Answer> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = mpsc::channel();
-        lock(&self.waiting).as_mut().context("the other end of the pipe has gone")?.insert(id, sender);
+        lock(&self.waiting).as_mut().context(Gone)?.insert(id, sender);
         request["id"] = id.into();
         {
             let mut output = lock(&self.output);
-            writeln!(output, "{request}")
-                .and_then(|()| output.flush())
-                .context("the other end of the pipe has gone")?;
+            writeln!(output, "{request}").and_then(|()| output.flush()).context(Gone)?;
         }
         let start = Instant::now();
         let answer = loop {
             match receiver.recv_timeout(TICK) {
                 Ok(answer) => break answer,
-                Err(RecvTimeoutError::Disconnected) => bail!("the other end of the pipe has gone"),
+                Err(RecvTimeoutError::Disconnected) => bail!(Gone),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if let Some(signal) = interrupt::received() {
