@@ -85,7 +85,9 @@ impl PlannedWorkers {
         store: Option<String>,
         job_of: impl Fn(Node) -> Option<JobIndex>,
     ) -> WorkerPlan {
-        in_plan::in_plan(&self.way, &self.units, &planner.model, store, |node| job_of(self.nodes[node as usize]))
+        let most_names = planner.options.limits.worker_names.map(|most| most as u32);
+        let talk = (store, most_names);
+        in_plan::in_plan(&self.way, &self.units, &planner.model, talk, |node| job_of(self.nodes[node as usize]))
     }
 }
 

@@ -20,6 +20,8 @@ pub struct WorkerPlan {
     pub attempts: u8,
     /// Where workers talk; none where whoever starts them says so.
     pub store: Option<String>,
+    /// How many names a worker can make where it talks: claims, results and signs of life; none where nothing bounds that.
+    pub most_names: Option<u32>,
     /// The workers of each kind of machine. Workers are numbered through all of them, from 0 on.
     pub crews: Vec<WorkerCrew>,
 }
@@ -69,6 +71,8 @@ pub struct WorkersText {
     attempts: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     store: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    most_names: Option<u32>,
     crews: Vec<CrewText>,
 }
 
@@ -95,6 +99,7 @@ impl WorkersText {
         Self {
             attempts: workers.attempts,
             store: workers.store.clone(),
+            most_names: workers.most_names,
             crews: workers.crews.iter().map(crew).collect(),
         }
     }
@@ -131,7 +136,7 @@ impl WorkersText {
             });
         }
         ensure!((1..=MOST.2).contains(&self.attempts), "a task is claimed {} times", self.attempts);
-        let workers = WorkerPlan { attempts: self.attempts, store: self.store, crews };
+        let workers = WorkerPlan { attempts: self.attempts, store: self.store, most_names: self.most_names, crews };
         ensure!((1..=MOST.0).contains(&workers.count()), "there are {} workers", workers.count());
         let (job, other) = (|at: JobIndex| &jobs[at.at()], |input: &&JobIndex| !is_task[input.at()]);
         let waits = workers.jobs().find_map(|at| Some((at, job(at).inputs.iter().find(other)?)));

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::budget::Budget;
 use super::maker::{Claim, Life, Makers, StoredName};
 use super::name::{Name, Outcome};
 use super::planned::PlannedTasks;
@@ -33,9 +34,6 @@ const NOBODY: WorkerNumber = WorkerNumber::MAX;
 /// Longest wait for a claim to be readable, before it is looked for again.
 const UNREADABLE: Duration = Duration::from_secs(5);
 
-/// Names that are kept for signs of life while a last task is built.
-const RESERVED_SIGNS: u32 = 60;
-
 /// One worker's way to the store.
 pub struct Courier<'a> {
     store: &'a dyn NameStore,
@@ -57,8 +55,8 @@ pub struct Courier<'a> {
     scratch: &'a Path,
     /// Requests in a row that the store has left open.
     open: u32,
-    /// Names that this worker has made, or may have: claims and results. Signs of life are counted by who makes them.
-    made: u32,
+    /// How many names this worker can make.
+    pub budget: &'a Budget,
 }
 
 impl<'a> Courier<'a> {
@@ -69,34 +67,27 @@ impl<'a> Courier<'a> {
         results: &'a Results,
         worker: WorkerNumber,
         silence: Duration,
-        scratch: &'a Path,
+        (scratch, budget): (&'a Path, &'a Budget),
     ) -> Result<Self> {
         Ok(Self {
             store,
             planned,
             results,
             makers: Makers::new(worker, &planned.tasks)?,
-            signs: Signs::new(store.most_names().is_some()),
+            signs: Signs::new(budget.is_bounded()),
             lives: HashMap::new(),
             unreadable: HashMap::new(),
             silence,
             packages: HashMap::new(),
             scratch,
             open: 0,
-            made: 0,
+            budget,
         })
     }
 
     /// What is to be left of a task that has ended.
     pub fn has_ended(&mut self, task: Task, package: PathBuf) {
         self.packages.insert(task, package);
-    }
-
-    /// True where the worker can make the names of so many more tasks, beside its signs of life and what it has in hand.
-    pub fn has_room(&self, signs: u32, in_hand: u32) -> bool {
-        // A claim and a result for one more task, results of those in hand, signs until these have ended.
-        let needed = 2 + in_hand + RESERVED_SIGNS;
-        self.store.most_names().is_none_or(|most| self.made + signs + needed <= most)
     }
 
     /// Asks the store.
@@ -117,7 +108,9 @@ impl<'a> Courier<'a> {
                 answer(made)
             }
         };
-        self.made += u32::from(matches!(answer, Answer::Created | Answer::Lost));
+        if matches!(answer, Answer::Created | Answer::Lost) {
+            self.budget.made();
+        }
         self.wait_after(&answer)?;
         Ok(answer)
     }
@@ -214,7 +207,7 @@ fn answer(made: Made) -> Answer {
     }
 }
 
-/// Asks for something until there is an answer, a few times.
+/// Asks for something until there is an answer, a few times while there is somebody to answer.
 pub fn patiently<T>(mut ask: impl FnMut() -> Result<T>) -> Result<T> {
     let mut attempt = 1;
     loop {

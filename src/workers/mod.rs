@@ -5,6 +5,7 @@
 //! the rules are as they are.
 
 pub mod absence;
+pub mod budget;
 pub mod courier;
 pub mod gate;
 pub mod groups;

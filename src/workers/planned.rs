@@ -18,6 +18,8 @@ pub struct PlannedTasks {
     pub tasks: Tasks,
     /// The job of each task, ascending.
     pub jobs: Vec<JobIndex>,
+    /// Most names of one worker, where the plan bounds that.
+    pub most_names: Option<u32>,
 }
 
 impl PlannedTasks {
@@ -44,7 +46,7 @@ impl PlannedTasks {
             ..Tasks::default()
         };
         add_crews(&mut tasks, workers, &task_of);
-        Ok(Self { tasks, jobs })
+        Ok(Self { tasks, jobs, most_names: workers.most_names })
     }
 
     /// The job of a task.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::absence::Absence;
+use super::budget::Budget;
 use super::courier::Courier;
 use super::groups::Groups;
 use super::inputs::Inputs;
@@ -106,12 +107,14 @@ fn work(request: &WorkerRequest, record: &mut Record, say: &mut dyn FnMut(&str))
         HandOffPlace::Cache(_) | HandOffPlace::None => None,
     };
     let inputs = Inputs::new(&*request.store, plan, &planned, &machine.graph, &results, workspace);
-    let courier = Courier::new(&*request.store, &planned, &results, request.number, request.silence, scratch)?;
-    let (is_over, signs_made) = (AtomicBool::new(false), AtomicU32::new(0));
+    let most_names = [request.store.most_names(), planned.most_names].into_iter().flatten().min();
+    let (is_over, budget) = (AtomicBool::new(false), Budget::new(most_names));
+    let silence = request.silence;
+    let courier = Courier::new(&*request.store, &planned, &results, request.number, silence, (scratch, &budget))?;
     std::thread::scope(|scope| {
         let life = courier.makers.life.clone();
-        let (over, made) = (&is_over, &signs_made);
-        scope.spawn(move || leave_signs(request, &life, scratch, over, made));
+        let (over, budget) = (&is_over, &budget);
+        scope.spawn(move || leave_signs(request, &life, scratch, over, budget));
         let mut run = Run {
             request,
             planned: &planned,
@@ -121,7 +124,6 @@ fn work(request: &WorkerRequest, record: &mut Record, say: &mut dyn FnMut(&str))
             worker: Worker::new(request.number, &planned.tasks),
             courier,
             building: BTreeMap::new(),
-            signs_made: &signs_made,
             done: 0,
             absence: Absence::new(request.silence, Instant::now()),
             failed_before: None,
@@ -134,16 +136,17 @@ fn work(request: &WorkerRequest, record: &mut Record, say: &mut dyn FnMut(&str))
     })
 }
 
-/// Leaves signs of life until it is over, and counts them. What cannot be left is left later.
-fn leave_signs(request: &WorkerRequest, life: &Life, scratch: &Path, is_over: &AtomicBool, made: &AtomicU32) {
+/// Leaves signs of life until it is over, as long as there are names for them. What cannot be left is left later.
+fn leave_signs(request: &WorkerRequest, life: &Life, scratch: &Path, is_over: &AtomicBool, budget: &Budget) {
     let file = scratch.join("sign");
     if std::fs::write(&file, "").is_err() {
         return;
     }
     for number in 0.. {
-        let _ = request.store.create(&StoredName::Sign(life.clone(), number).text(), &file);
-        made.fetch_add(1, Ordering::Relaxed);
-        let next = Instant::now() + signs::gap(request.silence, number, request.store.most_names().is_some());
+        if budget.sign() {
+            let _ = request.store.create(&StoredName::Sign(life.clone(), number).text(), &file);
+        }
+        let next = Instant::now() + signs::gap(request.silence, number, budget.is_bounded());
         while Instant::now() < next {
             if is_over.load(Ordering::Relaxed) {
                 return;
@@ -196,7 +199,6 @@ struct Run<'a, 'say> {
     courier: Courier<'a>,
     /// What is being built, and since when.
     building: BTreeMap<Task, Instant>,
-    signs_made: &'a AtomicU32,
     done: u32,
     absence: Absence,
     /// What had failed when this worker first looked.
@@ -259,6 +261,7 @@ impl<'a> Run<'a, '_> {
 
     fn begin<'scope>(&mut self, task: Task, scope: &'scope Scope<'scope, 'a>, sender: Sender<Ended>) {
         self.building.insert(task, Instant::now());
+        self.courier.budget.owes(self.building.len());
         let (request, machine, inputs) = (self.request, self.machine, self.inputs);
         let (job, scratch) = (self.planned.job(task), self.scratch);
         scope.spawn(move || {
@@ -328,7 +331,8 @@ impl<'a> Run<'a, '_> {
 
     /// Whether names are left for one more task. A worker without any leaves the rest to others.
     fn has_room(&mut self) -> bool {
-        let has_room = self.courier.has_room(self.signs_made.load(Ordering::Relaxed), self.building.len() as u32);
+        self.courier.budget.owes(self.building.len());
+        let has_room = self.courier.budget.has_room();
         if !has_room {
             (self.say)("no more names can be made in this job: what is left is for other workers");
         }

@@ -100,7 +100,7 @@ fn pipeline_with(
         leave_at: vec![jobs.len() as u32; workers as usize],
     };
     let store = store(&pipeline);
-    pipeline.plan.workers = Some(WorkerPlan { attempts: 3, store, crews: vec![crew] });
+    pipeline.plan.workers = Some(WorkerPlan { attempts: 3, store, most_names: None, crews: vec![crew] });
     pipeline.sha256 = pipeline.write_bundle("bundle");
     // Builders are other users.
     run(pipeline.dir(), "chmod", &["-R", "a+rwX", "."]);

@@ -1,7 +1,7 @@
 // A stand-in for GitHub's artifact service, as strict as what is written about it: names are unique in a run and stay so, artifacts do not change, and show themselves when they are
 // complete, some listings later. It can lose answers.
 //
-// As a program: `node stand-in.js OPTIONS` listens on the loopback, and prints a line `{"url", "token"}`. Options are those of `StandIn`, in JSON.
+// As a program: `node stand-in.js OPTIONS` listens on the loopback, and prints a line `{"url", "tokens"}` with a token for each job. Options are those of `StandIn` in JSON, and `jobs`, their names.
 
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -230,6 +230,7 @@ export class StandIn {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  const standIn = await new StandIn(JSON.parse(process.argv[2] ?? "{}")).start();
-  console.log(JSON.stringify({ url: standIn.url, token: standIn.job("job-1") }));
+  const { jobs = ["job-1"], ...options } = JSON.parse(process.argv[2] ?? "{}");
+  const standIn = await new StandIn(options).start();
+  console.log(JSON.stringify({ url: standIn.url, tokens: jobs.map((job) => standIn.job(job)) }));
 }

@@ -27,7 +27,7 @@ pub fn in_plan(
     way: &Way,
     units: &Units,
     model: &Model,
-    store: Option<String>,
+    (store, most_names): (Option<String>, Option<u32>),
     job_of: impl Fn(Node) -> Option<JobIndex>,
 ) -> WorkerPlan {
     let job = |unit: &Unit| units.owned.of(*unit).first().and_then(|&node| job_of(node));
@@ -44,5 +44,5 @@ pub fn in_plan(
             leave_at: way.lanes.leave_at[workers].to_vec(),
         });
     }
-    WorkerPlan { attempts: ATTEMPTS, store, crews }
+    WorkerPlan { attempts: ATTEMPTS, store, most_names, crews }
 }
