@@ -112,6 +112,8 @@ pub struct Settings {
     pub exclude: Vec<Pattern>,
     /// What may fail.
     pub allow_failure: Vec<AllowedFailure>,
+    /// What messages call those of the settings file.
+    pub failure_names: Vec<String>,
     /// Which systems' attributes to take.
     pub systems: Systems,
     /// An attribute that does not evaluate is fatal.
@@ -241,6 +243,7 @@ impl Settings {
         let costs = costs::resolve(file.planning.cost.as_ref(), &flags.planning.cost, &mut fleet)?;
         let settings_file = file_path.as_deref().unwrap_or(Path::new(""));
         let rules = file.rules(settings_file, &fleet, &mut warnings)?;
+        warnings.extend(file.doubtful_systems(settings_file));
         let rule_names = (0..rules.len()).map(|at| file.rule_name(at, settings_file)).collect();
         let has_base = change.base.is_some() || change.base_roots.is_some();
         if file.change.size_limits.as_ref().is_some_and(|limits| limits.0.limit_growth()) && !has_base {
@@ -249,7 +252,7 @@ impl Settings {
                     .to_owned(),
             );
         }
-        let final_jobs = file.final_requests()?;
+        let final_jobs = file.final_requests(Some(settings_file))?;
         check_executors(&final_jobs, &fleet.executors)?;
         let available = match (&flags.availability.available, flags.availability.local_store) {
             (Some(file), _) => Available::File(file.clone()),
@@ -287,6 +290,7 @@ impl Settings {
                 .map(Pattern::meant)
                 .collect(),
             allow_failure: selection::allow_failure(&flags.selection, &file.selection)?,
+            failure_names: file.failure_names(settings_file),
             systems: selection::systems(&flags.selection, &file.selection),
             strict: selection.strict,
             evaluation,
@@ -388,7 +392,8 @@ fn choose(flag: &[String], file: Option<Vec<Pattern>>) -> Result<Vec<Pattern>> {
 fn check_executors(requests: &[FinalJobRequest], executors: &[Executor]) -> Result<()> {
     for request in requests {
         if let Some(name) = &request.executor {
-            executor::find(executors, name).with_context(|| format!("final job `{}` of nixdag.yml", request.name))?;
+            let place = request.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+            executor::find(executors, name).with_context(|| format!("{place}final job `{}`", request.name))?;
         }
     }
     Ok(())

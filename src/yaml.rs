@@ -74,9 +74,19 @@ pub fn check_repetition(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Line and column, from 1, of each entry of the list that a key of the document's mapping has; none where there is no such list.
-pub fn places_of_entries(text: &str, key: &str) -> Vec<(usize, usize)> {
-    let (mut depth, mut nodes, mut is_wanted, mut places) = (0usize, 0usize, false, Vec::new());
+/// Where a key of the document's mapping stands, and what it has: lines and columns, from 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// The key itself; none where it is missing.
+    pub key: Option<(usize, usize)>,
+    /// Each entry of the list that it has; none where there is no such list.
+    pub entries: Vec<(usize, usize)>,
+}
+
+/// Finds a key of the document's mapping.
+pub fn places(text: &str, key: &str) -> Places {
+    let (mut depth, mut nodes, mut is_wanted, mut places) = (0usize, 0usize, false, Places::default());
+    let mut opened_mapping = false;
     for (event, span) in Parser::new_from_str(text).map_while(Result::ok) {
         let opens = match &event {
             Event::SequenceStart(..) | Event::MappingStart(..) => true,
@@ -87,14 +97,21 @@ pub fn places_of_entries(text: &str, key: &str) -> Vec<(usize, usize)> {
             }
             _ => continue,
         };
-        if depth == 1 {
+        let place = (span.start.line(), span.start.col() + 1);
+        match depth {
+            0 => opened_mapping = matches!(event, Event::MappingStart(..)),
             // Keys and values take turns.
-            if nodes.is_multiple_of(2) {
-                is_wanted = matches!(&event, Event::Scalar(text, ..) if text == key);
+            1 => {
+                if nodes.is_multiple_of(2) {
+                    is_wanted = opened_mapping && matches!(&event, Event::Scalar(text, ..) if text == key);
+                    if is_wanted {
+                        places.key = Some(place);
+                    }
+                }
+                nodes += 1;
             }
-            nodes += 1;
-        } else if depth == 2 && is_wanted {
-            places.push((span.start.line(), span.start.col() + 1));
+            2 if is_wanted => places.entries.push(place),
+            _ => {}
         }
         depth += usize::from(opens);
     }
@@ -108,11 +125,13 @@ mod tests {
     #[test]
     fn entries_of_a_list_have_places_however_they_are_written() {
         let text = "a: [x, {rules: [y]}]\nrules:\n  - {b: 1}\n\n  - c:\n      - d\n  - &e\n    f: 2\nlast: [z]\n";
-        let places = places_of_entries(text, "rules");
-        assert_eq!((places.len(), places[0], places[1]), (3, (3, 5), (5, 5)));
-        assert_eq!(places_of_entries("rules: [ {a: 1}, {b: 2} ]", "rules"), [(1, 10), (1, 18)]);
-        assert_eq!(places_of_entries("rules: {}\nx: [", "rules"), []);
-        assert_eq!(places_of_entries("- rules", "rules"), []);
+        let found = places(text, "rules");
+        assert_eq!((found.key, found.entries.len()), (Some((2, 1)), 3));
+        assert_eq!(found.entries[..2], [(3, 5), (5, 5)]);
+        assert_eq!(places("rules: [ {a: 1}, {b: 2} ]", "rules").entries, [(1, 10), (1, 18)]);
+        let empty = Places { key: Some((2, 1)), entries: Vec::new() };
+        assert_eq!(places("a: 1\nrules: {}\nx: [", "rules"), empty);
+        assert_eq!(places("- rules", "rules"), Places::default());
     }
 
     #[test]

@@ -119,7 +119,8 @@ fn unnamed(settings: &Settings, also: &[Granularity], failures: Failures) -> Res
     detail!("evaluation: {} targets, {} errors, {:.1} s", evaluated.targets.len(), evaluated.errors.len(), seconds(at));
     let (scope, all) = (&evaluated.scope, evaluated.all());
     let idle = idle_rules::without_targets(&settings.rules, &settings.rule_names, scope, all.clone());
-    for warning in idle.into_iter().chain(idle_rules::without_failures(&settings.allow_failure, scope, all)) {
+    let names = &settings.failure_names;
+    for warning in idle.into_iter().chain(idle_rules::without_failures(&settings.allow_failure, names, scope, all)) {
         warning!("{warning}");
     }
     let base = base::evaluate(chosen.as_ref(), settings)?;

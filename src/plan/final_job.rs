@@ -43,6 +43,8 @@ const MAX_GROUP: usize = 255;
 pub struct FinalJobRequest {
     /// Its name.
     pub name: String,
+    /// Where it is asked for, for messages: `nixdag.yml:3:5`.
+    pub place: Option<String>,
     /// Targets whose jobs come before; none for all of them.
     pub after: Option<Vec<Pattern>>,
     /// What it does.

@@ -113,6 +113,7 @@ mod tests {
         let machines = Machines::new(&executors, [vec!["x86_64-linux"], Vec::new()]);
         let request = |executor: Option<&str>| FinalJobRequest {
             name: "x".into(),
+            place: None,
             after: None,
             task: Task::Build(Vec::new()),
             executor: executor.map(str::to_owned),

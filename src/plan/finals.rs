@@ -11,7 +11,7 @@ mod sizes;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::estimate::CostModel;
 use super::final_job::{Attribute, FinalJob, FinalJobRequest, Task};
@@ -59,10 +59,19 @@ pub fn add(plan: &mut Plan, inputs: &FinalJobInputs) -> Result<Vec<String>> {
     }
     let mut finals = Finals::new(plan, inputs);
     for (request, built) in inputs.requests.iter().zip(inputs.built) {
-        match &request.task {
-            Task::Build(patterns) => finals.build(request, patterns, built)?,
-            Task::Run { .. } => finals.run(request)?,
-            Task::Sizes(_) => finals.sizes(request)?,
+        let said = finals.warnings.len();
+        let added = match &request.task {
+            Task::Build(patterns) => finals.build(request, patterns, built),
+            Task::Run { .. } => finals.run(request),
+            Task::Sizes(_) => finals.sizes(request),
+        };
+        let Some(place) = &request.place else {
+            added?;
+            continue;
+        };
+        added.with_context(|| place.clone())?;
+        for warning in &mut finals.warnings[said..] {
+            *warning = format!("{place}: {warning}");
         }
     }
     let Finals { mut jobs, skipped, warnings, size_check, .. } = finals;

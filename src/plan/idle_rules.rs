@@ -83,14 +83,16 @@ pub fn without_targets<'t>(
     bounded(sentences, "more rules of nixdag.yml apply to nothing")
 }
 
-/// A sentence for each entry of `allow_failure` that names attributes where there are none of these.
+/// A sentence for each entry of `allow_failure` that names attributes where there are none of these; `names` are what those are called that a
+/// file has.
 pub fn without_failures<'t>(
     allowed: &[AllowedFailure],
+    names: &[String],
     scope: &Scope,
     attributes: impl Iterator<Item = &'t AttributePath> + Clone,
 ) -> Vec<String> {
     let mut sentences = Vec::new();
-    for entry in allowed {
+    for (at, entry) in allowed.iter().enumerate() {
         let AllowedFailure::Attributes(pattern) = entry else { continue };
         let alternatives: Vec<&Vec<Segment>> = pattern.alternatives().iter().collect();
         let is_met = |attribute: &AttributePath| {
@@ -101,7 +103,8 @@ pub fn without_failures<'t>(
         }
         if let Some(hint) = hint(&alternatives, scope, attributes.clone()) {
             sentences.push(format!(
-                "`allow_failure` allows nothing to fail by {}, which matches no target{hint}",
+                "{} allows nothing to fail by {}, which matches no target{hint}",
+                names.get(at).map_or("`allow_failure`", String::as_str),
                 list(std::slice::from_ref(pattern))
             ));
         }
@@ -255,7 +258,7 @@ mod tests {
         let there = [path("packages.x.a"), path("packages.x.set.b")];
         let said = |text: &str| {
             let allowed = AllowedFailure::Attributes(patterns(&[text]).remove(0));
-            without_failures(&[allowed], &scope, there.iter()).concat()
+            without_failures(&[allowed], &[], &scope, there.iter()).concat()
         };
         assert_eq!(
             said("packages.x.absent"),
@@ -264,7 +267,7 @@ mod tests {
         for text in ["packages.x.a", "packages.x.set", "packages.*.*", "packages", "checks.x.c", "packages.x.set.b.c"] {
             assert_eq!(said(text), "", "{text}");
         }
-        assert!(without_failures(&[AllowedFailure::Refused(Refused::Unfree)], &scope, there.iter()).is_empty());
+        assert!(without_failures(&[AllowedFailure::Refused(Refused::Unfree)], &[], &scope, there.iter()).is_empty());
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Selected {
         };
         Ok(Self {
             select: listed(file.selection.select.as_ref().map(patterns), Pattern::to_derivations),
-            also: final_job::built_patterns(&file.final_requests()?),
+            also: final_job::built_patterns(&file.final_requests(None)?),
             exclude: listed(file.selection.exclude.as_ref().map(patterns), Pattern::meant),
             systems: selection::systems(&SelectionFlags::default(), &file.selection),
             depth: file.evaluation.as_ref().and_then(|entry| entry.keys.eval_depth).map(|depth| depth.0),

@@ -15,9 +15,11 @@ use serde_json::{Value, json};
 use super::additions::{AdditionKeys, FinalKeys};
 use super::caches::AvailabilityKeys;
 use super::change::ChangeKeys;
+use super::costs::{CostsEntry, LimitsEntry};
 use super::delivery::{BuilderKeys, HandOffKeys, LogKeys, PushKeys, SigningKeys, StoreKeys};
 use super::downloads::DownloadKeys;
 use super::evaluation::{EvaluationEntry, EvaluationKeys};
+use super::executor_entry::ExecutorEntry;
 use super::final_entry::{FinalJobEntry, check_name};
 use super::grants::Grants;
 use super::machines::MachineKeys;
@@ -25,16 +27,18 @@ use super::option::OptionGroup;
 use super::planning::PlanningKeys;
 use super::provider::ProviderKeys;
 use super::records::RecordKeys;
+use super::rule_entry::RuleEntry;
 use super::schema::Schema;
-use super::selection::SelectionKeys;
+use super::selection::{SelectionKeys, SystemList};
 use super::yaml::mapping;
 use super::yaml_message::Fault;
 use crate::fleet::Fleet;
+use crate::nix::system;
 use crate::plan::final_job::FinalJobRequest;
 use crate::plan::rules::{Condition, Rule};
 use crate::printable::printable;
 use crate::provider::Provider;
-use crate::yaml::{check_nesting, places_of_entries};
+use crate::yaml::{Places, check_nesting, places};
 
 /// Name of the file in a repository, or in the folder of a provider's configuration there.
 const NAME: &str = "nixdag.yml";
@@ -103,10 +107,16 @@ pub struct SettingsFile {
     pub finals: FinalKeys,
     /// The CI system.
     pub provider: ProviderKeys,
-    /// Line and column of each rule.
-    rule_places: Vec<(usize, usize)>,
-    /// The same of each final job.
-    final_places: Vec<(usize, usize)>,
+    /// Where the rules are.
+    rule_places: Places,
+    /// Where the final jobs are.
+    final_places: Places,
+    /// Where the attributes are that may fail.
+    failure_places: Places,
+    /// Where the systems are.
+    system_places: Places,
+    /// Where limits of sizes are.
+    size_places: Places,
 }
 
 mapping!(SettingsFile, "a mapping of settings", {
@@ -125,7 +135,21 @@ mapping!(SettingsFile, "a mapping of settings", {
     additions: AdditionKeys,
     finals: FinalKeys,
     provider: ProviderKeys,
-});
+}, refusal key_below);
+
+/// Says where a key belongs that only what is below other keys has.
+fn key_below(key: &str) -> Option<String> {
+    let places = [
+        (RuleEntry::schema(), "an entry of `rules`"),
+        (ExecutorEntry::schema(), "a machine of `executors`"),
+        (FinalJobEntry::schema(), "an entry of `final`"),
+        (EvaluationEntry::schema(), "`evaluation`"),
+        (CostsEntry::schema(), "`costs`"),
+        (LimitsEntry::schema(), "`limits`"),
+    ];
+    let (_, place) = places.into_iter().find(|(schema, _)| schema["properties"].get(key).is_some())?;
+    Some(format!("`{key}` is not a key of the whole file: it belongs into {place}"))
+}
 
 impl SettingsFile {
     /// Reads a file.
@@ -154,13 +178,13 @@ impl SettingsFile {
         check_nesting(text, MAX_BRACKETS)?;
         let file: Option<Self> = serde_yaml::from_str(text).map_err(|error| Fault::new(&error, text))?;
         let mut file = file.unwrap_or_default();
-        if file.machines.rules.is_some() {
-            file.rule_places = places_of_entries(text, "rules");
-        }
-        if file.finals.final_jobs.is_some() {
-            file.final_places = places_of_entries(text, "final");
-        }
-        file.final_requests()?;
+        let find = |is_there: bool, key| if is_there { places(text, key) } else { Places::default() };
+        file.rule_places = find(file.machines.rules.is_some(), "rules");
+        file.final_places = find(file.finals.final_jobs.is_some(), "final");
+        file.failure_places = find(file.selection.allow_failure.is_some(), "allow_failure");
+        file.system_places = find(file.selection.system.is_some(), "systems");
+        file.size_places = find(file.change.size_limits.is_some(), "size_limits");
+        file.final_requests(None)?;
         Ok(file)
     }
 
@@ -199,11 +223,24 @@ impl SettingsFile {
 
     /// A rule in words, by its index, behind its place in the file: `nixdag.yml:3:5: rule 1`.
     pub fn rule_name(&self, at: usize, file: &Path) -> String {
-        let number = at + 1;
-        match self.rule_places.get(at) {
-            Some((line, column)) => format!("{}:{line}:{column}: rule {number}", shown(file)),
-            None => format!("rule {number}"),
-        }
+        behind(self.rule_places.entries.get(at), file, &format!("rule {}", at + 1))
+    }
+
+    /// What messages call each entry of `allow_failure`: `nixdag.yml:3:5: \`allow_failure\``.
+    pub fn failure_names(&self, file: &Path) -> Vec<String> {
+        let count = self.selection.allow_failure.as_ref().map_or(0, |list| list.0.len());
+        (0..count).map(|at| behind(self.failure_places.entries.get(at), file, "`allow_failure`")).collect()
+    }
+
+    /// A sentence for each system that looks like a slip.
+    pub fn doubtful_systems(&self, file: &Path) -> Vec<String> {
+        let Some(SystemList::Listed(systems)) = &self.selection.system else { return Vec::new() };
+        let doubt = |(at, system): (usize, &String)| {
+            let usual = system::meant(system)?;
+            let place = self.system_places.entries.get(at);
+            Some(behind(place, file, &format!("`{}` is not a usual system{usual}", printable(system))))
+        };
+        systems.iter().enumerate().filter_map(doubt).collect()
     }
 
     /// The rules, in order; `file` is where they are. Adds warnings.
@@ -240,8 +277,8 @@ impl SettingsFile {
         }
     }
 
-    /// The final jobs, checked as far as the file alone tells.
-    pub fn final_requests(&self) -> Result<Vec<FinalJobRequest>> {
+    /// The final jobs, checked as far as the file alone tells. Where it is known which `file` they are in, they have their places.
+    pub fn final_requests(&self, file: Option<&Path>) -> Result<Vec<FinalJobRequest>> {
         let mut names = BTreeSet::new();
         let mut request = |at: usize, entry: &FinalJobEntry| {
             let name = entry.name.as_deref().with_context(|| format!("final job {} has no `name`", at + 1))?;
@@ -252,12 +289,26 @@ impl SettingsFile {
         let entries = self.finals.final_jobs.iter().flat_map(|list| &list.0).enumerate();
         entries
             .map(|(at, entry)| {
-                let placed = |error| Fault::at(&error, self.final_places.get(at).copied()).into();
-                request(at, entry).map_err(placed)
+                let place = self.final_places.entries.get(at);
+                let request = request(at, entry).map_err(|error| Fault::at(&error, place.copied()))?;
+                Ok(FinalJobRequest { place: named(place, file), ..request })
             })
-            .chain(self.change.size_limits.as_ref().map(|limits| Ok(limits.request())))
+            .chain(self.change.size_limits.as_ref().map(|limits| {
+                Ok(FinalJobRequest { place: named(self.size_places.key.as_ref(), file), ..limits.request() })
+            }))
             .collect()
     }
+}
+
+/// A place in a file, as compilers name it: `nixdag.yml:3:5`.
+fn named(place: Option<&(usize, usize)>, file: Option<&Path>) -> Option<String> {
+    let (line, column) = place?;
+    Some(format!("{}:{line}:{column}", shown(file?)))
+}
+
+/// A text behind its place in a file.
+fn behind(place: Option<&(usize, usize)>, file: &Path, text: &str) -> String {
+    named(place, Some(file)).map_or_else(|| text.to_owned(), |place| format!("{place}: {text}"))
 }
 
 /// A file's name in messages.

@@ -111,6 +111,7 @@ impl FinalJobEntry {
         };
         Ok(FinalJobRequest {
             name: name.to_owned(),
+            place: None,
             after: self.after.as_ref().map(meant),
             task,
             executor: self.executor.clone(),

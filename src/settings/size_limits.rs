@@ -22,7 +22,8 @@ pub struct SizeLimitsEntry(pub SizeLimits);
 impl SizeLimitsEntry {
     /// The job that is asked for.
     pub fn request(&self) -> FinalJobRequest {
-        FinalJobRequest { name: JOB.to_owned(), after: None, task: Task::Sizes(self.0.clone()), executor: None }
+        let task = Task::Sizes(self.0.clone());
+        FinalJobRequest { name: JOB.to_owned(), place: None, after: None, task, executor: None }
     }
 }
 

@@ -55,7 +55,7 @@ impl Visitor<'_> for Key<'_> {
 macro_rules! mapping {
     (
         $type:ident, $expected:literal, { $($key:literal => $field:ident: $about:literal),* $(,)? }
-        $(, groups { $($group:ident: $keys:ident),+ $(,)? })? $(, schema $more:tt)? $(, check $check:path)?
+        $(, groups { $($group:ident: $keys:ident),+ $(,)? })? $(, schema $more:tt)? $(, refusal $refusal:path)? $(, check $check:path)?
     ) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -71,7 +71,7 @@ macro_rules! mapping {
                         #[allow(unused_imports, reason = "not every mapping has groups")]
                         use $crate::settings::option::Keys;
                         let known: Vec<&'static str> = std::iter::empty()$($(.chain($keys::known()))+)?.chain([$($key),*]).collect();
-                        let refusals: &[fn(&str) -> Option<String>] = &[$($($keys::refusal),+)?];
+                        let refusals: &[fn(&str) -> Option<String>] = &[$($($keys::refusal,)+)? $($refusal,)?];
                         let mut read = $type::default();
                         let mut seen = vec![false; known.len()];
                         while let Some(at) = map.next_key_seed($crate::settings::yaml::Key {

@@ -144,6 +144,18 @@ fn unknown_keys_name_the_nearest_one_and_the_place() {
     refused("final:\n  - name: x\n    runs: y", &["nixdag.yml:3:5: ", "unknown key `runs` (did you mean `run`?)"]);
     refused("reuse: off\nreuse: off", &["nixdag.yml:2:1: ", "duplicate key `reuse`"]);
     refused("<<: {reuse: off}", &["unknown key `<<`"]);
+    for (text, place) in [
+        ("timeout: 5m", "an entry of `rules`"),
+        ("retries: 2", "an entry of `rules`"),
+        ("context: deploy", "an entry of `rules`"),
+        ("docker: debian", "a machine of `executors`"),
+        ("run: make", "an entry of `final`"),
+        ("start_up: 5", "`costs`"),
+        ("waves: 5", "`limits`"),
+    ] {
+        let key = text.split(':').next().unwrap();
+        refused(text, &[&format!("nixdag.yml:1:1: `{key}` is not a key of the whole file: it belongs into {place}")]);
+    }
     refused("? {a: b}\n: c", &["a mapping, expected one of the keys `select`"]);
 }
 
@@ -191,6 +203,31 @@ fn final_jobs_that_make_no_sense_are_refused_by_name() {
     refused("final:\n- {name: a, run: x, environment: {A-B: c}}", &["`A-B` cannot be a variable"]);
     refused("final:\n- {name: a, run: x, environment: {NIXDAG_A: c}}", &["`NIXDAG_A` begins with `NIXDAG_`"]);
     refused("final:\n- {name: a, run: x, executor: dokcer}", &["no executor `dokcer` (did you mean `docker`?)"]);
+}
+
+#[test]
+fn what_planning_finds_wrong_with_the_file_has_its_place() {
+    for (text, words) in [
+        ("final:\n- {name: a, run: x, executor: dokcer}", "nixdag.yml:2:3: final job `a`: no executor `dokcer`"),
+        ("final:\n- {name: a, run: x, after: ['*.*.zz']}", "nixdag.yml:2:3: final job `a` comes after `*.*.zz`"),
+        ("max_jobs: 9\nfinal: [{name: a, run: x, restore: ['*.*.zz']}]", "nixdag.yml:2:9: final job `a` wants"),
+    ] {
+        refused(text, &[words]);
+    }
+    for (text, words) in [
+        ("size_limits: {'*.*.zz': 5MB}", "warning: nixdag.yml:1:1: `size_limits`: `*.*.zz` is not a target"),
+        (
+            "allow_failure:\n- '*.*.a'\n- '*.*.zz'",
+            "warning: nixdag.yml:3:3: `allow_failure` allows nothing to fail by `*.*.zz`",
+        ),
+        (
+            "systems: [x86_64-linux, x86_64-linx]",
+            "warning: nixdag.yml:1:25: `x86_64-linx` is not a usual system (did you mean `x86_64-linux`?)",
+        ),
+    ] {
+        let project = a_and_b().settings(text);
+        project.nixdag("plan").assert().success().stderr(predicate::str::contains(words));
+    }
 }
 
 #[test]

@@ -16,7 +16,10 @@ pub fn error(asker: &Asker, request: &EvaluationRequest, patterns: &[Pattern], f
     let wanted: Vec<String> = patterns.iter().map(|pattern| format!("`{}`", printable(&pattern.to_string()))).collect();
     let systems = match &request.systems {
         Systems::Current => format!(" for `{}`", system::current()),
-        Systems::Listed(systems) => format!(" for {}", listed(systems)),
+        Systems::Listed(systems) => {
+            let slip = systems.iter().find_map(|name| system::meant(name)).unwrap_or_default();
+            format!(" for {}{slip}", listed(systems))
+        }
         Systems::All => String::new(),
     };
     Ok(anyhow!(
