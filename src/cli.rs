@@ -27,7 +27,7 @@ use crate::settings::delivery::{BuilderFlags, DeliveryFlags, LogFlags, PushFlags
 use crate::settings::downloads::DownloadFlags;
 use crate::settings::records::RecordFlags;
 use crate::view::GraphFormat;
-use crate::whole_number::whole;
+use crate::whole_number::{count_or_auto, whole};
 
 /// Turns a Nix flake into a CI pipeline in which nothing is built twice.
 #[derive(Debug, Parser)]
@@ -281,7 +281,7 @@ pub struct BuildArgs {
     pub verdict: Option<PathBuf>,
 
     /// Derivations that Nix builds at the same time, a number or `auto` [default: as Nix is set up]
-    #[arg(long, value_name = "N", help_heading = "Nix")]
+    #[arg(long, value_name = "N", value_parser = count_or_auto, help_heading = "Nix")]
     pub max_jobs: Option<String>,
     /// Cores that a builder may use [default: as Nix is set up]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(0, u32::MAX), help_heading = "Nix")]

@@ -13,6 +13,17 @@ pub fn whole<N: From<u32>>(least: u32, most: u32) -> impl Fn(&str) -> Result<N, 
     }
 }
 
+/// Reads a whole number, or `auto`, as Nix takes them.
+pub fn count_or_auto(text: &str) -> Result<String, String> {
+    match text {
+        "auto" => Ok(text.to_owned()),
+        number => match whole::<u32>(0, u32::MAX)(number) {
+            Ok(number) => Ok(number.to_string()),
+            Err(expected) => Err(format!("{expected}, or `auto`")),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -60,6 +60,10 @@ fn a_wrong_value_of_a_flag_is_wrong_usage() {
         let words = format!("error: invalid value '{value}' for '{flag} ");
         assert!(text.starts_with(&words) && text.contains(&format!("expected a whole number {expected}\n")), "{text}");
     }
+    let jobs = nixdag().args(["build", "--job", "a", "--plan", "p", "--max-jobs", "x"]).assert().code(2);
+    jobs.stderr(predicate::str::contains("expected a whole number from 0 on, or `auto`"));
+    let scheme = recorded.nixdag("plan").args(["--substituter", "ftp://x"]).assert().code(2).stdout("");
+    scheme.stderr(predicate::str::contains("`ftp://x` is not a store URL (Nix's stores have no scheme `ftp`"));
     let reserve = nixdag().args(["plan", "--reserve", "-1"]).assert().code(2);
     reserve.stderr(predicate::str::contains("expected a number from 0 to 100"));
     // What the file says is not the command line's fault.

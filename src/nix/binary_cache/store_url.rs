@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
-use super::store_url_error::{has_late_at_sign, is_scheme, meant, wrong_character};
+use super::store_url_error::{SCHEMES, has_late_at_sign, meant, wrong_character};
 use crate::nix::signature::is_key;
 use crate::printable::printable_url;
 
@@ -69,7 +69,7 @@ impl StoreUrl {
                 Access::Folder(decoded(path)?.into())
             }
             Some(("s3", "")) => bail!("`{shown}` names no bucket (expected `s3://BUCKET`)"),
-            Some((scheme, _)) if is_scheme(scheme) => Access::ThroughNix,
+            Some((scheme, _)) if SCHEMES.contains(&scheme) => Access::ThroughNix,
             None if address.starts_with('/') || ["auto", "daemon", "local"].contains(&address) => Access::ThroughNix,
             _ => bail!("`{shown}` is not a store URL ({})", meant(&shown)),
         };
@@ -342,6 +342,9 @@ mod tests {
             "file:///a%00",
             &long,
             "1x://y",
+            "ftp://h",
+            "ssh+ng://h",
+            "cachix://name",
             "https://h:99999",
             "https://h:0",
             "https://h:$PORT/x",

@@ -1,5 +1,23 @@
 //! What is wrong with a text that is not a store URL, and what to write in its place.
 
+use crate::nearest;
+
+/// Schemes of Nix's stores (its manual, "Store Types").
+pub const SCHEMES: [&str; 12] = [
+    "http",
+    "https",
+    "file",
+    "s3",
+    "ssh",
+    "ssh-ng",
+    "mounted-ssh-ng",
+    "local",
+    "local-overlay",
+    "daemon",
+    "unix",
+    "dummy",
+];
+
 /// True where an `@` after the host may end a password with a slash or a question mark in it.
 pub fn has_late_at_sign(text: &str) -> bool {
     // One that has lost its scheme looks like a folder.
@@ -34,10 +52,14 @@ pub fn wrong_character(text: &str) -> Option<&'static str> {
 pub fn meant(shown: &str) -> String {
     let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     let host = shown.split('/').next().unwrap_or_default();
-    match (shown.strip_prefix("cachix:"), shown.split_once("://")) {
+    let cachix = shown.strip_prefix("cachix:").map(|name| name.trim_start_matches('/'));
+    match (cachix, shown.split_once("://")) {
         (Some(name), _) if is_word(name) => format!("to fetch from Cachix it is `https://{name}.cachix.org`"),
-        (_, Some((scheme, _))) if is_scheme(&scheme.to_ascii_lowercase()) => {
+        (_, Some((scheme, _))) if SCHEMES.contains(&&*scheme.to_ascii_lowercase()) => {
             format!("the scheme in lower case: `{}`", scheme.to_ascii_lowercase())
+        }
+        (_, Some((scheme, _))) if is_scheme(scheme) => {
+            format!("Nix's stores have no scheme `{scheme}`{}", nearest::meant_or_known(scheme, SCHEMES))
         }
         (_, None) if host.trim_matches('.').contains('.') && is_word(host) => {
             format!("did you mean `https://{shown}`?")
