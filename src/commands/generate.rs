@@ -14,6 +14,7 @@ use crate::difference;
 use crate::exposure::planning_job;
 use crate::graph::Graph;
 use crate::handoff::bundle;
+use crate::nearest::listed;
 use crate::nix::store::Store;
 use crate::nix::system;
 use crate::output::{Output, read_input};
@@ -47,7 +48,8 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     {
         warning!("{warning}");
     }
-    let writer = settings.provider.writer(&settings.additions(&args.additions)?)?;
+    let additions = settings.additions(&args.additions)?;
+    let writer = settings.provider.writer(&additions)?;
     let Planned { made, graph, .. } = stages::planned(&settings, &[])?;
     if let Source::Plan(path) = &settings.source {
         settings.check_plan(&made.plan).with_context(|| format!("cannot use `{}`", path.display()))?;
@@ -105,10 +107,13 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         None => (0, 0),
     };
     let jobs = counted((plan.all_jobs().count() - units + workers) as u64, "job");
+    // Of those nobody knows how many a pipeline has: their workflows may be conditional.
+    let merged: Vec<String> = additions.merge.iter().map(|path| path.display().to_string()).collect();
+    let beside = if merged.is_empty() { String::new() } else { format!(" beside those of {}", listed(&merged)) };
     match (&args.output, &output) {
         (Some(path), _) if args.check => {
             check(path, &config)?;
-            say::done(format_args!("`{}` is up to date: {jobs}", path.display()));
+            say::done(format_args!("`{}` is up to date: {jobs}{beside}", path.display()));
         }
         (_, Output::File(path)) => {
             output.write(|out| out.write_all(config.as_bytes()))?;
@@ -119,7 +124,11 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
                 }
                 (Some(_), _) => settings.provider.after_generating(path),
             };
-            say::done(format_args!("wrote `{}`: {jobs} for {}{next}", path.display(), settings.provider.title()));
+            say::done(format_args!(
+                "wrote `{}`: {jobs} for {}{beside}{next}",
+                path.display(),
+                settings.provider.title()
+            ));
         }
         (_, Output::Stdout) => output.write(|out| out.write_all(config.as_bytes()))?,
     }

@@ -175,6 +175,10 @@ fn generate_says_last_what_it_wrote_and_what_is_next() {
     );
     assert_eq!(run(&[]), format!("{wrote}; next, `--bundle DIR` for one that runs"));
     assert_eq!(run(&["--check"]), format!("`{name}` is up to date: 2 jobs"));
+    let own = "version: 2.1\njobs: { lint: { docker: [{ image: debian }], steps: [checkout] } }\nworkflows: { own: { jobs: [lint] } }\n";
+    recorded.file("own.yml", own);
+    let merged = run(&["--merge", "own.yml"]);
+    assert!(merged.starts_with(&format!("{wrote} beside those of `own.yml`; next")), "{merged}");
 }
 
 #[test]
