@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 
 use super::exit_code::ExitCode;
-use super::say::warning;
+use super::say::{self, warning};
 use crate::build::record::{self, Record, Verdict};
 use crate::build::record_files;
 use crate::build::report::Report;
@@ -75,7 +75,8 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
             // Names and messages are those that jobs have left.
             let mut text = Vec::new();
             report.print(&mut text)?;
-            error_lines(&String::from_utf8_lossy(&text)).try_for_each(|line| writeln!(out, "{line}"))
+            let look = say::look(&output);
+            error_lines(&String::from_utf8_lossy(&text)).try_for_each(|line| look.line(&line, out))
         }
         ReportFormat::Json => {
             serde_json::to_writer_pretty(&mut *out, &report)?;

@@ -56,6 +56,28 @@ impl Look {
         writeln!(out, "{line}")
     }
 
+    /// Writes a line that may begin with spaces, over several lines where the terminal is narrow: those that follow begin two spaces further.
+    /// Words are never cut.
+    pub fn line(&self, text: &str, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+        let Some(width) = self.width.filter(|width| text.chars().count() > *width) else {
+            return writeln!(out, "{text}");
+        };
+        let words = text.trim_start_matches(' ');
+        let indent = " ".repeat((text.len() - words.len()).min(width / 2));
+        let (mut line, mut is_begun) = (indent.clone(), false);
+        for word in words.split(' ') {
+            if is_begun && line.chars().count() + 1 + word.chars().count() > width {
+                writeln!(out, "{}", line.trim_end())?;
+                line = format!("{indent}  ");
+            } else if is_begun {
+                line.push(' ');
+            }
+            line.push_str(word);
+            is_begun = true;
+        }
+        writeln!(out, "{line}")
+    }
+
     /// Writes rows in columns, or the second, shorter form of them where the first is wider than the terminal.
     pub fn columns_or(
         &self,
@@ -190,6 +212,17 @@ mod tests {
         let mut text = Vec::new();
         Look { width: Some(10), color: false }.sentence("one two three four", &mut text).unwrap();
         assert_eq!(String::from_utf8(text).unwrap(), "one two\nthree four\n");
+    }
+
+    #[test]
+    fn lines_keep_their_indentation_and_their_words() {
+        let mut text = Vec::new();
+        let look = Look { width: Some(12), color: false };
+        for line in ["  one two three four", "  short", "/nix/store/a-long-path b", ""] {
+            look.line(line, &mut text).unwrap();
+        }
+        let expected = "  one two\n    three\n    four\n  short\n/nix/store/a-long-path\n  b\n\n";
+        assert_eq!(String::from_utf8(text).unwrap(), expected);
     }
 
     #[test]

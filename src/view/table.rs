@@ -43,6 +43,11 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
     let rows = |is_short: bool| {
         let duration = if is_short { in_short } else { in_words };
         let name = |job: &Job| if is_short { name_without_system(job) } else { job.name.clone() };
+        // Jobs before may be of other systems, which this row does not say. The system comes first: cells are cut in the middle.
+        let name_before = |before: &Job, job: &Job| {
+            let is_other = before.system != job.system && is_short;
+            if is_other { format!("{}: {}", before.system, name(before)) } else { name(before) }
+        };
         let attribute =
             |path: &AttributePath, system: &str| if is_short { without_system(path, system) } else { path.to_string() };
         let mut rows = vec![row(["JOB", "SYSTEM", "TARGETS", "BUILDS", "ESTIMATE", "AFTER"])];
@@ -60,7 +65,7 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
                 list(job.targets.iter().map(|target| attribute(target, &job.system)), 3),
                 format!("{}{co_located}", job.derivations.len()),
                 format!("{}{}", duration(job.estimate.duration), if critical.contains(&index) { " *" } else { "" }),
-                list(job.requires.iter().map(|index| name(&plan.jobs[index.at()])), 3),
+                list(job.requires.iter().map(|index| name_before(&plan.jobs[index.at()], job)), 3),
             ]);
             if let (Some(machines), Some(row)) = (&machines, rows.last_mut()) {
                 row.insert(2, machines[index.at()].clone());

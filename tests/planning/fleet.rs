@@ -56,6 +56,11 @@ fn without_settings_each_system_has_its_machine_and_kvm_has_none() {
     let requires = |at: usize| jobs[at]["requires"].clone();
     assert_eq!(requires(3), json!([jobs[2]["id"]]), "Arm needs what x86_64 built");
     assert_eq!(requires(4), json!([jobs[3]["id"]]), "macOS needs what Arm built");
+    // Jobs before that are of other systems say so, also where there is no room for their whole names.
+    let narrow = fleet.nixdag("plan").env("COLUMNS", "120").assert().success().get_output().stdout.clone();
+    let narrow = String::from_utf8(narrow).unwrap();
+    let arm = narrow.lines().find(|line| line.starts_with("hello ") && line.contains("aarch64-linux")).unwrap();
+    assert!(arm.ends_with("  x86_64-linux: hello"), "{narrow}");
 }
 
 #[test]

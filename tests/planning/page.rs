@@ -584,3 +584,20 @@ fn a_final_job_without_a_record_is_named_and_nothing_is_called_passed() {
     assert_eq!((code, said.as_str()), (Some(0), ""), "{page}");
     assert!(page.contains("begun: how its command ended is not recorded"), "{page}");
 }
+
+#[test]
+fn a_report_fits_the_terminal() {
+    let folder = TempDir::new().unwrap();
+    page_of_run(folder.path());
+    let shown = |columns: &str| {
+        let mut report = nixdag();
+        report.current_dir(folder.path()).args(["report", "records"]).env("COLUMNS", columns);
+        String::from_utf8(report.output().unwrap().stdout).unwrap()
+    };
+    let (wide, narrow) = (shown(""), shown("60"));
+    assert!(wide.lines().any(|line| line.chars().count() > 60), "{wide}");
+    let fits = |line: &str| line.chars().count() <= 60 || !line.trim_start().contains(' ');
+    assert!(narrow.lines().all(fits), "{narrow}");
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(words(&narrow), words(&wide), "nothing is cut");
+}
