@@ -1,8 +1,8 @@
 //! What builders and the machine use while a job runs: processor time and memory of each builder's processes, and how full memory and
 //! disk were at most.
 //!
-//! Sampled from `/proc` once a second by a thread of its own, so that it works with and without a daemon and whatever cgroups there are. A
-//! builder's processes are those that have its output in their environment, and their children. What lives shorter than a second between two
+//! Sampled from `/proc` once a second by a thread of its own, so that it works with and without a daemon and whatever cgroups there are; less often where there are so many processes
+//! that it would take more than a hundredth of one core. A builder's processes are those that have its output in their environment, and their children. What lives and ends between two
 //! samples is not seen. Where there is no `/proc`, nothing is known.
 
 use std::collections::{HashMap, HashSet};
@@ -11,10 +11,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Between two samples.
+/// Between two samples, at least and at most.
 const EVERY: Duration = Duration::from_secs(1);
+const AT_MOST: Duration = Duration::from_secs(30);
+
+/// Sampling may take this part of one core's time.
+const PART: u32 = 100;
 
 /// Longest environment of a process that is read, in bytes.
 const MAX_ENVIRONMENT: u64 = 256 << 10;
@@ -58,11 +62,12 @@ impl Sampler {
     pub fn start(store: PathBuf) -> Self {
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::spawn(move || {
-            let mut samples = Samples::new(Path::new("/proc"));
+            let (mut samples, begun) = (Samples::new(Path::new("/proc")), Instant::now());
             loop {
                 samples.take();
                 samples.machine(&store);
-                if !matches!(stopped.recv_timeout(EVERY), Err(RecvTimeoutError::Timeout)) {
+                let pause = pause(samples.cost(), begun.elapsed());
+                if !matches!(stopped.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
                     return samples.into_usage();
                 }
             }
@@ -76,6 +81,11 @@ impl Sampler {
         let _ = self.stop.send(());
         self.thread.join().unwrap_or_default()
     }
+}
+
+/// Until the next sample, after all so far have taken `cost` milliseconds of processor time.
+fn pause(cost: u64, elapsed: Duration) -> Duration {
+    (Duration::from_millis(cost) * PART).saturating_sub(elapsed).clamp(EVERY, AT_MOST)
 }
 
 /// A process in one sample.
@@ -186,8 +196,13 @@ impl Samples {
         }
     }
 
+    /// Processor time of the thread that asks, milliseconds.
+    fn cost(&self) -> u64 {
+        own_cost(&self.proc, self.tick).unwrap_or(0)
+    }
+
     fn into_usage(mut self) -> Usage {
-        self.usage.cost = own_cost(&self.proc, self.tick).unwrap_or(0);
+        self.usage.cost = self.cost();
         self.usage
     }
 }
@@ -290,6 +305,55 @@ mod tests {
         samples.take();
         assert_eq!(of(&samples, "/nix/store/a"), (450, 500));
         assert_eq!(samples.usage.builders.len(), 2, "Nix itself is no builder");
+    }
+
+    /// The most memory that this process has used so far, bytes.
+    fn most_memory() -> u64 {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.split_ascii_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    #[test]
+    fn looking_at_four_hundred_processes_takes_little_memory() {
+        use std::os::unix::process::CommandExt;
+        if !Path::new("/proc/self/status").exists() {
+            return;
+        }
+        let script = "for each in $(seq 400); do sleep 600 & done; echo there; wait";
+        let mut tree = std::process::Command::new("sh");
+        tree.args(["-c", script]).env("NIX_BUILD_TOP", "/build").env("out", "/nix/store/tree").process_group(0);
+        let mut tree = tree.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        tree.stdout.as_mut().unwrap().read_exact(&mut [0; 5]).unwrap();
+        let (mut samples, before) = (Samples::new(Path::new("/proc")), most_memory());
+        let count = 30;
+        for _ in 0..count {
+            samples.take();
+            samples.machine(Path::new("/"));
+        }
+        let group = rustix::process::Pid::from_raw(tree.id().cast_signed()).unwrap();
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        tree.wait().unwrap();
+        let usage = samples.into_usage();
+        assert!(usage.builders["/nix/store/tree"].memory > 400 * 4096, "all of them are seen: {usage:?}");
+        let grown = most_memory() - before;
+        println!("{} ms of processor time for {count} samples, {grown} bytes more memory", usage.cost);
+        assert!(grown < 20_000_000, "{grown} bytes");
+    }
+
+    #[test]
+    fn where_looking_takes_long_it_is_rarer() {
+        let pause = |cost, elapsed| pause(cost, Duration::from_millis(elapsed)).as_millis();
+        assert_eq!([pause(0, 5), pause(10, 200), pause(60, 3_000), pause(90_000, 1)], [1_000, 1_000, 3_000, 30_000]);
+        // However long a sample takes: a hundredth, but for the first few.
+        for each in [1, 16, 50, 200] {
+            let (mut cost, mut elapsed) = (0, 0);
+            while elapsed < 600_000 {
+                cost += each;
+                elapsed += each + u64::try_from(pause(cost, elapsed + each)).unwrap();
+            }
+            assert!(cost <= elapsed / 100 + each, "{each}: {cost} of {elapsed}");
+        }
     }
 
     #[test]
