@@ -395,7 +395,8 @@ fn sets_are_entered_where_they_ask_for_it_and_by_two_stars_everywhere_each_once(
 fn too_many(wide: usize, more: &str, words: &str) {
     let outputs = r#"legacyPackages.SYSTEM = let
         names = builtins.genList (n: "s${toString n}") WIDE;
-        sets = n: { MORE } // builtins.listToAttrs (map (name: { inherit name; value = sets (n + 1); }) names);
+        # Sets with the same names would be variations of each other.
+        sets = n: { MORE } // builtins.listToAttrs (map (name: { name = name + toString n; value = sets (n + 1); }) names);
       in sets 0;"#;
     let outputs = outputs.replace("WIDE", &wide.to_string()).replace("MORE", more);
     let flake = flake(&outputs.replace("SYSTEM", &system::current()));
@@ -403,6 +404,38 @@ fn too_many(wide: usize, more: &str, words: &str) {
     let request = EvaluationRequest { budget, ..request(path(&flake), &["legacyPackages.*.**"]) };
     let error = evaluate(&Nix::find().unwrap(), &request, &|_| {}).unwrap_err().to_string();
     assert!(error.contains(words) && error.contains("`--exclude`"), "{error}");
+}
+
+#[test]
+fn variations_of_a_package_set_are_entered_where_a_pattern_names_them() {
+    with_every_nix("variations_of_a_package_set_are_entered_where_a_pattern_names_them", || {
+        let outputs = r#"legacyPackages.SYSTEM = let
+            packages = kind: builtins.listToAttrs (builtins.genList (n: { name = "p${toString n}"; value = mk "p${kind}"; }) 70);
+            set = kind: packages kind // {
+              pkgsStatic = set "${kind}s"; pkgsCross = { a = set "${kind}a" // { more = mk "m"; }; b = removeAttrs (set "${kind}b") [ "p1" ]; };
+              pkgs = set kind; tools = { t = mk "t"; }; half = { recurseForDerivations = true; p1 = mk "h"; p2 = mk "h"; };
+            };
+          in set "x";"#;
+        let flake = flake(&outputs.replace("SYSTEM", &system::current()));
+        let found = |select: &[&str]| {
+            let evaluation = ask(&request(path(&flake), select));
+            assert!(evaluation.errors.is_empty(), "{:?}", evaluation.errors);
+            (evaluation.targets.len(), evaluation.warnings)
+        };
+        let (targets, warnings) = found(&["legacyPackages.*.**"]);
+        assert_eq!(targets, 70 + 3);
+        let expected = format!(
+            "`legacyPackages.{0}.pkgs` and 3 other sets are not entered by `**`: each has the names of a set around it, so it is that set once \
+             more, or a variation of it (take one by a pattern of its own, `legacyPackages.{0}.pkgs.**`)",
+            system::current()
+        );
+        assert_eq!(warnings, [expected]);
+        let (targets, warnings) = found(&["legacyPackages.*.pkgsStatic.**"]);
+        assert_eq!((targets, warnings.len()), (70 + 3, 1));
+        let (targets, warnings) = found(&["legacyPackages.*.pkgsCross.*.**", "legacyPackages.*.**"]);
+        assert_eq!((targets, warnings.len()), (70 + 3 + 71 + 3 + 69 + 3, 1), "{warnings:?}");
+        String::new()
+    });
 }
 
 #[test]

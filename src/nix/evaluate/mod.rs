@@ -300,13 +300,7 @@ impl<'r> Resolved<'r> {
                 .push(format!("`{path}` is skipped: its last name is not a system (name it in `select` to build it)"));
         }
         warnings.append(&mut found.warnings);
-        if let Some(path) = selected.too_deep {
-            warnings.push(format!(
-                "sets more than {} levels below a pattern are not entered, `{}` and maybe others (enter more with `--eval-depth`)",
-                request.depth(),
-                printable(&path.to_string())
-            ));
-        }
+        warnings.extend(selected.not_entered(request.depth()));
         // An argument of `outputs` is an input, too.
         let is_alone = self.alone.as_ref().filter(|alone| !asker.has_new_inputs() && alone.get().is_some());
         let flake = is_alone.map_or_else(flake, |alone| alone.get().context("the flake is not known"))?;

@@ -7,6 +7,8 @@ use super::message::EvaluationFailure;
 use crate::attribute::AttributePath;
 use crate::nearest::nearest;
 use crate::nix::system;
+use crate::plural::counted;
+use crate::printable::printable;
 
 /// What the walk found beside attributes to evaluate.
 #[derive(Debug, Default)]
@@ -21,6 +23,8 @@ pub struct Selected {
     pub has_all_systems: bool,
     /// A set that was not entered as it is too deep, the first of them.
     pub too_deep: Option<AttributePath>,
+    /// Sets that `**` does not enter as they are a set around them once more, or a variation of it.
+    pub variations: BTreeSet<AttributePath>,
     /// What patterns write out in full in front of a glob and that is not there, each with the index of the name that is missing.
     pub absent: BTreeMap<AttributePath, usize>,
     /// The patterns, by index, for which an exclusion left something out: what they lead to is not known.
@@ -54,5 +58,28 @@ impl Selected {
         let place = if above && path.len() > 2 { "an attribute above it" } else { "it" };
         let message = format!("{place} is {}, not a set of attributes", with_article(kind));
         self.errors.insert(AttributePath::new(path), message.into());
+    }
+
+    /// What is to be said about sets that were not entered; `depth` is how deep they may be.
+    pub fn not_entered(&self, depth: usize) -> impl Iterator<Item = String> {
+        let shown = |path: &AttributePath| printable(&path.to_string());
+        let too_deep = self.too_deep.as_ref().map(|path| {
+            format!(
+                "sets more than {depth} levels below a pattern are not entered, `{}` and maybe others (enter more with `--eval-depth`)",
+                shown(path)
+            )
+        });
+        let variations = self.variations.first().map(|path| {
+            let path = shown(path);
+            let (others, are) = match self.variations.len() - 1 {
+                0 => (String::new(), "is"),
+                more => (format!(" and {}", counted(more, "other set")), "are"),
+            };
+            format!(
+                "`{path}`{others} {are} not entered by `**`: each has the names of a set around it, so it is that set once more, or a \
+                 variation of it (take one by a pattern of its own, `{path}.**`)"
+            )
+        });
+        too_deep.into_iter().chain(variations)
     }
 }

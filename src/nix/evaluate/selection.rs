@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use super::asker::Asker;
 use super::query::{Answer, MARK, MAX_ATTRIBUTES, Question};
 use super::selected::Selected;
-use super::sets::Sets;
+use super::sets::{Sameness, Sets};
 use super::systems::Systems;
 use crate::attribute::AttributePath;
 use crate::nix::system;
@@ -179,17 +179,21 @@ impl<'p> Walk<'p> {
             })
             .collect();
         let met: Vec<_> = entered.iter().map(|(path, names)| (path, *names, true)).collect();
-        let again: BTreeSet<AttributePath> = (entered.iter().zip(self.sets.meet(asker, &met)?))
-            .filter(|(_, same)| same.before)
-            .map(|((path, _), _)| path.clone())
-            .collect();
+        let same: BTreeMap<AttributePath, Sameness> =
+            entered.iter().map(|(path, _)| path.clone()).zip(self.sets.meet(asker, &met)?).collect();
         for (((path, _), visits), answer) in waiting.into_iter().zip(answers) {
-            let is_again = again.contains(&AttributePath::new(path.clone()));
+            let same = same.get(&AttributePath::new(path.clone())).copied().unwrap_or_default();
             match answer {
                 Answer::Names(names) => {
-                    self.sets.note(AttributePath::new(path), &names);
-                    let taken = visits.iter().filter(|visit| !is_again || !enters(visit));
-                    taken.for_each(|visit| self.descend(visit, &names));
+                    let path = AttributePath::new(path);
+                    self.sets.note(path.clone(), &names);
+                    for visit in visits.iter().filter(|visit| !same.before || !enters(visit)) {
+                        if enters(visit) && same.varies && visit.depth > 0 {
+                            self.selected.variations.insert(path.clone());
+                        } else {
+                            self.descend(visit, &names);
+                        }
+                    }
                 }
                 Answer::Failed(failure) => drop(self.selected.errors.insert(AttributePath::new(path), failure)),
                 Answer::Other { kind, above } => {
@@ -236,7 +240,11 @@ impl<'p> Walk<'p> {
         let met: Vec<_> =
             sets.iter().map(|set| (set.path, set.names.as_slice(), set.candidate.enters_every_set())).collect();
         for (set, same) in sets.iter().zip(self.sets.meet(asker, &met)?) {
-            let may = |way: &Way| if way.every { !same.before } else { set.marked && !same.above };
+            let varies = |way: &Way| way.every && same.varies && !set.marked && way.depth > 0;
+            let may = |way: &Way| if way.every { !same.before && !varies(way) } else { set.marked && !same.above };
+            if !same.before && set.candidate.ways.iter().any(varies) {
+                self.selected.variations.insert(set.path.clone());
+            }
             let ways: Vec<Way> = set.candidate.ways.iter().filter(|way| may(way)).copied().collect();
             self.enter_set(set.path, &ways, &set.names);
         }
