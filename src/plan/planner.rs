@@ -175,21 +175,27 @@ impl<'a> Planner<'a> {
         if many > most.count {
             notes.push(format!("the jobs need {many} waves, and there are {} at most", most.count));
         }
-        let shared = |partition: &Partition| {
-            let targets =
-                |job: &JobNodes| job.owned.iter().filter(|&&node| self.small.problem.target[node as usize]).count();
-            partition.jobs.iter().filter(|job| targets(job) > 1).count()
-        };
-        if granularity == Granularity::Target && shared(&found.partition) > shared(free) {
+        if granularity == Granularity::Target && self.shared(&found.partition) > self.shared(free) {
             notes.push(format!("targets share jobs, since jobs run in at most {} waves", most.count));
         }
         Ok(found)
     }
 
+    /// Jobs with several targets.
+    fn shared(&self, partition: &Partition) -> usize {
+        let targets =
+            |job: &JobNodes| job.owned.iter().filter(|&&node| self.small.problem.target[node as usize]).count();
+        partition.jobs.iter().filter(|job| targets(job) > 1).count()
+    }
+
     /// The jobs of the last plan, where they are within the limits and cost no more than keeping them may.
     pub(super) fn kept(&self, earlier: &[Option<u32>], ours: &Simulated) -> Result<Option<Simulated>> {
-        let problem = &self.small.problem;
-        let Some(mut partition) = kept(problem, &self.model, &self.options, earlier, ours.simulation.makespan) else {
+        let (problem, asked) = (&self.small.problem, &self.options);
+        // Where a limit has targets share jobs, they may go on sharing them.
+        let shares = asked.granularity == Granularity::Target && self.shared(&ours.jobs.partition) > 0;
+        let granularity = if shares { Granularity::Auto } else { asked.granularity };
+        let options = PartitionOptions { granularity, ..asked.clone() };
+        let Some(mut partition) = kept(problem, &self.model, &options, earlier, ours.simulation.makespan) else {
             return Ok(None);
         };
         self.place_anywhere(&mut partition);

@@ -340,6 +340,28 @@ fn the_jobs_of_the_last_plan_stay_where_that_costs_little() {
 }
 
 #[test]
+fn jobs_of_the_last_plan_stay_where_a_limit_has_targets_share_them() {
+    let before = workshop(true, None);
+    let first = before.plan(&["--max-jobs", "3"]);
+    let plan = before.file("plan.json", first.to_string());
+    let mut collect = nixdag();
+    collect.arg("collect").arg(before.dir().join("none")).arg("--plan").arg(plan).arg("--into").arg("records.json");
+    collect.current_dir(before.dir()).assert().success();
+    let after = workshop(false, Some("more-1"));
+    let history = after.file("records.json", fs::read_to_string(before.dir().join("records.json")).unwrap());
+    let second = after.plan(&["--max-jobs", "4", "--keep-plan", "100", "--history", history.to_str().unwrap()]);
+    let (old, new) = (jobs(&first), jobs(&second));
+    let shares = |jobs: &[(String, Vec<String>)]| {
+        jobs.iter().any(|(_, names)| names.iter().filter(|name| name.starts_with("program")).count() > 1)
+    };
+    assert!(shares(&old) && old.len() <= 3 && new.len() <= 4, "{old:?} {new:?}");
+    let stayed =
+        old.iter().filter(|(_, names)| new.iter().any(|(_, others)| names.iter().all(|name| others.contains(name))));
+    assert_eq!(stayed.count(), old.len(), "{old:?} {new:?}");
+    assert_eq!(second["estimates"]["kept"]["of"], json!(old.len()), "{new:?}");
+}
+
+#[test]
 fn the_last_plan_need_not_be_one_any_more() {
     // Two jobs that would wait for each other, one for two targets, and one of two systems.
     let recorded = workshop(false, None).drv("other-1", "aarch64-linux", &[], &[]).target("other", "other-1");
