@@ -2,9 +2,6 @@
 
 use crate::nix::store_path;
 
-/// Longest line that is printed or kept, in bytes.
-const LINE_BYTES: usize = 4096;
-
 /// The base names of store paths in a text, in its order.
 pub fn base_names(text: &str) -> impl Iterator<Item = &str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "+-._?=".contains(c);
@@ -31,17 +28,6 @@ pub fn unsigned(message: &str) -> Option<&str> {
     // 2.8: `the substitute for '…' from '…' is not signed by any of the keys in 'trusted-public-keys'`; later: `ignoring substitute for …`.
     let is_meant = message.contains("substitute for '") && message.contains("signed by any of the keys");
     message.split('\'').nth(1).filter(|path| is_meant && store_path::split(path).is_ok())
-}
-
-/// Cuts what is longer than people read.
-pub fn shorten(mut text: String) -> String {
-    if text.len() > LINE_BYTES {
-        let cut = (0..=LINE_BYTES).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        let left_out = text.len() - cut;
-        text.truncate(cut);
-        text.push_str(&format!(" [{left_out} bytes left out]"));
-    }
-    text
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::builder_log::log_file;
 use super::evidence::UNNAMED;
 use super::ledger::{Build, Ledger};
-use super::nix_words::{base_names, is_about_dependencies, quoted_drv, shorten, unsigned};
+use super::nix_words::{base_names, is_about_dependencies, quoted_drv, unsigned};
 use super::output_lock::Lock;
 use super::printer::LinePrinter;
 use super::round::{BuildEnd, Round};
@@ -173,7 +173,6 @@ impl<'a> Tracker<'a> {
             }
             Event::LogLine { id, line } => {
                 if let Some(running) = self.running.build_mut(id) {
-                    let line = shorten(line);
                     if self.build_logs == BuildLogs::Live {
                         let text = printable(&log::plain(&line));
                         self.printer.print(&format!("{}> {text}", name(&running.drv)), now);
@@ -183,7 +182,7 @@ impl<'a> Tracker<'a> {
             }
             Event::Phase { id, phase } => {
                 if let Some(running) = self.running.build_mut(id) {
-                    running.phase = Some(shorten(phase));
+                    running.phase = Some(phase);
                 }
             }
             Event::Progress { id, failed, .. } if self.counters.contains(&id) => {
@@ -191,10 +190,15 @@ impl<'a> Tracker<'a> {
                 self.sweep(now);
             }
             Event::Progress { .. } => {}
-            Event::Message { level, text, is_own } => self.message(level, shorten(text), is_own, now),
-            Event::Text(text) => self.say(&shorten(text), now),
-            Event::TooLong { bytes } => {
-                if let Some(running) = self.running.only_build_mut() {
+            Event::Message { level, text, is_own } => self.message(level, text, is_own, now),
+            Event::Text(text) => self.say(&text, now),
+            Event::TooLong { id, bytes } => {
+                let of_build = id.filter(|&id| self.running.build_mut(id).is_some());
+                let running = match of_build {
+                    Some(id) => self.running.build_mut(id),
+                    None => self.running.only_build_mut(),
+                };
+                if let Some(running) = running {
                     running.log.push(format!("[a line of {bytes} bytes is left out]"));
                 }
             }

@@ -9,8 +9,14 @@ use std::io::{self, BufRead};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Longest line that is kept, in bytes; of a longer one only the length is told.
+/// Longest line that is read, in bytes; of a longer one only the length is told, and whose it is.
 pub const MAX_LINE: usize = 1 << 20;
+
+/// Longest text that an event has, in bytes: thousands of events may wait for whoever takes them.
+const MAX_TEXT: usize = 4096;
+
+/// Bytes of the end of a line that is too long, where the number of its build is.
+const END: usize = 128;
 
 /// One thing that Nix says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +69,8 @@ pub enum Event {
     Text(String),
     /// A line that was longer than [`MAX_LINE`].
     TooLong {
+        /// The build's number, where a builder has printed it.
+        id: Option<u64>,
         /// Its length in bytes.
         bytes: u64,
     },
@@ -145,14 +153,14 @@ impl Line<'_> {
             "stop" => Some(Event::Stop { id }),
             "result" => match self.kind {
                 RESULT_LOG_LINE | RESULT_POST_BUILD_LOG_LINE => {
-                    Some(Event::LogLine { id, line: plain(self.fields.first()?.as_str()?) })
+                    Some(Event::LogLine { id, line: shown(self.fields.first()?.as_str()?) })
                 }
-                RESULT_PHASE => Some(Event::Phase { id, phase: self.text(0)? }),
+                RESULT_PHASE => Some(Event::Phase { id, phase: short(self.text(0)?) }),
                 RESULT_PROGRESS => Some(Event::Progress { id, done: self.number(0)?, failed: self.number(3)? }),
                 _ => None,
             },
             "msg" => {
-                let text = plain(self.raw_msg.as_ref().or(self.msg.as_ref())?);
+                let text = shown(self.raw_msg.as_ref().or(self.msg.as_ref())?);
                 Some(Event::Message { level: self.level, text, is_own: self.raw_msg.is_some() })
             }
             _ => None,
@@ -164,17 +172,17 @@ impl Line<'_> {
 pub fn parse_line(line: &[u8]) -> Option<Event> {
     let text = String::from_utf8_lossy(line);
     let Some(json) = text.strip_prefix("@nix ") else {
-        return Some(Event::Text(plain(text.trim_end_matches('\r'))));
+        return Some(Event::Text(shown(text.trim_end_matches('\r'))));
     };
     match serde_json::from_str::<Line>(json) {
         Ok(line) => line.event(),
-        Err(_) => Some(Event::Text(plain(&text))),
+        Err(_) => Some(Event::Text(shown(&text))),
     }
 }
 
 /// Reads lines to the end and gives each event to `take`, until it says false. Memory is bounded by [`MAX_LINE`].
 pub fn read(mut reader: impl BufRead, mut take: impl FnMut(Event) -> bool) -> io::Result<()> {
-    let mut line = Vec::new();
+    let (mut line, mut end) = (Vec::new(), Vec::new());
     let mut length = 0u64;
     loop {
         let available = match reader.fill_buf() {
@@ -187,12 +195,19 @@ pub fn read(mut reader: impl BufRead, mut take: impl FnMut(Event) -> bool) -> io
         let part = &available[..newline.unwrap_or(available.len())];
         length += part.len() as u64;
         line.extend_from_slice(&part[..part.len().min(MAX_LINE.saturating_sub(line.len()))]);
+        if length > MAX_LINE as u64 {
+            end.extend_from_slice(&part[part.len().saturating_sub(END)..]);
+            end.drain(..end.len().saturating_sub(END));
+        }
         let consumed = part.len() + usize::from(newline.is_some());
         reader.consume(consumed);
         if newline.is_some() || at_end && length > 0 {
-            let event =
-                if length > MAX_LINE as u64 { Some(Event::TooLong { bytes: length }) } else { parse_line(&line) };
+            let event = match length > MAX_LINE as u64 {
+                true => Some(Event::TooLong { id: build_of(&end), bytes: length }),
+                false => parse_line(&line),
+            };
             line.clear();
+            end.clear();
             line.shrink_to(MAX_LINE / 16);
             length = 0;
             if event.is_some_and(|event| !take(event)) {
@@ -203,6 +218,31 @@ pub fn read(mut reader: impl BufRead, mut take: impl FnMut(Event) -> bool) -> io
             return Ok(());
         }
     }
+}
+
+/// The build that printed a line of which this is the end: its number comes behind what the builder printed, in which no quote is without a backslash.
+fn build_of(end: &[u8]) -> Option<u64> {
+    let end = String::from_utf8_lossy(end);
+    let (_, number) = end.rsplit_once("\"],\"id\":")?;
+    let (id, kind) = number.split_once(",\"type\":")?;
+    (kind == format!("{RESULT_LOG_LINE}}}")).then(|| id.parse().ok())?
+}
+
+/// Text as people read it: plain, and not too long.
+fn shown(text: &str) -> String {
+    short(plain(text))
+}
+
+/// Cuts what is longer than people read.
+fn short(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let cut = (0..=MAX_TEXT).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        let left_out = text.len() - cut;
+        text.truncate(cut);
+        text.push_str(&format!(" [{left_out} bytes left out]"));
+        text.shrink_to_fit();
+    }
+    text
 }
 
 /// Text as it can be shown anywhere: without terminal sequences and without control characters other than newline and tab.
@@ -260,102 +300,4 @@ fn skip_sequence(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn events(bytes: &[u8]) -> Vec<Event> {
-        let mut found = Vec::new();
-        read(bytes, |event| {
-            found.push(event);
-            true
-        })
-        .unwrap();
-        found
-    }
-
-    #[test]
-    fn real_lines_of_three_versions_are_understood() {
-        let lines = concat!(
-            // 2.8 has no `parent`.
-            r#"@nix {"action":"start","fields":["/nix/store/jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-a.drv","",1,1],"id":57281978826758,"level":3,"text":"building '/nix/store/jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-a.drv'","type":105}"#,
-            "\n",
-            r#"@nix {"action":"result","fields":["hi from a"],"id":57281978826758,"type":101}"#,
-            "\n",
-            r#"@nix {"action":"result","fields":[1,7,0,2],"id":57281978826755,"type":105}"#,
-            "\n",
-            r#"@nix {"action":"result","fields":[101,0],"id":57281978826754,"type":106}"#,
-            "\n",
-            r#"@nix {"action":"stop","id":57281978826758}"#,
-            "\n",
-            r#"@nix {"action":"msg","column":null,"file":null,"level":0,"line":null,"msg":"\u001b[31;1merror:\u001b[0m builder for '\u001b[35;1m/nix/store/x.drv\u001b[0m' failed with exit code 3","raw_msg":"builder for '\u001b[35;1m/nix/store/x.drv\u001b[0m' failed with exit code 3"}"#,
-            "\n",
-            "plain text\n",
-            r#"@nix {"action":"start","id":1,"level":0,"parent":0,"text":"","type":104}"#,
-        );
-        assert_eq!(
-            events(lines.as_bytes()),
-            [
-                Event::Start {
-                    id: 57281978826758,
-                    activity: Activity::Build {
-                        drv: "/nix/store/jkpdjnvj0ydp06sf2hnc0xajiib0dc7b-a.drv".into(),
-                        machine: String::new()
-                    }
-                },
-                Event::LogLine { id: 57281978826758, line: "hi from a".into() },
-                Event::Progress { id: 57281978826755, done: 1, failed: 2 },
-                Event::Stop { id: 57281978826758 },
-                Event::Message {
-                    level: 0,
-                    text: "builder for '/nix/store/x.drv' failed with exit code 3".into(),
-                    is_own: true,
-                },
-                Event::Text("plain text".into()),
-                Event::Start { id: 1, activity: Activity::Builds },
-            ]
-        );
-    }
-
-    #[test]
-    fn what_is_strange_is_text_or_nothing() {
-        assert_eq!(events(b"@nix {\"action\":\"sing\"}\n@nix {\"action\":\"result\",\"type\":101}\n"), []);
-        assert_eq!(events(b"@nix {\"action\":\n"), [Event::Text("@nix {\"action\":".into())]);
-        assert_eq!(
-            events(b"\xff\x00\x1b[31mred\x1b[0m\x1b]0;title\x07!\n"),
-            [Event::Text("\u{fffd}\u{fffd}red!".into())]
-        );
-        assert_eq!(
-            events(b"@nix {\"action\":\"start\",\"type\":105,\"id\":-1}"),
-            [Event::Text("@nix {\"action\":\"start\",\"type\":105,\"id\":-1}".into())]
-        );
-    }
-
-    #[test]
-    fn a_line_without_end_is_counted_not_kept() {
-        let long = MAX_LINE as u64 * 3;
-        let reader = io::BufReader::new(io::Read::chain(io::Read::take(io::repeat(b'x'), long), &b"\nafter\n"[..]));
-        let mut found = Vec::new();
-        read(reader, |event| {
-            found.push(event);
-            true
-        })
-        .unwrap();
-        assert_eq!(found, [Event::TooLong { bytes: long }, Event::Text("after".into())]);
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            events(&bytes);
-            let mut line = b"@nix ".to_vec();
-            line.extend(bytes);
-            parse_line(&line);
-        }
-
-        #[test]
-        fn nothing_unprintable_comes_out(text in any::<String>()) {
-            prop_assert!(plain(&text).chars().all(|c| !c.is_control() || c == '\n' || c == '\t'));
-        }
-    }
-}
+mod tests;

@@ -23,7 +23,9 @@ use super::maker::{Life, StoredName};
 use super::name::Outcome;
 use super::package;
 use super::planned::PlannedTasks;
+use super::record;
 use super::results::Results;
+use super::said::Said;
 use super::signs;
 use super::stores::NameStore;
 use super::tasks::{Task, WorkerNumber};
@@ -265,8 +267,8 @@ impl<'a> Run<'a, '_> {
         let (request, machine, inputs) = (self.request, self.machine, self.inputs);
         let (job, scratch) = (self.planned.job(task), self.scratch);
         scope.spawn(move || {
-            let mut lines = Vec::new();
-            let mut keep = |line: &str| lines.push(line.to_owned());
+            let mut said = Said::default();
+            let mut keep = |line: &str| said.push(line);
             let job = request.job.beside(job);
             let record = inputs.bring(task, &machine.nix, &mut keep).map(|()| stages::run(&job, &mut keep));
             let package = record.as_ref().ok().map(|record| pack(record, task, inputs, scratch, request.keeps_results));
@@ -275,7 +277,7 @@ impl<'a> Run<'a, '_> {
                 Err(error) => (Err(error), None),
             };
             // Nobody hears it where the worker has ended.
-            let _ = sender.send(Ended { task, record, package, lines });
+            let _ = sender.send(Ended { task, record, package, lines: said.lines() });
         });
     }
 
@@ -293,7 +295,7 @@ impl<'a> Run<'a, '_> {
         let title = format!("{} `{name}`, {took}", if is_built { "built" } else { "failed to build" });
         let said = self.request.groups.lines(task, &title, &lines, record.verdict);
         said.iter().for_each(|line| (self.say)(line));
-        add(self.record, record);
+        record::add(self.record, record);
         self.courier.has_ended(task, package.context("a build left nothing")?);
         if is_built {
             let outputs = self.inputs.outputs(task);
@@ -374,34 +376,4 @@ fn pack(record: &Record, task: Task, inputs: &Inputs, scratch: &Path, keeps: boo
         partial_cache::remove(&folder)?;
     }
     Ok(package)
-}
-
-/// Adds the record of one task to that of the worker.
-fn add(all: &mut Record, one: Record) {
-    all.errors.extend(one.errors);
-    all.survived.extend(one.survived);
-    all.derivations.extend(one.derivations);
-    all.missing.extend(one.missing);
-    all.damaged.extend(one.damaged);
-    // Several tasks may keep the same target waiting.
-    one.waiting.into_iter().for_each(|target| {
-        if !all.waiting.contains(&target) {
-            all.waiting.push(target);
-        }
-    });
-    all.fetched += one.fetched;
-    all.handed_off = all.handed_off.and(one.handed_off);
-    for pushed in one.pushed {
-        match all
-            .pushed
-            .iter_mut()
-            .find(|known| known.to == pushed.to && known.error.is_none() && pushed.error.is_none())
-        {
-            Some(known) => known.paths += pushed.paths,
-            None => all.pushed.push(pushed),
-        }
-    }
-    let memory = all.measured.memory.max(one.measured.memory);
-    let disk = all.measured.disk.max(one.measured.disk);
-    (all.measured.memory, all.measured.disk, all.measured.cores) = (memory, disk, one.measured.cores);
 }
