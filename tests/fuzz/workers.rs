@@ -1,10 +1,13 @@
 //! What workers read from a store of names, where whoever can make names can make any bytes.
 
 use std::fs;
+use std::io::{BufReader, Read, Write, pipe};
 
 use nixdag::workers::maker::{Claim, Makers, StoredName};
 use nixdag::workers::name::Outcome;
 use nixdag::workers::package;
+use nixdag::workers::stores::pipe::PipeStore;
+use nixdag::workers::stores::{Made, NameStore};
 use nixdag::workers::tasks::Tasks;
 
 use super::harness::{Got, fuzz};
@@ -61,4 +64,42 @@ fn results() {
         let _ = fs::remove_dir_all(&to);
         Got::of(false, &read)
     });
+}
+
+/// Answers of the program at the other end of a pipe, which come when something was asked and end then.
+#[test]
+fn answers_of_a_pipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let contains = |bytes: &[u8], word: &[u8; 5]| bytes.windows(5).any(|part| part == word);
+    let claim = dir.path().join("claim");
+    fs::write(&claim, "").unwrap();
+    let ask = |bytes: &[u8]| {
+        let ((mut requests, out), (answers, mut back)) = (pipe().unwrap(), pipe().unwrap());
+        let store = PipeStore::new("run", Box::new(BufReader::new(answers)), Box::new(out));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut asked = [0; 1];
+                requests.read_exact(&mut asked).unwrap();
+                // It may have heard enough.
+                let _ = back.write_all(bytes);
+                drop(back);
+                let _ = std::io::copy(&mut requests, &mut std::io::sink());
+            });
+            let answer = match contains(bytes, b"names") {
+                true => store.list().map(|names| assert!(names.iter().all(|name| !name.starts_with("nixdag-run-")))),
+                false => store
+                    .create("claim-0-0", &claim)
+                    .map(|made| assert!(made != Made::AskAgain || contains(bytes, b"again"))),
+            };
+            drop(store);
+            answer
+        })
+    };
+    let real = [
+        "{\"id\":0,\"ok\":\"made\"}\n",
+        "{\"id\":7,\"ok\":\"fetched\",\"bytes\":9}\nnot JSON\n{\"id\":0,\"ok\":\"lost\"}\n",
+        "{\"id\":0,\"names\":[\"nixdag-run-claim-0-0\",\"nixdag-other-a\",\"\\u0000\"]}\n",
+    ];
+    let corpus = Corpus::new(real.iter().map(|text| text.as_bytes().to_vec()).collect());
+    fuzz("answers of a pipe", &corpus, |bytes| Got::of(false, &ask(bytes)));
 }
