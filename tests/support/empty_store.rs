@@ -11,9 +11,9 @@ use std::process::Command;
 /// The settings of a Nix that builds with an empty store: no daemon, no sandbox, nothing from elsewhere.
 pub const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\n";
 
-/// Lines of a shell that give a machine one user for builds, which no other machine has: Nix ends all processes of a user that has built, on whichever of these machines they are.
-/// Users for builds that this machine has are not seen.
-pub const BUILD_USER: &str = r#"chmod 755 /nix; own=$(mktemp -d); user=$((100000 + $$))
+/// Lines of a shell that give a machine one user for builds, which no other machine has: Nix ends all processes of a user that has built, on whichever of these machines they are. The number of a
+/// process would not do: it is given again as soon as the shell has ended, which the machine outlives. Users for builds that this machine has are not seen.
+pub const BUILD_USER: &str = r#"chmod 755 /nix; own=$(mktemp -d); user=$((100000 + $(od -An -N4 -tu4 /dev/urandom) / 2))
     { grep -v '^nixbld:' /etc/group; echo nixbld:x:30000:nixbld1; } > $own/group
     { grep -v '^nixbld[0-9]*:' /etc/passwd; echo nixbld1:x:$user:30000::/:/bin/false; } > $own/passwd
     mount --bind $own/group /etc/group; mount --bind $own/passwd /etc/passwd"#;
