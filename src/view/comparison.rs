@@ -138,9 +138,13 @@ fn left_out(made: &Made) -> String {
         };
         format!(" ({}{price} to start, then the evaluation)", in_words(planning.start_up))
     });
+    let gate = if made.plan.workers.is_some() { "; the job that reports on all workers, after them" } else { "" };
     let also = if made.plan.final_jobs.is_empty() { "" } else { "; final jobs after them" };
-    format!("Not in these figures: the job that plans, before all others{start}{also}.")
+    format!("Not in these figures: the job that plans, before all others{start}{gate}{also}.")
 }
+
+/// Why one worker is no better than a job.
+const ALONE: &str = "one job does this as well as one worker, and no job has to report on it";
 
 /// What to write into nixdag.yml, if anything.
 fn advice(made: &Made, aim: Aim) -> String {
@@ -151,11 +155,19 @@ fn advice(made: &Made, aim: Aim) -> String {
             .map_or(String::new(), |(name, meaning, _)| format!(" (`objective: {name}`: {})", lower(meaning))),
         Aim::Worth(worth) => format!(" (a machine minute is worth {} of waiting)", in_words(worth)),
     };
+    let has_workers = made.plan.workers.is_some();
     let Some((granularity, better)) = advice::best(&made.others, ours, aim) else {
-        let why =
-            if ours.jobs == 1 { "one job does this as well as any" } else { "no other granularity is clearly better" };
+        let why = match (ours.jobs, has_workers) {
+            (1, true) => {
+                return format!("Advice: leave out `mode: workers` where plans are like this one: {ALONE}{meaning}.");
+            }
+            (1, false) => "one job does this as well as any",
+            (_, true) => "no plan of jobs is clearly better",
+            (_, false) => "no other granularity is clearly better",
+        };
         return format!("Advice: keep these settings; {why}{meaning}.");
     };
+    let without = if has_workers { " without `mode: workers`" } else { "" };
     // Machines of one's own cost none.
     let is_free = ours.credits == 0 && better.credits == 0;
     let takes = |strategy: &Strategy| match is_free {
@@ -164,7 +176,7 @@ fn advice(made: &Made, aim: Aim) -> String {
     };
     let enough = if better.jobs == 1 && ours.jobs > 1 { " One job is enough for this." } else { "" };
     format!(
-        "Advice: `granularity: {}` in nixdag.yml takes {} instead of {}{meaning}.{enough}",
+        "Advice: `granularity: {}` in nixdag.yml{without} takes {} instead of {}{meaning}.{enough}",
         granularity.name(),
         takes(better),
         takes(ours)

@@ -259,6 +259,30 @@ fn the_example_for_workers_is_generated_as_it_stands() {
     assert!(runs_x86(&output), "{}", shown(&output));
 }
 
+/// Where there is little to do workers are few, and a plan says that jobs do as well; where there is nothing to do there are none.
+#[test]
+fn a_plan_with_little_to_do_says_that_jobs_do_as_well() {
+    let folder = derivations();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nixdag"));
+    command.args([
+        "plan",
+        "--mode",
+        "workers",
+        "--available",
+        "/dev/null",
+        "--select",
+        "packages.x86_64-linux.program",
+    ]);
+    let output = command.arg("--roots").arg(folder.join("roots.json")).arg("--drv-dir").arg(&folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("(1 worker)"), "{}", shown(&output));
+    assert!(said.contains("the job that reports on all workers, after them"), "{said}");
+    assert!(
+        said.contains("leave out `mode: workers` where plans are like this one: one job does this as well"),
+        "{said}"
+    );
+}
+
 /// What no other machine would find is refused before anything is planned for it, and credentials are not repeated.
 #[test]
 fn a_store_where_workers_could_not_talk_is_refused_when_they_are_planned() {
