@@ -10,6 +10,9 @@ const ALL_STEPS: u64 = 1 << 12;
 /// Units from which on a graph is worth all rounds.
 const ALL_ROUNDS: usize = 128;
 
+/// Units and edges from which on a graph is planned in one go: a third of a second for 20,000 derivations, at 3 % more wall time.
+const GIANT: usize = 1 << 14;
+
 /// So many of `most` steps as are worth it: a small graph with long jobs is planned in half a second.
 pub fn worth_steps(instance: &Instance, most: u64) -> u64 {
     if is_large(instance) { most } else { most * size(instance) / (3 * ALL_STEPS) }
@@ -29,4 +32,9 @@ pub fn worth(instance: &Instance, most: u32) -> u32 {
 /// True where all steps are worth it.
 pub fn is_large(instance: &Instance) -> bool {
     size(instance) >= ALL_STEPS
+}
+
+/// True for graphs that would be searched for longer than anybody wants to wait.
+pub fn is_giant(instance: &Instance) -> bool {
+    instance.units.len() + instance.units.inputs.edges() > GIANT
 }

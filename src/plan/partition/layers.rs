@@ -20,7 +20,7 @@ use super::search::Refill;
 use super::steps::Steps;
 use super::sweep::existing;
 
-use crate::plan::model::{Granularity, Model, Objective, PartitionOptions, Stage};
+use crate::plan::model::{Granularity, Model, Objective, Stage};
 use crate::plan::problem::Millis;
 
 /// Rounds of search, the first from the shortest plan, the others from the one before.
@@ -99,16 +99,14 @@ fn improved_in_rounds(instance: &Instance) -> Candidate {
 
 /// The better of the plans with and without waves, made where layers are `free` and judged where they are not; and the shortest jobs from which others can be made.
 fn first_plan(free: &Instance, instance: &Instance) -> (Candidate, Jobs) {
-    let without = PartitionOptions { without: Some(Stage::Waves), ..instance.options.clone() };
-    let plans = [instance.options, &without].map(|options| {
-        let (found, shortest) = portfolio::best_and_shortest(&Instance { options, ..*free });
-        (simulated(instance, found.jobs, 0), shortest)
-    });
+    let plans: Vec<(Candidate, Jobs)> = (portfolio::with_and_without_waves(free).into_iter())
+        .map(|(found, shortest)| (simulated(instance, found.jobs, 0), shortest))
+        .collect();
     let shortest = plans.iter().map(|(plan, _)| plan.makespan).min().unwrap_or(0);
     let most = ((shortest as f64 * portfolio::factor(instance.options.objective)) as Millis).max(instance.floor);
     let key = |(plan, _): &(Candidate, Jobs)| (plan.makespan.saturating_sub(most), plan.job_time, plan.makespan);
-    let [with, without] = plans;
-    if key(&without) < key(&with) { without } else { with }
+    // The first of equals.
+    plans.into_iter().min_by_key(key).unwrap_or_default()
 }
 
 /// Shortened and merged again under the deadline, with the expected start-ups; where even the shortest plan is longer, under its makespan.

@@ -117,7 +117,7 @@ pub fn partition(problem: &Problem, model: &Model, options: &PartitionOptions) -
         parts::in_parts(&instance, search)
     };
     let tight = options.objective == Objective::Time && options.granularity != Granularity::Single;
-    if tight && !portfolio::is_giant(&instance) && instance.does(Stage::Separate) {
+    if tight && !effort::is_giant(&instance) && instance.does(Stage::Separate) {
         let separate = contract::separate(problem, model);
         let bare = Instance { units: &separate, ..instance };
         if let Some(mut shorter) = at_most_a_job_a_derivation(&instance, &bare, &jobs) {
@@ -140,7 +140,7 @@ pub fn partition_in_waves(
     let (units, _) = contract::contract(problem, model);
     let start_up = model.start_up.max(1);
     let instance = Instance { problem, units: &units, model, options, start_up, attach: &[], floor: 0, giant: false };
-    if problem.is_empty() || options.granularity == Granularity::Single || portfolio::is_giant(&instance) {
+    if problem.is_empty() || options.granularity == Granularity::Single || effort::is_giant(&instance) {
         return None;
     }
     let runners = model.concurrency.min(most.jobs);

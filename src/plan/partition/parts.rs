@@ -6,8 +6,9 @@
 
 use std::cmp::Reverse;
 
+use super::effort::is_giant;
 use super::jobs::{Instance, Jobs};
-use super::portfolio::{Candidate, is_giant};
+use super::portfolio::Candidate;
 use super::schedule::Scheduler;
 use super::units::{CO_LOCATED, Unit, Units, longest_paths};
 use crate::plan::problem::{Adjacency, Millis, Node, Problem};

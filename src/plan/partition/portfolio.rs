@@ -11,10 +11,10 @@ use super::jobs::{Instance, JobNumber, Jobs};
 use super::marks::Marks;
 use super::search::Refill;
 use super::sweep::existing;
-use super::units::Unit;
+use super::units::{Unit, longest_paths};
 use super::waves::{self, Barrier};
 use super::zero::{EdgeOrder, Zeroing};
-use crate::plan::model::{Granularity, Objective, Stage};
+use crate::plan::model::{Granularity, Objective, PartitionOptions, Stage};
 use crate::plan::problem::{Adjacency, Millis};
 use crate::plan::simulate::{Load, Simulation, lower_bound, missing, run};
 
@@ -29,9 +29,6 @@ const GIANT_STEPS: u64 = 80_000_000;
 
 /// How many jobs the longest path may have in plans that are made in rounds.
 const PARTS: [Millis; 3] = [4, 8, 16];
-
-/// Units and edges from which on a graph is planned in one go: a third of a second for 20,000 derivations, at 3 % more wall time.
-const GIANT: usize = 1 << 14;
 
 /// Most waves that a free graph is planned in: chains of targets with a job each need many.
 const WAVES: usize = 24;
@@ -96,7 +93,6 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
         let choice = in_one_go(instance);
         return (choice.clone(), choice.jobs);
     }
-    let budget = Effort::new(instance);
     let mut search = Search::new(instance, worth_steps(instance, MOST_STEPS));
     let single = Jobs::singletons(instance, &mut search.scheduler);
     let mut starts = zeroed(&mut search, &single, 0..1);
@@ -110,23 +106,66 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     if waves_alone {
         starts.clear();
     } else {
-        starts.extend(zeroed(&mut search, &single, 1..budget.starts));
+        shortened(&mut search, &single, &mut starts);
+    }
+    finished(&mut search, &single, starts, in_waves, waves_alone)
+}
+
+/// The same with plans in waves and without them; once where there are none. What both have in common is done once, but for large graphs.
+pub fn with_and_without_waves(instance: &Instance) -> Vec<(Candidate, Jobs)> {
+    let takes_waves = takes_waves(instance);
+    if !takes_waves || instance.giant || is_large(instance) {
+        let without = PartitionOptions { without: Some(Stage::Waves), ..instance.options.clone() };
+        let without = takes_waves.then(|| best_and_shortest(&Instance { options: &without, ..*instance }));
+        return [best_and_shortest(instance)].into_iter().chain(without).collect();
+    }
+    let mut search = Search::new(instance, worth_steps(instance, MOST_STEPS));
+    let single = Jobs::singletons(instance, &mut search.scheduler);
+    let mut starts = zeroed(&mut search, &single, 0..1);
+    let in_waves = made_in_waves(&mut search, &starts[0].1);
+    shortened(&mut search, &single, &mut starts);
+    let steps = search.steps.clone();
+    let with = finished(&mut search, &single, starts.clone(), in_waves, false);
+    search.steps = steps;
+    vec![with, finished(&mut search, &single, starts, Vec::new(), false)]
+}
+
+/// Adds starts to the first one, and shortens the best of them; these come first. None is shorter than the longest path: where the first one is as short, no
+/// other takes its place.
+fn shortened(search: &mut Search, single: &Jobs, starts: &mut Vec<(Millis, Jobs)>) {
+    let instance = search.instance;
+    let budget = Effort::new(instance);
+    let (paths, _) = longest_paths(instance.problem);
+    let least = instance.start_up + paths.into_iter().max().unwrap_or_default();
+    if starts.iter().all(|(makespan, _)| *makespan > least) {
+        starts.extend(zeroed(search, single, 1..budget.starts));
         starts.sort_by_key(|start| start.0);
     }
     for (index, (makespan, jobs)) in starts.iter_mut().take(budget.shortened).enumerate() {
         let rounds = (10 * jobs.count() as u32).min(budget.shorten);
         *makespan = search.shorten(jobs, rounds, index as u64, 0);
     }
+}
+
+/// The best plan that comes of these starts and of jobs in waves, and the jobs of the shortest one. `waves_alone` says that there are no others.
+fn finished(
+    search: &mut Search,
+    single: &Jobs,
+    mut starts: Vec<(Millis, Jobs)>,
+    in_waves: Vec<(Millis, Jobs)>,
+    waves_alone: bool,
+) -> (Candidate, Jobs) {
+    let instance = search.instance;
     starts.extend(in_waves.iter().cloned());
     starts.sort_by_key(|start| start.0);
-    let in_rounds = if search.steps.exhausted() { made_in_rounds(&mut search, &single) } else { Vec::new() };
+    let in_rounds = if search.steps.exhausted() { made_in_rounds(search, single) } else { Vec::new() };
     // Where the work keeps all machines busy for longer than the longest path takes, haste on a path gains nothing.
     let shortest = starts[0].0.max(lower_bound(instance.problem, instance.model));
     let reserve = instance.options.reserve.unwrap_or_else(|| instance.options.default_reserve());
     let factor = factor(instance.options.objective);
 
     let mut choices = in_rounds;
-    choices.push(simulated(instance, single, shortest));
+    choices.push(simulated(instance, single.clone(), shortest));
     let plain = choices.iter().map(|choice| choice.makespan).min().unwrap_or(0);
     choices.extend(in_waves.into_iter().map(|(makespan, jobs)| simulated(instance, jobs, shortest.max(makespan))));
     let deadline = ((shortest as f64 * factor) as Millis).max(instance.floor);
@@ -142,7 +181,7 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
     }
     search.steps.set_limit(search.steps.spent() + MOST_STAGE_STEPS);
     // Jobs that may take twice as long are twice as large, and take longer to look at.
-    let rounds = (20 * jobs.count() as u32).min((f64::from(budget.refill) / factor) as u32);
+    let rounds = (20 * jobs.count() as u32).min((f64::from(Effort::new(instance).refill) / factor) as u32);
     for (part, rounds) in shares(instance, rounds) {
         search.refill(&mut jobs, Refill { deadline: best.deadline, reserve, rounds, seed: 17, part });
     }
@@ -156,12 +195,10 @@ pub fn best_and_shortest(instance: &Instance) -> (Candidate, Jobs) {
 /// durations are guesses, waves are too tight: they are worth it only where job time counts more.
 fn made_in_waves(search: &mut Search, start: &Jobs) -> Vec<(Millis, Jobs)> {
     let instance = search.instance;
-    let options = instance.options;
-    let sharing = options.objective != Objective::Time && options.granularity == Granularity::Auto;
-    if !instance.does(Stage::Waves) || !(options.trusts_durations() || options.reserve.is_none() && sharing) {
+    if !takes_waves(instance) {
         return Vec::new();
     }
-    let factor = factor(options.objective);
+    let factor = factor(instance.options.objective);
     let barrier = Barrier {
         waves: WAVES,
         queue: QUEUE,
@@ -176,6 +213,13 @@ fn made_in_waves(search: &mut Search, start: &Jobs) -> Vec<(Millis, Jobs)> {
     jobs.map(|mut jobs| (jobs.measure(instance).1, jobs)).collect()
 }
 
+/// True where plans for waves are made.
+fn takes_waves(instance: &Instance) -> bool {
+    let options = instance.options;
+    let sharing = options.objective != Objective::Time && options.granularity == Granularity::Auto;
+    instance.does(Stage::Waves) && (options.trusts_durations() || options.reserve.is_none() && sharing)
+}
+
 /// What a plan takes that jobs along the longest path lead to, milliseconds. So many small jobs may wait for machines: then for larger ones.
 fn reachable(instance: &Instance, start: &Jobs) -> Millis {
     let mut jobs = start.clone();
@@ -186,11 +230,6 @@ fn reachable(instance: &Instance, start: &Jobs) -> Millis {
     }
     Search::new(instance, worth_steps(instance, MOST_STAGE_STEPS)).merge_all(&mut jobs, path / 100 * 101, 0.0, 4);
     simulated(instance, jobs, 0).makespan.min(makespan)
-}
-
-/// True for graphs that would be searched for longer than anybody wants to wait.
-pub fn is_giant(instance: &Instance) -> bool {
-    instance.units.len() + instance.units.inputs.edges() > GIANT
 }
 
 /// The best of a few plans made in rounds, and of what merging the shortest one's jobs gives.
