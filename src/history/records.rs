@@ -168,7 +168,10 @@ impl Records {
             build.used = std::mem::take(&mut build.used).bounded();
         }
         let has_been = |at: u64| at <= now.saturating_add(CLOCKS_DIFFER);
-        let possible = |run: &JobRun| is_word(&run.job) && is_word(&run.system) && has_been(run.at);
+        let possible = |run: &JobRun| {
+            let class = run.resource_class.as_deref();
+            is_word(&run.job) && is_word(&run.system) && class.is_none_or(is_word) && has_been(run.at)
+        };
         let mut jobs: Vec<_> = file.jobs.into_iter().filter(possible).collect();
         for run in &mut jobs {
             run.duration = run.duration.min(LONGEST);
@@ -334,6 +337,14 @@ mod tests {
         let read = Records::read(&text(&all), NOW).unwrap();
         assert_eq!(read.left_out, count);
         assert_eq!(read.builds, [Measurement { duration: LONGEST, ..good }]);
+    }
+
+    #[test]
+    fn a_job_whose_class_is_no_word_is_left_out() {
+        let run = |class: &str| format!(r#"{{"job":"a","system":"x","at":5,"seconds":1,"resource_class":"{class}"}}"#);
+        let all = [run("large"), run(r"large\u001b[31m"), run(&"x".repeat(129))].join(",");
+        let read = Records::read(format!(r#"{{"version":2,"builds":[],"jobs":[{all}]}}"#).as_bytes(), NOW).unwrap();
+        assert_eq!((read.jobs.len(), read.left_out), (1, 2), "{read:?}");
     }
 
     #[test]
