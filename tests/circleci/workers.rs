@@ -132,3 +132,55 @@ fn all_jobs_behind_the_workers_wait_for_what_all_of_them_have_done() {
     assert_eq!(of("x").trim(), "- leaf", "{waits:#?}");
     assert_eq!(of("deploy").trim(), "- nixdag-workers", "{waits:#?}");
 }
+
+/// Forty derivations of openssl, 20.09 (`s1`), each with those of them that it needs: ten of the longest path, thirty at random. The longest path here has twelve.
+#[rustfmt::skip]
+const SAMPLE: [&[usize]; 40] = [
+    &[], &[], &[], &[1], &[1], &[], &[], &[1], &[1], &[1], &[1], &[1], &[8], &[8], &[1], &[1], &[8], &[4],
+    &[8], &[18], &[18], &[1], &[1], &[8], &[8], &[16], &[16], &[10, 26], &[10, 26], &[10, 26], &[10, 26],
+    &[30], &[19, 30], &[32], &[33], &[34], &[35], &[6, 11, 36], &[37], &[1, 2],
+];
+
+/// A flake with the sample, whose builders sleep; what nobody needs is a target.
+fn sample(seconds: u32) -> String {
+    let inputs = |at: usize| SAMPLE[at].iter().map(|input| format!("d{input} ")).collect::<String>();
+    let drvs = (0..SAMPLE.len()).map(|at| format!("d{at} = package \"d{at}\" [ {}];", inputs(at)));
+    let is_target = |at: &usize| !SAMPLE.iter().any(|inputs| inputs.contains(at));
+    let targets = (0..SAMPLE.len()).filter(is_target).map(|at| format!("d{at} "));
+    format!(
+        "{{ outputs = _: {{ packages.x86_64-linux = let
+          package = name: inputs: derivation {{ inherit name inputs; system = \"x86_64-linux\"; builder = \"/bin/sh\";
+            args = [ \"-c\" \"/bin/sleep {seconds}; echo $inputs > $out\" ]; }};
+          all = rec {{ {} }}; in {{ inherit (all) {}; }}; }}; }}",
+        drvs.collect::<Vec<_>>().join(" "),
+        targets.collect::<String>()
+    )
+}
+
+/// Start-ups and seconds of workers and of jobs, a tenth as long as in a plan: a start takes 4.5 s, a build 6.
+#[test]
+#[ignore = "a measurement of minutes"]
+fn workers_beside_jobs_on_a_sample() {
+    for mode in ["jobs", "workers"] {
+        let mut workers = Workers::new(&one_nix(0), "");
+        let folder = workers.project.checkout.path().to_owned();
+        fs::write(folder.join("flake.nix"), sample(6)).unwrap();
+        fs::write(folder.join("nixdag.yml"), "").unwrap();
+        let more = if mode == "jobs" { "--granularity auto" } else { "" };
+        workers.project.arguments = format!("{} {more}", workers.project.arguments.replace("workers", mode));
+        if mode == "jobs" {
+            let without = workers.project.arguments.find("--worker-store").unwrap();
+            let end = without + workers.project.arguments[without..].find("--handoff").unwrap();
+            workers.project.arguments.replace_range(without..end, "");
+        }
+        let setup = workers.project.setup(1);
+        let mut pipeline = workers.project.continued(&setup, 1).before_steps(&format!("sleep 4.5\n{BUILD_USER}"));
+        let outcome = pipeline.run().unwrap();
+        assert!(outcome.succeeded(), "{}", logs(&outcome));
+        let said = report(&outcome);
+        let ends: Vec<_> = outcome.jobs.iter().map(|job| (&*job.name, job.ended.map(|time| time.as_secs()))).collect();
+        let builders = ends.iter().filter(|(name, _)| name.starts_with('d') || name.starts_with("nixdag-worker-"));
+        let (starts, wall) = (builders.clone().count(), builders.filter_map(|(_, end)| *end).max());
+        println!("{mode}: {starts} start-ups, {wall:?} s, {} built; {ends:?}", figure(&said, "built"));
+    }
+}

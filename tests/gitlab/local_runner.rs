@@ -8,20 +8,23 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use nixdag::page::comment::MARK;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::comment_server::{Api, CommentServer, TOKEN};
-use crate::support::empty_store::NIX_CONFIG;
+use crate::support::empty_store::{BUILD_USER, NIX_CONFIG};
 use crate::support::gitlab_project::{file, report_of};
 use crate::support::project::{every_nix, figure};
+use crate::support::s3_server::{KEY, S3Server};
+use crate::support::writable_cache::WritableCache;
 use crate::support::{commit, copy_of, repository, run as run_program, shown, stripped};
 
-/// Every shell of a job starts with an empty `/nix`.
-const SHELL: &str = "#!/bin/sh\nexec unshare -m --propagation private /bin/sh -ec 'mount -t tmpfs -o mode=755 none /nix\n\
-                     mkdir -p /nix/home; export HOME=/nix/home; exec /bin/bash \"$@\"' bash \"$@\"\n";
+/// Every shell of a job starts with an empty `/nix`, and with the lines of a file `machine` beside it.
+const SHELL: &str = "#!/bin/sh\nMACHINE=$(dirname \"$0\")/machine exec unshare -m --propagation private /bin/sh -ec 'mount -t tmpfs -o mode=755 none /nix\n\
+                     mkdir -p /nix/home; export HOME=/nix/home; . \"$MACHINE\"; exec /bin/bash \"$@\"' bash \"$@\"\n";
 
 /// Machines of other systems are there: builders are shell scripts.
 const SYSTEMS: &str = "extra-platforms = aarch64-linux aarch64-darwin i686-linux\nsystem-features = big-parallel kvm\n\
@@ -56,6 +59,21 @@ impl Ran {
 
 /// Runs an example, less what `change` changes of it.
 fn run(example: &str, nix: &Path, change: impl FnOnce(&Path)) -> Option<Ran> {
+    run_on(&Machines { arguments: "", lines: "", config: NIX_CONFIG, variables: &[] }, example, nix, change)
+}
+
+/// How jobs are planned, and what they run on.
+struct Machines<'a> {
+    /// Of `nixdag generate`.
+    arguments: &'a str,
+    /// Lines of a shell at the beginning of each job.
+    lines: &'a str,
+    /// Settings of Nix.
+    config: &'a str,
+    variables: &'a [(&'a str, &'a str)],
+}
+
+fn run_on(machines: &Machines, example: &str, nix: &Path, change: impl FnOnce(&Path)) -> Option<Ran> {
     let tools = repository().join("target/test-tools/npm/node_modules/.bin");
     let program = tools.join("gitlab-ci-local");
     if !program.exists() {
@@ -68,7 +86,7 @@ fn run(example: &str, nix: &Path, change: impl FnOnce(&Path)) -> Option<Ran> {
         "sed 's,$CI_PROJECT_DIR/.nixdag/bundle,.nixdag/bundle,g; s,\\.nixdag/bundle,{0}/.nixdag/bundle,g; s,rm -rf .nixdag/program,mkdir -p .nixdag,' .nixdag/pipeline.yml > nixdag-pipeline.yml",
         here.display()
     );
-    let parent = file("");
+    let parent = file(machines.arguments);
     assert!(parent.contains("cp .nixdag/pipeline.yml nixdag-pipeline.yml"), "{parent}");
     fs::write(here.join(".gitlab-ci.yml"), parent.replace("cp .nixdag/pipeline.yml nixdag-pipeline.yml", &by_path))
         .unwrap();
@@ -77,6 +95,7 @@ fn run(example: &str, nix: &Path, change: impl FnOnce(&Path)) -> Option<Ran> {
     commit(here);
     let bin = TempDir::new().unwrap();
     fs::write(bin.path().join("bash"), SHELL).unwrap();
+    fs::write(bin.path().join("machine"), machines.lines).unwrap();
     fs::set_permissions(bin.path().join("bash"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::copy(stripped(), bin.path().join("nixdag")).unwrap();
     let usual = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect::<Vec<PathBuf>>();
@@ -85,7 +104,8 @@ fn run(example: &str, nix: &Path, change: impl FnOnce(&Path)) -> Option<Ran> {
         .args(["--force-shell-executor", "--shell-isolation"])
         .current_dir(here)
         .env("PATH", std::env::join_paths(path).unwrap())
-        .env("NIX_CONFIG", format!("{NIX_CONFIG}{SYSTEMS}"))
+        .env("NIX_CONFIG", format!("{}{SYSTEMS}", machines.config))
+        .envs(machines.variables.iter().copied())
         .output()
         .unwrap();
     Some(Ran { checkout, log: shown(&output) })
@@ -112,6 +132,35 @@ fn the_fleet_is_green_in_somebody_elses_runner() {
 #[test]
 fn cross_is_green_in_somebody_elses_runner() {
     is_green("examples/cross", every_nix().last().unwrap(), 8);
+}
+
+/// Two workers and the final job behind them, names in a bucket, results in a cache.
+#[test]
+fn workers_are_green_in_somebody_elses_runner() {
+    let (names, cache) = (S3Server::new(false), WritableCache::new());
+    let arguments = format!(
+        "--objective time --cost ordinary=600 --mode workers --worker-store '{}' --handoff cache --cache {}?trusted=true",
+        names.url(),
+        cache.url()
+    );
+    let machines = Machines {
+        arguments: &arguments,
+        lines: BUILD_USER,
+        config: "sandbox = true\nsandbox-paths = /bin /usr /lib /lib64\nbuild-users-group = nixbld\nsubstituters =\n",
+        variables: &[("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1)],
+    };
+    let start = Instant::now();
+    let small = |here: &Path| {
+        let file = here.join("nixdag.yml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{text}executors: {{ docker: {{ cores: 1 }} }}\n")).unwrap();
+    };
+    let Some(ran) = run_on(&machines, "examples/hermetic", &every_nix()[0], small) else { return };
+    let jobs = ["nixdag-worker-0", "nixdag-worker-1", "nixdag-workers", "integration", "gate"];
+    assert_eq!(jobs.map(|job| ran.ended(job)), [Some("PASS"); 5], "{}", ran.log);
+    let said = ran.report();
+    assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
+    println!("two workers: {} s", start.elapsed().as_secs());
 }
 
 #[test]

@@ -111,7 +111,10 @@ fn answer(mut stream: TcpStream, dir: &Path, shared: &Shared) -> std::io::Result
                 "503 Service Unavailable"
             } else {
                 fs::create_dir_all(file.parent().unwrap())?;
-                fs::write(&file, upload)?;
+                // Nobody reads half of it.
+                let whole = tempfile::NamedTempFile::new_in(dir)?;
+                fs::write(&whole, upload)?;
+                whole.persist(&file)?;
                 "201 Created"
             }
         }
