@@ -17,6 +17,11 @@ pub fn is_about_dependencies(message: &str) -> bool {
         || message.contains("dependencies failed")
 }
 
+/// `disabling binary cache '…' for 60 seconds`: that Nix leaves a cache alone for a while ends no build.
+pub fn leaves_a_cache_alone(message: &str) -> bool {
+    message.contains("disabling binary cache")
+}
+
 /// The first derivation that a message names in quotes, maybe with its outputs: `x.drv`, `x.drv!*` up to 2.8, `x.drv^*`.
 pub fn quoted_drv(text: &str) -> Option<&str> {
     let mut parts = text.split('\'').map(|part| part.split(['!', '^']).next().unwrap_or(part));

@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::builder_log::log_file;
 use super::evidence::UNNAMED;
 use super::ledger::{Build, Ledger};
-use super::nix_words::{base_names, is_about_dependencies, quoted_drv, unsigned};
+use super::nix_words::{base_names, is_about_dependencies, leaves_a_cache_alone, quoted_drv, unsigned};
 use super::output_lock::Lock;
 use super::printer::LinePrinter;
 use super::round::{BuildEnd, Round};
@@ -130,8 +130,7 @@ impl<'a> Tracker<'a> {
     /// Takes the round's messages about no single derivation for messages about these.
     pub fn settle(&mut self, drvs: &[String], before: &str) {
         let mut said: Vec<String> = std::mem::take(&mut self.round).into_messages();
-        // That a cache is left alone for a while ends no build.
-        let is_cause = |line: &String| !line.contains("disabling binary cache");
+        let is_cause = |line: &String| !leaves_a_cache_alone(line);
         if said.iter().any(is_cause) {
             said.retain(is_cause);
         }

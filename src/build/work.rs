@@ -17,7 +17,7 @@ use super::output_lock::{self, Lock};
 use super::progress::{Derivations, Tracker};
 use super::record::{DerivationRecord, HandedOff, Outcome, Record, Role};
 use super::usage::Usage;
-use super::{HandOffPlace, JobRequest, OnMissing, interrupt, naming, realisation};
+use super::{HandOffPlace, JobRequest, OnMissing, interrupt, naming, nix_words, realisation};
 use crate::byte_size;
 use crate::graph::{DrvId, Graph};
 use crate::handoff::merge::HandOffs;
@@ -235,8 +235,12 @@ impl<'a> JobWork<'a> {
         }
         // Where everything is there in the end, they are about what was tried again.
         let is_open = record.derivations.iter().any(|drv| !drv.outcome.is_good());
-        let messages = if is_open { &mut record.errors } else { &mut record.survived };
-        messages.extend(tracker.messages().cloned());
+        let has_failed = record.derivations.iter().any(|drv| drv.outcome == Outcome::Failed);
+        for message in tracker.messages() {
+            let is_cause = is_open && !(has_failed && nix_words::leaves_a_cache_alone(message));
+            let messages = if is_cause { &mut record.errors } else { &mut record.survived };
+            messages.push(message.clone());
+        }
         let elsewhere: Vec<&str> = record
             .derivations
             .iter()

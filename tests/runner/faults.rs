@@ -107,6 +107,21 @@ fn a_builder_that_prints_what_nix_would_say_blames_nobody() {
 }
 
 #[test]
+fn a_cache_that_cannot_be_reached_is_not_what_a_failed_build_failed_of() {
+    with_each_nix("a_cache_that_cannot_be_reached_is_not_what_a_failed_build_failed_of", || {
+        let text = r#"{ bad = drv "bad" "exit 1"; good = drv "good" "echo > $out"; }"#;
+        let pipeline = Pipeline::new(text, &[("job", &["bad", "good"], &[], &[])]);
+        let nowhere = ["--nix-option", "substituters", "http://127.0.0.1:1"];
+        let ran = pipeline.run("job", &nowhere).fails(&[]);
+        let ran = ran.has("bad", Outcome::Failed).has("good", Outcome::Built);
+        let record = ran.record.as_ref().unwrap();
+        assert_eq!(record.errors, [""; 0], "{}", ran.text);
+        let junit = fs::read_to_string(pipeline.dir().join("results/job/junit.xml")).unwrap();
+        assert!(!junit.contains("<error"), "{junit}");
+    });
+}
+
+#[test]
 fn a_machine_on_which_nix_can_begin_nothing_is_said_to_be_that_of_each_derivation() {
     with_each_nix("a_machine_on_which_nix_can_begin_nothing_is_said_to_be_that_of_each_derivation", || {
         let text = r#"{ one = drv "one" "echo > $out"; two = drv "two" "echo > $out"; }"#;
