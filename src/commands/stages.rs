@@ -126,7 +126,7 @@ fn unnamed(settings: &Settings, also: &[Granularity], failures: Failures) -> Res
     let base = base::evaluate(chosen.as_ref(), settings)?;
     let evaluated = evaluated.compared_with(base.as_ref());
     let targets = evaluated.targets.clone();
-    let (made, graph) = make_plan(evaluated, base.as_ref(), settings, also, began)?;
+    let (made, graph) = make_plan(evaluated, base.as_ref(), settings, (also, failures), began)?;
     Ok(Planned { made, graph: Some(graph), targets, base })
 }
 
@@ -158,7 +158,7 @@ fn make_plan(
     evaluated: Evaluated,
     base: Option<&BaseEvaluation>,
     settings: &Settings,
-    also: &[Granularity],
+    (also, failures): (&[Granularity], Failures),
     began: Began,
 ) -> Result<(Made, Graph)> {
     let is_whole = evaluated.is_whole() && !settings.flags_select;
@@ -175,7 +175,7 @@ fn make_plan(
         Source::Roots(_) | Source::Plan(_) => (files.load(&roots)?, Vec::new()),
     };
     let mut errors = evaluated.errors;
-    errors.extend(unreadable_targets(&compared.affected, &unreadable, settings)?);
+    errors.extend(unreadable_targets(&compared.affected, &unreadable, settings, failures)?);
     if is_whole && compared.unaffected.is_empty() {
         for warning in idle_rules::without_names(&settings.rules, &settings.rule_names, graph.nodes().map(Node::name)) {
             warning!("{warning}");
@@ -260,11 +260,12 @@ fn make_plan(
     Ok((made, graph))
 }
 
-/// The targets whose derivations cannot be read, said and as failures: an input may call anything its `drvPath`.
+/// The targets whose derivations cannot be read, as failures, and said where these are in no list: an input may call anything its `drvPath`.
 fn unreadable_targets(
     targets: &[Target],
     unreadable: &[(&str, Error)],
     settings: &Settings,
+    failures: Failures,
 ) -> Result<Vec<EvaluationError>> {
     let errors = failures::unreadable(targets, unreadable);
     for error in &errors {
@@ -272,7 +273,9 @@ fn unreadable_targets(
         if settings.strict && !allows(&settings.allow_failure, &error.target) {
             bail!("{line}");
         }
-        warning!("{line}");
+        if failures != Failures::Listed {
+            warning!("{line}");
+        }
     }
     Ok(errors)
 }
