@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use saphyr_parser::{Event, Parser};
+use saphyr_parser::{Event, Parser, ScanError};
 
 use crate::printable::printable;
 
@@ -26,6 +26,19 @@ pub fn check_nesting(text: &str, most: usize) -> Result<()> {
     Ok(())
 }
 
+/// What is wrong with a text that is not YAML, behind its line and column.
+pub fn scan_error(error: &ScanError) -> anyhow::Error {
+    let (place, said) = (error.marker(), printable(error.info()));
+    let advice = if said.contains("tabs disallowed") {
+        " (YAML is indented with spaces, not with tabs)"
+    } else if said.contains("unknown anchor") {
+        " (an alias `*name` repeats what has `&name` before it; put anything else that begins with `*` in quotes)"
+    } else {
+        ""
+    };
+    anyhow!("line {}, column {}: {said}{advice}", place.line(), place.col() + 1)
+}
+
 /// Most bytes that a document may come to, with everything that it repeats: more than any CI takes.
 pub const MAX_WEIGHT: usize = 16 << 20;
 
@@ -39,7 +52,7 @@ pub fn check_repetition(text: &str) -> Result<()> {
     }
     let (mut anchors, mut open, mut total) = (HashMap::new(), Vec::new(), 0usize);
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| anyhow!("{}", printable(&error.to_string())))?;
+        let (event, span) = event.map_err(|error| scan_error(&error))?;
         let (anchor, weight) = match event {
             Event::Scalar(text, _, anchor, _) => (anchor, NODE_WEIGHT + text.len()),
             Event::Alias(anchor) => {

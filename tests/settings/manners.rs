@@ -254,6 +254,30 @@ fn a_configuration_of_anybodys_is_checked() {
         check(name, &deep).code(1).stderr(predicate::str::contains("50000 brackets are open at once"));
     }
     check("config.yml", "a: [").code(1).stderr(predicate::str::contains("not YAML"));
+    let broken = [
+        ("", "it is empty"),
+        ("version: 2.1\njobs:\n\ta: {}\n", "line 3, column 2: tabs disallowed"),
+        ("version: 2.1\njobs: *x\n", "line 2, column 7: while parsing node, found unknown anchor (an alias"),
+        ("version: 2.1\njobs: {}\nworkflows: [a]\n", "  `workflows` is not a mapping"),
+        ("version: 2.1\njobs: a\n", "  `jobs` is not a mapping"),
+    ];
+    for (text, words) in broken {
+        check("config.yml", text).code(1).stderr(predicate::str::contains(words));
+    }
+    // The other commands that read one.
+    for command in ["generate", "doctor"] {
+        fs::create_dir_all(recorded.dir().join(".circleci")).unwrap();
+        recorded.file(".circleci/config.yml", broken[1].0);
+        let mut run = if command == "generate" { recorded.nixdag(command) } else { nixdag() };
+        run.current_dir(recorded.dir());
+        match command {
+            "generate" => run.args(["--merge", ".circleci/config.yml"]),
+            _ => run.args([command, "."]),
+        };
+        let output = run.output().unwrap();
+        let said = shown(&output);
+        assert!(said.contains("line 3, column 2: tabs disallowed"), "{command}: {said}");
+    }
     nixdag().args(["check", "--provider", "github"]).arg(recorded.file("x", "")).assert().code(1);
     fs::create_dir_all(recorded.dir().join(".github/workflows")).unwrap();
     let workflow = check(".github/workflows/ci.yml", "on: push\njobs: { a: { runs-on: x, steps: [] } }\n").code(1);

@@ -10,7 +10,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::{Yaml, scalar};
 use crate::printable::printable;
-use crate::yaml::{MAX_BRACKETS, MAX_WEIGHT, NODE_WEIGHT, check_nesting};
+use crate::yaml::{MAX_BRACKETS, MAX_WEIGHT, NODE_WEIGHT, check_nesting, scan_error};
 
 /// Mappings and sequences that may be open at once.
 const MAX_DEPTH: usize = 100;
@@ -71,7 +71,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn next(&mut self) -> Result<(Event<'_>, Span)> {
         let event = self.parser.next_event().context("the text ends early")?;
-        event.map_err(|error| anyhow!("{}", printable(&error.to_string())))
+        event.map_err(|error| scan_error(&error))
     }
 
     /// The next event that is about content, or the end.

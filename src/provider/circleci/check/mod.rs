@@ -84,7 +84,20 @@ fn is_setup(top: &Mapping) -> bool {
     top.get("setup").is_some_and(|setup| *setup != Value::Bool(false))
 }
 
+/// Keys of a configuration that have a mapping, of names to what they mean.
+const MAPPINGS: [&str; 8] =
+    ["orbs", "commands", "executors", "jobs", "workflows", "parameters", "job-groups", "functions"];
+
 fn top_level(top: &Mapping, problems: &mut Vec<String>) {
+    if top.is_empty() {
+        problems.push("it is empty".to_owned());
+        return;
+    }
+    for key in MAPPINGS {
+        if top.get(key).is_some_and(|value| !value.is_mapping() && !value.is_null()) {
+            problems.push(format!("`{key}` is not a mapping"));
+        }
+    }
     for (key, _) in top {
         let key = text(key);
         // Keys that begin with `x-` are where people keep what they repeat.
