@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use nixdag::attribute::AttributePath;
 use nixdag::nix::command::Nix;
 use nixdag::nix::evaluate::{Evaluation, EvaluationRequest, evaluate};
 use nixdag::nix::system;
@@ -210,6 +211,50 @@ fn a_name_that_is_no_text_is_an_error_and_no_crash() {
         let checks = evaluation.targets.len() - 1;
         let is_said = evaluation.errors.iter().any(|error| error.attribute.names()[0] == "checks");
         assert!(checks == 2 || is_said, "{evaluation:?}");
+        String::new()
+    });
+}
+
+#[test]
+fn no_name_is_a_key_or_a_command_for_the_process_that_answers() {
+    with_every_nix("no_name_is_a_key_or_a_command_for_the_process_that_answers", || {
+        let flake = folder(&[]);
+        let witness = flake.path().join("witness");
+        // What deletes the line before it, completes it, moves in it, ends it; bytes above ASCII may be keys, too.
+        let odd = (1..=31).chain(127..=160).chain([0xe9, 0x202e, 0x1f600]).filter_map(char::from_u32);
+        let mut names: Vec<String> = odd.map(|c| format!("te{c}st")).collect();
+        for keys in ["\u{15}", "\n", "\r", "\u{1}\u{b}", "\u{3}", "\u{1b}u"] {
+            let command = format!(
+                "derivation {{ name = ''x''; system = ''{}''; builder = ''/bin/sh''; args = [ ''-c'' ''echo > {}; echo > $out'' ]; }}",
+                system::current(),
+                witness.display()
+            );
+            names.push(format!("{keys}:b {command}{keys} #"));
+        }
+        fs::write(flake.path().join("names.json"), serde_json::to_string(&names).unwrap()).unwrap();
+        let text = r#"{ outputs = { self }: let
+              mk = name: derivation { inherit name; system = "SYSTEM"; builder = "/bin/sh"; };
+              named = value: builtins.listToAttrs (map (name: { inherit name; inherit value; }) (builtins.fromJSON (builtins.readFile ./names.json)));
+              bad = named (throw "caught"); good = named (mk "good"); worse.zz = abort "not caught";
+            in {
+              packages.SYSTEM = bad // worse; checks.SYSTEM = good // worse;
+              legacyPackages.SYSTEM = FILLING // { bad = bad // { recurseForDerivations = true; }; good = good // worse // { recurseForDerivations = true; }; };
+            }; }"#;
+        fs::write(
+            flake.path().join("flake.nix"),
+            text.replace("FILLING", FILLING).replace("SYSTEM", &system::current()),
+        )
+        .unwrap();
+        let count = |select: &str| {
+            let evaluation = ask(&flake, &[select]);
+            let is_odd = |path: &AttributePath| names.contains(path.names().last().unwrap());
+            let targets = evaluation.targets.iter().filter(|target| is_odd(&target.attribute)).count();
+            (targets, evaluation.errors.iter().filter(|error| is_odd(&error.attribute)).count())
+        };
+        assert_eq!(count("packages.*.*"), (0, names.len()));
+        assert_eq!(count("checks.*.*"), (names.len(), 0));
+        assert_eq!(count("legacyPackages.*.*"), (names.len(), names.len()));
+        assert!(!witness.exists(), "a name was obeyed");
         String::new()
     });
 }

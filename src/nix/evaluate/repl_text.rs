@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::literal::{is_identifier, nix_string};
+use super::literal::{is_identifier, typed_json, typed_string};
 use super::query::{self, Asked, OpenQuestion, QUERY, Question};
 
 /// Bytes of lines that `nix repl` gets at a time, and of the longest.
@@ -97,15 +97,15 @@ impl ReplText {
         let Some(Question::Derivation { path, every, enter }) = group.first() else { return };
         let Some((_, below)) = path.split_last() else { return };
         let Some(first) = path.first().filter(|name| is_identifier(name)) else { return };
-        let below: Vec<String> = below.iter().map(|name| nix_string(name)).collect();
+        let below: Vec<String> = below.iter().map(|name| typed_string(name)).collect();
         let begin = format!(
             ":p {} {{ inherit {first}; }} {{ mark = {}; guarded = true; jobs = true; questions = [ {{ below = [ {} ]; every = {every}; \
              enter = {enter}; names = [",
             self.query,
-            nix_string(&self.mark),
+            typed_string(&self.mark),
             below.join(" ")
         );
-        let names = group.iter().filter_map(|question| question.path().last()).map(|name| nix_string(name));
+        let names = group.iter().filter_map(|question| question.path().last()).map(|name| typed_string(name));
         let names: Vec<String> = names.filter(|name| begin.len() + name.len() < PART / 2).collect();
         let mut rest = names.as_slice();
         while !rest.is_empty() {
@@ -125,7 +125,7 @@ impl ReplText {
     fn ask_why(&mut self, open: OpenQuestion) {
         let OpenQuestion { index, question, thrown } = open;
         let Some(first) = question.path().first().filter(|name| is_identifier(name)) else { return };
-        let bytes: usize = question.path().iter().map(|name| nix_string(name).len() + 1).sum();
+        let bytes: usize = question.path().iter().map(|name| typed_string(name).len() + 1).sum();
         if 4 * bytes > PART {
             return;
         }
@@ -144,7 +144,7 @@ impl ReplText {
                 if is_other {
                     // Where there is no such output the next line cannot be read: then it must not be about another.
                     self.line(&format!("{} = null", self.ask));
-                    let shown: Vec<String> = below.iter().map(|name| nix_string(name)).collect();
+                    let shown: Vec<String> = below.iter().map(|name| typed_string(name)).collect();
                     let questions =
                         format!("[ {{ below = [ {} ]; names = [ name ]; every = {every}; }} ]", shown.join(" "));
                     self.line(&format!(
@@ -154,15 +154,11 @@ impl ReplText {
                     ));
                     self.about = Some((first.clone(), below.to_vec(), *every));
                 }
-                self.line(&format!("{} {index} {thrown} {}", self.ask, nix_string(name)));
+                self.line(&format!("{} {index} {thrown} {}", self.ask, typed_string(name)));
             }
             Question::Names { .. } | Question::Same { .. } => {
                 let asked = query::numbered(&self.mark, open);
-                self.line(&format!(
-                    "{} {{ inherit {first}; }} (builtins.fromJSON {})",
-                    self.query,
-                    nix_string(&asked.to_string())
-                ));
+                self.line(&format!("{} {{ inherit {first}; }} (builtins.fromJSON {})", self.query, typed_json(&asked)));
                 self.about = None;
             }
         }
@@ -170,7 +166,7 @@ impl ReplText {
 
     fn call(&self, first: &str, asked: &str) -> String {
         let outputs = if first.is_empty() { String::new() } else { format!("inherit {first};") };
-        format!("{} {{ {outputs} }} {{ mark = {}; guarded = false; {asked} }}", self.query, nix_string(&self.mark))
+        format!("{} {{ {outputs} }} {{ mark = {}; guarded = false; {asked} }}", self.query, typed_string(&self.mark))
     }
 
     fn line(&mut self, line: &str) {
