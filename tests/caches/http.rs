@@ -642,6 +642,9 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
+/// Seconds that a cache has: enough for a good one on a busy machine, too few for a slow one.
+const TIMEOUT: &str = "2";
+
 #[test]
 fn whatever_a_cache_does_the_plan_is_right_and_one_warning_says_what() {
     let world = Arc::new(World::new());
@@ -654,7 +657,7 @@ fn whatever_a_cache_does_the_plan_is_right_and_one_warning_says_what() {
                 let (world, good) = (world.clone(), good.url());
                 scope.spawn(move || {
                     let start = Instant::now();
-                    let planned = world.plan(&["--cache-timeout", "1", "--substituter", &fault.url]);
+                    let planned = world.plan(&["--cache-timeout", TIMEOUT, "--substituter", &fault.url]);
                     let took = start.elapsed();
                     let lines: Vec<&str> = planned.stderr.lines().collect();
                     assert_eq!((planned.code, planned.needed()), (Some(0), fault.needed), "{}: {lines:?}", fault.name);
@@ -671,11 +674,11 @@ fn whatever_a_cache_does_the_plan_is_right_and_one_warning_says_what() {
                     }
                     // A cache that works is not held back by one that does not.
                     let both =
-                        world.plan(&["--cache-timeout", "1", "--substituter", &fault.url, "--substituter", &good]);
+                        world.plan(&["--cache-timeout", TIMEOUT, "--substituter", &fault.url, "--substituter", &good]);
                     let places: Vec<String> = both.skipped().into_iter().map(|(name, _)| name).collect();
                     assert_eq!(places, ["other"], "{}: {}", fault.name, both.stderr);
                     let required =
-                        world.plan(&["--cache-timeout", "1", "--require-caches", "--substituter", &fault.url]);
+                        world.plan(&["--cache-timeout", TIMEOUT, "--require-caches", "--substituter", &fault.url]);
                     assert_eq!(required.code, Some(i32::from(fault.fails)), "{}: {}", fault.name, required.stderr);
                     assert_eq!(required.stderr.contains("error: could not ask"), fault.fails, "{}", required.stderr);
                     let requests = fault.server.as_ref().map_or(0, |server| server.log().len());
