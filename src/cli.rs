@@ -193,8 +193,8 @@ pub struct GenerateArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// Write nothing; fail if the output file is not what would be written
-    #[arg(long, requires = "output", conflicts_with = "bundle", help_heading = "Output")]
+    /// Write nothing; fail if the output file, or the bundle where there is one, is not what would be written
+    #[arg(long, requires = "output", help_heading = "Output")]
     pub check: bool,
 
     /// Write what the jobs build from (plan, derivations, this program) into this folder, and its digest beside it

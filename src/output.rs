@@ -23,6 +23,9 @@ pub trait Format: Choice + Default {
     }
 }
 
+/// Ends of names that say what a file holds.
+const KNOWN_ENDS: [&str; 12] = ["yml", "yaml", "json", "html", "htm", "txt", "md", "csv", "svg", "dot", "mmd", "trace"];
+
 /// Where a result goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -71,6 +74,21 @@ impl Output {
                 ))))
             }
         }
+    }
+
+    /// Refuses a file whose name ends as those of other formats do; `ends` are those of the only one that there is. Other names say nothing.
+    pub fn check_end(&self, ends: &[&str]) -> Result<()> {
+        let Self::File(path) = self else { return Ok(()) };
+        let end = path.extension().map(|end| end.to_string_lossy().to_lowercase()).unwrap_or_default();
+        if !KNOWN_ENDS.contains(&&*end) || ends.contains(&&*end) || (path.exists() && !path.is_file()) {
+            return Ok(());
+        }
+        let ends: Vec<String> = ends.iter().map(|end| format!("`.{end}`")).collect();
+        Err(anyhow!(usage(format!(
+            "the name of the file `{}` is not one of what is written: end it with {}",
+            printable(&path.to_string_lossy()),
+            ends.join(" or ")
+        ))))
     }
 
     /// Refuses a file that cannot be written, before the work that fills it is done.

@@ -23,7 +23,9 @@ use crate::plan::{Job, Plan};
 use crate::plural::counted;
 use crate::provider::Provider;
 use crate::provider::job_setup::JobSetup;
+use crate::provider::made::{self, Origin};
 use crate::provider::shell;
+use crate::removed_at_signal::RemovedAtSignal;
 use crate::secret::{Secret, VariableName};
 use crate::settings::{Settings, Source, downloads, workers};
 
@@ -39,6 +41,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         secret
     };
     let (settings, delivery) = Settings::to_generate(&args.planning, &args.delivery, take)?;
+    output.check_end(settings.provider.configuration_ends())?;
     let is_set = |name: &str| {
         has_key.as_ref().is_some_and(|key| key.as_str() == name)
             || env::var_os(name).is_some_and(|value| !value.is_empty())
@@ -64,7 +67,15 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
             warning!("{warning}");
         }
     }
-    let bundle = args.bundle.as_deref().map(|dir| write_bundle(dir, &plan, graph, &settings)).transpose()?;
+    let bundle = match &args.bundle {
+        Some(dir) if args.check => Some(
+            would_be(&plan, graph, &settings)
+                .with_context(|| format!("cannot find out what the bundle in `{}` should be", dir.display()))?,
+        ),
+        Some(dir) => Some(write_bundle(dir, &plan, graph, &settings)?),
+        None => None,
+    };
+    let digest = bundle.as_ref().map(|bundle| bundle.manifest_sha256.clone());
     let setup = JobSetup {
         executors: settings.fleet.executors.clone(),
         bundle,
@@ -112,7 +123,10 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let beside = if merged.is_empty() { String::new() } else { format!(" beside those of {}", listed(&merged)) };
     match (&args.output, &output) {
         (Some(path), _) if args.check => {
-            check(path, &config)?;
+            check(path, &config, args.bundle.is_some())?;
+            if let (Some(dir), Some(digest)) = (&args.bundle, &digest) {
+                check_bundle(dir, digest)?;
+            }
             say::done(format_args!("`{}` is up to date: {jobs}{beside}", path.display()));
         }
         (_, Output::File(path)) => {
@@ -144,22 +158,47 @@ fn is_made_with_the_bundle(args: &GenerateArgs) -> Result<bool> {
 }
 
 /// Fails where the file is not what would be written now, and shows how it differs.
-fn check(path: &Path, config: &str) -> Result<()> {
+fn check(path: &Path, config: &str, has_bundle: bool) -> Result<()> {
     let found = read_input(path)?;
     if found == config.as_bytes() {
         return Ok(());
     }
-    let rewrite: Vec<String> = std::env::args()
-        .skip(1)
-        .filter(|argument| argument != "--check")
-        .map(|argument| shell::quote(&argument))
-        .collect::<Result<_>>()?;
-    let difference = difference::unified(&String::from_utf8_lossy(&found), config);
+    let found = String::from_utf8_lossy(&found);
+    match made::origin(&found) {
+        Origin::Other => bail!(
+            "`{}` was not written by `nixdag generate`, so there is nothing to compare: name the file that `nixdag generate -o` has written",
+            path.display()
+        ),
+        // What would be written without one is a preview, whose jobs fail.
+        Origin::Bundle if !has_bundle => bail!(
+            "`{}` was made with a bundle, and is compared with what is made with one: add `--bundle DIR`, as when it was written",
+            path.display()
+        ),
+        Origin::Bundle | Origin::Preview => {}
+    }
+    let difference = difference::unified(&found, config);
     bail!(
-        "`{}` is out of date (`nixdag {}` rewrites it); `-` is in the file, `+` is in the plan:\n{difference}",
+        "`{}` is out of date (`{}` rewrites it); `-` is in the file, `+` is in the plan:\n{difference}",
         path.display(),
-        rewrite.join(" "),
+        rewrite()?,
     )
+}
+
+/// Fails where there is another bundle than would be written. Where there is none, another machine has it.
+fn check_bundle(dir: &Path, digest: &str) -> Result<()> {
+    match bundle::digest(dir)? {
+        Some(found) if found.base16() != digest => {
+            bail!("the bundle in `{}` is out of date (`{}` rewrites it)", dir.display(), rewrite()?)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// This command line, less `--check`.
+fn rewrite() -> Result<String> {
+    let arguments = env::args().skip(1).filter(|argument| argument != "--check");
+    let quoted: Vec<String> = arguments.map(|argument| shell::quote(&argument)).collect::<Result<_>>()?;
+    Ok(format!("nixdag {}", quoted.join(" ")))
 }
 
 /// True for the folder in which the jobs of a provider look for the bundle.
@@ -168,8 +207,32 @@ fn is_in_place(dir: &Path, provider: Provider) -> bool {
     provider.bundle_dir().is_none_or(|expected| absolute(Path::new(expected)) == absolute(dir))
 }
 
+/// The bundle that would be written, made in a folder that goes away: its digest is that of what it holds.
+fn would_be(plan: &Plan, graph: Option<Graph>, settings: &Settings) -> Result<BundleReference> {
+    let folder = tempfile::tempdir()?;
+    let _removed = RemovedAtSignal::new(folder.path());
+    let summary = fill_bundle(folder.path(), plan, graph, settings)?;
+    Ok(BundleReference { manifest_sha256: summary.sha256.base16(), system: system::current() })
+}
+
 /// Writes the bundle, and its digest into a file beside it: CI caches are keyed by the checksum of a file.
 fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settings) -> Result<BundleReference> {
+    let summary = fill_bundle(dir, plan, graph, settings)?;
+    if let Some(expected) = settings.provider.bundle_dir().filter(|_| !is_in_place(dir, settings.provider)) {
+        warning!(
+            "the jobs look for the bundle in `{expected}`: it has to come from there, not from `{}`",
+            dir.display()
+        );
+    }
+    let digest = summary.sha256.base16();
+    let mut beside = dir.as_os_str().to_owned();
+    beside.push(".sha256");
+    Output::File(beside.into()).write(|out| writeln!(out, "{digest}"))?;
+    Ok(BundleReference { manifest_sha256: digest, system: system::current() })
+}
+
+/// Writes what a bundle holds into a folder.
+fn fill_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settings) -> Result<bundle::Summary> {
     let graph = match graph {
         Some(graph) => graph,
         None => {
@@ -188,15 +251,5 @@ fn write_bundle(dir: &Path, plan: &Plan, graph: Option<Graph>, settings: &Settin
             counted(summary.absent_sources.len() as u64, "source"),
         );
     }
-    if let Some(expected) = settings.provider.bundle_dir().filter(|_| !is_in_place(dir, settings.provider)) {
-        warning!(
-            "the jobs look for the bundle in `{expected}`: it has to come from there, not from `{}`",
-            dir.display()
-        );
-    }
-    let digest = summary.sha256.base16();
-    let mut beside = dir.as_os_str().to_owned();
-    beside.push(".sha256");
-    Output::File(beside.into()).write(|out| writeln!(out, "{digest}"))?;
-    Ok(BundleReference { manifest_sha256: digest, system: system::current() })
+    Ok(summary)
 }

@@ -112,6 +112,14 @@ pub fn write(dir: &Path, Parts { plan, graph, drv_dir, store, program }: Parts) 
     Ok(Summary { sha256, derivations, sources, absent_sources, bytes: bytes + size })
 }
 
+/// The digest of the bundle in a folder, by its manifest alone; none where there is no bundle.
+pub fn digest(dir: &Path) -> Result<Option<Sha256>> {
+    if !dir.join(MANIFEST).exists() {
+        return Ok(None);
+    }
+    Ok(Some(Sha256::of(read_manifest(dir)?.as_bytes())))
+}
+
 /// Writes a file under a temporary name first; gives its digest and size.
 fn write_whole(
     dir: &Path,

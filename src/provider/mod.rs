@@ -11,6 +11,7 @@ pub mod gitlab;
 pub mod job_script;
 pub mod job_setup;
 pub mod limits;
+pub mod made;
 pub mod parameters;
 pub mod restored_variables;
 pub mod shell;
@@ -217,6 +218,14 @@ impl Provider {
             Self::CircleCi => "CircleCI",
             Self::GitLab => "GitLab",
             Self::GitHub => "GitHub",
+        }
+    }
+
+    /// How the names of generated files end.
+    pub fn configuration_ends(self) -> &'static [&'static str] {
+        match self {
+            Self::CircleCi | Self::GitLab => &["yml", "yaml"],
+            Self::GitHub => &["json"],
         }
     }
 

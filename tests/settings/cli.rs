@@ -332,6 +332,62 @@ fn results_are_whole_or_absent() {
 }
 
 #[test]
+fn a_configuration_is_compared_with_one_that_is_made_in_the_same_way() {
+    let recorded = recorded();
+    let check = |arguments: &[&str], file: &str, code: i32| {
+        let check = recorded.nixdag("generate").args(["--check", "-o", file]).args(arguments).assert().code(code);
+        String::from_utf8(check.get_output().stderr.clone()).unwrap()
+    };
+    let generate =
+        |arguments: &[&str]| recorded.nixdag("generate").args(["-o", "c.yml"]).args(arguments).assert().success();
+    for provider in ["circleci", "gitlab"] {
+        generate(&["--provider", provider, "--bundle", "bundle"]);
+        let with_bundle = ["--provider", provider, "--bundle", "bundle"];
+        assert!(check(&with_bundle, "c.yml", 0).contains("`c.yml` is up to date"));
+        // Here is no bundle, or another one.
+        fs::rename(recorded.dir().join("bundle"), recorded.dir().join("elsewhere")).unwrap();
+        assert!(check(&with_bundle, "c.yml", 0).contains("`c.yml` is up to date"));
+        assert!(!recorded.dir().join("bundle").exists(), "`--check` writes nothing");
+        recorded.file("bundle/manifest", "another");
+        let said = check(&with_bundle, "c.yml", 1);
+        assert!(said.contains("the bundle in `bundle` is out of date (`nixdag generate "), "{said}");
+        fs::remove_dir_all(recorded.dir().join("bundle")).unwrap();
+        fs::remove_dir_all(recorded.dir().join("elsewhere")).unwrap();
+        // Without a bundle it would become a preview, whose jobs fail.
+        let said = check(&["--provider", provider], "c.yml", 1);
+        assert!(said.contains("add `--bundle DIR`") && !said.contains("rewrites it"), "{said}");
+        // A preview is replaced by what runs.
+        generate(&["--provider", provider]);
+        let said = check(&with_bundle, "c.yml", 1);
+        assert!(said.contains("is out of date") && said.contains("--bundle bundle` rewrites it)"), "{said}");
+    }
+    // Nobody is told to write over jobs of their own.
+    recorded.file("own.yml", "version: 2.1\njobs: {}\nworkflows: { version: 2 }\n");
+    for arguments in [&[][..], &["--bundle", "bundle"]] {
+        let said = check(arguments, "own.yml", 1);
+        assert!(said.contains("was not written by `nixdag generate`") && !said.contains("rewrites"), "{said}");
+    }
+}
+
+#[test]
+fn a_configuration_is_not_written_into_a_file_of_another_format() {
+    let recorded = recorded();
+    for (provider, wrong, right) in [
+        ("circleci", "x.json", "x.yml"),
+        ("gitlab", "o.html", "o.yaml"),
+        ("github", "g.yml", "g.json"),
+        ("circleci", "x.svg", "x"),
+    ] {
+        let mut generate = recorded.nixdag("generate");
+        let refused = generate.args(["--provider", provider, "-o", wrong]).assert().code(2).stdout("");
+        let end = if provider == "github" { "`.json`" } else { "`.yml` or `.yaml`" };
+        refused.stderr(predicate::str::contains(format!("end it with {end}")));
+        assert!(!recorded.dir().join(wrong).exists());
+        recorded.nixdag("generate").args(["--provider", provider, "-o", right]).assert().success();
+    }
+}
+
+#[test]
 fn folders_that_cannot_be_written_are_named() {
     let recorded = recorded();
     for out in [recorded.dir().join("missing/x.yml"), recorded.dir().to_owned()] {

@@ -33,8 +33,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::job_script::kinds::{Kind, Machines, reuse_hash};
-use super::small_job;
 use super::yaml::{self, Yaml};
+use super::{made, small_job};
 use crate::delivery::{Reuse, Sign};
 use crate::fleet::executor::Executor;
 use crate::fleet::size::Machine;
@@ -194,12 +194,8 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
     config.push(("workflows".to_owned(), Yaml::entry(WORKFLOW, Yaml::entry("jobs", Yaml::List(invocations)))));
 
     let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
-    let preview = if options.setup.bundle.is_none() { format!("{PREVIEW}\n") } else { String::new() };
-    Ok(format!(
-        "{preview}# Made by nixdag {}: change the flake or nixdag.yml, not this file.\n{why}version: 2.1\n{}",
-        env!("CARGO_PKG_VERSION"),
-        yaml::to_string(&Yaml::Map(merge::merge(config, &options.merge)?))
-    ))
+    let header = made::header(options.setup.bundle.is_none().then_some(PREVIEW));
+    Ok(format!("{header}{why}version: 2.1\n{}", yaml::to_string(&Yaml::Map(merge::merge(config, &options.merge)?))))
 }
 
 /// Refuses a job that cannot stand in the workflow.

@@ -24,8 +24,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::job_script::Task;
 use super::job_script::kinds::{Kind, Machines, reuse_hash};
-use super::small_job;
 use super::yaml::{self, Yaml};
+use super::{made, small_job};
 use crate::delivery::{HandOff, HandOffKind, Reuse, Sign};
 use crate::plan::final_job::FinalJob;
 use crate::plan::{Job, JobIndex, JobOptions, Plan, delivery_job, failures, json, nothing};
@@ -72,12 +72,8 @@ fn too_wide(jobs: &[&Job], options: &Options) -> Result<()> {
 /// The text of a pipeline.
 fn text(plan: &Plan, options: &Options, pipeline: Vec<(String, Yaml)>) -> String {
     let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
-    let preview = if options.setup.bundle.is_none() { format!("{PREVIEW}\n") } else { String::new() };
-    format!(
-        "{preview}# Made by nixdag {}: change the flake or nixdag.yml, not this file.\n{why}{}",
-        env!("CARGO_PKG_VERSION"),
-        yaml::to_string(&Yaml::Map(pipeline))
-    )
+    let header = made::header(options.setup.bundle.is_none().then_some(PREVIEW));
+    format!("{header}{why}{}", yaml::to_string(&Yaml::Map(pipeline)))
 }
 
 /// The entries of the pipeline. `delivers` signs and pushes, where no job that builds does.
