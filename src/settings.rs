@@ -160,7 +160,26 @@ impl Settings {
         let store = store.map(StoreUrl::public).transpose().context("`cache` in nixdag.yml")?;
         let hosts = CredentialHosts::parse(&flags.availability.credential_host)?;
         store.iter().try_for_each(|url| check_named_by_file(url, &hosts)).context("`cache` in nixdag.yml")?;
-        Self::resolve(flags, found, handoff, store.as_ref())
+        let mut settings = Self::resolve(flags, found, handoff, store.as_ref())?;
+        let lacks = settings.lacks(store.is_some());
+        settings.warnings.extend(lacks);
+        Ok(settings)
+    }
+
+    /// What is enough to plan, but not for `nixdag generate`, in sentences.
+    fn lacks(&self, has_store: bool) -> Vec<String> {
+        let mut lacks = Vec::new();
+        // Of what is read from a file nothing is planned.
+        if matches!(self.source, Source::Plan(_)) {
+            return lacks;
+        }
+        if let Some(names) = &self.planner.workers {
+            lacks.extend(workers::lacks(names.0.is_some(), self.provider, self.handoff));
+        }
+        if self.handoff == HandOffKind::Cache && !has_store {
+            lacks.push("`handoff: cache` needs a store: `cache` in nixdag.yml (or `--cache URL`)".to_owned());
+        }
+        lacks.iter().map(|lack| format!("`nixdag generate` will refuse this plan: {lack}")).collect()
     }
 
     /// The same, to generate a configuration: how its jobs deliver, and what the store that they hand on through has counts as

@@ -1,6 +1,6 @@
 //! Whether workers build, and what they need for that. In: the options about planning, the provider. Out: what the planner is asked for, or what is missing.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::planning::PlanningOptions;
 use crate::choice::Choice;
@@ -32,17 +32,34 @@ pub(super) fn asked(planning: &PlanningOptions, provider: Provider) -> Result<Op
 
 /// Refuses workers that could not talk, or whose results no other job would find.
 pub fn check(plan: &Plan, provider: Provider, handoff: HandOffKind) -> Result<()> {
-    let name = provider.name();
-    ensure!(
-        plan.workers.as_ref().is_some_and(|workers| workers.store.is_some()),
-        "`mode: workers` needs a store that can say that a name is taken: `worker_store: s3://BUCKET?region=…`, or a folder that all machines \
-         see (`--worker-store`)"
-    );
-    ensure!(
-        handoff == HandOffKind::Cache,
-        "`mode: workers` on {name} needs `handoff: cache`: a workspace is written when a job ends, and workers pass on each result at once"
-    );
-    Ok(())
+    let has_store = plan.workers.as_ref().is_some_and(|workers| workers.store.is_some());
+    match lacks(has_store, provider, handoff).into_iter().next() {
+        Some(lacks) => bail!(lacks),
+        None => Ok(()),
+    }
+}
+
+/// What a pipeline with workers would lack that only plans do without, in sentences.
+pub(super) fn lacks(has_store: bool, provider: Provider, handoff: HandOffKind) -> Vec<String> {
+    let mut lacks = Vec::new();
+    // GitHub's workers have what they need from the workflow.
+    if provider.limits().waves.is_some() {
+        return lacks;
+    }
+    if !has_store {
+        lacks.push(
+            "`mode: workers` needs a store that can say that a name is taken: `worker_store: s3://BUCKET?region=…`, or a folder that all \
+             machines see (`--worker-store`)"
+                .to_owned(),
+        );
+    }
+    if handoff != HandOffKind::Cache {
+        lacks.push(format!(
+            "`mode: workers` on {} needs `handoff: cache`: a workspace is written when a job ends, and workers pass on each result at once",
+            provider.name()
+        ));
+    }
+    lacks
 }
 
 /// What is to be said about machines of workers that are known to have no sandbox as they are set up: the Nix of the image has `sandbox = false`. `plan` has workers as jobs.

@@ -388,6 +388,26 @@ fn a_configuration_is_not_written_into_a_file_of_another_format() {
 }
 
 #[test]
+fn a_plan_says_what_generating_will_ask_for() {
+    let recorded = recorded();
+    let said = |command: &str, arguments: &[&str]| {
+        let output = recorded.nixdag(command).args(arguments).assert().success().get_output().stderr.clone();
+        String::from_utf8(output).unwrap()
+    };
+    let refuses = "warning: `nixdag generate` will refuse this plan: ";
+    let plan = said("plan", &["--handoff", "cache"]);
+    assert!(plan.contains(&format!("{refuses}`handoff: cache` needs a store")), "{plan}");
+    let plan = said("plan", &["--mode", "workers"]);
+    assert!(plan.contains(&format!("{refuses}`mode: workers` needs a store that can say")), "{plan}");
+    assert!(plan.contains("`mode: workers` on circleci needs `handoff: cache`"), "{plan}");
+    let plan = said("plan", &["--mode", "workers", "--provider", "github"]);
+    assert!(!plan.contains("will refuse"), "{plan}");
+    recorded.file("nixdag.yml", "handoff: cache\ncache: file:///cache\n");
+    let plan = said("plan", &["--mode", "workers", "--worker-store", "/workers"]);
+    assert!(!plan.contains("will refuse"), "{plan}");
+}
+
+#[test]
 fn folders_that_cannot_be_written_are_named() {
     let recorded = recorded();
     for out in [recorded.dir().join("missing/x.yml"), recorded.dir().to_owned()] {
