@@ -58,6 +58,11 @@ pub enum FoundBase {
         /// It is in order like that, nothing has gone wrong.
         expected: bool,
     },
+    /// There is no such revision, neither here nor at the remote.
+    NoRevision {
+        /// A sentence with its name, and with the reason where the remote has one.
+        why: String,
+    },
 }
 
 impl FoundBase {
@@ -122,9 +127,8 @@ fn named(repository: &Repository, revision: &str) -> Result<FoundBase> {
         return Ok(base(commit));
     }
     let Some(remote) = repository.remote()? else {
-        return Ok(FoundBase::missing(format!(
-            "the base `{shown}` is not a revision of this repository, which has no remote"
-        )));
+        let why = format!("the base `{shown}` is not a revision of this repository, which has no remote");
+        return Ok(FoundBase::NoRevision { why });
     };
     let fetched = if is_hash(revision) {
         let depth = if repository.is_shallow()? { Depth::One } else { Depth::Same };
@@ -132,7 +136,7 @@ fn named(repository: &Repository, revision: &str) -> Result<FoundBase> {
     } else {
         let branch = revision.strip_prefix(&format!("{remote}/")).unwrap_or(revision);
         if !repository.is_branch_name(branch)? {
-            return Ok(FoundBase::missing(format!("the base `{shown}` is not a revision")));
+            return Ok(FoundBase::NoRevision { why: format!("the base `{shown}` is not a revision") });
         }
         let tracking = format!("refs/remotes/{remote}/{branch}");
         match repository.commit(&tracking)? {
@@ -147,9 +151,10 @@ fn named(repository: &Repository, revision: &str) -> Result<FoundBase> {
         },
         Err(error) => format!("{error:#}"),
     };
-    Ok(FoundBase::missing(format!(
+    let why = format!(
         "the base `{shown}` is not here and cannot be fetched: {why} (after a force-push the commit may be gone)"
-    )))
+    );
+    Ok(FoundBase::NoRevision { why })
 }
 
 fn is_hash(text: &str) -> bool {

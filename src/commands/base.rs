@@ -2,7 +2,7 @@
 
 use std::env;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::evaluation;
 use super::say::{self, Level, note, warning};
@@ -12,6 +12,7 @@ use crate::affected::{BaseEvaluation, Unaffected};
 use crate::output::read_input;
 use crate::plan::{FlakeSource, Plan, nothing};
 use crate::printable::printable;
+use crate::provider::Provider;
 use crate::recorded_evaluation;
 use crate::settings::at_base::SettingsAtBase;
 use crate::settings::{Settings, Source};
@@ -30,11 +31,14 @@ pub(super) struct ChosenBase {
 }
 
 /// Finds the base in the flake's repository; says why where there is none.
-pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
+///
+/// An error for a revision that somebody has typed and that does not exist. In a CI the flag has what the service says, and there a commit
+/// may be gone.
+pub(super) fn choose(settings: &Settings) -> Result<Option<ChosenBase>> {
     let (Source::Flake(reference), Some(choice), None) =
         (&settings.source, &settings.change.base, &settings.change.base_roots)
     else {
-        return None;
+        return Ok(None);
     };
     let find = || -> Result<(RepositoryFlake, FoundBase)> {
         let flake = RepositoryFlake::find(reference)?;
@@ -43,7 +47,7 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
         let found = base::find(flake.head(), choice, default_branch, &hints)?;
         Ok((flake, found))
     };
-    match find() {
+    Ok(match find() {
         Ok((flake, FoundBase::Base { revision, note })) => {
             if let Some(note) = note {
                 note!("{note}");
@@ -63,11 +67,24 @@ pub(super) fn choose(settings: &Settings) -> Option<ChosenBase> {
             say::line(level, format_args!("no base to compare with: {why}; {SO}"));
             None
         }
+        Ok((_, FoundBase::NoRevision { why })) if settings.change.base_is_flag && !is_ci() => {
+            bail!("{why}; name a revision that is there with `--base`, or let nixdag find it with `--base auto`")
+        }
+        Ok((_, FoundBase::NoRevision { why })) => {
+            warning!("no base to compare with: {why}; {SO}");
+            None
+        }
         Err(error) => {
             warning!("no base to compare with: {error:#}; {SO}");
             None
         }
-    }
+    })
+}
+
+/// Whether a CI service runs this, one that nixdag knows or another one: most say so by `CI`.
+fn is_ci() -> bool {
+    let mut variables = Provider::all().map(Provider::variable).chain(["CI"]);
+    variables.any(|name| env::var_os(name).is_some_and(|value| !value.is_empty() && value != "false"))
 }
 
 /// The plan of a change that makes no difference: the settings ignore every file of it. Nothing is said of that here.

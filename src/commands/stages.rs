@@ -103,7 +103,7 @@ fn unnamed(settings: &Settings, also: &[Granularity], failures: Failures) -> Res
         warning!("{warning}");
     }
     let at = SystemTime::now();
-    let chosen = base::choose(settings);
+    let chosen = base::choose(settings)?;
     if let Some(plan) = chosen.as_ref().and_then(|chosen| base::without_effect(chosen, settings)) {
         return Ok(plan.into());
     }

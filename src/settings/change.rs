@@ -74,6 +74,8 @@ options! {
 pub struct ChangeSettings {
     /// The base; none for no comparison.
     pub base: Option<BaseChoice>,
+    /// A flag says the base, not a file.
+    pub base_is_flag: bool,
     /// A recorded evaluation of the base.
     pub base_roots: Option<PathBuf>,
     /// What to do about targets that the change does not touch.
@@ -96,6 +98,7 @@ impl ChangeSettings {
         let resolved = ChangeOptions::new(flags, keys);
         Ok(Self {
             base: named.and_then(BaseChoice::read),
+            base_is_flag: flags.base.is_some(),
             base_roots: flags.base_roots.clone(),
             unaffected: resolved.unaffected,
             ignore: keys.ignore.clone().map_or_else(IgnoreList::default, |globs| globs.0),

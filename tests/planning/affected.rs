@@ -219,7 +219,9 @@ fn a_base_that_is_odd_means_that_more_is_built() {
               grep -o 'no base to compare with\|does not evaluate\|do not evaluate\|[0-9]* of [0-9]* targets' $out/messages || true
             }
             echo "# no base asked for"; plan .
-            echo "# missing"; plan . --base 1111111111111111111111111111111111111111
+            unset CI CIRCLECI GITLAB_CI GITHUB_ACTIONS
+            echo "# missing, as a CI says it"; CI=true plan . --base 1111111111111111111111111111111111111111
+            echo "# missing, as a person says it"; plan . --base nonsense
             echo "# base == head"; plan . --base HEAD
             echo "# dirty"; echo dirty > src/app; plan . --base HEAD; git checkout -q src/app
             echo "# syntax error at the base"
@@ -231,7 +233,7 @@ fn a_base_that_is_odd_means_that_more_is_built() {
             echo "# no flake at the base"
             git checkout -q --orphan fresh; git rm -q --cached flake.nix; git commit -q -m none; git add flake.nix; git commit -q -m flake
             plan . --base HEAD~1
-            echo "# first commit"; plan . --base HEAD~2
+            echo "# first commit"; CI=true plan . --base HEAD~2
             echo "# path, and no repository"; plan "path:$PWD" --base HEAD
             mkdir ../plain; cp -R flake.nix flake.lock packages.nix src ../plain; (cd ../plain; plan . --base HEAD)
             echo "# folder below the root"
@@ -247,9 +249,11 @@ fn a_base_that_is_odd_means_that_more_is_built() {
 const ODD_BASES: &str = "\
 # no base asked for
 app leaf library pinned tool | base none
-# missing
+# missing, as a CI says it
 app leaf library pinned tool | base none
 no base to compare with
+# missing, as a person says it
+error: the base `nonsense` is not a revision of this repository, which has no remote; name a revision that is there with `--base`, or let nixdag find it with `--base auto`
 # base == head
  | base there
 0 of 5 targets
