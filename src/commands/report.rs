@@ -1,6 +1,7 @@
 //! `nixdag report`: all jobs of a pipeline in one report.
 
 use std::fs;
+use std::io::Write as _;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,7 +13,7 @@ use crate::build::report::Report;
 use crate::choice::Choice;
 use crate::cli::{ReportArgs, ReportFormat};
 use crate::output::Output;
-use crate::page::{self, gather, pipeline, telemetry, trace};
+use crate::page::{self, gather, pipeline, summary, telemetry, trace};
 use crate::plan::json;
 use crate::plural::counted;
 use crate::printable::{error_lines, printable, shortened};
@@ -31,9 +32,9 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
         json::read(&text).with_context(|| format!("`{}`", file.display()))
     });
     let plan = plan.transpose()?;
-    if plan.is_some() && matches!(format, ReportFormat::Text | ReportFormat::Json | ReportFormat::GitHub) {
+    if plan.is_some() && matches!(format, ReportFormat::Json | ReportFormat::GitHub) {
         bail!(usage(
-            "`--plan` requires `--format markdown`, `html`, `trace` or `otlp`: text, JSON and annotations for GitHub show only records of jobs"
+            "`--plan` requires `--format text`, `markdown`, `html`, `trace` or `otlp`: JSON and annotations for GitHub show only records of jobs"
         ));
     }
     if args.records.is_empty() && !matches!(format, ReportFormat::Markdown | ReportFormat::Html) {
@@ -44,6 +45,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
             ReportFormat::Html => page::write(&gather::pipeline(plan.as_ref(), &[]), out),
             _ => markdown::write(plan.as_ref(), None, out),
         })?;
+        wrote(&output, &verdict(&gather::pipeline(plan.as_ref(), &[]), 0));
         return Ok(ExitCode::Done);
     }
     let mut files = Vec::new();
@@ -69,12 +71,14 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
         warning!("{}; it is left out", shortened(&printable(&format!("{error:#}")), MAX_REASON));
     }
     let pipeline = gather::pipeline(plan.as_ref(), &records);
+    let verdict = verdict(&pipeline, broken.len());
     let report = Report::new(records);
     output.write(|out| match format {
         ReportFormat::Text => {
             // Names and messages are those that jobs have left.
             let mut text = Vec::new();
             report.print(&mut text)?;
+            writeln!(text, "{verdict}")?;
             let look = say::look(&output);
             error_lines(&String::from_utf8_lossy(&text)).try_for_each(|line| look.line(&line, out))
         }
@@ -88,6 +92,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
         ReportFormat::Otlp => telemetry::write(&pipeline, out),
         ReportFormat::GitHub => annotations::write(&report, out),
     })?;
+    wrote(&output, &verdict);
     // With a plan, a job that left no record counts as well, a final job's command too.
     let is_complete = plan.is_none() || pipeline.verdict() == pipeline::Verdict::Passed;
     let silent: Vec<String> = pipeline.unrecorded().map(|name| format!("`{}`", printable(name))).collect();
@@ -97,4 +102,17 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     }
     let is_green = broken.is_empty() && is_complete && report.verdict() == Verdict::Success;
     Ok(if is_green { ExitCode::Done } else { ExitCode::Failed })
+}
+
+/// The verdict in a sentence; `broken` is the number of records that cannot be read, with which nothing has passed.
+fn verdict(pipeline: &pipeline::Pipeline, broken: usize) -> String {
+    let sentence = summary::plain(pipeline);
+    if broken == 0 { sentence } else { format!("{sentence}; {} cannot be read", counted(broken as u64, "record")) }
+}
+
+/// Says that a file was written, and the verdict, which standard output has in the report itself.
+fn wrote(output: &Output, verdict: &str) {
+    if let Output::File(path) = output {
+        say::done(format_args!("wrote `{}`: {}", printable(&path.to_string_lossy()), printable(verdict)));
+    }
 }

@@ -17,7 +17,7 @@ pub mod folder;
 pub mod gather;
 mod links;
 pub mod pipeline;
-mod summary;
+pub mod summary;
 mod tables;
 pub mod telemetry;
 mod time;

@@ -33,6 +33,11 @@ pub fn headline(pipeline: &Pipeline) -> Headline {
     Headline { sign, class, text: sentence(pipeline) }
 }
 
+/// The sentence alone, for a terminal: its spaces are plain ones.
+pub fn plain(pipeline: &Pipeline) -> String {
+    sentence(pipeline).replace(['\u{a0}', '\u{202f}'], " ")
+}
+
 fn sentence(pipeline: &Pipeline) -> String {
     let jobs = |state| pipeline.jobs.iter().filter(|job| job.state == state).count();
     let missing = match (pipeline.missing_targets, targets(pipeline)) {

@@ -586,6 +586,42 @@ fn a_final_job_without_a_record_is_named_and_nothing_is_called_passed() {
 }
 
 #[test]
+fn a_report_ends_with_the_verdict_and_a_file_is_named_with_it() {
+    let folder = TempDir::new().unwrap();
+    page_of_run(folder.path());
+    let report = |arguments: &[&str]| {
+        let assert = nixdag().current_dir(folder.path()).arg("report").args(arguments).assert().code(1);
+        let output = assert.get_output();
+        (String::from_utf8(output.stdout.clone()).unwrap(), String::from_utf8(output.stderr.clone()).unwrap())
+    };
+    let (text, _) = report(&["records"]);
+    let alone = text.lines().last().unwrap();
+    assert!(alone.contains("failed"), "{text}");
+    // The plan knows more targets than the records.
+    let (text, _) = report(&["--plan", "plan.json", "records"]);
+    let with_plan = text.lines().last().unwrap();
+    assert!(
+        with_plan.contains("failed: ")
+            && with_plan.contains("targets are missing") | with_plan.contains(" of 5 targets"),
+        "{text}"
+    );
+    for file in ["r.html", "r.json", "r.txt", "r.md"] {
+        let (text, said) = report(&["-o", file, "records"]);
+        assert_eq!(
+            (text.as_str(), said.lines().last()),
+            ("", Some(format!("wrote `{file}`: {alone}").as_str())),
+            "{said}"
+        );
+    }
+    std::fs::create_dir(folder.path().join("records/broken")).unwrap();
+    std::fs::write(folder.path().join("records/broken/report.json"), "{").unwrap();
+    let (text, _) = report(&["records"]);
+    assert_eq!(text.lines().last(), Some(format!("{alone}; 1 record cannot be read").as_str()));
+    let quiet = nixdag().current_dir(folder.path()).args(["-q", "report", "-o", "r.md", "records"]).assert().code(1);
+    quiet.stderr("");
+}
+
+#[test]
 fn a_report_fits_the_terminal() {
     let folder = TempDir::new().unwrap();
     page_of_run(folder.path());
