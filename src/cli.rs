@@ -60,7 +60,8 @@ pub struct Manners {
 
 /// Reads the command line of this process, or prints what is asked for or wrong and ends it.
 pub fn parse() -> Cli {
-    let matches = command().color(help::color(std::env::args_os())).get_matches();
+    let command = command().color(help::color(std::env::args_os()));
+    let matches = command.clone().try_get_matches().unwrap_or_else(|error| help::with_tip(error, &command).exit());
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

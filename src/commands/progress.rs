@@ -59,11 +59,13 @@ impl Printer {
 
     fn line(&self, progress: &Progress) -> String {
         let Progress { evaluated, failed, left } = progress;
-        let bar = if self.is_terminal { bar(progress) } else { String::new() };
-        format!(
-            "evaluation: {bar}{evaluated} evaluated, {failed} failed, {left} left, {} s",
-            self.began.elapsed().as_secs()
-        )
+        let width = say::width(&io::stderr()).filter(|_| self.is_terminal);
+        let counts =
+            format!("{evaluated} evaluated, {failed} failed, {left} to go, {} s", self.began.elapsed().as_secs());
+        // A line that fills the terminal may wrap, and would then not be taken away.
+        let room = width.map(|width| width.saturating_sub("evaluation: ".len() + counts.len() + 1));
+        let bar = if self.is_terminal { bar(progress, room.unwrap_or(usize::MAX)) } else { String::new() };
+        format!("evaluation: {bar}{counts}")
     }
 
     fn print(&self, line: &str, stays: bool) {
@@ -71,12 +73,17 @@ impl Printer {
     }
 }
 
-/// `[####------] `
-fn bar(progress: &Progress) -> String {
+/// `[####------] `, in at most `room` characters; nothing where that is too little to see anything.
+fn bar(progress: &Progress, room: usize) -> String {
     const WIDTH: usize = 24;
+    const LEAST: usize = 6;
+    let width = WIDTH.min(room.saturating_sub("[] ".len()));
+    if width < LEAST {
+        return String::new();
+    }
     let done = progress.evaluated + progress.failed;
-    let filled = (WIDTH * done).checked_div(done + progress.left).unwrap_or(0);
-    format!("[{}{}] ", "#".repeat(filled), "-".repeat(WIDTH - filled))
+    let filled = (width * done).checked_div(done + progress.left).unwrap_or(0);
+    format!("[{}{}] ", "#".repeat(filled), "-".repeat(width - filled))
 }
 
 #[cfg(test)]
@@ -86,8 +93,10 @@ mod tests {
     #[test]
     fn the_bar_fills() {
         let progress = |evaluated, left| Progress { evaluated, failed: 0, left };
-        assert_eq!(bar(&progress(0, 0)), "[------------------------] ");
-        assert_eq!(bar(&progress(1, 1)), "[############------------] ");
-        assert_eq!(bar(&progress(7, 0)), "[########################] ");
+        assert_eq!(bar(&progress(0, 0), 80), "[------------------------] ");
+        assert_eq!(bar(&progress(1, 1), 27), "[############------------] ");
+        assert_eq!(bar(&progress(7, 0), 80), "[########################] ");
+        assert_eq!(bar(&progress(1, 1), 13), "[#####-----] ");
+        assert_eq!(bar(&progress(1, 1), 8), "");
     }
 }

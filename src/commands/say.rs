@@ -92,7 +92,7 @@ pub(super) fn look(output: &Output) -> Look {
 }
 
 /// Characters of a line, as `COLUMNS` says for a terminal and for a pipe, else as wide as the terminal; none where nobody says.
-fn width(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
+pub(super) fn width(stream: &(impl IsTerminal + AsFd)) -> Option<usize> {
     let said = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     let own = || rustix::termios::tcgetwinsize(stream).ok().map(|size| usize::from(size.ws_col));
     said.or_else(|| own().filter(|_| stream.is_terminal())).filter(|width| *width > 0)

@@ -234,7 +234,9 @@ impl Provider {
         match self {
             Self::CircleCi => circleci::continuation::problems(text),
             Self::GitLab => gitlab::check::check_any(text),
-            Self::GitHub => bail!("it is a GitHub workflow, which nixdag does not check (actionlint does)"),
+            Self::GitHub => {
+                bail!(usage("it is a GitHub workflow, about which nixdag says nothing (actionlint checks it)"))
+            }
         }
     }
 

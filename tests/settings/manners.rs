@@ -152,6 +152,16 @@ fn tables_fit_the_terminal() {
 }
 
 #[test]
+fn who_asks_for_json_in_another_way_is_told_the_right_one() {
+    for (command, tip) in [("explain", true), ("report", true), ("history", true), ("build", false)] {
+        let refused = nixdag().args([command, "--json", "x"]).assert().code(2).stdout("");
+        let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+        assert!(!said.contains("'-- --json'"), "{said}");
+        assert_eq!(said.contains("`--format json`"), tip, "{said}");
+    }
+}
+
+#[test]
 fn json_is_as_people_type_it() {
     let recorded = recorded();
     assert_eq!(recorded.said("plan", &["--json"]), recorded.said("plan", &["--format", "json"]));
@@ -278,10 +288,13 @@ fn a_configuration_of_anybodys_is_checked() {
         let said = shown(&output);
         assert!(said.contains("line 3, column 2: tabs disallowed"), "{command}: {said}");
     }
-    nixdag().args(["check", "--provider", "github"]).arg(recorded.file("x", "")).assert().code(1);
+    nixdag().args(["check", "--provider", "github"]).arg(recorded.file("x", "")).assert().code(2);
     fs::create_dir_all(recorded.dir().join(".github/workflows")).unwrap();
-    let workflow = check(".github/workflows/ci.yml", "on: push\njobs: { a: { runs-on: x, steps: [] } }\n").code(1);
+    let workflow = check(".github/workflows/ci.yml", "on: push\njobs: { a: { runs-on: x, steps: [] } }\n").code(2);
     workflow.stderr(predicate::str::contains("it is a GitHub workflow").and(predicate::str::contains("job").not()));
+    let including = check(".gitlab-ci.yml", "include: [{ local: x.yml }]\na: { script: [make] }\n").code(2);
+    including
+        .stderr(predicate::str::contains("cannot check").and(predicate::str::contains("nothing is said about it")));
     // A file of any other name is known by its keys.
     for (text, words) in [
         ("name: ci\non: push\njobs:\n  a:\n    runs-on: x\n", "it is a GitHub workflow"),

@@ -11,6 +11,7 @@ use serde_yaml::Value;
 
 use super::limits::{FILE_BYTES, LIMITS};
 use crate::provider::limits::Limits;
+use crate::usage::usage;
 use crate::yaml::{MAX_BRACKETS, check_nesting, check_repetition};
 
 /// The same for a pipeline of anybody's, who may use variables wherever GitLab expands them. One that includes others says too little by itself, which is an error.
@@ -18,7 +19,10 @@ pub fn check_any(pipeline: &str) -> Result<Vec<String>> {
     let problems = problems(pipeline, &LIMITS, &|_| true)?;
     ensure!(
         !problems.iter().any(|problem| problem == language::INCLUDES),
-        "it includes other files, which nixdag does not read (GitLab's editor shows all of it under *Full configuration*, and that can be checked)"
+        usage(
+            "it includes other files, which nixdag does not read, so nothing is said about it (GitLab's editor shows all of it under *Full \
+             configuration*, and that can be checked)"
+        )
     );
     Ok(problems)
 }
