@@ -27,6 +27,9 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
         None => attribute::find(&args.attribute, &known, &system::current())?.clone(),
     };
     let mut explanation = explain::explain(plan, &target, &planned.targets, planned.base.as_ref());
+    if let Some(graph) = &planned.graph {
+        explain::add_same_job(&mut explanation, &planned.targets, graph);
+    }
     explanation.decided_by = planned.made.decisions.get(&target).map(ToString::to_string);
     match closer::look(&mut explanation, plan, settings.derivation_files()) {
         Ok(None) => {}

@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use crate::attribute::AttributePath;
 use crate::nearest::nearest;
 use crate::nix::system::is_per_system;
+use crate::pattern::short::{CONFIGURATIONS, SEARCHED};
 use crate::printable::printable;
 
 /// How many attributes a message lists.
@@ -41,6 +42,11 @@ pub fn find<'a>(wanted: &str, known: &[&'a AttributePath], system: &str) -> Resu
     match several[..] {
         [only] => Ok(only),
         [] => {
+            if let Some(output) = unseen_output(&path, known) {
+                bail!(
+                    "`{shown}` is not among the targets, as nothing of `{output}` is selected: if the flake has it, `--select {output}` takes it"
+                );
+            }
             let names: Vec<String> = known.iter().map(|attribute| attribute.to_string()).collect();
             let lasts: Vec<String> = known.iter().filter_map(|attribute| attribute.names().last().cloned()).collect();
             let meant = nearest(wanted, names.iter().map(String::as_str))
@@ -57,6 +63,14 @@ pub fn find<'a>(wanted: &str, known: &[&'a AttributePath], system: &str) -> Resu
             bail!("`{shown}` may be any of {}: name it in full", listed(&several))
         }
     }
+}
+
+/// The output that a whole path begins with, where no attribute that is known is in it.
+fn unseen_output<'p>(path: &'p AttributePath, known: &[&AttributePath]) -> Option<&'p str> {
+    let output = path.names().first().filter(|_| path.names().len() > 1)?;
+    let is_output = SEARCHED.contains(&output.as_str()) || CONFIGURATIONS.iter().any(|(name, _)| name == output);
+    let is_seen = known.iter().any(|attribute| attribute.names().first() == Some(output));
+    (is_output && !is_seen).then_some(output.as_str())
 }
 
 /// The first of them, and how many more there are.
@@ -104,6 +118,10 @@ mod tests {
         }
         let message = |wanted| format!("{:#}", find(wanted).unwrap_err());
         assert!(message("both").contains("in full"));
+        assert!(message("homeConfigurations.me").contains("`--select homeConfigurations` takes it"));
+        assert!(message("checks.x86_64-linux.lint").contains("`--select checks` takes it"));
+        // What is no derivation cannot be selected.
+        assert!(!message("apps.x86_64-linux.hallo").contains("--select apps"));
         assert!(message("helo").contains("did you mean `hello`"));
         assert!(message("packages.x86_64-linux.helo").contains("did you mean `packages.x86_64-linux.hello`"));
         assert!(

@@ -38,6 +38,8 @@ pub struct Explanation {
     pub verdict: TargetVerdict,
     /// The job that builds it.
     pub job: Option<JobSummary>,
+    /// Its failure does not make the pipeline red (`allow_failure`).
+    pub may_fail: bool,
     /// Who decided what its job runs on; none where a plan was read from a file.
     pub decided_by: Option<String>,
     /// Of its closure, itself included; none where the derivations are not at hand.
@@ -131,6 +133,8 @@ impl Closure {
 pub struct Delays {
     /// Targets that other jobs complete after it.
     pub targets: Vec<AttributePath>,
+    /// Targets of its own job that need it; none where the derivations are not at hand.
+    pub same_job: Option<Vec<AttributePath>>,
     /// Names of final jobs after it.
     pub final_jobs: Vec<String>,
 }
@@ -208,6 +212,7 @@ pub fn explain(
         attributes: attributes.into_iter().collect(),
         verdict,
         job: owner.map(|(index, job)| summary(plan, target, index, job)),
+        may_fail: owner.is_some_and(|(_, job)| job.options.allow_failure) || plan.may_fail(target),
         decided_by: None,
         closure: None,
         delays: owner.map(|(index, _)| delays(plan, index)).unwrap_or_default(),
@@ -260,7 +265,29 @@ fn delays(plan: &Plan, job: JobIndex) -> Delays {
     let after = |other: &&Job| other.inputs.contains(&job);
     let targets: BTreeSet<&AttributePath> = plan.jobs.iter().filter(after).flat_map(|job| &job.targets).collect();
     let finals = plan.final_jobs.iter().map(|job| &job.job).filter(after);
-    Delays { targets: targets.into_iter().cloned().collect(), final_jobs: finals.map(|job| job.name.clone()).collect() }
+    Delays {
+        targets: targets.into_iter().cloned().collect(),
+        same_job: None,
+        final_jobs: finals.map(|job| job.name.clone()).collect(),
+    }
+}
+
+/// Adds which targets of its own job need the target, which the plan does not tell; `graph` has the derivations of all `evaluated` ones.
+pub fn add_same_job(explanation: &mut Explanation, evaluated: &[Target], graph: &Graph) {
+    let (Some(job), Some(derivation)) = (&explanation.job, &explanation.derivation) else { return };
+    let Some(target) = graph.find(derivation) else { return };
+    let mut needs = vec![false; graph.len()];
+    needs[target.at()] = true;
+    // Inputs stand before their consumers.
+    for id in graph.ids().filter(|id| *id > target) {
+        needs[id.at()] = graph.inputs(id).iter().any(|input| needs[input.drv.at()]);
+    }
+    let others = job.also_builds.iter().filter(|attribute| {
+        let other = evaluated.iter().find(|other| other.attribute == **attribute);
+        let other = other.and_then(|other| graph.find(&other.drv_path));
+        other.is_some_and(|other| other != target && needs[other.at()])
+    });
+    explanation.delays.same_job = Some(others.cloned().collect());
 }
 
 /// A target beside the base.

@@ -33,6 +33,9 @@ pub fn write(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> 
         writeln!(out, "  the same derivation as {}", list(&others))?;
     }
     writeln!(out, "\n{}", verdict(explanation))?;
+    if explanation.may_fail {
+        writeln!(out, "  it may fail (`allow_failure`): the gate does not wait for it")?;
+    }
     if let Some(job) = &explanation.job {
         write_job(job, explanation.decided_by.as_deref(), out)?;
     }
@@ -111,9 +114,17 @@ fn write_job(job: &JobSummary, decided_by: Option<&str>, out: &mut impl Write) -
 
 fn write_delays(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
     let delays = &explanation.delays;
+    let same_job: Vec<String> = delays.same_job.iter().flatten().map(name).collect();
+    if !same_job.is_empty() {
+        let verb = if same_job.len() == 1 { "needs" } else { "need" };
+        writeln!(out, "  {} of the same job {verb} it: {}", counted(same_job.len(), "target"), list(&same_job))?;
+    }
+    let may_be_needed =
+        delays.same_job.is_none() && explanation.job.as_ref().is_some_and(|job| !job.also_builds.is_empty());
     match delays.targets.len() {
-        0 if delays.final_jobs.is_empty() => writeln!(out, "  no other target waits for it")?,
-        0 => {}
+        0 if !delays.final_jobs.is_empty() => {}
+        0 if !same_job.is_empty() || may_be_needed => writeln!(out, "  no target of another job waits for it")?,
+        0 => writeln!(out, "  no other target waits for it")?,
         waiting => {
             let names: Vec<String> = delays.targets.iter().map(name).collect();
             let verb = if waiting == 1 { "waits" } else { "wait" };

@@ -122,6 +122,31 @@ fn the_job_what_waits_for_it_and_other_names_are_told() {
 }
 
 #[test]
+fn what_needs_a_target_in_its_own_job_is_named_and_so_is_what_may_fail() {
+    let recorded = Recorded::of(&[("app", &[]), ("app-test", &["app"]), ("lone", &[])]);
+    let explain = |arguments: &[&str]| recorded.said("explain", arguments);
+    let single = explain(&["app", "--granularity", "single"]);
+    assert!(single.contains("\n  1 target of the same job needs it: packages.x86_64-linux.app-test\n"), "{single}");
+    assert!(single.contains("\n  no target of another job waits for it\n"), "{single}");
+    let lone = explain(&["lone", "--granularity", "single"]);
+    assert!(lone.contains("\n  no other target waits for it\n"), "{lone}");
+    // A plan alone does not tell.
+    recorded.nixdag("plan").args(["--granularity", "single", "-o", "plan.json"]).assert().success();
+    let mut of_plan = nixdag();
+    of_plan.current_dir(recorded.dir()).args(["explain", "--plan", "plan.json", "--drv-dir", ".", "app"]);
+    of_plan.assert().success().stdout(predicate::str::contains("\n  no target of another job waits for it\n"));
+
+    let sentence = "\n  it may fail (`allow_failure`): the gate does not wait for it\n";
+    assert!(explain(&["lone", "--allow-failure", "*.*.lone"]).contains(sentence));
+    assert!(!explain(&["app", "--allow-failure", "*.*.lone"]).contains(sentence));
+
+    let shell = recorded.nixdag("explain").arg("devShells.x86_64-linux.default").assert().code(1);
+    shell.stderr(
+        predicate::str::contains("`--select devShells` takes it").and(predicate::str::contains("did you").not()),
+    );
+}
+
+#[test]
 fn a_plan_tells_as_much_as_it_knows() {
     let recorded = recorded();
     recorded.nixdag("plan").args(["--format", "json", "-o", "plan.json"]).assert().success();
