@@ -63,7 +63,7 @@ pub fn judge(plan: &Plan, store: &dyn NameStore) -> Result<Summary> {
         lines.extend(both.map(|(what, tasks)| format!("{what}: {}", planned.named(plan, tasks))));
     }
     for (worker, tasks) in not_ended(&claims, &left) {
-        let whom = worker.map_or_else(|| "nobody that can be told".to_owned(), |worker| format!("worker {worker}"));
+        let whom = worker.map_or_else(|| "an unknown worker".to_owned(), |worker| format!("worker {worker}"));
         let is_built = |task: &Task| verdict.results.get(task).is_some_and(|left| left.outcome == Outcome::Built);
         let (later, open): (Vec<Task>, Vec<Task>) = tasks.into_iter().partition(is_built);
         for (what, tasks) in [("and not ended", open), ("and not ended, but built later", later)] {

@@ -190,7 +190,7 @@ fn a_claim_that_nobody_can_read_is_taken_over() {
         succeeds(&gate);
         assert_eq!(
             shown(&gate).trim(),
-            "5 of 5 jobs built by workers\nbegun by nobody that can be told and not ended, but built later: `extra`, `library`, `docs`",
+            "5 of 5 jobs built by workers\nbegun by an unknown worker and not ended, but built later: `extra`, `library`, `docs`",
             "{}",
             shown(&gate)
         );
