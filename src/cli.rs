@@ -194,7 +194,7 @@ pub struct GenerateArgs {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// Write nothing; fail if the output file, or the bundle where there is one, is not what would be written
+    /// Write nothing; fail if the output file or the bundle is out of date
     #[arg(long, requires = "output", help_heading = "Output")]
     pub check: bool,
 

@@ -84,10 +84,11 @@ impl Output {
             return Ok(());
         }
         let ends: Vec<String> = ends.iter().map(|end| format!("`.{end}`")).collect();
+        let (last, others) = ends.split_last().context("nothing ends a name")?;
+        let others = if others.is_empty() { String::new() } else { format!("{} or ", others.join(", ")) };
         Err(anyhow!(usage(format!(
-            "the name of the file `{}` is not one of what is written: end it with {}",
-            printable(&path.to_string_lossy()),
-            ends.join(" or ")
+            "`{}` is named like a file of another format: end it with {others}{last}",
+            printable(&path.to_string_lossy())
         ))))
     }
 

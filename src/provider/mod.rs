@@ -225,7 +225,8 @@ impl Provider {
     pub fn configuration_ends(self) -> &'static [&'static str] {
         match self {
             Self::CircleCi | Self::GitLab => &["yml", "yaml"],
-            Self::GitHub => &["json"],
+            // JSON is YAML, too.
+            Self::GitHub => &["json", "yml", "yaml"],
         }
     }
 

@@ -375,12 +375,13 @@ fn a_configuration_is_not_written_into_a_file_of_another_format() {
     for (provider, wrong, right) in [
         ("circleci", "x.json", "x.yml"),
         ("gitlab", "o.html", "o.yaml"),
-        ("github", "g.yml", "g.json"),
+        ("github", "g.txt", "g.json"),
+        ("github", "g.html", "g.yml"),
         ("circleci", "x.svg", "x"),
     ] {
         let mut generate = recorded.nixdag("generate");
         let refused = generate.args(["--provider", provider, "-o", wrong]).assert().code(2).stdout("");
-        let end = if provider == "github" { "`.json`" } else { "`.yml` or `.yaml`" };
+        let end = if provider == "github" { "`.json`, `.yml` or `.yaml`" } else { "`.yml` or `.yaml`" };
         refused.stderr(predicate::str::contains(format!("end it with {end}")));
         assert!(!recorded.dir().join(wrong).exists());
         recorded.nixdag("generate").args(["--provider", provider, "-o", right]).assert().success();
