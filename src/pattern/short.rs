@@ -46,8 +46,11 @@ const KERNELS: [&str; 11] = [
     "-genode",
 ];
 
+/// The output of Hydra's jobs, in sets in sets.
+const JOBS: &str = "hydraJobs";
+
 /// How deep the jobs of `hydraJobs` are looked for.
-const HYDRA_DEPTH: usize = 4;
+pub const HYDRA_DEPTH: usize = 4;
 
 impl Pattern {
     /// The pattern that leads from short forms to the derivations that they stand for.
@@ -148,9 +151,14 @@ pub fn completed(segments: &[Segment]) -> Vec<Vec<Segment>> {
             Segment::Literal(_) | Segment::Glob(_) => vec![with(&[any()])],
         },
         (1, "formatter") => vec![with(&[any()])],
-        (1, "hydraJobs") => (1..=HYDRA_DEPTH).map(|depth| with(&vec![any(); depth])).collect(),
+        (1, JOBS) => (1..=HYDRA_DEPTH).map(|depth| with(&vec![any(); depth])).collect(),
         _ => vec![segments.to_vec()],
     }
+}
+
+/// True for what is as deep in `hydraJobs` as its short form goes: a set there may have jobs that it does not take.
+pub fn is_deepest_job(names: &[String]) -> bool {
+    names.len() == 1 + HYDRA_DEPTH && names[0] == JOBS
 }
 
 /// The short form of an attribute that builds a configuration: the output and the configuration's name.

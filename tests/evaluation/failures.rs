@@ -21,9 +21,9 @@ pub fn flake(outputs: &str) -> tempfile::TempDir {
     folder(&[("flake.nix", &text.replace("OUTPUTS", outputs).replace("SYSTEM", &system::current()))])
 }
 
-/// Evaluates what these patterns select.
+/// Evaluates what these patterns select, short forms as settings take them.
 pub fn ask(flake: &tempfile::TempDir, select: &[&str]) -> Evaluation {
-    let select = select.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+    let select = select.iter().map(|text| Pattern::parse(text).unwrap().to_derivations()).collect();
     let flake = format!("path:{}", flake.path().display());
     evaluate(&Nix::find().unwrap(), &EvaluationRequest { flake, select, ..EvaluationRequest::default() }, &|_| {})
         .unwrap()

@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::asker::Asker;
-use super::kind::{DERIVATION_OUTPUTS, with_article};
+use super::kind::{is_misplaced, with_article};
 use super::message::{EvaluationFailure, FailureCause};
 use super::query::{Answer, Question};
 use super::selection::{Candidate, Set, Walk};
@@ -16,6 +16,7 @@ use crate::attribute::AttributePath;
 use crate::nearest::nearest;
 use crate::nix::hash::Sha256;
 use crate::nix::store_path;
+use crate::pattern::short;
 use crate::printable::printable;
 
 /// Longest name of an attribute, in bytes.
@@ -41,6 +42,8 @@ pub struct Findings {
     pub last_names: BTreeSet<(usize, String)>,
     /// What packages say about their own jobs, unchecked.
     pub says: BTreeMap<AttributePath, Map<String, Value>>,
+    /// The first set in `hydraJobs` that is deeper than what a glob takes.
+    deep_jobs: Option<AttributePath>,
     /// Sentences for people.
     pub warnings: Vec<String>,
 }
@@ -86,6 +89,7 @@ impl Findings {
                 candidates = std::mem::take(&mut failed);
             }
             if candidates.is_empty() {
+                self.warnings.extend(self.deep_jobs.take().map(|path| jobs_are_deeper(&path)));
                 return Ok(());
             }
             let question = |(attribute, candidate): (&AttributePath, &Candidate)| Question::Derivation {
@@ -148,8 +152,19 @@ impl Findings {
                     self.absent.insert(attribute.clone());
                     Some(format!("there is no such attribute: an attribute above it is {}", with_article(&kind)).into())
                 }
-                Answer::Other { kind, above: false } if candidate.literal || holds_derivations(attribute) => {
+                Answer::Other { kind, above: false } if candidate.literal || is_misplaced(attribute.names(), &kind) => {
                     Some(no_derivation(attribute, candidate, &kind).into())
+                }
+                Answer::Missing(depth) if is_in_configuration(attribute, depth) => {
+                    missing.push((attribute, depth));
+                    continue;
+                }
+                Answer::Other { kind, above: true } if short::configuration(attribute.names()).is_some() => {
+                    Some(format!("an attribute above it is {}, not a set of attributes", with_article(&kind)).into())
+                }
+                Answer::Other { kind, .. } if kind == "set" && short::is_deepest_job(attribute.names()) => {
+                    self.deep_jobs.get_or_insert_with(|| attribute.clone());
+                    continue;
                 }
                 // Only a glob led here.
                 Answer::Missing(_) | Answer::Other { .. } | Answer::Names(_) | Answer::Same(_) => continue,
@@ -162,11 +177,13 @@ impl Findings {
         for (attribute, _) in &missing {
             self.fruitful.extend(candidates[*attribute].patterns());
         }
+        let named = missing.iter().filter(|(attribute, _)| candidates[*attribute].literal);
+        self.absent.extend(named.map(|(attribute, _)| (*attribute).clone()));
         self.lacks(asker, missing)?;
         Ok(sets)
     }
 
-    /// Takes note of attributes that are not there though somebody names them, each with the index of the name that is missing.
+    /// Takes note of attributes that are not there though they have to be, each with the index of the name that is missing.
     pub fn lacks(&mut self, asker: &Asker, missing: Vec<(&AttributePath, usize)>) -> Result<()> {
         let siblings = |(attribute, depth): &(&AttributePath, usize)| Question::Names {
             path: attribute.names()[..*depth].to_vec(),
@@ -176,7 +193,6 @@ impl Findings {
         let answers = asker.ask(&missing.iter().map(siblings).collect::<Vec<_>>())?;
         for ((attribute, depth), answer) in missing.into_iter().zip(answers) {
             let names = if let Answer::Names(names) = answer { names } else { Vec::new() };
-            self.absent.insert(attribute.clone());
             self.errors.insert(attribute.clone(), no_such_attribute(attribute, depth, &names).into());
         }
         Ok(())
@@ -218,9 +234,18 @@ fn too_long(attribute: &AttributePath) -> Option<AttributePath> {
     is_any.then(|| attribute.names().iter().map(shown).collect())
 }
 
-/// True for `packages.SYSTEM.NAME` and its like, where nothing but a derivation belongs.
-fn holds_derivations(attribute: &AttributePath) -> bool {
-    matches!(attribute.names(), [output, _, _] if DERIVATION_OUTPUTS.contains(&output.as_str()))
+/// True where a configuration is there, and lacks what builds it at the name with this index.
+fn is_in_configuration(attribute: &AttributePath, depth: usize) -> bool {
+    short::configuration(attribute.names()).is_some_and(|configuration| depth >= configuration.len())
+}
+
+/// Says that jobs may be left out, as they are in this set.
+fn jobs_are_deeper(path: &AttributePath) -> String {
+    format!(
+        "jobs more than {} levels deep in `hydraJobs` are not taken: `{}` is a set, and maybe others are (take all by `hydraJobs.**`)",
+        short::HYDRA_DEPTH,
+        quoted(path.names())
+    )
 }
 
 /// Says what an attribute is instead of a derivation.

@@ -282,6 +282,7 @@ impl<'r> Resolved<'r> {
         found.evaluate(&asker, &mut walk)?;
         let mut selected = walk.selected;
         let absent = std::mem::take(&mut selected.absent);
+        found.absent.extend(absent.keys().cloned());
         found.lacks(&asker, absent.iter().map(|(attribute, depth)| (attribute, *depth)).collect())?;
         let is_all_known = selected.errors.is_empty();
         found.errors.extend(std::mem::take(&mut selected.errors));

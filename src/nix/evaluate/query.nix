@@ -65,8 +65,8 @@ let
     if isAttrs value && value ? type && value.type == "derivation" then
       let drv = unsafeDiscardStringContext value.drvPath; in
       madeBy drv (saysOf value // lackingOf value)
-    else if isAttrs value && value ? type && value.type == "app" && isString (value.program or null) then
-      appOf value
+    else if isAttrs value && value ? type && value.type == "app" then
+      if isString (value.program or null) then appOf value else { kind = "app without program"; }
     else
       { kind = typeOf value; };
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::kind::{DERIVATION_OUTPUTS, with_article};
+use super::kind::{has_sets_of_derivations, with_article};
 use super::message::EvaluationFailure;
 use crate::attribute::AttributePath;
 use crate::nearest::nearest;
@@ -47,9 +47,8 @@ impl Selected {
 
     /// Takes note of a value in the place of a set: a mistake where somebody wrote its path, or where sets of derivations belong.
     pub fn no_set(&mut self, path: Vec<String>, kind: &str, above: bool, is_written: bool) {
-        let is_output =
-            |path: &[String]| path.first().is_some_and(|output| DERIVATION_OUTPUTS.contains(&output.as_str()));
-        let is_mistake = is_written || is_output(&path) && path.len() <= 2;
+        let is_output = path.first().is_some_and(|output| has_sets_of_derivations(output));
+        let is_mistake = is_written || is_output && path.len() <= 2;
         if !is_mistake {
             return;
         }
