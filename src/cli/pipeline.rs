@@ -64,7 +64,7 @@ pub struct ReportArgs {
     /// Records of jobs, or folders that hold them
     #[arg(value_name = "FILE|DIR", required_unless_present = "plan")]
     pub records: Vec<PathBuf>,
-    /// The plan of the jobs, as `plan --format json` prints it, for all formats but `json` and `github`; `markdown` and `html` show it without records too
+    /// The plan of the jobs, as `plan --format json` prints it; `markdown` and `html` show it, without records too
     #[arg(long, value_name = "FILE")]
     pub plan: Option<PathBuf>,
     /// How to print it [default: by the output file's extension, else text]
