@@ -54,19 +54,17 @@ impl Evaluated {
         if let Some(nowhere) = evaluation.nowhere {
             bail!(nowhere);
         }
-        let mut warnings = Vec::new();
         let is_fatal = |error: &&EvalError| !allows_message(&settings.allow_failure, &error.attribute, &error.message);
-        match evaluation.errors.iter().filter(is_fatal).count() {
-            0 => {}
-            1 if settings.strict => bail!("1 attribute does not evaluate, which `--strict` forbids"),
-            count if settings.strict => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
-            _ => warnings.push(
-                "what does not evaluate is not built (leave it out with `--exclude`, or stop at once with `--strict`)"
-                    .to_owned(),
-            ),
+        // Elsewhere the plan's failures are counted, with what helps, once there is a plan.
+        if settings.strict {
+            match evaluation.errors.iter().filter(is_fatal).count() {
+                0 => {}
+                1 => bail!("1 attribute does not evaluate, which `--strict` forbids"),
+                count => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
+            }
         }
         let mut packages = settings.packages(&evaluation.says);
-        warnings.append(&mut packages.warnings);
+        let mut warnings = std::mem::take(&mut packages.warnings);
         if let Some(named) = packages.disabled.iter().find(|attribute| names(&settings.select, attribute)) {
             bail!(
                 "attribute `{}` is selected by its name, but its package says `disable` (leave it out of what is selected, or enable it)",

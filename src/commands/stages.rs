@@ -22,6 +22,7 @@ use crate::nix::store::Store;
 use crate::output::read_input;
 use crate::plan::allowed_failure::allows;
 use crate::plan::complete::complete;
+use crate::plan::failures::Cause;
 use crate::plan::make::{Made, PlanInputs};
 use crate::plan::model::Granularity;
 use crate::plan::placement::MachineChoice;
@@ -255,7 +256,14 @@ fn make_plan(
         note!("{note}");
     }
     if failures::are_in(&made.plan) {
-        warning!("{}: the pipeline will report that and fail", failures::counts(&failures::of(&made.plan)));
+        let all = failures::of(&made.plan);
+        let is_evaluation = all.iter().any(|failure| failure.cause == Cause::Evaluation);
+        let advice = if is_evaluation {
+            " (what does not evaluate is not built: leave it out with `--exclude`, or stop at once with `--strict`)"
+        } else {
+            ""
+        };
+        warning!("{}: the pipeline will report that and fail{advice}", failures::counts(&all));
     }
     Ok((made, graph))
 }

@@ -25,7 +25,7 @@ const OWN_HOOK: &str = "/libexec/nix/resolve-system-dependencies";
 pub struct Configuration {
     /// URLs of stores, in order.
     pub substituters: Vec<String>,
-    /// Keys, `name:base 64`.
+    /// Keys, `name:base64`.
     pub trusted_public_keys: Vec<String>,
     /// User names and passwords by host.
     pub netrc_file: Option<PathBuf>,

@@ -35,7 +35,7 @@ pub struct NarInfo {
     pub references: Vec<String>,
     /// Base name of the derivation that it was built from.
     pub deriver: Option<String>,
-    /// Signatures, `key name:base 64`.
+    /// Signatures, `key name:base64`.
     pub signatures: Vec<String>,
     /// What makes the path content-addressed, e.g. `fixed:r:sha256:…`.
     pub content_address: Option<String>,

@@ -1,4 +1,4 @@
-//! Ed25519 keys and signatures in Nix's text form, `name:base 64`: what makes a store path from a stranger's cache acceptable.
+//! Ed25519 keys and signatures in Nix's text form, `name:base64`: what makes a store path from a stranger's cache acceptable.
 //!
 //! In: keys as `nix key generate-secret` and `nix key convert-secret-to-public` print them, and fingerprints
 //! ([`super::narinfo::NarInfo::fingerprint`]). Out: signatures, and by whose key a fingerprint is signed. The text of a key is
@@ -18,7 +18,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// True for the text of a signature as Nix reads it, `name:base 64`; whose it is and whether it is right is another matter.
+/// True for the text of a signature as Nix reads it, `name:base64`; whose it is and whether it is right is another matter.
 pub fn is_signature(text: &str) -> bool {
     let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
     text.split_once(':').is_some_and(|(name, signature)| {
@@ -55,7 +55,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads `name:base 64`, as `trusted-public-keys` has it.
+    /// Reads `name:base64`, as `trusted-public-keys` has it.
     pub fn parse(text: &str) -> Result<PublicKey> {
         let (name, bytes) = split(text).ok_or_else(|| {
             let hint = if text.trim().contains(|c: char| c.is_whitespace() || c == ',') {
@@ -65,7 +65,7 @@ impl PublicKey {
             } else {
                 ""
             };
-            anyhow!("a public key that is not `name:base 64` (as `nix key convert-secret-to-public` prints it){hint}")
+            anyhow!("this is not `name:base64`, the form of a public key that `nix key convert-secret-to-public` prints{hint}")
         })?;
         ensure!(
             bytes.len() != SECRET_LEN,
@@ -102,10 +102,10 @@ pub struct SecretKey {
 }
 
 impl SecretKey {
-    /// Reads `name:base 64`, as `nix key generate-secret` prints it; blanks around it are left out. Errors show the name at most.
+    /// Reads `name:base64`, as `nix key generate-secret` prints it; blanks around it are left out. Errors show the name at most.
     pub fn parse(text: &str) -> Result<SecretKey> {
         let (name, bytes) = split(text).ok_or_else(|| {
-            anyhow!("a secret key that is not `name:base 64` (`nix key generate-secret --key-name NAME` makes one)")
+            anyhow!("this is not `name:base64`, the form of a secret key (`nix key generate-secret --key-name NAME` makes one)")
         })?;
         match bytes.len() {
             SECRET_LEN => {}
@@ -140,7 +140,7 @@ impl SecretKey {
         PublicKey { name: self.name.clone(), key }
     }
 
-    /// Signs a fingerprint; gives `name:base 64`, as narinfo files have it behind `Sig`.
+    /// Signs a fingerprint; gives `name:base64`, as narinfo files have it behind `Sig`.
     pub fn sign(&self, fingerprint: &str) -> String {
         format!("{}:{}", self.name, BASE64.encode(self.pair.sign(fingerprint.as_bytes())))
     }
@@ -237,8 +237,8 @@ mod tests {
             format!("test-1:{}", BASE64.encode(bytes))
         };
         for (text, expected) in [
-            (encoded, "not `name:base 64`"),
-            ("", "not `name:base 64`"),
+            (encoded, "not `name:base64`"),
+            ("", "not `name:base64`"),
             (&SECRET[..SECRET.len() - 20], "bytes, expected 64"),
             (&swapped, "do not belong together"),
             (PUBLIC, "is a public one"),

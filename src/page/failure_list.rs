@@ -74,8 +74,11 @@ fn stopped(failure: &Failure, out: &mut dyn Write) -> fmt::Result {
     }
     write!(
         out,
-        "<details><summary>{} behind it did not run, {} missing</summary><ul class=\"chips\">",
-        counted(failure.stopped.len(), "job"),
+        "<details><summary>{}{} missing</summary><ul class=\"chips\">",
+        match failure.stopped.len() {
+            0 => String::new(),
+            count => format!("{} behind it did not run, ", counted(count, "job")),
+        },
         match failure.stopped_targets.len() {
             1 => "1 target is".to_owned(),
             count => format!("{} are", counted(count, "target")),

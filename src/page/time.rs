@@ -128,20 +128,17 @@ fn assumptions(pipeline: &Pipeline, out: &mut dyn Write) -> fmt::Result {
         }
         let mean = duration(measured / both.len() as u64);
         parts.push(match predicted {
-            Some(0) => format!("{phase_name} {mean} per job (assumed: none)"),
-            Some(predicted) => format!("{phase_name} {mean} per job (× {:.2})", measured as f64 / predicted as f64),
-            None => format!("{phase_name} {mean} per job"),
+            Some(0) => format!("{phase_name} {mean} (assumed: none)"),
+            Some(predicted) => {
+                format!("{phase_name} {mean} ({:.2} times what was assumed)", measured as f64 / predicted as f64)
+            }
+            None => format!("{phase_name} {mean}"),
         });
     }
     if pairs.is_empty() {
         return Ok(());
     }
-    write!(
-        out,
-        "<p class=\"dim\">Measured, and times the assumption, of {}: {}.</p>",
-        counted(pairs.len(), "job"),
-        parts.join(", ")
-    )
+    write!(out, "<p class=\"dim\">Measured, the mean of {}: {}.</p>", counted(pairs.len(), "job"), parts.join(", "))
 }
 
 /// The critical path's time by phase: one bar and its key.

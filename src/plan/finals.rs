@@ -29,6 +29,9 @@ use crate::nearest::meant;
 use crate::pattern::Pattern;
 use crate::printable::printable;
 
+/// How many targets a message lists.
+const MOST_LISTED: usize = 8;
+
 /// What final jobs are made of.
 #[derive(Clone, Copy, Debug)]
 pub struct FinalJobInputs<'a> {
@@ -152,10 +155,19 @@ impl<'a> Finals<'a> {
         self.known.iter().filter(|(attribute, _)| pattern.matches_at_or_above(attribute.names())).copied().collect()
     }
 
-    /// ` (did you mean …?)`
+    /// ` (did you mean …?)`, else the first of the targets that there are.
     fn hint(&self, pattern: &Pattern) -> String {
         let names: Vec<String> = self.known.iter().map(|(attribute, _)| attribute.to_string()).collect();
-        meant(&pattern.to_string(), names.iter().map(String::as_str))
+        let meant = meant(&pattern.to_string(), names.iter().map(String::as_str));
+        if !meant.is_empty() || names.is_empty() {
+            return meant;
+        }
+        let mut shown: Vec<String> =
+            names.iter().take(MOST_LISTED).map(|name| format!("`{}`", printable(name))).collect();
+        if names.len() > MOST_LISTED {
+            shown.push(format!("{} more", names.len() - MOST_LISTED));
+        }
+        format!(" (targets: {})", shown.join(", "))
     }
 
     /// The targets that come before, and the jobs that build them. Fails where a pattern means none: the job would not wait for what its

@@ -122,11 +122,11 @@ impl FromStr for SizeLimit {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        let what = || format!("`{}`, expected {EXPECTED}", text.escape_debug());
         let Some(percent) = text.strip_suffix('%') else {
-            return byte_size::parse(text).map(Self::Bytes).with_context(|| format!("expected {EXPECTED}"));
+            return byte_size::parse(text).ok().map(Self::Bytes).with_context(what);
         };
         let digits = percent.trim().trim_start_matches('+');
-        let what = || format!("`{}`, expected {EXPECTED}", text.escape_debug());
         ensure!(digits.starts_with(|c: char| c.is_ascii_digit()), what());
         let number: f64 = digits.parse().ok().with_context(what)?;
         ensure!((0.0..=1e6).contains(&number), what());
@@ -165,8 +165,9 @@ mod tests {
         for text in ["500000000", "5%", "0.25%"] {
             assert_eq!(text.parse::<SizeLimit>().unwrap().to_string(), text);
         }
-        for wrong in ["", "%", "-5%", "5 percent", "1e99%", "many"] {
-            assert!(format!("{:#}", wrong.parse::<SizeLimit>().unwrap_err()).contains("`5%`"), "{wrong}");
+        for wrong in ["", "%", "-5%", "5 percent", "1e99%", "many", "500 megabytes"] {
+            let error = format!("{:#}", wrong.parse::<SizeLimit>().unwrap_err());
+            assert!(error.contains("`5%`") && error.matches("expected").count() == 1, "{error}");
         }
     }
 }

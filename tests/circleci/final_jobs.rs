@@ -198,7 +198,10 @@ fn names_do_not_clash_with_other_jobs() {
 #[test]
 fn mistakes_are_named() {
     let fails = |entry: &str, words: &str| recorded(&format!("{X86}final: [{{{entry}}}]")).fails(&[words]);
-    fails("name: t, run: x, restore: ['*.*.zz']", "final job `t` wants `*.*.zz` restored, which is not a target");
+    fails(
+        "name: t, run: x, restore: ['*.*.zz']",
+        "final job `t` wants `*.*.zz` restored, which is not a target (targets: `checks.",
+    );
     fails(
         "name: t, run: x, restore: [packages.x86_64-linux.aa]",
         "which is not a target (did you mean `packages.x86_64-linux.a`?)",
@@ -215,7 +218,10 @@ fn mistakes_are_named() {
     let twice = "{name: t, build: checks.x86_64-linux.one}, {name: u, build: checks.x86_64-linux.one}";
     recorded(&format!("{X86}final: [{twice}]")).fails(&["another final job builds it"]);
 
-    fails("name: t, run: x, after: ['*.*.zz']", "final job `t` comes after `*.*.zz`, which is not a target");
+    fails(
+        "name: t, run: x, after: ['*.*.zz']",
+        "final job `t` comes after `*.*.zz`, which is not a target (targets: `checks.",
+    );
     fails(
         "name: t, run: x, after: [packages.x86_64-linux.aa]",
         "final job `t` comes after `packages.x86_64-linux.aa`, which is not a target (did you mean `packages.x86_64-linux.a`?)",

@@ -12,7 +12,7 @@ use crate::secret::is_variable;
 pub struct Reliance {
     /// The caches, by priority.
     pub substituters: Vec<ReliedStore>,
-    /// Keys, `name:base 64`.
+    /// Keys, `name:base64`.
     pub trusted_public_keys: Vec<String>,
 }
 

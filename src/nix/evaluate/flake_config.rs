@@ -32,7 +32,7 @@ pub struct FlakeConfig(BTreeMap<String, Value>);
 pub struct FlakeCaches {
     /// URLs of stores, in order.
     pub substituters: Vec<String>,
-    /// Keys, `name:base 64`.
+    /// Keys, `name:base64`.
     pub trusted_public_keys: Vec<String>,
 }
 

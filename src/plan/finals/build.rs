@@ -82,7 +82,11 @@ impl<'a> Finals<'a> {
             let is_meant = |attribute: &AttributePath| pattern.matches_at_or_above(attribute.names());
             if !built.iter().any(|(attribute, _)| is_meant(attribute)) && !left_out.iter().any(|path| is_meant(path)) {
                 let other = self.inputs.built.iter().flatten().any(|(attribute, _)| is_meant(attribute));
-                let why = if other { "another final job builds it" } else { "no such attribute is a derivation" };
+                let why = if other {
+                    "another final job builds it".to_owned()
+                } else {
+                    format!("no such attribute is a derivation{}", self.hint(pattern))
+                };
                 bail!("final job `{}` cannot build `{pattern}`: {why}", request.name);
             }
         }
