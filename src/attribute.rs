@@ -8,6 +8,8 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::printable::numbered;
+
 /// The path of one flake output, e.g. `["packages", "x86_64-linux", "hello"]`. A clone costs nothing: a plan names each target in several places.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -19,7 +21,8 @@ impl AttributePath {
         Self(names.into())
     }
 
-    /// Reads `a."b.c".d`; inside quotes `\"`, `\\`, `\$`, `\n`, `\r` and `\t` are escapes as in Nix.
+    /// Reads `a."b.c".d`; inside quotes `\"`, `\\`, `\$`, `\n`, `\r` and `\t` are escapes as in Nix, and `\u{1b}` is the character with this
+    /// number, as messages write it.
     ///
     /// Outside quotes everything but dots and quotes belongs to the name, as on Nix's command line; a name may be empty.
     pub fn parse(text: &str) -> Result<Self> {
@@ -34,6 +37,13 @@ impl AttributePath {
                     Some('n') => name.push('\n'),
                     Some('r') => name.push('\r'),
                     Some('t') => name.push('\t'),
+                    Some('u') => match numbered(chars.as_str()) {
+                        Some((c, length)) => {
+                            name.push(c);
+                            chars = chars.as_str()[length..].chars();
+                        }
+                        None => name.push('u'),
+                    },
                     Some(other) => name.push(other),
                     None => {}
                 },
@@ -102,6 +112,8 @@ impl<S: Into<String>> FromIterator<S> for AttributePath {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pattern::Pattern;
+    use crate::printable::printable;
 
     #[test]
     fn odd_names_survive_the_text_form() {
@@ -120,9 +132,16 @@ mod tests {
             "$",
             "a$",
             "x'",
+            "esc\u{1b}[31mred",
+            "right\u{202e}left",
+            "back\\u{1b}",
+            "back\\u",
         ] {
             let path: AttributePath = ["packages", "x86_64-linux", name].into_iter().collect();
             assert_eq!(AttributePath::parse(&path.to_string()).unwrap(), path);
+            let shown = printable(&path.to_string());
+            assert_eq!(AttributePath::parse(&shown).unwrap(), path, "as messages have it");
+            assert!(Pattern::parse(&shown).unwrap().matches(path.names()), "{shown}");
         }
     }
 

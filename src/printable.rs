@@ -14,6 +14,14 @@ pub fn printable(text: &str) -> String {
     if shown.contains("##[") { shown.replace("##[", "#\\u{23}[") } else { shown }
 }
 
+/// The character that `{1b}` stands for at the beginning of a text, behind the `\u` that [`printable`] writes, and how many bytes that takes.
+pub fn numbered(text: &str) -> Option<(char, usize)> {
+    let (number, _) = text.strip_prefix('{')?.split_once('}')?;
+    let is_number = !number.is_empty() && number.len() <= 6 && number.bytes().all(|b| b.is_ascii_hexdigit());
+    let c = char::from_u32(is_number.then(|| u32::from_str_radix(number, 16).ok())??)?;
+    Some((c, number.len() + 2))
+}
+
 /// The first `most` characters; a `…` stands for more.
 pub fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {

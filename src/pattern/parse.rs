@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use anyhow::{Result, bail};
 
 use super::segment::{Glob, Segment, Token};
+use crate::printable::numbered;
 
 /// Most alternatives that the braces of one pattern may stand for.
 const MAX_ALTERNATIVES: usize = 4096;
@@ -149,6 +150,13 @@ impl Parser<'_> {
                     'n' => '\n',
                     'r' => '\r',
                     't' => '\t',
+                    'u' => {
+                        // Digits and braces are one byte each.
+                        let rest: String = self.chars[self.at..].iter().take(8).collect();
+                        let (c, length) = numbered(&rest).unwrap_or(('u', 0));
+                        self.at += length;
+                        c
+                    }
                     other => other,
                 };
             }
