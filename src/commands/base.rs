@@ -144,10 +144,15 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
             return Ok(None);
         }
     };
-    let failed = evaluation.errors.len();
-    if let Some(first) = evaluation.errors.first() {
+    // The base may lack what is new.
+    let mut failed = evaluation.errors.iter().filter(|error| !evaluation.absent.contains(&error.attribute));
+    if let Some(first) = failed.next() {
+        let (count, so) = match failed.count() {
+            0 => ("1 attribute does".to_owned(), "it counts"),
+            more => (format!("{} attributes do", more + 1), "they count"),
+        };
         warning!(
-            "at the base `{name}`, {failed} attributes do not evaluate (`{}`: {}), so they count as affected",
+            "at the base `{name}`, {count} not evaluate (`{}`: {}), so {so} as affected",
             printable(&first.attribute.to_string()),
             first.message
         );

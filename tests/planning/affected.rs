@@ -262,11 +262,11 @@ app tool | base there
 2 of 5 targets
 # syntax error at the base
 app leaf library pinned tool | base there
-do not evaluate
+does not evaluate
 5 of 5 targets
 # an attribute fails at the base
 leaf | base there
-do not evaluate
+does not evaluate
 1 of 5 targets
 # no flake at the base
 app leaf library pinned tool | base none
