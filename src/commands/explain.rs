@@ -3,13 +3,16 @@
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
-use super::say::warning;
+use super::say::{note, warning};
 use super::stages;
 use crate::attribute::AttributePath;
 use crate::cli::{ExplainArgs, TextFormat};
 use crate::explain::{self, attribute, closer, text};
+use crate::nix::evaluate::NothingFound;
 use crate::nix::system;
 use crate::output::Output;
+use crate::pattern::Pattern;
+use crate::printable::printable;
 use crate::settings::{Settings, split_installable};
 
 pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
@@ -17,8 +20,18 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
     let output = Output::from(args.output.clone());
     output.check()?;
     let format = output.format(args.format)?;
-    let settings = Settings::new(&args.planning)?;
-    let planned = stages::planned_for_attribute(&settings)?;
+    let mut settings = Settings::new(&args.planning)?;
+    let planned = match stages::planned_for_attribute(&settings) {
+        // `plan FLAKE#ATTRIBUTE` finds what no pattern selects.
+        Err(error) if error.is::<NothingFound>() => {
+            let (pattern, _) = Pattern::installable(&args.attribute)?;
+            settings.select = vec![pattern.to_derivations()];
+            let planned = stages::planned_for_attribute(&settings)?;
+            note!("what is selected has no derivation: this is about a plan of `{}` alone", printable(&args.attribute));
+            planned
+        }
+        planned => planned?,
+    };
     let plan = &planned.made.plan;
     let known: Vec<_> = explain::targets(plan).into_iter().collect();
     let target = match plan.base.as_ref().and_then(|base| base.ignored_changes) {

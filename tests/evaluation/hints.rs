@@ -76,3 +76,56 @@ fn a_download_of_the_flakes_own_code_is_not_that_of_the_flake() {
         assert!(said.contains("input `x` of flake `.` cannot be fetched: "), "{said}");
     }
 }
+
+#[test]
+fn explain_finds_what_plan_finds_where_nothing_is_selected() {
+    let text = r#"{ outputs = { self }: {
+        legacyPackages.x86_64-linux.hello = derivation { name = "hello"; system = "x86_64-linux"; builder = "/bin/sh"; };
+      }; }"#;
+    let dir = folder(&[("flake.nix", text)]);
+    for nix in FreshNix::every_version() {
+        for words in ["hello", ".#hello", "legacyPackages.x86_64-linux.hello", "packages.hello", "helo"] {
+            let command = format!(
+                "$nixdag explain '{words}' --system x86_64-linux --available /dev/null 2>&1 || echo ended badly"
+            );
+            let said = nix.script(dir.path(), &command);
+            let is_there = !["packages.hello", "helo"].contains(&words);
+            assert_eq!(said.contains("built in job `hello`"), is_there, "{words}: {said}");
+            assert_eq!(said.contains("ended badly"), !is_there, "{words}: {said}");
+            assert!(said.contains(if is_there { "a plan of `" } else { "selected by its name" }), "{words}: {said}");
+        }
+    }
+}
+
+#[test]
+fn nothing_to_build_says_what_was_not_entered() {
+    let text = r#"{ outputs = { self }: { endless = let sets = n: { next = sets (n + 1); }; in sets 0; hydraJobs.a.b.c.d.e = 1; }; }"#;
+    let dir = folder(&[("flake.nix", text)]);
+    for nix in FreshNix::every_version() {
+        let plan = |select: &str| nix.script(dir.path(), &format!("$nixdag plan --select '{select}' 2>&1 || true"));
+        let said = plan("endless.**");
+        assert!(said.contains("no derivation matches") && said.contains("`--eval-depth`"), "{said}");
+        let said = plan("hydraJobs");
+        assert!(said.contains("no derivation matches") && said.contains("`hydraJobs.a.b.c.d` is a set"), "{said}");
+    }
+}
+
+#[test]
+fn a_base_that_lacks_what_is_new_is_nothing_that_fails() {
+    let dir = flake("old", "");
+    for nix in FreshNix::every_version() {
+        let said = nix.script(
+            dir.path(),
+            r#"rm -rf .git; git init -q -b main; git add .; git -c user.name=a -c user.email=a@b commit -qm base; cp flake.nix before
+            sed -i 's/packages.x86_64-linux = {/& new = mk "new"; odd = mk "odd";/' flake.nix
+            $nixdag plan --base main --select new --system x86_64-linux --available /dev/null --format json 2>&1 >/dev/null
+            sed -i 's/packages.x86_64-linux = {/& odd = throw "odd";/' before; cp flake.nix after; cp before flake.nix; git add flake.nix
+            git -c user.name=a -c user.email=a@b commit -qm odd; cp after flake.nix
+            $nixdag plan --base main --system x86_64-linux --available /dev/null --format json 2>&1 >/dev/null"#,
+        );
+        assert_eq!(said.matches("not evaluate").count(), 1, "{said}");
+        assert!(said.contains("1 attribute does not evaluate (`packages.x86_64-linux.odd`: odd"), "{said}");
+        assert!(said.contains("so it counts as affected"), "{said}");
+        nix.script(dir.path(), "sed -i 's/ new = mk \"new\"; odd = mk \"odd\";//' flake.nix");
+    }
+}

@@ -81,6 +81,7 @@ use crate::target::Target;
 pub use self::budget::BudgetRequest;
 pub use self::flake::FlakeInfo;
 pub use self::flake_config::FlakeCaches;
+pub use self::nothing_found::NothingFound;
 pub use self::reference::{URL_PATH, url_escaped};
 pub use self::request::{DEFAULT_DEPTH, DEFAULT_PATTERNS, EvaluationRequest, InputOverride};
 pub use self::session::Progress;
@@ -291,7 +292,8 @@ impl<'r> Resolved<'r> {
                 return Err(flake::cannot_fetch(&shown, &failure.message));
             }
             if found.errors.is_empty() && selected.excluded.is_empty() {
-                return Err(nothing_found::error(&asker, request, &patterns, &shown)?);
+                let left_out = found.warnings.into_iter().chain(selected.not_entered(request.depth()));
+                return Err(nothing_found::error(&asker, request, &patterns, &shown, left_out)?);
             }
         }
         let nowhere = is_all_known.then(|| nowhere::find(request, &patterns, &found, &selected)).flatten();

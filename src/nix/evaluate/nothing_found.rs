@@ -1,6 +1,9 @@
 //! The error where patterns select nothing: what was looked for, and what the flake has in its place.
 
-use anyhow::{Error, Result, anyhow};
+use std::error;
+use std::fmt;
+
+use anyhow::{Error, Result};
 
 use super::asker::Asker;
 use super::found::{listed, quoted};
@@ -11,8 +14,27 @@ use crate::nix::system;
 use crate::pattern::{Pattern, Segment};
 use crate::printable::printable;
 
-/// The error for a flake, which is named as people may see it. Fails where the flake's outputs cannot be asked for.
-pub fn error(asker: &Asker, request: &EvaluationRequest, patterns: &[Pattern], flake: &str) -> Result<Error> {
+/// Patterns select nothing, in words.
+#[derive(Debug)]
+pub struct NothingFound(String);
+
+impl fmt::Display for NothingFound {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl error::Error for NothingFound {}
+
+/// The error for a flake, which is named as people may see it; `left_out` are sentences about what was not looked at. Fails where the flake's
+/// outputs cannot be asked for.
+pub fn error(
+    asker: &Asker,
+    request: &EvaluationRequest,
+    patterns: &[Pattern],
+    flake: &str,
+    left_out: impl Iterator<Item = String>,
+) -> Result<Error> {
     let wanted: Vec<String> = patterns.iter().map(|pattern| format!("`{}`", printable(&pattern.to_string()))).collect();
     let systems = match &request.systems {
         Systems::Current => format!(" for `{}`", system::current()),
@@ -22,12 +44,13 @@ pub fn error(asker: &Asker, request: &EvaluationRequest, patterns: &[Pattern], f
         }
         Systems::All => String::new(),
     };
-    Ok(anyhow!(
+    let left_out: String = left_out.map(|sentence| format!("; {sentence}")).collect();
+    Ok(Error::new(NothingFound(format!(
         "nothing to build in flake `{flake}`: no derivation matches {}{systems}; {} (choose attributes with `--select`, systems \
-         with `--system` or `--all-systems`)",
+         with `--system` or `--all-systems`){left_out}",
         wanted.join(", "),
         what_there_is(asker, patterns)?
-    ))
+    ))))
 }
 
 /// The outputs of the flake, and the systems of those that the patterns look into.
