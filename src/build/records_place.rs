@@ -162,7 +162,11 @@ impl RecordsPlace {
     /// What the place itself keeps of earlier pipelines, or else the file `into`, where there is something.
     fn known(&self, into: Option<&Path>, now: u64) -> Result<(Records, Vec<String>)> {
         match (self, into) {
-            (Self::Store(stored), _) => Ok((stored.known(now)?, Vec::new())),
+            (Self::Store(stored), _) => {
+                let known = stored.known(now)?;
+                let remarks = known.remarks().iter().map(|remark| format!("earlier records: {remark}")).collect();
+                Ok((known, remarks))
+            }
             (_, Some(file)) if file.exists() => files::read(&[file.to_owned()], Keep::default(), now),
             _ => Ok((Records::default(), Vec::new())),
         }
@@ -188,7 +192,12 @@ fn read_in_turn<'a>(
         }
         for (job, records) in jobs.iter().zip(read(jobs)) {
             match records {
-                Ok(records) => all.merge(records.unwrap_or_default()),
+                Ok(records) => {
+                    let records = records.unwrap_or_default();
+                    let remarks = records.remarks();
+                    warnings.extend(remarks.iter().map(|remark| format!("the records of `{job}`: {remark}")));
+                    all.merge(records);
+                }
                 Err(error) => {
                     warnings.push(format!("the records of `{job}` are left out: {}", printable(&format!("{error:#}"))));
                 }

@@ -31,7 +31,7 @@ pub fn read(paths: &[PathBuf], keep: Keep, now: u64) -> Result<(Records, Vec<Str
     for path in paths {
         let what = || format!("cannot read `{}`", path.display());
         if fs::metadata(path).with_context(what)?.is_dir() {
-            find(path, MAX_DEPTH, &mut files).with_context(what)?;
+            find(path, MAX_DEPTH, &mut files, &mut warnings).with_context(what)?;
         } else {
             files.push(path.clone());
         }
@@ -45,10 +45,7 @@ pub fn read(paths: &[PathBuf], keep: Keep, now: u64) -> Result<(Records, Vec<Str
         match read_file(&path, MAX_BYTES - bytes, now) {
             Ok((records, length)) => {
                 bytes += length;
-                if records.left_out > 0 {
-                    let count = records.left_out;
-                    warnings.push(format!("`{}`: {count} entries are not measurements and are left out", shown(&path)));
-                }
+                warnings.extend(records.remarks().iter().map(|remark| format!("`{}`: {remark}", shown(&path))));
                 all.merge(records);
                 if all.builds.len() > 2 * keep.in_all || all.jobs.len() > keep.in_all {
                     all.prune(keep, now);
@@ -81,18 +78,23 @@ fn read_file(path: &Path, left: u64, now: u64) -> Result<(Records, u64)> {
     Ok((Records::read(&text, now)?, length))
 }
 
-/// The files of records in a folder, in order. Links are not followed.
-fn find(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<()> {
+/// The files of records in a folder, in order, with a warning for what only has the name of one. Links are not followed.
+fn find(dir: &Path, depth: usize, files: &mut Vec<PathBuf>, warnings: &mut Vec<String>) -> Result<()> {
     let mut entries = fs::read_dir(dir)?.collect::<std::io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let kind = entry.file_type()?;
         if kind.is_dir() && depth > 0 {
-            find(&entry.path(), depth - 1, files)?;
-        } else if kind.is_file() && entry.file_name() == FILE {
-            files.push(entry.path());
+            find(&entry.path(), depth - 1, files, warnings)?;
+        } else if entry.file_name() == FILE {
+            let path = entry.path();
+            match (kind.is_file(), kind.is_symlink()) {
+                (true, _) => files.push(path),
+                (_, true) => warnings.push(format!("`{}` is left out: it is a link", shown(&path))),
+                _ => warnings.push(format!("`{}` is left out: it is not a regular file", shown(&path))),
+            }
         }
-        if files.len() > MAX_FILES {
+        if files.len() + warnings.len() > MAX_FILES {
             break;
         }
     }
@@ -121,8 +123,9 @@ mod tests {
         file("job-d/other.json", "no records");
         std::os::unix::fs::symlink("/dev/zero", dir.path().join("records.json")).unwrap();
         let (records, warnings) = read(&[dir.path().to_owned()], Keep::default(), 9).unwrap();
-        assert_eq!((records.builds.len(), warnings.len()), (1, 2), "{warnings:?}");
-        assert!(warnings[1].contains("job-c/records.json` is left out: version 1 of records"), "{warnings:?}");
+        assert_eq!((records.builds.len(), warnings.len()), (1, 3), "{warnings:?}");
+        assert!(warnings[0].contains("records.json` is left out: it is a link"), "{warnings:?}");
+        assert!(warnings[2].contains("job-c/records.json` is left out: version 1 of records"), "{warnings:?}");
         let zero = read(&["/dev/zero".into()], Keep::default(), 9).unwrap();
         assert!(zero.1[0].contains("it is not a regular file"), "{zero:?}");
         assert!(read(&["/nowhere".into()], Keep::default(), 9).is_err());

@@ -10,6 +10,7 @@ pub mod jobs;
 pub mod last_plan;
 pub mod needs;
 pub mod pipelines;
+mod reading;
 pub mod records;
 pub mod store;
 pub mod used;
@@ -130,6 +131,11 @@ impl History {
     /// True where nothing is recorded that a plan could use.
     pub fn is_empty(&self) -> bool {
         self.by_path.is_empty() && self.failed.is_empty()
+    }
+
+    /// How many derivations are recorded as built.
+    pub fn len(&self) -> usize {
+        self.by_path.len()
     }
 
     /// What the derivation took, if it or one like it was built before.

@@ -7,7 +7,6 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
-use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::jobs::JobRun;
@@ -15,7 +14,6 @@ use super::last_plan::LastPlan;
 use super::pipelines::PipelineRun;
 use super::used::Used;
 use crate::duration::seconds;
-use crate::nix::store_path;
 
 /// The version of `records.json`.
 pub const VERSION: u64 = 2;
@@ -29,14 +27,8 @@ pub const MAX_SIZE: u64 = 64 << 20;
 /// Longer ones count as this, milliseconds: no job runs for a week, and a sum of such times cannot overflow.
 pub const LONGEST: u64 = 7 * 86_400_000;
 
-/// Clocks of two machines differ by less, seconds: what is said to be younger than that is not believed.
-const CLOCKS_DIFFER: u64 = 86_400;
-
 /// So many pipelines are kept, the youngest.
 const MOST_PIPELINES: usize = 100;
-
-/// Longest name of a system, of a class and of a job, in bytes.
-const MAX_WORD: usize = 128;
 
 /// How much of what was measured is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,25 +86,10 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// True where it may be one: names that a store can have, a time that has been.
-    fn is_possible(&self, now: u64) -> bool {
-        let path = store_path::split(&self.derivation)
-            .is_ok_and(|(_, base)| base.ends_with(".drv") && store_path::name_of(base) == self.name);
-        path && is_word(&self.system)
-            && is_word(&self.job)
-            && self.class.as_deref().is_none_or(is_word)
-            && self.at <= now.saturating_add(CLOCKS_DIFFER)
-    }
-
     /// The name without its version, by Nix's own rule: the version begins at the first dash that no letter follows.
     pub fn package(&self) -> &str {
         package_of(&self.name)
     }
-}
-
-/// True for what may be a name.
-fn is_word(text: &str) -> bool {
-    text.len() <= MAX_WORD && !text.chars().any(char::is_control)
 }
 
 /// The name without its version.
@@ -134,57 +111,31 @@ pub struct Records {
     pub last_plan: Option<LastPlan>,
     /// How many entries were none, and were left out.
     pub left_out: usize,
+    /// Keys of a file that this version does not know, for people; the first few.
+    pub unknown: Vec<String>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct File<B, J, P, L> {
+#[derive(Serialize)]
+struct File<'a> {
     version: u64,
-    builds: Vec<B>,
-    // Files that people have written may have none.
-    #[serde(default = "Vec::new")]
-    jobs: Vec<J>,
-    #[serde(default = "Vec::new")]
-    pipelines: Vec<P>,
-    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
-    last_plan: Option<L>,
+    builds: &'a [Measurement],
+    jobs: &'a [JobRun],
+    pipelines: &'a [PipelineRun],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_plan: Option<&'a LastPlan>,
 }
 
 impl Records {
-    /// Reads one file's text. `now` in seconds since 1970.
-    pub fn read(text: &[u8], now: u64) -> Result<Self> {
-        #[derive(Deserialize)]
-        struct Version {
-            version: u64,
+    /// Sentences about what was left out of a file.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.left_out > 0 {
+            remarks.push(format!("{} entries are not measurements and are left out", self.left_out));
         }
-        ensure!(text.len() as u64 <= MAX_SIZE, "more than {MAX_SIZE} bytes");
-        let what = || format!("no records (expected `{FILE}` of `nixdag build --results`)");
-        let found: Version = serde_json::from_slice(text).with_context(what)?;
-        ensure!(found.version == VERSION, "version {} of records, this nixdag reads version {VERSION}", found.version);
-        let file: File<Measurement, JobRun, PipelineRun, LastPlan> = serde_json::from_slice(text).with_context(what)?;
-        let entries = file.builds.len() + file.jobs.len() + file.pipelines.len();
-        let mut builds: Vec<_> = file.builds.into_iter().filter(|build| build.is_possible(now)).collect();
-        for build in &mut builds {
-            build.duration = build.duration.min(LONGEST);
-            build.used = std::mem::take(&mut build.used).bounded();
+        if !self.unknown.is_empty() {
+            remarks.push(format!("what this nixdag does not know is left out: {}", self.unknown.join(", ")));
         }
-        let has_been = |at: u64| at <= now.saturating_add(CLOCKS_DIFFER);
-        let possible = |run: &JobRun| {
-            let class = run.resource_class.as_deref();
-            is_word(&run.job) && is_word(&run.system) && class.is_none_or(is_word) && has_been(run.at)
-        };
-        let mut jobs: Vec<_> = file.jobs.into_iter().filter(possible).collect();
-        for run in &mut jobs {
-            run.duration = run.duration.min(LONGEST);
-            run.measured = std::mem::take(&mut run.measured).bounded(LONGEST);
-        }
-        let mut pipelines: Vec<_> = file.pipelines.into_iter().filter(|run| has_been(run.at)).collect();
-        for run in &mut pipelines {
-            (run.predicted, run.measured) = (run.predicted.min(LONGEST), run.measured.min(LONGEST));
-        }
-        let has_plan = usize::from(file.last_plan.is_some());
-        let last_plan = file.last_plan.filter(|plan| plan.is_possible(now.saturating_add(CLOCKS_DIFFER)));
-        let kept = builds.len() + jobs.len() + pipelines.len() + usize::from(last_plan.is_some());
-        Ok(Self { left_out: entries + has_plan - kept, builds, jobs, pipelines, last_plan })
+        remarks
     }
 
     /// Adds others.
@@ -232,9 +183,9 @@ impl Records {
             &mut *out,
             &File {
                 version: VERSION,
-                builds: self.builds.iter().collect(),
-                jobs: self.jobs.iter().collect(),
-                pipelines: self.pipelines.iter().collect(),
+                builds: &self.builds,
+                jobs: &self.jobs,
+                pipelines: &self.pipelines,
                 last_plan: self.last_plan.as_ref(),
             },
         )?;
@@ -319,60 +270,6 @@ mod tests {
         let mut ages: Vec<_> = all.builds.iter().map(|build| NOW - build.at).collect();
         ages.sort_unstable();
         assert_eq!(ages, [0, 1, 2]);
-    }
-
-    #[test]
-    fn what_cannot_have_been_measured_is_left_out_and_counted() {
-        let good = build("a-1", NOW, Ending::Built);
-        let odd = [
-            Measurement { derivation: "/etc/passwd".to_owned(), ..good.clone() },
-            Measurement { name: "b".to_owned(), ..good.clone() },
-            Measurement { system: "x".repeat(129), ..good.clone() },
-            Measurement { job: "a\u{1b}[31m".to_owned(), ..good.clone() },
-            Measurement { at: NOW + 2 * CLOCKS_DIFFER, ..good.clone() },
-        ];
-        let count = odd.len();
-        let all =
-            records(odd.into_iter().chain([Measurement { duration: 1_000_000_000_000, ..good.clone() }]).collect());
-        let read = Records::read(&text(&all), NOW).unwrap();
-        assert_eq!(read.left_out, count);
-        assert_eq!(read.builds, [Measurement { duration: LONGEST, ..good }]);
-    }
-
-    #[test]
-    fn a_job_whose_class_is_no_word_is_left_out() {
-        let run = |class: &str| format!(r#"{{"job":"a","system":"x","at":5,"seconds":1,"resource_class":"{class}"}}"#);
-        let all = [run("large"), run(r"large\u001b[31m"), run(&"x".repeat(129))].join(",");
-        let read = Records::read(format!(r#"{{"version":2,"builds":[],"jobs":[{all}]}}"#).as_bytes(), NOW).unwrap();
-        assert_eq!((read.jobs.len(), read.left_out), (1, 2), "{read:?}");
-    }
-
-    #[test]
-    fn no_number_of_a_job_or_a_pipeline_makes_a_sum_overflow() {
-        let text = r#"{"version":2,"builds":[],
-            "jobs":[{"job":"a","system":"x","at":5,"seconds":1e12,"build_seconds":1e12,"memory":18446744073709551615}],
-            "pipelines":[{"at":5,"jobs":1,"predicted_seconds":1e12,"seconds":1e12}]}"#;
-        let read = Records::read(text.as_bytes(), NOW).unwrap();
-        let run = &read.jobs[0];
-        assert_eq!((run.duration, run.measured.build, run.measured.memory), (LONGEST, Some(LONGEST), Some(1 << 50)));
-        assert_eq!((read.pipelines[0].predicted, read.pipelines[0].measured), (LONGEST, LONGEST));
-    }
-
-    #[test]
-    fn what_is_no_file_of_records_is_an_error() {
-        let good = String::from_utf8(text(&records(vec![build("a-1", NOW, Ending::Built)]))).unwrap();
-        for (text, words) in [
-            ("", "no records"),
-            ("[]", "no records"),
-            (r#"{"version":1,"timings":[]}"#, "version 1 of records, this nixdag reads version 2"),
-            (&good[..good.len() - 4], "no records"),
-            (&good.replace("1.5", "-1"), "no records"),
-            (&good.replace("1.5", "1e300"), "no records"),
-            (&good.replace("1.5", "[[[[]]]]"), "no records"),
-        ] {
-            let error = Records::read(text.as_bytes(), NOW).unwrap_err().to_string();
-            assert!(error.contains(words), "{text}: {error}");
-        }
     }
 
     #[test]

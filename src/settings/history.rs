@@ -79,7 +79,10 @@ pub(super) fn read(asked: &Asked) -> Result<Found> {
     for url in stores {
         let shown = url.to_string();
         match of_store(url, &branches) {
-            Ok(found) => records.merge(found),
+            Ok(found) => {
+                warnings.extend(found.remarks().iter().map(|remark| format!("records in `{shown}`: {remark}")));
+                records.merge(found);
+            }
             Err(why) => warnings.push(format!(
                 "records in `{shown}` are left out: {}",
                 shortened(&printable(&format!("{why:#}")), LONGEST)

@@ -224,6 +224,17 @@ fn records_that_anybody_may_have_written_change_no_verdict_and_are_named() {
     let bound = plan["estimates"]["lower_bound_seconds"].as_f64().unwrap();
     assert!(bound < 8.0 * 86_400.0, "{bound}");
     assert_eq!(plan["jobs"][0]["derivations"].as_array().unwrap().len(), 2);
+    let mut foreign = build(&recorded, "library-1", 60, "built");
+    foreign["name"] = json!("elsewhere-1");
+    foreign["derivation"] = json!(format!("/nix/store/{}-elsewhere-1.drv", "0".repeat(32)));
+    recorded.file(
+        "foreign.json",
+        file(&[foreign]).replacen('{', &format!("{{\"odd\":{}1{},", "[".repeat(9), "]".repeat(9)), 1),
+    );
+    let plan = recorded.nixdag("plan").args(["--history", "foreign.json"]).assert().success();
+    let errors = String::from_utf8(plan.get_output().stderr.clone()).unwrap();
+    assert!(errors.contains("1 derivation recorded, and nothing of what is planned"), "{errors}");
+    assert!(errors.contains("what this nixdag does not know is left out: `odd`"), "{errors}");
     fails(recorded.nixdag("plan").args(["--history", "no/such/folder"]), &["--history", "no/such/folder"]);
 }
 
