@@ -169,12 +169,15 @@ impl RecordStore {
         let log = folder.path().join("log");
         fs::create_dir(&log)?;
         fs::write(log.join(subject.base_name()), zstd::encode_all(bytes, LEVEL)?)?;
-        self.copy_log(&here, self.url.text(), subject)
+        self.copy_log(&nix()?, [&here, self.url.text()], subject)
     }
 
     fn get_with_nix(&self, subject: &Subject, file: &str) -> Result<Option<Vec<u8>>> {
         let folder = TempDir::with_prefix("nixdag-records-")?;
-        match self.copy_log(self.url.text(), &folder_url(folder.path())?, subject) {
+        // Once Nix knows the store it takes a refused file for one that is not there; where it knows none it asks the store for what it is, and says
+        // that this was refused.
+        let nix = nix()?.with_cache_in(&folder.path().join("cache"));
+        match self.copy_log(&nix, [self.url.text(), &folder_url(folder.path())?], subject) {
             Err(error) if error.to_string().contains("is not available") => return Ok(None),
             copied => copied?,
         }
@@ -184,8 +187,7 @@ impl RecordStore {
         Ok(Some(bytes))
     }
 
-    fn copy_log(&self, from: &str, to: &str, subject: &Subject) -> Result<()> {
-        let nix = Nix::find()?.with_store_access();
+    fn copy_log(&self, nix: &Nix, [from, to]: [&str; 2], subject: &Subject) -> Result<()> {
         // Nix looks for the store directory in what it copies from.
         let path = format!("/nix/store/{}", subject.base_name());
         let netrc =
@@ -199,6 +201,11 @@ impl RecordStore {
         }
         Ok(())
     }
+}
+
+/// What copies from one store to another.
+fn nix() -> Result<Nix> {
+    Ok(Nix::find()?.with_store_access())
 }
 
 /// What Nix's words come to, where they are for those who know its insides.

@@ -8,7 +8,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -142,6 +142,14 @@ impl Nix {
         if env::var_os(SSH_OPTIONS).is_none() {
             self.environment.push((SSH_OPTIONS.into(), "-o BatchMode=yes -o ConnectTimeout=5".into()));
         }
+        self
+    }
+
+    /// The same, which keeps what it caches of stores in this folder and not where the user's Nix does.
+    #[must_use]
+    pub fn with_cache_in(mut self, folder: &Path) -> Self {
+        // The first is for all programs, the second for Nix from 2.26 on, where it counts before the other.
+        self.environment.extend(["XDG_CACHE_HOME", "NIX_CACHE_HOME"].map(|name| (name.into(), folder.into())));
         self
     }
 

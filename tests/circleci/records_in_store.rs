@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -173,6 +175,21 @@ fn a_bucket_keeps_records_and_one_that_refuses_is_named() {
         let said = logs(&project.setup(3));
         assert!(said.contains("are left out: the store refuses what this job logs in with"), "{said}");
         assert_eq!(durations(&project), [0, 4]);
+
+        // A bucket that this machine's Nix has once asked.
+        let is_private = Arc::new(AtomicBool::new(false));
+        let refuses = is_private.clone();
+        let once = Server::new(move |seen| match seen.path.contains("/nix-cache-info") {
+            _ if refuses.load(Ordering::Relaxed) => Reply::Answer(403, String::new(), Vec::new()),
+            true => Reply::Answer(200, String::new(), b"StoreDir: /nix/store\n".to_vec()),
+            false => Reply::Answer(404, String::new(), Vec::new()),
+        });
+        project.arguments = format!("--history '{}'", bucket(&once.url()));
+        let said = logs(&project.setup(4));
+        assert!(!said.contains("are left out"), "{said}");
+        is_private.store(true, Ordering::Relaxed);
+        let said = logs(&project.setup(5));
+        assert!(said.contains("are left out: the store refuses what this job logs in with"), "{said}");
     }
     let all_are_here = std::env::var_os("NIXDAG_NIX_VERSIONS").is_some();
     assert!(!all_are_here || !asked_by.is_empty(), "one of them can ask a bucket");
