@@ -32,6 +32,8 @@ pub struct Ledger {
     /// Why each was tried again.
     retried: HashMap<String, Vec<Class>>,
     builds: HashMap<String, Build>,
+    /// How long attempts took that were not the last ones.
+    earlier: HashMap<String, Vec<Duration>>,
     fetched: HashMap<String, Duration>,
     failures: HashMap<String, String>,
     unsigned: HashSet<String>,
@@ -58,7 +60,14 @@ impl Ledger {
 
     /// Takes a build that has ended.
     pub fn add_build(&mut self, drv: String, build: Build) {
-        self.builds.insert(drv, build);
+        if let Some(before) = self.builds.insert(drv.clone(), build) {
+            self.earlier.entry(drv).or_default().push(before.duration);
+        }
+    }
+
+    /// How long the attempts before the last took.
+    pub fn earlier(&self, drv: &str) -> &[Duration] {
+        self.earlier.get(drv).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Takes a path that was fetched, and how long that took.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -75,7 +76,7 @@ pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
                 Some(_) => Outcome::Failed,
             },
             duration: build.map(millis),
-            used: build.map(used).unwrap_or_default(),
+            used: build.map(|build| used(build, ledger.earlier(drv))).unwrap_or_default(),
             message: failure.map(str::to_owned),
             log: build.filter(|_| failure.is_some()).map(|build| build.log.clone()),
             class: failure.map(|message| class_of(facts, known, message, build)),
@@ -136,7 +137,8 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
         path.clone()
     };
     let made = facts.tracker.ledger().made_by(&path);
-    let build = facts.tracker.ledger().builds().get(made.map_or(&named, |made| &made.other));
+    let built = made.map_or(&named, |made| &made.other);
+    let build = facts.tracker.ledger().builds().get(built);
     accounted.insert(named.clone());
     let message = facts.tracker.ledger().failure(&named).or_else(|| facts.tracker.ledger().failure(&path));
     let exists = if floating {
@@ -166,7 +168,7 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
         role,
         outcome,
         duration: build.map(millis).or_else(|| fetched.map(|duration| duration.as_millis() as u64)),
-        used: build.map(used).unwrap_or_default(),
+        used: build.map(|build| used(build, facts.tracker.ledger().earlier(built))).unwrap_or_default(),
         message: message.filter(|_| failed).or(cancelled).map(str::to_owned),
         log: build.filter(|build| failed && !build.log.is_empty()).map(|build| build.log.clone()),
         class: (outcome == Outcome::Failed).then(|| class_of(facts, Some(id), message.unwrap_or_default(), build)),
@@ -182,10 +184,11 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
     }
 }
 
-/// What is known of a build as soon as it has ended.
-fn used(build: &Build) -> Used {
-    let begun = u64::try_from(build.begun.as_millis()).ok();
-    Used { begun, slot: Some(build.slot), ..Used::default() }
+/// What is known of a build as soon as it has ended; `earlier` are its attempts before.
+fn used(build: &Build, earlier: &[Duration]) -> Used {
+    let millis = |time: &Duration| u64::try_from(time.as_millis()).ok();
+    let (begun, earlier) = (millis(&build.begun), earlier.iter().filter_map(millis).collect());
+    Used { begun, slot: Some(build.slot), earlier, ..Used::default() }
 }
 
 fn millis(build: &Build) -> u64 {

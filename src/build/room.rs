@@ -227,7 +227,7 @@ fn sum(values: &[u64]) -> u64 {
 }
 
 /// Builds side by side, as Nix is asked for, else one for each processor.
-fn slots(request: &JobRequest) -> usize {
+pub fn slots(request: &JobRequest) -> usize {
     let asked =
         request.options.iter().rev().find(|(name, _)| name == "max-jobs").and_then(|(_, jobs)| jobs.parse().ok());
     asked.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1).max(1)

@@ -19,6 +19,7 @@ use super::usage::{self, Sampler};
 use super::work::JobWork;
 use super::{
     HandOffPlace, JobRequest, clean_up, credentials, deliveries, hand_offs, interrupt, naming, outcome, push, restore,
+    room,
 };
 use crate::delivery::OnPushFailure;
 use crate::duration::now;
@@ -35,6 +36,7 @@ pub fn run(request: &JobRequest, say: &mut dyn FnMut(&str)) -> Record {
     let mut record = Record::begin(&job.id, &job.name, &job.system);
     record.resource_class = job.resource_class.clone();
     record.measured.start_up = usage::age_of_the_machine();
+    record.measured.processor = usage::processor();
     record.measured.cores = std::thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
     if let Err(error) = stages(request, start, &mut record, say) {
         record.errors.push(format!("{error:#}"));
@@ -116,6 +118,7 @@ fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut d
     let handing_on = Instant::now();
     work.account(&store, built.as_ref().is_ok_and(|complete| *complete), record, &tracker)?;
     work.measure(&sampler.finish(), record);
+    record.measured.idle = idle(room::slots(request), record);
     if let Some(logs) = &logs {
         outcome::keep_logs(logs, &record.derivations)?;
     }
@@ -162,6 +165,14 @@ fn clean_up(request: &JobRequest, say: &mut dyn FnMut(&str)) {
         Ok(lines) => lines.iter().for_each(|line| say(&format!("removed from the store: {line}"))),
         Err(error) => say(&format!("warning: the store is not cleaned up: {error:#}")),
     }
+}
+
+/// What slots together had nothing to build for while the job built, milliseconds; none where it built nothing.
+fn idle(slots: usize, record: &Record) -> Option<u64> {
+    let builds = || record.derivations.iter().filter(|derivation| derivation.used.slot.is_some());
+    builds().next()?;
+    let took = builds().flat_map(|build| build.duration.into_iter().chain(build.used.earlier.iter().copied()));
+    Some((record.measured.build? * slots as u64).saturating_sub(took.sum()))
 }
 
 /// Milliseconds since then.

@@ -13,6 +13,8 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::history::jobs::is_model;
+
 /// Between two samples, at least and at most.
 const EVERY: Duration = Duration::from_secs(1);
 const AT_MOST: Duration = Duration::from_secs(30);
@@ -222,6 +224,19 @@ pub fn age_of_the_machine() -> Option<u64> {
     Some(age.saturating_sub(first.started.saturating_mul(1000) / ticks)).filter(|&age| age <= LONGEST_START)
 }
 
+/// What the machine calls its processors; none where it does not say.
+pub fn processor() -> Option<String> {
+    model(&read(Path::new("/proc/cpuinfo"), MAX_STATUS)?)
+}
+
+/// The name in the first lines of `/proc/cpuinfo`, which ARM's kernels do not give.
+fn model(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let line = text.lines().find_map(|line| line.strip_prefix("model name"))?;
+    let name = line.split_once(':')?.1.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+    Some(name).filter(|name| is_model(name))
+}
+
 /// Milliseconds that the thread which asks has used.
 fn own_cost(proc: &Path, tick: u64) -> Option<u64> {
     let text = read(&proc.join("thread-self/stat"), MAX_STATUS)?;
@@ -355,6 +370,14 @@ mod tests {
             }
             assert!(cost <= elapsed / 100 + AT_ONCE + each, "{each}: {cost} of {elapsed}");
         }
+    }
+
+    #[test]
+    fn a_processor_has_the_name_that_the_kernel_gives() {
+        let text = b"processor\t: 0\nmodel name\t: AMD  EPYC 9R14\nmodel name\t: other\n";
+        assert_eq!(model(text).as_deref(), Some("AMD EPYC 9R14"));
+        assert_eq!(model(b"processor\t: 0\nBogoMIPS\t: 2100.00\n"), None);
+        assert_eq!(model(b"model name\t: a\x1b[31m\n"), None);
     }
 
     #[test]

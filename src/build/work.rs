@@ -317,6 +317,11 @@ impl<'a> JobWork<'a> {
             let Some(id) = self.graph.find(&derivation.derivation) else { continue };
             let bytes: Option<Vec<u64>> =
                 known_outputs(self.graph, id).map(|path| sizes.get(&*path).copied()).collect();
+            if let Some(bytes) = bytes.as_ref().filter(|bytes| bytes.len() > 1) {
+                let outputs = self.graph.node(id).outputs.iter().filter(|output| output.base.is_some());
+                let names = outputs.map(|output| output.name.to_string());
+                derivation.used.output_bytes = names.zip(bytes.iter().copied()).collect();
+            }
             derivation.used.nar_bytes = bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| bytes.iter().sum());
         }
     }

@@ -51,6 +51,12 @@ pub struct Measured {
     /// Processor time that measuring took, milliseconds.
     #[serde(default, rename = "sampling_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
     pub sampling: Option<u64>,
+    /// Time in which a slot built nothing while others built, summed over slots, milliseconds.
+    #[serde(default, rename = "idle_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
+    pub idle: Option<u64>,
+    /// The model of the machine's processors, as it calls them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processor: Option<String>,
     /// Processors of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cores: Option<u32>,
@@ -60,6 +66,14 @@ pub struct Measured {
     /// Bytes of the store's disk in use at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk: Option<u64>,
+}
+
+/// Longest name of a processor, bytes.
+const MAX_MODEL: usize = 128;
+
+/// True for what may be the name of a processor.
+pub fn is_model(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_MODEL && !text.chars().any(char::is_control)
 }
 
 /// No size is larger: sums over all jobs stay far from any overflow.
@@ -79,6 +93,8 @@ impl Measured {
             hand_off: time(self.hand_off),
             handoff_bytes: bytes(self.handoff_bytes),
             sampling: time(self.sampling),
+            idle: time(self.idle),
+            processor: self.processor.filter(|model| is_model(model)),
             cores: self.cores,
             memory: bytes(self.memory),
             disk: bytes(self.disk),

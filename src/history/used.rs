@@ -1,5 +1,7 @@
 //! What building one derivation has used, beside its time.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::duration::seconds;
@@ -22,14 +24,28 @@ pub struct Used {
     /// Bytes of its outputs as NARs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nar_bytes: Option<u64>,
+    /// The same of each output by its name, where there are several.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub output_bytes: BTreeMap<String, u64>,
+    /// How long the attempts before the last took, milliseconds.
+    #[serde(default, rename = "earlier_seconds", with = "seconds::list", skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<u64>,
 }
 
 /// No size and no time is larger: sums over all builds stay far from any overflow.
 const MOST: u64 = 1 << 50;
 
+/// So many outputs and attempts of one build are believed, and names of outputs of so many bytes.
+const MOST_OUTPUTS: usize = 32;
+const MOST_ATTEMPTS: usize = 8;
+const MAX_NAME: usize = 128;
+
 impl Used {
     /// The same with what no machine has made smaller.
     pub fn bounded(self) -> Self {
+        let is_name = |name: &str| name.len() <= MAX_NAME && !name.chars().any(char::is_control);
+        let outputs = self.output_bytes.into_iter().filter(|(name, _)| is_name(name));
+        let outputs = outputs.map(|(name, bytes)| (name, bytes.min(MOST)));
         let most = |number: Option<u64>| number.map(|number| number.min(MOST));
         Self {
             begun: most(self.begun),
@@ -37,6 +53,8 @@ impl Used {
             cpu: most(self.cpu),
             memory: most(self.memory),
             nar_bytes: most(self.nar_bytes),
+            output_bytes: outputs.take(MOST_OUTPUTS).collect(),
+            earlier: self.earlier.into_iter().take(MOST_ATTEMPTS).map(|time| time.min(MOST)).collect(),
         }
     }
 }

@@ -35,6 +35,9 @@ fn processor_time_memory_and_sizes_are_those_of_each_builder() {
         assert!(measured.build.unwrap() >= 3000 && measured.build.unwrap() <= job.duration, "{measured:?}");
         assert!(large.begun.unwrap() >= measured.import.unwrap() && large.begun.unwrap() < job.duration, "{said}");
         assert!(measured.memory.unwrap() > 60_000_000 && measured.disk.is_some() && measured.cores.is_some());
+        assert_eq!(measured.processor.is_some(), fs::read_to_string("/proc/cpuinfo").unwrap().contains("model name"));
+        assert!(measured.idle.unwrap() <= 3 * measured.build.unwrap() - 9000, "{measured:?}");
+        assert!(busy.earlier.is_empty() && busy.output_bytes.is_empty(), "{said}");
         assert_eq!(measured.handoff_bytes, Some(job.handed_off.file_bytes));
 
         let records = fs::read(pipeline.dir().join("results/job/records.json")).unwrap();
