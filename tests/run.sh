@@ -147,5 +147,5 @@ if cargo nextest --version >/dev/null 2>&1; then
 fi
 left_out
 ignored=()
-[ -z "${NIXDAG_GRAPHS:-}" ] || ignored=(-- --include-ignored --skip release::the_file_for --skip no_shape_takes_more_than_its_steps --skip faults_together)
+[ -z "${NIXDAG_GRAPHS:-}" ] || ignored=(-- --include-ignored --skip release::the_file_for --skip no_shape_takes_more_than_its_steps --skip faults_together --skip workers_beside_jobs)
 exec cargo test --locked --no-fail-fast "$@" "${ignored[@]}"

@@ -159,7 +159,7 @@ fn sample(seconds: u32) -> String {
 
 /// Start-ups and seconds of workers and of jobs, a tenth as long as in a plan: a start takes 4.5 s, a build 6.
 #[test]
-#[ignore = "a measurement of minutes"]
+#[ignore = "takes minutes"]
 fn workers_beside_jobs_on_a_sample() {
     for mode in ["jobs", "workers"] {
         let mut workers = Workers::new(&one_nix(0), "");
