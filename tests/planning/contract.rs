@@ -288,7 +288,15 @@ fn the_picture_of_a_real_plan_is_that_of_the_plan() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    golden::check("docs/pictures/nixpkgs.svg", &String::from_utf8(output.stdout).unwrap());
+    let picture = String::from_utf8(output.stdout).unwrap();
+    golden::check("docs/pictures/nixpkgs.svg", &picture);
+    // What is said beside it.
+    let jobs = format!("{} jobs", picture.matches("<title").count());
+    assert!(picture.contains(&jobs), "{jobs}");
+    for page in ["README.md", "docs/report.md"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+        assert!(text.contains(&jobs), "{page}: {jobs}");
+    }
 }
 
 /// The build counts of the scenarios that came with the graphs.
