@@ -94,6 +94,9 @@ pub struct MessageEvidence<'e> {
     pub trace: bool,
 }
 
+/// What comes behind a message. The advice after a wrong argument is for people who have given it themselves.
+const ENDS: [&str; 4] = ["…", "(use '--show-trace'", "(stack trace", "Try '"];
+
 /// Why git failed: its own first words, or those of ssh before them where git says only that there was no answer.
 fn git_says<'l>(lines: &[&'l str]) -> Option<&'l str> {
     let fatal = |line: &&'l str| line.trim_start().strip_prefix("fatal: ");
@@ -113,7 +116,7 @@ pub fn failure(stderr: &str, evidence: &MessageEvidence) -> Option<EvaluationFai
     let root = evidence.root;
     let clean = without_escapes(stderr);
     let lines: Vec<&str> = clean.lines().collect();
-    let Some(start) = last_error(&lines) else {
+    let Some(start) = last_error(&lines).or_else(|| first_words(&lines)) else {
         // That of `throw ""`.
         lines.iter().find(|line| line.trim() == "error:")?;
         let at = evidence.place.and_then(|place| place_in_source(place, root));
@@ -129,9 +132,7 @@ pub fn failure(stderr: &str, evidence: &MessageEvidence) -> Option<EvaluationFai
             place = place_in_source(at, root);
             break;
         }
-        // The advice after a wrong argument is for people who have given it themselves.
-        let ends = ["…", "(use '--show-trace'", "(stack trace", "Try '"];
-        if ends.iter().any(|end| line.starts_with(end)) {
+        if ENDS.iter().any(|end| line.starts_with(end)) {
             break;
         }
         if kept.len() < MAX_LINES {
@@ -182,6 +183,16 @@ fn last_error(lines: &[&str]) -> Option<usize> {
     let first = lines.iter().position(|line| is_error(line))?;
     let is_last = |at: &usize| is_error(lines[*at]) && lines[at - 1].trim().is_empty();
     (first + 1..lines.len()).rev().find(is_last).or(Some(first))
+}
+
+/// The first line with words below the last error that has none beside it: what is thrown may begin with empty lines.
+fn first_words(lines: &[&str]) -> Option<usize> {
+    let error = lines.iter().rposition(|line| line.trim() == "error:")?;
+    let (at, line) = lines.iter().enumerate().skip(error + 1).find(|(_, line)| !line.trim().is_empty())?;
+    let line = line.trim();
+    let is_place = line.starts_with("at ") && line.ends_with(':');
+    let is_other = ENDS.iter().chain(&["warning:", "trace:"]).any(|begin| line.starts_with(begin));
+    (!is_place && !is_other).then_some(at)
 }
 
 /// True for the message of a failed download or checkout, which says nothing about the attribute that was evaluated. What Nix quotes
@@ -248,6 +259,24 @@ mod tests {
         );
         assert_eq!(from_stderr("warning: error: unable to download; retrying\n"), None);
         assert_eq!(from_stderr(""), None);
+    }
+
+    #[test]
+    fn empty_lines_at_its_beginning_are_left_out() {
+        for said in [
+            "error:\n\n       first\n       second\n",
+            "error:\n\n\nfirst\nsecond\n\n       at /x.nix:1:2:\n",
+            "error:\n       … while calling\n\n       error:\n\n       first\n       second\n",
+        ] {
+            assert_eq!(from_stderr(said).unwrap(), "first second", "{said}");
+        }
+        for said in [
+            "error:\n\n       at /x.nix:1:2:\n",
+            "error:\n",
+            "error:\n(use '--show-trace' to show detailed location information)\n",
+        ] {
+            assert_eq!(from_stderr(said).unwrap(), "an error without a message", "{said}");
+        }
     }
 
     #[test]
