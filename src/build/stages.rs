@@ -172,7 +172,7 @@ fn idle(slots: usize, record: &Record) -> Option<u64> {
     let builds = || record.derivations.iter().filter(|derivation| derivation.used.slot.is_some());
     builds().next()?;
     let took = builds().flat_map(|build| build.duration.into_iter().chain(build.used.earlier.iter().copied()));
-    Some((record.measured.build? * slots as u64).saturating_sub(took.sum()))
+    Some(record.measured.build?.saturating_mul(slots as u64).saturating_sub(took.sum()))
 }
 
 /// Milliseconds since then.

@@ -191,25 +191,9 @@ fn is_word(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::records::Ending;
-    use super::super::used::Used;
     use super::*;
 
     const NOW: u64 = 1_800_000_000;
-
-    fn build(name: &str, at: u64) -> Measurement {
-        Measurement {
-            name: name.to_owned(),
-            system: "x86_64-linux".to_owned(),
-            derivation: format!("/nix/store/{}-{name}.drv", "0".repeat(32)),
-            at,
-            job: "job".to_owned(),
-            duration: 1_500,
-            ending: Ending::Built,
-            class: None,
-            attempts: 1,
-            used: Used { cpu: Some(900), slot: Some(1), ..Used::default() },
-        }
-    }
 
     fn text(builds: &[Measurement]) -> String {
         let mut text = Vec::new();
@@ -219,7 +203,7 @@ mod tests {
 
     #[test]
     fn one_field_that_is_odd_costs_its_entry_and_no_other() {
-        let good = build("a-1", NOW);
+        let good = Measurement::example("a-1", NOW, Ending::Built);
         let entry = serde_json::to_string(&good).unwrap();
         let deep = format!("\"x\":{}{},\"at\"", "[".repeat(1000), "]".repeat(1000));
         for odd in [
@@ -252,7 +236,7 @@ mod tests {
 
     #[test]
     fn what_cannot_have_been_measured_is_left_out_and_counted() {
-        let good = build("a-1", NOW);
+        let good = Measurement::example("a-1", NOW, Ending::Built);
         let odd = [
             Measurement { derivation: "/etc/passwd".to_owned(), ..good.clone() },
             Measurement { name: "b".to_owned(), ..good.clone() },
@@ -289,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_is_no_file_of_records_is_an_error() {
-        let good = text(&[build("a-1", NOW)]);
+        let good = text(&[Measurement::example("a-1", NOW, Ending::Built)]);
         for (text, words) in [
             ("", "no records"),
             ("[]", "no records"),

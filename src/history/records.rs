@@ -130,7 +130,10 @@ impl Records {
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.left_out > 0 {
-            remarks.push(format!("{} entries are not measurements and are left out", self.left_out));
+            remarks.push(match self.left_out {
+                1 => "1 entry is not a measurement and is left out".to_owned(),
+                count => format!("{count} entries are not measurements and are left out"),
+            });
         }
         if !self.unknown.is_empty() {
             remarks.push(format!("what this nixdag does not know is left out: {}", self.unknown.join(", ")));
@@ -205,13 +208,10 @@ impl Records {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: u64 = 1_800_000_000;
-
-    fn build(name: &str, at: u64, ending: Ending) -> Measurement {
-        Measurement {
+impl Measurement {
+    /// A build of a second and a half, for tests.
+    pub fn example(name: &str, at: u64, ending: Ending) -> Self {
+        Self {
             name: name.to_owned(),
             system: "x86_64-linux".to_owned(),
             derivation: format!("/nix/store/{}-{name}.drv", "0".repeat(32)),
@@ -224,6 +224,13 @@ mod tests {
             used: Used { cpu: Some(900), slot: Some(1), ..Used::default() },
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
 
     fn records(builds: Vec<Measurement>) -> Records {
         Records { builds, ..Records::default() }
@@ -237,7 +244,10 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let mut written = records(vec![build("b-1", NOW, Ending::Built), build("a-1", NOW, Ending::Failed)]);
+        let mut written = records(vec![
+            Measurement::example("b-1", NOW, Ending::Built),
+            Measurement::example("a-1", NOW, Ending::Failed),
+        ]);
         written.builds[1].class = Some("builder".to_owned());
         written.prune(Keep::default(), NOW);
         assert_eq!(Records::read(&text(&written), NOW).unwrap(), written);
@@ -245,7 +255,8 @@ mod tests {
 
     #[test]
     fn the_order_of_merging_makes_no_difference_and_each_build_counts_once() {
-        let [one, two] = [build("a-1", NOW - 9, Ending::Built), build("a-1", NOW, Ending::Failed)];
+        let [one, two] =
+            [Measurement::example("a-1", NOW - 9, Ending::Built), Measurement::example("a-1", NOW, Ending::Failed)];
         let merged = |parts: [Vec<&Measurement>; 2]| {
             let mut all = Records::default();
             for part in parts {
@@ -262,8 +273,10 @@ mod tests {
 
     #[test]
     fn the_oldest_go_first() {
-        let mut all = records((0..50).map(|age| build(&format!("a-{}", age % 2), NOW - age, Ending::Built)).collect());
-        all.builds.push(build("b-1", NOW - 91 * 86_400, Ending::Built));
+        let mut all = records(
+            (0..50).map(|age| Measurement::example(&format!("a-{}", age % 2), NOW - age, Ending::Built)).collect(),
+        );
+        all.builds.push(Measurement::example("b-1", NOW - 91 * 86_400, Ending::Built));
         all.prune(Keep::default(), NOW);
         assert_eq!(all.builds.iter().map(|build| NOW - build.at).max(), Some(15), "{all:?}");
         all.prune(Keep { in_all: 3, ..Keep::default() }, NOW);

@@ -347,7 +347,7 @@ fn the_jobs_of_the_last_plan_stay_where_that_costs_little() {
     let odd = after.file("odd.json", odd.to_string());
     let mut command = after.nixdag("plan");
     command.arg("--history").arg(odd);
-    command.assert().success().stderr(predicate::str::contains("1 entries are not measurements and are left out"));
+    command.assert().success().stderr(predicate::str::contains("1 entry is not a measurement and is left out"));
 }
 
 #[test]
