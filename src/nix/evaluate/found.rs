@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use super::asker::Asker;
-use super::kind::{is_misplaced, with_article};
+use super::kind::{self, is_misplaced, with_article};
 use super::message::{EvaluationFailure, FailureCause};
 use super::query::{Answer, Question};
 use super::selection::{Candidate, Set, Walk};
@@ -256,7 +256,7 @@ fn no_derivation(attribute: &AttributePath, candidate: &Candidate, kind: &str) -
     } else {
         String::new()
     };
-    format!("it is {}, not a derivation{hint}", with_article(kind))
+    format!("{}{hint}", kind::no_derivation(kind))
 }
 
 /// Says which name of a path does not exist, and what is there instead.

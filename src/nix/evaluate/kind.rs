@@ -9,6 +9,9 @@ const PER_SYSTEM: [&str; 4] = ["packages", "checks", "devShells", "apps"];
 /// What `query.nix` calls an app whose program is text, but not made by one derivation.
 const APP: &str = "app";
 
+/// The same for one whose program is no text.
+const APP_WITHOUT_PROGRAM: &str = "app without program";
+
 /// True for an output that holds a set for each system, whose attributes are derivations or apps.
 pub fn has_sets_of_derivations(output: &str) -> bool {
     PER_SYSTEM.contains(&output)
@@ -24,6 +27,12 @@ pub fn is_misplaced(names: &[String], kind: &str) -> bool {
     }
 }
 
+/// What is wrong with a value of this type where a derivation is wanted; an app says why no derivation stands for it.
+pub fn no_derivation(kind: &str) -> String {
+    let is_app = [APP, APP_WITHOUT_PROGRAM].contains(&kind);
+    format!("it is {}{}", with_article(kind), if is_app { "" } else { ", not a derivation" })
+}
+
 /// A type as Nix names it, with an article.
 pub fn with_article(kind: &str) -> String {
     match kind {
@@ -32,7 +41,7 @@ pub fn with_article(kind: &str) -> String {
         "bool" => "a boolean".to_owned(),
         "int" => "an integer".to_owned(),
         APP => "an app whose program is not made by one derivation".to_owned(),
-        "app without program" => "an app whose `program` is not a string".to_owned(),
+        APP_WITHOUT_PROGRAM => "an app whose `program` is not a string".to_owned(),
         other => format!("a {}", printable(other)),
     }
 }
