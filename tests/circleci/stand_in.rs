@@ -349,6 +349,43 @@ fn every_job_has_a_nix_store_of_its_own() {
     }
 }
 
+/// A job's builder is at work while the other job builds something and has done with it.
+#[test]
+fn a_build_of_one_job_ends_no_builder_of_another() {
+    // Builders see it, whoever they are.
+    let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
+    let meeting = folder.path().display();
+    let wait_for =
+        |name: &str| format!("for turn in $(seq 1200); do test ! -e {meeting}/{name} || break; sleep 0.05; done");
+    let build = |builder: &str| {
+        let builder = format!("PATH=/bin:/usr/bin; {builder}; echo > $out").replace('$', "\\$");
+        format!(
+            "nix-store --realise $(nix-instantiate --expr \"derivation {{ name = ''x''; system = builtins.currentSystem; \
+             builder = ''/bin/sh''; args = [ ''-c'' ''{builder}'' ]; }}\")"
+        )
+    };
+    let long = build(&format!("echo > {meeting}/begun; {}", wait_for("built")));
+    let short = format!("{}; {}; touch {meeting}/built", wait_for("begun"), build("true"));
+    let job = |command: &str| {
+        let command = serde_json::to_string(command).unwrap();
+        format!(
+            "{{ machine: {{ image: \"ubuntu-2404:current\" }}, steps: [{{ run: {{ name: build, command: {command} }} }}] }}"
+        )
+    };
+    let config = format!(
+        "version: 2.1\njobs:\n  long: {}\n  short: {}\nworkflows: {{ w: {{ jobs: [long, short] }} }}\n",
+        job(&long),
+        job(&short)
+    );
+    let settings = "sandbox = false\nbuild-users-group = nixbld\n";
+    let outcome = Pipeline::new(&config).unwrap().nix("/usr/bin").nix_conf(settings).machines(2).run().unwrap();
+    for name in ["long", "short"] {
+        let job = outcome.job(name);
+        assert!(job.status == Status::Success && job.log.contains("building '/nix/store/"), "{}", job.log);
+    }
+}
+
 #[test]
 fn a_plain_user_builds_through_a_daemon() {
     let daemon =

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::circleci::{Outcome, Pipeline, Status};
-use crate::support::empty_store::BUILD_USER;
 use crate::support::project::{Project, figure, logs, one_nix, report};
 use crate::support::s3_server::{KEY, S3Server};
 use crate::support::writable_cache::WritableCache;
@@ -39,8 +38,7 @@ impl Workers {
     /// The workflow of a pipeline, and its text.
     fn pipeline(&self, number: u64) -> (Pipeline, String) {
         let setup = self.project.setup(number);
-        let pipeline =
-            self.project.continued(&setup, number).before_steps(BUILD_USER).context("deploy", &[("TOKEN", "x")]);
+        let pipeline = self.project.continued(&setup, number).context("deploy", &[("TOKEN", "x")]);
         (pipeline, setup.continuation.unwrap())
     }
 
@@ -95,7 +93,7 @@ fn a_worker_that_dies_leaves_the_verdict_to_the_others() {
         let (_, config) = workers.pipeline(number);
         assert!(config.contains("nixdag-worker-1: terminal") && config.contains(call), "{config}");
         let killed = config.replace(call, &format!("case $id in {dead}) kill -9 $$;; esac; {call}"));
-        let mut pipeline = workers.project.with_workflow(&killed, number).before_steps(BUILD_USER);
+        let mut pipeline = workers.project.with_workflow(&killed, number);
         let outcome = pipeline.run().unwrap();
         assert_eq!(outcome.status("nixdag-worker-0"), Status::Failed, "{}", logs(&outcome));
         let (judged, is_green) = (outcome.job("nixdag-workers"), gate == Status::Success);
@@ -174,7 +172,7 @@ fn workers_beside_jobs_on_a_sample() {
             workers.project.arguments.replace_range(without..end, "");
         }
         let setup = workers.project.setup(1);
-        let mut pipeline = workers.project.continued(&setup, 1).before_steps(&format!("sleep 4.5\n{BUILD_USER}"));
+        let mut pipeline = workers.project.continued(&setup, 1).before_steps("sleep 4.5");
         let outcome = pipeline.run().unwrap();
         assert!(outcome.succeeded(), "{}", logs(&outcome));
         let said = report(&outcome);

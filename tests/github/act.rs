@@ -3,7 +3,6 @@
 //! act starts no job behind a called workflow that failed, so red gates are tried in `act_failures`. Without act, which `tests/run.sh` installs, the tests say that they are left out.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -13,14 +12,10 @@ use tempfile::TempDir;
 
 use crate::support::built::{Built, OF_IMPORT_FROM_DERIVATION};
 use crate::support::comment_server::{Api, CommentServer, OWNER, TOKEN};
-use crate::support::empty_store::NIX_CONFIG;
+use crate::support::empty_store::{NIX_CONFIG, shell};
 use crate::support::github_project::file;
 use crate::support::project::{every_nix, one_nix};
 use crate::support::{commit, copy_into, copy_of, repository, run, shown, stripped};
-
-/// Every shell of a step starts with an empty `/nix`.
-const SHELL: &str = "#!/bin/sh\nexec unshare -m --propagation private /bin/sh -ec 'mount -t tmpfs -o mode=755 none /nix\n\
-                     mkdir -p /nix/home; export HOME=/nix/home; exec /bin/bash \"$@\"' bash \"$@\"\n";
 
 const CHECKOUT: &str = "runs:\n  using: composite\n  steps:\n    - shell: bash\n      run: cp -R \"$CHECKOUT/.\" .\n";
 
@@ -88,8 +83,8 @@ pub struct GitHub {
     pub state: TempDir,
     /// As GitHub counts a run's attempts.
     pub attempt: u64,
-    /// What is `bash` on its machines.
-    pub shell: &'static str,
+    /// Lines of a shell at the beginning of each shell of its machines.
+    pub lines: String,
     /// Settings of their Nix.
     pub nix_config: String,
     /// More variables.
@@ -109,7 +104,7 @@ impl GitHub {
             checkout,
             state: TempDir::new().unwrap(),
             attempt: 1,
-            shell: SHELL,
+            lines: String::new(),
             nix_config: NIX_CONFIG.into(),
             environment: Vec::new(),
         }
@@ -126,9 +121,7 @@ impl GitHub {
         for folder in ["bin", "artifacts", "home"] {
             fs::create_dir_all(state.join(folder)).unwrap();
         }
-        let shell = state.join("bin/bash");
-        fs::write(&shell, self.shell).unwrap();
-        fs::set_permissions(&shell, fs::Permissions::from_mode(0o755)).unwrap();
+        shell(&state.join("bin"), &self.lines);
         copy_into(&stripped(), &state.join("bin/nixdag"));
         run(self.checkout.path(), "git", &["init", "-q"]);
         commit(self.checkout.path());

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::act::{GitHub, act};
 use crate::act_failures::planned_before;
-use crate::support::empty_store::{BUILD_USER, empty_store};
+use crate::support::empty_store::{build_user, empty_store};
 use crate::support::pipeline::{JobOf, Pipeline};
 use crate::support::plans::{self, plan};
 use crate::support::{copy_into, derivations, nixdag, repository, run, shown, with_nix};
@@ -150,14 +150,6 @@ fn the_mode_of_a_repository_is_planned_for_its_workflow() {
     assert!(!ids(&waves, "wave1").iter().any(|id| id.starts_with("nixdag-worker-")), "{waves}");
 }
 
-/// Shells whose Nix builds in a sandbox as another user, each on an empty store.
-const SHELL: &str = "#!/bin/sh\nexec unshare -m --propagation private /bin/sh -ec 'mount -t tmpfs -o mode=755 none /nix\n\
-                     mkdir -p /nix/home/own; export HOME=/nix/home own=/nix/home/own\n\
-                     { cat /etc/group; echo nixbld:x:30000:nixbld1; } > $own/group\n\
-                     { cat /etc/passwd; echo nixbld1:x:30001:30000::/:/bin/false; } > $own/passwd\n\
-                     mount --bind $own/group /etc/group; mount --bind $own/passwd /etc/passwd\n\
-                     exec /bin/bash \"$@\"' bash \"$@\"\n";
-
 /// `release` needs what three others build.
 const GRAPH: &str = r#"
 rec {
@@ -223,7 +215,7 @@ fn has_node() -> bool {
 
 /// A worker as the committed action runs it, on a machine whose Nix builds in a sandbox as another user.
 fn worker(pipeline: &Pipeline, service: &Service, number: usize, arguments: &[&str]) -> Output {
-    let script = format!("{BUILD_USER}\nexec \"$@\"");
+    let script = format!("{}\nexec \"$@\"", build_user());
     let mut command = empty_store();
     command.args(["sh", "-euc", &script, "sh", "node"]).arg(repository().join("github/worker/dist/index.cjs"));
     let [workspace, temporary] = ["workspace", "tmp"].map(|name| pipeline.dir().join(format!("{name}-{number}")));
@@ -310,7 +302,7 @@ fn workers_in_act_build_everything_once_and_a_job_behind_them_has_it() {
         pipeline.sha256 = pipeline.write_bundle_with("bundle", Path::new(env!("CARGO_BIN_EXE_nixdag")));
         run(pipeline.dir(), "chmod", &["-R", "a+rwX", "."]);
         let mut github = GitHub::new(act, "examples/hermetic", &[]);
-        github.shell = SHELL;
+        github.lines = build_user();
         github.nix_config = format!(
             "sandbox = true\nsandbox-paths = /bin /usr /lib /lib64 {}\nsubstituters =\nbuild-users-group = nixbld\n",
             pipeline.dir().join("built").display()

@@ -5,7 +5,6 @@
 //! `tests/run.sh` installs, the tests say that they are left out.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -15,16 +14,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::comment_server::{Api, CommentServer, TOKEN};
-use crate::support::empty_store::{BUILD_USER, NIX_CONFIG};
+use crate::support::empty_store::{NIX_CONFIG, build_user, shell};
 use crate::support::gitlab_project::{file, report_of};
 use crate::support::project::{every_nix, figure};
 use crate::support::s3_server::{KEY, S3Server};
 use crate::support::writable_cache::WritableCache;
 use crate::support::{commit, copy_of, repository, run as run_program, shown, stripped};
-
-/// Every shell of a job starts with an empty `/nix`, and with the lines of a file `machine` beside it.
-const SHELL: &str = "#!/bin/sh\nMACHINE=$(dirname \"$0\")/machine exec unshare -m --propagation private /bin/sh -ec 'mount -t tmpfs -o mode=755 none /nix\n\
-                     mkdir -p /nix/home; export HOME=/nix/home; . \"$MACHINE\"; exec /bin/bash \"$@\"' bash \"$@\"\n";
 
 /// Machines of other systems are there: builders are shell scripts.
 const SYSTEMS: &str = "extra-platforms = aarch64-linux aarch64-darwin i686-linux\nsystem-features = big-parallel kvm\n\
@@ -94,9 +89,7 @@ fn run_on(machines: &Machines, example: &str, nix: &Path, change: impl FnOnce(&P
     run_program(here, "git", &["init", "-q"]);
     commit(here);
     let bin = TempDir::new().unwrap();
-    fs::write(bin.path().join("bash"), SHELL).unwrap();
-    fs::write(bin.path().join("machine"), machines.lines).unwrap();
-    fs::set_permissions(bin.path().join("bash"), fs::Permissions::from_mode(0o755)).unwrap();
+    shell(bin.path(), machines.lines);
     fs::copy(stripped(), bin.path().join("nixdag")).unwrap();
     let usual = std::env::split_paths(&std::env::var_os("PATH").unwrap()).collect::<Vec<PathBuf>>();
     let path = [bin.path().to_owned(), tools, nix.to_owned()].into_iter().chain(usual);
@@ -145,7 +138,7 @@ fn workers_are_green_in_somebody_elses_runner() {
     );
     let machines = Machines {
         arguments: &arguments,
-        lines: BUILD_USER,
+        lines: &build_user(),
         config: "sandbox = true\nsandbox-paths = /bin /usr /lib /lib64\nbuild-users-group = nixbld\nsubstituters =\n",
         variables: &[("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1)],
     };

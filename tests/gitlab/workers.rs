@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use crate::support::empty_store::BUILD_USER;
 use crate::support::gitlab::{Outcome, Status};
 use crate::support::gitlab_project::{project, report};
 use crate::support::project::{figure, one_nix};
@@ -24,7 +23,6 @@ fn run(turn: usize, setup: &str, settings: &str) -> Outcome {
     let sandbox = "sandbox = true\nsandbox-paths = /bin /usr /lib /lib64\nbuild-users-group = nixbld\n";
     let variables = [("NIX_CONFIG", sandbox), ("AWS_ACCESS_KEY_ID", KEY.0), ("AWS_SECRET_ACCESS_KEY", KEY.1)];
     let mut gitlab = variables.iter().fold(gitlab, |gitlab, (name, value)| gitlab.variable(name, value));
-    gitlab.before(BUILD_USER);
     gitlab.run().unwrap()
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::deliveries::{JOBS, SECRET, digest, handed_on, names, plant};
-use crate::support::empty_store::empty_store;
+use crate::support::empty_store::{build_user, empty_store};
 use crate::support::pipeline::{Pipeline, Ran, with_each_nix};
 use crate::support::run;
 use nixdag::build::record::Outcome;
@@ -28,11 +28,7 @@ rec {
 
 /// Runs a job as a user whom a daemon trusts that builds as others.
 fn behind_a_daemon(pipeline: &Pipeline, job: &str, more: &[&str]) -> Ran {
-    let script = "home=$1; shift; chmod 755 /nix
-        mkdir -p $home/user; chown 12345 $home/user
-        { grep -v '^nixbld:' /etc/group; echo nixbld:x:30000:nixbld1; } > $home/group
-        { grep -v '^nixbld[0-9]*:' /etc/passwd; echo nixbld1:x:30001:30000::/:/bin/false; } > $home/passwd
-        mount --bind $home/group /etc/group; mount --bind $home/passwd /etc/passwd
+    let lines = "home=$1; shift; mkdir -p $home/user; chown 12345 $home/user; id -u nixbld1 >> $home/builders
         # As a system starts one: with nothing of the job's.
         env -i PATH=\"$PATH\" NIX_CONFIG='sandbox = false
             substituters =
@@ -43,7 +39,10 @@ fn behind_a_daemon(pipeline: &Pipeline, job: &str, more: &[&str]) -> Ran {
         code=0; setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\" || code=$?
         kill $daemon; exit $code";
     let mut command = empty_store();
-    command.args(["sh", "-c", script, "sh"]).arg(pipeline.dir()).arg(env!("CARGO_BIN_EXE_nixdag"));
+    command
+        .args(["sh", "-c", &format!("{}\n{lines}", build_user()), "sh"])
+        .arg(pipeline.dir())
+        .arg(env!("CARGO_BIN_EXE_nixdag"));
     command.args(pipeline.arguments(job)).args(more);
     for name in ["CACHIX_AUTH_TOKEN", "CIRCLE_TOKEN", "AWS_SECRET_ACCESS_KEY", "CI_JOB_TOKEN", "SECRET_OF_A_CONTEXT"] {
         command.env(name, "token-s3cr3t");
@@ -65,7 +64,10 @@ fn behind_a_daemon_no_builder_finds_a_secret_and_no_forgery_is_signed() {
         behind_a_daemon(&pipeline, "a-tool", &push).succeeds().has("tool", Outcome::Built);
         behind_a_daemon(&pipeline, "b-library", &push).succeeds();
         let text = |name: &str| fs::read_to_string(pipeline.dir().join(name)).unwrap_or_default();
-        assert_eq!((text("uid").trim(), text("leaked").as_str()), ("30001", "control\n"));
+        assert_eq!(
+            (text("uid").lines().next(), text("leaked").as_str()),
+            (text("builders").lines().next(), "control\n")
+        );
         assert!(!text("seen").is_empty() && !pipeline.handed_off("a-tool").join("planted.narinfo").exists());
 
         // Had it been able to, nobody would have taken it.

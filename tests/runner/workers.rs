@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::support::empty_store::{BUILD_USER, empty_store};
+use crate::support::empty_store::{build_user, empty_store};
 use crate::support::pipeline::{JobOf, Pipeline};
 use crate::support::s3_server::{Fault, KEY, S3Server};
 use crate::support::synthetic::Random;
@@ -109,7 +109,7 @@ fn pipeline_with(
 
 /// A machine whose Nix builds in a sandbox as another user; `settings` are more lines for it.
 fn machine(pipeline: &Pipeline, settings: &str) -> Command {
-    let script = format!("{BUILD_USER}\nexec \"$@\"");
+    let script = format!("{}\nexec \"$@\"", build_user());
     let mut command = empty_store();
     command.args(["sh", "-euc", &script, "sh"]);
     let built = pipeline.dir().join("built");

@@ -5,18 +5,26 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Command;
 
 /// The settings of a Nix that builds with an empty store: no daemon, no sandbox, nothing from elsewhere.
 pub const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\n";
 
-/// Lines of a shell that give a machine one user for builds, which no other machine has: Nix ends all processes of a user that has built, on whichever of these machines they are. The number of a
-/// process would not do: it is given again as soon as the shell has ended, which the machine outlives. Users for builds that this machine has are not seen.
-pub const BUILD_USER: &str = r#"chmod 755 /nix; own=$(mktemp -d); user=$((100000 + $(od -An -N4 -tu4 /dev/urandom) / 2))
+/// Lines of a shell that write files `group` and `passwd` into a folder `$own`, with one user for builds, `nixbld1`, which no other store has: as the superuser, Nix ends all processes of that user
+/// when it begins a build and when it ends one, those of other stores too. The number of a process would not do: it is given again as soon as the shell has ended, which the store outlives.
+pub const BUILD_USER_FILES: &str = r"user=$((100000 + $(od -An -N4 -tu4 /dev/urandom) / 2))
     { grep -v '^nixbld:' /etc/group; echo nixbld:x:30000:nixbld1; } > $own/group
-    { grep -v '^nixbld[0-9]*:' /etc/passwd; echo nixbld1:x:$user:30000::/:/bin/false; } > $own/passwd
-    mount --bind $own/group /etc/group; mount --bind $own/passwd /etc/passwd"#;
+    { grep -v '^nixbld[0-9]*:' /etc/passwd; echo nixbld1:x:$user:30000::/:/bin/false; } > $own/passwd";
+
+/// Lines of a shell that give an empty store a user for builds of its own. The users that this machine has for builds are not seen.
+pub fn build_user() -> String {
+    format!(
+        "chmod 755 /nix; own=/nix/build-user; mkdir -p $own; {BUILD_USER_FILES}\n\
+         mount --bind $own/group /etc/group; mount --bind $own/passwd /etc/passwd"
+    )
+}
 
 /// Set in a benchmark's process that runs inside.
 const INSIDE: &str = "NIXDAG_BENCH_INSIDE";
@@ -34,6 +42,19 @@ pub fn namespace(mounts: &str) -> Command {
 /// The same, with an empty store that is gone when the last process of the command ends.
 pub fn empty_store() -> Command {
     namespace("mount -t tmpfs none /nix")
+}
+
+/// Puts a `bash` into a folder of `PATH`: every shell starts with an empty `/nix` and a home there, and runs these lines first.
+pub fn shell(folder: &Path, lines: &str) {
+    let (shell, machine) = (folder.join("bash"), folder.join("machine"));
+    let text = format!(
+        "#!/bin/sh\nexec unshare -m --propagation private /bin/sh -ec 'mount -t tmpfs -o mode=755 none /nix\n\
+         mkdir -p /nix/home; export HOME=/nix/home; . \"{}\"; exec /bin/bash \"$@\"' bash \"$@\"\n",
+        machine.display()
+    );
+    fs::write(machine, lines).unwrap();
+    fs::write(&shell, text).unwrap();
+    fs::set_permissions(shell, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// Runs a benchmark once more with an empty store and an empty home, both in memory, and is true there, with the home as the working

@@ -1,4 +1,4 @@
-//! What a job runs on: a mount namespace with an empty `/nix`, `/root` and `/tmp` that outlive its steps but not the job.
+//! What a job runs on: a mount namespace with an empty `/nix`, `/root` and `/tmp` that outlive its steps but not the job, and a user for builds that no other job has.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::support::empty_store::namespace;
+use crate::support::empty_store::{BUILD_USER_FILES, namespace};
 
 /// Where every job has its home, so that caches fit from one job to the next.
 const HOME: &str = "/root";
@@ -115,6 +115,8 @@ impl Machine {
             let name = program.file_name().with_context(|| format!("`{}` is no program", program.display()))?;
             fs::copy(program, dir.join("mnt").join(name))?;
         }
+        let users = Command::new("sh").args(["-ec", BUILD_USER_FILES]).env("own", dir.join("mnt")).status()?;
+        ensure!(users.success(), "cannot make a user for builds");
         fs::write(dir.join("mnt/nix.conf"), format!("build-users-group =\nsubstituters =\n{}", world.nix_conf))?;
         let shell = match (start.shell, start.image) {
             (Some(shell), _) => shell.to_owned(),
@@ -274,9 +276,11 @@ impl Machine {
         log: &Path,
         cancel: &Cancel,
     ) -> Result<Option<ExitStatus>> {
+        let files = [("/mnt/group", "/etc/group"), ("/mnt/passwd", "/etc/passwd")];
         // `/tmp` last: it hides the folders that the others come from.
-        let binds: String =
-            MOUNTS.iter().map(|mount| format!("mount --bind \"$1{mount}\" {mount} || exit 125\n")).collect();
+        let binds: String = (files.into_iter().chain(MOUNTS.map(|mount| (mount, mount))))
+            .map(|(own, path)| format!("mount --bind \"$1{own}\" {path} || exit 125\n"))
+            .collect();
         let mut command = namespace(&format!("{binds}{}cd \"$2\" || exit 125\nshift 2", self.image()));
         command.arg(&self.dir).arg(directory);
         if let Some(user) = user {
