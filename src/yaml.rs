@@ -94,12 +94,16 @@ pub struct Places {
     pub key: Option<(usize, usize)>,
     /// Each entry of the list that it has; none where there is no such list.
     pub entries: Vec<(usize, usize)>,
+    /// Each key of the mapping that it has; none where there is no such mapping.
+    pub keys: Vec<(String, (usize, usize))>,
 }
 
 /// Finds a key of the document's mapping.
 pub fn places(text: &str, key: &str) -> Places {
     let (mut depth, mut nodes, mut is_wanted, mut places) = (0usize, 0usize, false, Places::default());
     let mut opened_mapping = false;
+    // Keys and values of the mapping that the wanted key has take turns, too.
+    let mut inner = None;
     for (event, span) in Parser::new_from_str(text).map_while(Result::ok) {
         let opens = match &event {
             Event::SequenceStart(..) | Event::MappingStart(..) => true,
@@ -122,8 +126,18 @@ pub fn places(text: &str, key: &str) -> Places {
                     }
                 }
                 nodes += 1;
+                inner = matches!(event, Event::MappingStart(..)).then_some(0usize);
             }
-            2 if is_wanted => places.entries.push(place),
+            2 if is_wanted => match (&mut inner, &event) {
+                (None, _) => places.entries.push(place),
+                (Some(count), event) => {
+                    if usize::is_multiple_of(*count, 2) {
+                        let key = if let Event::Scalar(text, ..) = event { text.to_string() } else { String::new() };
+                        places.keys.push((key, place));
+                    }
+                    *count += 1;
+                }
+            },
             _ => {}
         }
         depth += usize::from(opens);
@@ -142,7 +156,10 @@ mod tests {
         assert_eq!((found.key, found.entries.len()), (Some((2, 1)), 3));
         assert_eq!(found.entries[..2], [(3, 5), (5, 5)]);
         assert_eq!(places("rules: [ {a: 1}, {b: 2} ]", "rules").entries, [(1, 10), (1, 18)]);
-        let empty = Places { key: Some((2, 1)), entries: Vec::new() };
+        let keys = places("a: {b: c}\nrules:\n  x: {y: z}\n  w: [v, u]\n", "rules");
+        assert_eq!(keys.keys, [("x".to_owned(), (3, 3)), ("w".to_owned(), (4, 3))]);
+        assert_eq!(keys.entries, []);
+        let empty = Places { key: Some((2, 1)), ..Places::default() };
         assert_eq!(places("a: 1\nrules: {}\nx: [", "rules"), empty);
         assert_eq!(places("- rules", "rules"), Places::default());
     }

@@ -73,8 +73,11 @@ pub fn add(plan: &mut Plan, inputs: &FinalJobInputs) -> Result<Vec<String>> {
             continue;
         };
         added.with_context(|| place.clone())?;
-        for warning in &mut finals.warnings[said..] {
-            *warning = format!("{place}: {warning}");
+        // Warnings about limits have the places of their own entries.
+        if !matches!(request.task, Task::Sizes(_)) {
+            for warning in &mut finals.warnings[said..] {
+                *warning = format!("{place}: {warning}");
+            }
         }
     }
     let Finals { mut jobs, skipped, warnings, size_check, .. } = finals;

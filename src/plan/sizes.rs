@@ -44,6 +44,8 @@ pub enum SizeLimit {
 pub struct SizeLimits {
     /// By attribute; all limits of all patterns that match hold.
     pub limits: Vec<(Pattern, Vec<SizeLimit>)>,
+    /// Where each entry of `limits` is in nixdag.yml (`nixdag.yml:3:5`); empty where that is not known.
+    pub places: Vec<String>,
     /// What an unknown size means.
     pub unknown: UnknownSize,
 }
@@ -96,7 +98,7 @@ impl SizeCheck {
             Ok((pattern, limits.limits.iter().map(|limit| limit.parse()).collect::<Result<_>>()?))
         };
         let unknown = if self.unknown_fails { UnknownSize::Fail } else { UnknownSize::Name };
-        Ok(SizeLimits { limits: self.limits.iter().map(read).collect::<Result<_>>()?, unknown })
+        Ok(SizeLimits { limits: self.limits.iter().map(read).collect::<Result<_>>()?, unknown, places: Vec::new() })
     }
 }
 

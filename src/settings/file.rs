@@ -294,7 +294,9 @@ impl SettingsFile {
                 Ok(FinalJobRequest { place: named(place, file), ..request })
             })
             .chain(self.change.size_limits.as_ref().map(|limits| {
-                Ok(FinalJobRequest { place: named(self.size_places.key.as_ref(), file), ..limits.request() })
+                let Places { key, keys, .. } = &self.size_places;
+                let keys: Vec<_> = keys.iter().map(|(name, place)| (&**name, named(Some(place), file))).collect();
+                Ok(FinalJobRequest { place: named(key.as_ref(), file), ..limits.request(&keys) })
             }))
             .collect()
     }

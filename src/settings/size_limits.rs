@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde_json::{Value, json};
 
 use super::schema::{Schema, one_or_more};
 use super::words::{AttributePattern, Word};
-use super::yaml::{Expected, List, Scalar};
+use super::yaml::{Expected, List};
 use crate::choice::Choice;
 use crate::plan::final_job::{FinalJobRequest, Task};
 use crate::plan::sizes::{EXPECTED, JOB, SizeLimit, SizeLimits, UnknownSize};
@@ -20,9 +20,10 @@ const UNKNOWN: &str = "unknown";
 pub struct SizeLimitsEntry(pub SizeLimits);
 
 impl SizeLimitsEntry {
-    /// The job that is asked for.
-    pub fn request(&self) -> FinalJobRequest {
-        let task = Task::Sizes(self.0.clone());
+    /// The job that is asked for. `keys` are those of the mapping, with their places in the file where that is known.
+    pub fn request(&self, keys: &[(&str, Option<String>)]) -> FinalJobRequest {
+        let places = keys.iter().filter(|(key, _)| *key != UNKNOWN).filter_map(|(_, place)| place.clone()).collect();
+        let task = Task::Sizes(SizeLimits { places, ..self.0.clone() });
         FinalJobRequest { name: JOB.to_owned(), place: None, after: None, task, executor: None }
     }
 }
@@ -75,8 +76,24 @@ struct Limit(SizeLimit);
 
 impl<'de> Deserialize<'de> for Limit {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Scalar(text) = Scalar::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|error: anyhow::Error| de::Error::custom(format!("{error:#}")))
+        struct Reader;
+        // What a reader of one value refuses has the place of that value.
+        impl Visitor<'_> for Reader {
+            type Value = Limit;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str(EXPECTED)
+            }
+
+            fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<Limit, E> {
+                Ok(Limit(SizeLimit::Bytes(bytes)))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Limit, E> {
+                text.parse().map(Limit).map_err(|error: anyhow::Error| E::custom(format!("{error:#}")))
+            }
+        }
+        deserializer.deserialize_any(Reader)
     }
 }
 
@@ -95,12 +112,11 @@ impl<'de> Deserialize<'de> for OneLimitOrMore {
             }
 
             fn visit_u64<E: de::Error>(self, bytes: u64) -> Result<OneLimitOrMore, E> {
-                Ok(OneLimitOrMore(vec![SizeLimit::Bytes(bytes)]))
+                Limit::deserialize(bytes.into_deserializer()).map(|limit| OneLimitOrMore(vec![limit.0]))
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<OneLimitOrMore, E> {
-                let limit = text.parse().map_err(|error: anyhow::Error| E::custom(format!("{error:#}")))?;
-                Ok(OneLimitOrMore(vec![limit]))
+                Limit::deserialize(text.into_deserializer()).map(|limit| OneLimitOrMore(vec![limit.0]))
             }
 
             fn visit_seq<A: de::SeqAccess<'de>>(self, list: A) -> Result<OneLimitOrMore, A::Error> {

@@ -214,8 +214,16 @@ fn what_planning_finds_wrong_with_the_file_has_its_place() {
     ] {
         refused(text, &[words]);
     }
+    refused(
+        "size_limits:\n  '*.*.a':\n    - 5MB\n    - 6x",
+        &["nixdag.yml:4:7: size_limits.*.*.a[1]: `6x`, expected a number"],
+    );
     for (text, words) in [
-        ("size_limits: {'*.*.zz': 5MB}", "warning: nixdag.yml:1:1: `size_limits`: `*.*.zz` is not a target"),
+        ("size_limits: {'*.*.zz': 5MB}", "warning: nixdag.yml:1:15: `size_limits`: `*.*.zz` is not a target"),
+        (
+            "size_limits:\n  unknown: fail\n  '*.*.a': [5MB, 1%]\n  '*.*.zz': 5MB",
+            "warning: nixdag.yml:4:3: `size_limits`: `*.*.zz` is not a target",
+        ),
         (
             "allow_failure:\n- '*.*.a'\n- '*.*.zz'",
             "warning: nixdag.yml:3:3: `allow_failure` allows nothing to fail by `*.*.zz`",

@@ -11,14 +11,15 @@ impl<'a> Finals<'a> {
     /// The job.
     pub fn sizes(&mut self, request: &'a FinalJobRequest) -> Result<()> {
         let Task::Sizes(limits) = &request.task else { return Ok(()) };
-        for (pattern, _) in &limits.limits {
+        for (at, (pattern, _)) in limits.limits.iter().enumerate() {
             let is_meant = |skipped: &Skipped| {
                 skipped.reason == SkipReason::Unaffected && pattern.matches_at_or_above(skipped.target.names())
             };
             let is_known = self.inputs.is_part || self.has_failed(pattern) || self.plan.skipped.iter().any(is_meant);
             if !is_known && self.meant(pattern).is_empty() {
+                let place = limits.places.get(at).map(|place| format!("{place}: ")).unwrap_or_default();
                 self.warnings.push(format!(
-                    "`size_limits`: `{}` is not a target{}",
+                    "{place}`size_limits`: `{}` is not a target{}",
                     printable(&pattern.to_string()),
                     self.hint(pattern)
                 ));
