@@ -108,11 +108,12 @@ impl RecordsPlace {
         match self {
             Self::Folder(dir) if !dir.exists() => {}
             Self::Folder(dir) => {
-                let mut files = Vec::new();
-                if let Err(error) = record_files::find(dir, &mut files) {
+                let mut found = record_files::Found::default();
+                if let Err(error) = record_files::find(dir, &mut found) {
                     reports.warn("", &error);
                 }
-                for path in files {
+                reports.warnings.extend(found.left_out());
+                for path in found.files {
                     reports.add(&path.display().to_string(), read_record(&path).map(Some));
                 }
             }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use super::exit_code::ExitCode;
 use super::say::{self, warning};
 use crate::build::record::{self, Record, Verdict};
-use crate::build::record_files;
+use crate::build::record_files::{self, Found};
 use crate::build::report::Report;
 use crate::choice::Choice;
 use crate::cli::{ReportArgs, ReportFormat};
@@ -48,16 +48,19 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
         wrote(&output, &verdict(&gather::pipeline(plan.as_ref(), &[]), 0));
         return Ok(ExitCode::Done);
     }
-    let mut files = Vec::new();
+    let mut found = Found::default();
     for path in &args.records {
-        if path.is_dir() { record_files::find(path, &mut files)? } else { files.push(path.clone()) }
+        if path.is_dir() { record_files::find(path, &mut found)? } else { found.files.push(path.clone()) }
     }
-    if files.is_empty() {
+    if let Some(sentence) = found.left_out() {
+        warning!("{}", shortened(&sentence, MAX_REASON));
+    }
+    if found.files.is_empty() {
         bail!("no `{}` in the folders given (`nixdag build --results DIR` writes it)", record::REPORT);
     }
     let mut records = Vec::new();
     let mut broken = Vec::new();
-    for path in &files {
+    for path in &found.files {
         match Record::read(path) {
             Ok(record) => records.push(record),
             Err(error) => broken.push(error),
