@@ -5,6 +5,7 @@ mod format;
 mod help;
 mod pipeline;
 mod source;
+mod tip;
 mod worker;
 
 use std::path::PathBuf;
@@ -61,7 +62,7 @@ pub struct Manners {
 /// Reads the command line of this process, or prints what is asked for or wrong and ends it.
 pub fn parse() -> Cli {
     let command = command().color(help::color(std::env::args_os()));
-    let matches = command.clone().try_get_matches().unwrap_or_else(|error| help::with_tip(error, &command).exit());
+    let matches = command.clone().try_get_matches().unwrap_or_else(|error| tip::with_tip(error, &command).exit());
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

@@ -3,8 +3,7 @@
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ColorChoice, Command, Error};
+use clap::{Arg, ColorChoice, Command};
 
 use super::color::Color;
 use crate::choice::Choice;
@@ -204,27 +203,6 @@ pub fn color(arguments: impl Iterator<Item = OsString>) -> ColorChoice {
         Some(Ok(Color::Never)) => ColorChoice::Never,
         _ => ColorChoice::Auto,
     }
-}
-
-/// Names the right flag to those who ask for JSON by `--json` where a command has `--format json`, in place of the tip that it might be a value.
-pub fn with_tip(mut error: Error, command: &Command) -> Error {
-    let asks = |kind| matches!(error.get(kind), Some(ContextValue::String(text)) if text == "--json");
-    if error.kind() != ErrorKind::UnknownArgument || !asks(ContextKind::InvalidArg) {
-        return error;
-    }
-    let name = std::env::args().skip(1).find(|argument| command.find_subcommand(argument).is_some());
-    let subcommand = name.and_then(|name| command.find_subcommand(name));
-    let formats =
-        subcommand.and_then(|subcommand| subcommand.get_arguments().find(|argument| argument.get_id() == "format"));
-    let has_json =
-        formats.is_some_and(|format| format.get_possible_values().iter().any(|value| value.matches("json", false)));
-    error.remove(ContextKind::SuggestedArg);
-    error.remove(ContextKind::Suggested);
-    if has_json {
-        let tip = "JSON comes with `--format json`, or into a file whose name ends with `.json`";
-        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
-    }
-    error
 }
 
 #[cfg(test)]

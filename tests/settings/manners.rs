@@ -162,6 +162,24 @@ fn who_asks_for_json_in_another_way_is_told_the_right_one() {
 }
 
 #[test]
+fn a_flag_of_another_command_is_said_to_be_one() {
+    for (arguments, tip) in [
+        (
+            &["init", "--select", "x"][..],
+            "`--select` is a flag of `nixdag plan`, `nixdag graph`, `nixdag explain`, `nixdag generate`; in nixdag.yml it is `select`",
+        ),
+        (&["init", "--results", "x"], "`--results` is a flag of `nixdag build`"),
+        (&["plan", "--selct", "x"], "a similar argument exists: '--select'"),
+        (&["plan", "--no-such-flag"], ""),
+    ] {
+        let refused = nixdag().args(arguments).assert().code(2).stdout("");
+        let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+        assert!(said.contains(tip) && !said.contains("as a value"), "{said}");
+        assert_eq!(said.contains("tip:"), !tip.is_empty(), "{said}");
+    }
+}
+
+#[test]
 fn json_is_as_people_type_it() {
     let recorded = recorded();
     assert_eq!(recorded.said("plan", &["--json"]), recorded.said("plan", &["--format", "json"]));
