@@ -42,17 +42,24 @@ pub fn write(plan: Option<&Plan>, report: Option<&Report>, out: &mut dyn Write) 
 
 fn planned(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     let builds: usize = plan.jobs.iter().map(|job| job.derivations.len() + job.co_located.len()).sum();
+    let machines = match &plan.workers {
+        Some(workers) => counted(workers.count() as u64, "worker"),
+        None => counted(plan.jobs.len() as u64, "job"),
+    };
     writeln!(
         out,
-        "### nixdag: {}, {}, about {}\n",
-        counted(plan.jobs.len() as u64, "job"),
+        "### nixdag: {machines}, {}, about {}\n",
         counted(builds as u64, "build"),
         in_words(plan.estimates.plan.makespan)
     )?;
+    if plan.workers.is_some() {
+        writeln!(out, "Each line is a unit of work, not a job: a worker that is free takes it.\n")?;
+    }
     if let Some(why) = nothing::why(plan) {
         writeln!(out, "{}\n", escaped(&why))?;
     }
-    table(out, &["job", "system", "targets", "builds", "estimate", "after"], plan.jobs.len(), |at| {
+    let first = if plan.workers.is_some() { "unit of work" } else { "job" };
+    table(out, &[first, "system", "targets", "builds", "estimate", "after"], plan.jobs.len(), |at| {
         let job = &plan.jobs[at];
         let targets: Vec<String> = job.targets.iter().map(ToString::to_string).collect();
         let after: Vec<&str> = job.requires.iter().map(|index: &JobIndex| &*plan.job(*index).name).collect();

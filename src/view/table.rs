@@ -38,7 +38,8 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
     if plan.jobs.is_empty() {
         return writeln!(out, "nothing to build before the final jobs");
     }
-    let machines = machines(plan);
+    let (machines, options) = (machines(plan), options(plan));
+    let first = if plan.workers.is_some() { "UNIT" } else { "JOB" };
     // Where the terminal is narrow, the system is in its own column alone.
     let rows = |is_short: bool| {
         let duration = if is_short { in_short } else { in_words };
@@ -50,9 +51,9 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
         };
         let attribute =
             |path: &AttributePath, system: &str| if is_short { without_system(path, system) } else { path.to_string() };
-        let mut rows = vec![row(["JOB", "SYSTEM", "TARGETS", "BUILDS", "ESTIMATE", "AFTER"])];
-        if machines.is_some() {
-            rows[0].insert(2, "MACHINE".into());
+        let mut rows = vec![row([first, "SYSTEM", "TARGETS", "BUILDS", "ESTIMATE", "AFTER"])];
+        for (head, _) in [("OPTIONS", &options), ("MACHINE", &machines)].iter().filter(|(_, cells)| cells.is_some()) {
+            rows[0].insert(2, (*head).into());
         }
         for (index, job) in (0..).map(JobIndex).zip(&plan.jobs).take(MOST_ROWS) {
             let co_located = match job.co_located.len() {
@@ -62,13 +63,16 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
             rows.push(vec![
                 name(job),
                 job.system.clone(),
-                list(job.targets.iter().map(|target| attribute(target, &job.system)), 3),
+                match job.targets.is_empty() {
+                    true => needed_for(plan, index, &name),
+                    false => list(job.targets.iter().map(|target| attribute(target, &job.system)), 3),
+                },
                 format!("{}{co_located}", job.derivations.len()),
                 format!("{}{}", duration(job.estimate.duration), if critical.contains(&index) { " *" } else { "" }),
                 list(job.requires.iter().map(|index| name_before(&plan.jobs[index.at()], job)), 3),
             ]);
-            if let (Some(machines), Some(row)) = (&machines, rows.last_mut()) {
-                row.insert(2, machines[index.at()].clone());
+            for cells in [&options, &machines].into_iter().flatten() {
+                rows.last_mut().into_iter().for_each(|row| row.insert(2, cells[index.at()].clone()));
             }
         }
         rows
@@ -98,37 +102,45 @@ fn name_without_system(job: &Job) -> String {
     job.name.strip_suffix(&format!(" ({})", job.system)).unwrap_or(&job.name).to_owned()
 }
 
-/// What each job runs on, where jobs of one system differ in that or something special is said about a job.
+/// `(for curl, hello)`: the jobs with targets that need this one, which has none.
+fn needed_for(plan: &Plan, index: JobIndex, name: &dyn Fn(&Job) -> String) -> String {
+    let needs = |job: &&Job| !job.targets.is_empty() && job.inputs.contains(&index);
+    let names: Vec<String> = plan.jobs.iter().filter(needs).map(name).collect();
+    if names.is_empty() { String::new() } else { format!("(for {})", list(names.into_iter(), 3)) }
+}
+
+/// What each job runs on, where jobs of one system differ in that.
 fn machines(plan: &Plan) -> Option<Vec<String>> {
     let mut of_system: HashMap<&str, &str> = HashMap::new();
     let texts: Vec<String> = plan.jobs.iter().map(machine).collect();
-    let differ = plan.jobs.iter().zip(&texts).any(|(job, text)| {
-        job.options != JobOptions::default() || *of_system.entry(&job.system).or_insert(text) != text.as_str()
-    });
+    let differ =
+        plan.jobs.iter().zip(&texts).any(|(job, text)| *of_system.entry(&job.system).or_insert(text) != text.as_str());
     differ.then_some(texts)
 }
 
-/// `docker: large, ≤ 30 min 00 s, context signing`
+/// `docker: large`
 fn machine(job: &Job) -> String {
     let executor = job.executor.as_deref().unwrap_or("?");
-    let mut text = match &job.resource_class {
+    match &job.resource_class {
         Some(class) => format!("{executor}: {class}"),
         None => executor.to_owned(),
-    };
-    let options = &job.options;
-    if let Some(seconds) = options.timeout {
-        text.push_str(&format!(", ≤ {}", in_words(u64::from(seconds) * 1000)));
     }
-    for context in &options.context {
-        text.push_str(&format!(", context {context}"));
-    }
-    if let Some(retries) = options.retries {
-        text.push_str(&format!(", retries: {retries}"));
-    }
-    if options.allow_failure {
-        text.push_str(", may fail");
-    }
-    text
+}
+
+/// What is special about each job, where something is.
+fn options(plan: &Plan) -> Option<Vec<String>> {
+    let is_special = plan.jobs.iter().any(|job| job.options != JobOptions::default());
+    is_special.then(|| plan.jobs.iter().map(|job| options_of(&job.options)).collect())
+}
+
+/// `≤ 30 min 00 s, context signing`
+fn options_of(options: &JobOptions) -> String {
+    let mut texts = Vec::new();
+    texts.extend(options.timeout.map(|seconds| format!("≤ {}", in_words(u64::from(seconds) * 1000))));
+    texts.extend(options.context.iter().map(|context| format!("context {context}")));
+    texts.extend(options.retries.map(|retries| format!("retries: {retries}")));
+    texts.extend(options.allow_failure.then(|| "may fail".to_owned()));
+    texts.join(", ")
 }
 
 fn final_jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
