@@ -37,6 +37,7 @@
             "Cargo.toml"
             "Cargo.lock"
             "github"
+            "gitlab"
             "orb"
             "src"
             "tests"

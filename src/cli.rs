@@ -100,7 +100,7 @@ pub enum Command {
     Comment(CommentArgs),
     /// Continue a CircleCI pipeline with a configuration
     Continue(ContinueArgs),
-    /// Check a CircleCI configuration or a GitLab pipeline against the provider's rules
+    /// Check a CI configuration against the rules of CircleCI, GitLab or GitHub
     Check(CheckArgs),
     /// List what an attacker could reach with these settings, and which setting prevents it
     Doctor(DoctorArgs),

@@ -3,10 +3,12 @@
 use anyhow::{Context, Result, bail};
 
 use super::exit_code::ExitCode;
-use super::say;
+use super::say::{self, note};
 use crate::cli::CheckArgs;
 use crate::output::read_input;
+use crate::printable::printable;
 use crate::provider::Provider;
+use crate::provider::checked::Checked;
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let name = args.file.display();
@@ -14,7 +16,11 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let text = String::from_utf8(read_input(&args.file)?).with_context(|| format!("`{name}` is not UTF-8"))?;
     let guessed = || Provider::of_file(&place).or_else(|| Provider::of_text(&text)).unwrap_or_default();
     let provider = args.provider.unwrap_or_else(guessed);
-    let problems = provider.check(&text).with_context(|| format!("cannot check `{name}`"))?;
+    let Checked { problems, unseen } =
+        provider.check(&text, &place).with_context(|| format!("cannot check `{name}`"))?;
+    if !unseen.is_empty() {
+        note!("not checked: {}", printable(&unseen.join("; ")));
+    }
     if !problems.is_empty() {
         bail!("{} would refuse `{name}`:\n  {}", provider.title(), problems.join("\n  "));
     }

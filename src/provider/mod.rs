@@ -3,9 +3,11 @@
 //! A closed set: each provider is a variant with a module of its own, which declares its limits and escapes what it writes.
 
 pub mod additions;
+pub mod checked;
 pub mod circleci;
 pub mod comment;
 pub mod continue_request;
+pub mod declared;
 pub mod github;
 pub mod gitlab;
 pub mod job_script;
@@ -37,6 +39,7 @@ use crate::plan::Plan;
 use crate::plural::counted;
 use crate::usage::usage;
 use additions::Additions;
+use checked::Checked;
 use comment::Place;
 use continue_request::ContinueRequest;
 use job_setup::JobSetup;
@@ -230,14 +233,12 @@ impl Provider {
         }
     }
 
-    /// What it would find wrong with a configuration of anybody's, a sentence each, as far as can be known.
-    pub fn check(self, text: &str) -> Result<Vec<String>> {
+    /// Checks a configuration of anybody's, as far as can be known; `file` says in which repository it is.
+    pub fn check(self, text: &str, file: &Path) -> Result<Checked> {
         match self {
             Self::CircleCi => circleci::continuation::problems(text),
-            Self::GitLab => gitlab::check::check_any(text),
-            Self::GitHub => {
-                bail!(usage("it is a GitHub workflow, about which nixdag says nothing (actionlint checks it)"))
-            }
+            Self::GitLab => gitlab::check::check_any(text, file),
+            Self::GitHub => github::check::check_any(text),
         }
     }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use nixdag::provider::start_up::series;
+use predicates::prelude::*;
 use serde_yaml::Value;
 use tempfile::TempDir;
 
@@ -184,6 +185,8 @@ fn gitlab_gets_a_file_or_the_lines_to_add() {
     let file = read(flake.path(), ".gitlab-ci.yml");
     let page = read(repository(), "docs/gitlab.md");
     assert!(page.contains(file.split_once("\n\n").unwrap().1), "docs/gitlab.md shows another `workflow` than\n{file}");
+    let check = || nixdag().current_dir(flake.path()).args(["check", ".gitlab-ci.yml"]).assert();
+    check().success().stderr(predicate::str::contains("`OWNER` stands for your group"));
     let again = init(flake.path(), "");
     assert!(again.contains("`.gitlab-ci.yml` runs nixdag already"), "{again}");
 
@@ -227,6 +230,8 @@ fn github_gets_a_workflow_beside_those_that_are_there() {
     assert!(said.starts_with("GitHub: the repository has workflows; "), "{said}");
     assert!(said.contains("`gate` a required check, keep those that are required now"), "{said}");
     assert!(said.contains("  1. replace the zeros in") && said.contains("`git ls-remote https://"), "{said}");
+    let checked = nixdag().current_dir(flake.path()).args(["check", ".github/workflows/nixdag.yml"]).assert().success();
+    checked.stderr(predicate::str::contains("the commit of nixdag's release, whose place has zeros"));
     let again = init(flake.path(), "");
     assert!(again.contains("exists and is kept") && again.contains("  1. replace the zeros in"), "{again}");
     let file = read(flake.path(), ".github/workflows/nixdag.yml");

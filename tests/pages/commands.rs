@@ -73,10 +73,11 @@ fn every_block_says_its_language() {
 #[test]
 fn complete_configurations_pass_the_check() {
     let mut checked = 0;
-    // nixdag does not check GitHub's workflows.
     for (page, file, start) in [
         ("docs/circleci.md", ".circleci/config.yml", "version: 2.1\n"),
         ("docs/gitlab.md", ".gitlab-ci.yml", "stages: [plan, build]\n"),
+        ("docs/gitlab.md", ".gitlab-ci.yml", "include:"),
+        ("docs/github.md", ".github/workflows/x.yml", "name: "),
     ] {
         for block in Page::read(page).blocks.iter().filter(|block| block.text.starts_with(start)) {
             let folder = support::folder(&[(file, block.text.as_str())]);

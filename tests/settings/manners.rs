@@ -306,17 +306,14 @@ fn a_configuration_of_anybodys_is_checked() {
         let said = shown(&output);
         assert!(said.contains("line 3, column 2: tabs disallowed"), "{command}: {said}");
     }
-    nixdag().args(["check", "--provider", "github"]).arg(recorded.file("x", "")).assert().code(2);
+    nixdag().args(["check", "--provider", "github"]).arg(recorded.file("x", "")).assert().code(1);
     fs::create_dir_all(recorded.dir().join(".github/workflows")).unwrap();
-    let workflow = check(".github/workflows/ci.yml", "on: push\njobs: { a: { runs-on: x, steps: [] } }\n").code(2);
-    workflow.stderr(predicate::str::contains("it is a GitHub workflow").and(predicate::str::contains("job").not()));
-    let including = check(".gitlab-ci.yml", "include: [{ local: x.yml }]\na: { script: [make] }\n").code(2);
-    including
-        .stderr(predicate::str::contains("cannot check").and(predicate::str::contains("nothing is said about it")));
+    let workflow = check(".github/workflows/ci.yml", "on: push\njobs: { a: { runs-on: x, steps: [] } }\n").code(1);
+    workflow.stderr(predicate::str::contains("GitHub would refuse").and(predicate::str::contains("`a` has no steps")));
     // A file of any other name is known by its keys.
     for (text, words) in [
-        ("name: ci\non: push\njobs:\n  a:\n    runs-on: x\n", "it is a GitHub workflow"),
-        ("\"on\": push\njobs: {}\n", "it is a GitHub workflow"),
+        ("name: ci\non: push\njobs:\n  a:\n    runs-on: x\n", "GitHub would refuse"),
+        ("\"on\": push\njobs: {}\n", "it has no `jobs`"),
         ("stages: [build]\na: { stage: build, script: [make] }\n", "breaks no rule of GitLab"),
         (&fine, "breaks no rule of CircleCI"),
     ] {
@@ -325,6 +322,55 @@ fn a_configuration_of_anybodys_is_checked() {
     // Of a path only the file's own name and CI folders count.
     fs::create_dir_all(recorded.dir().join("gitlab/.circleci")).unwrap();
     check("gitlab/.circleci/config.yml", &fine).stderr(predicate::str::contains("CircleCI"));
+}
+
+#[test]
+fn what_a_pipeline_includes_is_checked_where_it_is_at_hand() {
+    let recorded = recorded();
+    let check = |text: &str| nixdag().arg("check").arg(recorded.file(".gitlab-ci.yml", text)).assert();
+    let says = |words: &str| predicate::str::contains(words.to_owned());
+    let component = "include: [{ component: $CI_SERVER_FQDN/acme/nixdag/nixdag@0.1, inputs: { INPUTS } }]\n";
+    let with = |inputs: &str, more: &str| check(&format!("{}{more}", component.replace("INPUTS", inputs)));
+    with("base: auto, stage: test, allow_ifd: true", "").success().stderr(says("not checked").not());
+    with("bas: auto", "").code(1).stderr(says("the component `nixdag` has no input `bas` (did you mean `base`?)"));
+    with("allow_ifd: 'yes'", "").code(1).stderr(says("the input `allow_ifd` is a boolean, and is given `yes`"));
+    // The component's jobs can be needed, and one's own job is held against its stages.
+    with("stage: build", "a: { script: [make], needs: [nixdag-plan] }\n").success();
+    with("stage: build", "a: { script: [make], needs: [nixdag-pla] }\n").code(1).stderr(says("which is not a job"));
+    with("stage: deply", "").code(1).stderr(says("is in the stage `deply`, which is not defined"));
+
+    recorded.file("part.yml", "include: { local: other.yml }\n.a: { script: [make] }\n");
+    recorded.file(
+        "other.yml",
+        "spec: { inputs: { word: { default: x } } }\n---\nother: { script: ['echo $[[ inputs.word ]]'] }\n",
+    );
+    let local = "include: [part.yml]\na: { extends: .a, needs: [other] }\n";
+    check(local).success().stderr(says("not checked").not());
+    check(&local.replace(".a,", ".b,")).code(1).stderr(says("extends `.b`, which is not defined"));
+    check(&local.replace("part.yml", "prt.yml"))
+        .code(1)
+        .stderr(says("it includes `prt.yml`, which the repository does not have"));
+    check(&local.replace("part.yml", "../part.yml")).code(1).stderr(says("which the repository does not have"));
+    // What is elsewhere may have anything, and is named.
+    let elsewhere = "include: { project: a/b, file: c.yml }\na: { extends: .b, stage: c, script: [make] }\n";
+    check(elsewhere).success().stderr(says("note: not checked: `a/b`, which it includes"));
+    check(&elsewhere.replace("script", "scrip")).code(1).stderr(says("not checked").and(says("key `scrip`")));
+    check("a: { script: [!reference [.b, script]] }\n").success();
+}
+
+#[test]
+fn parts_that_others_provide_are_named_and_nixdags_own_are_checked() {
+    let recorded = recorded();
+    let config = "version: 2.1\nsetup: true\norbs: { nd: org/nixdag@0.1, node: circleci/node@5 }\nworkflows: { w: { jobs: [nd/setup: { base: auto }] } }\n";
+    let check = |text: &str| nixdag().arg("check").arg(recorded.file("config.yml", text)).assert();
+    check(config).success().stderr(predicate::str::contains("note: not checked: the orb `node` (`circleci/node@5`)"));
+    for (from, to, words) in [
+        ("base:", "bas:", "gives the parameter `bas`, which job `nd/setup` does not declare"),
+        ("base: auto", "allow_ifd: 'true'", "gives the parameter `allow_ifd` a string in place of type `boolean`"),
+        ("nd/setup", "nd/stup", "`nd/stup` is not a job of the orb `org/nixdag@0.1`, which has `setup`"),
+    ] {
+        check(&config.replace(from, to)).code(1).stderr(predicate::str::contains(words));
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ use super::check;
 use super::limits::{COMPILED_BYTES, LIMITS};
 use super::names::{PREVIEW, WORKFLOW};
 use crate::nearest::meant;
+use crate::provider::checked::Checked;
 use crate::provider::yaml::read::read;
 use crate::provider::yaml::{self, Yaml};
 use crate::yaml::{MAX_BRACKETS, check_nesting};
@@ -56,14 +57,14 @@ pub fn check_configuration(text: &str) -> Result<Value> {
 
 /// What CircleCI would find wrong with a configuration of anybody's, a sentence each. An error is text that is not YAML, or that readers of
 /// YAML understand differently.
-pub fn problems(text: &str) -> Result<Vec<String>> {
+pub fn problems(text: &str) -> Result<Checked> {
     ensure!(text.len() as u64 <= COMPILED_BYTES, "it has {} bytes, CircleCI takes {COMPILED_BYTES}", text.len());
     let entries = read(text).context("it is not YAML that all readers understand alike")?;
     // What people keep under a key of their own, to repeat it, has been repeated by now.
     let entries = entries.into_iter().filter(|entry| !entry.has_anchor || check::is_key(&entry.key));
     let resolved = yaml::to_string(&Yaml::map(entries.map(|entry| (entry.key, entry.value))));
     let config: Value = serde_yaml::from_str(&resolved).context("its aliases cannot be resolved")?;
-    Ok(check::check_any(&config, &LIMITS))
+    Ok(Checked { problems: check::check_any(&config, &LIMITS), unseen: check::unseen(&config) })
 }
 
 /// As readers of YAML 1.1 understand it.

@@ -46,11 +46,12 @@ fn orbs(entries: &[Entry]) -> impl Iterator<Item = &str> {
         Yaml::Map(orbs) => Some(orbs),
         _ => None,
     });
-    let is_ours = |source: &Yaml| {
-        let source = source.as_text().unwrap_or_default();
-        source.split('@').next().is_some_and(|name| name == "nixdag" || name.ends_with("/nixdag"))
-    };
-    orbs.flatten().filter(move |(_, source)| is_ours(source)).map(|(name, _)| name.as_str())
+    orbs.flatten().filter(|(_, source)| source.as_text().is_some_and(is_ours)).map(|(name, _)| name.as_str())
+}
+
+/// True for the address of nixdag's orb.
+pub fn is_ours(source: &str) -> bool {
+    source.split('@').next().is_some_and(|name| name == "nixdag" || name.ends_with("/nixdag"))
 }
 
 fn uses(value: &Yaml, names: &[String], found: &mut Vec<BTreeMap<String, String>>) {

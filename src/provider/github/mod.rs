@@ -3,6 +3,7 @@
 //! That is one line of JSON: `wave1` to `wave16`, `worker`, `delivery` and `final` are lists for a matrix, `scripts` what the jobs run. GitHub makes no jobs at run time:
 //! `.github/workflows/nixdag-waves.yml` has the waves, `nixdag-job.yml` beside it a job, and neither holds anything of a plan.
 
+pub mod check;
 pub mod comment;
 pub mod environment;
 pub mod limits;

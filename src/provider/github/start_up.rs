@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::Result;
 
+use super::check::COMMIT;
 use crate::provider::start_up::{Repository, StartUp, quoted, require_gate};
 use crate::version;
 
@@ -12,9 +13,6 @@ const FILE: &str = ".github/workflows/nixdag.yml";
 
 /// The workflow.
 const WORKFLOW: &str = include_str!("../../../github/nixdag.yml");
-
-/// The place of the commit of a release.
-const COMMIT: &str = "0000000000000000000000000000000000000000";
 
 /// What a repository gets.
 pub fn start_up(repository: &Repository) -> Result<StartUp> {

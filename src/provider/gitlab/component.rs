@@ -30,7 +30,8 @@ fn included(document: &Value) -> Vec<BTreeMap<String, String>> {
     all.into_iter().filter(|include| is_ours(include)).map(|include| inputs(include.get("inputs"))).collect()
 }
 
-fn is_ours(include: &Value) -> bool {
+/// True for an entry of `include` that names the component.
+pub fn is_ours(include: &Value) -> bool {
     let address = include.get("component").and_then(Value::as_str).unwrap_or_default();
     address.split('@').next().is_some_and(|path| path.rsplit('/').next() == Some(NAME))
 }

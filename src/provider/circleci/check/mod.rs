@@ -7,6 +7,7 @@
 
 mod commands;
 mod jobs;
+mod orbs;
 mod own;
 mod read;
 mod size;
@@ -56,6 +57,11 @@ pub fn check_any(config: &Value, limits: &Limits) -> Vec<String> {
     }
     pipeline_values(config, top, &mut problems);
     problems
+}
+
+/// What a configuration refers to and nobody has looked at.
+pub fn unseen(config: &Value) -> Vec<String> {
+    config.as_mapping().map(orbs::unseen).unwrap_or_default()
 }
 
 /// The keys of a configuration.

@@ -7,6 +7,7 @@ use serde_yaml::{Mapping, Value};
 use super::super::names::{GATE, WORKFLOW};
 use super::super::template::Reference;
 use super::jobs::WITHOUT_STEPS;
+use super::orbs;
 use super::read::each_reference;
 use crate::nearest::meant;
 use crate::provider::limits::Limits;
@@ -167,7 +168,15 @@ fn known_job(
     });
     let by_type = arguments.get("type").is_some_and(|kind| WITHOUT_STEPS.contains(&&*text(kind)));
     let from_orb = key.split_once('/').is_some_and(|(orb, _)| map(top, "orbs").contains_key(orb));
-    let Some(job) = map(top, "jobs").get(key) else {
+    let own = match orbs::own_job(top, key) {
+        Some(Ok(job)) => Some(job),
+        Some(Err(problem)) => {
+            problems.push(problem);
+            return;
+        }
+        None => None,
+    };
+    let Some(job) = map(top, "jobs").get(key).or(own.as_ref()) else {
         if !by_type && !from_orb {
             let names: Vec<String> = map(top, "jobs").keys().map(text).collect();
             let meant = meant(key, names.iter().map(String::as_str));

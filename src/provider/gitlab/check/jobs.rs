@@ -34,13 +34,15 @@ const REASONS: [&str; 14] = [
     "missing_dependency_failure",
 ];
 
-pub(super) fn check(
-    jobs: &[ReadJob],
-    stages: &[String],
-    limits: &Limits,
-    is_own: &dyn Fn(&str) -> bool,
-    problems: &mut Vec<String>,
-) {
+/// What a pipeline is.
+pub(super) struct Scope<'a> {
+    /// True for the names of the user's own jobs.
+    pub is_own: &'a dyn Fn(&str) -> bool,
+    /// It includes something that is not at hand.
+    pub is_part: bool,
+}
+
+pub(super) fn check(jobs: &[ReadJob], stages: &[String], limits: &Limits, scope: &Scope, problems: &mut Vec<String>) {
     if let Some(most) = limits.jobs.map(|most| most + OWN_JOBS).filter(|most| jobs.len() > *most as usize) {
         problems.push(format!(
             "the pipeline has {} jobs, {most} are allowed (a lower `--max-jobs` makes fewer, a higher one says that your GitLab allows more)",
@@ -49,16 +51,16 @@ pub(super) fn check(
     }
     let names: BTreeSet<&str> = jobs.iter().map(|job| job.name.as_str()).collect();
     for job in jobs {
-        name(&job.name, is_own, problems);
-        needs(job, &names, problems);
+        name(&job.name, scope.is_own, problems);
+        needs(job, &names, scope.is_part, problems);
         let place = format!("job `{}`", job.name);
         let get = |key: &str| job.get(key);
         let runs = ["script", "trigger", "run"].iter().any(|key| get(key).is_some_and(|value| !is_empty(value)));
-        if !runs {
+        if !runs && !scope.is_part {
             problems.push(format!("{place} has no script"));
         }
         let stage = job.stage();
-        if !stages.contains(&stage) {
+        if !stages.contains(&stage) && !scope.is_part {
             problems.push(format!("{place} is in the stage `{stage}`, which is not defined"));
         }
         if let Some(timeout) = get("timeout").map(text)
@@ -68,7 +70,7 @@ pub(super) fn check(
         }
         retry(get("retry"), &place, problems);
         for need in text_list(get("dependencies")) {
-            if !names.contains(&*need) {
+            if !names.contains(&*need) && !scope.is_part {
                 problems.push(format!("{place} depends on `{need}`, which is not a job"));
             }
         }
@@ -98,7 +100,7 @@ fn name(name: &str, is_own: &dyn Fn(&str) -> bool, problems: &mut Vec<String>) {
     }
 }
 
-fn needs(job: &ReadJob, names: &BTreeSet<&str>, problems: &mut Vec<String>) {
+fn needs(job: &ReadJob, names: &BTreeSet<&str>, is_part: bool, problems: &mut Vec<String>) {
     let own = job.needs.as_deref().unwrap_or_default();
     if own.len() > NEEDS as usize {
         problems.push(format!("job `{}` needs {} jobs, {NEEDS} are allowed", job.name, own.len()));
@@ -107,7 +109,7 @@ fn needs(job: &ReadJob, names: &BTreeSet<&str>, problems: &mut Vec<String>) {
         problems
             .push(format!("job `{}` needs {} jobs of other pipelines, {MAX_ACROSS} are allowed", job.name, job.across));
     }
-    for need in own.iter().filter(|need| !names.contains(need.as_str())) {
+    for need in own.iter().filter(|need| !names.contains(need.as_str()) && !is_part) {
         problems.push(format!("job `{}` needs `{need}`, which is not a job", job.name));
     }
 }

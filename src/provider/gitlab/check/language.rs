@@ -61,9 +61,6 @@ const KEYS: [&str; 34] = [
     "trigger",
 ];
 
-/// What is said of a pipeline that is only a part.
-pub const INCLUDES: &str = "the pipeline has `spec` or `include`: it has to be complete in itself";
-
 /// Keys of a job that GitLab still takes, and that it has others for.
 const OLD_KEYS: [&str; 5] = ["only", "except", "when", "start_in", "variables"];
 
@@ -77,7 +74,7 @@ const EXPANDED: [&str; 5] = [PLAN_PIPELINE, JOB, REUSE, "CI_COMMIT_REF_SLUG", "C
 pub(super) fn check(whole: &Value, top: &Mapping, is_own: &dyn Fn(&str) -> bool, problems: &mut Vec<String>) {
     strings(whole, "the pipeline", problems);
     if top.contains_key("spec") || top.contains_key("include") {
-        problems.push(INCLUDES.to_owned());
+        problems.push("the pipeline has `spec` or `include`: it has to be complete in itself".to_owned());
     }
     for (key, body) in top {
         let name = text(key);

@@ -1,30 +1,46 @@
 //! Checks a child pipeline against what GitLab demands: its text goes in, one sentence a problem comes out. GitLab's schema and runners
 //! on other machines find few of these.
 
+mod includes;
 mod jobs;
 mod language;
 mod order;
 mod read;
 
-use anyhow::{Context, Result, ensure};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use includes::Whole;
+use jobs::Scope;
 use serde_yaml::Value;
 
 use super::limits::{FILE_BYTES, LIMITS};
+use crate::provider::checked::Checked;
 use crate::provider::limits::Limits;
-use crate::usage::usage;
 use crate::yaml::{MAX_BRACKETS, check_nesting, check_repetition};
 
-/// The same for a pipeline of anybody's, who may use variables wherever GitLab expands them. One that includes others says too little by itself, which is an error.
-pub fn check_any(pipeline: &str) -> Result<Vec<String>> {
-    let problems = problems(pipeline, &LIMITS, &|_| true)?;
-    ensure!(
-        !problems.iter().any(|problem| problem == language::INCLUDES),
-        usage(
-            "it includes other files, which nixdag does not read, so nothing is said about it (GitLab's editor shows all of it under *Full \
-             configuration*, and that can be checked)"
-        )
-    );
-    Ok(problems)
+/// The same for a pipeline of anybody's, who may use variables wherever GitLab expands them, with what it includes, as far as that is at hand. `file` is where it is.
+pub fn check_any(pipeline: &str, file: &Path) -> Result<Checked> {
+    check_nesting(pipeline, MAX_BRACKETS).context("the pipeline")?;
+    check_repetition(pipeline).context("the pipeline")?;
+    let Whole { top, mut problems, unseen, .. } = Whole::read(pipeline, file)?;
+    if problems.is_empty() || !top.is_empty() {
+        let is_part = !unseen.is_empty();
+        check_value(without_references(Value::Mapping(top)), &LIMITS, &|_| true, is_part, &mut problems);
+    }
+    Ok(Checked { problems, unseen })
+}
+
+/// With the names that `!reference` has in place of what it refers to.
+fn without_references(value: Value) -> Value {
+    match value {
+        Value::Tagged(tagged) if tagged.tag == "!reference" => without_references(tagged.value),
+        Value::Sequence(items) => Value::Sequence(items.into_iter().map(without_references).collect()),
+        Value::Mapping(entries) => {
+            Value::Mapping(entries.into_iter().map(|(key, value)| (key, without_references(value))).collect())
+        }
+        other => other,
+    }
 }
 
 /// All problems, in the order of the pipeline; none for one that GitLab takes. `own` are names of the user's own jobs, which may use variables
@@ -48,11 +64,25 @@ fn problems(pipeline: &str, limits: &Limits, is_own: &dyn Fn(&str) -> bool) -> R
     check_nesting(pipeline, MAX_BRACKETS).context("the pipeline")?;
     check_repetition(pipeline).context("the pipeline")?;
     let value: Value = serde_yaml::from_str(pipeline).context("the pipeline is not YAML")?;
-    let Some(top) = value.as_mapping() else { return Ok(vec!["the pipeline is not a mapping".to_owned()]) };
-    language::check(&value, top, is_own, &mut problems);
-    let stages = read::stages(top, &mut problems);
-    let found = read::jobs(top, &mut problems);
-    jobs::check(&found, &stages, limits, is_own, &mut problems);
-    order::check(&found, &stages, &mut problems);
+    check_value(value, limits, is_own, false, &mut problems);
     Ok(problems)
+}
+
+/// Checks a whole pipeline. Of a part the rest is not at hand: names that it lacks may be there.
+fn check_value(
+    value: Value,
+    limits: &Limits,
+    is_own: &dyn Fn(&str) -> bool,
+    is_part: bool,
+    problems: &mut Vec<String>,
+) {
+    let Some(top) = value.as_mapping() else {
+        problems.push("the pipeline is not a mapping".to_owned());
+        return;
+    };
+    language::check(&value, top, is_own, problems);
+    let stages = read::stages(top, problems);
+    let found = read::jobs(top, is_part, problems);
+    jobs::check(&found, &stages, limits, &Scope { is_own, is_part }, problems);
+    order::check(&found, &stages, problems);
 }

@@ -44,8 +44,8 @@ pub fn stages(top: &Mapping, problems: &mut Vec<String>) -> Vec<String> {
     known.chain([".post".to_owned()]).collect()
 }
 
-/// All jobs, in the order of the pipeline.
-pub fn jobs<'a>(top: &'a Mapping, problems: &mut Vec<String>) -> Vec<ReadJob<'a>> {
+/// All jobs, in the order of the pipeline. Where that is a part, what it lacks may be in the rest.
+pub fn jobs<'a>(top: &'a Mapping, is_part: bool, problems: &mut Vec<String>) -> Vec<ReadJob<'a>> {
     let mut found = Vec::new();
     for (key, body) in top {
         let name = text(key);
@@ -57,10 +57,10 @@ pub fn jobs<'a>(top: &'a Mapping, problems: &mut Vec<String>) -> Vec<ReadJob<'a>
             continue;
         };
         let (needs, across) = needs(body, &name, problems);
-        let bodies = with_extended(top, body, &format!("job `{name}`"), problems);
+        let bodies = with_extended(top, body, is_part, &format!("job `{name}`"), problems);
         found.push(ReadJob { name, bodies, needs, across });
     }
-    if found.is_empty() {
+    if found.is_empty() && !is_part {
         problems.push("the pipeline has no job (hidden ones do not count)".to_owned());
     }
     found
@@ -101,7 +101,13 @@ fn needs(body: &Mapping, name: &str, problems: &mut Vec<String>) -> (Option<Vec<
 }
 
 /// The job and the hidden jobs that it extends, nearest first.
-fn with_extended<'a>(top: &'a Mapping, body: &'a Mapping, place: &str, problems: &mut Vec<String>) -> Vec<&'a Mapping> {
+fn with_extended<'a>(
+    top: &'a Mapping,
+    body: &'a Mapping,
+    is_part: bool,
+    place: &str,
+    problems: &mut Vec<String>,
+) -> Vec<&'a Mapping> {
     let mut bodies = vec![body];
     let mut open = text_list(body.get("extends"));
     while let Some(name) = open.pop() {
@@ -115,6 +121,7 @@ fn with_extended<'a>(top: &'a Mapping, body: &'a Mapping, place: &str, problems:
                 open.extend(text_list(extended.get("extends")));
                 bodies.push(extended);
             }
+            None if is_part => {}
             None => problems.push(format!("{place} extends `{name}`, which is not defined")),
         }
     }

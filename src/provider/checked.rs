@@ -1,0 +1,10 @@
+//! What a check of a configuration of anybody's has found.
+
+/// Problems, and what is not known.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What the CI would refuse, a sentence each.
+    pub problems: Vec<String>,
+    /// What it refers to and nobody has looked at, in words.
+    pub unseen: Vec<String>,
+}
