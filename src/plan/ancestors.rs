@@ -18,57 +18,72 @@ pub struct Above {
     pub owned: u64,
 }
 
+impl Above {
+    #[inline(always)]
+    fn add(&mut self, other: Self) {
+        self.layers += other.layers;
+        self.owned += other.owned;
+    }
+}
+
 /// The ancestors of each node of an acyclic graph. `consumers` are `inputs` the other way round; `owned` is what each job owns, none for what is not a job.
 pub fn ancestors(inputs: &Adjacency, consumers: &Adjacency, owned: &[Option<u64>]) -> Vec<Above> {
     let order = topological::as_ready(inputs.in_degrees(), |node| consumers.of(node).iter().copied());
-    let jobs: Vec<usize> = (0..order.len()).filter(|&at| owned[order[at] as usize].is_some()).collect();
-    // Where all own the same, layers say how much that is.
-    let own_of = |at: usize| owned[order[at] as usize].unwrap_or(0);
-    let same = jobs.first().map(|&at| own_of(at)).filter(|&first| jobs.iter().all(|&at| own_of(at) == first));
     let mut above = vec![Above::default(); inputs.len()];
+    // What has one consumer is above the same nodes as that one, and above itself: it counts together with it, and has no bit.
+    let mut together: Vec<Above> =
+        owned.iter().map(|owned| owned.map_or(Above::default(), |owned| Above { layers: 1, owned })).collect();
+    let mut followed: Vec<(usize, Above)> = Vec::new();
+    for (at, &node) in order.iter().enumerate() {
+        let own = together[node as usize];
+        match consumers.of(node) {
+            [] => {}
+            _ if own.layers == 0 => {}
+            &[consumer] => {
+                above[consumer as usize].add(own);
+                together[consumer as usize].add(own);
+            }
+            _ => followed.push((at, own)),
+        }
+    }
+    drop(together);
     let mut sets = vec![[0u64; WORDS]; inputs.len()];
     // Most nodes of a large graph have few ancestors: sets that nobody has filled are not looked at.
     let mut is_filled = vec![false; inputs.len()];
-    for share in jobs.chunks(AT_ONCE) {
+    for share in followed.chunks(AT_ONCE) {
         is_filled.fill(false);
-        let mut next = share.iter().copied().enumerate().peekable();
+        let mut next = share.iter().enumerate().peekable();
         // Nothing before the first of them has it as an ancestor.
-        for (at, &node) in order.iter().enumerate().skip(share[0]) {
+        for (at, &node) in order.iter().enumerate().skip(share[0].0) {
             let mut set = [0; WORDS];
-            let mut filled = inputs.of(node).iter().filter(|&&input| is_filled[input as usize]).peekable();
-            let has_any = filled.peek().is_some();
-            for &input in filled {
-                set.iter_mut().zip(&sets[input as usize]).for_each(|(word, other)| *word |= other);
+            let mut has_any = false;
+            for &input in inputs.of(node) {
+                if is_filled[input as usize] {
+                    has_any = true;
+                    set.iter_mut().zip(&sets[input as usize]).for_each(|(word, other)| *word |= other);
+                }
             }
             if has_any {
-                let count = set.iter().map(|bits| u64::from(bits.count_ones())).sum::<u64>();
                 let of_node = &mut above[node as usize];
-                of_node.layers += count;
-                of_node.owned += match same {
-                    Some(each) => count * each,
-                    None => bits(&set).map(|bit| own_of(share[bit])).sum(),
-                };
+                for (word, &bits) in set.iter().enumerate() {
+                    let mut left = bits;
+                    while left != 0 {
+                        of_node.add(share[word * 64 + left.trailing_zeros() as usize].1);
+                        left &= left - 1;
+                    }
+                }
             }
-            let own = next.next_if(|&(_, job)| job == at);
+            let own = next.next_if(|(_, followed)| followed.0 == at);
             if let Some((bit, _)) = own {
                 set[bit / 64] |= 1 << (bit % 64);
             }
-            if has_any || own.is_some() {
+            if (has_any || own.is_some()) && !consumers.of(node).is_empty() {
                 sets[node as usize] = set;
                 is_filled[node as usize] = true;
             }
         }
     }
     above
-}
-
-/// The numbers of the bits that are set.
-fn bits(set: &[u64; WORDS]) -> impl Iterator<Item = usize> + '_ {
-    set.iter().enumerate().flat_map(|(word, &bits)| {
-        let rest = |left: &u64| Some(left & (left - 1)).filter(|left| *left != 0);
-        std::iter::successors(Some(bits).filter(|bits| *bits != 0), rest)
-            .map(move |left| word * 64 + left.trailing_zeros() as usize)
-    })
 }
 
 #[cfg(test)]
