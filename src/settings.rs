@@ -30,6 +30,7 @@ pub mod nix_settings;
 pub mod option;
 pub mod orb_arguments;
 pub mod package;
+mod planner;
 pub mod planning;
 pub mod provider;
 mod push;
@@ -225,17 +226,7 @@ impl Settings {
         if let Some(entries) = &file.machines.executors {
             warnings.extend(entries.apply(&mut fleet).context("`executors` in nixdag.yml")?);
         }
-        if let Some(read) = &file_path {
-            let folder = source.folder();
-            let others = SettingsFile::find_others(&folder).into_iter().chain(SettingsFile::find_misnamed(&folder));
-            let others = others.filter(|other| other != read);
-            warnings.extend(
-                others.map(|other| format!("`{}` is not read, since there is `{}`", other.display(), read.display())),
-            );
-        } else {
-            let misnamed = SettingsFile::find_misnamed(&source.folder());
-            warnings.extend(misnamed.map(|path| format!("`{}` is not read: name it `nixdag.yml`", path.display())));
-        }
+        warnings.extend(found::passed_over(file_path.as_deref(), &source.folder()));
         warnings.extend(machines::change(&mut fleet, &flags.machines.resource_class, &flags.machines.image)?);
         let mut select = match &fragment {
             Some(_) if flags.selection.select.is_empty() => Vec::new(),
@@ -326,24 +317,12 @@ impl Settings {
             rule_names,
             final_jobs,
             warnings,
-            planner: PartitionOptions {
-                objective: planning.objective.0.objective(),
-                minute_worth: planning.objective.0.minute_worth(),
-                granularity: planning.granularity,
-                workers: workers::asked(&planning, provider)?,
-                limits: costs::limits(
-                    provider.limits(),
-                    file.planning.limits.as_ref(),
-                    planning.max_jobs,
-                    // Where nobody says so, what does not fit into artifacts goes another way.
-                    flags.handoff.handoff.or(file.handoff.handoff),
-                ),
-                reserve: planning.reserve.map(|reserve| reserve.0),
-                max_credits: planning.max_credits.map(u64::from),
-                keep_plan: planning.keep_plan,
-                durations_recorded: false, // known when the derivations are
-                without: None,
-            },
+            planner: planner::options(
+                &planning,
+                provider,
+                file.planning.limits.as_ref(),
+                flags.handoff.handoff.or(file.handoff.handoff),
+            )?,
             handoff,
             file,
             file_path,
@@ -391,8 +370,8 @@ impl Settings {
     }
 
     /// What packages say about their own jobs, as far as it makes sense.
-    pub fn packages(&self, says: &[(AttributePath, Map<String, Value>)]) -> Packages {
-        Packages::read(says, &self.fleet, &self.file.grants())
+    pub fn packages(&self, of_packages: &[(AttributePath, Map<String, Value>)]) -> Packages {
+        Packages::read(of_packages, &self.fleet, &self.file.grants())
     }
 }
 

@@ -7,6 +7,7 @@ pub mod checked;
 pub mod circleci;
 pub mod comment;
 pub mod continue_request;
+pub mod credit;
 pub mod declared;
 pub mod github;
 pub mod gitlab;
@@ -15,6 +16,7 @@ pub mod job_setup;
 pub mod limits;
 pub mod made;
 pub mod parameters;
+mod recognized;
 pub mod restored_variables;
 pub mod shell;
 pub mod small_job;
@@ -24,7 +26,7 @@ pub mod yaml;
 
 use std::env::VarError;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -36,12 +38,12 @@ use crate::delivery::{HandOff, HandOffKind};
 use crate::fleet::Fleet;
 use crate::output::read_input;
 use crate::plan::Plan;
-use crate::plural::counted;
 use crate::usage::usage;
 use additions::Additions;
 use checked::Checked;
 use comment::Place;
 use continue_request::ContinueRequest;
+use credit::Credit;
 use job_setup::JobSetup;
 use limits::Limits;
 use start_up::{Draft, Repository, StartUp};
@@ -58,28 +60,6 @@ choice! {
         /// GitHub Actions, in waves
         GitHub = "github",
     }
-}
-
-impl Credit {
-    /// A number of them, with its unit: `142 credits`, `24 compute minutes`, `0.024 USD`.
-    pub fn amount(self, number: u64) -> String {
-        match self {
-            Credit::Own => counted(number, "credit"),
-            Credit::Minute => counted(number, "compute minute"),
-            Credit::Millidollar => format!("{}.{:03} USD", number / 1000, number % 1000),
-        }
-    }
-}
-
-/// What the price of a machine is counted in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Credit {
-    /// What the provider itself calls a credit.
-    Own,
-    /// A minute of the plainest machine.
-    Minute,
-    /// A thousandth of a dollar.
-    Millidollar,
 }
 
 impl Provider {
@@ -122,30 +102,6 @@ impl Provider {
             Self::GitLab => ".gitlab",
             Self::GitHub => ".github",
         }
-    }
-
-    /// The one that a file belongs to, by its folders and its name.
-    pub fn of_file(path: &Path) -> Option<Self> {
-        let is_in = |provider: &Self| path.components().any(|part| part.as_os_str() == provider.folder());
-        let names_gitlab = path.file_name().is_some_and(|name| name.to_string_lossy().contains("gitlab"));
-        Self::all().find(is_in).or_else(|| names_gitlab.then_some(Self::GitLab))
-    }
-
-    /// The provider whose configuration a text looks like, by the keys at its top; none where they fit none.
-    pub fn of_text(text: &str) -> Option<Self> {
-        let keys: BTreeSet<&str> = text
-            .lines()
-            .filter(|line| line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '"'))
-            .filter_map(|line| Some(line.split_once(':')?.0.trim_end().trim_matches('"')))
-            .collect();
-        let has = |names: &[&str]| names.iter().any(|name| keys.contains(name));
-        if has(&["version", "orbs", "workflows", "executors", "setup"]) {
-            return Some(Self::CircleCi);
-        }
-        if has(&["on"]) && has(&["jobs"]) {
-            return Some(Self::GitHub);
-        }
-        has(&["stages", "include", "default", "before_script", "spec"]).then_some(Self::GitLab)
     }
 
     /// What each setup job of the orb, each component or each action that plans is given in the configuration of a repository, parameter by

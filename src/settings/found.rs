@@ -60,6 +60,16 @@ fn find_file(named: Option<&Path>, source: &Source) -> Option<PathBuf> {
     named.map_or_else(|| SettingsFile::find(&source.folder()), |path| Some(path.to_owned()))
 }
 
+/// Settings files of a folder that are not read, a sentence each; `read` is the one that is.
+pub(super) fn passed_over(read: Option<&Path>, folder: &Path) -> Vec<String> {
+    let misnamed = SettingsFile::find_misnamed(folder).into_iter();
+    let Some(read) = read else {
+        return misnamed.map(|path| format!("`{}` is not read: name it `nixdag.yml`", path.display())).collect();
+    };
+    let others = SettingsFile::find_others(folder).into_iter().chain(misnamed).filter(|other| other != read);
+    others.map(|other| format!("`{}` is not read, since there is `{}`", other.display(), read.display())).collect()
+}
+
 /// True where a variable of the environment is set and not empty.
 fn is_set(name: &str) -> bool {
     std::env::var_os(name).is_some_and(|value| !value.is_empty())

@@ -4,7 +4,7 @@ use crate::choice::Choice;
 use crate::duration::in_words;
 use crate::plan::Strategy;
 use crate::plan::model::Granularity;
-use crate::provider::Credit;
+use crate::provider::credit::Credit;
 use crate::settings::file::SCHEMA;
 use crate::version;
 

@@ -11,7 +11,8 @@ use crate::plan::make::Made;
 use crate::plan::model::{Aim, Granularity, Objective};
 use crate::plan::{Durations, HandOffEstimate, Strategy};
 use crate::plural::counted;
-use crate::provider::{Credit, Provider};
+use crate::provider::Provider;
+use crate::provider::credit::Credit;
 
 /// What [`compared`] says of a plan that is no better and no worse.
 const SAME: &str = "the same wall time, the same machine time, as many builds";

@@ -8,7 +8,7 @@ use crate::plan::prices::PriceEstimate;
 use crate::plan::problem::Millis;
 use crate::plural::counted;
 use crate::printable::printable;
-use crate::provider::Credit;
+use crate::provider::credit::Credit;
 
 /// What jobs move between them; nothing where that is not known.
 pub(super) fn hand_off(handoff: &HandOffEstimate, job_time: Millis) -> Option<String> {

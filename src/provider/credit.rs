@@ -1,0 +1,25 @@
+//! What the price of a machine is counted in, and how an amount of it reads.
+
+use crate::plural::counted;
+
+/// What the price of a machine is counted in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credit {
+    /// What the provider itself calls a credit.
+    Own,
+    /// A minute of the plainest machine.
+    Minute,
+    /// A thousandth of a dollar.
+    Millidollar,
+}
+
+impl Credit {
+    /// A number of them, with its unit: `142 credits`, `24 compute minutes`, `0.024 USD`.
+    pub fn amount(self, number: u64) -> String {
+        match self {
+            Credit::Own => counted(number, "credit"),
+            Credit::Minute => counted(number, "compute minute"),
+            Credit::Millidollar => format!("{}.{:03} USD", number / 1000, number % 1000),
+        }
+    }
+}
