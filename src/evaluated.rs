@@ -63,7 +63,7 @@ impl Evaluated {
                 count => bail!("{count} attributes do not evaluate, which `--strict` forbids"),
             }
         }
-        let mut packages = settings.packages(&evaluation.says);
+        let mut packages = settings.packages(&evaluation.package_settings);
         let mut warnings = std::mem::take(&mut packages.warnings);
         if let Some(named) = packages.disabled.iter().find(|attribute| names(&settings.select, attribute)) {
             bail!(

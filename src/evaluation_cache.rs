@@ -104,7 +104,7 @@ struct Recording<'e> {
 
 /// What there is to be said about an evaluation and the cache, a line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum CacheNote {
     /// It is from the cache: nothing was evaluated.
     Taken(String),
     /// What is not as it may seem.
@@ -117,7 +117,7 @@ pub fn evaluate(
     request: &EvaluationRequest,
     cache: &EvaluationCache,
     watch: &(dyn Fn(&Progress) + Sync),
-    say: &mut dyn FnMut(Said),
+    say: &mut dyn FnMut(CacheNote),
 ) -> Result<Evaluation> {
     match (folder_owner::check(cache.dir()), cache.travels()) {
         (Ok(()), _) => {}
@@ -140,7 +140,7 @@ pub fn evaluate(
             Err(error) => {
                 let why = shortened(&printable(&format!("{error:#}")), LONGEST_REASON);
                 let entry = entry.display();
-                said = Some(Said::Warning(format!(
+                said = Some(CacheNote::Warning(format!(
                     "the cached evaluation `{entry}` is unusable, evaluating again: {why}"
                 )));
                 None
@@ -160,7 +160,7 @@ pub fn evaluate(
     if taken {
         let shown = cache.dir().display();
         let targets = counted(evaluation.targets.len() as u64, "target");
-        say(Said::Taken(format!("evaluation: {targets} from the cache in `{shown}`")));
+        say(CacheNote::Taken(format!("evaluation: {targets} from the cache in `{shown}`")));
         settle(cache, say);
         return Ok(evaluation);
     }
@@ -174,14 +174,14 @@ pub fn evaluate(
             // A home that cannot be written to is no reason for a warning each time.
             return Ok(evaluation);
         }
-        say(Said::Warning(format!("the evaluation cannot be cached: {error:#}")));
+        say(CacheNote::Warning(format!("the evaluation cannot be cached: {error:#}")));
     }
     settle(cache, say);
     Ok(evaluation)
 }
 
-fn not_cached(why: &str) -> Said {
-    Said::Warning(format!("this evaluation is not cached: {why}"))
+fn not_cached(why: &str) -> CacheNote {
+    CacheNote::Warning(format!("this evaluation is not cached: {why}"))
 }
 
 /// A cached result whose derivations are in the store by then.
@@ -297,12 +297,15 @@ fn read_manifest(entry: &Path) -> io::Result<String> {
 }
 
 /// Removes what was used longest ago, and writes the key beside the folder: a CI service that saves both wants to find them.
-fn settle(cache: &EvaluationCache, say: &mut dyn FnMut(Said)) {
+fn settle(cache: &EvaluationCache, say: &mut dyn FnMut(CacheNote)) {
     let dir = cache.dir();
     let settled = fs::create_dir_all(dir).context("cannot create it").and_then(|()| prune(dir, cache.most_results()));
     let settled = settled.and_then(|names| if cache.travels() { write_key(dir, &names) } else { Ok(()) });
     if let Err(error) = settled {
-        say(Said::Warning(format!("the evaluation cache in `{}` cannot be kept in order: {error:#}", dir.display())));
+        say(CacheNote::Warning(format!(
+            "the evaluation cache in `{}` cannot be kept in order: {error:#}",
+            dir.display()
+        )));
     }
 }
 

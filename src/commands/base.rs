@@ -157,7 +157,7 @@ pub(super) fn evaluate(chosen: Option<&ChosenBase>, settings: &Settings) -> Resu
             first.message
         );
     }
-    let disabled = settings.packages(&evaluation.says).disabled;
+    let disabled = settings.packages(&evaluation.package_settings).disabled;
     let mut targets = evaluation.targets;
     targets.retain(|target| !disabled.contains(&target.attribute));
     let is_required = |target: &Target| chosen.settings.requires(&target.attribute, &settings.allow_failure);

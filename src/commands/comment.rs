@@ -8,7 +8,7 @@ use super::exit_code::ExitCode;
 use super::say::{done, note};
 use crate::cli::CommentArgs;
 use crate::output::read_input;
-use crate::provider::comment::{self, Place, Written};
+use crate::provider::comment::{self, CommentPlace, Written};
 use crate::secret::{Secret, VariableName};
 use crate::usage::usage;
 
@@ -20,8 +20,8 @@ pub(super) fn run(args: &CommentArgs) -> Result<ExitCode> {
     let text = text.with_context(|| format!("`{}` is not UTF-8", args.file.display()))?;
     comment::check(&text).with_context(|| format!("`{}` cannot be a comment", args.file.display()))?;
     let api = match args.provider.comment_place(|name| env::var(name).ok())? {
-        Place::Api(api) => api,
-        Place::Nowhere(why) => {
+        CommentPlace::Api(api) => api,
+        CommentPlace::Nowhere(why) => {
             note!("no comment is written: {why}");
             return Ok(ExitCode::Done);
         }

@@ -9,7 +9,7 @@ use super::progress::Printer;
 use super::say::{self, warning};
 use crate::build::failed_evaluation;
 use crate::evaluated::Evaluated;
-use crate::evaluation_cache::{self, EvaluationCache, Said};
+use crate::evaluation_cache::{self, CacheNote, EvaluationCache};
 use crate::nix::command::Nix;
 use crate::nix::evaluate::{Evaluation, EvaluationRequest, Progress, evaluate};
 use crate::output::read_input;
@@ -56,11 +56,11 @@ pub(super) fn quietly(
     let watch = |progress: &Progress| printer.show(progress);
     let evaluation = match cache {
         Some(cache) => evaluation_cache::evaluate(&nix, request, cache, &watch, &mut |said| match said {
-            Said::Taken(line) => {
+            CacheNote::Taken(line) => {
                 printer.forget();
                 say::done(line);
             }
-            Said::Warning(line) => warning!("{line}"),
+            CacheNote::Warning(line) => warning!("{line}"),
         }),
         None => evaluate(&nix, request, &watch),
     };

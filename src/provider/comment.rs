@@ -63,7 +63,7 @@ pub enum Edit {
 
 /// Where the comment goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum CommentPlace {
     /// To these.
     Api(Box<CommentApi>),
     /// Nowhere, for this reason, which is in order.

@@ -41,7 +41,7 @@ use crate::plan::Plan;
 use crate::usage::usage;
 use additions::Additions;
 use checked::Checked;
-use comment::Place;
+use comment::CommentPlace;
 use continue_request::ContinueRequest;
 use credit::Credit;
 use job_setup::JobSetup;
@@ -159,7 +159,7 @@ impl Provider {
     }
 
     /// Where the comment of a job goes, as its variables say.
-    pub fn comment_place(self, variable: impl Fn(&str) -> Option<String>) -> Result<Place> {
+    pub fn comment_place(self, variable: impl Fn(&str) -> Option<String>) -> Result<CommentPlace> {
         match self {
             Self::GitHub => {
                 let event = variable("GITHUB_EVENT_PATH").map(|path| read_input(Path::new(&path))).transpose()?;

@@ -26,7 +26,7 @@ const MAX_WARNINGS: usize = 5;
 
 /// What a package says, as far as it makes sense.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct PackageSettings {
     /// Where and how it is to be built.
     pub job_settings: JobSettings,
     /// It is not to be built as a target.
@@ -48,10 +48,10 @@ pub struct Packages {
 
 impl Packages {
     /// Reads what packages say, by attribute; each may choose what is granted.
-    pub fn read(says: &[(AttributePath, Map<String, Value>)], fleet: &Fleet, grants: &Grants) -> Self {
+    pub fn read(of_packages: &[(AttributePath, Map<String, Value>)], fleet: &Fleet, grants: &Grants) -> Self {
         let mut packages = Packages::default();
-        for (attribute, says) in says {
-            let said = read(says, fleet, grants);
+        for (attribute, settings) in of_packages {
+            let said = read(settings, fleet, grants);
             let name = printable(&attribute.to_string());
             packages.warnings.extend(said.warnings.iter().map(|warning| format!("attribute `{name}`: {warning}")));
             if said.disabled {
@@ -66,10 +66,10 @@ impl Packages {
 }
 
 /// Reads what a package says; it may choose what is granted.
-pub fn read(says: &Map<String, Value>, fleet: &Fleet, grants: &Grants) -> Said {
-    let mut said = Said::default();
+pub fn read(settings: &Map<String, Value>, fleet: &Fleet, grants: &Grants) -> PackageSettings {
+    let mut said = PackageSettings::default();
     let mut wrong = Vec::new();
-    for (key, value) in says {
+    for (key, value) in settings {
         if let Err(error) = take(&mut said, key, value, fleet, grants) {
             wrong.push(error);
         }
@@ -81,7 +81,7 @@ pub fn read(says: &Map<String, Value>, fleet: &Fleet, grants: &Grants) -> Said {
     said
 }
 
-fn take(said: &mut Said, key: &str, value: &Value, fleet: &Fleet, grants: &Grants) -> Result<()> {
+fn take(said: &mut PackageSettings, key: &str, value: &Value, fleet: &Fleet, grants: &Grants) -> Result<()> {
     match key {
         "resourceClass" => {
             let class = ClassName::read(text(key, value)?)?.0;
@@ -157,7 +157,7 @@ mod tests {
     use crate::fleet::example;
     use serde_json::json;
 
-    fn of(value: Value) -> Said {
+    fn of(value: Value) -> PackageSettings {
         let grants = Grants {
             classes: ["xlarge".to_owned(), "small".to_owned()].into(),
             contexts: ["a".to_owned()].into(),

@@ -20,7 +20,7 @@ use crate::workers::run::WorkerRequest;
 use crate::workers::stores::NameStore;
 use crate::workers::stores::folder::FolderStore;
 use crate::workers::stores::pipe::PipeStore;
-use crate::workers::stores::place::Place;
+use crate::workers::stores::place::NamesPlace;
 use crate::workers::stores::s3::S3Store;
 
 /// The worker's work. `say` hears what there is to be said about secrets and destinations.
@@ -87,7 +87,7 @@ pub fn part(args: &BuildArgs, say: &mut dyn FnMut(&str)) -> Result<Option<Part>>
     let run = RUNS.iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
     let place = |plan: &Plan| {
         let names = plan.workers.as_ref().and_then(|workers| workers.store.as_deref());
-        Place::of_jobs(names.context("the plan does not say where workers talk (`worker_store`)")?)
+        NamesPlace::of_jobs(names.context("the plan does not say where workers talk (`worker_store`)")?)
     };
     let Some(number) = number else {
         let (plan, _) = job::plan_and_derivations(args)?;
@@ -110,25 +110,27 @@ pub fn gate(args: &WorkerArgs) -> Result<(Plan, Box<dyn NameStore>)> {
 }
 
 /// Where `--names` has workers talk.
-fn names(args: &WorkerArgs) -> Result<Place> {
-    Place::parse(&args.names).context(usage("`--names`"))
+fn names(args: &WorkerArgs) -> Result<NamesPlace> {
+    NamesPlace::parse(&args.names).context(usage("`--names`"))
 }
 
 /// The store of names for this plan and pipeline.
-fn open(place: &Place, run: &str, plan: &Plan) -> Result<Box<dyn NameStore>> {
+fn open(place: &NamesPlace, run: &str, plan: &Plan) -> Result<Box<dyn NameStore>> {
     let run = &word(run, plan)?;
     Ok(match place {
-        Place::Pipe => Box::new(PipeStore::new(run, Box::new(BufReader::new(io::stdin())), Box::new(io::stdout()))),
-        Place::Bucket(bucket) => Box::new(S3Store::open(bucket, run)?),
-        Place::Folder(folder) => Box::new(FolderStore::open(folder, run)?),
+        NamesPlace::Pipe => {
+            Box::new(PipeStore::new(run, Box::new(BufReader::new(io::stdin())), Box::new(io::stdout())))
+        }
+        NamesPlace::Bucket(bucket) => Box::new(S3Store::open(bucket, run)?),
+        NamesPlace::Folder(folder) => Box::new(FolderStore::open(folder, run)?),
     })
 }
 
 /// The same for who makes no names: a folder that is not there is not made.
-fn look(place: &Place, run: &str, plan: &Plan) -> Result<Box<dyn NameStore>> {
+fn look(place: &NamesPlace, run: &str, plan: &Plan) -> Result<Box<dyn NameStore>> {
     match place {
-        Place::Folder(folder) => Ok(Box::new(FolderStore::look(folder, &word(run, plan)?)?)),
-        Place::Pipe | Place::Bucket(_) => open(place, run, plan),
+        NamesPlace::Folder(folder) => Ok(Box::new(FolderStore::look(folder, &word(run, plan)?)?)),
+        NamesPlace::Pipe | NamesPlace::Bucket(_) => open(place, run, plan),
     }
 }
 

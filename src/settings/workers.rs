@@ -10,7 +10,7 @@ use crate::plan::model::{Mode, WorkerNames};
 use crate::plan::{Job, Plan, worker_job};
 use crate::provider::Provider;
 use crate::usage::usage;
-use crate::workers::stores::place::Place;
+use crate::workers::stores::place::NamesPlace;
 
 /// Whether workers build, and where they talk. Refuses a mode that the provider does not have.
 pub(super) fn asked(planning: &PlanningOptions, provider: Provider) -> Result<Option<WorkerNames>> {
@@ -25,7 +25,7 @@ pub(super) fn asked(planning: &PlanningOptions, provider: Provider) -> Result<Op
     }
     // GitHub's action is at the other end of a pipe.
     if let Some(store) = planning.worker_store.as_deref().filter(|store| !(has_waves && *store == "pipe")) {
-        Place::of_jobs(store).context(usage("`worker_store`"))?;
+        NamesPlace::of_jobs(store).context(usage("`worker_store`"))?;
     }
     Ok(Some(WorkerNames(planning.worker_store.clone())))
 }

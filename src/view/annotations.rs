@@ -49,26 +49,26 @@ pub fn what(failure: &JobFailure) -> String {
 
 /// A place in a file of the flake.
 #[derive(Debug, PartialEq, Eq)]
-struct Place<'a> {
+struct FilePlace<'a> {
     file: &'a str,
     line: u32,
     column: u32,
 }
 
-impl Place<'_> {
+impl FilePlace<'_> {
     fn properties(&self) -> String {
         format!("file={},line={},col={}", property(self.file), self.line, self.column)
     }
 }
 
 /// The last `(at flake.nix:3:5)` of a message; an absolute path is none of the repository's.
-fn place(message: &str) -> Option<Place<'_>> {
+fn place(message: &str) -> Option<FilePlace<'_>> {
     let (_, rest) = message.rsplit_once("(at ")?;
     let (place, _) = rest.split_once(')')?;
     let mut parts = place.rsplitn(3, ':');
     let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     let file = parts.next().filter(|file| !file.is_empty() && !file.starts_with('/') && !file.contains(".."))?;
-    Some(Place { file, line, column })
+    Some(FilePlace { file, line, column })
 }
 
 fn data(text: &str) -> String {

@@ -25,9 +25,9 @@ use super::package;
 use super::planned::PlannedTasks;
 use super::record;
 use super::results::Results;
-use super::said::Said;
 use super::signs;
 use super::stores::NameStore;
+use super::task_lines::TaskLines;
 use super::tasks::{Task, WorkerNumber};
 use super::worker::{Answer, Request, Step, Worker};
 use crate::build::job_store::JobStore;
@@ -267,7 +267,7 @@ impl<'a> Run<'a, '_> {
         let (request, machine, inputs) = (self.request, self.machine, self.inputs);
         let (job, scratch) = (self.planned.job(task), self.scratch);
         scope.spawn(move || {
-            let mut said = Said::default();
+            let mut said = TaskLines::default();
             let mut keep = |line: &str| said.push(line);
             let job = request.job.beside(job);
             let record = inputs.bring(task, &machine.nix, &mut keep).map(|()| stages::run(&job, &mut keep));

@@ -7,7 +7,7 @@ const KEPT: usize = 1 << 20;
 
 /// Lines about a task.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct TaskLines {
     first: Vec<String>,
     last: VecDeque<String>,
     /// Bytes of both.
@@ -15,7 +15,7 @@ pub struct Said {
     left_out: u64,
 }
 
-impl Said {
+impl TaskLines {
     /// A line.
     pub fn push(&mut self, line: &str) {
         let size = line.len() + size_of::<String>();
@@ -51,10 +51,10 @@ mod tests {
 
     #[test]
     fn of_many_lines_the_first_and_the_last_are_kept() {
-        let mut few = Said::default();
+        let mut few = TaskLines::default();
         ["a", "b"].into_iter().for_each(|line| few.push(line));
         assert_eq!(few.lines(), ["a", "b"]);
-        let mut many = Said::default();
+        let mut many = TaskLines::default();
         (0..100_000).for_each(|number| many.push(&format!("{number} {}", "x".repeat(100))));
         let lines = many.lines();
         assert!(lines.iter().map(String::len).sum::<usize>() < 2 * KEPT + 100);

@@ -37,7 +37,7 @@ fn an_app_is_the_derivation_of_its_program() {
         let names: Vec<&str> = evaluation.targets.iter().map(|target| target.attribute.names()[2].as_str()).collect();
         assert_eq!(names, ["u", "x", "x"], "{:?}", evaluation.errors);
         assert_eq!(evaluation.targets[1].drv_path, evaluation.targets[2].drv_path);
-        assert_eq!(evaluation.says.len(), 1);
+        assert_eq!(evaluation.package_settings.len(), 1);
         let [bad, none] = &evaluation.errors[..] else { panic!("{:?}", evaluation.errors) };
         assert!(bad.message.starts_with("no program"), "{}", bad.message);
         assert_eq!(none.message, "it is an app whose `program` is not a string");

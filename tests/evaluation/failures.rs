@@ -261,7 +261,11 @@ fn what_a_package_says_about_its_job_may_fail_alone() {
         let found = |warning: &String| warning.contains(&named) && warning.contains("no meta");
         assert!(evaluation.warnings.iter().any(found), "{:?}", evaluation.warnings);
         // What can be caught is known to those who read what packages say.
-        assert!(evaluation.says.iter().any(|(attribute, _)| attribute.names()[2] == "b"), "{:?}", evaluation.says);
+        assert!(
+            evaluation.package_settings.iter().any(|(attribute, _)| attribute.names()[2] == "b"),
+            "{:?}",
+            evaluation.package_settings
+        );
         String::new()
     });
 }

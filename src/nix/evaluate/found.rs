@@ -41,7 +41,7 @@ pub struct Findings {
     /// The last names of what is there, each with the patterns, by index, that lead to it.
     pub last_names: BTreeSet<(usize, String)>,
     /// What packages say about their own jobs, unchecked.
-    pub says: BTreeMap<AttributePath, Map<String, Value>>,
+    pub package_settings: BTreeMap<AttributePath, Map<String, Value>>,
     /// The first set in `hydraJobs` that is deeper than what a glob takes.
     deep_jobs: Option<AttributePath>,
     /// Sentences for people.
@@ -212,7 +212,7 @@ impl Findings {
             return Some(format!("its `drvPath` is `{}`, which is not the path of a derivation", printable(&shown)));
         }
         if !says.is_empty() {
-            self.says.insert(attribute.clone(), says);
+            self.package_settings.insert(attribute.clone(), says);
         }
         self.targets.insert(attribute.clone(), drv_path);
         None

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::covered::{self, is_revision};
-use super::place::Place;
+use super::place::InputPlace;
 use super::reference::absolute;
 use super::request::{EvaluationRequest, InputOverride};
 use super::written;
@@ -56,7 +56,7 @@ pub(super) struct LocalInputs<'r> {
 impl<'r> LocalInputs<'r> {
     /// Checks what can be known before Nix copies anything: what nixdag.yml names, and the inputs and the lock of a flake in a folder.
     pub(super) fn check_before(nix: &Nix, request: &EvaluationRequest, asked: &str) -> Result<()> {
-        if let Some(place) = Place::of_url(asked).filter(|place| place.is_repository) {
+        if let Some(place) = InputPlace::of_url(asked).filter(|place| place.is_repository) {
             place.ensure_own_repository()?;
         }
         if !request.is_pure() {
@@ -94,7 +94,9 @@ impl<'r> LocalInputs<'r> {
         for named in request.override_inputs.iter().filter(|named| !named.by_flag) {
             // A path that Nix does not find either.
             let Ok(reference) = absolute(&named.from_here()) else { continue };
-            if let Some(place) = Place::of_url(&reference).filter(|place| !place.is_harmless(self.checkout.as_ref())) {
+            if let Some(place) =
+                InputPlace::of_url(&reference).filter(|place| !place.is_harmless(self.checkout.as_ref()))
+            {
                 return Err(self.refuse(&named.input, &place).context("`override_inputs` in nixdag.yml"));
             }
         }
@@ -168,9 +170,9 @@ impl<'r> LocalInputs<'r> {
         &self,
         input: &str,
         attributes: &Map<String, Value>,
-        is_committed: impl Fn(&Place) -> bool,
+        is_committed: impl Fn(&InputPlace) -> bool,
     ) -> Result<()> {
-        let Some(place) = Place::of_attributes(attributes) else { return Ok(()) };
+        let Some(place) = InputPlace::of_attributes(attributes) else { return Ok(()) };
         let is_fine = if place.is_relative_path() {
             self.most_up.is_none_or(|most| place.climbs() <= most)
                 && self.written.is_none_or(|(folder, _)| !place.leads_out(folder, self.checkout.as_ref()))
@@ -184,16 +186,16 @@ impl<'r> LocalInputs<'r> {
     }
 
     /// True where the lock of the checkout names this commit of that repository.
-    fn is_committed(&self, place: &Place, attributes: &Map<String, Value>) -> bool {
+    fn is_committed(&self, place: &InputPlace, attributes: &Map<String, Value>) -> bool {
         let is_same = |known: &&Map<String, Value>| {
-            Place::of_attributes(known).is_some_and(|at| at == *place) && known.get("rev") == attributes.get("rev")
+            InputPlace::of_attributes(known).is_some_and(|at| at == *place) && known.get("rev") == attributes.get("rev")
         };
         place.is_repository && self.committed.iter().any(|known| is_same(&known))
     }
 
     /// True where Nix will take an input, given by the names on its path, from the lock of the checkout: that names a commit of that
     /// repository, and was made for what is written.
-    fn is_locked(&self, path: &[String], place: &Place, attributes: &Map<String, Value>) -> bool {
+    fn is_locked(&self, path: &[String], place: &InputPlace, attributes: &Map<String, Value>) -> bool {
         let Some((_, lock)) = self.written else { return false };
         let node = path.iter().try_fold(lock.get("root").and_then(Value::as_str).unwrap_or_default(), |at, name| {
             lock.get("nodes")?.get(at)?.get("inputs")?.get(name)?.as_str()
@@ -217,7 +219,7 @@ impl<'r> LocalInputs<'r> {
         })
     }
 
-    fn refuse(&self, input: &str, place: &Place) -> anyhow::Error {
+    fn refuse(&self, input: &str, place: &InputPlace) -> anyhow::Error {
         let (input, path) = (printable(input), printable(&place.path));
         let (what, scheme) = if place.is_repository { ("lock it, ", "git+file") } else { ("", "path") };
         anyhow::anyhow!(
@@ -230,7 +232,7 @@ impl<'r> LocalInputs<'r> {
 /// The folder with the `flake.nix` that a reference means, if that is in a folder of this machine as it is now.
 fn folder(asked: &str) -> Option<PathBuf> {
     let (address, query) = asked.split_once('?').unwrap_or((asked, ""));
-    let place = Place::of_url(address).unwrap_or(Place { is_repository: false, path: address.to_owned() });
+    let place = InputPlace::of_url(address).unwrap_or(InputPlace { is_repository: false, path: address.to_owned() });
     let given = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
     if given("rev").is_some() || given("ref").is_some() {
         return None;

@@ -112,8 +112,8 @@ pub struct Evaluation {
     /// Sentences for people, about what may not be as they think.
     pub warnings: Vec<String>,
     /// What packages say about their own jobs, by attribute: plain values that nobody has checked.
-    #[serde(default)]
-    pub says: Vec<(AttributePath, Map<String, Value>)>,
+    #[serde(default, rename = "says")] // as evaluations are kept
+    pub package_settings: Vec<(AttributePath, Map<String, Value>)>,
     /// The caches that the flake names itself.
     #[serde(default)]
     pub caches: FlakeCaches,
@@ -349,7 +349,7 @@ impl<'r> Resolved<'r> {
             absent: found.absent.into_iter().collect(),
             nowhere,
             warnings,
-            says: found.says.into_iter().collect(),
+            package_settings: found.package_settings.into_iter().collect(),
             caches: config.caches(),
             has_all_systems: selected.has_all_systems,
             is_incidental: asker.is_incidental(),

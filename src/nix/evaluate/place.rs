@@ -14,14 +14,14 @@ use crate::printable::printable;
 
 /// Something on this machine that an input is read from.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct InputPlace {
     /// Only what is committed there is read.
     pub is_repository: bool,
     /// As it is written, without escapes.
     pub path: String,
 }
 
-impl Place {
+impl InputPlace {
     /// That of a flake reference in the form of an address.
     pub fn of_url(url: &str) -> Option<Self> {
         let address = url.split(['?', '#']).next().unwrap_or(url);
@@ -164,7 +164,7 @@ mod tests {
             ("x/../y", false, "x/../y"),
             ("x?a", false, "x"),
         ] {
-            assert_eq!(Place::of_url(url), Some(Place { is_repository, path: path.to_owned() }), "{url}");
+            assert_eq!(InputPlace::of_url(url), Some(InputPlace { is_repository, path: path.to_owned() }), "{url}");
         }
         for url in [
             "github:a/b",
@@ -175,7 +175,7 @@ mod tests {
             "git+https://h/file:/x",
             "self",
         ] {
-            assert_eq!(Place::of_url(url), None, "{url}");
+            assert_eq!(InputPlace::of_url(url), None, "{url}");
         }
         for (attributes, path) in [
             (json!({ "type": "path", "path": "/proc/1/environ" }), Some("/proc/1/environ")),
@@ -188,7 +188,7 @@ mod tests {
             (json!({ "type": "github", "owner": "a", "repo": "b" }), None),
             (json!({ "type": "tarball", "url": "https://h/x" }), None),
         ] {
-            let place = Place::of_attributes(attributes.as_object().unwrap());
+            let place = InputPlace::of_attributes(attributes.as_object().unwrap());
             assert_eq!(place.as_ref().map(|place| &*place.path), path, "{attributes}");
         }
     }

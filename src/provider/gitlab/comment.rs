@@ -2,24 +2,24 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::provider::comment::{CommentApi, Edit, Place, api_address};
+use crate::provider::comment::{CommentApi, CommentPlace, Edit, api_address};
 
 /// Where the comment of a job goes.
-pub fn place(variable: impl Fn(&str) -> Option<String>) -> Result<Place> {
+pub fn place(variable: impl Fn(&str) -> Option<String>) -> Result<CommentPlace> {
     let Some(number) = variable("CI_MERGE_REQUEST_IID") else {
-        return Ok(Place::Nowhere("this is not a pipeline of a merge request".into()));
+        return Ok(CommentPlace::Nowhere("this is not a pipeline of a merge request".into()));
     };
     let project = variable("CI_PROJECT_ID").context("`CI_PROJECT_ID` is not set")?;
     let [source, target] = ["CI_MERGE_REQUEST_SOURCE_PROJECT_ID", "CI_MERGE_REQUEST_PROJECT_ID"].map(&variable);
     if source.as_ref() != Some(&project) || target.as_ref() != Some(&project) {
-        return Ok(Place::Nowhere("the merge request comes from a fork".into()));
+        return Ok(CommentPlace::Nowhere("the merge request comes from a fork".into()));
     }
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     ensure!(is_number(&number), "`CI_MERGE_REQUEST_IID` is not a number");
     ensure!(is_number(&project), "`CI_PROJECT_ID` is not a number");
     let api = api_address(&variable("CI_API_V4_URL").context("`CI_API_V4_URL` is not set")?)?;
     let notes = format!("{api}/projects/{project}/merge_requests/{number}/notes");
-    Ok(Place::Api(Box::new(CommentApi {
+    Ok(CommentPlace::Api(Box::new(CommentApi {
         owner: (format!("{api}/user"), "username"),
         unnamed: None,
         list: notes.clone(),
@@ -47,9 +47,9 @@ mod tests {
             place(|name| all.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())).unwrap()
         };
         for (source, target) in [("4", "3"), ("3", "4"), ("", "")] {
-            assert!(matches!(place(source, target), Place::Nowhere(_)));
+            assert!(matches!(place(source, target), CommentPlace::Nowhere(_)));
         }
-        let Place::Api(api) = place("3", "3") else { panic!("it is its own") };
+        let CommentPlace::Api(api) = place("3", "3") else { panic!("it is its own") };
         assert_eq!(api.list, "https://gitlab.example/api/v4/projects/3/merge_requests/7/notes");
     }
 }

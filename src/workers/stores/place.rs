@@ -1,6 +1,6 @@
 //! Where workers talk, as `worker_store` and `--names` have it.
 //!
-//! In: text. Out: a [`Place`], or what is wrong with the text, without credentials that may be in it.
+//! In: text. Out: a [`NamesPlace`], or what is wrong with the text, without credentials that may be in it.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::printable::printable_url;
 
 /// Where workers talk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum NamesPlace {
     /// A folder that all of them see.
     Folder(PathBuf),
     /// A bucket.
@@ -20,7 +20,7 @@ pub enum Place {
     Pipe,
 }
 
-impl Place {
+impl NamesPlace {
     /// Reads a place.
     pub fn parse(text: &str) -> Result<Self> {
         match text {
@@ -63,10 +63,10 @@ mod tests {
 
     #[test]
     fn jobs_talk_where_each_of_them_finds_the_others() {
-        assert_eq!(Place::parse("pipe").unwrap(), Place::Pipe);
-        assert_eq!(Place::parse("names").unwrap(), Place::Folder("names".into()));
-        assert!(matches!(Place::of_jobs("s3://bucket").unwrap(), Place::Bucket(_)));
-        assert_eq!(Place::of_jobs("/mnt/names").unwrap(), Place::Folder("/mnt/names".into()));
+        assert_eq!(NamesPlace::parse("pipe").unwrap(), NamesPlace::Pipe);
+        assert_eq!(NamesPlace::parse("names").unwrap(), NamesPlace::Folder("names".into()));
+        assert!(matches!(NamesPlace::of_jobs("s3://bucket").unwrap(), NamesPlace::Bucket(_)));
+        assert_eq!(NamesPlace::of_jobs("/mnt/names").unwrap(), NamesPlace::Folder("/mnt/names".into()));
         for (text, why) in [
             ("", "is empty"),
             ("pipe", "nobody is at the other end"),
@@ -81,7 +81,7 @@ mod tests {
             ("KEY:s3cr3t@bucket", "is a relative path"),
             ("s3://KEY:s3cr3t@bucket", "in front of `@`"),
         ] {
-            let said = format!("{:#}", Place::of_jobs(text).unwrap_err());
+            let said = format!("{:#}", NamesPlace::of_jobs(text).unwrap_err());
             assert!(said.contains(why) && !said.contains("s3cr3t"), "{text}: {said}");
         }
     }
