@@ -138,7 +138,7 @@ pub fn evaluation(fingerprint: &str) -> Vec<u8> {
         absent: vec![attribute("absent")],
         nowhere: Some("a sentence".to_owned()),
         warnings: vec!["a warning".to_owned()],
-        says: vec![(attribute("program"), says.as_object().unwrap().clone())],
+        package_settings: vec![(attribute("program"), says.as_object().unwrap().clone())],
         caches: FlakeCaches { substituters: vec!["https://cache.example.org".to_owned()], ..FlakeCaches::default() },
         has_all_systems: true,
         is_incidental: false,
