@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need (Debian or Ubuntu) and runs all of them. Wants Rust, and root or sudo for missing packages.
 # Arguments go to the test runner, e.g. `tests/run.sh contract`. The runner's summary comes last. Without root, what needs a repository of
-# another user is left out.
+# another user, or sudo among the tests' own users, is left out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,7 +23,8 @@ as_root() {
 
 # Command and the package that has it.
 needs=(nix:nix-bin gcc:gcc ruby:ruby zstd:zstd git:git jq:jq unshare:util-linux shellcheck:shellcheck openssl:openssl ssh-keygen:openssh-client
-    bats:bats yamllint:yamllint curl:curl wget:wget xz:xz-utils dash:dash sudo:sudo pgrep:procps faketime:faketime rsync:rsync)
+    bats:bats yamllint:yamllint curl:curl wget:wget xz:xz-utils dash:dash sudo:sudo pgrep:procps faketime:faketime rsync:rsync
+    newuidmap:uidmap)
 missing=()
 for need in "${needs[@]}"; do
     command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
@@ -42,6 +43,11 @@ if ! command -v chromium >/dev/null && grep -qs '^ID=debian' /etc/os-release; th
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends chromium >/dev/null || true
 fi
 command -v chromium >/dev/null || echo "== there is no chromium: tests of pages in a browser are left out"
+# Tests with a daemon and with users for builds have these in a namespace: as many as the system gives to whoever runs them.
+if [ "$(id -u)" != 0 ] && ! grep -qs "^$(id -un):" /etc/subuid; then
+    echo "== giving $(id -un) users for namespaces"
+    as_root usermod --add-subuids 100000-165535 --add-subgids 100000-165535 "$(id -un)"
+fi
 # A folder to mount each test's own empty store on.
 [ -d /nix ] || as_root mkdir /nix
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::support::empty_store::{empty_store, namespace};
+use crate::support::empty_store::{empty_store, is_root, namespace};
 use crate::support::pipeline::{JobOf, Pipeline, with_each_nix};
 use crate::support::{is_on_path, run, shown, with_one_nix};
 use nixdag::build::record::Outcome;
@@ -114,7 +114,7 @@ fn a_daemon_serves_a_trusted_user_and_another_one_is_told_what_to_do() {
         let as_user = |job: &str, trusted: &str| {
             let script = format!(
                 "export NIX_CONFIG=\"$NIX_CONFIG\ntrusted-users = root {trusted}\"; nix-daemon >/dev/null 2>&1 & daemon=$!; \
-                 until test -S /nix/var/nix/daemon-socket/socket; do sleep 0.05; done; \
+                 until test -S /nix/var/nix/daemon-socket/socket; do kill -0 $! || exit 98; sleep 0.05; done; \
                  mkdir -p '{home}'; chown 12345 '{home}'; export HOME='{home}'; unset NIX_CONFIG; \
                  setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"; code=$?; kill $daemon; exit $code",
                 home = home.display()
@@ -202,6 +202,10 @@ fn a_fetch_sees_what_it_needs_and_no_secret_of_the_job() {
 
 #[test]
 fn a_user_whom_the_daemon_does_not_trust_goes_through_sudo_where_that_works() {
+    if !is_root() {
+        eprintln!("left out: sudo does not work in a namespace of a user other than root");
+        return;
+    }
     with_each_nix("a_user_whom_the_daemon_does_not_trust_goes_through_sudo_where_that_works", || {
         let jobs: &[JobOf] = &[("job-a", &["a"], &[], &[]), ("job-b", &["b"], &[], &["job-a"])];
         let pipeline = Pipeline::new(
@@ -218,7 +222,7 @@ fn a_user_whom_the_daemon_does_not_trust_goes_through_sudo_where_that_works() {
             let script = format!(
                 "mount --bind '{dir}/passwd' /etc/passwd; mount --bind '{dir}/{sudo}' /etc/sudoers; \
                  nix-daemon >/dev/null 2>&1 & daemon=$!; \
-                 until test -S /nix/var/nix/daemon-socket/socket; do sleep 0.05; done; \
+                 until test -S /nix/var/nix/daemon-socket/socket; do kill -0 $! || exit 98; sleep 0.05; done; \
                  mkdir -p '{dir}/user'; chown 12345 '{dir}/user'; export HOME='{dir}/user'; \
                  setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\"; code=$?; kill $daemon; exit $code",
                 dir = pipeline.dir().display()

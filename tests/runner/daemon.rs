@@ -30,11 +30,11 @@ rec {
 fn behind_a_daemon(pipeline: &Pipeline, job: &str, more: &[&str]) -> Ran {
     let lines = "home=$1; shift; mkdir -p $home/user; chown 12345 $home/user; id -u nixbld1 >> $home/builders
         # As a system starts one: with nothing of the job's.
-        env -i PATH=\"$PATH\" NIX_CONFIG='sandbox = false
+        env -i PATH=\"$PATH\" HOME=/nix NIX_CONFIG='sandbox = false
             substituters =
             build-users-group = nixbld
             trusted-users = root 12345' nix-daemon > $home/daemon.log 2>&1 & daemon=$!
-        until test -S /nix/var/nix/daemon-socket/socket; do sleep 0.05; done
+        until test -S /nix/var/nix/daemon-socket/socket; do kill -0 $! || exit 98; sleep 0.05; done
         export HOME=$home/user; unset NIX_CONFIG TMPDIR
         code=0; setpriv --reuid 12345 --regid 12345 --clear-groups \"$@\" || code=$?
         kill $daemon; exit $code";

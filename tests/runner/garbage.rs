@@ -73,7 +73,7 @@ fn behind_a_daemon_a_job_is_held_as_well() {
     with_each_nix("behind_a_daemon_a_job_is_held_as_well", || {
         let pipeline = pipeline();
         let script = format!(
-            "nix-daemon >/dev/null 2>&1 & daemon=$!; until test -S /nix/var/nix/daemon-socket/socket; do sleep 0.05; done
+            "nix-daemon >/dev/null 2>&1 & daemon=$!; until test -S /nix/var/nix/daemon-socket/socket; do kill -0 $! || exit 98; sleep 0.05; done
              trap 'kill $daemon' EXIT; export NIX_REMOTE=daemon
              {COLLECTOR}"
         );

@@ -239,7 +239,7 @@ fn the_daemon_is_restarted_while_it_builds() {
         let script = "sleep 1; if ! test -e @MARK@; then echo > @MARK@; kill -9 $PPID; sleep 5; fi; echo > $out";
         let pipeline = beside(&script.replace("@MARK@", mark.to_str().unwrap()));
         let daemon = "nix-daemon >/dev/null 2>&1 & daemon=$!; trap 'kill $daemon' EXIT
-            until test -S /nix/var/nix/daemon-socket/socket; do sleep 0.05; done; NIX_REMOTE=daemon \"$@\"";
+            until test -S /nix/var/nix/daemon-socket/socket; do kill -0 $! || exit 98; sleep 0.05; done; NIX_REMOTE=daemon \"$@\"";
         let ran = on_machine(&pipeline, daemon, &["--max-jobs", "2"]).succeeds().has("fault", Outcome::Built);
         assert!(ran.text.contains("trying"), "it is shown: {}", ran.text);
         for (name, most) in [("fault", 2), ("good", 2), ("above", 1)] {

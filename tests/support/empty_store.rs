@@ -8,15 +8,19 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// The settings of a Nix that builds with an empty store: no daemon, no sandbox, nothing from elsewhere.
 pub const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters =\n";
 
 /// Lines of a shell that write files `group` and `passwd` into a folder `$own`, with one user for builds, `nixbld1`, which no other store has: as the superuser, Nix ends all processes of that user
 /// when it begins a build and when it ends one, those of other stores too. The number of a process would not do: it is given again as soon as the shell has ended, which the store outlives.
-pub const BUILD_USER_FILES: &str = r"user=$((100000 + $(od -An -N4 -tu4 /dev/urandom) / 2))
+/// Where it is not root that runs the tests, there are only as many users as `/etc/subuid` gives it.
+pub const BUILD_USER_FILES: &str = r#"user=$(od -An -N4 -tu4 /dev/urandom)
+    while read -r _ _ users; do :; done < /proc/self/uid_map
+    if [ "$users" -gt 100000 ]; then user=$((100000 + user / 2)); else user=$((1000 + user % (users - 1000))); fi
     { grep -v '^nixbld:' /etc/group; echo nixbld:x:30000:nixbld1; } > $own/group
-    { grep -v '^nixbld[0-9]*:' /etc/passwd; echo nixbld1:x:$user:30000::/:/bin/false; } > $own/passwd";
+    { grep -v '^nixbld[0-9]*:' /etc/passwd; echo nixbld1:x:$user:30000::/:/bin/false; } > $own/passwd"#;
 
 /// Lines of a shell that give an empty store a user for builds of its own. The users that this machine has for builds are not seen.
 pub fn build_user() -> String {
@@ -29,13 +33,28 @@ pub fn build_user() -> String {
 /// Set in a benchmark's process that runs inside.
 const INSIDE: &str = "NIXDAG_BENCH_INSIDE";
 
+/// True where root runs the tests.
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// True where a user that is not root may have other users in a namespace, for builds and daemons.
+static HAS_USERS: LazyLock<bool> = LazyLock::new(|| {
+    let tried = Command::new("unshare").args(["-Urm", "--map-auto", "true"]).output();
+    tried.is_ok_and(|output| output.status.success())
+});
+
 /// A command in a mount namespace of its own, for the program and its arguments that are added to it. A shell runs the lines `mounts`
 /// first, with these words as `$@`; what is left of them is then executed.
 pub fn namespace(mounts: &str) -> Command {
-    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     let script = format!("{mounts}\nexec \"$@\"");
     let mut command = Command::new("unshare");
-    command.args([if is_root { "-m" } else { "-Urm" }, "sh", "-ec", &script, "sh"]);
+    let options: &[&str] = match is_root() {
+        true => &["-m"],
+        false if *HAS_USERS => &["-Urm", "--map-auto"],
+        false => &["-Urm"],
+    };
+    command.args(options).args(["sh", "-ec", &script, "sh"]);
     command
 }
 

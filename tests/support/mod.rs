@@ -261,7 +261,12 @@ pub fn shown(output: &Output) -> String {
 /// Runs a program and returns its trimmed standard output.
 #[track_caller]
 pub fn run(folder: &Path, program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).current_dir(folder).output().unwrap();
+    let mut command = Command::new(program);
+    // Git commits for nobody: a new machine knows no author.
+    for who in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{who}_NAME"), "a").env(format!("GIT_{who}_EMAIL"), "a@example.org");
+    }
+    let output = command.args(arguments).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{program} {arguments:?}: {}", shown(&output));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
