@@ -19,6 +19,7 @@ pub use self::pipeline::{CollectArgs, CommentArgs, ContinueArgs, ForgetArgs, Rep
 pub use self::source::SourceFlags;
 pub use self::worker::WorkerArgs;
 use crate::build::OnMissing;
+use crate::build::command_end::CommandEnd;
 use crate::delivery::HandOffKind;
 use crate::fleet::keep::Keep;
 use crate::provider::Provider;
@@ -218,12 +219,12 @@ pub struct GenerateArgs {
 /// verdict is recorded, so that a CI service runs the steps after it; `nixdag build --verdict DIR` as the last step then ends
 /// with that verdict.
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("source").args(["bundle", "plan", "verdict"]).multiple(true).required(true)))]
+#[command(group(clap::ArgGroup::new("source").args(["bundle", "plan", "verdict", "command_ended"]).multiple(true).required(true)))]
 pub struct BuildArgs {
     #[command(flatten)]
     pub source: SourceFlags,
     /// The job's id
-    #[arg(long, value_name = "ID", required_unless_present = "verdict")]
+    #[arg(long, value_name = "ID", required_unless_present_any = ["verdict", "command_ended"])]
     pub job: Option<String>,
 
     /// Folder of hand-offs: those of other jobs are read from `DIR/<job id>`, this one's is written there
@@ -281,6 +282,10 @@ pub struct BuildArgs {
     /// Build nothing: print what failed, and end with the verdict recorded in this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["bundle", "plan", "job", "results"], help_heading = "Results")]
     pub verdict: Option<PathBuf>,
+
+    /// Build nothing: add to the results of a final job how its command ended
+    #[arg(long, value_name = "HOW", requires = "results", conflicts_with = "verdict", help_heading = "Results")]
+    pub command_ended: Option<CommandEnd>,
 
     /// Derivations that Nix builds at the same time, a number or `auto` [default: as Nix is set up]
     #[arg(long, value_name = "N", value_parser = count_or_auto, help_heading = "Nix")]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class::Class;
 use super::closure_record::ClosureRecord;
+use super::command_end::CommandEnd;
 use crate::byte_size;
 use crate::duration::{now, seconds};
 use crate::handoff::partial_cache::Written;
@@ -62,6 +63,9 @@ pub struct Record {
     /// Whether a later run of the job finds what this one has built.
     #[serde(default)]
     pub keeps_results: bool,
+    /// How the command of a final job ended, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandEnd>,
     /// Why it failed, beyond single derivations.
     pub errors: Vec<String>,
     /// Everything that the job owns or repeats, in build order, then what it built beyond that.
@@ -316,6 +320,7 @@ impl Record {
             verdict: Verdict::Success,
             cancelled_by: None,
             keeps_results: false,
+            command: None,
             errors: Vec::new(),
             derivations: Vec::new(),
             failures: Vec::new(),

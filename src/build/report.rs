@@ -301,6 +301,7 @@ mod tests {
             verdict: Verdict::Success,
             cancelled_by: None,
             keeps_results: false,
+            command: None,
             errors: Vec::new(),
             derivations: derivations
                 .iter()

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use super::command_end::CommandEnd;
 use super::junit;
 use super::record::{Outcome, REPORT, Record, TO_SAVE, Verdict};
 use crate::history::jobs::JobRun;
@@ -64,6 +65,22 @@ pub fn measured(record: &Record) -> Records {
         measured: record.measured.clone(),
     };
     Records { builds: builds.collect(), jobs: vec![run], ..Records::default() }
+}
+
+/// Adds how a final job's command ended to what the job has left, and gives the record. None where the command cannot have begun: what it finds
+/// could not be restored.
+pub fn end_command(dir: &Path, ended: CommandEnd) -> Result<Option<Record>> {
+    let mut record = Record::read(&dir.join(REPORT))?;
+    if record.verdict != Verdict::Success {
+        return Ok(None);
+    }
+    record.command = Some(ended);
+    if ended == CommandEnd::Failure {
+        record.verdict = Verdict::Failure;
+        record.errors.push("the job's command failed: the job's log has what it printed".to_owned());
+    }
+    write(&record, dir)?;
+    Ok(Some(record))
 }
 
 /// Reads the verdict that a build step has left.

@@ -1,6 +1,7 @@
 //! `nixdag build`: runs one job, or ends with the verdict of one that ran.
 
 use std::io;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -8,6 +9,7 @@ use super::exit_code::ExitCode;
 use super::job_end::{code, leave};
 use super::say;
 use super::worker;
+use crate::build::command_end::CommandEnd;
 use crate::build::record::{self, Record};
 use crate::build::{evaluation, interrupt, results, sizes, stages};
 use crate::cli::BuildArgs;
@@ -19,6 +21,9 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
         let verdict = results::read_verdict(results)?;
         Record::read(&results.join(record::REPORT))?.summarize(&mut io::stdout().lock())?;
         return Ok(code(verdict));
+    }
+    if let (Some(ended), Some(results)) = (args.command_ended, &args.results) {
+        return command_ended(ended, results, args);
     }
     if let Some(results) = &args.results {
         results::clear(results)?;
@@ -40,4 +45,12 @@ pub(super) fn run(args: &BuildArgs) -> Result<ExitCode> {
         }
     };
     leave(&record, place.as_ref(), args.results.as_deref(), args.record_verdict)
+}
+
+/// Adds how a final job's command ended to what the job has recorded, wherever that is.
+fn command_ended(ended: CommandEnd, results: &Path, args: &BuildArgs) -> Result<ExitCode> {
+    if let (Some(record), Some(place)) = (results::end_command(results, ended)?, &args.records) {
+        job::common_records_place(place, None)?.leave(&record)?;
+    }
+    Ok(ExitCode::Done)
 }

@@ -70,6 +70,7 @@ mod tests {
             runs: vec![Run {
                 span: Span { start: Some(start), total: 60_000, ..Span::default() },
                 waited: Some(waited),
+                has_ended: false,
                 state: State::Passed,
             }],
             targets: Vec::new(),

@@ -114,6 +114,7 @@ fn run(record: &Record, origin: u64) -> Run {
             Verdict::Failure => State::Failed,
             Verdict::Cancelled => State::Cancelled,
         },
+        has_ended: record.command.is_some(),
     }
 }
 
@@ -172,7 +173,7 @@ fn settle(jobs: &mut [Job], commands: &HashSet<usize>) {
             matches!(jobs[required as usize].state, State::Failed | State::Cancelled | State::Stopped)
         });
         jobs[number].state = match jobs[number].run() {
-            Some(run) if run.state == State::Passed && commands.contains(&number) => State::Begun,
+            Some(run) if run.state == State::Passed && !run.has_ended && commands.contains(&number) => State::Begun,
             Some(run) => run.state,
             None if after_failure => State::Stopped,
             None if commands.contains(&number) => State::Unrecorded,

@@ -137,6 +137,8 @@ pub struct Run {
     pub waited: Option<u64>,
     /// How it ended.
     pub state: State,
+    /// It ran a command of the user's, and how that ended is in `state`.
+    pub has_ended: bool,
 }
 
 impl Job {

@@ -271,6 +271,11 @@ pub fn records_place(place: &str, of: Option<&str>, plan: &Plan, token: Option<S
         let store = RecordStore::new(url, token_variable, netrc)?;
         return Ok(RecordsPlace::Store(Box::new(StoredRecords::new(store, subject, plan)?)));
     }
+    common_records_place(place, token)
+}
+
+/// The same of a folder, or an address in a registry of packages.
+pub fn common_records_place(place: &str, token: Option<Secret>) -> Result<RecordsPlace> {
     if is_folder(place) {
         folder_owner::check(Path::new(place))?;
         return Ok(RecordsPlace::Folder(path::absolute(place)?));

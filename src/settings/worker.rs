@@ -152,6 +152,7 @@ fn build_args(args: &WorkerArgs, number: u32) -> BuildArgs {
         handoff: is_cache.then_some(HandOffKind::Cache),
         cache: args.cache.clone(),
         restore: None,
+        command_ended: None,
         packages: None,
         on_missing: OnMissing::Build,
         reuse: None,

@@ -314,7 +314,8 @@ fn run(project: &Project) -> Outcome {
 /// What stands in the log of a job's last step.
 fn said(outcome: &Outcome, job: &str) -> String {
     let log = &outcome.job(job).log;
-    log.rsplit_once(&format!("== {job}\n")).unwrap_or_else(|| panic!("{log}")).1.to_owned()
+    let said = log.rsplit_once(&format!("== {job}\n")).unwrap_or_else(|| panic!("{log}")).1;
+    said.split("== Record how the command ended\n").next().unwrap().to_owned()
 }
 
 #[test]
@@ -328,6 +329,7 @@ fn the_hermetic_example_runs_its_integration_test_behind_four_jobs() {
     let report = fs::read_to_string(outcome.job("integration").artifacts.join("report.json")).unwrap();
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["derivations"], &report["verdict"]), (&json!([]), &json!("success")), "{report}");
+    assert_eq!(report["command"], "success", "{report}");
 }
 
 #[test]
@@ -342,6 +344,10 @@ fn a_command_that_fails_makes_its_job_and_the_gate_fail_and_says_why() {
         logs(&outcome)
     );
     assert!(said(&outcome, "integration").contains("/tmp/nixdag/restored/nothing"), "{}", logs(&outcome));
+    let report = fs::read_to_string(outcome.job("integration").artifacts.join("report.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["command"], &report["verdict"]), (&json!("failure"), &json!("failure")), "{report}");
+    assert!(report["errors"][0].as_str().unwrap().contains("command failed"), "{report}");
 }
 
 #[test]

@@ -263,6 +263,9 @@ fn a_command_finds_outputs_whose_paths_the_plan_does_not_know() {
     let outcome = github.run().unwrap();
     assert_eq!(results(&outcome), [Success; 3], "{}", outcome.logs());
     assert!(outcome.job("look").log.contains(FOUND), "{}", outcome.logs());
+    let results = outcome.artifact("nixdag-results-look").unwrap();
+    let report = fs::read_to_string(results.join("report.json")).unwrap();
+    assert!(report.contains("\"command\": \"success\""), "{report}");
     assert_eq!(built.sorted(), CONTENT_ADDRESSED, "{}", outcome.logs());
 }
 

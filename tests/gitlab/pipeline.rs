@@ -165,7 +165,10 @@ fn a_command_finds_outputs_whose_paths_the_plan_does_not_know() {
     replace(checkout.path(), "flake.nix", "@BUILT@", &built.path());
     let outcome = gitlab.run().unwrap();
     assert!(outcome.succeeded(), "{}", outcome.logs());
-    assert!(outcome.children[0].job("look").log.contains(FOUND), "{}", outcome.logs());
+    let look = outcome.children[0].job("look");
+    assert!(look.log.contains(FOUND), "{}", outcome.logs());
+    let report = fs::read_to_string(look.artifacts.join(".nixdag/results/look/report.json")).unwrap();
+    assert!(report.contains("\"command\": \"success\""), "{report}\n{}", look.log);
     assert_eq!(built.sorted(), CONTENT_ADDRESSED, "{}", outcome.logs());
 }
 

@@ -583,6 +583,20 @@ fn a_final_job_without_a_record_is_named_and_nothing_is_called_passed() {
     let (code, page, said) = report();
     assert_eq!((code, said.as_str()), (Some(0), ""), "{page}");
     assert!(page.contains("begun: how its command ended is not recorded"), "{page}");
+    // Its CI says it to nixdag.
+    let results = folder.path().join("records").join(plan["final"][0]["id"].as_str().unwrap());
+    let ended =
+        |how: &str| nixdag().args(["build", "--command-ended", how, "--results"]).arg(&results).assert().success();
+    ended("success");
+    let (code, page, said) = report();
+    assert_eq!((code, said.as_str()), (Some(0), ""), "{page}");
+    assert!(!page.contains("how its command ended is not recorded"), "{page}");
+    ended("failure");
+    let (code, page, _) = report();
+    assert!(code == Some(1) && page.contains("command failed"), "{page}");
+    // What could not be restored is the failure that counts.
+    ended("success");
+    assert_eq!(report().0, Some(1));
 }
 
 #[test]

@@ -189,6 +189,27 @@ pub(super) fn save_records(id: &str) -> Yaml {
     save("Save records", format!("{}{{{{ .BuildNum }}}}", records_key(id)), &format!("{RECORDS_DIR}/{id}"))
 }
 
+/// The same once more, when the job knows more: what is saved last is restored.
+pub(super) fn save_records_again(id: &str) -> Yaml {
+    let key = format!("{}{{{{ .BuildNum }}}}.ended", records_key(id));
+    save("Save records", key, &format!("{RECORDS_DIR}/{id}"))
+}
+
+/// A step that runs behind what has failed, too.
+pub(super) fn always(step: Yaml) -> Yaml {
+    let with_when = |body: Yaml| match body {
+        Yaml::Map(mut entries) => {
+            entries.push(("when".to_owned(), Yaml::text("always")));
+            Yaml::Map(entries)
+        }
+        other => other,
+    };
+    match step {
+        Yaml::Map(kinds) => Yaml::Map(kinds.into_iter().map(|(kind, body)| (kind, with_when(body))).collect()),
+        other => other,
+    }
+}
+
 /// Where results of the same branch are, and of the default branch, the best first.
 fn branch_keys(options: &Options) -> Vec<String> {
     let mut keys = vec![complete_key("{{ .Branch }}")];

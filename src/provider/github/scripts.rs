@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::delivery::Reuse;
 use crate::plan::Job;
 use crate::plan::final_job::FinalJob;
+use crate::provider::job_script::calls;
 use crate::provider::job_script::kinds::{Kind, reuse_hash};
 use crate::provider::job_script::worker::{Talk, gate, worker};
 use crate::provider::job_script::{Common, Failing, JobScript, Places, Task};
@@ -108,6 +109,9 @@ impl Scripts<'_> {
     pub fn of_final(&self, job: &FinalJob, command: &str, kind: &Kind) -> Result<String> {
         let mut text = self.of(kind, Task::Restore)?;
         text.push_str(&restored_variables::exports(job, &format!("$PWD/{}", PLACES.restored))?);
+        if self.setup.bundle.is_some() {
+            text.push_str(&calls::record_end(kind, &PLACES)?);
+        }
         if command.starts_with("#!") {
             text.push_str(&format!("printf %s {} > {PROGRAM}\nchmod +x {PROGRAM}\n{PROGRAM}\n", quote(command)?));
         } else {

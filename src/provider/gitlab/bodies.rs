@@ -255,10 +255,19 @@ pub fn script(kind: &Kind, options: &Options, reuse: Reuse, task: Task) -> Resul
     Ok(items)
 }
 
+/// The item behind which a final job's command may come: how it ends is recorded.
+pub fn record_end(kind: &Kind, options: &Options) -> Result<Yaml> {
+    Ok(Yaml::Script(calls::record_end(kind, &places(options))?))
+}
+
+fn places(options: &Options) -> Places {
+    Places { records: if options.setup.keeps_records { PLACES.records } else { "" }, ..PLACES }
+}
+
 fn job_script(kind: &Kind, bundle: &BundleReference, options: &Options, reuse: Reuse, task: Task) -> Result<JobScript> {
     let (nix, delivery) = (&options.setup.nix, &options.setup.delivery);
-    let places = Places { records: if options.setup.keeps_records { PLACES.records } else { "" }, ..PLACES };
-    JobScript::new(kind, &Common { bundle, nix, delivery, reuse, records: None }, &places, task, Failing::AtOnce)
+    let common = Common { bundle, nix, delivery, reuse, records: None };
+    JobScript::new(kind, &common, &places(options), task, Failing::AtOnce)
 }
 
 /// The only script where there is nothing to build from.

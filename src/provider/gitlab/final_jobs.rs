@@ -25,6 +25,7 @@ pub fn entries(job: &FinalJob, command: &str, kind: &Kind, options: &Options) ->
     let mut script = bodies::script(kind, options, Reuse::Off, Task::Restore)?;
     if options.setup.bundle.is_some() {
         script.push(Yaml::Script(restored_variables::exports(job, &format!("$CI_PROJECT_DIR/{}", PLACES.restored))?));
+        script.push(bodies::record_end(kind, options)?);
         script.extend(call(command)?);
     }
     let strategy = Yaml::text(if job.checkout { "fetch" } else { "empty" });

@@ -1,11 +1,33 @@
 //! Calls of nixdag in jobs that build nothing: they put records together, comment on a pull request, and remove what a pipeline leaves in a
 //! registry. In: the kind of machine, and where its things are. Out: commands of a POSIX shell.
 
+use anyhow::Result;
+
 use super::kinds::Kind;
 use super::{Places, program};
 use crate::history::records::FILE;
 use crate::history::store::KeptIn;
 use crate::provider::shell::{ShellCommand, Word};
+
+/// The call that adds to a final job's records how its command ended; `ended` is `success` or `failure`.
+pub fn command_ended(kind: &Kind, places: &Places, ended: Word) -> ShellCommand {
+    let call = [program(kind, places), "build".into(), "--command-ended".into(), ended];
+    let mut call = ShellCommand::new(call);
+    call.extend(["--results".into(), Word::shell(places.results)]);
+    if !places.records.is_empty() {
+        call.extend(["--records".into(), Word::shell(places.records)]);
+    }
+    call
+}
+
+/// Lines for a shell that runs a final job's command afterwards: however the shell ends, that is recorded.
+pub fn record_end(kind: &Kind, places: &Places) -> Result<String> {
+    let call = command_ended(kind, places, Word::shell("\"$nixdag_ended\"")).line()?;
+    Ok(format!(
+        "nixdag_end() {{\n  nixdag_code=$?\n  trap - EXIT\n  nixdag_ended=success\n  [ \"$nixdag_code\" = 0 ] || nixdag_ended=failure\n  \
+         {call} || :\n  exit \"$nixdag_code\"\n}}\ntrap nixdag_end EXIT\n"
+    ))
+}
 
 /// The call that removes what a pipeline has put into the registry of packages.
 pub fn forget(kind: &Kind, places: &Places) -> ShellCommand {
