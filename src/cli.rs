@@ -47,10 +47,10 @@ pub struct Cli {
 #[command(next_help_heading = "Messages")]
 pub struct Manners {
     /// Print results and errors only
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, overrides_with = "quiet")]
     pub quiet: bool,
     /// Say what is done and how long it takes
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, conflicts_with = "quiet", overrides_with = "verbose")]
     pub verbose: bool,
     /// Colour tables and messages: auto, always or never
     #[arg(long, value_name = "WHEN", value_enum, global = true, hide_possible_values = true, default_value_t = Color::Auto)]

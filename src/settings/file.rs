@@ -41,7 +41,7 @@ use crate::provider::Provider;
 use crate::yaml::{Places, check_nesting, places};
 
 /// Name of the file in a repository, or in the folder of a provider's configuration there.
-const NAME: &str = "nixdag.yml";
+pub const NAME: &str = "nixdag.yml";
 
 /// What people call it who do not get it read, in the repository and in a provider's folder.
 const MISNAMED: [&str; 3] = ["nixdag.yaml", ".nixdag.yml", ".nixdag.yaml"];

@@ -162,6 +162,22 @@ fn who_asks_for_json_in_another_way_is_told_the_right_one() {
 }
 
 #[test]
+fn quiet_and_verbose_may_be_said_more_than_once() {
+    let recorded = recorded();
+    recorded.nixdag("plan").args(["-q", "-q"]).assert().success().stderr("");
+    recorded.nixdag("plan").arg("-vvv").assert().success().stderr(predicate::str::is_empty().not());
+    recorded.nixdag("plan").args(["-q", "-v"]).assert().code(2);
+}
+
+#[test]
+fn a_settings_file_is_checked_as_one() {
+    let recorded = recorded();
+    let check = |text: &str| nixdag().arg("check").arg(recorded.file("nixdag.yml", text)).assert();
+    check("max_jobs: 3\n").success().stderr(predicate::str::contains("settings that nixdag can read"));
+    check("max_jbos: 3\n").code(1).stderr(predicate::str::contains("nixdag.yml:1:1: unknown key `max_jbos`"));
+}
+
+#[test]
 fn a_flag_of_another_command_is_said_to_be_one() {
     for (arguments, tip) in [
         (
