@@ -11,16 +11,47 @@ use super::model::PartitionOptions;
 use super::problem::Millis;
 use super::simulate::Simulation;
 
-/// True where jobs that were kept are worth it beside new ones.
-pub fn is_worth_keeping(kept: &Simulated, new: &Simulated, options: &PartitionOptions) -> Result<bool> {
-    let (limits, simulation, best) = (&options.limits, &kept.simulation, &new.simulation);
-    let may_take = |time: Millis| time.saturating_mul(100 + Millis::from(options.keep_plan)) / 100;
-    let is_cheap = simulation.makespan <= may_take(best.makespan) && simulation.job_time <= may_take(best.job_time);
+/// What a plan costs, beside others of the same derivations.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// Wall time; in milliseconds, or summed over sets of durations, each in millionths of its lower bound.
+    pub wall: u64,
+    /// Machine time, milliseconds.
+    pub machine: Millis,
+}
+
+impl Cost {
+    /// If all durations are what they are assumed to be.
+    pub fn of(simulation: &Simulation) -> Self {
+        Self { wall: simulation.makespan, machine: simulation.job_time }
+    }
+
+    /// So many percent more.
+    pub fn and_percent(self, percent: u32) -> Self {
+        let more = |time: u64| time.saturating_mul(100 + u64::from(percent)) / 100;
+        Self { wall: more(self.wall), machine: more(self.machine) }
+    }
+
+    /// True where both are at most that.
+    pub fn is_within(self, most: Self) -> bool {
+        self.wall <= most.wall && self.machine <= most.machine
+    }
+
+    /// How many thousandths of another cost this is.
+    pub fn thousandths_of(self, other: Self) -> (u64, u64) {
+        let part = |this: u64, other: u64| this.saturating_mul(1000) / other.max(1);
+        (part(self.wall, other.wall), part(self.machine, other.machine))
+    }
+}
+
+/// True where jobs that were kept are within the provider's limits, as far as new ones are.
+pub fn is_within_limits(kept: &Simulated, new: &Simulated, options: &PartitionOptions) -> Result<bool> {
+    let (limits, simulation) = (&options.limits, &kept.simulation);
     let count = kept.jobs.partition.jobs.len();
     let is_allowed = limits.jobs.is_none_or(|most| count <= most)
-        && limits.job_length.is_none_or(|most| longest(simulation) <= most.max(longest(best)))
+        && limits.job_length.is_none_or(|most| longest(simulation) <= most.max(longest(&new.simulation)))
         && limits.waves.is_none_or(|most| kept.jobs.waves.iter().all(|&wave| (wave as usize) < most.count));
-    if !is_cheap || !is_allowed {
+    if !is_allowed {
         return Ok(false);
     }
     let rank: Vec<u32> = (0..count as u32).collect();

@@ -10,17 +10,18 @@ use super::budget;
 use super::estimate::{BuildEstimate, CostModel};
 use super::job_graph::direct_inputs;
 use super::job_list::Simulated;
-use super::keeping::is_worth_keeping;
+use super::keeping::{Cost, is_within_limits};
 use super::model::{Granularity, Model, ModelFigures, Objective, PartitionOptions};
 use super::moved::Moved;
 use super::needed::NeededGraph;
 use super::partition::bands::{self, InWaves};
-use super::partition::kept::kept;
+use super::partition::guesses::over_draws;
+use super::partition::kept::Kept;
 use super::partition::units::Units;
 use super::partition::{Solution, partition, partition_in_waves};
 use super::placement::Placements;
 use super::prices::Prices;
-use super::problem::{ANY_SYSTEM, JobNodes, Millis, Partition};
+use super::problem::{ANY_SYSTEM, JobNodes, Millis, Partition, Problem};
 use super::simulate::{lower_bound, simulate_in_waves, start_and_end};
 use super::workers::plan_workers;
 use super::workers::search::Way;
@@ -188,25 +189,55 @@ impl<'a> Planner<'a> {
         partition.jobs.iter().filter(|job| targets(job) > 1).count()
     }
 
-    /// The jobs of the last plan, where they are within the limits and cost no more than keeping them may.
+    /// The jobs of the last plan, or most of them, where they are within the limits and cost no more than keeping them may.
     pub(super) fn kept(&self, earlier: &[Option<u32>], ours: &Simulated) -> Result<Option<Simulated>> {
         let (problem, asked) = (&self.small.problem, &self.options);
         // Where a limit has targets share jobs, they may go on sharing them.
         let shares = asked.granularity == Granularity::Target && self.shared(&ours.jobs.partition) > 0;
         let granularity = if shares { Granularity::Auto } else { asked.granularity };
         let options = PartitionOptions { granularity, ..asked.clone() };
-        let Some(mut partition) = kept(problem, &self.model, &options, earlier, ours.simulation.makespan) else {
+        let Some(kept) = Kept::new(problem, &self.model, &options, earlier, ours.simulation.makespan) else {
             return Ok(None);
         };
-        self.place_anywhere(&mut partition);
-        let jobs = match self.options.limits.waves {
-            Some(most) => bands::in_waves(problem, &self.model, &partition, most)?,
-            None => InWaves { partition, waves: Vec::new() },
+        let most_credits = self.options.max_credits.map(|most| most.max(self.strategy(ours).credits));
+        let is_allowed = |theirs: &Simulated| -> Result<bool> {
+            let is_paid = most_credits.is_none_or(|most| self.strategy(theirs).credits <= most);
+            Ok(is_paid && is_within_limits(theirs, ours, &self.options)?)
         };
-        let theirs = self.simulated(jobs)?;
-        let most = self.options.max_credits.map(|most| most.max(self.strategy(ours).credits));
-        let is_paid = most.is_none_or(|most| self.strategy(&theirs).credits <= most);
-        Ok((is_paid && is_worth_keeping(&theirs, ours, &self.options)?).then_some(theirs))
+        let over_draws = |theirs: &Simulated, percent: u32| {
+            let most = self.cost_over_draws(ours).and_percent(percent);
+            self.cost_over_draws(theirs).is_within(most)
+        };
+        let (theirs, most) = (self.again(kept.partition())?, Cost::of(&ours.simulation).and_percent(asked.keep_plan));
+        let costs = Cost::of(&theirs.simulation);
+        // Where durations are guesses, plans are made for many sets of them. What takes longer with the guesses alone may take as long with these.
+        let are_guesses = kept.expects_surprises();
+        if costs.is_within(most) || are_guesses && over_draws(&theirs, asked.keep_plan) {
+            return Ok(is_allowed(&theirs)?.then_some(theirs));
+        }
+        let Some(partition) = kept.repaired(costs, most) else { return Ok(None) };
+        let theirs = self.again(partition)?;
+        // The other way round what is as fast with the guesses must not be much slower with these.
+        let is_cheap = Cost::of(&theirs.simulation).is_within(most)
+            && (!are_guesses || over_draws(&theirs, asked.keep_plan.saturating_mul(2)));
+        Ok((is_cheap && is_allowed(&theirs)?).then_some(theirs))
+    }
+
+    /// What a plan costs over many sets of durations.
+    fn cost_over_draws(&self, simulated: &Simulated) -> Cost {
+        let Simulated { jobs, direct, .. } = simulated;
+        let run = |real: &Problem| simulate_in_waves(real, &jobs.partition, direct, &jobs.waves, &self.model);
+        let (wall, machine) = over_draws(&self.small.problem, run);
+        Cost { wall, machine }
+    }
+
+    /// Jobs that an earlier plan had, run on paper.
+    fn again(&self, mut partition: Partition) -> Result<Simulated> {
+        self.place_anywhere(&mut partition);
+        self.simulated(match self.options.limits.waves {
+            Some(most) => bands::in_waves(&self.small.problem, &self.model, &partition, most)?,
+            None => InWaves { partition, waves: Vec::new() },
+        })
     }
 
     /// Runs jobs on paper.

@@ -351,6 +351,40 @@ fn the_jobs_of_the_last_plan_stay_where_that_costs_little() {
 }
 
 #[test]
+fn a_last_plan_that_has_become_too_slow_is_mended_and_not_thrown_away() {
+    // A chain of six, in one job of a new plan and in three of the last one, beside a hundred programs with a library each.
+    let mut recorded = Recorded::new();
+    for number in 0..100 {
+        let (library, program) = (format!("library{number}-1"), format!("program{number}-1"));
+        recorded = recorded.drv(&library, "", &[], &[]).drv(&program, "", &[&library], &[]).target(&program, &program);
+    }
+    for number in 0..6 {
+        let input = format!("link{}-1", number - 1);
+        let inputs: &[&str] = if number == 0 { &[] } else { &[&input] };
+        recorded = recorded.drv(&format!("link{number}-1"), "", inputs, &[]);
+    }
+    let recorded = recorded.target("chain", "link5-1");
+    let base = |name: &str| recorded.path(name)["/nix/store/".len()..].to_owned();
+    let job = |names: [String; 2]| json!({ "system": "x86_64-linux", "derivations": names.map(|name| base(&name)) });
+    let programs = (0..100).map(|number| job([format!("library{number}-1"), format!("program{number}-1")]));
+    let links = [0, 2, 4].map(|number| job([format!("link{number}-1"), format!("link{}-1", number + 1)]));
+    let last: Vec<Value> = programs.chain(links).collect();
+    let last = json!({ "version": 2, "builds": [], "last_plan": { "at": now(), "jobs": last } });
+    let file = recorded.file("records.json", last.to_string());
+    let with = |more: &[&str]| recorded.plan(&[&["--history", file.to_str().unwrap()], more].concat());
+    let took = |plan: &Value| plan["estimates"]["plan"]["makespan_seconds"].as_f64().unwrap();
+    let fresh = recorded.plan(&["--reserve", "0"]);
+    let (mended, as_it_was) = (with(&["--reserve", "0"]), with(&["--reserve", "0", "--keep-plan", "100"]));
+    assert!(took(&as_it_was) > 1.1 * took(&fresh), "two start-ups more");
+    assert!(took(&mended) <= 1.03 * took(&fresh), "{} after {}", took(&mended), took(&fresh));
+    assert_eq!(mended["estimates"]["kept"], json!({ "jobs": 100, "of": 103 }));
+    // Where durations are guesses, some program most often takes longer than the chain: what the guesses alone say throws nothing away.
+    let guessed = with(&[]);
+    assert!(took(&guessed) > 1.1 * took(&recorded.plan(&[])));
+    assert_eq!(guessed["estimates"]["kept"], json!({ "jobs": 103, "of": 103 }));
+}
+
+#[test]
 fn jobs_of_the_last_plan_stay_where_a_limit_has_targets_share_them() {
     let before = workshop(true, None);
     let first = before.plan(&["--max-jobs", "3"]);

@@ -20,7 +20,8 @@ use super::schedule::Scheduler;
 use super::steps::Steps;
 use super::units::Unit;
 use crate::plan::model::{Objective, Stage};
-use crate::plan::problem::Millis;
+use crate::plan::problem::{Millis, Problem};
+use crate::plan::simulate::Simulation;
 use draws::{drawn, longest_path};
 use network::Network;
 
@@ -57,6 +58,20 @@ pub fn made_robust(instance: &Instance, choice: Candidate) -> Candidate {
     let steps = choice.steps + splitter.steps.spent();
     let jobs = rebuilt(instance, &mut splitter.scheduler, &splitter.jobs);
     Candidate { steps, ..simulated(instance, jobs, choice.deadline) }
+}
+
+/// What a plan takes over all sets of durations: wall time in millionths of the lower bound, and machine time in milliseconds.
+pub fn over_draws(problem: &Problem, run: impl Fn(&Problem) -> Simulation) -> (u64, Millis) {
+    let mut real = problem.clone();
+    let mut sums = (0, 0);
+    for draw in 0..DRAWS {
+        real.duration = drawn(problem, draw);
+        let simulation = run(&real);
+        let bound = longest_path(&real.inputs, &real.duration).max(1);
+        sums.0 += simulation.makespan.saturating_mul(1_000_000) / bound;
+        sums.1 += simulation.job_time;
+    }
+    sums
 }
 
 /// One set of durations, milliseconds.
@@ -293,7 +308,7 @@ mod tests {
     use super::super::zero::mix;
     use super::*;
     use crate::plan::model::{Model, PartitionOptions};
-    use crate::plan::problem::{Adjacency, Node, Problem};
+    use crate::plan::problem::{Adjacency, Node};
 
     /// Whether sixteen chains of two still start in one job, as in the plan that is given, although two jobs go on with eight of them each.
     fn starts_together(options: &PartitionOptions) -> bool {

@@ -35,7 +35,7 @@ mod context;
 pub mod contract;
 mod effort;
 pub mod fit;
-mod guesses;
+pub mod guesses;
 mod job_sets;
 pub mod jobs;
 pub mod kept;
@@ -49,6 +49,7 @@ mod parts;
 pub mod portfolio;
 #[cfg(test)]
 mod properties;
+pub mod repair;
 pub mod rounds;
 pub mod schedule;
 pub mod search;

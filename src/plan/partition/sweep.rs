@@ -81,7 +81,7 @@ impl Search<'_> {
     }
 
     /// The pair with this job that saves the most, and what it would be.
-    fn best_partner(
+    pub fn best_partner(
         &mut self,
         jobs: &Jobs,
         job: JobNumber,

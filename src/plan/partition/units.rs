@@ -4,6 +4,8 @@
 //! A unit is what no job may cut: one owned node, a floating derivation with its consumers, or a bin of fetches. It carries
 //! the co-located nodes that every job with it has to build, so that the search never thinks about co-location again.
 
+use std::collections::HashSet;
+
 use crate::plan::problem::{ANY_SYSTEM, Adjacency, Millis, Node, Problem, System};
 use crate::topological::{self, InDegrees};
 
@@ -127,6 +129,16 @@ impl Units {
         tasks
     }
 
+    /// These units and what they need of `list`, itself or by way of others in it; all ascending.
+    pub fn needed_in(&self, list: &[Unit], these: Vec<Unit>) -> Vec<Unit> {
+        reached(&self.inputs, list, these)
+    }
+
+    /// These units and what needs them in `list`, itself or by way of others in it; all ascending.
+    pub fn needing_in(&self, list: &[Unit], these: Vec<Unit>) -> Vec<Unit> {
+        reached(&self.consumers, list, these)
+    }
+
     /// The number of units on the longest path that ends before each unit.
     pub fn levels(&self) -> Vec<u32> {
         let mut levels = vec![0u32; self.len()];
@@ -181,6 +193,19 @@ fn topological_order(members: &[Vec<Node>], inputs: &[Vec<u32>]) -> Result<Vec<u
         }
         Err(left) => Err(Cycle(left.waiting().flat_map(|own| members[own as usize].iter().copied()).collect())),
     }
+}
+
+/// These units and all that edges lead to from them within `list`; all ascending.
+fn reached(edges: &Adjacency, list: &[Unit], these: Vec<Unit>) -> Vec<Unit> {
+    let mut seen: HashSet<Unit> = these.iter().copied().collect();
+    let (mut part, mut at) = (these, 0);
+    while at < part.len() {
+        let next = edges.of(part[at]).iter().copied();
+        part.extend(next.filter(|unit| list.binary_search(unit).is_ok() && seen.insert(*unit)).collect::<Vec<_>>());
+        at += 1;
+    }
+    part.sort_unstable();
+    part
 }
 
 /// Drops an input where another input has it too: the longer way implies the edge. Inputs of inputs beyond the 256th are not
