@@ -14,7 +14,9 @@ use crate::settings::file::{NAME, SettingsFile};
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let name = args.file.display();
     let place = std::path::absolute(&args.file).unwrap_or_else(|_| args.file.clone());
-    if args.provider.is_none() && args.file.file_name().is_some_and(|name| name == NAME) {
+    // GitHub's workflow has the same name.
+    let is_configuration = Provider::all().any(|provider| place.ends_with(provider.configuration()));
+    if args.provider.is_none() && !is_configuration && args.file.file_name().is_some_and(|name| name == NAME) {
         SettingsFile::read(&args.file)?;
         say::done(format_args!("`{name}` has settings that nixdag can read"));
         return Ok(ExitCode::Done);
