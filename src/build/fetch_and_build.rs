@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -21,6 +21,8 @@ use super::room::{self, Room};
 use super::same_outputs::SameOutputs;
 use super::work::{JobWork, strs};
 use crate::graph::DrvId;
+use crate::history::jobs::Measured;
+use crate::nix::path_info::PathInfo;
 
 /// What is made, and from what.
 pub struct FetchAndBuild<'a> {
@@ -71,7 +73,7 @@ impl FetchAndBuild<'_> {
         };
         let brought = guard.bring(&strs(&wanted), tracker);
         record.measured.fetch = u64::try_from(start.elapsed().as_millis()).ok();
-        record.measured.fetched_bytes = self.fetched_bytes(tracker);
+        self.note_fetched(tracker, &mut record.measured);
         record.missing = brought?;
         let missing = &record.missing;
         // What may fail is built once, in its own job.
@@ -98,10 +100,34 @@ impl FetchAndBuild<'_> {
         built
     }
 
-    /// Bytes of what was fetched so far, as NARs, where anything was.
-    fn fetched_bytes(&self, tracker: &Tracker) -> Option<u64> {
-        let fetched: Vec<&str> = tracker.ledger().fetched().keys().map(String::as_str).collect();
-        let infos = if fetched.is_empty() { return None } else { self.calls.store().path_infos(&fetched).ok()? };
-        Some(infos.iter().map(|info| info.nar_size).fold(0, u64::saturating_add))
+    /// Puts down what was fetched so far, where anything was, and what of it other jobs have built.
+    fn note_fetched(&self, tracker: &Tracker, measured: &mut Measured) {
+        let fetched = tracker.ledger().fetched();
+        let paths: Vec<&str> = fetched.keys().map(String::as_str).collect();
+        if paths.is_empty() {
+            return;
+        }
+        let Ok(infos) = self.calls.store().path_infos(&paths) else { return };
+        let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let producer = |path: &str| self.work.producers.get(&*base(path)).map(|&id| self.work.graph.path(id));
+        let is_down = |path: &str| producer(path).is_some_and(|drv| self.deliverers.of(&drv).is_some());
+        let sum =
+            |infos: &mut dyn Iterator<Item = &PathInfo>| infos.map(|info| info.nar_size).fold(0, u64::saturating_add);
+        measured.fetched_bytes = Some(sum(&mut infos.iter()));
+        measured.down_bytes = Some(sum(&mut infos.iter().filter(|info| is_down(&info.path))));
+        let down = fetched.iter().filter(|(path, _)| is_down(path));
+        let spans = down.map(|(_, fetched)| (fetched.begun, fetched.begun + fetched.duration)).collect();
+        measured.down = u64::try_from(covered(spans).as_millis()).ok();
     }
+}
+
+/// How much time spans of it cover together, each from when to when.
+fn covered(mut spans: Vec<(Duration, Duration)>) -> Duration {
+    spans.sort_unstable();
+    let (mut covered, mut last) = (Duration::ZERO, Duration::ZERO);
+    for (from, to) in spans {
+        covered += to.saturating_sub(from.max(last));
+        last = last.max(to);
+    }
+    covered
 }

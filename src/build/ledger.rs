@@ -3,10 +3,11 @@
 //! Derivations have the paths that Nix names: for a content-addressed one that of the resolved one.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::class::Class;
 use super::nix_words::is_about_dependencies;
+use super::running::{EndedFetch, since};
 
 /// How one derivation's build ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,17 @@ pub struct Build {
     pub has_room: bool,
 }
 
+/// How one path was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// When that began, after the job.
+    pub begun: Duration,
+    /// How long it took.
+    pub duration: Duration,
+    /// The cache that had it, as Nix names it.
+    pub from: String,
+}
+
 /// What became of each derivation so far.
 #[derive(Default)]
 pub struct Ledger {
@@ -34,7 +46,7 @@ pub struct Ledger {
     builds: HashMap<String, Build>,
     /// How long attempts took that were not the last ones.
     earlier: HashMap<String, Vec<Duration>>,
-    fetched: HashMap<String, Duration>,
+    fetched: HashMap<String, Fetched>,
     failures: HashMap<String, String>,
     unsigned: HashSet<String>,
     /// Derivations that were tried in the place of another one with the same outputs, with that one.
@@ -70,9 +82,10 @@ impl Ledger {
         self.earlier.get(drv).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Takes a path that was fetched, and how long that took.
-    pub fn add_fetched(&mut self, path: String, duration: Duration) {
-        self.fetched.insert(path, duration);
+    /// Takes a path that was fetched; `job` is when the job began.
+    pub fn add_fetched(&mut self, job: Instant, fetch: EndedFetch) {
+        let EndedFetch { path, from, started, duration } = fetch;
+        self.fetched.insert(path, Fetched { begun: since(job, started), duration, from });
     }
 
     /// Takes Nix's message about a derivation; true where there was none yet.
@@ -121,8 +134,8 @@ impl Ledger {
         &self.builds
     }
 
-    /// All paths that were fetched, and how long that took.
-    pub fn fetched(&self) -> &HashMap<String, Duration> {
+    /// All paths that were fetched.
+    pub fn fetched(&self) -> &HashMap<String, Fetched> {
         &self.fetched
     }
 

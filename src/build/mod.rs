@@ -8,6 +8,7 @@ pub mod built_by_evaluation;
 pub mod class;
 pub mod clean_up;
 pub mod closure_record;
+mod closures;
 pub mod command_end;
 pub mod compared;
 pub mod credentials;

@@ -64,6 +64,7 @@ pub fn not_begun(request: &JobRequest) -> Vec<DerivationRecord> {
         class: None,
         retried: Vec::new(),
         instead: None,
+        fetched_from: None,
         used: Used::default(),
         names: Names { attributes: attributes(path, &request.plan), ..Names::default() },
     };

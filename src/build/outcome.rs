@@ -22,9 +22,13 @@ use crate::history::used::Used;
 use crate::nix::store::Store;
 use crate::nix::store_path;
 use crate::plan::Job;
+use crate::printable::{printable_url, shortened};
 
 /// Bytes of logs that are kept of what did not fail.
 const MAX_OTHER_LOGS: u64 = 64 << 20;
+
+/// Longest name of a cache in a record, characters.
+const LONGEST_CACHE: usize = 200;
 
 /// What is known after a run.
 pub struct Facts<'a> {
@@ -76,6 +80,7 @@ pub fn derivations(facts: &Facts) -> Vec<DerivationRecord> {
                 Some(_) => Outcome::Failed,
             },
             duration: build.map(millis),
+            fetched_from: None,
             used: build.map(|build| used(build, ledger.earlier(drv))).unwrap_or_default(),
             message: failure.map(str::to_owned),
             log: build.filter(|_| failure.is_some()).map(|build| build.log.clone()),
@@ -146,7 +151,8 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
     } else {
         !known().any(|output| facts.after.contains(&output))
     };
-    let fetched = known().filter_map(|output| facts.tracker.ledger().fetched().get(&output)).max();
+    let fetched =
+        known().filter_map(|output| facts.tracker.ledger().fetched().get(&output)).max_by_key(|it| it.duration);
     let outcome = match (exists, build, message) {
         (true, Some(_), _) => Outcome::Built,
         (true, None, _) if !floating && !known().any(|output| facts.before.contains(&output)) => Outcome::Present,
@@ -167,7 +173,8 @@ fn one(facts: &Facts, id: DrvId, role: Role, accounted: &mut HashSet<String>) ->
         system: graph.node(id).system.to_string(),
         role,
         outcome,
-        duration: build.map(millis).or_else(|| fetched.map(|duration| duration.as_millis() as u64)),
+        duration: build.map(millis).or_else(|| fetched.map(|fetched| fetched.duration.as_millis() as u64)),
+        fetched_from: fetched.filter(|_| build.is_none()).map(|fetched| cache_name(&fetched.from)),
         used: build.map(|build| used(build, facts.tracker.ledger().earlier(built))).unwrap_or_default(),
         message: message.filter(|_| failed).or(cancelled).map(str::to_owned),
         log: build.filter(|build| failed && !build.log.is_empty()).map(|build| build.log.clone()),
@@ -189,6 +196,14 @@ fn used(build: &Build, earlier: &[Duration]) -> Used {
     let millis = |time: &Duration| u64::try_from(time.as_millis()).ok();
     let (begun, earlier) = (millis(&build.begun), earlier.iter().filter_map(millis).collect());
     Used { begun, slot: Some(build.slot), earlier, ..Used::default() }
+}
+
+/// What a cache is called in a record: its URL without what may be secret in it, or the last part of a folder's, as folders are the machine's own.
+fn cache_name(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or(url);
+    let folder = url.strip_prefix("file://").or_else(|| url.starts_with('/').then_some(url));
+    let last = |folder: &str| folder.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+    shortened(&printable_url(&folder.map_or_else(|| url.to_owned(), last)), LONGEST_CACHE)
 }
 
 fn millis(build: &Build) -> u64 {
@@ -290,6 +305,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_cache_is_named_without_secrets_and_folders_of_the_machine() {
+        let names = [
+            "https://user:word@cache.example/a?priority=1",
+            "file:///tmp/nixdag-x/cache?trusted=1",
+            "s3://bucket?region=x",
+        ];
+        assert_eq!(names.map(cache_name), ["https://…@cache.example/a", "cache", "s3://bucket"]);
+    }
+
+    #[test]
     fn logs_of_failures_stay_and_others_while_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
         let record = |name: &str, outcome| DerivationRecord {
@@ -299,6 +324,7 @@ mod tests {
             role: Role::Owned,
             outcome,
             duration: None,
+            fetched_from: None,
             used: Used::default(),
             message: None,
             log: None,

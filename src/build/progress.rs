@@ -156,8 +156,8 @@ impl<'a> Tracker<'a> {
     pub fn take(&mut self, event: Event, now: Instant) {
         match event {
             Event::Start { id, activity: Activity::Build { drv, machine } } => self.start(id, drv, &machine, now),
-            Event::Start { id, activity: Activity::Substitute { path, .. } } => {
-                self.running.begin_fetch(id, path, now);
+            Event::Start { id, activity: Activity::Substitute { path, from } } => {
+                self.running.begin_fetch(id, path, from, now);
             }
             Event::Start { id, activity: Activity::Builds } => {
                 self.counters.insert(id);
@@ -165,8 +165,8 @@ impl<'a> Tracker<'a> {
             Event::Start { .. } => {}
             Event::Stop { id } => {
                 self.counters.remove(&id);
-                if let Some((path, duration)) = self.running.end_fetch(id, now) {
-                    self.ledger.add_fetched(path, duration);
+                if let Some(fetch) = self.running.end_fetch(id, now) {
+                    self.ledger.add_fetched(self.began, fetch);
                 }
                 self.finish(id, now);
             }
@@ -235,8 +235,8 @@ impl<'a> Tracker<'a> {
             self.finish(id, now);
         }
         self.judge_unknown();
-        for (path, duration) in self.running.end_fetches(now) {
-            self.ledger.add_fetched(path, duration);
+        for fetch in self.running.end_fetches(now) {
+            self.ledger.add_fetched(self.began, fetch);
         }
         self.counters.clear();
         if let Some(ended) = ended {

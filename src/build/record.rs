@@ -126,6 +126,9 @@ pub struct DerivationRecord {
     /// How long it was built or fetched; null where neither happened.
     #[serde(rename = "seconds", with = "seconds::optional")]
     pub duration: Option<u64>,
+    /// The cache that it was fetched from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_from: Option<String>,
     /// What building it used.
     #[serde(flatten)]
     pub used: Used,

@@ -312,6 +312,7 @@ mod tests {
                     role,
                     outcome,
                     duration: Some(seconds * 1000),
+                    fetched_from: None,
                     used: crate::history::used::Used::default(),
                     message: None,
                     log: None,

@@ -30,11 +30,37 @@ pub struct RunningBuild {
     pub beside: bool,
 }
 
+/// A fetch that has not ended.
+struct RunningFetch {
+    path: String,
+    from: String,
+    started: Instant,
+}
+
+/// A fetch that has ended.
+pub struct EndedFetch {
+    /// What was fetched.
+    pub path: String,
+    /// The cache that had it, as Nix names it.
+    pub from: String,
+    /// When it began.
+    pub started: Instant,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl RunningFetch {
+    fn ended(self, now: Instant) -> EndedFetch {
+        let Self { path, from, started } = self;
+        EndedFetch { path, from, started, duration: since(started, now) }
+    }
+}
+
 /// Builds and fetches that have not ended.
 #[derive(Default)]
 pub struct Activities {
     builds: BTreeMap<u64, RunningBuild>,
-    fetches: HashMap<u64, (String, Instant)>,
+    fetches: HashMap<u64, RunningFetch>,
 }
 
 impl Activities {
@@ -82,18 +108,18 @@ impl Activities {
     }
 
     /// A fetch begins.
-    pub fn begin_fetch(&mut self, id: u64, path: String, now: Instant) {
-        self.fetches.insert(id, (path, now));
+    pub fn begin_fetch(&mut self, id: u64, path: String, from: String, now: Instant) {
+        self.fetches.insert(id, RunningFetch { path, from, started: now });
     }
 
-    /// A fetch ends: the path, and how long it took.
-    pub fn end_fetch(&mut self, id: u64, now: Instant) -> Option<(String, Duration)> {
-        self.fetches.remove(&id).map(|(path, started)| (path, since(started, now)))
+    /// A fetch ends.
+    pub fn end_fetch(&mut self, id: u64, now: Instant) -> Option<EndedFetch> {
+        self.fetches.remove(&id).map(|fetch| fetch.ended(now))
     }
 
     /// All fetches end.
-    pub fn end_fetches(&mut self, now: Instant) -> impl Iterator<Item = (String, Duration)> {
-        self.fetches.drain().map(move |(_, (path, started))| (path, since(started, now)))
+    pub fn end_fetches(&mut self, now: Instant) -> Vec<EndedFetch> {
+        self.fetches.drain().map(|(_, fetch)| fetch.ended(now)).collect()
     }
 
     /// What is going on, in words.

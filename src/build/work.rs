@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use super::closures::Closures;
 use super::deliveries::ContentAddressed;
 use super::guard;
 use super::outcome::{self, Results, known_outputs};
@@ -310,8 +311,9 @@ impl<'a> JobWork<'a> {
         record.measured.disk = Some(usage.disk).filter(|&bytes| bytes > 0);
     }
 
-    /// Puts down how large the outputs are of what was built.
-    pub fn note_sizes(&self, infos: &[PathInfo], record: &mut Record) {
+    /// Puts down how large the outputs are of what was built, and their closures, as far as the store still has these.
+    pub fn note_sizes(&self, store: &Store, infos: &[PathInfo], record: &mut Record) {
+        let closures = Closures::new(store, infos).unwrap_or_default();
         let sizes: HashMap<&str, u64> = infos.iter().map(|info| (info.path.as_str(), info.nar_size)).collect();
         for derivation in record.derivations.iter_mut().filter(|derivation| derivation.outcome == Outcome::Built) {
             let Some(id) = self.graph.find(&derivation.derivation) else { continue };
@@ -322,6 +324,8 @@ impl<'a> JobWork<'a> {
                 let names = outputs.map(|output| output.name.to_string());
                 derivation.used.output_bytes = names.zip(bytes.iter().copied()).collect();
             }
+            let outputs: Vec<String> = known_outputs(self.graph, id).collect();
+            derivation.used.closure_bytes = closures.bytes(&outputs).filter(|_| bytes.is_some() && !outputs.is_empty());
             derivation.used.nar_bytes = bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| bytes.iter().sum());
         }
     }

@@ -39,15 +39,29 @@ pub struct Measured {
     /// Bytes of what was fetched then, as NARs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetched_bytes: Option<u64>,
+    /// The part of that time in which outputs came that other jobs had built, milliseconds.
+    #[serde(
+        default,
+        rename = "handoff_down_seconds",
+        with = "seconds::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub down: Option<u64>,
+    /// Bytes of these, as NARs.
+    #[serde(default, rename = "handoff_down_bytes", skip_serializing_if = "Option::is_none")]
+    pub down_bytes: Option<u64>,
     /// Building, milliseconds.
     #[serde(default, rename = "build_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
     pub build: Option<u64>,
     /// Handing on and pushing, milliseconds.
     #[serde(default, rename = "handoff_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
     pub hand_off: Option<u64>,
-    /// Bytes that were handed on, compressed.
+    /// Bytes that were handed on through a workspace, compressed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handoff_bytes: Option<u64>,
+    /// Bytes that were handed on, as NARs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handoff_nar_bytes: Option<u64>,
     /// Processor time that measuring took, milliseconds.
     #[serde(default, rename = "sampling_seconds", with = "seconds::optional", skip_serializing_if = "Option::is_none")]
     pub sampling: Option<u64>,
@@ -89,9 +103,12 @@ impl Measured {
             import: time(self.import),
             fetch: time(self.fetch),
             fetched_bytes: bytes(self.fetched_bytes),
+            down: time(self.down),
+            down_bytes: bytes(self.down_bytes),
             build: time(self.build),
             hand_off: time(self.hand_off),
             handoff_bytes: bytes(self.handoff_bytes),
+            handoff_nar_bytes: bytes(self.handoff_nar_bytes),
             sampling: time(self.sampling),
             idle: time(self.idle),
             processor: self.processor.filter(|model| is_model(model)),

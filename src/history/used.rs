@@ -24,7 +24,10 @@ pub struct Used {
     /// Bytes of its outputs as NARs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nar_bytes: Option<u64>,
-    /// The same of each output by its name, where there are several.
+    /// Bytes of these with all that they refer to, by way of others too, as NARs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closure_bytes: Option<u64>,
+    /// The NARs of each output by its name, where there are several.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub output_bytes: BTreeMap<String, u64>,
     /// How long the attempts before the last took, milliseconds.
@@ -53,6 +56,7 @@ impl Used {
             cpu: most(self.cpu),
             memory: most(self.memory),
             nar_bytes: most(self.nar_bytes),
+            closure_bytes: most(self.closure_bytes),
             output_bytes: outputs.take(MOST_OUTPUTS).collect(),
             earlier: self.earlier.into_iter().take(MOST_ATTEMPTS).map(|time| time.min(MOST)).collect(),
         }

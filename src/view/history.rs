@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use super::look::{Look, row};
+use crate::byte_size;
 use crate::duration::{day, in_short, in_words};
+use crate::history::jobs::{JobRun, Measured};
 use crate::history::records::{Ending, Measurement, Records};
+use crate::history::used::Used;
 use crate::plural::counted;
 use crate::printable::printable;
 
@@ -15,8 +18,14 @@ const MOST_ROWS: usize = 20;
 /// Builds of one package on one system.
 #[derive(Default)]
 struct Package {
-    /// Milliseconds, ascending once sorted.
+    /// Milliseconds, ascending once sorted, like the others.
     durations: Vec<u64>,
+    /// Processor time, milliseconds.
+    cpu: Vec<u64>,
+    /// Bytes.
+    memory: Vec<u64>,
+    outputs: Vec<u64>,
+    closures: Vec<u64>,
     failed: usize,
     last: u64,
 }
@@ -39,7 +48,8 @@ pub fn write(records: &Records, look: &Look, out: &mut dyn Write) -> io::Result<
     look.sentence(&sum, out)?;
     let mut packages: Vec<_> = packages.into_iter().collect();
     for (_, package) in &mut packages {
-        package.durations.sort_unstable();
+        let Package { durations, cpu, memory, outputs, closures, .. } = package;
+        [durations, cpu, memory, outputs, closures].into_iter().for_each(|list| list.sort_unstable());
     }
     packages.sort_by_key(|(name, package)| (std::cmp::Reverse(package.median()), *name));
     writeln!(out)?;
@@ -47,6 +57,7 @@ pub fn write(records: &Records, look: &Look, out: &mut dyn Write) -> io::Result<
     if packages.len() > MOST_ROWS {
         writeln!(out, "and {} more", packages.len() - MOST_ROWS)?;
     }
+    write_jobs(&records.jobs, look, out)?;
     for path in records.flaky() {
         writeln!(out, "flaky, both built and failed: {}", printable(path))?;
     }
@@ -57,6 +68,9 @@ pub fn write(records: &Records, look: &Look, out: &mut dyn Write) -> io::Result<
 fn rows(packages: &[((&str, &str), Package)], is_narrow: bool) -> Vec<Vec<String>> {
     let longest = if is_narrow { "MAX" } else { "LONGEST" };
     let mut rows = vec![row(["PACKAGE", "SYSTEM", "BUILDS", "MEDIAN", longest, "FAILED", "LAST"])];
+    if !is_narrow {
+        rows[0].extend(row(["CPU", "MEMORY", "OUTPUTS", "CLOSURE"]));
+    }
     let in_text = if is_narrow { in_short } else { in_words };
     let duration = |duration: Option<u64>| duration.map_or("-".to_owned(), in_text);
     for ((name, system), package) in packages.iter().take(MOST_ROWS) {
@@ -71,6 +85,14 @@ fn rows(packages: &[((&str, &str), Package)], is_narrow: bool) -> Vec<Vec<String
             // `--max-age` is 90 days where nobody says otherwise: the year is known.
             if is_narrow { last.chars().skip(5).collect() } else { last },
         ]);
+        if !is_narrow {
+            let bytes = |list: &[u64]| median(list).map_or("-".to_owned(), byte_size::text);
+            let of_package = [&package.memory, &package.outputs, &package.closures].map(|list| bytes(list));
+            rows.last_mut().into_iter().for_each(|row| {
+                row.push(duration(median(&package.cpu)));
+                row.extend(of_package.clone());
+            });
+        }
     }
     rows
 }
@@ -83,22 +105,79 @@ fn by_package(builds: &[Measurement]) -> BTreeMap<(&str, &str), Package> {
             Ending::Built => package.durations.push(build.duration),
             Ending::Failed => package.failed += 1,
         }
+        let Used { cpu, memory, nar_bytes, closure_bytes, .. } = build.used;
+        package.cpu.extend(cpu);
+        package.memory.extend(memory);
+        package.outputs.extend(nar_bytes);
+        package.closures.extend(closure_bytes);
         package.last = package.last.max(build.at);
     }
     packages
 }
 
 impl Package {
-    /// Of two in the middle the lower; none where nothing was built.
+    /// None where nothing was built.
     fn median(&self) -> Option<u64> {
-        self.durations.get(self.durations.len().checked_sub(1)? / 2).copied()
+        median(&self.durations)
     }
+}
+
+/// The median of an ascending list, of two in the middle the lower.
+fn median(list: &[u64]) -> Option<u64> {
+    list.get(list.len().checked_sub(1)? / 2).copied()
+}
+
+/// Writes what runs of jobs have measured of themselves: their phases, and their machines.
+fn write_jobs(runs: &[JobRun], look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    type Known = fn(&Measured) -> Option<u64>;
+    const TIMES: [(&str, Known); 7] = [
+        ("start-up", |run| run.start_up),
+        ("reading hand-offs", |run| run.import),
+        ("fetching", |run| run.fetch),
+        ("of it what jobs had built", |run| run.down),
+        ("building", |run| run.build),
+        ("handing on", |run| run.hand_off),
+        ("idle slots", |run| run.idle),
+    ];
+    const SIZES: [(&str, Known); 6] = [
+        ("fetched", |run| run.fetched_bytes),
+        ("of it what jobs had built", |run| run.down_bytes),
+        ("handed on", |run| run.handoff_nar_bytes),
+        ("handed on, compressed", |run| run.handoff_bytes),
+        ("memory at its highest", |run| run.memory),
+        ("disk at its fullest", |run| run.disk),
+    ];
+    let mut rows = vec![row(["OF A JOB", "RUNS", "MEDIAN", "MOST"])];
+    for (group, text) in [(&TIMES[..], in_words as fn(u64) -> String), (&SIZES[..], byte_size::text)] {
+        for (name, known) in group {
+            let mut all: Vec<u64> = runs.iter().filter_map(|run| known(&run.measured)).collect();
+            all.sort_unstable();
+            if let (Some(middle), Some(&most)) = (median(&all), all.last()) {
+                rows.push(vec![(*name).to_owned(), all.len().to_string(), text(middle), text(most)]);
+            }
+        }
+    }
+    writeln!(out)?;
+    look.columns_or(&rows, || rows.clone(), out)?;
+    let mut machines: BTreeMap<String, u64> = BTreeMap::new();
+    for run in runs {
+        let cores = run.measured.cores.map(|cores| counted(u64::from(cores), "core"));
+        let parts = [run.resource_class.clone(), cores, run.measured.processor.clone()].into_iter().flatten();
+        let machine: Vec<String> = parts.map(|part| printable(&part)).collect();
+        *machines.entry(machine.join(", ")).or_default() += 1;
+    }
+    for (machine, count) in machines.iter().filter(|(machine, _)| !machine.is_empty()).take(MOST_ROWS) {
+        writeln!(out, "{}: {machine}", counted(*count, "run"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::used::Used;
 
     #[test]
     fn rows_fit_into_a_narrow_terminal() {

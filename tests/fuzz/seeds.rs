@@ -84,6 +84,7 @@ pub fn records() -> (Vec<u8>, Vec<u8>) {
         role,
         outcome,
         duration: Some(1_500),
+        fetched_from: None,
         used: Used {
             begun: Some(20),
             slot: Some(1),

@@ -4,7 +4,8 @@ use std::fs;
 
 use nixdag::history::records::Records;
 
-use crate::support::pipeline::{Pipeline, with_each_nix};
+use crate::support::pipeline::{Pipeline, Ran, with_each_nix};
+use crate::support::with_one_nix;
 
 #[test]
 fn processor_time_memory_and_sizes_are_those_of_each_builder() {
@@ -30,6 +31,7 @@ fn processor_time_memory_and_sizes_are_those_of_each_builder() {
         assert_eq!(slots, [0, 1, 2], "all three at once: {said}");
         // A NAR of one file: 112 bytes, and the content in eights.
         assert_eq!(busy.nar_bytes, Some(112 + 5000));
+        assert_eq!(busy.closure_bytes, busy.nar_bytes, "it refers to nothing");
         let job = ran.record.as_ref().unwrap();
         let measured = &job.measured;
         assert!(measured.build.unwrap() >= 3000 && measured.build.unwrap() <= job.duration, "{measured:?}");
@@ -44,5 +46,27 @@ fn processor_time_memory_and_sizes_are_those_of_each_builder() {
         let records = Records::read(&records, job.started).unwrap();
         assert_eq!((records.builds.len(), records.left_out, &records.jobs[0].measured), (3, 0, measured));
         assert!(records.builds.iter().any(|build| build.used == busy));
+    });
+}
+
+#[test]
+fn a_job_knows_what_it_took_from_others_and_how_large_closures_are() {
+    with_one_nix("a_job_knows_what_it_took_from_others_and_how_large_closures_are", || {
+        let pipeline = Pipeline::new(
+            r#"rec { library = drv "library" "head -c 5000 /dev/zero > $out"; program = drv "program" "echo ${library} > $out"; }"#,
+            &[("first", &["library"], &[], &[]), ("second", &["program"], &[], &["first"])],
+        );
+        let first = pipeline.run("first", &[]).succeeds();
+        let second = pipeline.run("second", &[]).succeeds();
+        let measured = |ran: &Ran| ran.record.as_ref().unwrap().measured.clone();
+        let (library, program) = (first.of("library").used.clone(), second.of("program").used.clone());
+        assert_eq!(library.closure_bytes, library.nar_bytes, "it refers to nothing");
+        let sum = library.nar_bytes.unwrap() + program.nar_bytes.unwrap();
+        assert_eq!(program.closure_bytes, Some(sum), "its output names the library");
+        assert_eq!(measured(&first).handoff_nar_bytes, library.nar_bytes);
+        assert_eq!((measured(&first).down_bytes, measured(&first).down), (None, None), "it took nothing");
+        let of_second = measured(&second);
+        assert_eq!((of_second.down_bytes, of_second.fetched_bytes), (library.nar_bytes, library.nar_bytes));
+        assert!(of_second.down.unwrap() <= of_second.fetch.unwrap(), "{of_second:?}");
     });
 }
