@@ -1,6 +1,6 @@
 //! How large the closures of a job's outputs are: what a machine needs that runs or builds with them.
 //!
-//! In: what the store knows of the outputs. Out: for each of them the bytes of all NARs of its closure. The store is asked twice, whatever the number of outputs.
+//! In: the outputs. Out: for each of them the bytes of all NARs of its closure. The store is asked twice, whatever the number of outputs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,15 +22,12 @@ pub struct Closures {
 }
 
 impl Closures {
-    /// Asks the store for the closures of these paths, as far as they are in it.
-    pub fn new(store: &Store, outputs: &[PathInfo]) -> Result<Self> {
-        let all: Vec<&str> = outputs.iter().map(|info| info.path.as_str()).collect();
-        let gone: HashSet<String> = store.invalid(&all)?.into_iter().collect();
-        let valid: Vec<&str> = all.into_iter().filter(|path| !gone.contains(*path)).collect();
-        if valid.is_empty() {
+    /// Asks the store for the closures of these paths, all of which it has.
+    pub fn new(store: &Store, outputs: &[&str]) -> Result<Self> {
+        if outputs.is_empty() {
             return Ok(Self::default());
         }
-        let requisites = store.requisites(&valid)?;
+        let requisites = store.requisites(outputs)?;
         let paths: Vec<&str> = requisites.iter().map(String::as_str).collect();
         Ok(Self::of(&store.path_infos(&paths)?))
     }

@@ -137,7 +137,6 @@ fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut d
     record.errors.extend(results.unknown.iter().cloned());
     // Before the pushes are waited for: no client stands between a build and the jobs that need it.
     let infos = work.infos(&store, &results)?;
-    work.note_sizes(&store, &infos, record);
     record.handed_off = work.hand_off(&infos, &results, &mut tracker)?;
     let mut others = work.built(record, &results);
     others.extend(work.delivered());
@@ -150,6 +149,8 @@ fn stages(request: &JobRequest, start: Instant, record: &mut Record, say: &mut d
     let is_file = matches!(request.hand_off, HandOffPlace::Workspace(_));
     record.measured.handoff_bytes = is_file.then_some(record.handed_off.file_bytes);
     record.measured.handoff_nar_bytes = Some(infos.iter().map(|info| info.nar_size).fold(0, u64::saturating_add));
+    // Behind the hand-off: nobody waits for it.
+    work.note_sizes(&store, &infos, record);
     record.keeps_results = request.reuse.is_some() || matches!(request.hand_off, HandOffPlace::Cache(_));
     let delivered = guard::check(&record.missing, request.on_missing);
     let verdict = if delivered.is_ok() { record.judge() } else { Verdict::Failure };

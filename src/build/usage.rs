@@ -71,6 +71,8 @@ impl Sampler {
                 samples.machine(&store);
                 let pause = pause(samples.cost(), begun.elapsed());
                 if !matches!(stopped.recv_timeout(pause), Err(RecvTimeoutError::Timeout)) {
+                    // In a short job there was nothing on the disk before.
+                    samples.machine(&store);
                     return samples.into_usage();
                 }
             }

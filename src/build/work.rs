@@ -313,7 +313,9 @@ impl<'a> JobWork<'a> {
 
     /// Puts down how large the outputs are of what was built, and their closures, as far as the store still has these.
     pub fn note_sizes(&self, store: &Store, infos: &[PathInfo], record: &mut Record) {
-        let closures = Closures::new(store, infos).unwrap_or_default();
+        let early = self.early.borrow();
+        let left = infos.iter().map(|info| info.path.as_str()).filter(|path| !early.gone.contains(*path));
+        let closures = Closures::new(store, &left.collect::<Vec<_>>()).unwrap_or_default();
         let sizes: HashMap<&str, u64> = infos.iter().map(|info| (info.path.as_str(), info.nar_size)).collect();
         for derivation in record.derivations.iter_mut().filter(|derivation| derivation.outcome == Outcome::Built) {
             let Some(id) = self.graph.find(&derivation.derivation) else { continue };

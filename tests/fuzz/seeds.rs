@@ -91,6 +91,7 @@ pub fn records() -> (Vec<u8>, Vec<u8>) {
             cpu: Some(1_400),
             memory: Some(5_000_000),
             nar_bytes: Some(120),
+            closure_bytes: Some(1 << 20),
             output_bytes: [("out".into(), 120)].into(),
             earlier: vec![900],
         },
