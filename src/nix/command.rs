@@ -17,7 +17,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{environment, known_version, machine_fault};
+use super::hash::Sha256;
+use super::known_answer::{self, VERSION};
+use super::{configuration_files, environment, machine_fault};
 use crate::program::{self, Life, TimeLimits};
 
 /// The oldest Nix that is known to work (Debian 12 has it).
@@ -96,7 +98,7 @@ impl Nix {
         if let Some(text) = said.get(&self.nix) {
             return Ok(text.clone());
         }
-        let text = known_version::of(&self.nix, |text| parse_version(text).is_some(), || self.ask_version())?;
+        let text = self.answer(VERSION, |text| parse_version(text).is_some(), || self.ask_version())?;
         said.insert(self.nix.clone(), text.clone());
         Ok(text)
     }
@@ -107,6 +109,21 @@ impl Nix {
             bail!("Nix does not start: {}", machine_fault::of_start(&answer.stderr));
         }
         Ok(String::from_utf8_lossy(&answer.stdout).into_owned())
+    }
+
+    /// What Nix answers to a question whose answer may be known from last time; only what `is_answer` is kept.
+    pub(super) fn answer(
+        &self,
+        question: &str,
+        is_answer: impl Fn(&str) -> bool,
+        ask: impl FnOnce() -> Result<String>,
+    ) -> Result<String> {
+        known_answer::of(&self.nix, question, is_answer, ask)
+    }
+
+    /// A digest of all that Nix makes its settings of; none where that cannot be known.
+    pub(super) fn settings_digest(&self) -> Option<Sha256> {
+        configuration_files::digest(&self.nix, &self.environment)
     }
 
     /// Says what is wrong where Nix does not even start; its version may have been known without.

@@ -14,7 +14,7 @@ use super::command::{OLDEST, parse_version};
 use super::configuration::{self, Configuration};
 use super::environment;
 use super::hash;
-use super::known_version;
+use super::known_answer::{self, VERSION};
 use super::log;
 use super::path_info::{PathInfo, parse_dump};
 use super::store_path;
@@ -57,8 +57,12 @@ impl Store {
             variables: Vec::new(),
             environment: None,
         };
-        let says =
-            known_version::of(&store.program, |text| parse_version(text).is_some(), || store.query("--version", &[]))?;
+        let says = known_answer::of(
+            &store.program,
+            VERSION,
+            |text| parse_version(text).is_some(),
+            || store.query("--version", &[]),
+        )?;
         store.version = check_version(&says)?;
         Ok(store)
     }

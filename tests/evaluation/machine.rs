@@ -75,3 +75,25 @@ fn an_odd_home_and_switched_off_features_are_no_matter() {
         }
     }
 }
+
+#[test]
+fn nix_is_asked_for_its_settings_again_where_they_may_have_changed() {
+    let text = r#"{ outputs = { self }: { packages.SYSTEM.a = derivation { name = "a"; system = "SYSTEM"; builder = "/bin/sh"; }; }; }"#;
+    let flake = folder(&[("flake.nix", &text.replace("SYSTEM", &system::current()))]);
+    // What is known is changed by hand, which only shows where nobody asks Nix. Its program must not be a script.
+    let script = r#"
+        unset CI; export NIX_CONF_DIR=$PWD/conf NIX_CONFIG="$(echo "$NIX_CONFIG" | grep -v substituters)"; mkdir conf
+        echo "substituters = file://$PWD/first" > conf/nix.conf
+        named() { $nixdag plan path:. 2>&1 >/dev/null | grep -o '/[a-z]*` is left out' | cut -d'`' -f1; }
+        named; sed -i 's|/first|/second|' "$HOME/.cache/nixdag/nix-answers.json"; named; echo '!include more' >> conf/nix.conf; named
+        echo "substituters = file://$PWD/third" > conf/more; named
+        export NIX_CONFIG="$NIX_CONFIG
+substituters = file://$PWD/fourth"; named; echo '[' > "$HOME/.cache/nixdag/nix-answers.json"; named"#;
+    for nix in FreshNix::every_version() {
+        let said = nix.script(flake.path(), &format!("rm -rf conf \"$HOME/.cache\"; {script}"));
+        assert_eq!(
+            said.split_whitespace().collect::<Vec<_>>(),
+            ["/first", "/second", "/first", "/third", "/fourth", "/fourth"]
+        );
+    }
+}

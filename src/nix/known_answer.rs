@@ -1,7 +1,7 @@
-//! What `nix --version` printed last time, so that a process is spared: a flake of a few attributes takes two.
+//! What a program of Nix answered last time, its version for example, so that a process is spared: a flake of a few attributes takes one.
 //!
-//! In: the program. Out: the text, if this very file printed it. It stays in the user's cache folder, `nix-versions.json`: whoever can write
-//! there could write to the user's settings of Nix as well. A script, which may run any Nix, is asked each time.
+//! In: the program and the question. Out: the text, if this very file answered it. It stays in the user's cache folder, `nix-answers.json`:
+//! whoever can write there could write to the user's settings of Nix as well. A script, which may run any Nix, is asked each time.
 
 use std::env;
 use std::fs::{self, File, Metadata};
@@ -13,43 +13,51 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::output::Output;
-use crate::{regular_file, user_folder};
+use crate::{folder_owner, regular_file, user_folder};
 
-const FILE: &str = "nix-versions.json";
+/// The question what version it is.
+pub const VERSION: &str = "version";
 
-/// Programs that are known, those asked last.
+const FILE: &str = "nix-answers.json";
+
+/// Answers that are known, those given last.
 const MAX_KNOWN: usize = 16;
 
-/// Bytes that are read: so many paths of the longest kind.
-const MAX_SIZE: u64 = 128 << 10;
+/// Bytes of an answer that is kept.
+const MAX_ANSWER: usize = 16 << 10;
 
-/// A program and what it says.
+/// Bytes that are read: so many answers, with paths of the longest kind.
+const MAX_SIZE: u64 = 512 << 10;
+
+/// A program, a question and the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     program: PathBuf,
     /// Device, number, bytes, nanoseconds of its last change: another file has others.
     file: (u64, u64, u64, i128),
+    asked: String,
     says: String,
 }
 
-/// What a program of Nix says of its version, from last time or as it is asked now. Only what `is_version` is kept.
+/// What a program of Nix answers, from last time or as it is asked now. Only what `is_answer` counts and is kept.
 pub fn of(
     program: &Path,
-    is_version: impl FnOnce(&str) -> bool,
+    asked: &str,
+    is_answer: impl Fn(&str) -> bool,
     ask: impl FnOnce() -> Result<String>,
 ) -> Result<String> {
-    let program = Program::new(program);
-    if let Some(text) = program.as_ref().and_then(Program::says) {
+    let program = Program::new(program, asked);
+    if let Some(text) = program.as_ref().and_then(Program::says).filter(|text| is_answer(text)) {
         return Ok(text);
     }
     let text = ask()?;
-    if let Some(program) = program.filter(|_| is_version(&text)) {
+    if let Some(program) = program.filter(|_| text.len() <= MAX_ANSWER && is_answer(&text)) {
         program.remember(&text);
     }
     Ok(text)
 }
 
-/// A program of Nix whose version somebody wants to know.
+/// A program of Nix that somebody has a question for.
 #[derive(Debug)]
 struct Program {
     store: PathBuf,
@@ -58,31 +66,37 @@ struct Program {
 
 impl Program {
     /// None where nothing can be known: a script, no folder.
-    fn new(program: &Path) -> Option<Self> {
-        Self::at(program, &user_folder::of_cache(|name| env::var_os(name))?)
+    fn new(program: &Path, asked: &str) -> Option<Self> {
+        let folder = user_folder::of_cache(|name| env::var_os(name))?;
+        folder_owner::check(&folder).ok()?;
+        Self::at(program, asked, &folder)
     }
 
-    fn at(program: &Path, folder: &Path) -> Option<Self> {
+    fn at(program: &Path, asked: &str, folder: &Path) -> Option<Self> {
         let program = fs::canonicalize(program).ok()?;
         let mut begin = [0; 2];
         let mut file = File::open(&program).ok()?;
         file.read_exact(&mut begin).ok()?;
         let file = identity(&file.metadata().ok()?);
-        (begin != *b"#!")
-            .then(|| Self { store: folder.join(FILE), known: Known { program, file, says: String::new() } })
+        let known = Known { program, file, asked: asked.to_owned(), says: String::new() };
+        (begin != *b"#!").then(|| Self { store: folder.join(FILE), known })
     }
 
     /// What it says.
     fn says(&self) -> Option<String> {
-        let is_it = |known: &Known| known.program == self.known.program && known.file == self.known.file;
+        let is_it = |known: &Known| self.is_asked(known) && known.file == self.known.file;
         read(&self.store).into_iter().find(is_it).map(|known| known.says)
+    }
+
+    fn is_asked(&self, known: &Known) -> bool {
+        known.program == self.known.program && known.asked == self.known.asked
     }
 
     /// Keeps what it says. A folder that cannot be written to is no reason for a word.
     fn remember(mut self, says: &str) {
         says.clone_into(&mut self.known.says);
         let mut all = read(&self.store);
-        all.retain(|known| known.program != self.known.program);
+        all.retain(|known| !self.is_asked(known));
         all.push(self.known);
         all.drain(..all.len().saturating_sub(MAX_KNOWN));
         let _ = self.store.parent().map(fs::create_dir_all);
@@ -110,15 +124,19 @@ mod tests {
     fn another_file_has_to_be_asked_again() {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("nix");
-        let at = || Program::at(&program, &dir.path().join("cache"));
+        let at = || Program::at(&program, VERSION, &dir.path().join("cache"));
         fs::write(&program, "\x7fELF one").unwrap();
         assert_eq!(at().unwrap().says(), None);
         at().unwrap().remember("nix (Nix) 2.8.0\n");
         assert_eq!(at().unwrap().says().as_deref(), Some("nix (Nix) 2.8.0\n"));
+        let other = || Program::at(&program, "settings", &dir.path().join("cache"));
+        assert_eq!(other().unwrap().says(), None, "that is another question");
+        other().unwrap().remember("{}");
+        assert_eq!(at().unwrap().says().as_deref(), Some("nix (Nix) 2.8.0\n"));
         for count in 0..2 * MAX_KNOWN {
             let other = dir.path().join(format!("other{count}"));
             fs::write(&other, "\x7fELF other").unwrap();
-            Program::at(&other, &dir.path().join("cache")).unwrap().remember("x");
+            Program::at(&other, VERSION, &dir.path().join("cache")).unwrap().remember("x");
         }
         assert_eq!(at().unwrap().says(), None, "only so many are kept");
         at().unwrap().remember("nix (Nix) 2.8.0\n");
