@@ -130,8 +130,7 @@ pub fn with_and_without_waves(instance: &Instance) -> Vec<(Candidate, Jobs)> {
     vec![with, finished(&mut search, &single, starts, Vec::new(), false)]
 }
 
-/// Adds starts to the first one, and shortens the best of them; these come first. None is shorter than the longest path: where the first one is as short, no
-/// other takes its place.
+/// Adds starts to the first one, and shortens the best of them; these come first. None is shorter than the longest path: one that is as short is left as it is.
 fn shortened(search: &mut Search, single: &Jobs, starts: &mut Vec<(Millis, Jobs)>) {
     let instance = search.instance;
     let budget = Effort::new(instance);
@@ -143,7 +142,7 @@ fn shortened(search: &mut Search, single: &Jobs, starts: &mut Vec<(Millis, Jobs)
     }
     for (index, (makespan, jobs)) in starts.iter_mut().take(budget.shortened).enumerate() {
         let rounds = (10 * jobs.count() as u32).min(budget.shorten);
-        *makespan = search.shorten(jobs, rounds, index as u64, 0);
+        *makespan = search.shorten(jobs, rounds, index as u64, least);
     }
 }
 
