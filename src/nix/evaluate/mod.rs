@@ -48,10 +48,10 @@ mod written;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,7 @@ use self::message::EvaluationFailure;
 use self::outputs::Outputs;
 use self::reference::{PlainFolder, Reference};
 use self::selection::Walk;
-use self::session::Session;
+use self::session::{Pace, Session};
 use super::command::Nix;
 use super::hash::Sha256;
 use crate::attribute::AttributePath;
@@ -87,8 +87,11 @@ pub use self::request::{DEFAULT_DEPTH, DEFAULT_PATTERNS, EvaluationRequest, Inpu
 pub use self::session::Progress;
 pub use self::systems::Systems;
 
-/// An evaluation that takes no longer is not looked for in a cache: to find out what is in a flake takes another process.
+/// An evaluation that takes no more processor time is not looked for in a cache: to find out what is in a flake takes another process.
 const SHORT: Duration = Duration::from_millis(100);
+
+/// The longest wait for that time, where a machine is busy or does not tell it.
+const LONGEST_WAIT: Duration = Duration::from_millis(400);
 
 /// What the store has from its first use on, where Nix uses it without a daemon.
 const STORE_IS_MADE: &str = "/nix/var/nix/db/schema";
@@ -164,7 +167,7 @@ pub struct Resolved<'r> {
     early: Option<Reference>,
     /// The flake as it is known without asking Nix about it, which is not worth a process beside a short evaluation.
     alone: Option<Later<Flake>>,
-    stop: AtomicBool,
+    pace: Pace,
 }
 
 impl<'r> Resolved<'r> {
@@ -184,7 +187,7 @@ impl<'r> Resolved<'r> {
         let flake = if alone.is_some() { Later::when_wanted(ask) } else { Later::begin(ask) };
         let alone = alone.map(|plain| Later::begin(move || Flake::alone(&plain)));
         let early = plain.map(|plain| plain.reference);
-        Ok(Self { nix, request, flake, early, alone, stop: AtomicBool::new(false) })
+        Ok(Self { nix, request, flake, early, alone, pace: Pace::default() })
     }
 
     /// Waits for what Nix says about the flake; without that, evaluation may begin before.
@@ -230,12 +233,12 @@ impl<'r> Resolved<'r> {
         let (found, evaluated) = thread::scope(|scope| {
             let resolved = &self;
             let waiting = scope.spawn(move || {
-                if resolved.alone.is_some() && end.recv_timeout(SHORT) != Err(RecvTimeoutError::Timeout) {
+                if resolved.alone.is_some() && resolved.is_over_soon(&end) {
                     return None;
                 }
                 let found = resolved.flake.get().map(|_| known(resolved.fingerprint()));
                 // It is known, or there is no such flake.
-                resolved.stop.store(!matches!(found, Some(None)), Ordering::Relaxed);
+                resolved.pace.stop.store(!matches!(found, Some(None)), Ordering::Relaxed);
                 found.flatten()
             });
             let evaluated = self.run(Some(early), watch);
@@ -246,6 +249,18 @@ impl<'r> Resolved<'r> {
             Some(found) => Ok(found),
             None => self.unless_no_flake(evaluated),
         }
+    }
+
+    /// Waits for an evaluation that may be short; `end` has no sender any more once it is over.
+    fn is_over_soon(&self, end: &Receiver<()>) -> bool {
+        let (begun, mut patience) = (Instant::now(), SHORT);
+        while end.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            if self.pace.spent() >= SHORT || begun.elapsed() >= LONGEST_WAIT {
+                return false;
+            }
+            patience = SHORT / 5;
+        }
+        true
     }
 
     /// What came of an evaluation that began early. What Nix says about the flake itself says most.
@@ -272,7 +287,7 @@ impl<'r> Resolved<'r> {
         let reference = early.map_or_else(|| Ok(&flake()?.reference), Ok::<_, anyhow::Error>)?;
         let outputs = Outputs::new(nix, reference, self.alone.as_ref().unwrap_or(&self.flake), &config, request)?;
         let shown = printable(&request.flake);
-        let asker = Asker::new(Session::new(nix, &outputs, &shown, watch, &self.stop)?, Budget::new(&request.budget));
+        let asker = Asker::new(Session::new(nix, &outputs, &shown, watch, &self.pace)?, Budget::new(&request.budget));
         let defaults: Vec<Pattern> = DEFAULT_PATTERNS.iter().map(|text| Pattern::parse(text)).collect::<Result<_>>()?;
         let patterns = [if request.select.is_empty() { &defaults } else { &request.select }, &*request.also].concat();
 

@@ -62,8 +62,8 @@ pub enum Next {
 /// What a process said.
 #[derive(Clone, Copy, Debug)]
 pub enum Heard<'a> {
-    /// Nothing for a while.
-    Nothing,
+    /// Nothing for a while; the processor time that the process has had so far, where that is known.
+    Nothing { spent: Duration },
     /// A marked line: what stands behind the mark, and the end of what came between the marked line before and this one, its ends if it is long.
     Line { text: &'a [u8], before: &'a [u8] },
 }
@@ -111,9 +111,9 @@ pub fn run(
     let mut lines = Lines { mark: mark.as_bytes(), line: Vec::new(), kept: Vec::new() };
     let mut buffer = vec![0; 64 << 10];
     let (mut heard, mut watched) = (Instant::now(), Instant::now());
-    let mut patience = limits.start;
+    let (mut patience, mut spent) = (limits.start, Duration::ZERO);
     loop {
-        let mut next = hear(Heard::Nothing)?;
+        let mut next = hear(Heard::Nothing { spent })?;
         if readable(&pipe, TICK)? {
             let count = match pipe.read(&mut buffer) {
                 Ok(count) => count,
@@ -137,9 +137,9 @@ pub fn run(
             Some(ProcessEnd::OverTime)
         } else if watched.elapsed() > WATCH {
             watched = Instant::now();
-            resident(child.0.id())
-                .filter(|bytes| *bytes > limits.memory - limits.memory / MARGIN)
-                .map(|_| ProcessEnd::OverMemory)
+            let taken = taken(child.0.id());
+            spent = taken.map_or(spent, |taken| taken.processor);
+            taken.filter(|taken| taken.memory > limits.memory - limits.memory / MARGIN).map(|_| ProcessEnd::OverMemory)
         } else {
             None
         };
@@ -211,20 +211,32 @@ fn readable(pipe: impl AsFd, most: Duration) -> Result<bool> {
     }
 }
 
-/// Bytes of memory that a process holds; none if it has ended.
-#[cfg(target_os = "linux")]
-fn resident(process: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
-    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * super::machine::page_size())
+/// What a process has taken so far.
+#[derive(Clone, Copy)]
+struct Taken {
+    /// Bytes that it holds.
+    memory: u64,
+    processor: Duration,
 }
 
-/// Bytes of memory that a process holds; none if it has ended.
+/// What a process has taken so far; none if it has ended.
+#[cfg(target_os = "linux")]
+fn taken(process: u32) -> Option<Taken> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name before may hold anything.
+    let mut numbers = text.rsplit_once(')')?.1.split_ascii_whitespace().skip(11).map(|word| word.parse::<u64>().ok());
+    let ticks = numbers.next()?? + numbers.next()??;
+    let pages = numbers.nth(8)??;
+    let processor = Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second().max(1));
+    Some(Taken { memory: pages * super::machine::page_size(), processor })
+}
+
+/// What a process has taken so far; none if it has ended.
 #[cfg(not(target_os = "linux"))]
-fn resident(process: u32) -> Option<u64> {
+fn taken(process: u32) -> Option<Taken> {
     let output = Command::new("ps").args(["-o", "rss=", "-p", &process.to_string()]).output().ok()?;
     let kilobytes: u64 = String::from_utf8_lossy(&output.stdout).trim().parse().ok()?;
-    Some(kilobytes << 10)
+    Some(Taken { memory: kilobytes << 10, processor: Duration::ZERO })
 }
 
 #[cfg(test)]
@@ -271,6 +283,21 @@ mod tests {
         assert!(matches!(end, ProcessEnd::OverTime), "{end:?}");
         let (_, end) = shell("x=$(head -c 200000000 /dev/zero | tr '\\0' x); exec sleep 1000", &LIMITS);
         assert!(matches!(end, ProcessEnd::OverMemory), "{end:?}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_processor_time_of_a_process_is_known_while_it_runs() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "while :; do :; done"]);
+        let mut most = Duration::ZERO;
+        let end = run(command, "MARK", &LIMITS, |said| {
+            if let Heard::Nothing { spent } = said {
+                most = spent;
+            }
+            Ok(if most > Duration::from_millis(30) { Next::Stop } else { Next::Continue })
+        });
+        assert!(matches!(end, Ok(ProcessEnd::Stopped)));
     }
 
     #[test]

@@ -146,13 +146,16 @@ impl<'r> QuestionRound<'r> {
         let mut command = self.session.nix.command(self.session.outputs.arguments(&text));
         command.env("GC_MARKERS", self.budget.collectors.to_string());
         let end = process::run(command, self.session.mark(), &limits, |said| {
-            let Heard::Line { text, before } = said else {
-                self.session.count(|_| {});
-                if self.session.is_stopped() {
-                    self.state().fail(anyhow!("nobody waits for this evaluation any more"));
+            let (text, before) = match said {
+                Heard::Line { text, before } => (text, before),
+                Heard::Nothing { spent } => {
+                    self.session.goes_on(spent);
+                    if self.session.is_stopped() {
+                        self.state().fail(anyhow!("nobody waits for this evaluation any more"));
+                    }
+                    let is_over = self.state().is_over() || answered >= asked && following.is_over();
+                    return Ok(if is_over { Next::Stop } else { Next::Continue });
                 }
-                let is_over = self.state().is_over() || answered >= asked && following.is_over();
-                return Ok(if is_over { Next::Stop } else { Next::Continue });
             };
             let outcome = match query::read(text) {
                 Ok(AnswerLine::Answer(answer)) => {

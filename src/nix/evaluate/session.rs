@@ -1,8 +1,9 @@
 //! What all processes that evaluate one flake share: how it is asked, and how far it has come.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -29,6 +30,22 @@ pub struct Progress {
     pub left: usize,
 }
 
+/// What an evaluation and whoever waits for it tell each other.
+#[derive(Default)]
+pub struct Pace {
+    /// Nobody waits for the result any more.
+    pub stop: AtomicBool,
+    /// Milliseconds of processor time that one of the processes has had so far.
+    spent: AtomicU64,
+}
+
+impl Pace {
+    /// Processor time that one of the processes has had so far: on a machine with other things to do evaluation takes longer than it is long.
+    pub fn spent(&self) -> Duration {
+        Duration::from_millis(self.spent.load(Ordering::Relaxed))
+    }
+}
+
 /// One evaluation of a flake.
 pub struct Session<'a> {
     /// Runs the processes.
@@ -42,8 +59,7 @@ pub struct Session<'a> {
     flake: &'a str,
     /// Hears of progress often, from any thread.
     watch: &'a (dyn Fn(&Progress) + Sync),
-    /// Nobody waits for the result any more.
-    stop: &'a AtomicBool,
+    pace: &'a Pace,
     progress: Mutex<Progress>,
     incidental: AtomicBool,
     hides: AtomicBool,
@@ -58,13 +74,13 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// `flake` is its name in messages; once `stop` is set, processes are ended and the rest is an error.
+    /// `flake` is its name in messages; once the pace says so, processes are ended and the rest is an error.
     pub fn new(
         nix: &'a Nix,
         outputs: &'a Outputs<'a>,
         flake: &'a str,
         watch: &'a (dyn Fn(&Progress) + Sync),
-        stop: &'a AtomicBool,
+        pace: &'a Pace,
     ) -> Result<Self> {
         let mut random = [0; 16];
         SystemRandom::new().fill(&mut random).map_err(|_| anyhow!("this machine has no random numbers"))?;
@@ -77,7 +93,7 @@ impl<'a> Session<'a> {
             mark,
             flake,
             watch,
-            stop,
+            pace,
             progress: Mutex::default(),
             incidental: AtomicBool::new(false),
             hides: AtomicBool::new(false),
@@ -133,7 +149,13 @@ impl<'a> Session<'a> {
 
     /// Whether nobody waits for the result any more.
     pub fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.pace.stop.load(Ordering::Relaxed)
+    }
+
+    /// A process goes on, which has had so much processor time.
+    pub fn goes_on(&self, spent: Duration) {
+        self.pace.spent.fetch_max(u64::try_from(spent.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.count(|_| {});
     }
 
     /// Whether some failure may not happen again.

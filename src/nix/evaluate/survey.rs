@@ -133,9 +133,12 @@ impl Survey<'_> {
         let mut current: Option<Current<usize>> = None;
         let end = process::run(command, self.session.mark(), &limits, |said| {
             survivor.write();
-            let Heard::Line { text, before } = said else {
-                self.session.count(|_| {});
-                return Ok(if self.session.is_stopped() { Next::Stop } else { Next::Continue });
+            let (text, before) = match said {
+                Heard::Line { text, before } => (text, before),
+                Heard::Nothing { spent } => {
+                    self.session.goes_on(spent);
+                    return Ok(if self.session.is_stopped() { Next::Stop } else { Next::Continue });
+                }
             };
             match (query::read(text), &mut current) {
                 (Ok(AnswerLine::Ready { at, .. }), _) => {

@@ -105,9 +105,12 @@ impl Sweep<'_> {
         let mut current: Option<Current<Path>> = None;
         let end = process::run(command, session.mark(), &limits, |said| {
             survivor.write();
-            let Heard::Line { text, before } = said else {
-                session.count(|_| {});
-                return Ok(if session.is_stopped() { Next::Stop } else { Next::Continue });
+            let (text, before) = match said {
+                Heard::Line { text, before } => (text, before),
+                Heard::Nothing { spent } => {
+                    session.goes_on(spent);
+                    return Ok(if session.is_stopped() { Next::Stop } else { Next::Continue });
+                }
             };
             match (query::read(text), &mut current) {
                 (Ok(AnswerLine::Begin(path)), _) => {
