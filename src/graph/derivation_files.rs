@@ -2,14 +2,14 @@
 //!
 //! In: store paths of derivations. Out: a [`Graph`] of their closures. Which store directory is meant the paths tell themselves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Error, Result};
 
 use super::{Graph, OutputPaths};
-use crate::nix::store_path::DEFAULT_STORE_DIR;
+use crate::nix::store_path;
 
 /// The files of derivations.
 #[derive(Clone, Copy, Debug)]
@@ -30,20 +30,20 @@ impl<'a> DerivationFiles<'a> {
 
     /// The graph below these derivations, see [`Graph::load`].
     pub fn load(&self, roots: &[&str]) -> Result<Graph> {
-        let store_dir = store_dir(roots);
-        Graph::load(roots.iter().copied(), self.folder(&store_dir), &store_dir)
+        let store_dir = store_path::common_dir(roots);
+        Graph::load(roots.iter().copied(), self.folder(store_dir), store_dir)
     }
 
     /// The same, to compare derivations with each other, see [`Graph::load_each`].
     pub fn load_each(&self, roots: &[&str]) -> Result<Graph> {
-        let store_dir = store_dir(roots);
-        Graph::load_each(roots.iter().copied(), self.folder(&store_dir), &store_dir)
+        let store_dir = store_path::common_dir(roots);
+        Graph::load_each(roots.iter().copied(), self.folder(store_dir), store_dir)
     }
 
     /// The same as far as files can be read, see [`Graph::load_readable`].
     pub fn load_readable<'r>(&self, roots: &[&'r str]) -> Result<(Graph, Vec<(&'r str, Error)>)> {
-        let store_dir = store_dir(roots);
-        Graph::load_readable(roots, self.folder(&store_dir), &store_dir)
+        let store_dir = store_path::common_dir(roots);
+        Graph::load_readable(roots, self.folder(store_dir), store_dir)
     }
 
     /// Outputs of those derivations that are not in the graph. One whose file cannot be read is missing.
@@ -57,13 +57,4 @@ impl<'a> DerivationFiles<'a> {
         let beside = paths.filter(|path| graph.find(path).is_none());
         beside.filter_map(|path| Some((path.clone(), read(path)?))).collect()
     }
-}
-
-/// The store directory that most of these paths are in.
-fn store_dir(paths: &[&str]) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for (dir, _) in paths.iter().filter_map(|path| path.rsplit_once('/')) {
-        *counts.entry(dir).or_default() += 1;
-    }
-    counts.into_iter().max_by_key(|(_, count)| *count).map_or(DEFAULT_STORE_DIR, |(dir, _)| dir).to_owned()
 }

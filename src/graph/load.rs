@@ -12,6 +12,7 @@ use anyhow::{Context, Error, Result, anyhow, ensure};
 use super::batch::{self, Batch, Known, read_batch};
 use super::{DrvId, Graph, Input, Node, OutputPaths, OutputSet, same_outputs};
 use crate::nix::store_path;
+use crate::printable::printable;
 use crate::topological::{self, InDegrees};
 
 /// More threads than this wait for the kernel, not for each other's work.
@@ -87,7 +88,7 @@ impl Graph {
         };
         let is_foreign = |root: &str| !matches!(store_path::split(root), Ok((dir, _)) if dir == default_store_dir);
         let (foreign, own): (Vec<&str>, Vec<&str>) = roots.iter().partition(|root| is_foreign(root));
-        let why = |root| anyhow!("`{root}` is not in the store directory `{default_store_dir}`");
+        let why = |root| anyhow!("`{}` is not in the store directory `{default_store_dir}`", printable(root));
         unreadable.extend(foreign.into_iter().map(|root| (root, why(root))));
         find_unreadable(&own, dir, default_store_dir, &mut unreadable);
         let bad: HashSet<&str> = unreadable.iter().map(|(root, _)| *root).collect();

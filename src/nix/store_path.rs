@@ -2,6 +2,8 @@
 //!
 //! Nothing from outside becomes a file name before it has passed through here.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 
 use crate::printable::printable;
@@ -52,13 +54,27 @@ const KINDS: [u8; 256] = {
 /// Splits a store path into its store directory and its base name.
 pub fn split(path: &str) -> Result<(&str, &str)> {
     match path.rsplit_once('/') {
-        Some((dir, base)) if dir.starts_with('/') && is_base_name(base.as_bytes()) => Ok((dir, base)),
+        Some((dir, base)) if is_dir(dir) && is_base_name(base.as_bytes()) => Ok((dir, base)),
         _ => {
             let shown = printable(&path.chars().take(MAX_SHOWN).collect::<String>());
             let rest = if path.chars().nth(MAX_SHOWN).is_some() { "…" } else { "" };
             bail!("`{shown}{rest}` is not a store path (expected `{DEFAULT_STORE_DIR}/<hash>-<name>`)")
         }
     }
+}
+
+/// Whether it can be the path of a store directory: lists of paths and messages have one a line.
+fn is_dir(path: &str) -> bool {
+    path.starts_with('/') && !path.contains(char::is_control)
+}
+
+/// The store directory that most of these paths are in.
+pub fn common_dir<'p>(paths: &[&'p str]) -> &'p str {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (dir, _) in paths.iter().filter_map(|path| split(path).ok()) {
+        *counts.entry(dir).or_default() += 1;
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or(DEFAULT_STORE_DIR, |(dir, _)| dir)
 }
 
 /// The name part of a base name, without a `.drv` at its end: `hello-2.10` of `…-hello-2.10.drv`.
@@ -91,11 +107,23 @@ mod tests {
         assert!(!is_base_name(format!("{}-x", hash.replace('0', "e")).as_bytes()));
         assert!(split(&format!("/nix/store/{hash}-a")).is_ok());
         assert!(split(&format!("/nix/store/../{hash}-a/..")).is_err());
+        for dir in ["/nix/\n", "/nix\u{1b}[2J", "nix/store"] {
+            assert!(split(&format!("{dir}/{hash}-a")).is_err(), "{dir:?}");
+        }
         assert!(split(&format!("{hash}-a")).is_err());
     }
 
     #[test]
     fn the_name_has_no_hash_and_no_ending() {
         assert_eq!(name_of("004ldcwhncm4f629h5cdaa9zyn40ak37-hello-2.10.drv"), "hello-2.10");
+    }
+
+    #[test]
+    fn the_common_directory_is_the_one_of_most_paths() {
+        let path = |dir: &str| format!("{dir}/004ldcwhncm4f629h5cdaa9zyn40ak37-a.drv");
+        let all =
+            [path("/a"), path("/b"), path("/b"), "/c\nc/x".to_owned(), "/c\nc/y".to_owned(), "/c\nc/z".to_owned()];
+        assert_eq!(common_dir(&all.iter().map(String::as_str).collect::<Vec<_>>()), "/b");
+        assert_eq!(common_dir(&[]), DEFAULT_STORE_DIR);
     }
 }

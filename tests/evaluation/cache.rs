@@ -320,3 +320,26 @@ fn a_result_from_the_cache_is_said_once_and_not_at_all_when_quiet() {
     assert!(lines.iter().any(|line| line.starts_with("evaluation: 2 targets from the cache")), "{shown:?}");
     assert!(!shown.contains("0 sevaluation") && !lines.iter().any(|line| line.contains(" evaluated, ")), "{shown:?}");
 }
+
+#[test]
+fn a_path_outside_the_store_costs_its_attribute_and_not_the_cached_evaluation() {
+    let text = r#"{ outputs = { self }: let
+        mk = name: derivation { inherit name; system = "SYSTEM"; builder = "/bin/sh"; };
+        at = folder: mk "x" // { drvPath = "${folder}/00000000000000000000000000000000-x.drv"; };
+      in { packages.SYSTEM = { a = mk "a"; b = mk "b"; line = at "/nix/\nstore"; below = at "/nix/store/x"; beside = at "/x"; }; }; }"#;
+    let flake = folder(&[("flake.nix", &text.replace("SYSTEM", &system::current()))]);
+    for nix in FreshNix::every_version() {
+        // A short evaluation is not worth looking for in the user's cache. Files in the flake's folder would be another flake.
+        let script = r#"rm -rf ~/cache; for cache in user folder; do for run in 1 2; do
+            export CI=$([ $cache = folder ] && echo true || echo false)
+            $nixdag plan . --json --available /dev/null $([ $cache = folder ] && echo --eval-cache ~/cache) 2>~/said >~/plan.json
+            if grep -E 'unusable|cannot be cached' ~/said; then exit 1; fi
+            [ $cache$run != folder2 ] || grep -q 'from the cache' ~/said
+            grep '"message":' ~/plan.json
+          done; done"#;
+        let said = nix.script(flake.path(), script);
+        let is_said =
+            |line: &str| line.contains("its `drvPath` is `") && line.contains("which is not the path of a derivation");
+        assert_eq!((said.lines().count(), said.lines().all(is_said)), (12, true), "{said}");
+    }
+}

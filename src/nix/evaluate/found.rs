@@ -205,11 +205,24 @@ impl Findings {
         }
     }
 
+    /// Drops targets whose paths are in no store: evaluated code may call anything its `drvPath`, and Nix refuses a question about such a path
+    /// together with all others.
+    pub fn drop_outside_store(&mut self) {
+        let paths: Vec<&str> = self.targets.values().map(String::as_str).collect();
+        let store_dir = store_path::common_dir(&paths).to_owned();
+        let is_inside = |path: &str| store_path::split(path).is_ok_and(|(dir, _)| dir == store_dir);
+        let (inside, outside) = std::mem::take(&mut self.targets).into_iter().partition(|(_, path)| is_inside(path));
+        self.targets = inside;
+        let outside: BTreeMap<AttributePath, String> = outside;
+        self.errors
+            .extend(outside.into_iter().map(|(attribute, path)| (attribute, no_path_of_derivation(&path).into())));
+        self.says.retain(|attribute, _| self.targets.contains_key(attribute));
+    }
+
     /// Takes a derivation as a target, or says what is wrong with it.
     fn take(&mut self, attribute: &AttributePath, drv_path: String, says: Map<String, Value>) -> Option<String> {
         if !store_path::split(&drv_path).is_ok_and(|(_, base)| base.ends_with(".drv")) {
-            let shown: String = drv_path.chars().take(MAX_SHOWN).collect();
-            return Some(format!("its `drvPath` is `{}`, which is not the path of a derivation", printable(&shown)));
+            return Some(no_path_of_derivation(&drv_path));
         }
         if !says.is_empty() {
             self.package_settings.insert(attribute.clone(), says);
@@ -217,6 +230,12 @@ impl Findings {
         self.targets.insert(attribute.clone(), drv_path);
         None
     }
+}
+
+/// Says what is wrong with a `drvPath`.
+fn no_path_of_derivation(drv_path: &str) -> String {
+    let shown: String = drv_path.chars().take(MAX_SHOWN).collect();
+    format!("its `drvPath` is `{}`, which is not the path of a derivation", printable(&shown))
 }
 
 /// The attribute as it is shown where a name in its path is longer than any that a job, a file or a person could have: the beginning of that

@@ -296,6 +296,7 @@ impl<'r> Resolved<'r> {
         let mut walk = Walk::new(&short.patterns, &request.exclude, &request.systems, request.depth());
         let mut found = Findings::new(short.absent);
         found.evaluate(&asker, &mut walk)?;
+        found.drop_outside_store();
         let mut selected = walk.selected;
         let absent = std::mem::take(&mut selected.absent);
         found.absent.extend(absent.keys().cloned());
