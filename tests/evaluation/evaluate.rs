@@ -790,3 +790,32 @@ fn command_line(process: u32) -> Option<String> {
     // A process that has ended and waits to be collected has none.
     (!bytes.is_empty()).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[test]
+fn the_last_count_is_that_of_the_result() {
+    with_one_nix("the_last_count_is_that_of_the_result", || {
+        let flake = flake(
+            r#"packages.SYSTEM = { a = mk "a"; b = mk "b"; null = null; thrown = throw "x"; text = "s"; outside = mk "x" // { drvPath = "/x"; }; };"#
+                .replace("SYSTEM", &system::current())
+                .as_str(),
+        );
+        let last = std::sync::Mutex::new(None);
+        let request = request(
+            path(&flake),
+            &["packages.*.*", "packages.SYSTEM.lacking"]
+                .map(|text| text.replace("SYSTEM", &system::current()))
+                .each_ref()
+                .map(String::as_str),
+        );
+        let watch = |progress: &nixdag::nix::evaluate::Progress| *last.lock().unwrap() = Some(*progress);
+        let evaluation = evaluate(&Nix::find().unwrap(), &request, &watch).unwrap();
+        let last = last.into_inner().unwrap().unwrap();
+        assert_eq!(evaluation.targets.len(), 2);
+        assert_eq!(
+            (last.evaluated, last.failed, last.left),
+            (2, evaluation.errors.len(), 0),
+            "{:#?}",
+            evaluation.errors
+        );
+    });
+}

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use super::budget::Budget;
 use super::query::{Answer, Question};
 use super::round::QuestionRound;
-use super::session::Session;
+use super::session::{Progress, Session};
 use super::shares::QuestionOutcome;
 use super::survey;
 use super::sweep;
@@ -38,6 +38,11 @@ impl<'a> Asker<'a> {
     /// Whether the flake has inputs that its lock does not cover, or other ones than it covers.
     pub fn has_new_inputs(&self) -> bool {
         self.session.has_new_inputs()
+    }
+
+    /// Counts what came of all answers: some answers that are sound are no derivation where there has to be one.
+    pub fn count_result(&self, evaluated: usize, failed: usize) {
+        self.session.count(|progress| *progress = Progress { evaluated, failed, left: 0 });
     }
 
     /// Answers every question, or fails if the flake as a whole does not evaluate.

@@ -303,6 +303,7 @@ impl<'r> Resolved<'r> {
         found.lacks(&asker, absent.iter().map(|(attribute, depth)| (attribute, *depth)).collect())?;
         let is_all_known = selected.errors.is_empty();
         found.errors.extend(std::mem::take(&mut selected.errors));
+        asker.count_result(found.targets.len(), found.errors.len());
         if found.targets.is_empty() {
             if let Some(failure) = found.failed_input() {
                 return Err(flake::cannot_fetch(&shown, &failure.message));
