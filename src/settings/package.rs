@@ -1,7 +1,7 @@
 //! What a package says about its own job: `passthru.ci`, `meta.ci`, `meta.timeout`. In: plain values from the evaluation, which nobody
 //! trusts. Out: [`JobSettings`], and a sentence for each value that cannot be meant; the others count all the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
@@ -23,6 +23,9 @@ const MAX_CONTEXTS: usize = 100;
 
 /// How much is said about one package.
 const MAX_WARNINGS: usize = 5;
+
+/// How many packages are named that have the same thing wrong.
+const MAX_NAMED: usize = 5;
 
 /// What a package says, as far as it makes sense.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,10 +53,17 @@ impl Packages {
     /// Reads what packages say, by attribute; each may choose what is granted.
     pub fn read(of_packages: &[(AttributePath, Map<String, Value>)], fleet: &Fleet, grants: &Grants) -> Self {
         let mut packages = Packages::default();
+        let mut wrong: Vec<(String, Vec<&AttributePath>)> = Vec::new();
+        let mut positions: HashMap<String, usize> = HashMap::new();
         for (attribute, settings) in of_packages {
             let said = read(settings, fleet, grants);
-            let name = printable(&attribute.to_string());
-            packages.warnings.extend(said.warnings.iter().map(|warning| format!("attribute `{name}`: {warning}")));
+            for warning in said.warnings {
+                let at = *positions.entry(warning).or_insert_with_key(|warning| {
+                    wrong.push((warning.clone(), Vec::new()));
+                    wrong.len() - 1
+                });
+                wrong[at].1.push(attribute);
+            }
             if said.disabled {
                 packages.disabled.push(attribute.clone());
             }
@@ -61,8 +71,21 @@ impl Packages {
                 packages.job_settings.insert(attribute.clone(), said.job_settings);
             }
         }
+        packages.warnings.extend(wrong.iter().map(|(warning, attributes)| format!("{}: {warning}", named(attributes))));
         packages
     }
+}
+
+/// The attributes that a sentence is about, a few of them by name.
+fn named(attributes: &[&AttributePath]) -> String {
+    let names: Vec<String> =
+        attributes.iter().take(MAX_NAMED).map(|name| format!("`{}`", printable(&name.to_string()))).collect();
+    let more = match attributes.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let noun = if attributes.len() == 1 { "attribute" } else { "attributes" };
+    format!("{noun} {}{more}", names.join(", "))
 }
 
 /// Reads what a package says; it may choose what is granted.
@@ -216,5 +239,24 @@ mod tests {
         }
         let said = of(json!({ "executor": "nope", "resourceClass": "small" }));
         assert_eq!((said.warnings.len(), said.job_settings.resource_class.as_deref()), (1, Some("small")));
+    }
+
+    #[test]
+    fn packages_with_the_same_thing_wrong_share_a_sentence() {
+        let says: Vec<(AttributePath, Map<String, Value>)> = (0..8)
+            .map(|number| {
+                let timeout = if number == 3 { json!("soon") } else { json!({ "wrong": "lambda" }) };
+                let attribute = AttributePath::parse(&format!("packages.s.p{number}")).unwrap();
+                (attribute, json!({ "timeout": timeout }).as_object().unwrap().clone())
+            })
+            .collect();
+        let packages = Packages::read(&says, &example::fleet(), &Grants::default());
+        assert_eq!(packages.warnings.len(), 2, "{:#?}", packages.warnings);
+        assert_eq!(
+            packages.warnings[0],
+            "attributes `packages.s.p0`, `packages.s.p1`, `packages.s.p2`, `packages.s.p4`, `packages.s.p5` and 2 more: `timeout` is a \
+             function, expected a string"
+        );
+        assert!(packages.warnings[1].starts_with("attribute `packages.s.p3`: "), "{}", packages.warnings[1]);
     }
 }
