@@ -216,7 +216,7 @@ impl Findings {
         let outside: BTreeMap<AttributePath, String> = outside;
         self.errors
             .extend(outside.into_iter().map(|(attribute, path)| (attribute, no_path_of_derivation(&path).into())));
-        self.says.retain(|attribute, _| self.targets.contains_key(attribute));
+        self.package_settings.retain(|attribute, _| self.targets.contains_key(attribute));
     }
 
     /// Takes a derivation as a target, or says what is wrong with it.
