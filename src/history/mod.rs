@@ -1,7 +1,7 @@
 //! What earlier pipelines have measured, to ask when planning.
 //!
 //! In: [`Records`]. Out: a [`History`]. A derivation is found by its path; a changed one by name and system; one of another version by
-//! its name without the version. Of the youngest few measurements the median counts, which one slow machine does not move, and which
+//! its family, the name without the version. Of the youngest few measurements the median counts, which one slow machine does not move, and which
 //! follows where a package has become slower.
 
 pub mod csv;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use self::jobs::JobRun;
 use self::last_plan::LastPlan;
 use self::needs::{Needs, YOUNGEST};
-use self::records::{Ending, Records, package_of};
+use self::records::{Ending, Records, family_of};
 
 /// So many pipelines and jobs have to have measured the start-up of jobs, and so many jobs count, the youngest.
 const PIPELINES: usize = 3;
@@ -43,7 +43,7 @@ const SPEEDS: std::ops::RangeInclusive<u64> = 100_000..=10_000_000_000;
 pub struct History {
     by_path: HashMap<String, Recorded>,
     by_name: HashMap<(String, String), Recorded>,
-    by_package: HashMap<(String, String), Recorded>,
+    by_family: HashMap<(String, String), Recorded>,
     sizes: Sizes,
     start_up: Option<u64>,
     bandwidth: Option<u64>,
@@ -83,8 +83,8 @@ pub struct Failed {
 impl History {
     /// What the records say. Only what was built has a duration: a builder that fails ends early.
     pub fn new(records: &Records) -> Self {
-        let (mut by_path, mut by_name, mut by_package) = (Durations::new(), Durations::new(), Durations::new());
-        let (mut size_by_path, mut size_by_package) = (Durations::new(), Durations::new());
+        let (mut by_path, mut by_name, mut by_family) = (Durations::new(), Durations::new(), Durations::new());
+        let (mut size_by_path, mut size_by_family) = (Durations::new(), Durations::new());
         let mut failed: HashMap<String, Failed> = HashMap::new();
         for build in &records.builds {
             if build.ending == Ending::Failed {
@@ -98,13 +98,13 @@ impl History {
             let sample = (Reverse(build.at), build.duration);
             by_path.entry(build.derivation.clone()).or_default().push(sample);
             by_name.entry((build.name.clone(), build.system.clone())).or_default().push(sample);
-            let package = (build.package().to_owned(), build.system.clone());
+            let family = (build.family(), build.system.clone());
             if let Some(bytes) = build.used.nar_bytes {
                 let sample = (Reverse(build.at), bytes);
                 size_by_path.entry(build.derivation.clone()).or_default().push(sample);
-                size_by_package.entry(package.clone()).or_default().push(sample);
+                size_by_family.entry(family.clone()).or_default().push(sample);
             }
-            by_package.entry(package).or_default().push(sample);
+            by_family.entry(family).or_default().push(sample);
         }
         for (path, failed) in &mut failed {
             failed.flaky = by_path.contains_key(path);
@@ -112,12 +112,12 @@ impl History {
         let times = || by_path.values().flatten().map(|(Reverse(at), _)| *at);
         let span = times().min().zip(times().max());
         let start_up = start_up(records);
-        let sizes = Sizes { by_path: medians(size_by_path), by_package: medians(size_by_package) };
+        let sizes = Sizes { by_path: medians(size_by_path), by_family: medians(size_by_family) };
         Self {
             by_path: recorded(by_path, ONCE),
             by_name: recorded(by_name, ONCE),
             // Another version is another program.
-            by_package: recorded(by_package, OTHER_VERSION),
+            by_family: recorded(by_family, OTHER_VERSION),
             sizes,
             start_up,
             bandwidth: bandwidth(records),
@@ -144,14 +144,14 @@ impl History {
         self.by_path
             .get(path)
             .or_else(|| self.by_name.get(&key(name)))
-            .or_else(|| self.by_package.get(&key(package_of(name))))
+            .or_else(|| self.by_family.get(&(family_of(name), system.to_owned())))
             .copied()
     }
 
     /// How large its outputs are as NARs, if it or one like it was built before, bytes.
     pub fn size(&self, path: &str, name: &str, system: &str) -> Option<u64> {
-        let of_package = || self.sizes.by_package.get(&(package_of(name).to_owned(), system.to_owned()));
-        self.sizes.by_path.get(path).or_else(of_package).copied()
+        let of_family = || self.sizes.by_family.get(&(family_of(name), system.to_owned()));
+        self.sizes.by_path.get(path).or_else(of_family).copied()
     }
 
     /// From the start of a job's machine to its first build, milliseconds; none until enough jobs of enough pipelines have measured it.
@@ -199,7 +199,7 @@ fn of_jobs(records: &Records, measured: impl Fn(&JobRun) -> Option<u64>) -> Opti
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Sizes {
     by_path: HashMap<String, u64>,
-    by_package: HashMap<(String, String), u64>,
+    by_family: HashMap<(String, String), u64>,
 }
 
 type Durations<K> = HashMap<K, Vec<(Reverse<u64>, u64)>>;
@@ -285,6 +285,18 @@ mod tests {
         assert_eq!(took("other", "openssl-3.0", "y"), None);
         assert_eq!(took("p3", "curl-8", "x"), None, "a failure says nothing about a build");
         assert_eq!(history.span, Some((1, 2)));
+    }
+
+    #[test]
+    fn a_source_says_nothing_about_what_is_built_from_it() {
+        let history = history(&[
+            ("p1", "hello-2.9", 1, 2_400_000, Built),
+            ("p2", "hello-2.9.tar.gz", 1, 2_000, Built),
+            ("p3", "lone-1", 1, 900_000, Built),
+        ]);
+        let took = |name: &str| history.recorded("other", name, "x").map(|it| it.duration);
+        assert_eq!([took("hello-2.10"), took("hello-2.10.tar.gz")], [Some(2_400_000), Some(2_000)]);
+        assert_eq!(took("lone-2.tar.xz"), None);
     }
 
     #[test]

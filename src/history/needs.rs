@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
-use super::records::{Ending, Measurement, Records, package_of};
+use super::records::{Ending, Measurement, Records, family_of};
 
 /// So many measurements count, the youngest.
 pub const YOUNGEST: usize = 5;
@@ -22,10 +22,10 @@ const TOO_SHORT: u64 = 10_000;
 pub struct Needs {
     memory: Peaks,
     processors: Peaks,
-    killed: HashMap<Package, Killed>,
+    killed: HashMap<Family, Killed>,
 }
 
-type Package = (String, String);
+type Family = (String, String);
 
 /// A kill for lack of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +34,11 @@ struct Killed {
     class: String,
 }
 
-/// The highest of the youngest measurements, by path and by package.
+/// The highest of the youngest measurements, by path and by family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Peaks {
     by_path: HashMap<String, u64>,
-    by_package: HashMap<Package, u64>,
+    by_family: HashMap<Family, u64>,
 }
 
 impl Needs {
@@ -51,20 +51,20 @@ impl Needs {
             .collect();
         let class = |build: &Measurement| classes.get(&(build.job.as_str(), build.at)).copied();
         let built = || records.builds.iter().filter(|build| build.ending == Ending::Built);
-        let mut killed: HashMap<Package, Killed> = HashMap::new();
+        let mut killed: HashMap<Family, Killed> = HashMap::new();
         for build in records.builds.iter().filter(|build| build.class.as_deref() == Some(KILLED)) {
             let Some(class) = class(build) else { continue };
             let new = Killed { at: build.at, class: class.to_owned() };
-            let known = killed.entry(package(build)).or_insert_with(|| new.clone());
+            let known = killed.entry(family(build)).or_insert_with(|| new.clone());
             if known.at < new.at {
                 *known = new;
             }
         }
         // What was built there since fits.
         for build in built() {
-            let package = package(build);
-            if killed.get(&package).is_some_and(|kill| kill.at < build.at && class(build) == Some(&kill.class)) {
-                killed.remove(&package);
+            let family = family(build);
+            if killed.get(&family).is_some_and(|kill| kill.at < build.at && class(build) == Some(&kill.class)) {
+                killed.remove(&family);
             }
         }
         let processors = |build: &Measurement| {
@@ -92,7 +92,7 @@ impl Needs {
         if self.killed.is_empty() {
             return None;
         }
-        self.killed.get(&(package_of(name).to_owned(), system.to_owned())).map(|killed| killed.class.as_str())
+        self.killed.get(&(family_of(name), system.to_owned())).map(|killed| killed.class.as_str())
     }
 
     /// True where nothing is known.
@@ -103,25 +103,25 @@ impl Needs {
 
 impl Peaks {
     fn new<'b>(builds: impl Iterator<Item = &'b Measurement>, value: impl Fn(&Measurement) -> Option<u64>) -> Self {
-        let (mut by_path, mut by_package) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
+        let (mut by_path, mut by_family) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
         for (build, value) in builds.filter_map(|build| Some((build, value(build)?))) {
             by_path.entry(build.derivation.clone()).or_default().push((Reverse(build.at), value));
-            by_package.entry(package(build)).or_default().push((Reverse(build.at), value));
+            by_family.entry(family(build)).or_default().push((Reverse(build.at), value));
         }
-        Self { by_path: highest(by_path), by_package: highest(by_package) }
+        Self { by_path: highest(by_path), by_family: highest(by_family) }
     }
 
     fn of(&self, path: &str, name: &str, system: &str) -> Option<u64> {
         if self.by_path.is_empty() {
             return None;
         }
-        let of_package = || self.by_package.get(&(package_of(name).to_owned(), system.to_owned()));
-        self.by_path.get(path).or_else(of_package).copied()
+        let of_family = || self.by_family.get(&(family_of(name), system.to_owned()));
+        self.by_path.get(path).or_else(of_family).copied()
     }
 }
 
-fn package(build: &Measurement) -> Package {
-    (build.package().to_owned(), build.system.clone())
+fn family(build: &Measurement) -> Family {
+    (build.family(), build.system.clone())
 }
 
 fn highest<K: std::hash::Hash + Eq>(samples: HashMap<K, Vec<(Reverse<u64>, u64)>>) -> HashMap<K, u64> {

@@ -86,13 +86,31 @@ pub struct Measurement {
 }
 
 impl Measurement {
-    /// The name without its version, by Nix's own rule: the version begins at the first dash that no letter follows.
-    pub fn package(&self) -> &str {
-        package_of(&self.name)
+    /// What others of it have in common, whatever their version.
+    pub fn family(&self) -> String {
+        family_of(&self.name)
     }
 }
 
-/// The name without its version.
+/// Ends of names in which a digit is no part of a version.
+const WITH_DIGITS: [&str; 2] = ["bz2", "lz4"];
+
+/// The name without its version, but with what is behind that: a `hello.tar.gz` takes another time than the `hello` that is built from it.
+pub fn family_of(name: &str) -> String {
+    let package = package_of(name);
+    let version = &name[package.len()..];
+    let of_version = |part: &str| part.bytes().any(|byte| byte.is_ascii_digit()) && !WITH_DIGITS.contains(&part);
+    let mut end = version.len();
+    for part in version.rsplit(['.', '-']) {
+        if of_version(part) {
+            return format!("{package}{}", &version[end..]);
+        }
+        end = end.saturating_sub(part.len() + 1);
+    }
+    package.to_owned()
+}
+
+/// The name without its version, by Nix's own rule: the version begins at the first dash that no letter follows.
 pub fn package_of(name: &str) -> &str {
     let dash = name.as_bytes().windows(2).position(|pair| pair[0] == b'-' && !pair[1].is_ascii_alphabetic());
     dash.map_or(name, |at| &name[..at])
@@ -161,7 +179,7 @@ impl Records {
         self.builds.dedup();
         let mut of_package: HashMap<(String, String), usize> = HashMap::new();
         self.builds.retain(|build| {
-            let count = of_package.entry((build.package().to_owned(), build.system.clone())).or_default();
+            let count = of_package.entry((build.family(), build.system.clone())).or_default();
             *count += 1;
             *count <= keep.of_a_package
         });
@@ -295,6 +313,25 @@ mod tests {
             ("x-y-1", "x-y"),
         ] {
             assert_eq!(package_of(name), package, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_family_has_what_is_behind_the_version() {
+        for (name, family) in [
+            ("hello-2.10", "hello"),
+            ("hello-2.10.tar.gz", "hello.tar.gz"),
+            ("hello-2.10.1-rc1.tar.bz2", "hello.tar.bz2"),
+            ("fd-8.7.0-vendor", "fd-vendor"),
+            ("nixos-system-host-25.05.20250101.ac1ef00", "nixos-system-host"),
+            ("x-unstable-2020-01-01", "x-unstable"),
+            ("x-1.0-x86_64-linux", "x-linux"),
+            ("source", "source"),
+            ("a-", "a-"),
+            ("a--", "a"),
+            ("é-1.ü", "é.ü"),
+        ] {
+            assert_eq!(family_of(name), family, "{name}");
         }
     }
 }

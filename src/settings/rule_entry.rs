@@ -46,7 +46,12 @@ mapping!(RuleEntry, "a mapping with `match` and what is to happen", {
     "retries" => retries: "How often what failed for a reason that may go away (network, lost daemon, killed beside others) is tried again",
     "environment" => environment: "Variables of the job",
     "never_group" => never_group: "Whether a target shares its job with nothing that another job can build",
-}, schema { "minProperties": 1, "not": { "required": ["match"], "maxProperties": 1 } }, check RuleEntry::check);
+}, schema {
+    "minProperties": 1,
+    "not": { "required": ["match"], "maxProperties": 1 },
+    "if": { "required": ["match"], "properties": { "match": { "required": ["seconds"] } } },
+    "then": { "propertyNames": { "enum": ["match", "resource_class", "never_group"] } }
+}, check RuleEntry::check);
 
 impl Expected for RuleEntry {
     const PLURAL: &'static str = "rules";
@@ -107,6 +112,23 @@ impl RuleEntry {
             self.condition != Some(ConditionEntry::default()),
             "`match` is empty: leave it out if the rule applies to everything"
         );
+        let has_seconds = self.condition.as_ref().is_some_and(|condition| condition.seconds.is_some());
+        let harmless = ["resource_class", "never_group"];
+        let set = [
+            ("executor", self.executor.is_some()),
+            ("image", self.image.is_some()),
+            ("timeout", self.timeout.is_some()),
+            ("context", self.context.is_some()),
+            ("retries", self.retries.is_some()),
+            ("environment", self.environment.is_some()),
+        ];
+        // Whoever can write a cache of the CI would choose secrets and machines, and end builds.
+        if let Some((key, _)) = set.iter().find(|(_, is_set)| has_seconds && *is_set) {
+            bail!(
+                "a rule with `seconds` cannot set `{key}`: how long a build is expected to take is read from records, which other branches may have written; it can set {}",
+                harmless.map(|key| format!("`{key}`")).join(" and ")
+            );
+        }
         Ok(())
     }
 

@@ -51,7 +51,7 @@ pub fn write(records: &Records, look: &Look, out: &mut dyn Write) -> io::Result<
         let Package { durations, cpu, memory, outputs, closures, .. } = package;
         [durations, cpu, memory, outputs, closures].into_iter().for_each(|list| list.sort_unstable());
     }
-    packages.sort_by_key(|(name, package)| (std::cmp::Reverse(package.median()), *name));
+    packages.sort_by(|(one, a), (other, b)| b.median().cmp(&a.median()).then_with(|| one.cmp(other)));
     writeln!(out)?;
     look.columns_or(&rows(&packages, false), || rows(&packages, true), out)?;
     if packages.len() > MOST_ROWS {
@@ -65,7 +65,7 @@ pub fn write(records: &Records, look: &Look, out: &mut dyn Write) -> io::Result<
 }
 
 /// A row for each package, the first ones; durations and days are short where the terminal is narrow.
-fn rows(packages: &[((&str, &str), Package)], is_narrow: bool) -> Vec<Vec<String>> {
+fn rows(packages: &[((String, &str), Package)], is_narrow: bool) -> Vec<Vec<String>> {
     let longest = if is_narrow { "MAX" } else { "LONGEST" };
     let mut rows = vec![row(["PACKAGE", "SYSTEM", "BUILDS", "MEDIAN", longest, "FAILED", "LAST"])];
     if !is_narrow {
@@ -76,7 +76,7 @@ fn rows(packages: &[((&str, &str), Package)], is_narrow: bool) -> Vec<Vec<String
     for ((name, system), package) in packages.iter().take(MOST_ROWS) {
         let last = day(package.last);
         rows.push(vec![
-            (*name).to_owned(),
+            name.clone(),
             (*system).to_owned(),
             (package.durations.len() + package.failed).to_string(),
             duration(package.median()),
@@ -97,10 +97,10 @@ fn rows(packages: &[((&str, &str), Package)], is_narrow: bool) -> Vec<Vec<String
     rows
 }
 
-fn by_package(builds: &[Measurement]) -> BTreeMap<(&str, &str), Package> {
-    let mut packages: BTreeMap<(&str, &str), Package> = BTreeMap::new();
+fn by_package(builds: &[Measurement]) -> BTreeMap<(String, &str), Package> {
+    let mut packages: BTreeMap<(String, &str), Package> = BTreeMap::new();
     for build in builds {
-        let package = packages.entry((build.package(), &build.system)).or_default();
+        let package = packages.entry((build.family(), &build.system)).or_default();
         match build.ending {
             Ending::Built => package.durations.push(build.duration),
             Ending::Failed => package.failed += 1,

@@ -90,7 +90,7 @@ fn the_examples_of_the_repository_are_sound_and_name_the_schema() {
 }
 
 /// Files that are wrong, and what nixdag says of each.
-const BROKEN: [(&str, &str); 36] = [
+const BROKEN: [(&str, &str); 39] = [
     ("selct: []", "unknown key `selct` (did you mean `select`?) at line 1 column 1"),
     (
         "executors: { big: { dokcer: x } }",
@@ -119,8 +119,15 @@ const BROKEN: [(&str, &str); 36] = [
     ("rules: [{ executor: Big }]", "`Big`, expected the name of an executor (`[a-z][a-z0-9_-]*`)"),
     ("rules: [{ environment: { A-B: c } }]", "`A-B` cannot be a variable"),
     ("rules: [{ environment: { NIXDAG_X: c } }]", "`NIXDAG_X` begins with `NIXDAG_`"),
+    (
+        "rules: [{ match: { seconds: { max: 9 } }, timeout: 5 }]",
+        "rules[0]: a rule with `seconds` cannot set `timeout`: how long a build is expected to take is read from records, which other \
+         branches may have written; it can set `resource_class` and `never_group`",
+    ),
+    ("rules: [{ match: { name: x, seconds: { min: 9 } }, context: x }]", "a rule with `seconds` cannot set `context`"),
+    ("rules: [{ match: { seconds: { min: 9 } }, resource_class: large, executor: x }]", "cannot set `executor`"),
     ("rules: [{ match: { seconds: 5 }, timeout: 5 }]", "expected a mapping with `min`, `max` or both, in seconds"),
-    ("rules: [{ match: { seconds: { least: 5 } }, timeout: 5 }]", "unknown key `least` (known: `min`, `max`)"),
+    ("rules: [{ match: { seconds: { least: 5 } }, never_group: true }]", "unknown key `least` (known: `min`, `max`)"),
     ("executors: []", "expected a mapping of names to machines"),
     ("executors: { Big: {} }", "`Big`, expected the name of an executor"),
     ("executors: { big: { docker: a, machine: b } }", "an executor has either `docker` or `machine`"),

@@ -204,7 +204,7 @@ pub const LINES: &[Exposure] = &[
         stops: &[
             Stop {
                 on: ALL,
-                how: "an evaluation of another tree, or one that is damaged or brings anything but derivations and sources, is evaluated again; records change estimates and nothing else",
+                how: "an evaluation of another tree, or one that is damaged or brings anything but derivations and sources, is evaluated again; records change estimates, and so how builds are divided into jobs and the size of their machines, and nothing else",
                 tests: &[
                     "a_pipe_or_a_device_in_an_entry_is_an_error_at_once",
                     "a_forged_derivation_source_or_output_does_not_come_into_the_store",
