@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use clap::Parser;
 
 use super::exit_code::ExitCode;
-use super::say::note;
+use super::say::{self, note};
 use crate::choice::Choice;
 use crate::cli::{Cli, Command, DoctorArgs, TextFormat};
 use crate::delivery::Delivery;
@@ -67,6 +67,7 @@ pub(super) fn run(args: &DoctorArgs) -> Result<ExitCode> {
             writeln!(out)
         }
     })?;
+    say::wrote(&output, "");
     let is_closed = findings.iter().all(|finding| finding.setting.is_none());
     Ok(if is_closed { ExitCode::Done } else { ExitCode::Failed })
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::exit_code::ExitCode;
-use super::say::{note, warning};
+use super::say::{self, note, warning};
 use super::stages;
 use crate::attribute::AttributePath;
 use crate::cli::{ExplainArgs, TextFormat};
@@ -58,6 +58,7 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
             writeln!(out)
         }
     })?;
+    say::wrote(&output, "");
     Ok(ExitCode::Done)
 }
 

@@ -3,10 +3,11 @@
 use anyhow::{Context, Result};
 
 use super::exit_code::ExitCode;
-use super::say::warning;
+use super::say::{self, warning};
 use super::stages;
 use crate::cli::{GraphArgs, GraphLevel};
 use crate::output::Output;
+use crate::plural::counted;
 use crate::settings::Settings;
 use crate::view::{self, GraphFormat, network};
 
@@ -33,5 +34,7 @@ pub(super) fn run(args: &GraphArgs) -> Result<ExitCode> {
         warning!("{} edges: Mermaid draws at most {MERMAID_EDGES} (`--format dot` has no limit)", network.edges.len());
     }
     output.write(|mut out| view::draw(&network, format, &mut out))?;
+    let nodes = counted(network.nodes.len(), "node");
+    say::wrote(&output, &format!("{nodes}, {}", counted(network.edges.len(), "edge")));
     Ok(ExitCode::Done)
 }

@@ -10,6 +10,7 @@ use crate::history::csv;
 use crate::history::files;
 use crate::history::records::Keep;
 use crate::output::Output;
+use crate::plural::counted;
 use crate::view;
 
 pub(super) fn run(args: &HistoryArgs) -> Result<ExitCode> {
@@ -30,5 +31,6 @@ pub(super) fn run(args: &HistoryArgs) -> Result<ExitCode> {
         HistoryFormat::Json => records.write(out),
         HistoryFormat::Csv => csv::write(&records, out),
     })?;
+    say::wrote(&output, &counted(records.builds.len(), "build"));
     Ok(ExitCode::Done)
 }

@@ -6,7 +6,7 @@ use super::exit_code::ExitCode;
 use super::{say, stages};
 use crate::cli::{PlanArgs, PlanFormat};
 use crate::output::Output;
-use crate::page::{self, gather};
+use crate::page::{self, gather, summary};
 use crate::plan::json;
 use crate::plan::model::Granularity;
 use crate::settings::Settings;
@@ -34,5 +34,6 @@ pub(super) fn run(args: &PlanArgs) -> Result<ExitCode> {
         PlanFormat::Json => json::write(&made.plan, &mut out),
         PlanFormat::Html => page::write(&gather::pipeline(Some(&made.plan), &[]), &mut out),
     })?;
+    say::wrote(&output, &summary::plain(&gather::pipeline(Some(&made.plan), &[])));
     Ok(ExitCode::Done)
 }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::cli::{Color, Manners};
 use crate::output::Output;
+use crate::printable::printable;
 use crate::view::look::Look;
 
 /// What there is to be said, by its weight.
@@ -115,6 +116,14 @@ pub(super) fn prefix(level: Level) -> String {
 pub(super) fn done(text: impl Display) {
     if Level::Note >= voice().least {
         plain(&text.to_string());
+    }
+}
+
+/// Says that a file was written, and what it holds, where there is something to say of that; standard output speaks for itself.
+pub(super) fn wrote(output: &Output, what: &str) {
+    if let Output::File(path) = output {
+        let colon = if what.is_empty() { "" } else { ": " };
+        done(format_args!("wrote `{}`{colon}{}", printable(&path.to_string_lossy()), printable(what)));
     }
 }
 
