@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::nix::store_path;
+use crate::printable::shortened;
 
 /// Most that is kept of one log in memory, in lines and in bytes.
 const TAIL_LINES: usize = 100;
@@ -13,6 +14,17 @@ const TAIL_BYTES: usize = 64 << 10;
 
 /// Bytes of one log that go to its file before it is cut; the kept lines are added at the end.
 const FILE_BYTES: u64 = 8 << 20;
+
+/// Lines of a log that a report of a pipeline shows, and characters of each.
+const LAST_LINES: usize = 15;
+const MAX_LINE: usize = 400;
+
+/// The end of a log as a record has it, which may be any text: as much as people read in a report.
+pub fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let last = lines[lines.len().saturating_sub(LAST_LINES)..].iter();
+    last.map(|line| shortened(line, MAX_LINE)).collect::<Vec<_>>().join("\n")
+}
 
 /// The log of a build that is going on.
 pub struct BuilderLog {

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::builder_log::last_lines;
 use super::closure_record::ClosureRecord;
 use super::record::{Missing, Outcome, Record, Role, Verdict};
 use crate::duration::in_words;
@@ -93,6 +94,8 @@ pub struct JobFailure {
     pub next: Option<String>,
     /// The command that shows it on another machine; null where there is none.
     pub reproduce: Option<String>,
+    /// The last lines that its builder printed; null where there are none.
+    pub log: Option<String>,
 }
 
 /// An output that a job needed and did not find.
@@ -160,6 +163,7 @@ impl Report {
                 message: error.clone(),
                 next: None,
                 reproduce: None,
+                log: None,
             }));
             failures.extend(record.failures.iter().map(|failure| JobFailure {
                 job: record.job.clone(),
@@ -169,6 +173,7 @@ impl Report {
                 message: format!("{}{}", failure.message, failure.remark()),
                 next: None,
                 reproduce: None,
+                log: None,
             }));
             let is_cancelled = record.verdict == Verdict::Cancelled;
             let failed = record
@@ -183,6 +188,7 @@ impl Report {
                 attributes: drv.names.attributes.clone(),
                 class: drv.class.filter(|_| drv.outcome == Outcome::Failed).map(|class| class.name().to_owned()),
                 message: drv.message.clone().unwrap_or_else(|| "not built".to_owned()),
+                log: drv.log.as_deref().filter(|log| !log.is_empty()).map(last_lines),
             }));
         }
         let start = records.iter().map(|record| record.started.saturating_mul(1000)).min().unwrap_or(0);
@@ -243,7 +249,7 @@ impl Report {
             in_words(self.job_time)
         )?;
         let built = counted(self.built, "derivation");
-        writeln!(out, "{built} built, {} substituted, {} present", self.substituted, self.present)?;
+        writeln!(out, "{built} built, {} fetched, {} present", self.substituted, self.present)?;
         writeln!(out, "{} built in more than one job", self.built_twice.len())?;
         for repeated in &self.built_twice {
             writeln!(out, "  {} in {}", repeated.derivation, repeated.jobs.join(", "))?;
@@ -277,6 +283,9 @@ impl Report {
                 };
                 let class = failure.class.as_ref().map(|class| format!(" [{class}]")).unwrap_or_default();
                 writeln!(out, "  {}: {what}{class}: {}", failure.job, failure.message.replace('\n', "\n    "))?;
+                if let Some(log) = &failure.log {
+                    writeln!(out, "    end of its log:\n      {}", log.replace('\n', "\n      "))?;
+                }
             }
         }
         Ok(())
@@ -334,6 +343,18 @@ mod tests {
             measured: crate::history::jobs::Measured::default(),
             resource_class: None,
         }
+    }
+
+    #[test]
+    fn the_text_has_the_end_of_the_log_of_what_failed() {
+        let mut record = record("a", 0, &[("x", Role::Owned, Outcome::Failed, 1)]);
+        record.derivations[0].message = Some("builder failed".to_owned());
+        record.derivations[0].log = Some((1..=20).map(|line| format!("line {line}\n")).collect());
+        let mut text = Vec::new();
+        Report::new(vec![record]).print(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let end = "  a: /nix/store/x.drv: builder failed\n    end of its log:\n      line 6\n      line 7\n";
+        assert!(text.contains(end) && text.ends_with("\n      line 20\n"), "{text}");
     }
 
     #[test]

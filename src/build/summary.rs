@@ -115,7 +115,7 @@ impl Record {
         let count = |outcome| self.derivations.iter().filter(|derivation| derivation.outcome == outcome).count();
         writeln!(
             out,
-            "job `{}`: {}; {} built, {} substituted, {} present, {} failed, {} not built; {} handed off{}",
+            "job `{}`: {}; {} built, {} fetched, {} present, {} failed, {} not built; {} handed off{}",
             self.job,
             match self.verdict {
                 Verdict::Success => "success".to_owned(),

@@ -45,7 +45,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
             ReportFormat::Html => page::write(&gather::pipeline(plan.as_ref(), &[]), out),
             _ => markdown::write(plan.as_ref(), None, out),
         })?;
-        wrote(&output, &verdict(&gather::pipeline(plan.as_ref(), &[]), 0));
+        say::wrote(&output, &verdict(&gather::pipeline(plan.as_ref(), &[]), 0));
         return Ok(ExitCode::Done);
     }
     let mut found = Found::default();
@@ -89,13 +89,13 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
             serde_json::to_writer_pretty(&mut *out, &report)?;
             writeln!(out)
         }
-        ReportFormat::Markdown => markdown::write(plan.as_ref(), Some(&report), out),
+        ReportFormat::Markdown => markdown::write(plan.as_ref(), Some((&report, &verdict)), out),
         ReportFormat::Html => page::write(&pipeline, out),
         ReportFormat::Trace => trace::write(&pipeline, out),
         ReportFormat::Otlp => telemetry::write(&pipeline, out),
         ReportFormat::GitHub => annotations::write(&report, out),
     })?;
-    wrote(&output, &verdict);
+    say::wrote(&output, &verdict);
     // With a plan, a job that left no record counts as well, a final job's command too.
     let is_complete = plan.is_none() || pipeline.verdict() == pipeline::Verdict::Passed;
     let silent: Vec<String> = pipeline.unrecorded().map(|name| format!("`{}`", printable(name))).collect();
@@ -111,11 +111,4 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
 fn verdict(pipeline: &pipeline::Pipeline, broken: usize) -> String {
     let sentence = summary::plain(pipeline);
     if broken == 0 { sentence } else { format!("{sentence}; {} cannot be read", counted(broken as u64, "record")) }
-}
-
-/// Says that a file was written, and the verdict, which standard output has in the report itself.
-fn wrote(output: &Output, verdict: &str) {
-    if let Output::File(path) = output {
-        say::done(format_args!("wrote `{}`: {}", printable(&path.to_string_lossy()), printable(verdict)));
-    }
 }

@@ -6,12 +6,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::pipeline::{Failure, Job, JobNumber, Pipeline, State};
 use crate::attribute::AttributePath;
+use crate::build::builder_log::last_lines;
 use crate::build::record::{DerivationRecord, Outcome, Record, Verdict};
 use crate::plan::Plan;
 use crate::plan::failures;
-
-/// Lines of a log that are shown.
-const LAST_LINES: usize = 15;
 
 /// Failures by job: its derivations that failed, then what is wrong with the job itself. Before anything has run, what does not evaluate.
 pub fn failures(pipeline: &Pipeline, last: &HashMap<&str, &Record>) -> Vec<Failure> {
@@ -78,11 +76,6 @@ fn of_attribute(failure: &failures::Failure, job: JobNumber) -> Failure {
         reproduce: failure.command.clone(),
         ..Failure::default()
     }
-}
-
-fn last_lines(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
 /// For each job those that need it.

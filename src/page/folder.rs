@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{comment, document, gather, trace};
+use super::{comment, document, gather, summary, trace};
 use crate::build::record::Record;
 use crate::build::report::Report;
 use crate::output::Output;
@@ -38,7 +38,7 @@ pub fn write(dir: &Path, plan: &Plan, records: Vec<Record>, address: Option<&str
     file(COMMENT).write(|out| comment::write(&pipeline, address, out))?;
     file(TRACE).write(|out| trace::write(&pipeline, out))?;
     let report = Report::new(records);
-    file(SUMMARY).write(|out| markdown::write(Some(plan), Some(&report), out))?;
+    file(SUMMARY).write(|out| markdown::write(Some(plan), Some((&report, &summary::plain(&pipeline))), out))?;
     file(REPORT).write(|out| {
         serde_json::to_writer_pretty(&mut *out, &report)?;
         writeln!(out)

@@ -92,6 +92,7 @@ mod tests {
             message: message.into(),
             next: None,
             reproduce: None,
+            log: None,
         }
     }
 

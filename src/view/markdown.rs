@@ -8,8 +8,7 @@ use std::io::{self, Write};
 use super::annotations::what;
 use super::{GraphFormat, draw, network};
 use crate::build::closure_record::{ClosureRecord, package};
-use crate::build::record::Verdict;
-use crate::build::report::Report;
+use crate::build::report::{JobFailure, Report};
 use crate::duration::in_words;
 use crate::plan::{JobIndex, Plan, nothing};
 use crate::plural::counted;
@@ -24,14 +23,17 @@ const MAX_GRAPH: usize = 45_000;
 /// Rows of each table.
 const MOST_ROWS: usize = 100;
 
+/// Logs of failures, of which a table has more.
+const MOST_LOGS: usize = 20;
+
 /// Characters of a cell.
 const MAX_CELL: usize = 300;
 
-/// Writes what there is.
-pub fn write(plan: Option<&Plan>, report: Option<&Report>, out: &mut dyn Write) -> io::Result<()> {
+/// Writes what there is; a report comes with the verdict in a sentence.
+pub fn write(plan: Option<&Plan>, report: Option<(&Report, &str)>, out: &mut dyn Write) -> io::Result<()> {
     match (plan, report) {
         (Some(plan), None) => planned(plan, out)?,
-        (_, Some(report)) => results(report, out)?,
+        (_, Some((report, verdict))) => results(report, verdict, out)?,
         (None, None) => {}
     }
     match plan {
@@ -82,20 +84,17 @@ fn planned(plan: &Plan, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn results(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    let verdict = match report.verdict() {
-        Verdict::Success => "everything was built",
-        Verdict::Cancelled => "cancelled",
-        Verdict::Failure => "failed",
-    };
+fn results(report: &Report, verdict: &str, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "### nixdag: {verdict}\n\n{} in {} ({} of job time): {} built, {} fetched, {} in more than one job.\n",
+        "### nixdag: {}\n\n{} in {} ({} of job time): {} built, {} fetched, {} present, {} built in more than one job.\n",
+        escaped(verdict),
         counted(report.jobs, "job"),
         in_words(report.wall),
         in_words(report.job_time),
         counted(report.built, "derivation"),
         report.substituted,
+        report.present,
         report.built_twice.len()
     )?;
     if !report.failures.is_empty() {
@@ -112,6 +111,7 @@ fn results(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             ]
         })?;
     }
+    logs(&report.failures, out)?;
     let closures: Vec<&ClosureRecord> = report.closures.iter().filter(|closure| closure.differs()).collect();
     if !closures.is_empty() {
         writeln!(out, "#### Runtime closures\n")?;
@@ -149,6 +149,21 @@ fn results(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// The end of the log of each derivation that failed. HTML, as nothing in a log ends it.
+fn logs(failures: &[JobFailure], out: &mut dyn Write) -> io::Result<()> {
+    let logs: Vec<(&JobFailure, &String)> =
+        failures.iter().filter_map(|failure| Some((failure, failure.log.as_ref()?))).collect();
+    for (failure, log) in logs.iter().take(MOST_LOGS) {
+        let title = escaped(&shortened(&what(failure), MAX_CELL));
+        let lines: Vec<String> = log.lines().map(escaped).collect();
+        writeln!(out, "End of the log of {title}:\n\n<pre>{}</pre>\n", lines.join("\n"))?;
+    }
+    match logs.len().saturating_sub(MOST_LOGS) {
+        0 => Ok(()),
+        more => writeln!(out, "{} more\n", counted(more, "log")),
+    }
 }
 
 /// The plan's jobs as Mermaid, where it is small enough to be drawn.
@@ -204,6 +219,31 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::builder_log::last_lines;
+
+    #[test]
+    fn a_failure_has_the_end_of_its_log_and_nothing_in_it_ends_that() {
+        let lines: Vec<String> = (1..=30).map(|line| format!("line {line} </pre> *x*{}", "y".repeat(2_000))).collect();
+        let failure = |log: Option<&str>| JobFailure {
+            job: "a".into(),
+            derivation: None,
+            attributes: vec!["packages.x.a".into()],
+            class: None,
+            message: "no".into(),
+            next: None,
+            reproduce: None,
+            log: log.map(last_lines),
+        };
+        let failures = vec![failure(Some(&lines.join("\n"))), failure(None)];
+        let mut out = Vec::new();
+        write(None, Some((&Report { failures, ..Report::new(Vec::new()) }, "1 derivation failed")), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("### nixdag: 1 derivation failed\n"), "{text}");
+        let (_, log) = text.split_once("End of the log of packages.x.a:\n\n<pre>").unwrap();
+        let (log, after) = log.split_once("</pre>").unwrap();
+        assert!(log.starts_with("line 16 &#60;/pre&#62; &#42;x&#42;yyy") && log.lines().count() == 15, "{log}");
+        assert!(log.lines().all(|line| line.len() < 500) && after.trim().is_empty(), "{text}");
+    }
 
     #[test]
     fn nothing_of_markdowns_or_htmls_syntax_survives() {

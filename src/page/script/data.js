@@ -1,7 +1,7 @@
 'use strict'
 // What the page knows, and how it is written. Text from outside only ever becomes text or the value of an attribute.
 const opened = performance.now()
-const { min, max, floor, round } = Math
+const { min, max, floor, ceil, round } = Math
 const byId = id => document.getElementById(id)
 const data = JSON.parse(byId('data').textContent)
 const jobs = data.jobs
@@ -35,14 +35,16 @@ const wholeTime = max(endOf(measured), endOf(predicted), ...jobs.earlier.map(run
 
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return 'unknown'
-  const tenths = round(seconds * 10)
+  // As `in_words` in src/duration.rs.
+  const millis = round(seconds * 1000)
+  const tenths = ceil(millis / 100)
   if (tenths < 100 && tenths % 10) return tenths / 10 + '\u00a0s'
-  const whole = round(seconds)
+  const whole = ceil(millis / 1000)
   const minutes = floor(whole / 60)
+  const two = number => String(number).padStart(2, '0')
   if (whole < 60) return whole + '\u00a0s'
-  if (whole < 600 && whole % 60) return minutes + '\u00a0min\u00a0' + whole % 60 + '\u00a0s'
-  if (whole < 3600) return minutes + '\u00a0min'
-  return floor(minutes / 60) + '\u00a0h\u00a0' + String(minutes % 60).padStart(2, '0') + '\u00a0min'
+  if (whole < 3600) return minutes + '\u00a0min\u00a0' + two(whole % 60) + '\u00a0s'
+  return floor(minutes / 60) + '\u00a0h\u00a0' + two(minutes % 60) + '\u00a0min'
 }
 const brief = seconds => duration(seconds).replace(/\u00a0/g, '').replace('min', 'm')
 function cut(text, most) {
