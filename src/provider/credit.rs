@@ -14,12 +14,20 @@ pub enum Credit {
 }
 
 impl Credit {
+    /// A number of them in a column of a table, without its unit: `142`, `0.024`.
+    pub fn figure(self, number: u64) -> String {
+        match self {
+            Credit::Own | Credit::Minute => number.to_string(),
+            Credit::Millidollar => format!("{}.{:03}", number / 1000, number % 1000),
+        }
+    }
+
     /// A number of them, with its unit: `142 credits`, `24 compute minutes`, `0.024 USD`.
     pub fn amount(self, number: u64) -> String {
         match self {
             Credit::Own => counted(number, "credit"),
             Credit::Minute => counted(number, "compute minute"),
-            Credit::Millidollar => format!("{}.{:03} USD", number / 1000, number % 1000),
+            Credit::Millidollar => format!("{} USD", self.figure(number)),
         }
     }
 }

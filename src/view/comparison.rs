@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use super::look::{Look, row};
+use super::look::{InText, Look, row};
 use super::price;
 use crate::choice::Choice;
-use crate::duration::{day, in_short, in_words};
+use crate::duration::day;
 use crate::plan::advice;
 use crate::plan::make::Made;
 use crate::plan::model::{Aim, Granularity, Objective};
@@ -15,16 +15,16 @@ use crate::provider::Provider;
 use crate::provider::credit::Credit;
 
 /// What [`compared`] says of a plan that is no better and no worse.
-const SAME: &str = "the same wall time, the same machine time, as many builds";
+const SAME: &str = "the same wall time, the same machine time, the same number of builds";
 
 /// Writes what the plan is expected to take, beside simpler plans; `aim` is what it was made for.
 pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Result<()> {
-    let estimates = &made.plan.estimates;
+    let (estimates, duration) = (&made.plan.estimates, look.duration());
     if estimates.needed == 0 {
         return Ok(());
     }
     writeln!(out)?;
-    look.columns_or(&rows(made, false), || rows(made, true), out)?;
+    look.columns_or(&rows(made, duration, false), || rows(made, duration, true), out)?;
     writeln!(out)?;
     look.sentence(
         &format!(
@@ -34,7 +34,7 @@ pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Re
                 0 => String::new(),
                 repeats => format!(", {} on purpose", counted(repeats, "repeat")),
             },
-            in_words(estimates.lower_bound),
+            duration(estimates.lower_bound),
             match &estimates.model {
                 Some(model) if estimates.plan.jobs > model.concurrency =>
                     format!(" with {} at once (`concurrency`)", counted(model.concurrency, "job")),
@@ -43,7 +43,7 @@ pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Re
         ),
         out,
     )?;
-    look.sentence(&left_out(made), out)?;
+    look.sentence(&left_out(made, duration), out)?;
     if let Some(durations) = &estimates.durations {
         look.sentence(&sources(durations), out)?;
     }
@@ -63,27 +63,28 @@ pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Re
     let moves = |handoff: &&HandOffEstimate| handoff.layers > 0 || handoff.bytes.is_some_and(|bytes| bytes > 0);
     let hand_off =
         estimates.handoff.as_ref().filter(moves).filter(|handoff| !is_for_workers || !handoff.kind.has_layers());
-    if let Some(sentence) = hand_off.and_then(|handoff| price::hand_off(handoff, estimates.plan.job_time)) {
+    if let Some(sentence) = hand_off.and_then(|handoff| price::hand_off(handoff, estimates.plan.job_time, duration)) {
         look.sentence(&sentence, out)?;
     }
     if let Some(downloads) = &estimates.downloads {
-        look.sentence(&price::downloads(downloads), out)?;
+        look.sentence(&price::downloads(downloads, duration), out)?;
     }
     if let Some(estimate) = &estimates.price {
         look.sentence(&price::sentence(estimate, estimates.plan.credits, credit(made)), out)?;
     }
     if let Some(report) = &estimates.report {
-        let (took, credits) = (in_words(report.duration), report.credits);
+        let (took, credits) = (duration(report.duration), report.credits);
         let price = if credits > 0 { format!(" and {}", credit(made).amount(credits)) } else { String::new() };
+        let machine = if credits > 0 { " on the cheapest machine" } else { "" };
         look.sentence(
-            &format!("A job after all others collects what they record: {took}{price} more, and nothing waits for it."),
+            &format!("A job after all others collects what they record: {took}{price} more{machine}, and nothing waits for it."),
             out,
         )?;
     }
     if made.others.is_empty() {
         return Ok(());
     }
-    look.sentence(&advice(made, aim), out)
+    look.sentence(&advice(made, aim, duration), out)
 }
 
 /// What prices are counted in.
@@ -92,16 +93,14 @@ fn credit(made: &Made) -> Credit {
 }
 
 /// A row for the plan and for each of the others.
-fn rows(made: &Made, is_narrow: bool) -> Vec<Vec<String>> {
+fn rows(made: &Made, duration: InText, is_narrow: bool) -> Vec<Vec<String>> {
     let estimates = &made.plan.estimates;
-    let duration = if is_narrow { in_short } else { in_words };
     let [machine, wall] = if is_narrow { ["MACHINE", "WALL"] } else { ["MACHINE TIME", "WALL TIME"] };
     let credits = match credit(made) {
         Credit::Own => "CREDITS",
         Credit::Minute if is_narrow => "MINUTES",
         Credit::Minute => "CREDITS (MINUTES)",
-        Credit::Millidollar if is_narrow => "$/1000",
-        Credit::Millidollar => "CREDITS (USD/1000)",
+        Credit::Millidollar => "USD",
     };
     let mut rows = vec![row(["PREDICTED", "JOBS", "BUILDS", machine, wall, credits])];
     let mut add = |name: &str, strategy: &Strategy| {
@@ -111,7 +110,7 @@ fn rows(made: &Made, is_narrow: bool) -> Vec<Vec<String>> {
             strategy.builds.to_string(),
             duration(strategy.job_time),
             duration(strategy.makespan),
-            strategy.credits.to_string(),
+            credit(made).figure(strategy.credits),
         ]);
     };
     add("this plan", &estimates.plan);
@@ -131,13 +130,13 @@ fn rows(made: &Made, is_narrow: bool) -> Vec<Vec<String>> {
 }
 
 /// The jobs that are in none of the figures, and what is known of them.
-fn left_out(made: &Made) -> String {
+fn left_out(made: &Made, duration: InText) -> String {
     let start = made.planning.map_or(String::new(), |planning| {
         let price = match planning.credits {
             0 => String::new(),
             credits => format!(" and {}", credit(made).amount(credits)),
         };
-        format!(" ({}{price} to start, then the evaluation)", in_words(planning.start_up))
+        format!(" ({}{price} to start, then the evaluation)", duration(planning.start_up))
     });
     let gate = if made.plan.workers.is_some() { "; the job that reports on all workers, after them" } else { "" };
     let also = if made.plan.final_jobs.is_empty() { "" } else { "; final jobs after them" };
@@ -148,13 +147,13 @@ fn left_out(made: &Made) -> String {
 const ALONE: &str = "one job does this as well as one worker, and no job has to report on it";
 
 /// What to write into nixdag.yml, if anything.
-fn advice(made: &Made, aim: Aim) -> String {
+fn advice(made: &Made, aim: Aim, duration: InText) -> String {
     let ours = &made.plan.estimates.plan;
     let known = |aimed: Objective| Objective::ALL.iter().find(|(_, _, value)| *value == aimed);
     let meaning = match aim {
         Aim::Objective(aimed) => known(aimed)
             .map_or(String::new(), |(name, meaning, _)| format!(" (`objective: {name}`: {})", lower(meaning))),
-        Aim::Worth(worth) => format!(" (a machine minute is worth {} of waiting)", in_words(worth)),
+        Aim::Worth(worth) => format!(" (a machine minute is worth {} of waiting)", duration(worth)),
     };
     let has_workers = made.plan.workers.is_some();
     let Some((granularity, better)) = advice::best(&made.others, ours, aim) else {
@@ -172,8 +171,8 @@ fn advice(made: &Made, aim: Aim) -> String {
     // Machines of one's own cost none.
     let is_free = ours.credits == 0 && better.credits == 0;
     let takes = |strategy: &Strategy| match is_free {
-        true => in_words(strategy.makespan),
-        false => format!("{} and {}", in_words(strategy.makespan), credit(made).amount(strategy.credits)),
+        true => duration(strategy.makespan),
+        false => format!("{} and {}", duration(strategy.makespan), credit(made).amount(strategy.credits)),
     };
     let enough = if better.jobs == 1 && ours.jobs > 1 { " One job is enough for this." } else { "" };
     format!(
@@ -203,7 +202,10 @@ fn compared(plan: &Strategy, other: &Strategy) -> String {
     let time = ["the same", "less", "more"];
     let wall = change(plan.makespan, other.makespan, "wall time", time);
     let machine = change(plan.job_time, other.job_time, "machine time", time);
-    format!("{wall}, {machine}, {}", change(plan.builds, other.builds, "builds", ["as many", "fewer", "more"]))
+    format!(
+        "{wall}, {machine}, {}",
+        change(plan.builds, other.builds, "builds", ["the same number of", "fewer", "more"])
+    )
 }
 
 /// Where the durations come from, in a sentence.
@@ -228,7 +230,7 @@ mod tests {
         let strategy = |makespan, job_time, builds| Strategy { makespan, job_time, builds, ..Strategy::default() };
         let (plan, flat) = (strategy(28_000, 100_000, 100), strategy(100_000, 1_000_000, 1500));
         assert_eq!(compared(&plan, &flat), "72 % less wall time, 90 % less machine time, 93 % fewer builds");
-        assert_eq!(compared(&plan, &plan), "the same wall time, the same machine time, as many builds");
+        assert_eq!(compared(&plan, &plan), "the same wall time, the same machine time, the same number of builds");
         assert_eq!(compared(&flat, &plan), "257 % more wall time, 900 % more machine time, 1400 % more builds");
     }
 }

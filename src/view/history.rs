@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use super::look::{Look, row};
+use super::look::{InText, Look, row};
 use crate::byte_size;
-use crate::duration::{day, in_short, in_words};
+use crate::duration::day;
 use crate::history::jobs::{JobRun, Measured};
 use crate::history::records::{Ending, Measurement, Records};
 use crate::history::used::Used;
@@ -53,7 +53,8 @@ pub fn write(records: &Records, look: &Look, out: &mut dyn Write) -> io::Result<
     }
     packages.sort_by(|(one, a), (other, b)| b.median().cmp(&a.median()).then_with(|| one.cmp(other)));
     writeln!(out)?;
-    look.columns_or(&rows(&packages, false), || rows(&packages, true), out)?;
+    let duration = look.duration();
+    look.columns_or(&rows(&packages, duration, false), || rows(&packages, duration, true), out)?;
     if packages.len() > MOST_ROWS {
         writeln!(out, "and {} more", packages.len() - MOST_ROWS)?;
     }
@@ -65,13 +66,12 @@ pub fn write(records: &Records, look: &Look, out: &mut dyn Write) -> io::Result<
 }
 
 /// A row for each package, the first ones; durations and days are short where the terminal is narrow.
-fn rows(packages: &[((String, &str), Package)], is_narrow: bool) -> Vec<Vec<String>> {
+fn rows(packages: &[((String, &str), Package)], in_text: InText, is_narrow: bool) -> Vec<Vec<String>> {
     let longest = if is_narrow { "MAX" } else { "LONGEST" };
     let mut rows = vec![row(["PACKAGE", "SYSTEM", "BUILDS", "MEDIAN", longest, "FAILED", "LAST"])];
     if !is_narrow {
         rows[0].extend(row(["CPU", "MEMORY", "OUTPUTS", "CLOSURE"]));
     }
-    let in_text = if is_narrow { in_short } else { in_words };
     let duration = |duration: Option<u64>| duration.map_or("-".to_owned(), in_text);
     for ((name, system), package) in packages.iter().take(MOST_ROWS) {
         let last = day(package.last);
@@ -151,7 +151,7 @@ fn write_jobs(runs: &[JobRun], look: &Look, out: &mut dyn Write) -> io::Result<(
         ("disk at its fullest", |run| run.disk),
     ];
     let mut rows = vec![row(["OF A JOB", "RUNS", "MEDIAN", "MOST"])];
-    for (group, text) in [(&TIMES[..], in_words as fn(u64) -> String), (&SIZES[..], byte_size::text)] {
+    for (group, text) in [(&TIMES[..], look.duration()), (&SIZES[..], byte_size::text)] {
         for (name, known) in group {
             let mut all: Vec<u64> = runs.iter().filter_map(|run| known(&run.measured)).collect();
             all.sort_unstable();
@@ -161,7 +161,7 @@ fn write_jobs(runs: &[JobRun], look: &Look, out: &mut dyn Write) -> io::Result<(
         }
     }
     writeln!(out)?;
-    look.columns_or(&rows, || rows.clone(), out)?;
+    look.columns(&rows, out)?;
     let mut machines: BTreeMap<String, u64> = BTreeMap::new();
     for run in runs {
         let cores = run.measured.cores.map(|cores| counted(u64::from(cores), "core"));

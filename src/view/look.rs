@@ -4,6 +4,9 @@
 
 use std::io::{self, Write};
 
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::duration::{in_short, in_words};
 use crate::printable::{printable, shortened};
 
 /// Characters of a cell that are shown: names come from anybody, and may be of any length.
@@ -12,13 +15,19 @@ const MAX_CELL: usize = 200;
 /// The same of the last cell in a row.
 const MAX_SENTENCE: usize = 1000;
 
-/// Characters that a column keeps, however narrow the terminal is.
+/// How wide a column stays, however narrow the terminal is.
 const MIN_COLUMN: usize = 8;
+
+/// Columns of a line below which durations are short.
+const NARROW: usize = 80;
+
+/// How a duration in milliseconds is written.
+pub type InText = fn(u64) -> String;
 
 /// Where something is shown. The default is a file: as wide as need be, without colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Look {
-    /// Characters of a line; none for as many as need be.
+    /// Columns of a line; none for as many as need be.
     pub width: Option<usize>,
     /// Whether there is colour.
     pub color: bool,
@@ -35,6 +44,11 @@ impl Look {
         self.styled("1;31", text)
     }
 
+    /// How durations are written there, in tables and in sentences.
+    pub fn duration(&self) -> InText {
+        if self.width.is_some_and(|width| width < NARROW) { in_short } else { in_words }
+    }
+
     fn styled(&self, style: &str, text: &str) -> String {
         if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -44,7 +58,7 @@ impl Look {
         let Some(width) = self.width else { return writeln!(out, "{text}") };
         let mut line = String::new();
         for word in text.split(' ') {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            if !line.is_empty() && line.width() + 1 + word.width() > width {
                 writeln!(out, "{line}")?;
                 line.clear();
             }
@@ -59,14 +73,14 @@ impl Look {
     /// Writes a line that may begin with spaces, over several lines where the terminal is narrow: those that follow begin two spaces further.
     /// Words are never cut.
     pub fn line(&self, text: &str, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
-        let Some(width) = self.width.filter(|width| text.chars().count() > *width) else {
+        let Some(width) = self.width.filter(|width| text.width() > *width) else {
             return writeln!(out, "{text}");
         };
         let words = text.trim_start_matches(' ');
         let indent = " ".repeat((text.len() - words.len()).min(width / 2));
         let (mut line, mut is_begun) = (indent.clone(), false);
         for word in words.split(' ') {
-            if is_begun && line.chars().count() + 1 + word.chars().count() > width {
+            if is_begun && line.width() + 1 + word.width() > width {
                 writeln!(out, "{}", line.trim_end())?;
                 line = format!("{indent}  ");
             } else if is_begun {
@@ -78,18 +92,17 @@ impl Look {
         writeln!(out, "{line}")
     }
 
-    /// Writes rows in columns, or the second, shorter form of them where the first is wider than the terminal.
+    /// Writes rows in columns, or the second, shorter form of them where the first is wider than the terminal. True for the shorter one.
     pub fn columns_or(
         &self,
         rows: &[Vec<String>],
         shorter: impl FnOnce() -> Vec<Vec<String>>,
         out: &mut (impl Write + ?Sized),
-    ) -> io::Result<()> {
-        let widths =
-            (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    ) -> io::Result<bool> {
+        let widths = (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column].width()).max().unwrap_or(0));
         match self.width {
-            Some(most) if total(&widths.collect::<Vec<_>>()) > most => self.columns(&shorter(), out),
-            _ => self.columns(rows, out),
+            Some(most) if total(&widths.collect::<Vec<_>>()) > most => self.columns(&shorter(), out).map(|()| true),
+            _ => self.columns(rows, out).map(|()| false),
         }
     }
 
@@ -102,7 +115,7 @@ impl Look {
             row.iter().enumerate().map(|(column, cell)| printable(&shortened(cell, most(column)))).collect()
         };
         let rows: Vec<Vec<String>> = rows.iter().map(shown).collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
         let mut widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
         let is_figures =
             |column: usize| rows[1..].iter().all(|row| row[column].starts_with(|first: char| first.is_ascii_digit()));
@@ -113,7 +126,11 @@ impl Look {
         for (number, row) in rows.iter().enumerate() {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(&format!("{:width$}  ", cut(cell, *width)));
+                let cell = cut(cell, *width);
+                // Formatting counts characters, of which some are two columns wide.
+                let space = width.saturating_sub(cell.width()) + 2;
+                line.push_str(&cell);
+                line.extend(std::iter::repeat_n(' ', space));
             }
             let line = line.trim_end();
             writeln!(out, "{}", if number == 0 { self.bold(line) } else { line.to_owned() })?;
@@ -127,7 +144,7 @@ pub fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(String::from).to_vec()
 }
 
-/// Characters of a line with columns of these widths, two spaces between them.
+/// Columns of a line with cells of these widths, two spaces between them.
 fn total(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + 2 * (widths.len() - 1)
 }
@@ -141,17 +158,26 @@ fn narrow(widths: &mut [usize], figures: &[bool], most: usize) {
     }
 }
 
-/// The text without its middle, where it is longer than `most` characters.
+/// The text without its middle, where it is wider than `most` columns.
 fn cut(text: &str, most: usize) -> String {
-    let count = text.chars().count();
-    if count <= most {
+    if text.width() <= most {
         return text.to_owned();
     }
     let kept = most.saturating_sub(1);
-    let (before, after) = (kept.div_ceil(2), kept / 2);
-    let start: String = text.chars().take(before).collect();
-    let end: String = text.chars().skip(count - after).collect();
+    let start = fitting(text.chars(), kept.div_ceil(2));
+    let end: String = fitting(text.chars().rev(), kept / 2).chars().rev().collect();
     format!("{start}…{end}")
+}
+
+/// The first characters, as far as they fit into so many columns.
+fn fitting(characters: impl Iterator<Item = char>, most: usize) -> String {
+    let mut taken = 0;
+    characters
+        .take_while(|character| {
+            taken += character.width().unwrap_or(0);
+            taken <= most
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -187,6 +213,16 @@ mod tests {
         assert_eq!(cut("packages.hello", 9), "pack…ello");
         // Below that nothing could be read.
         assert!(written(&Look { width: Some(5), color: false }, &rows).lines().all(|line| line.chars().count() <= 28));
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let rows = [row(["JOB", "TARGETS"]), row(["日本語", "x"]), row(["ab", "y"])];
+        assert_eq!(written(&Look::default(), &rows), "JOB     TARGETS\n日本語  x\nab      y\n");
+        assert_eq!([cut("日本語日本語", 9), cut("🦀🦀🦀🦀🦀", 6)], ["日本…本語", "🦀…🦀"]);
+        let mut text = Vec::new();
+        Look { width: Some(10), color: false }.sentence("日本語 日本 x", &mut text).unwrap();
+        assert_eq!(String::from_utf8(text).unwrap(), "日本語\n日本 x\n");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What a plan moves and costs, in sentences. In: the plan's estimates. Out: text.
 
+use super::look::InText;
+use crate::byte_size;
 use crate::delivery::HandOffKind;
-use crate::duration::in_words;
 use crate::plan::HandOffEstimate;
 use crate::plan::downloads::Downloads;
 use crate::plan::prices::PriceEstimate;
@@ -11,8 +12,8 @@ use crate::printable::printable;
 use crate::provider::credit::Credit;
 
 /// What jobs move between them; nothing where that is not known.
-pub(super) fn hand_off(handoff: &HandOffEstimate, job_time: Millis) -> Option<String> {
-    let about = handoff.bytes.map(|bytes| format!("about {} MB", bytes / 1_000_000));
+pub(super) fn hand_off(handoff: &HandOffEstimate, job_time: Millis, duration: InText) -> Option<String> {
+    let about = handoff.bytes.map(|bytes| format!("about {}", byte_size::text(bytes)));
     let what = match (handoff.kind, &about) {
         (HandOffKind::Workspace, _) => format!("attach {} of the workspace", counted(handoff.layers, "layer")),
         (HandOffKind::Artifacts, _) => format!("fetch {}", counted(handoff.layers, "artifact")),
@@ -28,11 +29,11 @@ pub(super) fn hand_off(handoff: &HandOffEstimate, job_time: Millis) -> Option<St
         ""
     };
     let about = about.map(|about| format!(", {about}")).unwrap_or_default();
-    Some(format!("Jobs {what}{about}, in {} of machine time{faster}.", in_words(handoff.time)))
+    Some(format!("Jobs {what}{about}, in {} of machine time{faster}.", duration(handoff.time)))
 }
 
 /// What jobs fetch from caches at least.
-pub(super) fn downloads(downloads: &Downloads) -> String {
+pub(super) fn downloads(downloads: &Downloads, duration: InText) -> String {
     let Downloads { derivations, unknown, nar_bytes, bytes, time } = *downloads;
     let unknown = if unknown > 0 {
         format!(", not counting {unknown} of which no cache says how large they are")
@@ -40,11 +41,11 @@ pub(super) fn downloads(downloads: &Downloads) -> String {
         String::new()
     };
     format!(
-        "Jobs fetch outputs of {} from caches, at least {} MB ({} MB unpacked){unknown}: {} of all jobs' time, which is in no other figure.",
-        counted(derivations, "derivation"),
-        bytes.div_ceil(1_000_000),
-        nar_bytes.div_ceil(1_000_000),
-        in_words(time)
+        "Jobs fetch outputs from caches {}, at least {} ({} unpacked){unknown}: {} of all jobs' time, which is in no other figure.",
+        counted(derivations, "time"),
+        byte_size::text(bytes),
+        byte_size::text(nar_bytes),
+        duration(time)
     )
 }
 

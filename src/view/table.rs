@@ -4,9 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 
 use super::comparison;
-use super::look::{Look, row};
+use super::look::{InText, Look, row};
 use crate::attribute::AttributePath;
-use crate::duration::{in_short, in_words};
 use crate::plan::evaluation_errors;
 use crate::plan::make::Made;
 use crate::plan::model::Aim;
@@ -38,11 +37,13 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
     if plan.jobs.is_empty() {
         return writeln!(out, "nothing to build before the final jobs");
     }
-    let (machines, options) = (machines(plan), options(plan));
+    let (machines, options) = (machines(plan), options(plan, look.duration()));
     let first = if plan.workers.is_some() { "UNIT" } else { "JOB" };
-    // Where the terminal is narrow, the system is in its own column alone.
+    // Where the terminal is narrow, the system is in its own column alone, or below the table where there is one for all.
+    let system =
+        plan.jobs.first().map(|job| &job.system).filter(|first| plan.jobs.iter().all(|job| job.system == **first));
+    let duration = look.duration();
     let rows = |is_short: bool| {
-        let duration = if is_short { in_short } else { in_words };
         let name = |job: &Job| if is_short { name_without_system(job) } else { job.name.clone() };
         // Jobs before may be of other systems, which this row does not say. The system comes first: cells are cut in the middle.
         let name_before = |before: &Job, job: &Job| {
@@ -75,11 +76,17 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
                 rows.last_mut().into_iter().for_each(|row| row.insert(2, cells[index.at()].clone()));
             }
         }
+        if is_short && system.is_some() {
+            rows.iter_mut().for_each(|row| drop(row.remove(1)));
+        }
         rows
     };
-    look.columns_or(&rows(false), || rows(true), out)?;
+    let is_short = look.columns_or(&rows(false), || rows(true), out)?;
     more(plan.jobs.len(), out)?;
     writeln!(out, "* on the critical path, which has {}", counted(critical.len() as u64, "job"))?;
+    if let Some(system) = system.filter(|_| is_short) {
+        look.sentence(&format!("All of this is for {}.", printable(system)), out)?;
+    }
     match &plan.workers {
         Some(workers) => {
             let count = counted(workers.count() as u64, "worker");
@@ -92,9 +99,13 @@ fn jobs(plan: &Plan, look: &Look, out: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// `packages.….hello`: the attribute without the system, which is in a column of its own.
+/// `hello`, `checks.….hello`: the attribute without the system, which is said elsewhere. A package is what its name alone means.
 fn without_system(attribute: &AttributePath, system: &str) -> String {
-    attribute.to_string().replacen(&format!(".{system}."), ".….", 1)
+    let text = attribute.to_string();
+    match text.strip_prefix(&format!("packages.{system}.")) {
+        Some(package) => package.to_owned(),
+        None => text.replacen(&format!(".{system}."), ".….", 1),
+    }
 }
 
 /// `hello` for the job `hello (x86_64-linux)`.
@@ -128,15 +139,15 @@ fn machine(job: &Job) -> String {
 }
 
 /// What is special about each job, where something is.
-fn options(plan: &Plan) -> Option<Vec<String>> {
+fn options(plan: &Plan, duration: InText) -> Option<Vec<String>> {
     let is_special = plan.jobs.iter().any(|job| job.options != JobOptions::default());
-    is_special.then(|| plan.jobs.iter().map(|job| options_of(&job.options)).collect())
+    is_special.then(|| plan.jobs.iter().map(|job| options_of(&job.options, duration)).collect())
 }
 
 /// `≤ 30 min 00 s, context signing`
-fn options_of(options: &JobOptions) -> String {
+fn options_of(options: &JobOptions, duration: InText) -> String {
     let mut texts = Vec::new();
-    texts.extend(options.timeout.map(|seconds| format!("≤ {}", in_words(u64::from(seconds) * 1000))));
+    texts.extend(options.timeout.map(|seconds| format!("≤ {}", duration(u64::from(seconds) * 1000))));
     texts.extend(options.context.iter().map(|context| format!("context {context}")));
     texts.extend(options.retries.map(|retries| format!("retries: {retries}")));
     texts.extend(options.allow_failure.then(|| "may fail".to_owned()));
