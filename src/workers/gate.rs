@@ -54,7 +54,7 @@ pub fn judge(plan: &Plan, store: &dyn NameStore) -> Result<Summary> {
     let failed: Vec<Task> =
         verdict.results.iter().filter(|(_, left)| left.outcome == Outcome::Failed).map(|(&task, _)| task).collect();
     let built = verdict.results.len() - failed.len();
-    let mut lines = vec![format!("{built} of {} built by workers", counted(planned.tasks.len() as u64, "job"))];
+    let mut lines = vec![format!("{built} of {} done by workers", counted(planned.tasks.len() as u64, "unit"))];
     let may_fail = |task: Task| plan.job(planned.job(task)).options.allow_failure;
     for (what, tasks) in [("failed", &failed), ("not built", &verdict.missing)] {
         let (allowed, tasks): (Vec<Task>, Vec<Task>) = tasks.iter().partition(|&&task| may_fail(task));

@@ -31,7 +31,7 @@ use super::task_lines::TaskLines;
 use super::tasks::{Task, WorkerNumber};
 use super::worker::{Answer, Request, Step, Worker};
 use crate::build::job_store::JobStore;
-use crate::build::record::{Record, Verdict};
+use crate::build::record::{Outcome as Ending, Record, Verdict};
 use crate::build::{HandOffPlace, JobRequest, credentials, interrupt, stages};
 use crate::duration::in_words;
 use crate::graph::Graph;
@@ -292,7 +292,7 @@ impl<'a> Run<'a, '_> {
         let is_built = record.verdict == Verdict::Success;
         let took = in_words(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX));
         self.done += 1;
-        let title = format!("{} `{name}`, {took}", if is_built { "built" } else { "failed to build" });
+        let title = format!("{} `{name}`, {took}", if is_built { what_was_done(&record) } else { "failed to build" });
         let said = self.request.groups.lines(task, &title, &lines, record.verdict);
         said.iter().for_each(|line| (self.say)(line));
         record::add(self.record, record);
@@ -376,4 +376,14 @@ fn pack(record: &Record, task: Task, inputs: &Inputs, scratch: &Path, keeps: boo
         partial_cache::remove(&folder)?;
     }
     Ok(package)
+}
+
+/// What a unit that has ended well took: builds, or only what others had built.
+fn what_was_done(record: &Record) -> &'static str {
+    let has = |outcome| record.derivations.iter().any(|derivation| derivation.outcome == outcome);
+    match (has(Ending::Built), has(Ending::Substituted)) {
+        (true, _) => "built",
+        (false, true) => "fetched",
+        (false, false) => "found",
+    }
 }

@@ -277,7 +277,7 @@ fn a_worker_that_can_make_no_more_artifacts_leaves_and_others_build_the_rest_onc
         assert_eq!(pipeline.built_sorted(), built);
         let gate = worker(&pipeline, &service, 3, &["--gate"]);
         assert!(
-            gate.status.success() && shown(&gate).contains(&format!("{TASKS} of {TASKS} jobs built by workers")),
+            gate.status.success() && shown(&gate).contains(&format!("{TASKS} of {TASKS} units done by workers")),
             "{}",
             shown(&gate)
         );
@@ -323,6 +323,6 @@ fn workers_in_act_build_everything_once_and_a_job_behind_them_has_it() {
         let said = shown(&output);
         assert!(output.status.success(), "{said}");
         assert_eq!(pipeline.built_sorted(), ["docs", "library", "release", "tool"], "{said}");
-        assert!(said.contains("3 of 3 jobs built by workers"), "{said}");
+        assert!(said.contains("3 of 3 units done by workers"), "{said}");
     });
 }

@@ -32,7 +32,7 @@ fn a_worker_that_dies_is_a_warning_and_the_others_build_everything() {
     assert!(outcome.succeeded(), "{}", outcome.logs());
     let child = &outcome.children[0];
     assert_eq!(child.status("nixdag-worker-0"), Status::Failed, "{}", outcome.logs());
-    assert!(child.job("nixdag-workers").log.contains("4 of 4 jobs built by workers"), "{}", outcome.logs());
+    assert!(child.job("nixdag-workers").log.contains("4 of 4 units done by workers"), "{}", outcome.logs());
     let said = report(child);
     assert_eq!((figure(&said, "built"), said["built_twice"].as_array().map(Vec::len)), (4, Some(0)), "{said}");
 }
@@ -42,7 +42,7 @@ fn where_all_workers_die_the_gate_is_red() {
     let outcome = run(1, "case $NIXDAG_JOB in nixdag-worker-?) exit 1;; esac", "");
     let child = &outcome.children[0];
     assert!(!outcome.succeeded() && child.status("nixdag-workers") == Status::Failed, "{}", outcome.logs());
-    assert!(child.job("nixdag-workers").log.contains("0 of 4 jobs built by workers"), "{}", outcome.logs());
+    assert!(child.job("nixdag-workers").log.contains("0 of 4 units done by workers"), "{}", outcome.logs());
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn what_gets_a_variable_is_built_behind_the_workers() {
     let outcome = run(2, "true", "rules: [{ match: { attribute: packages.*.b }, environment: { A: b } }]");
     assert!(outcome.succeeded(), "{}", outcome.logs());
     let child = &outcome.children[0];
-    assert!(child.job("nixdag-workers").log.contains("2 of 2 jobs built by workers"), "{}", outcome.logs());
+    assert!(child.job("nixdag-workers").log.contains("2 of 2 units done by workers"), "{}", outcome.logs());
     assert_eq!((child.status("b"), child.status("d")), (Status::Success, Status::Success));
     assert_eq!(figure(&report(child), "built"), 4);
 }

@@ -190,7 +190,7 @@ fn a_claim_that_nobody_can_read_is_taken_over() {
         succeeds(&gate);
         assert_eq!(
             shown(&gate).trim(),
-            "5 of 5 jobs built by workers\nbegun by an unknown worker and not ended, but built later: `extra`, `library`, `docs`",
+            "5 of 5 units done by workers\nbegun by an unknown worker and not ended, but built later: `extra`, `library`, `docs`",
             "{}",
             shown(&gate)
         );
@@ -214,7 +214,7 @@ fn two_workers_build_everything_once_and_say_who_built_what() {
         }
         let gate = gate(&pipeline);
         succeeds(&gate);
-        assert_eq!(shown(&gate).trim(), "5 of 5 jobs built by workers", "{}", shown(&gate));
+        assert_eq!(shown(&gate).trim(), "5 of 5 units done by workers", "{}", shown(&gate));
     });
 }
 
@@ -262,7 +262,7 @@ fn what_needs_a_failed_build_is_not_waited_for_and_the_gate_is_red() {
         assert_eq!(pipeline.built_sorted(), ["docs", "extra", "library", "tool"]);
         let said = shown(&gate(&pipeline));
         assert!(!gate(&pipeline).status.success(), "{said}");
-        assert_eq!(said.trim(), "3 of 5 jobs built by workers\nfailed: `docs`\nnot built: `release`", "{said}");
+        assert_eq!(said.trim(), "3 of 5 units done by workers\nfailed: `docs`\nnot built: `release`", "{said}");
     });
 }
 
@@ -385,7 +385,7 @@ fn a_bucket_that_loses_answers_and_says_409_has_everything_built_once() {
         let mut gate = keyed(Command::new(env!("CARGO_BIN_EXE_nixdag")));
         let gate = gate.args(&arguments).arg("--gate").output().unwrap();
         succeeds(&gate);
-        assert_eq!(shown(&gate).trim(), "5 of 5 jobs built by workers");
+        assert_eq!(shown(&gate).trim(), "5 of 5 units done by workers");
     });
 }
 
@@ -421,7 +421,7 @@ fn jobs_of_a_configuration_are_workers_and_hand_on_through_a_cache() {
         };
         let red = run("nixdag-workers");
         assert!(
-            red.status.code() == Some(1) && shown(&red).contains("0 of 5 jobs built by workers"),
+            red.status.code() == Some(1) && shown(&red).contains("0 of 5 units done by workers"),
             "{}",
             shown(&red)
         );
