@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use crate::affected::BaseEvaluation;
 use crate::attribute::AttributePath;
 use crate::nix::evaluate::{DEFAULT_PATTERNS, EvalError, Evaluation, FlakeCaches};
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, Segment};
 use crate::plan::allowed_failure::allows_message;
 use crate::plan::idle_rules::Scope;
 use crate::plan::rules::JobSettings;
@@ -45,9 +45,12 @@ impl Evaluated {
     pub fn new(evaluation: Evaluation, settings: &Settings) -> Result<(Self, Vec<String>)> {
         if let Some(absent) = evaluation.absent.first() {
             let error = evaluation.errors.iter().find(|error| error.attribute == *absent);
+            let is_selected = !leads_below(&settings.select, absent);
             bail!(
-                "attribute `{}` is selected by its name, but {}; a pattern such as `packages.*.*` takes what there is",
+                "{} `{}`{}, but {}; a pattern such as `packages.*.*` takes what there is",
+                if is_selected { "attribute" } else { "a pattern names" },
                 printable(&absent.to_string()),
+                if is_selected { " is selected by its name" } else { "" },
                 error.map_or("it is not there", |error| &error.message)
             );
         }
@@ -143,6 +146,17 @@ impl Evaluated {
 fn names(patterns: &[Pattern], attribute: &AttributePath) -> bool {
     let own = Pattern::literal(attribute);
     patterns.iter().any(|pattern| pattern.alternatives().iter().any(|segments| own.alternatives().contains(segments)))
+}
+
+/// True if a pattern with globs leads to what is below the attribute.
+fn leads_below(patterns: &[Pattern], attribute: &AttributePath) -> bool {
+    let own = Pattern::literal(attribute);
+    let is_below = |segments: &Vec<Segment>, own: &Vec<Segment>| {
+        let rest = segments.strip_prefix(&own[..]).unwrap_or_default();
+        rest.iter().any(|segment| !matches!(segment, Segment::Literal(_)))
+    };
+    let mut all = patterns.iter().flat_map(Pattern::alternatives);
+    all.any(|segments| own.alternatives().iter().any(|own| is_below(segments, own)))
 }
 
 /// Says which packages take themselves out: their authors decide that, who may be those of an input.

@@ -156,11 +156,12 @@ impl Settings {
         let found = FoundSettings::new(flags)?;
         let file = delivery::handoff_of(&found.file.handoff, &found.file.stores);
         let handoff = HandOff::resolve_kind(flags.handoff.handoff, file, found.provider.handoff())?;
-        delivery::check_handoff(found.provider, handoff)?;
+        let key = flags.handoff.handoff.is_none().then(|| found.named("handoff"));
+        delivery::check_handoff(found.provider, handoff, key.as_deref())?;
         let store = found.file.stores.cache.as_deref().filter(|_| handoff == HandOffKind::Cache);
-        let store = store.map(StoreUrl::public).transpose().context("`cache` in nixdag.yml")?;
+        let store = store.map(StoreUrl::public).transpose().with_context(|| found.named("cache"))?;
         let hosts = CredentialHosts::parse(&flags.availability.credential_host)?;
-        store.iter().try_for_each(|url| check_named_by_file(url, &hosts)).context("`cache` in nixdag.yml")?;
+        store.iter().try_for_each(|url| check_named_by_file(url, &hosts)).with_context(|| found.named("cache"))?;
         let mut settings = Self::resolve(flags, found, handoff, store.as_ref())?;
         let lacks = settings.lacks(store.is_some());
         settings.warnings.extend(lacks);
@@ -192,16 +193,16 @@ impl Settings {
     ) -> Result<(Self, Delivery)> {
         let found = FoundSettings::new(planning)?;
         let SettingsFile { handoff, stores, signing, push, logs, .. } = &found.file;
-        let said = DeliverySaid { handoff, stores, signing, push, logs };
+        let said = DeliverySaid { handoff, stores, signing, push, logs, handoff_name: &found.named("handoff") };
         let delivery = delivery::resolve(&planning.handoff, flags, &said, found.provider, take_secret)?;
         let hosts = CredentialHosts::parse(&planning.availability.credential_host)?;
         if let (HandOff::Cache(url), None) = (&delivery.handoff, &flags.stores.cache) {
-            check_named_by_file(url, &hosts).context("`cache` in nixdag.yml")?;
+            check_named_by_file(url, &hosts).with_context(|| found.named("cache"))?;
         }
         if flags.push.push.is_empty() {
             for destination in &delivery.push.destinations {
                 if let Destination::Store(url) = destination {
-                    check_named_by_file(&StoreUrl::public(url)?, &hosts).context("`push` in nixdag.yml")?;
+                    check_named_by_file(&StoreUrl::public(url)?, &hosts).with_context(|| found.named("push"))?;
                 }
             }
         }
@@ -220,11 +221,12 @@ impl Settings {
         let selection = SelectionOptions::new(&flags.selection, &file.selection);
         let planning = PlanningOptions::new(&flags.planning, &file.planning);
         let is_flake = matches!(source, Source::Flake(_));
+        let named = |key: &str| file.key_name(key, file_path.as_deref());
         let folder = file_path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         let mut fleet = provider.fleet();
         let mut warnings: Vec<String> = note.into_iter().collect();
         if let Some(entries) = &file.machines.executors {
-            warnings.extend(entries.apply(&mut fleet).context("`executors` in nixdag.yml")?);
+            warnings.extend(entries.apply(&mut fleet).with_context(|| named("executors"))?);
         }
         warnings.extend(found::passed_over(file_path.as_deref(), &source.folder()));
         warnings.extend(machines::change(&mut fleet, &flags.machines.resource_class, &flags.machines.image)?);
@@ -271,9 +273,9 @@ impl Settings {
                 let accepts = flags.evaluation.accept_flake_config;
                 let mut caches = CacheSettings::new(&flags.availability, &file.availability, is_flake, accepts)?;
                 if let Some(url) = file.stores.cache.as_deref().filter(|_| is_flake) {
-                    let url = StoreUrl::public(url).context("`cache` in nixdag.yml")?;
+                    let url = StoreUrl::public(url).with_context(|| named("cache"))?;
                     let hosts = CredentialHosts::parse(&flags.availability.credential_host)?;
-                    check_named_by_file(&url, &hosts).context("`cache` in nixdag.yml")?;
+                    check_named_by_file(&url, &hosts).with_context(|| named("cache"))?;
                     caches.ask_hand_off(&url, &file.signing.public_keys());
                 }
                 if caches.is_empty() { Available::Nothing } else { Available::Caches(caches) }

@@ -13,10 +13,7 @@ const MOST: usize = 4;
 /// flag, and its key in nixdag.yml.
 pub fn with_tip(mut error: Error, command: &Command) -> Error {
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
-    // A similar flag is the best tip.
-    if error.kind() != ErrorKind::UnknownArgument
-        || (flag != "--json" && error.get(ContextKind::SuggestedArg).is_some())
-    {
+    if error.kind() != ErrorKind::UnknownArgument {
         return error;
     }
     let name = std::env::args().skip(1).find(|argument| command.find_subcommand(argument).is_some());
@@ -27,6 +24,10 @@ pub fn with_tip(mut error: Error, command: &Command) -> Error {
             .map(|_| "JSON comes with `--format json`, or into a file whose name ends with `.json`".to_owned()),
         flag => elsewhere(flag, command),
     };
+    // For a slip a similar flag is the best tip; a flag of other commands is not one.
+    if tip.is_none() && flag != "--json" && error.get(ContextKind::SuggestedArg).is_some() {
+        return error;
+    }
     error.remove(ContextKind::SuggestedArg);
     error.remove(ContextKind::Suggested);
     if let Some(tip) = tip {

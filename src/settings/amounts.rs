@@ -82,6 +82,10 @@ impl<T> serde::de::Visitor<'_> for Number<T> {
         self.visit_f64(number as f64)
     }
 
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_f64(number as f64)
+    }
+
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<T, E> {
         (self.1)(number).map_err(|error| E::custom(format!("{error:#}")))
     }

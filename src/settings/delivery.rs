@@ -173,6 +173,8 @@ pub struct DeliverySaid<'a> {
     pub push: &'a PushKeys,
     /// What they print.
     pub logs: &'a LogKeys,
+    /// What messages call the key `handoff`.
+    pub handoff_name: &'a str,
 }
 
 /// Resolves flags and file. `take_secret` takes the secret key out of its variable, where there is one: its public half counts where
@@ -186,7 +188,7 @@ pub(super) fn resolve(
 ) -> Result<Delivery> {
     let said = HandOffChoice { kind: handoff.handoff, cache: flags.stores.cache.as_deref() };
     let handoff = HandOff::resolve(said, handoff_of(file.handoff, file.stores), provider.handoff())?;
-    check_handoff(provider, handoff.kind())?;
+    check_handoff(provider, handoff.kind(), said.kind.is_none().then_some(file.handoff_name))?;
     let reuse = flags.stores.reuse.or(file.stores.reuse);
     let contexts = contexts(&flags.stores, file.stores)?;
     let push = push(&flags.push, file.push)?;
@@ -219,13 +221,14 @@ pub(super) fn resolve(
     Ok(delivery)
 }
 
-/// Refuses what the provider does not have.
-pub(super) fn check_handoff(provider: Provider, kind: HandOffKind) -> Result<()> {
+/// Refuses what the provider does not have; `key` is what messages call the key, where that says it.
+pub(super) fn check_handoff(provider: Provider, kind: HandOffKind, key: Option<&str>) -> Result<()> {
     let known: Vec<&str> = provider.handoffs().iter().map(|kind| kind.name()).collect();
     ensure!(
         known.contains(&kind.name()),
-        "jobs of {} cannot hand off through `{}` (known: {})",
-        provider.name(),
+        "{}on {}, jobs cannot hand off through `{}` (known: {})",
+        key.map(|key| format!("{key}: ")).unwrap_or_default(),
+        provider.title(),
         kind.name(),
         listed(&known)
     );

@@ -23,7 +23,7 @@ use super::executor_entry::ExecutorEntry;
 use super::final_entry::{FinalJobEntry, check_name};
 use super::grants::Grants;
 use super::machines::MachineKeys;
-use super::option::OptionGroup;
+use super::option::{self, OptionGroup};
 use super::planning::PlanningKeys;
 use super::provider::ProviderKeys;
 use super::records::RecordKeys;
@@ -117,6 +117,8 @@ pub struct SettingsFile {
     system_places: Places,
     /// Where limits of sizes are.
     size_places: Places,
+    /// The file's text, for the place of what only later turns out to be wrong.
+    text: String,
 }
 
 mapping!(SettingsFile, "a mapping of settings", {
@@ -137,7 +139,7 @@ mapping!(SettingsFile, "a mapping of settings", {
     provider: ProviderKeys,
 }, refusal key_below);
 
-/// Says where a key belongs that only what is below other keys has.
+/// Says where a key belongs that only what is below other keys has, or that it is a flag alone.
 fn key_below(key: &str) -> Option<String> {
     let places = [
         (RuleEntry::schema(), "an entry of `rules`"),
@@ -147,8 +149,10 @@ fn key_below(key: &str) -> Option<String> {
         (CostsEntry::schema(), "`costs`"),
         (LimitsEntry::schema(), "`limits`"),
     ];
-    let (_, place) = places.into_iter().find(|(schema, _)| schema["properties"].get(key).is_some())?;
-    Some(format!("`{key}` is not a key of the whole file: it belongs into {place}"))
+    match places.into_iter().find(|(schema, _)| schema["properties"].get(key).is_some()) {
+        Some((_, place)) => Some(format!("`{key}` is not a key of the whole file: it belongs in {place}")),
+        None => GROUPS.iter().find_map(|group| option::refusal(group.options, key)),
+    }
 }
 
 impl SettingsFile {
@@ -184,6 +188,7 @@ impl SettingsFile {
         file.failure_places = find(file.selection.allow_failure.is_some(), "allow_failure");
         file.system_places = find(file.selection.system.is_some(), "systems");
         file.size_places = find(file.change.size_limits.is_some(), "size_limits");
+        text.clone_into(&mut file.text);
         file.final_requests(None)?;
         Ok(file)
     }
@@ -219,6 +224,15 @@ impl SettingsFile {
     /// A file of a folder that looks like one and is none.
     pub fn find_misnamed(folder: &Path) -> Option<PathBuf> {
         folders(folder).flat_map(|place| MISNAMED.map(|name| place.join(name))).find(|path| path.is_file())
+    }
+
+    /// A key in words, behind its place in the file: ``nixdag.yml:3:1: `handoff` ``.
+    pub fn key_name(&self, key: &str, file: Option<&Path>) -> String {
+        let name = format!("`{key}`");
+        file.map_or_else(
+            || format!("{name} in nixdag.yml"),
+            |file| behind(places(&self.text, key).key.as_ref(), file, &name),
+        )
     }
 
     /// A rule in words, by its index, behind its place in the file: `nixdag.yml:3:5: rule 1`.

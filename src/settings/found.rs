@@ -53,6 +53,11 @@ impl FoundSettings {
         let file_is_named = flags.settings.is_some();
         Ok(Self { source, fragment: fragment.map(str::to_owned), file, file_path, file_is_named, provider, note })
     }
+
+    /// What messages call a key of the file.
+    pub fn named(&self, key: &str) -> String {
+        self.file.key_name(key, self.file_path.as_deref())
+    }
 }
 
 /// The settings file: the one that is named, else that of the flake's folder, else that of the working directory.

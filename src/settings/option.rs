@@ -110,6 +110,12 @@ pub fn help(options: &[OptionInfo], name: &str) -> String {
     options.iter().find(|option| option.name == name).map(OptionInfo::help).unwrap_or_default()
 }
 
+/// Why one of the options is no key of nixdag.yml.
+pub fn refusal(options: &[OptionInfo], key: &str) -> Option<String> {
+    let option = options.iter().find(|option| option.name == key)?;
+    Some(format!("`{key}` is not a key of nixdag.yml, only the flag `{}`: it {}", option.flag()?, option.key.err()?))
+}
+
 /// The keys of a group in a mapping that may hold others.
 pub trait Keys {
     /// The options that they belong to.
@@ -125,12 +131,7 @@ pub trait Keys {
 
     /// Why one of the group's options is no key.
     fn refusal(key: &str) -> Option<String> {
-        let option = Self::OPTIONS.iter().find(|option| option.name == key)?;
-        Some(format!(
-            "`{key}` is not a key of nixdag.yml, only the flag `{}`: it {}",
-            option.flag()?,
-            option.key.err()?
-        ))
+        refusal(Self::OPTIONS, key)
     }
 
     /// Keys and what they take.

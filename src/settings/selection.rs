@@ -1,6 +1,6 @@
 //! Which attributes are taken: `select`, `exclude`, `systems`, `strict`.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ options! {
         }
         /// Systems whose attributes to take
         system {
-            flag Vec<String> [value_name = "SYSTEM", conflicts_with = "all_systems"];
+            flag Vec<String> [value_name = "SYSTEM", value_parser = one_system, conflicts_with = "all_systems"];
             key "systems": SystemList;
             unset: "this machine's";
             orb Systems "systems";
@@ -94,6 +94,12 @@ pub enum SystemList {
     All,
     /// These.
     Listed(Vec<String>),
+}
+
+/// A system of `--system`, which names one each time that it is given.
+fn one_system(text: &str) -> Result<String> {
+    ensure!(!text.contains([',', ' ']), "it is one system each time: repeat `--system` for more");
+    Ok(text.to_owned())
 }
 
 /// The systems whose attributes are taken.

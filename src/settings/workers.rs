@@ -18,7 +18,7 @@ pub(super) fn asked(planning: &PlanningOptions, provider: Provider) -> Result<Op
     let has_waves = provider.limits().waves.is_some();
     ensure!(
         mode == Mode::Workers || has_waves == (mode == Mode::Waves),
-        usage(format!("`mode: {}` is not a way to run jobs of {}", mode.name(), provider.name()))
+        usage(format!("`mode: {}` does not exist on {}", mode.name(), provider.title()))
     );
     if mode != Mode::Workers {
         return Ok(None);

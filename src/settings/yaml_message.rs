@@ -86,15 +86,16 @@ fn at((line, column): (usize, usize)) -> String {
     format!(" at line {line} column {column}")
 }
 
-/// `invalid type: string "a", expected a list` says what is expected alone.
+/// `invalid type: string "a", expected a list` says what is expected alone; a number is one where another is expected, and is named itself.
 fn in_plain_words(said: &str) -> String {
+    let numbers = ["integer", "floating point"].iter().flat_map(|kind| ["type", "value"].map(|of| (of, kind)));
+    for (of, kind) in numbers {
+        if let Some((before, number)) = said.split_once(&format!("invalid {of}: {kind} `")) {
+            return format!("{before}`{number}");
+        }
+    }
     let Some((before, rest)) = said.split_once("invalid type: ") else { return said.to_owned() };
-    let known = [
-        ("string \"", "a string"),
-        ("integer `", "a number"),
-        ("floating point `", "a number"),
-        ("boolean `", "`true` or `false`"),
-    ];
+    let known = [("string \"", "a string"), ("boolean `", "`true` or `false`")];
     let value = known.into_iter().find(|(theirs, _)| rest.starts_with(theirs));
     match (value, rest.rfind(", expected ")) {
         (Some((_, ours)), Some(end)) => format!("{before}{ours}{}", &rest[end..]),

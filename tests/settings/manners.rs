@@ -135,10 +135,12 @@ fn tables_fit_the_terminal() {
         assert!(widest <= width, "{widest} of {width}:\n{screen}");
         assert!(screen.contains("JOB  ") && !screen.contains('\x1b'), "{screen}");
         assert_eq!(screen.contains('…'), width < 200, "{screen}");
+        // Durations are written in one way on a screen.
+        assert!(!(screen.contains("2m45s") && screen.contains(" min ")), "{screen}");
         // Figures and the names of rows are whole, in words where these fit.
         let single = screen.lines().find(|line| line.starts_with("one job  ")).unwrap();
         let (short, long) = (single.contains("2m45s"), single.contains("2 min 45 s"));
-        assert_eq!((short, long), (width < 68, width >= 68), "{screen}");
+        assert_eq!((short, long), (width < 80, width >= 80), "{screen}");
         assert!(screen.contains("\njob per derivation  "), "{screen}");
     }
     // A pipe is as wide as somebody says, and else as wide as need be.
@@ -185,6 +187,8 @@ fn a_flag_of_another_command_is_said_to_be_one() {
             "`--select` is a flag of `nixdag plan`, `nixdag graph`, `nixdag explain`, `nixdag generate`; in nixdag.yml it is `select`",
         ),
         (&["init", "--results", "x"], "`--results` is a flag of `nixdag build`"),
+        // A flag that resembles another one is not a slip where other commands have it.
+        (&["plan", "--cache", "x"], "`--cache` is a flag of `nixdag generate`"),
         (&["plan", "--selct", "x"], "a similar argument exists: '--select'"),
         (&["plan", "--no-such-flag"], ""),
     ] {
@@ -223,6 +227,25 @@ fn generate_says_last_what_it_wrote_and_what_is_next() {
     recorded.file("own.yml", own);
     let merged = run(&["--merge", "own.yml"]);
     assert!(merged.starts_with(&format!("{wrote} beside those of `own.yml`; next")), "{merged}");
+}
+
+#[test]
+fn every_file_that_is_written_is_named() {
+    let recorded = recorded();
+    let file = recorded.dir().join("out.json");
+    for command in ["plan", "graph"] {
+        let done = recorded.nixdag(command).arg("-o").arg(&file).assert().success().stdout("");
+        let said = String::from_utf8(done.get_output().stderr.clone()).unwrap();
+        assert!(said.lines().last().unwrap().starts_with(&format!("wrote `{}`: 2 ", file.display())), "{said}");
+        recorded.nixdag(command).args(["-q", "-o"]).arg(&file).assert().success().stderr("");
+    }
+}
+
+#[test]
+fn several_systems_in_one_are_refused_with_what_to_write() {
+    let recorded = recorded();
+    let refused = recorded.nixdag("plan").args(["--system", "x86_64-linux,aarch64-linux"]).assert().code(2);
+    refused.stderr(predicate::str::contains("repeat `--system` for more"));
 }
 
 #[test]

@@ -154,7 +154,12 @@ fn unknown_keys_name_the_nearest_one_and_the_place() {
         ("waves: 5", "`limits`"),
     ] {
         let key = text.split(':').next().unwrap();
-        refused(text, &[&format!("nixdag.yml:1:1: `{key}` is not a key of the whole file: it belongs into {place}")]);
+        refused(text, &[&format!("nixdag.yml:1:1: `{key}` is not a key of the whole file: it belongs in {place}")]);
+    }
+    // What is a flag alone says so wherever somebody writes it.
+    for key in ["impure", "all_systems", "nix_url"] {
+        let flag = format!("only the flag `--{}`", key.replace('_', "-"));
+        refused(&format!("{key}: true"), &[&format!("nixdag.yml:1:1: `{key}` is not a key of nixdag.yml, {flag}")]);
     }
     refused("? {a: b}\n: c", &["a mapping, expected one of the keys `select`"]);
 }
@@ -167,8 +172,18 @@ fn wrong_types_and_values_say_what_was_expected_and_where() {
     refused("select: ['packages.{']", &["character 10: `{` is never closed", "nixdag.yml:1:10: "]);
     refused("concurrency: 0", &["nixdag.yml:1:14: ", "expected a whole number from 1 on"]);
     refused("concurrency: 99999999999", &["expected a whole number from 1 on"]);
+    refused("concurrency: 1.5", &["nixdag.yml:1:14: ", "concurrency: `1.5`, expected a whole number from 1 on"]);
+    refused("limits: {jobs: -1}", &["limits.jobs: `-1`, expected a whole number from 1 on"]);
+    refused("costs: {start_up: -1}", &["costs.start_up: `-1` is not a time in seconds from 0 to a week"]);
+    refused("costs: {credit: -2}", &["costs.credit: `-2` is not a price from 0 to 1e6"]);
     refused("concurrency: many", &["a string, expected a whole number from 1 on"]);
     refused("handoff: workspce", &["nixdag.yml:1:10: ", "unknown value `workspce` (did you mean `workspace`?)"]);
+    // What only a provider's machines and jobs refuse has its place, too.
+    refused(
+        "reuse: off\nhandoff: packages",
+        &["nixdag.yml:2:1: `handoff`: on CircleCI, jobs cannot hand off through `packages`"],
+    );
+    refused("executors: {docker: {tags: [a]}}", &["nixdag.yml:1:1: `executors`: executor `docker`: `tags` name"]);
     refused("reuse: sometimes", &["unknown value `sometimes` (known: `branch`, `signed`, `off`)"]);
     refused("systems: x86_64-linux", &["`x86_64-linux`, expected a list of systems, or `all`"]);
     refused("systems: []", &["the list of systems is empty"]);
@@ -178,7 +193,7 @@ fn wrong_types_and_values_say_what_was_expected_and_where() {
     refused("final:\n- {name: a, run: x, checkout: 1}", &["expected a boolean"]);
     refused(
         "final:\n- {name: a, run: x, environment: {X: 1.50}}",
-        &["environment.X", "a number, expected a string, in quotes", "nixdag.yml:2:"],
+        &["environment.X", "`1.5`, expected a string, in quotes", "nixdag.yml:2:"],
     );
 }
 

@@ -19,7 +19,7 @@ over nixdag.yml, which wins over defaults; a parameter of the orb becomes a flag
 repeated for more, and replaces the list of the file. A list in a parameter of the orb is one string, separated by spaces or newlines.
 If an option lacks a form, the reason is given.
 
-`nixdag.yml` is in the flake's folder, or in its `.circleci`; `--settings FILE` names another file. For a flake that is not a local
+`nixdag.yml` is in the flake's folder, or in its `.circleci`, `.gitlab` or `.github`; `--settings FILE` names another file. For a flake that is not a local
 folder, and with `--roots` or `--plan`, nixdag looks for it in the working directory. Unknown keys and wrong types are errors with line and
 column.
 
