@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use similar::{ChangeTag, TextDiff};
 
+use crate::plural::counted;
 use crate::printable::shortened;
 
 /// Unchanged lines around a change.
@@ -35,7 +36,7 @@ pub fn unified(old: &str, new: &str) -> String {
         }
     }
     if left_out > 0 {
-        lines.push(format!("… and {left_out} lines more"));
+        lines.push(format!("… and {}", counted(left_out, "more line")));
     }
     lines.join("\n")
 }

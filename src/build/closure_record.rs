@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::byte_size;
 use crate::closure::difference::PackageChange;
+use crate::plural::counted;
 
 /// Packages that a record holds of a target.
 const MOST_PACKAGES: usize = 500;
@@ -83,7 +84,7 @@ impl ClosureRecord {
         let mut words: Vec<String> = all.clone().take(MOST_NAMED).map(package).collect();
         let more = all.count().saturating_sub(MOST_NAMED) as u64 + self.more_packages;
         if more > 0 {
-            words.push(format!("{more} more packages"));
+            words.push(counted(more, "more package"));
         }
         if words.is_empty() { String::new() } else { format!(": {}", words.join(", ")) }
     }

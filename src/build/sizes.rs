@@ -169,7 +169,7 @@ impl Side {
             (None, first) => {
                 let first = first.map_or("", String::as_str);
                 let more = closure.unknown.len().saturating_sub(1);
-                let more = if more > 0 { format!(" and of {more} more paths") } else { String::new() };
+                let more = if more > 0 { format!(" and of {}", counted(more, "more path")) } else { String::new() };
                 ClosureSize::unknown(&format!("no job, no cache and no store of this machine knows `{first}`{more}"))
             }
         };

@@ -28,6 +28,7 @@ use crate::provider::shell;
 use crate::removed_at_signal::RemovedAtSignal;
 use crate::secret::{Secret, VariableName};
 use crate::settings::{Settings, Source, downloads, workers};
+use crate::version;
 
 pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let output = Output::from(args.output.clone());
@@ -90,8 +91,9 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     };
     if setup.comment.is_some() && !settings.provider.writes_comments() {
         warning!(
-            "`comment` in nixdag.yml is for GitLab; docs/report.md says how to comment from {}",
-            settings.provider.title()
+            "`comment` in nixdag.yml is for GitLab; how to comment from {}: {}",
+            settings.provider.title(),
+            version::page("report")
         );
     }
     let without = setup.systems_without_nixdag(&plan);

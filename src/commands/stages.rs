@@ -117,7 +117,12 @@ fn unnamed(settings: &Settings, also: &[Granularity], failures: Failures) -> Res
         Source::Roots(path) => evaluation::recorded(path, settings)?,
         Source::Flake(flake) => evaluation::live(flake, settings, failures)?,
     };
-    detail!("evaluation: {} targets, {} errors, {:.1} s", evaluated.targets.len(), evaluated.errors.len(), seconds(at));
+    detail!(
+        "evaluation: {}, {}, {:.1} s",
+        counted(evaluated.targets.len(), "target"),
+        counted(evaluated.errors.len(), "error"),
+        seconds(at)
+    );
     let (scope, all) = (&evaluated.scope, evaluated.all());
     let idle = idle_rules::without_targets(&settings.rules, &settings.rule_names, scope, all.clone());
     let names = &settings.failure_names;
@@ -199,8 +204,8 @@ fn make_plan(
         needed.take_built(&graph, &ids, built);
     }
     detail!(
-        "{} derivations, of which {} are to be built, {:.1} s since the start",
-        graph.len(),
+        "{}, of which {} are to be built, {:.1} s since the start",
+        counted(graph.len(), "derivation"),
         needed.ids().count(),
         seconds(began.at)
     );

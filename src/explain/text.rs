@@ -189,7 +189,7 @@ fn write_comparison(comparison: &Comparison, out: &mut impl Write) -> io::Result
     }
     match comparison.more_causes {
         0 => Ok(()),
-        more => writeln!(out, "  … and {more} more derivations that changed"),
+        more => writeln!(out, "  … and {} that changed", counted(more, "more derivation")),
     }
 }
 
@@ -209,7 +209,7 @@ fn write_cause(title: &str, cause: &ChangedDerivation, out: &mut impl Write) -> 
     }
     match cause.changes.len().saturating_sub(MOST_CAUSES) + cause.more_changes {
         0 => Ok(()),
-        more => writeln!(out, "    … and {more} more changes"),
+        more => writeln!(out, "    … and {}", counted(more, "more change")),
     }
 }
 

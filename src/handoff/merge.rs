@@ -17,6 +17,7 @@ use super::partial_cache;
 use super::realisation_files::{self, REALISATIONS, TRACES, files_in};
 use crate::nix::fixed_output::FixedOutput;
 use crate::nix::narinfo::NarInfo;
+use crate::plural::counted;
 
 /// Most copies that do not count which are named.
 const MAX_NAMED: usize = 20;
@@ -194,8 +195,11 @@ impl HandOffs {
         let more = refused.len().saturating_sub(MAX_NAMED);
         refused.truncate(MAX_NAMED);
         for (index, (source, path, why)) in refused.iter().enumerate() {
-            let rest =
-                if more > 0 && index + 1 == MAX_NAMED { format!(" (and {more} more paths)") } else { String::new() };
+            let rest = if more > 0 && index + 1 == MAX_NAMED {
+                format!(" (and {})", counted(more, "more path"))
+            } else {
+                String::new()
+            };
             let problem = format!("`{path}` is ignored: {why}{rest}");
             self.damaged.push(Damaged { origin: self.sources[*source].origin.clone(), problem });
         }

@@ -97,7 +97,8 @@ fn failed(pipeline: &Pipeline) -> String {
         kinds.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();
     match &parts[..] {
         [] => counted(pipeline.jobs.iter().filter(|job| job.state == State::Failed).count(), "job"),
-        parts => parts.join(" and "),
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        parts => parts.concat(),
     }
 }
 

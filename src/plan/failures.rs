@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EvaluationError, Plan, SkipReason, Skipped};
 use crate::attribute::AttributePath;
+use crate::plural::counted;
 use crate::printable::{printable, shortened};
 use crate::target::Target;
 
@@ -223,7 +224,7 @@ pub fn without_executor(plan: &Plan) -> Option<String> {
     let more = match lacking.count() {
         0 => String::new(),
         1 => " (and 1 target more: `nixdag plan` says why)".to_owned(),
-        more => format!(" (and {more} targets more: `nixdag plan` says why)"),
+        more => format!(" (and {}: `nixdag plan` says why)", counted(more, "more target")),
     };
     Some(printable(&format!("no executor builds target `{}`{said}{more}", first.target)))
 }

@@ -34,6 +34,7 @@ use crate::delivery::HandOffKind;
 use crate::fleet::system::BUILTIN;
 use crate::graph::{DrvId, Graph};
 use crate::nix::binary_cache::Reliance;
+use crate::plural::counted;
 use crate::target::Target;
 
 /// Everything that a plan is made of.
@@ -79,7 +80,8 @@ impl PlanInputs<'_> {
         let most = self.options.limits.jobs.filter(|_| self.options.granularity == Granularity::Target)?;
         let needed = self.targets.iter().map(|(_, id)| id).filter(|id| self.needed.has(**id));
         let count = needed.collect::<HashSet<_>>().len();
-        (count > most).then(|| format!("{count} targets are to be built, and the plan may have {most} jobs"))
+        (count > most)
+            .then(|| format!("{count} targets are to be built, and the plan may have {}", counted(most, "job")))
     }
 }
 

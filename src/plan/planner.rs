@@ -28,6 +28,7 @@ use super::workers::search::Way;
 use super::{Durations, EstimateSource, Estimates, HandOffEstimate, Strategy};
 use crate::choice::Choice;
 use crate::delivery::HandOffKind;
+use crate::plural::counted;
 
 /// What one way to plan gives.
 pub(super) struct Planned {
@@ -178,7 +179,7 @@ impl<'a> Planner<'a> {
             notes.push(format!("the jobs need {many} waves, and there are {} at most", most.count));
         }
         if granularity == Granularity::Target && self.shared(&found.partition) > self.shared(free) {
-            notes.push(format!("targets share jobs, since jobs run in at most {} waves", most.count));
+            notes.push(format!("targets share jobs: jobs run in at most {}", counted(most.count, "wave")));
         }
         Ok(found)
     }

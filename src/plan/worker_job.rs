@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 
 use super::final_job::FinalJob;
 use super::{Estimate, EstimateSource, Job, JobIndex, JobOptions, Plan};
+use crate::plural::counted;
 
 /// The id and name of the job that says what all workers have done.
 pub const GATE: &str = "nixdag-workers";
@@ -31,7 +32,7 @@ pub fn is_own(name: &str) -> bool {
 pub fn add(plan: &mut Plan, worker: usize) -> Result<JobIndex> {
     let workers = plan.workers.as_ref().context("the plan is not one for workers (`mode: workers`)")?;
     let (_, crew, _) = workers.crew_of(worker).with_context(|| {
-        format!("the plan has {} workers, numbered from 0 on: there is no worker {worker}", workers.count())
+        format!("the plan has {}, numbered from 0: there is no worker {worker}", counted(workers.count(), "worker"))
     })?;
     let mut jobs: Vec<JobIndex> = crew.lanes.iter().flatten().copied().collect();
     jobs.sort_unstable();

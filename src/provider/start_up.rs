@@ -83,7 +83,7 @@ pub struct StartUp {
 
 /// The step that has the gate required; other checks stay as they are where the repository has pipelines of its own.
 pub fn require_gate(has_others: bool, place: &str) -> String {
-    let others = if has_others { "keep those that are required now" } else { "and no other" };
+    let others = if has_others { "beside those that are required now" } else { "the only one" };
     format!("make the job `gate` a required check, {others}: {place}")
 }
 

@@ -137,9 +137,9 @@ pub const LINES: &[Exposure] = &[
             Gap {
                 on: GITLAB,
                 is_open: |situation| situation.reuses_unsigned(),
-                reach: "without *Use separate caches for protected branches*, or on runners that share a volume `/cache`, every branch writes the caches of all",
+                reach: "without `Use separate caches for protected branches`, or on runners that share a volume `/cache`, every branch writes the caches of all",
                 remedy: Remedy::Elsewhere(
-                    "*Settings > CI/CD > General pipelines*, and a cache in S3 or runners of their own for protected branches",
+                    "`Settings > CI/CD > General pipelines`, and a cache in S3 or runners of their own for protected branches",
                 ),
             },
         ],

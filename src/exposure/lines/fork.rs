@@ -14,7 +14,7 @@ pub const LINES: &[Exposure] = &[
                 is_open: |_| true,
                 reach: "pipelines of forks run what the fork says, with secrets if the project passes them on",
                 remedy: Remedy::Elsewhere(
-                    "keep *Pass secrets to builds from forked pull requests* off, as it is by default",
+                    "keep `Pass secrets to builds from forked pull requests` off, as it is by default",
                 ),
             },
             Gap {
@@ -22,7 +22,7 @@ pub const LINES: &[Exposure] = &[
                 is_open: |_| true,
                 reach: "a pipeline of a fork runs in the fork, without your variables, until a member starts it in your project",
                 remedy: Remedy::Elsewhere(
-                    "read what changes in `.gitlab-ci.yml`, `nixdag.yml` and the flake before *Run pipeline* on a fork's merge request",
+                    "read what changes in `.gitlab-ci.yml`, `nixdag.yml` and the flake before `Run pipeline` on a fork's merge request",
                 ),
             },
             Gap {

@@ -131,7 +131,7 @@ pub const LINES: &[Exposure] = &[
                 is_open: |situation| situation.has_contexts(),
                 reach: "a target's own builder runs in the job that has its context",
                 remedy: Remedy::Elsewhere(
-                    "give contexts to targets whose code is yours; what needs a secret and no builder belongs into a final job",
+                    "give contexts to targets whose code is yours; what needs a secret and no builder belongs in a final job",
                 ),
             },
         ],

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::machine;
+use crate::plural::counted;
 
 /// Bytes of memory that a process gets at least where nothing else is said: three quarters of what CI machines have for a processor.
 const USUAL_MEMORY: u64 = 3 << 29;
@@ -62,7 +63,10 @@ impl Budget {
 
     /// The message for what takes more time than it may.
     pub fn too_long(&self) -> String {
-        format!("evaluation takes more than {} seconds (allow more with `--eval-timeout`)", self.attribute.as_secs())
+        format!(
+            "evaluation takes more than {} (allow more with `--eval-timeout`)",
+            counted(self.attribute.as_secs(), "second")
+        )
     }
 
     /// The budget on this machine.

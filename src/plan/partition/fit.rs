@@ -12,6 +12,7 @@ use super::sweep::existing;
 use super::units::{Unit, Units};
 use crate::plan::model::Granularity;
 use crate::plan::problem::{ANY_SYSTEM, System};
+use crate::plural::counted;
 
 /// Systems that are tried as the first one to be built.
 const MOST_FIRST: usize = 32;
@@ -146,7 +147,7 @@ impl Search<'_> {
         }
         let mut notes = Vec::new();
         if shared > 0 && instance.options.granularity == Granularity::Target {
-            notes.push(format!("targets share jobs, since a job may require at most {most} others"));
+            notes.push(format!("targets share jobs: a job may require at most {}", counted(most, "other")));
         }
         if over > 0 {
             notes.push(format!("a job still requires {over} others more than the {most} that the provider allows"));

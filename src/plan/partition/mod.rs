@@ -96,7 +96,7 @@ pub fn partition(problem: &Problem, model: &Model, options: &PartitionOptions) -
     let sharing = PartitionOptions { granularity: Granularity::Auto, ..options.clone() };
     let options = match options.limits.jobs {
         Some(most) if own_jobs && targets > most => {
-            notes.push(format!("targets share jobs, as the plan may have no more jobs than {most}"));
+            notes.push(format!("targets share jobs: the plan may have at most {}", counted(most, "job")));
             &sharing
         }
         _ => options,

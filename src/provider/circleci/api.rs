@@ -14,6 +14,7 @@ use ureq::http::Uri;
 
 use super::environment::CONTINUATION_KEY;
 use crate::http::{self, RequestFailure, Requests};
+use crate::plural::counted;
 use crate::printable::{printable, shortened};
 
 /// Where CircleCI itself is.
@@ -179,7 +180,10 @@ pub fn continue_pipeline(
                 } else {
                     ""
                 };
-                bail!("`{address}` did not continue the pipeline in {attempt} attempts, the last one: {why}{maybe}");
+                bail!(
+                    "`{address}` did not continue the pipeline in {}, the last one: {why}{maybe}",
+                    counted(attempt, "attempt")
+                );
             }
             Attempt::Again { why, wait, lost: this } => {
                 lost |= this;

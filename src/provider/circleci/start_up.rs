@@ -22,12 +22,14 @@ const CONTINUED: &str = ".circleci/continue.yml";
 /// What a repository gets. `draft` plans its flake, which is needed where a configuration is there already.
 pub fn start_up(repository: &Repository, draft: &mut dyn FnMut() -> Result<Draft>) -> Result<StartUp> {
     let steps = vec![
-        "switch dynamic configuration on: *Project Settings > Advanced > Enable dynamic config using setup workflows*; and allow the orb: *Organization Settings > Security > Allow Uncertified Orbs*".to_owned(),
+        "switch dynamic configuration on: `Project Settings > Advanced > Enable dynamic config using setup workflows`; and allow the orb: `Organization Settings > Security > Allow Uncertified Orbs`".to_owned(),
         require_gate(repository.has(FILE), "on GitHub `ci/circleci: nixdag/gate`, in the rules of the default branch"),
-        "secrets only for pushing and signing: put them into a context that is restricted to branches, and name it under `delivery_contexts`; and where \
+        format!(
+            "secrets only for pushing and signing: put them into a context that is restricted to branches, and name it under `delivery_contexts`; and where \
          branches trust one another `trust_branches: true` for the job `nixdag/setup`, so that plans rest on what earlier pipelines have measured \
-         (docs/records.md; nothing to set with `handoff: cache`)"
-            .to_owned(),
+         ({}; nothing to set with `handoff: cache`)",
+            version::page("records")
+        ),
     ];
     let flake =
         (!repository.flake.is_empty()).then(|| format!("flake: {}", quoted(&repository.flake).replace("<<", "\\\\<<")));

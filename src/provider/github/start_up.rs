@@ -17,8 +17,8 @@ const WORKFLOW: &str = include_str!("../../../github/nixdag.yml");
 /// What a repository gets.
 pub fn start_up(repository: &Repository) -> Result<StartUp> {
     let steps = vec![
-        require_gate(has_others(repository)?, "*Settings > Rules*, in the rules of the default branch"),
-        "allow the actions of `org/nixdag` if your organization lists those that may run: *Settings > Actions > General*".to_owned(),
+        require_gate(has_others(repository)?, "`Settings > Rules`, in the rules of the default branch"),
+        "allow the actions of `org/nixdag` if your organization lists those that may run: `Settings > Actions > General`".to_owned(),
         "secrets only for pushing and signing: put them into an environment whose rules name branches".to_owned(),
     ];
     if let Some(text) = repository.read(FILE)? {

@@ -27,7 +27,7 @@ pub fn start_up(repository: &Repository) -> Result<StartUp> {
     let flake = (!repository.flake.is_empty()).then(|| format!("flake: {}", quoted(&repository.flake)));
     let steps = vec![
         "make a project `nixdag` with the component, in a group of yours (`gitlab/release.sh` of nixdag's repository makes it)".to_owned(),
-        "require pipelines: *Settings > Merge requests > Pipelines must succeed*".to_owned(),
+        "require pipelines: `Settings > Merge requests > Pipelines must succeed`".to_owned(),
         "secrets only for pushing and signing: put them into protected variables".to_owned(),
     ];
     let owner = "replace `OWNER` with the group whose project `nixdag` has the component".to_owned();

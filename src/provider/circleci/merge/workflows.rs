@@ -77,7 +77,7 @@ impl<'a> Workflows<'a> {
             let shown = printable(name);
             format!(
                 "in `{file}`, replace `triggers` of workflow `{shown}` with `when: pipeline.trigger_source == \"scheduled_pipeline\" and \
-                 pipeline.schedule.name == \"{shown}\"`, and add a schedule of that name: *Project Settings > Triggers* (with dynamic \
+                 pipeline.schedule.name == \"{shown}\"`, and add a schedule of that name: `Project Settings > Triggers` (with dynamic \
                  configuration, CircleCI starts no workflow by its own `triggers`)"
             )
         };
