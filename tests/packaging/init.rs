@@ -228,7 +228,7 @@ fn github_gets_a_workflow_beside_those_that_are_there() {
     fs::write(flake.path().join(".github/workflows/lint.yml"), "on: push\njobs: {}\n").unwrap();
     let said = init(flake.path(), "");
     assert!(said.starts_with("GitHub: the repository has workflows; "), "{said}");
-    assert!(said.contains("`gate` a required check, keep those that are required now"), "{said}");
+    assert!(said.contains("`gate` a required check, beside those that are required now"), "{said}");
     assert!(said.contains("  1. replace the zeros in") && said.contains("`git ls-remote https://"), "{said}");
     let checked = nixdag().current_dir(flake.path()).args(["check", ".github/workflows/nixdag.yml"]).assert().success();
     checked.stderr(predicate::str::contains("the commit of nixdag's release, whose place has zeros"));

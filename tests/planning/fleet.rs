@@ -104,7 +104,7 @@ fn what_no_machine_builds_is_reported_with_what_is_lacking() {
     let table = fleet.said("plan", &[]);
     assert!(table.contains(&format!("no executor builds it: `riscv`, which it needs, {no_riscv}\n")), "{table}");
     let warning = "warning: no executor builds target `checks.x86_64-linux.vm`: it requires `kvm` and `nixos-test` on";
-    let and_more = "whose machine has it (and 3 targets more: `nixdag plan` says why)\n";
+    let and_more = "whose machine has it (and 3 more targets: `nixdag plan` says why)\n";
     let warned = predicate::str::contains(warning).and(predicate::str::contains(and_more));
     fleet.nixdag("generate").args(["--bundle", "bundle"]).assert().success().stderr(warned);
     let explained = fleet.said("explain", &["packages.riscv64-linux.riscv"]);

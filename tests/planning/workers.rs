@@ -193,7 +193,7 @@ fn workers_are_generated_where_they_can_talk_and_a_cache_takes_their_results() {
     let waves =
         Command::new(env!("CARGO_BIN_EXE_nixdag")).args(["plan", "--mode", "waves", "--provider", "gitlab"]).output();
     let said = shown(&waves.unwrap());
-    assert!(said.contains("`mode: waves` is not a way to run jobs of gitlab"), "{said}");
+    assert!(said.contains("`mode: waves` does not exist on GitLab"), "{said}");
 }
 
 /// Whatever gets contexts or an environment, and what needs that, is a job of its own that no worker takes.
