@@ -35,16 +35,15 @@ const wholeTime = max(endOf(measured), endOf(predicted), ...jobs.earlier.map(run
 
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return 'unknown'
-  // As `in_words` in src/duration.rs.
+  // As in_words in src/duration.rs.
   const millis = round(seconds * 1000)
   const tenths = ceil(millis / 100)
-  if (tenths < 100 && tenths % 10) return tenths / 10 + '\u00a0s'
   const whole = ceil(millis / 1000)
   const minutes = floor(whole / 60)
-  const two = number => String(number).padStart(2, '0')
-  if (whole < 60) return whole + '\u00a0s'
-  if (whole < 3600) return minutes + '\u00a0min\u00a0' + two(whole % 60) + '\u00a0s'
-  return floor(minutes / 60) + '\u00a0h\u00a0' + two(minutes % 60) + '\u00a0min'
+  const two = number => ' ' + String(number % 60).padStart(2, '0')
+  const long = () => whole < 3600 ? minutes + ' min' + two(whole) + ' s' : floor(minutes / 60) + ' h' + two(minutes) + ' min'
+  const text = tenths < 100 ? tenths / 10 + ' s' : whole < 60 ? whole + ' s' : long()
+  return text.replace(/ /g, '\u00a0')
 }
 const brief = seconds => duration(seconds).replace(/\u00a0/g, '').replace('min', 'm')
 function cut(text, most) {
