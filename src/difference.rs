@@ -71,7 +71,7 @@ mod tests {
         let text = |letter: char| (0..5_000).map(|number| format!("{letter}{number}\n")).collect::<String>();
         let shown = unified(&text('a'), &(text('b') + &"x".repeat(100_000)));
         assert_eq!(shown.lines().count(), MAX_LINES + 1);
-        assert!(shown.ends_with("lines more") && shown.len() < 10_000, "{}", shown.lines().last().unwrap_or_default());
+        assert!(shown.ends_with("more lines") && shown.len() < 10_000, "{}", shown.lines().last().unwrap_or_default());
         let long = unified("", &"ü".repeat(100_000));
         assert!(long.chars().count() < 300, "{long}");
     }
