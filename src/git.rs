@@ -300,7 +300,7 @@ impl Repository {
     }
 
     fn text<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<String> {
-        String::from_utf8(self.succeed(arguments)?.stdout).context("git printed what is not text")
+        String::from_utf8(self.succeed(arguments)?.stdout).context("the output of git is not UTF-8")
     }
 
     /// The output without the newline at its end.
@@ -314,7 +314,7 @@ impl Repository {
         let answer = self.run(arguments)?;
         match answer.status.code() {
             Some(0) => {
-                let text = String::from_utf8(answer.stdout).context("git printed what is not text")?;
+                let text = String::from_utf8(answer.stdout).context("the output of git is not UTF-8")?;
                 Ok(Some(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
             }
             // 128 is what a broken revision such as `a..b` or `@{99}` gives.

@@ -124,7 +124,7 @@ impl JobTime {
     pub fn text(&self) -> String {
         let allowed = in_words(u64::try_from(self.allowed.as_millis()).unwrap_or(u64::MAX));
         format!(
-            "the {allowed} that the CI gives this job are nearly over (`limits: {{job_seconds: …}}` in nixdag.yml says where it gives another time)"
+            "the {allowed} that the CI gives this job are nearly over (if it allows another time, set `limits: {{job_seconds: …}}` in nixdag.yml)"
         )
     }
 }

@@ -173,7 +173,7 @@ fn check(path: &Path, config: &str, has_bundle: bool) -> Result<()> {
         ),
         // What would be written without one is a preview, whose jobs fail.
         Origin::Bundle if !has_bundle => bail!(
-            "`{}` was made with a bundle, and is compared with what is made with one: add `--bundle DIR`, as when it was written",
+            "`{}` was made with a bundle and can only be compared with one: add `--bundle DIR`, as when it was written",
             path.display()
         ),
         Origin::Bundle | Origin::Preview => {}

@@ -162,7 +162,7 @@ impl Registry {
 
     fn get(&self, dir: &Path, info: &NarInfo) -> Result<()> {
         let name = info.url.rsplit('/').next().unwrap_or_default();
-        let size = info.file_size.context("its narinfo says no size")?;
+        let size = info.file_size.context("its narinfo has no size")?;
         let mut answer = self.again(|| Ok(self.download(&format!("{}/{name}", self.url))))?;
         let target = dir.join(&info.url);
         let folder = target.parent().context("a NAR is in a folder")?;

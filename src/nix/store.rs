@@ -164,7 +164,7 @@ impl Store {
         command.args(arguments);
         let output = run(&mut command)?;
         ensure!(output.status.success(), "`nix-store {subcommand}` failed: {}", complaint(&output.stderr));
-        String::from_utf8(output.stdout).with_context(|| format!("`nix-store {subcommand}` printed what is not UTF-8"))
+        String::from_utf8(output.stdout).with_context(|| format!("the output of `nix-store {subcommand}` is not UTF-8"))
     }
 
     /// Runs a query on paths, in as few calls as the argument list allows; gives all lines of stdout.

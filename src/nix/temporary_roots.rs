@@ -155,9 +155,9 @@ fn read_number(read: &mut impl Read) -> Result<u64> {
 
 fn read_path(read: &mut impl Read) -> Result<String> {
     let length = read_number(read)?;
-    ensure!(length <= MAX_PATH, "it answers with what is not a store path");
+    ensure!(length <= MAX_PATH, "its answer is not a store path");
     let mut bytes = vec![0; (length as usize).next_multiple_of(8)];
     read.read_exact(&mut bytes)?;
     bytes.truncate(length as usize);
-    String::from_utf8(bytes).context("it answers with what is not a store path")
+    String::from_utf8(bytes).context("its answer is not a store path")
 }

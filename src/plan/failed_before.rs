@@ -29,9 +29,8 @@ pub fn notes(graph: &Graph, needed: &[DrvId], history: &History) -> Vec<String> 
     };
     if notes.is_empty() && !needed.is_empty() && !needed.iter().any(is_known) {
         let count = counted(history.len() as u64, "derivation");
-        notes.push(format!(
-            "{count} recorded, and nothing of what is planned: are these records of another repository?"
-        ));
+        notes
+            .push(format!("{count} recorded, none of which is in this plan: are these records of another repository?"));
     }
     if notes.len() > MOST {
         let more = notes.split_off(MOST).len() as u64;

@@ -223,7 +223,6 @@ pub fn without_executor(plan: &Plan) -> Option<String> {
     let said = first.place.as_ref().map(|place| format!(": {place}")).unwrap_or_default();
     let more = match lacking.count() {
         0 => String::new(),
-        1 => " (and 1 target more: `nixdag plan` says why)".to_owned(),
         more => format!(" (and {}: `nixdag plan` says why)", counted(more, "more target")),
     };
     Some(printable(&format!("no executor builds target `{}`{said}{more}", first.target)))

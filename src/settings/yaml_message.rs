@@ -19,7 +19,7 @@ const VALUES: [(&str, &str); 4] = [
 const ADVICE: [(&str, &str); 6] = [
     ("while scanning an alias", "put what begins with `*` in quotes"),
     ("unknown anchor", "put what begins with `*` in quotes"),
-    ("mapping values are not allowed", "put what has a colon with a space behind it in quotes"),
+    ("mapping values are not allowed", "put text that has a colon followed by a space in quotes"),
     ("more than one document", "leave out all but one, with the `---` between them"),
     ("unknown key `<<`", "YAML's merge keys are not read: write the keys out"),
     ("`<<`, expected", "YAML's merge keys are not read: write the keys out"),
@@ -145,7 +145,7 @@ mod tests {
             ),
             ("select: [@x]", "(put what begins with `@`, `%` or a backtick in quotes)"),
             ("select: [packages.*.{a,b}]", "(in a list in brackets, put a pattern with braces in quotes)"),
-            ("final:\n- name: a\n  run: echo: x", "(put what has a colon with a space behind it in quotes)"),
+            ("final:\n- name: a\n  run: echo: x", "(put text that has a colon followed by a space in quotes)"),
             ("select: [a]\n---\nselect: [b]", "(leave out all but one"),
             ("executors: {a: &a {cores: 1}, b: {<<: *a}}", "(YAML's merge keys are not read: write the keys out)"),
             ("executors:\n  <<: {b: {}}", "(YAML's merge keys are not read: write the keys out)"),

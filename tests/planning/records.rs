@@ -233,7 +233,7 @@ fn records_that_anybody_may_have_written_change_no_verdict_and_are_named() {
     );
     let plan = recorded.nixdag("plan").args(["--history", "foreign.json"]).assert().success();
     let errors = String::from_utf8(plan.get_output().stderr.clone()).unwrap();
-    assert!(errors.contains("1 derivation recorded, and nothing of what is planned"), "{errors}");
+    assert!(errors.contains("1 derivation recorded, none of which is in this plan"), "{errors}");
     assert!(errors.contains("what this nixdag does not know is left out: `odd`"), "{errors}");
     fails(recorded.nixdag("plan").args(["--history", "no/such/folder"]), &["--history", "no/such/folder"]);
 }

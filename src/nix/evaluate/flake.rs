@@ -171,7 +171,7 @@ impl Flake {
             return Err(error.context(format!("`{shown}` is read as a name in the flake registry ({instead})")));
         }
         let metadata: Metadata = serde_json::from_slice(&answer.stdout)
-            .with_context(|| format!("cannot read what `nix flake metadata` says about `{shown}`"))?;
+            .with_context(|| format!("cannot read the output of `nix flake metadata` for `{shown}`"))?;
         let is_local = is_local(&metadata);
         let reference = if is_local {
             // A local tree is taken as it is, as `nix build` would: a locked reference would make Nix fetch from it.

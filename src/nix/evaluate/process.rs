@@ -107,7 +107,7 @@ pub fn run(
     }
     command.stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = Running(command.spawn().context("cannot run `nix`")?);
-    let Some(mut pipe) = child.0.stderr.take() else { bail!("cannot read what `nix` says") };
+    let Some(mut pipe) = child.0.stderr.take() else { bail!("cannot read the output of `nix`") };
     let mut lines = Lines { mark: mark.as_bytes(), line: Vec::new(), kept: Vec::new() };
     let mut buffer = vec![0; 64 << 10];
     let (mut heard, mut watched) = (Instant::now(), Instant::now());
@@ -118,7 +118,7 @@ pub fn run(
             let count = match pipe.read(&mut buffer) {
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error).context("cannot read what `nix` says"),
+                Err(error) => return Err(error).context("cannot read the output of `nix`"),
             };
             if count == 0 {
                 break;
@@ -207,7 +207,7 @@ fn readable(pipe: impl AsFd, most: Duration) -> Result<bool> {
     match poll(&mut [PollFd::new(&pipe, PollFlags::IN)], most.as_ref()) {
         Ok(count) => Ok(count > 0),
         Err(Errno::INTR) => Ok(false),
-        Err(error) => Err(error).context("cannot wait for what `nix` says"),
+        Err(error) => Err(error).context("cannot wait for the output of `nix`"),
     }
 }
 

@@ -62,7 +62,7 @@ fn inputs_of_a_job() {
         };
         let (all, jobs) = (free.partition.jobs.len(), plan.partition.jobs.len());
         assert!(widest(&free) > 5 && widest(&plan) <= 5, "{all} jobs, {jobs}");
-        assert!(plan.notes[0].starts_with(&format!("{jobs} jobs in place of {all}, ")), "{:?}", plan.notes);
+        assert!(plan.notes[0].starts_with(&format!("{jobs} jobs instead of {all}, ")), "{:?}", plan.notes);
     }
     let more = planned(Granularity::Auto, PlanLimits { inputs: Some(50), ..PlanLimits::default() });
     assert_eq!(more.notes, Vec::<String>::new(), "a limit that holds anyway");

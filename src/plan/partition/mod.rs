@@ -276,7 +276,7 @@ fn limit_inputs(instance: &Instance, jobs: &mut Jobs, most: usize) -> Option<Str
         )
     } else {
         format!(
-            "{count} jobs in place of {all}, so that none takes the artifacts of more than {most} others: `--handoff packages` has no such limit"
+            "{count} jobs instead of {all}, so that none takes the artifacts of more than {most} others: `--handoff packages` has no such limit"
         )
     })
 }
