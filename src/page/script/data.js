@@ -41,9 +41,8 @@ function duration(seconds) {
   const whole = ceil(millis / 1000)
   const minutes = floor(whole / 60)
   const two = number => ' ' + String(number % 60).padStart(2, '0')
-  const long = () => whole < 3600 ? minutes + ' min' + two(whole) + ' s' : floor(minutes / 60) + ' h' + two(minutes) + ' min'
-  const text = tenths < 100 ? tenths / 10 + ' s' : whole < 60 ? whole + ' s' : long()
-  return text.replace(/ /g, '\u00a0')
+  const text = tenths < 100 ? tenths / 10 + ' s' : whole < 60 ? whole + ' s' : whole < 3600 ? minutes + ' min' + two(whole) + ' s' : floor(minutes / 60) + ' h' + two(minutes) + ' min'
+  return text.replaceAll(' ', '\u00a0')
 }
 const brief = seconds => duration(seconds).replace(/\u00a0/g, '').replace('min', 'm')
 function cut(text, most) {
