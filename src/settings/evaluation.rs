@@ -226,6 +226,7 @@ impl EvaluationSettings {
                 memory: resolved.eval_memory.map(bytes),
                 total_memory: resolved.eval_total_memory.map(bytes),
                 attribute_seconds: resolved.eval_timeout.map(u64::from),
+                words: None,
             },
             cache: EvaluationCacheChoice::new(cache),
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::machine;
 use crate::plural::counted;
+use super::query::Answer;
 
 /// Bytes of memory that a process gets at least where nothing else is said: three quarters of what CI machines have for a processor.
 const USUAL_MEMORY: u64 = 3 << 29;
@@ -22,6 +23,9 @@ const MOST_WORKERS: usize = 32;
 /// Seconds that an attribute may take where nothing else is said.
 const USUAL_SECONDS: u64 = 300;
 
+/// Processor time for the messages of failures that are known already, where each takes long.
+const USUAL_WORDS: Duration = Duration::from_secs(30);
+
 /// Time that an attribute may take where nothing depends on its answer.
 const BRIEF: Duration = Duration::from_secs(10);
 
@@ -36,6 +40,8 @@ pub struct BudgetRequest {
     pub total_memory: Option<u64>,
     /// Time limit of one attribute, in seconds.
     pub attribute_seconds: Option<u64>,
+    /// Processor time of Nix for its messages about failures that are known already, where a version takes long for each.
+    pub words: Option<Duration>,
 }
 
 /// What evaluation may take.
@@ -51,6 +57,8 @@ pub struct Budget {
     pub most_memory: u64,
     /// Time that one attribute may take.
     pub attribute: Duration,
+    /// Processor time for messages of failures that are known already, where a version takes long for each.
+    pub words: Duration,
     /// Threads of one process's garbage collector: as many as there are processors for it.
     pub collectors: usize,
 }
@@ -67,6 +75,16 @@ impl Budget {
             "evaluation takes more than {} (allow more with `--eval-timeout`)",
             counted(self.attribute.as_secs(), "second")
         )
+    }
+
+    /// The answer about an attribute that fails where Nix may take no more time for its own words.
+    pub fn wordless(&self) -> Answer {
+        let says = format!(
+            "Nix was not asked why: this version takes long to say it, and had {} seconds for the messages of other attributes (select this one \
+             alone, or use `nix eval`)",
+            self.words.as_secs()
+        );
+        Answer::Failed(says.into())
     }
 
     /// The budget on this machine.
@@ -92,6 +110,7 @@ impl Budget {
             memory,
             most_memory: if request.memory.is_some() { memory } else { total },
             attribute: Duration::from_secs(request.attribute_seconds.unwrap_or(USUAL_SECONDS)),
+            words: request.words.unwrap_or(USUAL_WORDS),
             collectors: (processors / workers).max(1),
         }
     }

@@ -43,6 +43,7 @@ mod survivor;
 mod sweep;
 mod systems;
 mod trace;
+mod words;
 mod wrapper;
 mod written;
 

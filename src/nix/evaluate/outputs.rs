@@ -139,9 +139,9 @@ impl<'f> Outputs<'f> {
     }
 
     /// A process that answers what it is asked and outlives what fails.
-    pub fn survivor(&self, mark: &str, asked: Asked) -> Result<Survivor> {
+    pub fn survivor(&self, mark: &str, asked: Asked, words: bool) -> Result<Survivor> {
         if self.wrapper.is_some() {
-            Survivor::check(&self.reference, mark, asked, self.manner())
+            Survivor::check(&self.reference, mark, asked, words, self.manner())
         } else {
             Survivor::repl(self.reference.url(), mark, asked, self.impure, self.manner())
         }

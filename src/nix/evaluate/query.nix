@@ -21,9 +21,10 @@
 # to find it out takes as long as the error itself.
 # With `jobs` nothing is answered in order: a set comes out with a job for each derivation asked about, for a process that goes through
 # all of a set and outlives what fails in it. Each job writes { begin = PATH; } and its answer once it is forced; the value of one for a
-# set that asks to be entered is the set of jobs for what is in it. With `wrapped` a job is the only attribute of a set.
+# set that asks to be entered is the set of jobs for what is in it. Unless `words`, { failed = true; } is all that is said of an error that
+# evaluated code has thrown. With `wrapped` a job is the only attribute of a set.
 outputs:
-{ mark, guarded, questions, most ? 0, at ? null, thrown ? false, jobs ? false, wrapped ? false }:
+{ mark, guarded, questions, most ? 0, at ? null, thrown ? false, words ? true, jobs ? false, wrapped ? false }:
 let
   inherit (builtins)
     attrNames concatMap deepSeq elem elemAt filter foldl' genList getAttr getContext hasAttr head intersectAttrs isAttrs isBool
@@ -186,7 +187,7 @@ let
       complete
     else if attempt.success then
       attempt.value
-    else if guarded then
+    else if guarded || !words then
       failed
     else
       tell failed complete;

@@ -230,14 +230,16 @@ pub fn text(mark: &str, guarded: bool, follow: bool, questions: &[&Question]) ->
 }
 
 /// A question with its number, unguarded, as JSON.
-pub fn numbered(mark: &str, OpenQuestion { index, question, thrown }: OpenQuestion) -> Value {
-    json!({ "mark": mark, "guarded": false, "at": index, "thrown": thrown, "questions": written(&[question], false) })
+pub fn numbered(mark: &str, OpenQuestion { index, question, thrown }: OpenQuestion, words: bool) -> Value {
+    let questions = written(&[question], false);
+    json!({ "mark": mark, "guarded": false, "words": words, "at": index, "thrown": thrown, "questions": questions })
 }
 
-/// These questions about derivations as jobs, as JSON. Each fails itself where its question does, and is the only attribute of a set.
-pub fn jobs(mark: &str, questions: &[&Question]) -> Value {
+/// These questions about derivations as jobs, as JSON. Each fails itself where its question does, unless that is an error that is thrown and there
+/// are to be no `words`, and is the only attribute of a set.
+pub fn jobs(mark: &str, questions: &[&Question], words: bool) -> Value {
     let questions = written(questions, true);
-    json!({ "mark": mark, "guarded": false, "jobs": true, "wrapped": true, "questions": questions })
+    json!({ "mark": mark, "guarded": false, "words": words, "jobs": true, "wrapped": true, "questions": questions })
 }
 
 /// The questions as `query.nix` reads them: derivations side by side share the path of their parent. Only with `follow` anything follows.

@@ -157,7 +157,7 @@ impl ReplText {
                 self.line(&format!("{} {index} {thrown} {}", self.ask, typed_string(name)));
             }
             Question::Names { .. } | Question::Same { .. } => {
-                let asked = query::numbered(&self.mark, open);
+                let asked = query::numbered(&self.mark, open, true);
                 self.line(&format!("{} {{ inherit {first}; }} (builtins.fromJSON {})", self.query, typed_json(&asked)));
                 self.about = None;
             }

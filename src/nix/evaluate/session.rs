@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use ring::rand::{SecureRandom, SystemRandom};
 
+use super::budget::Budget;
 use super::flake;
 use super::message::{EvaluationFailure, FailureCause};
 use super::outputs::Outputs;
@@ -71,6 +72,8 @@ pub struct Session<'a> {
     known: Mutex<HashMap<Vec<String>, Option<Answer>>>,
     /// Paths where evaluated code has thrown an error.
     thrown: Mutex<HashSet<Vec<String>>>,
+    /// Milliseconds of processor time that messages of failures that were known already have taken.
+    words: AtomicU64,
 }
 
 impl<'a> Session<'a> {
@@ -102,6 +105,7 @@ impl<'a> Session<'a> {
             names: AtomicUsize::new(0),
             known: Mutex::default(),
             thrown: Mutex::default(),
+            words: AtomicU64::new(0),
         })
     }
 
@@ -190,6 +194,16 @@ impl<'a> Session<'a> {
     /// Whether that is known.
     pub fn has_thrown(&self, path: &[String]) -> bool {
         self.thrown.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+    }
+
+    /// Notes how much processor time the message of a failure that was known already has taken.
+    pub fn note_words(&self, spent: Duration) {
+        self.words.fetch_add(u64::try_from(spent.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether such messages have taken all the time that they may: 2.8 reads the source file for each, a byte at a time.
+    pub fn is_out_of_words(&self, budget: &Budget) -> bool {
+        self.outputs.is_wrapped() && Duration::from_millis(self.words.load(Ordering::Relaxed)) >= budget.words
     }
 
     /// Notes what the derivation at a path is, before anybody asks; none if evaluated code has thrown an error there.

@@ -16,6 +16,7 @@ use super::query::{self, Answer, AnswerLine, Asked, OpenQuestion, Question};
 use super::round::START;
 use super::session::Session;
 use super::survivor::Survivor;
+use super::words::Words;
 
 /// Questions that are worth a process of their own: each evaluates anew what all have in common, which in a package set is most of it.
 const PER_PROCESS: usize = 16_384;
@@ -92,6 +93,12 @@ impl Survey<'_> {
         let mut left: BTreeSet<usize> = items.iter().copied().collect();
         let (mut answers, mut deaths) = (BTreeMap::new(), 0);
         while !left.is_empty() && !self.session.is_stopped() {
+            if self.session.is_out_of_words(self.budget) {
+                self.answer_wordless(&mut left, &mut answers);
+                if left.is_empty() {
+                    break;
+                }
+            }
             if deaths >= most_deaths {
                 return Ok((answers, left.into_iter().collect()));
             }
@@ -112,6 +119,19 @@ impl Survey<'_> {
         Ok((answers, Vec::new()))
     }
 
+    /// Answers what is known to fail, in our own words.
+    fn answer_wordless(&self, left: &mut BTreeSet<usize>, answers: &mut BTreeMap<usize, Answer>) {
+        left.retain(|index| {
+            let question = &self.questions[*index];
+            let is_known = self.session.has_thrown(question.path());
+            if is_known {
+                self.session.count_answer(question, false);
+                answers.insert(*index, self.budget.wordless());
+            }
+            !is_known
+        });
+    }
+
     /// What one process answers, and the question that it was at without an answer.
     fn process(&self, left: &BTreeSet<usize>) -> Result<(BTreeMap<usize, Answer>, Option<usize>)> {
         let outputs = self.session.outputs;
@@ -120,7 +140,8 @@ impl Survey<'_> {
             OpenQuestion { index, question, thrown: self.session.has_thrown(question.path()) }
         };
         let questions: Vec<OpenQuestion> = left.iter().map(|index| open(*index)).collect();
-        let mut survivor = outputs.survivor(self.session.token(), Asked::Why(&questions))?;
+        let mut words = Words::new(self.session, self.budget);
+        let mut survivor = outputs.survivor(self.session.token(), Asked::Why(&questions), words.wanted)?;
         let mut command = survivor.command(self.session.nix)?;
         command.env("GC_MARKERS", self.budget.collectors.to_string());
         let limits = ProcessLimits {
@@ -136,12 +157,13 @@ impl Survey<'_> {
             let (text, before) = match said {
                 Heard::Line { text, before } => (text, before),
                 Heard::Nothing { spent } => {
-                    self.session.goes_on(spent);
+                    words.goes_on(spent);
                     return Ok(if self.session.is_stopped() { Next::Stop } else { Next::Continue });
                 }
             };
             match (query::read(text), &mut current) {
                 (Ok(AnswerLine::Ready { at, .. }), _) => {
+                    words.end();
                     let begun = at.filter(|index| left.contains(index));
                     let begun = begun.map(open).map(|open| Current::new(open.index, open.thrown));
                     if let Some(over) = std::mem::replace(&mut current, begun) {
@@ -152,9 +174,25 @@ impl Survey<'_> {
                     if at.is_none() && survivor.next_part() {
                         survivor.ask(None);
                     }
+                    if let Some(Current { index, thrown: true, .. }) = current
+                        && words.begin() == Next::Stop
+                    {
+                        answers.insert(index, self.budget.wordless());
+                        current = None;
+                        return Ok(Next::Stop);
+                    }
                 }
                 (Ok(AnswerLine::Place(place)), Some(current)) => current.place = place,
-                (Ok(AnswerLine::Caught), Some(current)) => current.thrown = true,
+                (Ok(AnswerLine::Caught), Some(Current { index, thrown, .. })) => {
+                    self.session.note_thrown(self.questions[*index].path().to_vec());
+                    *thrown = true;
+                    let next = if words.wanted { words.begin() } else { Next::Continue };
+                    if !words.wanted || next == Next::Stop {
+                        answers.insert(*index, self.budget.wordless());
+                        current = None;
+                    }
+                    return Ok(next);
+                }
                 (Ok(AnswerLine::Found(drv_path)), Some(current)) => current.found = Some(drv_path),
                 (Ok(AnswerLine::Answer(answer)), Some(Current { index, .. })) => {
                     answers.insert(*index, answer);
@@ -165,6 +203,7 @@ impl Survey<'_> {
             }
             Ok(Next::Continue)
         })?;
+        words.end();
         let Some(current) = current else { return Ok((answers, None)) };
         let stuck = current.index;
         match end {

@@ -105,11 +105,11 @@ impl Survivor {
         Ok(Self { arguments, mark: mark.to_owned(), place: ErrorPlace::Repl(feed, home, removed) })
     }
 
-    /// With `nix flake check`.
-    pub fn check(reference: &Reference, mark: &str, asked: Asked, manner: Vec<OsString>) -> Result<Self> {
+    /// With `nix flake check`. Without `words` it does not say more of an error that evaluated code throws.
+    pub fn check(reference: &Reference, mark: &str, asked: Asked, words: bool, manner: Vec<OsString>) -> Result<Self> {
         let (outputs, questions) = match asked {
-            Asked::Why(open) => (JOBS, Value::from_iter(open.iter().map(|open| query::numbered(mark, *open)))),
-            Asked::All(questions) => (OWN_JOBS, query::jobs(mark, questions)),
+            Asked::Why(open) => (JOBS, Value::from_iter(open.iter().map(|open| query::numbered(mark, *open, words)))),
+            Asked::All(questions) => (OWN_JOBS, query::jobs(mark, questions, words)),
         };
         let files = [(QUERY_FILE, QUERY), (QUESTIONS_FILE, &questions.to_string())];
         let wrapper = Wrapper::write(reference, outputs, &files)?;

@@ -16,6 +16,7 @@ use super::round::START;
 use super::session::Session;
 use super::survey::Current;
 use super::survivor::Survivor;
+use super::words::Words;
 use crate::attribute::AttributePath;
 use crate::printable::printable;
 
@@ -83,11 +84,13 @@ impl Sweep<'_> {
     fn process(&mut self) -> Result<bool> {
         let session = self.session;
         let mut why: Vec<(Path, Question)> = Vec::new();
+        let mut words = Words::new(session, self.budget);
         let mut survivor = if self.open.is_empty() {
             why.extend(self.failed.clone());
-            session.outputs.survivor(session.token(), Asked::Why(&numbered(session, &why)))?
+            session.outputs.survivor(session.token(), Asked::Why(&numbered(session, &why)), words.wanted)?
         } else {
-            session.outputs.survivor(session.token(), Asked::All(&self.open.values().collect::<Vec<_>>()))?
+            let all: Vec<_> = self.open.values().collect();
+            session.outputs.survivor(session.token(), Asked::All(&all), words.wanted)?
         };
         // More may be open by then: each set that is entered has more.
         let (mut asked, before) = (usize::MAX, self.settled);
@@ -108,12 +111,13 @@ impl Sweep<'_> {
             let (text, before) = match said {
                 Heard::Line { text, before } => (text, before),
                 Heard::Nothing { spent } => {
-                    session.goes_on(spent);
+                    words.goes_on(spent);
                     return Ok(if session.is_stopped() { Next::Stop } else { Next::Continue });
                 }
             };
             match (query::read(text), &mut current) {
                 (Ok(AnswerLine::Begin(path)), _) => {
+                    words.end();
                     let begun = self.open.contains_key(&path).then(|| Current::new(path, false));
                     let over = std::mem::replace(&mut current, begun);
                     self.over(&survivor, over, before);
@@ -132,6 +136,13 @@ impl Sweep<'_> {
                 (Ok(AnswerLine::Caught), Some(Current { index, thrown, .. })) => {
                     session.note_thrown(index.clone());
                     *thrown = true;
+                    let next = if words.wanted { words.begin() } else { Next::Continue };
+                    if !words.wanted || next == Next::Stop {
+                        let path = std::mem::take(index);
+                        current = None;
+                        self.settle(path, self.budget.wordless());
+                    }
+                    return Ok(next);
                 }
                 (Ok(AnswerLine::Answer(answer)), Some(Current { index, .. })) => {
                     let path = std::mem::take(index);
@@ -143,6 +154,7 @@ impl Sweep<'_> {
             }
             Ok(Next::Continue)
         })?;
+        words.end();
         self.ended(&survivor, current, end, self.settled > before)
     }
 
