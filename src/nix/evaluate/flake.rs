@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::inputs::{self, REMEDIES};
+use super::inputs::{self, remedies};
 use super::local_inputs::LocalInputs;
 use super::reference::{PlainFolder, Reference, absolute, as_path};
 use super::request::EvaluationRequest;
@@ -306,7 +306,7 @@ fn explain(flake: &str, said: &str) -> anyhow::Error {
 
 /// The error for a flake or an input that cannot be downloaded.
 pub fn cannot_fetch(flake: &str, said: &str) -> anyhow::Error {
-    anyhow!("flake `{flake}` or one of its inputs cannot be fetched: {said} ({REMEDIES})")
+    anyhow!("flake `{flake}` or one of its inputs cannot be fetched: {said} ({})", remedies(said))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::message;
-use super::message_text::without_escapes;
+use super::message_text::{without_escapes, without_quotes};
 use super::request::{EvaluationRequest, InputOverride};
 use crate::nearest::meant_or_known;
 use crate::nix::machine_fault;
@@ -18,9 +18,19 @@ use crate::printable::printable;
 /// What Nix says in the trace of what went wrong with an input.
 const UPDATING: &str = "… while updating the flake input '";
 
-/// What may help where something cannot be fetched.
-pub const REMEDIES: &str = "check the network, the `flake.lock` and the access tokens in `nix.conf` or the SSH key, or replace the input with \
-                        `--override-input`";
+/// What curl, OpenSSL, GnuTLS and git say where they do not trust a server, in lower case.
+const DISTRUST: [&str; 4] = ["certificate", "ssl ca cert", "ssl connect error", "gnutls_handshake"];
+
+/// What may help where something cannot be fetched, by what Nix says.
+pub fn remedies(said: &str) -> &'static str {
+    let words = without_quotes(said).to_lowercase();
+    if DISTRUST.iter().any(|known| words.contains(known)) {
+        "check this machine's clock and the certificates that it trusts, `ssl-cert-file` in `nix.conf` and `http.sslCAInfo` of git, or replace the \
+         input with `--override-input`"
+    } else {
+        "check the network, the `flake.lock` and the access tokens in `nix.conf` or the SSH key, or replace the input with `--override-input`"
+    }
+}
 
 /// How somebody has named a replaced input.
 fn how(named: &InputOverride) -> &'static str {
@@ -78,7 +88,7 @@ pub fn unreadable(request: &EvaluationRequest, stderr: &str, flake: &str, said: 
     let by = replaced.map(|named| format!(", which {} replaces with `{}`,", how(named), printable(&named.reference)));
     let (input, by) = (printable(input), by.unwrap_or_default());
     Some(if message::is_fetch_failure(said) {
-        anyhow!("input `{input}`{by} of flake `{flake}` cannot be fetched: {said} ({REMEDIES})")
+        anyhow!("input `{input}`{by} of flake `{flake}` cannot be fetched: {said} ({})", remedies(said))
     } else {
         anyhow!("input `{input}`{by} of flake `{flake}` cannot be read: {said}")
     })
@@ -90,4 +100,26 @@ fn is_gone(reference: &str) -> bool {
     let path = address.split('?').next().unwrap_or(address);
     let path = percent_decode_str(path).decode_utf8_lossy();
     path.starts_with(['.', '/']) && !Path::new(&*path).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_not_trusted_is_no_matter_of_tokens() {
+        for said in [
+            "unable to download 'https://x/a.tar.gz': SSL peer certificate or SSH remote key was not OK (60)",
+            "unable to download 'https://x/a.tar.gz': Problem with the SSL CA cert (path? access rights?) (77)",
+            "program 'git' failed with exit code 128 (unable to access 'https://x/': server certificate verification failed. CAfile: none CRLfile: none)",
+            "unable to access 'https://x/': gnutls_handshake() failed: Handshake failed",
+        ] {
+            assert!(remedies(said).contains("certificates") && !remedies(said).contains("tokens"), "{said}");
+        }
+        for said in
+            ["unable to download 'https://certificate.example/x': HTTP error 401", "cannot fetch input 'git+ssh://x'"]
+        {
+            assert!(remedies(said).contains("tokens"), "{said}");
+        }
+    }
 }
