@@ -6,6 +6,7 @@ use std::path::Path;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use nixdag::nix::system;
 
+use crate::support::file_server::FileServer;
 use crate::support::git_server::GitServer;
 use crate::support::{FreshNix, folder, run};
 
@@ -92,6 +93,32 @@ fn a_private_input_is_fetched_with_a_token_that_goes_nowhere_else() {
                 assert_eq!(holds(&flake.path().join("out"), &text), [""; 0], "{way}");
             }
         }
+    }
+}
+
+#[test]
+fn a_private_archive_is_fetched_with_the_login_of_the_file_that_nix_is_told_of() {
+    let sources = folder(&[("private/flake.nix", r#"{ outputs = { self }: { name = "private"; }; }"#)]);
+    run(sources.path(), "tar", &["-czf", "private.tar.gz", "private"]);
+    let server = FileServer::start_for(sources.path(), &format!("x:{TOKEN}"));
+    for nix in FreshNix::every_version() {
+        let flake = flake_with(&format!("{}/private.tar.gz", server.url()));
+        let host = server.url().replace("http://", "");
+        let begin = "mkdir -p home/.config/nix out; export HOME=$PWD/home; unset NIX_USER_CONF_FILES";
+        let plan = "$nixdag plan path:$PWD/flake --available /dev/null --format json --eval-cache out/cache >out/plan.json 2>out/said";
+        let said = nix.script(flake.path(), &format!("{begin}; if {plan}; then exit 1; fi; cat out/said"));
+        assert!(said.contains("cannot be fetched") && said.contains("access tokens"), "{said}");
+        let give = format!(
+            "umask 077; echo \"machine ${{host%:*}} login x password {TOKEN}\" > $HOME/netrc
+             echo \"netrc-file = $HOME/netrc\" >> $HOME/.config/nix/nix.conf"
+        );
+        let script = format!(
+            "host={host}; {begin}; {give}; nix --extra-experimental-features 'nix-command flakes' flake lock path:$PWD/flake; {plan}; cat out/said"
+        );
+        let said = nix.script(flake.path(), &script);
+        let plan = fs::read_to_string(flake.path().join("out/plan.json")).unwrap();
+        assert!(plan.contains("packages"), "{said}");
+        assert_eq!(holds(&flake.path().join("out"), TOKEN), [""; 0]);
     }
 }
 
