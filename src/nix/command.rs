@@ -126,6 +126,11 @@ impl Nix {
         configuration_files::digest(&self.nix, &self.environment)
     }
 
+    /// Whether that digest has the file of settings in this folder.
+    pub(super) fn is_settings_folder(&self, folder: &Path) -> bool {
+        configuration_files::is_looked_at(&self.nix, &self.environment, folder)
+    }
+
     /// Says what is wrong where Nix does not even start; its version may have been known without.
     pub(super) fn check_start(&self) -> Result<()> {
         self.ask_version().map(drop)

@@ -1,6 +1,6 @@
 //! What the machine's Nix is set up to do: `nix.conf`, `NIX_CONFIG` and the user's own file, as Nix itself has put them together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -48,22 +48,31 @@ pub struct Configuration {
 impl Configuration {
     /// Asks Nix, unless what it said last time still holds.
     pub fn of(nix: &Nix) -> Result<Self> {
-        let Some(sources) = nix.settings_digest() else { return Self::asked(nix) };
+        let Some(sources) = nix.settings_digest() else { return Ok(Self::asked(nix)?.0) };
         let read = |text: &str| serde_json::from_str::<Self>(text);
         // An address with a user in it may hold a password.
         let is_open = |text: &str| !text.contains('@') && read(text).is_ok();
         let mut found = None;
-        let ask = || Ok(serde_json::to_string(found.insert(Self::asked(nix)?))?);
+        let ask = || {
+            let (asked, folder) = Self::asked(nix)?;
+            // Where it looks elsewhere, or somebody has just changed something, nobody knows what it has read.
+            let is_known =
+                folder.is_some_and(|folder| nix.is_settings_folder(&folder)) && nix.settings_digest() == Some(sources);
+            let text = if is_known { serde_json::to_string(&asked)? } else { String::new() };
+            found = Some(asked);
+            Ok(text)
+        };
         let text = nix.answer(&format!("settings {}", sources.base16()), is_open, ask)?;
         found.map_or_else(|| Ok(read(&text)?), Ok)
     }
 
-    fn asked(nix: &Nix) -> Result<Self> {
+    /// What Nix says, and the folder that it reads its own settings from.
+    fn asked(nix: &Nix) -> Result<(Self, Option<PathBuf>)> {
         let what = "cannot ask Nix for its settings";
         let old = nix.nix(OLD_NAME, MAX_SIZE).context(what)?;
         let answer = if old.status.success() { old } else { nix.nix(NAME, MAX_SIZE).context(what)? };
         ensure!(answer.status.success(), "{what}: {}", answer.stderr.trim());
-        Self::parse(&answer.stdout).context(what)
+        Ok((Self::parse(&answer.stdout).context(what)?, own_folder(&answer.stdout)))
     }
 
     pub(super) fn parse(json: &[u8]) -> Result<Self> {
@@ -98,6 +107,12 @@ impl Configuration {
             accepts_flake_config: is_on("accept-flake-config"),
         })
     }
+}
+
+/// The folder of Nix's own file, which builds of it may have anywhere: what it takes for `netrc-file` where nobody says so is in it.
+fn own_folder(json: &[u8]) -> Option<PathBuf> {
+    let settings: Value = serde_json::from_slice(json).ok()?;
+    Some(Path::new(settings["netrc-file"]["defaultValue"].as_str()?).parent()?.to_owned())
 }
 
 /// The machine's side of each path: of `INSIDE=OUTSIDE?` in a list, or, since 2.34, of an object by what it is called inside.
@@ -136,6 +151,13 @@ mod tests {
         }
         assert_eq!(Configuration::parse(b"{}").unwrap(), Configuration::default());
         assert!(Configuration::parse(b"substituters = x").is_err());
+    }
+
+    #[test]
+    fn the_folder_of_its_own_file_is_where_it_looks_for_logins() {
+        let json = br#"{"netrc-file":{"defaultValue":"/opt/x/etc/nix/netrc","value":"/home/u/.netrc"}}"#;
+        assert_eq!(own_folder(json), Some("/opt/x/etc/nix".into()));
+        assert_eq!(own_folder(br#"{"netrc-file":{"value":"/etc/nix/netrc"}}"#), None);
     }
 
     #[test]

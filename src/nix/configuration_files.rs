@@ -26,10 +26,7 @@ const MAX_SIZE: u64 = 1 << 20;
 
 /// A digest of all that the settings of a program depend on, with this environment.
 pub fn digest(program: &Path, environment: &[(OsString, OsString)]) -> Option<Sha256> {
-    let variable = |name: &str| {
-        let found = environment.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_os_str());
-        found.filter(|value| !value.is_empty())
-    };
+    let variable = |name: &str| variable(environment, name);
     let home = Path::new(variable("HOME")?);
     // Nix looks for a home that belongs to the user elsewhere then.
     let is_own = fs::metadata(home).is_ok_and(|data| data.uid() == rustix::process::geteuid().as_raw());
@@ -54,6 +51,18 @@ pub fn digest(program: &Path, environment: &[(OsString, OsString)]) -> Option<Sh
         }
     }
     Some(hasher.finish())
+}
+
+/// Whether the digest has the file in this folder.
+pub fn is_looked_at(program: &Path, environment: &[(OsString, OsString)], folder: &Path) -> bool {
+    let variable = |name: &str| variable(environment, name);
+    let home = variable("HOME").map(Path::new);
+    home.is_some_and(|home| candidates(program, home, variable).contains(&folder.join(FILE)))
+}
+
+fn variable<'e>(environment: &'e [(OsString, OsString)], name: &str) -> Option<&'e OsStr> {
+    let found = environment.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_os_str());
+    found.filter(|value| !value.is_empty())
 }
 
 /// Adds a part, so that where it ends is known.
@@ -93,7 +102,7 @@ fn read(path: &Path) -> Option<Option<Vec<u8>>> {
 fn includes(text: &[u8]) -> Vec<PathBuf> {
     let included = |line: &[u8]| {
         let line = line.split(|byte| *byte == b'#').next()?;
-        let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+        let mut words = line.split(|byte| b" \t\r".contains(byte)).filter(|word| !word.is_empty());
         let is_one = words.next().is_some_and(|word| word == b"include" || word == b"!include");
         words.next().filter(|_| is_one).map(|name| PathBuf::from(OsStr::from_bytes(name)))
     };
@@ -153,6 +162,20 @@ mod tests {
         }
         is_new(digest(&[("NIX_CONFIG", "cores = 5")]));
         assert_eq!(digest(&[]), digest(&[]));
+    }
+
+    #[test]
+    fn names_of_files_end_where_nix_ends_them() {
+        let text = b"include a\x0cb\r\n!include\tc # d\nincluded e\n";
+        assert_eq!(includes(text), ["a\x0cb", "c"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_folder_that_only_some_builds_of_nix_look_in_is_not_looked_at() {
+        let set = [("HOME".into(), "/home/u".into()), ("NIX_CONF_DIR".into(), "/srv/conf".into())];
+        let is_looked_at = |folder: &str| is_looked_at(Path::new("/opt/n/bin/nix"), &set, Path::new(folder));
+        assert!(is_looked_at("/etc/nix") && is_looked_at("/srv/conf"));
+        assert!(!is_looked_at("/srv/other/etc/nix"));
     }
 
     #[test]

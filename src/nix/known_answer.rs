@@ -1,7 +1,8 @@
 //! What a program of Nix answered last time, its version for example, so that a process is spared: a flake of a few attributes takes one.
 //!
 //! In: the program and the question. Out: the text, if this very file answered it. It stays in the user's cache folder, `nix-answers.json`:
-//! whoever can write there could write to the user's settings of Nix as well. A script, which may run any Nix, is asked each time.
+//! whoever can write there could write to the user's settings of Nix as well. A script, which may run any Nix, is asked each time,
+//! and so is a program that runs one by what it is called.
 
 use std::env;
 use std::fs::{self, File, Metadata};
@@ -19,6 +20,10 @@ use crate::{folder_owner, regular_file, user_folder};
 pub const VERSION: &str = "version";
 
 const FILE: &str = "nix-answers.json";
+
+/// What the file is called that all commands of Nix are links to. Links to a program with another name are from a manager of versions, which runs the
+/// one for the folder that it is called in.
+const NAME: &str = "nix";
 
 /// Answers that are known, those given last.
 const MAX_KNOWN: usize = 16;
@@ -65,7 +70,7 @@ struct Program {
 }
 
 impl Program {
-    /// None where nothing can be known: a script, no folder.
+    /// None where nothing can be known: a script, a manager of versions, no folder.
     fn new(program: &Path, asked: &str) -> Option<Self> {
         let folder = user_folder::of_cache(|name| env::var_os(name))?;
         folder_owner::check(&folder).ok()?;
@@ -74,6 +79,9 @@ impl Program {
 
     fn at(program: &Path, asked: &str, folder: &Path) -> Option<Self> {
         let program = fs::canonicalize(program).ok()?;
+        if program.file_name()? != NAME {
+            return None;
+        }
         let mut begin = [0; 2];
         let mut file = File::open(&program).ok()?;
         file.read_exact(&mut begin).ok()?;
@@ -134,7 +142,8 @@ mod tests {
         other().unwrap().remember("{}");
         assert_eq!(at().unwrap().says().as_deref(), Some("nix (Nix) 2.8.0\n"));
         for count in 0..2 * MAX_KNOWN {
-            let other = dir.path().join(format!("other{count}"));
+            let other = dir.path().join(format!("other{count}/nix"));
+            fs::create_dir(other.parent().unwrap()).unwrap();
             fs::write(&other, "\x7fELF other").unwrap();
             Program::at(&other, VERSION, &dir.path().join("cache")).unwrap().remember("x");
         }
@@ -145,6 +154,12 @@ mod tests {
         assert_eq!(at().unwrap().says(), None);
         fs::write(&program, "#!/bin/sh\nexec nix \"$@\"\n").unwrap();
         assert!(at().is_none(), "a script may run any");
+        let manager = dir.path().join("manager");
+        fs::write(&manager, "\x7fELF manager").unwrap();
+        fs::remove_file(&program).unwrap();
+        std::os::unix::fs::symlink(&manager, &program).unwrap();
+        assert!(at().is_none(), "it may run any as well");
+        fs::remove_file(&program).unwrap();
         fs::write(dir.path().join("cache").join(FILE), "nonsense").unwrap();
         fs::write(&program, "\x7fELF two").unwrap();
         assert_eq!(at().unwrap().says(), None);
