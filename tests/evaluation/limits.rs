@@ -292,3 +292,16 @@ fn messages_that_take_long_are_left_out_and_no_attribute_with_them() {
         String::new()
     });
 }
+
+#[test]
+fn an_error_without_words_has_its_place() {
+    with_every_nix("an_error_without_words_has_its_place", || {
+        let evaluation = ask(&request(&flake("{\na = throw \"\"; b = throw \"\"; }"), BudgetRequest::default()));
+        let found = errors(&evaluation);
+        assert_eq!(found.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["a", "b"]);
+        for (name, message) in &found {
+            assert!(message.starts_with("an error without a message (at flake.nix:7:"), "{name}: {message}");
+        }
+        format!("{found:?}")
+    });
+}

@@ -42,6 +42,9 @@ const LAST_WORDS: &str = "error: some errors were encountered during the evaluat
 /// What it says before each failure.
 const SURVIVED: &str = "error (ignored): error:";
 
+/// The same before one that has no words: `throw ""`.
+const SURVIVED_MUTE: &str = "error (ignored): \n";
+
 /// What such a process needs, until it has ended.
 pub struct Survivor {
     arguments: Vec<OsString>,
@@ -175,7 +178,7 @@ impl Survivor {
             ErrorPlace::Repl(..) => said.to_owned(),
             ErrorPlace::Check(wrapper) => {
                 let said = said.rsplit_once(LAST_WORDS).map_or(said, |(before, _)| before);
-                wrapper.hide(said).replace(SURVIVED, "error:")
+                wrapper.hide(said).replace(SURVIVED, "error:").replace(SURVIVED_MUTE, "error:\n")
             }
         }
     }
@@ -208,5 +211,6 @@ mod tests {
         let survivor = Survivor { arguments: Vec::new(), mark: String::new(), place: ErrorPlace::Check(wrapper) };
         let said = format!("{SURVIVED} thrown\n\n   at x\n{LAST_WORDS}\n");
         assert_eq!(survivor.own_words(&said), "error: thrown\n\n   at x\n");
+        assert_eq!(survivor.own_words(&format!("{SURVIVED_MUTE}{LAST_WORDS}\n")), "error:\n");
     }
 }
