@@ -31,6 +31,7 @@ use crate::output::Output;
 use crate::plural::counted;
 use crate::printable::{printable, shortened};
 use crate::removed_at_signal::RemovedAtSignal;
+use crate::target::Target;
 use crate::{folder_owner, regular_file, user_folder};
 
 const MANIFEST: &str = "manifest";
@@ -169,6 +170,8 @@ pub fn evaluate(
     } else if !evaluate::is_still(nix, request, &evaluation.flake, &name) {
         // What was evaluated may be neither of both.
         say(not_cached("files changed while it was made"));
+    } else if let Some(gone) = without_file(&evaluation).filter(|_| cache.travels()) {
+        say(not_cached(&format!("`{}` has a derivation that does not exist", printable(&gone.attribute.to_string()))));
     } else if let Err(error) = put(cache, &name, &evaluation) {
         if !cache.travels() {
             // A home that cannot be written to is no reason for a warning each time.
@@ -182,6 +185,11 @@ pub fn evaluate(
 
 fn not_cached(why: &str) -> CacheNote {
     CacheNote::Warning(format!("this evaluation is not cached: {why}"))
+}
+
+/// A target without a file for its derivation: evaluated code may call any path its `drvPath`.
+fn without_file(evaluation: &Evaluation) -> Option<&Target> {
+    evaluation.targets.iter().find(|target| fs::symlink_metadata(&*target.drv_path).is_err())
 }
 
 /// A cached result whose derivations are in the store by then.

@@ -343,3 +343,20 @@ fn a_path_outside_the_store_costs_its_attribute_and_not_the_cached_evaluation() 
         assert_eq!((said.lines().count(), said.lines().all(is_said)), (12, true), "{said}");
     }
 }
+
+#[test]
+fn a_derivation_that_does_not_exist_is_named_where_the_evaluation_is_not_cached() {
+    let text = r#"{ outputs = { self }: let a = derivation { name = "a"; system = "SYSTEM"; builder = "/bin/sh"; };
+      in { packages.SYSTEM = { inherit a; gone = a // { drvPath = "/nix/store/00000000000000000000000000000000-x.drv"; }; }; }; }"#;
+    let flake = folder(&[("flake.nix", &text.replace("SYSTEM", &system::current()))]);
+    for nix in FreshNix::every_version() {
+        let script =
+            "$nixdag plan . --json --available /dev/null --eval-cache ~/cache 2>&1 >/dev/null | grep 'not cached'";
+        let said = nix.script(flake.path(), script);
+        let words = format!(
+            "warning: this evaluation is not cached: `packages.{}.gone` has a derivation that does not exist",
+            system::current()
+        );
+        assert_eq!(said.trim(), words);
+    }
+}
