@@ -25,6 +25,9 @@ const FILE: &str = "nix-answers.json";
 /// one for the folder that it is called in.
 const NAME: &str = "nix";
 
+/// Everybody can write to the file.
+const ANYBODY: u32 = 0o002;
+
 /// Answers that are known, those given last.
 const MAX_KNOWN: usize = 16;
 
@@ -118,14 +121,21 @@ fn identity(data: &Metadata) -> (u64, u64, u64, i128) {
     (data.dev(), data.ino(), data.size(), changed)
 }
 
+/// Nothing of a file that another user owns or may write to: in root's containers folders are anybody's, and these answers hold keys that are trusted.
 fn read(store: &Path) -> Vec<Known> {
-    let text = |file: File| io::read_to_string(file.take(MAX_SIZE));
+    let text = |file: File| {
+        let data = file.metadata()?;
+        let is_own = data.uid() == rustix::process::geteuid().as_raw() && data.mode() & ANYBODY == 0;
+        if is_own { io::read_to_string(file.take(MAX_SIZE)) } else { Ok(String::new()) }
+    };
     let text = regular_file::open(store).and_then(text).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -141,6 +151,18 @@ mod tests {
         assert_eq!(other().unwrap().says(), None, "that is another question");
         other().unwrap().remember("{}");
         assert_eq!(at().unwrap().says().as_deref(), Some("nix (Nix) 2.8.0\n"));
+        let store = dir.path().join("cache").join(FILE);
+        fs::set_permissions(&store, fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(at().unwrap().says(), None, "anybody may have written that");
+        fs::remove_file(&store).unwrap();
+        at().unwrap().remember("nix (Nix) 2.8.0\n");
+        assert_eq!(at().unwrap().says().as_deref(), Some("nix (Nix) 2.8.0\n"));
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&store, Some(12345), None).unwrap();
+            assert_eq!(at().unwrap().says(), None, "another user has written that");
+            fs::remove_file(&store).unwrap();
+            at().unwrap().remember("nix (Nix) 2.8.0\n");
+        }
         for count in 0..2 * MAX_KNOWN {
             let other = dir.path().join(format!("other{count}/nix"));
             fs::create_dir(other.parent().unwrap()).unwrap();
