@@ -171,6 +171,7 @@ mod tests {
             bytes: Vec::new(),
             memory: Vec::new(),
             name_hash: vec![0; count],
+            rank: Vec::new(),
             spread: Vec::new(),
         }
     }

@@ -231,3 +231,10 @@ impl Growth {
         (millis as Millis).clamp(self.least, self.most)
     }
 }
+
+/// True where most of the builds have been timed before: a plan made from guesses keeps a reserve, one made from records does not.
+pub fn are_recorded(estimates: &[BuildEstimate]) -> bool {
+    let guessed = estimates.iter().filter(|estimate| estimate.from == EstimateSource::Default).count();
+    let recorded = estimates.iter().filter(|estimate| estimate.from == EstimateSource::History).count();
+    recorded > 9 * guessed
+}

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::estimate::{BuildEstimate, CostModel, EstimateKind, EstimateSource};
+use super::estimate::{BuildEstimate, CostModel, EstimateKind, EstimateSource, are_recorded};
 use super::partition::zero::mix;
 use super::placement::Placements;
 use super::problem::{ANY_SYSTEM, Adjacency, Node, Problem, Spread, System};
@@ -88,6 +88,7 @@ impl NeededGraph {
             memory: of_each(&|path, name, system| history.needs.memory(path, name, system)),
             spread: estimates.iter().map(|estimate| estimate.spread).collect(),
             name_hash: drvs.iter().map(|&id| hash(graph.node(id).name())).collect(),
+            rank: if are_recorded(&estimates) { ranks(graph, &drvs) } else { Vec::new() },
         };
         Self { problem, drvs, estimates }
     }
@@ -111,6 +112,16 @@ pub fn same_as(graph: &Graph, needed: &Needed) -> BTreeMap<Arc<str>, Arc<str>> {
 /// A hash of a name, the same on every machine.
 pub fn hash(name: &str) -> u64 {
     name.bytes().fold(0, |hash, byte| mix(hash ^ u64::from(byte)))
+}
+
+/// The place of each derivation in the order in which Nix (2.8 to 2.34) begins those that are ready: by the name of its file, then by path.
+fn ranks(graph: &Graph, drvs: &[DrvId]) -> Vec<u32> {
+    let key = |&node: &usize| (format!("{}.drv", graph.node(drvs[node]).name()), graph.path(drvs[node]));
+    let mut order: Vec<usize> = (0..drvs.len()).collect();
+    order.sort_by_cached_key(key);
+    let mut ranks = vec![0; drvs.len()];
+    (0..).zip(order).for_each(|(rank, node)| ranks[node] = rank);
+    ranks
 }
 
 /// The nodes that each of their consumers can build too: a cheap one, of the same system, that needs nothing special, and whose cheap

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::advice;
 use super::baseline::baselines;
 use super::budget;
-use super::estimate::{BuildEstimate, CostModel};
+use super::estimate::{CostModel, are_recorded};
 use super::job_graph::direct_inputs;
 use super::job_list::Simulated;
 use super::keeping::{Cost, is_within_limits};
@@ -365,11 +365,4 @@ impl<'a> Planner<'a> {
             credits: partition.jobs.iter().zip(simulation.lengths()).map(credits).sum(),
         }
     }
-}
-
-/// True where most of the builds have been timed before: a plan made from guesses keeps a reserve, one made from records does not.
-fn are_recorded(estimates: &[BuildEstimate]) -> bool {
-    let guessed = estimates.iter().filter(|estimate| estimate.from == EstimateSource::Default).count();
-    let recorded = estimates.iter().filter(|estimate| estimate.from == EstimateSource::History).count();
-    recorded > 9 * guessed
 }

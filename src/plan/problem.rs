@@ -146,6 +146,9 @@ pub struct Problem {
     pub memory: Vec<u64>,
     /// A hash of the node's name, the same from pipeline to pipeline (a node's number follows from paths, and a path changes with every input): the seed of what is drawn for it.
     pub name_hash: Vec<u64>,
+    /// The place of each node among all in the order in which Nix begins what is ready; no entry at all where durations are guesses, and what has the longest path to the end
+    /// of its job counts as begun first.
+    pub rank: Vec<u32>,
     /// How far from `duration` the real time may be.
     pub spread: Vec<Spread>,
 }
@@ -181,6 +184,7 @@ impl Problem {
             bytes: column(&self.bytes, nodes),
             memory: column(&self.memory, nodes),
             name_hash: column(&self.name_hash, nodes),
+            rank: column(&self.rank, nodes),
             spread: column(&self.spread, nodes),
         }
     }

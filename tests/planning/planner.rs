@@ -38,6 +38,7 @@ fn problem(rows: &[Row]) -> Problem {
         bytes: Vec::new(),
         memory: Vec::new(),
         name_hash: (0..rows.len() as u64).collect(),
+        rank: Vec::new(),
         spread: Vec::new(),
     }
 }

@@ -385,6 +385,35 @@ fn a_last_plan_that_has_become_too_slow_is_mended_and_not_thrown_away() {
 }
 
 #[test]
+fn where_all_is_recorded_builds_are_planned_in_the_order_in_which_nix_begins_them() {
+    // One job of four slots. Nix begins `z` last, whatever it takes.
+    let names = ["a-1", "b-1", "c-1", "d-1", "z-1"];
+    let mut recorded = Recorded::new();
+    for name in names {
+        recorded = recorded.drv(name, "", &[], &[]).target(&name[..1], name);
+    }
+    let builds = |long: &str| {
+        let seconds = |name: &str| if name == long { 1000 } else { 500 };
+        let all = names.iter().map(|name| {
+            let mut build = build(&recorded, name, 60, "built");
+            build["seconds"] = json!(seconds(name));
+            build
+        });
+        file(&all.collect::<Vec<_>>())
+    };
+    recorded.file("late.json", builds("z-1"));
+    recorded.file("early.json", builds("a-1"));
+    let takes = |file: &str, more: &[&str]| {
+        let one = ["--cost", "start_up=0", "--cost", "layer=0", "--history", file];
+        recorded.plan(&[&one, more].concat())["estimates"]["plan"]["makespan_seconds"].as_f64().unwrap()
+    };
+    let single = ["--granularity", "single"];
+    assert_eq!((takes("early.json", &single), takes("late.json", &single)), (1000.0, 1500.0));
+    // So what begins late is not in a job with the others.
+    assert_eq!(takes("late.json", &["--granularity", "auto", "--objective", "time"]), 1000.0);
+}
+
+#[test]
 fn jobs_of_the_last_plan_stay_where_a_limit_has_targets_share_them() {
     let before = workshop(true, None);
     let first = before.plan(&["--max-jobs", "3"]);

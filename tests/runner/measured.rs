@@ -70,3 +70,21 @@ fn a_job_knows_what_it_took_from_others_and_how_large_closures_are() {
         assert!(of_second.down.unwrap() <= of_second.fetch.unwrap(), "{of_second:?}");
     });
 }
+
+#[test]
+fn nix_begins_what_is_ready_in_the_order_that_plans_from_records_assume() {
+    with_each_nix("nix_begins_what_is_ready_in_the_order_that_plans_from_records_assume", || {
+        let names = ["p10", "z", "p1", "p1-2", "m"];
+        let packages: Vec<String> = (0..)
+            .zip(names)
+            .map(|(number, name)| format!("d{number} = drv \"{name}\" \"sleep 0.1; echo > $out\";"))
+            .collect();
+        let all = ["d0", "d1", "d2", "d3", "d4"];
+        let pipeline = Pipeline::new(&format!("{{ {} }}", packages.join(" ")), &[("job", &all, &[], &[])]);
+        let ran = pipeline.run("job", &["--max-jobs", "1"]).succeeds();
+        let mut order = names;
+        order.sort_by_key(|name| ran.of(name).used.begun.unwrap());
+        // By the name of the file, which goes on with `.drv`.
+        assert_eq!(order, ["m", "p1-2", "p1", "p10", "z"]);
+    });
+}

@@ -228,6 +228,7 @@ mod tests {
             bytes: Vec::new(),
             memory: Vec::new(),
             name_hash: vec![0; nodes],
+            rank: Vec::new(),
             spread: Vec::new(),
         };
         let job =

@@ -327,6 +327,7 @@ mod tests {
             bytes: Vec::new(),
             memory: Vec::new(),
             name_hash: (0..nodes as u64).map(mix).collect(),
+            rank: Vec::new(),
             spread: Vec::new(),
         };
         let model = Model::default();

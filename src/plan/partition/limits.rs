@@ -23,6 +23,7 @@ fn fan_in(targets: usize) -> Problem {
         bytes: Vec::new(),
         memory: Vec::new(),
         name_hash: vec![0; nodes],
+        rank: Vec::new(),
         spread: Vec::new(),
     }
 }

@@ -107,6 +107,7 @@ impl Subproblem {
             },
             spread: nodes.iter().map(|node| whole.spread.get(at(node)).copied().unwrap_or_default()).collect(),
             name_hash: nodes.iter().map(|node| whole.name_hash[at(node)]).collect(),
+            rank: nodes.iter().filter_map(|node| whole.rank.get(at(node)).copied()).collect(),
         };
         // Any member's number can name a group.
         let group: Vec<u32> = nodes

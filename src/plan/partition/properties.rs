@@ -90,6 +90,12 @@ pub(super) fn random_problem(seed: u64) -> Problem {
     if random.chance(40) {
         confine(&mut problem, &mut random, systems);
     }
+    if random.chance(30) {
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_by_key(|&node| problem.name_hash[node]);
+        problem.rank = vec![0; count];
+        (0..).zip(order).for_each(|(rank, node)| problem.rank[node] = rank);
+    }
     problem
 }
 

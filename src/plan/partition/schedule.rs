@@ -1,7 +1,8 @@
 //! How long a job takes: the list schedule of its derivations on the slots and in the memory of its machine.
 //!
 //! In: the nodes of a job, ascending. Out: milliseconds from the first derivation's start to the last one's end. Whenever a slot is free, the
-//! ready derivation with the longest path to the end of the job starts, if there is memory for it beside what is being built. Several derivations
+//! ready derivation starts that Nix would begin, where durations are recorded, else that with the longest path to the end of the job, if there is memory for it beside what is being
+//! built. Several derivations
 //! that do not fit on the disk together take [`OVERFULL`]: no plan has such a job that can do without. This runs hundreds of thousands of times a
 //! plan, so the arrays stay allocated, and memory and disk cost nothing where there is enough for everything.
 
@@ -12,15 +13,20 @@ use crate::plan::model::Capacity;
 use crate::plan::problem::{Adjacency, Millis, Node, Problem};
 use crate::topological::InDegrees;
 
-/// What starts first of what is ready: the longer path to the end, then the smaller position. One number, since most of a plan's time goes into
+/// What starts first of what is ready: the smaller rank where there are ranks, else the longer path to the end, then the smaller position. One number, since most of a plan's time goes into
 /// comparing these; paths of more than 49 days are as long as one of that length.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Priority(u64);
 
 impl Priority {
     #[inline(always)]
-    fn new(tail: Millis, position: u32) -> Self {
+    fn of_tail(tail: Millis, position: u32) -> Self {
         Self(tail.min(u32::MAX.into()) << 32 | u64::from(!position))
+    }
+
+    #[inline(always)]
+    fn of_rank(rank: u32, position: u32) -> Self {
+        Self(u64::from(!rank) << 32 | u64::from(!position))
     }
 
     #[inline(always)]
@@ -185,7 +191,12 @@ impl<'a> Scheduler<'a> {
             self.consumers[*end as usize] = after;
         }
         // After the fill `offsets[p + 1]` is where the consumers of `p` start; they end where those of `p + 1` start.
-        self.ready.extend(self.left.ready().map(|position| Priority::new(self.tail[position as usize], position)));
+        let problem = self.problem;
+        let priority = |tail: &[Millis], position: u32| match problem.rank.get(nodes[position as usize] as usize) {
+            Some(&rank) => Priority::of_rank(rank, position),
+            None => Priority::of_tail(tail[position as usize], position),
+        };
+        self.ready.extend(self.left.ready().map(|position| priority(&self.tail, position)));
         let mut now = 0;
         loop {
             while self.running.len() < slots {
@@ -194,7 +205,7 @@ impl<'a> Scheduler<'a> {
                     return self.given_up();
                 }
                 if memory.is_some_and(|memory| !self.has_memory(nodes, position, memory)) {
-                    self.held_up.push(Priority::new(self.tail[position as usize], position));
+                    self.held_up.push(priority(&self.tail, position));
                     continue;
                 }
                 self.running.push((now + duration[nodes[position as usize] as usize], position));
@@ -219,7 +230,7 @@ impl<'a> Scheduler<'a> {
                 for index in first..last {
                     let after = self.consumers[index];
                     if self.left.arrive(after) {
-                        self.ready.push(Priority::new(self.tail[after as usize], after));
+                        self.ready.push(priority(&self.tail, after));
                     }
                 }
             }
@@ -259,6 +270,15 @@ mod tests {
     fn the_longest_way_to_the_end_goes_first() {
         // Two slots: the chain 2 -> 3 of 60 starts at once, the two others share the other slot.
         assert_eq!(length(vec![vec![], vec![], vec![], vec![2]], &[20, 30, 30, 30], 2), 60);
+    }
+
+    #[test]
+    fn where_there_are_ranks_they_say_what_goes_first() {
+        // Two slots: the chain 2 -> 3 begins when both others have been built.
+        let inputs = Adjacency::from_lists([vec![], vec![], vec![], vec![2]]);
+        let problem = Problem { inputs, duration: vec![20, 30, 30, 30], rank: vec![0, 1, 3, 2], ..Problem::default() };
+        let length = |problem: &Problem| Scheduler::new(problem).length(&[0, 1, 2, 3], Capacity::of_slots(2));
+        assert_eq!((length(&problem), length(&problem.part(&[0, 1, 2, 3]))), (80, 80));
     }
 
     #[test]

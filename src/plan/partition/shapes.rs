@@ -22,6 +22,7 @@ fn problem(inputs: impl Fn(Node) -> Vec<Node>, target: impl Fn(Node) -> bool, ch
         bytes: Vec::new(),
         memory: Vec::new(),
         name_hash: vec![0; SIZE],
+        rank: Vec::new(),
         spread: Vec::new(),
     }
 }

@@ -36,6 +36,7 @@ fn problem(added: usize) -> Problem {
         bytes: Vec::new(),
         memory: Vec::new(),
         name_hash: (0..nodes).map(|node| mix(node.wrapping_sub(added) as u64)).collect(),
+        rank: Vec::new(),
         spread: Vec::new(),
     }
 }

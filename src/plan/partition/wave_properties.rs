@@ -85,6 +85,7 @@ fn of_minutes(inputs: Adjacency, target: Vec<bool>) -> Problem {
         bytes: Vec::new(),
         memory: Vec::new(),
         name_hash: (0..nodes as u64).map(zero::mix).collect(),
+        rank: Vec::new(),
         spread: Vec::new(),
     }
 }
