@@ -96,7 +96,7 @@ mapping!(LimitsEntry, "a mapping of limits", {
 impl CostsEntry {
     /// Puts the values of `--cost KEY=VALUE` over those of the file. The key of a class's credits is `credits.CLASS`.
     fn with_flags(mut self, flags: &[String]) -> Result<Self> {
-        const KEYS: [&str; 14] = [
+        const KEYS: [&str; 15] = [
             "start_up",
             "layer",
             "queue",
@@ -111,12 +111,17 @@ impl CostsEntry {
             "storage",
             "egress",
             "credit",
+            "currency",
         ];
         for text in flags {
             let shown = text.escape_debug().to_string();
             let (key, value) = text
                 .split_once('=')
                 .with_context(|| usage(format!("`--cost {shown}` has no value (expected e.g. `start_up=30`)")))?;
+            if key == "currency" {
+                self.currency = Some(value.trim().to_owned());
+                continue;
+            }
             let number: f64 =
                 value.trim().parse().ok().with_context(|| usage(format!("`--cost {shown}` is not a number")))?;
             let seconds = || Seconds::new(number).with_context(|| usage(format!("`--cost {shown}`")));
@@ -251,15 +256,15 @@ mod tests {
         );
         assert_eq!(model("", &[]).unwrap(), CostModel::default());
         let prices =
-            model("costs: {rounding: 60, storage: 420, credit: 0.0006, currency: USD}", &["egress=7"]).unwrap().prices;
+            model("costs: {rounding: 60, storage: 420, credit: 0.0006, currency: USD}", &["egress=7", "currency= EUR"]);
         let expected = PriceTable {
             rounding: 60_000,
             storage: Some(420),
             egress: Some(7),
             credit: Some(600),
-            currency: Some("USD".into()),
+            currency: Some("EUR".into()),
         };
-        assert_eq!(prices, expected);
+        assert_eq!(prices.unwrap().prices, expected);
     }
 
     #[test]
@@ -284,7 +289,7 @@ mod tests {
             let error = format!("{:#}", SettingsFile::parse(text).unwrap_err());
             assert!(error.contains(what), "{text}: {error}");
         }
-        for flag in ["layer", "layer=x", "layer=-1", "layers=1", "layer=nan"] {
+        for flag in ["layer", "layer=x", "layer=-1", "layers=1", "layer=nan", "currency=", "currency=nine words"] {
             assert!(model("", &[flag]).is_err(), "{flag}");
         }
     }

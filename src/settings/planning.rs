@@ -94,9 +94,9 @@ options! {
             no key: "names files that earlier pipelines have left";
             no orb: "`extra_arguments` passes it on";
         }
-        /// Cost of something, instead of `costs` in nixdag.yml: seconds of start_up, layer, queue, fetch, local, ordinary, big_parallel, rounding; bytes; bandwidth; credits.CLASS; storage; egress; credit
+        /// Cost of something, instead of `costs` in nixdag.yml: seconds of start_up, layer, queue, fetch, local, ordinary, big_parallel, rounding; bytes; bandwidth; credits.CLASS; storage; egress; credit; or the currency
         cost {
-            flag Vec<String> [value_name = "KEY=NUMBER"];
+            flag Vec<String> [value_name = "KEY=VALUE"];
             key "costs": CostsEntry;
             no orb: "nixdag.yml has it";
         }
