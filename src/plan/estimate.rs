@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use super::model::{LONGEST_MOVE, Sizes};
 use super::prices::PriceTable;
 use super::problem::{Millis, Spread};
 use crate::duration::seconds;
@@ -83,6 +84,8 @@ pub struct Replaced {
     pub start_up: bool,
     /// `bandwidth`
     pub bandwidth: bool,
+    /// `bytes`
+    pub bytes: bool,
     /// `fetch`, with how far off it may be.
     pub fetch: Option<Spread>,
     /// `local`
@@ -197,10 +200,17 @@ impl CostModel {
         Estimate { duration: self.start_up + path.max(work / u64::from(cores.max(1))), from }
     }
 
+    /// How results travel, where sizes are recorded.
+    pub fn sizes(&self) -> Option<Sizes> {
+        let (typical, bandwidth) =
+            (self.bytes.filter(|_| self.replaced.bytes)?, self.bandwidth.filter(|bandwidth| *bandwidth > 0)?);
+        Some(Sizes { typical, bandwidth })
+    }
+
     /// Fetching what one derivation has left, milliseconds, an hour at most.
     pub fn transfer(&self) -> Millis {
         let bytes = self.bytes.unwrap_or(0).saturating_mul(1000);
-        bytes.checked_div(self.bandwidth.unwrap_or(0)).unwrap_or(0).min(3_600_000)
+        bytes.checked_div(self.bandwidth.unwrap_or(0)).unwrap_or(0).min(LONGEST_MOVE * 1000)
     }
 }
 

@@ -74,16 +74,21 @@ pub fn fitted(costs: &CostModel, graph: &Graph, ids: &[DrvId]) -> CostModel {
     let known: Vec<u64> = ids.iter().filter_map(size).collect();
     // Of most derivations the size is known: the others are like these.
     if fitted.bytes.is_none() && !known.is_empty() && 2 * known.len() >= ids.len() {
-        fitted.bytes = Some(known.iter().sum::<u64>() / known.len() as u64);
+        fitted.bytes = Some(middle(known));
+        fitted.replaced.bytes = true;
     }
     fitted
 }
 
 /// The middle one; of two in the middle the lower.
 fn median(samples: &[Millis]) -> Option<Millis> {
-    let mut samples = samples.to_vec();
+    (samples.len() >= ENOUGH).then(|| middle(samples.to_vec()))
+}
+
+/// The median of some numbers, the lower one of two.
+fn middle(mut samples: Vec<u64>) -> u64 {
     samples.sort_unstable();
-    (samples.len() >= ENOUGH).then(|| samples[(samples.len() - 1) / 2])
+    samples[(samples.len() - 1) / 2]
 }
 
 /// How durations grow with the number of inputs: least squares of the logarithms of both. None where there is too little to tell, and where more

@@ -83,14 +83,14 @@ fn predicted(simulated: &Simulated, small: &NeededGraph, number: usize, model: &
     let Simulated { jobs, simulation, .. } = simulated;
     let nodes = &jobs.partition.jobs[number];
     let (start, restore) = (simulation.start[number], simulation.restore[number]);
-    let hand_off = model.hand_off * nodes.owned.len() as Millis;
+    let hand_off = simulation.hand_off[number];
     let build = simulation.end[number].saturating_sub(start + model.start_up + restore + hand_off);
     let mut predicted = Predicted {
         start,
         start_up: model.start_up,
         restore,
         build,
-        hand_off: (model.hand_off > 0).then_some(hand_off),
+        hand_off: (model.hand_off > 0 || model.sizes.is_some()).then_some(hand_off),
         slots: model.slots_of(nodes.system) as u32,
         ..Predicted::default()
     };

@@ -34,6 +34,33 @@ pub struct Model {
     pub memory: Vec<Option<u64>>,
     /// Disk for what a job fetches and builds by system number, bytes; the same.
     pub disk: Vec<Option<u64>>,
+    /// Where sizes are recorded: a plan is run on paper with those. The search takes each derivation for one of the typical size.
+    pub sizes: Option<Sizes>,
+}
+
+/// How fast results travel, and how large those are whose size is not recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// What one derivation leaves, bytes.
+    pub typical: u64,
+    /// Bytes a second.
+    pub bandwidth: u64,
+}
+
+/// Longest time that moving what one derivation has left is taken to last, seconds: no forged record makes more of it.
+pub const LONGEST_MOVE: u64 = 3_600;
+
+impl Sizes {
+    /// Bytes that moving what a derivation has left counts for, with the size that is recorded of it, 0 where none is.
+    pub fn of(self, recorded: u64) -> u64 {
+        let bytes = if recorded == 0 { self.typical } else { recorded };
+        bytes.min(self.bandwidth.saturating_mul(LONGEST_MOVE))
+    }
+
+    /// How long it takes to move so many bytes, milliseconds.
+    pub fn time(self, bytes: u64) -> Millis {
+        bytes.saturating_mul(1000) / self.bandwidth.max(1)
+    }
 }
 
 /// What the machine of a job can do at once.
@@ -69,6 +96,7 @@ impl Default for Model {
             default_slots: 4,
             memory: Vec::new(),
             disk: Vec::new(),
+            sizes: None,
         }
     }
 }

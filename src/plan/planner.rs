@@ -79,6 +79,7 @@ impl<'a> Planner<'a> {
             default_slots: anywhere.map_or(1, |placement| placement.cores as usize),
             memory: list.iter().map(|placement| placement.memory).collect(),
             disk: list.iter().map(|placement| placement.disk).collect(),
+            sizes: costs.sizes(),
         };
         let a_minute = list.iter().map(|placement| placement.credits_per_minute).collect();
         let prices = Prices { a_minute, rounding: costs.prices.rounding };
@@ -314,8 +315,15 @@ impl<'a> Planner<'a> {
                 kind: self.handoff,
                 layers: if self.handoff.has_layers() { simulation.layers } else { 0 },
                 layer: self.model.layer,
-                bytes: self.costs.bytes.map(|bytes| simulation.fetched.saturating_mul(bytes)),
-                time: simulation.layers * self.model.layer + simulation.fetched * self.model.fetch,
+                bytes: match self.model.sizes {
+                    Some(_) => Some(simulation.fetched),
+                    None => self.costs.bytes.map(|bytes| simulation.fetched.saturating_mul(bytes)),
+                },
+                time: simulation.layers * self.model.layer
+                    + self
+                        .model
+                        .sizes
+                        .map_or(simulation.fetched * self.model.fetch, |sizes| sizes.time(simulation.fetched)),
             }),
             downloads: None,
             price: self.moved().price(simulated),

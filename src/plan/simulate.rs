@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::ancestors::{Above, ancestors};
-use super::model::{Capacity, Model};
+use super::model::{Capacity, Model, Sizes};
 use super::partition::schedule::Scheduler;
 use super::partition::units::longest_paths;
 use super::problem::{Adjacency, Millis, Node, Partition, Problem};
@@ -27,8 +27,10 @@ pub struct Simulation {
     pub restore: Vec<Millis>,
     /// Transitive ancestor jobs, summed over all jobs: the layers that are attached where results travel through a workspace.
     pub layers: u64,
-    /// Derivations whose results are fetched, summed over all jobs: all of each ancestor's with a workspace, else those that are missing.
+    /// Derivations whose results are fetched, summed over all jobs: all of each ancestor's with a workspace, else those that are missing. Bytes where sizes are recorded.
     pub fetched: u64,
+    /// What each job takes to hand on what it has built, milliseconds.
+    pub hand_off: Vec<Millis>,
 }
 
 impl Simulation {
@@ -43,9 +45,9 @@ impl Simulation {
 pub struct Load {
     /// List schedule of its derivations, without start-up and transfers, milliseconds.
     pub build: Millis,
-    /// Derivations that it owns: what it hands on.
+    /// Derivations that it owns, or bytes of what they leave: what it hands on.
     pub owned: u64,
-    /// Derivations of other jobs that its own have as inputs: what it misses.
+    /// Derivations of other jobs that its own have as inputs, or bytes of these: what it misses.
     pub missing: u64,
 }
 
@@ -71,18 +73,18 @@ pub fn simulate_in_waves(
             tasks.sort_unstable();
             Load {
                 build: scheduler.length(&tasks, Capacity { disk: u64::MAX, ..model.capacity_of(job.system) }),
-                owned: job.owned.len() as u64,
-                missing: missing(problem, &tasks),
+                owned: amount(problem, &job.owned, model.sizes),
+                missing: amount(problem, &missing(problem, &tasks), model.sizes),
             }
         })
         .collect();
-    let mut simulation = run(&loads, inputs, model);
+    let mut simulation = run_with(&loads, inputs, model, model.sizes);
     if !waves.is_empty() {
         let lengths: Vec<Millis> = simulation.lengths().collect();
         (simulation.start, simulation.end) = start_and_end_in_waves(&lengths, waves, model);
         simulation.makespan = simulation.end.iter().copied().max().unwrap_or(0);
     }
-    if !model.ancestors_count() {
+    if !ancestors_count(model, model.sizes) {
         let above = ancestors(inputs, &inputs.reversed(), &owned(&loads));
         simulation.layers = above.iter().map(|above| above.layers).sum();
         if model.whole_layers {
@@ -92,8 +94,22 @@ pub fn simulate_in_waves(
     simulation
 }
 
-/// How many derivations outside `tasks` (ascending) these have as inputs.
-pub fn missing(problem: &Problem, tasks: &[Node]) -> u64 {
+/// True where the ancestors of a job make it longer.
+fn ancestors_count(model: &Model, sizes: Option<Sizes>) -> bool {
+    model.ancestors_count() || model.whole_layers && sizes.is_some()
+}
+
+/// How many derivations these are, or how many bytes they leave where sizes are recorded.
+fn amount(problem: &Problem, nodes: &[Node], sizes: Option<Sizes>) -> u64 {
+    let recorded = |node: &Node| problem.bytes.get(*node as usize).copied().unwrap_or(0);
+    match sizes {
+        Some(sizes) => nodes.iter().map(|node| sizes.of(recorded(node))).fold(0, u64::saturating_add),
+        None => nodes.len() as u64,
+    }
+}
+
+/// The derivations outside `tasks` (ascending) that these have as inputs.
+pub fn missing(problem: &Problem, tasks: &[Node]) -> Vec<Node> {
     let mut outside: Vec<Node> = tasks
         .iter()
         .flat_map(|&task| problem.inputs.of(task))
@@ -102,27 +118,35 @@ pub fn missing(problem: &Problem, tasks: &[Node]) -> u64 {
         .collect();
     outside.sort_unstable();
     outside.dedup();
-    outside.len() as u64
+    outside
 }
 
 fn owned(loads: &[Load]) -> Vec<Option<u64>> {
     loads.iter().map(|load| Some(load.owned)).collect()
 }
 
-/// Runs jobs with the given loads and direct inputs. Ancestors are counted only where they cost something.
+/// Runs jobs with the given loads, in derivations, and direct inputs. Ancestors are counted only where they cost something.
 pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
+    run_with(loads, inputs, model, None)
+}
+
+/// The same with loads in bytes where there are sizes.
+fn run_with(loads: &[Load], inputs: &Adjacency, model: &Model, sizes: Option<Sizes>) -> Simulation {
     let jobs = loads.len();
-    let above = match model.ancestors_count() {
+    let time = |amount: u64, each: Millis| sizes.map_or(each * amount, |sizes| sizes.time(amount));
+    let above = match ancestors_count(model, sizes) {
         true => ancestors(inputs, &inputs.reversed(), &owned(loads)),
         false => vec![Above::default(); jobs],
     };
     let fetched = |job: u32| if model.whole_layers { above[job as usize].owned } else { loads[job as usize].missing };
-    let restore: Vec<Millis> =
-        (0..jobs as u32).map(|job| model.layer * above[job as usize].layers + model.fetch * fetched(job)).collect();
+    let restore: Vec<Millis> = (0..jobs as u32)
+        .map(|job| model.layer * above[job as usize].layers + time(fetched(job), model.fetch))
+        .collect();
+    let hand_off: Vec<Millis> = loads.iter().map(|load| time(load.owned, model.hand_off)).collect();
     let lengths: Vec<Option<Millis>> = loads
         .iter()
-        .zip(&restore)
-        .map(|(load, restore)| Some(model.start_up + restore + load.build + model.hand_off * load.owned))
+        .zip(restore.iter().zip(&hand_off))
+        .map(|(load, (restore, hand_off))| Some(model.start_up + restore + load.build + hand_off))
         .collect();
     let (start, end) = start_and_end(&lengths, inputs, model.concurrency, 0);
     Simulation {
@@ -133,6 +157,7 @@ pub fn run(loads: &[Load], inputs: &Adjacency, model: &Model) -> Simulation {
         start,
         end,
         restore,
+        hand_off,
     }
 }
 
@@ -213,6 +238,7 @@ pub fn lower_bound(problem: &Problem, model: &Model) -> Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::problem::JobNodes;
 
     fn model(concurrency: usize, layer: Millis) -> Model {
         Model { concurrency, layer, ..Model::default() }
@@ -231,6 +257,27 @@ mod tests {
             (run(&loads(&[0; 3]), &inputs, &with(true)), run(&loads(&[0; 3]), &inputs, &with(false)));
         assert_eq!((workspace.fetched, workspace.makespan), (3, 3 * 45_000 + 3_000));
         assert_eq!((cache.fetched, cache.makespan), (6, 3 * 45_000 + 6_000));
+    }
+
+    #[test]
+    fn where_sizes_are_recorded_moving_takes_as_long_as_these_say() {
+        // A job each: one derivation of 6 GB, one of 60 MB, and one of unknown size that needs both.
+        let inputs = Adjacency::from_lists([vec![], vec![], vec![0, 1]]);
+        let bytes = vec![6_000_000_000, 60_000_000, 0];
+        let problem = Problem { inputs: inputs.clone(), duration: vec![0; 3], bytes, ..Problem::default() };
+        let job = |node| JobNodes { system: 0, owned: vec![node], co_located: Vec::new() };
+        let partition = Partition { jobs: (0..3).map(job).collect() };
+        let with = |whole_layers| {
+            let sizes = Some(Sizes { typical: 120_000_000, bandwidth: 60_000_000 });
+            simulate(&problem, &partition, &inputs, &Model { sizes, whole_layers, ..Model::default() })
+        };
+        for run in [with(false), with(true)] {
+            assert_eq!((&*run.hand_off, &*run.restore), (&[100_000, 1_000, 2_000][..], &[0, 0, 101_000][..]));
+            assert_eq!((run.fetched, run.makespan), (6_060_000_000, 45_000 + 100_000 + 101_000 + 45_000 + 2_000));
+        }
+        // Whoever says that it has a petabyte gets an hour.
+        let sizes = Sizes { typical: 1, bandwidth: 60_000_000 };
+        assert_eq!(sizes.time(sizes.of(1 << 50)), 3_600_000);
     }
 
     #[test]

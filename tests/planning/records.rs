@@ -199,6 +199,33 @@ fn nothing_is_said_about_bytes_that_nobody_has_measured() {
     assert!(set["bytes"].is_u64(), "{set}");
 }
 
+/// Targets that need nothing, each recorded to have left so many bytes.
+fn of_sizes(bytes: &[u64]) -> Recorded {
+    let name = |number: usize| format!("part{number}-1");
+    let mut recorded = Recorded::new();
+    for number in 0..bytes.len() {
+        recorded = recorded.drv(&name(number), "", &[], &[]).target(&format!("part{number}"), &name(number));
+    }
+    let builds = (0..).zip(bytes).map(|(number, &bytes)| {
+        let mut build = build(&recorded, &name(number), 60, "built");
+        build["nar_bytes"] = json!(bytes);
+        build
+    });
+    let text = file(&builds.collect::<Vec<_>>());
+    recorded.file("records.json", text);
+    recorded
+}
+
+#[test]
+fn handing_on_takes_as_long_as_the_recorded_size_of_each_result() {
+    let recorded = of_sizes(&[1_000, 1_000, 6_000_000_000, 1_000, 1 << 50]);
+    let plan = recorded.plan(&["--history", "records.json", "--granularity", "target"]);
+    let jobs = plan["jobs"].as_array().unwrap();
+    let of = |name: &str| &jobs.iter().find(|job| job["id"] == *name).unwrap()["predicted"]["hand_off_seconds"];
+    assert_eq!(of("part0").as_f64(), Some(0.0), "{jobs:?}");
+    assert_eq!((of("part2").as_f64(), of("part4").as_f64()), (Some(100.0), Some(3600.0)));
+}
+
 #[test]
 fn records_that_anybody_may_have_written_change_no_verdict_and_are_named() {
     let recorded = program();

@@ -366,7 +366,7 @@ fn simulate_jobs(instance: &Instance, jobs: &Jobs) -> Simulation {
         Load {
             build: state.build(),
             owned: state.units.iter().map(|&unit| instance.units.owned.of(unit).len() as u64).sum(),
-            missing: if fetches { missing(instance.problem, &state.tasks) } else { 0 },
+            missing: if fetches { missing(instance.problem, &state.tasks).len() as u64 } else { 0 },
         }
     };
     let loads: Vec<Load> = list.iter().map(load).collect();

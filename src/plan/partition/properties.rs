@@ -129,6 +129,7 @@ pub(super) fn random_options(seed: u64) -> (Model, PartitionOptions) {
         default_slots: 2,
         memory: Vec::new(),
         disk: Vec::new(),
+        sizes: None,
     };
     let some = |random: &mut Random, value: u64| random.chance(25).then_some(value);
     let options = PartitionOptions {
