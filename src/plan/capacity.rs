@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Expected;
 use super::downloads::Downloads;
 use super::needed::NeededGraph;
 use super::partition::schedule::Scheduler;
 use super::placement::Placements;
-use super::problem::{JobNodes, Node, Partition};
+use super::problem::{JobNodes, Millis, Node, Partition};
+use super::{Expected, Job};
 use crate::availability::Needed;
+use crate::duration::in_words;
 use crate::graph::{DrvId, Graph};
 use crate::plural::counted;
 use crate::printable::printable;
@@ -99,6 +100,23 @@ pub fn notes(
         notes.push(format!("{more} more like this do not fit their machines"));
     }
     notes
+}
+
+/// A sentence about jobs that take longer than `most` milliseconds because of what they fetch and hand on: what takes so long to build is said where jobs are cut.
+pub fn too_long(jobs: &[Job], most: Option<Millis>) -> Option<String> {
+    let most = most?;
+    let moves = |job: &Job| job.predicted.as_ref().map_or(0, |run| run.restore + run.hand_off.unwrap_or(0));
+    let takes = |job: &Job| job.estimate.duration;
+    let long = || jobs.iter().filter(|job| takes(job) > most && takes(job).saturating_sub(moves(job)) <= most);
+    let longest = long().max_by_key(|job| takes(job))?;
+    Some(format!(
+        "too long for a job, which may take {}: {}, the longest `{}`, {} with {} to fetch and hand on results (fewer targets in a job are faster: `--granularity target`, `never_group`)",
+        in_words(most),
+        counted(long().count() as u64, "job"),
+        printable(&longest.id),
+        in_words(takes(longest)),
+        in_words(moves(longest))
+    ))
 }
 
 /// What a job builds, ascending.

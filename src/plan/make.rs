@@ -161,6 +161,10 @@ pub fn make(inputs: PlanInputs) -> Result<Made> {
     };
     let jobs = job_list(&simulated, &namer, inputs.choice.fleet.reserved_names, &planner.model)?;
 
+    if crew.is_none() {
+        notes.extend(capacity::too_long(&jobs, planner.options.limits.job_length));
+    }
+
     let rounding = planner.prices.rounding;
     let mut estimates = planner.estimates(&simulated);
     if let Some(crew) = &crew {

@@ -227,6 +227,21 @@ fn handing_on_takes_as_long_as_the_recorded_size_of_each_result() {
 }
 
 #[test]
+fn a_job_that_takes_too_long_to_hand_on_is_named() {
+    let recorded = of_sizes(&[50_000_000_000; 15]);
+    let says = |granularity: &str, limit: &str| {
+        recorded.file("nixdag.yml", format!("limits: {{ job_seconds: {limit} }}\n"));
+        let mut command = recorded.nixdag("plan");
+        command.args(["--history", "records.json", "--granularity", granularity]);
+        String::from_utf8(command.assert().success().get_output().stderr.clone()).unwrap()
+    };
+    let said = says("single", "10800");
+    assert!(said.contains("too long for a job, which may take 3 h 00 min: 1 job, the longest `"), "{said}");
+    assert!(said.contains("3 h 28 min to fetch and hand on results"), "{said}");
+    assert!(!says("single", "14400").contains("too long") && !says("target", "10800").contains("too long"));
+}
+
+#[test]
 fn records_that_anybody_may_have_written_change_no_verdict_and_are_named() {
     let recorded = program();
     let good = file(&[build(&recorded, "library-1", 60, "built")]);
