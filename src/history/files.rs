@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::records::{FILE, Keep, MAX_SIZE, Records};
+use crate::plural::counted;
 use crate::printable::{printable, shortened};
 use crate::regular_file;
 
@@ -58,7 +59,12 @@ pub fn read(paths: &[PathBuf], keep: Keep, now: u64) -> Result<(Records, Vec<Str
             )),
         }
     }
+    let builds = all.builds.len();
     all.prune(keep, now);
+    if builds > 0 && all.builds.is_empty() {
+        let recorded = counted(builds as u64, "recorded build");
+        warnings.push(format!("{recorded} left out: none is of the last {} days", keep.age / 86_400));
+    }
     Ok((all, warnings))
 }
 

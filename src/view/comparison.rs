@@ -213,7 +213,8 @@ fn sources(durations: &Durations) -> String {
     let Durations { recorded, derivation, default, youngest } = durations;
     let guessed = derivation + default;
     match (recorded, youngest) {
-        (0, _) => "Durations are guesses: no records yet (`--history` takes those of earlier pipelines).".to_owned(),
+        (0, Some(_)) => "Durations are guesses: nothing of this plan is recorded.".to_owned(),
+        (0, None) => "Durations are guesses: no records yet (`--history` takes those of earlier pipelines).".to_owned(),
         (recorded, youngest) => {
             let last = youngest.map_or(String::new(), |time| format!(", the last time on {}", day(time)));
             format!("{} recorded{last}; {guessed} guessed.", counted(*recorded, "duration"))

@@ -242,6 +242,22 @@ fn a_job_that_takes_too_long_to_hand_on_is_named() {
 }
 
 #[test]
+fn records_that_are_too_old_are_said_to_be() {
+    let recorded = program();
+    recorded.file("records.json", file(&[build(&recorded, "library-1", 91 * 86_400, "built")]));
+    let old = recorded.nixdag("plan").args(["--history", "records.json"]).assert().success();
+    old.stderr(predicate::str::contains("1 recorded build left out: none is of the last 90 days"));
+    // Of something else there are some.
+    let other = program();
+    let mut of_other = build(&other, "library-1", 60, "built");
+    of_other["name"] = json!("other-1");
+    of_other["derivation"] = json!(other.path("library-1").replace("library", "other"));
+    other.file("records.json", file(&[of_other]));
+    let plan = other.nixdag("plan").args(["--history", "records.json"]).assert().success();
+    plan.stdout(predicate::str::contains("Durations are guesses: nothing of this plan is recorded."));
+}
+
+#[test]
 fn records_that_anybody_may_have_written_change_no_verdict_and_are_named() {
     let recorded = program();
     let good = file(&[build(&recorded, "library-1", 60, "built")]);
