@@ -17,13 +17,12 @@ use crate::plan::advice;
 use crate::plan::make::Made;
 use crate::plan::model::Granularity;
 use crate::plural::counted;
-use crate::printable::printable;
 use crate::provider::Provider;
 use crate::provider::start_up::{Draft, Repository, StartUp};
 use crate::settings::Settings;
 use crate::settings::file::SettingsFile;
 use crate::settings::new_file::{self, Candidate};
-use crate::settings::provider;
+use crate::settings::provider::{ChosenProvider, FoundBy};
 
 pub(super) fn run(args: &InitArgs) -> Result<ExitCode> {
     let folder = flake_folder(&args.folder)?;
@@ -33,7 +32,7 @@ pub(super) fn run(args: &InitArgs) -> Result<ExitCode> {
     for place in file.iter().filter_map(|place| place.strip_prefix(&repository.top).ok()) {
         repository.place(&place.to_string_lossy())?;
     }
-    let (provider, why) = choose(args, file.as_deref(), &repository, git.as_ref())?;
+    let (provider, why) = choose(args, file.as_deref(), &repository)?;
     let mut sketch = None;
     let mut draft = || Ok(sketch.insert(Sketch::new(&folder, provider)?).draft());
     let mut start = provider.start_up(&repository, &mut draft)?;
@@ -95,56 +94,23 @@ fn repository(folder: &Path, git: Option<&git::Repository>) -> Result<Repository
     Ok(Repository { top, flake, default_branch })
 }
 
-/// The CI system, and a sentence that names it and says why it is that one.
-fn choose(
-    args: &InitArgs,
-    file: Option<&Path>,
-    repository: &Repository,
-    git: Option<&git::Repository>,
-) -> Result<(Provider, String)> {
+/// The CI system, and a sentence that names it and says why it is that one. Where nixdag runs now says nothing about the repository.
+fn choose(args: &InitArgs, file: Option<&Path>, repository: &Repository) -> Result<(Provider, String)> {
     if let Some(provider) = args.provider {
         return Ok((provider, format!("{}, from `--provider`", provider.title())));
     }
     if let Some(provider) = file.map(SettingsFile::read).transpose()?.and_then(|file| file.provider.provider) {
         return Ok((provider, format!("{}, from nixdag.yml", provider.title())));
     }
-    if let Some(found) = Provider::all().find(|provider| repository.has(provider.configuration())) {
-        let (_, note) = provider::choose(None, &repository.top, |_| false);
-        let only = || format!("{}: the repository has `{}`", found.title(), found.configuration());
-        let mut why = note.unwrap_or_else(only);
-        if found != Provider::GitHub && repository.has(".github/workflows") {
-            why.push_str(
-                "; its GitHub workflows in `.github/workflows` are left alone (`--provider github` is for them)",
-            );
-        }
-        return Ok((found, why));
+    let chosen = ChosenProvider::new(None, &repository.top, |_| false);
+    let (provider, mut why) = (chosen.provider, chosen.sentence());
+    if !matches!(chosen.found_by, FoundBy::File { .. }) {
+        let others: Vec<&str> = Provider::names().into_iter().filter(|name| *name != provider.name()).collect();
+        why.push_str(&format!("; `--provider {}` for another one", others.join("` or `--provider ")));
+    } else if provider != Provider::GitHub && repository.has(".github/workflows") {
+        why.push_str("; its GitHub workflows in `.github/workflows` are left alone (`--provider github` is for them)");
     }
-    let remote = git.map(git::Repository::remote).transpose()?.flatten();
-    let address = match (git, remote) {
-        (Some(git), Some(remote)) => git.remote_address(&remote)?.unwrap_or_default(),
-        _ => String::new(),
-    };
-    let host = host(&address);
-    let others = |chosen: Provider| {
-        let others: Vec<&str> = Provider::names().into_iter().filter(|name| *name != chosen.name()).collect();
-        format!("`--provider {}` for another one", others.join("` or `--provider "))
-    };
-    let (provider, why) = match host {
-        host if host.contains("gitlab") => (Provider::GitLab, format!("GitLab: the remote is on {}", printable(host))),
-        "github.com" if repository.has(".github/workflows") => {
-            (Provider::GitHub, "GitHub: the repository has workflows".to_owned())
-        }
-        _ => (Provider::default(), format!("no CI found, so {}", Provider::default().title())),
-    };
-    Ok((provider, format!("{why}; {}", others(provider))))
-}
-
-/// The host of a remote's address: `https://host/…`, `ssh://user@host:port/…`, `user@host:…`.
-fn host(address: &str) -> &str {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    host.split(':').next().unwrap_or_default()
+    Ok((provider, why))
 }
 
 /// What the flake would be planned as now.
@@ -253,23 +219,4 @@ fn shown(provider: Provider, why: &str, start: &StartUp, is_dry: bool) -> String
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| if line.is_empty() { "\n".to_owned() } else { format!("    {line}\n") }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_host_of_a_remote_is_found() {
-        for (address, expected) in [
-            ("https://github.com/a/b.git", "github.com"),
-            ("git@gitlab.example.org:a/b.git", "gitlab.example.org"),
-            ("ssh://git@gitlab.com:22/a/b", "gitlab.com"),
-            ("https://user:token@github.com/a/b", "github.com"),
-            ("/srv/git/a", ""),
-            ("", ""),
-        ] {
-            assert_eq!(host(address), expected, "{address}");
-        }
-    }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::arguments::Planning;
 use super::file::SettingsFile;
-use super::provider::{self, ProviderOptions};
+use super::provider::{ChosenProvider, ProviderOptions};
 use super::repository_file;
 use super::source::{Source, split_installable};
 use crate::provider::Provider;
@@ -49,7 +49,8 @@ impl FoundSettings {
         }
         let file = file_path.as_deref().map(SettingsFile::read).transpose()?.unwrap_or_default();
         let said = ProviderOptions::new(&flags.provider, &file.provider).provider;
-        let (provider, note) = provider::choose(said, &source.folder(), is_set);
+        let chosen = ChosenProvider::new(said, &source.folder(), is_set);
+        let (provider, note) = (chosen.provider, chosen.warning());
         let file_is_named = flags.settings.is_some();
         Ok(Self { source, fragment: fragment.map(str::to_owned), file, file_path, file_is_named, provider, note })
     }

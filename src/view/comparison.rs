@@ -28,8 +28,9 @@ pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Re
     writeln!(out)?;
     look.sentence(
         &format!(
-            "{} to build{}; no plan takes less than {}{}.",
+            "{} to build{}{}; no plan takes less than {}{}.",
             counted(estimates.needed, "derivation"),
+            provider(made).map_or_else(String::new, |provider| format!(" on {}", provider.title())),
             match estimates.duplicates {
                 0 => String::new(),
                 repeats => format!(", {} on purpose", counted(repeats, "repeat")),
@@ -89,7 +90,12 @@ pub fn write(made: &Made, aim: Aim, look: &Look, out: &mut impl Write) -> io::Re
 
 /// What prices are counted in.
 fn credit(made: &Made) -> Credit {
-    made.plan.provider.as_deref().and_then(|name| Provider::parse(name).ok()).unwrap_or_default().credit()
+    provider(made).unwrap_or_default().credit()
+}
+
+/// The CI system that a plan is for; none where the plan does not say.
+fn provider(made: &Made) -> Option<Provider> {
+    made.plan.provider.as_deref().and_then(|name| Provider::parse(name).ok())
 }
 
 /// A row for the plan and for each of the others.

@@ -326,3 +326,11 @@ fn a_flake_below_the_root_is_named_and_one_that_is_missing_is_an_error() {
     let config = init(outer.path(), "nix --provider circleci --dry-run");
     assert!(config.contains("jobs: [nixdag/setup: { flake: \"nix\" }]"), "{config}");
 }
+
+#[test]
+fn the_remote_says_for_which_ci_a_plan_is_as_for_init() {
+    let flake = flake();
+    run(flake.path(), "git", &["remote", "add", "origin", "git@gitlab.example.org:group/project.git"]);
+    let plan = FreshNix::new().script(flake.path(), "\"$nixdag\" plan; \"$nixdag\" generate");
+    assert!(plan.contains("to build on GitLab;") && plan.contains("\nstages:"), "{plan}");
+}
