@@ -1,6 +1,7 @@
 //! How a repository begins with a provider: the file that starts pipelines. In: the repository as it is. Out: files to write, and what is left
 //! for people to do; nothing is written here.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -8,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::checkout::Checkout;
 use crate::fleet::executor::Executor;
 use crate::plan::Plan;
+use crate::printable::printable;
 use crate::regular_file;
 use crate::version;
 
@@ -49,6 +51,34 @@ impl Repository {
         Ok(Some(text))
     }
 
+    /// The flake as a reference from the root; none where it is there. A name without `./` would be looked up in the flake registry.
+    pub fn reference(&self) -> Option<String> {
+        (!self.flake.is_empty()).then(|| format!("./{}", self.flake))
+    }
+
+    /// What there is to be said where the file `name` runs nixdag with these parameters already, and what is left to do: nothing where the
+    /// flake is planned there, or may be.
+    pub fn planned_already(&self, name: &str, setups: &[BTreeMap<String, String>]) -> (String, Option<String>) {
+        let folders: Vec<Option<String>> = setups.iter().map(planned_folder).collect();
+        let other = match folders.as_slice() {
+            [Some(first), ..] if !folders.contains(&None) && !folders.contains(&Some(self.flake.clone())) => first,
+            _ => return (format!("`{name}` runs nixdag already, and is kept"), None),
+        };
+        let other = if other.is_empty() { "at the root".to_owned() } else { format!("in `{}`", printable(other)) };
+        let (flake, new) = match self.reference() {
+            Some(reference) => (format!("in `{}`", printable(&self.flake)), printable(&reference)),
+            None => ("at the root".to_owned(), ".".to_owned()),
+        };
+        (
+            format!("`{name}` is kept: it plans the flake {other}, not the one {flake}"),
+            Some(format!(
+                "a pipeline plans one flake: in `{name}`, set `flake` to `{new}`, or have the flake {other} take over the outputs of the one {flake} \
+                 ({})",
+                version::page("select")
+            )),
+        )
+    }
+
     /// True if there is something of this name.
     pub fn has(&self, path: &str) -> bool {
         self.top.join(path).symlink_metadata().is_ok()
@@ -81,6 +111,21 @@ pub struct StartUp {
     pub steps: Vec<String>,
 }
 
+/// The folder of the flake that a setup job plans, by its parameters and from the repository's root; none where it cannot be told.
+pub fn planned_folder(parameters: &BTreeMap<String, String>) -> Option<String> {
+    let flake = parameters.get("flake").map_or(".", String::as_str);
+    let (path, query) = flake.split_once('?').unwrap_or((flake, ""));
+    let folder = match query.strip_prefix("dir=") {
+        Some(below) if path == "." => below,
+        _ if query.is_empty() => path,
+        _ => return None,
+    };
+    let is_unknown = folder.starts_with('/') || folder.contains(['$', '<', ':', '#', '&']);
+    let parts = folder.split('/').filter(|part| !part.is_empty() && *part != ".");
+    let parts: Vec<&str> = parts.collect();
+    (!is_unknown && !parts.contains(&"..")).then(|| parts.join("/"))
+}
+
 /// The step that has the gate required; other checks stay as they are where the repository has pipelines of its own.
 pub fn require_gate(has_others: bool, place: &str) -> String {
     let others = if has_others { "beside those that are required now" } else { "the only one" };
@@ -99,5 +144,30 @@ pub fn series() -> String {
         (Some("0"), Some(minor)) => format!("0.{minor}"),
         (Some(major), _) => major.to_owned(),
         (None, _) => version::NUMBER.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_of_the_flake_that_a_file_plans_is_known_however_it_is_written() {
+        let of = |flake: &str| planned_folder(&BTreeMap::from([("flake".to_owned(), flake.to_owned())]));
+        for (flake, folder) in [
+            (".", Some("")),
+            ("./", Some("")),
+            ("nix", Some("nix")),
+            ("./nix/", Some("nix")),
+            ("./services/api", Some("services/api")),
+            (".?dir=services/api", Some("services/api")),
+            ("github:a/b", None),
+            ("<< pipeline.parameters.flake >>", None),
+            ("$FLAKE", None),
+            ("../b", None),
+        ] {
+            assert_eq!(of(flake).as_deref(), folder, "{flake}");
+        }
+        assert_eq!(planned_folder(&BTreeMap::new()).as_deref(), Some(""));
     }
 }

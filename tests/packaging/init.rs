@@ -233,7 +233,10 @@ fn github_gets_a_workflow_beside_those_that_are_there() {
     let checked = nixdag().current_dir(flake.path()).args(["check", ".github/workflows/nixdag.yml"]).assert().success();
     checked.stderr(predicate::str::contains("the commit of nixdag's release, whose place has zeros"));
     let again = init(flake.path(), "");
-    assert!(again.contains("exists and is kept") && again.contains("  1. replace the zeros in"), "{again}");
+    assert!(
+        again.contains("runs nixdag already, and is kept") && again.contains("  1. replace the zeros in"),
+        "{again}"
+    );
     let file = read(flake.path(), ".github/workflows/nixdag.yml");
     let (branch, shown) = ("branches: [main]", read(repository(), "github/nixdag.yml"));
     let own = file.lines().find(|line| line.contains("branches: [")).unwrap();
@@ -322,9 +325,41 @@ fn a_flake_below_the_root_is_named_and_one_that_is_missing_is_an_error() {
     let said = init(&outer.path().join("nix/sub"), "--provider github");
     assert!(said.contains("wrote .github/workflows/nixdag.yml\nwrote nix/nixdag.yml"), "{said}");
     let file = read(outer.path(), ".github/workflows/nixdag.yml");
-    assert!(file.contains("        with: { flake: \"nix\" }\n"), "{file}");
+    assert!(file.contains("        with: { flake: \"./nix\" }\n"), "{file}");
     let config = init(outer.path(), "nix --provider circleci --dry-run");
-    assert!(config.contains("jobs: [nixdag/setup: { flake: \"nix\" }]"), "{config}");
+    assert!(config.contains("jobs: [nixdag/setup: { flake: \"./nix\" }]"), "{config}");
+    let component = init(outer.path(), "nix --provider gitlab --dry-run");
+    assert!(component.contains("inputs: { flake: \"./nix\" }"), "{component}");
+    // Everything plans for the CI whose file is at the root of the repository.
+    for script in ["plan ./nix", "generate ./nix"] {
+        let said = FreshNix::new().script(outer.path(), &format!("\"$nixdag\" {script}"));
+        let names = if script.starts_with("plan") { "to build on GitHub;" } else { "" };
+        let waves = if script.starts_with("generate") { "\"waves\":" } else { "" };
+        let doctor = if script.starts_with("doctor") { "for GitHub\n" } else { "" };
+        assert!([names, waves, doctor].iter().all(|words| said.contains(words)), "{script}: {said}");
+    }
+    let plan = FreshNix::new().script(&outer.path().join("nix/sub"), "\"$nixdag\" plan");
+    assert!(plan.contains("to build on GitHub;"), "{plan}");
+}
+
+#[test]
+fn a_second_flake_of_a_repository_is_not_taken_for_planned() {
+    let outer = flake();
+    let here = outer.path();
+    fs::create_dir_all(here.join("services/api")).unwrap();
+    fs::copy(here.join("flake.nix"), here.join("services/api/flake.nix")).unwrap();
+    commit(here);
+    for (provider, file) in
+        [("circleci", ".circleci/config.yml"), ("gitlab", ".gitlab-ci.yml"), ("github", ".github/workflows/nixdag.yml")]
+    {
+        init(here, &format!(". --provider {provider}"));
+        let said = init(here, &format!("services/api --provider {provider}"));
+        let kept = format!("`{file}` is kept: it plans the flake at the root, not the one in `services/api`\n");
+        assert!(said.contains(&kept) && !said.contains("runs nixdag already"), "{said}");
+        assert!(said.contains(&format!("in `{file}`, set `flake` to `./services/api`, or have")), "{said}");
+        let again = init(here, &format!(". --provider {provider}"));
+        assert!(again.contains(&format!("`{file}` runs nixdag already, and is kept\n")), "{again}");
+    }
 }
 
 #[test]

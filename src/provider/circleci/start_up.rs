@@ -32,7 +32,7 @@ pub fn start_up(repository: &Repository, draft: &mut dyn FnMut() -> Result<Draft
         ),
     ];
     let flake =
-        (!repository.flake.is_empty()).then(|| format!("flake: {}", quoted(&repository.flake).replace("<<", "\\\\<<")));
+        repository.reference().map(|reference| format!("flake: {}", quoted(&reference).replace("<<", "\\\\<<")));
     let fresh = |parameters: &str, arguments: Vec<String>| {
         let job = match arguments.as_slice() {
             [] => "nixdag/setup".to_owned(),
@@ -47,9 +47,10 @@ pub fn start_up(repository: &Repository, draft: &mut dyn FnMut() -> Result<Draft
         let file = (FILE.to_owned(), fresh("", flake.into_iter().collect()));
         return Ok(StartUp { files: vec![file], steps, ..StartUp::default() });
     };
-    if setup_job::parse(&text).is_ok_and(|jobs| !jobs.is_empty()) {
-        let notes = vec![format!("`{FILE}` runs nixdag already, and is kept")];
-        return Ok(StartUp { notes, steps, ..StartUp::default() });
+    let setups = setup_job::parse(&text).unwrap_or_default();
+    if !setups.is_empty() {
+        let (note, step) = repository.planned_already(FILE, &setups);
+        return Ok(StartUp { notes: vec![note], here: step.into_iter().collect(), steps, ..StartUp::default() });
     }
     let continued = match continued(repository, &text) {
         Ok(config) => fits(&config, draft()?).map(|()| config),

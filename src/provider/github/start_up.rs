@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::Result;
 
 use super::check::COMMIT;
+use super::plan_action;
 use crate::provider::start_up::{Repository, StartUp, quoted, require_gate};
 use crate::version;
 
@@ -22,16 +23,21 @@ pub fn start_up(repository: &Repository) -> Result<StartUp> {
         "secrets only for pushing and signing: put them into an environment whose rules name branches".to_owned(),
     ];
     if let Some(text) = repository.read(FILE)? {
-        let notes = vec![format!("`{FILE}` exists and is kept")];
-        return Ok(StartUp { notes, here: pin(&text), steps, ..StartUp::default() });
+        let setups = plan_action::read(&repository.place(FILE)?).unwrap_or_default();
+        let (note, step) = match setups.as_slice() {
+            [] => (format!("`{FILE}` exists and is kept"), None),
+            setups => repository.planned_already(FILE, setups),
+        };
+        let here = step.into_iter().chain(pin(&text)).collect();
+        return Ok(StartUp { notes: vec![note], here, steps, ..StartUp::default() });
     }
     let mut text = WORKFLOW.to_owned();
     if repository.default_branch != "main" {
         text = text.replace("branches: [main]", &format!("branches: [{}]", quoted(&repository.default_branch)));
     }
-    if !repository.flake.is_empty() {
+    if let Some(reference) = repository.reference() {
         let plan = format!("uses: org/nixdag/github/plan@{COMMIT}\n");
-        text = text.replace(&plan, &format!("{plan}        with: {{ flake: {} }}\n", quoted(&repository.flake)));
+        text = text.replace(&plan, &format!("{plan}        with: {{ flake: {} }}\n", quoted(&reference)));
     }
     Ok(StartUp { here: pin(&text), files: vec![(FILE.to_owned(), text)], steps, ..StartUp::default() })
 }

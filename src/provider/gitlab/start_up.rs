@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow};
 
+use super::component;
 use crate::provider::parameters::documents;
 use crate::provider::start_up::{Repository, StartUp, quoted, series};
 use crate::provider::yaml::lenient::text_list;
@@ -24,7 +25,7 @@ const WORKFLOW: &str = r#"workflow:
 
 /// What a repository gets.
 pub fn start_up(repository: &Repository) -> Result<StartUp> {
-    let flake = (!repository.flake.is_empty()).then(|| format!("flake: {}", quoted(&repository.flake)));
+    let flake = repository.reference().map(|reference| format!("flake: {}", quoted(&reference)));
     let steps = vec![
         "make a project `nixdag` with the component, in a group of yours (`gitlab/release.sh` of nixdag's repository makes it)".to_owned(),
         "require pipelines: `Settings > Merge requests > Pipelines must succeed`".to_owned(),
@@ -38,7 +39,10 @@ pub fn start_up(repository: &Repository) -> Result<StartUp> {
             start.here.push(owner);
         }
         Some(text) if text.contains("/nixdag/nixdag@") || text.contains("nixdag generate") => {
-            start.notes.push(format!("`{FILE}` runs nixdag already, and is kept"));
+            let setups = component::read(&repository.place(FILE)?).unwrap_or_default();
+            let (note, step) = repository.planned_already(FILE, &setups);
+            start.notes.push(note);
+            start.here.extend(step);
             start.here.extend(text.contains("/OWNER/nixdag/nixdag@").then_some(owner));
         }
         Some(_) => {
