@@ -113,6 +113,8 @@ pub struct Finding {
     pub setting: Option<&'static str>,
     /// What to look at where it is set up; null where a setting closes it.
     pub elsewhere: Option<&'static str>,
+    /// It is open where nothing is set, too.
+    pub by_default: bool,
 }
 
 impl Attacker {

@@ -22,7 +22,14 @@ pub fn find(situation: &Situation) -> Vec<Finding> {
                 Remedy::Setting(text) => (Some(text), None),
                 Remedy::Elsewhere(text) => (None, Some(text)),
             };
-            Finding { attacker: line.attacker, asset: line.asset, reach: gap.reach, setting, elsewhere }
+            Finding {
+                attacker: line.attacker,
+                asset: line.asset,
+                reach: gap.reach,
+                setting,
+                elsewhere,
+                by_default: false,
+            }
         })
     };
     lines::all().flat_map(open).collect()

@@ -331,7 +331,7 @@ fn a_flake_below_the_root_is_named_and_one_that_is_missing_is_an_error() {
     let component = init(outer.path(), "nix --provider gitlab --dry-run");
     assert!(component.contains("inputs: { flake: \"./nix\" }"), "{component}");
     // Everything plans for the CI whose file is at the root of the repository.
-    for script in ["plan ./nix", "generate ./nix"] {
+    for script in ["plan ./nix", "generate ./nix", "doctor nix"] {
         let said = FreshNix::new().script(outer.path(), &format!("\"$nixdag\" {script}"));
         let names = if script.starts_with("plan") { "to build on GitHub;" } else { "" };
         let waves = if script.starts_with("generate") { "\"waves\":" } else { "" };
@@ -368,4 +368,18 @@ fn the_remote_says_for_which_ci_a_plan_is_as_for_init() {
     run(flake.path(), "git", &["remote", "add", "origin", "git@gitlab.example.org:group/project.git"]);
     let plan = FreshNix::new().script(flake.path(), "\"$nixdag\" plan; \"$nixdag\" generate");
     assert!(plan.contains("to build on GitLab;") && plan.contains("\nstages:"), "{plan}");
+}
+
+#[test]
+fn the_doctor_ends_well_on_what_init_writes() {
+    for provider in ["circleci", "gitlab", "github"] {
+        let flake = flake();
+        init(flake.path(), &format!("--provider {provider}"));
+        let said = nixdag().arg("doctor").current_dir(flake.path()).assert().success();
+        let said = String::from_utf8(said.get_output().stdout.clone()).unwrap();
+        assert_eq!(said.contains("open by default)"), provider != "github", "{said}");
+        // What is set on purpose counts.
+        let worse = nixdag().args(["doctor", ".", "--", "--allow-ifd", "--impure"]).current_dir(flake.path()).assert();
+        worse.code(1);
+    }
 }
