@@ -10,6 +10,7 @@ use crate::printable::printable;
 use crate::provider::Provider;
 use crate::provider::checked::Checked;
 use crate::settings::file::{NAME, SettingsFile};
+use crate::usage::usage;
 
 pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
     let name = args.file.display();
@@ -21,9 +22,23 @@ pub(super) fn run(args: &CheckArgs) -> Result<ExitCode> {
         say::done(format_args!("`{name}` has settings that nixdag can read"));
         return Ok(ExitCode::Done);
     }
-    let text = String::from_utf8(read_input(&args.file)?).with_context(|| format!("`{name}` is not UTF-8"))?;
-    let guessed = || Provider::of_file(&place).or_else(|| Provider::of_text(&text)).unwrap_or_default();
-    let provider = args.provider.unwrap_or_else(guessed);
+    let text = String::from_utf8(read_input(&args.file)?).with_context(|| usage(format!("`{name}` is not UTF-8")))?;
+    if Provider::is_output_of_planning(&text) {
+        bail!(usage(format!(
+            "`{name}` is what `nixdag generate` writes for GitHub's called workflow, and not a workflow: there is nothing to check"
+        )));
+    }
+    let guessed = || Provider::of_file(&place).or_else(|| Provider::of_text(&text));
+    // Any other YAML is CircleCI's.
+    let of_name = || {
+        place
+            .extension()
+            .filter(|end| ["yml", "yaml", "json"].iter().any(|known| end == known))
+            .map(|_| Provider::default())
+    };
+    let Some(provider) = args.provider.or_else(guessed).or_else(of_name) else {
+        bail!(usage(format!("`{name}` does not look like a CI's configuration (`--provider` says which one it is)")));
+    };
     let Checked { problems, unseen } =
         provider.check(&text, &place).with_context(|| format!("cannot check `{name}`"))?;
     if !unseen.is_empty() {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::Provider;
 
 impl Provider {
@@ -28,5 +30,11 @@ impl Provider {
             return Some(Self::GitHub);
         }
         has(&["stages", "include", "default", "before_script", "spec"]).then_some(Self::GitLab)
+    }
+
+    /// True for what GitHub's planning job puts out, which is for nixdag's called workflow and not one itself.
+    pub fn is_output_of_planning(text: &str) -> bool {
+        let Ok(Value::Object(all)) = serde_json::from_str(text) else { return false };
+        ["manifest", "scripts", "waves"].iter().all(|key| all.contains_key(*key))
     }
 }

@@ -1,6 +1,6 @@
 //! How a configuration's jobs deliver, from the flags and `nixdag.yml`; the rules of what goes together are [`HandOff::resolve`]'s.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 
 use super::option::options;
 use super::push::DestinationEntry;
@@ -224,14 +224,15 @@ pub(super) fn resolve(
 /// Refuses what the provider does not have; `key` is what messages call the key, where that says it.
 pub(super) fn check_handoff(provider: Provider, kind: HandOffKind, key: Option<&str>) -> Result<()> {
     let known: Vec<&str> = provider.handoffs().iter().map(|kind| kind.name()).collect();
-    ensure!(
-        known.contains(&kind.name()),
-        "{}on {}, jobs cannot hand off through `{}` (known: {})",
-        key.map(|key| format!("{key}: ")).unwrap_or_default(),
-        provider.title(),
-        kind.name(),
-        listed(&known)
-    );
+    if !known.contains(&kind.name()) {
+        bail!(usage(format!(
+            "{}on {}, jobs cannot hand off through `{}` (known: {})",
+            key.map(|key| format!("{key}: ")).unwrap_or_default(),
+            provider.title(),
+            kind.name(),
+            listed(&known)
+        )));
+    }
     Ok(())
 }
 

@@ -346,6 +346,17 @@ fn a_configuration_of_anybodys_is_checked() {
         assert!(said.contains("line 3, column 2: tabs disallowed"), "{command}: {said}");
     }
     nixdag().args(["check", "--provider", "github"]).arg(recorded.file("x", "")).assert().code(1);
+    // Of what is no CI's file nothing can be said.
+    for (name, text) in [("flake.nix", "{ outputs = _: { }; }\n"), ("run", "#!/bin/sh\nmake\n")] {
+        check(name, text).code(2).stderr(predicate::str::contains("does not look like a CI's configuration"));
+    }
+    fs::write(recorded.dir().join("program"), [0xff, 0, 1]).unwrap();
+    nixdag().arg("check").arg(recorded.dir().join("program")).assert().code(2);
+    let waves = recorded.nixdag("generate").args(["--provider", "github"]).output().unwrap();
+    let waves = check("waves.json", std::str::from_utf8(&waves.stdout).unwrap()).code(2);
+    waves.stderr(predicate::str::contains("writes for GitHub's called workflow"));
+    let mode = recorded.nixdag("plan").args(["--provider", "gitlab", "--handoff", "workspace"]).assert().code(2);
+    mode.stderr(predicate::str::contains("jobs of GitLab cannot hand off through `workspace`"));
     fs::create_dir_all(recorded.dir().join(".github/workflows")).unwrap();
     let workflow = check(".github/workflows/ci.yml", "on: push\njobs: { a: { runs-on: x, steps: [] } }\n").code(1);
     workflow.stderr(predicate::str::contains("GitHub would refuse").and(predicate::str::contains("`a` has no steps")));
