@@ -357,6 +357,8 @@ fn a_configuration_of_anybodys_is_checked() {
     waves.stderr(predicate::str::contains("writes for GitHub's called workflow"));
     let mode = recorded.nixdag("plan").args(["--provider", "gitlab", "--handoff", "workspace"]).assert().code(2);
     mode.stderr(predicate::str::contains("jobs of GitLab cannot hand off through `workspace`"));
+    let merge = recorded.nixdag("generate").args(["--provider", "github", "--merge", "x"]).assert();
+    merge.stderr(predicate::str::contains("`merge` is not supported on GitHub"));
     fs::create_dir_all(recorded.dir().join(".github/workflows")).unwrap();
     let workflow = check(".github/workflows/ci.yml", "on: push\njobs: { a: { runs-on: x, steps: [] } }\n").code(1);
     workflow.stderr(predicate::str::contains("GitHub would refuse").and(predicate::str::contains("`a` has no steps")));

@@ -17,7 +17,7 @@ impl Writer {
         additions.refuse_parameters("GitHub has no pipeline parameters")?;
         ensure!(
             additions.merge.is_empty(),
-            "`merge`: put jobs of your own into a workflow, beside or behind nixdag's job `gate`"
+            "`merge` is not supported on GitHub: put jobs of your own into a workflow, beside or behind nixdag's job `gate`"
         );
         Ok(Self {})
     }
