@@ -32,10 +32,17 @@ pub fn compare(plan: &Plan, runs: &[JobRun]) -> (Option<PipelineRun>, Vec<String
     let mut lines = Vec::new();
     let predicted: u64 = pairs.iter().map(|(job, _)| job.estimate.duration).sum();
     let measured: u64 = pairs.iter().map(|(_, run)| start_up(run) + run.duration).sum();
+    let assumed = |time: u64| match time {
+        0 => String::new(),
+        time => format!(" ({} of it assumed for start-up)", in_words(time)),
+    };
+    let assumed_of = |run: &JobRun| if run.measured.start_up.is_none() { model.start_up } else { 0 };
     let mut pipeline = None;
     if pairs.len() == plan.jobs.len() {
         let end = pairs.iter().map(|(_, run)| (run.at - first) * 1000 + run.duration).max().unwrap_or(0);
         let first_start = pairs.iter().filter(|(_, run)| run.at == first).map(|(_, run)| start_up(run)).max();
+        let assumed_first = pairs.iter().filter(|(_, run)| run.at == first).max_by_key(|(_, run)| start_up(run));
+        let assumed_first = assumed_first.map_or(0, |(_, run)| assumed_of(run));
         let run = PipelineRun {
             at: first,
             jobs: pairs.len() as u64,
@@ -43,11 +50,13 @@ pub fn compare(plan: &Plan, runs: &[JobRun]) -> (Option<PipelineRun>, Vec<String
             measured: end + first_start.unwrap_or(0),
         };
         lines.push(format!(
-            "predicted {}, took {}; machine time {} predicted, {} measured",
+            "predicted {}, took {}{}; machine time {} predicted, {} measured{}",
             in_words(run.predicted),
             in_words(run.measured),
+            assumed(assumed_first),
             in_words(predicted),
-            in_words(measured)
+            in_words(measured),
+            assumed(pairs.iter().map(|(_, run)| assumed_of(run)).sum())
         ));
         pipeline = Some(run);
     }
@@ -155,6 +164,18 @@ mod tests {
         assert!(lines[1].contains("job `b` built for 5 min 00 s, 1 min 00 s predicted"), "{lines:?}");
         let (pipeline, lines) = compare(&plan(), &runs[..1]);
         assert!(pipeline.is_none() && lines.len() == 1, "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_assumed_and_not_measured_is_named() {
+        let mut runs = [run("a", 1000, 0, 60), run("b", 1000, 40, 60)];
+        runs[0].measured.start_up = None;
+        let (_, lines) = compare(&plan(), &runs);
+        let expected = "took 1 min 45 s (45 s of it assumed for start-up); machine time 3 min 30 s predicted, \
+                        3 min 25 s measured (45 s of it assumed for start-up)";
+        assert!(lines[0].ends_with(expected), "{lines:?}");
+        runs[0].measured.start_up = Some(40_000);
+        assert!(!compare(&plan(), &runs).1[0].contains("assumed"));
     }
 
     #[test]

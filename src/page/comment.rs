@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::change::lists;
 use super::pipeline::{Failure, JobNumber, Pipeline};
-use super::summary::{counts, headline, measured_credits};
+use super::summary::{WITHOUT_START_UP, counts, headline, measured_credits};
 use super::words::{counted, duration, number};
 use crate::build::closure_record::{ClosureRecord, package};
 use crate::plan::change::Change;
@@ -73,7 +73,12 @@ fn figures(pipeline: &Pipeline, page: Option<&str>) -> String {
     let predicted = pipeline.plan.map(|plan| &plan.estimates);
     parts.extend(pipeline.wall().map(|wall| {
         let beside = predicted.map(|estimates| {
-            format!(" (predicted {}, at best {})", duration(estimates.plan.makespan), duration(estimates.lower_bound))
+            let (predicted, best) = (duration(estimates.plan.makespan), duration(estimates.lower_bound));
+            if pipeline.lacks_start_up() {
+                format!(" {WITHOUT_START_UP} (predicted {predicted} with it, at best {best})")
+            } else {
+                format!(" (predicted {predicted}, at best {best})")
+            }
         });
         format!("**{}**{}", duration(wall), beside.unwrap_or_default())
     }));

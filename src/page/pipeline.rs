@@ -268,6 +268,11 @@ impl Pipeline<'_> {
         self.jobs.iter().filter_map(|job| job.run()?.span.end()).max()
     }
 
+    /// True where some runs do not know how long their machines took to start: measured times lack that, predicted ones have it.
+    pub fn lacks_start_up(&self) -> bool {
+        self.jobs.iter().flat_map(|job| &job.runs).any(|run| run.span.phases[0].is_none())
+    }
+
     /// Time of all machines as measured, milliseconds, with runs that were repeated; none where nothing was measured.
     pub fn machine_time(&self) -> Option<u64> {
         let runs = || self.jobs.iter().flat_map(|job| &job.runs);

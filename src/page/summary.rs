@@ -173,21 +173,35 @@ pub fn title(pipeline: &Pipeline) -> String {
     title
 }
 
+/// What is said of measured times where the start of some machines was not measured.
+pub const WITHOUT_START_UP: &str = "without the start-up of machines";
+
 /// The four numbers.
 pub fn numbers(pipeline: &Pipeline, out: &mut dyn Write) -> fmt::Result {
     let estimates = pipeline.plan.map(|plan| &plan.estimates);
     out.write_str("<dl class=\"nums\">")?;
     let wall = (pipeline.wall(), estimates.map(|estimates| estimates.plan.makespan));
-    time("Wall time", wall, estimates.map(|estimates| estimates.lower_bound), out)?;
-    time("Machine time", (pipeline.machine_time(), estimates.map(|estimates| estimates.plan.job_time)), None, out)?;
+    let lacks = pipeline.lacks_start_up();
+    time("Wall time", wall, estimates.map(|estimates| estimates.lower_bound), lacks, out)?;
+    let machines = (pipeline.machine_time(), estimates.map(|estimates| estimates.plan.job_time));
+    time("Machine time", machines, None, lacks, out)?;
     builds(pipeline, out)?;
     credits(pipeline, out)?;
     out.write_str("</dl>")
 }
 
-/// `time` is measured and predicted.
-fn time(label: &str, time: (Option<u64>, Option<u64>), bound: Option<u64>, out: &mut dyn Write) -> fmt::Result {
+/// `time` is measured and predicted; `lacks_start_up` says that the start of some machines was not measured.
+fn time(
+    label: &str,
+    time: (Option<u64>, Option<u64>),
+    bound: Option<u64>,
+    lacks_start_up: bool,
+    out: &mut dyn Write,
+) -> fmt::Result {
     let (shown, mut note) = match time {
+        (Some(measured), Some(predicted)) if lacks_start_up => {
+            (Some(measured), format!("{WITHOUT_START_UP}, predicted {} with it", duration(predicted)))
+        }
         (Some(measured), Some(predicted)) => (Some(measured), format!("predicted {}", duration(predicted))),
         (Some(measured), None) => (Some(measured), "prediction unknown, because there is no plan".to_owned()),
         (None, Some(predicted)) => (Some(predicted), "predicted".to_owned()),
