@@ -105,11 +105,12 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         );
     }
     let plan = for_provider.unwrap_or(plan);
+    let is_preview = setup.is_preview(&plan);
     let (config, warnings) = writer.write(&plan, setup)?;
     for warning in warnings {
         warning!("{warning}");
     }
-    if args.bundle.is_none() && !args.check {
+    if is_preview && !args.check {
         warning!(
             "this is a preview, whose jobs have nothing to build from (`--bundle DIR` makes a configuration that runs)"
         );
@@ -125,7 +126,7 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
     let beside = if merged.is_empty() { String::new() } else { format!(" beside those of {}", listed(&merged)) };
     match (&args.output, &output) {
         (Some(path), _) if args.check => {
-            check(path, &config, args.bundle.is_some())?;
+            check(path, &config, !is_preview)?;
             if let (Some(dir), Some(digest)) = (&args.bundle, &digest) {
                 check_bundle(dir, digest)?;
             }
@@ -134,11 +135,11 @@ pub(super) fn run(args: &GenerateArgs) -> Result<ExitCode> {
         (_, Output::File(path)) => {
             output.write(|out| out.write_all(config.as_bytes()))?;
             let next = match (&args.bundle, settings.provider.bundle_dir()) {
-                (None, _) => "; next, `--bundle DIR` for one that runs".to_owned(),
+                (None, _) if is_preview => "; next, `--bundle DIR` for one that runs".to_owned(),
                 (Some(dir), Some(expected)) if !is_in_place(dir, settings.provider) => {
                     format!("; next, bring the bundle to `{expected}`, where jobs look for it")
                 }
-                (Some(_), _) => settings.provider.after_generating(path),
+                _ => settings.provider.after_generating(path),
             };
             say::done(format_args!(
                 "wrote `{}`: {jobs} for {}{beside}{next}",

@@ -8,7 +8,7 @@ use crate::delivery::downloads::{Download, NixRelease};
 use crate::delivery::{BundleReference, Delivery};
 use crate::fleet::executor::Executor;
 use crate::history::store::KeptIn;
-use crate::plan::Plan;
+use crate::plan::{Plan, failures};
 use crate::secret::VariableName;
 
 /// What jobs start from, and how they deliver.
@@ -46,6 +46,11 @@ pub struct CommentJob {
 }
 
 impl JobSetup {
+    /// True where the plan has jobs and there is nothing for them to build from.
+    pub fn is_preview(&self, plan: &Plan) -> bool {
+        self.bundle.is_none() && (plan.all_jobs().next().is_some() || failures::are_in(plan))
+    }
+
     /// Jobs on these machines that build from nothing yet.
     pub fn new(executors: Vec<Executor>) -> Self {
         Self {

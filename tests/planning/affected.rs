@@ -168,6 +168,8 @@ fn a_change_of_ignored_files_is_not_evaluated() {
         PATH=$PWD/../only-git "$nixdag" generate . --base library --settings ../settings.yml > ../config.yml
         grep -q 'files that differ' ../config.yml; grep -q 'gate' ../config.yml
         PATH=$PWD/../only-git "$nixdag" explain . leaf --base library --settings ../settings.yml | grep -q 'ignored'
+        PATH=$PWD/../only-git "$nixdag" generate . --base library --settings ../settings.yml -o ../config.yml 2> ../said
+        if grep -q 'preview' ../said ../config.yml; then exit 1; fi
         # One file that counts, one that has been changed but not committed, the settings themselves: each is evaluated.
         echo 'ignore: [docs/]' > ../settings.yml
         $nixdag plan . --base library --settings ../settings.yml --format json 2> ../said | jq -c .base | grep -v ignored

@@ -194,7 +194,7 @@ fn write(plan: &Plan, options: &Options, transport: Transport) -> Result<String>
     config.push(("workflows".to_owned(), Yaml::entry(WORKFLOW, Yaml::entry("jobs", Yaml::List(invocations)))));
 
     let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
-    let header = made::header(options.setup.bundle.is_none().then_some(PREVIEW));
+    let header = made::header(options.setup.is_preview(plan).then_some(PREVIEW));
     Ok(format!("{header}{why}version: 2.1\n{}", yaml::to_string(&Yaml::Map(merge::merge(config, &options.merge)?))))
 }
 

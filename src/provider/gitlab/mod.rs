@@ -72,7 +72,7 @@ fn too_wide(jobs: &[&Job], options: &Options) -> Result<()> {
 /// The text of a pipeline.
 fn text(plan: &Plan, options: &Options, pipeline: Vec<(String, Yaml)>) -> String {
     let why = nothing::why(plan).map(|why| format!("# {why}.\n")).unwrap_or_default();
-    let header = made::header(options.setup.bundle.is_none().then_some(PREVIEW));
+    let header = made::header(options.setup.is_preview(plan).then_some(PREVIEW));
     format!("{header}{why}{}", yaml::to_string(&Yaml::Map(pipeline)))
 }
 
