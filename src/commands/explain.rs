@@ -36,7 +36,14 @@ pub(super) fn run(mut args: ExplainArgs) -> Result<ExitCode> {
     let known: Vec<_> = explain::targets(plan).into_iter().collect();
     let target = match plan.base.as_ref().and_then(|base| base.ignored_changes) {
         // Nothing was evaluated: whatever is asked for is not built.
-        Some(_) => AttributePath::parse(&args.attribute)?,
+        Some(_) => {
+            let target = AttributePath::parse(&args.attribute)?;
+            warning!(
+                "nothing was evaluated, so nobody knows whether there is a target `{}`",
+                printable(&args.attribute)
+            );
+            target
+        }
         None => attribute::find(&args.attribute, &known, &system::current())?.clone(),
     };
     let mut explanation = explain::explain(plan, &target, &planned.targets, planned.base.as_ref());
