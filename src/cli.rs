@@ -141,7 +141,7 @@ pub struct PlanArgs {
 
 /// `nixdag init`
 ///
-/// Plans the flake, chooses the better granularity, and overwrites nothing. Ends with what is left to do on the provider's pages.
+/// Plans the flake and chooses the better granularity. Existing files stay, except that a CircleCI configuration which can be continued moves to `.circleci/continue.yml`. Ends with what is left to do on the provider's pages.
 #[derive(Debug, Args)]
 pub struct InitArgs {
     /// The flake's folder, or one below it
