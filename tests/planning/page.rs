@@ -268,6 +268,30 @@ fn what_needs_no_script_is_there_without_one_and_what_is_not_known_says_why() {
     assert!(planned.contains("<h2 id=\"time\">Where the time will go</h2>") && !planned.contains("measured</th>"));
 }
 
+#[test]
+fn times_say_that_the_start_of_machines_was_not_measured() {
+    let folder = TempDir::new().unwrap();
+    let (page, plan, mut records) = page_of_run(folder.path());
+    let words = "without the start-up of machines";
+    assert!(!std::fs::read_to_string(&page).unwrap().contains(words));
+    for (number, record) in records.iter_mut().enumerate() {
+        record["measured"].as_object_mut().unwrap().remove("start_up_seconds");
+        std::fs::write(folder.path().join(format!("records/{number}/report.json")), record.to_string()).unwrap();
+    }
+    let mut report = nixdag();
+    report.current_dir(folder.path()).args(["report", "--format", "html", "--plan", "plan.json", "records"]);
+    let page = String::from_utf8(report.output().unwrap().stdout).unwrap();
+    // Of the wall time and of the machine time.
+    assert_eq!(page.matches(words).count(), 2, "{page}");
+    let plan = json::read(plan.to_string().as_bytes()).unwrap();
+    let records: Vec<Record> =
+        records.iter().map(|record| Record::parse(record.to_string().as_bytes(), "record").unwrap()).collect();
+    let mut comment = Vec::new();
+    comment::write(&gather::pipeline(Some(&plan), &records), None, &mut comment).unwrap();
+    let comment = String::from_utf8(comment).unwrap();
+    assert!(comment.contains(&format!("** {words} (predicted ")), "{comment}");
+}
+
 /// What breaks pages in particular, beside what breaks everything else.
 const FOR_PAGES: [&str; 20] = [
     "</script><script>alert(1)</script>",
