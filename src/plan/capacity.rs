@@ -85,8 +85,8 @@ pub fn notes(
             let peak = small.problem.memory[node as usize];
             if peak > memory {
                 notes.push(format!(
-                    "`{}` has taken {:.1} GB of memory, and builds have {:.1} GB on `{class}`, {:.1} GB too few (`resource_class: auto` chooses a larger one \
-                     where there is one)",
+                    "`{}` has taken {:.1} GB of memory, and builds have {:.1} GB on `{class}`, {:.1} GB too few (`resource_class: auto`, where it is not set, \
+                     takes a larger one if there is one)",
                     name(node),
                     gigabytes(peak),
                     gigabytes(memory),
