@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use super::machine;
-use crate::plural::counted;
 use super::query::Answer;
+use crate::plural::counted;
 
 /// Bytes of memory that a process gets at least where nothing else is said: three quarters of what CI machines have for a processor.
 const USUAL_MEMORY: u64 = 3 << 29;
