@@ -2,10 +2,11 @@
 //!
 //! In: the pipeline. Out: sentences, and the section with the numbers.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use super::bars;
-use super::pipeline::{Failure, Pipeline, State, Verdict};
+use super::pipeline::{Failure, JobNumber, Pipeline, State, Verdict};
 use super::words::{counted, duration, number};
 use crate::build::record::Outcome;
 use crate::plan::{Plan, SkipReason, failures, nothing};
@@ -88,10 +89,13 @@ fn one_or_more(pipeline: &Pipeline) -> String {
 /// How many things of which kind.
 fn failed(pipeline: &Pipeline) -> String {
     let count = |kind: fn(&Failure) -> bool| pipeline.failures.iter().filter(|failure| kind(failure)).count();
+    // What a job could not do may have several reasons.
+    let failed_jobs: BTreeSet<JobNumber> =
+        pipeline.failures.iter().filter(|failure| failure.class.is_none()).map(|failure| failure.job).collect();
     let kinds = [
         (count(|failure| failure.derivation.is_some()), "derivation"),
         (count(|failure| failure.derivation.is_none() && failure.class.is_some()), "attribute"),
-        (count(|failure| failure.class.is_none()), "job"),
+        (failed_jobs.len(), "job"),
     ];
     let parts: Vec<String> =
         kinds.iter().filter(|(count, _)| *count > 0).map(|(count, noun)| counted(*count, noun)).collect();

@@ -17,7 +17,7 @@ pub const NIX_CONFIG: &str = "sandbox = false\nbuild-users-group =\nsubstituters
 /// when it begins a build and when it ends one, those of other stores too. The number of a process would not do: it is given again as soon as the shell has ended, which the store outlives.
 /// Where it is not root that runs the tests, there are only as many users as `/etc/subuid` gives it.
 pub const BUILD_USER_FILES: &str = r#"user=$(od -An -N4 -tu4 /dev/urandom)
-    while read -r _ _ users; do :; done < /proc/self/uid_map
+    while read -r _ _ count; do users=$count; done < /proc/self/uid_map
     if [ "$(id -u)" = 0 ] && [ "$users" -gt 100000 ]; then user=$((100000 + user / 2)); else user=$((1000 + user % 60000)); fi
     { grep -v '^nixbld:' /etc/group; echo nixbld:x:30000:nixbld1; } > $own/group
     { grep -v '^nixbld[0-9]*:' /etc/passwd; echo nixbld1:x:$user:30000::/:/bin/false; } > $own/passwd"#;
