@@ -16,12 +16,12 @@ fn on_machine(pipeline: &Pipeline, job: &str, more: &[&str], script: &str) -> Ra
     pipeline.ran(job, output)
 }
 
-/// Somebody who collects all garbage all the time.
-const COLLECTOR: &str = "while :; do nix-store --gc; sleep 0.05; done >/dev/null 2>&1 & collector=$!
+/// Somebody who collects all garbage all the time, in a store that is there: of two processes that open a new one at once, Nix 2.26 fails in one.
+const COLLECTOR: &str = "nix-store --init; while :; do nix-store --gc; sleep 0.05; done >/dev/null 2>&1 & collector=$!
     code=0; \"$@\" || code=$?; kill $collector; wait $collector || true; exit $code";
 
 /// The same, for a script that goes on.
-const COLLECTOR_BESIDE: &str = "while :; do nix-store --gc; sleep 0.05; done >/dev/null 2>&1 & collector=$!
+const COLLECTOR_BESIDE: &str = "nix-store --init; while :; do nix-store --gc; sleep 0.05; done >/dev/null 2>&1 & collector=$!
     \"$@\"; kill $collector; wait $collector || true";
 
 fn pipeline() -> Pipeline {
