@@ -21,7 +21,8 @@ const COLLECTOR: &str = "nix-store --init; while :; do nix-store --gc; sleep 0.0
     code=0; \"$@\" || code=$?; kill $collector; wait $collector || true; exit $code";
 
 /// The same, for a script that goes on.
-const COLLECTOR_BESIDE: &str = "nix-store --init; while :; do nix-store --gc; sleep 0.05; done >/dev/null 2>&1 & collector=$!
+const COLLECTOR_BESIDE: &str =
+    "nix-store --init; while :; do nix-store --gc; sleep 0.05; done >/dev/null 2>&1 & collector=$!
     \"$@\"; kill $collector; wait $collector || true";
 
 fn pipeline() -> Pipeline {
