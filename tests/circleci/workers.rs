@@ -78,7 +78,7 @@ fn what_gets_a_context_or_a_variable_is_built_behind_the_workers() {
         all_was_built_once(&outcome);
         let claims: Vec<String> = workers.names().into_iter().filter(|name| name.starts_with("claim-")).collect();
         assert_eq!(claims, ["claim-0-0", "claim-1-0"], "a and c");
-        assert!(outcome.job("nixdag-workers").log.contains("2 of 2 jobs built by workers"), "{config}");
+        assert!(outcome.job("nixdag-workers").log.contains("2 of 2 units done by workers"), "{config}");
         assert_eq!((outcome.status("b"), outcome.status("d")), (Status::Success, Status::Success), "{config}");
     }
 }
