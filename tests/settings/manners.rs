@@ -356,7 +356,7 @@ fn a_configuration_of_anybodys_is_checked() {
     let waves = check("waves.json", std::str::from_utf8(&waves.stdout).unwrap()).code(2);
     waves.stderr(predicate::str::contains("writes for GitHub's called workflow"));
     let mode = recorded.nixdag("plan").args(["--provider", "gitlab", "--handoff", "workspace"]).assert().code(2);
-    mode.stderr(predicate::str::contains("jobs of GitLab cannot hand off through `workspace`"));
+    mode.stderr(predicate::str::contains("on GitLab, jobs cannot hand off through `workspace`"));
     let merge = recorded.nixdag("generate").args(["--provider", "github", "--merge", "x"]).assert();
     merge.stderr(predicate::str::contains("`merge` is not supported on GitHub"));
     fs::create_dir_all(recorded.dir().join(".github/workflows")).unwrap();
