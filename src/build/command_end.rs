@@ -1,4 +1,4 @@
-//! How the command of a final job ended. The job's CI says it, once the command is through.
+//! How the command of a final job ended. In: what the job's CI says once the command is through. Out: a word for records and reports.
 
 use crate::choice::choice;
 

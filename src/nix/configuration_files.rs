@@ -1,4 +1,4 @@
-//! What Nix makes its settings of: files and variables, so that what it has said of them can be known to hold still.
+//! What Nix makes its settings of: files and variables. While these stay as they are, what it has said of its settings still holds.
 //!
 //! In: a program of Nix and the environment that it runs in. Out: a digest of every file that it may read its settings from and of all variables; none where
 //! that cannot be known.

@@ -1,4 +1,4 @@
-//! What a check of a configuration of anybody's has found.
+//! What a check of a configuration of anybody's has found. In: sentences of the provider's checks. Out: those that count, and those about what nobody looked at.
 
 /// Problems, and what is not known.
 #[derive(Debug, Default, PartialEq, Eq)]

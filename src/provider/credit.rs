@@ -1,4 +1,4 @@
-//! What the price of a machine is counted in, and how an amount of it reads.
+//! What the price of a machine is counted in. In: an amount of it. Out: how that reads.
 
 use crate::plural::counted;
 

@@ -84,7 +84,14 @@ fn libraries(count: usize, seconds: &[f64], bytes: Option<u64>) -> Recorded {
     }
     let inputs: Vec<&str> = names.iter().map(String::as_str).collect();
     recorded = recorded.drv("all-1", "", &inputs, &[]).target("all", "all-1");
-    let builds = names.iter().zip(seconds).map(|(name, &seconds)| {
+    let builds: Vec<(&str, f64, Option<u64>)> =
+        names.iter().zip(seconds).map(|(name, &seconds)| (name.as_str(), seconds, bytes)).collect();
+    with_records(recorded, &builds)
+}
+
+/// Adds a file of records: names, seconds, and bytes of outputs.
+fn with_records(recorded: Recorded, builds: &[(&str, f64, Option<u64>)]) -> Recorded {
+    let builds = builds.iter().map(|&(name, seconds, bytes)| {
         let mut build = build(&recorded, name, 60, "built");
         build["seconds"] = json!(seconds);
         build["nar_bytes"] = json!(bytes);
@@ -206,14 +213,10 @@ fn of_sizes(bytes: &[u64]) -> Recorded {
     for number in 0..bytes.len() {
         recorded = recorded.drv(&name(number), "", &[], &[]).target(&format!("part{number}"), &name(number));
     }
-    let builds = (0..).zip(bytes).map(|(number, &bytes)| {
-        let mut build = build(&recorded, &name(number), 60, "built");
-        build["nar_bytes"] = json!(bytes);
-        build
-    });
-    let text = file(&builds.collect::<Vec<_>>());
-    recorded.file("records.json", text);
-    recorded
+    let names: Vec<String> = (0..bytes.len()).map(name).collect();
+    let builds: Vec<(&str, f64, Option<u64>)> =
+        names.iter().zip(bytes).map(|(name, &bytes)| (name.as_str(), 100.0, Some(bytes))).collect();
+    with_records(recorded, &builds)
 }
 
 #[test]
